@@ -1,0 +1,1 @@
+"""Hierarchical models in three pooling templates, on real Stan."""

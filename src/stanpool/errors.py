@@ -1,0 +1,80 @@
+"""The exceptions of stanpool, one tree.
+
+::
+
+    StanpoolError
+    ├── SpecError (ValueError)       the model as stated cannot be
+    ├── DataError (ValueError)       the data cannot serve the model
+    └── EngineError (RuntimeError)   Stan could not be found, built or run
+        ├── CompileError             a program did not compile
+        └── SamplingError            a chain did not finish
+
+Doubt about a *result* is never an exception; it is a finding of a ``Diagnosis``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class StanpoolError(Exception):
+    """Base of all errors that stanpool raises on purpose."""
+
+
+class SpecError(StanpoolError, ValueError):
+    """The model as stated cannot be: a formula, a prior or an option is wrong."""
+
+
+class DataError(StanpoolError, ValueError):
+    """The data cannot serve the model: missing, infinite or outside the support."""
+
+
+class EngineError(StanpoolError, RuntimeError):
+    """Stan's tools could not be found, built or run."""
+
+
+class CompileError(EngineError):
+    """A Stan program was refused by stanc or by the C++ compiler."""
+
+
+class SamplingError(EngineError):
+    """A chain crashed, was killed, or could not start."""
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """Quote a value for a message, cut to ``limit`` characters.
+
+    Examples
+    --------
+    >>> shorten("x" * 100, limit=10)
+    "'xxxxxx..."
+    """
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def listed(values: Iterable[object], limit: int = 5) -> str:
+    """Quote at most ``limit`` values and say how many more there are.
+
+    Examples
+    --------
+    >>> listed(range(7))
+    '0, 1, 2, 3, 4 and 2 more'
+    """
+    values = list(values)
+    text = ", ".join(shorten(value) for value in values[:limit])
+    more = len(values) - limit
+    return text if more <= 0 else f"{text} and {more} more"
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known name, or nothing.
+
+    Examples
+    --------
+    >>> suggestion("partail", ["complete", "none", "partial"])
+    " Did you mean 'partial'?"
+    """
+    near = get_close_matches(given[:200], list(known), n=1)
+    return f" Did you mean {shorten(near[0])}?" if near else ""
