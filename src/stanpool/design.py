@@ -1,0 +1,556 @@
+"""Data frame and specification to the arrays that Stan sees, with the user's labels.
+
+Population matrices come from formulaic; the group side is an index per row, never a
+dense matrix. Nothing of the user's frame is kept by reference.
+"""
+
+from __future__ import annotations
+
+import io
+import keyword
+import re
+import tokenize
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
+from stanpool.formula import alias_quoted_names, unquote_name
+from stanpool.spec import FAMILIES, ModelSpec
+
+_CONSTANTS = {"True", "False", "None", "np"}
+_COLLINEAR = 1e-8
+
+
+@dataclass(frozen=True)
+class TermMatrix:
+    """A design matrix and what it takes to build it again for new data.
+
+    Attributes
+    ----------
+    values
+        Shape ``(N, columns)``.
+    labels
+        The user's name of each column, such as ``floor`` or ``sex[T.M]``.
+    recipe
+        formulaic's specification: levels, knots and centers as first seen.
+    aliases
+        Which column each alias in the recipe stands for.
+    """
+
+    values: np.ndarray
+    labels: tuple[str, ...]
+    recipe: Any
+    aliases: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """The data that a model sees, with labels. All arrays are read-only copies.
+
+    Attributes
+    ----------
+    y
+        Outcome, shape ``(N,)``: float for real outcomes, int for counts.
+    X
+        Population predictors without the intercept, shape ``(N, K)``, and
+        ``coefficients``, their labels.
+    Z
+        Predictors of the varying coefficients, shape ``(N, Q)``, and ``varying``,
+        their labels; an intercept is a column of ones. None without groups.
+    group_index
+        The group of each row, counted from 0, shape ``(N,)``; ``group_labels`` are
+        the user's names of the groups.
+    intercept
+        Whether there is a population intercept.
+    x_bar, z_bar
+        Where the prior on the intercept applies, per column of ``X`` and ``Z``.
+    trials, se
+        Known number of trials and known standard errors per row, or None.
+    """
+
+    y: np.ndarray
+    X: np.ndarray
+    coefficients: tuple[str, ...]
+    intercept: bool
+    x_bar: np.ndarray
+    Z: np.ndarray | None = None
+    varying: tuple[str, ...] = ()
+    z_bar: np.ndarray | None = None
+    group_index: np.ndarray | None = None
+    group_labels: tuple[Any, ...] = ()
+    factor: str | None = None
+    trials: np.ndarray | None = None
+    se: np.ndarray | None = None
+    recipes: tuple[tuple[str, TermMatrix], ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, N."""
+        return len(self.y)
+
+    @property
+    def group_sizes(self) -> np.ndarray:
+        """Rows per group, shape ``(J,)``."""
+        if self.group_index is None:
+            return np.array([self.rows])
+        return np.bincount(self.group_index, minlength=len(self.group_labels))
+
+
+def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
+    """Build the arrays of a model from a frame that ``used_columns`` has cleaned.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    frame
+        The columns that the model uses, as ``used_columns`` returns them.
+
+    Raises
+    ------
+    DataError
+        If the data cannot serve the model: outside the family's support, a constant
+        or collinear predictor, a single group.
+    """
+    y = _outcome(spec, frame)
+    population = _term_matrix(spec.intercept, spec.terms, frame)
+    x, labels = population.values, population.labels
+    if spec.intercept:
+        x, labels = x[:, 1:], labels[1:]
+    _refuse_redundant(x, labels, spec.intercept)
+    trials, se = _trials(spec, frame, y), _standard_errors(spec, frame)
+    common: dict[str, Any] = {
+        "y": _frozen(y),
+        "trials": _frozen(trials),
+        "se": _frozen(se),
+    }
+    if spec.pooling == "complete" or spec.group is None:
+        return Design(
+            X=_frozen(x),
+            coefficients=labels,
+            intercept=spec.intercept,
+            x_bar=_frozen(_means(x, spec.center_predictors and spec.intercept)),
+            recipes=(("population", _without_values(population)),),
+            **common,
+        )
+    index, groups = _groups(frame[spec.group.factor])
+    varying = _term_matrix(spec.group.intercept, spec.group.terms, frame)
+    z, intercept = varying.values, spec.intercept
+    _refuse_redundant(z, varying.labels, intercept=False)
+    if spec.pooling == "partial" and len(groups) < 2:
+        raise DataError(
+            f"column {shorten(spec.group.factor)} has one group, {listed(groups)}: "
+            "partial pooling learns how groups differ and needs two or more. Pass "
+            "pooling='complete'."
+        )
+    own = spec.group.intercept
+    if spec.pooling == "none":
+        # What the groups' own coefficients can express is not estimated once more.
+        kept = [not _in_span(column, z) for column in x.T]
+        x, labels = x[:, kept], tuple(np.array(labels, dtype=object)[kept])
+        intercept = intercept and not _in_span(np.ones(len(y)), z)
+    center = spec.center_predictors
+    own_intercepts = spec.pooling == "none" and own and not intercept
+    z_bar = _means(z, center and own_intercepts)
+    if own_intercepts:
+        z_bar[0] = 0.0
+    return Design(
+        X=_frozen(x),
+        coefficients=labels,
+        intercept=intercept,
+        x_bar=_frozen(_means(x, center and (intercept or own_intercepts))),
+        Z=_frozen(z),
+        varying=varying.labels,
+        z_bar=_frozen(z_bar),
+        group_index=_frozen(index),
+        group_labels=groups,
+        factor=spec.group.factor,
+        recipes=(
+            ("population", _without_values(population)),
+            ("varying", _without_values(varying)),
+        ),
+        **common,
+    )
+
+
+def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
+    """Copy the columns that a model uses, as floats and categoricals, and check them.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    data
+        A pandas data frame, a mapping of columns, or anything with ``to_pandas()``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One column for each name in the model: numbers and booleans as float64, all
+        else as categoricals whose levels occur; the rows are numbered from 0.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, a column is missing or doubled, or has missing or
+        infinite values.
+    """
+    frame = _as_frame(data)
+    if len(frame) == 0:
+        raise DataError("the data have no rows.")
+    factor = spec.group.factor if spec.group else None
+    clean: dict[str, Any] = {}
+    for name in _names_in(spec, set(frame.columns)):
+        if name not in frame.columns:
+            raise DataError(
+                f"the data have no column {shorten(name)}."
+                + suggestion(name, [str(column) for column in frame.columns])
+                + f" Columns: {listed(frame.columns, limit=10)}."
+            )
+        column = frame[name]
+        if isinstance(column, pd.DataFrame):
+            raise DataError(
+                f"the data have {column.shape[1]} columns named {shorten(name)}; "
+                "rename or drop all but one."
+            )
+        clean[name] = _clean_column(name, column, is_factor=name == factor)
+    return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
+
+
+def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
+    """Build a design matrix for new rows, with the levels and knots first seen.
+
+    Raises
+    ------
+    DataError
+        If an ordinary factor has a level that the model has not seen.
+    """
+    data = frame.rename(columns={name: alias for alias, name in matrix.aliases})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            built = matrix.recipe.get_model_matrix(data, context={})
+        except Warning as problem:
+            raise DataError(f"new rows do not fit the model: {problem}") from None
+    return np.asarray(built, dtype=float)
+
+
+def _as_frame(data: Any) -> pd.DataFrame:
+    """Return the user's data as a pandas frame, without copying."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    if hasattr(data, "to_pandas"):
+        return pd.DataFrame(data.to_pandas())
+    try:
+        return pd.DataFrame(data)
+    except (TypeError, ValueError) as problem:
+        raise DataError(
+            f"cannot read data of type {type(data).__name__!r} as a table ({problem}); "
+            "pass a pandas DataFrame or a mapping of columns."
+        ) from None
+
+
+def _names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
+    """List the columns that a model names, in order, without repeats."""
+    texts = [spec.outcome, *spec.terms]
+    names = []
+    if spec.group and spec.pooling != "complete":
+        texts += spec.group.terms
+        names.append(spec.group.factor)
+    names += [name for name in (spec.trials, spec.se) if name is not None]
+    replaced, aliases = alias_quoted_names(texts)
+    for text in replaced:
+        names += [aliases.get(name, name) for name in _variables(text, columns)]
+    return list(dict.fromkeys(names))
+
+
+def _variables(text: str, columns: set[Any]) -> list[str]:
+    """List the names in a term that are data: no functions, attributes, keywords."""
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text.lstrip("-")).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return []
+    found = []
+    for position, token in enumerate(tokens[:-1]):
+        if token.type != tokenize.NAME:
+            continue
+        name, after = token.string, tokens[position + 1].string
+        before = tokens[position - 1].string if position else ""
+        is_other = (
+            before == "."
+            or after in ("(", "=")
+            or keyword.iskeyword(name)
+            or name in _CONSTANTS
+        )
+        if name in columns and before != "." and after not in ("(", "="):
+            found.append(name)
+        elif not is_other:
+            found.append(name)
+    return found
+
+
+def _clean_column(name: str, column: pd.Series[Any], *, is_factor: bool) -> Any:
+    """Return a column as float64 or categorical, with nothing missing or infinite."""
+    missing = np.flatnonzero(column.isna().to_numpy())
+    if missing.size:
+        raise DataError(
+            f"column {shorten(name)} has {missing.size} missing value(s) (rows "
+            f"{listed(missing.tolist())}, counted from 0). Rows are not dropped "
+            f"silently: call data.dropna(subset=[{shorten(name)}]) or impute first."
+        )
+    is_categorical = isinstance(column.dtype, pd.CategoricalDtype)
+    if is_factor or is_categorical or not _is_numeric(name, column):
+        return _as_categorical(name, column)
+    values = column.to_numpy(dtype=float)
+    infinite = np.flatnonzero(~np.isfinite(values))
+    if infinite.size:
+        raise DataError(
+            f"column {shorten(name)} has {infinite.size} infinite value(s) (rows "
+            f"{listed(infinite.tolist())}, counted from 0); numbers must be finite."
+        )
+    return values
+
+
+def _is_numeric(name: str, column: pd.Series[Any]) -> bool:
+    """Whether a column holds numbers or booleans; refuse times and complex numbers."""
+    kind = pd.api.types.infer_dtype(column, skipna=False)
+    if kind.startswith(("datetime", "timedelta", "date", "time", "period", "complex")):
+        raise DataError(
+            f"column {shorten(name)} holds values of type {kind!r}; make it a number "
+            "or a category first."
+        )
+    return kind in ("floating", "integer", "mixed-integer-float", "decimal", "boolean")
+
+
+def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
+    """Return a categorical whose levels all occur, in a stable order."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical(column.cat.remove_unused_categories())
+    values = column.to_numpy(dtype=object) if column.dtype != object else column
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        values = column.to_numpy()
+        if values.dtype == object:
+            values = values.astype(float)
+    try:
+        codes, levels = pd.factorize(values, sort=True)
+    except TypeError as problem:
+        raise DataError(
+            f"column {shorten(name)} mixes types that cannot be ordered ({problem}); "
+            f"make them text first: data[{shorten(name)}].astype(str)."
+        ) from None
+    return pd.Categorical.from_codes(codes, categories=pd.Index(levels))
+
+
+def _outcome(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray:
+    """Evaluate the left-hand side and check it against the family's support."""
+    family = FAMILIES[spec.family]
+    what = f"outcome {shorten(unquote_name(spec.outcome) or spec.outcome)}"
+    matrix = _term_matrix(False, (spec.outcome,), frame)
+    named = unquote_name(spec.outcome)
+    if named is not None and isinstance(frame[named].dtype, pd.CategoricalDtype):
+        levels = list(frame[named].cat.categories)
+        hint = f" Make it 0/1 first, for example (data[{shorten(named)}] == "
+        hint += f"{shorten(levels[-1])}).astype(int)." if len(levels) == 2 else ""
+        raise DataError(
+            f"{what} is not numeric: its values are {listed(levels)}."
+            + (hint if len(levels) == 2 else "")
+        )
+    if matrix.values.shape[1] != 1:
+        raise DataError(f"{what} must be one column of numbers.")
+    y = matrix.values[:, 0]
+    if family.outcome == "real":
+        return y
+    if family.outcome == "binary":
+        _refuse_rows(
+            y, ~np.isin(y, (0, 1)), f"{what} must be 0 or 1 for {family.name!r}"
+        )
+    whole = np.isclose(y, np.round(y), rtol=0, atol=1e-9)
+    _refuse_rows(y, ~whole, f"{what} must be whole numbers for {family.name!r}")
+    _refuse_rows(y, y < 0, f"{what} must not be negative for {family.name!r}")
+    return np.round(y).astype(np.int64)
+
+
+def _trials(spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray) -> np.ndarray | None:
+    """Return the binomial's trials, checked against the outcome."""
+    if spec.trials is None:
+        return None
+    trials = _numeric_column(frame, spec.trials, "trials")
+    what = f"trials {shorten(spec.trials)}"
+    _refuse_rows(trials, trials != np.round(trials), f"{what} must be whole numbers")
+    _refuse_rows(trials, trials < 0, f"{what} must not be negative")
+    _refuse_rows(y, y > trials, "successes must not exceed the trials")
+    return trials.astype(np.int64)
+
+
+def _standard_errors(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+    """Return the known standard errors, all positive."""
+    if spec.se is None:
+        return None
+    errors = _numeric_column(frame, spec.se, "se")
+    _refuse_rows(errors, errors <= 0, f"se {shorten(spec.se)} must be positive")
+    return errors
+
+
+def _numeric_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
+    """Return a column of numbers, or say that it is none."""
+    if isinstance(frame[name].dtype, pd.CategoricalDtype):
+        raise DataError(f"{role} column {shorten(name)} is not numeric.")
+    return frame[name].to_numpy(dtype=float)
+
+
+def _refuse_rows(values: np.ndarray, bad: np.ndarray, rule: str) -> None:
+    """Raise if any row breaks a rule, naming rows and values."""
+    rows = np.flatnonzero(bad)
+    if rows.size:
+        shown = [f"{row}: {values[row]:g}" for row in rows[:5].tolist()]
+        more = f" and {rows.size - 5} more" if rows.size > 5 else ""
+        raise DataError(
+            f"{rule}; it is not in {rows.size} row(s) (row: value, counted from 0: "
+            f"{', '.join(shown)}{more})."
+        )
+
+
+def _groups(column: pd.Series[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Return the index of each row's group and the groups' labels."""
+    labels = column.cat.categories
+    if not pd.api.types.is_integer_dtype(labels.dtype):
+        labels = labels.astype(str)
+    if not labels.is_unique:
+        raise DataError(
+            f"groups of column {shorten(column.name)} are told apart by type only; "
+            f"make them text first: data[{shorten(column.name)}].astype(str)."
+        )
+    return column.cat.codes.to_numpy().astype(np.int64), tuple(labels.tolist())
+
+
+def _term_matrix(
+    intercept: bool, terms: Sequence[str], frame: pd.DataFrame
+) -> TermMatrix:
+    """Build a design matrix through formulaic, with the user's labels."""
+    if not terms:
+        values = np.ones((len(frame), int(intercept)))
+        return TermMatrix(values, ("Intercept",) if intercept else (), None, ())
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+    from formulaic.parser import DefaultFormulaParser
+
+    replaced, aliases = alias_quoted_names(terms)
+    text = "1" if intercept else "0"
+    text += "".join(
+        f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in replaced
+    )
+    shown = shorten(" + ".join(terms))
+    data = frame.rename(columns={name: alias for alias, name in aliases.items()})
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            matrix = Formula(
+                text, _parser=DefaultFormulaParser(include_intercept=False)
+            ).get_model_matrix(data, context={}, na_action="ignore", output="numpy")
+    except (FormulaicError, SyntaxError, AttributeError) as problem:
+        message = re.sub(r"\x1b\[[0-9;]*m|⧛[^m]*m|⧚", "", str(problem))
+        raise SpecError(
+            f"cannot evaluate {shown}: {' '.join(message.split())}"
+        ) from None
+    except Exception as problem:
+        raise DataError(
+            f"evaluating {shown} failed: {type(problem).__name__}: {problem}"
+        ) from problem
+    labels = tuple(
+        _relabel(str(name), aliases) for name in matrix.model_spec.column_names
+    )
+    values = np.asarray(matrix, dtype=float)
+    for label, column in zip(labels, values.T, strict=True):
+        _refuse_rows(
+            column,
+            ~np.isfinite(column),
+            f"{shorten(label)} must be finite in every row",
+        )
+    return TermMatrix(values, labels, matrix.model_spec, tuple(aliases.items()))
+
+
+def _relabel(label: str, aliases: dict[str, str]) -> str:
+    """Put the user's names back in the place of aliases."""
+    return re.sub(
+        r"_column_\d+_", lambda match: aliases.get(match.group(), match.group()), label
+    )
+
+
+def _without_values(matrix: TermMatrix) -> TermMatrix:
+    """Keep the recipe of a matrix only."""
+    return TermMatrix(np.empty((0, 0)), matrix.labels, matrix.recipe, matrix.aliases)
+
+
+def _refuse_redundant(x: np.ndarray, labels: Sequence[str], intercept: bool) -> None:
+    """Refuse constant predictors beside an intercept, and collinear ones, by name."""
+    doubled = {label for label in labels if labels.count(label) > 1}
+    if doubled:
+        raise DataError(f"predictors {listed(sorted(doubled))} are given twice.")
+    spread = x.max(axis=0) - x.min(axis=0)
+    size = np.maximum(np.abs(x).max(axis=0), np.finfo(float).tiny)
+    constant = [
+        label
+        for label, flat in zip(labels, spread <= 1e-12 * size, strict=True)
+        if flat
+    ]
+    if intercept and constant:
+        raise DataError(
+            f"predictor(s) {listed(constant)} are constant: they cannot be told from "
+            "the intercept. Drop them, or the intercept with '0 + ...'."
+        )
+    basis = x - x.mean(axis=0) if intercept else x
+    kept: list[int] = []
+    gram = _correlations(basis)
+    for column in range(x.shape[1]):
+        if kept and _residual(gram, kept, column) < _COLLINEAR:
+            weights = np.linalg.lstsq(
+                gram[np.ix_(kept, kept)], gram[kept, column], rcond=None
+            )[0]
+            others = [
+                labels[k] for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6
+            ]
+            raise DataError(
+                f"predictor {shorten(labels[column])} is an exact linear combination "
+                f"of {listed(others)}{' and the intercept' if intercept else ''}. "
+                "Drop one of them."
+            )
+        kept.append(column)
+
+
+def _correlations(x: np.ndarray) -> np.ndarray:
+    """Return the cross-products of columns scaled to unit length."""
+    norms = np.sqrt(np.einsum("ij,ij->j", x, x))
+    scaled = x / np.where(norms > 0, norms, 1.0)
+    return np.asarray(scaled.T @ scaled)
+
+
+def _residual(gram: np.ndarray, kept: list[int], column: int) -> float:
+    """Return the share of a column's length that the kept columns leave over."""
+    weights = np.linalg.lstsq(gram[np.ix_(kept, kept)], gram[kept, column], rcond=None)[
+        0
+    ]
+    return float(gram[column, column] - gram[kept, column] @ weights)
+
+
+def _in_span(column: np.ndarray, z: np.ndarray) -> bool:
+    """Whether a column is a linear combination of the columns of ``z``."""
+    together = _correlations(np.column_stack([z, column]))
+    return _residual(together, list(range(z.shape[1])), z.shape[1]) < _COLLINEAR
+
+
+def _means(x: np.ndarray, centered: bool) -> np.ndarray:
+    """Return the columns' means, or zeros."""
+    return x.mean(axis=0) if centered else np.zeros(x.shape[1])
+
+
+def _frozen(values: Any) -> Any:
+    """Make an array read-only."""
+    if values is not None:
+        values = np.ascontiguousarray(values)
+        values.setflags(write=False)
+    return values

@@ -1,0 +1,327 @@
+"""Formula text to its parts: outcome, population terms, one bar term.
+
+Only the structure that design matrices do not know is read here: ``~``, the parts of
+the outcome after ``|``, and group terms in parentheses with a bar. Every other term
+is kept as text for formulaic, which owns the rest of the notation.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.spec import GroupTerm
+
+_OPEN, _CLOSE = "([{", ")]}"
+_QUOTED = re.compile(
+    r"`(?:[^`]|``)*`|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL
+)
+_QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
+_OUTCOME_PART = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
+_OUTCOME_PARTS = ("trials", "se")
+_CARET_WINDOW = 70
+
+
+@dataclass(frozen=True)
+class Formula:
+    """The parts of a formula, as ``ModelSpec`` names them."""
+
+    outcome: str
+    intercept: bool = True
+    terms: tuple[str, ...] = ()
+    group: GroupTerm | None = None
+    trials: str | None = None
+    se: str | None = None
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A stretch of the formula, so that an error can point at it."""
+
+    formula: str
+    start: int
+    stop: int
+
+    @property
+    def text(self) -> str:
+        return self.formula[self.start : self.stop]
+
+    def strip(self) -> _Span:
+        text = self.text
+        start = self.start + len(text) - len(text.lstrip())
+        return _Span(self.formula, start, start + len(text.strip()))
+
+    def part(self, start: int, stop: int) -> _Span:
+        return _Span(self.formula, self.start + start, self.start + stop)
+
+    def error(self, message: str) -> SpecError:
+        """Build the error that shows the formula with carets under this stretch."""
+        left = max(0, self.start - _CARET_WINDOW // 2)
+        shown = self.formula[left : left + 2 * _CARET_WINDOW]
+        width = max(1, min(self.stop, left + len(shown)) - self.start)
+        shown = "".join(char if char.isprintable() else " " for char in shown)
+        prefix = "..." if left else ""
+        indent = " " * (4 + len(prefix) + self.start - left)
+        return SpecError(f"{message}\n    {prefix}{shown}\n{indent}{'^' * width}")
+
+
+def parse_formula(text: str) -> Formula:
+    """Read ``"y | trials(n) ~ x1 + x2 + (1 + x1 | g)"``.
+
+    Parameters
+    ----------
+    text
+        An outcome, ``~``, population terms in formulaic's notation, and at most one
+        grouping factor: ``(1 + x | g)``, or ``||`` for uncorrelated coefficients.
+        Names that are not plain identifiers stand in backticks; a backtick inside
+        is doubled.
+
+    Raises
+    ------
+    SpecError
+        If the text is not such a formula; a caret shows where.
+
+    Examples
+    --------
+    >>> parse_formula("log_radon ~ floor + (1 + floor | county)").group
+    GroupTerm(factor='county', intercept=True, terms=('floor',), correlated=True)
+    """
+    if not isinstance(text, str):
+        raise SpecError(f"a formula is a text such as 'y ~ x', got {shorten(text)}.")
+    whole = _Span(text, 0, len(text))
+    sides = list(_split(whole, "~"))
+    if len(sides) != 2:
+        raise whole.error(
+            "a formula has one '~' between outcome and predictors, as in "
+            f"'y ~ x + (1 | g)'; this one has {len(sides) - 1}."
+        )
+    parsed = _read_outcome(sides[0])
+    intercept, terms, group = True, [], None
+    for sign, span in _signed_terms(sides[1]):
+        if _is_group_term(span):
+            if sign == "-":
+                raise span.error("a group term cannot be taken away.")
+            group = _merge(group, _read_group_term(span), span)
+        elif span.text in ("0", "1"):
+            intercept = (span.text == "1") == (sign == "+")
+        else:
+            terms.append(_population_term(sign, span))
+    return replace(parsed, intercept=intercept, terms=tuple(terms), group=group)
+
+
+def quote_name(name: str) -> str:
+    """Write a column's name so that a formula reads it back, in backticks if needed.
+
+    Examples
+    --------
+    >>> quote_name("floor"), quote_name("floor level"), quote_name("a`b")
+    ('floor', '`floor level`', '`a``b`')
+    """
+    if name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
+        return name
+    return "`" + name.replace("`", "``") + "`"
+
+
+def unquote_name(text: str) -> str | None:
+    """Return the column that a plain or backticked name means; None if it is neither.
+
+    Examples
+    --------
+    >>> unquote_name("`a``b`"), unquote_name("floor"), unquote_name("log(x)")
+    ('a`b', 'floor', None)
+    """
+    match = _QUOTED_NAME.fullmatch(text)
+    if match:
+        return match.group(1).replace("``", "`")
+    return text if text.isidentifier() and not keyword.iskeyword(text) else None
+
+
+def alias_quoted_names(terms: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Replace backticked names by plain aliases, so that any name can be a column.
+
+    Returns
+    -------
+    tuple
+        The terms, and the column of each alias.
+
+    Examples
+    --------
+    >>> alias_quoted_names(["log(`a b`)", "x"])
+    (('log(_column_0_)', 'x'), {'_column_0_': 'a b'})
+    """
+    aliases: dict[str, str] = {}
+
+    def alias(match: re.Match[str]) -> str:
+        if not match.group().startswith("`"):
+            return match.group()
+        name = match.group()[1:-1].replace("``", "`")
+        return aliases.setdefault(name, f"_column_{len(aliases)}_")
+
+    replaced = tuple(_QUOTED.sub(alias, term) for term in terms)
+    return replaced, {alias: name for name, alias in aliases.items()}
+
+
+def _read_outcome(side: _Span) -> Formula:
+    """Read the left-hand side, ``y`` or ``y | trials(n)``."""
+    pieces = [piece.strip() for piece in _split(side, "|")]
+    if not pieces[0].text:
+        raise side.error("the outcome is missing; write 'y ~ ...'.")
+    if len(pieces) > 2:
+        raise side.error("the outcome has more than one '|'; join its parts with '+'.")
+    found: dict[str, str] = {}
+    for part in _split(pieces[1], "+") if len(pieces) == 2 else ():
+        part = part.strip()
+        match = _OUTCOME_PART.fullmatch(part.text)
+        if match is None or match.group(1) not in _OUTCOME_PARTS:
+            name = match.group(1) if match else part.text
+            raise part.error(
+                f"{shorten(part.text)} is not a part of an outcome; known are "
+                "trials(column) and se(column)." + suggestion(name, _OUTCOME_PARTS)
+            )
+        name, inside = match.group(1), match.group(2).strip()
+        column = unquote_name(inside)
+        if column is None:
+            raise part.error(
+                f"{name}() takes the name of a column, got {shorten(inside)}; a name "
+                "that is not a plain identifier stands in backticks."
+            )
+        if name in found:
+            raise part.error(f"{name}() is given twice.")
+        found[name] = column
+    return Formula(pieces[0].text, trials=found.get("trials"), se=found.get("se"))
+
+
+def _population_term(sign: str, span: _Span) -> str:
+    """Return a term's text, refusing what only looks like one."""
+    if not span.text:
+        raise span.error("a term is missing beside this '+' or '-'.")
+    if span.text == ".":
+        raise span.error("'.' for all columns is not supported; name the predictors.")
+    bars = [char for _, char in _top_level(span) if char == "|"]
+    if bars:
+        raise span.error(
+            "a group term stands in parentheses of its own, as in '+ (1 + x | g)'."
+        )
+    if any(_is_group_term(piece) for mark in "*:/" for piece in _split(span, mark)):
+        raise span.error("a group term can only be added, as in '+ (1 + x | g)'.")
+    return span.text if sign == "+" else f"-{span.text}"
+
+
+def _is_group_term(span: _Span) -> bool:
+    """Whether the stretch is ``( ... | ... )``."""
+    span = span.strip()
+    text = span.text
+    if not (text.startswith("(") and text.endswith(")")):
+        return False
+    inside = span.part(1, len(text) - 1)
+    return any(char == "|" for _, char in _top_level(inside))
+
+
+def _read_group_term(span: _Span) -> GroupTerm:
+    """Read ``(1 + x | g)`` or ``(1 + x || g)``."""
+    inside = span.part(1, len(span.text) - 1)
+    bars = [position for position, char in _top_level(inside) if char == "|"]
+    if len(bars) > 2 or (len(bars) == 2 and bars[1] != bars[0] + 1):
+        raise inside.error("a group term has one '|' (or '||'), as in '(1 + x | g)'.")
+    left = inside.part(0, bars[0]).strip()
+    right = inside.part(bars[-1] + 1, len(inside.text)).strip()
+    factor = unquote_name(right.text)
+    if factor is None:
+        raise (right if right.text else span).error(
+            f"a grouping factor is one column, got {shorten(right.text)}. For a "
+            "combination of columns make a column of it first; a name that is not a "
+            "plain identifier stands in backticks."
+        )
+    if not left.text:
+        raise span.error("no varying coefficients before '|'; write '(1 | g)'.")
+    intercept, terms = True, []
+    for sign, term in _signed_terms(left):
+        if term.text in ("0", "1"):
+            intercept = (term.text == "1") == (sign == "+")
+        else:
+            terms.append(_population_term(sign, term))
+    if not (intercept or terms):
+        raise left.error("nothing varies in this group term; write '(1 | g)'.")
+    return GroupTerm(factor, intercept, tuple(terms), correlated=len(bars) == 1)
+
+
+def _merge(group: GroupTerm | None, other: GroupTerm, span: _Span) -> GroupTerm:
+    """Join ``(1 | g) + (0 + x | g)``, which is ``(1 + x || g)``; refuse other pairs."""
+    if group is None:
+        return other
+    if group.factor != other.factor:
+        raise span.error(
+            f"a model has one grouping factor, this one has {listed([group.factor])} "
+            f"and {listed([other.factor])}."
+        )
+    if set(group.terms) & set(other.terms) or (group.intercept and other.intercept):
+        raise span.error(f"a coefficient varies twice over {shorten(group.factor)}.")
+    if any(
+        each.correlated and each.intercept + len(each.terms) > 1
+        for each in (group, other)
+    ):
+        raise span.error(
+            "two group terms of one factor must each have a single coefficient, or "
+            "use '||': they are uncorrelated with each other."
+        )
+    return GroupTerm(
+        group.factor,
+        group.intercept or other.intercept,
+        group.terms + other.terms,
+        correlated=False,
+    )
+
+
+def _top_level(span: _Span) -> Iterator[tuple[int, str]]:
+    """Yield the characters outside brackets and quotes, with their positions."""
+    text, position, opened = span.text, 0, []
+    while position < len(text):
+        char = text[position]
+        quoted = _QUOTED.match(text, position)
+        if quoted:
+            position = quoted.end()
+            continue
+        if char in "`'\"":
+            raise span.part(position, position + 1).error(
+                f"this {char} is never closed."
+            )
+        if char in _OPEN:
+            opened.append((char, position))
+        elif char in _CLOSE:
+            if not opened or _OPEN.index(opened.pop()[0]) != _CLOSE.index(char):
+                raise span.part(position, position + 1).error(
+                    f"this {char!r} closes nothing."
+                )
+        elif not opened:
+            yield position, char
+        position += 1
+    if opened:
+        char, position = opened[-1]
+        raise span.part(position, position + 1).error(f"this {char!r} is never closed.")
+
+
+def _split(span: _Span, mark: str) -> Iterator[_Span]:
+    """Split at a character that stands outside brackets and quotes."""
+    start = 0
+    for position in [at for at, char in _top_level(span) if char == mark]:
+        yield span.part(start, position)
+        start = position + 1
+    yield span.part(start, len(span.text))
+
+
+def _signed_terms(span: _Span) -> Iterator[tuple[str, _Span]]:
+    """Split a sum into signed terms; a sign may lead."""
+    marks = [(at, char) for at, char in _top_level(span) if char in "+-"]
+    start, sign = 0, "+"
+    for position, char in [*marks, (len(span.text), "")]:
+        term = span.part(start, position).strip()
+        leads = start == 0 and char != "" and not term.text
+        if not leads:
+            if not term.text:
+                at = max(start - 1, 0)
+                raise span.part(at, at + 1).error("a term is missing here.")
+            yield sign, term
+        start, sign = position + 1, char

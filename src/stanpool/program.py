@@ -1,0 +1,400 @@
+"""Specification to Stan program, through the Jinja templates.
+
+Structure is rendered; numbers are data. Equal structures give equal text: no dates,
+versions, user names or numbers of the data are in the source that is hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from stanpool.design import Design
+from stanpool.errors import SpecError
+from stanpool.priors import PriorRow, has_residual_scale, is_correlated
+from stanpool.resources import resource
+from stanpool.spec import DISTRIBUTIONS, ModelSpec
+
+_LABEL_WIDTH = 40
+_LINE_WIDTH = 80
+
+
+@dataclass(frozen=True)
+class StanProgram:
+    """A Stan program: a name for people, its source, and the digest of the source."""
+
+    name: str
+    source: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the source."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Structure:
+    """All that decides a program's text.
+
+    Attributes
+    ----------
+    pooling
+        ``"complete"``, ``"none"`` or ``"partial"``: which template.
+    family
+        The name of a family file.
+    intercept
+        Whether there is a population intercept.
+    parameterization
+        ``"centered"`` or ``"noncentered"``; None unless pooling is partial.
+    correlated
+        Whether varying coefficients have a correlation matrix.
+    priors
+        For each parameter class the distributions in use, such as
+        ``(("beta", ("normal",)), ...)``.
+    """
+
+    pooling: str
+    family: str
+    intercept: bool
+    parameterization: str | None
+    correlated: bool
+    priors: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class _Argument:
+    """A number (or vector of numbers) of a prior, as Stan data."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One distribution on a parameter class, or on some of its members."""
+
+    distribution: str
+    arguments: tuple[_Argument, ...]
+    count: str | None = None
+    at: str | None = None
+
+    @property
+    def index(self) -> str:
+        return f"[{self.at}]" if self.at else ""
+
+    @property
+    def call(self) -> str:
+        return ", ".join(argument.name for argument in self.arguments)
+
+    def call_at(self, index: str) -> str:
+        return ", ".join(f"{argument.name}[{index}]" for argument in self.arguments)
+
+
+@dataclass(frozen=True)
+class _PriorBlock:
+    """How a parameter class stands in a program."""
+
+    variable: str
+    size: str | None
+    uses: tuple[_Use, ...]
+
+
+_VARIABLES: Mapping[str, tuple[str, str | None]] = {
+    "Intercept": ("alpha_c", None),
+    "beta": ("beta", "K"),
+    "b": ("b_c", "Q"),
+    "tau": ("tau", "Q"),
+    "Omega": ("L_Omega", None),
+    "sigma": ("sigma", None),
+}
+_STAN_NAMES = {"lkj": "lkj_corr_cholesky"}
+
+
+def structure_of(
+    spec: ModelSpec,
+    design: Design,
+    priors: Iterable[PriorRow],
+    parameterization: str | None,
+) -> Structure:
+    """Reduce a model to what decides its program's text.
+
+    Parameters
+    ----------
+    spec, design, priors
+        The model, its data and the priors in force.
+    parameterization
+        ``"centered"`` or ``"noncentered"`` for partial pooling, else None.
+    """
+    uses: dict[str, tuple[str, ...]] = {"beta": ()}
+    for row in priors:
+        seen = uses.get(row.parameter_class, ())
+        uses[row.parameter_class] = tuple(
+            dict.fromkeys((*seen, row.prior.distribution))
+        )
+    ordered = tuple(
+        (name, tuple(d for d in DISTRIBUTIONS if d in uses[name]) or ("normal",))
+        for name in _VARIABLES
+        if name in uses
+    )
+    return Structure(
+        pooling=spec.pooling,
+        family=f"{spec.family}_se" if spec.se else spec.family,
+        intercept=design.intercept,
+        parameterization=parameterization,
+        correlated=is_correlated(spec, design),
+        priors=ordered,
+    )
+
+
+@lru_cache(maxsize=256)
+def render(structure: Structure) -> StanProgram:
+    """Render the Stan program of a structure.
+
+    Examples
+    --------
+    >>> program = render(Structure("complete", "bernoulli", True, None, False,
+    ...     (("Intercept", ("normal",)), ("beta", ("normal",)))))
+    >>> program.name
+    'complete_pooling_bernoulli'
+    >>> print(program.source.splitlines()[0])
+    // Complete pooling: one set of coefficients for every row.
+    """
+    blocks = {name: _prior_block(name, used) for name, used in structure.priors}
+    template = {"none": "no_pooling"}.get(
+        structure.pooling, f"{structure.pooling}_pooling"
+    )
+    source = (
+        _environment()
+        .get_template(f"{template}.stan.jinja")
+        .render(
+            family_file=f"families/{structure.family}.stan.jinja",
+            intercept=structure.intercept,
+            parameterization=structure.parameterization,
+            correlated=structure.correlated,
+            priors=[block for name, block in blocks.items() if name != "b"],
+            coefficients=blocks.get("b"),
+            multi_normal_rows=_function("multi_normal_rows"),
+        )
+    )
+    parts = [
+        template,
+        structure.family,
+        structure.parameterization,
+        "correlated" if structure.correlated else None,
+        None if structure.intercept or structure.pooling == "none" else "no_intercept",
+    ]
+    return StanProgram("_".join(part for part in parts if part), _tidy(source))
+
+
+def neals_funnel(parameterization: str = "centered") -> StanProgram:
+    """Return Neal's funnel, the geometry that hierarchical models are notorious for.
+
+    Its data are ``{"D": 9, "scale": 3}``; ``v`` is the log variance of ``x[D]``.
+
+    Parameters
+    ----------
+    parameterization
+        ``"centered"``, which no fixed step size can explore, or ``"noncentered"``.
+
+    Raises
+    ------
+    SpecError
+        For any other parameterization.
+
+    References
+    ----------
+    .. [1] Neal (2003). Slice sampling. Annals of Statistics 31(3), section 8.
+
+    Examples
+    --------
+    >>> neals_funnel("noncentered").name
+    'neals_funnel_noncentered'
+    """
+    if parameterization not in ("centered", "noncentered"):
+        raise SpecError(
+            f"parameterization={parameterization!r} is not one of 'centered', "
+            "'noncentered'."
+        )
+    template = _environment().get_template("neals_funnel.stan.jinja")
+    source = template.render(parameterization=parameterization)
+    return StanProgram(f"neals_funnel_{parameterization}", _tidy(source))
+
+
+def stan_data(
+    design: Design,
+    priors: Iterable[PriorRow],
+    structure: Structure,
+    *,
+    prior_only: bool,
+) -> dict[str, Any]:
+    """Build the data dictionary that goes with a rendered program.
+
+    Parameters
+    ----------
+    design, priors, structure
+        The data, the priors in force, and the structure that was rendered.
+    prior_only
+        Leave the outcome out, so that the fit draws from the prior.
+
+    Returns
+    -------
+    dict
+        Stan's data by name, as numbers and NumPy arrays.
+    """
+    n, k = design.X.shape
+    data: dict[str, Any] = {"N": n, "y": design.y, "K": k, "X": design.X}
+    if design.trials is not None:
+        data["trials"] = design.trials
+    if design.se is not None:
+        data["se"] = design.se
+    if structure.intercept or structure.pooling == "none":
+        data["x_bar"] = design.x_bar
+    if design.Z is not None and design.group_index is not None:
+        data["J"] = len(design.group_labels)
+        data["Q"] = design.Z.shape[1]
+        data["group"] = design.group_index + 1
+        data["Z"] = design.Z
+        if structure.pooling == "none":
+            data["z_bar"] = design.z_bar
+        else:
+            data["mean_of"] = _means_of(design)
+    data |= _prior_data(list(priors), structure)
+    data["prior_only"] = int(prior_only)
+    return data
+
+
+def annotate(program: StanProgram, design: Design) -> str:
+    """Return a program's source under a comment that maps numbers to user's names.
+
+    The comment is not part of the hashed text; names are escaped, so that no user
+    string can leave it.
+    """
+    lines = [f"// outcome, N = {design.rows} rows"]
+    lines += _labelled("X", design.coefficients)
+    if design.factor is not None:
+        lines += [
+            f"// J = {len(design.group_labels)} groups of {_escaped(design.factor)}"
+        ]
+        lines += _labelled("Z", design.varying)
+    return "\n".join(lines) + "\n" + program.source
+
+
+def _labelled(matrix: str, labels: tuple[str, ...]) -> list[str]:
+    """Describe the columns of a matrix in a comment."""
+    return [
+        f"// {matrix}[ : , {number}] is {_escaped(label)}"
+        for number, label in enumerate(labels, 1)
+    ]
+
+
+def _escaped(text: str) -> str:
+    """Write a user string as one short line of ASCII."""
+    quoted = json.dumps(
+        text[:_LABEL_WIDTH] + ("..." if len(text) > _LABEL_WIDTH else "")
+    )
+    return quoted
+
+
+def _means_of(design: Design) -> np.ndarray:
+    """Return where (0, alpha, beta) has the population mean of each coefficient."""
+    first = 2 if design.intercept else 1
+    places = {label: first + k for k, label in enumerate(design.coefficients, 1)}
+    if design.intercept:
+        places["Intercept"] = first
+    return np.array([places.get(label, 1) for label in design.varying])
+
+
+def _prior_block(name: str, distributions: tuple[str, ...]) -> _PriorBlock:
+    """Lay out the data and the statement of a parameter class's priors."""
+    variable, size = _VARIABLES[name]
+    uses = []
+    for distribution in distributions:
+        split = len(distributions) > 1
+        stem = f"{name}_{distribution}" if split else name
+        length = f"n_{stem}" if split else size
+        known = DISTRIBUTIONS[distribution]
+        arguments = tuple(
+            _Argument(
+                f"prior_{stem}_{argument}",
+                ("vector" if length else "real")
+                + ("<lower=0>" if argument in known.positive_arguments else "")
+                + (f"[{length}]" if length else ""),
+            )
+            for argument in known.arguments
+        )
+        uses.append(
+            _Use(
+                _STAN_NAMES.get(distribution, distribution),
+                arguments,
+                count=f"n_{stem}" if split else None,
+                at=f"at_{stem}" if split else None,
+            )
+        )
+    return _PriorBlock(variable, size, tuple(uses))
+
+
+def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
+    """Return the numbers of the priors, by the names that the program declares."""
+    data: dict[str, Any] = {}
+    for name, distributions in structure.priors:
+        members = [row for row in rows if row.parameter_class == name]
+        for distribution in distributions:
+            stem = f"{name}_{distribution}" if len(distributions) > 1 else name
+            at = [
+                position
+                for position, row in enumerate(members, 1)
+                if row.prior.distribution == distribution
+            ]
+            chosen = [members[position - 1].prior.named_arguments for position in at]
+            if len(distributions) > 1:
+                data[f"n_{stem}"] = len(at)
+                data[f"at_{stem}"] = np.array(at)
+            for argument in DISTRIBUTIONS[distribution].arguments:
+                values = np.array([each[argument] for each in chosen], dtype=float)
+                single = _VARIABLES[name][1] is None
+                data[f"prior_{stem}_{argument}"] = (
+                    float(values[0]) if single else values
+                )
+    return data
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    """Return Jinja with the white space done by the environment, not the author."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resource("stan_templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def _function(name: str) -> str:
+    """Read a shared Stan function."""
+    path = resource("stan_templates") / "functions" / f"{name}.stanfunctions"
+    return path.read_text().rstrip("\n")
+
+
+def _tidy(source: str) -> str:
+    """Drop the blank lines that empty macros leave, and break long statements."""
+    lines = [line.rstrip() for line in source.splitlines()]
+    return "\n".join(_wrap(line) for line in lines if line) + "\n"
+
+
+def _wrap(line: str) -> str:
+    """Break a sampling statement that is too long as stanc does: after each comma."""
+    if len(line) <= _LINE_WIDTH or "~" not in line or line.lstrip().startswith("//"):
+        return line
+    indent = line.index("(", line.index("~")) + 1
+    head, arguments = line[:indent], line[indent:].split(", ")
+    return head + (",\n" + " " * indent).join(arguments)
