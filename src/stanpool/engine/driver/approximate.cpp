@@ -1,0 +1,69 @@
+// Variational inference: ADVI and Pathfinder.
+
+#include "run.hpp"
+
+#include <stan/services/experimental/advi/fullrank.hpp>
+#include <stan/services/experimental/advi/meanfield.hpp>
+#include <stan/services/pathfinder/multi.hpp>
+#include <stan/services/pathfinder/single.hpp>
+
+namespace driver {
+
+using stan::model::model_base;
+
+int variational(Run& run) {
+  namespace services = stan::services::experimental::advi;
+  const Arguments& args = run.args;
+  CsvWriter draws = std::move(run.csv_writers(args.text("output.file"))[0]);
+  CsvWriter diagnostics = std::move(run.diagnostic_writers()[0]);
+  const auto family = args.chosen("method.variational.algorithm", "fullrank") ? services::fullrank<model_base>
+                                                                              : services::meanfield<model_base>;
+  return family(run.model, *run.inits[0], run.seed, run.id, run.init_radius,
+                args.integer("method.variational.grad_samples"), args.integer("method.variational.elbo_samples"),
+                args.integer("method.variational.iter"), args.real("method.variational.tol_rel_obj"),
+                args.real("method.variational.eta"), args.flag("method.variational.adapt.engaged"),
+                args.integer("method.variational.adapt.iter"), args.integer("method.variational.eval_elbo"),
+                args.integer("method.variational.output_samples"), run.interrupt, run.logger, run.init_writers[0],
+                draws, diagnostics);
+}
+
+int pathfinder(Run& run) {
+  namespace services = stan::services::pathfinder;
+  const Arguments& args = run.args;
+  const auto real = [&](const char* name) { return args.real(std::string("method.pathfinder.") + name); };
+  const auto integer = [&](const char* name) { return args.integer(std::string("method.pathfinder.") + name); };
+  const auto flag = [&](const char* name) { return args.flag(std::string("method.pathfinder.") + name); };
+  if (run.model.num_params_r() == 0) throw std::invalid_argument("Model has 0 parameters, cannot run Pathfinder.");
+
+  const std::string& output = args.text("output.file");
+  const std::string& diagnostic = args.text("output.diagnostic_file");
+  const bool several = run.chains > 1;
+  const bool save_paths = flag("save_single_paths") || !diagnostic.empty();
+  const std::string path_diagnostics = diagnostic.empty() && save_paths ? output : diagnostic;
+  const std::string tag = several ? "_path" : "";
+  std::vector<CsvWriter> path_draws = run.csv_writers(several && !save_paths ? "" : output, tag);
+  std::vector<JsonWriter> path_iterations = run.json_writers(path_diagnostics, tag);
+
+  if (!several)
+    return services::pathfinder_lbfgs_single<false, model_base>(
+        run.model, *run.inits[0], run.seed, run.id, run.init_radius, integer("history_size"), real("init_alpha"),
+        real("tol_obj"), real("tol_rel_obj"), real("tol_grad"), real("tol_rel_grad"), real("tol_param"),
+        integer("max_lbfgs_iters"), integer("num_elbo_draws"), integer("num_draws"), save_paths, run.refresh,
+        run.interrupt, run.logger, run.init_writers[0], path_draws[0], path_iterations[0], flag("calculate_lp"));
+
+  if (integer("num_psis_draws") > integer("num_draws") * static_cast<int>(run.chains))
+    run.logger.warn(
+        "Warning: Number of PSIS draws is larger than the total number of draws returned by the single Pathfinders. "
+        "This is likely unintentional and leads to re-sampling from the same draws.");
+  CsvWriter draws(create(chain_files(output, "", ".csv", 1, run.id)[0], run.sig_figs), "# ");
+  run.write_configuration(draws);
+  JsonWriter unused;
+  return services::pathfinder_lbfgs_multi<model_base>(
+      run.model, run.inits, run.seed, run.id, run.init_radius, integer("history_size"), real("init_alpha"),
+      real("tol_obj"), real("tol_rel_obj"), real("tol_grad"), real("tol_rel_grad"), real("tol_param"),
+      integer("max_lbfgs_iters"), integer("num_elbo_draws"), integer("num_draws"), integer("num_psis_draws"),
+      static_cast<int>(run.chains), save_paths, run.refresh, run.interrupt, run.logger, run.init_writers, path_draws,
+      path_iterations, draws, unused, flag("calculate_lp"), flag("psis_resample"));
+}
+
+}  // namespace driver
