@@ -1,1 +1,98 @@
-"""Hierarchical models in three pooling templates, on real Stan."""
+"""Hierarchical models in three pooling templates, on real Stan.
+
+Importing does nothing: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stanpool import engine, plots
+    from stanpool.compare import Comparison, compare_fits, compare_parameterizations
+    from stanpool.datasets import list_datasets, load_dataset
+    from stanpool.diagnostics import Advice, Diagnosis, Finding
+    from stanpool.errors import (
+        CompileError,
+        DataError,
+        EngineError,
+        SamplingError,
+        SpecError,
+        StanpoolError,
+    )
+    from stanpool.fit import (
+        Fit,
+        Model,
+        complete_pooling,
+        no_pooling,
+        partial_pooling,
+    )
+    from stanpool.keeping import load
+    from stanpool.program import neals_funnel
+    from stanpool.spec import Prior
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "compare": ("Comparison", "compare_fits", "compare_parameterizations"),
+    "datasets": ("list_datasets", "load_dataset"),
+    "diagnostics": ("Advice", "Diagnosis", "Finding"),
+    "errors": (
+        "CompileError",
+        "DataError",
+        "EngineError",
+        "SamplingError",
+        "SpecError",
+        "StanpoolError",
+    ),
+    "fit": ("Fit", "Model", "complete_pooling", "no_pooling", "partial_pooling"),
+    "keeping": ("load",),
+    "program": ("neals_funnel",),
+    "spec": ("Prior",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("engine", "plots")
+
+__all__ = [
+    "Advice",
+    "Comparison",
+    "CompileError",
+    "DataError",
+    "Diagnosis",
+    "EngineError",
+    "Finding",
+    "Fit",
+    "Model",
+    "Prior",
+    "SamplingError",
+    "SpecError",
+    "StanpoolError",
+    "compare_fits",
+    "compare_parameterizations",
+    "complete_pooling",
+    "engine",
+    "list_datasets",
+    "load",
+    "load_dataset",
+    "neals_funnel",
+    "no_pooling",
+    "partial_pooling",
+    "plots",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name where it is first used."""
+    if name in _MODULES:
+        return import_module(f"stanpool.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'stanpool' has no attribute {name!r}")
+    value = getattr(import_module(f"stanpool.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__"]

@@ -259,7 +259,8 @@ def _names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
     """List the columns that a model names, in order, without repeats."""
     texts = [spec.outcome, *spec.terms]
     names = []
-    if spec.group and spec.pooling != "complete":
+    if spec.group:
+        # Also under complete pooling, so that every pooling sees the same rows.
         texts += spec.group.terms
         names.append(spec.group.factor)
     names += [name for name in (spec.trials, spec.se) if name is not None]
@@ -328,22 +329,28 @@ def _is_numeric(name: str, column: pd.Series[Any]) -> bool:
 
 
 def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
-    """Return a categorical whose levels all occur, in a stable order."""
+    """Return a categorical of whole numbers or text whose levels all occur."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return pd.Categorical(column.cat.remove_unused_categories())
-    values = column.to_numpy(dtype=object) if column.dtype != object else column
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        values = column.to_numpy()
-        if values.dtype == object:
-            values = values.astype(float)
-    try:
-        codes, levels = pd.factorize(values, sort=True)
-    except TypeError as problem:
+        values = pd.Categorical(column.cat.remove_unused_categories())
+        codes, levels = values.codes, values.categories
+    else:
+        try:
+            codes, levels = pd.factorize(column.to_numpy(), sort=True)
+        except TypeError as problem:
+            raise DataError(
+                f"column {shorten(name)} mixes types that cannot be ordered "
+                f"({problem}); make them text: data[{shorten(name)}].astype(str)."
+            ) from None
+    levels = pd.Index(levels)
+    if not pd.api.types.is_integer_dtype(levels.dtype):
+        levels = pd.Index([str(level) for level in levels], dtype=object)
+    if not levels.is_unique:
         raise DataError(
-            f"column {shorten(name)} mixes types that cannot be ordered ({problem}); "
-            f"make them text first: data[{shorten(name)}].astype(str)."
-        ) from None
-    return pd.Categorical.from_codes(codes, categories=pd.Index(levels))
+            f"levels of column {shorten(name)} differ in type only, such as "
+            f"{listed(levels[levels.duplicated()], limit=3)}; make them text first: "
+            f"data[{shorten(name)}].astype(str)."
+        )
+    return pd.Categorical.from_codes(codes, categories=levels)
 
 
 def _outcome(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray:
@@ -417,15 +424,8 @@ def _refuse_rows(values: np.ndarray, bad: np.ndarray, rule: str) -> None:
 
 def _groups(column: pd.Series[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Return the index of each row's group and the groups' labels."""
-    labels = column.cat.categories
-    if not pd.api.types.is_integer_dtype(labels.dtype):
-        labels = labels.astype(str)
-    if not labels.is_unique:
-        raise DataError(
-            f"groups of column {shorten(column.name)} are told apart by type only; "
-            f"make them text first: data[{shorten(column.name)}].astype(str)."
-        )
-    return column.cat.codes.to_numpy().astype(np.int64), tuple(labels.tolist())
+    labels = tuple(column.cat.categories.tolist())
+    return column.cat.codes.to_numpy().astype(np.int64), labels
 
 
 def _term_matrix(

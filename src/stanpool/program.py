@@ -17,7 +17,7 @@ import numpy as np
 
 from stanpool.design import Design
 from stanpool.errors import SpecError
-from stanpool.priors import PriorRow, has_residual_scale, is_correlated
+from stanpool.priors import PriorRow, is_correlated
 from stanpool.resources import resource
 from stanpool.spec import DISTRIBUTIONS, ModelSpec
 

@@ -1,0 +1,558 @@
+"""The facade: ``Model`` states, builds and fits; ``Fit`` holds what came out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from stanpool.design import Design, build_design, used_columns
+from stanpool.errors import SpecError
+from stanpool.formula import parse_formula, quote_name
+from stanpool.posterior import build_tree
+from stanpool.priors import PriorRow, resolve_priors
+from stanpool.program import (
+    StanProgram,
+    Structure,
+    annotate,
+    render,
+    stan_data,
+    structure_of,
+)
+from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from stanpool.diagnostics import Diagnosis
+    from stanpool.engine.run import SampleSettings
+
+_AUTO_REASON = (
+    "auto: noncentered, which is safe where groups hold little data; "
+    "compare_parameterizations(model) tries both"
+)
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class Model:
+    """A hierarchical model of a data frame: stated, checked and ready to fit.
+
+    Parameters
+    ----------
+    formula
+        ``"y ~ x1 + x2 + (1 + x1 | g)"``; ``||`` for uncorrelated coefficients;
+        ``y | trials(n)`` for binomial outcomes, ``y | se(s)`` for known standard
+        errors. Predictors are formulaic's notation.
+    data
+        A data frame, or a mapping of columns. It is copied: later changes of it
+        have no effect on the model.
+    family
+        ``"gaussian"``, ``"bernoulli"``, ``"binomial"`` or ``"poisson"``.
+    pooling
+        ``"partial"``, ``"none"`` or ``"complete"``.
+    parameterization
+        ``"centered"``, ``"noncentered"``, or ``"auto"`` to leave the choice.
+    priors
+        By the names of the posterior: ``{"Intercept": "normal(0, 10)", "beta[floor]":
+        "normal(0, 1)", "tau_county": "exponential(1)", "Omega": "lkj(2)"}``, as text
+        or ``Prior``. On a positive parameter a distribution is its half form. With
+        ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the priors of each
+        group's own coefficients.
+    center_predictors
+        Whether the prior on the intercept refers to the predictors' means.
+
+    Raises
+    ------
+    SpecError
+        If the formula, an option or a prior is wrong.
+    DataError
+        If the data cannot serve the model.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> model = sp.Model("log_radon ~ floor + (1 | county)", sp.load_dataset("radon"))
+    >>> model
+    Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
+noncentered, 919 rows, 85 groups)
+    """
+
+    spec: ModelSpec
+    data: pd.DataFrame
+    design: Design
+    priors: tuple[PriorRow, ...]
+    structure: Structure
+
+    def __init__(
+        self,
+        formula: str,
+        data: Any,
+        *,
+        family: str = "gaussian",
+        pooling: str = "partial",
+        parameterization: str = "auto",
+        priors: Mapping[str, str | Prior] | None = None,
+        center_predictors: bool = True,
+    ) -> None:
+        spec = ModelSpec(
+            **vars(parse_formula(formula)),
+            family=family,
+            pooling=pooling,
+            parameterization=parameterization,
+            priors=as_priors(priors),
+            center_predictors=center_predictors,
+        )
+        self._build(spec, data, strict=True)
+
+    def _build(self, spec: ModelSpec, data: Any, *, strict: bool) -> None:
+        """Fill the fields; the one place that does."""
+        frame = used_columns(spec, data)
+        design = build_design(spec, frame)
+        priors = resolve_priors(spec, design, strict=strict)
+        structure = structure_of(spec, design, priors, _resolve(spec))
+        for name, value in (
+            ("spec", spec),
+            ("data", frame),
+            ("design", design),
+            ("priors", priors),
+            ("structure", structure),
+        ):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_spec(cls, spec: ModelSpec, data: Any, *, strict: bool = True) -> Model:
+        """Build a model from a specification.
+
+        Parameters
+        ----------
+        spec, data
+            The model without data, and the data.
+        strict
+            Whether a prior that nothing uses is an error.
+        """
+        model = cls.__new__(cls)
+        model._build(spec, data, strict=strict)
+        return model
+
+    def with_(self, **changes: Any) -> Model:
+        """Return the model with fields of its specification changed, on the same data.
+
+        Priors that the changed model has no use for are left aside, so that one set
+        of priors serves every pooling.
+
+        Examples
+        --------
+        >>> import stanpool as sp
+        >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+        ...                  sp.load_dataset("eight_schools"))
+        >>> model.with_(pooling="complete").design.factor is None
+        True
+        """
+        return Model.from_spec(replace(self.spec, **changes), self.data, strict=False)
+
+    @property
+    def parameterization(self) -> str | None:
+        """``"centered"`` or ``"noncentered"``; None unless pooling is partial."""
+        return self.structure.parameterization
+
+    @property
+    def parameterization_reason(self) -> str:
+        """Why this parameterization: set by the user, or what ``auto`` went by."""
+        return _AUTO_REASON if self.spec.parameterization == "auto" else "set"
+
+    @property
+    def program(self) -> StanProgram:
+        """The Stan program, as it is compiled."""
+        return render(self.structure)
+
+    @property
+    def stan_code(self) -> str:
+        """The Stan program to read, under a comment that names columns and groups."""
+        return annotate(self.program, self.design)
+
+    def stan_data(self, *, prior_only: bool = False) -> dict[str, Any]:
+        """Return the data dictionary that goes with ``stan_code``.
+
+        Parameters
+        ----------
+        prior_only
+            Leave the outcome out.
+        """
+        return stan_data(
+            self.design, self.priors, self.structure, prior_only=prior_only
+        )
+
+    def fit(
+        self,
+        *,
+        chains: int = 4,
+        draws: int = 1000,
+        warmup: int = 1000,
+        seed: int | None = None,
+        adapt_delta: float = 0.8,
+        max_treedepth: int = 10,
+        parallel_chains: int | None = None,
+        inits: Any = None,
+        prior_only: bool = False,
+        progress: bool = True,
+        sample_options: Mapping[str, Any] | None = None,
+    ) -> Fit:
+        """Compile the program, or take it from the cache, and sample with NUTS.
+
+        Parameters
+        ----------
+        chains, draws, warmup
+            How many chains, and how many draws and warm-up iterations of each.
+        seed
+            0 to 2**32 - 1; drawn at random, and kept in the fit, if None.
+        adapt_delta
+            Target acceptance rate, between 0 and 1; higher means smaller steps.
+        max_treedepth
+            Trajectories double at most this often.
+        parallel_chains
+            Chains at a time; by default as many as there are cores.
+        inits
+            Initial values as cmdstanpy takes them; by default random in (-2, 2) on
+            the unconstrained scale.
+        prior_only
+            Draw from the prior: the outcome is left out.
+        progress
+            Whether to show progress bars, on standard error.
+        sample_options
+            More arguments for ``cmdstanpy.CmdStanModel.sample``, unchanged.
+
+        Raises
+        ------
+        SpecError
+            If an argument is out of its range.
+        CompileError, SamplingError, EngineError
+            If Stan could not be set up, the program not compiled, or a chain failed.
+        """
+        from stanpool.engine import compile_program, sample
+        from stanpool.engine.run import SampleSettings
+
+        settings = SampleSettings(
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            seed=int.from_bytes(os.urandom(4), "little") if seed is None else seed,
+            adapt_delta=adapt_delta,
+            max_treedepth=max_treedepth,
+            parallel_chains=parallel_chains,
+            inits=inits,
+            sample_options=tuple(sorted((sample_options or {}).items())),
+        )
+        program = self.program
+        executable = compile_program(
+            program.source, name=program.name, progress=progress
+        )
+        start = time.perf_counter()
+        raw = sample(
+            executable,
+            self.stan_data(prior_only=prior_only),
+            settings,
+            progress=progress,
+        )
+        tree = build_tree(
+            raw, self.design, self.structure, max_treedepth=settings.max_treedepth
+        )
+        return Fit(
+            model=self,
+            tree=tree,
+            settings=settings,
+            seconds=time.perf_counter() - start,
+            prior_only=prior_only,
+            engine=raw.engine,
+        )
+
+    def __repr__(self) -> str:
+        """Describe the model in one line."""
+        parts = [repr(formula_of(self.spec)), self.spec.family]
+        parts.append(f"{self.spec.pooling} pooling")
+        if self.parameterization:
+            parts.append(self.parameterization)
+        parts.append(f"{self.design.rows} rows")
+        if self.design.factor is not None:
+            parts.append(f"{len(self.design.group_labels)} groups")
+        return f"Model({', '.join(parts)})"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Fit:
+    """The draws of a model, labelled, with how they were made.
+
+    Attributes
+    ----------
+    model
+        What was fitted.
+    tree
+        The draws: groups ``posterior``, ``sample_stats``, ``observed_data``.
+    settings
+        Chains, draws, seed and the rest.
+    seconds
+        Wall time of sampling and reading the draws; compiling is not in it.
+    prior_only
+        Whether the draws are from the prior.
+    engine
+        Versions of Stan, its engine and compiler.
+    """
+
+    model: Model
+    tree: xr.DataTree
+    settings: SampleSettings
+    seconds: float
+    prior_only: bool
+    engine: Mapping[str, str]
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """The draws of the parameters."""
+        return self.tree["posterior"].to_dataset()
+
+    @property
+    def sample_stats(self) -> xr.Dataset:
+        """What the sampler says of each draw: divergences, energy, tree depth."""
+        return self.tree["sample_stats"].to_dataset()
+
+    def to_arviz(self) -> Any:
+        """Return the draws as the container of the installed ArviZ."""
+        from stanpool.arviz_seam import to_arviz
+
+        return to_arviz(self.tree)
+
+    def summary(self, *, groups: bool = True) -> pd.DataFrame:
+        """Summarize each parameter: mean, sd, quantiles, R-hat, effective sizes.
+
+        Parameters
+        ----------
+        groups
+            Whether to list the groups' own coefficients, too.
+        """
+        from stanpool.summary import summary
+
+        return summary(self, groups=groups)
+
+    def diagnose(self) -> Diagnosis:
+        """Say whether the draws can be trusted, what is wrong, where, what to do."""
+        from stanpool.diagnostics import diagnose
+
+        return diagnose(self)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fit to a folder that ``stanpool.load`` reads without an engine."""
+        from stanpool.keeping import save
+
+        save(self, path, overwrite=overwrite)
+
+    def __repr__(self) -> str:
+        """Describe the fit in one line."""
+        return (
+            f"Fit({self.model!r}, {self.settings.chains} chains of "
+            f"{self.settings.draws} draws, seed {self.settings.seed})"
+        )
+
+
+def complete_pooling(
+    data: Any,
+    *,
+    outcome: str,
+    predictors: Sequence[str] = (),
+    family: str = "gaussian",
+    trials: str | None = None,
+    se: str | None = None,
+    priors: Mapping[str, str | Prior] | None = None,
+    center_predictors: bool = True,
+) -> Model:
+    """State a model in which all rows share one set of coefficients.
+
+    Parameters
+    ----------
+    data
+        A data frame or a mapping of columns.
+    outcome, predictors
+        Names of columns, any text.
+    family, priors, center_predictors
+        As for ``Model``.
+    trials, se
+        Columns of the binomial's trials, and of known standard errors.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> sp.complete_pooling(sp.load_dataset("radon"), outcome="log_radon",
+    ...                     predictors=["floor"])
+    Model('log_radon ~ 1 + floor', gaussian, complete pooling, 919 rows)
+    """
+    spec = ModelSpec(
+        outcome=quote_name(outcome),
+        terms=_quoted(predictors),
+        family=family,
+        pooling="complete",
+        trials=trials,
+        se=se,
+        priors=as_priors(priors),
+        center_predictors=center_predictors,
+    )
+    return Model.from_spec(spec, data)
+
+
+def no_pooling(
+    data: Any,
+    *,
+    outcome: str,
+    group: str,
+    predictors: Sequence[str] = (),
+    varying: Sequence[str] = ("Intercept",),
+    family: str = "gaussian",
+    trials: str | None = None,
+    se: str | None = None,
+    priors: Mapping[str, str | Prior] | None = None,
+    center_predictors: bool = True,
+) -> Model:
+    """State a model in which each group has its own coefficients and shares nothing.
+
+    Parameters
+    ----------
+    data
+        A data frame or a mapping of columns.
+    outcome, predictors
+        Names of columns, any text.
+    group
+        The column that says which group a row belongs to.
+    varying
+        Which coefficients each group has of its own: ``"Intercept"`` and predictors.
+    family, trials, se, priors, center_predictors
+        As for ``complete_pooling``.
+    """
+    spec = ModelSpec(
+        outcome=quote_name(outcome),
+        terms=_quoted(predictors),
+        group=_group_term(group, varying, correlated=True),
+        family=family,
+        pooling="none",
+        trials=trials,
+        se=se,
+        priors=as_priors(priors),
+        center_predictors=center_predictors,
+    )
+    return Model.from_spec(spec, data)
+
+
+def partial_pooling(
+    data: Any,
+    *,
+    outcome: str,
+    group: str,
+    predictors: Sequence[str] = (),
+    varying: Sequence[str] = ("Intercept",),
+    correlated: bool = True,
+    parameterization: str = "auto",
+    family: str = "gaussian",
+    trials: str | None = None,
+    se: str | None = None,
+    priors: Mapping[str, str | Prior] | None = None,
+    center_predictors: bool = True,
+) -> Model:
+    """State a model whose groups' coefficients are drawn from a learned population.
+
+    Parameters
+    ----------
+    data
+        A data frame or a mapping of columns.
+    outcome, predictors
+        Names of columns, any text.
+    group
+        The column that says which group a row belongs to.
+    varying
+        Which coefficients vary over groups: ``"Intercept"`` and predictors.
+    correlated
+        Whether their correlations are learned, too.
+    parameterization
+        ``"centered"``, ``"noncentered"`` or ``"auto"``.
+    family, trials, se, priors, center_predictors
+        As for ``complete_pooling``.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> sp.partial_pooling(sp.load_dataset("radon"), outcome="log_radon",
+    ...     predictors=["floor"], group="county", varying=["Intercept", "floor"],
+    ...     parameterization="centered").parameterization
+    'centered'
+    """
+    spec = ModelSpec(
+        outcome=quote_name(outcome),
+        terms=_quoted(predictors),
+        group=_group_term(group, varying, correlated=correlated),
+        family=family,
+        pooling="partial",
+        parameterization=parameterization,
+        trials=trials,
+        se=se,
+        priors=as_priors(priors),
+        center_predictors=center_predictors,
+    )
+    return Model.from_spec(spec, data)
+
+
+def formula_of(spec: ModelSpec) -> str:
+    """Write a specification as the formula that states it.
+
+    Examples
+    --------
+    >>> formula_of(ModelSpec("y", terms=("x",), group=GroupTerm("my group")))
+    'y ~ 1 + x + (1 | `my group`)'
+    """
+    outcome = spec.outcome
+    parts = [("trials", spec.trials), ("se", spec.se)]
+    given = [f"{name}({quote_name(column)})" for name, column in parts if column]
+    if given:
+        outcome += " | " + " + ".join(given)
+    terms = _sum(spec.intercept, spec.terms)
+    if spec.group:
+        bar = "|" if spec.group.correlated else "||"
+        inside = _sum(spec.group.intercept, spec.group.terms)
+        terms += f" + ({inside} {bar} {quote_name(spec.group.factor)})"
+    return f"{outcome} ~ {terms}"
+
+
+def _sum(intercept: bool, terms: Sequence[str]) -> str:
+    """Write an intercept and terms as a sum."""
+    text = "1" if intercept else "0"
+    for term in terms:
+        text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
+    return text
+
+
+def _resolve(spec: ModelSpec) -> str | None:
+    """Return the parameterization that is fitted."""
+    if spec.pooling != "partial":
+        return None
+    automatic = spec.parameterization == "auto"
+    return "noncentered" if automatic else spec.parameterization
+
+
+def _quoted(columns: Sequence[str]) -> tuple[str, ...]:
+    """Write columns' names as formula terms."""
+    if isinstance(columns, str):
+        raise SpecError(
+            f"predictors={columns!r} is one text; write a list, [{columns!r}]."
+        )
+    return tuple(quote_name(column) for column in columns)
+
+
+def _group_term(group: str, varying: Sequence[str], *, correlated: bool) -> GroupTerm:
+    """Build the group term of the keyword constructors."""
+    if isinstance(varying, str):
+        raise SpecError(
+            f"varying={varying!r} is one text; write a list, [{varying!r}]."
+        )
+    if not varying:
+        raise SpecError(
+            "varying is empty; write ['Intercept'], or use complete pooling."
+        )
+    terms = [name for name in varying if name != "Intercept"]
+    return GroupTerm(group, "Intercept" in varying, _quoted(terms), correlated)

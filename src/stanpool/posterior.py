@@ -1,0 +1,161 @@
+"""Stan's draws as an ``xarray.DataTree`` with the user's names and labels.
+
+The same variables and dimensions in every pooling and parameterization that has
+them. xarray allows one set of labels for a dimension, so the coefficients that vary
+over a factor have a dimension of their own, ``<factor>_coefficient``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from stanpool.design import Design
+from stanpool.program import Structure
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_SAMPLE_STATS = {
+    "lp": "lp__",
+    "acceptance_rate": "accept_stat__",
+    "step_size": "stepsize__",
+    "tree_depth": "treedepth__",
+    "n_steps": "n_leapfrog__",
+    "diverging": "divergent__",
+    "energy": "energy__",
+}
+_RESERVED = {"chain", "draw", "row", "coefficient", "Intercept", "beta", "sigma"}
+
+
+class Draws(Protocol):
+    """What the engine returns: arrays by Stan's names, ``(chain, draw, ...)``."""
+
+    def stan_variable(self, name: str) -> np.ndarray:
+        """Return a variable of the program."""
+
+    def sampler_variable(self, name: str) -> np.ndarray:
+        """Return a variable of the sampler."""
+
+
+@dataclass(frozen=True)
+class GroupNames:
+    """The names that belong to a grouping factor in the posterior.
+
+    Examples
+    --------
+    >>> GroupNames.of("county").b, GroupNames.of("county").coefficient
+    ('b_county', 'county_coefficient')
+    """
+
+    group: str
+    coefficient: str
+    coefficient_2: str
+    tau: str
+    Omega: str
+    b: str
+
+    @classmethod
+    def of(cls, factor: str) -> GroupNames:
+        """Return the names for a column; ``/``, a path in xarray, becomes ``:``."""
+        name = factor.replace("/", ":")
+        return cls(
+            group=f"{name}_" if name in _RESERVED else name,
+            coefficient=f"{name}_coefficient",
+            coefficient_2=f"{name}_coefficient_2",
+            tau=f"tau_{name}",
+            Omega=f"Omega_{name}",
+            b=f"b_{name}",
+        )
+
+
+def build_tree(
+    draws: Draws, design: Design, structure: Structure, *, max_treedepth: int
+) -> xr.DataTree:
+    """Label the draws of a model.
+
+    Parameters
+    ----------
+    draws
+        What the engine returned.
+    design, structure
+        The data with labels, and the structure of the program that was fitted.
+    max_treedepth
+        The limit that trajectories are compared with.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` and ``sample_stats`` with dimensions ``(chain, draw,
+        ...)``, and ``observed_data`` with the outcome ``y``.
+    """
+    import xarray as xr
+
+    stats = {
+        name: (("chain", "draw"), draws.sampler_variable(column))
+        for name, column in _SAMPLE_STATS.items()
+    }
+    for name in ("tree_depth", "n_steps"):
+        stats[name] = (stats[name][0], stats[name][1].astype(np.int64))
+    stats["diverging"] = (("chain", "draw"), stats["diverging"][1] > 0)
+    stats["reached_max_treedepth"] = (
+        ("chain", "draw"),
+        stats["tree_depth"][1] >= max_treedepth,
+    )
+    return xr.DataTree.from_dict(
+        {
+            "posterior": _label(_posterior(draws, design, structure)),
+            "sample_stats": _label((stats, {})),
+            "observed_data": xr.Dataset({"y": ("row", design.y)}),
+        }
+    )
+
+
+def _posterior(
+    draws: Draws, design: Design, structure: Structure
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the variables and coordinates of the posterior."""
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
+
+    def add(name: str, stan_name: str, *dims: str) -> None:
+        variables[name] = (("chain", "draw", *dims), draws.stan_variable(stan_name))
+
+    if structure.intercept:
+        add("Intercept", "alpha")
+    if design.coefficients:
+        add("beta", "beta", "coefficient")
+        coords["coefficient"] = _labels(design.coefficients)
+    if design.factor is not None:
+        names = GroupNames.of(design.factor)
+        coords[names.group] = _labels(design.group_labels)
+        coords[names.coefficient] = _labels(design.varying)
+        if structure.pooling == "partial":
+            add(names.tau, "tau", names.coefficient)
+        if structure.correlated:
+            add(names.Omega, "Omega", names.coefficient, names.coefficient_2)
+            coords[names.coefficient_2] = _labels(design.varying)
+        add(names.b, "b", names.group, names.coefficient)
+    if any(name == "sigma" for name, _ in structure.priors):
+        add("sigma", "sigma")
+    return variables, coords
+
+
+def _label(parts: tuple[dict[str, Any], dict[str, Any]]) -> xr.Dataset:
+    """Build a dataset whose chains and draws are numbered from 0."""
+    import xarray as xr
+
+    variables, coords = parts
+    dataset = xr.Dataset(variables, coords)
+    return dataset.assign_coords(
+        chain=np.arange(dataset.sizes["chain"]), draw=np.arange(dataset.sizes["draw"])
+    )
+
+
+def _labels(labels: tuple[Any, ...]) -> np.ndarray:
+    """Return labels as whole numbers where all are, else as text objects."""
+    if labels and all(isinstance(label, int) for label in labels):
+        return np.array(labels)
+    return np.array(labels, dtype=object)
