@@ -105,13 +105,21 @@ noncentered, 919 rows, 85 groups)
             priors=as_priors(priors),
             center_predictors=center_predictors,
         )
-        self._build(spec, data, strict=True)
+        self._build(spec, data)
 
-    def _build(self, spec: ModelSpec, data: Any, *, strict: bool) -> None:
+    def _build(
+        self,
+        spec: ModelSpec,
+        data: Any,
+        *,
+        strict: bool = True,
+        priors: tuple[PriorRow, ...] | None = None,
+    ) -> None:
         """Fill the fields; the one place that does."""
         frame = used_columns(spec, data)
         design = build_design(spec, frame)
-        priors = resolve_priors(spec, design, strict=strict)
+        if priors is None:
+            priors = resolve_priors(spec, design, strict=strict)
         structure = structure_of(spec, design, priors, _resolve(spec))
         for name, value in (
             ("spec", spec),
@@ -123,7 +131,14 @@ noncentered, 919 rows, 85 groups)
             object.__setattr__(self, name, value)
 
     @classmethod
-    def from_spec(cls, spec: ModelSpec, data: Any, *, strict: bool = True) -> Model:
+    def from_spec(
+        cls,
+        spec: ModelSpec,
+        data: Any,
+        *,
+        strict: bool = True,
+        priors: tuple[PriorRow, ...] | None = None,
+    ) -> Model:
         """Build a model from a specification.
 
         Parameters
@@ -132,9 +147,11 @@ noncentered, 919 rows, 85 groups)
             The model without data, and the data.
         strict
             Whether a prior that nothing uses is an error.
+        priors
+            The priors in force, where they are known already: those of a kept fit.
         """
         model = cls.__new__(cls)
-        model._build(spec, data, strict=strict)
+        model._build(spec, data, strict=strict, priors=priors)
         return model
 
     def with_(self, **changes: Any) -> Model:
@@ -266,6 +283,7 @@ noncentered, 919 rows, 85 groups)
             seconds=time.perf_counter() - start,
             prior_only=prior_only,
             engine=raw.engine,
+            program=program,
         )
 
     def __repr__(self) -> str:
@@ -298,6 +316,8 @@ class Fit:
         Whether the draws are from the prior.
     engine
         Versions of Stan, its engine and compiler.
+    program
+        The Stan program that was fitted.
     """
 
     model: Model
@@ -306,6 +326,7 @@ class Fit:
     seconds: float
     prior_only: bool
     engine: Mapping[str, str]
+    program: StanProgram
 
     @property
     def posterior(self) -> xr.Dataset:

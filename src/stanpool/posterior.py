@@ -27,7 +27,7 @@ _SAMPLE_STATS = {
     "diverging": "divergent__",
     "energy": "energy__",
 }
-_RESERVED = {"chain", "draw", "row", "coefficient", "Intercept", "beta", "sigma"}
+_RESERVED = {".", "chain", "draw", "row", "coefficient", "Intercept", "beta", "sigma"}
 
 
 class Draws(Protocol):

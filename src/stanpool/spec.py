@@ -112,7 +112,7 @@ class Prior:
 
     def __str__(self) -> str:
         """Return the text that ``parse`` reads."""
-        numbers = ", ".join(f"{value:.12g}" for value in self.arguments)
+        numbers = ", ".join(repr(value).removesuffix(".0") for value in self.arguments)
         return f"{self.distribution}({numbers})"
 
     def __repr__(self) -> str:

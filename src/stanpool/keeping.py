@@ -1,0 +1,249 @@
+"""Keeping a fit: a folder with its data, model and draws; nothing is pickled.
+
+::
+
+    radon.fit/
+    ├── manifest.json   format version and the SHA-256 of every other file
+    ├── model.json      specification, priors, settings, versions
+    ├── program.stan    the program that was fitted
+    ├── data.nc         the columns that the model uses
+    └── draws.nc        posterior, sample_stats, observed_data
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from stanpool.errors import DataError
+from stanpool.fit import Fit, Model
+from stanpool.priors import PriorRow
+from stanpool.program import StanProgram
+from stanpool.spec import GroupTerm, ModelSpec, Prior
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+FORMAT = 1
+_ENGINE: Literal["h5netcdf"] = "h5netcdf"
+_FILES = ("model.json", "program.stan", "data.nc", "draws.nc")
+
+
+def save(fit: Fit, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a fit to a folder, completely or not at all.
+
+    Parameters
+    ----------
+    fit
+        What to keep.
+    path
+        A folder that does not exist yet.
+    overwrite
+        Whether to replace a fit that was saved there before.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something at ``path``: another fit without ``overwrite``, or
+        anything else at all.
+    """
+    target = Path(path)
+    if target.exists() and not (overwrite and (target / "manifest.json").is_file()):
+        raise FileExistsError(
+            f"{str(target)!r} exists already. Choose another path"
+            + (
+                ", or pass overwrite=True."
+                if (target / "manifest.json").exists()
+                else "."
+            )
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        _write(fit, work)
+        if target.exists():
+            shutil.rmtree(target)
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """Read a fit that ``Fit.save`` wrote; no engine is needed.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no saved fit at ``path``.
+    DataError
+        If a file is missing, truncated or changed, or a newer stanpool wrote it.
+    """
+    from stanpool.engine.run import SampleSettings
+
+    folder = Path(path)
+    _check_manifest(folder)
+    kept = json.loads((folder / "model.json").read_text("utf-8"))
+    model = _read_model(kept, _read_frame(folder / "data.nc", kept["columns"]))
+    program = StanProgram(kept["program"], (folder / "program.stan").read_text("utf-8"))
+    settings = kept["settings"]
+    settings["sample_options"] = tuple(
+        (name, value) for name, value in settings["sample_options"]
+    )
+    return Fit(
+        model=model,
+        tree=_read_tree(folder / "draws.nc"),
+        settings=SampleSettings(**settings),
+        seconds=kept["seconds"],
+        prior_only=kept["prior_only"],
+        engine=kept["engine"],
+        program=program,
+    )
+
+
+def _write(fit: Fit, folder: Path) -> None:
+    """Write all files of a fit; the manifest last."""
+    columns = _write_frame(fit.model.data, folder / "data.nc")
+    settings = {
+        each.name: getattr(fit.settings, each.name) for each in fields(fit.settings)
+    }
+    kept = {
+        "spec": asdict(fit.model.spec),
+        "priors": [_prior_row(row) for row in fit.model.priors],
+        "columns": columns,
+        "settings": settings,
+        "seconds": fit.seconds,
+        "prior_only": fit.prior_only,
+        "engine": dict(fit.engine),
+        "program": fit.program.name,
+    }
+    (folder / "model.json").write_text(
+        json.dumps(kept, indent=1, default=_plain), "utf-8"
+    )
+    (folder / "program.stan").write_text(fit.program.source, "utf-8")
+    fit.tree.to_netcdf(folder / "draws.nc", engine=_ENGINE)
+    manifest = {
+        "format": FORMAT,
+        "sha256": {name: _sha256(folder / name) for name in _FILES},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
+
+
+def _check_manifest(folder: Path) -> None:
+    """Refuse a folder that is no saved fit, or not as it was written."""
+    manifest_path = folder / "manifest.json"
+    if not manifest_path.is_file():
+        raise FileNotFoundError(f"no saved fit at {str(folder)!r}: it has no manifest.")
+    try:
+        manifest = json.loads(manifest_path.read_text("utf-8"))
+        version, digests = int(manifest["format"]), dict(manifest["sha256"])
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{str(manifest_path)!r} is damaged; fit and save again."
+        ) from None
+    if version > FORMAT:
+        raise DataError(
+            f"{str(folder)!r} was saved in format {version} by a newer stanpool; this "
+            f"one reads up to {FORMAT}. Upgrade stanpool."
+        )
+    for name in _FILES:
+        path = folder / name
+        if not path.is_file() or _sha256(path) != digests.get(name):
+            raise DataError(
+                f"{str(path)!r} is not the file that was saved (missing, truncated or "
+                "changed). Restore it from a copy, or fit and save again."
+            )
+
+
+def _prior_row(row: PriorRow) -> dict[str, Any]:
+    """Return a prior in force as plain values."""
+    return {**asdict(row), "prior": str(row.prior)}
+
+
+def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
+    """Build the model again, with the priors it was fitted with."""
+    spec = dict(kept["spec"])
+    if spec["group"] is not None:
+        group = spec["group"] | {"terms": tuple(spec["group"]["terms"])}
+        spec["group"] = GroupTerm(**group)
+    spec["terms"] = tuple(spec["terms"])
+    spec["priors"] = tuple(
+        (name, Prior(prior["distribution"], tuple(prior["arguments"])))
+        for name, prior in spec["priors"]
+    )
+    priors = tuple(
+        PriorRow(**(row | {"prior": Prior.parse(row["prior"])}))
+        for row in kept["priors"]
+    )
+    return Model.from_spec(ModelSpec(**spec), frame, priors=priors)
+
+
+def _write_frame(frame: pd.DataFrame, path: Path) -> list[dict[str, Any]]:
+    """Write columns by number, and return their names and levels."""
+    import pandas as pd
+    import xarray as xr
+
+    columns: list[dict[str, Any]] = []
+    variables: dict[str, Any] = {}
+    for number, name in enumerate(frame.columns):
+        column = frame[name]
+        levels = None
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            levels = column.cat.categories.tolist()
+            column = column.cat.codes
+        columns.append({"name": name, "levels": levels})
+        variables[f"column_{number}"] = ("row", column.to_numpy())
+    xr.Dataset(variables).to_netcdf(path, engine=_ENGINE)
+    return columns
+
+
+def _read_frame(path: Path, columns: list[dict[str, Any]]) -> pd.DataFrame:
+    """Read columns as ``used_columns`` returns them."""
+    import pandas as pd
+    import xarray as xr
+
+    with xr.open_dataset(path, engine=_ENGINE) as dataset:
+        values = [
+            dataset[f"column_{number}"].to_numpy() for number in range(len(columns))
+        ]
+    return pd.DataFrame(
+        {
+            column["name"]: array
+            if column["levels"] is None
+            else pd.Categorical.from_codes(array, categories=pd.Index(column["levels"]))
+            for column, array in zip(columns, values, strict=True)
+        }
+    )
+
+
+def _read_tree(path: Path) -> xr.DataTree:
+    """Read the draws into memory and close the file."""
+    import xarray as xr
+
+    with xr.open_datatree(path, engine=_ENGINE) as tree:
+        return tree.load()
+
+
+def _sha256(path: Path) -> str:
+    """Return the digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy values and paths into what JSON has."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)
