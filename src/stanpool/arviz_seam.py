@@ -1,0 +1,106 @@
+"""ArviZ behind one seam: 0.23 on Python 3.11, 1.2 and later from Python 3.12.
+
+The only module that imports ArviZ or asks for its version. Its functions take and
+return ``xarray.Dataset``, which both lines understand, and name every argument whose
+default differs between them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def to_arviz(tree: xr.DataTree) -> Any:
+    """Convert a tree of draws to the container of the installed ArviZ.
+
+    Returns
+    -------
+    xarray.DataTree or arviz.InferenceData
+        The tree itself from ArviZ 1, which works on trees; an ``InferenceData`` that
+        shares its memory before.
+    """
+    return tree if _works_on_trees() else _arviz().from_datatree(tree)
+
+
+def rhat(draws: xr.Dataset) -> xr.Dataset:
+    """Compute rank-normalized split R-hat; NaN for constants."""
+    return _statistic(_arviz().rhat, draws, method="rank")
+
+
+def ess_bulk(draws: xr.Dataset) -> xr.Dataset:
+    """Compute the effective sample size of the bulk of the draws."""
+    return _statistic(_arviz().ess, draws, method="bulk")
+
+
+def ess_tail(draws: xr.Dataset) -> xr.Dataset:
+    """Compute the smaller effective sample size of the 5 % and 95 % quantiles."""
+    return _statistic(_arviz().ess, draws, method="tail", prob=(0.05, 0.95))
+
+
+def mcse_mean(draws: xr.Dataset) -> xr.Dataset:
+    """Compute the Monte Carlo standard error of the mean; 0 for constants."""
+    return _statistic(_arviz().mcse, draws, method="mean")
+
+
+def bfmi(energy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the E-BFMI of each chain from energies of shape ``(chain, draw)``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(_arviz().bfmi(energy), dtype=float)
+
+
+def _works_on_trees() -> bool:
+    return int(version("arviz").split(".")[0]) >= 1
+
+
+def _arviz() -> ModuleType:
+    """Import ArviZ without what 0.23 does at import.
+
+    Once a day it announces its own next version by a ``FutureWarning``, which is an
+    error where warnings are, and notes the day in a cache folder, which is an error
+    where that folder cannot be written.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            import arviz
+        except OSError:
+            with _temporary_cache():
+                import arviz
+    return arviz
+
+
+@contextmanager
+def _temporary_cache() -> Iterator[None]:
+    before = os.environ.get("XDG_CACHE_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["XDG_CACHE_HOME"]
+            else:
+                os.environ["XDG_CACHE_HOME"] = before
+
+
+def _statistic(
+    statistic: Callable[..., xr.Dataset], draws: xr.Dataset, **arguments: Any
+) -> xr.Dataset:
+    """Compute a statistic without the warnings of constants: dividing by zero."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return statistic(draws, **arguments)

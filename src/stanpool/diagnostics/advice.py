@@ -1,0 +1,165 @@
+"""What to do about a finding: rules from the literature, as data.
+
+The order is that of usefulness. Changing the parameterization comes first: while the
+geometry is wrong, smaller steps and longer runs buy little.
+
+References
+----------
+.. [1] Betancourt and Girolami (2015). Hamiltonian Monte Carlo for hierarchical models.
+   In Current Trends in Bayesian Methodology with Applications. arXiv:1312.0906.
+.. [2] Papaspiliopoulos, Roberts and Sköld (2007). A general framework for the
+   parametrization of hierarchical models. Statistical Science 22(1), 59-73.
+.. [3] Gelman (2006). Prior distributions for variance parameters in hierarchical
+   models. Bayesian Analysis 1(3), 515-534.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from stanpool.diagnostics.checks import CHAINS
+from stanpool.diagnostics.diagnosis import Advice, Finding
+from stanpool.diagnostics.funnel import BREAK_EVEN, Funnel, describe_information
+from stanpool.summary import short_label
+
+if TYPE_CHECKING:
+    from stanpool.engine.run import SampleSettings
+
+_ADAPT_DELTAS = (0.95, 0.99, 0.999)
+_LONGEST = 10
+_MIXING = {"r_hat", "ess_bulk", "ess_tail"}
+_GEOMETRY = {*_MIXING, "divergences", "e_bfmi", "tree_depth", "efficiency"}
+
+
+def advise(
+    findings: Sequence[Finding],
+    *,
+    funnels: Sequence[Funnel],
+    parameterization: str | None,
+    scales_trade_off: bool,
+    settings: SampleSettings,
+) -> tuple[Advice, ...]:
+    """Turn problems and notes into what to do about them, most useful first.
+
+    Parameters
+    ----------
+    findings
+        Problems and notes.
+    funnels
+        The geometry of each varying coefficient; empty unless pooling is partial.
+    parameterization
+        That of the fit; None unless pooling is partial.
+    scales_trade_off
+        Whether the groups' scale and the residual scale are not told apart.
+    settings
+        Those of the fit.
+    """
+    found = {each.check: each for each in findings}
+    advice: list[Advice] = []
+    if found.keys() & _GEOMETRY:
+        advice += _change_form(funnels, parameterization)
+        if scales_trade_off:
+            advice.append(_separate_scales())
+    if not advice:
+        advice += _change_sampler(found, settings)
+    if "chains" in found:
+        advice.append(
+            Advice(
+                f"Run {CHAINS} chains",
+                "so that R-hat has something to compare.",
+                {"chains": CHAINS},
+            )
+        )
+    if "finite" in found:
+        advice.append(
+            Advice(
+                "Give the quantities that overflow tighter priors",
+                "draws that are infinite or not a number carry no information.",
+            )
+        )
+    return tuple(advice)
+
+
+def _change_form(
+    funnels: Sequence[Funnel], parameterization: str | None
+) -> Iterator[Advice]:
+    """Advise the other form where the groups' information calls for it."""
+    if parameterization == "centered":
+        sparse = [
+            each
+            for each in funnels
+            if each.has_neck or each.median_information < BREAK_EVEN
+        ]
+        if sparse:
+            worst = min(sparse, key=lambda each: each.median_information)
+            yield Advice(
+                "Fit the noncentered form",
+                f"{describe_information(worst)}, so the centered form is a funnel that "
+                f"the sampler cannot enter at small {short_label(worst.tau)}.",
+                {"parameterization": "noncentered"},
+            )
+    elif parameterization == "noncentered":
+        least = min(funnels, key=lambda each: each.median_information)
+        if least.median_information >= BREAK_EVEN:
+            yield Advice(
+                "Fit the centered form",
+                f"{describe_information(least)}, so that the standardized coefficients "
+                "of the noncentered form trade off with their mean and scale.",
+                {"parameterization": "centered"},
+            )
+
+
+def _separate_scales() -> Advice:
+    return Advice(
+        "Tell the two scales apart",
+        "tau and sigma trade off, as they do when most groups have a single row: the "
+        "data know only their sum. Give one of them an informative prior, or drop the "
+        "group term (Gelman 2006).",
+    )
+
+
+def _change_sampler(
+    found: dict[str, Finding], settings: SampleSettings
+) -> Iterator[Advice]:
+    """Advise smaller steps, larger trees or longer runs, in this order."""
+    if "divergences" in found:
+        smaller = [each for each in _ADAPT_DELTAS if each > settings.adapt_delta]
+        if smaller:
+            yield Advice(
+                "Take smaller steps",
+                "the form suits the data, so divergences call for a higher target "
+                "acceptance rate; if they stay, the prior on tau is the next suspect.",
+                {"adapt_delta": smaller[0]},
+            )
+        else:
+            yield Advice(
+                "Give tau a prior with a lighter tail, or away from zero",
+                "divergences stay although steps are as small as is practical "
+                "(Gelman 2006).",
+            )
+        return
+    if "tree_depth" in found:
+        yield Advice(
+            "Allow longer trajectories",
+            "some were cut off before they turned.",
+            {"max_treedepth": settings.max_treedepth + 2},
+        )
+    if found.keys() & (_MIXING | {"e_bfmi"}):
+        times = _times_longer(found)
+        yield Advice(
+            f"Run {times} times as long",
+            "the geometry looks right and there are too few independent draws.",
+            {"draws": settings.draws * times, "warmup": settings.warmup * 2},
+        )
+
+
+def _times_longer(found: dict[str, Finding]) -> int:
+    """Say how much longer a run must be for the effective sizes to suffice."""
+    ratios = [
+        found[check].threshold / max(found[check].measured, 1.0)
+        for check in ("ess_bulk", "ess_tail")
+        if check in found
+    ]
+    return min(_LONGEST, max(2, math.ceil(1.2 * max(ratios, default=1.0))))

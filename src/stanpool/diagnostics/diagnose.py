@@ -1,0 +1,95 @@
+"""A fit -> its diagnosis: run the checks, locate the trouble, advise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.diagnostics import checks
+from stanpool.diagnostics.advice import advise
+from stanpool.diagnostics.diagnosis import Diagnosis
+from stanpool.diagnostics.funnel import (
+    Funnel,
+    check_form,
+    check_funnels,
+    measure_funnels,
+    scales_trade_off,
+)
+from stanpool.summary import group_variable, short_label
+
+if TYPE_CHECKING:
+    from stanpool.fit import Fit
+
+
+def diagnose(fit: Fit) -> Diagnosis:
+    """Check a fit and say what is wrong, where, and what to do about it.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+
+    Returns
+    -------
+    Diagnosis
+        ``ok``, ``findings`` (what did not pass) and ``advice``. Prints in words.
+
+    References
+    ----------
+    .. [1] Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021). Rank-normalization,
+       folding, and localization: an improved R-hat for assessing convergence of MCMC.
+       Bayesian Analysis 16(2), 667-718.
+    .. [2] Betancourt (2017). A conceptual introduction to Hamiltonian Monte Carlo.
+       arXiv:1701.02434.
+    .. [3] Betancourt and Girolami (2015). Hamiltonian Monte Carlo for hierarchical
+       models. In Current Trends in Bayesian Methodology with Applications.
+    """
+    posterior, stats = fit.posterior, fit.sample_stats
+    parameterization, factor = fit.model.parameterization, fit.model.design.factor
+    diverging = stats["diverging"].to_numpy()
+    chains = len(diverging)
+    mixed = checks.measure_mixing(posterior, group_variable=group_variable(fit))
+    funnels: tuple[Funnel, ...] = ()
+    trade_off = False
+    if parameterization is not None and factor is not None:
+        funnels = measure_funnels(posterior, diverging, factor=factor)
+        trade_off = scales_trade_off(posterior, factor=factor)
+    found = [
+        checks.check_divergences(diverging),
+        *check_funnels(funnels, divergences=int(diverging.sum())),
+        checks.check_e_bfmi(stats["energy"].to_numpy()),
+        checks.check_r_hat(mixed),
+        checks.check_ess(mixed, part="bulk", chains=chains),
+        checks.check_ess(mixed, part="tail", chains=chains),
+        checks.check_tree_depth(
+            stats["reached_max_treedepth"].to_numpy(),
+            max_treedepth=fit.settings.max_treedepth,
+        ),
+        checks.check_chains(chains),
+        checks.check_finite(mixed),
+    ]
+    if not any(each.level == "problem" for each in found):
+        ess_per_draw = float(np.nanmin(mixed.ess_bulk)) / diverging.size
+        found += check_form(
+            funnels, parameterization=parameterization, ess_per_draw=ess_per_draw
+        )
+    return Diagnosis(
+        subject=_subject(fit),
+        checks=tuple(found),
+        advice=advise(
+            [each for each in found if each.level != "passed"],
+            funnels=funnels,
+            parameterization=parameterization,
+            scales_trade_off=trade_off,
+            settings=fit.settings,
+        ),
+    )
+
+
+def _subject(fit: Fit) -> str:
+    pooling = f"{fit.model.spec.pooling.capitalize()} pooling"
+    form = fit.model.parameterization
+    factor = fit.model.design.factor
+    over = "" if factor is None else f" over {short_label(factor)}"
+    return pooling + over + (f", {form}" if form else "")

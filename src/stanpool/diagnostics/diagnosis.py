@@ -1,0 +1,163 @@
+"""The values a diagnosis is made of, and how they read on paper and in a notebook."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Literal
+
+Level = Literal["passed", "note", "problem"]
+
+_WIDTH = 88
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked, and what came out.
+
+    Parameters
+    ----------
+    check
+        What was checked, such as ``"r_hat"``.
+    level
+        ``"passed"``, ``"note"`` (costs time, not truth) or ``"problem"``.
+    measured
+        The worst value seen.
+    threshold
+        What it is held against.
+    source
+        The paper that the threshold comes from.
+    sentence
+        All of that in words.
+    parameters
+        Labels of the offending quantities, worst first.
+    groups
+        Labels of the offending groups, worst first.
+    """
+
+    check: str
+    level: Level
+    measured: float
+    threshold: float
+    source: str
+    sentence: str
+    parameters: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to do next, for a person and for a program.
+
+    Parameters
+    ----------
+    action
+        What to do, in a few words.
+    reason
+        The finding that it follows from.
+    arguments
+        The same as keyword arguments: ``parameterization`` is one of
+        ``Model.with_``, all others are of ``Model.fit``. Empty where a person has to
+        decide.
+    """
+
+    action: str
+    reason: str
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The verdict on a fit: what was checked, what is wrong, what to do.
+
+    Parameters
+    ----------
+    subject
+        What was fitted, in a few words.
+    checks
+        All that was checked, whatever came out.
+    advice
+        What to do, most useful first.
+
+    Examples
+    --------
+    >>> chains = Finding("chains", "passed", 4, 4, "Vehtari et al. (2021)", "4 chains.")
+    >>> print(Diagnosis("Complete pooling", (chains,), ()))
+    Complete pooling: no problem found.
+    <BLANKLINE>
+      passed   4 chains. [Vehtari et al. (2021)]
+    """
+
+    subject: str
+    checks: tuple[Finding, ...]
+    advice: tuple[Advice, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check found a problem."""
+        return not any(each.level == "problem" for each in self.checks)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Problems first, then notes; not what passed."""
+        return tuple(
+            each
+            for level in ("problem", "note")
+            for each in self.checks
+            if each.level == level
+        )
+
+    @property
+    def verdict(self) -> str:
+        """One line."""
+        problems = sum(each.level == "problem" for each in self.checks)
+        count = ("no problem", "1 problem")[problems] if problems < 2 else None
+        return f"{self.subject}: {count or f'{problems} problems'} found."
+
+    def __str__(self) -> str:
+        """Write verdict, checks and advice as plain text."""
+        lines = [self.verdict, ""]
+        for each in self._ordered():
+            lines.append(
+                _hanging(f"{each.level:9}", f"{each.sentence} [{each.source}]")
+            )
+        if self.advice:
+            lines += ["", "What to do:"]
+        for number, each_advice in enumerate(self.advice, start=1):
+            lines.append(_hanging(f"{number}. ", _advice_text(each_advice)))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Write the same as HTML, with every label escaped."""
+        rows = "".join(
+            f"<tr><td><b>{each.level}</b></td>"
+            f"<td style='text-align:left'>{escape(each.sentence)} "
+            f"<small>[{escape(each.source)}]</small></td></tr>"
+            for each in self._ordered()
+        )
+        steps = "".join(
+            f"<li>{escape(_advice_text(each))}</li>" for each in self.advice
+        )
+        advice = f"<p>What to do:</p><ol>{steps}</ol>" if steps else ""
+        return f"<p><b>{escape(self.verdict)}</b></p><table>{rows}</table>{advice}"
+
+    def _ordered(self) -> tuple[Finding, ...]:
+        passed = (each for each in self.checks if each.level == "passed")
+        return (*self.findings, *passed)
+
+
+def _advice_text(advice: Advice) -> str:
+    arguments = ", ".join(
+        f"{name}={value!r}" for name, value in advice.arguments.items()
+    )
+    in_code = f" ({arguments})" if arguments else ""
+    return f"{advice.action}{in_code}: {advice.reason}"
+
+
+def _hanging(head: str, text: str) -> str:
+    margin = " " * (2 + len(head))
+    return textwrap.fill(
+        text, _WIDTH, initial_indent=f"  {head}", subsequent_indent=margin
+    )

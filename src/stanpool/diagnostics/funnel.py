@@ -1,0 +1,330 @@
+"""Where divergences sit, and how much groups say about their own coefficients.
+
+A hierarchical prior is a funnel: where the scale ``tau`` of a coefficient is small, the
+coefficients of all groups must be close to the population mean. In the centered form
+the sampler has to enter that neck with the step size of the wide part, and diverges
+there, or, worse, never gets there. In the noncentered form it is the other way round:
+groups that know their coefficients well make ``tau`` and the standardized coefficients
+trade off.
+
+References
+----------
+.. [1] Betancourt and Girolami (2015). Hamiltonian Monte Carlo for hierarchical models.
+   In Current Trends in Bayesian Methodology with Applications. arXiv:1312.0906.
+.. [2] Papaspiliopoulos, Roberts and Sköld (2007). A general framework for the
+   parametrization of hierarchical models. Statistical Science 22(1), 59-73.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.diagnostics.diagnosis import Finding
+from stanpool.diagnostics.mixing import blockwise, mean_ranks
+from stanpool.posterior import GroupNames
+from stanpool.summary import short_label
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+BREAK_EVEN = 0.5
+FEWEST_DIVERGENCES = 5
+LARGEST_P = 0.05
+LOW_AUC = 0.35
+NAMED_GROUPS = 5
+INEFFICIENT = 0.25
+TRADE_OFF = -0.7
+
+_SOURCE = "Betancourt and Girolami 2015"
+_SHIFTS = 1999
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Location:
+    """Where divergent draws lie on a quantity, compared with all other draws.
+
+    Parameters
+    ----------
+    auc
+        The probability that the quantity is larger at a divergent draw than at
+        another (the Mann-Whitney statistic): 0 is always smaller, 0.5 is no
+        difference, 1 is always larger.
+    p_value
+        Two-sided, for 0.5.
+    divergent, other
+        Medians of the quantity at divergent and at other draws.
+    """
+
+    auc: float
+    p_value: float
+    divergent: float
+    other: float
+
+    @property
+    def is_low(self) -> bool:
+        """Whether divergences sit where the quantity is small."""
+        return self.p_value <= LARGEST_P and self.auc <= LOW_AUC
+
+    @property
+    def is_high(self) -> bool:
+        """Whether divergences sit where the quantity is large."""
+        return self.p_value <= LARGEST_P and self.auc >= 1 - LOW_AUC
+
+
+@dataclass(frozen=True, eq=False)
+class Funnel:
+    """The geometry of one coefficient that varies over the groups of a factor.
+
+    Parameters
+    ----------
+    factor, coefficient
+        Such as ``"county"`` and ``"floor"``.
+    tau
+        Label of its scale, such as ``"tau_county[floor]"``.
+    information
+        Per group, the share of what is known of its coefficient that comes from its
+        own data: about 0 where the prior says it all, about 1 where the data do.
+        Shape ``(group,)``.
+    location
+        Where divergences sit on ``log tau``; None if too few to tell.
+    nearest
+        Labels of the groups whose coefficients are drawn to the population mean most
+        at divergent draws, most first; empty unless divergences sit at small ``tau``.
+    """
+
+    factor: str
+    coefficient: str
+    tau: str
+    information: Array
+    location: Location | None
+    nearest: tuple[str, ...]
+
+    @property
+    def has_neck(self) -> bool:
+        """Whether divergences sit at small ``tau``."""
+        return self.location is not None and self.location.is_low
+
+    @property
+    def median_information(self) -> float:
+        """The information share of the median group."""
+        return float(np.median(self.information))
+
+
+def measure_funnels(
+    posterior: xr.Dataset, diverging: NDArray[np.bool_], *, factor: str
+) -> tuple[Funnel, ...]:
+    """Measure the geometry of each coefficient that varies over a factor.
+
+    Parameters
+    ----------
+    posterior
+        Draws of a partially pooled fit.
+    diverging
+        Shape ``(chain, draw)``.
+    factor
+        The grouping factor.
+    """
+    names = GroupNames.of(factor)
+    coefficients = posterior[names.coefficient].to_numpy()
+    groups = [str(label) for label in posterior[names.group].to_numpy()]
+    located = diverging.sum() >= FEWEST_DIVERGENCES
+    funnels = []
+    for coefficient in coefficients:
+        at = {names.coefficient: coefficient}
+        tau = posterior[names.tau].sel(at).to_numpy()
+        mean = population_mean(posterior, coefficient)
+        b = posterior[names.b].sel(at).transpose("chain", "draw", ...).to_numpy()
+        with np.errstate(divide="ignore"):
+            location = locate(np.log(tau), diverging) if located else None
+        nearest = _nearest(b, mean, diverging) if location and location.is_low else ()
+        funnels.append(
+            Funnel(
+                factor=factor,
+                coefficient=str(coefficient),
+                tau=f"{names.tau}[{coefficient}]",
+                information=_information(b, mean, tau),
+                location=location,
+                nearest=tuple(groups[index] for index in nearest),
+            )
+        )
+    return tuple(funnels)
+
+
+def population_mean(posterior: xr.Dataset, coefficient: str) -> Array:
+    """Return the draws of a varying coefficient's mean, shape ``(chain, draw)``.
+
+    Zero where the coefficient is not among those of the population.
+    """
+    if coefficient == "Intercept" and "Intercept" in posterior:
+        mean: Array = posterior["Intercept"].to_numpy()
+    elif "beta" in posterior and coefficient in posterior["coefficient"].to_numpy():
+        mean = posterior["beta"].sel(coefficient=coefficient).to_numpy()
+    else:
+        mean = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    return mean
+
+
+def locate(values: Array, diverging: NDArray[np.bool_]) -> Location:
+    """Compare a quantity at divergent draws with other draws, by ranks.
+
+    Draws are autocorrelated and divergences come in bursts, so the usual error of the
+    Mann-Whitney statistic is far too small. The p-value here is that of shifting the
+    divergences of each chain along the chain, round its end: both keep their own
+    autocorrelation and only what ties them together is broken.
+
+    Parameters
+    ----------
+    values, diverging
+        Shape ``(chain, draw)``.
+
+    Examples
+    --------
+    >>> values = np.random.default_rng(1).normal(size=(4, 500))
+    >>> locate(values, values < -1).auc
+    0.0
+    """
+    ranks = mean_ranks(values.reshape(1, -1)).reshape(values.shape)
+    count = int(diverging.sum())
+    others = diverging.size - count
+    # Rank sums under every shift of one chain, by a circular cross-correlation.
+    spectrum = np.fft.rfft(ranks, axis=1)
+    spectrum *= np.conj(np.fft.rfft(diverging.astype(float), axis=1))
+    shifted: Array = np.fft.irfft(spectrum, n=ranks.shape[1], axis=1)
+    chosen = np.random.default_rng(0).integers(
+        shifted.shape[1], size=(len(shifted), _SHIFTS)
+    )
+    sums = np.take_along_axis(shifted, chosen, axis=1).sum(axis=0)
+    rank_sum = (ranks * diverging).sum()
+    rounding = 1e-6 * diverging.size
+    lower = (sums <= rank_sum + rounding).sum()
+    upper = (sums >= rank_sum - rounding).sum()
+    return Location(
+        auc=float((rank_sum - count * (count + 1) / 2) / (count * others)),
+        p_value=min(1.0, 2 * float(1 + min(lower, upper)) / (1 + _SHIFTS)),
+        divergent=float(np.median(values[diverging])),
+        other=float(np.median(values[~diverging])),
+    )
+
+
+def check_funnels(
+    funnels: Sequence[Funnel], *, divergences: int
+) -> tuple[Finding, ...]:
+    """Say where divergences sit, of each varying coefficient."""
+    if not funnels or not divergences:
+        return ()
+    if divergences < FEWEST_DIVERGENCES:
+        sentence = f"{divergences} divergences are too few to say where they sit."
+        return (Finding("funnel", "note", divergences, 0, _SOURCE, sentence),)
+    return tuple(_check_funnel(each) for each in funnels)
+
+
+def _check_funnel(funnel: Funnel) -> Finding:
+    tau = short_label(funnel.tau)
+    where = funnel.location
+    if where is None or not (where.is_low or where.is_high):
+        sentence = f"Divergences are not tied to {tau}."
+        auc = float("nan") if where is None else where.auc
+        return Finding("funnel", "note", auc, LOW_AUC, _SOURCE, sentence)
+    sentence = (
+        f"Divergences sit at {'small' if where.is_low else 'large'} {tau}: median "
+        f"{np.exp(where.divergent):.2g} there and {np.exp(where.other):.2g} elsewhere."
+    )
+    if where.is_low:
+        names = ", ".join(short_label(name) for name in funnel.nearest)
+        sentence += (
+            " It is the neck of a funnel, where the groups' coefficients are drawn to "
+            f"their mean, most of all those of {names}."
+        )
+    return Finding(
+        "funnel",
+        "problem",
+        where.auc,
+        LOW_AUC if where.is_low else 1 - LOW_AUC,
+        _SOURCE,
+        sentence,
+        parameters=(funnel.tau,),
+        groups=funnel.nearest,
+    )
+
+
+def check_form(
+    funnels: Sequence[Funnel], *, parameterization: str | None, ess_per_draw: float
+) -> tuple[Finding, ...]:
+    """Note a form that suits the data badly and is slow for it, if not wrong."""
+    if not funnels or ess_per_draw >= INEFFICIENT:
+        return ()
+    least = min(funnels, key=lambda each: each.median_information)
+    share = least.median_information
+    suits = share > 0.25 if parameterization == "centered" else share < 0.75
+    if suits:
+        return ()
+    sentence = (
+        f"The {parameterization} form is slow here, {ess_per_draw:.2f} effective draws "
+        f"per draw: {describe_information(least)}."
+    )
+    return (
+        Finding(
+            "efficiency",
+            "note",
+            share,
+            BREAK_EVEN,
+            "Papaspiliopoulos et al. 2007",
+            sentence,
+            parameters=(least.tau,),
+        ),
+    )
+
+
+def describe_information(funnel: Funnel) -> str:
+    """Say how much the median group knows about its own coefficient."""
+    return (
+        f"the median {short_label(funnel.factor)} has "
+        f"{funnel.median_information:.0%} of what is known of its "
+        f"{short_label(funnel.coefficient)} from its own data"
+    )
+
+
+def scales_trade_off(posterior: xr.Dataset, *, factor: str) -> bool:
+    """Whether a scale of the groups and the residual scale are hardly told apart."""
+    if "sigma" not in posterior:
+        return False
+    sigma = posterior["sigma"].to_numpy().reshape(1, -1)
+    tau = posterior[GroupNames.of(factor).tau].transpose(..., "chain", "draw")
+    ranks = mean_ranks(np.vstack([sigma, tau.to_numpy().reshape(-1, sigma.size)]))
+    with np.errstate(invalid="ignore"):
+        correlations = np.asarray(np.corrcoef(ranks))
+    return bool((correlations[0, 1:] < TRADE_OFF).any())
+
+
+def _information(b: Array, mean: Array, tau: Array) -> Array:
+    """Return one minus the posterior variance of ``(b - mean) / tau``, per group.
+
+    Given the hyperparameters that variance is ``1 / (1 + I tau^2)`` for a group whose
+    data hold Fisher information ``I``, so this is ``I tau^2 / (1 + I tau^2)``, the
+    weight at which the two forms change places [2]_.
+    """
+
+    def information(block: Array) -> dict[str, Array]:
+        return {"information": 1 - ((block - mean) / tau).var(axis=(1, 2), ddof=1)}
+
+    share = blockwise(information, b)["information"]
+    return np.clip(np.nan_to_num(share), 0, 1)
+
+
+def _nearest(b: Array, mean: Array, diverging: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Find the groups that are closest to the mean at divergences, by mean rank."""
+    flat = diverging.ravel()
+
+    def rank(block: Array) -> dict[str, Array]:
+        distance = np.abs(block - mean).reshape(len(block), -1)
+        return {"rank": mean_ranks(distance)[:, flat].mean(axis=1)}
+
+    ranks = blockwise(rank, b)["rank"]
+    return np.argsort(ranks, kind="stable")[:NAMED_GROUPS]
