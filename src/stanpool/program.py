@@ -22,7 +22,7 @@ from stanpool.resources import resource
 from stanpool.spec import DISTRIBUTIONS, ModelSpec
 
 _LABEL_WIDTH = 40
-_LINE_WIDTH = 80
+_LINE_WIDTH = 78
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def render(structure: Structure) -> StanProgram:
         structure.family,
         structure.parameterization,
         "correlated" if structure.correlated else None,
-        None if structure.intercept or structure.pooling == "none" else "no_intercept",
+        _intercept_part(structure),
     ]
     return StanProgram("_".join(part for part in parts if part), _tidy(source))
 
@@ -310,6 +310,13 @@ def _means_of(design: Design) -> np.ndarray:
     return np.array([places.get(label, 1) for label in design.varying])
 
 
+def _intercept_part(structure: Structure) -> str | None:
+    """Name the unusual case: an intercept is common, and the groups' if not pooled."""
+    if structure.pooling == "none":
+        return "common_intercept" if structure.intercept else None
+    return None if structure.intercept else "no_intercept"
+
+
 def _prior_block(name: str, distributions: tuple[str, ...]) -> _PriorBlock:
     """Lay out the data and the statement of a parameter class's priors."""
     variable, size = _VARIABLES[name]
@@ -392,9 +399,15 @@ def _tidy(source: str) -> str:
 
 
 def _wrap(line: str) -> str:
-    """Break a sampling statement that is too long as stanc does: after each comma."""
+    """Break a sampling statement that is too long as stanc does: fill the lines."""
     if len(line) <= _LINE_WIDTH or "~" not in line or line.lstrip().startswith("//"):
         return line
     indent = line.index("(", line.index("~")) + 1
-    head, arguments = line[:indent], line[indent:].split(", ")
-    return head + (",\n" + " " * indent).join(arguments)
+    head, *rest = line.replace(", ", ",\n").split("\n")
+    lines = [head]
+    for argument in rest:
+        if len(lines[-1]) + 1 + len(argument) <= _LINE_WIDTH:
+            lines[-1] += f" {argument}"
+        else:
+            lines.append(" " * indent + argument)
+    return "\n".join(lines)

@@ -1,0 +1,26 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ normal(eta[n], se[n])
+//   eta[n] = X[n] * beta
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  vector<lower=0>[N] se; // its known standard errors
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X;
+}
+parameters {
+  vector[K] beta;
+}
+model {
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  if (prior_only == 0) {
+    y ~ normal_id_glm(X_c, 0, beta, se);
+  }
+}

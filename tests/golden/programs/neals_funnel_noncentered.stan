@@ -1,0 +1,20 @@
+// Neal's funnel, noncentered: the scale of x[d] is exp(v / 2), and no data
+// say which (Neal 2003, Slice sampling, section 8).
+//
+//   v ~ normal(0, scale)
+//   x[d] ~ normal(0, exp(v / 2))
+data {
+  int<lower=1> D; // dimensions of x
+  real<lower=0> scale; // of v; Neal uses 3
+}
+parameters {
+  real v; // log variance of x
+  vector[D] z; // x, standardised
+}
+transformed parameters {
+  vector[D] x = exp(v / 2) * z;
+}
+model {
+  v ~ normal(0, scale);
+  z ~ std_normal(); // so that x ~ normal(0, exp(v / 2))
+}

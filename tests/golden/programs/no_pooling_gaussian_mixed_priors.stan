@@ -1,0 +1,62 @@
+// No pooling: each group has its own coefficients b[j], under fixed priors that
+// share nothing between groups.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = X[n] * beta + Z[n] * b[group[n]]
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // coefficients of each group
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  row_vector[Q] z_bar;
+  vector<lower=0>[K] prior_beta_df;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  real<lower=0> prior_sigma_shape;
+  real<lower=0> prior_sigma_rate;
+  int<lower=1> n_b_normal;
+  array[n_b_normal] int<lower=1, upper=Q> at_b_normal;
+  vector[n_b_normal] prior_b_normal_location;
+  vector<lower=0>[n_b_normal] prior_b_normal_scale;
+  int<lower=1> n_b_student_t;
+  array[n_b_student_t] int<lower=1, upper=Q> at_b_student_t;
+  vector<lower=0>[n_b_student_t] prior_b_student_t_df;
+  vector[n_b_student_t] prior_b_student_t_location;
+  vector<lower=0>[n_b_student_t] prior_b_student_t_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
+}
+parameters {
+  vector[K] beta;
+  matrix[J, Q] b_c; // the groups' coefficients, intercepts at x_bar and z_bar
+  real<lower=0> sigma; // residual scale
+}
+model {
+  beta ~ student_t(prior_beta_df, prior_beta_location, prior_beta_scale);
+  sigma ~ gamma(prior_sigma_shape, prior_sigma_rate);
+  for (i in 1 : n_b_normal) {
+    b_c[ : , at_b_normal[i]] ~ normal(prior_b_normal_location[i],
+                                      prior_b_normal_scale[i]);
+  }
+  for (i in 1 : n_b_student_t) {
+    b_c[ : , at_b_student_t[i]] ~ student_t(prior_b_student_t_df[i],
+                                            prior_b_student_t_location[i],
+                                            prior_b_student_t_scale[i]);
+  }
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
+    y ~ normal_id_glm(X_c, group_effect, beta, sigma);
+  }
+}
+generated quantities {
+  matrix[J, Q] b = b_c; // intercepts at X = 0, Z = 0
+  b[ : , 1] -= b_c * z_bar' + dot_product(x_bar, beta);
+}

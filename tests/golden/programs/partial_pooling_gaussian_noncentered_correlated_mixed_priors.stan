@@ -1,0 +1,94 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are learned.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta + Z[n] * (b[group[n]] - mu)
+//   b[j] ~ multi_normal(mu, diag(tau) * Omega * diag(tau))
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 2> mean_of; // where (0, alpha, beta) has mu
+  real<lower=0> prior_Intercept_df;
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  int<lower=1> n_beta_normal;
+  array[n_beta_normal] int<lower=1, upper=K> at_beta_normal;
+  vector[n_beta_normal] prior_beta_normal_location;
+  vector<lower=0>[n_beta_normal] prior_beta_normal_scale;
+  int<lower=1> n_beta_student_t;
+  array[n_beta_student_t] int<lower=1, upper=K> at_beta_student_t;
+  vector<lower=0>[n_beta_student_t] prior_beta_student_t_df;
+  vector[n_beta_student_t] prior_beta_student_t_location;
+  vector<lower=0>[n_beta_student_t] prior_beta_student_t_scale;
+  int<lower=1> n_beta_cauchy;
+  array[n_beta_cauchy] int<lower=1, upper=K> at_beta_cauchy;
+  vector[n_beta_cauchy] prior_beta_cauchy_location;
+  vector<lower=0>[n_beta_cauchy] prior_beta_cauchy_scale;
+  int<lower=1> n_tau_normal;
+  array[n_tau_normal] int<lower=1, upper=Q> at_tau_normal;
+  vector[n_tau_normal] prior_tau_normal_location;
+  vector<lower=0>[n_tau_normal] prior_tau_normal_scale;
+  int<lower=1> n_tau_inv_gamma;
+  array[n_tau_inv_gamma] int<lower=1, upper=Q> at_tau_inv_gamma;
+  vector<lower=0>[n_tau_inv_gamma] prior_tau_inv_gamma_shape;
+  vector<lower=0>[n_tau_inv_gamma] prior_tau_inv_gamma_scale;
+  int<lower=1> n_tau_lognormal;
+  array[n_tau_lognormal] int<lower=1, upper=Q> at_tau_lognormal;
+  vector[n_tau_lognormal] prior_tau_lognormal_location;
+  vector<lower=0>[n_tau_lognormal] prior_tau_lognormal_scale;
+  real<lower=0> prior_Omega_shape;
+  real<lower=0> prior_sigma_shape;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] z; // standardised deviations of b from mu
+  real<lower=0> sigma; // residual scale
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means of b[j]
+}
+model {
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  alpha_c ~ student_t(prior_Intercept_df, prior_Intercept_location,
+                      prior_Intercept_scale);
+  beta[at_beta_normal] ~ normal(prior_beta_normal_location,
+                                prior_beta_normal_scale);
+  beta[at_beta_student_t] ~ student_t(prior_beta_student_t_df,
+                                      prior_beta_student_t_location,
+                                      prior_beta_student_t_scale);
+  beta[at_beta_cauchy] ~ cauchy(prior_beta_cauchy_location,
+                                prior_beta_cauchy_scale);
+  tau[at_tau_normal] ~ normal(prior_tau_normal_location,
+                              prior_tau_normal_scale);
+  tau[at_tau_inv_gamma] ~ inv_gamma(prior_tau_inv_gamma_shape,
+                                    prior_tau_inv_gamma_scale);
+  tau[at_tau_lognormal] ~ lognormal(prior_tau_lognormal_location,
+                                    prior_tau_lognormal_scale);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  sigma ~ gamma(prior_sigma_shape, prior_sigma_rate);
+  to_vector(z) ~ std_normal(); // so that b is distributed as above
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, sigma);
+  }
+}
+generated quantities {
+  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q] b = rep_matrix(mu, J) + z * diag_pre_multiply(tau, L_Omega)';
+}

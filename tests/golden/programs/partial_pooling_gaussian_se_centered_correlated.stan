@@ -1,0 +1,63 @@
+// Partial pooling, centered: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are learned.
+//
+//   y[n] ~ normal(eta[n], se[n])
+//   eta[n] = alpha + X[n] * beta + Z[n] * (b[group[n]] - mu)
+//   b[j] ~ multi_normal(mu, diag(tau) * Omega * diag(tau))
+functions {
+  // log density of the rows of b, each multi_normal(mu, L * L')
+  real multi_normal_rows_lpdf(matrix b, row_vector mu, matrix L) {
+    int J = rows(b);
+    matrix[cols(b), J] z = mdivide_left_tri_low(L, (b - rep_matrix(mu, J))');
+    return std_normal_lpdf(to_vector(z)) - J * sum(log(diagonal(L)));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  vector<lower=0>[N] se; // its known standard errors
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 2> mean_of; // where (0, alpha, beta) has mu
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_Omega_shape;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] b;
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means of b[j]
+}
+model {
+  matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  b ~ multi_normal_rows(mu, diag_pre_multiply(tau, L_Omega));
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, se);
+  }
+}
+generated quantities {
+  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+}

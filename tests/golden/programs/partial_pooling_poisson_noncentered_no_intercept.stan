@@ -1,0 +1,45 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are learned.
+//
+//   y[n] ~ poisson(exp(eta[n]))
+//   eta[n] = X[n] * beta + Z[n] * (b[group[n]] - mu)
+//   b[j, q] ~ normal(mu[q], tau[q])
+data {
+  int<lower=1> N; // rows
+  array[N] int<lower=0> y; // counts
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 1> mean_of; // where (0, beta) has mu
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X;
+}
+parameters {
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[J, Q] z; // standardised deviations of b from mu
+}
+transformed parameters {
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means of b[j]
+}
+model {
+  matrix[J, Q] u = diag_post_multiply(z, tau); // deviations
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  to_vector(z) ~ std_normal(); // so that b is distributed as above
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    y ~ poisson_log_glm(X_c, group_effect, beta);
+  }
+}
+generated quantities {
+  matrix[J, Q] b = rep_matrix(mu, J) + diag_post_multiply(z, tau);
+}
