@@ -1,0 +1,57 @@
+"""What every test shares: one cache for the engine, a home for ArviZ, ``--slow``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Several test processes at once: each keeps to one thread. Set before NumPy loads.
+for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_library, "1")
+
+
+def _keep_engine_and_move_other_caches() -> None:
+    """Keep the engine's cache where it is, and let ArviZ write elsewhere.
+
+    ArviZ 0.x notes in a cache folder that it has warned today, and cannot be imported
+    where that folder cannot be written.
+    """
+    from stanpool.engine.cache import cache_folder
+
+    os.environ["STANPOOL_CACHE"] = str(cache_folder())
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="stanpool-tests-")
+
+
+_keep_engine_and_move_other_caches()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the slow tests, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Once a day, at import; the first line of the message is empty.
+    config.addinivalue_line(
+        "filterwarnings", r"ignore:\s*ArviZ is undergoing:FutureWarning"
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture(scope="session")
+def stanc() -> Path:
+    """Return the Stan compiler of the engine, set up if need be."""
+    from stanpool.engine import ensure
+
+    return ensure(progress=False) / "bin" / "stanc"

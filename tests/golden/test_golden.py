@@ -1,0 +1,148 @@
+"""The programs that the templates render are those that a person has read."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import subprocess
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pytest
+from jinja2 import nodes
+
+from golden.catalogue import OUTCOMES, PARAMETERIZATIONS, models, programs
+from golden.write import PROGRAMS
+from stanpool import program as program_module
+from stanpool.program import render
+
+NAMES = sorted(programs())
+MODEL_NAMES = sorted(models())
+
+
+def test_there_is_a_golden_file_for_each_program_and_no_other() -> None:
+    assert sorted(path.stem for path in PROGRAMS.glob("*.stan")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_program_equals_its_golden_file(name: str) -> None:
+    golden = (PROGRAMS / f"{name}.stan").read_text()
+    rendered = programs()[name].source
+    difference = "".join(
+        difflib.unified_diff(
+            golden.splitlines(keepends=True),
+            rendered.splitlines(keepends=True),
+            f"golden/programs/{name}.stan",
+            "rendered now",
+        )
+    )
+    assert not difference, f"write.py says how to accept this:\n{difference}"
+
+
+def test_every_structure_is_in_the_catalogue() -> None:
+    partial = product(("partial",), PARAMETERIZATIONS, (True, False))
+    shapes = [("complete", None, False), ("none", None, False), *partial]
+    wanted = {
+        (family, intercept, *shape)
+        for family, intercept, shape in product(OUTCOMES, (True, False), shapes)
+    }
+    found = {
+        (s.family, s.intercept, s.pooling, s.parameterization, s.correlated)
+        for s in (model.structure for model in models().values())
+    }
+    assert found == wanted
+
+
+def test_names_of_programs_differ() -> None:
+    plain = [m for name, m in models().items() if not name.endswith("mixed_priors")]
+    assert len({model.program.name for model in plain}) == len(plain)
+    assert len({model.program.digest for model in models().values()}) == len(models())
+
+
+def test_every_branch_of_the_templates_is_in_a_golden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment = _marking_environment()
+    monkeypatch.setattr(program_module, "_environment", lambda: environment)
+    texts = [render.__wrapped__(model.structure).source for model in models().values()]
+    texts += [program_module.neals_funnel(each).source for each in PARAMETERIZATIONS]
+    seen = set(re.findall(r"@\S+@", "\n".join(texts)))
+    for name in environment.list_templates(extensions=["jinja"]):
+        environment.get_template(name)
+    assert environment.branches  # the marks are set at all
+    assert seen == environment.branches
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stanc_formats_the_program_to_itself(name: str, stanc: Path) -> None:
+    formatted = _stanc(stanc, "--auto-format", PROGRAMS / f"{name}.stan")
+    lines = [line.rstrip() for line in formatted.rstrip().splitlines()]
+    assert lines == programs()[name].source.splitlines()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stanc_accepts_the_program_without_a_warning(name: str, stanc: Path) -> None:
+    command = [stanc, "--print-cpp", PROGRAMS / f"{name}.stan"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_data_of_the_model_are_what_stanc_says_the_program_reads(
+    name: str, stanc: Path
+) -> None:
+    info = json.loads(_stanc(stanc, "--info", PROGRAMS / f"{name}.stan"))
+    data = models()[name].stan_data()
+    assert {key: _kind_of(value) for key, value in data.items()} == {
+        key: (each["type"], each["dimensions"]) for key, each in info["inputs"].items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_line_is_longer_than_a_terminal(name: str) -> None:
+    assert max(map(len, programs()[name].source.splitlines())) <= 80
+
+
+def _stanc(stanc: Path, *arguments: object) -> str:
+    done = subprocess.run(
+        [str(stanc), *map(str, arguments)], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def _kind_of(value: Any) -> tuple[str, int]:
+    array = np.asarray(value)
+    return ("int" if array.dtype.kind in "iu" else "real", array.ndim)
+
+
+def _marking_environment() -> Any:
+    """Return the templates' environment, with a mark in each branch of each ``if``."""
+
+    class Marking(jinja2.Environment):
+        branches: set[str] = set()  # noqa: RUF012
+
+        def _parse(self, source: str, name: str | None, filename: str | None) -> Any:
+            tree = super()._parse(source, name, filename)
+            choices = list(tree.find_all(nodes.If))
+            others = [other for choice in choices for other in choice.elif_]
+            for choice in choices:
+                self._mark(choice.body, f"@{name}:{choice.lineno}:then@")
+                if choice not in others:  # the last else belongs to the first if
+                    self._mark(choice.else_, f"@{name}:{choice.lineno}:else@")
+            return tree
+
+        def _mark(self, body: list[nodes.Node], mark: str) -> None:
+            self.branches.add(mark)
+            body.insert(0, nodes.Output([nodes.TemplateData(f"{mark}\n")]))
+
+    real = program_module._environment()
+    return Marking(
+        loader=real.loader,
+        undefined=real.undefined,
+        trim_blocks=real.trim_blocks,
+        lstrip_blocks=real.lstrip_blocks,
+    )
