@@ -1,0 +1,67 @@
+"""Progress over named stages: a bar in a terminal, a line for each stage in a log."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Stages:
+    """Shows which stage of a long task is under way, on standard error.
+
+    Parameters
+    ----------
+    total
+        The number of stages.
+    shown
+        False keeps silent.
+    """
+
+    def __init__(self, total: int, *, shown: bool) -> None:
+        self._shown = shown
+        self._total = total
+        self._bar: Any = None
+
+    def start(self, name: str) -> None:
+        """Say that the stage ``name`` begins."""
+        if not self._shown:
+            return
+        if not sys.stderr.isatty():
+            sys.stderr.write(f"stanpool: {name}\n")
+            sys.stderr.flush()
+        elif self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=name,
+                total=self._total,
+                bar_format="{desc} |{bar:20}| {n}/{total} [{elapsed}]",
+                file=sys.stderr,
+                leave=False,
+            )
+        else:
+            self._bar.set_description_str(name, refresh=False)
+            self._bar.update()
+
+    def tick(self) -> None:
+        """Show the time that has passed."""
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+@contextmanager
+def stages(total: int, *, shown: bool) -> Iterator[Stages]:
+    """Open a progress display that is closed whatever happens."""
+    display = Stages(total, shown=shown)
+    try:
+        yield display
+    finally:
+        display.close()

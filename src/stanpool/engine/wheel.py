@@ -1,0 +1,237 @@
+"""Fetch a wheel from the user's package index, check it, unpack what is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stanpool.engine.process import run
+from stanpool.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel of one project and version for this platform.
+
+    Attributes
+    ----------
+    platform
+        The platform tag that pip is asked for.
+    digests
+        SHA-256 of every wheel that will do, the fetched one first.
+    """
+
+    project: str
+    version: str
+    platform: str
+    digests: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """``project-version``."""
+        return f"{self.project}-{self.version}"
+
+
+# One wheel for each CPython holds the same headers, libraries and stanc.
+_HTTPSTAN = {
+    ("Linux", "x86_64"): (
+        "manylinux2014_x86_64",
+        "db96f12cacea0ae8efb6bddbf3061c3536b3503187befda936c6a36c1da7124d",
+        "563ff9949ec699426f77c86e4a8ec414c8bc36d0a1ab3fa11a2c376a9a5cdf5e",
+        "a452f600e314f107f6bc17e43905ea2f3aaeebf8b8b98350e861aacf84476382",
+        "6b4e9de61b199318bef1141871bf73742a1b657cf95491f21c45c735a8ffeaa3",
+    ),
+    ("Darwin", "arm64"): (
+        "macosx_14_0_arm64",
+        "c8f8d9129afbe03b05562700b3a9d3b0333ebaae75e32c7013300b7c884f2896",
+        "4ec50f8d473c7841cf68b73845dfc1cc2c5c88cf0b4478a6f623d92cfdd61405",
+        "f597aea27ea4026d8a4e175dea074d316af1ccc72b61c18bda87b53b59ddb29d",
+        "7db6e08a44f89b20491f3fc46fa7cfe2bab01c7519c318648687cce68bf968da",
+        "37ecdf16d23cec52f624b162b3100e67c63349da8a190756a926bf4cf2c39ca6",
+        "c12779e92582c041ab966c0dc0b72811e4516c99e15a66be998e40550506b090",
+        "f225765ccc22851ce51be2300a90d70091137d559344825a25950532b26a89c7",
+        "ffa4923273585d4e91ba5168c4308b0587789de8c043bb0d00ecc0b7642ad246",
+    ),
+    ("Darwin", "x86_64"): (
+        "macosx_13_0_x86_64",
+        "d0c0807843d75629f61876319d5715e6a4efcc0c7b55fdbaa970baa86e7d2b09",
+        "d74077e482391586da9510847bd56cb7feb6fbed8b32bfc741c9067f1bb5cd17",
+        "046cc66f0adbf7e149361ccaa76a0e1478ed865490d1288eb91ef5007d4de590",
+        "dfb5bc019969659d46ad3e4db93bf4c1cebb787f9b7fd32ca66fc38beca6c861",
+    ),
+}
+
+_ZIGLANG = {
+    ("Linux", "x86_64"): (
+        "manylinux2010_x86_64",
+        "dcde948140b9e5776c2295b9b808fb4950df7ecadaecb54623dd701502be2017",
+    ),
+    ("Darwin", "arm64"): (
+        "macosx_12_0_arm64",
+        "e166297bc3fa4e8f7e4f8ca4fdd3e20fc6821a27fd3b6ca04268654a5003a8ba",
+    ),
+    ("Darwin", "x86_64"): (
+        "macosx_12_0_x86_64",
+        "5164d25349441c890b8cf928317a533e3338e3603285c394001ea12ba6af7687",
+    ),
+}
+
+
+def httpstan() -> Wheel:
+    """Return the wheel that carries Stan 2.35.0: headers, libraries and stanc."""
+    return _for_this_platform("httpstan", "4.13.0", _HTTPSTAN)
+
+
+def ziglang() -> Wheel:
+    """Return the wheel that carries a C++ compiler."""
+    return _for_this_platform("ziglang", "0.12.1", _ZIGLANG)
+
+
+def is_supported() -> bool:
+    """Say whether there is an embedded engine for this platform."""
+    return (platform.system(), platform.machine()) in _HTTPSTAN
+
+
+def _for_this_platform(
+    project: str, version: str, known: Mapping[tuple[str, str], tuple[str, ...]]
+) -> Wheel:
+    here = (platform.system(), platform.machine())
+    if here not in known:
+        raise EngineError(
+            f"the embedded engine does not exist for {here[0]} on {here[1]}: "
+            "httpstan has wheels for Linux on x86-64 and for macOS only. Install "
+            "CmdStan instead, with `stanpool setup --official`, or see the CmdStan "
+            "installation guide of the Stan project; then stanpool finds it by itself."
+        )
+    tag, *digests = known[here]
+    return Wheel(project, version, tag, tuple(digests))
+
+
+def unpacked(
+    wheel: Wheel,
+    keep: Callable[[str], bool],
+    folder: Path,
+    *,
+    files: Sequence[Path] = (),
+    tick: Callable[[], None] = lambda: None,
+) -> None:
+    """Fill ``folder`` with the members of the wheel that ``keep`` accepts.
+
+    Parameters
+    ----------
+    files
+        Wheel files that the user gives; one of them is used if its SHA-256 fits,
+        and nothing is fetched then.
+
+    Raises
+    ------
+    EngineError
+        If the wheel cannot be fetched or is not the one that is known.
+    """
+    given = next((file for file in files if sha256(file) in wheel.digests), None)
+    if given is not None:
+        _extract(given, keep, folder)
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as download:
+        _extract(_fetch(wheel, Path(download), tick), keep, folder)
+
+
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _fetch(wheel: Wheel, folder: Path, tick: Callable[[], None]) -> Path:
+    try:
+        run(
+            [
+                *pip_command(),
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-input",
+                "--no-deps",
+                "--only-binary=:all:",
+                f"--platform={wheel.platform}",
+                "--python-version=3.11",
+                "--implementation=cp",
+                "--abi=cp311",
+                "--abi=none",
+                f"--dest={folder}",
+                f"{wheel.project}=={wheel.version}",
+            ],
+            env={"PIP_REQUIRE_VIRTUALENV": "false"},
+            tick=tick,
+        )
+    except EngineError as error:
+        raise EngineError(
+            f"cannot fetch {wheel.name} from the package index.\n{error}\n"
+            "Check the network and pip's index settings. On a machine without a "
+            f"network, copy the wheel of {wheel.project} {wheel.version} for "
+            f"{wheel.platform} there and run `stanpool setup --wheel FILE`."
+        ) from error
+    file = next(folder.glob("*.whl"))
+    digest = sha256(file)
+    if digest not in wheel.digests:
+        file.unlink()
+        raise EngineError(
+            f"{file.name} from the package index has SHA-256 {digest}, expected "
+            f"{wheel.digests[0]}. It was removed. Try again; if it happens again, the "
+            "index serves a file that is not the published one: do not use it."
+        )
+    return file
+
+
+def pip_command() -> list[str]:
+    """Return the words that run pip, also where this Python has none of its own.
+
+    Environments made by uv have no pip; then the copy of pip that comes with Python
+    (ensurepip) serves, without being installed; then uv's, then any on the path.
+
+    Raises
+    ------
+    EngineError
+        If there is no pip anywhere.
+    """
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    bundled = _bundled_pip()
+    if bundled is not None:
+        return [sys.executable, str(bundled / "pip")]
+    if uv := shutil.which("uv"):
+        return [uv, "tool", "run", "pip"]
+    for name in ("pip3", "pip"):
+        if pip := shutil.which(name):
+            return [pip]
+    raise EngineError(
+        "there is no pip to fetch the engine with: not in this Python "
+        f"({sys.executable!r}) and not on the path. Install pip (`python -m ensurepip` "
+        "or `uv pip install pip`), or fetch the wheel of httpstan 4.13.0 by hand and "
+        "run `stanpool setup --wheel FILE`."
+    )
+
+
+def _bundled_pip() -> Path | None:
+    spec = importlib.util.find_spec("ensurepip")
+    if spec is None or spec.origin is None:
+        return None
+    wheels = sorted(Path(spec.origin).parent.glob("_bundled/pip-*.whl"))
+    return wheels[-1] if wheels else None
+
+
+def _extract(file: Path, keep: Callable[[str], bool], folder: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            if keep(member.filename) and not member.is_dir():
+                path = archive.extract(member, folder)
+                os.chmod(path, (member.external_attr >> 16 & 0o755) | 0o644)
