@@ -59,6 +59,7 @@ build_shared() {
   partial=build/.$variant.$$
   rm -rf "$partial"
   mkdir -p "$partial/taken" "$partial/stan/model/model_header.hpp.gch"
+  cp include/stan/model/model_header.hpp "$partial/stan/model/" # gcc wants to see it beside the compiled one
   workers=
   for number in $(seq "$(cores)"); do
     work &
