@@ -12,7 +12,7 @@ import re
 import tokenize
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import pandas as pd
 
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
 from stanpool.formula import alias_quoted_names, unquote_name
-from stanpool.spec import FAMILIES, ModelSpec
+from stanpool.spec import FAMILIES, GroupTerm, ModelSpec
 
 _CONSTANTS = {"True", "False", "None", "np"}
 _COLLINEAR = 1e-8
@@ -49,6 +49,51 @@ class TermMatrix:
 
 
 @dataclass(frozen=True)
+class FactorDesign:
+    """The group side of one grouping factor: an index per row, never a dense matrix.
+
+    Attributes
+    ----------
+    factor
+        The factor's name.
+    labels
+        The user's names of its J groups.
+    index
+        The group of each row, counted from 0: shape ``(N,)``, or ``(N, M)`` where a
+        row is a member of up to M groups.
+    Z
+        Predictors of the varying coefficients, shape ``(N, Q)``; an intercept is a
+        column of ones. ``varying`` has their labels.
+    z_bar
+        Where the priors on intercepts apply, shape ``(Q,)``.
+    weights
+        The weights of the memberships, shape ``(N, M)``, or None.
+    U
+        Group-level predictors, shape ``(J, P)``: they move the mean of the groups'
+        coefficients.
+    effect_of
+        Which population coefficient (counted from 1; 0: none) is the effect of each
+        group-level predictor on each varying coefficient, shape ``(P, Q)``.
+    """
+
+    factor: str
+    labels: tuple[Any, ...]
+    index: np.ndarray
+    Z: np.ndarray
+    varying: tuple[str, ...]
+    z_bar: np.ndarray
+    weights: np.ndarray | None = None
+    U: np.ndarray | None = None
+    effect_of: np.ndarray | None = None
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Rows per group, shape ``(J,)``."""
+        members = self.index if self.weights is None else self.index[self.weights > 0]
+        return np.bincount(members, minlength=len(self.labels))
+
+
+@dataclass(frozen=True)
 class Design:
     """The data that a model sees, with labels. All arrays are read-only copies.
 
@@ -59,18 +104,20 @@ class Design:
     X
         Population predictors without the intercept, shape ``(N, K)``, and
         ``coefficients``, their labels.
-    Z
-        Predictors of the varying coefficients, shape ``(N, Q)``, and ``varying``,
-        their labels; an intercept is a column of ones. None without groups.
-    group_index
-        The group of each row, counted from 0, shape ``(N,)``; ``group_labels`` are
-        the user's names of the groups.
     intercept
         Whether there is a population intercept.
-    x_bar, z_bar
-        Where the prior on the intercept applies, per column of ``X`` and ``Z``.
+    x_bar
+        Where the prior on the intercept applies, shape ``(K,)``.
+    factors
+        The grouping factors, in the order of the formula.
     trials, se
         Known number of trials and known standard errors per row, or None.
+    residual
+        The factor whose groups have residual scales of their own, as
+        ``(name, labels, index)``, or None.
+    recipes
+        How to build the matrices again for new rows: ``population``, then one for
+        each factor.
     """
 
     y: np.ndarray
@@ -78,14 +125,10 @@ class Design:
     coefficients: tuple[str, ...]
     intercept: bool
     x_bar: np.ndarray
-    Z: np.ndarray | None = None
-    varying: tuple[str, ...] = ()
-    z_bar: np.ndarray | None = None
-    group_index: np.ndarray | None = None
-    group_labels: tuple[Any, ...] = ()
-    factor: str | None = None
+    factors: tuple[FactorDesign, ...] = ()
     trials: np.ndarray | None = None
     se: np.ndarray | None = None
+    residual: tuple[str, tuple[Any, ...], np.ndarray] | None = None
     recipes: tuple[tuple[str, TermMatrix], ...] = ()
 
     @property
@@ -94,11 +137,29 @@ class Design:
         return len(self.y)
 
     @property
+    def factor(self) -> str | None:
+        """The name of the first grouping factor, or None."""
+        return self.factors[0].factor if self.factors else None
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The labels of the coefficients that vary over the first factor."""
+        return self.factors[0].varying if self.factors else ()
+
+    @property
+    def group_labels(self) -> tuple[Any, ...]:
+        """The groups of the first factor."""
+        return self.factors[0].labels if self.factors else ()
+
+    @property
+    def group_index(self) -> np.ndarray | None:
+        """The group of each row in the first factor."""
+        return self.factors[0].index if self.factors else None
+
+    @property
     def group_sizes(self) -> np.ndarray:
-        """Rows per group, shape ``(J,)``."""
-        if self.group_index is None:
-            return np.array([self.rows])
-        return np.bincount(self.group_index, minlength=len(self.group_labels))
+        """Rows per group of the first factor, shape ``(J,)``."""
+        return self.factors[0].sizes if self.factors else np.array([self.rows])
 
 
 def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
@@ -115,7 +176,8 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
     ------
     DataError
         If the data cannot serve the model: outside the family's support, a constant
-        or collinear predictor, a single group.
+        or collinear predictor, a single group, a group-level predictor that varies
+        within groups.
     """
     y = _outcome(spec, frame)
     population = _term_matrix(spec.intercept, spec.terms, frame)
@@ -123,58 +185,37 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
     if spec.intercept:
         x, labels = x[:, 1:], labels[1:]
     _refuse_redundant(x, labels, spec.intercept)
-    trials, se = _trials(spec, frame, y), _standard_errors(spec, frame)
-    common: dict[str, Any] = {
-        "y": _frozen(y),
-        "trials": _frozen(trials),
-        "se": _frozen(se),
-    }
-    if spec.pooling == "complete" or spec.group is None:
-        return Design(
-            X=_frozen(x),
-            coefficients=labels,
-            intercept=spec.intercept,
-            x_bar=_frozen(_means(x, spec.center_predictors and spec.intercept)),
-            recipes=(("population", _without_values(population)),),
-            **common,
-        )
-    index, groups = _groups(frame[spec.group.factor])
-    varying = _term_matrix(spec.group.intercept, spec.group.terms, frame)
-    z, intercept = varying.values, spec.intercept
-    _refuse_redundant(z, varying.labels, intercept=False)
-    if spec.pooling == "partial" and len(groups) < 2:
-        raise DataError(
-            f"column {shorten(spec.group.factor)} has one group, {listed(groups)}: "
-            "partial pooling learns how groups differ and needs two or more. Pass "
-            "pooling='complete'."
-        )
-    own = spec.group.intercept
+    pooled = () if spec.pooling == "complete" else spec.groups
+    factors = [_build_factor(spec, term, frame) for term in pooled]
+    recipes = [("population", _without_values(population))]
+    recipes += [(factor.factor, _without_values(matrix)) for factor, matrix in factors]
+    built = [factor for factor, _ in factors]
+    intercept, center = spec.intercept, spec.center_predictors
+    own_intercepts = False
     if spec.pooling == "none":
         # What the groups' own coefficients can express is not estimated once more.
-        kept = [not _in_span(column, z) for column in x.T]
+        own = built[0]
+        kept = [not _is_expressed(column, own) for column in x.T]
         x, labels = x[:, kept], tuple(np.array(labels, dtype=object)[kept])
-        intercept = intercept and not _in_span(np.ones(len(y)), z)
-    center = spec.center_predictors
-    own_intercepts = spec.pooling == "none" and own and not intercept
-    z_bar = _means(z, center and own_intercepts)
-    if own_intercepts:
-        z_bar[0] = 0.0
+        intercept = intercept and not _is_expressed(np.ones(len(y)), own)
+        own_intercepts = not intercept and own.varying[0] == "Intercept"
+        if own_intercepts and center:
+            z_bar = own.Z.mean(axis=0)
+            z_bar[0] = 0.0
+            built[0] = replace(own, z_bar=_frozen(z_bar))
+    if spec.pooling == "partial":
+        built = _with_group_predictors(spec, built, x, labels, frame)
     return Design(
+        y=_frozen(y),
         X=_frozen(x),
         coefficients=labels,
         intercept=intercept,
         x_bar=_frozen(_means(x, center and (intercept or own_intercepts))),
-        Z=_frozen(z),
-        varying=varying.labels,
-        z_bar=_frozen(z_bar),
-        group_index=_frozen(index),
-        group_labels=groups,
-        factor=spec.group.factor,
-        recipes=(
-            ("population", _without_values(population)),
-            ("varying", _without_values(varying)),
-        ),
-        **common,
+        factors=tuple(built),
+        trials=_frozen(_trials(spec, frame, y)),
+        se=_frozen(_standard_errors(spec, frame)),
+        residual=_residual_groups(spec, frame),
+        recipes=tuple(recipes),
     )
 
 
@@ -203,7 +244,9 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
     frame = _as_frame(data)
     if len(frame) == 0:
         raise DataError("the data have no rows.")
-    factor = spec.group.factor if spec.group else None
+    keys = {spec.residual}
+    for term in spec.groups:
+        keys |= set(() if term.membership == "matrix" else term.key)
     clean: dict[str, Any] = {}
     for name in _names_in(spec, set(frame.columns)):
         if name not in frame.columns:
@@ -218,7 +261,7 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
                 f"the data have {column.shape[1]} columns named {shorten(name)}; "
                 "rename or drop all but one."
             )
-        clean[name] = _clean_column(name, column, is_factor=name == factor)
+        clean[name] = _clean_column(name, column, is_factor=name in keys)
     return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
 
 
@@ -259,11 +302,12 @@ def _names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
     """List the columns that a model names, in order, without repeats."""
     texts = [spec.outcome, *spec.terms]
     names = []
-    if spec.group:
+    for term in spec.groups:
         # Also under complete pooling, so that every pooling sees the same rows.
-        texts += spec.group.terms
-        names.append(spec.group.factor)
-    names += [name for name in (spec.trials, spec.se) if name is not None]
+        texts += term.terms
+        names += [*term.key, *term.weights]
+    optional = (spec.trials, spec.se, spec.residual)
+    names += [name for name in optional if name is not None]
     replaced, aliases = alias_quoted_names(texts)
     for text in replaced:
         names += [aliases.get(name, name) for name in _variables(text, columns)]
@@ -422,10 +466,225 @@ def _refuse_rows(values: np.ndarray, bad: np.ndarray, rule: str) -> None:
         )
 
 
-def _groups(column: pd.Series[Any]) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """Return the index of each row's group and the groups' labels."""
-    labels = tuple(column.cat.categories.tolist())
-    return column.cat.codes.to_numpy().astype(np.int64), labels
+def _build_factor(
+    spec: ModelSpec, term: GroupTerm, frame: pd.DataFrame
+) -> tuple[FactorDesign, TermMatrix]:
+    """Build the group side of one factor, and the recipe of its matrix."""
+    matrix = _term_matrix(term.intercept, term.terms, frame)
+    _refuse_redundant(matrix.values, matrix.labels, intercept=False)
+    weights = None
+    if term.membership == "matrix":
+        labels, index, weights = _members_of_matrix(term, frame)
+    elif term.membership == "labels":
+        labels, index, weights = _members_of_labels(term, frame)
+    else:
+        labels, index = _groups(term.key, frame)
+    if spec.pooling == "partial" and len(labels) < 2:
+        raise DataError(
+            f"column {shorten(term.factor)} has one group, {listed(labels)}: "
+            "partial pooling learns how groups differ and needs two or more. Pass "
+            "pooling='complete'."
+        )
+    factor = FactorDesign(
+        factor=term.factor,
+        labels=labels,
+        index=_frozen(index),
+        Z=_frozen(matrix.values),
+        varying=matrix.labels,
+        z_bar=_frozen(np.zeros(len(matrix.labels))),
+        weights=_frozen(weights),
+    )
+    return factor, matrix
+
+
+def _groups(
+    key: Sequence[str], frame: pd.DataFrame
+) -> tuple[tuple[Any, ...], np.ndarray]:
+    """Return the labels of the groups and the index of each row's group.
+
+    Combinations of columns are numbered in the order of their levels, and labelled
+    ``school:classroom``; only those that occur are groups.
+    """
+    first = frame[key[0]].cat
+    labels = tuple(first.categories.tolist())
+    index = first.codes.to_numpy().astype(np.int64)
+    for name in key[1:]:
+        column = frame[name].cat
+        inner = column.categories
+        combined = index * len(inner) + column.codes.to_numpy()
+        occurring, index = np.unique(combined, return_inverse=True)
+        labels = tuple(
+            f"{labels[code // len(inner)]}:{inner[code % len(inner)]}"
+            for code in occurring.tolist()
+        )
+    return labels, index
+
+
+def _members_of_labels(
+    term: GroupTerm, frame: pd.DataFrame
+) -> tuple[tuple[Any, ...], np.ndarray, np.ndarray]:
+    """Return groups, indices and weights where each column names a membership."""
+    columns = [frame[name].cat for name in term.key]
+    levels = columns[0].categories
+    for column in columns[1:]:
+        if column.categories.dtype != levels.dtype:
+            raise DataError(
+                f"the memberships {listed(term.key)} hold labels of different types; "
+                "make them all text or all whole numbers."
+            )
+        levels = levels.union(column.categories)
+    index = np.column_stack(
+        [levels.get_indexer(column.categories)[column.codes] for column in columns]
+    )
+    weights = np.ones(index.shape)
+    if term.weights:
+        weights = np.column_stack(
+            [_weights_column(frame, name, "weights") for name in term.weights]
+        )
+    return tuple(levels.tolist()), index, weights
+
+
+def _members_of_matrix(
+    term: GroupTerm, frame: pd.DataFrame
+) -> tuple[tuple[Any, ...], np.ndarray, np.ndarray]:
+    """Return groups, indices and weights where each column is a group."""
+    matrix = np.column_stack(
+        [_weights_column(frame, name, "membership") for name in term.key]
+    )
+    member = matrix > 0
+    _refuse_rows(
+        member.sum(axis=1).astype(float),
+        ~member.any(axis=1),
+        f"every row must be a member of one of {listed(term.key)} or more",
+    )
+    most = int(member.sum(axis=1).max())
+    # Members first, in their order; the rest of a row has weight 0.
+    index = np.argsort(~member, axis=1, kind="stable")[:, :most]
+    return term.key, index, np.take_along_axis(matrix, index, axis=1)
+
+
+def _weights_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
+    """Return a column of weights, none negative."""
+    values = _numeric_column(frame, name, role)
+    _refuse_rows(values, values < 0, f"{role} {shorten(name)} must not be negative")
+    return values
+
+
+def _residual_groups(
+    spec: ModelSpec, frame: pd.DataFrame
+) -> tuple[str, tuple[Any, ...], np.ndarray] | None:
+    """Return the groups that have residual scales of their own."""
+    if spec.residual is None or spec.pooling == "complete":
+        return None
+    labels, index = _groups((spec.residual,), frame)
+    return spec.residual, labels, _frozen(index)
+
+
+def _with_group_predictors(
+    spec: ModelSpec,
+    factors: list[FactorDesign],
+    x: np.ndarray,
+    labels: tuple[str, ...],
+    frame: pd.DataFrame,
+) -> list[FactorDesign]:
+    """Give each factor the population predictors that are constant in its groups.
+
+    A predictor belongs to the first factor in whose groups it is constant: it moves
+    the mean of that factor's intercepts. An interaction ``x:u`` of a varying ``x``
+    with such a ``u`` moves the mean of the slopes of ``x``.
+    """
+    for name in spec.group_predictors:
+        _refuse_varying_within_groups(name, factors, frame)
+    taken: set[int] = set()
+    result = []
+    for factor in factors:
+        found: list[tuple[np.ndarray, int, int]] = []
+        if factor.weights is None:
+            for k, label in enumerate(labels):
+                place = _effect_on(label, x[:, k], factor, frame)
+                if k not in taken and place is not None:
+                    taken.add(k)
+                    found.append((place[0], place[1], k + 1))
+        if found:
+            effect_of = np.zeros((len(found), len(factor.varying)), dtype=np.int64)
+            for p, (_, q, k) in enumerate(found):
+                effect_of[p, q] = k
+            values = np.column_stack([u for u, _, _ in found])
+            factor = replace(factor, U=_frozen(values), effect_of=_frozen(effect_of))
+        result.append(factor)
+    return result
+
+
+def _effect_on(
+    label: str, column: np.ndarray, factor: FactorDesign, frame: pd.DataFrame
+) -> tuple[np.ndarray, int] | None:
+    """Return the groups' values of a predictor and the coefficient that it moves."""
+    if "Intercept" in factor.varying:
+        values = _group_values(column, factor)
+        if values is not None:
+            return values, factor.varying.index("Intercept")
+    parts = label.split(":")
+    for q, slope in enumerate(factor.varying):
+        others = [part for part in parts if part != slope]
+        if len(parts) == 1 or len(others) != len(parts) - 1:
+            continue
+        names = [name for name in others if name in frame.columns]
+        if len(names) < len(others) or any(
+            isinstance(frame[name].dtype, pd.CategoricalDtype) for name in names
+        ):
+            continue
+        values = _group_values(frame[names].prod(axis=1).to_numpy(), factor)
+        if values is not None:
+            return values, q
+    return None
+
+
+def _group_values(column: np.ndarray, factor: FactorDesign) -> np.ndarray | None:
+    """Return a column's value in each group, shape ``(J,)``, or None if it varies."""
+    values = np.empty(len(factor.labels))
+    values[factor.index] = column
+    return values if np.array_equal(values[factor.index], column) else None
+
+
+def _refuse_varying_within_groups(
+    name: str, factors: list[FactorDesign], frame: pd.DataFrame
+) -> None:
+    """Refuse a predictor that is named group-level and varies within groups."""
+    if name not in frame.columns:
+        raise SpecError(
+            f"group_predictors has {shorten(name)}, which is no predictor of the model."
+            + suggestion(name, [str(column) for column in frame.columns])
+        )
+    column = frame[name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.codes
+    values = column.to_numpy(dtype=float)
+    single = [factor for factor in factors if factor.weights is None]
+    if single and all(_group_values(values, factor) is None for factor in single):
+        factor = single[0]
+        first = np.empty(len(factor.labels))
+        first[factor.index[::-1]] = values[::-1]
+        rows = np.flatnonzero(first[factor.index] != values)
+        groups = dict.fromkeys(factor.labels[g] for g in factor.index[rows].tolist())
+        raise DataError(
+            f"group_predictors has {shorten(name)}, which varies within groups of "
+            f"{shorten(factor.factor)} (rows {listed(rows.tolist())}, counted from 0; "
+            f"groups {listed(groups)}). Use it as an ordinary predictor."
+        )
+
+
+def _is_expressed(column: np.ndarray, factor: FactorDesign) -> bool:
+    """Whether groups with coefficients of their own can reproduce a column."""
+    groups, z = factor.index, factor.Z
+    gram = np.zeros((len(factor.labels), z.shape[1], z.shape[1]))
+    cross = np.zeros((len(factor.labels), z.shape[1]))
+    for a in range(z.shape[1]):
+        cross[:, a] = np.bincount(groups, z[:, a] * column, len(factor.labels))
+        for b in range(z.shape[1]):
+            gram[:, a, b] = np.bincount(groups, z[:, a] * z[:, b], len(factor.labels))
+    coefficients = np.einsum("jab,jb->ja", np.linalg.pinv(gram, hermitian=True), cross)
+    left = column - np.einsum("nq,nq->n", z, coefficients[groups])
+    return float(left @ left) <= _COLLINEAR * float(column @ column)
 
 
 def _term_matrix(
@@ -535,12 +794,6 @@ def _residual(gram: np.ndarray, kept: list[int], column: int) -> float:
         0
     ]
     return float(gram[column, column] - gram[kept, column] @ weights)
-
-
-def _in_span(column: np.ndarray, z: np.ndarray) -> bool:
-    """Whether a column is a linear combination of the columns of ``z``."""
-    together = _correlations(np.column_stack([z, column]))
-    return _residual(together, list(range(z.shape[1])), z.shape[1]) < _COLLINEAR
 
 
 def _means(x: np.ndarray, centered: bool) -> np.ndarray:

@@ -451,7 +451,7 @@ def no_pooling(
     spec = ModelSpec(
         outcome=quote_name(outcome),
         terms=_quoted(predictors),
-        group=_group_term(group, varying, correlated=True),
+        groups=(_group_term(group, varying, correlated=True),),
         family=family,
         pooling="none",
         trials=trials,
@@ -507,7 +507,7 @@ def partial_pooling(
     spec = ModelSpec(
         outcome=quote_name(outcome),
         terms=_quoted(predictors),
-        group=_group_term(group, varying, correlated=correlated),
+        groups=(_group_term(group, varying, correlated=correlated),),
         family=family,
         pooling="partial",
         parameterization=parameterization,
@@ -524,7 +524,7 @@ def formula_of(spec: ModelSpec) -> str:
 
     Examples
     --------
-    >>> formula_of(ModelSpec("y", terms=("x",), group=GroupTerm("my group")))
+    >>> formula_of(ModelSpec("y", terms=("x",), groups=(GroupTerm("my group"),)))
     'y ~ 1 + x + (1 | `my group`)'
     """
     outcome = spec.outcome
@@ -533,11 +533,23 @@ def formula_of(spec: ModelSpec) -> str:
     if given:
         outcome += " | " + " + ".join(given)
     terms = _sum(spec.intercept, spec.terms)
-    if spec.group:
-        bar = "|" if spec.group.correlated else "||"
-        inside = _sum(spec.group.intercept, spec.group.terms)
-        terms += f" + ({inside} {bar} {quote_name(spec.group.factor)})"
+    for group in spec.groups:
+        bar = "|" if group.correlated else "||"
+        inside = _sum(group.intercept, group.terms)
+        terms += f" + ({inside} {bar} {_factor_text(group)})"
     return f"{outcome} ~ {terms}"
+
+
+def _factor_text(group: GroupTerm) -> str:
+    """Write a grouping factor as a formula has it."""
+    columns = [quote_name(column) for column in group.key]
+    if not group.membership:
+        return ":".join(columns)
+    if group.weights:
+        weights = ", ".join(quote_name(column) for column in group.weights)
+        columns.append(f"weights=({weights})")
+    call = "mm" if group.membership == "labels" else "members"
+    return f"{call}({', '.join(columns)})"
 
 
 def _sum(intercept: bool, terms: Sequence[str]) -> str:

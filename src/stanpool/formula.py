@@ -1,4 +1,4 @@
-"""Formula text to its parts: outcome, population terms, one bar term.
+"""Formula text to its parts: outcome, population terms, group terms.
 
 Only the structure that design matrices do not know is read here: ``~``, the parts of
 the outcome after ``|``, and group terms in parentheses with a bar. Every other term
@@ -11,8 +11,9 @@ import keyword
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
-from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.errors import SpecError, shorten, suggestion
 from stanpool.spec import GroupTerm
 
 _OPEN, _CLOSE = "([{", ")]}"
@@ -20,7 +21,7 @@ _QUOTED = re.compile(
     r"`(?:[^`]|``)*`|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL
 )
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
-_OUTCOME_PART = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
+_CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
 _OUTCOME_PARTS = ("trials", "se")
 _CARET_WINDOW = 70
 
@@ -32,7 +33,7 @@ class Formula:
     outcome: str
     intercept: bool = True
     terms: tuple[str, ...] = ()
-    group: GroupTerm | None = None
+    groups: tuple[GroupTerm, ...] = ()
     trials: str | None = None
     se: str | None = None
 
@@ -74,10 +75,11 @@ def parse_formula(text: str) -> Formula:
     Parameters
     ----------
     text
-        An outcome, ``~``, population terms in formulaic's notation, and at most one
-        grouping factor: ``(1 + x | g)``, or ``||`` for uncorrelated coefficients.
-        Names that are not plain identifiers stand in backticks; a backtick inside
-        is doubled.
+        An outcome, ``~``, population terms in formulaic's notation, and group terms:
+        ``(1 + x | g)``, or ``||`` for uncorrelated coefficients; ``a/b`` for groups
+        ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
+        membership. Names that are not plain identifiers stand in backticks; a
+        backtick inside is doubled.
 
     Raises
     ------
@@ -86,8 +88,8 @@ def parse_formula(text: str) -> Formula:
 
     Examples
     --------
-    >>> parse_formula("log_radon ~ floor + (1 + floor | county)").group
-    GroupTerm(factor='county', intercept=True, terms=('floor',), correlated=True)
+    >>> [term.factor for term in parse_formula("y ~ x + (1 + x | school/room)").groups]
+    ['school', 'school:room']
     """
     if not isinstance(text, str):
         raise SpecError(f"a formula is a text such as 'y ~ x', got {shorten(text)}.")
@@ -99,17 +101,22 @@ def parse_formula(text: str) -> Formula:
             f"'y ~ x + (1 | g)'; this one has {len(sides) - 1}."
         )
     parsed = _read_outcome(sides[0])
-    intercept, terms, group = True, [], None
+    intercept = True
+    terms: list[str] = []
+    groups: list[GroupTerm] = []
     for sign, span in _signed_terms(sides[1]):
         if _is_group_term(span):
             if sign == "-":
                 raise span.error("a group term cannot be taken away.")
-            group = _merge(group, _read_group_term(span), span)
+            for term in _read_group_term(span):
+                _add(groups, term, span)
         elif span.text in ("0", "1"):
             intercept = (span.text == "1") == (sign == "+")
         else:
             terms.append(_population_term(sign, span))
-    return replace(parsed, intercept=intercept, terms=tuple(terms), group=group)
+    return replace(
+        parsed, intercept=intercept, terms=tuple(terms), groups=tuple(groups)
+    )
 
 
 def quote_name(name: str) -> str:
@@ -174,7 +181,7 @@ def _read_outcome(side: _Span) -> Formula:
     found: dict[str, str] = {}
     for part in _split(pieces[1], "+") if len(pieces) == 2 else ():
         part = part.strip()
-        match = _OUTCOME_PART.fullmatch(part.text)
+        match = _CALL.fullmatch(part.text)
         if match is None or match.group(1) not in _OUTCOME_PARTS:
             name = match.group(1) if match else part.text
             raise part.error(
@@ -220,23 +227,18 @@ def _is_group_term(span: _Span) -> bool:
     return any(char == "|" for _, char in _top_level(inside))
 
 
-def _read_group_term(span: _Span) -> GroupTerm:
-    """Read ``(1 + x | g)`` or ``(1 + x || g)``."""
+def _read_group_term(span: _Span) -> list[GroupTerm]:
+    """Read ``(1 + x | g)`` or ``(1 + x || g)``; nesting gives one term a level."""
     inside = span.part(1, len(span.text) - 1)
     bars = [position for position, char in _top_level(inside) if char == "|"]
     if len(bars) > 2 or (len(bars) == 2 and bars[1] != bars[0] + 1):
         raise inside.error("a group term has one '|' (or '||'), as in '(1 + x | g)'.")
     left = inside.part(0, bars[0]).strip()
     right = inside.part(bars[-1] + 1, len(inside.text)).strip()
-    factor = unquote_name(right.text)
-    if factor is None:
-        raise (right if right.text else span).error(
-            f"a grouping factor is one column, got {shorten(right.text)}. For a "
-            "combination of columns make a column of it first; a name that is not a "
-            "plain identifier stands in backticks."
-        )
     if not left.text:
         raise span.error("no varying coefficients before '|'; write '(1 | g)'.")
+    if not right.text:
+        raise span.error("no grouping factor after '|'; write '(1 | g)'.")
     intercept, terms = True, []
     for sign, term in _signed_terms(left):
         if term.text in ("0", "1"):
@@ -245,32 +247,94 @@ def _read_group_term(span: _Span) -> GroupTerm:
             terms.append(_population_term(sign, term))
     if not (intercept or terms):
         raise left.error("nothing varies in this group term; write '(1 | g)'.")
-    return GroupTerm(factor, intercept, tuple(terms), correlated=len(bars) == 1)
+    shared = GroupTerm("", intercept, tuple(terms), correlated=len(bars) == 1)
+    return [replace(shared, **factor) for factor in _read_factors(right)]
 
 
-def _merge(group: GroupTerm | None, other: GroupTerm, span: _Span) -> GroupTerm:
-    """Join ``(1 | g) + (0 + x | g)``, which is ``(1 + x || g)``; refuse other pairs."""
-    if group is None:
-        return other
-    if group.factor != other.factor:
+def _read_factors(span: _Span) -> list[dict[str, Any]]:
+    """Read what stands after the bar: ``g``, ``a:b``, ``a/b``, or ``mm(g1, g2)``."""
+    call = _CALL.fullmatch(span.text)
+    if call and call.group(1) in ("mm", "members"):
+        inside = span.part(call.start(2), call.end(2))
+        return [_read_memberships(inside, call.group(1))]
+    levels: list[tuple[str, ...]] = []
+    for level in _split(span, "/"):
+        columns = tuple(_column(piece.strip(), span) for piece in _split(level, ":"))
+        levels.append((*levels[-1], *columns) if levels else columns)
+    return [_factor(columns) for columns in levels]
+
+
+def _read_memberships(span: _Span, call: str) -> dict[str, Any]:
+    """Read ``g1, g2, weights=(w1, w2)``: the groups that a row is a member of."""
+    columns: list[str] = []
+    weights: list[str] = []
+    for piece in (piece.strip() for piece in _split(span, ",")):
+        name, equals, value = piece.text.partition("=")
+        if not equals:
+            columns.append(_column(piece, piece))
+        elif name.strip() == "weights" and call == "mm":
+            start = len(piece.text) - len(value)
+            listing = piece.part(start, len(piece.text)).strip()
+            if listing.text[:1] in _OPEN and listing.text[-1:] in _CLOSE:
+                listing = listing.part(1, len(listing.text) - 1)
+            weights = [_column(each.strip(), piece) for each in _split(listing, ",")]
+        else:
+            raise piece.error(
+                "mm() takes columns and weights=(columns), members() only columns."
+            )
+    if len(columns) < 2:
+        raise span.error(f"{call}() needs two or more columns.")
+    if weights and len(weights) != len(columns):
         raise span.error(
-            f"a model has one grouping factor, this one has {listed([group.factor])} "
-            f"and {listed([other.factor])}."
+            f"mm() has {len(columns)} memberships and {len(weights)} weights; they "
+            "go together."
         )
+    return {
+        "factor": "+".join(columns),
+        "columns": tuple(columns),
+        "weights": tuple(weights),
+        "membership": "labels" if call == "mm" else "matrix",
+    }
+
+
+def _factor(columns: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields of a factor that combines columns."""
+    if len(columns) == 1:
+        return {"factor": columns[0]}
+    return {"factor": ":".join(columns), "columns": columns}
+
+
+def _column(span: _Span, whole: _Span) -> str:
+    """Return the column that a stretch names."""
+    name = unquote_name(span.text)
+    if name is None:
+        raise (span if span.text else whole).error(
+            f"a grouping factor is a column, a:b, a/b or mm(a, b), got "
+            f"{shorten(span.text)}. A name that is not a plain identifier stands in "
+            "backticks."
+        )
+    return name
+
+
+def _add(groups: list[GroupTerm], other: GroupTerm, span: _Span) -> None:
+    """Add a term; ``(1 | g) + (0 + x | g)`` is joined to ``(1 + x || g)``."""
+    at = [place for place, each in enumerate(groups) if each.factor == other.factor]
+    if not at:
+        groups.append(other)
+        return
+    group = groups[at[0]]
     if set(group.terms) & set(other.terms) or (group.intercept and other.intercept):
         raise span.error(f"a coefficient varies twice over {shorten(group.factor)}.")
-    if any(
-        each.correlated and each.intercept + len(each.terms) > 1
-        for each in (group, other)
-    ):
+    both = (group, other)
+    if any(each.correlated and each.intercept + len(each.terms) > 1 for each in both):
         raise span.error(
             "two group terms of one factor must each have a single coefficient, or "
             "use '||': they are uncorrelated with each other."
         )
-    return GroupTerm(
-        group.factor,
-        group.intercept or other.intercept,
-        group.terms + other.terms,
+    groups[at[0]] = replace(
+        group,
+        intercept=group.intercept or other.intercept,
+        terms=group.terms + other.terms,
         correlated=False,
     )
 

@@ -175,10 +175,8 @@ def _prior_row(row: PriorRow) -> dict[str, Any]:
 def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
     """Build the model again, with the priors it was fitted with."""
     spec = dict(kept["spec"])
-    if spec["group"] is not None:
-        group = spec["group"] | {"terms": tuple(spec["group"]["terms"])}
-        spec["group"] = GroupTerm(**group)
-    spec["terms"] = tuple(spec["terms"])
+    spec["groups"] = tuple(GroupTerm(**_tuples(each)) for each in spec["groups"])
+    spec = _tuples(spec)
     spec["priors"] = tuple(
         (name, Prior(prior["distribution"], tuple(prior["arguments"])))
         for name, prior in spec["priors"]
@@ -188,6 +186,14 @@ def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
         for row in kept["priors"]
     )
     return Model.from_spec(ModelSpec(**spec), frame, priors=priors)
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the lists that JSON has back into tuples."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
 
 
 def _write_frame(frame: pd.DataFrame, path: Path) -> list[dict[str, Any]]:

@@ -56,6 +56,8 @@ class GroupNames:
     tau: str
     Omega: str
     b: str
+    sigma: str
+    tau_sigma: str
 
     @classmethod
     def of(cls, factor: str) -> GroupNames:
@@ -68,6 +70,8 @@ class GroupNames:
             tau=f"tau_{name}",
             Omega=f"Omega_{name}",
             b=f"b_{name}",
+            sigma=f"sigma_{name}",
+            tau_sigma=f"tau_sigma_{name}",
         )
 
 
@@ -128,18 +132,28 @@ def _posterior(
     if design.coefficients:
         add("beta", "beta", "coefficient")
         coords["coefficient"] = _labels(design.coefficients)
-    if design.factor is not None:
-        names = GroupNames.of(design.factor)
-        coords[names.group] = _labels(design.group_labels)
-        coords[names.coefficient] = _labels(design.varying)
+    for number, (factor, form) in enumerate(
+        zip(design.factors, structure.factors, strict=True), 1
+    ):
+        suffix = f"_{number}" if number > 1 else ""
+        names = GroupNames.of(factor.factor)
+        coords[names.group] = _labels(factor.labels)
+        coords[names.coefficient] = _labels(factor.varying)
         if structure.pooling == "partial":
-            add(names.tau, "tau", names.coefficient)
-        if structure.correlated:
-            add(names.Omega, "Omega", names.coefficient, names.coefficient_2)
-            coords[names.coefficient_2] = _labels(design.varying)
-        add(names.b, "b", names.group, names.coefficient)
-    if any(name == "sigma" for name, _ in structure.priors):
+            add(names.tau, f"tau{suffix}", names.coefficient)
+        if form.correlated:
+            add(names.Omega, f"Omega{suffix}", names.coefficient, names.coefficient_2)
+            coords[names.coefficient_2] = _labels(factor.varying)
+        add(names.b, f"b{suffix}", names.group, names.coefficient)
+    classes = {name for name, _ in structure.priors}
+    if "sigma" in classes and structure.residual != "free":
         add("sigma", "sigma")
+    if design.residual is not None:
+        names = GroupNames.of(design.residual[0])
+        coords[names.group] = _labels(design.residual[1])
+        if structure.residual == "pooled":
+            add(names.tau_sigma, "tau_sigma")
+        add(names.sigma, "sigma_j", names.group)
     return variables, coords
 
 

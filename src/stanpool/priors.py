@@ -16,6 +16,7 @@ References
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,7 +24,13 @@ import numpy as np
 
 from stanpool.design import Design
 from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.spec import FAMILIES, PARAMETER_CLASSES, ModelSpec, Prior
+from stanpool.spec import (
+    FAMILIES,
+    PARAMETER_CLASSES,
+    ModelSpec,
+    ParameterClass,
+    Prior,
+)
 
 _RSTANARM = "rstanarm"
 _PC_PRIOR = "Simpson et al. 2017"
@@ -38,7 +45,8 @@ class PriorRow:
     parameter
         Its name in the posterior, such as ``beta[floor]``.
     parameter_class, label
-        The class it belongs to, and which member it is (None for a single one).
+        The class it belongs to, numbered from the second factor on (``tau_2``), and
+        which member it is (None for a single one).
     prior
         The distribution.
     source
@@ -94,9 +102,14 @@ def resolve_priors(
     return tuple(rows)
 
 
+def class_of(block: str) -> ParameterClass:
+    """Return the parameter class of a numbered block: ``tau`` of ``tau_2``."""
+    return PARAMETER_CLASSES[re.sub(r"_\d+$", "", block)]
+
+
 def _check_support(name: str, prior: Prior, parameter_class: str) -> None:
     """Refuse a prior that does not cover its parameter."""
-    needed = PARAMETER_CLASSES[parameter_class].support
+    needed = class_of(parameter_class).support
     fits = prior.support == needed or (needed, prior.support) == ("positive", "real")
     if not fits:
         examples = {
@@ -122,44 +135,41 @@ def _parameters(
     intercept_rule = f"default: 2.5 {unit} ({_RSTANARM})"
     if design.intercept:
         yield "Intercept", None, ["Intercept"], intercept, intercept_rule
+    rule = f"default: 2.5 {unit} / sd(x) ({_RSTANARM})"
     for label, column in zip(design.coefficients, design.X.T, strict=True):
         yield (
             "beta",
             label,
             [f"beta[{label}]", "beta"],
             Prior("normal", (0.0, _round(2.5 * scale / _sd(column)))),
-            f"default: 2.5 {unit} / sd(x) ({_RSTANARM})",
+            rule,
         )
-    if design.Z is not None and spec.pooling == "none":
-        for label, column in zip(design.varying, design.Z.T, strict=True):
-            is_intercept = label == "Intercept"
-            names = [f"b_{design.factor}[{label}]", f"b_{design.factor}", "b"]
-            names += ["Intercept"] if is_intercept else [f"beta[{label}]", "beta"]
-            slope = Prior("normal", (0.0, _round(2.5 * scale / _sd(column))))
-            yield (
-                "b",
-                label,
-                names,
-                intercept if is_intercept else slope,
-                intercept_rule
-                if is_intercept
-                else f"default: 2.5 {unit} / sd(x) ({_RSTANARM})",
-            )
-    if design.Z is not None and spec.pooling == "partial":
-        for label, column in zip(design.varying, design.Z.T, strict=True):
+    for factor, correlated in zip(
+        design.factors, correlated_factors(spec, design), strict=True
+    ):
+        if spec.pooling == "none":
+            for label, column in zip(factor.varying, factor.Z.T, strict=True):
+                is_intercept = label == "Intercept"
+                names = [f"b_{factor.factor}[{label}]", f"b_{factor.factor}", "b"]
+                names += ["Intercept"] if is_intercept else [f"beta[{label}]", "beta"]
+                slope = Prior("normal", (0.0, _round(2.5 * scale / _sd(column))))
+                prior = intercept if is_intercept else slope
+                yield "b", label, names, prior, intercept_rule if is_intercept else rule
+            continue
+        for label, column in zip(factor.varying, factor.Z.T, strict=True):
             spread = 1.0 if label == "Intercept" else _sd(column)
             yield (
-                "tau",
+                f"tau{factor_suffix(design, factor.factor)}",
                 label,
-                [f"tau_{design.factor}[{label}]", f"tau_{design.factor}", "tau"],
+                [f"tau_{factor.factor}[{label}]", f"tau_{factor.factor}", "tau"],
                 Prior("exponential", (_round(spread / scale),)),
                 f"default: mean {unit} / sd(z) ({_PC_PRIOR})",
             )
-        if is_correlated(spec, design):
+        if correlated:
             yield (
-                "Omega",
+                f"Omega{factor_suffix(design, factor.factor)}",
                 None,
-                [f"Omega_{design.factor}", "Omega"],
+                [f"Omega_{factor.factor}", "Omega"],
                 Prior("lkj", (2.0,)),
                 "default: (Stan User's Guide)",
             )
@@ -171,15 +181,26 @@ def _parameters(
             Prior("exponential", (_round(1.0 / scale),)),
             f"default: mean {unit} ({_RSTANARM})",
         )
+    if design.residual is not None and spec.pooling == "partial":
+        names = [f"tau_sigma_{design.residual[0]}", "tau_sigma"]
+        rule = f"default: mean 1 on the log scale ({_PC_PRIOR})"
+        yield "tau_sigma", None, names, Prior("exponential", (1.0,)), rule
 
 
-def is_correlated(spec: ModelSpec, design: Design) -> bool:
-    """Whether the model has a correlation matrix to learn."""
-    return (
+def factor_suffix(design: Design, factor: str) -> str:
+    """Return the number of a factor's Stan names: ``""``, ``"_2"``, ``"_3"``, ..."""
+    place = [each.factor for each in design.factors].index(factor)
+    return f"_{place + 1}" if place else ""
+
+
+def correlated_factors(spec: ModelSpec, design: Design) -> tuple[bool, ...]:
+    """Say for each factor whether it has a correlation matrix to learn."""
+    terms = {term.factor: term for term in spec.groups}
+    return tuple(
         spec.pooling == "partial"
-        and spec.group is not None
-        and spec.group.correlated
-        and len(design.varying) > 1
+        and terms[factor.factor].correlated
+        and len(factor.varying) > 1
+        for factor in design.factors
     )
 
 

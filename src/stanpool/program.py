@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from stanpool.design import Design
+from stanpool.design import Design, FactorDesign
 from stanpool.errors import SpecError
-from stanpool.priors import PriorRow, is_correlated
+from stanpool.priors import PriorRow, correlated_factors
 from stanpool.resources import resource
 from stanpool.spec import DISTRIBUTIONS, ModelSpec
 
@@ -39,6 +40,25 @@ class StanProgram:
 
 
 @dataclass(frozen=True)
+class FactorStructure:
+    """What of a grouping factor decides a program's text.
+
+    Attributes
+    ----------
+    correlated
+        Whether its varying coefficients have a correlation matrix.
+    membership
+        Whether a row is a member of several groups.
+    group_predictors
+        Whether group-level predictors move the means of the groups' coefficients.
+    """
+
+    correlated: bool = False
+    membership: bool = False
+    group_predictors: bool = False
+
+
+@dataclass(frozen=True)
 class Structure:
     """All that decides a program's text.
 
@@ -52,8 +72,10 @@ class Structure:
         Whether there is a population intercept.
     parameterization
         ``"centered"`` or ``"noncentered"``; None unless pooling is partial.
-    correlated
-        Whether varying coefficients have a correlation matrix.
+    factors
+        The grouping factors.
+    residual
+        ``"free"`` or ``"pooled"`` where groups have residual scales of their own.
     priors
         For each parameter class the distributions in use, such as
         ``(("beta", ("normal",)), ...)``.
@@ -62,9 +84,10 @@ class Structure:
     pooling: str
     family: str
     intercept: bool
-    parameterization: str | None
-    correlated: bool
-    priors: tuple[tuple[str, tuple[str, ...]], ...]
+    parameterization: str | None = None
+    factors: tuple[FactorStructure, ...] = ()
+    residual: str | None = None
+    priors: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +135,7 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "tau": ("tau", "Q"),
     "Omega": ("L_Omega", None),
     "sigma": ("sigma", None),
+    "tau_sigma": ("tau_sigma", None),
 }
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky"}
 
@@ -139,15 +163,25 @@ def structure_of(
         )
     ordered = tuple(
         (name, tuple(d for d in DISTRIBUTIONS if d in uses[name]) or ("normal",))
-        for name in _VARIABLES
-        if name in uses
+        for name in sorted(uses, key=_block_order)
     )
+    pooled = "pooled" if spec.pooling == "partial" else "free"
     return Structure(
         pooling=spec.pooling,
         family=f"{spec.family}_se" if spec.se else spec.family,
         intercept=design.intercept,
         parameterization=parameterization,
-        correlated=is_correlated(spec, design),
+        factors=tuple(
+            FactorStructure(
+                correlated=correlated,
+                membership=factor.weights is not None,
+                group_predictors=factor.U is not None,
+            )
+            for factor, correlated in zip(
+                design.factors, correlated_factors(spec, design), strict=True
+            )
+        ),
+        residual=pooled if design.residual is not None else None,
         priors=ordered,
     )
 
@@ -158,17 +192,28 @@ def render(structure: Structure) -> StanProgram:
 
     Examples
     --------
-    >>> program = render(Structure("complete", "bernoulli", True, None, False,
-    ...     (("Intercept", ("normal",)), ("beta", ("normal",)))))
+    >>> program = render(Structure("complete", "bernoulli", True,
+    ...     priors=(("Intercept", ("normal",)), ("beta", ("normal",)))))
     >>> program.name
     'complete_pooling_bernoulli'
     >>> print(program.source.splitlines()[0])
     // Complete pooling: one set of coefficients for every row.
     """
-    blocks = {name: _prior_block(name, used) for name, used in structure.priors}
+    blocks = {
+        name: _prior_block(name, used, structure) for name, used in structure.priors
+    }
     template = {"none": "no_pooling"}.get(
         structure.pooling, f"{structure.pooling}_pooling"
     )
+    factors = [
+        {
+            "s": f"_{number}" if number > 1 else "",
+            "correlated": factor.correlated,
+            "membership": factor.membership,
+            "group_predictors": factor.group_predictors,
+        }
+        for number, factor in enumerate(structure.factors, 1)
+    ]
     source = (
         _environment()
         .get_template(f"{template}.stan.jinja")
@@ -176,20 +221,60 @@ def render(structure: Structure) -> StanProgram:
             family_file=f"families/{structure.family}.stan.jinja",
             intercept=structure.intercept,
             parameterization=structure.parameterization,
-            correlated=structure.correlated,
+            factors=factors,
+            any_correlated=any(factor.correlated for factor in structure.factors),
+            residual=structure.residual,
+            functions=_functions(structure),
             priors=[block for name, block in blocks.items() if name != "b"],
             coefficients=blocks.get("b"),
-            multi_normal_rows=_function("multi_normal_rows"),
         )
     )
-    parts = [
-        template,
-        structure.family,
-        structure.parameterization,
-        "correlated" if structure.correlated else None,
-        _intercept_part(structure),
-    ]
-    return StanProgram("_".join(part for part in parts if part), _tidy(source))
+    return StanProgram(_program_name(template, structure), _tidy(source))
+
+
+def _program_name(template: str, structure: Structure) -> str:
+    """Name a program for people; what tells programs apart is the digest."""
+    parts = [template, structure.family, structure.parameterization]
+    for factor in structure.factors:
+        marks = [
+            "correlated" if factor.correlated else "",
+            "membership" if factor.membership else "",
+            "group_predictors" if factor.group_predictors else "",
+        ]
+        described = "_".join(mark for mark in marks if mark)
+        if len(structure.factors) > 1:
+            described = described or "plain"
+        parts.append(described)
+    if structure.residual:
+        parts.append(f"{structure.residual}_sigma")
+    if not structure.intercept and structure.pooling != "none":
+        parts.append("no_intercept")
+    return "_".join(part for part in parts if part)
+
+
+def _functions(structure: Structure) -> str:
+    """Return the shared Stan functions that a program calls."""
+    needed = []
+    if structure.parameterization == "centered" and any(
+        factor.correlated for factor in structure.factors
+    ):
+        needed.append("multi_normal_rows")
+    if any(factor.group_predictors for factor in structure.factors):
+        needed.append("group_level")
+    return "\n".join(_function(name) for name in needed)
+
+
+def _block_order(name: str) -> tuple[int, str]:
+    """Order blocks of priors as the program declares their parameters."""
+    base, number = _base_and_number(name)
+    return list(_VARIABLES).index(base), number.rjust(9)
+
+
+def _base_and_number(name: str) -> tuple[str, str]:
+    """Split ``tau_2`` into ``tau`` and ``_2``."""
+    match = re.fullmatch(r"(\w+?)(_\d+)?", name)
+    assert match is not None
+    return match.group(1), match.group(2) or ""
 
 
 def neals_funnel(parameterization: str = "centered") -> StanProgram:
@@ -255,15 +340,25 @@ def stan_data(
         data["se"] = design.se
     if structure.intercept or structure.pooling == "none":
         data["x_bar"] = design.x_bar
-    if design.Z is not None and design.group_index is not None:
-        data["J"] = len(design.group_labels)
-        data["Q"] = design.Z.shape[1]
-        data["group"] = design.group_index + 1
-        data["Z"] = design.Z
+    taken: set[str] = set()
+    for number, factor in enumerate(design.factors, 1):
+        suffix = f"_{number}" if number > 1 else ""
+        own = _factor_data(factor)
         if structure.pooling == "none":
-            data["z_bar"] = design.z_bar
+            own["z_bar"] = factor.z_bar
         else:
-            data["mean_of"] = _means_of(design)
+            own["mean_of"] = _means_of(design, factor, taken)
+            if factor.U is not None and factor.effect_of is not None:
+                own["P"] = factor.U.shape[1]
+                own["U"] = factor.U
+                first = 1 + int(design.intercept)
+                effects = factor.effect_of
+                own["effect_of"] = np.where(effects > 0, effects + first, 1)
+        taken.update(factor.varying)
+        data |= {f"{name}{suffix}": value for name, value in own.items()}
+    if design.residual is not None:
+        data["J_sigma"] = len(design.residual[1])
+        data["group_sigma"] = design.residual[2] + 1
     data |= _prior_data(list(priors), structure)
     data["prior_only"] = int(prior_only)
     return data
@@ -277,11 +372,10 @@ def annotate(program: StanProgram, design: Design) -> str:
     """
     lines = [f"// outcome, N = {design.rows} rows"]
     lines += _labelled("X", design.coefficients)
-    if design.factor is not None:
-        lines += [
-            f"// J = {len(design.group_labels)} groups of {_escaped(design.factor)}"
-        ]
-        lines += _labelled("Z", design.varying)
+    for number, factor in enumerate(design.factors, 1):
+        suffix = f"_{number}" if number > 1 else ""
+        groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
+        lines += [f"// {groups}", *_labelled(f"Z{suffix}", factor.varying)]
     return "\n".join(lines) + "\n" + program.source
 
 
@@ -301,25 +395,40 @@ def _escaped(text: str) -> str:
     return quoted
 
 
-def _means_of(design: Design) -> np.ndarray:
-    """Return where (0, alpha, beta) has the population mean of each coefficient."""
+def _factor_data(factor: FactorDesign) -> dict[str, Any]:
+    """Return the data of a grouping factor that every pooling has."""
+    data: dict[str, Any] = {"J": len(factor.labels), "Q": factor.Z.shape[1]}
+    if factor.weights is not None:
+        data["M"] = factor.weights.shape[1]
+        data["weight"] = factor.weights
+    data["group"] = factor.index + 1
+    data["Z"] = factor.Z
+    return data
+
+
+def _means_of(design: Design, factor: FactorDesign, taken: set[str]) -> np.ndarray:
+    """Return where (0, alpha, beta) has the population mean of each coefficient.
+
+    A mean that belongs to an earlier factor is 0 here.
+    """
     first = 2 if design.intercept else 1
     places = {label: first + k for k, label in enumerate(design.coefficients, 1)}
     if design.intercept:
         places["Intercept"] = first
-    return np.array([places.get(label, 1) for label in design.varying])
+    return np.array(
+        [1 if label in taken else places.get(label, 1) for label in factor.varying]
+    )
 
 
-def _intercept_part(structure: Structure) -> str | None:
-    """Name the unusual case: an intercept is common, and the groups' if not pooled."""
-    if structure.pooling == "none":
-        return "common_intercept" if structure.intercept else None
-    return None if structure.intercept else "no_intercept"
-
-
-def _prior_block(name: str, distributions: tuple[str, ...]) -> _PriorBlock:
+def _prior_block(
+    name: str, distributions: tuple[str, ...], structure: Structure
+) -> _PriorBlock:
     """Lay out the data and the statement of a parameter class's priors."""
-    variable, size = _VARIABLES[name]
+    base, number = _base_and_number(name)
+    variable, size = _VARIABLES[base]
+    variable, size = f"{variable}{number}", f"{size}{number}" if size else None
+    if base == "sigma" and structure.residual == "free":
+        variable = "sigma_j"
     uses = []
     for distribution in distributions:
         split = len(distributions) > 1
@@ -364,7 +473,7 @@ def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
                 data[f"at_{stem}"] = np.array(at)
             for argument in DISTRIBUTIONS[distribution].arguments:
                 values = np.array([each[argument] for each in chosen], dtype=float)
-                single = _VARIABLES[name][1] is None
+                single = _VARIABLES[_base_and_number(name)[0]][1] is None
                 data[f"prior_{stem}_{argument}"] = (
                     float(values[0]) if single else values
                 )

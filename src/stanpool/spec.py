@@ -181,6 +181,7 @@ PARAMETER_CLASSES: Mapping[str, ParameterClass] = {
         ParameterClass("tau", "positive", "varying"),
         ParameterClass("Omega", "correlation"),
         ParameterClass("sigma", "positive"),
+        ParameterClass("tau_sigma", "positive"),
     )
 }
 
@@ -226,19 +227,41 @@ class GroupTerm:
     Attributes
     ----------
     factor
-        The column that says which group a row belongs to.
+        The factor's name: a column, or ``school:classroom`` for combinations.
     intercept
         Whether the intercept varies.
     terms
         The other varying terms, in formula notation.
     correlated
         True for ``|``, False for ``||``.
+    columns
+        The columns whose combinations are the groups; empty for ``(factor,)``.
+    membership
+        Empty when a row belongs to one group; ``"labels"`` for ``mm(g1, g2)``, where
+        each column names one group that the row belongs to; ``"matrix"`` for
+        ``members(a, b, c)``, where each column is a group and holds 0 or 1, or a
+        weight.
+    weights
+        For ``"labels"``: the columns of the memberships' weights; empty for ones.
+
+    Examples
+    --------
+    >>> GroupTerm("county").key
+    ('county',)
     """
 
     factor: str
     intercept: bool = True
     terms: tuple[str, ...] = ()
     correlated: bool = True
+    columns: tuple[str, ...] = ()
+    membership: str = ""
+    weights: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that say which group a row belongs to."""
+        return self.columns or (self.factor,)
 
 
 @dataclass(frozen=True)
@@ -252,8 +275,10 @@ class ModelSpec:
     intercept, terms
         The population part: whether it has an intercept, and its other terms in
         formula notation.
-    group
-        The varying coefficients, or None.
+    groups
+        The varying coefficients of each grouping factor, in the order written. When
+        several factors vary a coefficient, its population mean belongs to the first
+        and the others vary around zero.
     family
         A name in ``FAMILIES``.
     pooling
@@ -265,6 +290,12 @@ class ModelSpec:
         ``"auto"``, ``"centered"`` or ``"noncentered"``; matters for partial pooling.
     trials, se
         The columns of the binomial's trials, and of known standard errors.
+    residual
+        The column of the groups that have residual scales of their own: free under
+        no pooling, pooled on the log scale under partial pooling.
+    group_predictors
+        Predictors that must be constant within groups. Others that are constant are
+        recognised from the data.
     priors
         What the user set, by the names of the posterior, sorted by name.
     center_predictors
@@ -280,14 +311,21 @@ class ModelSpec:
     outcome: str
     intercept: bool = True
     terms: tuple[str, ...] = ()
-    group: GroupTerm | None = None
+    groups: tuple[GroupTerm, ...] = ()
     family: str = "gaussian"
     pooling: str = "partial"
     parameterization: str = "auto"
     trials: str | None = None
     se: str | None = None
+    residual: str | None = None
+    group_predictors: tuple[str, ...] = ()
     priors: tuple[tuple[str, Prior], ...] = ()
     center_predictors: bool = True
+
+    @property
+    def group(self) -> GroupTerm | None:
+        """The first group term, or None."""
+        return self.groups[0] if self.groups else None
 
     def __post_init__(self) -> None:
         """Check each choice, and that the choices fit together."""
@@ -295,7 +333,7 @@ class ModelSpec:
         _one_of("pooling", self.pooling, POOLINGS)
         _one_of("parameterization", self.parameterization, PARAMETERIZATIONS)
         family = FAMILIES[self.family]
-        if self.pooling != "complete" and self.group is None:
+        if self.pooling != "complete" and not self.groups:
             raise SpecError(
                 f"pooling={self.pooling!r} needs groups, and the model has none. Add a "
                 "group term such as (1 | county) to the formula, or pass "
@@ -316,7 +354,24 @@ class ModelSpec:
                 f"se={shorten(self.se)}, known standard errors, go with "
                 f"family='gaussian', not with {family.name!r}."
             )
-        if not (self.intercept or self.terms or self.group):
+        if self.pooling == "none" and len(self.groups) > 1:
+            raise SpecError(
+                "pooling='none' is for one grouping factor, the model has "
+                f"{listed(group.factor for group in self.groups)}: coefficients of "
+                "crossed or nested groups cannot be told apart without pooling. Keep "
+                "one group term, or pass pooling='partial'."
+            )
+        if self.residual is not None and (family.scale is None or self.se is not None):
+            raise SpecError(
+                f"residual={shorten(self.residual)} needs a residual scale to learn, "
+                f"which family={family.name!r}"
+                + (" with se" if self.se else "")
+                + " does not have."
+            )
+        names = [group.factor for group in self.groups]
+        if len(set(names)) < len(names):
+            raise SpecError(f"the grouping factors {listed(names)} are not distinct.")
+        if not (self.intercept or self.terms or self.groups):
             raise SpecError(
                 "the model has nothing to estimate: no intercept, no predictor and no "
                 "group term. Write at least 'y ~ 1'."
