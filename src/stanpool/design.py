@@ -11,7 +11,7 @@ import keyword
 import re
 import tokenize
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
-from stanpool.formula import alias_quoted_names, unquote_name
+from stanpool.formula import alias_quoted_names, pointed_error, unquote_name
 from stanpool.spec import FAMILIES, GroupTerm, ModelSpec
 
-_CONSTANTS = {"True", "False", "None", "np"}
+_CONSTANTS = {"True", "False", "None", "np", "contr"}
 _COLLINEAR = 1e-8
+_OTHER_FAMILY = "Correct or drop these rows, or choose another family."
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,9 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
     """
     frame = _as_frame(data)
     if len(frame) == 0:
-        raise DataError("the data have no rows.")
+        raise DataError(
+            "the data have no rows, and a model needs some. See what emptied them."
+        )
     keys = {spec.residual}
     for term in spec.groups:
         keys |= set(() if term.membership == "matrix" else term.key)
@@ -356,7 +359,8 @@ def _clean_column(name: str, column: pd.Series[Any], *, is_factor: bool) -> Any:
     if infinite.size:
         raise DataError(
             f"column {shorten(name)} has {infinite.size} infinite value(s) (rows "
-            f"{listed(infinite.tolist())}, counted from 0); numbers must be finite."
+            f"{listed(infinite.tolist())}, counted from 0); numbers must be finite. "
+            "Correct or drop these rows."
         )
     return values
 
@@ -376,16 +380,17 @@ def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
     """Return a categorical of whole numbers or text whose levels all occur."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         values = pd.Categorical(column.cat.remove_unused_categories())
-        codes, levels = values.codes, values.categories
+        codes, found = values.codes, values.categories.to_numpy()
     else:
         try:
-            codes, levels = pd.factorize(column.to_numpy(), sort=True)
+            codes, found = pd.factorize(column.to_numpy(), sort=True)
         except TypeError as problem:
             raise DataError(
                 f"column {shorten(name)} mixes types that cannot be ordered "
                 f"({problem}); make them text: data[{shorten(name)}].astype(str)."
             ) from None
-    levels = pd.Index(levels)
+    whole = found.dtype.kind == "f" and _all_whole(found)
+    levels = pd.Index(found.astype(np.int64) if whole else found)
     if not pd.api.types.is_integer_dtype(levels.dtype):
         levels = pd.Index([str(level) for level in levels], dtype=object)
     if not levels.is_unique:
@@ -405,11 +410,14 @@ def _outcome(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray:
     named = unquote_name(spec.outcome)
     if named is not None and isinstance(frame[named].dtype, pd.CategoricalDtype):
         levels = list(frame[named].cat.categories)
-        hint = f" Make it 0/1 first, for example (data[{shorten(named)}] == "
-        hint += f"{shorten(levels[-1])}).astype(int)." if len(levels) == 2 else ""
+        example = (
+            f"(data[{shorten(named)}] == {shorten(levels[-1])}).astype(int)"
+            if len(levels) == 2
+            else f"pd.to_numeric(data[{shorten(named)}])"
+        )
         raise DataError(
-            f"{what} is not numeric: its values are {listed(levels)}."
-            + (hint if len(levels) == 2 else "")
+            f"{what} is not numeric: its values are {listed(levels)}. Make it a "
+            f"number first, for example by {example}."
         )
     if matrix.values.shape[1] != 1:
         raise DataError(f"{what} must be one column of numbers.")
@@ -418,11 +426,14 @@ def _outcome(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray:
         return y
     if family.outcome == "binary":
         _refuse_rows(
-            y, ~np.isin(y, (0, 1)), f"{what} must be 0 or 1 for {family.name!r}"
+            y,
+            ~np.isin(y, (0, 1)),
+            f"{what} must be 0 or 1 for {family.name!r}",
+            _OTHER_FAMILY,
         )
     whole = np.isclose(y, np.round(y), rtol=0, atol=1e-9)
-    _refuse_rows(y, ~whole, f"{what} must be whole numbers for {family.name!r}")
-    _refuse_rows(y, y < 0, f"{what} must not be negative for {family.name!r}")
+    rule = f"{what} must be whole numbers, 0 or more, for {family.name!r}"
+    _refuse_rows(y, ~whole | (y < 0), rule, _OTHER_FAMILY)
     return np.round(y).astype(np.int64)
 
 
@@ -432,9 +443,9 @@ def _trials(spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray) -> np.ndarray |
         return None
     trials = _numeric_column(frame, spec.trials, "trials")
     what = f"trials {shorten(spec.trials)}"
-    _refuse_rows(trials, trials != np.round(trials), f"{what} must be whole numbers")
-    _refuse_rows(trials, trials < 0, f"{what} must not be negative")
-    _refuse_rows(y, y > trials, "successes must not exceed the trials")
+    bad = (trials != np.round(trials)) | (trials < 0)
+    _refuse_rows(trials, bad, f"{what} must be whole numbers, 0 or more")
+    _refuse_rows(y, y > trials, f"successes must be at most {what}")
     return trials.astype(np.int64)
 
 
@@ -450,19 +461,28 @@ def _standard_errors(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
 def _numeric_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
     """Return a column of numbers, or say that it is none."""
     if isinstance(frame[name].dtype, pd.CategoricalDtype):
-        raise DataError(f"{role} column {shorten(name)} is not numeric.")
+        raise DataError(
+            f"{role} column {shorten(name)} is not numeric: its values are "
+            f"{listed(frame[name].cat.categories)}. Make it a number first, for "
+            f"example by pd.to_numeric(data[{shorten(name)}])."
+        )
     return frame[name].to_numpy(dtype=float)
 
 
-def _refuse_rows(values: np.ndarray, bad: np.ndarray, rule: str) -> None:
+def _refuse_rows(
+    values: np.ndarray,
+    bad: np.ndarray,
+    rule: str,
+    advice: str = "Correct or drop these rows.",
+) -> None:
     """Raise if any row breaks a rule, naming rows and values."""
     rows = np.flatnonzero(bad)
     if rows.size:
-        shown = [f"{row}: {values[row]:g}" for row in rows[:5].tolist()]
+        shown = [f"row {row} has {values[row]:g}" for row in rows[:5].tolist()]
         more = f" and {rows.size - 5} more" if rows.size > 5 else ""
         raise DataError(
-            f"{rule}; it is not in {rows.size} row(s) (row: value, counted from 0: "
-            f"{', '.join(shown)}{more})."
+            f"{rule}; not so in {rows.size} row(s), counted from 0: "
+            f"{', '.join(shown)}{more}. {advice}"
         )
 
 
@@ -471,7 +491,8 @@ def _build_factor(
 ) -> tuple[FactorDesign, TermMatrix]:
     """Build the group side of one factor, and the recipe of its matrix."""
     matrix = _term_matrix(term.intercept, term.terms, frame)
-    _refuse_redundant(matrix.values, matrix.labels, intercept=False)
+    own = int(term.intercept)
+    _refuse_redundant(matrix.values[:, own:], matrix.labels[own:], term.intercept)
     weights = None
     if term.membership == "matrix":
         labels, index, weights = _members_of_matrix(term, frame)
@@ -676,6 +697,11 @@ def _refuse_varying_within_groups(
 def _is_expressed(column: np.ndarray, factor: FactorDesign) -> bool:
     """Whether groups with coefficients of their own can reproduce a column."""
     groups, z = factor.index, factor.Z
+    if factor.varying[0] == "Intercept":
+        # Only the variation counts: a column of large mean and small spread is not
+        # a constant.
+        column = column - column.mean()
+        z = z - np.append(0.0, z[:, 1:].mean(axis=0))
     gram = np.zeros((len(factor.labels), z.shape[1], z.shape[1]))
     cross = np.zeros((len(factor.labels), z.shape[1]))
     for a in range(z.shape[1]):
@@ -698,13 +724,14 @@ def _term_matrix(
     from formulaic.errors import FormulaicError
     from formulaic.parser import DefaultFormulaParser
 
-    replaced, aliases = alias_quoted_names(terms)
+    replaced, aliases = alias_quoted_names(terms, _texts_in(frame))
     text = "1" if intercept else "0"
     text += "".join(
         f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in replaced
     )
     shown = shorten(" + ".join(terms))
     data = frame.rename(columns={name: alias for alias, name in aliases.items()})
+    data = data.assign(**_whole_codes(replaced, data))
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -712,14 +739,21 @@ def _term_matrix(
                 text, _parser=DefaultFormulaParser(include_intercept=False)
             ).get_model_matrix(data, context={}, na_action="ignore", output="numpy")
     except (FormulaicError, SyntaxError, AttributeError) as problem:
-        message = re.sub(r"\x1b\[[0-9;]*m|⧛[^m]*m|⧚", "", str(problem))
-        raise SpecError(
-            f"cannot evaluate {shown}: {' '.join(message.split())}"
-        ) from None
+        raise _formula_error(shown, str(problem), aliases) from None
     except Exception as problem:
         raise DataError(
             f"evaluating {shown} failed: {type(problem).__name__}: {problem}"
         ) from problem
+    empty = [
+        _relabel(str(term), aliases)
+        for term, columns in matrix.model_spec.term_indices.items()
+        if not columns
+    ]
+    if empty:
+        raise DataError(
+            f"predictor(s) {listed(empty)} have one level only: they cannot be told "
+            "from the intercept. Drop them."
+        )
     labels = tuple(
         _relabel(str(name), aliases) for name in matrix.model_spec.column_names
     )
@@ -728,15 +762,48 @@ def _term_matrix(
         _refuse_rows(
             column,
             ~np.isfinite(column),
-            f"{shorten(label)} must be finite in every row",
+            f"{shorten(label)} must be finite",
         )
     return TermMatrix(values, labels, matrix.model_spec, tuple(aliases.items()))
+
+
+def _texts_in(frame: pd.DataFrame) -> Iterator[str]:
+    """Yield the texts that can become parts of labels: columns' names and levels."""
+    for name, column in frame.items():
+        yield str(name)
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            yield from map(str, column.cat.categories)
+
+
+def _whole_codes(terms: Sequence[str], data: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return as integers what ``C(x)`` makes levels of: 1, not 1.0."""
+    names = set(re.findall(r"\bC\(\s*(\w+)", " ".join(terms))) & set(data.columns)
+    numbers = {n: data[n].to_numpy() for n in names if data[n].dtype.kind == "f"}
+    return {n: x.astype(np.int64) for n, x in numbers.items() if _all_whole(x)}
+
+
+def _all_whole(values: np.ndarray) -> bool:
+    """Whether all are whole numbers that integers hold exactly."""
+    return bool(np.all((values == np.round(values)) & (np.abs(values) < 2**53)))
+
+
+def _formula_error(shown: str, message: str, aliases: dict[str, str]) -> SpecError:
+    """Say what formulaic refuses; the stretch that it marks gets carets."""
+    message = _relabel(re.sub(r"\x1b\[[0-9;]*m", "", message), aliases)
+    reason, _, marked = message.partition("\n\n")
+    said = f"cannot evaluate {shown}: {' '.join(reason.split())}"
+    before, bracket, rest = marked.partition("⧛")
+    inside, _, after = rest.partition("⧚")
+    if not bracket:
+        return SpecError(said)
+    start, stop = len(before), len(before) + len(inside)
+    return pointed_error(said, before + inside + after, start, stop)
 
 
 def _relabel(label: str, aliases: dict[str, str]) -> str:
     """Put the user's names back in the place of aliases."""
     return re.sub(
-        r"_column_\d+_", lambda match: aliases.get(match.group(), match.group()), label
+        r"_column_+\d+_", lambda match: aliases.get(match.group(), match.group()), label
     )
 
 
@@ -750,12 +817,8 @@ def _refuse_redundant(x: np.ndarray, labels: Sequence[str], intercept: bool) -> 
     doubled = {label for label in labels if labels.count(label) > 1}
     if doubled:
         raise DataError(f"predictors {listed(sorted(doubled))} are given twice.")
-    spread = x.max(axis=0) - x.min(axis=0)
-    size = np.maximum(np.abs(x).max(axis=0), np.finfo(float).tiny)
     constant = [
-        label
-        for label, flat in zip(labels, spread <= 1e-12 * size, strict=True)
-        if flat
+        label for label, flat in zip(labels, _is_constant(x), strict=True) if flat
     ]
     if intercept and constant:
         raise DataError(
@@ -779,6 +842,12 @@ def _refuse_redundant(x: np.ndarray, labels: Sequence[str], intercept: bool) -> 
                 "Drop one of them."
             )
         kept.append(column)
+
+
+def _is_constant(x: np.ndarray) -> Any:
+    """Whether each column is constant, but for rounding."""
+    spread = x.max(axis=0) - x.min(axis=0)
+    return spread <= 1e-12 * np.maximum(np.abs(x).max(axis=0), np.finfo(float).tiny)
 
 
 def _correlations(x: np.ndarray) -> np.ndarray:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from stanpool.diagnostics import Diagnosis
     from stanpool.engine.run import SampleSettings
 
+GroupLike = str | tuple[str, ...] | GroupTerm
+
 _AUTO_REASON = (
     "auto: noncentered, which is safe where groups hold little data; "
     "compare_parameterizations(model) tries both"
@@ -55,6 +57,13 @@ class Model:
         ``"partial"``, ``"none"`` or ``"complete"``.
     parameterization
         ``"centered"``, ``"noncentered"``, or ``"auto"`` to leave the choice.
+    residual
+        A column whose groups have residual scales of their own: free under no
+        pooling, pooled on the log scale under partial pooling.
+    group_predictors
+        Predictors that must be constant within groups: a check. Predictors that are
+        constant within groups are recognised anyway, and move the mean of the
+        groups' coefficients.
     priors
         By the names of the posterior: ``{"Intercept": "normal(0, 10)", "beta[floor]":
         "normal(0, 1)", "tau_county": "exponential(1)", "Omega": "lkj(2)"}``, as text
@@ -94,6 +103,8 @@ noncentered, 919 rows, 85 groups)
         family: str = "gaussian",
         pooling: str = "partial",
         parameterization: str = "auto",
+        residual: str | None = None,
+        group_predictors: Sequence[str] = (),
         priors: Mapping[str, str | Prior] | None = None,
         center_predictors: bool = True,
     ) -> None:
@@ -102,6 +113,8 @@ noncentered, 919 rows, 85 groups)
             family=family,
             pooling=pooling,
             parameterization=parameterization,
+            residual=residual,
+            group_predictors=_names("group_predictors", group_predictors),
             priors=as_priors(priors),
             center_predictors=center_predictors,
         )
@@ -409,7 +422,7 @@ def complete_pooling(
     """
     spec = ModelSpec(
         outcome=quote_name(outcome),
-        terms=_quoted(predictors),
+        terms=_quoted("predictors", predictors),
         family=family,
         pooling="complete",
         trials=trials,
@@ -424,9 +437,10 @@ def no_pooling(
     data: Any,
     *,
     outcome: str,
-    group: str,
+    group: GroupLike,
     predictors: Sequence[str] = (),
     varying: Sequence[str] = ("Intercept",),
+    residual: str | None = None,
     family: str = "gaussian",
     trials: str | None = None,
     se: str | None = None,
@@ -442,18 +456,22 @@ def no_pooling(
     outcome, predictors
         Names of columns, any text.
     group
-        The column that says which group a row belongs to.
+        The column that says which group a row belongs to; a tuple of columns for
+        their combinations; or a ``GroupTerm``.
     varying
         Which coefficients each group has of its own: ``"Intercept"`` and predictors.
+    residual
+        A column whose groups have residual scales of their own.
     family, trials, se, priors, center_predictors
         As for ``complete_pooling``.
     """
     spec = ModelSpec(
         outcome=quote_name(outcome),
-        terms=_quoted(predictors),
+        terms=_quoted("predictors", predictors),
         groups=(_group_term(group, varying, correlated=True),),
         family=family,
         pooling="none",
+        residual=residual,
         trials=trials,
         se=se,
         priors=as_priors(priors),
@@ -466,10 +484,12 @@ def partial_pooling(
     data: Any,
     *,
     outcome: str,
-    group: str,
+    group: GroupLike | Sequence[GroupLike],
     predictors: Sequence[str] = (),
     varying: Sequence[str] = ("Intercept",),
     correlated: bool = True,
+    group_predictors: Sequence[str] = (),
+    residual: str | None = None,
     parameterization: str = "auto",
     family: str = "gaussian",
     trials: str | None = None,
@@ -486,11 +506,19 @@ def partial_pooling(
     outcome, predictors
         Names of columns, any text.
     group
-        The column that says which group a row belongs to.
+        The column that says which group a row belongs to; a tuple of columns for
+        their combinations, as in ``("school", "classroom")``; a ``GroupTerm`` for
+        anything else; or a list of these for several factors.
     varying
-        Which coefficients vary over groups: ``"Intercept"`` and predictors.
+        Which coefficients vary over groups: ``"Intercept"`` and predictors. A factor
+        that needs others is given as a ``GroupTerm``.
     correlated
         Whether their correlations are learned, too.
+    group_predictors
+        More predictors, constant within groups, that move the mean of the groups'
+        coefficients.
+    residual
+        A column whose groups have residual scales of their own.
     parameterization
         ``"centered"``, ``"noncentered"`` or ``"auto"``.
     family, trials, se, priors, center_predictors
@@ -504,13 +532,20 @@ def partial_pooling(
     ...     parameterization="centered").parameterization
     'centered'
     """
+    several = group if isinstance(group, list) else [group]
+    named = _names("group_predictors", group_predictors)
     spec = ModelSpec(
         outcome=quote_name(outcome),
-        terms=_quoted(predictors),
-        groups=(_group_term(group, varying, correlated=correlated),),
+        terms=_quoted("predictors", predictors) + _quoted("group_predictors", named),
+        groups=tuple(
+            _group_term(each, varying, correlated=correlated)  # type: ignore[arg-type]
+            for each in several
+        ),
         family=family,
         pooling="partial",
         parameterization=parameterization,
+        residual=residual,
+        group_predictors=named,
         trials=trials,
         se=se,
         priors=as_priors(priors),
@@ -568,24 +603,37 @@ def _resolve(spec: ModelSpec) -> str | None:
     return "noncentered" if automatic else spec.parameterization
 
 
-def _quoted(columns: Sequence[str]) -> tuple[str, ...]:
-    """Write columns' names as formula terms."""
+def _names(option: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return columns' names as a tuple; refuse one text, which is a sequence, too."""
     if isinstance(columns, str):
         raise SpecError(
-            f"predictors={columns!r} is one text; write a list, [{columns!r}]."
+            f"{option}={columns!r} is one text; write a list, [{columns!r}]."
         )
-    return tuple(quote_name(column) for column in columns)
+    return tuple(columns)
 
 
-def _group_term(group: str, varying: Sequence[str], *, correlated: bool) -> GroupTerm:
+def _quoted(option: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Write columns' names as formula terms."""
+    return tuple(quote_name(column) for column in _names(option, columns))
+
+
+def _group_term(
+    group: GroupLike, varying: Sequence[str], *, correlated: bool
+) -> GroupTerm:
     """Build the group term of the keyword constructors."""
-    if isinstance(varying, str):
-        raise SpecError(
-            f"varying={varying!r} is one text; write a list, [{varying!r}]."
-        )
-    if not varying:
+    if isinstance(group, GroupTerm):
+        return group
+    names = _names("varying", varying)
+    if not names:
         raise SpecError(
             "varying is empty; write ['Intercept'], or use complete pooling."
         )
-    terms = [name for name in varying if name != "Intercept"]
-    return GroupTerm(group, "Intercept" in varying, _quoted(terms), correlated)
+    terms = [name for name in names if name != "Intercept"]
+    columns = (group,) if isinstance(group, str) else tuple(group)
+    return GroupTerm(
+        ":".join(columns),
+        "Intercept" in names,
+        _quoted("varying", terms),
+        correlated,
+        columns=columns if len(columns) > 1 else (),
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -146,8 +146,17 @@ def unquote_name(text: str) -> str | None:
     return text if text.isidentifier() and not keyword.iskeyword(text) else None
 
 
-def alias_quoted_names(terms: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+def alias_quoted_names(
+    terms: Sequence[str], taken: Iterable[str] = ()
+) -> tuple[tuple[str, ...], dict[str, str]]:
     """Replace backticked names by plain aliases, so that any name can be a column.
+
+    Parameters
+    ----------
+    terms
+        Terms in formula notation.
+    taken
+        Other texts that no alias may occur in.
 
     Returns
     -------
@@ -160,15 +169,24 @@ def alias_quoted_names(terms: Iterable[str]) -> tuple[tuple[str, ...], dict[str,
     (('log(_column_0_)', 'x'), {'_column_0_': 'a b'})
     """
     aliases: dict[str, str] = {}
+    stem = "_column"
+    for text in (*terms, *taken):
+        while f"{stem}_" in text:
+            stem += "_"
 
     def alias(match: re.Match[str]) -> str:
         if not match.group().startswith("`"):
             return match.group()
         name = match.group()[1:-1].replace("``", "`")
-        return aliases.setdefault(name, f"_column_{len(aliases)}_")
+        return aliases.setdefault(name, f"{stem}_{len(aliases)}_")
 
     replaced = tuple(_QUOTED.sub(alias, term) for term in terms)
     return replaced, {alias: name for name, alias in aliases.items()}
+
+
+def pointed_error(message: str, text: str, start: int, stop: int) -> SpecError:
+    """Build an error that shows a text with carets under a stretch of it."""
+    return _Span(text, start, stop).error(message)
 
 
 def _read_outcome(side: _Span) -> Formula:

@@ -104,10 +104,13 @@ class Prior:
             )
         for name, value in zip(known.arguments, numbers, strict=True):
             if not math.isfinite(value):
-                raise SpecError(f"prior {self}: its {name} must be finite.")
+                raise SpecError(
+                    f"prior {self}: its {name} must be finite; write {usage}."
+                )
             if name in known.positive_arguments and value <= 0:
                 raise SpecError(
-                    f"prior {self}: its {name} must be positive, got {value:g}."
+                    f"prior {self}: its {name} must be positive, got {value:g}; "
+                    f"write {usage}."
                 )
 
     def __str__(self) -> str:
@@ -371,10 +374,11 @@ class ModelSpec:
         names = [group.factor for group in self.groups]
         if len(set(names)) < len(names):
             raise SpecError(f"the grouping factors {listed(names)} are not distinct.")
-        if not (self.intercept or self.terms or self.groups):
+        groups = self.groups and self.pooling != "complete"
+        if not (self.intercept or self.terms or groups):
             raise SpecError(
-                "the model has nothing to estimate: no intercept, no predictor and no "
-                "group term. Write at least 'y ~ 1'."
+                f"with pooling={self.pooling!r} the model has nothing to estimate: no "
+                "intercept, no predictor and no group term. Write at least 'y ~ 1'."
             )
 
 

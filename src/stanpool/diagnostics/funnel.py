@@ -196,7 +196,7 @@ def locate(values: Array, diverging: NDArray[np.bool_]) -> Location:
     # Rank sums under every shift of one chain, by a circular cross-correlation.
     spectrum = np.fft.rfft(ranks, axis=1)
     spectrum *= np.conj(np.fft.rfft(diverging.astype(float), axis=1))
-    shifted: Array = np.fft.irfft(spectrum, n=ranks.shape[1], axis=1)
+    shifted = np.fft.irfft(spectrum, n=diverging.shape[1], axis=1)
     chosen = np.random.default_rng(0).integers(
         shifted.shape[1], size=(len(shifted), _SHIFTS)
     )

@@ -2,8 +2,10 @@
 // population whose mean, scales and correlations are learned.
 //
 //   y[n] ~ binomial(trials[n], inv_logit(eta[n]))
-//   eta[n] = X[n] * beta + Z[n] * (b[group[n]] - mu)
-//   b[j] ~ multi_normal(mu, diag(tau) * Omega * diag(tau))
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 data {
   int<lower=1> N; // rows
   array[N] int<lower=0> trials;
@@ -28,17 +30,17 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // standardised deviations of b from mu
+  matrix[J, Q] z; // standardised deviations of b
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means of b[j]
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // population means
 }
 model {
   matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
-  to_vector(z) ~ std_normal(); // so that b is distributed as above
+  to_vector(z) ~ std_normal(); // so that u is distributed as above
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     y ~ binomial_logit_glm(trials, X_c, group_effect, beta);
@@ -46,5 +48,6 @@ model {
 }
 generated quantities {
   corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
-  matrix[J, Q] b = rep_matrix(mu, J) + z * diag_pre_multiply(tau, L_Omega)';
+  matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
+  b += rep_matrix(mu, J);
 }

@@ -2,14 +2,15 @@
 // population whose mean, scales and correlations are learned.
 //
 //   y[n] ~ normal(eta[n], sigma)
-//   eta[n] = X[n] * beta + Z[n] * (b[group[n]] - mu)
-//   b[j] ~ multi_normal(mu, diag(tau) * Omega * diag(tau))
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 functions {
-  // log density of the rows of b, each multi_normal(mu, L * L')
-  real multi_normal_rows_lpdf(matrix b, row_vector mu, matrix L) {
-    int J = rows(b);
-    matrix[cols(b), J] z = mdivide_left_tri_low(L, (b - rep_matrix(mu, J))');
-    return std_normal_lpdf(to_vector(z)) - J * sum(log(diagonal(L)));
+  // log density of the rows of u, each multi_normal(0, L * L')
+  real multi_normal_rows_lpdf(matrix u, matrix L) {
+    return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
+           - rows(u) * sum(log(diagonal(L)));
   }
 }
 data {
@@ -40,7 +41,7 @@ parameters {
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means of b[j]
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // population means
 }
 model {
   matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
@@ -48,7 +49,7 @@ model {
   tau ~ exponential(prior_tau_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ exponential(prior_sigma_rate);
-  b ~ multi_normal_rows(mu, diag_pre_multiply(tau, L_Omega));
+  u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     y ~ normal_id_glm(X_c, group_effect, beta, sigma);

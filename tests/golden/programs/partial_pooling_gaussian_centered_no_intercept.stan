@@ -2,8 +2,10 @@
 // population whose mean and scales are learned.
 //
 //   y[n] ~ normal(eta[n], sigma)
-//   eta[n] = X[n] * beta + Z[n] * (b[group[n]] - mu)
-//   b[j, q] ~ normal(mu[q], tau[q])
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
 data {
   int<lower=1> N; // rows
   vector[N] y; // outcome
@@ -30,7 +32,7 @@ parameters {
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means of b[j]
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // population means
 }
 model {
   matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
@@ -38,7 +40,7 @@ model {
   tau ~ exponential(prior_tau_rate);
   sigma ~ exponential(prior_sigma_rate);
   for (q in 1 : Q) {
-    b[ : , q] ~ normal(mu[q], tau[q]);
+    u[ : , q] ~ normal(0, tau[q]);
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);

@@ -2,8 +2,10 @@
 // population whose mean, scales and correlations are learned.
 //
 //   y[n] ~ normal(eta[n], sigma)
-//   eta[n] = alpha + X[n] * beta + Z[n] * (b[group[n]] - mu)
-//   b[j] ~ multi_normal(mu, diag(tau) * Omega * diag(tau))
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 data {
   int<lower=1> N; // rows
   vector[N] y; // outcome
@@ -56,12 +58,12 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // standardised deviations of b from mu
+  matrix[J, Q] z; // standardised deviations of b
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means of b[j]
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // population means
 }
 model {
   matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
@@ -82,7 +84,7 @@ model {
                                     prior_tau_lognormal_scale);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ gamma(prior_sigma_shape, prior_sigma_rate);
-  to_vector(z) ~ std_normal(); // so that b is distributed as above
+  to_vector(z) ~ std_normal(); // so that u is distributed as above
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, sigma);
@@ -90,5 +92,6 @@ model {
 }
 generated quantities {
   corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
-  matrix[J, Q] b = rep_matrix(mu, J) + z * diag_pre_multiply(tau, L_Omega)';
+  matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
+  b += rep_matrix(mu, J);
 }

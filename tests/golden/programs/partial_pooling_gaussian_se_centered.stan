@@ -2,8 +2,10 @@
 // population whose mean and scales are learned.
 //
 //   y[n] ~ normal(eta[n], se[n])
-//   eta[n] = alpha + X[n] * beta + Z[n] * (b[group[n]] - mu)
-//   b[j, q] ~ normal(mu[q], tau[q])
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
 data {
   int<lower=1> N; // rows
   vector[N] y; // outcome
@@ -34,7 +36,7 @@ parameters {
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means of b[j]
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // population means
 }
 model {
   matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
@@ -42,7 +44,7 @@ model {
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   for (q in 1 : Q) {
-    b[ : , q] ~ normal(mu[q], tau[q]);
+    u[ : , q] ~ normal(0, tau[q]);
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);

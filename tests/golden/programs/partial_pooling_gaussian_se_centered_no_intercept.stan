@@ -2,8 +2,10 @@
 // population whose mean and scales are learned.
 //
 //   y[n] ~ normal(eta[n], se[n])
-//   eta[n] = X[n] * beta + Z[n] * (b[group[n]] - mu)
-//   b[j, q] ~ normal(mu[q], tau[q])
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
 data {
   int<lower=1> N; // rows
   vector[N] y; // outcome
@@ -29,14 +31,14 @@ parameters {
   matrix[J, Q] b;
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means of b[j]
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // population means
 }
 model {
   matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   for (q in 1 : Q) {
-    b[ : , q] ~ normal(mu[q], tau[q]);
+    u[ : , q] ~ normal(0, tau[q]);
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);

@@ -2,8 +2,10 @@
 // population whose mean and scales are learned.
 //
 //   y[n] ~ normal(eta[n], se[n])
-//   eta[n] = alpha + X[n] * beta + Z[n] * (b[group[n]] - mu)
-//   b[j, q] ~ normal(mu[q], tau[q])
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
 data {
   int<lower=1> N; // rows
   vector[N] y; // outcome
@@ -30,23 +32,24 @@ parameters {
   real alpha_c; // intercept at X = x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
-  matrix[J, Q] z; // standardised deviations of b from mu
+  matrix[J, Q] z; // standardised deviations of b
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means of b[j]
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // population means
 }
 model {
   matrix[J, Q] u = diag_post_multiply(z, tau); // deviations
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
-  to_vector(z) ~ std_normal(); // so that b is distributed as above
+  to_vector(z) ~ std_normal(); // so that u is distributed as above
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, se);
   }
 }
 generated quantities {
-  matrix[J, Q] b = rep_matrix(mu, J) + diag_post_multiply(z, tau);
+  matrix[J, Q] b = diag_post_multiply(z, tau);
+  b += rep_matrix(mu, J);
 }

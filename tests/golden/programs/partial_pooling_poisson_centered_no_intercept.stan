@@ -2,8 +2,10 @@
 // population whose mean and scales are learned.
 //
 //   y[n] ~ poisson(exp(eta[n]))
-//   eta[n] = X[n] * beta + Z[n] * (b[group[n]] - mu)
-//   b[j, q] ~ normal(mu[q], tau[q])
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
 data {
   int<lower=1> N; // rows
   array[N] int<lower=0> y; // counts
@@ -28,14 +30,14 @@ parameters {
   matrix[J, Q] b;
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means of b[j]
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // population means
 }
 model {
   matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   for (q in 1 : Q) {
-    b[ : , q] ~ normal(mu[q], tau[q]);
+    u[ : , q] ~ normal(0, tau[q]);
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);

@@ -1,0 +1,532 @@
+"""Sampling: data in, chains watched to their end, draws out, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import operator
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stanpool.engine.compile import versions
+from stanpool.engine.process import tail
+from stanpool.errors import SamplingError, SpecError, shorten, suggestion
+
+_LOWEST = {
+    "chains": 1,
+    "draws": 1,
+    "warmup": 0,
+    "max_treedepth": 1,
+    "parallel_chains": 1,
+    "thin": 1,
+}
+_MAX_SEED = 2**32 - 1
+
+# Significant figures of the draws. CmdStan's default, 6, leaves nothing of the energy's
+# variation once the log density of a million rows is near -1e6.
+_SIG_FIGS = 9
+
+_POLL_SECONDS = 0.1
+_PROGRESS_LINES = 100
+_ITERATION = re.compile(r"Iteration:\s*(\d+) /")
+_WORKER = "stanpool-sampling"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSettings:
+    """How to sample.
+
+    Attributes
+    ----------
+    chains, draws, warmup
+        How many chains, and how many draws and warm-up iterations of each.
+    seed
+        0 to 2**32 - 1.
+    adapt_delta
+        Target acceptance rate, between 0 and 1.
+    max_treedepth
+        Trajectories double at most this often.
+    parallel_chains
+        Chains at a time; None for as many as this process has cores.
+    inits
+        Initial values as cmdstanpy takes them: a number for the half width of random
+        ones, a mapping, or one mapping for each chain.
+    thin
+        Keep every so-many-th draw.
+    sample_options
+        Pairs of more arguments for ``cmdstanpy.CmdStanModel.sample``.
+
+    Raises
+    ------
+    SpecError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> SampleSettings(seed=1, adapt_delta=0.95).draws
+    1000
+    """
+
+    chains: int = 4
+    draws: int = 1000
+    warmup: int = 1000
+    seed: int
+    adapt_delta: float = 0.8
+    max_treedepth: int = 10
+    parallel_chains: int | None = None
+    inits: Any = None
+    thin: int = 1
+    sample_options: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check every value; NumPy's integers become Python's."""
+        for name, lowest in _LOWEST.items():
+            value = getattr(self, name)
+            if value is not None or name != "parallel_chains":
+                object.__setattr__(self, name, _whole(name, value, lowest))
+        object.__setattr__(self, "seed", _whole("seed", self.seed, 0, _MAX_SEED))
+        _check_adapt_delta(self.adapt_delta)
+        if isinstance(self.inits, list | tuple) and len(self.inits) != self.chains:
+            raise SpecError(
+                f"inits has {len(self.inits)} members for chains={self.chains}: give "
+                "one mapping of initial values for each chain, or one for all."
+            )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RawDraws:
+    """The draws of a run by Stan's own names, none of them copied.
+
+    Attributes
+    ----------
+    step_size
+        ``(chain,)``; None where nothing was adapted.
+    inv_metric
+        The inverse metric: ``(chain, parameter)`` if diagonal, ``(chain, parameter,
+        parameter)`` if dense.
+    seconds_warmup, seconds_sampling
+        What each chain says it took: ``(chain,)``.
+    engine
+        What the executable was made with: Stan, the kind of engine, the compiler.
+    """
+
+    # (draw, chain, column), each column's draws together in memory
+    _array: np.ndarray
+    _variables: Mapping[str, Any]
+    step_size: np.ndarray | None
+    inv_metric: np.ndarray | None
+    seconds_warmup: np.ndarray
+    seconds_sampling: np.ndarray
+    engine: Mapping[str, str]
+
+    @property
+    def variable_names(self) -> tuple[str, ...]:
+        """The variables of the program that hold at least one number."""
+        return tuple(name for name in self._variables if not name.endswith("__"))
+
+    def stan_variable(self, name: str) -> np.ndarray:
+        """Return a variable of the program, ``(chain, draw, ...)``."""
+        return self._slice(name, self.variable_names)
+
+    def sampler_variable(self, name: str) -> np.ndarray:
+        """Return ``lp__``, ``divergent__`` or its like, ``(chain, draw)``."""
+        return self._slice(name, set(self._variables) - set(self.variable_names))
+
+    def _slice(self, name: str, known: Any) -> np.ndarray:
+        if name not in known:
+            raise KeyError(f"the draws have no {name!r}.{suggestion(name, known)}")
+        values: np.ndarray = self._variables[name].extract_reshape(self._array)
+        return values.swapaxes(0, 1)
+
+
+def sample(
+    executable: Path,
+    data: Mapping[str, Any],
+    settings: SampleSettings,
+    *,
+    progress: bool = True,
+) -> RawDraws:
+    """Sample from a compiled program with NUTS, through cmdstanpy.
+
+    Each chain is a process; all are gone when this returns or raises, as are the
+    temporary files.
+
+    Parameters
+    ----------
+    executable
+        What ``compile_program`` returned.
+    data
+        Stan's data by name: numbers and arrays.
+    settings
+        Chains, draws, seed and the rest.
+    progress
+        Show on standard error how far the chains are.
+
+    Raises
+    ------
+    SamplingError
+        If a chain fails, with its last words and what to do.
+    SpecError
+        If cmdstanpy does not accept an option.
+
+    Examples
+    --------
+    >>> raw = sample(executable, {"N": 0}, SampleSettings(seed=1))  # doctest: +SKIP
+    >>> raw.stan_variable("theta").shape  # doctest: +SKIP
+    (4, 1000, 8)
+    """
+    arguments = _arguments(settings)
+    with tempfile.TemporaryDirectory(
+        prefix="stanpool-", ignore_cleanup_errors=True
+    ) as name:
+        folder = Path(name)
+        try:
+            _write_json(folder / "data.json", data)
+        except OSError as error:
+            raise SamplingError(_no_room(folder, str(error))) from error
+        arguments |= {"data": str(folder / "data.json"), "output_dir": name}
+        mcmc = _run(executable, arguments, settings, progress=progress)
+        return _read(mcmc, versions(executable))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _whole(name: str, value: Any, lowest: int, highest: int | None = None) -> int:
+    """Return a whole number within bounds."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    inside = (
+        number is not None
+        and not isinstance(value, bool)
+        and number >= lowest
+        and (highest is None or number <= highest)
+    )
+    if not inside or number is None:
+        bounds = f"at least {lowest}" if highest is None else f"{lowest} to {highest}"
+        raise SpecError(
+            f"{name}={shorten(value)} does not do: give a whole number, {bounds}."
+        )
+    return number
+
+
+def _check_adapt_delta(value: Any) -> None:
+    if not isinstance(value, int | float | np.floating) or not 0 < value < 1:
+        raise SpecError(
+            f"adapt_delta={shorten(value)} is no rate of acceptance: give a number "
+            "between 0 and 1, such as 0.8, or 0.95 for smaller steps."
+        )
+
+
+def _arguments(settings: SampleSettings) -> dict[str, Any]:
+    """Return the settings as cmdstanpy calls them."""
+    ours: dict[str, Any] = {
+        "chains": settings.chains,
+        "iter_sampling": settings.draws,
+        "iter_warmup": settings.warmup,
+        "seed": settings.seed,
+        "max_treedepth": settings.max_treedepth,
+        "parallel_chains": settings.parallel_chains
+        or min(settings.chains, usable_cores()),
+        "inits": list(settings.inits)
+        if isinstance(settings.inits, tuple)
+        else settings.inits,
+        "thin": settings.thin if settings.thin > 1 else None,
+    }
+    if settings.warmup > 0:
+        ours["adapt_delta"] = float(settings.adapt_delta)
+    else:
+        ours["adapt_engaged"] = False
+    more = dict(settings.sample_options)
+    taken = sorted(more.keys() & (ours.keys() | {"adapt_delta", "data", "output_dir"}))
+    if taken:
+        raise SpecError(
+            f"sample_options has {taken[0]!r}, which has an argument of its own, or "
+            "is stanpool's to choose: take it out of sample_options."
+        )
+    iterations = settings.warmup + settings.draws
+    defaults = {
+        "sig_figs": _SIG_FIGS,
+        "refresh": max(1, iterations // _PROGRESS_LINES),
+        "force_one_process_per_chain": True,
+        "show_progress": False,
+    }
+    return ours | defaults | more
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write Stan's data, one variable at a time.
+
+    cmdstanpy's writer goes through every number in Python.
+    """
+    with path.open("w", encoding="ascii") as file:
+        separator = "{"
+        for name, value in data.items():
+            array = np.asarray(value)
+            if array.dtype.kind == "b":
+                array = array.astype(np.int64)
+            file.write(f"{separator}{json.dumps(name)}: ")
+            file.write(json.dumps(array.tolist()))
+            separator = ",\n"
+        file.write("{}" if separator == "{" else "}")
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """The chain that ended the run, and how."""
+
+    chain: int
+    code: int
+    console: str
+
+
+class _Chains:
+    """The processes of a run, started, watched and stopped as one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+        self._iterations: dict[int, int] = {}
+        self.failure: _Failure | None = None
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations all chains together have done, to their last word."""
+        return sum(self._iterations.values())
+
+    def stop(self) -> None:
+        """Kill every chain, and let none start any more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.kill()
+
+    def run(self, runset: Any, idx: int, *_: Any, **__: Any) -> None:
+        """Run one chain to its end; this stands in for cmdstanpy's own method."""
+        with open(runset.stdout_files[idx], "w", encoding="utf-8") as console:
+            code = self._watch(runset.cmd(idx), idx, console.write)
+        runset._set_retcode(idx, code)
+        if code != 0:
+            text = Path(runset.stdout_files[idx]).read_text(encoding="utf-8")
+            self._fail(_Failure(runset.chain_ids[idx], code, text))
+
+    def _watch(self, command: list[str], idx: int, write: Callable[[str], Any]) -> int:
+        """Return the exit code of a chain whose console goes to ``write``.
+
+        Chains stay in our process group: a terminal's Ctrl-C and hang-up reach them.
+        """
+        with self._lock:
+            if self._stopped:
+                return -1
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    encoding="utf-8",
+                    errors="replace",
+                )
+            except OSError as error:
+                write(f"{error}\n")
+                return _CANNOT_START
+            self._running.add(process)
+        with process:
+            for line in process.stdout or ():
+                write(line)
+                if found := _ITERATION.match(line):
+                    self._iterations[idx] = int(found[1])
+        with self._lock:
+            self._running.remove(process)
+        return process.returncode
+
+    def _fail(self, failure: _Failure) -> None:
+        """Keep the first failure; the other chains have no use any more."""
+        with self._lock:
+            if self._stopped:
+                return
+            self.failure = failure
+        self.stop()
+
+
+_CANNOT_START = 126
+
+
+def _run(
+    executable: Path,
+    arguments: dict[str, Any],
+    settings: SampleSettings,
+    *,
+    progress: bool,
+) -> Any:
+    """Call ``CmdStanModel.sample`` in a thread, so that this one can hear Ctrl-C."""
+    import cmdstanpy
+
+    if not executable.exists():
+        raise SamplingError(
+            f"the executable {str(executable)!r} is not there any more: the cache was "
+            "cleaned after the program was compiled. Fit again: it is compiled anew."
+        )
+    _quiet_workers()
+    chains = _Chains()
+    model = cmdstanpy.CmdStanModel(exe_file=str(executable))
+    model._run_cmdstan = chains.run  # type: ignore[method-assign]
+    total = settings.chains * (settings.warmup + settings.draws)
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix=_WORKER) as worker,
+        _bar(total, shown=progress) as show,
+    ):
+        try:
+            running = worker.submit(model.sample, **arguments)
+            while wait([running], timeout=_POLL_SECONDS).not_done:
+                show(chains.iterations)
+            show(chains.iterations)
+        except BaseException:
+            chains.stop()
+            raise
+    if chains.failure is not None:
+        raise SamplingError(_explain(chains.failure, settings))
+    error = running.exception()
+    if error is None:
+        return running.result()
+    folder = Path(arguments["output_dir"])
+    if any(folder.glob("*.csv")):
+        raise SamplingError(_no_room(folder, str(error))) from error
+    if isinstance(error, TypeError | ValueError):
+        raise SpecError(f"cmdstanpy does not accept the settings: {error}") from error
+    raise error
+
+
+def _read(mcmc: Any, engine: Mapping[str, str]) -> RawDraws:
+    """Take the draws from cmdstanpy."""
+    array = mcmc.draws()
+    return RawDraws(
+        array,
+        {**mcmc.metadata.method_vars, **mcmc.metadata.stan_vars},
+        step_size=mcmc.step_size,
+        inv_metric=mcmc.inv_metric,
+        seconds_warmup=np.array([time["warmup"] for time in mcmc.time]),
+        seconds_sampling=np.array([time["sampling"] for time in mcmc.time]),
+        engine=engine,
+    )
+
+
+@contextmanager
+def _bar(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Open a progress bar over all chains; away from a terminal, say one line."""
+    if not shown or not sys.stderr.isatty():
+        if shown:
+            sys.stderr.write(f"stanpool: Sampling, {total} iterations\n")
+        yield lambda done: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc="Sampling", file=sys.stderr, leave=False) as bar:
+
+        def show(done: int) -> None:
+            bar.update(done - bar.n)
+            bar.refresh()
+
+        yield show
+
+
+def _quiet_workers() -> None:
+    """Keep cmdstanpy's log of our own runs, and of no others, from the user."""
+    logger = logging.getLogger("cmdstanpy")
+    if _not_ours not in logger.filters:
+        logger.addFilter(_not_ours)
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    return not (record.threadName or "").startswith(_WORKER)
+
+
+def _explain(failure: _Failure, settings: SampleSettings) -> str:
+    """Say which chain failed and how, its last words, and what to do."""
+    words = tail("\n".join(_last_words(failure.console)), lines=15)
+    said = f"; the last it said:\n{words}" if words else " without a word."
+    return (
+        f"chain {failure.chain} of {settings.chains} {_in_words(failure.code)}{said}\n"
+        f"{_advice(failure)}"
+    )
+
+
+def _in_words(code: int) -> str:
+    if code == _CANNOT_START:
+        return "could not start"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        return f"was ended by signal {-code}"
+    return f"was ended by signal {-code} ({name})"
+
+
+def _last_words(console: str) -> list[str]:
+    """Return what a chain said, without its settings, its progress and repetitions."""
+    settings, _, said = console.partition("\n\n")
+    lines = said if settings.startswith("method = ") else console
+    spoken = [
+        line.rstrip()
+        for line in lines.splitlines()
+        if line.strip() and not _ITERATION.match(line)
+    ]
+    return [line for line, next_ in pairwise([*spoken, ""]) if line != next_]
+
+
+def _advice(failure: _Failure) -> str:
+    if failure.code == -signal.SIGKILL:
+        return (
+            "The system ends a process like that when memory runs out, if nobody did "
+            "it by hand. Close other programs, or set parallel_chains to run fewer "
+            "chains at a time."
+        )
+    if "nitialization" in failure.console:
+        return (
+            "No starting point with a finite density was found. Check that priors and "
+            "data agree, and that priors are not far too wide; or give a point, "
+            "inits={'sigma': 1.0}, or a smaller range to start in, inits=0.5."
+        )
+    if "shared librar" in failure.console or failure.code == _CANNOT_START:
+        return (
+            "The engine or the executable is damaged, or its disk does not let "
+            "programs run. `stanpool doctor` says more; `stanpool clean` and a new "
+            "fit build both again. STANPOOL_CACHE chooses another disk."
+        )
+    return (
+        "See what the program says above. If it does not help, fit again with another "
+        "seed; `stanpool doctor` checks the engine."
+    )
+
+
+def _no_room(folder: Path, reason: str) -> str:
+    """Say that files are missing or cut off, which a full disk does."""
+    free = shutil.disk_usage(folder).free / 1e6
+    return (
+        f"the files of the chains in {str(folder.parent)!r} cannot be written or are "
+        f"cut off: {reason}. {free:.0f} MB are free there. Make room, or set the "
+        "environment variable TMPDIR to a folder that has room."
+    )

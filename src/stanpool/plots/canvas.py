@@ -1,0 +1,72 @@
+"""What all figures share: colours, a clean figure, and labels that stay text.
+
+Colours are those of Okabe and Ito, which people with any colour vision tell apart.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from stanpool.summary import short_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE = "#0072B2"
+ORANGE = "#D55E00"
+GREY = "#8C8C8C"
+INK = "#333333"
+
+
+def new_figure(width: float, height: float, *, columns: int = 1) -> tuple[Figure, Any]:
+    """Make a figure of inches with a row of axes, without the state of pyplot.
+
+    Returns
+    -------
+    matplotlib.figure.Figure, list of matplotlib.axes.Axes
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    row = figure.subplots(1, columns, squeeze=False, sharex=True, sharey=True)[0]
+    return figure, list(row)
+
+
+def log_axis(
+    ax: Axes, which: Literal["x", "y"], low: float, high: float, *, whole: bool = False
+) -> None:
+    """Set a logarithmic scale with plain numbers: 1, 2, 5, 10 or only 1, 10, 100.
+
+    ``whole`` keeps numbers whole where they are finer than that.
+    """
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
+    steps = (1, 2, 5) if high / low < 300 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    candidates = [step * 10.0**power for power in powers for step in steps]
+    if sum(low <= tick <= high for tick in candidates) < 3:
+        candidates = list(MaxNLocator(5, integer=whole).tick_values(low, high))
+    ticks = [tick for tick in candidates if low <= tick <= high]
+    axis = {"x": ax.xaxis, "y": ax.yaxis}[which]
+    ax.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    axis.set_ticks(ticks, labels=[f"{tick:,.6g}" for tick in ticks])
+    axis.set_minor_locator(NullLocator())
+
+
+def tidy(ax: Axes, *, x: str, y: str) -> None:
+    """Label axes with text that is never read as mathematics, and remove the box."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(GREY)
+    ax.tick_params(color=GREY, labelcolor=INK)
+    for set_label, text in ((ax.set_xlabel, x), (ax.set_ylabel, y)):
+        set_label(text, color=INK, **PLAIN)
+
+
+PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
+
+
+def on_paper(label: object, limit: int = 32) -> str:
+    """Shorten a label for a figure."""
+    return short_label(label, limit)

@@ -1,0 +1,207 @@
+"""The estimates of the groups, pulled towards their population."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.diagnostics.funnel import population_mean
+from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.plots.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PLAIN,
+    log_axis,
+    new_figure,
+    tidy,
+)
+from stanpool.posterior import GroupNames
+from stanpool.spec import FAMILIES
+from stanpool.summary import short_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from stanpool.fit import Fit
+
+Array = NDArray[np.float64]
+
+_MOST_INTERVALS = 200
+_MOST_NAMES = 40
+_NAMED = 3
+
+
+def plot_shrinkage(
+    partial: Fit,
+    no_pooling: Fit | None = None,
+    *,
+    complete: Fit | None = None,
+    coefficient: str = "Intercept",
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the groups' estimates against their sizes, before and after pooling.
+
+    Small groups say little, so their estimates without pooling scatter widely and
+    partial pooling draws them to the population mean; large groups stay.
+
+    Parameters
+    ----------
+    partial
+        A partially pooled fit: means and, up to 200 groups, 90 % intervals.
+    no_pooling
+        The same without pooling: open circles, joined to the pooled means.
+    complete
+        The same with complete pooling: a line.
+    coefficient
+        Which varying coefficient.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Raises
+    ------
+    SpecError
+        If the coefficient does not vary over groups in one of the fits.
+    """
+    draws = _group_draws(partial, coefficient)
+    labels = [str(label) for label in partial.model.design.group_labels]
+    sizes = partial.model.design.group_sizes
+    means = draws.mean(axis=(0, 1))
+    ax = ax or new_figure(7.5, 4.5)[1][0]
+
+    x = _places(sizes, means)
+    marker = float(np.clip(220 / np.sqrt(len(x)), 4, 26))
+    if len(x) <= _MOST_INTERVALS:
+        low, high = np.quantile(draws, (0.05, 0.95), axis=(0, 1))
+        ax.vlines(
+            x,
+            low,
+            high,
+            color=BLUE,
+            alpha=0.18,
+            linewidth=3,
+            zorder=1,
+            label="90 % interval",
+        )
+    if no_pooling is not None:
+        alone = _aligned(no_pooling, coefficient, labels)
+        fade = min(1.0, _MOST_INTERVALS / len(x))
+        ax.vlines(x, alone, means, color=GREY, alpha=fade, linewidth=0.7, zorder=2)
+        ax.scatter(
+            x,
+            alone,
+            s=marker,
+            facecolor="white",
+            edgecolor=GREY,
+            linewidth=0.9,
+            zorder=3,
+            label="no pooling",
+        )
+        if sizes.min() < sizes.max() and len(x) <= _MOST_INTERVALS:
+            _name_most_moved(ax, x, alone, means, labels)
+    ax.scatter(x, means, s=marker, color=BLUE, zorder=4, label="partial pooling")
+    lines = {"population mean": (population_mean(partial.posterior, coefficient), BLUE)}
+    if complete is not None:
+        lines["complete pooling"] = (
+            population_mean(complete.posterior, coefficient),
+            ORANGE,
+        )
+    for name, (values, color) in lines.items():
+        style = "-" if color == ORANGE else "--"
+        ax.axhline(values.mean(), color=color, linewidth=1, linestyle=style, label=name)
+    factor = short_label(partial.model.design.factor)
+    y = f"{short_label(coefficient)} of each {factor} ({_unit(partial)})"
+    if sizes.min() < sizes.max():
+        log_axis(ax, "x", sizes.min() * 0.7, sizes.max() * 1.4, whole=True)
+        tidy(ax, x=f"rows per {factor}", y=y)
+    else:
+        _name_places(ax, x, labels)
+        tidy(ax, x=factor, y=y)
+    ax.legend(
+        frameon=False,
+        fontsize="small",
+        labelcolor=INK,
+        ncols=5,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.2,
+    )
+    return cast("Figure", ax.figure)
+
+
+def _group_draws(fit: Fit, coefficient: str) -> Array:
+    """Return a coefficient of all groups, shape ``(chain, draw, group)``."""
+    design = fit.model.design
+    if design.factor is None or coefficient not in design.varying:
+        raise SpecError(
+            f"{shorten(coefficient)} does not vary over groups in {fit.model!r}; "
+            f"coefficients that do: {listed(design.varying) or 'none'}."
+            + suggestion(coefficient, design.varying)
+        )
+    names = GroupNames.of(design.factor)
+    selected = fit.posterior[names.b].sel({names.coefficient: coefficient})
+    draws: Array = selected.transpose("chain", "draw", ...).to_numpy()
+    return draws
+
+
+def _aligned(fit: Fit, coefficient: str, labels: list[str]) -> Array:
+    """Return posterior means of another fit's groups in a given order."""
+    means = _group_draws(fit, coefficient).mean(axis=(0, 1))
+    own = [str(label) for label in fit.model.design.group_labels]
+    by_label = dict(zip(own, means, strict=True))
+    return np.array([by_label.get(label, np.nan) for label in labels])
+
+
+def _places(sizes: NDArray[Any], means: Array) -> Array:
+    """Place groups along x by size; those of one size beside each other, in order."""
+    if sizes.min() == sizes.max():
+        return np.argsort(np.argsort(means)).astype(float)
+    x = sizes.astype(float)
+    for size in np.unique(sizes):
+        same = np.flatnonzero(sizes == size)
+        if len(same) > 1:
+            reach = 0.42 * np.log1p(1 / size) * min(1.0, len(same) / 6)
+            spread = np.exp(np.linspace(-reach, reach, len(same)))
+            x[same[np.argsort(means[same])]] = size * spread
+    return x
+
+
+def _name_places(ax: Axes, x: Array, labels: list[str]) -> None:
+    """Write the groups' names along x where there is room for them."""
+    if len(labels) > _MOST_NAMES:
+        ax.set_xticks([])
+        return
+    names = [short_label(label, 20) for label in labels]
+    ax.set_xticks(x, names, **PLAIN)
+    if max(map(len, names)) * len(names) > 80:
+        ax.tick_params(axis="x", labelrotation=90)
+
+
+def _name_most_moved(
+    ax: Axes, x: Array, alone: Array, means: Array, labels: list[str]
+) -> None:
+    """Write the names of the groups that pooling moved most, beside their circles."""
+    moved = np.argsort(-np.nan_to_num(np.abs(alone - means)))[:_NAMED]
+    for index in moved:
+        ax.annotate(
+            short_label(labels[index], 20),
+            (x[index], alone[index]),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="x-small",
+            color=INK,
+            **PLAIN,
+        )
+
+
+def _unit(fit: Fit) -> str:
+    """Name the scale that coefficients are on."""
+    spec = fit.model.spec
+    outcome = short_label(spec.outcome)
+    link = FAMILIES[spec.family].link
+    return {"identity": outcome, "logit": "log odds", "log": f"log {outcome}"}[link]
