@@ -574,8 +574,8 @@ def _members_of_matrix(
     )
     member = matrix > 0
     _refuse_rows(
-        member.sum(axis=1).astype(float),
-        ~member.any(axis=1),
+        member.sum(axis=1),
+        np.logical_not(member.any(axis=1)),
         f"every row must be a member of one of {listed(term.key)} or more",
     )
     most = int(member.sum(axis=1).max())
