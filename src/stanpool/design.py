@@ -142,8 +142,9 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
     index, groups = _groups(frame[spec.group.factor])
     varying = _term_matrix(spec.group.intercept, spec.group.terms, frame)
     z, intercept = varying.values, spec.intercept
+    varying_labels = _in_same_order(varying.labels, labels)
     own = spec.group.intercept
-    _refuse_redundant(z[:, int(own) :], varying.labels[int(own) :], own)
+    _refuse_redundant(z[:, int(own) :], varying_labels[int(own) :], own)
     if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(
             f"column {shorten(spec.group.factor)} has one group, {listed(groups)}: "
@@ -166,7 +167,7 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
         intercept=intercept,
         x_bar=_frozen(_means(x, center and (intercept or own_intercepts))),
         Z=_frozen(z),
-        varying=varying.labels,
+        varying=varying_labels,
         z_bar=_frozen(z_bar),
         group_index=_frozen(index),
         group_labels=groups,
@@ -542,6 +543,12 @@ def _relabel(label: str, aliases: dict[str, str]) -> str:
     )
 
 
+def _in_same_order(labels: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Write interactions as other labels do: ``a:b`` and ``b:a`` are one."""
+    known = {tuple(sorted(other.split(":"))): other for other in others}
+    return tuple(known.get(tuple(sorted(each.split(":"))), each) for each in labels)
+
+
 def _without_values(matrix: TermMatrix) -> TermMatrix:
     """Keep the recipe of a matrix only."""
     return TermMatrix(np.empty((0, 0)), matrix.labels, matrix.recipe, matrix.aliases)
@@ -549,6 +556,11 @@ def _without_values(matrix: TermMatrix) -> TermMatrix:
 
 def _refuse_redundant(x: np.ndarray, labels: Sequence[str], intercept: bool) -> None:
     """Refuse constant predictors beside an intercept, and collinear ones, by name."""
+    if "Intercept" in labels:
+        raise DataError(
+            "a predictor is named 'Intercept', which is the intercept's own name; "
+            "rename the column."
+        )
     doubled = {label for label in labels if labels.count(label) > 1}
     if doubled:
         raise DataError(f"predictors {listed(sorted(doubled))} are given twice.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stanpool.design import Design, build_design, used_columns
 from stanpool.errors import SpecError
-from stanpool.formula import parse_formula, quote_name
+from stanpool.formula import check_name, parse_formula, quote_name
 from stanpool.posterior import build_tree
 from stanpool.priors import PriorRow, resolve_priors
 from stanpool.program import (
@@ -575,5 +575,6 @@ def _group_term(group: str, varying: Sequence[str], *, correlated: bool) -> Grou
         raise SpecError(
             "varying is empty; write ['Intercept'], or use complete pooling."
         )
+    check_name(group)
     terms = [name for name in varying if name != "Intercept"]
     return GroupTerm(group, "Intercept" in varying, _quoted(terms), correlated)
