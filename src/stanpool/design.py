@@ -187,7 +187,7 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
         x, labels = x[:, 1:], labels[1:]
     _refuse_redundant(x, labels, spec.intercept)
     pooled = () if spec.pooling == "complete" else spec.groups
-    factors = [_build_factor(spec, term, frame) for term in pooled]
+    factors = [_build_factor(spec, term, frame, labels) for term in pooled]
     recipes = [("population", _without_values(population))]
     recipes += [(factor.factor, _without_values(matrix)) for factor, matrix in factors]
     built = [factor for factor, _ in factors]
@@ -487,32 +487,37 @@ def _refuse_rows(
 
 
 def _build_factor(
-    spec: ModelSpec, term: GroupTerm, frame: pd.DataFrame
+    spec: ModelSpec, term: GroupTerm, frame: pd.DataFrame, labels: tuple[str, ...]
 ) -> tuple[FactorDesign, TermMatrix]:
-    """Build the group side of one factor, and the recipe of its matrix."""
+    """Build the group side of one factor, and the recipe of its matrix.
+
+    ``labels`` are those of the population's predictors: the same interaction is
+    written the same way on both sides.
+    """
     matrix = _term_matrix(term.intercept, term.terms, frame)
+    varying = _in_same_order(matrix.labels, labels)
     own = int(term.intercept)
-    _refuse_redundant(matrix.values[:, own:], matrix.labels[own:], term.intercept)
+    _refuse_redundant(matrix.values[:, own:], varying[own:], term.intercept)
     weights = None
     if term.membership == "matrix":
-        labels, index, weights = _members_of_matrix(term, frame)
+        groups, index, weights = _members_of_matrix(term, frame)
     elif term.membership == "labels":
-        labels, index, weights = _members_of_labels(term, frame)
+        groups, index, weights = _members_of_labels(term, frame)
     else:
-        labels, index = _groups(term.key, frame)
-    if spec.pooling == "partial" and len(labels) < 2:
+        groups, index = _groups(term.key, frame)
+    if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(
-            f"column {shorten(term.factor)} has one group, {listed(labels)}: "
+            f"column {shorten(term.factor)} has one group, {listed(groups)}: "
             "partial pooling learns how groups differ and needs two or more. Pass "
             "pooling='complete'."
         )
     factor = FactorDesign(
         factor=term.factor,
-        labels=labels,
+        labels=groups,
         index=_frozen(index),
         Z=_frozen(matrix.values),
-        varying=matrix.labels,
-        z_bar=_frozen(np.zeros(len(matrix.labels))),
+        varying=varying,
+        z_bar=_frozen(np.zeros(len(varying))),
         weights=_frozen(weights),
     )
     return factor, matrix
@@ -807,6 +812,12 @@ def _relabel(label: str, aliases: dict[str, str]) -> str:
     )
 
 
+def _in_same_order(labels: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Write interactions as other labels do: ``a:b`` and ``b:a`` are one."""
+    known = {tuple(sorted(other.split(":"))): other for other in others}
+    return tuple(known.get(tuple(sorted(each.split(":"))), each) for each in labels)
+
+
 def _without_values(matrix: TermMatrix) -> TermMatrix:
     """Keep the recipe of a matrix only."""
     return TermMatrix(np.empty((0, 0)), matrix.labels, matrix.recipe, matrix.aliases)
@@ -814,6 +825,11 @@ def _without_values(matrix: TermMatrix) -> TermMatrix:
 
 def _refuse_redundant(x: np.ndarray, labels: Sequence[str], intercept: bool) -> None:
     """Refuse constant predictors beside an intercept, and collinear ones, by name."""
+    if "Intercept" in labels:
+        raise DataError(
+            "a predictor is named 'Intercept', which is the intercept's own name; "
+            "rename the column."
+        )
     doubled = {label for label in labels if labels.count(label) > 1}
     if doubled:
         raise DataError(f"predictors {listed(sorted(doubled))} are given twice.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stanpool.design import Design, build_design, used_columns
 from stanpool.errors import SpecError
-from stanpool.formula import parse_formula, quote_name
+from stanpool.formula import check_name, parse_formula, quote_name
 from stanpool.posterior import build_tree
 from stanpool.priors import PriorRow, resolve_priors
 from stanpool.program import (
@@ -629,7 +629,9 @@ def _group_term(
             "varying is empty; write ['Intercept'], or use complete pooling."
         )
     terms = [name for name in names if name != "Intercept"]
-    columns = (group,) if isinstance(group, str) else tuple(group)
+    columns = tuple(group) if isinstance(group, tuple) else (group,)
+    for column in columns:
+        check_name(column)
     return GroupTerm(
         ":".join(columns),
         "Intercept" in names,

@@ -119,6 +119,15 @@ def parse_formula(text: str) -> Formula:
     )
 
 
+def check_name(name: object) -> None:
+    """Refuse a column's name that is not a text."""
+    if not isinstance(name, str) or not name:
+        raise SpecError(
+            f"a column is named by a text, got {shorten(name)}; rename the columns, "
+            "for example by data.rename(columns=str)."
+        )
+
+
 def quote_name(name: str) -> str:
     """Write a column's name so that a formula reads it back, in backticks if needed.
 
@@ -127,6 +136,7 @@ def quote_name(name: str) -> str:
     >>> quote_name("floor"), quote_name("floor level"), quote_name("a`b")
     ('floor', '`floor level`', '`a``b`')
     """
+    check_name(name)
     if name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
         return name
     return "`" + name.replace("`", "``") + "`"

@@ -81,11 +81,11 @@ class Prior:
 
     def __post_init__(self) -> None:
         """Check the name and the numbers."""
-        if self.distribution not in DISTRIBUTIONS:
+        if str(self.distribution) not in DISTRIBUTIONS:
             raise SpecError(
                 f"unknown prior distribution {shorten(self.distribution)}; known are "
                 f"{', '.join(DISTRIBUTIONS)}."
-                + suggestion(self.distribution, DISTRIBUTIONS)
+                + suggestion(str(self.distribution), DISTRIBUTIONS)
             )
         known = DISTRIBUTIONS[self.distribution]
         usage = f"{known.name}({', '.join(known.arguments)})"
@@ -386,7 +386,7 @@ def _one_of(
     option: str, given: object, known: Mapping[str, object] | tuple[str, ...]
 ) -> None:
     """Refuse a choice that is not known, with the nearest one that is."""
-    if given not in known:
+    if not isinstance(given, str) or given not in known:
         raise SpecError(
             f"{option}={shorten(given)} is not one of {listed(known, limit=20)}."
             + suggestion(str(given), known)
