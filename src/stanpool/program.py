@@ -247,7 +247,9 @@ def _program_name(template: str, structure: Structure) -> str:
         parts.append(described)
     if structure.residual:
         parts.append(f"{structure.residual}_sigma")
-    if not structure.intercept and structure.pooling != "none":
+    if structure.pooling == "none":
+        parts.append("common_intercept" if structure.intercept else "")
+    elif not structure.intercept:
         parts.append("no_intercept")
     return "_".join(part for part in parts if part)
 
