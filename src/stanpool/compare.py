@@ -12,7 +12,8 @@ import numpy as np
 from stanpool import arviz_seam
 from stanpool.diagnostics.checks import E_BFMI, R_HAT, measure_mixing
 from stanpool.errors import SpecError, shorten, suggestion
-from stanpool.summary import group_variable, short_label, summary
+from stanpool.labels import group_variable, short_label
+from stanpool.summary import summary
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from stanpool.diagnostics.checks import CHAINS
 from stanpool.diagnostics.diagnosis import Advice, Finding
 from stanpool.diagnostics.funnel import BREAK_EVEN, Funnel, describe_information
-from stanpool.summary import short_label
+from stanpool.labels import short_label
 
 if TYPE_CHECKING:
     from stanpool.engine.run import SampleSettings

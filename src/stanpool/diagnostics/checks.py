@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from stanpool import arviz_seam
 from stanpool.diagnostics.diagnosis import Finding, Level
-from stanpool.diagnostics.mixing import STATISTICS, mixing
-from stanpool.summary import scalars, short_label
+from stanpool.labels import scalars, short_label
+from stanpool.mixing import STATISTICS, mixing
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -16,7 +16,7 @@ from stanpool.diagnostics.funnel import (
     measure_funnels,
     scales_trade_off,
 )
-from stanpool.summary import group_variable, short_label
+from stanpool.labels import group_variable, short_label
 
 if TYPE_CHECKING:
     from stanpool.fit import Fit

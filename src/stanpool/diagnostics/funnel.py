@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.diagnostics.diagnosis import Finding
-from stanpool.diagnostics.mixing import blockwise, mean_ranks
+from stanpool.labels import short_label
+from stanpool.mixing import blockwise, mean_ranks
 from stanpool.posterior import GroupNames
-from stanpool.summary import short_label
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from stanpool.summary import short_label
+from stanpool.labels import short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

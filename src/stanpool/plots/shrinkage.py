@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stanpool.diagnostics.funnel import population_mean
 from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.labels import short_label
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -21,7 +22,6 @@ from stanpool.plots.canvas import (
 )
 from stanpool.posterior import GroupNames
 from stanpool.spec import FAMILIES
-from stanpool.summary import short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

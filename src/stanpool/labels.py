@@ -1,0 +1,96 @@
+"""A posterior taken apart into scalars with labels, and labels written short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.posterior import GroupNames
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.fit import Fit
+
+
+@dataclass(frozen=True, eq=False)
+class Scalars:
+    """One posterior variable as scalars: labels, positions, and a view of the draws.
+
+    Parameters
+    ----------
+    variable
+        Its name, such as ``"b_county"``.
+    labels
+        Of each scalar, such as ``"b_county[AITKIN, floor]"``.
+    positions
+        The index of each scalar in the variable's own dimensions, shape
+        ``(scalar, dimension)``.
+    draws
+        Shape ``(chain, draw, scalar)``.
+    """
+
+    variable: str
+    labels: tuple[str, ...]
+    positions: NDArray[np.intp]
+    draws: NDArray[np.float64]
+
+
+def scalars(
+    posterior: xr.Dataset, *, var_names: Sequence[str] | None = None
+) -> Iterator[Scalars]:
+    """Take a posterior apart into labelled scalars, one variable at a time.
+
+    Of a correlation matrix only the upper triangle is kept: its diagonal is constant
+    and its other half says the same again.
+    """
+    for name in posterior.data_vars if var_names is None else var_names:
+        variable = posterior[name].transpose("chain", "draw", ...)
+        shape = variable.shape[2:]
+        positions = np.argwhere(np.ones(shape, dtype=bool))
+        draws = variable.to_numpy().reshape(*variable.shape[:2], -1)
+        if is_correlation(variable):
+            upper = positions[:, 0] < positions[:, 1]
+            positions, draws = positions[upper], draws[:, :, upper]
+        yield Scalars(str(name), _labels(variable, positions), positions, draws)
+
+
+def is_correlation(variable: xr.DataArray) -> bool:
+    """Say whether a variable is a matrix of correlations among coefficients."""
+    return str(variable.name).startswith("Omega") and variable.ndim == 4
+
+
+def _labels(variable: xr.DataArray, positions: NDArray[np.intp]) -> tuple[str, ...]:
+    dims = variable.dims[2:]
+    if not dims:
+        return (str(variable.name),)
+    coordinates = [[str(value) for value in variable[dim].to_numpy()] for dim in dims]
+    return tuple(
+        f"{variable.name}[{', '.join(map(list.__getitem__, coordinates, row))}]"
+        for row in positions.tolist()
+    )
+
+
+def group_variable(fit: Fit) -> str | None:
+    """Name the variable that holds the coefficients of the groups, if there is one."""
+    factor = fit.model.design.factor
+    return None if factor is None else GroupNames.of(factor).b
+
+
+def short_label(label: object, limit: int = 40) -> str:
+    r"""Write a user's label on one line of at most ``limit`` characters.
+
+    Examples
+    --------
+    >>> short_label("ST.\n LOUIS")
+    'ST. LOUIS'
+    >>> short_label("x" * 100, limit=10)
+    'xxxxxxx...'
+    """
+    printable = (char if char.isprintable() else " " for char in str(label)[:1000])
+    text = " ".join("".join(printable).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."

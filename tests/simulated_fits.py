@@ -1,0 +1,127 @@
+"""Fits whose draws are made up, so that what a diagnosis must say is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import stanpool as sp
+from stanpool.engine.run import SampleSettings
+
+
+def simulated_fit(
+    *,
+    parameterization: str = "noncentered",
+    information: float = 0.5,
+    labels: tuple[str, ...] = ("A", "B", "C", "D", "E", "F"),
+    factor: str = "school",
+    rows_per_group: int = 3,
+    chains: int = 4,
+    draws: int = 500,
+    neck: float = 0.0,
+    loud: int | None = None,
+    pooling: str = "partial",
+    seed: int = 1,
+    **settings: Any,
+) -> sp.Fit:
+    """Make a fit of ``y ~ 1 + (1 | factor)`` with independent draws.
+
+    Parameters
+    ----------
+    information
+        What share of a group's coefficient comes from its own data.
+    neck
+        Draws with ``tau`` below this quantile diverge.
+    loud
+        A group whose coefficient stays off the mean unless a draw diverges.
+    """
+    rng = np.random.default_rng(seed)
+    groups = len(labels)
+    frame = pd.DataFrame(
+        {
+            "y": rng.normal(size=groups * rows_per_group),
+            factor: np.repeat(np.array(labels, dtype=object), rows_per_group),
+        }
+    )
+    model = sp.partial_pooling(
+        frame,
+        outcome="y",
+        group=factor,
+        varying=["Intercept"],
+        parameterization=parameterization,
+    )
+    shape = (chains, draws)
+    mu, log_tau = rng.normal(size=shape), rng.normal(size=shape)
+    tau = np.exp(log_tau)
+    diverging = log_tau < np.quantile(log_tau, neck) if neck else np.zeros(shape, bool)
+    noise = rng.normal(size=(*shape, groups))
+    u = np.sqrt(1 - information) * noise
+    if loud is not None:
+        u[..., loud] = np.where(diverging, 0.01, 3.0) * np.sign(noise[..., loud])
+    b = mu[..., None] + tau[..., None] * u
+    coefficient = f"{factor}_coefficient"
+    variables: dict[str, Any] = {
+        "Intercept": (("chain", "draw"), mu),
+        f"tau_{factor}": (("chain", "draw", coefficient), tau[..., None]),
+        f"b_{factor}": (("chain", "draw", factor, coefficient), b[..., None]),
+        "sigma": (("chain", "draw"), np.exp(0.1 * rng.normal(size=shape))),
+    }
+    if pooling != "partial":
+        model = model.with_(pooling=pooling)
+        del variables[f"tau_{factor}"]
+        del variables["Intercept" if pooling == "none" else f"b_{factor}"]
+    coords: dict[str, Any] = {"chain": range(chains), "draw": range(draws)}
+    if pooling != "complete":
+        coords[factor] = np.array(labels, dtype=object)
+        coords[coefficient] = np.array(["Intercept"], dtype=object)
+    stats = {
+        "diverging": diverging,
+        "energy": rng.normal(size=shape),
+        "tree_depth": np.full(shape, 3),
+        "n_steps": np.full(shape, 7),
+        "reached_max_treedepth": np.zeros(shape, bool),
+    }
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(variables, coords),
+            "sample_stats": xr.Dataset(
+                {name: (("chain", "draw"), values) for name, values in stats.items()}
+            ),
+        }
+    )
+    return sp.Fit(
+        model=model,
+        tree=tree,
+        settings=SampleSettings(chains=chains, draws=draws, seed=seed, **settings),
+        seconds=2.0,
+        prior_only=False,
+        engine={},
+        program=model.program,
+    )
+
+
+def changed(fit: sp.Fit, group: str, **variables: Any) -> sp.Fit:
+    """Return a fit with variables of one group of its draws replaced."""
+    from dataclasses import replace
+
+    dataset = fit.tree[group].to_dataset()
+    for name, values in variables.items():
+        dataset[name] = (dataset[name].dims, values)
+    tree = fit.tree.copy()
+    tree[group] = xr.DataTree(dataset)
+    return replace(fit, tree=tree)
+
+
+def autocorrelated(
+    rng: np.random.Generator, shape: tuple[int, int, int], rho: Any
+) -> np.ndarray:
+    """Draw AR(1) series of unit variance, shape ``(chain, draw, scalar)``."""
+    noise = rng.normal(size=shape) * np.sqrt(1 - np.square(rho))
+    series = np.empty(shape)
+    series[:, 0] = rng.normal(size=(shape[0], shape[2]))
+    for draw in range(1, shape[1]):
+        series[:, draw] = rho * series[:, draw - 1] + noise[:, draw]
+    return series

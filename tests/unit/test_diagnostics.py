@@ -1,0 +1,254 @@
+"""What is found, how it reads, and what is advised."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+
+from simulated_fits import autocorrelated, changed, simulated_fit
+from stanpool.diagnostics import Advice, Diagnosis, Finding, diagnose
+
+
+def levels(fit):
+    return {each.check: each.level for each in diagnose(fit).checks}
+
+
+def finding(fit, check):
+    (found,) = [each for each in diagnose(fit).findings if each.check == check]
+    return found
+
+
+def slow(fit, *names, rho=0.98, seed=5):
+    """Replace population draws by autocorrelated ones of unit variance."""
+    rng = np.random.default_rng(seed)
+    new = {}
+    for name in names:
+        values = fit.posterior[name].to_numpy()
+        series = autocorrelated(rng, (*values.shape[:2], 1), np.array([rho]))
+        new[name] = np.exp(series.reshape(values.shape))
+    return changed(fit, "posterior", **new)
+
+
+def test_independent_draws_are_ok():
+    diagnosis = diagnose(simulated_fit(draws=1000))
+    assert diagnosis.ok
+    assert diagnosis.findings == ()
+    assert diagnosis.advice == ()
+    assert {each.level for each in diagnosis.checks} == {"passed"}
+
+
+def test_every_check_names_its_threshold_and_source():
+    checks = {each.check: each for each in diagnose(simulated_fit()).checks}
+    assert checks["r_hat"].threshold == 1.01
+    assert checks["ess_bulk"].threshold == checks["ess_tail"].threshold == 400
+    assert checks["e_bfmi"].threshold == 0.3
+    assert checks["divergences"].threshold == 0
+    assert all(each.source and each.sentence for each in checks.values())
+
+
+def test_chains_that_disagree():
+    fit = simulated_fit()
+    sigma = fit.posterior["sigma"].to_numpy().copy()
+    sigma[0] += 1
+    found = finding(changed(fit, "posterior", sigma=sigma), "r_hat")
+    assert found.level == "problem"
+    assert found.parameters == ("sigma",)
+    assert found.measured > 1.1
+
+
+def test_a_quantity_that_never_moved():
+    fit = simulated_fit()
+    sigma = np.ones_like(fit.posterior["sigma"].to_numpy())
+    found = finding(changed(fit, "posterior", sigma=sigma), "r_hat")
+    assert found.parameters == ("sigma",)
+    assert "never moved" in found.sentence
+
+
+def test_groups_of_offending_coefficients_are_named():
+    fit = simulated_fit()
+    b = fit.posterior["b_school"].to_numpy().copy()
+    b[0, :, 2] += 30
+    b[1, :, 4] += 50
+    found = finding(changed(fit, "posterior", b_school=b), "r_hat")
+    assert set(found.groups) == {"C", "E"}
+
+
+def test_few_effective_draws():
+    found = finding(slow(simulated_fit(), "sigma"), "ess_bulk")
+    assert found.parameters == ("sigma",)
+    assert found.measured < found.threshold == 400
+
+
+def test_draws_that_are_not_finite():
+    fit = simulated_fit()
+    sigma = fit.posterior["sigma"].to_numpy().copy()
+    sigma[0, 0] = np.inf
+    diagnosis = diagnose(changed(fit, "posterior", sigma=sigma))
+    assert not diagnosis.ok
+    assert [each.check for each in diagnosis.findings] == ["finite"]
+
+
+def test_low_bfmi():
+    fit = simulated_fit()
+    energy = np.random.default_rng(1).normal(size=(4, 500)).cumsum(axis=1)
+    found = finding(changed(fit, "sample_stats", energy=energy), "e_bfmi")
+    assert found.measured < 0.3
+
+
+def test_tree_depth_is_a_note_and_does_not_fail():
+    fit = simulated_fit()
+    reached = np.zeros((4, 500), bool)
+    reached[0, :3] = True
+    diagnosis = diagnose(changed(fit, "sample_stats", reached_max_treedepth=reached))
+    assert diagnosis.ok
+    (found,) = diagnosis.findings
+    assert (found.check, found.level, found.measured) == ("tree_depth", "note", 3)
+    assert diagnosis.advice[0].arguments == {"max_treedepth": 12}
+
+
+@pytest.mark.parametrize(("chains", "level"), [(1, "problem"), (2, "note")])
+def test_few_chains(chains, level):
+    diagnosis = diagnose(simulated_fit(chains=chains, draws=2000))
+    assert {each.check: each.level for each in diagnosis.findings} == {"chains": level}
+    assert diagnosis.advice[0].arguments == {"chains": 4}
+
+
+def test_divergences_in_the_neck_name_the_scale_and_the_group():
+    fit = simulated_fit(parameterization="centered", neck=0.05, loud=3)
+    found = finding(fit, "funnel")
+    assert found.level == "problem"
+    assert found.parameters == ("tau_school[Intercept]",)
+    assert found.groups[0] == "D"
+    assert found.measured == 0.0
+    assert "small tau_school[Intercept]" in found.sentence
+
+
+def test_divergences_elsewhere_are_not_called_a_funnel():
+    fit = simulated_fit(parameterization="centered", information=0.9)
+    diverging = np.random.default_rng(2).random((4, 500)) < 0.02
+    fit = changed(fit, "sample_stats", diverging=diverging)
+    assert levels(fit)["divergences"] == "problem"
+    assert levels(fit)["funnel"] == "note"
+    assert diagnose(fit).advice[0].arguments == {"adapt_delta": 0.95}
+
+
+def test_too_few_divergences_are_not_located():
+    fit = simulated_fit(neck=0.001)
+    assert fit.sample_stats["diverging"].sum() == 2
+    assert "too few" in finding(fit, "funnel").sentence
+
+
+@pytest.mark.parametrize(
+    ("parameterization", "information", "advised"),
+    [
+        ("centered", 0.1, {"parameterization": "noncentered"}),
+        ("noncentered", 0.9, {"parameterization": "centered"}),
+        ("noncentered", 0.1, {"adapt_delta": 0.95}),
+    ],
+)
+def test_advice_on_divergences_follows_form_and_information(
+    parameterization, information, advised
+):
+    fit = simulated_fit(parameterization=parameterization, information=information)
+    diverging = np.random.default_rng(2).random((4, 500)) < 0.02
+    fit = changed(fit, "sample_stats", diverging=diverging)
+    assert diagnose(fit).advice[0].arguments == advised
+
+
+@pytest.mark.parametrize(
+    ("parameterization", "information", "advised"),
+    [
+        ("centered", 0.1, "noncentered"),
+        ("noncentered", 0.9, "centered"),
+    ],
+)
+def test_silent_trouble_is_advised_on_without_divergences(
+    parameterization, information, advised
+):
+    fit = simulated_fit(parameterization=parameterization, information=information)
+    diagnosis = diagnose(slow(fit, "sigma"))
+    assert not diagnosis.ok
+    assert diagnosis.advice[0].arguments == {"parameterization": advised}
+
+
+@pytest.mark.parametrize(
+    ("adapt_delta", "advised"),
+    [(0.8, {"adapt_delta": 0.95}), (0.95, {"adapt_delta": 0.99}), (0.999, {})],
+)
+def test_smaller_steps_until_the_prior_is_to_blame(adapt_delta, advised):
+    fit = simulated_fit(information=0.1, neck=0.02, adapt_delta=adapt_delta)
+    assert diagnose(fit).advice[0].arguments == advised
+
+
+def test_short_runs_are_told_how_long():
+    fit = slow(simulated_fit(information=0.3), "sigma", rho=0.8)
+    diagnosis = diagnose(fit)
+    ess = finding(fit, "ess_bulk").measured
+    times = diagnosis.advice[0].arguments["draws"] / 500
+    assert times == max(2, np.ceil(1.2 * 400 / ess))
+
+
+def test_a_slow_form_is_noted_although_all_checks_pass():
+    fit = simulated_fit(information=0.9, draws=3000)
+    diagnosis = diagnose(slow(fit, "sigma", rho=0.8))
+    assert diagnosis.ok
+    (found,) = diagnosis.findings
+    assert (found.check, found.level) == ("efficiency", "note")
+    assert diagnosis.advice[0].arguments == {"parameterization": "centered"}
+
+
+def test_scales_that_trade_off_are_told_apart_from_a_wrong_form():
+    fit = slow(simulated_fit(parameterization="centered", information=0.6), "sigma")
+    tau = 1 / fit.posterior["sigma"].to_numpy()
+    diagnosis = diagnose(changed(fit, "posterior", tau_school=tau[..., None]))
+    assert "trade off" in diagnosis.advice[0].reason
+    assert diagnosis.advice[0].arguments == {}
+
+
+@pytest.mark.parametrize("pooling", ["none", "complete"])
+def test_other_poolings_have_no_funnel(pooling):
+    fit = simulated_fit(pooling=pooling, draws=1000)
+    assert diagnose(fit).ok
+    assert "funnel" not in levels(fit)
+
+
+def test_reads_as_words():
+    text = str(diagnose(simulated_fit(parameterization="centered", neck=0.05)))
+    assert text.startswith("Partial pooling over school, centered: 2 problems found.")
+    assert "What to do:" in text
+    assert max(map(len, text.splitlines())) <= 88
+
+
+def test_labels_stay_text_in_html_and_on_the_terminal():
+    fit = simulated_fit(
+        factor="<script>alert(1)</script>",
+        labels=("<img src=x>", "two\nlines", "C", "x" * 10_000),
+        parameterization="centered",
+        neck=0.05,
+    )
+    diagnosis = diagnose(fit)
+    html = diagnosis._repr_html_()
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "&lt;script&gt;" in html
+    assert len(str(diagnosis)) < 4000
+
+
+def test_values_are_frozen_and_can_be_sent_to_another_process():
+    diagnosis = diagnose(simulated_fit(parameterization="centered", neck=0.05))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        diagnosis.advice = ()
+    assert pickle.loads(pickle.dumps(diagnosis)) == diagnosis
+    hash(diagnosis)
+
+
+def test_problems_come_before_notes():
+    note = Finding("tree_depth", "note", 1, 0, "source", "note.")
+    problem = Finding("r_hat", "problem", 2, 1.01, "source", "problem.")
+    diagnosis = Diagnosis("Fit", (note, problem), (Advice("Act", "because."),))
+    assert diagnosis.findings == (problem, note)
+    assert not diagnosis.ok
+    assert diagnosis.verdict == "Fit: 1 problem found."
