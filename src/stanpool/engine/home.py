@@ -334,7 +334,7 @@ def _compiler_script(compiler: Compiler) -> str:
     ]
     if compiler.kind == "zig":
         lines += [
-            'ZIG_GLOBAL_CACHE_DIR="$home/../../wheels/zig-cache"',
+            'ZIG_GLOBAL_CACHE_DIR="$(cd ../../wheels && pwd)/zig-cache"',
             'ZIG_LOCAL_CACHE_DIR="$ZIG_GLOBAL_CACHE_DIR"',
             "export ZIG_GLOBAL_CACHE_DIR ZIG_LOCAL_CACHE_DIR",
         ]

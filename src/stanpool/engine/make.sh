@@ -9,7 +9,7 @@
 # program in its place.
 set -euf
 cd "$(dirname "$0")/.."
-home=$(pwd)
+libraries=$(cd lib && pwd -P)
 . make/compiler # defines KIND and cxx()
 
 fail() {
@@ -43,23 +43,30 @@ done
   fail "stanpool's embedded engine has no OpenCL and no MPI. Install CmdStan: stanpool setup --official"
 
 variant=plain
-flags="-std=c++17 -O${O-3} -w -D_REENTRANT -DBOOST_DISABLE_ASSERTS"
+flags="-std=c++17 -O3 -w -D_REENTRANT -DBOOST_DISABLE_ASSERTS"
 if [ -n "${STAN_THREADS-}" ]; then
   variant=threads
   flags="$flags -DSTAN_THREADS"
 fi
 own="${CPPFLAGS-} ${CXXFLAGS-}"
 [ -z "${STAN_NO_RANGE_CHECKS-}" ] || own="$own -DSTAN_NO_RANGE_CHECKS"
+[ "${O-3}" = 3 ] || own="$own -O$O"
+shared=build/$variant
 
-# What all programs share, the precompiled header and the driver's objects, is compiled once for each variant, by as
-# many workers as there are cores. A worker takes a job by making its folder.
+# What all programs share, the precompiled header and the driver, is compiled once for each variant.
 build_shared() {
-  [ ! -d "build/$variant" ] || return 0
+  [ ! -d "$shared" ] || return 0
   echo '--- Compiling what all programs share: a precompiled header and the driver ---'
-  partial=build/.$variant.$$
-  rm -rf "$partial"
-  mkdir -p "$partial/taken" "$partial/stan/model/model_header.hpp.gch"
-  cp include/stan/model/model_header.hpp "$partial/stan/model/" # gcc wants to see it beside the compiled one
+  finished=$shared
+  shared=build/.$variant.$$
+  rm -rf "$shared"
+  mkdir -p "$shared/taken" "$shared/stan/model/model_header.hpp.gch"
+  cp include/stan/model/model_header.hpp "$shared/stan/model/" # gcc wants to see it beside the compiled one
+  case $KIND in
+    gcc) header=$shared/stan/model/model_header.hpp.gch/header ;;
+    *) header=$shared/model_header.pch ;;
+  esac
+  cxx $flags -Iinclude -x c++-header include/stan/model/model_header.hpp -o "$header"
   workers=
   for number in $(seq "$(cores)"); do
     work &
@@ -68,8 +75,10 @@ build_shared() {
   for worker in $workers; do
     wait "$worker"
   done
-  [ -d "build/$variant" ] || mv "$partial" "build/$variant"
-  rm -rf "$partial"
+  rm -r "$shared/taken"
+  [ -d "$finished" ] || mv "$shared" "$finished"
+  rm -rf "$shared"
+  shared=$finished
 }
 
 cores() {
@@ -78,19 +87,26 @@ cores() {
   echo "$found"
 }
 
+# Compile the sources of the driver that nobody else has taken; making a folder is taking.
 work() {
-  for job in header $DRIVER; do
-    mkdir "$partial/taken/$job" 2>/dev/null || continue
-    case $KIND-$job in
-      gcc-header) compile_header "$partial/stan/model/model_header.hpp.gch/header" ;;
-      *-header) compile_header "$partial/model_header.pch" ;;
-      *) cxx $flags -Iinclude -Idriver -c "driver/$job.cpp" -o "$partial/$job.o" ;;
-    esac
+  for name in $DRIVER; do
+    mkdir "$shared/taken/$name" 2>/dev/null || continue
+    compile "driver/$name.cpp" "$shared/$name.o"
   done
 }
 
-compile_header() {
-  cxx $flags -Iinclude -x c++-header include/stan/model/model_header.hpp -o "$1"
+compile() { # SOURCE OBJECT [FLAG]...
+  source=$1
+  object=$2
+  shift 2
+  if [ "$KIND" = gcc ]; then # ignores a precompiled header that was made with other flags
+    set -- "-I$shared" -Iinclude -include stan/model/model_header.hpp "$@"
+  elif [ -z "${own# }" ]; then
+    set -- -Iinclude -include-pch "$shared/model_header.pch" "$@"
+  else
+    set -- -Iinclude -include stan/model/model_header.hpp "$@"
+  fi
+  cxx $flags "$@" -c -x c++ "$source" -o "$object"
 }
 
 build_program() {
@@ -111,23 +127,18 @@ build_program() {
   bin/stanc "$@" --o="$program.hpp" "$program.stan"
 
   echo '--- Compiling C++ code ---'
-  set -- -include stan/model/model_header.hpp
-  if [ "$KIND" = gcc ]; then # ignores the header when the flags differ
-    set -- "-Ibuild/$variant" "$@"
-  elif [ -z "${own# }" ] && [ "${O-3}" = 3 ]; then
-    set -- -include-pch "build/$variant/model_header.pch"
-  fi
+  set -- $own
   [ -z "${USER_HEADER-}" ] || set -- "$@" -include "$USER_HEADER"
-  cxx $flags $own "$@" -Iinclude -c -x c++ "$program.hpp" -o "$program.o"
+  compile "$program.hpp" "$program.o" "$@"
 
   echo '--- Linking model ---'
   set --
-  for source in $DRIVER; do
-    set -- "$@" "build/$variant/$source.o"
+  for name in $DRIVER; do
+    set -- "$@" "$shared/$name.o"
   done
   cxx -O3 "$program.o" "$@" ${LDFLAGS-} \
     lib/libsundials_nvecserial.a lib/libsundials_cvodes.a lib/libsundials_idas.a lib/libsundials_kinsol.a \
-    -Llib -ltbb -lpthread -Xlinker -rpath -Xlinker "$home/lib" -o "$program.partial"
+    -Llib -ltbb -lpthread -Xlinker -rpath -Xlinker "$libraries" -o "$program.partial"
   mv "$program.partial" "$program"
   rm -f "$program.o"
 }

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stanpool.errors import EngineError
@@ -47,17 +48,12 @@ def run(
         except OSError as error:
             raise EngineError(f"cannot run {command[0]!r}: {error.strerror}") from error
         try:
-            while True:
-                try:
-                    code = process.wait(timeout=0.2)
-                    break
-                except subprocess.TimeoutExpired:
-                    tick()
-        except BaseException:
-            # A session of its own: the compilers that it started end with it.
-            os.killpg(process.pid, signal.SIGKILL)
+            code = _wait(process, tick)
+        finally:
+            # A session of its own: whatever it has started ends with it.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            raise
         output.seek(0)
         text = output.read().decode(errors="replace")
     if code != 0:
@@ -66,6 +62,14 @@ def run(
             f"{tail(text)}"
         )
     return text
+
+
+def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
+    while True:
+        try:
+            return process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            tick()
 
 
 def tail(text: str, lines: int = 20) -> str:
