@@ -10,6 +10,7 @@ import xarray as xr
 
 import stanpool as sp
 from stanpool.engine.run import SampleSettings
+from stanpool.posterior import GroupNames
 
 
 def simulated_fit(
@@ -62,21 +63,21 @@ def simulated_fit(
     if loud is not None:
         u[..., loud] = np.where(diverging, 0.01, 3.0) * np.sign(noise[..., loud])
     b = mu[..., None] + tau[..., None] * u
-    coefficient = f"{factor}_coefficient"
+    names = GroupNames.of(factor)
     variables: dict[str, Any] = {
         "Intercept": (("chain", "draw"), mu),
-        f"tau_{factor}": (("chain", "draw", coefficient), tau[..., None]),
-        f"b_{factor}": (("chain", "draw", factor, coefficient), b[..., None]),
+        names.tau: (("chain", "draw", names.coefficient), tau[..., None]),
+        names.b: (("chain", "draw", names.group, names.coefficient), b[..., None]),
         "sigma": (("chain", "draw"), np.exp(0.1 * rng.normal(size=shape))),
     }
     if pooling != "partial":
         model = model.with_(pooling=pooling)
-        del variables[f"tau_{factor}"]
-        del variables["Intercept" if pooling == "none" else f"b_{factor}"]
+        del variables[names.tau]
+        del variables["Intercept" if pooling == "none" else names.b]
     coords: dict[str, Any] = {"chain": range(chains), "draw": range(draws)}
     if pooling != "complete":
-        coords[factor] = np.array(labels, dtype=object)
-        coords[coefficient] = np.array(["Intercept"], dtype=object)
+        coords[names.group] = np.array(labels, dtype=object)
+        coords[names.coefficient] = np.array(["Intercept"], dtype=object)
     stats = {
         "diverging": diverging,
         "energy": rng.normal(size=shape),

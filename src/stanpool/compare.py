@@ -12,7 +12,7 @@ import numpy as np
 from stanpool import arviz_seam
 from stanpool.diagnostics.checks import E_BFMI, R_HAT, measure_mixing
 from stanpool.errors import SpecError, shorten, suggestion
-from stanpool.labels import group_variable, short_label
+from stanpool.labels import group_dims, short_label
 from stanpool.summary import summary
 
 if TYPE_CHECKING:
@@ -51,7 +51,11 @@ class Comparison:
     advice: str
 
     def plot(
-        self, *, coefficient: str | None = None, group: str | None = None
+        self,
+        *,
+        factor: str | None = None,
+        coefficient: str | None = None,
+        group: str | None = None,
     ) -> Figure:
         """Draw the funnels of the partially pooled fits side by side.
 
@@ -59,7 +63,9 @@ class Comparison:
         """
         from stanpool.plots import plot_funnel
 
-        return plot_funnel(_partial(self.fits), coefficient=coefficient, group=group)
+        return plot_funnel(
+            _partial(self.fits), factor=factor, coefficient=coefficient, group=group
+        )
 
     def __str__(self) -> str:
         """Write one column per fit: estimates as mean (sd), then the sampler."""
@@ -124,7 +130,7 @@ def compare_fits(fits: Mapping[str, Fit]) -> Comparison:
     )
     estimates = pd.concat(
         {
-            name: summary(fit, var_names=_population(fit))[["mean", "sd"]]
+            name: summary(fit, groups=False)[["mean", "sd"]]
             for name, fit in fits.items()
         },
         axis=1,
@@ -204,7 +210,7 @@ progress, sample_options
 
 def _sampling(fit: Fit) -> dict[str, float]:
     """Measure how well a fit was sampled, and how fast."""
-    mixed = measure_mixing(fit.posterior, group_variable=group_variable(fit))
+    mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
     stats = fit.sample_stats
     bulk, tail = np.nanmin(mixed.ess_bulk), np.nanmin(mixed.ess_tail)
     return {
@@ -218,12 +224,6 @@ def _sampling(fit: Fit) -> dict[str, float]:
         "mean_leapfrog_steps": float(stats["n_steps"].mean()),
         "seconds": fit.seconds,
     }
-
-
-def _population(fit: Fit) -> list[str]:
-    """Name the variables that do not belong to one group."""
-    of_groups = group_variable(fit)
-    return [str(name) for name in fit.posterior.data_vars if name != of_groups]
 
 
 _ORDER = ("Intercept", "beta", "tau", "Omega", "sigma")

@@ -14,7 +14,7 @@ from stanpool.posterior import GroupNames
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.fit import Fit
+    from stanpool.design import Design
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +75,17 @@ def _labels(variable: xr.DataArray, positions: NDArray[np.intp]) -> tuple[str, .
     )
 
 
-def group_variable(fit: Fit) -> str | None:
-    """Name the variable that holds the coefficients of the groups, if there is one."""
-    factor = fit.model.design.factor
-    return None if factor is None else GroupNames.of(factor).b
+def group_dims(design: Design) -> frozenset[str]:
+    """Name the dimensions of the posterior that run over groups."""
+    factors = [each.factor for each in design.factors]
+    if design.residual is not None:
+        factors.append(design.residual[0])
+    return frozenset(GroupNames.of(factor).group for factor in factors)
+
+
+def is_of_groups(variable: xr.DataArray, dims: frozenset[str]) -> bool:
+    """Say whether a variable has a value for each group."""
+    return not dims.isdisjoint(map(str, variable.dims))
 
 
 def short_label(label: object, limit: int = 40) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.labels import group_variable, scalars
+from stanpool.labels import group_dims, is_of_groups, scalars
 from stanpool.mixing import blockwise, mixing
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def summary(
        Bayesian Analysis 16(2), 667-718.
     """
     names = _population_first(fit) if var_names is None else _known(fit, var_names)
-    of_groups = group_variable(fit)
-    return summarize(
-        fit.posterior,
-        var_names=[name for name in names if groups or name != of_groups],
-    )
+    dims = group_dims(fit.model.design)
+    chosen = [
+        name for name in names if groups or not is_of_groups(fit.posterior[name], dims)
+    ]
+    return summarize(fit.posterior, var_names=chosen)
 
 
 def summarize(
@@ -112,8 +112,9 @@ def _moments(draws: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _population_first(fit: Fit) -> list[str]:
-    names = [str(name) for name in fit.posterior.data_vars]
-    return sorted(names, key=lambda name: name == group_variable(fit))
+    dims, posterior = group_dims(fit.model.design), fit.posterior
+    names = [str(name) for name in posterior.data_vars]
+    return sorted(names, key=lambda name: is_of_groups(posterior[name], dims))
 
 
 def _known(fit: Fit, var_names: Sequence[str]) -> list[str]:

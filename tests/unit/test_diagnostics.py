@@ -99,7 +99,7 @@ def test_low_bfmi():
 
 
 def test_tree_depth_is_a_note_and_does_not_fail():
-    fit = simulated_fit()
+    fit = simulated_fit(information=0.3)
     reached = np.zeros((4, 500), bool)
     reached[0, :3] = True
     diagnosis = diagnose(changed(fit, "sample_stats", reached_max_treedepth=reached))
@@ -202,10 +202,17 @@ def test_a_slow_form_is_noted_although_all_checks_pass():
 
 def test_scales_that_trade_off_are_told_apart_from_a_wrong_form():
     fit = slow(simulated_fit(parameterization="centered", information=0.6), "sigma")
-    tau = 1 / fit.posterior["sigma"].to_numpy()
-    diagnosis = diagnose(changed(fit, "posterior", tau_school=tau[..., None]))
-    assert "trade off" in diagnosis.advice[0].reason
-    assert diagnosis.advice[0].arguments == {}
+    mu, sigma = (fit.posterior[name].to_numpy() for name in ("Intercept", "sigma"))
+    noise = np.sqrt(0.4) * np.random.default_rng(1).normal(size=(4, 500, 6, 1))
+    fit = changed(
+        fit,
+        "posterior",
+        tau_school=1 / sigma[..., None],
+        b_school=mu[..., None, None] + noise / sigma[..., None, None],
+    )
+    (advice,) = diagnose(fit).advice
+    assert "trade off" in advice.reason
+    assert advice.arguments == {}
 
 
 @pytest.mark.parametrize("pooling", ["none", "complete"])

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.stats import binom, mannwhitneyu
 
+import stanpool as sp
 from simulated_fits import autocorrelated, simulated_fit
-from stanpool.diagnostics.funnel import locate, measure_funnels, population_mean
+from stanpool.diagnostics.funnel import (
+    group_mean,
+    locate,
+    measure_funnels,
+    population_mean,
+)
 
 
 def bursts(rng, shape, length=20):
@@ -61,7 +68,7 @@ def test_information_is_one_minus_the_variance_of_standardized_coefficients(
 ):
     fit = simulated_fit(information=information)
     diverging = fit.sample_stats["diverging"].to_numpy()
-    (funnel,) = measure_funnels(fit.posterior, diverging, factor="school")
+    (funnel,) = measure_funnels(fit.posterior, diverging, design=fit.model.design)
     draws = diverging.size
     # Standard error of a variance of independent normal draws.
     error = (1 - information) * np.sqrt(2 / draws)
@@ -76,3 +83,23 @@ def test_population_mean_is_zero_where_there_is_none():
     np.testing.assert_array_equal(
         population_mean(posterior, "Intercept"), posterior["Intercept"]
     )
+
+
+def test_second_factor_varies_around_zero_and_group_predictors_move_the_mean():
+    rng = np.random.default_rng(1)
+    a, b = np.repeat(np.arange(4), 6), np.tile(np.arange(3), 8)
+    frame = {"y": rng.normal(size=24), "u": np.array([0, 1, 5, 7])[a], "a": a, "b": b}
+    model = sp.Model("y ~ 1 + u + (1 | a) + (1 | b)", frame)
+    first, second = model.design.factors
+    shape = (2, 10)
+    mu, beta = rng.normal(size=shape), rng.normal(size=(*shape, 1))
+    posterior = xr.Dataset(
+        {
+            "Intercept": (("chain", "draw"), mu),
+            "beta": (("chain", "draw", "coefficient"), beta),
+        },
+        {"coefficient": ["u"]},
+    )
+    mean = group_mean(posterior, model.design, first, "Intercept")
+    np.testing.assert_allclose(mean, mu[..., None] + beta * np.array([0, 1, 5, 7]))
+    assert not group_mean(posterior, model.design, second, "Intercept").any()

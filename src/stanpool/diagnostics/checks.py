@@ -59,7 +59,7 @@ class Mixing:
     ess_tail: Array
 
 
-def measure_mixing(posterior: xr.Dataset, *, group_variable: str | None) -> Mixing:
+def measure_mixing(posterior: xr.Dataset, *, group_dims: frozenset[str]) -> Mixing:
     """Compute R-hat and effective sample sizes of each scalar of a posterior."""
     blocks = list(scalars(posterior))
     tables = [mixing(each.draws) for each in blocks]
@@ -69,9 +69,9 @@ def measure_mixing(posterior: xr.Dataset, *, group_variable: str | None) -> Mixi
     }
     groups: list[str | None] = []
     for each in blocks:
-        if each.variable == group_variable:
-            variable = posterior[group_variable]
-            names = [str(name) for name in variable[variable.dims[2]].to_numpy()]
+        dim = next(iter(posterior[each.variable].dims[2:]), None)
+        if dim in group_dims:
+            names = [str(name) for name in posterior[dim].to_numpy()]
             groups += [names[row] for row in each.positions[:, 0]]
         else:
             groups += [None] * len(each.labels)

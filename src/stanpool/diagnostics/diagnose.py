@@ -16,7 +16,7 @@ from stanpool.diagnostics.funnel import (
     measure_funnels,
     scales_trade_off,
 )
-from stanpool.labels import group_variable, short_label
+from stanpool.labels import group_dims, short_label
 
 if TYPE_CHECKING:
     from stanpool.fit import Fit
@@ -46,15 +46,15 @@ def diagnose(fit: Fit) -> Diagnosis:
        models. In Current Trends in Bayesian Methodology with Applications.
     """
     posterior, stats = fit.posterior, fit.sample_stats
-    parameterization, factor = fit.model.parameterization, fit.model.design.factor
+    parameterization, design = fit.model.parameterization, fit.model.design
     diverging = stats["diverging"].to_numpy()
     chains = len(diverging)
-    mixed = checks.measure_mixing(posterior, group_variable=group_variable(fit))
+    mixed = checks.measure_mixing(posterior, group_dims=group_dims(design))
     funnels: tuple[Funnel, ...] = ()
     trade_off = False
-    if parameterization is not None and factor is not None:
-        funnels = measure_funnels(posterior, diverging, factor=factor)
-        trade_off = scales_trade_off(posterior, factor=factor)
+    if parameterization is not None:
+        funnels = measure_funnels(posterior, diverging, design=design)
+        trade_off = scales_trade_off(posterior, design=design)
     found = [
         checks.check_divergences(diverging),
         *check_funnels(funnels, divergences=int(diverging.sum())),
@@ -90,6 +90,6 @@ def diagnose(fit: Fit) -> Diagnosis:
 def _subject(fit: Fit) -> str:
     pooling = f"{fit.model.spec.pooling.capitalize()} pooling"
     form = fit.model.parameterization
-    factor = fit.model.design.factor
-    over = "" if factor is None else f" over {short_label(factor)}"
+    factors = ", ".join(short_label(each.factor) for each in fit.model.design.factors)
+    over = f" over {factors}" if factors else ""
     return pooling + over + (f", {form}" if form else "")

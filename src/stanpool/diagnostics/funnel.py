@@ -32,6 +32,8 @@ from stanpool.posterior import GroupNames
 if TYPE_CHECKING:
     import xarray as xr
 
+    from stanpool.design import Design, FactorDesign
+
 BREAK_EVEN = 0.5
 FEWEST_DIVERGENCES = 5
 LARGEST_P = 0.05
@@ -118,7 +120,7 @@ class Funnel:
 
 
 def measure_funnels(
-    posterior: xr.Dataset, diverging: NDArray[np.bool_], *, factor: str
+    posterior: xr.Dataset, diverging: NDArray[np.bool_], *, design: Design
 ) -> tuple[Funnel, ...]:
     """Measure the geometry of each coefficient that varies over a factor.
 
@@ -128,39 +130,49 @@ def measure_funnels(
         Draws of a partially pooled fit.
     diverging
         Shape ``(chain, draw)``.
-    factor
-        The grouping factor.
+    design
+        The data of the fit.
     """
-    names = GroupNames.of(factor)
-    coefficients = posterior[names.coefficient].to_numpy()
-    groups = [str(label) for label in posterior[names.group].to_numpy()]
-    located = diverging.sum() >= FEWEST_DIVERGENCES
-    funnels = []
-    for coefficient in coefficients:
-        at = {names.coefficient: coefficient}
-        tau = posterior[names.tau].sel(at).to_numpy()
-        mean = population_mean(posterior, coefficient)
-        b = posterior[names.b].sel(at).transpose("chain", "draw", ...).to_numpy()
+    return tuple(
+        _measure_funnel(posterior, diverging, design, factor, coefficient)
+        for factor in design.factors
+        for coefficient in factor.varying
+    )
+
+
+def _measure_funnel(
+    posterior: xr.Dataset,
+    diverging: NDArray[np.bool_],
+    design: Design,
+    factor: FactorDesign,
+    coefficient: str,
+) -> Funnel:
+    names = GroupNames.of(factor.factor)
+    at = {names.coefficient: coefficient}
+    tau = posterior[names.tau].sel(at).to_numpy()
+    b = posterior[names.b].sel(at).transpose("chain", "draw", ...).to_numpy()
+    mean = group_mean(posterior, design, factor, coefficient)
+    if mean.ndim == 3:
+        b, mean = b - mean, np.zeros(tau.shape)
+    location = None
+    if diverging.sum() >= FEWEST_DIVERGENCES:
         with np.errstate(divide="ignore"):
-            location = locate(np.log(tau), diverging) if located else None
-        nearest = _nearest(b, mean, diverging) if location and location.is_low else ()
-        funnels.append(
-            Funnel(
-                factor=factor,
-                coefficient=str(coefficient),
-                tau=f"{names.tau}[{coefficient}]",
-                information=_information(b, mean, tau),
-                location=location,
-                nearest=tuple(groups[index] for index in nearest),
-            )
-        )
-    return tuple(funnels)
+            location = locate(np.log(tau), diverging)
+    nearest = _nearest(b, mean, diverging) if location and location.is_low else ()
+    return Funnel(
+        factor=factor.factor,
+        coefficient=coefficient,
+        tau=f"{names.tau}[{coefficient}]",
+        information=_information(b, mean, tau),
+        location=location,
+        nearest=tuple(str(factor.labels[index]) for index in nearest),
+    )
 
 
 def population_mean(posterior: xr.Dataset, coefficient: str) -> Array:
-    """Return the draws of a varying coefficient's mean, shape ``(chain, draw)``.
+    """Return the draws of a population coefficient, shape ``(chain, draw)``.
 
-    Zero where the coefficient is not among those of the population.
+    Zero where the population has no such coefficient.
     """
     if coefficient == "Intercept" and "Intercept" in posterior:
         mean: Array = posterior["Intercept"].to_numpy()
@@ -169,6 +181,35 @@ def population_mean(posterior: xr.Dataset, coefficient: str) -> Array:
     else:
         mean = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
     return mean
+
+
+def group_mean(
+    posterior: xr.Dataset, design: Design, factor: FactorDesign, coefficient: str
+) -> Array:
+    """Return what the groups' coefficients are drawn around.
+
+    Of the factors that vary a coefficient only the first has the population mean; the
+    others vary around zero.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(chain, draw)``, or ``(chain, draw, group)`` where group-level
+        predictors move the mean.
+    """
+    owner = next(each for each in design.factors if coefficient in each.varying)
+    mean = population_mean(posterior, coefficient)
+    if owner.factor != factor.factor:
+        mean = np.zeros_like(mean)
+    if factor.U is None or factor.effect_of is None:
+        return mean
+    effects = factor.effect_of[:, factor.varying.index(coefficient)]
+    moving = effects > 0
+    if not moving.any():
+        return mean
+    beta = posterior["beta"].isel(coefficient=effects[moving] - 1)
+    moved: Array = mean[..., None] + beta.to_numpy() @ factor.U[:, moving].T
+    return moved
 
 
 def locate(values: Array, diverging: NDArray[np.bool_]) -> Location:
@@ -291,13 +332,17 @@ def describe_information(funnel: Funnel) -> str:
     )
 
 
-def scales_trade_off(posterior: xr.Dataset, *, factor: str) -> bool:
+def scales_trade_off(posterior: xr.Dataset, *, design: Design) -> bool:
     """Whether a scale of the groups and the residual scale are hardly told apart."""
     if "sigma" not in posterior:
         return False
-    sigma = posterior["sigma"].to_numpy().reshape(1, -1)
-    tau = posterior[GroupNames.of(factor).tau].transpose(..., "chain", "draw")
-    ranks = mean_ranks(np.vstack([sigma, tau.to_numpy().reshape(-1, sigma.size)]))
+    rows = [posterior["sigma"].to_numpy().reshape(1, -1)]
+    for factor in design.factors:
+        tau = posterior[GroupNames.of(factor.factor).tau]
+        rows.append(
+            tau.transpose(..., "chain", "draw").to_numpy().reshape(-1, rows[0].size)
+        )
+    ranks = mean_ranks(np.vstack(rows))
     with np.errstate(invalid="ignore"):
         correlations = np.asarray(np.corrcoef(ranks))
     return bool((correlations[0, 1:] < TRADE_OFF).any())

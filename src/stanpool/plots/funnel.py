@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 def plot_funnel(
     fits: Fit | Mapping[str, Fit],
     *,
+    factor: str | None = None,
     coefficient: str | None = None,
     group: str | None = None,
 ) -> Figure:
@@ -45,10 +46,10 @@ def plot_funnel(
     Parameters
     ----------
     fits
-        A partially pooled fit, or several by name.
-    coefficient
-        Which varying coefficient; by default the one whose divergences sit at small
-        ``tau``, else the one that groups know least about.
+        A partially pooled fit, or several of the same data by name.
+    factor, coefficient
+        Which grouping factor and varying coefficient; by default those whose
+        divergences sit at small ``tau``, else those that groups know least about.
     group
         Which group; by default the one closest to the mean at divergent draws, else
         the one that knows least about its coefficient.
@@ -56,48 +57,33 @@ def plot_funnel(
     Raises
     ------
     SpecError
-        If a fit is not partially pooled, or has no such coefficient or group.
+        If a fit is not partially pooled, or has no such factor, coefficient or group.
     """
     named = dict(fits) if isinstance(fits, Mapping) else {"": fits}
+    if not named:
+        raise SpecError("fits={} is empty; give at least one partially pooled fit.")
     for fit in named.values():
         if fit.model.parameterization is None:
             raise SpecError(
                 f"{fit.model!r} has no funnel: pooling is not partial. Give partially "
                 "pooled fits."
             )
-    design = next(iter(named.values())).model.design
-    labels = [str(label) for label in design.group_labels]
-    known = {"coefficient": design.varying, "group": labels}
-    for name, value in (("coefficient", coefficient), ("group", group)):
-        if value is not None and value not in known[name]:
-            raise SpecError(
-                f"{name}={shorten(value)} is not one of {listed(known[name])}."
-                + suggestion(value, known[name])
-            )
-    if coefficient is None or group is None:
-        chosen = _most_affected(list(named.values()), coefficient)
-        coefficient = chosen.coefficient
-        group = group or _group_of(chosen, labels)
-
-    points = {
-        name: _points(fit, coefficient, labels.index(group))
-        for name, fit in named.items()
-    }
+    funnel = _most_affected(list(named.values()), factor, coefficient)
+    group = _group_of(funnel, next(iter(named.values())), group)
+    points = {name: _points(fit, funnel, group) for name, fit in named.items()}
     figure, axes = new_figure(1 + 3.6 * len(points), 4, columns=len(points))
+    x = " ".join(map(on_paper, (f"{funnel.coefficient} of", funnel.factor, group)))
     for ax, (name, each) in zip(axes, points.items(), strict=True):
         _draw(ax, name, *each)
-        tidy(
-            ax,
-            x=f"{on_paper(coefficient)} of {on_paper(design.factor)} {on_paper(group)}",
-            y="",
-        )
-    tau = f"{on_paper(GroupNames.of(str(design.factor)).tau)}[{on_paper(coefficient)}]"
-    axes[0].set_ylabel(f"{tau}, log scale", color=INK, **PLAIN)
+        tidy(ax, x=x, y="")
+    axes[0].set_ylabel(f"{on_paper(funnel.tau)}, log scale", color=INK, **PLAIN)
     _set_limits(axes[0], list(points.values()))
     return figure
 
 
-def _most_affected(fits: list[Fit], coefficient: str | None) -> Funnel:
+def _most_affected(
+    fits: list[Fit], factor: str | None, coefficient: str | None
+) -> Funnel:
     """Choose the coefficient whose neck is most marked, else the least informed."""
     funnels = [
         funnel
@@ -105,10 +91,17 @@ def _most_affected(fits: list[Fit], coefficient: str | None) -> Funnel:
         for funnel in measure_funnels(
             fit.posterior,
             fit.sample_stats["diverging"].to_numpy(),
-            factor=str(fit.model.design.factor),
+            design=fit.model.design,
         )
-        if coefficient in (None, funnel.coefficient)
     ]
+    for given, name in ((factor, "factor"), (coefficient, "coefficient")):
+        known = list(dict.fromkeys(getattr(funnel, name) for funnel in funnels))
+        if given is not None and given not in known:
+            raise SpecError(
+                f"{name}={shorten(given)} is not one of {listed(known)}."
+                + suggestion(given, known)
+            )
+        funnels = [each for each in funnels if given in (None, getattr(each, name))]
     return min(
         funnels,
         key=lambda each: (
@@ -119,20 +112,35 @@ def _most_affected(fits: list[Fit], coefficient: str | None) -> Funnel:
     )
 
 
-def _group_of(funnel: Funnel, labels: list[str]) -> str:
-    if funnel.nearest:
-        return funnel.nearest[0]
-    return labels[int(np.argmin(funnel.information))]
+def _group_of(funnel: Funnel, fit: Fit, group: str | None) -> str:
+    """Check the group, or choose the one that the funnel affects most."""
+    labels = _labels(fit, funnel)
+    if group is None:
+        return next(iter(funnel.nearest), labels[int(np.argmin(funnel.information))])
+    if group not in labels:
+        raise SpecError(
+            f"group={shorten(group)} is not one of {listed(labels)}."
+            + suggestion(group, labels)
+        )
+    return group
+
+
+def _labels(fit: Fit, funnel: Funnel) -> list[str]:
+    (labels,) = (
+        each.labels for each in fit.model.design.factors if each.factor == funnel.factor
+    )
+    return [str(label) for label in labels]
 
 
 def _points(
-    fit: Fit, coefficient: str, group: int
+    fit: Fit, funnel: Funnel, group: str
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return coefficient, scale and divergence of each draw, shape ``(draw,)``."""
-    names = GroupNames.of(str(fit.model.design.factor))
-    at = {names.coefficient: coefficient}
+    names = GroupNames.of(funnel.factor)
+    at = {names.coefficient: funnel.coefficient}
+    place = {names.group: _labels(fit, funnel).index(group)}
     return (
-        fit.posterior[names.b].sel(at).isel({names.group: group}).to_numpy().ravel(),
+        fit.posterior[names.b].sel(at).isel(place).to_numpy().ravel(),
         fit.posterior[names.tau].sel(at).to_numpy().ravel(),
         fit.sample_stats["diverging"].to_numpy().ravel(),
     )

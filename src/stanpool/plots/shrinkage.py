@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.diagnostics.funnel import population_mean
+from stanpool.diagnostics.funnel import group_mean, population_mean
 from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from stanpool.design import FactorDesign
     from stanpool.fit import Fit
 
 Array = NDArray[np.float64]
@@ -41,6 +42,7 @@ def plot_shrinkage(
     no_pooling: Fit | None = None,
     *,
     complete: Fit | None = None,
+    factor: str | None = None,
     coefficient: str = "Intercept",
     ax: Axes | None = None,
 ) -> Figure:
@@ -57,70 +59,38 @@ def plot_shrinkage(
         The same without pooling: open circles, joined to the pooled means.
     complete
         The same with complete pooling: a line.
-    coefficient
-        Which varying coefficient.
+    factor, coefficient
+        Which grouping factor, by default the first, and which varying coefficient.
     ax
         Axes to draw on; a new figure by default.
 
     Raises
     ------
     SpecError
-        If the coefficient does not vary over groups in one of the fits.
+        If the coefficient does not vary over the factor in one of the fits.
     """
-    draws = _group_draws(partial, coefficient)
-    labels = [str(label) for label in partial.model.design.group_labels]
-    sizes = partial.model.design.group_sizes
-    means = draws.mean(axis=(0, 1))
-    ax = ax or new_figure(7.5, 4.5)[1][0]
-
+    varied = _factor_of(partial, factor, coefficient)
+    name = short_label(varied.factor)
+    draws = _group_draws(partial, varied, coefficient)
+    sizes, means = varied.sizes, draws.mean(axis=(0, 1))
+    labels = [str(label) for label in varied.labels]
     x = _places(sizes, means)
-    marker = float(np.clip(220 / np.sqrt(len(x)), 4, 26))
-    if len(x) <= _MOST_INTERVALS:
-        low, high = np.quantile(draws, (0.05, 0.95), axis=(0, 1))
-        ax.vlines(
-            x,
-            low,
-            high,
-            color=BLUE,
-            alpha=0.18,
-            linewidth=3,
-            zorder=1,
-            label="90 % interval",
-        )
+    alone = None
     if no_pooling is not None:
-        alone = _aligned(no_pooling, coefficient, labels)
-        fade = min(1.0, _MOST_INTERVALS / len(x))
-        ax.vlines(x, alone, means, color=GREY, alpha=fade, linewidth=0.7, zorder=2)
-        ax.scatter(
-            x,
-            alone,
-            s=marker,
-            facecolor="white",
-            edgecolor=GREY,
-            linewidth=0.9,
-            zorder=3,
-            label="no pooling",
-        )
-        if sizes.min() < sizes.max() and len(x) <= _MOST_INTERVALS:
-            _name_most_moved(ax, x, alone, means, labels)
-    ax.scatter(x, means, s=marker, color=BLUE, zorder=4, label="partial pooling")
-    lines = {"population mean": (population_mean(partial.posterior, coefficient), BLUE)}
-    if complete is not None:
-        lines["complete pooling"] = (
-            population_mean(complete.posterior, coefficient),
-            ORANGE,
-        )
-    for name, (values, color) in lines.items():
-        style = "-" if color == ORANGE else "--"
-        ax.axhline(values.mean(), color=color, linewidth=1, linestyle=style, label=name)
-    factor = short_label(partial.model.design.factor)
-    y = f"{short_label(coefficient)} of each {factor} ({_unit(partial)})"
+        alone = _aligned(no_pooling, varied.factor, coefficient, labels)
+
+    ax = ax or new_figure(7.5, 4.5)[1][0]
+    _draw_groups(ax, x, draws, alone)
+    _draw_means(ax, partial, complete, varied, coefficient)
+    y = f"{short_label(coefficient)} of each {name} ({_unit(partial)})"
     if sizes.min() < sizes.max():
         log_axis(ax, "x", sizes.min() * 0.7, sizes.max() * 1.4, whole=True)
-        tidy(ax, x=f"rows per {factor}", y=y)
+        tidy(ax, x=f"rows per {name}", y=y)
+        if alone is not None and len(x) <= _MOST_INTERVALS:
+            _name_most_moved(ax, x, alone, means, labels)
     else:
         _name_places(ax, x, labels)
-        tidy(ax, x=factor, y=y)
+        tidy(ax, x=name, y=y)
     ax.legend(
         frameon=False,
         fontsize="small",
@@ -133,27 +103,86 @@ def plot_shrinkage(
     return cast("Figure", ax.figure)
 
 
-def _group_draws(fit: Fit, coefficient: str) -> Array:
-    """Return a coefficient of all groups, shape ``(chain, draw, group)``."""
-    design = fit.model.design
-    if design.factor is None or coefficient not in design.varying:
+def _factor_of(fit: Fit, factor: str | None, coefficient: str) -> FactorDesign:
+    """Find the factor over which a coefficient varies."""
+    factors = {each.factor: each for each in fit.model.design.factors}
+    name = fit.model.design.factor if factor is None else factor
+    found = None if name is None else factors.get(name)
+    if found is None:
         raise SpecError(
-            f"{shorten(coefficient)} does not vary over groups in {fit.model!r}; "
-            f"coefficients that do: {listed(design.varying) or 'none'}."
-            + suggestion(coefficient, design.varying)
+            f"{fit.model!r} has no groups of {shorten(name)}; its grouping factors: "
+            f"{listed(factors) or 'none'}."
         )
-    names = GroupNames.of(design.factor)
+    if coefficient not in found.varying:
+        raise SpecError(
+            f"{shorten(coefficient)} does not vary over {shorten(name)} in "
+            f"{fit.model!r}; coefficients that do: {listed(found.varying)}."
+            + suggestion(coefficient, found.varying)
+        )
+    return found
+
+
+def _group_draws(fit: Fit, factor: FactorDesign, coefficient: str) -> Array:
+    """Return a coefficient of all groups, shape ``(chain, draw, group)``."""
+    names = GroupNames.of(factor.factor)
     selected = fit.posterior[names.b].sel({names.coefficient: coefficient})
     draws: Array = selected.transpose("chain", "draw", ...).to_numpy()
     return draws
 
 
-def _aligned(fit: Fit, coefficient: str, labels: list[str]) -> Array:
+def _aligned(fit: Fit, factor: str, coefficient: str, labels: list[str]) -> Array:
     """Return posterior means of another fit's groups in a given order."""
-    means = _group_draws(fit, coefficient).mean(axis=(0, 1))
-    own = [str(label) for label in fit.model.design.group_labels]
-    by_label = dict(zip(own, means, strict=True))
+    own = _factor_of(fit, factor, coefficient)
+    means = _group_draws(fit, own, coefficient).mean(axis=(0, 1))
+    by_label = dict(zip(map(str, own.labels), means, strict=True))
     return np.array([by_label.get(label, np.nan) for label in labels])
+
+
+def _draw_groups(ax: Axes, x: Array, draws: Array, alone: Array | None) -> None:
+    """Draw pooled means with intervals, and the unpooled means they are joined to."""
+    size = float(np.clip(220 / np.sqrt(len(x)), 4, 26))
+    means = draws.mean(axis=(0, 1))
+    if len(x) <= _MOST_INTERVALS:
+        low, high = np.quantile(draws, (0.05, 0.95), axis=(0, 1))
+        ax.vlines(
+            x, low, high, color=BLUE, alpha=0.18, linewidth=3, label="90 % interval"
+        )
+    if alone is not None:
+        fade = min(1.0, _MOST_INTERVALS / len(x))
+        ax.vlines(x, alone, means, color=GREY, alpha=fade, linewidth=0.7)
+        ax.scatter(
+            x,
+            alone,
+            s=size,
+            facecolor="white",
+            edgecolor=GREY,
+            linewidth=0.9,
+            zorder=3,
+            label="no pooling",
+        )
+    ax.scatter(x, means, s=size, color=BLUE, zorder=4, label="partial pooling")
+
+
+def _draw_means(
+    ax: Axes,
+    partial: Fit,
+    complete: Fit | None,
+    factor: FactorDesign,
+    coefficient: str,
+) -> None:
+    """Draw the mean that groups are drawn to, if it is one, and complete pooling's."""
+    mean = group_mean(partial.posterior, partial.model.design, factor, coefficient)
+    if mean.ndim == 2:
+        ax.axhline(
+            mean.mean(),
+            color=BLUE,
+            linewidth=1,
+            linestyle="--",
+            label="population mean",
+        )
+    if complete is not None:
+        pooled = population_mean(complete.posterior, coefficient).mean()
+        ax.axhline(pooled, color=ORANGE, linewidth=1, label="complete pooling")
 
 
 def _places(sizes: NDArray[Any], means: Array) -> Array:
