@@ -1,0 +1,41 @@
+"""Exact and Gibbs samplers: posteriors that do not depend on Stan.
+
+Closed forms and quadrature (``normal``, ``known_sigma``, ``beta_binomial``,
+``gamma_poisson``) give distributions without Monte Carlo error, and independent draws
+of them; ``gibbs`` gives draws of a Gaussian multilevel regression. Draws carry the
+names and labels of a ``Fit``, so that summaries and plots take either. All random
+numbers come from the ``numpy.random.Generator`` that the caller passes.
+"""
+
+from stanpool.exact.conjugate import (
+    BetaBinomialPosterior,
+    GammaPoissonPosterior,
+    NormalPosterior,
+    beta_binomial,
+    gamma_poisson,
+    normal,
+)
+from stanpool.exact.draws import ExactDraws
+from stanpool.exact.quadrature import (
+    KnownSigmaPosterior,
+    NormalMixture,
+    TauPosterior,
+    known_sigma,
+)
+from stanpool.exact.regression import PlugInWarning, gibbs
+
+__all__ = [
+    "BetaBinomialPosterior",
+    "ExactDraws",
+    "GammaPoissonPosterior",
+    "KnownSigmaPosterior",
+    "NormalMixture",
+    "NormalPosterior",
+    "PlugInWarning",
+    "TauPosterior",
+    "beta_binomial",
+    "gamma_poisson",
+    "gibbs",
+    "known_sigma",
+    "normal",
+]

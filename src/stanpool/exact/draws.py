@@ -1,0 +1,258 @@
+"""Draws of an exact or Gibbs sampler, in the labelled form of a ``Fit``'s draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.errors import SpecError, shorten
+from stanpool.posterior import GroupNames
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from stanpool.fit import Model
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ExactDraws:
+    """Labelled draws that were made without Stan; they read like a ``Fit``.
+
+    Attributes
+    ----------
+    tree
+        Groups ``posterior``, with dimensions ``(chain, draw, ...)``, and
+        ``observed_data``.
+    method
+        How the draws were made, in a few words.
+    source
+        Where the formulas are from.
+    factor
+        The grouping factor, or None.
+    model
+        The model, where Stan can fit it, too; else None.
+    """
+
+    tree: xr.DataTree
+    method: str
+    source: str
+    factor: str | None = None
+    model: Model | None = None
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """The draws of the parameters."""
+        return self.tree["posterior"].to_dataset()
+
+    def to_arviz(self) -> Any:
+        """Return the draws as the container of the installed ArviZ."""
+        from stanpool.arviz_seam import to_arviz
+
+        return to_arviz(self.tree)
+
+    def summary(self, *, groups: bool = True) -> pd.DataFrame:
+        """Summarize each parameter: mean, sd, quantiles, R-hat, effective sizes.
+
+        Parameters
+        ----------
+        groups
+            Whether to list the groups' own values, too; they come last.
+        """
+        from stanpool.summary import summarize
+
+        group = None if self.factor is None else GroupNames.of(self.factor).group
+        of_groups = {
+            str(name): group in variable.dims
+            for name, variable in self.posterior.data_vars.items()
+        }
+        names = sorted(of_groups, key=of_groups.__getitem__)
+        return summarize(
+            self.posterior,
+            var_names=[name for name in names if groups or not of_groups[name]],
+        )
+
+    def __repr__(self) -> str:
+        """Describe the draws in one line."""
+        sizes = self.posterior.sizes
+        about = "" if self.model is None else f"{self.model!r}, "
+        return (
+            f"ExactDraws({about}{self.method}, "
+            f"{sizes['chain']} chains of {sizes['draw']} draws)"
+        )
+
+
+def draws_of_model(
+    model: Model, variables: Mapping[str, Array], *, method: str, source: str
+) -> ExactDraws:
+    """Label draws of a model whose intercept varies as ``Fit`` labels them.
+
+    Parameters
+    ----------
+    model
+        A partially pooled model, varying intercept.
+    variables
+        ``Intercept``, ``tau`` and, where the model has it, ``sigma``, each of shape
+        ``(chain, draw)``; ``beta``, ``(chain, draw, K)``; ``b``, ``(chain, draw, J)``.
+    method, source
+        As in ``ExactDraws``.
+    """
+    design = model.design
+    assert design.factor is not None
+    names = GroupNames.of(design.factor)
+    dims = {
+        "Intercept": ("Intercept", ()),
+        "beta": ("beta", ("coefficient",)),
+        "tau": (names.tau, (names.coefficient,)),
+        "b": (names.b, (names.group, names.coefficient)),
+        "sigma": ("sigma", ()),
+    }
+    with_axis = {"tau", "b"}  # one varying coefficient: the intercept
+    return ExactDraws(
+        tree=_tree(
+            {
+                name: (of, values[..., None] if key in with_axis else values)
+                for key, (name, of) in dims.items()
+                if (values := variables.get(key)) is not None
+            },
+            {
+                "coefficient": design.coefficients,
+                names.group: design.group_labels,
+                names.coefficient: design.varying,
+            },
+            observed={"y": ("row", design.y)},
+        ),
+        method=method,
+        source=source,
+        factor=design.factor,
+        model=model,
+    )
+
+
+def draws_by_group(
+    name: str,
+    values: Array,
+    *,
+    factor: str,
+    labels: Sequence[Any],
+    observed: Mapping[str, Array],
+    source: str,
+) -> ExactDraws:
+    """Label draws of one quantity per group, shape ``(chain, draw, J)``."""
+    names = GroupNames.of(factor)
+    return ExactDraws(
+        tree=_tree(
+            {name: ((names.group,), values)},
+            {names.group: labels},
+            observed={key: (names.group, given) for key, given in observed.items()},
+        ),
+        method="independent draws",
+        source=source,
+        factor=factor,
+    )
+
+
+def draws_of_scalars(
+    variables: Mapping[str, Array], *, y: Array, method: str, source: str
+) -> ExactDraws:
+    """Label draws of scalars, each of shape ``(chain, draw)``."""
+    return ExactDraws(
+        tree=_tree(
+            {name: ((), values) for name, values in variables.items()},
+            {},
+            observed={"y": ("row", y)},
+        ),
+        method=method,
+        source=source,
+    )
+
+
+def _tree(
+    variables: Mapping[str, tuple[tuple[str, ...], Array]],
+    labels: Mapping[str, Sequence[Any]],
+    *,
+    observed: Mapping[str, Any],
+) -> xr.DataTree:
+    """Build the tree; labels of dimensions that no variable has are left out."""
+    import xarray as xr
+
+    used = {dim for dims, _ in variables.values() for dim in dims}
+    posterior = xr.Dataset(
+        {
+            name: (("chain", "draw", *dims), values)
+            for name, (dims, values) in variables.items()
+        },
+        {dim: _labels(given) for dim, given in labels.items() if dim in used},
+    )
+    posterior = posterior.assign_coords(
+        chain=np.arange(posterior.sizes["chain"]),
+        draw=np.arange(posterior.sizes["draw"]),
+    )
+    return xr.DataTree.from_dict(
+        {"posterior": posterior, "observed_data": xr.Dataset(dict(observed))}
+    )
+
+
+def _labels(labels: Sequence[Any]) -> NDArray[Any]:
+    """Return labels as whole numbers where all are, else as text objects."""
+    if labels and all(isinstance(label, int) for label in labels):
+        return np.array(labels)
+    return np.array(labels, dtype=object)
+
+
+def check_sampling(rng: object, *, chains: int, draws: int) -> None:
+    """Refuse what is not a generator, and counts that are not whole and positive.
+
+    Raises
+    ------
+    SpecError
+        With the value that was given and what to pass instead.
+    """
+    check_generator(rng)
+    check_count("chains", chains, least=1)
+    check_count("draws", draws, least=1)
+
+
+def check_generator(rng: object) -> None:
+    """Refuse what is not a ``numpy.random.Generator``."""
+    if not isinstance(rng, np.random.Generator):
+        raise SpecError(
+            f"rng={shorten(rng)} is not a numpy.random.Generator; pass "
+            "numpy.random.default_rng(seed)."
+        )
+
+
+def check_count(name: str, count: int, *, least: int) -> None:
+    """Refuse what is not a whole number, or less than ``least``."""
+    whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if not whole or count < least:
+        raise SpecError(
+            f"{name}={shorten(count)} must be a whole number, {least} or more."
+        )
+
+
+def check_positive(**numbers: float) -> None:
+    """Refuse numbers that are not positive and finite."""
+    for name, number in numbers.items():
+        if not (_is_finite(number) and number > 0):
+            raise SpecError(f"{name}={shorten(number)} must be positive and finite.")
+
+
+def check_finite(**numbers: float) -> None:
+    """Refuse what is not a finite number."""
+    for name, number in numbers.items():
+        if not _is_finite(number):
+            raise SpecError(f"{name}={shorten(number)} must be a finite number.")
+
+
+def _is_finite(number: float) -> bool:
+    """Whether a number, and not text or a truth value, is finite."""
+    real = isinstance(number, int | float | np.integer | np.floating)
+    return real and not isinstance(number, bool) and math.isfinite(number)

@@ -1,0 +1,205 @@
+"""The priors of an exact sampler: those of the model, or flat ones in their place.
+
+References
+----------
+.. [1] Gelman (2006). Prior distributions for variance parameters in hierarchical
+   models. Bayesian Analysis 1(3), 515-533: flat on ``tau`` needs three groups, flat on
+   ``tau^2`` four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.exact.draws import Array
+from stanpool.spec import Prior
+
+if TYPE_CHECKING:
+    from stanpool.fit import Model
+
+
+@dataclass(frozen=True)
+class PowerPrior:
+    """The improper prior ``p(scale) ~ scale^exponent``.
+
+    0 is flat on the scale, 1 on its square, -1 on its logarithm.
+    """
+
+    exponent: int
+
+
+ScalePrior = Prior | PowerPrior
+
+_FLAT: Mapping[str, PowerPrior | None] = {
+    "Intercept": None,
+    "beta": None,
+    "tau": PowerPrior(0),
+    "tau^2": PowerPrior(1),
+    "sigma": PowerPrior(0),
+    "sigma^2": PowerPrior(1),
+    "log sigma": PowerPrior(-1),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class NormalPrior:
+    """Independent normal priors, shape ``(K,)`` each; precision 0 is flat."""
+
+    mean: Array
+    precision: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Priors:
+    """What an exact sampler needs of a model's priors.
+
+    Attributes
+    ----------
+    intercept, beta
+        On the intercept (at the predictors' means, where they are centered), shape
+        ``(1,)``, and on the coefficients, ``(K,)``.
+    tau, sigma
+        On the scales; ``sigma`` is None where it is known.
+    """
+
+    intercept: NormalPrior
+    beta: NormalPrior
+    tau: ScalePrior
+    sigma: ScalePrior | None
+
+
+def has_varying_intercept_only(model: Model) -> bool:
+    """Whether the intercept, and nothing else, varies over one ordinary factor."""
+    design = model.design
+    return (
+        design.intercept
+        and len(design.factors) == 1
+        and design.varying == ("Intercept",)
+        and design.factors[0].weights is None
+        and design.residual is None
+    )
+
+
+def resolve(model: Model, flat: Collection[str]) -> Priors:
+    """Take the model's priors, except where ``flat`` says otherwise.
+
+    Parameters
+    ----------
+    model
+        A partially pooled model whose intercept varies.
+    flat
+        Of ``"Intercept"``, ``"beta"``, ``"tau"`` or ``"tau^2"``, and ``"sigma"``,
+        ``"sigma^2"`` or ``"log sigma"``.
+
+    Raises
+    ------
+    SpecError
+        If a name is unknown, a scale is named twice, or a prior on a coefficient
+        is not normal.
+    """
+    if isinstance(flat, str):
+        raise SpecError(f"flat={flat!r} is one text; write a list, [{flat!r}].")
+    for name in flat:
+        if name not in _FLAT:
+            raise SpecError(
+                f"flat: {shorten(name)} is not one of {listed(_FLAT, limit=10)}."
+                + suggestion(str(name), _FLAT)
+            )
+    return Priors(
+        intercept=_normal(model, "Intercept", flat),
+        beta=_normal(model, "beta", flat),
+        tau=_of_tau(model, flat),
+        sigma=None if model.spec.se is not None else _scale(model, "sigma", flat),
+    )
+
+
+def _of_tau(model: Model, flat: Collection[str]) -> ScalePrior:
+    """Return the prior on ``tau``; a flat one needs enough groups to be proper."""
+    prior = _scale(model, "tau", flat)
+    groups = len(model.design.group_labels)
+    if isinstance(prior, PowerPrior) and groups < 3 + prior.exponent:
+        raise SpecError(
+            f"flat={shorten(list(flat))} with {groups} groups: the posterior cannot be "
+            f"normalized with fewer than {3 + prior.exponent} (Gelman 2006). Keep the "
+            "model's prior on tau."
+        )
+    return prior
+
+
+def _scale(model: Model, scale: str, flat: Collection[str]) -> ScalePrior:
+    """Return the prior in force on a scale."""
+    named = [_FLAT[name] for name in flat if name.split()[-1].split("^")[0] == scale]
+    if len(named) > 1:
+        raise SpecError(f"flat={shorten(list(flat))} names {scale} more than once.")
+    if named and named[0] is not None:
+        return named[0]
+    return next(row.prior for row in model.priors if row.parameter_class == scale)
+
+
+def _normal(model: Model, name: str, flat: Collection[str]) -> NormalPrior:
+    """Return the normal priors on a class of coefficients."""
+    rows = [row for row in model.priors if row.parameter_class == name]
+    if name in flat:
+        return NormalPrior(np.zeros(len(rows)), np.zeros(len(rows)))
+    for row in rows:
+        if row.prior.distribution != "normal":
+            raise SpecError(
+                f"the prior on {row.parameter} is {row.prior}; exact samplers need a "
+                f"normal one, or flat=[{name!r}]."
+            )
+    numbers = np.array([row.prior.arguments for row in rows]).reshape(-1, 2)
+    return NormalPrior(numbers[:, 0], numbers[:, 1] ** -2.0)
+
+
+def log_prior(prior: ScalePrior, scale: Array) -> Array:
+    """Return the log density of a prior on positive scales, up to a constant.
+
+    Examples
+    --------
+    >>> log_prior(Prior.parse("exponential(2)"), np.array([1.0, 3.0]))
+    array([-2., -6.])
+    """
+    if isinstance(prior, PowerPrior):
+        return prior.exponent * np.log(scale)
+    return np.asarray(_LOG_DENSITIES[prior.distribution](scale, *prior.arguments))
+
+
+_LOG_DENSITIES: Mapping[str, Callable[..., Array]] = {
+    "normal": lambda x, location, scale: -0.5 * ((x - location) / scale) ** 2,
+    "student_t": lambda x, df, location, scale: (
+        -(df + 1) / 2 * np.log1p(((x - location) / scale) ** 2 / df)
+    ),
+    "cauchy": lambda x, location, scale: -np.log1p(((x - location) / scale) ** 2),
+    "exponential": lambda x, rate: -rate * x,
+    "gamma": lambda x, shape, rate: (shape - 1) * np.log(x) - rate * x,
+    "inv_gamma": lambda x, shape, scale: -(shape + 1) * np.log(x) - scale / x,
+    "lognormal": lambda x, location, scale: (
+        -np.log(x) - 0.5 * ((np.log(x) - location) / scale) ** 2
+    ),
+}
+
+
+def tail_order(prior: ScalePrior) -> float:
+    """Return ``k`` where the prior falls as ``scale^-k``; infinite if it falls faster.
+
+    Examples
+    --------
+    >>> tail_order(Prior.parse("cauchy(0, 5)")), tail_order(PowerPrior(1))
+    (2.0, -1.0)
+    """
+    if isinstance(prior, PowerPrior):
+        return -float(prior.exponent)
+    at = prior.named_arguments
+    match prior.distribution:
+        case "cauchy":
+            return 2.0
+        case "student_t":
+            return at["df"] + 1
+        case "inv_gamma":
+            return at["shape"] + 1
+    return np.inf
