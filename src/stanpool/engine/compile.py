@@ -143,8 +143,7 @@ def _build(job: _Job, folder: Path, tick: Callable[[], None]) -> None:
     except ValueError as error:
         raise SpecError(f"cmdstanpy does not accept the options: {error}") from error
 
-    # Outside of the cache: make cannot work where a path has a blank in it.
-    with tempfile.TemporaryDirectory(prefix="stanpool-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="stanpool-", dir=_near(folder)) as scratch:
         program = Path(scratch, f"{job.name}.stan")
         program.write_text(job.source, encoding="utf-8")
         check = [stanc_path(), *options.compose_stanc(None), "--info", program.name]
@@ -158,6 +157,14 @@ def _build(job: _Job, folder: Path, tick: Callable[[], None]) -> None:
             shutil.copy(program, folder)
             shutil.copy(executable, folder)
             (folder / _DESCRIPTION).write_text(json.dumps(_describe(Path(job.home))))
+
+
+def _near(folder: Path) -> Path | None:
+    """Return the folder itself, where a killed build is swept up, if make can.
+
+    make cannot work where a path has blanks; then the system's temporary folder does.
+    """
+    return folder if re.fullmatch(r"[\w./+-]+", str(folder)) else None
 
 
 def _attempt(

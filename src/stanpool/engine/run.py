@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import operator
 import os
-import re
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.engine.chains import Chains, no_room
 from stanpool.engine.compile import versions
-from stanpool.engine.process import tail
 from stanpool.errors import SamplingError, SpecError, shorten, suggestion
+
+if TYPE_CHECKING:
+    import cmdstanpy
 
 _LOWEST = {
     "chains": 1,
@@ -37,13 +33,23 @@ _LOWEST = {
 }
 _MAX_SEED = 2**32 - 1
 
+# Arguments of cmdstanpy's that are stanpool's to choose, or that Chains replaces.
+_CHOSEN = {
+    "adapt_delta",
+    "data",
+    "force_one_process_per_chain",
+    "output_dir",
+    "show_console",
+    "show_progress",
+    "timeout",
+}
+
 # Significant figures of the draws. CmdStan's default, 6, leaves nothing of the energy's
 # variation once the log density of a million rows is near -1e6.
 _SIG_FIGS = 9
 
 _POLL_SECONDS = 0.1
-_PROGRESS_LINES = 100
-_ITERATION = re.compile(r"Iteration:\s*(\d+) /")
+_PROGRESS_REPORTS = 100
 _WORKER = "stanpool-sampling"
 
 
@@ -190,17 +196,20 @@ def sample(
     >>> raw.stan_variable("theta").shape  # doctest: +SKIP
     (4, 1000, 8)
     """
+    import stanio
+
     arguments = _arguments(settings)
     with tempfile.TemporaryDirectory(
         prefix="stanpool-", ignore_cleanup_errors=True
     ) as name:
         folder = Path(name)
+        data_file = folder / "data.json"
         try:
-            _write_json(folder / "data.json", data)
+            data_file.write_text(stanio.dump_stan_json(data))
         except OSError as error:
-            raise SamplingError(_no_room(folder, str(error))) from error
-        arguments |= {"data": str(folder / "data.json"), "output_dir": name}
-        mcmc = _run(executable, arguments, settings, progress=progress)
+            raise SamplingError(f"{error}. {no_room(folder)}") from error
+        arguments |= {"data": str(data_file), "output_dir": name}
+        mcmc = _run(executable, arguments, progress=progress)
         return _read(mcmc, versions(executable))
 
 
@@ -259,164 +268,59 @@ def _arguments(settings: SampleSettings) -> dict[str, Any]:
     else:
         ours["adapt_engaged"] = False
     more = dict(settings.sample_options)
-    taken = sorted(more.keys() & (ours.keys() | {"adapt_delta", "data", "output_dir"}))
-    if taken:
-        raise SpecError(
-            f"sample_options has {taken[0]!r}, which has an argument of its own, or "
-            "is stanpool's to choose: take it out of sample_options."
-        )
-    iterations = settings.warmup + settings.draws
-    defaults = {
+    for name in more:
+        if name in ours or name in _CHOSEN:
+            raise SpecError(
+                f"sample_options has {shorten(name)}, which has an argument of its own "
+                "or is stanpool's to choose. Take it out of sample_options."
+            )
+    return {
         "sig_figs": _SIG_FIGS,
-        "refresh": max(1, iterations // _PROGRESS_LINES),
+        "refresh": max(1, (settings.warmup + settings.draws) // _PROGRESS_REPORTS),
         "force_one_process_per_chain": True,
         "show_progress": False,
+        **ours,
+        **more,
     }
-    return ours | defaults | more
-
-
-def _write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write Stan's data, one variable at a time.
-
-    cmdstanpy's writer goes through every number in Python.
-    """
-    with path.open("w", encoding="ascii") as file:
-        separator = "{"
-        for name, value in data.items():
-            array = np.asarray(value)
-            if array.dtype.kind == "b":
-                array = array.astype(np.int64)
-            file.write(f"{separator}{json.dumps(name)}: ")
-            file.write(json.dumps(array.tolist()))
-            separator = ",\n"
-        file.write("{}" if separator == "{" else "}")
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """The chain that ended the run, and how."""
-
-    chain: int
-    code: int
-    console: str
-
-
-class _Chains:
-    """The processes of a run, started, watched and stopped as one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[str]] = set()
-        self._stopped = False
-        self._iterations: dict[int, int] = {}
-        self.failure: _Failure | None = None
-
-    @property
-    def iterations(self) -> int:
-        """How many iterations all chains together have done, to their last word."""
-        return sum(self._iterations.values())
-
-    def stop(self) -> None:
-        """Kill every chain, and let none start any more."""
-        with self._lock:
-            self._stopped = True
-            for process in self._running:
-                process.kill()
-
-    def run(self, runset: Any, idx: int, *_: Any, **__: Any) -> None:
-        """Run one chain to its end; this stands in for cmdstanpy's own method."""
-        with open(runset.stdout_files[idx], "w", encoding="utf-8") as console:
-            code = self._watch(runset.cmd(idx), idx, console.write)
-        runset._set_retcode(idx, code)
-        if code != 0:
-            text = Path(runset.stdout_files[idx]).read_text(encoding="utf-8")
-            self._fail(_Failure(runset.chain_ids[idx], code, text))
-
-    def _watch(self, command: list[str], idx: int, write: Callable[[str], Any]) -> int:
-        """Return the exit code of a chain whose console goes to ``write``.
-
-        Chains stay in our process group: a terminal's Ctrl-C and hang-up reach them.
-        """
-        with self._lock:
-            if self._stopped:
-                return -1
-            try:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    encoding="utf-8",
-                    errors="replace",
-                )
-            except OSError as error:
-                write(f"{error}\n")
-                return _CANNOT_START
-            self._running.add(process)
-        with process:
-            for line in process.stdout or ():
-                write(line)
-                if found := _ITERATION.match(line):
-                    self._iterations[idx] = int(found[1])
-        with self._lock:
-            self._running.remove(process)
-        return process.returncode
-
-    def _fail(self, failure: _Failure) -> None:
-        """Keep the first failure; the other chains have no use any more."""
-        with self._lock:
-            if self._stopped:
-                return
-            self.failure = failure
-        self.stop()
-
-
-_CANNOT_START = 126
 
 
 def _run(
-    executable: Path,
-    arguments: dict[str, Any],
-    settings: SampleSettings,
-    *,
-    progress: bool,
-) -> Any:
+    executable: Path, arguments: dict[str, Any], *, progress: bool
+) -> cmdstanpy.CmdStanMCMC:
     """Call ``CmdStanModel.sample`` in a thread, so that this one can hear Ctrl-C."""
     import cmdstanpy
 
     if not executable.exists():
         raise SamplingError(
             f"the executable {str(executable)!r} is not there any more: the cache was "
-            "cleaned after the program was compiled. Fit again: it is compiled anew."
+            "cleaned after it was compiled. Fit again, and it is compiled anew."
         )
     _quiet_workers()
-    chains = _Chains()
+    chains = Chains()
     model = cmdstanpy.CmdStanModel(exe_file=str(executable))
     model._run_cmdstan = chains.run  # type: ignore[method-assign]
-    total = settings.chains * (settings.warmup + settings.draws)
     with (
         ThreadPoolExecutor(1, thread_name_prefix=_WORKER) as worker,
-        _bar(total, shown=progress) as show,
+        _bar(arguments, shown=progress) as show,
     ):
         try:
             running = worker.submit(model.sample, **arguments)
             while wait([running], timeout=_POLL_SECONDS).not_done:
                 show(chains.iterations)
-            show(chains.iterations)
         except BaseException:
             chains.stop()
             raise
     if chains.failure is not None:
-        raise SamplingError(_explain(chains.failure, settings))
-    error = running.exception()
-    if error is None:
+        raise SamplingError(str(chains.failure))
+    try:
         return running.result()
-    folder = Path(arguments["output_dir"])
-    if any(folder.glob("*.csv")):
-        raise SamplingError(_no_room(folder, str(error))) from error
-    if isinstance(error, TypeError | ValueError):
+    except (RuntimeError, TypeError, ValueError) as error:
+        folder = Path(arguments["output_dir"])
+        if any(folder.glob("*.csv")):
+            raise SamplingError(
+                f"the draws are incomplete: {error}. {no_room(folder)}"
+            ) from error
         raise SpecError(f"cmdstanpy does not accept the settings: {error}") from error
-    raise error
 
 
 def _read(mcmc: Any, engine: Mapping[str, str]) -> RawDraws:
@@ -434,16 +338,23 @@ def _read(mcmc: Any, engine: Mapping[str, str]) -> RawDraws:
 
 
 @contextmanager
-def _bar(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+def _bar(
+    arguments: Mapping[str, Any], *, shown: bool
+) -> Iterator[Callable[[int], None]]:
     """Open a progress bar over all chains; away from a terminal, say one line."""
+    chains = arguments["chains"]
+    iterations = arguments["iter_warmup"] + arguments["iter_sampling"]
+    title = f"Sampling {chains} chains of {iterations} iterations"
     if not shown or not sys.stderr.isatty():
         if shown:
-            sys.stderr.write(f"stanpool: Sampling, {total} iterations\n")
+            sys.stderr.write(f"stanpool: {title}\n")
         yield lambda done: None
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, desc="Sampling", file=sys.stderr, leave=False) as bar:
+    with tqdm(
+        total=chains * iterations, desc=title, file=sys.stderr, leave=False
+    ) as bar:
 
         def show(done: int) -> None:
             bar.update(done - bar.n)
@@ -461,72 +372,3 @@ def _quiet_workers() -> None:
 
 def _not_ours(record: logging.LogRecord) -> bool:
     return not (record.threadName or "").startswith(_WORKER)
-
-
-def _explain(failure: _Failure, settings: SampleSettings) -> str:
-    """Say which chain failed and how, its last words, and what to do."""
-    words = tail("\n".join(_last_words(failure.console)), lines=15)
-    said = f"; the last it said:\n{words}" if words else " without a word."
-    return (
-        f"chain {failure.chain} of {settings.chains} {_in_words(failure.code)}{said}\n"
-        f"{_advice(failure)}"
-    )
-
-
-def _in_words(code: int) -> str:
-    if code == _CANNOT_START:
-        return "could not start"
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        return f"was ended by signal {-code}"
-    return f"was ended by signal {-code} ({name})"
-
-
-def _last_words(console: str) -> list[str]:
-    """Return what a chain said, without its settings, its progress and repetitions."""
-    settings, _, said = console.partition("\n\n")
-    lines = said if settings.startswith("method = ") else console
-    spoken = [
-        line.rstrip()
-        for line in lines.splitlines()
-        if line.strip() and not _ITERATION.match(line)
-    ]
-    return [line for line, next_ in pairwise([*spoken, ""]) if line != next_]
-
-
-def _advice(failure: _Failure) -> str:
-    if failure.code == -signal.SIGKILL:
-        return (
-            "The system ends a process like that when memory runs out, if nobody did "
-            "it by hand. Close other programs, or set parallel_chains to run fewer "
-            "chains at a time."
-        )
-    if "nitialization" in failure.console:
-        return (
-            "No starting point with a finite density was found. Check that priors and "
-            "data agree, and that priors are not far too wide; or give a point, "
-            "inits={'sigma': 1.0}, or a smaller range to start in, inits=0.5."
-        )
-    if "shared librar" in failure.console or failure.code == _CANNOT_START:
-        return (
-            "The engine or the executable is damaged, or its disk does not let "
-            "programs run. `stanpool doctor` says more; `stanpool clean` and a new "
-            "fit build both again. STANPOOL_CACHE chooses another disk."
-        )
-    return (
-        "See what the program says above. If it does not help, fit again with another "
-        "seed; `stanpool doctor` checks the engine."
-    )
-
-
-def _no_room(folder: Path, reason: str) -> str:
-    """Say that files are missing or cut off, which a full disk does."""
-    free = shutil.disk_usage(folder).free / 1e6
-    return (
-        f"the files of the chains in {str(folder.parent)!r} cannot be written or are "
-        f"cut off: {reason}. {free:.0f} MB are free there. Make room, or set the "
-        "environment variable TMPDIR to a folder that has room."
-    )

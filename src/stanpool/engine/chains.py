@@ -1,0 +1,184 @@
+"""The processes of a run: started, watched and stopped as one.
+
+cmdstanpy starts chains in threads that nothing can end, tells their progress to its
+own bars only, and lets the others run on when one has failed. ``Chains.run`` stands
+in for the method of ``CmdStanModel`` that runs one chain.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stanpool.engine.process import tail
+
+_ITERATION = re.compile(r"Iteration:\s*(\d+) /")
+_STOPPED = -1
+_NO_ROOM_BYTES = 1_000_000
+
+
+class Chains:
+    """The processes of one run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+        self._iterations: dict[int, int] = {}
+        self.failure: Failure | None = None
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations the chains have done together, as far as they said."""
+        return sum(self._iterations.values())
+
+    def stop(self) -> None:
+        """Kill every chain, and let none start any more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.kill()
+
+    def run(self, runset: Any, idx: int, *_: Any, **__: Any) -> None:
+        """Run one chain to its end, for cmdstanpy."""
+        console = Path(runset.stdout_files[idx])
+        try:
+            with console.open("w", encoding="utf-8") as file:
+                code = self._watch(runset.cmd(idx), idx, file.write)
+        except OSError as error:
+            self._fail(Failure(runset.chain_ids[idx], None, str(error), console.parent))
+            return
+        runset._set_retcode(idx, code)
+        if code != 0:
+            said = console.read_text(encoding="utf-8")
+            self._fail(Failure(runset.chain_ids[idx], code, said, console.parent))
+
+    def _watch(self, command: list[str], idx: int, write: Callable[[str], Any]) -> int:
+        """Return the exit code of a chain whose console goes to ``write``.
+
+        Chains stay in our process group, so that a terminal's Ctrl-C and hang-up reach
+        them; should we be killed, they end when they next report their progress.
+        """
+        with self._lock:
+            if self._stopped:
+                return _STOPPED
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+            )
+            self._running.add(process)
+        try:
+            with process:
+                for line in process.stdout or ():
+                    write(line)
+                    if found := _ITERATION.match(line):
+                        self._iterations[idx] = int(found[1])
+        finally:
+            with self._lock:
+                self._running.remove(process)
+        return process.returncode
+
+    def _fail(self, failure: Failure) -> None:
+        """Keep the first failure; the other chains are of no use any more."""
+        with self._lock:
+            if self._stopped:
+                return
+            self._stopped = True
+            self.failure = failure
+        self.stop()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a chain ended before its time.
+
+    Attributes
+    ----------
+    chain
+        Its number.
+    code
+        Its exit code, negative for a signal; None if the trouble was on our side.
+    console
+        What it said, or what the trouble was.
+    folder
+        Where its files are.
+    """
+
+    chain: int
+    code: int | None
+    console: str
+    folder: Path
+
+    def __str__(self) -> str:
+        """Say which chain failed and how, its last words, and what to do."""
+        words = tail("\n".join(_last_words(self.console)), lines=12)
+        said = f"; the last it said:\n{words}\n" if words else " and said nothing.\n"
+        return f"chain {self.chain} {self._end}{said}{self._advice}"
+
+    @property
+    def _end(self) -> str:
+        if self.code is None:
+            return "could not be run"
+        if self.code >= 0:
+            return f"ended with exit code {self.code}"
+        known = {int(member): member.name for member in signal.Signals}
+        return f"was killed by signal {-self.code} ({known.get(-self.code, 'unknown')})"
+
+    @property
+    def _advice(self) -> str:
+        if shutil.disk_usage(self.folder).free < _NO_ROOM_BYTES:
+            return no_room(self.folder)
+        if self.code == -signal.SIGKILL:
+            return (
+                "The system ends a process so when memory runs out, if nobody did it "
+                "by hand. Close other programs, or run fewer chains at a time: "
+                "parallel_chains=1."
+            )
+        if re.search("Rejecting initial value|Initialization .*failed", self.console):
+            return (
+                "No point to start from with a finite density was found. Check that "
+                "the data are in the support of the outcome and that no prior is far "
+                "too wide; or start nearer to 0 with inits=0.5, or at values of your "
+                "own with inits={'sigma': 1.0}."
+            )
+        if self.code is None or "shared librar" in self.console:
+            return (
+                "The executable or its engine is damaged or gone, or its disk does not "
+                "let programs run. `stanpool doctor` says more. `stanpool clean` and "
+                "another fit make them anew; STANPOOL_CACHE names another place."
+            )
+        return (
+            "The program's own words say what it minds. If they do not help, try "
+            "another seed; `stanpool doctor` checks the engine."
+        )
+
+
+def no_room(folder: Path) -> str:
+    """Say that files are missing or cut off, as on a full disk, and what to do."""
+    free = shutil.disk_usage(folder).free / 1e6
+    return (
+        f"{free:.0f} MB are free in {str(folder.parent)!r}, where the chains write "
+        "their draws. Make room there, or set the environment variable TMPDIR to a "
+        "folder that has room."
+    )
+
+
+def _last_words(console: str) -> list[str]:
+    """Return what a chain said, without its settings, its progress and repetitions."""
+    settings, _, said = console.partition("\n\n")
+    if not settings.startswith("method = "):
+        said = console
+    lines = [line.rstrip() for line in said.splitlines()]
+    spoken = [line for line in lines if line and not _ITERATION.match(line)]
+    return list(dict.fromkeys(reversed(spoken)))[::-1]
