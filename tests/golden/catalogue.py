@@ -44,6 +44,16 @@ MIXED_COEFFICIENTS = {
 }
 
 
+# Beyond one grouping factor: each branch of the templates once in each form.
+STRUCTURES = (
+    ("y ~ x1 + x2 + (1 + x2 | g) + (1 | h)", {}),
+    ("count ~ x1 + (1 | h) + (1 + x1 || mm(g, g_2))", {"family": "poisson"}),
+    ("win ~ x1 + (1 | mm(g, g_2)) + (1 | h)", {"family": "bernoulli"}),
+    ("y ~ x1 + u + (1 + x1 | g)", {"residual": "g"}),
+    ("hits | trials(shots) ~ 0 + u + x1:u + (1 + x1 || g)", {"family": "binomial"}),
+)
+
+
 def small_data() -> pd.DataFrame:
     """Fourteen rows in four groups of unequal size, an outcome for each family."""
     rng = np.random.default_rng(20261121)
@@ -61,6 +71,9 @@ def small_data() -> pd.DataFrame:
             "x2": rng.normal(-0.5, 2.0, rows),
             "x3": rng.uniform(0.0, 1.0, rows),
             "g": list("aaaaabbbbccccd"),
+            "h": list("uvwuvwuvwuvwuv"),
+            "g_2": list("bcdabcdabcdabc"),
+            "u": [0.5] * 5 + [-1.0] * 4 + [2.0] * 4 + [0.1],  # constant within g
         }
     )
 
@@ -73,7 +86,7 @@ def models() -> dict[str, sp.Model]:
         for intercept in ("1", "0"):
             for model in _poolings(family, outcome, intercept):
                 found[model.program.name] = model
-    return found | _with_mixed_priors()
+    return found | _with_mixed_priors() | _with_more_structure()
 
 
 def funnels() -> dict[str, StanProgram]:
@@ -127,3 +140,14 @@ def _with_mixed_priors() -> dict[str, sp.Model]:
         ),
     ]
     return {f"{model.program.name}_mixed_priors": model for model in mixed}
+
+
+def _with_more_structure() -> dict[str, sp.Model]:
+    data = small_data()
+    models = [
+        sp.Model(formula, data, parameterization=each, **options)
+        for formula, options in STRUCTURES
+        for each in PARAMETERIZATIONS
+    ]
+    models.append(sp.Model("y ~ x1 + (1 | g)", data, pooling="none", residual="g"))
+    return {model.program.name: model for model in models}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import subprocess
 from itertools import product
@@ -18,7 +19,7 @@ from jinja2 import nodes
 from golden.catalogue import OUTCOMES, PARAMETERIZATIONS, models, programs
 from golden.write import PROGRAMS
 from stanpool import program as program_module
-from stanpool.program import render
+from stanpool.program import Structure, render
 
 NAMES = sorted(programs())
 MODEL_NAMES = sorted(models())
@@ -51,10 +52,11 @@ def test_every_structure_is_in_the_catalogue() -> None:
         for family, intercept, shape in product(OUTCOMES, (True, False), shapes)
     }
     found = {
-        (s.family, s.intercept, s.pooling, s.parameterization, s.correlated)
+        (s.family, s.intercept, s.pooling, s.parameterization, _correlated(s))
         for s in (model.structure for model in models().values())
+        if len(s.factors) <= 1 and s.residual is None
     }
-    assert found == wanted
+    assert wanted <= found
 
 
 def test_names_of_programs_differ() -> None:
@@ -86,7 +88,7 @@ def test_stanc_formats_the_program_to_itself(name: str, stanc: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_stanc_accepts_the_program_without_a_warning(name: str, stanc: Path) -> None:
-    command = [stanc, "--print-cpp", PROGRAMS / f"{name}.stan"]
+    command = [stanc, f"--o={os.devnull}", PROGRAMS / f"{name}.stan"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -112,6 +114,10 @@ def _stanc(stanc: Path, *arguments: object) -> str:
         [str(stanc), *map(str, arguments)], capture_output=True, text=True, check=True
     )
     return done.stdout
+
+
+def _correlated(structure: Structure) -> bool:
+    return any(factor.correlated for factor in structure.factors)
 
 
 def _kind_of(value: Any) -> tuple[str, int]:

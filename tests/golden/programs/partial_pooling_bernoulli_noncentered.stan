@@ -16,7 +16,7 @@ data {
   int<lower=1> Q; // varying coefficients
   array[N] int<lower=1, upper=J> group;
   matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // where (0, alpha, beta) has mu
+  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -35,7 +35,7 @@ parameters {
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // population means
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
 }
 model {
   matrix[J, Q] u = diag_post_multiply(z, tau); // deviations

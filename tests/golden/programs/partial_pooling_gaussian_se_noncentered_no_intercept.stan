@@ -16,7 +16,7 @@ data {
   int<lower=1> Q; // varying coefficients
   array[N] int<lower=1, upper=J> group;
   matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 1> mean_of; // where (0, beta) has mu
+  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
@@ -31,7 +31,7 @@ parameters {
   matrix[J, Q] z; // standardised deviations of b
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // population means
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
 }
 model {
   matrix[J, Q] u = diag_post_multiply(z, tau); // deviations

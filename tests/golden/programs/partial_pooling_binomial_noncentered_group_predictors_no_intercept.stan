@@ -1,0 +1,65 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are learned.
+//
+//   y[n] ~ binomial(trials[n], inv_logit(eta[n]))
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + (effects of U[j]) + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+functions {
+  // what group-level predictors U add to the means of the groups' coefficients;
+  // effect_of says which population coefficients (the first: 0) are their effects
+  matrix group_level(matrix U, array[,] int effect_of, vector population) {
+    matrix[rows(U), size(effect_of[1])] m = rep_matrix(0, rows(U),
+                                                       size(effect_of[1]));
+    for (p in 1 : cols(U)) {
+      m += U[ : , p] * population[effect_of[p]]';
+    }
+    return m;
+  }
+}
+data {
+  int<lower=1> N; // rows
+  array[N] int<lower=0> trials;
+  array[N] int<lower=0> y; // successes
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
+  int<lower=1> P; // group-level predictors
+  matrix[J, P] U;
+  array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X;
+}
+parameters {
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[J, Q] z; // standardised deviations of b
+}
+transformed parameters {
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+}
+model {
+  matrix[J, Q] u = diag_post_multiply(z, tau); // deviations
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    y ~ binomial_logit_glm(trials, X_c, group_effect, beta);
+  }
+}
+generated quantities {
+  matrix[J, Q] b = diag_post_multiply(z, tau);
+  b += rep_matrix(mu, J);
+  b += group_level(U, effect_of, append_row(0, beta));
+}

@@ -1,0 +1,84 @@
+// Partial pooling, centered: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are learned.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//            + Z_2[n] * u_2[group_2[n]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+//   b_2[j] = mu_2 + u_2[j]
+//   u_2[j, q] ~ normal(0, tau_2[q])
+functions {
+  // log density of the rows of u, each multi_normal(0, L * L')
+  real multi_normal_rows_lpdf(matrix u, matrix L) {
+    return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
+           - rows(u) * sum(log(diagonal(L)));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  int<lower=1> J_2; // groups
+  int<lower=1> Q_2; // varying coefficients
+  array[N] int<lower=1, upper=J_2> group_2;
+  matrix[N, Q_2] Z_2;
+  array[Q_2] int<lower=1, upper=K + 2> mean_of_2; // mu_2 in (0, alpha, beta)
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  vector<lower=0>[Q_2] prior_tau_2_rate;
+  real<lower=0> prior_Omega_shape;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] b;
+  vector<lower=0>[Q_2] tau_2; // population scales
+  matrix[J_2, Q_2] b_2;
+  real<lower=0> sigma; // residual scale
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+  row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_of_2]'; // means
+}
+model {
+  matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
+  matrix[J_2, Q_2] u_2 = b_2 - rep_matrix(mu_2, J_2); // deviations
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  tau_2 ~ exponential(prior_tau_2_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  sigma ~ exponential(prior_sigma_rate);
+  u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
+  for (q in 1 : Q_2) {
+    u_2[ : , q] ~ normal(0, tau_2[q]);
+  }
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    group_effect += rows_dot_product(Z_2, u_2[group_2]);
+    y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, sigma);
+  }
+}
+generated quantities {
+  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+}

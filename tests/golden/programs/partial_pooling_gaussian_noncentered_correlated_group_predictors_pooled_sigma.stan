@@ -1,0 +1,87 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are learned.
+//
+//   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
+//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + (effects of U[j]) + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+functions {
+  // what group-level predictors U add to the means of the groups' coefficients;
+  // effect_of says which population coefficients (the first: 0) are their effects
+  matrix group_level(matrix U, array[,] int effect_of, vector population) {
+    matrix[rows(U), size(effect_of[1])] m = rep_matrix(0, rows(U),
+                                                       size(effect_of[1]));
+    for (p in 1 : cols(U)) {
+      m += U[ : , p] * population[effect_of[p]]';
+    }
+    return m;
+  }
+}
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  int<lower=1> J_sigma; // groups with residual scales of their own
+  array[N] int<lower=1, upper=J_sigma> group_sigma;
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  int<lower=1> P; // group-level predictors
+  matrix[J, P] U;
+  array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_Omega_shape;
+  real<lower=0> prior_sigma_rate;
+  real<lower=0> prior_tau_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] z; // standardised deviations of b
+  real<lower=0> sigma; // residual scale
+  real<lower=0> tau_sigma; // spread of the log residual scales
+  vector[J_sigma] z_sigma; // their standardised deviations
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+  vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
+}
+model {
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  sigma ~ exponential(prior_sigma_rate);
+  tau_sigma ~ exponential(prior_tau_sigma_rate);
+  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  z_sigma ~ std_normal(); // so that sigma_j is distributed as above
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    y ~ normal_id_glm(X_c, alpha_c + group_effect, beta,
+                      sigma_j[group_sigma]);
+  }
+}
+generated quantities {
+  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
+  b += rep_matrix(mu, J);
+  b += group_level(U, effect_of, append_row([0, alpha]', beta));
+}
