@@ -14,7 +14,7 @@ functions {
            - rows(u) * sum(log(diagonal(L)));
   }
   // what group-level predictors U add to the means of the groups' coefficients;
-  // effect_of says which population coefficients (the first: 0) are their effects
+  // effect_of says which population coefficients (first: 0) are their effects
   matrix group_level(matrix U, array[,] int effect_of, vector population) {
     matrix[rows(U), size(effect_of[1])] m = rep_matrix(0, rows(U),
                                                        size(effect_of[1]));
