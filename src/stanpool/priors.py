@@ -206,7 +206,7 @@ def correlated_factors(spec: ModelSpec, design: Design) -> tuple[bool, ...]:
 
 def has_residual_scale(spec: ModelSpec) -> bool:
     """Whether the model has a residual scale to learn."""
-    return FAMILIES[spec.family].scale is not None and spec.se is None
+    return "sigma" in FAMILIES[spec.family].parameters and spec.se is None
 
 
 def _outcome_scale(spec: ModelSpec, design: Design) -> float:

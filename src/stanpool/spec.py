@@ -195,30 +195,37 @@ class Family:
 
     Attributes
     ----------
-    name, link
-        As users write them.
+    name
+        As users write it.
+    links
+        Its links, the default first.
     outcome
-        ``"real"``, ``"binary"`` or ``"count"``: what values the outcome takes.
-    scale
-        The name of its residual scale, or None.
+        What values the outcome takes: ``"real"``, ``"binary"`` or ``"count"``.
+    parameters
+        The classes of its parameters besides the linear predictor, such as ``sigma``.
     needs_trials
         Whether the outcome is a count out of a known number of trials.
     """
 
     name: str
-    link: str
+    links: tuple[str, ...]
     outcome: str
-    scale: str | None = None
+    parameters: tuple[str, ...] = ()
     needs_trials: bool = False
+
+    @property
+    def link(self) -> str:
+        """The default link."""
+        return self.links[0]
 
 
 FAMILIES: Mapping[str, Family] = {
     each.name: each
     for each in (
-        Family("gaussian", "identity", "real", scale="sigma"),
-        Family("bernoulli", "logit", "binary"),
-        Family("binomial", "logit", "count", needs_trials=True),
-        Family("poisson", "log", "count"),
+        Family("gaussian", ("identity",), "real", ("sigma",)),
+        Family("bernoulli", ("logit",), "binary"),
+        Family("binomial", ("logit",), "count", needs_trials=True),
+        Family("poisson", ("log",), "count"),
     )
 }
 
@@ -364,7 +371,9 @@ class ModelSpec:
                 "crossed or nested groups cannot be told apart without pooling. Keep "
                 "one group term, or pass pooling='partial'."
             )
-        if self.residual is not None and (family.scale is None or self.se is not None):
+        if self.residual is not None and (
+            "sigma" not in family.parameters or self.se is not None
+        ):
             raise SpecError(
                 f"residual={shorten(self.residual)} needs a residual scale to learn, "
                 f"which family={family.name!r}"
