@@ -3,8 +3,8 @@
 #
 #     make [NAME=VALUE | NAME+=VALUE]... [TARGET]...
 #
-# TARGET.stan becomes the executable TARGET; the target `build` compiles what all programs share. The variables are
-# those of CmdStan's makefile: STANCFLAGS, STAN_THREADS, STAN_NO_RANGE_CHECKS, USER_HEADER, CPPFLAGS, CXXFLAGS,
+# TARGET.stan becomes the executable TARGET; the target `build` compiles what all programs share into the folder that
+# INTO names. The other variables are those of CmdStan's makefile: STANCFLAGS, STAN_THREADS, STAN_NO_RANGE_CHECKS, USER_HEADER, CPPFLAGS, CXXFLAGS,
 # LDFLAGS, O. GNU make passes them through the environment (--exported); where there is none, cmdstanpy calls this
 # program in its place.
 set -euf
@@ -26,14 +26,12 @@ targets=
 for word; do
   case $word in
     -*) ;;
-    */* | [!A-Za-z_]*) targets="$targets$word
-" ;;
     STANCFLAGS+=*) STANCFLAGS="${STANCFLAGS-} ${word#*=}" ;;
     CPPFLAGS+=*) CPPFLAGS="${CPPFLAGS-} ${word#*=}" ;;
     CXXFLAGS+=*) CXXFLAGS="${CXXFLAGS-} ${word#*=}" ;;
     LDFLAGS+=*) LDFLAGS="${LDFLAGS-} ${word#*=}" ;;
-    STANCFLAGS=* | CPPFLAGS=* | CXXFLAGS=* | LDFLAGS=* | O=* | STAN_*=* | USER_HEADER=*) export "$word" ;;
-    *=*) ;;
+    STANCFLAGS=* | CPPFLAGS=* | CXXFLAGS=* | LDFLAGS=* | O=* | STAN_*=* | USER_HEADER=* | INTO=*) export "$word" ;;
+    [A-Z]*=*) ;;
     *) targets="$targets$word
 " ;;
   esac
@@ -55,11 +53,17 @@ shared=build/$variant
 
 # What all programs share, the precompiled header and the driver, is compiled once for each variant.
 build_shared() {
-  [ ! -d "$shared" ] || return 0
+  [ ! -d "build/$variant" ] || return 0
+  partial=build/.$variant.partial-$$
+  mkdir "$partial"
+  compile_shared "$partial"
+  [ -d "build/$variant" ] || mv "$partial" "build/$variant"
+  rm -rf "$partial"
+}
+
+compile_shared() { # FOLDER
   echo '--- Compiling what all programs share: a precompiled header and the driver ---'
-  finished=$shared
-  shared=build/.$variant.$$
-  rm -rf "$shared"
+  shared=$1
   mkdir -p "$shared/taken" "$shared/stan/model/model_header.hpp.gch"
   cp include/stan/model/model_header.hpp "$shared/stan/model/" # gcc wants to see it beside the compiled one
   case $KIND in
@@ -76,9 +80,7 @@ build_shared() {
     wait "$worker"
   done
   rm -r "$shared/taken"
-  [ -d "$finished" ] || mv "$shared" "$finished"
-  rm -rf "$shared"
-  shared=$finished
+  shared=build/$variant
 }
 
 cores() {
@@ -150,7 +152,7 @@ unset IFS
 for target; do
   case $target in
     clean-all) ;;
-    build) build_shared ;;
+    build) compile_shared "$INTO" ;;
     *)
       build_shared
       build_program "$target"

@@ -75,6 +75,13 @@ Argument choice(std::string name, std::string help, std::string value, std::vect
   return a;
 }
 
+// A value of a choice that has no settings of its own.
+Argument option(std::string name, std::string help) {
+  Argument a = category(std::move(name), std::move(help));
+  a.kind = Kind::option;
+  return a;
+}
+
 Argument boolean(std::string name, std::string help, bool value) {
   return valued(Kind::boolean, std::move(name), std::move(help), value ? "true" : "false",
                 {"[0, 1, false, true]", nullptr});
@@ -159,13 +166,13 @@ std::vector<Argument> argument_tree() {
                      category("nuts", "The no-U-turn sampler",
                        {integer("max_depth", "Maximum depth of the tree", 10, above(0))})}),
                   choice("metric", "Geometry of the base manifold", "diag_e",
-                    {category("unit_e", "Euclidean manifold with unit metric"),
-                     category("diag_e", "Euclidean manifold with diagonal metric"),
-                     category("dense_e", "Euclidean manifold with dense metric")}),
+                    {option("unit_e", "Euclidean manifold with unit metric"),
+                     option("diag_e", "Euclidean manifold with diagonal metric"),
+                     option("dense_e", "Euclidean manifold with dense metric")}),
                   input_file("metric_file", "Inverse metric to start from"),
                   real("stepsize", "Step size of the discrete evolution", 1, above(0)),
                   real("stepsize_jitter", "Uniform random jitter of the step size, as a fraction", 0, between(0, 1))}),
-               category("fixed_param", "Fixed parameters")}),
+               option("fixed_param", "Fixed parameters")}),
             integer("num_chains", "Number of chains in this process", 1, above(0))}),
          category("optimize", "Point estimation",
            {choice("algorithm", "Optimization algorithm", "lbfgs",
@@ -279,11 +286,13 @@ std::string checked(const Argument& a, const std::string& word) {
   }
 }
 
+bool has_value(const Argument& a) { return a.kind != Kind::category && a.kind != Kind::option; }
+
 void print_help(const Argument& a, bool all, int depth = 0) {
   const std::string indent(2 * depth, ' ');
-  std::cout << indent << a.name << (a.kind == Kind::category ? "" : "=<" + type_name(a.kind) + ">") << "\n"
+  std::cout << indent << a.name << (has_value(a) ? "=<" + type_name(a.kind) + ">" : "") << "\n"
             << indent << "  " << a.help << "\n";
-  if (a.kind != Kind::category)
+  if (has_value(a))
     std::cout << indent << "  Valid values: " << a.valid << "\n" << indent << "  Defaults to " << a.fallback << "\n";
   if (a.kind == Kind::category && !a.children.empty()) {
     std::cout << indent << "  Valid subarguments:";
@@ -338,8 +347,8 @@ void find_paths(const std::vector<Argument>& tree, const std::string& name, cons
                 std::string& paths) {
   for (const Argument& a : tree) {
     const bool named = a.name == name;
-    if (a.kind == Kind::category) {
-      if (named) paths += "\n  " + prefix + a.name + " <subarg1> ... <subargn>";
+    if (!has_value(a)) {
+      if (named) paths += "\n  " + prefix + a.name + (a.children.empty() ? "" : " <subarg1> ... <subargn>");
       find_paths(a.children, name, prefix + a.name + " ", paths);
     } else {
       if (named) paths += "\n  " + prefix + a.name + "=<" + type_name(a.kind) + ">";
@@ -387,7 +396,7 @@ class Reader {
   static Argument* among(std::vector<Argument>& arguments, const std::string& word) {
     const auto [name, value] = split(word);
     for (Argument& a : arguments)
-      if (a.name == name && (a.kind == Kind::category) == (word == name)) return &a;
+      if (a.name == name && has_value(a) == (word != name)) return &a;
     return nullptr;
   }
 
@@ -448,7 +457,7 @@ void add_lines(const std::vector<Argument>& tree, int depth, std::vector<std::st
       lines.push_back(indent + a.name + " = " + a.value + (a.is_default() ? " (Default)" : ""));
     }
     if (a.kind == Kind::choice)
-      if (const Argument& chosen = *a.find(a.value); !chosen.children.empty()) add_lines({chosen}, depth + 1, lines);
+      if (const Argument& chosen = *a.find(a.value); chosen.kind == Kind::category) add_lines({chosen}, depth + 1, lines);
   }
 }
 

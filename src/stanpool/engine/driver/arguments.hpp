@@ -16,9 +16,10 @@ struct UsageError : std::runtime_error {
 };
 
 // A node of the argument tree. A `category` only holds others (`adapt ...`); a `choice` selects one of
-// its children by name (`algorithm=hmc ...`); all others hold one value (`delta=0.9`).
+// its children by name, which is a category (`algorithm=hmc ...`) or a mere `option` (`metric=diag_e`);
+// all others hold one value (`delta=0.9`).
 struct Argument {
-  enum class Kind { category, choice, boolean, integer, real, text };
+  enum class Kind { category, choice, option, boolean, integer, real, text };
 
   std::string name;
   std::string help;

@@ -34,10 +34,11 @@ void write_json(JsonWriter& writer, const Arguments& args, const std::vector<Arg
       case Argument::Kind::choice:
         writer.begin_record(a.name);
         writer.write("value", a.value);
-        if (const Argument* chosen = a.find(a.value); !chosen->children.empty())
+        if (const Argument* chosen = a.find(a.value); chosen->kind == Argument::Kind::category)
           write_json(writer, args, {*chosen}, here + ".");
         writer.end_record();
         break;
+      case Argument::Kind::option: break;
       case Argument::Kind::boolean: writer.write(a.name, args.flag(here)); break;
       case Argument::Kind::integer: writer.write(a.name, std::stoll(a.value)); break;
       case Argument::Kind::real: writer.write(a.name, args.real(here)); break;
