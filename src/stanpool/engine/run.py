@@ -49,7 +49,9 @@ _CHOSEN = {
 _SIG_FIGS = 9
 
 _POLL_SECONDS = 0.1
-_PROGRESS_REPORTS = 100
+
+# Iterations between a chain's reports. A chain notices then, too, if we were killed.
+_REFRESH = 20
 _WORKER = "stanpool-sampling"
 
 
@@ -276,7 +278,7 @@ def _arguments(settings: SampleSettings) -> dict[str, Any]:
             )
     return {
         "sig_figs": _SIG_FIGS,
-        "refresh": max(1, (settings.warmup + settings.draws) // _PROGRESS_REPORTS),
+        "refresh": _REFRESH,
         "force_one_process_per_chain": True,
         "show_progress": False,
         **ours,
@@ -307,6 +309,7 @@ def _run(
             running = worker.submit(model.sample, **arguments)
             while wait([running], timeout=_POLL_SECONDS).not_done:
                 show(chains.iterations)
+            show(chains.iterations)
         except BaseException:
             chains.stop()
             raise

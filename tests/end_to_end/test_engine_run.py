@@ -1,0 +1,316 @@
+"""Sampling with the real engine: the right draws, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stanpool.engine import SampleSettings, chains, compile_program, sample
+from stanpool.errors import SamplingError, SpecError
+
+# One program for all tests: y ~ normal(mu + X beta, 1), mu ~ normal(0, 1), and knobs.
+PROGRAM = """
+data {
+  int<lower=0> N, K;
+  matrix[N, K] X;
+  vector[N] y;
+  array[K] int<lower=0> counts;
+  int<lower=0> work; // how slow an evaluation is
+  int<lower=0, upper=1> impossible;
+}
+parameters {
+  real mu;
+  vector[K] beta;
+}
+transformed parameters {
+  real slow = 0;
+  for (i in 1 : work) slow += 1e-300 * sin(mu + i);
+}
+model {
+  if (impossible) reject("nothing is possible here");
+  mu ~ std_normal();
+  beta ~ std_normal();
+  y ~ normal(mu + X * beta + slow, 1);
+}
+generated quantities {
+  array[2] matrix[3, 4] cube;
+  for (i in 1 : 2)
+    for (j in 1 : 3)
+      for (k in 1 : 4) cube[i, j, k] = 100 * i + 10 * j + k;
+}
+"""
+Y = np.array([0.3, 1.9, 1.1, 0.7])
+
+
+def _data(**changes):
+    return {
+        "N": len(Y),
+        "K": 0,
+        "X": np.zeros((len(Y), 0)),
+        "y": Y,
+        "counts": np.zeros(0, dtype=np.int64),
+        "work": 0,
+        "impossible": False,
+    } | changes
+
+
+@pytest.fixture(scope="session")
+def executable() -> Path:
+    return compile_program(PROGRAM, name="run_test", progress=False)
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch) -> Path:
+    """The place for temporary files, which a test leaves as it found it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+QUICK = SampleSettings(seed=1, chains=2, draws=50, warmup=50)
+SLOW = {"work": 300_000}
+
+
+def test_posterior_mean_and_variance_are_the_conjugate_ones(executable):
+    raw = sample(executable, _data(), SampleSettings(seed=3), progress=False)
+    mu = raw.stan_variable("mu")
+    variance = 1 / (1 + len(Y))
+    # Effective sizes of NUTS on one normal parameter are about half the draws.
+    effective = mu.size / 4
+    assert abs(mu.mean() - variance * Y.sum()) < 4 * np.sqrt(variance / effective)
+    assert abs(mu.var() / variance - 1) < 4 * np.sqrt(2 / effective)
+
+
+def test_elements_stand_where_their_indices_say(executable):
+    raw = sample(executable, _data(), QUICK, progress=False)
+    cube = raw.stan_variable("cube")
+    i, j, k = np.indices((2, 3, 4)) + 1
+    assert cube.shape == (2, 50, 2, 3, 4)
+    assert (cube == 100 * i + 10 * j + k).all()
+
+
+def test_draws_are_those_of_cmdstanpy_by_hand(executable):
+    import cmdstanpy
+
+    raw = sample(executable, _data(), QUICK, progress=False)
+    with cmdstanpy.disable_logging():
+        by_hand = cmdstanpy.CmdStanModel(exe_file=str(executable)).sample(
+            _data(),
+            chains=2,
+            iter_sampling=50,
+            iter_warmup=50,
+            seed=1,
+            sig_figs=9,
+            show_progress=False,
+        )
+    draws = by_hand.draws()
+    columns = list(by_hand.column_names)
+    for name in ("lp__", "stepsize__", "divergent__", "energy__"):
+        np.testing.assert_array_equal(
+            raw.sampler_variable(name), draws[:, :, columns.index(name)].T
+        )
+    np.testing.assert_array_equal(
+        raw.stan_variable("mu"), draws[:, :, columns.index("mu")].T
+    )
+    np.testing.assert_array_equal(raw.step_size, by_hand.step_size)
+    np.testing.assert_array_equal(raw.inv_metric, by_hand.inv_metric)
+
+
+def test_variables_are_views_and_wrong_names_are_corrected(executable):
+    raw = sample(executable, _data(), QUICK, progress=False)
+    assert raw.stan_variable("cube").base is not None
+    assert raw.variable_names == ("mu", "slow", "cube")
+    with pytest.raises(KeyError, match="Did you mean 'cube'"):
+        raw.stan_variable("cubes")
+    with pytest.raises(KeyError):
+        raw.sampler_variable("mu")
+    assert raw.seconds_warmup.shape == raw.seconds_sampling.shape == (2,)
+    assert set(raw.engine) == {"stan", "engine", "compiler"}
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_empty_and_full_matrices_are_data(executable, k):
+    data = _data(K=k, X=np.ones((len(Y), k)), counts=np.ones(k, dtype=np.int32))
+    raw = sample(executable, data, QUICK, progress=False)
+    assert ("beta" in raw.variable_names) == (k > 0)
+
+
+def test_no_rows_at_all_are_data(executable):
+    data = _data(N=0, X=np.zeros((0, 0)), y=np.zeros(0))
+    assert sample(executable, data, QUICK, progress=False).variable_names
+
+
+def test_thinning_and_no_warm_up(executable):
+    settings = SampleSettings(seed=1, chains=1, draws=50, warmup=0, thin=4)
+    raw = sample(executable, _data(), settings, progress=False)
+    assert raw.stan_variable("mu").shape == (1, 13)
+
+
+def test_initial_values_are_where_a_chain_starts(executable):
+    # Steps so small that the chain stays where it is put.
+    settings = SampleSettings(
+        seed=1,
+        chains=2,
+        draws=1,
+        warmup=0,
+        max_treedepth=1,
+        inits=[{"mu": 3.0, "beta": []}, {"mu": -3.0, "beta": []}],
+        sample_options=(("step_size", 1e-8),),
+    )
+    raw = sample(executable, _data(), settings, progress=False)
+    np.testing.assert_allclose(raw.stan_variable("mu")[:, 0], [3, -3], atol=1e-6)
+
+
+def test_failed_start_gives_stans_reason_and_advice(executable, temporary):
+    with pytest.raises(SamplingError) as caught:
+        sample(executable, _data(impossible=True), QUICK, progress=False)
+    for words in ("chain ", "nothing is possible here", "inits="):
+        assert words in str(caught.value)
+    assert not list(temporary.glob("stanpool-*"))
+
+
+def test_data_that_do_not_fit_give_stans_reason(executable, temporary):
+    with pytest.raises(SamplingError, match="variable name=y"):
+        sample(executable, _data(y=np.zeros(7)), QUICK, progress=False)
+    assert not list(temporary.glob("stanpool-*"))
+
+
+def test_unknown_option_is_a_spec_error(executable):
+    settings = SampleSettings(seed=1, sample_options=(("no_such", 1),))
+    with pytest.raises(SpecError, match="no_such"):
+        sample(executable, _data(), settings, progress=False)
+
+
+def test_executable_that_is_gone_or_cannot_run_is_explained(tmp_path):
+    with pytest.raises(SamplingError, match="Fit again"):
+        sample(tmp_path / "gone", _data(), QUICK, progress=False)
+    damaged = tmp_path / "damaged"
+    damaged.write_text("not a program")
+    damaged.chmod(0o755)
+    with pytest.raises(SamplingError, match="stanpool doctor"):
+        sample(damaged, _data(), QUICK, progress=False)
+
+
+def test_killed_chain_is_named_and_ends_the_run(executable, temporary, monkeypatch):
+    started = []
+
+    class Recorder(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    monkeypatch.setattr(chains.subprocess, "Popen", Recorder)
+
+    def kill_second() -> None:
+        _wait_until(lambda: any("id=2" in process.args for process in started))
+        time.sleep(0.5)
+        next(process for process in started if "id=2" in process.args).kill()
+
+    killer = threading.Thread(target=kill_second)
+    killer.start()
+    settings = SampleSettings(seed=1, chains=3, parallel_chains=3, draws=100_000)
+    with pytest.raises(SamplingError, match=r"chain 2 .*SIGKILL"):
+        sample(executable, _data(**SLOW), settings, progress=False)
+    killer.join()
+    assert all(process.poll() is not None for process in started)
+    assert not list(temporary.glob("stanpool-*"))
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+from stanpool.engine import SampleSettings, sample
+data = dict(N=0, K=0, X=np.zeros((0, 0)), y=[], counts=[], work=300_000, impossible=0)
+settings = SampleSettings(seed=1, chains=3, parallel_chains=2, draws=100_000)
+try:
+    sample(Path(sys.argv[1]), data, settings, progress=False)
+except KeyboardInterrupt:
+    sys.exit("interrupted")
+"""
+
+
+def _processes() -> dict[int, int]:
+    """Return the parent of every process that runs, zombies left out."""
+    command = ["ps", "-A", "-o", "pid=,ppid=,stat="]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listing.splitlines()]
+    return {int(pid): int(parent) for pid, parent, state in rows if state[0] != "Z"}
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
+def test_interrupt_and_kill_leave_no_process(executable, tmp_path, blow):
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(executable)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    _wait_until(lambda: list(_processes().values()).count(script.pid) == 2)
+    time.sleep(0.5)
+    running = [pid for pid, parent in _processes().items() if parent == script.pid]
+    script.send_signal(blow)
+    _, said = script.communicate(timeout=10)
+    if blow == signal.SIGINT:
+        assert said.splitlines() == ["interrupted"]
+        assert not _processes().keys() & running
+        assert not list(tmp_path.iterdir())
+    _wait_until(lambda: not _processes().keys() & running)
+
+
+def _wait_until(condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_runs_in_threads_and_in_an_event_loop(executable):
+    def run(seed: int) -> float:
+        settings = SampleSettings(seed=seed, chains=1, draws=50, warmup=50)
+        raw = sample(executable, _data(), settings, progress=False)
+        return float(raw.stan_variable("mu").mean())
+
+    async def run_in_loop() -> float:
+        return run(1)
+
+    with ThreadPoolExecutor(3) as executor:
+        first, second, again = executor.map(run, [1, 2, 1])
+    assert first == again != second
+    assert asyncio.run(run_in_loop()) == first
+
+
+def test_nothing_is_said_without_progress_and_one_line_in_a_log(
+    executable, capfd, caplog
+):
+    with caplog.at_level(logging.DEBUG):
+        sample(executable, _data(), QUICK, progress=False)
+        assert capfd.readouterr() == ("", "")
+        sample(executable, _data(), QUICK)
+    assert capfd.readouterr() == ("", "stanpool: Sampling 2 chains of 100 iterations\n")
+    assert not [record for record in caplog.records if record.name == "cmdstanpy"]
+
+
+def test_terminal_sees_a_bar_that_fills(executable, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    settings = SampleSettings(seed=1, chains=2, draws=300, warmup=300)
+    sample(executable, _data(work=2000), settings)
+    assert "Sampling 2 chains of 600 iterations:   0%" in terminal.getvalue()
+    assert "1200/1200" in terminal.getvalue()
