@@ -2,8 +2,9 @@
 #ifndef STANPOOL_DRIVER_FILES_HPP
 #define STANPOOL_DRIVER_FILES_HPP
 
+#include "csv.hpp"
+
 #include <stan/callbacks/json_writer.hpp>
-#include <stan/callbacks/unique_stream_writer.hpp>
 #include <stan/io/var_context.hpp>
 #include <stan/model/model_base.hpp>
 
@@ -16,7 +17,6 @@
 namespace driver {
 
 using Context = std::shared_ptr<stan::io::var_context>;
-using CsvWriter = stan::callbacks::unique_stream_writer<std::ofstream>;
 using JsonWriter = stan::callbacks::json_writer<std::ofstream>;
 
 // The path without its extension, and the extension with its dot; "a.b/c" has none.

@@ -37,7 +37,7 @@ int pathfinder(Run& run) {
     run.logger.warn(
         "Warning: Number of PSIS draws is larger than the total number of draws returned by the single Pathfinders. "
         "This is likely unintentional and leads to re-sampling from the same draws.");
-  CsvWriter draws(create(chain_files(output, "", ".csv", 1, run.id)[0], run.sig_figs), "# ");
+  CsvWriter draws(chain_files(output, "", ".csv", 1, run.id)[0], run.sig_figs);
   run.write_configuration(draws);
   JsonWriter unused;
   return services::pathfinder_lbfgs_multi<model_base>(

@@ -86,14 +86,10 @@ Run::Run(Arguments arguments, stan::model::model_base& the_model)
 }
 
 std::vector<CsvWriter> Run::csv_writers(const std::string& path, const std::string& tag) const {
+  if (path.empty()) return std::vector<CsvWriter>(chains);
   std::vector<CsvWriter> writers;
-  writers.reserve(chains);
-  if (path.empty()) {
-    for (unsigned int i = 0; i < chains; ++i) writers.emplace_back(nullptr, "# ");
-    return writers;
-  }
   for (const std::string& file : chain_files(path, tag, ".csv", chains, id)) {
-    writers.emplace_back(create(file, sig_figs), "# ");
+    writers.emplace_back(file, sig_figs);
     write_configuration(writers.back());
   }
   return writers;
@@ -103,9 +99,8 @@ std::vector<CsvWriter> Run::diagnostic_writers() const {
   const std::string& path = args.text("output.diagnostic_file");
   if (path.empty()) return csv_writers("");
   std::vector<CsvWriter> writers;
-  writers.reserve(chains);
   for (const std::string& file : chain_files(path, "", ".csv", chains, id)) {
-    writers.emplace_back(create(file, sig_figs), "# ");
+    writers.emplace_back(file, sig_figs);
     write_version(writers.back(), model);
     for (const std::string& line : args.lines()) writers.back()(line);
   }
