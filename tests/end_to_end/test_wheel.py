@@ -1,0 +1,75 @@
+"""The wheel, installed into clean environments of the oldest and newest Python."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAIN_JOB = """
+import stanpool as sp
+model = sp.Model("y | se(sigma) ~ 1 + (1 | school)", sp.load_dataset("eight_schools"),
+                 parameterization="noncentered")
+fit = model.fit(seed=1, draws=200, warmup=200, progress=False)
+assert fit.summary().loc["b_school[A, Intercept]", "mean"] > 0
+assert "posterior" in list(fit.to_arviz().children if hasattr(fit.to_arviz(), "children")
+                           else fit.to_arviz().groups())
+fit.diagnose()
+"""
+
+
+def interpreter(version: str) -> str:
+    """Return a Python of that version, or skip."""
+    if sys.version.startswith(f"{version}."):
+        return sys.executable
+    found = shutil.which(f"python{version}")
+    if found is None or subprocess.run([found, "-V"], capture_output=True).returncode:
+        pytest.skip(f"no python{version} on this machine")
+    return found
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run([sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)])
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def run(command: list[str], **environment: str) -> str:
+    """Run a command and return what it prints; show its errors if it fails."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
+def test_main_job_works_from_the_wheel_in_a_clean_environment(
+    version: str, wheel: Path, tmp_path: Path
+) -> None:
+    run([interpreter(version), "-m", "venv", str(tmp_path / "venv")])
+    python = str(tmp_path / "venv" / "bin" / "python")
+    run([python, "-m", "pip", "install", "--quiet", str(wheel)])
+    run([python, "-W", "error::DeprecationWarning:stanpool", "-c", MAIN_JOB])
+
+
+def test_wheel_ships_templates_data_and_the_driver(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "stanpool/stan_templates/partial_pooling.stan.jinja",
+        "stanpool/data/radon/radon.csv",
+        "stanpool/data/radon/SOURCE.md",
+        "stanpool/engine/driver/main.cpp",
+        "stanpool/engine/make.sh",
+        "stanpool/py.typed",
+    ):
+        assert needed in names
