@@ -1,0 +1,181 @@
+"""Stan's log density is the textbook's, at random points, up to one constant."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import stanpool as sp
+from golden.catalogue import PARAMETERIZATIONS, models, small_data
+from statistical.densities import Point, log_density, random_point, stan_parameters
+from statistical.stan import log_prob
+
+POINTS = 6
+# Each family with each pooling and parameterization; the others are slow.
+QUICK = (
+    "complete_pooling_gaussian",
+    "complete_pooling_gaussian_se",
+    "complete_pooling_bernoulli",
+    "complete_pooling_binomial_no_intercept",
+    "complete_pooling_poisson",
+    "no_pooling_gaussian",
+    "no_pooling_gaussian_se_common_intercept",
+    "no_pooling_bernoulli",
+    "no_pooling_binomial",
+    "no_pooling_poisson_common_intercept",
+    "partial_pooling_gaussian_centered",
+    "partial_pooling_gaussian_noncentered",
+    "partial_pooling_gaussian_centered_correlated",
+    "partial_pooling_gaussian_noncentered_correlated",
+    "partial_pooling_gaussian_se_centered",
+    "partial_pooling_gaussian_se_noncentered",
+    "partial_pooling_bernoulli_centered_correlated_no_intercept",
+    "partial_pooling_bernoulli_noncentered",
+    "partial_pooling_binomial_centered_no_intercept",
+    "partial_pooling_binomial_noncentered_correlated",
+    "partial_pooling_poisson_centered",
+    "partial_pooling_poisson_noncentered_correlated_no_intercept",
+    "complete_pooling_gaussian_mixed_priors",
+    "no_pooling_gaussian_mixed_priors",
+    "partial_pooling_gaussian_centered_correlated_mixed_priors",
+    "partial_pooling_gaussian_noncentered_correlated_mixed_priors",
+)
+SINGLE_FACTOR = [
+    name
+    for name, model in models().items()
+    if len(model.design.factors) <= 1
+    and model.design.residual is None
+    and not any(f.weights is not None or f.U is not None for f in model.design.factors)
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in SINGLE_FACTOR
+    ],
+)
+def test_log_density_is_that_of_the_textbook(name: str) -> None:
+    assert_densities_agree(models()[name])
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ 1 + (1 | g)",  # no predictors at all
+        "y ~ x1 + (1 + x2 || g)",  # x2 varies around zero
+        "y ~ x1 + (0 + x1 | g)",  # a varying slope, a common intercept
+        "y ~ x1 + x2 + (x2 + x1 || g)",  # not in the order of the population
+        pytest.param("y ~ 0 + x1 + (1 | g)", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+def test_varying_coefficients_have_the_means_of_the_population(
+    formula: str, parameterization: str
+) -> None:
+    model = sp.Model(formula, small_data(), parameterization=parameterization)
+    assert_densities_agree(model)
+
+
+@pytest.mark.parametrize("pooling", ["complete", "none", "partial"])
+def test_uncentered_predictors_put_the_prior_on_the_intercept_at_zero(
+    pooling: str,
+) -> None:
+    model = sp.Model(
+        "y ~ x1 + x2 + (1 + x2 || g)",
+        small_data(),
+        pooling=pooling,
+        center_predictors=False,
+        priors={"Intercept": "normal(3, 0.1)"},
+    )
+    assert_densities_agree(model)
+
+
+def test_no_pooling_of_slopes_only_keeps_the_intercept_common() -> None:
+    data = small_data()
+    model = sp.Model("y ~ x1 + x2 + (0 + x2 | g)", data, pooling="none")
+    assert model.design.intercept
+    assert model.design.coefficients == ("x1",)
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_parameterizations_differ_by_the_jacobian_alone(correlated: bool) -> None:
+    bar = "|" if correlated else "||"
+    centered, noncentered = (
+        sp.Model(f"y ~ x1 + x2 + (1 + x2 {bar} g)", small_data(), parameterization=each)
+        for each in PARAMETERIZATIONS
+    )
+    rng, gaps = np.random.default_rng(7), []
+    for _ in range(POINTS):
+        at = random_point(centered, rng)
+        scales = np.linalg.det(np.diag(at.tau) @ at.chol_omega)
+        gap = stan_log_prob(noncentered, at) - stan_log_prob(centered, at)
+        gaps.append(gap - len(at.b) * np.log(scales))
+    assert np.ptp(gaps) < 1e-8
+
+
+def test_vanishing_scales_are_complete_pooling() -> None:
+    data = small_data()
+    partial = sp.Model(
+        "y ~ x1 + x2 + (1 + x2 || g)", data, parameterization="noncentered"
+    )
+    complete = partial.with_(pooling="complete")
+    rng, gaps = np.random.default_rng(8), []
+    z = rng.normal(size=(4, 2))
+    for _ in range(POINTS):
+        at = random_point(partial, rng)
+        parameters = stan_parameters(partial, data, at)
+        parameters |= {"tau": np.full(2, 1e-12), "z": z}
+        pooled = log_prob(partial.program, partial.stan_data(), parameters)
+        gaps.append(pooled - stan_log_prob(complete, at))
+    assert np.ptp(gaps) < 1e-8
+
+
+def test_endless_scales_are_no_pooling() -> None:
+    data = small_data()
+    partial = sp.Model("y ~ x1 + x2 + (1 + x2 || g)", data, parameterization="centered")
+    none = partial.with_(
+        pooling="none", priors=(("b_g", sp.Prior("normal", (0, 1e6))),)
+    )
+    rng, gaps = np.random.default_rng(9), []
+    first = random_point(partial, rng)
+    for _ in range(POINTS):
+        at = random_point(partial, rng)
+        # What the groups' coefficients do not replace stays where it is.
+        there = Point(
+            first.intercept, first.beta, np.full(2, 1e6), np.eye(2), at.b, at.sigma
+        )
+        apart = Point(0.0, first.beta[:1], first.tau, np.eye(2), at.b, at.sigma)
+        gaps.append(stan_log_prob(partial, there) - stan_log_prob(none, apart))
+    assert np.ptp(gaps) < 1e-8
+
+
+@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+def test_neals_funnel_is_neals(parameterization: str) -> None:
+    program = sp.neals_funnel(parameterization)
+    rng, gaps = np.random.default_rng(10), []
+    for _ in range(POINTS):
+        v, x = rng.normal(0, 3), rng.normal(size=9)
+        parameters = {"v": v, "x": x, "z": x / np.exp(v / 2)}
+        wanted = (
+            stats.norm.logpdf(v, 0, 3) + stats.norm.logpdf(x, 0, np.exp(v / 2)).sum()
+        )
+        if parameterization == "noncentered":
+            wanted += 9 * v / 2
+        gaps.append(log_prob(program, {"D": 9, "scale": 3}, parameters) - wanted)
+    assert np.ptp(gaps) < 1e-8
+
+
+def assert_densities_agree(model: sp.Model) -> None:
+    data, rng, gaps = small_data(), np.random.default_rng(6), []
+    for _ in range(POINTS):
+        at = random_point(model, rng)
+        gaps.append(stan_log_prob(model, at) - log_density(model, data, at))
+    assert np.ptp(gaps) < 1e-8
+
+
+def stan_log_prob(model: sp.Model, at: Point) -> float:
+    parameters = stan_parameters(model, small_data(), at)
+    return log_prob(model.program, model.stan_data(), parameters)
