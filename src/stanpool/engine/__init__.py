@@ -1,7 +1,21 @@
 """Stan, found or set up, and driven through cmdstanpy."""
 
+from stanpool.engine.cache import cache_folder, cache_size
 from stanpool.engine.compile import compile_program
-from stanpool.engine.home import ensure
+from stanpool.engine.home import ensure, identity
 from stanpool.engine.run import SampleSettings, sample
+from stanpool.engine.upkeep import Checkup, clean, doctor, setup
 
-__all__ = ["SampleSettings", "compile_program", "ensure", "sample"]
+__all__ = [
+    "Checkup",
+    "SampleSettings",
+    "cache_folder",
+    "cache_size",
+    "clean",
+    "compile_program",
+    "doctor",
+    "ensure",
+    "identity",
+    "sample",
+    "setup",
+]

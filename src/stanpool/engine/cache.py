@@ -116,7 +116,18 @@ def cannot_write(folder: Path, reason: str) -> str:
     )
 
 
-def clean(
+def why_not_writable() -> str | None:
+    """Return what keeps the cache from being written, with what to do; or None."""
+    folder = cache_folder()
+    while not folder.exists():
+        folder = folder.parent
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return None
+    reason = "Permission denied" if folder.is_dir() else f"{str(folder)!r} is a file"
+    return cannot_write(cache_folder(), reason)
+
+
+def sweep(
     *, keep: Container[str] = (), dry_run: bool = False, parts: Iterable[str] = _PARTS
 ) -> dict[str, int]:
     """Remove what the cache holds, except for what is being built right now.
@@ -138,7 +149,7 @@ def clean(
         folder = cache_folder() / part
         names = {_target_name(path) for path in folder.glob("*")} - {""}
         for name in sorted(name for name in names if name not in keep):
-            freed[part] += _clean_one(folder / name, dry_run)
+            freed[part] += remove(folder / name, dry_run=dry_run)
     return freed
 
 
@@ -150,7 +161,8 @@ def _target_name(path: Path) -> str:
     return path.name
 
 
-def _clean_one(target: Path, dry_run: bool) -> int:
+def remove(target: Path, *, dry_run: bool = False) -> int:
+    """Remove one folder of the cache, unless it is being built; return its bytes."""
     from filelock import FileLock, Timeout
 
     doomed = [target, *target.parent.glob(f".{target.name}.partial-*")]
@@ -160,6 +172,7 @@ def _clean_one(target: Path, dry_run: bool) -> int:
     try:
         with writing(target.parent), FileLock(_lock_file(target), timeout=0):
             if target.is_dir():
+                _remove_partial(target)
                 # First renamed: nobody takes a half-removed folder for a whole one.
                 target.rename(target.with_name(f".{target.name}.partial-removed"))
             else:

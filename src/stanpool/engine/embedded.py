@@ -19,22 +19,24 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from stanpool.engine.cache import (
     cache_folder,
     cannot_write,
-    clean,
     free_space,
     publish,
+    remove,
 )
 from stanpool.engine.process import run
-from stanpool.engine.progress import Stages, stages
+from stanpool.engine.progress import stages
 from stanpool.engine.toolchain import Compiler, find_compiler, probe
-from stanpool.engine.wheel import Wheel, httpstan, unpacked, ziglang
+from stanpool.engine.wheel import Wheel, check_given, httpstan, unpack, ziglang
 from stanpool.errors import EngineError
 
 STAN_VERSION = "2.35.0"
+DESCRIPTION = "engine.json"
 
 _PACKAGE = Path(__file__).parent
 _DRIVER = _PACKAGE / "driver"
@@ -59,42 +61,33 @@ def set_up(
     EngineError
         If it cannot be built; the message says what to do.
     """
+    check_given(wheels)
     compiler = choose_compiler()
     home = home_of(compiler)
     if force:
-        everything_else = {path.name for path in home.parent.glob("*")} - {home.name}
-        clean(keep=everything_else, parts=["engines"])
+        remove(home)
     if is_ready(home):
         return home
-    _check_space(home)
-    with stages(4, shown=progress) as display:
+    check_space()
+    wanted = [(httpstan(), _is_needed_of_httpstan)]
+    if compiler.kind == "zig":
+        wanted.append((ziglang(), _is_needed_of_ziglang))
+    missing = [(w, keep) for w, keep in wanted if not unpacked_folder(w).exists()]
+    steps = _compilations()
+    with stages(len(missing) + steps, shown=progress) as display:
 
         def wait() -> None:
             display.start(_WAITING)
 
-        def fetch(wheel: Wheel, keep: Callable[[str], bool]) -> None:
-            target = cache_folder() / "wheels" / wheel.name
-            if not target.exists():
-                display.start(f"Fetching {wheel.name} from the package index")
-            publish(
-                target,
-                lambda folder: unpacked(
-                    wheel, keep, folder, files=wheels, tick=display.tick
-                ),
-                on_wait=wait,
-            )
-
-        fetch(httpstan(), _is_needed_of_httpstan)
-        if compiler.kind == "zig":
-            fetch(ziglang(), _is_needed_of_ziglang)
-        display.start("Compiling Stan's headers and driver, once")
-        publish(home, lambda folder: _lay_out(folder, compiler), on_wait=wait)
-        publish(
-            # Compiled in the finished home: clang remembers where headers were.
-            home / "build" / "plain",
-            lambda folder: _compile_shared(home, folder, display),
-            on_wait=wait,
-        )
+        for wheel, keep in missing:
+            display.start(f"Fetching {wheel.name} from the package index")
+            fill = partial(unpack, wheel, keep, files=wheels, tick=display.tick)
+            publish(unpacked_folder(wheel), fill, on_wait=wait)
+        publish(home, partial(_lay_out, compiler), on_wait=wait)
+        display.start("Compiling Stan's headers and driver, once", steps=steps)
+        # In the finished home: clang's precompiled header remembers the headers' paths.
+        compile_all = partial(_compile_shared, home, tick=display.tick)
+        publish(home / "build" / "plain", compile_all, on_wait=wait)
     return home
 
 
@@ -122,6 +115,34 @@ def home_of(compiler: Compiler) -> Path:
     """Return where the engine of this stanpool and that compiler is, or would be."""
     name = f"stan-{STAN_VERSION}-{digest(_identity_parts(compiler))}"
     return cache_folder() / "engines" / name
+
+
+def current_names() -> set[str]:
+    """Return the names in the cache that the current engine needs."""
+    compiler = choose_compiler()
+    names = {home_of(compiler).name, httpstan().name}
+    return names | {ziglang().name, "zig-cache"} if compiler.kind == "zig" else names
+
+
+def unpacked_folder(wheel: Wheel) -> Path:
+    """Return where what is needed of a wheel is kept."""
+    return cache_folder() / "wheels" / wheel.name
+
+
+def check_space() -> None:
+    """Check that the disk has room for an engine.
+
+    Raises
+    ------
+    EngineError
+        If it has not.
+    """
+    free = free_space()
+    if free < _SPACE_NEEDED:
+        reason = (
+            f"{free / 1e9:.1f} GB are free, {_SPACE_NEEDED / 1e9:.1f} GB are needed"
+        )
+        raise EngineError(cannot_write(cache_folder(), reason))
 
 
 def digest(parts: dict[str, object]) -> str:
@@ -176,15 +197,6 @@ def _zig() -> Compiler:
     return Compiler("zig", (program, "c++", *target, *flags), wheel.name)
 
 
-def _check_space(home: Path) -> None:
-    free = free_space()
-    if free < _SPACE_NEEDED:
-        reason = (
-            f"{free / 1e9:.1f} GB are free, {_SPACE_NEEDED / 1e9:.1f} GB are needed"
-        )
-        raise EngineError(cannot_write(home.parent, reason))
-
-
 _BOOST_NOT_NEEDED = tuple(
     f"httpstan/include/boost/{name}/"
     for name in "asio beast compute geometry gil graph hana qvm spirit".split()
@@ -209,7 +221,7 @@ def _is_needed_of_ziglang(member: str) -> bool:
     return not member.startswith(_ZIG_NOT_NEEDED)
 
 
-def _lay_out(folder: Path, compiler: Compiler) -> None:
+def _lay_out(compiler: Compiler, folder: Path) -> None:
     for name in ("bin", "make", "build", "driver"):
         (folder / name).mkdir()
     # Relative, so that the cache can be moved.
@@ -224,7 +236,7 @@ def _lay_out(folder: Path, compiler: Compiler) -> None:
     (folder / "bin" / "make").chmod(0o755)
     (folder / "make" / "compiler").write_text(_compiler_script(compiler))
     parts = _identity_parts(compiler)
-    (folder / "engine.json").write_text(
+    (folder / DESCRIPTION).write_text(
         json.dumps({"identity": digest(parts), **parts}, indent=2)
     )
 
@@ -248,5 +260,14 @@ def _compiler_script(compiler: Compiler) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _compile_shared(home: Path, folder: Path, display: Stages) -> None:
-    run([str(home / "bin" / "make"), f"INTO={folder}", "build"], tick=display.tick)
+def _compile_shared(home: Path, folder: Path, *, tick: Callable[[int], None]) -> None:
+    def count() -> None:
+        header = next(folder.glob("**/header"), folder / "model_header.pch").exists()
+        tick(len(list(folder.glob("*.o"))) + header)
+
+    run([str(home / "bin" / "make"), f"INTO={folder}", "build"], tick=count)
+
+
+def _compilations() -> int:
+    """Count the driver's sources, and the precompiled header."""
+    return len(list(_DRIVER.glob("*.cpp"))) + 1

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from stanpool.engine.cache import cache_folder
-from stanpool.engine.embedded import digest, set_up
+from stanpool.engine.embedded import DESCRIPTION, digest, set_up
 from stanpool.engine.toolchain import find_compiler, find_make
 from stanpool.errors import EngineError
 
@@ -63,9 +63,8 @@ def identity(home: Path) -> str:
     Equal identities make equal programs: the kind of engine, Stan's version, the
     headers and the driver, the compiler and its flags.
     """
-    described = home / "engine.json"
-    if described.exists():
-        return str(json.loads(described.read_text())["identity"])
+    if is_embedded(home):
+        return str(json.loads((home / DESCRIPTION).read_text())["identity"])
     local = home / "make" / "local"
     compiler = find_compiler()
     return digest(
@@ -77,6 +76,11 @@ def identity(home: Path) -> str:
             "compiler": compiler.version if compiler else "",
         }
     )
+
+
+def is_embedded(home: Path) -> bool:
+    """Say whether a home was made by stanpool."""
+    return (home / DESCRIPTION).exists()
 
 
 def stan_version(home: Path) -> str:

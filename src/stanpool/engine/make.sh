@@ -70,7 +70,11 @@ compile_shared() { # FOLDER
     gcc) header=$shared/stan/model/model_header.hpp.gch/header ;;
     *) header=$shared/model_header.pch ;;
   esac
+  # Meanwhile link something: a compiler that comes without its C++ library compiled does that now.
+  echo 'int main() { return 0; }' | cxx -x c++ - -o "$shared/taken/linked" &
+  linked=$!
   cxx $flags -Iinclude -x c++-header include/stan/model/model_header.hpp -o "$header"
+  wait $linked
   workers=
   for number in $(seq "$(cores)"); do
     work &

@@ -14,7 +14,7 @@ class Stages:
     Parameters
     ----------
     total
-        The number of stages.
+        The number of steps of all stages together.
     shown
         False keeps silent.
     """
@@ -23,9 +23,13 @@ class Stages:
         self._shown = shown
         self._total = total
         self._bar: Any = None
+        self._before = 0
+        self._steps = 0
 
-    def start(self, name: str) -> None:
-        """Say that the stage ``name`` begins."""
+    def start(self, name: str, *, steps: int = 1) -> None:
+        """Say that the stage ``name`` begins, and those before it are done."""
+        self._before += self._steps
+        self._steps = steps
         if not self._shown:
             return
         if not sys.stderr.isatty():
@@ -43,11 +47,12 @@ class Stages:
             )
         else:
             self._bar.set_description_str(name, refresh=False)
-            self._bar.update()
+        self.tick()
 
-    def tick(self) -> None:
-        """Show the time that has passed."""
+    def tick(self, done: int = 0) -> None:
+        """Show the time that has passed, and how many steps of the stage are done."""
         if self._bar is not None:
+            self._bar.n = min(self._before + done, self._total)
             self._bar.refresh()
 
     def close(self) -> None:

@@ -96,9 +96,23 @@ def ziglang() -> Wheel:
     return _for_this_platform("ziglang", "0.12.1", _ZIGLANG)
 
 
-def is_supported() -> bool:
-    """Say whether there is an embedded engine for this platform."""
-    return (platform.system(), platform.machine()) in _HTTPSTAN
+def check_given(files: Sequence[Path]) -> None:
+    """Check that wheel files are ones that are known.
+
+    Raises
+    ------
+    EngineError
+        For the first that is not.
+    """
+    known = {*httpstan().digests, *ziglang().digests}
+    for file in files:
+        if sha256(file) not in known:
+            raise EngineError(
+                f"{str(file)!r} is not a wheel that the engine can be made of: its "
+                f"SHA-256 is {sha256(file)}. Give the published wheel of "
+                f"{httpstan().project} {httpstan().version} for {httpstan().platform} "
+                f"(any CPython), or of {ziglang().project} {ziglang().version}."
+            )
 
 
 def _for_this_platform(
@@ -116,7 +130,7 @@ def _for_this_platform(
     return Wheel(project, version, tag, tuple(digests))
 
 
-def unpacked(
+def unpack(
     wheel: Wheel,
     keep: Callable[[str], bool],
     folder: Path,
@@ -138,7 +152,7 @@ def unpacked(
         If the wheel cannot be fetched or is not the one that is known.
     """
     given = next((file for file in files if sha256(file) in wheel.digests), None)
-    if given is not None:
+    if given:
         _extract(given, keep, folder)
         return
     with tempfile.TemporaryDirectory(dir=folder) as download:
@@ -170,7 +184,7 @@ def _fetch(wheel: Wheel, folder: Path, tick: Callable[[], None]) -> Path:
                 f"--dest={folder}",
                 f"{wheel.project}=={wheel.version}",
             ],
-            env={"PIP_REQUIRE_VIRTUALENV": "false"},
+            env=_pip_environment(),
             tick=tick,
         )
     except EngineError as error:
@@ -190,6 +204,15 @@ def _fetch(wheel: Wheel, folder: Path, tick: Callable[[], None]) -> Path:
             "index serves a file that is not the published one: do not use it."
         )
     return file
+
+
+def _pip_environment() -> dict[str, str]:
+    """Let pip work outside of environments, and from the index that uv is told of."""
+    variables = {"PIP_REQUIRE_VIRTUALENV": "false"}
+    index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+    if index and "PIP_INDEX_URL" not in os.environ:
+        variables["PIP_INDEX_URL"] = index
+    return variables
 
 
 def pip_command() -> list[str]:
