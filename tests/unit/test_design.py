@@ -1,0 +1,622 @@
+"""Data frame to arrays: what goes in, what comes out, and what each bad frame hears."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import stanpool as sp
+from stanpool import DataError, Model, SpecError
+from stanpool.design import rebuild
+
+# What may stand in a column's name, a group's label or a level, and must be data only.
+HOSTILE = [
+    "it's",
+    'say "hi"',
+    "größe",
+    "ﬁ",
+    "日本",
+    "😀",
+    "two\nlines",
+    "\u2028",
+    "\x00",
+    "real",
+    "model",
+    "target",
+    "data {",
+    "x" * 10_000,
+    "*/",
+    "// }",
+    "a`b",
+    "``",
+    "{{ y }}",
+    "{% if %}",
+    "{# #}",
+    "a/b",
+    "/",
+    "\\",
+    "draw",
+    "chain",
+    "sigma",
+    "coefficient",
+    "beta",
+    "beta[x]",
+    "lp__",
+    "class",
+    "lambda",
+    "None",
+    "np",
+    "_column_0_",
+    "_column_1_",
+    " lead",
+    "\t",
+    "[T.a]",
+    "a:b",
+    "a ~ b",
+    "(1|g)",
+    "1",
+    "0",
+    "%s",
+    "${x}",
+    "C(x)",
+]
+hostile = pytest.mark.parametrize(
+    "name", HOSTILE, ids=[ascii(name)[1:20] for name in HOSTILE]
+)
+
+
+def frame() -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    return pd.DataFrame(
+        {
+            "y": rng.normal(size=12),
+            "x": rng.normal(size=12),
+            "z": rng.normal(size=12),
+            "count": rng.poisson(3, 12),
+            "n": 10,
+            "kind": list("pqrpqrpqrpqr"),
+            "g": list("aabbbccccddd"),
+        }
+    )
+
+
+def refusal(kind: type[Exception], build: Callable[[], Any]) -> str:
+    with pytest.raises(kind) as refused:
+        build()
+    return str(refused.value)
+
+
+class TestArrays:
+    def test_columns_are_those_of_the_frame(self) -> None:
+        data = frame()
+        design = Model("y ~ x + z + (1 + x | g)", data).design
+        assert design.coefficients == ("x", "z")
+        assert design.varying == ("Intercept", "x")
+        np.testing.assert_array_equal(design.y, data["y"])
+        np.testing.assert_array_equal(design.X, data[["x", "z"]])
+        np.testing.assert_array_equal(design.factors[0].Z[:, 1], data["x"])
+        assert design.group_labels == ("a", "b", "c", "d")
+        labels = [design.group_labels[j] for j in design.group_index]
+        assert labels == data["g"].tolist()
+        np.testing.assert_array_equal(design.group_sizes, [2, 3, 4, 3])
+
+    def test_formulas_transform_and_interact(self) -> None:
+        data = frame()
+        design = Model("y ~ x*z + I(x**2) + kind", data, pooling="complete").design
+        columns = dict(zip(design.coefficients, design.X.T, strict=True))
+        np.testing.assert_allclose(columns["x:z"], data["x"] * data["z"])
+        np.testing.assert_allclose(columns["I(x ** 2)"], data["x"] ** 2)
+        np.testing.assert_array_equal(columns["kind[T.q]"], data["kind"] == "q")
+
+    def test_whole_numbers_in_categories_read_as_whole(self) -> None:
+        data = frame().assign(k=[0.0, 1.0, 2.0] * 4)
+        design = Model("y ~ C(k)", data, pooling="complete").design
+        assert design.coefficients == ("C(k)[T.1]", "C(k)[T.2]")
+
+    def test_new_rows_get_the_levels_and_centers_first_seen(self) -> None:
+        data = frame()
+        model = Model("y ~ center(x) + kind", data, pooling="complete")
+        recipe = dict(model.design.recipes)["population"]
+        again = rebuild(recipe, model.data.iloc[[3]])
+        np.testing.assert_allclose(again[:, 1:], model.design.X[[3]])
+
+    def test_arrays_are_read_only_copies(self) -> None:
+        design = Model("y ~ x + (1 | g)", frame()).design
+        with pytest.raises(ValueError, match="read-only"):
+            design.X[0, 0] = 1.0
+        with pytest.raises(FrozenInstanceError):
+            design.y = design.X  # type: ignore[misc]
+
+    def test_a_frame_modified_later_does_not_change_the_model(self) -> None:
+        data = frame()
+        model = Model("y ~ x + kind + (1 | g)", data)
+        before = {name: np.copy(value) for name, value in model.stan_data().items()}
+        data["x"] = 0.0
+        data.loc[0, "g"] = "zzz"
+        del data["kind"]
+        again = model.with_(parameterization="centered").stan_data()
+        for name, value in before.items():
+            np.testing.assert_array_equal(again[name], value)
+
+    def test_a_group_of_one_row_works(self) -> None:
+        data = frame().assign(g=list("aaaaaabbbbbc"))
+        assert Model("y ~ x + (1 | g)", data).design.group_sizes.tolist() == [6, 5, 1]
+
+    def test_unused_categories_are_no_groups_and_no_levels(self) -> None:
+        kinds = pd.CategoricalDtype(["w", "p", "q", "r"])
+        data = frame().astype({"g": pd.CategoricalDtype(list("dcbaz")), "kind": kinds})
+        design = Model("y ~ kind + (1 | g)", data).design
+        assert design.group_labels == ("d", "c", "b", "a")
+        assert design.coefficients == ("kind[T.q]", "kind[T.r]")
+
+
+class TestNoPooling:
+    """What groups express themselves is not estimated once more."""
+
+    def test_own_intercepts_replace_the_common_one(self) -> None:
+        design = Model("y ~ x + (1 | g)", frame(), pooling="none").design
+        assert not design.intercept
+        assert design.coefficients == ("x",)
+
+    def test_own_slopes_replace_the_common_one(self) -> None:
+        design = Model("y ~ x + z + (1 + x | g)", frame(), pooling="none").design
+        assert design.coefficients == ("z",)
+
+    @pytest.mark.parametrize("offset", [0.0, 1e6])
+    def test_a_predictor_of_large_mean_is_no_intercept(self, offset: float) -> None:
+        data = frame()
+        data["x"] += offset
+        design = Model("y ~ x + (1 | g)", data, pooling="none").design
+        assert design.coefficients == ("x",)
+
+    def test_a_varying_slope_of_large_mean_is_no_intercept(self) -> None:
+        data = frame()
+        data["x"] += 1e6
+        assert Model("y ~ z + (1 + x | g)", data).design.varying == ("Intercept", "x")
+
+
+class TestInvariance:
+    """Row order, level order and dtypes do not change the model."""
+
+    @given(st.permutations(range(12)))
+    def test_rows_may_come_in_any_order(self, order: list[int]) -> None:
+        data = frame()
+        model = Model("y ~ x + kind + (1 + x | g)", data)
+        other = Model("y ~ x + kind + (1 + x | g)", data.iloc[order])
+        assert other.program.source == model.program.source
+        assert other.priors == model.priors
+        assert other.design.group_labels == model.design.group_labels
+        for name in ("y", "X", "Z", "group"):
+            np.testing.assert_array_equal(
+                other.stan_data()[name], model.stan_data()[name][order]
+            )
+
+    @given(st.permutations("abcd"))
+    def test_levels_may_come_in_any_order(self, levels: list[str]) -> None:
+        data = frame()
+        model = Model("y ~ x + (1 | g)", data)
+        dtype = pd.CategoricalDtype(levels)
+        other = Model("y ~ x + (1 | g)", data.astype({"g": dtype}))
+        rows = [
+            [design.group_labels[j] for j in design.group_index]
+            for design in (model.design, other.design)
+        ]
+        assert rows[0] == rows[1]
+        assert other.priors == model.priors
+        assert other.program == model.program
+
+    @pytest.mark.parametrize(
+        "dtype", ["int8", "int64", "uint16", "float32", "float64", "Int64", "Float64"]
+    )
+    def test_numbers_may_have_any_dtype(self, dtype: str) -> None:
+        data = frame().assign(x=range(12), k=[1, 2, 3] * 4, g=[7, 8, 9, 9] * 3)
+        formula = "y ~ x + C(k) + (1 | g)"
+        model = Model(formula, data)
+        other = Model(formula, data.astype({"x": dtype, "k": dtype, "g": dtype}))
+        assert_same_model(model, other)
+        assert other.design.group_labels == (7, 8, 9)
+
+    @pytest.mark.parametrize("dtype", ["object", "string", "category", "str"])
+    def test_text_may_have_any_dtype(self, dtype: str) -> None:
+        data = frame()
+        formula = "y ~ x + kind + (1 | g)"
+        other = Model(formula, data.astype({"kind": dtype, "g": dtype}))
+        assert_same_model(Model(formula, data), other)
+
+    def test_arrow_columns_work(self) -> None:
+        pytest.importorskip("pyarrow")
+        data = frame()
+        formula = "y ~ x + kind + (1 | g)"
+        other = Model(formula, data.convert_dtypes(dtype_backend="pyarrow"))
+        assert_same_model(Model(formula, data), other)
+
+    @pytest.mark.parametrize("dtype", ["bool", "boolean", "int", "float"])
+    def test_truth_values_are_0_and_1(self, dtype: str) -> None:
+        data = frame().assign(x=[0, 1] * 6)
+        other = Model("y ~ x + (1 | g)", data.astype({"x": dtype}))
+        assert_same_model(Model("y ~ x + (1 | g)", data), other)
+
+    def test_an_index_of_any_kind_is_ignored(self) -> None:
+        data = frame()
+        other = Model("y ~ x + (1 | g)", data.set_index(pd.Index(["r"] * 12)))
+        assert_same_model(Model("y ~ x + (1 | g)", data), other)
+
+    def test_a_mapping_of_lists_is_a_frame(self) -> None:
+        data = frame()
+        lists = {name: column.tolist() for name, column in data.items()}
+        other = Model("y ~ x + (1 | g)", lists)
+        assert_same_model(Model("y ~ x + (1 | g)", data), other)
+
+    def test_an_interaction_is_written_one_way(self) -> None:
+        data = Model("y ~ x:z + (1 + z:x | g)", frame()).stan_data()
+        # The varying interaction has the mean of the population's: (0, alpha, beta).
+        np.testing.assert_array_equal(data["mean_of"], [2, 3])
+
+
+class TestHostileStrings:
+    """Any text names a column, a group or a level, and none reaches a program."""
+
+    @hostile
+    def test_a_predictor_may_have_any_name(self, name: str) -> None:
+        plain = sp.partial_pooling(
+            frame(), outcome="y", predictors=["x", "z"], group="g"
+        )
+        model = sp.partial_pooling(
+            frame().rename(columns={"x": name}),
+            outcome="y",
+            predictors=[name, "z"],
+            group="g",
+        )
+        assert model.design.coefficients == (name, "z")
+        assert_same_numbers(plain, model)
+        assert_code_is_the_same_below_the_comment(plain, model)
+
+    @hostile
+    def test_a_varying_predictor_may_have_any_name(self, name: str) -> None:
+        model = sp.partial_pooling(
+            frame().rename(columns={"x": name}),
+            outcome="y",
+            predictors=[name],
+            group="g",
+            varying=["Intercept", name],
+        )
+        assert model.design.varying == ("Intercept", name)
+
+    @hostile
+    def test_outcome_and_factor_may_have_any_name(self, name: str) -> None:
+        plain = sp.partial_pooling(frame(), outcome="y", predictors=["x"], group="g")
+        for column, options in (("g", {"group": name}), ("y", {"outcome": name})):
+            chosen = {"outcome": "y", "group": "g"} | options
+            data = frame().rename(columns={column: name})
+            model = sp.partial_pooling(data, predictors=["x"], **chosen)
+            assert_same_numbers(plain, model)
+            assert_code_is_the_same_below_the_comment(plain, model)
+
+    @hostile
+    def test_groups_and_levels_may_have_any_label(self, name: str) -> None:
+        data = frame().replace({"g": {"c": name}, "kind": {"q": name}})
+        model = Model("y ~ x + kind + (1 | g)", data)
+        assert name in model.design.group_labels
+        levels = sorted(set(data["kind"]))
+        named = tuple(f"kind[T.{level}]" for level in levels[1:])
+        assert model.design.coefficients == ("x", *named)
+
+    @hostile
+    def test_formulas_take_any_name_in_backticks(self, name: str) -> None:
+        quoted = "`" + name.replace("`", "``") + "`"
+        data = frame().rename(columns={"x": name})
+        model = Model(f"y ~ np.exp({quoted}) + {quoted}:kind + (1 | g)", data)
+        assert model.design.coefficients[0] == f"np.exp({name})"
+        np.testing.assert_allclose(model.design.X[:, 0], np.exp(frame()["x"]))
+
+    def test_names_that_look_like_aliases_stay_themselves(self) -> None:
+        data = frame().rename(columns={"x": "_column_0_", "z": "a b"})
+        data["kind"] = ["_column_1_", "_column__0_"] * 6
+        model = Model("y ~ `a b` + _column_0_ + kind + (1 | g)", data)
+        assert model.design.coefficients == ("a b", "_column_0_", "kind[T._column__0_]")
+        np.testing.assert_array_equal(model.design.X[:, 1], frame()["x"])
+
+    def test_a_predictor_called_intercept_is_refused(self) -> None:
+        data = frame().rename(columns={"x": "Intercept"})
+        said = refusal(DataError, lambda: Model("y ~ Intercept + (1 | g)", data))
+        assert "'Intercept'" in said
+        assert "rename" in said
+
+
+class TestMissingAndInfinite:
+    def test_a_missing_column_gets_the_nearest_name(self) -> None:
+        data = frame().rename(columns={"x": "floor"})
+        said = refusal(DataError, lambda: Model("y ~ flor + (1 | g)", data))
+        assert "no column 'flor'" in said
+        assert "Did you mean 'floor'?" in said
+        assert "'kind'" in said
+
+    @pytest.mark.parametrize(
+        ("column", "value"), [("y", np.nan), ("x", None), ("g", None), ("kind", np.nan)]
+    )
+    def test_missing_values_are_listed_by_row(self, column: str, value: Any) -> None:
+        data = frame()
+        data.loc[[2, 7], column] = value
+        said = refusal(DataError, lambda: Model("y ~ x + kind + (1 | g)", data))
+        assert f"column {column!r} has 2 missing value(s) (rows 2, 7" in said
+        assert f"data.dropna(subset=[{column!r}])" in said
+
+    def test_missing_values_of_nullable_dtypes_are_missing(self) -> None:
+        data = frame().assign(x=pd.array([1, None] * 6, dtype="Int64"))
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert "6 missing value(s) (rows 1, 3, 5, 7, 9 and 1 more" in said
+
+    @pytest.mark.parametrize("value", [np.inf, -np.inf])
+    def test_infinite_values_are_listed_by_row(self, value: float) -> None:
+        data = frame()
+        data.loc[[4], "x"] = value
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert "column 'x' has 1 infinite value(s) (rows 4" in said
+        assert "Correct or drop" in said
+
+    def test_values_that_a_transform_makes_infinite_are_listed(self) -> None:
+        data = frame().assign(x=[0.0, 1.0] * 6)
+        said = refusal(DataError, lambda: Model("y ~ log(x) + (1 | g)", data))
+        assert "'log(x)' must be finite" in said
+        assert "row 0 has -inf" in said
+
+    def test_columns_that_the_model_does_not_use_may_miss_anything(self) -> None:
+        data = frame().assign(z=np.nan)
+        assert Model("y ~ x + (1 | g)", data).design.rows == 12
+
+    def test_complete_pooling_sees_the_same_rows(self) -> None:
+        data = frame()
+        data.loc[3, "g"] = None
+        refusal(DataError, lambda: Model("y ~ x + (1 | g)", data, pooling="complete"))
+
+
+class TestShapeOfData:
+    @pytest.mark.parametrize("data", [frame().iloc[:0], {}, []])
+    def test_no_rows(self, data: Any) -> None:
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert "no rows" in said
+        assert "emptied" in said
+
+    @pytest.mark.parametrize("data", [3, "radon.csv", None])
+    def test_no_table(self, data: Any) -> None:
+        with pytest.raises(DataError):
+            Model("y ~ x + (1 | g)", data)
+
+    def test_doubled_columns(self) -> None:
+        data = pd.concat([frame(), frame()[["x"]]], axis=1)
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert "2 columns named 'x'; rename or drop" in said
+
+    def test_one_group(self) -> None:
+        data = frame().assign(g="only")
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert "column 'g' has one group, 'only'" in said
+        assert "pooling='complete'" in said
+
+    @pytest.mark.parametrize("pooling", ["none", "complete"])
+    def test_one_group_is_enough_without_partial_pooling(self, pooling: str) -> None:
+        data = frame().assign(g="only")
+        assert Model("y ~ x + (1 | g)", data, pooling=pooling).design.rows == 12
+
+    def test_labels_that_differ_in_type_only(self) -> None:
+        data = frame().assign(g=pd.Series([1, "1"] * 6, dtype=object))
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert "differ in type only" in said
+        assert "astype(str)" in said
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            pd.date_range("2026-01-01", periods=12),
+            pd.to_timedelta(range(12), unit="D"),
+            [1j] * 12,
+        ],
+    )
+    def test_times_and_complex_numbers_are_no_predictors(self, values: Any) -> None:
+        said = refusal(
+            DataError, lambda: Model("y ~ x + (1 | g)", frame().assign(x=values))
+        )
+        assert "column 'x' holds values of type" in said
+        assert "number or a category" in said
+
+    def test_names_that_are_no_text(self) -> None:
+        said = refusal(
+            SpecError,
+            lambda: sp.partial_pooling(
+                frame(),
+                outcome="y",
+                predictors=[3],
+                group="g",  # type: ignore[list-item]
+            ),
+        )
+        assert "got 3" in said
+        assert "rename" in said
+
+
+class TestOutcome:
+    def test_text_is_no_outcome(self) -> None:
+        said = refusal(DataError, lambda: Model("kind ~ x + (1 | g)", frame()))
+        assert "outcome 'kind' is not numeric: its values are 'p', 'q', 'r'" in said
+        assert "pd.to_numeric(data['kind'])" in said
+
+    def test_two_levels_are_told_how_to_be_0_and_1(self) -> None:
+        data = frame().assign(won=["no", "yes"] * 6)
+        said = refusal(
+            DataError, lambda: Model("won ~ x + (1 | g)", data, family="bernoulli")
+        )
+        assert "(data['won'] == 'yes').astype(int)" in said
+
+    @pytest.mark.parametrize(
+        ("family", "column", "bad", "rule"),
+        [
+            ("bernoulli", "win", 2, "0 or 1"),
+            ("bernoulli", "win", 0.5, "0 or 1"),
+            ("poisson", "count", 2.5, "whole numbers"),
+            ("poisson", "count", -1, "0 or more"),
+        ],
+    )
+    def test_values_outside_the_support_are_named(
+        self, family: str, column: str, bad: float, rule: str
+    ) -> None:
+        data = frame().assign(win=[0, 1] * 6).astype({"count": float, "win": float})
+        data.loc[[5, 8], column] = bad
+        said = refusal(
+            DataError, lambda: Model(f"{column} ~ x + (1 | g)", data, family=family)
+        )
+        assert f"outcome {column!r} must be" in said
+        assert rule in said
+        assert f"row 5 has {bad:g}, row 8 has {bad:g}" in said
+        assert "choose another family" in said
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"n": 2.5}, ["trials 'n' must be whole numbers", "row 0 has 2.5"]),
+            ({"n": -1}, ["trials 'n' must be whole numbers, 0 or more"]),
+            ({"n": "ten"}, ["trials column 'n' is not numeric", "pd.to_numeric"]),
+            ({"count": 11}, ["successes must be at most trials 'n'", "row 0 has 11"]),
+        ],
+    )
+    def test_trials_and_successes_fit(
+        self, changes: dict[str, Any], said: list[str]
+    ) -> None:
+        data = frame().assign(**changes)
+        message = refusal(
+            DataError,
+            lambda: Model("count | trials(n) ~ x + (1 | g)", data, family="binomial"),
+        )
+        assert all(part in message for part in said), message
+
+    def test_standard_errors_are_positive(self) -> None:
+        data = frame().assign(s=[1.0] * 11 + [0.0])
+        said = refusal(DataError, lambda: Model("y | se(s) ~ 1 + (1 | g)", data))
+        assert "se 's' must be positive" in said
+        assert "row 11 has 0" in said
+
+    def test_counts_may_come_as_floats(self) -> None:
+        data = frame().astype({"count": float})
+        design = Model("count ~ x + (1 | g)", data, family="poisson").design
+        assert design.y.dtype == np.int64
+        np.testing.assert_array_equal(design.y, frame()["count"])
+
+
+class TestRedundantPredictors:
+    def test_a_constant_predictor_is_named(self) -> None:
+        said = refusal(
+            DataError, lambda: Model("y ~ x + c + (1 | g)", frame().assign(c=3.0))
+        )
+        assert "'c' are constant" in said
+        assert "Drop" in said
+
+    @pytest.mark.parametrize("group", ["(1 | g)", "(1 + c | g)"])
+    def test_a_category_of_one_level_is_named(self, group: str) -> None:
+        data = frame().assign(c="same")
+        said = refusal(DataError, lambda: Model(f"y ~ x + c + {group}", data))
+        assert "'c' have one level only" in said
+        assert "Drop" in said
+
+    def test_collinear_predictors_are_named(self) -> None:
+        data = frame()
+        data["w"] = 2 * data["x"] - data["z"] + 3
+        said = refusal(DataError, lambda: Model("y ~ x + kind + z + w + (1 | g)", data))
+        assert "predictor 'w' is an exact linear combination of 'x', 'z'" in said
+        assert "'kind[T.q]'" not in said
+        assert "Drop one" in said
+
+    def test_nearly_collinear_predictors_are_the_users_business(self) -> None:
+        data = frame()
+        data["w"] = data["x"] + 1e-3 * data["z"]
+        assert Model("y ~ x + w + (1 | g)", data).design.coefficients == ("x", "w")
+
+    def test_units_do_not_make_predictors_collinear(self) -> None:
+        data = frame()
+        data["z"] *= 1e-9
+        data["x"] *= 1e9
+        assert Model("y ~ x + z + (1 | g)", data).design.coefficients == ("x", "z")
+
+    def test_years_and_their_squares_are_not_collinear(self) -> None:
+        data = frame().assign(year=range(2000, 2012))
+        design = Model("y ~ year + I(year**2) + (1 | g)", data).design
+        assert len(design.coefficients) == 2
+
+
+class TestFormulasThatDataRefuse:
+    @pytest.mark.parametrize(
+        ("term", "said", "under"),
+        [
+            ("x **", "insuffient arguments", "**"),
+            ("x + 'z'", "String literals", "'z'"),
+            ("x + 2", "Numeric literals", "2"),
+            ("x @ z", "Unknown operator", "@"),
+        ],
+    )
+    def test_carets_stand_under_what_formulaic_refuses(
+        self, term: str, said: str, under: str
+    ) -> None:
+        message = refusal(SpecError, lambda: Model(f"y ~ {term} + (1 | g)", frame()))
+        first, shown, carets = message.splitlines()
+        assert said in first
+        start = carets.index("^")
+        assert shown[start : start + carets.count("^")] == under
+
+    def test_an_unknown_function_is_named(self) -> None:
+        said = refusal(SpecError, lambda: Model("y ~ foo(x) + (1 | g)", frame()))
+        assert "foo(x)" in said
+        assert "'foo' is not defined" in said
+
+
+@pytest.mark.parametrize("pooling", ["partial", "none"])
+def test_a_million_rows_take_a_few_times_their_memory(pooling: str) -> None:
+    rng = np.random.default_rng(0)
+    rows, groups = 1_000_000, 100_000
+    data = pd.DataFrame(
+        {
+            "y": rng.normal(size=rows),
+            "x": rng.normal(size=rows),
+            "g": rng.integers(0, groups, rows),
+        }
+    )
+    size = data.memory_usage().sum()
+    tracemalloc.start()
+    try:
+        model = Model("y ~ x + (1 + x | g)", data, pooling=pooling)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(model.design.group_labels) == len(set(data["g"]))
+    # A dense matrix of the groups would take 33,000 times the data.
+    assert peak < 8 * size
+
+
+def assert_same_numbers(model: Model, other: Model) -> None:
+    ours, theirs = model.stan_data(), other.stan_data()
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(theirs[name], value)
+
+
+def assert_same_model(model: Model, other: Model) -> None:
+    assert_same_numbers(model, other)
+    assert model.program == other.program
+    assert model.priors == other.priors
+    assert model.design.coefficients == other.design.coefficients
+    assert model.design.group_labels == other.design.group_labels
+
+
+def assert_code_is_the_same_below_the_comment(model: Model, other: Model) -> None:
+    """The comment maps numbers to names: one line each, plain ASCII, nothing else."""
+    assert other.program.source == model.program.source
+    comment = other.stan_code.removesuffix(model.program.source)
+    assert comment.isascii()
+    assert all(line.startswith("// ") for line in comment.splitlines())
+    assert comment.count("\n") == model.stan_code.count(
+        "\n"
+    ) - model.program.source.count("\n")
