@@ -1,0 +1,152 @@
+"""Which prior is in force, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stanpool import Model, Prior, SpecError
+
+
+def frame() -> pd.DataFrame:
+    # Standard deviations by hand: y 20, x 2, count mean 4.
+    return pd.DataFrame(
+        {
+            "y": [80.0, 120.0, 100.0, 80.0, 120.0, 100.0, 80.0, 120.0, 100.0],
+            "x": [1.0, 3.0, 5.0] * 3,
+            "win": [0, 1, 1, 0, 1, 0, 1, 0, 1],
+            "count": [2, 4, 6] * 3,
+            "g": list("aaabbbccc"),
+        }
+    )
+
+
+def priors_of(formula: str, **options: object) -> dict[str, str]:
+    model = Model(formula, frame(), **options)  # type: ignore[arg-type]
+    return {row.parameter: str(row.prior) for row in model.priors}
+
+
+class TestDefaults:
+    def test_real_outcomes_scale_them_by_the_outcome_and_the_predictors(self) -> None:
+        sd_y = float(np.std(frame()["y"], ddof=1))  # 17.3
+        sd_x = float(np.std(frame()["x"], ddof=1))  # 1.73
+        assert (round(sd_y, 1), round(sd_x, 2)) == (17.3, 1.73)
+        assert priors_of("y ~ x + (1 + x | g)") == {
+            "Intercept": "normal(100, 43.3)",
+            "beta[x]": "normal(0, 25)",
+            "tau_g[Intercept]": "exponential(0.0577)",
+            "tau_g[x]": "exponential(0.1)",
+            "Omega_g": "lkj(2)",
+            "sigma": "exponential(0.0577)",
+        }
+
+    def test_logits_have_unit_scale(self) -> None:
+        assert priors_of("win ~ x + (1 | g)", family="bernoulli") == {
+            "Intercept": "normal(0, 2.5)",
+            "beta[x]": "normal(0, 1.44)",
+            "tau_g[Intercept]": "exponential(1)",
+        }
+
+    def test_log_rates_are_centered_at_the_log_of_the_mean(self) -> None:
+        found = priors_of("count ~ x + (1 | g)", family="poisson")
+        assert found["Intercept"] == "normal(1.39, 2.5)"  # log(4)
+
+    def test_groups_of_their_own_have_the_priors_of_the_population(self) -> None:
+        assert priors_of("y ~ x + (1 + x | g)", pooling="none") == {
+            "b_g[Intercept]": "normal(100, 43.3)",
+            "b_g[x]": "normal(0, 25)",
+            "sigma": "exponential(0.0577)",
+        }
+
+    def test_uncorrelated_and_single_coefficients_have_no_correlation(self) -> None:
+        assert "Omega_g" not in priors_of("y ~ x + (1 + x || g)")
+        assert "Omega_g" not in priors_of("y ~ x + (1 | g)")
+
+    def test_known_errors_leave_no_residual_scale(self) -> None:
+        data = frame().assign(s=1.0)
+        names = [row.parameter for row in Model("y | se(s) ~ 1 + (1 | g)", data).priors]
+        assert names == ["Intercept", "tau_g[Intercept]"]
+
+    def test_a_constant_outcome_has_proper_priors(self) -> None:
+        model = Model("y ~ x + (1 | g)", frame().assign(y=3.0))
+        assert all(np.isfinite(row.prior.arguments).all() for row in model.priors)
+
+    def test_each_says_where_it_is_from(self) -> None:
+        rows = Model("y ~ x + (1 | g)", frame(), priors={"sigma": "gamma(2, 1)"}).priors
+        sources = {row.parameter: row.source for row in rows}
+        assert sources.pop("sigma") == "set by the user"
+        assert all(source.startswith("default: ") for source in sources.values())
+
+
+class TestSpecificity:
+    def test_a_member_goes_before_its_factor_before_its_class(self) -> None:
+        found = priors_of(
+            "y ~ x + (1 + x || g)",
+            priors={
+                "tau": "exponential(1)",
+                "tau_g": "exponential(2)",
+                "tau_g[x]": "exponential(3)",
+            },
+        )
+        assert found["tau_g[Intercept]"] == "exponential(2)"
+        assert found["tau_g[x]"] == "exponential(3)"
+
+    def test_a_class_goes_for_all_its_members(self) -> None:
+        found = priors_of("y ~ x + I(x**2) + (1 | g)", priors={"beta": "normal(0, 9)"})
+        assert found["beta[x]"] == found["beta[I(x ** 2)]"] == "normal(0, 9)"
+
+    def test_without_pooling_the_populations_priors_go_for_each_group(self) -> None:
+        found = priors_of(
+            "y ~ x + (1 + x | g)",
+            pooling="none",
+            priors={"Intercept": "normal(90, 5)", "beta[x]": "normal(1, 2)"},
+        )
+        assert found["b_g[Intercept]"] == "normal(90, 5)"
+        assert found["b_g[x]"] == "normal(1, 2)"
+
+    def test_values_and_texts_are_the_same(self) -> None:
+        one = priors_of("y ~ x + (1 | g)", priors={"beta": Prior("normal", (0, 1))})
+        assert one == priors_of("y ~ x + (1 | g)", priors={"beta": "normal(0, 1)"})
+
+    def test_one_set_of_priors_serves_every_pooling(self) -> None:
+        model = Model(
+            "y ~ x + (1 | g)",
+            frame(),
+            priors={"tau": "exponential(1)", "Intercept": "normal(90, 5)"},
+        )
+        names = {
+            pooling: [row.parameter for row in model.with_(pooling=pooling).priors]
+            for pooling in ("complete", "none")
+        }
+        assert names["complete"] == ["Intercept", "beta[x]", "sigma"]
+        assert names["none"] == ["beta[x]", "b_g[Intercept]", "sigma"]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("name", "text", "said"),
+        [
+            ("bta", "normal(0, 1)", ["'bta'", "does not have", "mean 'beta'?"]),
+            ("beta[xx]", "normal(0, 1)", ["'beta[xx]'", "mean 'beta[x]'?"]),
+            ("tau_h", "exponential(1)", ["'tau_h'", "mean 'tau_g'?"]),
+            ("Omega", "lkj(2)", ["'Omega'", "'tau_g[Intercept]'"]),
+            ("beta", "gamma(1, 1)", ["priors['beta']", "real ones", "normal(0, 1)"]),
+            ("tau", "lkj(1)", ["priors['tau']", "positive ones", "exponential(1)"]),
+            ("sigma", "lkj(1)", ["priors['sigma']", "positive ones"]),
+        ],
+    )
+    def test_a_prior_that_fits_nothing_is_named(
+        self, name: str, text: str, said: list[str]
+    ) -> None:
+        with pytest.raises(SpecError) as refused:
+            Model("y ~ x + (1 | g)", frame(), priors={name: text})
+        assert all(part in str(refused.value) for part in said), str(refused.value)
+
+    def test_a_correlation_needs_lkj(self) -> None:
+        with pytest.raises(SpecError, match=r"Use lkj\(2\)"):
+            Model("y ~ (1 + x | g)", frame(), priors={"Omega": "normal(0, 1)"})
+
+    def test_positive_parameters_take_half_forms(self) -> None:
+        found = priors_of("y ~ x + (1 | g)", priors={"tau": "cauchy(0, 5)"})
+        assert found["tau_g[Intercept]"] == "cauchy(0, 5)"
