@@ -20,10 +20,11 @@ import pandas as pd
 
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
 from stanpool.formula import alias_quoted_names, pointed_error, unquote_name
-from stanpool.spec import FAMILIES, GroupTerm, ModelSpec
+from stanpool.spec import FAMILIES, Family, GroupTerm, ModelSpec
 
 _CONSTANTS = {"True", "False", "None", "np", "contr"}
 _COLLINEAR = 1e-8
+_CENSORING = {"none": 0, "left": -1, "right": 1, "interval": 2}
 _OTHER_FAMILY = "Correct or drop these rows, or choose another family."
 
 
@@ -75,6 +76,9 @@ class FactorDesign:
     effect_of
         Which population coefficient (counted from 1; 0: none) is the effect of each
         group-level predictor on each varying coefficient, shape ``(P, Q)``.
+    predictors_of
+        The categories that have linear predictors of their own, for categorical
+        outcomes; else empty.
     """
 
     factor: str
@@ -86,6 +90,18 @@ class FactorDesign:
     weights: np.ndarray | None = None
     U: np.ndarray | None = None
     effect_of: np.ndarray | None = None
+    predictors_of: tuple[Any, ...] = ()
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        """The labels of a group's coefficients: ``varying``, once for each category."""
+        if not self.predictors_of:
+            return self.varying
+        return tuple(
+            f"{category}, {label}"
+            for category in self.predictors_of
+            for label in self.varying
+        )
 
     @property
     def sizes(self) -> np.ndarray:
@@ -101,7 +117,8 @@ class Design:
     Attributes
     ----------
     y
-        Outcome, shape ``(N,)``: float for real outcomes, int for counts.
+        Outcome, shape ``(N,)``: float for real outcomes, int for counts and for
+        categories, which are counted from 0.
     X
         Population predictors without the intercept, shape ``(N, K)``, and
         ``coefficients``, their labels.
@@ -111,8 +128,21 @@ class Design:
         Where the prior on the intercept applies, shape ``(K,)``.
     factors
         The grouping factors, in the order of the formula.
-    trials, se
-        Known number of trials and known standard errors per row, or None.
+    trials, se, weights
+        Known number of trials, known standard errors, and weights of the log
+        likelihood per row, or None.
+    offset
+        What is added to the linear predictor, shape ``(N,)``, or None: the offsets
+        and the log of the exposure.
+    censored
+        How each outcome is censored: 0 not, -1 left, 1 right, 2 in an interval from
+        ``y`` to ``y_upper``; or None.
+    y_upper
+        Upper ends of the intervals; NaN in other rows; or None.
+    lower, upper
+        Bounds of truncation per row, or None.
+    categories
+        The levels of an ordinal or categorical outcome; else empty.
     residual
         The factor whose groups have residual scales of their own, as
         ``(name, labels, index)``, or None.
@@ -129,6 +159,13 @@ class Design:
     factors: tuple[FactorDesign, ...] = ()
     trials: np.ndarray | None = None
     se: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    censored: np.ndarray | None = None
+    y_upper: np.ndarray | None = None
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+    categories: tuple[Any, ...] = ()
     residual: tuple[str, tuple[Any, ...], np.ndarray] | None = None
     recipes: tuple[tuple[str, TermMatrix], ...] = ()
 
@@ -180,7 +217,8 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
         or collinear predictor, a single group, a group-level predictor that varies
         within groups.
     """
-    y = _outcome(spec, frame)
+    family = FAMILIES[spec.family]
+    y, categories = _outcome(spec, frame)
     population = _term_matrix(spec.intercept, spec.terms, frame)
     x, labels = population.values, population.labels
     if spec.intercept:
@@ -191,7 +229,9 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
     recipes = [("population", _without_values(population))]
     recipes += [(factor.factor, _without_values(matrix)) for factor, matrix in factors]
     built = [factor for factor, _ in factors]
-    intercept, center = spec.intercept, spec.center_predictors
+    center = spec.center_predictors
+    has_cutpoints = family.outcome == "ordered"
+    intercept = spec.intercept and not has_cutpoints
     own_intercepts = False
     if spec.pooling == "none":
         # What the groups' own coefficients can express is not estimated once more.
@@ -206,15 +246,28 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
             built[0] = replace(own, z_bar=_frozen(z_bar))
     if spec.pooling == "partial":
         built = _with_group_predictors(spec, built, x, labels, frame)
+    if family.outcome == "categories":
+        built = [replace(each, predictors_of=categories[1:]) for each in built]
+    censored, y_upper = _censoring(spec, frame, y)
+    lower, upper = _truncation(spec, frame, y)
     return Design(
         y=_frozen(y),
         X=_frozen(x),
         coefficients=labels,
         intercept=intercept,
-        x_bar=_frozen(_means(x, center and (intercept or own_intercepts))),
+        x_bar=_frozen(
+            _means(x, center and (intercept or own_intercepts or has_cutpoints))
+        ),
         factors=tuple(built),
         trials=_frozen(_trials(spec, frame, y)),
         se=_frozen(_standard_errors(spec, frame)),
+        weights=_frozen(_likelihood_weights(spec, frame)),
+        offset=_frozen(_offset(spec, frame)),
+        censored=_frozen(censored),
+        y_upper=_frozen(y_upper),
+        lower=_frozen(lower),
+        upper=_frozen(upper),
+        categories=categories,
         residual=_residual_groups(spec, frame),
         recipes=tuple(recipes),
     )
@@ -248,6 +301,8 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
             "the data have no rows, and a model needs some. See what emptied them."
         )
     keys = {spec.residual}
+    if FAMILIES[spec.family].outcome == "categories":
+        keys.add(unquote_name(spec.outcome))
     for term in spec.groups:
         keys |= set(() if term.membership == "matrix" else term.key)
     clean: dict[str, Any] = {}
@@ -264,7 +319,12 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
                 f"the data have {column.shape[1]} columns named {shorten(name)}; "
                 "rename or drop all but one."
             )
-        clean[name] = _clean_column(name, column, is_factor=name in keys)
+        clean[name] = _clean_column(
+            name,
+            column,
+            is_factor=name in keys,
+            may_miss=name == spec.cens_upper,
+        )
     return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
 
 
@@ -303,14 +363,23 @@ def _as_frame(data: Any) -> pd.DataFrame:
 
 def _names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
     """List the columns that a model names, in order, without repeats."""
-    texts = [spec.outcome, *spec.terms]
+    texts = [spec.outcome, *spec.terms, *spec.offsets]
     names = []
     for term in spec.groups:
         # Also under complete pooling, so that every pooling sees the same rows.
         texts += term.terms
         names += [*term.key, *term.weights]
-    optional = (spec.trials, spec.se, spec.residual)
-    names += [name for name in optional if name is not None]
+    optional = (
+        spec.trials,
+        spec.se,
+        spec.exposure,
+        spec.weights,
+        spec.cens,
+        spec.cens_upper,
+        *(spec.trunc or ()),
+        spec.residual,
+    )
+    names += [name for name in optional if isinstance(name, str)]
     replaced, aliases = alias_quoted_names(texts)
     for text in replaced:
         names += [aliases.get(name, name) for name in _variables(text, columns)]
@@ -342,10 +411,12 @@ def _variables(text: str, columns: set[Any]) -> list[str]:
     return found
 
 
-def _clean_column(name: str, column: pd.Series[Any], *, is_factor: bool) -> Any:
+def _clean_column(
+    name: str, column: pd.Series[Any], *, is_factor: bool, may_miss: bool = False
+) -> Any:
     """Return a column as float64 or categorical, with nothing missing or infinite."""
     missing = np.flatnonzero(column.isna().to_numpy())
-    if missing.size:
+    if missing.size and not (may_miss and pd.api.types.is_numeric_dtype(column)):
         raise DataError(
             f"column {shorten(name)} has {missing.size} missing value(s) (rows "
             f"{listed(missing.tolist())}, counted from 0). Rows are not dropped "
@@ -355,7 +426,7 @@ def _clean_column(name: str, column: pd.Series[Any], *, is_factor: bool) -> Any:
     if is_factor or is_categorical or not _is_numeric(name, column):
         return _as_categorical(name, column)
     values = column.to_numpy(dtype=float)
-    infinite = np.flatnonzero(~np.isfinite(values))
+    infinite = np.flatnonzero(np.isinf(values))
     if infinite.size:
         raise DataError(
             f"column {shorten(name)} has {infinite.size} infinite value(s) (rows "
@@ -378,7 +449,8 @@ def _is_numeric(name: str, column: pd.Series[Any]) -> bool:
 
 def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
     """Return a categorical of whole numbers or text whose levels all occur."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
+    is_categorical = isinstance(column.dtype, pd.CategoricalDtype)
+    if is_categorical:
         values = pd.Categorical(column.cat.remove_unused_categories())
         codes, found = values.codes, values.categories.to_numpy()
     else:
@@ -399,15 +471,23 @@ def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
             f"{listed(levels[levels.duplicated()], limit=3)}; make them text first: "
             f"data[{shorten(name)}].astype(str)."
         )
-    return pd.Categorical.from_codes(codes, categories=levels)
+    ordered = is_categorical and bool(column.cat.ordered)
+    return pd.Categorical.from_codes(codes, categories=levels, ordered=ordered)
 
 
-def _outcome(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray:
-    """Evaluate the left-hand side and check it against the family's support."""
+def _outcome(
+    spec: ModelSpec, frame: pd.DataFrame
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Evaluate the left-hand side, check it against the family's support.
+
+    Returns the outcome, and the categories that its numbers count, if any.
+    """
     family = FAMILIES[spec.family]
-    what = f"outcome {shorten(unquote_name(spec.outcome) or spec.outcome)}"
-    matrix = _term_matrix(False, (spec.outcome,), frame)
     named = unquote_name(spec.outcome)
+    what = f"outcome {shorten(named or spec.outcome)}"
+    if family.outcome in ("ordered", "categories"):
+        return _categories(family, what, named, frame)
+    matrix = _term_matrix(False, (spec.outcome,), frame)
     if named is not None and isinstance(frame[named].dtype, pd.CategoricalDtype):
         levels = list(frame[named].cat.categories)
         example = (
@@ -422,19 +502,56 @@ def _outcome(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray:
     if matrix.values.shape[1] != 1:
         raise DataError(f"{what} must be one column of numbers.")
     y = matrix.values[:, 0]
-    if family.outcome == "real":
-        return y
-    if family.outcome == "binary":
+    bad, must = {
+        "real": (np.zeros(len(y), dtype=bool), ""),
+        "positive": (y <= 0, "positive"),
+        "proportion": ((y <= 0) | (y >= 1), "between 0 and 1, and neither,"),
+        "binary": (~np.isin(y, (0, 1)), "0 or 1"),
+        "count": (
+            ~np.isclose(y, np.round(y), rtol=0, atol=1e-9) | (y < 0),
+            "whole numbers, 0 or more,",
+        ),
+    }[family.outcome]
+    _refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", _OTHER_FAMILY)
+    return (np.round(y).astype(np.int64) if family.is_discrete else y), ()
+
+
+def _categories(
+    family: Family, what: str, named: str | None, frame: pd.DataFrame
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Return an outcome's categories as numbers from 0, and their levels in order."""
+    if named is None:
+        raise DataError(
+            f"{what} is an expression; {family.name!r} takes a column of categories."
+        )
+    column = frame[named]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes = column.cat.codes.to_numpy()
+        levels = tuple(column.cat.categories.tolist())
+        if family.outcome == "ordered" and not column.cat.ordered:
+            raise DataError(
+                f"{what} has the values {listed(levels)}, in no order that "
+                f"{family.name!r} could go by. Make it an ordered categorical, by "
+                f"pd.Categorical(data[{shorten(named)}], categories=[lowest, ..., "
+                "highest], ordered=True), or whole numbers."
+            )
+    else:
+        values = column.to_numpy()
         _refuse_rows(
-            y,
-            ~np.isin(y, (0, 1)),
-            f"{what} must be 0 or 1 for {family.name!r}",
+            values,
+            values != np.round(values),
+            f"{what} must be whole numbers or an ordered categorical for "
+            f"{family.name!r}",
             _OTHER_FAMILY,
         )
-    whole = np.isclose(y, np.round(y), rtol=0, atol=1e-9)
-    rule = f"{what} must be whole numbers, 0 or more, for {family.name!r}"
-    _refuse_rows(y, ~whole | (y < 0), rule, _OTHER_FAMILY)
-    return np.round(y).astype(np.int64)
+        found, codes = np.unique(values.astype(np.int64), return_inverse=True)
+        levels = tuple(found.tolist())
+    if len(levels) < 2:
+        raise DataError(
+            f"{what} has one category, {listed(levels)}; {family.name!r} needs two or "
+            "more."
+        )
+    return codes.astype(np.int64), levels
 
 
 def _trials(spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray) -> np.ndarray | None:
@@ -456,6 +573,102 @@ def _standard_errors(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
     errors = _numeric_column(frame, spec.se, "se")
     _refuse_rows(errors, errors <= 0, f"se {shorten(spec.se)} must be positive")
     return errors
+
+
+def _likelihood_weights(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+    """Return the weights of the rows' log likelihood, none negative."""
+    if spec.weights is None:
+        return None
+    return _weights_column(frame, spec.weights, "weights")
+
+
+def _offset(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+    """Return what is added to the linear predictor: offsets and log exposure."""
+    parts = []
+    for text in spec.offsets:
+        matrix = _term_matrix(False, (text,), frame)
+        if matrix.values.shape[1] != 1 or _is_category(text, frame):
+            raise DataError(f"offset({text}) must be one column of numbers.")
+        parts.append(matrix.values[:, 0])
+    if spec.exposure is not None:
+        exposure = _numeric_column(frame, spec.exposure, "exposure")
+        rule = f"exposure {shorten(spec.exposure)} must be positive"
+        _refuse_rows(exposure, exposure <= 0, rule)
+        parts.append(np.log(exposure))
+    return np.sum(parts, axis=0) if parts else None
+
+
+def _is_category(text: str, frame: pd.DataFrame) -> bool:
+    """Whether a term is a column of categories."""
+    name = unquote_name(text)
+    return name is not None and isinstance(frame[name].dtype, pd.CategoricalDtype)
+
+
+def _censoring(
+    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return how each outcome is censored, and the upper ends of intervals."""
+    if spec.cens is None:
+        return None, None
+    column = frame[spec.cens]
+    what = f"cens {shorten(spec.cens)}"
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        unknown = [each for each in column.cat.categories if each not in _CENSORING]
+        if unknown:
+            raise DataError(
+                f"{what} has {listed(unknown)}; its values are "
+                f"{listed(_CENSORING)}, or -1, 0, 1 and 2 for these."
+            )
+        values = column.map(_CENSORING).to_numpy(dtype=float)
+    else:
+        values = column.to_numpy()
+        rule = f"{what} must be -1 (left), 0 (none), 1 (right) or 2 (interval)"
+        _refuse_rows(values, ~np.isin(values, (-1, 0, 1, 2)), rule)
+    codes = values.astype(np.int64)
+    in_interval = codes == 2
+    if spec.cens_upper is None:
+        if in_interval.any():
+            raise DataError(
+                f"{what} has intervals (rows "
+                f"{listed(np.flatnonzero(in_interval).tolist())}, counted from 0), "
+                "whose upper ends are not known. Write cens(column, upper), or pass "
+                "cens_upper='upper'."
+            )
+        return codes, None
+    upper = _numeric_column(frame, spec.cens_upper, "cens_upper")
+    _refuse_rows(
+        upper,
+        in_interval & ~(upper > y),
+        f"cens_upper {shorten(spec.cens_upper)} must be greater than the outcome, the "
+        "lower end, where it lies in an interval",
+    )
+    return codes, np.where(in_interval, upper, np.nan)
+
+
+def _truncation(
+    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the bounds of truncation; every outcome lies between them."""
+    bounds: list[np.ndarray | None] = []
+    for side, bound in zip(("lower", "upper"), spec.trunc or (None, None), strict=True):
+        if bound is None:
+            bounds.append(None)
+            continue
+        values = (
+            _numeric_column(frame, bound, "trunc")
+            if isinstance(bound, str)
+            else np.full(len(y), float(bound))
+        )
+        outside = y < values if side == "lower" else y > values
+        rule = f"the outcome must not be {'below' if side == 'lower' else 'above'} "
+        rule += f"its {side} bound of truncation, {shorten(bound)}"
+        _refuse_rows(y, outside, rule)
+        bounds.append(values)
+    lower, upper = bounds
+    if lower is not None and upper is not None:
+        rule = "the lower bound of truncation must be less than the upper one"
+        _refuse_rows(lower, lower >= upper, rule)
+    return lower, upper
 
 
 def _numeric_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:

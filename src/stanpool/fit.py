@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stanpool.design import Design, build_design, used_columns
-from stanpool.errors import SpecError
-from stanpool.formula import check_name, parse_formula, quote_name
+from stanpool.errors import SpecError, shorten
+from stanpool.formula import check_name, parse_formulas, quote_name
 from stanpool.posterior import build_tree
 from stanpool.priors import PriorRow, resolve_priors
 from stanpool.program import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stanpool.diagnostics import Diagnosis
     from stanpool.engine.run import SampleSettings
 
+Bounds = tuple[str | float | None, str | float | None]
 GroupLike = str | tuple[str, ...] | GroupTerm
 
 _AUTO_REASON = (
@@ -46,13 +47,30 @@ class Model:
     ----------
     formula
         ``"y ~ x1 + x2 + (1 + x1 | g)"``; ``||`` for uncorrelated coefficients;
-        ``y | trials(n)`` for binomial outcomes, ``y | se(s)`` for known standard
-        errors. Predictors are formulaic's notation.
+        ``offset(z)`` is added as it is. Parts of the outcome stand behind a bar and
+        are joined by ``+``: ``y | trials(n)`` for binomial outcomes; ``se(s)`` for
+        known standard errors, ``se(s, sigma=True)`` if there is a residual besides;
+        ``exposure(e)``; ``weights(w)``, which multiply the log likelihood;
+        ``cens(c)`` and ``cens(c, upper)``, where ``c`` is ``none``, ``left``,
+        ``right`` or ``interval`` (0, -1, 1, 2), and ``y`` and ``upper`` are the ends
+        of an interval; ``trunc(lower, upper)``, columns or numbers. Predictors are
+        formulaic's notation. A list of two formulas, the second ``"sigma ~ (1 | g)"``,
+        is the same as ``residual="g"``.
     data
         A data frame, or a mapping of columns. It is copied: later changes of it
         have no effect on the model.
     family
-        ``"gaussian"``, ``"bernoulli"``, ``"binomial"`` or ``"poisson"``.
+        ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
+        ``"bernoulli"``, ``"binomial"``, ``"beta"``, ``"poisson"``,
+        ``"negative_binomial"``, ``"ordinal"`` (cumulative: an ordered categorical or
+        whole numbers, with cutpoints in the place of an intercept) or
+        ``"categorical"`` (the first category is the reference; the others have linear
+        predictors of their own, and with ``|`` a group's coefficients are correlated
+        over the categories, too).
+    link
+        ``"identity"`` or ``"log"`` for gaussian; ``"logit"``, ``"probit"`` or
+        ``"cloglog"`` for bernoulli, binomial and beta; ``"logit"`` or ``"probit"``
+        for ordinal. By default the first; the others have one link.
     pooling
         ``"partial"``, ``"none"`` or ``"complete"``.
     parameterization
@@ -97,10 +115,11 @@ noncentered, 919 rows, 85 groups)
 
     def __init__(
         self,
-        formula: str,
+        formula: str | Sequence[str],
         data: Any,
         *,
         family: str = "gaussian",
+        link: str | None = None,
         pooling: str = "partial",
         parameterization: str = "auto",
         residual: str | None = None,
@@ -108,12 +127,19 @@ noncentered, 919 rows, 85 groups)
         priors: Mapping[str, str | Prior] | None = None,
         center_predictors: bool = True,
     ) -> None:
+        parsed, group = parse_formulas(formula)
+        if residual is not None and group not in (None, residual):
+            raise SpecError(
+                f"residual={shorten(residual)} and 'sigma ~ (1 | {group})' contradict "
+                "each other; state one."
+            )
         spec = ModelSpec(
-            **vars(parse_formula(formula)),
+            **vars(parsed),
             family=family,
+            link=link,
             pooling=pooling,
             parameterization=parameterization,
-            residual=residual,
+            residual=residual if group is None else group,
             group_predictors=_names("group_predictors", group_predictors),
             priors=as_priors(priors),
             center_predictors=center_predictors,
@@ -302,6 +328,8 @@ noncentered, 919 rows, 85 groups)
     def __repr__(self) -> str:
         """Describe the model in one line."""
         parts = [repr(formula_of(self.spec)), self.spec.family]
+        if self.spec.link is not None:
+            parts.append(self.spec.link)
         parts.append(f"{self.spec.pooling} pooling")
         if self.parameterization:
             parts.append(self.parameterization)
@@ -395,8 +423,16 @@ def complete_pooling(
     outcome: str,
     predictors: Sequence[str] = (),
     family: str = "gaussian",
+    link: str | None = None,
     trials: str | None = None,
     se: str | None = None,
+    se_sigma: bool = False,
+    exposure: str | None = None,
+    offset: str | None = None,
+    weights: str | None = None,
+    cens: str | None = None,
+    cens_upper: str | None = None,
+    trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
     center_predictors: bool = True,
 ) -> Model:
@@ -408,10 +444,21 @@ def complete_pooling(
         A data frame or a mapping of columns.
     outcome, predictors
         Names of columns, any text.
-    family, priors, center_predictors
+    family, link, priors, center_predictors
         As for ``Model``.
-    trials, se
-        Columns of the binomial's trials, and of known standard errors.
+    trials, se, exposure, offset, weights
+        Columns of the binomial's trials, of known standard errors, of what the log is
+        added to the linear predictor, of what is added as it is, and of weights of
+        the log likelihood.
+    se_sigma
+        Whether there is a residual scale to learn besides known standard errors.
+    cens, cens_upper
+        Columns that say how outcomes are censored: ``none``, ``left``, ``right`` or
+        ``interval`` (0, -1, 1, 2), and where intervals end, which start at the
+        outcome.
+    trunc
+        Bounds outside which no outcome is seen: ``(lower, upper)``, each a column, a
+        number or None.
 
     Examples
     --------
@@ -425,8 +472,16 @@ def complete_pooling(
         terms=_quoted("predictors", predictors),
         family=family,
         pooling="complete",
+        link=link,
         trials=trials,
         se=se,
+        se_sigma=se_sigma,
+        exposure=exposure,
+        offsets=() if offset is None else (quote_name(offset),),
+        weights=weights,
+        cens=cens,
+        cens_upper=cens_upper,
+        trunc=trunc,
         priors=as_priors(priors),
         center_predictors=center_predictors,
     )
@@ -442,8 +497,16 @@ def no_pooling(
     varying: Sequence[str] = ("Intercept",),
     residual: str | None = None,
     family: str = "gaussian",
+    link: str | None = None,
     trials: str | None = None,
     se: str | None = None,
+    se_sigma: bool = False,
+    exposure: str | None = None,
+    offset: str | None = None,
+    weights: str | None = None,
+    cens: str | None = None,
+    cens_upper: str | None = None,
+    trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
     center_predictors: bool = True,
 ) -> Model:
@@ -462,7 +525,8 @@ def no_pooling(
         Which coefficients each group has of its own: ``"Intercept"`` and predictors.
     residual
         A column whose groups have residual scales of their own.
-    family, trials, se, priors, center_predictors
+    family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
+trunc, priors, center_predictors
         As for ``complete_pooling``.
     """
     spec = ModelSpec(
@@ -472,8 +536,16 @@ def no_pooling(
         family=family,
         pooling="none",
         residual=residual,
+        link=link,
         trials=trials,
         se=se,
+        se_sigma=se_sigma,
+        exposure=exposure,
+        offsets=() if offset is None else (quote_name(offset),),
+        weights=weights,
+        cens=cens,
+        cens_upper=cens_upper,
+        trunc=trunc,
         priors=as_priors(priors),
         center_predictors=center_predictors,
     )
@@ -492,8 +564,16 @@ def partial_pooling(
     residual: str | None = None,
     parameterization: str = "auto",
     family: str = "gaussian",
+    link: str | None = None,
     trials: str | None = None,
     se: str | None = None,
+    se_sigma: bool = False,
+    exposure: str | None = None,
+    offset: str | None = None,
+    weights: str | None = None,
+    cens: str | None = None,
+    cens_upper: str | None = None,
+    trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
     center_predictors: bool = True,
 ) -> Model:
@@ -521,7 +601,8 @@ def partial_pooling(
         A column whose groups have residual scales of their own.
     parameterization
         ``"centered"``, ``"noncentered"`` or ``"auto"``.
-    family, trials, se, priors, center_predictors
+    family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
+trunc, priors, center_predictors
         As for ``complete_pooling``.
 
     Examples
@@ -546,8 +627,16 @@ def partial_pooling(
         parameterization=parameterization,
         residual=residual,
         group_predictors=named,
+        link=link,
         trials=trials,
         se=se,
+        se_sigma=se_sigma,
+        exposure=exposure,
+        offsets=() if offset is None else (quote_name(offset),),
+        weights=weights,
+        cens=cens,
+        cens_upper=cens_upper,
+        trunc=trunc,
         priors=as_priors(priors),
         center_predictors=center_predictors,
     )
@@ -563,8 +652,7 @@ def formula_of(spec: ModelSpec) -> str:
     'y ~ 1 + x + (1 | `my group`)'
     """
     outcome = spec.outcome
-    parts = [("trials", spec.trials), ("se", spec.se)]
-    given = [f"{name}({quote_name(column)})" for name, column in parts if column]
+    given = list(_outcome_parts(spec))
     if given:
         outcome += " | " + " + ".join(given)
     terms = _sum(spec.intercept, spec.terms)
@@ -572,7 +660,31 @@ def formula_of(spec: ModelSpec) -> str:
         bar = "|" if group.correlated else "||"
         inside = _sum(group.intercept, group.terms)
         terms += f" + ({inside} {bar} {_factor_text(group)})"
+    terms += "".join(f" + offset({offset})" for offset in spec.offsets)
     return f"{outcome} ~ {terms}"
+
+
+def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
+    """Write the parts of an outcome as a formula has them."""
+    if spec.trials is not None:
+        yield f"trials({quote_name(spec.trials)})"
+    if spec.se is not None:
+        yield f"se({quote_name(spec.se)}{', sigma=True' if spec.se_sigma else ''})"
+    if spec.exposure is not None:
+        yield f"exposure({quote_name(spec.exposure)})"
+    if spec.weights is not None:
+        yield f"weights({quote_name(spec.weights)})"
+    if spec.cens is not None:
+        columns = [each for each in (spec.cens, spec.cens_upper) if each is not None]
+        yield f"cens({', '.join(map(quote_name, columns))})"
+    if spec.trunc is not None:
+        bounds = zip(("lower", "upper"), spec.trunc, strict=True)
+        texts = [
+            f"{side}={quote_name(bound) if isinstance(bound, str) else repr(bound)}"
+            for side, bound in bounds
+            if bound is not None
+        ]
+        yield f"trunc({', '.join(texts)})"
 
 
 def _factor_text(group: GroupTerm) -> str:

@@ -22,7 +22,14 @@ _QUOTED = re.compile(
 )
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
-_OUTCOME_PARTS = ("trials", "se")
+_OUTCOME_PARTS = {
+    "trials": "trials(column)",
+    "se": "se(column), se(column, sigma=True)",
+    "exposure": "exposure(column)",
+    "weights": "weights(column)",
+    "cens": "cens(column), cens(column, upper)",
+    "trunc": "trunc(lower, upper)",
+}
 _CARET_WINDOW = 70
 
 
@@ -36,6 +43,13 @@ class Formula:
     groups: tuple[GroupTerm, ...] = ()
     trials: str | None = None
     se: str | None = None
+    se_sigma: bool = False
+    exposure: str | None = None
+    offsets: tuple[str, ...] = ()
+    weights: str | None = None
+    cens: str | None = None
+    cens_upper: str | None = None
+    trunc: tuple[str | float | None, str | float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +92,11 @@ def parse_formula(text: str) -> Formula:
         An outcome, ``~``, population terms in formulaic's notation, and group terms:
         ``(1 + x | g)``, or ``||`` for uncorrelated coefficients; ``a/b`` for groups
         ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
-        membership. Names that are not plain identifiers stand in backticks; a
-        backtick inside is doubled.
+        membership; ``offset(z)`` is added to the linear predictor as it is. Parts of
+        the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
+        ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)`` and
+        ``trunc(lower, upper)``, joined by ``+``. Names that are not plain identifiers
+        stand in backticks; a backtick inside is doubled.
 
     Raises
     ------
@@ -103,20 +120,68 @@ def parse_formula(text: str) -> Formula:
     parsed = _read_outcome(sides[0])
     intercept = True
     terms: list[str] = []
+    offsets: list[str] = []
     groups: list[GroupTerm] = []
     for sign, span in _signed_terms(sides[1]):
+        call = _CALL.fullmatch(span.text)
         if _is_group_term(span):
             if sign == "-":
                 raise span.error("a group term cannot be taken away.")
             for term in _read_group_term(span):
                 _add(groups, term, span)
+        elif call and call.group(1) == "offset":
+            if sign == "-":
+                raise span.error("write 'offset(-z)' to take z away.")
+            offsets.append(call.group(2).strip())
         elif span.text in ("0", "1"):
             intercept = (span.text == "1") == (sign == "+")
         else:
             terms.append(_population_term(sign, span))
     return replace(
-        parsed, intercept=intercept, terms=tuple(terms), groups=tuple(groups)
+        parsed,
+        intercept=intercept,
+        terms=tuple(terms),
+        groups=tuple(groups),
+        offsets=tuple(offsets),
     )
+
+
+def parse_formulas(texts: str | Sequence[str]) -> tuple[Formula, str | None]:
+    """Read a formula, or one beside ``"sigma ~ (1 | g)"``.
+
+    Returns
+    -------
+    tuple
+        The formula, and the column whose groups have residual scales of their own.
+
+    Raises
+    ------
+    SpecError
+        If a text is no formula, or one of another parameter is not of that form.
+
+    Examples
+    --------
+    >>> parse_formulas(["y ~ x + (1 | g)", "sigma ~ (1 | g)"])[1]
+    'g'
+    """
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        return parse_formula(texts), None
+    if not 1 <= len(texts) <= 2:
+        raise SpecError(
+            f"a model is stated by one formula, or by one and 'sigma ~ (1 | g)'; got "
+            f"{len(texts)} formulas."
+        )
+    first = parse_formula(texts[0])
+    if len(texts) == 1:
+        return first, None
+    scale = parse_formula(texts[1])
+    factor = scale.groups[0].factor if scale.groups else ""
+    if scale != Formula("sigma", groups=(GroupTerm(factor),)):
+        raise SpecError(
+            f"cannot read {shorten(texts[1])}: the residual scale can differ by the "
+            "groups of one column, and nothing else; write 'sigma ~ (1 | g)'."
+        )
+    return first, factor
 
 
 def check_name(name: object) -> None:
@@ -206,7 +271,8 @@ def _read_outcome(side: _Span) -> Formula:
         raise side.error("the outcome is missing; write 'y ~ ...'.")
     if len(pieces) > 2:
         raise side.error("the outcome has more than one '|'; join its parts with '+'.")
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
+    seen: set[str] = set()
     for part in _split(pieces[1], "+") if len(pieces) == 2 else ():
         part = part.strip()
         match = _CALL.fullmatch(part.text)
@@ -214,19 +280,72 @@ def _read_outcome(side: _Span) -> Formula:
             name = match.group(1) if match else part.text
             raise part.error(
                 f"{shorten(part.text)} is not a part of an outcome; known are "
-                "trials(column) and se(column)." + suggestion(name, _OUTCOME_PARTS)
+                f"{', '.join(_OUTCOME_PARTS.values())}."
+                + suggestion(name, _OUTCOME_PARTS)
             )
-        name, inside = match.group(1), match.group(2).strip()
-        column = unquote_name(inside)
-        if column is None:
-            raise part.error(
-                f"{name}() takes the name of a column, got {shorten(inside)}; a name "
-                "that is not a plain identifier stands in backticks."
-            )
-        if name in found:
+        name = match.group(1)
+        if name in seen:
             raise part.error(f"{name}() is given twice.")
-        found[name] = column
-    return Formula(pieces[0].text, trials=found.get("trials"), se=found.get("se"))
+        seen.add(name)
+        found |= _read_part(name, part, part.part(match.start(2), match.end(2)))
+    return Formula(pieces[0].text, **found)
+
+
+def _read_part(name: str, part: _Span, inside: _Span) -> dict[str, Any]:
+    """Read what stands in the parentheses of a part of the outcome."""
+    usage = f"write {_OUTCOME_PARTS[name]}"
+    places = {"cens": ("", "upper"), "trunc": ("lower", "upper"), "se": ("", "sigma")}
+    given: dict[str, _Span] = {}
+    for number, piece in enumerate(each.strip() for each in _split(inside, ",")):
+        *keys, value = (each.strip() for each in _split(piece, "="))
+        known = places.get(name, ("",))
+        if not keys and number < len(known) and known[number] != "sigma":
+            key = known[number]
+        else:
+            key = keys[0].text if len(keys) == 1 else "?"
+        if key not in known or key in given or not value.text:
+            raise part.error(
+                f"{name}() does not take {shorten(piece.text)} here; {usage}."
+            )
+        given[key] = value
+    if name == "trunc":
+        bounds = [_bound(given.get(key), usage) for key in ("lower", "upper")]
+        return {"trunc": tuple(bounds)}
+    if "" not in given:
+        raise part.error(f"{name}() needs a column; {usage}.")
+    read: dict[str, Any] = {name: _part_column(name, given[""])}
+    if "upper" in given:
+        read["cens_upper"] = _part_column(name, given["upper"])
+    if "sigma" in given:
+        if given["sigma"].text not in ("True", "False"):
+            raise given["sigma"].error(f"sigma is True or False; {usage}.")
+        read["se_sigma"] = given["sigma"].text == "True"
+    return read
+
+
+def _part_column(name: str, span: _Span) -> str:
+    """Return the column that an argument of a part of the outcome names."""
+    column = unquote_name(span.text)
+    if column is None:
+        raise span.error(
+            f"{name}() takes the name of a column, got {shorten(span.text)}; a name "
+            "that is not a plain identifier stands in backticks."
+        )
+    return column
+
+
+def _bound(span: _Span | None, usage: str) -> str | float | None:
+    """Return a bound of a truncated outcome: a column, a number or nothing."""
+    if span is None or span.text == "None":
+        return None
+    try:
+        return float(span.text)
+    except ValueError:
+        pass
+    column = unquote_name(span.text)
+    if column is None:
+        raise span.error(f"{shorten(span.text)} is no column and no number; {usage}.")
+    return column
 
 
 def _population_term(sign: str, span: _Span) -> str:

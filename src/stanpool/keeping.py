@@ -205,11 +205,12 @@ def _write_frame(frame: pd.DataFrame, path: Path) -> list[dict[str, Any]]:
     variables: dict[str, Any] = {}
     for number, name in enumerate(frame.columns):
         column = frame[name]
-        levels = None
+        levels, ordered = None, False
         if isinstance(column.dtype, pd.CategoricalDtype):
             levels = column.cat.categories.tolist()
+            ordered = bool(column.cat.ordered)
             column = column.cat.codes
-        columns.append({"name": name, "levels": levels})
+        columns.append({"name": name, "levels": levels, "ordered": ordered})
         variables[f"column_{number}"] = ("row", column.to_numpy())
     xr.Dataset(variables).to_netcdf(path, engine=_ENGINE)
     return columns
@@ -228,7 +229,11 @@ def _read_frame(path: Path, columns: list[dict[str, Any]]) -> pd.DataFrame:
         {
             column["name"]: array
             if column["levels"] is None
-            else pd.Categorical.from_codes(array, categories=pd.Index(column["levels"]))
+            else pd.Categorical.from_codes(
+                array,
+                categories=pd.Index(column["levels"]),
+                ordered=column.get("ordered", False),
+            )
             for column, array in zip(columns, values, strict=True)
         }
     )

@@ -1,8 +1,13 @@
 """Stan's draws as an ``xarray.DataTree`` with the user's names and labels.
 
 The same variables and dimensions in every pooling and parameterization that has
-them. xarray allows one set of labels for a dimension, so the coefficients that vary
-over a factor have a dimension of their own, ``<factor>_coefficient``.
+them. Categorical outcomes have a linear predictor for each category but the first:
+``Intercept[category]`` and ``beta[category, coefficient]``; the labels of a group's
+coefficients say which, as in ``b_county[AITKIN, blue, floor]``. Of ordinal outcomes
+``cutpoint[low|high]`` parts two categories.
+
+xarray allows one set of labels for a dimension, so the coefficients that vary over a
+factor have a dimension of their own, ``<factor>_coefficient``.
 """
 
 from __future__ import annotations
@@ -13,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from stanpool.design import Design
+from stanpool.priors import cutpoint_labels
 from stanpool.program import Structure
+from stanpool.spec import PARAMETER_CLASSES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,7 +34,9 @@ _SAMPLE_STATS = {
     "diverging": "divergent__",
     "energy": "energy__",
 }
-_RESERVED = {".", "chain", "draw", "row", "coefficient", "Intercept", "beta", "sigma"}
+_RESERVED = {".", "chain", "draw", "row", "coefficient", "category", "between"} | {
+    name for name, known in PARAMETER_CLASSES.items() if known.indexed != "varying"
+}
 
 
 class Draws(Protocol):
@@ -127,33 +136,46 @@ def _posterior(
     def add(name: str, stan_name: str, *dims: str) -> None:
         variables[name] = (("chain", "draw", *dims), draws.stan_variable(stan_name))
 
+    categories = ("category",) if structure.is_categorical else ()
+    if categories:
+        coords["category"] = _labels(design.categories[1:])
     if structure.intercept:
-        add("Intercept", "alpha")
+        add("Intercept", "alpha", *categories)
     if design.coefficients:
-        add("beta", "beta", "coefficient")
+        add("beta", "beta", "coefficient", *categories)
         coords["coefficient"] = _labels(design.coefficients)
+    if structure.has_cutpoints:
+        add("cutpoint", "cutpoint", "between")
+        coords["between"] = _labels(cutpoint_labels(design))
     for number, (factor, form) in enumerate(
         zip(design.factors, structure.factors, strict=True), 1
     ):
         suffix = f"_{number}" if number > 1 else ""
         names = GroupNames.of(factor.factor)
         coords[names.group] = _labels(factor.labels)
-        coords[names.coefficient] = _labels(factor.varying)
+        coords[names.coefficient] = _labels(factor.coefficients)
         if structure.pooling == "partial":
             add(names.tau, f"tau{suffix}", names.coefficient)
         if form.correlated:
             add(names.Omega, f"Omega{suffix}", names.coefficient, names.coefficient_2)
-            coords[names.coefficient_2] = _labels(factor.varying)
+            coords[names.coefficient_2] = _labels(factor.coefficients)
         add(names.b, f"b{suffix}", names.group, names.coefficient)
     classes = {name for name, _ in structure.priors}
     if "sigma" in classes and structure.residual != "free":
         add("sigma", "sigma")
+    for name in ("nu", "shape", "phi"):
+        if name in classes:
+            add(name, name)
     if design.residual is not None:
         names = GroupNames.of(design.residual[0])
         coords[names.group] = _labels(design.residual[1])
         if structure.residual == "pooled":
             add(names.tau_sigma, "tau_sigma")
         add(names.sigma, "sigma_j", names.group)
+    if categories and "beta" in variables:
+        order = ("chain", "draw", "category", "coefficient")
+        values = np.swapaxes(variables["beta"][1], 2, 3)
+        variables["beta"] = (order, values)
     return variables, coords
 
 

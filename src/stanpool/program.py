@@ -20,7 +20,7 @@ from stanpool.design import Design, FactorDesign
 from stanpool.errors import SpecError
 from stanpool.priors import PriorRow, correlated_factors
 from stanpool.resources import resource
-from stanpool.spec import DISTRIBUTIONS, ModelSpec
+from stanpool.spec import DISTRIBUTIONS, FAMILIES, ModelSpec
 
 _LABEL_WIDTH = 40
 _LINE_WIDTH = 78
@@ -66,8 +66,8 @@ class Structure:
     ----------
     pooling
         ``"complete"``, ``"none"`` or ``"partial"``: which template.
-    family
-        The name of a family file.
+    family, link
+        The name of a family file, and the link.
     intercept
         Whether there is a population intercept.
     parameterization
@@ -76,6 +76,12 @@ class Structure:
         The grouping factors.
     residual
         ``"free"`` or ``"pooled"`` where groups have residual scales of their own.
+    se
+        ``"known"`` standard errors, or ``"added"`` to a residual scale.
+    offset, weights, censored
+        Whether the outcome has these parts.
+    truncated
+        ``"lower"``, ``"upper"`` or ``"both"``: where outcomes are truncated.
     priors
         For each parameter class the distributions in use, such as
         ``(("beta", ("normal",)), ...)``.
@@ -83,11 +89,27 @@ class Structure:
 
     pooling: str
     family: str
+    link: str
     intercept: bool
     parameterization: str | None = None
     factors: tuple[FactorStructure, ...] = ()
     residual: str | None = None
+    se: str | None = None
+    offset: bool = False
+    weights: bool = False
+    censored: bool = False
+    truncated: str | None = None
     priors: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether each category but one has a linear predictor of its own."""
+        return FAMILIES[self.family].outcome == "categories"
+
+    @property
+    def has_cutpoints(self) -> bool:
+        """Whether cutpoints are in the place of an intercept."""
+        return "cutpoint" in FAMILIES[self.family].parameters
 
 
 @dataclass(frozen=True)
@@ -136,7 +158,28 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "Omega": ("L_Omega", None),
     "sigma": ("sigma", None),
     "tau_sigma": ("tau_sigma", None),
+    "nu": ("nu", None),
+    "shape": ("shape", None),
+    "phi": ("phi", None),
+    "cutpoint": ("cutpoint_c", "C - 1"),
 }
+# Where there is a linear predictor for each of C - 1 categories.
+_CATEGORICAL_VARIABLES: Mapping[str, tuple[str, str | None]] = {
+    "Intercept": ("alpha_c", "C - 1"),
+    "beta": ("to_vector(beta)", "K * (C - 1)"),
+    "b": ("b_c", "Q * (C - 1)"),
+    "tau": ("tau", "Q * (C - 1)"),
+}
+_INVERSE_LINKS = {
+    "identity": "",
+    "log": "exp",
+    "logit": "inv_logit",
+    "probit": "Phi",
+    "cloglog": "inv_cloglog",
+}
+# Stan has no such distributions, or none that is exact in the tails.
+_OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
+_STAN_DISTRIBUTIONS = {"gaussian": "normal"}
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky"}
 
 
@@ -168,7 +211,8 @@ def structure_of(
     pooled = "pooled" if spec.pooling == "partial" else "free"
     return Structure(
         pooling=spec.pooling,
-        family=f"{spec.family}_se" if spec.se else spec.family,
+        family=spec.family,
+        link=spec.link_name,
         intercept=design.intercept,
         parameterization=parameterization,
         factors=tuple(
@@ -182,6 +226,11 @@ def structure_of(
             )
         ),
         residual=pooled if design.residual is not None else None,
+        se=None if spec.se is None else "added" if spec.se_sigma else "known",
+        offset=design.offset is not None,
+        weights=design.weights is not None,
+        censored=design.censored is not None,
+        truncated=_truncated(design),
         priors=ordered,
     )
 
@@ -192,7 +241,7 @@ def render(structure: Structure) -> StanProgram:
 
     Examples
     --------
-    >>> program = render(Structure("complete", "bernoulli", True,
+    >>> program = render(Structure("complete", "bernoulli", "logit", True,
     ...     priors=(("Intercept", ("normal",)), ("beta", ("normal",)))))
     >>> program.name
     'complete_pooling_bernoulli'
@@ -219,7 +268,19 @@ def render(structure: Structure) -> StanProgram:
         .get_template(f"{template}.stan.jinja")
         .render(
             family_file=f"families/{structure.family}.stan.jinja",
+            link=structure.link,
+            inverse_link=_INVERSE_LINKS[structure.link],
+            density="lpmf" if FAMILIES[structure.family].is_discrete else "lpdf",
+            categories=structure.is_categorical,
+            cutpoints=structure.has_cutpoints,
             intercept=structure.intercept,
+            alpha=_alpha(structure),
+            has_x_bar=structure.intercept or structure.has_cutpoints,
+            offset="offsets" if structure.offset else "",
+            se=structure.se,
+            weights=structure.weights,
+            censored=structure.censored,
+            truncated=structure.truncated,
             parameterization=structure.parameterization,
             factors=factors,
             any_correlated=any(factor.correlated for factor in structure.factors),
@@ -234,7 +295,18 @@ def render(structure: Structure) -> StanProgram:
 
 def _program_name(template: str, structure: Structure) -> str:
     """Name a program for people; what tells programs apart is the digest."""
-    parts = [template, structure.family, structure.parameterization]
+    family = FAMILIES[structure.family]
+    parts = [
+        template,
+        structure.family,
+        structure.link if structure.link != family.link else "",
+        {"known": "se", "added": "se_sigma"}.get(structure.se or "", ""),
+        "offset" if structure.offset else "",
+        "weights" if structure.weights else "",
+        "censored" if structure.censored else "",
+        f"truncated_{structure.truncated}" if structure.truncated else "",
+        structure.parameterization,
+    ]
     for factor in structure.factors:
         marks = [
             "correlated" if factor.correlated else "",
@@ -249,7 +321,7 @@ def _program_name(template: str, structure: Structure) -> str:
         parts.append(f"{structure.residual}_sigma")
     if structure.pooling == "none":
         parts.append("common_intercept" if structure.intercept else "")
-    elif not structure.intercept:
+    elif not (structure.intercept or structure.has_cutpoints):
         parts.append("no_intercept")
     return "_".join(part for part in parts if part)
 
@@ -263,7 +335,41 @@ def _functions(structure: Structure) -> str:
         needed.append("multi_normal_rows")
     if any(factor.group_predictors for factor in structure.factors):
         needed.append("group_level")
+    if structure.is_categorical and structure.factors:
+        needed.insert(0, "population")
+    if structure.family in _OWN_DISTRIBUTIONS and structure.link != "logit":
+        needed.append(f"{structure.family}_{structure.link}")
+    if structure.censored or structure.truncated == "both":
+        distribution = _STAN_DISTRIBUTIONS.get(structure.family, structure.family)
+        needed.append(f"{distribution}_interval")
     return "\n".join(_function(name) for name in needed)
+
+
+def _truncated(design: Design) -> str | None:
+    """Say where outcomes are truncated."""
+    if design.lower is not None and design.upper is not None:
+        return "both"
+    if design.lower is not None:
+        return "lower"
+    return "upper" if design.upper is not None else None
+
+
+def _alpha(structure: Structure) -> str:
+    """Write the intercept as it is added to the rows' linear predictors."""
+    if not structure.intercept:
+        return ""
+    # A single row of intercepts is broadcast by the GLM of complete pooling only.
+    if structure.is_categorical:
+        return "rep_matrix(alpha_c, N)"
+    return "alpha_c"
+
+
+def _variable(name: str, structure: Structure) -> tuple[str, str | None]:
+    """Return the Stan variable of a parameter class, and its size."""
+    base, _ = _base_and_number(name)
+    if structure.is_categorical and base in _CATEGORICAL_VARIABLES:
+        return _CATEGORICAL_VARIABLES[base]
+    return _VARIABLES[base]
 
 
 def _block_order(name: str) -> tuple[int, str]:
@@ -336,11 +442,21 @@ def stan_data(
     """
     n, k = design.X.shape
     data: dict[str, Any] = {"N": n, "y": design.y, "K": k, "X": design.X}
-    if design.trials is not None:
-        data["trials"] = design.trials
-    if design.se is not None:
-        data["se"] = design.se
-    if structure.intercept or structure.pooling == "none":
+    if design.categories:
+        data["C"] = len(design.categories)
+        data["y"] = design.y + 1
+    parts = {
+        "trials": design.trials,
+        "se": design.se,
+        "offsets": design.offset,
+        "weights": design.weights,
+        "y_min": design.lower,
+        "y_max": design.upper,
+    }
+    data |= {name: values for name, values in parts.items() if values is not None}
+    if design.censored is not None:
+        data |= _censoring_data(design, design.censored)
+    if structure.intercept or structure.has_cutpoints or structure.pooling == "none":
         data["x_bar"] = design.x_bar
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
@@ -366,6 +482,17 @@ def stan_data(
     return data
 
 
+def _censoring_data(design: Design, censored: np.ndarray) -> dict[str, Any]:
+    """Return the rows of each kind of outcome, known or censored."""
+    data: dict[str, Any] = {}
+    for kind, code in (("observed", 0), ("left", -1), ("right", 1), ("interval", 2)):
+        rows = np.flatnonzero(censored == code) + 1
+        data |= {f"n_{kind}": len(rows), kind: rows}
+    upper = design.y if design.y_upper is None else design.y_upper
+    data["y_upper"] = np.where(censored == 2, upper, design.y)
+    return data
+
+
 def annotate(program: StanProgram, design: Design) -> str:
     """Return a program's source under a comment that maps numbers to user's names.
 
@@ -373,6 +500,10 @@ def annotate(program: StanProgram, design: Design) -> str:
     string can leave it.
     """
     lines = [f"// outcome, N = {design.rows} rows"]
+    lines += [
+        f"// y = {number} is {_escaped(str(category))}"
+        for number, category in enumerate(design.categories, 1)
+    ]
     lines += _labelled("X", design.coefficients)
     for number, factor in enumerate(design.factors, 1):
         suffix = f"_{number}" if number > 1 else ""
@@ -427,8 +558,10 @@ def _prior_block(
 ) -> _PriorBlock:
     """Lay out the data and the statement of a parameter class's priors."""
     base, number = _base_and_number(name)
-    variable, size = _VARIABLES[base]
-    variable, size = f"{variable}{number}", f"{size}{number}" if size else None
+    variable, size = _variable(name, structure)
+    variable = f"{variable}{number}"
+    if size is not None and number:
+        size = size.replace("Q", f"Q{number}")
     if base == "sigma" and structure.residual == "free":
         variable = "sigma_j"
     uses = []
@@ -475,7 +608,7 @@ def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
                 data[f"at_{stem}"] = np.array(at)
             for argument in DISTRIBUTIONS[distribution].arguments:
                 values = np.array([each[argument] for each in chosen], dtype=float)
-                single = _VARIABLES[_base_and_number(name)[0]][1] is None
+                single = _variable(name, structure)[1] is None
                 data[f"prior_{stem}_{argument}"] = (
                     float(values[0]) if single else values
                 )
@@ -510,15 +643,48 @@ def _tidy(source: str) -> str:
 
 
 def _wrap(line: str) -> str:
-    """Break a sampling statement that is too long as stanc does: fill the lines."""
-    if len(line) <= _LINE_WIDTH or "~" not in line or line.lstrip().startswith("//"):
+    """Break a statement that is too long as stanc does: fill the lines.
+
+    A product is broken before its sign, a call between its arguments.
+    """
+    if len(line) <= _LINE_WIDTH or not line.endswith(");"):
         return line
-    indent = line.index("(", line.index("~")) + 1
-    head, *rest = line.replace(", ", ",\n").split("\n")
-    lines = [head]
+    lines = []
+    if "target += " in line and "weights[n] * " in line:
+        indent = line.index("target += ") + len("target += ")
+        head, line = line.split(" * ", 1)
+        line = f"{' ' * indent}* {line}"
+        lines.append(head)
+    call = _outermost_call(line)
+    if len(line) <= _LINE_WIDTH or call is None:
+        return "\n".join([*lines, line])
+    # "y | " belongs to the first argument
+    head, *rest = _arguments(line[call:])
+    filled = [line[:call] + head]
     for argument in rest:
-        if len(lines[-1]) + 1 + len(argument) <= _LINE_WIDTH:
-            lines[-1] += f" {argument}"
+        if len(filled[-1]) + 1 + len(argument) <= _LINE_WIDTH:
+            filled[-1] += f" {argument}"
         else:
-            lines.append(" " * indent + argument)
-    return "\n".join(lines)
+            filled.append(" " * call + argument)
+    return "\n".join(lines + filled)
+
+
+def _outermost_call(line: str) -> int | None:
+    """Return where the arguments of the call start that ends a statement."""
+    depth = 0
+    for position in range(len(line) - 2, -1, -1):
+        depth += {")": 1, "]": 1, "(": -1, "[": -1}.get(line[position], 0)
+        if depth == 0:
+            return position + 1
+    return None
+
+
+def _arguments(text: str) -> list[str]:
+    """Split at the commas outside brackets; each piece keeps its comma."""
+    pieces, start, depth = [], 0, 0
+    for position, char in enumerate(text):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(char, 0)
+        if char == "," and depth == 0:
+            pieces.append(text[start : position + 1])
+            start = position + 2
+    return [*pieces, text[start:]]

@@ -167,12 +167,15 @@ class ParameterClass:
         What a prior on it must cover: ``"real"``, ``"positive"``, ``"correlation"``.
     indexed
         What its members are: ``"coefficient"`` (of the population), ``"varying"``
-        (of a group), or None for a single number or matrix.
+        (of a group), ``"cutpoint"``, or None for a single number or matrix.
+    lower
+        Where the parameter, and so its prior, is cut off below: 1 for ``nu``.
     """
 
     name: str
     support: str
     indexed: str | None = None
+    lower: float | None = None
 
 
 PARAMETER_CLASSES: Mapping[str, ParameterClass] = {
@@ -185,6 +188,10 @@ PARAMETER_CLASSES: Mapping[str, ParameterClass] = {
         ParameterClass("Omega", "correlation"),
         ParameterClass("sigma", "positive"),
         ParameterClass("tau_sigma", "positive"),
+        ParameterClass("nu", "positive", lower=1.0),
+        ParameterClass("shape", "positive"),
+        ParameterClass("phi", "positive"),
+        ParameterClass("cutpoint", "real", "cutpoint"),
     )
 }
 
@@ -200,32 +207,57 @@ class Family:
     links
         Its links, the default first.
     outcome
-        What values the outcome takes: ``"real"``, ``"binary"`` or ``"count"``.
+        What values the outcome takes: ``"real"``, ``"positive"``, ``"proportion"``
+        (between 0 and 1), ``"binary"``, ``"count"``, ``"ordered"`` categories, or
+        ``"categories"`` without an order.
     parameters
         The classes of its parameters besides the linear predictor, such as ``sigma``.
-    needs_trials
-        Whether the outcome is a count out of a known number of trials.
+    parts
+        The parts of an outcome that go with it, besides ``weights``: ``"trials"``,
+        ``"se"``, ``"exposure"``, ``"cens"``, ``"trunc"``.
     """
 
     name: str
     links: tuple[str, ...]
     outcome: str
     parameters: tuple[str, ...] = ()
-    needs_trials: bool = False
+    parts: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:
         """The default link."""
         return self.links[0]
 
+    @property
+    def is_discrete(self) -> bool:
+        """Whether outcomes are whole numbers or categories."""
+        return self.outcome not in ("real", "positive", "proportion")
+
+
+_OF_PROBABILITY = ("logit", "probit", "cloglog")
 
 FAMILIES: Mapping[str, Family] = {
     each.name: each
     for each in (
-        Family("gaussian", ("identity",), "real", ("sigma",)),
-        Family("bernoulli", ("logit",), "binary"),
-        Family("binomial", ("logit",), "count", needs_trials=True),
-        Family("poisson", ("log",), "count"),
+        Family(
+            "gaussian",
+            ("identity", "log"),
+            "real",
+            ("sigma",),
+            ("se", "cens", "trunc"),
+        ),
+        Family(
+            "student_t", ("identity",), "real", ("nu", "sigma"), ("se", "cens", "trunc")
+        ),
+        Family("lognormal", ("identity",), "positive", ("sigma",), ("cens", "trunc")),
+        Family("gamma", ("log",), "positive", ("shape",), ("exposure",)),
+        Family("bernoulli", _OF_PROBABILITY, "binary"),
+        Family("binomial", _OF_PROBABILITY, "count", parts=("trials",)),
+        Family("beta", _OF_PROBABILITY, "proportion", ("phi",)),
+        Family("poisson", ("log",), "count", parts=("exposure",)),
+        Family("negative_binomial", ("log",), "count", ("phi",), ("exposure",)),
+        Family("ordinal", ("logit", "probit"), "ordered", ("cutpoint",)),
+        Family("categorical", ("logit",), "categories"),
     )
 }
 
@@ -289,8 +321,8 @@ class ModelSpec:
         The varying coefficients of each grouping factor, in the order written. When
         several factors vary a coefficient, its population mean belongs to the first
         and the others vary around zero.
-    family
-        A name in ``FAMILIES``.
+    family, link
+        A name in ``FAMILIES``, and one of its links; None is its default.
     pooling
         ``"complete"``: one set of coefficients, group terms are dropped;
         ``"none"``: each group has its own, under fixed independent priors;
@@ -298,8 +330,22 @@ class ModelSpec:
         mean, scales and correlations are learned.
     parameterization
         ``"auto"``, ``"centered"`` or ``"noncentered"``; matters for partial pooling.
-    trials, se
-        The columns of the binomial's trials, and of known standard errors.
+    trials
+        The column of the binomial's trials.
+    se, se_sigma
+        The column of known standard errors, and whether there is a residual scale to
+        learn besides.
+    exposure, offsets
+        The column whose log is added to the linear predictor, and expressions that
+        are added as they are.
+    weights
+        The column of weights that multiply the rows' log likelihood.
+    cens, cens_upper
+        The column that says which outcomes are censored, and how; and the column of
+        the upper ends of those that are known to lie in an interval.
+    trunc
+        Between which bounds outcomes could be observed at all: columns, numbers or
+        None, lower and upper.
     residual
         The column of the groups that have residual scales of their own: free under
         no pooling, pooled on the log scale under partial pooling.
@@ -323,10 +369,18 @@ class ModelSpec:
     terms: tuple[str, ...] = ()
     groups: tuple[GroupTerm, ...] = ()
     family: str = "gaussian"
+    link: str | None = None
     pooling: str = "partial"
     parameterization: str = "auto"
     trials: str | None = None
     se: str | None = None
+    se_sigma: bool = False
+    exposure: str | None = None
+    offsets: tuple[str, ...] = ()
+    weights: str | None = None
+    cens: str | None = None
+    cens_upper: str | None = None
+    trunc: tuple[str | float | None, str | float | None] | None = None
     residual: str | None = None
     group_predictors: tuple[str, ...] = ()
     priors: tuple[tuple[str, Prior], ...] = ()
@@ -337,32 +391,34 @@ class ModelSpec:
         """The first group term, or None."""
         return self.groups[0] if self.groups else None
 
+    @property
+    def link_name(self) -> str:
+        """The link: the one that was set, or the family's default."""
+        return self.link or FAMILIES[self.family].link
+
+    @property
+    def has_sigma(self) -> bool:
+        """Whether there is a residual scale to learn."""
+        known = self.se is not None and not self.se_sigma
+        return "sigma" in FAMILIES[self.family].parameters and not known
+
     def __post_init__(self) -> None:
         """Check each choice, and that the choices fit together."""
         _one_of("family", self.family, FAMILIES)
         _one_of("pooling", self.pooling, POOLINGS)
         _one_of("parameterization", self.parameterization, PARAMETERIZATIONS)
         family = FAMILIES[self.family]
+        if self.link is not None and self.link not in family.links:
+            raise SpecError(
+                f"link={shorten(self.link)} is not a link of family={family.name!r}; "
+                f"it has {listed(family.links)}."
+                + suggestion(str(self.link), family.links)
+            )
         if self.pooling != "complete" and not self.groups:
             raise SpecError(
                 f"pooling={self.pooling!r} needs groups, and the model has none. Add a "
                 "group term such as (1 | county) to the formula, or pass "
                 "pooling='complete'."
-            )
-        if family.needs_trials and self.trials is None:
-            raise SpecError(
-                f"family={family.name!r} needs the number of trials of each row. Write "
-                "'successes | trials(n) ~ ...', or pass trials='n'."
-            )
-        if self.trials is not None and not family.needs_trials:
-            raise SpecError(
-                f"trials={shorten(self.trials)} goes with family='binomial', "
-                f"not with {family.name!r}."
-            )
-        if self.se is not None and family.name != "gaussian":
-            raise SpecError(
-                f"se={shorten(self.se)}, known standard errors, go with "
-                f"family='gaussian', not with {family.name!r}."
             )
         if self.pooling == "none" and len(self.groups) > 1:
             raise SpecError(
@@ -371,14 +427,19 @@ class ModelSpec:
                 "crossed or nested groups cannot be told apart without pooling. Keep "
                 "one group term, or pass pooling='partial'."
             )
-        if self.residual is not None and (
-            "sigma" not in family.parameters or self.se is not None
-        ):
+        self._check_outcome_parts(family)
+        if family.outcome == "ordered" and not self.intercept:
+            raise SpecError(
+                "family='ordinal' has cutpoints in the place of an intercept, so there "
+                "is none to leave out; drop '0 +' from the formula."
+            )
+        if self.residual is not None and not self.has_sigma:
             raise SpecError(
                 f"residual={shorten(self.residual)} needs a residual scale to learn, "
                 f"which family={family.name!r}"
                 + (" with se" if self.se else "")
                 + " does not have."
+                + (" Write se(column, sigma=True)." if self.se else "")
             )
         names = [group.factor for group in self.groups]
         if len(set(names)) < len(names):
@@ -389,6 +450,78 @@ class ModelSpec:
                 f"with pooling={self.pooling!r} the model has nothing to estimate: no "
                 "intercept, no predictor and no group term. Write at least 'y ~ 1'."
             )
+
+    def _check_outcome_parts(self, family: Family) -> None:
+        """Check that the parts of the outcome go with the family and each other."""
+        given = {
+            "trials": self.trials,
+            "se": self.se,
+            "exposure": self.exposure,
+            "cens": self.cens,
+            "trunc": self.trunc,
+        }
+        for part, value in given.items():
+            if value is not None and part not in family.parts:
+                fitting = [
+                    each.name for each in FAMILIES.values() if part in each.parts
+                ]
+                raise SpecError(
+                    f"{part}={shorten(value)} does not go with "
+                    f"family={family.name!r}; {part} goes with "
+                    f"{listed(fitting, limit=10)}."
+                )
+        if "trials" in family.parts and self.trials is None:
+            raise SpecError(
+                f"family={family.name!r} needs the number of trials of each row. Write "
+                "'successes | trials(n) ~ ...', or pass trials='n'."
+            )
+        if self.se_sigma and self.se is None:
+            raise SpecError(
+                "se_sigma=True learns a residual scale besides known standard errors, "
+                "and there are none: pass se='column', too."
+            )
+        if self.offsets and family.outcome == "categories":
+            raise SpecError(
+                f"offset {shorten(self.offsets[0])} does not go with "
+                "family='categorical', which has a linear predictor for each category. "
+                "Drop it."
+            )
+        if self.cens_upper is not None and self.cens is None:
+            raise SpecError(
+                f"cens_upper={shorten(self.cens_upper)} needs cens='column', which "
+                "says which outcomes lie in an interval."
+            )
+        if self.cens is not None and self.trunc is not None:
+            raise SpecError(
+                "an outcome that is censored and truncated at once is not supported; "
+                "state cens or trunc."
+            )
+        if self.trunc is not None:
+            _check_bounds(self.trunc)
+
+
+def _check_bounds(trunc: object) -> None:
+    """Refuse bounds that are no pair, both absent, not finite, or in no order."""
+    usage = "write trunc=(lower, upper), each a column, a number or None"
+    if not isinstance(trunc, tuple) or len(trunc) != 2:
+        raise SpecError(f"trunc={shorten(trunc)} is not a pair of bounds; {usage}.")
+    numbers = []
+    for bound in trunc:
+        if isinstance(bound, bool) or not isinstance(bound, str | int | float | None):
+            raise SpecError(f"trunc has the bound {shorten(bound)}; {usage}.")
+        if isinstance(bound, int | float):
+            if not math.isfinite(bound):
+                raise SpecError(
+                    f"trunc has the bound {bound!r}, which must be finite; pass None "
+                    "for a side without a bound."
+                )
+            numbers.append(bound)
+    if trunc == (None, None):
+        raise SpecError(f"trunc has no bound; {usage}.")
+    if len(numbers) == 2 and numbers[0] >= numbers[1]:
+        raise SpecError(
+            f"trunc={trunc!r}: its lower bound must be less than its upper one."
+        )
 
 
 def _one_of(

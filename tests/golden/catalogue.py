@@ -53,13 +53,93 @@ STRUCTURES = (
     ("hits | trials(shots) ~ 0 + u + x1:u + (1 + x1 || g)", {"family": "binomial"}),
 )
 
+# The other families, each in three poolings.
+OTHER_OUTCOMES = {
+    "student_t": "y",
+    "lognormal": "amount",
+    "gamma": "amount",
+    "beta": "share",
+    "negative_binomial": "count",
+    "ordinal": "grade",
+    "categorical": "colour",
+}
+# Links and parts of outcomes, in one pooling each.
+PARTS = (
+    ("y ~ x1", {"link": "log", "pooling": "complete"}),
+    ("win ~ x1", {"family": "bernoulli", "link": "probit", "pooling": "complete"}),
+    ("win ~ x1", {"family": "bernoulli", "link": "cloglog", "pooling": "complete"}),
+    ("win | weights(w) ~ x1 + (1 | g)", {"family": "bernoulli", "link": "probit"}),
+    ("win | weights(w) ~ x1 + (1 | g)", {"family": "bernoulli", "link": "cloglog"}),
+    (
+        "hits | trials(shots) ~ x1",
+        {"family": "binomial", "link": "probit", "pooling": "complete"},
+    ),
+    (
+        "hits | trials(shots) ~ x1",
+        {"family": "binomial", "link": "cloglog", "pooling": "complete"},
+    ),
+    (
+        "hits | trials(shots) + weights(w) ~ x1 + (1 | g)",
+        {"family": "binomial", "link": "probit"},
+    ),
+    (
+        "hits | trials(shots) + weights(w) ~ x1 + (1 | g)",
+        {"family": "binomial", "link": "cloglog"},
+    ),
+    ("share ~ x1", {"family": "beta", "link": "probit", "pooling": "complete"}),
+    ("share ~ x1", {"family": "beta", "link": "cloglog", "pooling": "complete"}),
+    ("grade ~ x1", {"family": "ordinal", "link": "probit", "pooling": "complete"}),
+    ("grade ~ x1 + (0 + x2 | g)", {"family": "ordinal", "pooling": "none"}),
+    ("y | weights(w) ~ x1", {"pooling": "complete"}),
+    ("y | weights(w) ~ 0 + x1", {"pooling": "complete"}),
+    ("amount | weights(w) ~ x1 + (1 | g)", {"family": "gamma"}),
+    ("count | weights(w) ~ x1 + (1 | g)", {"family": "poisson"}),
+    ("grade | weights(w) ~ x1", {"family": "ordinal", "pooling": "complete"}),
+    ("colour | weights(w) ~ x1", {"family": "categorical", "pooling": "complete"}),
+    (
+        "count | exposure(e) ~ x1 + offset(x2)",
+        {"family": "poisson", "pooling": "complete"},
+    ),
+    ("y ~ 0 + x1 + offset(x2)", {"pooling": "complete"}),
+    ("y ~ 1 + x1 + offset(x2) + (0 + x3 | g)", {"pooling": "none"}),
+    ("count | exposure(e) ~ x1 + (1 | g)", {"family": "negative_binomial"}),
+    ("y | se(known, sigma=True) ~ x1 + (1 | g)", {}),
+    ("y | se(known, sigma=True) ~ x1 + (1 | g)", {"residual": "g"}),
+    ("y | se(known) ~ x1 + (1 | g)", {"family": "student_t"}),
+    ("y ~ x1 + (1 | g)", {"family": "student_t", "residual": "g"}),
+    ("y | cens(c, y_high) ~ x1 + (1 | g)", {}),
+    ("y | cens(c, y_high) ~ x1 + (1 | g)", {"residual": "g"}),
+    ("y | cens(c, y_high) ~ x1 + (1 | g)", {"family": "student_t"}),
+    ("amount | cens(c, amount_high) ~ x1 + (1 | g)", {"family": "lognormal"}),
+    ("y | cens(c, y_high) + weights(w) ~ x1", {"pooling": "complete"}),
+    ("y | trunc(lower=low) ~ x1", {"pooling": "complete"}),
+    ("y | trunc(upper=9) ~ x1", {"pooling": "complete", "family": "student_t"}),
+    ("y | trunc(low, 9) ~ x1", {"pooling": "complete"}),
+    ("y | trunc(low, 9) ~ x1 + (1 | g)", {"family": "student_t"}),
+    ("amount | trunc(0.01, 99) ~ x1", {"pooling": "complete", "family": "lognormal"}),
+    ("y | trunc(lower=low) + weights(w) ~ x1", {"pooling": "complete"}),
+    ("y | trunc(upper=9) + weights(w) ~ x1", {"pooling": "complete"}),
+    ("y | trunc(low, 9) + weights(w) ~ x1", {"pooling": "complete"}),
+    ("colour ~ 0 + x1", {"family": "categorical", "pooling": "complete"}),
+    ("colour ~ x1 + (0 + x2 | g)", {"family": "categorical", "pooling": "none"}),
+    (
+        "colour ~ 0 + x1 + (1 + x1 || g)",
+        {"family": "categorical", "parameterization": "centered"},
+    ),
+    ("colour ~ x1 + u + (1 + x1 | g) + (1 || mm(h, g_2))", {"family": "categorical"}),
+    (
+        "colour ~ x1 + u + (1 + x1 | g) + (1 || mm(h, g_2))",
+        {"family": "categorical", "parameterization": "centered"},
+    ),
+)
+
 
 def small_data() -> pd.DataFrame:
     """Fourteen rows in four groups of unequal size, an outcome for each family."""
     rng = np.random.default_rng(20261121)
     rows = 14
     shots = rng.integers(1, 9, rows)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "y": rng.normal(2.0, 1.5, rows),
             "known": rng.uniform(0.5, 2.0, rows),
@@ -76,6 +156,24 @@ def small_data() -> pd.DataFrame:
             "u": [0.5] * 5 + [-1.0] * 4 + [2.0] * 4 + [0.1],  # constant within g
         }
     )
+    rng = np.random.default_rng(20261122)
+    amount = rng.lognormal(0.5, 0.8, rows)
+    return frame.assign(
+        amount=amount,
+        share=rng.beta(2.0, 3.0, rows),
+        grade=pd.Categorical(
+            np.array(["low", "fair", "high"])[np.arange(rows) * 5 % 7 % 3],
+            categories=["low", "fair", "high"],
+            ordered=True,
+        ),
+        colour=np.array(["red", "blue", "green"])[np.arange(rows) * 3 % 7 % 3],
+        w=rng.uniform(0.2, 2.0, rows),
+        e=rng.uniform(0.5, 4.0, rows),
+        c=np.array([0, -1, 0, 1, 0, 2, 0])[np.arange(rows) % 7],
+        y_high=frame["y"] + rng.uniform(0.5, 2.0, rows),
+        amount_high=amount * rng.uniform(1.5, 3.0, rows),
+        low=frame["y"] - rng.uniform(0.5, 3.0, rows),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +184,8 @@ def models() -> dict[str, sp.Model]:
         for intercept in ("1", "0"):
             for model in _poolings(family, outcome, intercept):
                 found[model.program.name] = model
-    return found | _with_mixed_priors() | _with_more_structure()
+    found |= _with_mixed_priors() | _with_more_structure()
+    return found | _of_other_families() | _with_parts()
 
 
 def funnels() -> dict[str, StanProgram]:
@@ -150,4 +249,24 @@ def _with_more_structure() -> dict[str, sp.Model]:
         for each in PARAMETERIZATIONS
     ]
     models.append(sp.Model("y ~ x1 + (1 | g)", data, pooling="none", residual="g"))
+    return {model.program.name: model for model in models}
+
+
+def _of_other_families() -> dict[str, sp.Model]:
+    data = small_data()
+    models = [
+        sp.Model(f"{outcome} ~ x1 + x2 + (1 + x2 | g)", data, family=family, **options)
+        for family, outcome in OTHER_OUTCOMES.items()
+        for options in (
+            {"pooling": "complete"},
+            {"pooling": "none"},
+            {"parameterization": "noncentered"},
+        )
+    ]
+    return {model.program.name: model for model in models}
+
+
+def _with_parts() -> dict[str, sp.Model]:
+    data = small_data()
+    models = [sp.Model(formula, data, **options) for formula, options in PARTS]
     return {model.program.name: model for model in models}

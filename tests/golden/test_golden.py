@@ -52,7 +52,13 @@ def test_every_structure_is_in_the_catalogue() -> None:
         for family, intercept, shape in product(OUTCOMES, (True, False), shapes)
     }
     found = {
-        (s.family, s.intercept, s.pooling, s.parameterization, _correlated(s))
+        (
+            f"{s.family}_se" if s.se else s.family,
+            s.intercept,
+            s.pooling,
+            s.parameterization,
+            _correlated(s),
+        )
         for s in (model.structure for model in models().values())
         if len(s.factors) <= 1 and s.residual is None
     }

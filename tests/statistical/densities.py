@@ -13,7 +13,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from scipy import stats
 from scipy.special import expit
 
 import stanpool as sp
+from stanpool.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Point:
     chol_omega: np.ndarray
     b: np.ndarray
     sigma: float
+    nu: float = 4.0
+    shape: float = 1.0
+    phi: float = 1.0
+    cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
 
     @property
     def covariance(self) -> np.ndarray:
@@ -58,6 +63,10 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         chol_omega=chol,
         b=rng.normal(size=(len(model.design.group_labels), q)),
         sigma=rng.lognormal(),
+        nu=1 + rng.lognormal(),
+        shape=rng.lognormal(),
+        phi=rng.lognormal(),
+        cutpoint=np.sort(rng.normal(size=max(len(model.design.categories) - 1, 1))),
     )
 
 
@@ -78,8 +87,11 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
     found: dict[str, Any] = {"beta": at.beta}
     if model.design.intercept:
         found["alpha_c"] = at.intercept + means @ at.beta
-    if model.spec.family == "gaussian" and model.spec.se is None:
+    if model.spec.has_sigma:
         found["sigma"] = at.sigma
+    found |= {"nu": at.nu, "shape": at.shape, "phi": at.phi}
+    if model.design.categories:
+        found["cutpoint_c"] = at.cutpoint - means @ at.beta
     if model.spec.pooling == "none":
         found["b_c"] = _at_reference(model, at, means, varying_means)
     if model.spec.pooling == "partial":
@@ -108,6 +120,10 @@ def _linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndar
     design = model.design
     own = set(design.varying)
     eta = np.zeros(len(data))
+    for column in model.spec.offsets:
+        eta += data[column].to_numpy()
+    if model.spec.exposure is not None:
+        eta += np.log(data[model.spec.exposure].to_numpy())
     if design.intercept and "Intercept" not in own:
         eta += at.intercept
     for label, coefficient in zip(design.coefficients, at.beta, strict=True):
@@ -123,16 +139,69 @@ def _linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndar
 def _log_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log probability of the outcome, with its normalizing constant."""
     eta, spec = _linear_predictor(model, data, at), model.spec
-    y = data[spec.outcome]
-    terms = {
-        "gaussian": lambda: stats.norm.logpdf(
-            y, eta, at.sigma if spec.se is None else data[spec.se]
-        ),
-        "bernoulli": lambda: stats.bernoulli.logpmf(y, expit(eta)),
-        "binomial": lambda: stats.binom.logpmf(y, data[spec.trials], expit(eta)),
-        "poisson": lambda: stats.poisson.logpmf(y, np.exp(eta)),
+    weights = 1.0 if spec.weights is None else data[spec.weights].to_numpy()
+    return float(np.sum(weights * _log_likelihood_of_rows(spec, data, eta, at)))
+
+
+def _log_likelihood_of_rows(
+    spec: ModelSpec, data: pd.DataFrame, eta: np.ndarray, at: Point
+) -> np.ndarray:
+    """Log probability of each row: observed, censored or truncated."""
+    if spec.family == "ordinal":
+        return _ordinal(spec, data[spec.outcome].cat.codes.to_numpy(), eta, at)
+    y = data[spec.outcome].to_numpy()
+    outcome = _outcome(spec, data, eta, at)
+    if hasattr(outcome.dist, "logpmf"):
+        return np.asarray(outcome.logpmf(y))
+    rows = np.array(outcome.logpdf(y))
+    if spec.cens is not None:
+        censored, upper = data[spec.cens], data[spec.cens_upper]
+        rows[censored == -1] = outcome.logcdf(y)[censored == -1]
+        rows[censored == 1] = outcome.logsf(y)[censored == 1]
+        between = np.log(outcome.cdf(upper) - outcome.cdf(y))
+        rows[censored == 2] = between[censored == 2]
+    if spec.trunc is not None:
+        lower, upper = (
+            data[bound] if isinstance(bound, str) else bound for bound in spec.trunc
+        )
+        below = 0.0 if lower is None else outcome.cdf(lower)
+        rows -= np.log((1.0 if upper is None else outcome.cdf(upper)) - below)
+    return rows
+
+
+def _outcome(spec: ModelSpec, data: pd.DataFrame, eta: np.ndarray, at: Point) -> Any:
+    """Return SciPy's distribution of the outcomes."""
+    mean = {
+        "identity": lambda: eta,
+        "log": lambda: np.exp(eta),
+        "logit": lambda: expit(eta),
+        "probit": lambda: stats.norm.cdf(eta),
+        "cloglog": lambda: 1 - np.exp(-np.exp(eta)),
+    }[spec.link_name]()
+    known = 0.0 if spec.se is None else data[spec.se].to_numpy()
+    scale = np.sqrt(known**2 + (at.sigma**2 if spec.has_sigma else 0.0))
+    phi = at.phi
+    return {
+        "gaussian": lambda: stats.norm(mean, scale),
+        "student_t": lambda: stats.t(at.nu, mean, scale),
+        "lognormal": lambda: stats.lognorm(scale, scale=np.exp(mean)),
+        "gamma": lambda: stats.gamma(at.shape, scale=mean / at.shape),
+        "beta": lambda: stats.beta(mean * phi, (1 - mean) * phi),
+        "bernoulli": lambda: stats.bernoulli(mean),
+        "binomial": lambda: stats.binom(data[spec.trials], mean),
+        "poisson": lambda: stats.poisson(mean),
+        "negative_binomial": lambda: stats.nbinom(phi, phi / (phi + mean)),
     }[spec.family]()
-    return float(np.sum(terms))
+
+
+def _ordinal(
+    spec: ModelSpec, category: np.ndarray, eta: np.ndarray, at: Point
+) -> np.ndarray:
+    """Log probability that a latent outcome about eta lies between its cutpoints."""
+    noise = {"logit": stats.logistic, "probit": stats.norm}[spec.link_name]
+    cutpoints = np.concatenate([[-np.inf], at.cutpoint, [np.inf]])
+    above = noise.cdf(cutpoints[category + 1] - eta)
+    return np.log(above - noise.cdf(cutpoints[category] - eta))
 
 
 def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
@@ -145,8 +214,15 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         total += prior[f"beta[{label}]"].logpdf(coefficient)
     if "Intercept" in prior:
         total += prior["Intercept"].logpdf(at.intercept + means @ at.beta)
-    if "sigma" in prior:
-        total += prior["sigma"].logpdf(at.sigma)
+    for name in ("sigma", "nu", "shape", "phi"):
+        if name in prior:
+            total += prior[name].logpdf(getattr(at, name))
+    for cutpoint, prior_row in zip(
+        at.cutpoint - means @ at.beta,
+        [row for row in model.priors if row.parameter_class == "cutpoint"],
+        strict=False,
+    ):
+        total += _frozen(prior_row.prior).logpdf(cutpoint)
     for q, label in enumerate(model.design.varying):
         if model.spec.pooling == "none":
             own = _at_reference(model, at, means, varying_means)[:, q]
@@ -191,7 +267,9 @@ def _at_reference(
     """Return the groups' coefficients with their intercepts at the means."""
     own = at.b.copy()
     if model.design.varying[0] == "Intercept":
-        own[:, 0] += at.b @ varying_means + means @ at.beta
+        own[:, 0] += at.b @ varying_means
+        if not model.design.categories:  # there the cutpoints are at the means
+            own[:, 0] += means @ at.beta
     return own
 
 

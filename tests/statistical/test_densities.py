@@ -36,6 +36,14 @@ QUICK = (
     "partial_pooling_binomial_noncentered_correlated",
     "partial_pooling_poisson_centered",
     "partial_pooling_poisson_noncentered_correlated_no_intercept",
+    "complete_pooling_student_t",
+    "complete_pooling_lognormal",
+    "complete_pooling_gamma",
+    "complete_pooling_beta",
+    "complete_pooling_negative_binomial",
+    "complete_pooling_ordinal",
+    "no_pooling_ordinal",
+    "partial_pooling_ordinal_noncentered_correlated",
     "complete_pooling_gaussian_mixed_priors",
     "no_pooling_gaussian_mixed_priors",
     "partial_pooling_gaussian_centered_correlated_mixed_priors",
@@ -46,6 +54,7 @@ SINGLE_FACTOR = [
     for name, model in models().items()
     if len(model.design.factors) <= 1
     and model.design.residual is None
+    and model.spec.family != "categorical"
     and not any(f.weights is not None or f.U is not None for f in model.design.factors)
 ]
 

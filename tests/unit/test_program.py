@@ -142,7 +142,10 @@ class TestData:
 
 class TestTemplates:
     MACROS = frozenset(
-        "equation data parameters transformed_parameters model likelihood".split()
+        (
+            "equation data parameters transformed_parameters model "
+            "generated_quantities distribution arguments glm"
+        ).split()
     )
 
     @pytest.mark.parametrize(

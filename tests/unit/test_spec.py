@@ -106,7 +106,7 @@ class TestModelSpec:
             ("family", ["gaussian"], ["family=['gaussian']"]),
             ("pooling", "partail", ["pooling='partail'", "mean 'partial'?"]),
             ("parameterization", "non-centered", ["mean 'noncentered'?"]),
-            ("trials", "n", ["trials='n'", "family='binomial'"]),
+            ("trials", "n", ["trials='n'", "trials goes with 'binomial'"]),
         ],
     )
     def test_wrong_choices_are_told_the_right_ones(
@@ -120,8 +120,9 @@ class TestModelSpec:
         with pytest.raises(SpecError, match=r"successes \| trials\(n\) ~"):
             replace(SIMPLE, family="binomial")
 
-    def test_standard_errors_go_with_gaussian_only(self) -> None:
-        with pytest.raises(SpecError, match=r"se='s'.*not with 'poisson'"):
+    def test_standard_errors_go_with_symmetric_outcomes_only(self) -> None:
+        wrong = r"se='s'.*family='poisson'; se goes with 'gaussian', 'student_t'"
+        with pytest.raises(SpecError, match=wrong):
             replace(SIMPLE, family="poisson", se="s")
 
     @pytest.mark.parametrize("pooling", ["none", "partial"])
@@ -146,4 +147,4 @@ class TestModelSpec:
     def test_every_family_has_the_outcomes_of_its_name(self) -> None:
         kinds = {name: FAMILIES[name].outcome for name in ("gaussian", "bernoulli")}
         assert kinds == {"gaussian": "real", "bernoulli": "binary"}
-        assert FAMILIES["binomial"].needs_trials
+        assert "trials" in FAMILIES["binomial"].parts

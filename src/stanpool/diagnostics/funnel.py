@@ -136,7 +136,7 @@ def measure_funnels(
     return tuple(
         _measure_funnel(posterior, diverging, design, factor, coefficient)
         for factor in design.factors
-        for coefficient in factor.varying
+        for coefficient in factor.coefficients
     )
 
 
@@ -183,6 +183,20 @@ def population_mean(posterior: xr.Dataset, coefficient: str) -> Array:
     return mean
 
 
+def of_predictor(
+    posterior: xr.Dataset, factor: FactorDesign, coefficient: str
+) -> tuple[xr.Dataset, str]:
+    """Return the linear predictor that a group's coefficient is part of.
+
+    Categorical outcomes have several: ``"blue, floor"`` is ``floor`` in that of blue.
+    """
+    if not factor.predictors_of:
+        return posterior, coefficient
+    place = factor.coefficients.index(coefficient)
+    number, at = divmod(place, len(factor.varying))
+    return posterior.sel(category=factor.predictors_of[number]), factor.varying[at]
+
+
 def group_mean(
     posterior: xr.Dataset, design: Design, factor: FactorDesign, coefficient: str
 ) -> Array:
@@ -197,6 +211,7 @@ def group_mean(
         Shape ``(chain, draw)``, or ``(chain, draw, group)`` where group-level
         predictors move the mean.
     """
+    posterior, coefficient = of_predictor(posterior, factor, coefficient)
     owner = next(each for each in design.factors if coefficient in each.varying)
     mean = population_mean(posterior, coefficient)
     if owner.factor != factor.factor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.diagnostics.funnel import group_mean, population_mean
+from stanpool.diagnostics.funnel import group_mean, of_predictor, population_mean
 from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
@@ -21,7 +21,6 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.posterior import GroupNames
-from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,11 +112,11 @@ def _factor_of(fit: Fit, factor: str | None, coefficient: str) -> FactorDesign:
             f"{fit.model!r} has no groups of {shorten(name)}; its grouping factors: "
             f"{listed(factors) or 'none'}."
         )
-    if coefficient not in found.varying:
+    if coefficient not in found.coefficients:
         raise SpecError(
             f"{shorten(coefficient)} does not vary over {shorten(name)} in "
-            f"{fit.model!r}; coefficients that do: {listed(found.varying)}."
-            + suggestion(coefficient, found.varying)
+            f"{fit.model!r}; coefficients that do: {listed(found.coefficients)}."
+            + suggestion(coefficient, found.coefficients)
         )
     return found
 
@@ -181,7 +180,9 @@ def _draw_means(
             label="population mean",
         )
     if complete is not None:
-        pooled = population_mean(complete.posterior, coefficient).mean()
+        pooled = population_mean(
+            *of_predictor(complete.posterior, factor, coefficient)
+        ).mean()
         ax.axhline(pooled, color=ORANGE, linewidth=1, label="complete pooling")
 
 
@@ -232,5 +233,7 @@ def _unit(fit: Fit) -> str:
     """Name the scale that coefficients are on."""
     spec = fit.model.spec
     outcome = short_label(spec.outcome)
-    link = FAMILIES[spec.family].link
-    return {"identity": outcome, "logit": "log odds", "log": f"log {outcome}"}[link]
+    if spec.link_name == "log" or spec.family == "lognormal":
+        return f"log {outcome}"
+    names = {"identity": outcome, "logit": "log odds"}
+    return names.get(spec.link_name, spec.link_name)

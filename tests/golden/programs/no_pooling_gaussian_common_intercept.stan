@@ -30,7 +30,7 @@ transformed data {
 parameters {
   real alpha_c; // intercept at X = x_bar
   vector[K] beta;
-  matrix[J, Q] b_c; // the groups' coefficients, intercepts at x_bar and z_bar
+  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
   real<lower=0> sigma; // residual scale
 }
 model {

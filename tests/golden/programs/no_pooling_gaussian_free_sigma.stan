@@ -29,7 +29,7 @@ transformed data {
 }
 parameters {
   vector[K] beta;
-  matrix[J, Q] b_c; // the groups' coefficients, intercepts at x_bar and z_bar
+  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
   vector<lower=0>[J_sigma] sigma_j; // residual scales
 }
 model {
@@ -40,7 +40,8 @@ model {
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
-    y ~ normal_id_glm(X_c, group_effect, beta, sigma_j[group_sigma]);
+    vector[N] scale = sigma_j[group_sigma];
+    y ~ normal_id_glm(X_c, group_effect, beta, scale);
   }
 }
 generated quantities {

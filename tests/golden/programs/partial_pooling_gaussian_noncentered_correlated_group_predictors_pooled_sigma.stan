@@ -75,8 +75,8 @@ model {
   z_sigma ~ std_normal(); // so that sigma_j is distributed as above
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
-    y ~ normal_id_glm(X_c, alpha_c + group_effect, beta,
-                      sigma_j[group_sigma]);
+    vector[N] scale = sigma_j[group_sigma];
+    y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, scale);
   }
 }
 generated quantities {

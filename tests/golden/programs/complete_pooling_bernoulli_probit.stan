@@ -1,0 +1,43 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ bernoulli(Phi(eta[n]))
+//   eta[n] = alpha + X[n] * beta
+functions {
+  // y ~ bernoulli(Phi(eta)), exact in both tails
+  real bernoulli_probit_lpmf(array[] int y, vector eta) {
+    return normal_lcdf((2 * to_vector(y) - 1) .* eta | 0, 1);
+  }
+  real bernoulli_probit_lpmf(int y, real eta) {
+    return normal_lcdf((2 * y - 1) * eta | 0, 1);
+  }
+}
+data {
+  int<lower=1> N; // rows
+  array[N] int<lower=0, upper=1> y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+}
+model {
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  if (prior_only == 0) {
+    vector[N] eta = alpha_c + X_c * beta;
+    y ~ bernoulli_probit(eta);
+  }
+}
+generated quantities {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+}

@@ -1,0 +1,49 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ binomial(trials[n], inv_cloglog(eta[n]))
+//   eta[n] = alpha + X[n] * beta
+functions {
+  // y ~ binomial(trials, inv_cloglog(eta)), exact in both tails
+  real binomial_cloglog_lpmf(int y, int trials, real eta) {
+    real hazard = exp(eta);
+    return lchoose(trials, y) + y * log1m_exp(-hazard)
+           - (trials - y) * hazard;
+  }
+  real binomial_cloglog_lpmf(array[] int y, array[] int trials, vector eta) {
+    vector[size(y)] hazard = exp(eta);
+    return sum(lchoose(trials, y))
+           + dot_product(to_vector(y), log1m_exp(-hazard))
+           - dot_product(to_vector(trials) - to_vector(y), hazard);
+  }
+}
+data {
+  int<lower=1> N; // rows
+  array[N] int<lower=0> trials;
+  array[N] int<lower=0> y; // successes
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+}
+model {
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  if (prior_only == 0) {
+    vector[N] eta = alpha_c + X_c * beta;
+    y ~ binomial_cloglog(trials, eta);
+  }
+}
+generated quantities {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+}

@@ -1,0 +1,41 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ categorical(softmax(append_col(0, eta[n])'))
+//   eta has a column for each category but the first, the reference
+//   eta[n] = alpha + X[n] * beta
+//   row n counts weights[n] times
+data {
+  int<lower=1> N; // rows
+  int<lower=2> C; // categories, the reference first
+  array[N] int<lower=1, upper=C> y; // outcome
+  vector<lower=0>[N] weights; // of the rows' log likelihood
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  vector[C - 1] prior_Intercept_location;
+  vector<lower=0>[C - 1] prior_Intercept_scale;
+  vector[K * (C - 1)] prior_beta_location;
+  vector<lower=0>[K * (C - 1)] prior_beta_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  row_vector[C - 1] alpha_c; // intercept at X = x_bar
+  matrix[K, C - 1] beta;
+}
+model {
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
+  if (prior_only == 0) {
+    matrix[N, C - 1] eta = rep_matrix(alpha_c, N) + X_c * beta;
+    for (n in 1 : N) {
+      target += weights[n]
+                * categorical_logit_lpmf(y[n] | append_col(0, eta[n])');
+    }
+  }
+}
+generated quantities {
+  row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
+}

@@ -1,0 +1,30 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = X[n] * beta
+//            + offsets[n]
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  vector[N] offsets; // added to eta
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X;
+}
+parameters {
+  vector[K] beta;
+  real<lower=0> sigma; // residual scale
+}
+model {
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  sigma ~ exponential(prior_sigma_rate);
+  if (prior_only == 0) {
+    y ~ normal_id_glm(X_c, offsets, beta, sigma);
+  }
+}

@@ -1,0 +1,54 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta
+//   y[n] is seen only above y_min[n] and below y_max[n]
+functions {
+  // log probability of an outcome between two bounds, from the nearer tail
+  real normal_interval(real low, real high, real eta, real sigma) {
+    if (low > eta) {
+      return log_diff_exp(normal_lccdf(low | eta, sigma),
+                          normal_lccdf(high | eta, sigma));
+    }
+    return log_diff_exp(normal_lcdf(high | eta, sigma),
+                        normal_lcdf(low | eta, sigma));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  vector[N] y_min; // outcomes below it are never seen
+  vector[N] y_max; // outcomes above it are never seen
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+  real<lower=0> sigma; // residual scale
+}
+model {
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  sigma ~ exponential(prior_sigma_rate);
+  if (prior_only == 0) {
+    vector[N] eta = alpha_c + X_c * beta;
+    y ~ normal(eta, sigma);
+    for (n in 1 : N) {
+      target += -normal_interval(y_min[n], y_max[n], eta[n], sigma);
+    }
+  }
+}
+generated quantities {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+}

@@ -1,0 +1,36 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ ordered_logistic(eta[n], cutpoint)
+//   eta[n] = X[n] * beta
+data {
+  int<lower=1> N; // rows
+  int<lower=2> C; // categories, in order
+  array[N] int<lower=1, upper=C> y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the cutpoints applies at X = x_bar
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[C - 1] prior_cutpoint_df;
+  vector[C - 1] prior_cutpoint_location;
+  vector<lower=0>[C - 1] prior_cutpoint_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  vector[K] beta;
+  ordered[C - 1] cutpoint_c; // cutpoints at X = x_bar
+}
+model {
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  cutpoint_c ~ student_t(prior_cutpoint_df, prior_cutpoint_location,
+                         prior_cutpoint_scale);
+  if (prior_only == 0) {
+    y ~ ordered_logistic_glm(X_c, beta, cutpoint_c);
+  }
+}
+generated quantities {
+  vector[C - 1] cutpoint = cutpoint_c + dot_product(x_bar, beta); // at X = 0
+}

@@ -1,0 +1,44 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ student_t(nu, eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta
+//   y[n] is seen only below y_max[n]
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  vector[N] y_max; // outcomes above it are never seen
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  real<lower=0> prior_sigma_rate;
+  real<lower=0> prior_nu_shape;
+  real<lower=0> prior_nu_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+  real<lower=1> nu; // degrees of freedom
+  real<lower=0> sigma; // residual scale
+}
+model {
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  sigma ~ exponential(prior_sigma_rate);
+  nu ~ gamma(prior_nu_shape, prior_nu_rate);
+  if (prior_only == 0) {
+    vector[N] eta = alpha_c + X_c * beta;
+    y ~ student_t(nu, eta, sigma);
+    target += -student_t_lcdf(y_max | nu, eta, sigma);
+  }
+}
+generated quantities {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+}

@@ -1,0 +1,71 @@
+// No pooling: each group has its own coefficients b[j], under fixed priors that
+// share nothing between groups.
+//
+//   y[n] ~ categorical(softmax(append_col(0, eta[n])'))
+//   eta has a column for each category but the first, the reference
+//   eta[n] = alpha + X[n] * beta + Z[n] * b[group[n]]
+functions {
+  // what the means of the groups' coefficients are picked from: 0, intercepts,
+  // coefficients, with a column for each category but the reference
+  matrix population(matrix beta) {
+    return append_row(zeros_row_vector(cols(beta)), beta);
+  }
+  matrix population(row_vector alpha, matrix beta) {
+    return population(append_row(alpha, beta));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  int<lower=2> C; // categories, the reference first
+  array[N] int<lower=1, upper=C> y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // coefficients of each group
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  row_vector[Q] z_bar;
+  vector[C - 1] prior_Intercept_location;
+  vector<lower=0>[C - 1] prior_Intercept_scale;
+  vector[K * (C - 1)] prior_beta_location;
+  vector<lower=0>[K * (C - 1)] prior_beta_scale;
+  vector[Q * (C - 1)] prior_b_location;
+  vector<lower=0>[Q * (C - 1)] prior_b_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
+  int D = Q * (C - 1); // coefficients of each group
+  array[C - 1, Q] int columns; // the columns of b of each category
+  for (c in 1 : C - 1) {
+    columns[c] = linspaced_int_array(Q, (c - 1) * Q + 1, c * Q);
+  }
+}
+parameters {
+  row_vector[C - 1] alpha_c; // intercept at X = x_bar
+  matrix[K, C - 1] beta;
+  matrix[J, D] b_c; // own coefficients, at x_bar and z_bar
+}
+model {
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
+  for (q in 1 : Q * (C - 1)) {
+    b_c[ : , q] ~ normal(prior_b_location[q], prior_b_scale[q]);
+  }
+  if (prior_only == 0) {
+    matrix[N, C - 1] group_effect;
+    for (c in 1 : C - 1) {
+      group_effect[ : , c] = rows_dot_product(Z_c, b_c[group, columns[c]]);
+    }
+    matrix[N, C - 1] eta = rep_matrix(alpha_c, N) + group_effect + X_c * beta;
+    matrix[C - 1, C] as_it_is = append_col(zeros_vector(C - 1),
+                                           identity_matrix(C - 1));
+    y ~ categorical_logit_glm(eta, zeros_vector(C), as_it_is);
+  }
+}
+generated quantities {
+  row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
+  matrix[J, D] b = b_c;
+}

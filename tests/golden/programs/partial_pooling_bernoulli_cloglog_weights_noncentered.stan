@@ -1,0 +1,71 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are learned.
+//
+//   y[n] ~ bernoulli(inv_cloglog(eta[n]))
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   row n counts weights[n] times
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+functions {
+  // y ~ bernoulli(inv_cloglog(eta)), exact in both tails
+  real bernoulli_cloglog_lpmf(array[] int y, vector eta) {
+    vector[size(y)] hazard = exp(eta);
+    vector[size(y)] is_one = to_vector(y);
+    return dot_product(is_one, log1m_exp(-hazard))
+           - dot_product(1 - is_one, hazard);
+  }
+  real bernoulli_cloglog_lpmf(int y, real eta) {
+    return y ? log1m_exp(-exp(eta)) : -exp(eta);
+  }
+}
+data {
+  int<lower=1> N; // rows
+  array[N] int<lower=0, upper=1> y; // outcome
+  vector<lower=0>[N] weights; // of the rows' log likelihood
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[J, Q] z; // standardised deviations of b
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+}
+model {
+  matrix[J, Q] u = diag_post_multiply(z, tau); // deviations
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    vector[N] eta = alpha_c + group_effect + X_c * beta;
+    for (n in 1 : N) {
+      target += weights[n] * bernoulli_cloglog_lpmf(y[n] | eta[n]);
+    }
+  }
+}
+generated quantities {
+  matrix[J, Q] b = diag_post_multiply(z, tau);
+  b += rep_matrix(mu, J);
+}

@@ -1,0 +1,69 @@
+// Partial pooling, centered: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are learned.
+//
+//   y[n] ~ categorical(softmax(append_col(0, eta[n])'))
+//   eta has a column for each category but the first, the reference
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+functions {
+  // what the means of the groups' coefficients are picked from: 0, intercepts,
+  // coefficients, with a column for each category but the reference
+  matrix population(matrix beta) {
+    return append_row(zeros_row_vector(cols(beta)), beta);
+  }
+  matrix population(row_vector alpha, matrix beta) {
+    return population(append_row(alpha, beta));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  int<lower=2> C; // categories, the reference first
+  array[N] int<lower=1, upper=C> y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
+  vector[K * (C - 1)] prior_beta_location;
+  vector<lower=0>[K * (C - 1)] prior_beta_scale;
+  vector<lower=0>[Q * (C - 1)] prior_tau_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X;
+  int D = Q * (C - 1); // coefficients of each group
+  array[C - 1, Q] int columns; // the columns of b of each category
+  for (c in 1 : C - 1) {
+    columns[c] = linspaced_int_array(Q, (c - 1) * Q + 1, c * Q);
+  }
+}
+parameters {
+  matrix[K, C - 1] beta;
+  vector<lower=0>[D] tau; // population scales
+  matrix[J, D] b;
+}
+transformed parameters {
+  row_vector[D] mu = to_row_vector(population(beta)[mean_of]);
+}
+model {
+  matrix[J, D] u = b - rep_matrix(mu, J); // deviations
+  to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  for (q in 1 : D) {
+    u[ : , q] ~ normal(0, tau[q]);
+  }
+  if (prior_only == 0) {
+    matrix[N, C - 1] group_effect = rep_matrix(0, N, C - 1);
+    for (c in 1 : C - 1) {
+      group_effect[ : , c] += rows_dot_product(Z, u[group, columns[c]]);
+    }
+    matrix[N, C - 1] eta = group_effect + X_c * beta;
+    matrix[C - 1, C] as_it_is = append_col(zeros_vector(C - 1),
+                                           identity_matrix(C - 1));
+    y ~ categorical_logit_glm(eta, zeros_vector(C), as_it_is);
+  }
+}

@@ -1,0 +1,84 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are learned.
+//
+//   y[n] ~ lognormal(eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   censored: y[n] is a bound, or the lower end of (y[n], y_upper[n])
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+functions {
+  // log probability of an outcome between two bounds, from the nearer tail
+  real lognormal_interval(real low, real high, real eta, real sigma) {
+    if (low > exp(eta)) {
+      return log_diff_exp(lognormal_lccdf(low | eta, sigma),
+                          lognormal_lccdf(high | eta, sigma));
+    }
+    return log_diff_exp(lognormal_lcdf(high | eta, sigma),
+                        lognormal_lcdf(low | eta, sigma));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  vector<lower=0>[N] y; // outcome
+  int<lower=0> n_observed; // rows whose outcome is known
+  array[n_observed] int<lower=1, upper=N> observed;
+  int<lower=0> n_left; // rows whose outcome is known to be at most y
+  array[n_left] int<lower=1, upper=N> left;
+  int<lower=0> n_right; // at least y
+  array[n_right] int<lower=1, upper=N> right;
+  int<lower=0> n_interval; // between y and y_upper
+  array[n_interval] int<lower=1, upper=N> interval;
+  vector[N] y_upper;
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[J, Q] z; // standardised deviations of b
+  real<lower=0> sigma; // residual scale
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+}
+model {
+  matrix[J, Q] u = diag_post_multiply(z, tau); // deviations
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  sigma ~ exponential(prior_sigma_rate);
+  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    vector[N] eta = alpha_c + group_effect + X_c * beta;
+    y[observed] ~ lognormal(eta[observed], sigma);
+    target += lognormal_lcdf(y[left] | eta[left], sigma);
+    target += lognormal_lccdf(y[right] | eta[right], sigma);
+    for (n in interval) {
+      target += lognormal_interval(y[n], y_upper[n], eta[n], sigma);
+    }
+  }
+}
+generated quantities {
+  matrix[J, Q] b = diag_post_multiply(z, tau);
+  b += rep_matrix(mu, J);
+}

@@ -1,0 +1,62 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are learned.
+//
+//   y[n] ~ ordered_logistic(eta[n], cutpoint)
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+data {
+  int<lower=1> N; // rows
+  int<lower=2> C; // categories, in order
+  array[N] int<lower=1, upper=C> y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the cutpoints applies at X = x_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_Omega_shape;
+  vector<lower=0>[C - 1] prior_cutpoint_df;
+  vector[C - 1] prior_cutpoint_location;
+  vector<lower=0>[C - 1] prior_cutpoint_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] z; // standardised deviations of b
+  ordered[C - 1] cutpoint_c; // cutpoints at X = x_bar
+}
+transformed parameters {
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+}
+model {
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  cutpoint_c ~ student_t(prior_cutpoint_df, prior_cutpoint_location,
+                         prior_cutpoint_scale);
+  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    vector[N] eta = group_effect + X_c * beta;
+    y ~ ordered_logistic(eta, cutpoint_c);
+  }
+}
+generated quantities {
+  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
+  b += rep_matrix(mu, J);
+  vector[C - 1] cutpoint = cutpoint_c + dot_product(x_bar, beta); // at X = 0
+}
