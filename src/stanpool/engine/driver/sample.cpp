@@ -41,8 +41,9 @@ std::vector<Context> initial_metrics(const Run& run, const std::string& metric) 
   const std::string& file = run.args.text("method.sample.algorithm.hmc.metric_file");
   if (!file.empty() && metric != "unit_e") return read_variables(file, run.chains, run.id);
   const std::size_t size = run.model.num_params_r();
-  const auto identity = metric == "dense_e" ? create_unit_e_dense_inv_metric(size) : create_unit_e_diag_inv_metric(size);
-  return {run.chains, std::make_shared<array_var_context>(identity)};
+  const array_var_context identity =
+      metric == "dense_e" ? create_unit_e_dense_inv_metric(size) : create_unit_e_diag_inv_metric(size);
+  return std::vector<Context>(run.chains, std::make_shared<array_var_context>(identity));
 }
 
 std::vector<JsonWriter> metric_writers(const Run& run) {
