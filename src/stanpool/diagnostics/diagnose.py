@@ -88,8 +88,10 @@ def diagnose(fit: Fit) -> Diagnosis:
 
 
 def _subject(fit: Fit) -> str:
-    pooling = f"{fit.model.spec.pooling.capitalize()} pooling"
-    form = fit.model.parameterization
+    pooling = {"complete": "Complete", "none": "No", "partial": "Partial"}
+    subject = pooling[fit.model.spec.pooling] + " pooling"
     factors = ", ".join(short_label(each.factor) for each in fit.model.design.factors)
-    over = f" over {factors}" if factors else ""
-    return pooling + over + (f", {form}" if form else "")
+    if factors:
+        subject += f" over {factors}"
+    form = fit.model.parameterization
+    return f"{subject}, {form}" if form else subject
