@@ -90,8 +90,8 @@ def compile_program(
             except CompileError as error:
                 kept = _keep(source, folder.with_suffix(".stan"))
                 raise CompileError(
-                    f"{error}\nThe program is kept in {kept}. Correct it if it is yours, "
-                    "else report it; `stanpool doctor` checks the compiler."
+                    f"{error}\nThe program is kept in {kept}. Correct it if it is "
+                    "yours, else report it; `stanpool doctor` checks the compiler."
                 ) from error
 
         def wait() -> None:
