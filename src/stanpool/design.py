@@ -645,6 +645,8 @@ def _effect_on(
     label: str, column: np.ndarray, factor: FactorDesign, frame: pd.DataFrame
 ) -> tuple[np.ndarray, int] | None:
     """Return the groups' values of a predictor and the coefficient that it moves."""
+    if label in factor.varying:
+        return None  # its effect is in the groups' own coefficients
     if "Intercept" in factor.varying:
         values = _group_values(column, factor)
         if values is not None:

@@ -166,6 +166,21 @@ class TestArrays:
         assert design.coefficients == ("kind[T.q]", "kind[T.r]")
 
 
+class TestGroupPredictors:
+    def test_what_varies_is_no_group_level_predictor_besides(self) -> None:
+        """Else its effect would be in the groups' intercepts and slopes: twice."""
+        data = frame().assign(g=range(12))  # every predictor is constant in groups
+        factor = Model("y ~ x + z + (1 + x | g)", data).design.factors[0]
+        np.testing.assert_array_equal(factor.U, data[["z"]])
+
+    def test_predictors_that_are_constant_in_groups_move_their_means(self) -> None:
+        data = frame()
+        data["u"] = data["g"].map({"a": 1.0, "b": 2.0, "c": 5.0, "d": -3.0})
+        factor = Model("y ~ x + u + (1 | g)", data).design.factors[0]
+        np.testing.assert_array_equal(factor.U, [[1.0], [2.0], [5.0], [-3.0]])
+        np.testing.assert_array_equal(factor.effect_of, [[2]])
+
+
 class TestNoPooling:
     """What groups express themselves is not estimated once more."""
 
