@@ -125,7 +125,7 @@ def draws_of_model(
             {
                 name: (of, values[..., None] if key in with_axis else values)
                 for key, (name, of) in dims.items()
-                if (values := variables.get(key)) is not None
+                if (values := variables.get(key)) is not None and values.size
             },
             {
                 "coefficient": design.coefficients,
