@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -27,7 +29,9 @@ def _keep_engine_and_move_other_caches() -> None:
     from stanpool.engine.cache import cache_folder
 
     os.environ["STANPOOL_CACHE"] = str(cache_folder())
-    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="stanpool-tests-")
+    folder = tempfile.mkdtemp(prefix="stanpool-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["XDG_CACHE_HOME"] = folder
 
 
 _keep_engine_and_move_other_caches()

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stanpool import engine, plots
+    from stanpool import engine, exact, plots
     from stanpool.compare import Comparison, compare_fits, compare_parameterizations
     from stanpool.datasets import list_datasets, load_dataset
     from stanpool.diagnostics import Advice, Diagnosis, Finding
@@ -52,7 +52,7 @@ _HOMES = {
     "spec": ("Prior",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("engine", "plots")
+_MODULES = ("engine", "exact", "plots")
 
 __all__ = [
     "Advice",
@@ -72,6 +72,7 @@ __all__ = [
     "compare_parameterizations",
     "complete_pooling",
     "engine",
+    "exact",
     "list_datasets",
     "load",
     "load_dataset",

@@ -212,10 +212,10 @@ def _sampling(fit: Fit) -> dict[str, float]:
     """Measure how well a fit was sampled, and how fast."""
     mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
     stats = fit.sample_stats
-    bulk, tail = np.nanmin(mixed.ess_bulk), np.nanmin(mixed.ess_tail)
+    bulk, tail = np.fmin.reduce(mixed.ess_bulk), np.fmin.reduce(mixed.ess_tail)
     return {
         "divergences": int(stats["diverging"].sum()),
-        "max_r_hat": float(np.nanmax(mixed.r_hat)),
+        "max_r_hat": float(np.fmax.reduce(mixed.r_hat)),
         "min_ess_bulk": float(bulk),
         "min_ess_tail": float(tail),
         "ess_per_second": float(min(bulk, tail) / fit.seconds),
@@ -243,7 +243,7 @@ def _mean_sd(mean: float, sd: float) -> str:
     """Write a mean and, in brackets, its sd, to two digits of the sd."""
     if not np.isfinite(mean):
         return ""
-    digits = 2 if sd <= 0 else int(np.clip(1 - np.floor(np.log10(sd)), 0, 6))
+    digits = int(np.clip(1 - np.floor(np.log10(sd)), 0, 6)) if sd > 0 else 2
     return f"{mean:.{digits}f} ({sd:.{digits}f})"
 
 

@@ -858,6 +858,8 @@ def _effect_on(
     label: str, column: np.ndarray, factor: FactorDesign, frame: pd.DataFrame
 ) -> tuple[np.ndarray, int] | None:
     """Return the groups' values of a predictor and the coefficient that it moves."""
+    if label in factor.varying:
+        return None  # its effect is in the groups' own coefficients
     if "Intercept" in factor.varying:
         values = _group_values(column, factor)
         if values is not None:
@@ -920,6 +922,8 @@ def _is_expressed(column: np.ndarray, factor: FactorDesign) -> bool:
         # a constant.
         column = column - column.mean()
         z = z - np.append(0.0, z[:, 1:].mean(axis=0))
+    size = np.sqrt(np.mean(z**2, axis=0))
+    z = z / np.where(size > 0, size, 1.0)  # units do not matter
     gram = np.zeros((len(factor.labels), z.shape[1], z.shape[1]))
     cross = np.zeros((len(factor.labels), z.shape[1]))
     for a in range(z.shape[1]):

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 STATISTICS = ("r_hat", "ess_bulk", "ess_tail", "mcse_mean")
+FEWEST_DRAWS = 4  # in a chain; each half of it needs two
 _ARVIZ_SCALARS = 200
 _BLOCK = 64  # scalars; 64 * 4000 draws are 2 MB
 
@@ -55,7 +56,7 @@ def mixing(draws: NDArray[Any]) -> dict[str, Array]:
     True
     """
     chains, n, scalars = draws.shape
-    if n < 4 or scalars == 0:
+    if n < FEWEST_DRAWS or scalars == 0:
         return {name: np.full(scalars, np.nan) for name in STATISTICS}
     by_arviz = chains > 1 and scalars <= _ARVIZ_SCALARS
     values = _mixing_by_arviz(draws) if by_arviz else blockwise(_mixing, draws)

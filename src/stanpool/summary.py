@@ -101,10 +101,12 @@ def summarize(
 def _moments(draws: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """Describe draws of shape ``(scalar, chain, draw)``."""
     flat = draws.reshape(len(draws), -1)
+    mean = flat.mean(axis=1)
+    squares = np.square(flat - mean[:, None]).sum(axis=1)
     q5, median, q95 = np.quantile(flat, (0.05, 0.5, 0.95), axis=1)
     return {
-        "mean": flat.mean(axis=1),
-        "sd": flat.std(axis=1, ddof=1),
+        "mean": mean,
+        "sd": np.sqrt(squares / np.float64(flat.shape[1] - 1)),
         "median": median,
         "q5": q5,
         "q95": q95,

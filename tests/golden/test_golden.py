@@ -115,6 +115,18 @@ def test_no_line_is_longer_than_a_terminal(name: str) -> None:
     assert max(map(len, programs()[name].source.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_as_long_as_the_data_is_written_out(name: str) -> None:
+    source = programs()[name].source
+    blocks = re.findall(
+        r"^(?:transformed |)parameters {.*?^}|^generated quantities {.*?^}",
+        source,
+        re.DOTALL | re.MULTILINE,
+    )
+    assert blocks
+    assert not [line for block in blocks for line in block.splitlines() if "[N" in line]
+
+
 def _stanc(stanc: Path, *arguments: object) -> str:
     done = subprocess.run(
         [str(stanc), *map(str, arguments)], capture_output=True, text=True, check=True

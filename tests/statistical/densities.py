@@ -22,7 +22,22 @@ from scipy import stats
 from scipy.special import expit
 
 import stanpool as sp
+from stanpool.design import FactorDesign
 from stanpool.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Varying:
+    """The coefficients of one factor's groups and their population."""
+
+    tau: np.ndarray
+    chol_omega: np.ndarray
+    b: np.ndarray
+
+    @property
+    def chol(self) -> np.ndarray:
+        """Cholesky factor of the covariance of a group's coefficients."""
+        return np.asarray(np.diag(self.tau) @ self.chol_omega)
 
 
 @dataclass(frozen=True)
@@ -31,53 +46,72 @@ class Point:
 
     intercept: float
     beta: np.ndarray
-    tau: np.ndarray
-    chol_omega: np.ndarray
-    b: np.ndarray
     sigma: float
+    factors: tuple[Varying, ...] = ()
+    tau_sigma: float = 1.0
+    sigmas: np.ndarray | None = None
     nu: float = 4.0
     shape: float = 1.0
     phi: float = 1.0
     cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
 
     @property
-    def covariance(self) -> np.ndarray:
-        """Covariance matrix of a group's coefficients."""
-        scaled = np.diag(self.tau) @ self.chol_omega
-        return scaled @ scaled.T
+    def first(self) -> Varying:
+        """What varies over the first factor."""
+        return self.factors[0]
 
 
 def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
     """Draw a point anywhere in the parameter space."""
-    k, q = len(model.design.coefficients), len(model.design.varying)
-    chol = np.eye(q)
-    if _is_correlated(model):
-        factor = rng.normal(size=(q, q + 1))
-        covariance = factor @ factor.T
-        scale = np.sqrt(np.diag(covariance))
-        chol = np.linalg.cholesky(covariance / np.outer(scale, scale))
+    design = model.design
+    groups = 0 if design.residual is None else len(design.residual[1])
     return Point(
         intercept=rng.normal(),
-        beta=rng.normal(size=k),
-        tau=rng.lognormal(size=q),
-        chol_omega=chol,
-        b=rng.normal(size=(len(model.design.group_labels), q)),
+        beta=rng.normal(size=len(design.coefficients)),
         sigma=rng.lognormal(),
+        factors=tuple(
+            Varying(
+                tau=rng.lognormal(size=len(factor.varying)),
+                chol_omega=_random_chol(model, factor, rng),
+                b=rng.normal(size=(len(factor.labels), len(factor.varying))),
+            )
+            for factor in design.factors
+        ),
+        tau_sigma=rng.lognormal(),
+        sigmas=rng.lognormal(size=groups),
         nu=1 + rng.lognormal(),
         shape=rng.lognormal(),
         phi=rng.lognormal(),
-        cutpoint=np.sort(rng.normal(size=max(len(model.design.categories) - 1, 1))),
+        cutpoint=np.sort(rng.normal(size=max(len(design.categories) - 1, 1))),
     )
+
+
+def _random_chol(
+    model: sp.Model, factor: FactorDesign, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw the Cholesky factor of a correlation matrix; the identity if not learned."""
+    q = len(factor.varying)
+    if not _is_correlated(model, factor):
+        return np.eye(q)
+    wide = rng.normal(size=(q, q + 1))
+    covariance = wide @ wide.T
+    scale = np.sqrt(np.diag(covariance))
+    return np.asarray(np.linalg.cholesky(covariance / np.outer(scale, scale)))
 
 
 def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log density of a point and the data, on the scale of what Stan declares."""
     total = _log_likelihood(model, data, at) + _log_prior(model, data, at)
     if model.spec.pooling == "partial":
-        total += stats.multivariate_normal.logpdf(
-            at.b - population_means(model, at), cov=at.covariance
-        ).sum()
-        total += _log_jacobian(model, at)
+        for number, varying in enumerate(at.factors):
+            deviations = varying.b - group_means(model, data, at, number)
+            covariance = varying.chol @ varying.chol.T
+            total += np.sum(
+                stats.multivariate_normal.logpdf(deviations, cov=covariance)
+            )
+            total += _log_jacobian(model, varying)
+        if model.design.residual is not None:
+            total += _log_density_of_residual_scales(at)
     return float(total)
 
 
@@ -87,78 +121,132 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
     found: dict[str, Any] = {"beta": at.beta}
     if model.design.intercept:
         found["alpha_c"] = at.intercept + means @ at.beta
-    if model.spec.has_sigma:
-        found["sigma"] = at.sigma
-    found |= {"nu": at.nu, "shape": at.shape, "phi": at.phi}
+    found |= {"sigma": at.sigma, "nu": at.nu, "shape": at.shape, "phi": at.phi}
     if model.design.categories:
         found["cutpoint_c"] = at.cutpoint - means @ at.beta
+    if model.design.residual is not None:
+        assert at.sigmas is not None
+        found["sigma_j"] = at.sigmas
+        found["tau_sigma"] = at.tau_sigma
+        found["z_sigma"] = np.log(at.sigmas / at.sigma) / at.tau_sigma
     if model.spec.pooling == "none":
         found["b_c"] = _at_reference(model, at, means, varying_means)
     if model.spec.pooling == "partial":
-        found["tau"] = at.tau
-        if _is_correlated(model):
-            found["L_Omega"] = at.chol_omega
-        if model.parameterization == "centered":
-            found["b"] = at.b
-        else:
-            deviations = at.b - population_means(model, at)
-            chol = np.diag(at.tau) @ at.chol_omega
-            found["z"] = np.linalg.solve(chol, deviations.T).T
+        for number, varying in enumerate(at.factors):
+            end = f"_{number + 1}" if number else ""
+            deviations = varying.b - group_means(model, data, at, number)
+            found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
+            found |= {f"b{end}": varying.b}
+            found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
     return found
 
 
-def population_means(model: sp.Model, at: Point) -> np.ndarray:
-    """Mean of each varying coefficient: the population's, or 0 if it has none."""
-    known = dict(zip(model.design.coefficients, at.beta, strict=True))
+def group_means(
+    model: sp.Model, data: pd.DataFrame, at: Point, number: int
+) -> np.ndarray:
+    """Mean of the coefficients of each group of a factor, shape (J, Q).
+
+    A coefficient has the population's mean in the first factor that varies it, else 0;
+    a predictor ``u`` that is constant in groups moves the mean of their intercepts,
+    and ``x:u`` that of their slopes of ``x``.
+    """
+    factor = model.design.factors[number]
+    population = dict(zip(model.design.coefficients, at.beta, strict=True))
     if model.design.intercept:
-        known["Intercept"] = at.intercept
-    return np.array([known.get(label, 0.0) for label in model.design.varying])
+        population["Intercept"] = at.intercept
+    earlier = {
+        label for each in model.design.factors[:number] for label in each.varying
+    }
+    means = np.zeros((len(factor.labels), len(factor.varying)))
+    for q, label in enumerate(factor.varying):
+        means[:, q] += 0.0 if label in earlier else population.get(label, 0.0)
+        moved = {"u": "Intercept"} | {f"{slope}:u": slope for slope in factor.varying}
+        for name, effect in population.items():
+            if factor.factor == "g" and moved.get(name) == label:
+                values = data.groupby("g")["u"].first()
+                means[:, q] += effect * values[list(factor.labels)].to_numpy()
+    return means
 
 
 def _linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarray:
     """Sum each coefficient times its predictor; a varying one is the group's own."""
     design = model.design
+    if len(at.factors) > 1 or "u" in " ".join(design.coefficients):
+        return _sum_of_deviations(model, data, at)
     own = set(design.varying)
+    eta = _offsets(model, data)
+    if design.intercept and "Intercept" not in own:
+        eta += at.intercept
+    for label, coefficient in zip(design.coefficients, at.beta, strict=True):
+        if label not in own:
+            eta += coefficient * _predictor(data, label)
+    for q, label in enumerate(design.varying):
+        rows = [design.group_labels.index(group) for group in data["g"]]
+        eta += at.first.b[rows, q] * _predictor(data, label)
+    return eta
+
+
+def _sum_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarray:
+    """Add to the population's part what each membership of a row deviates from it."""
+    design = model.design
+    eta = _offsets(model, data) + (at.intercept if design.intercept else 0.0)
+    for label, coefficient in zip(design.coefficients, at.beta, strict=True):
+        eta += coefficient * _predictor(data, label)
+    for number, (term, varying) in enumerate(
+        zip(model.spec.groups, at.factors, strict=True)
+    ):
+        factor = design.factors[number]
+        deviations = varying.b - group_means(model, data, at, number)
+        for column in term.key:
+            rows = [factor.labels.index(group) for group in data[column]]
+            for q, label in enumerate(factor.varying):
+                eta += deviations[rows, q] * _predictor(data, label)
+    return eta
+
+
+def _offsets(model: sp.Model, data: pd.DataFrame) -> np.ndarray:
+    """Sum what is added to the linear predictor as it is, and the log exposure."""
     eta = np.zeros(len(data))
     for column in model.spec.offsets:
         eta += data[column].to_numpy()
     if model.spec.exposure is not None:
         eta += np.log(data[model.spec.exposure].to_numpy())
-    if design.intercept and "Intercept" not in own:
-        eta += at.intercept
-    for label, coefficient in zip(design.coefficients, at.beta, strict=True):
-        if label not in own:
-            eta += coefficient * data[label].to_numpy()
-    for q, label in enumerate(design.varying):
-        rows = [design.group_labels.index(group) for group in data["g"]]
-        predictor = 1.0 if label == "Intercept" else data[label].to_numpy()
-        eta += at.b[rows, q] * predictor
     return eta
+
+
+def _predictor(data: pd.DataFrame, label: str) -> np.ndarray:
+    """Return a column, a product of columns, or ones."""
+    if label == "Intercept":
+        return np.ones(len(data))
+    return np.asarray(data[label.split(":")].prod(axis=1), dtype=float)
 
 
 def _log_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log probability of the outcome, with its normalizing constant."""
     eta, spec = _linear_predictor(model, data, at), model.spec
     weights = 1.0 if spec.weights is None else data[spec.weights].to_numpy()
-    return float(np.sum(weights * _log_likelihood_of_rows(spec, data, eta, at)))
+    if spec.family == "ordinal":
+        codes = data[spec.outcome].cat.codes.to_numpy()
+        rows = _log_ordinal(spec, codes, eta, at.cutpoint)
+    else:
+        rows = _log_density_of_rows(model, data, eta, at)
+    return float(np.sum(weights * rows))
 
 
-def _log_likelihood_of_rows(
-    spec: ModelSpec, data: pd.DataFrame, eta: np.ndarray, at: Point
+def _log_density_of_rows(
+    model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point
 ) -> np.ndarray:
     """Log probability of each row: observed, censored or truncated."""
-    if spec.family == "ordinal":
-        return _ordinal(spec, data[spec.outcome].cat.codes.to_numpy(), eta, at)
-    y = data[spec.outcome].to_numpy()
-    outcome = _outcome(spec, data, eta, at)
+    spec, y = model.spec, data[model.spec.outcome].to_numpy()
+    outcome = _outcome(model, data, eta, at)
     if hasattr(outcome.dist, "logpmf"):
         return np.asarray(outcome.logpmf(y))
     rows = np.array(outcome.logpdf(y))
     if spec.cens is not None:
         censored, upper = data[spec.cens], data[spec.cens_upper]
+        between = np.log(outcome.cdf(upper) - outcome.cdf(y))
         rows[censored == -1] = outcome.logcdf(y)[censored == -1]
         rows[censored == 1] = outcome.logsf(y)[censored == 1]
-        between = np.log(outcome.cdf(upper) - outcome.cdf(y))
         rows[censored == 2] = between[censored == 2]
     if spec.trunc is not None:
         lower, upper = (
@@ -169,8 +257,9 @@ def _log_likelihood_of_rows(
     return rows
 
 
-def _outcome(spec: ModelSpec, data: pd.DataFrame, eta: np.ndarray, at: Point) -> Any:
+def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) -> Any:
     """Return SciPy's distribution of the outcomes."""
+    spec = model.spec
     mean = {
         "identity": lambda: eta,
         "log": lambda: np.exp(eta),
@@ -178,9 +267,12 @@ def _outcome(spec: ModelSpec, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "probit": lambda: stats.norm.cdf(eta),
         "cloglog": lambda: 1 - np.exp(-np.exp(eta)),
     }[spec.link_name]()
+    learned: Any = at.sigma if spec.has_sigma else 0.0
+    if model.design.residual is not None:
+        assert at.sigmas is not None
+        learned = at.sigmas[pd.factorize(data[model.design.residual[0]], sort=True)[0]]
     known = 0.0 if spec.se is None else data[spec.se].to_numpy()
-    scale = np.sqrt(known**2 + (at.sigma**2 if spec.has_sigma else 0.0))
-    phi = at.phi
+    scale, phi = np.sqrt(known**2 + learned**2), at.phi
     return {
         "gaussian": lambda: stats.norm(mean, scale),
         "student_t": lambda: stats.t(at.nu, mean, scale),
@@ -194,87 +286,101 @@ def _outcome(spec: ModelSpec, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
     }[spec.family]()
 
 
-def _ordinal(
-    spec: ModelSpec, category: np.ndarray, eta: np.ndarray, at: Point
+def _log_ordinal(
+    spec: ModelSpec, category: np.ndarray, eta: np.ndarray, cutpoint: np.ndarray
 ) -> np.ndarray:
     """Log probability that a latent outcome about eta lies between its cutpoints."""
     noise = {"logit": stats.logistic, "probit": stats.norm}[spec.link_name]
-    cutpoints = np.concatenate([[-np.inf], at.cutpoint, [np.inf]])
+    cutpoints = np.concatenate([[-np.inf], cutpoint, [np.inf]])
     above = noise.cdf(cutpoints[category + 1] - eta)
-    return np.log(above - noise.cdf(cutpoints[category] - eta))
+    return np.asarray(np.log(above - noise.cdf(cutpoints[category] - eta)))
 
 
 def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Sum the log priors of all parameters but the groups' under partial pooling."""
-    prior = {row.parameter: _frozen(row.prior) for row in model.priors}
-    factor = model.design.factor
+    prior = {row.parameter: row.prior for row in model.priors}
+    log = {name: _frozen(each).logpdf for name, each in prior.items() if _frozen(each)}
     means, varying_means = _reference(model, data)
     total = 0.0
     for label, coefficient in zip(model.design.coefficients, at.beta, strict=True):
-        total += prior[f"beta[{label}]"].logpdf(coefficient)
-    if "Intercept" in prior:
-        total += prior["Intercept"].logpdf(at.intercept + means @ at.beta)
-    for name in ("sigma", "nu", "shape", "phi"):
-        if name in prior:
-            total += prior[name].logpdf(getattr(at, name))
-    for cutpoint, prior_row in zip(
+        total += log[f"beta[{label}]"](coefficient)
+    if "Intercept" in log:
+        total += log["Intercept"](at.intercept + means @ at.beta)
+    if "sigma" in log:
+        own = at.sigmas if model.structure.residual == "free" else at.sigma
+        total += np.sum(log["sigma"](own))
+    for name in ("nu", "shape", "phi"):
+        total += log[name](getattr(at, name)) if name in log else 0.0
+    for name, cutpoint in zip(
+        [name for name in log if name.startswith("cutpoint")],
         at.cutpoint - means @ at.beta,
-        [row for row in model.priors if row.parameter_class == "cutpoint"],
         strict=False,
     ):
-        total += _frozen(prior_row.prior).logpdf(cutpoint)
-    for q, label in enumerate(model.design.varying):
-        if model.spec.pooling == "none":
-            own = _at_reference(model, at, means, varying_means)[:, q]
-            total += prior[f"b_{factor}[{label}]"].logpdf(own).sum()
-        else:
-            total += prior[f"tau_{factor}[{label}]"].logpdf(at.tau[q])
-    if f"Omega_{factor}" in prior:
-        shape = dict(model.spec.priors).get("Omega_g", sp.Prior("lkj", (2,)))
-        omega = at.chol_omega @ at.chol_omega.T
-        total += (shape.arguments[0] - 1) * np.log(np.linalg.det(omega))
+        total += log[name](cutpoint)
+    for name in (name for name in log if name.startswith("tau_sigma")):
+        total += log[name](at.tau_sigma)
+    for factor, varying in zip(model.design.factors, at.factors, strict=True):
+        for q, label in enumerate(factor.varying):
+            if model.spec.pooling == "none":
+                own = _at_reference(model, at, means, varying_means)[:, q]
+                total += np.sum(log[f"b_{factor.factor}[{label}]"](own))
+            else:
+                total += log[f"tau_{factor.factor}[{label}]"](varying.tau[q])
+        if _is_correlated(model, factor):
+            (shape,) = prior[f"Omega_{factor.factor}"].arguments
+            omega = varying.chol_omega @ varying.chol_omega.T
+            total += (shape - 1) * np.log(np.linalg.det(omega))
     return float(total)
 
 
-def _log_jacobian(model: sp.Model, at: Point) -> float:
+def _log_density_of_residual_scales(at: Point) -> float:
+    """Log density of scales that are lognormal around sigma, as Stan declares them.
+
+    Stan has their standardised logarithms: d sigma_j / d z_j = tau_sigma sigma_j.
+    """
+    assert at.sigmas is not None
+    density = stats.lognorm.logpdf(at.sigmas, at.tau_sigma, scale=at.sigma)
+    return float(np.sum(density + np.log(at.tau_sigma * at.sigmas)))
+
+
+def _log_jacobian(model: sp.Model, varying: Varying) -> float:
     """Log volume of what the model means against what Stan declares.
 
     The Cholesky factor of Omega: each element of column k of the factor scales with
     its diagonal (reference 2). The noncentered z: b_j = mu + L z_j.
     """
-    q = len(at.tau)
-    diagonal = np.diag(at.chol_omega)
-    total = float(np.arange(q - 1, -1, -1) @ np.log(diagonal))
+    diagonal = np.diag(varying.chol_omega)
+    total = float(np.arange(len(diagonal) - 1, -1, -1) @ np.log(diagonal))
     if model.parameterization == "noncentered":
-        total += len(at.b) * np.log(at.tau * diagonal).sum()
+        total += len(varying.b) * np.log(varying.tau * diagonal).sum()
     return total
 
 
 def _reference(model: sp.Model, data: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return where the prior on the intercept applies: means of the predictors."""
     on = float(model.spec.center_predictors)
-    means = on * data[list(model.design.coefficients)].mean().to_numpy()
+    means = [on * _predictor(data, label).mean() for label in model.design.coefficients]
     varying = [
-        0.0 if label == "Intercept" else on * data[label].mean()
+        0.0 if label == "Intercept" else on * _predictor(data, label).mean()
         for label in model.design.varying
     ]
-    return means, np.array(varying)
+    return np.array(means), np.array(varying)
 
 
 def _at_reference(
     model: sp.Model, at: Point, means: np.ndarray, varying_means: np.ndarray
 ) -> np.ndarray:
     """Return the groups' coefficients with their intercepts at the means."""
-    own = at.b.copy()
+    own = at.first.b.copy()
     if model.design.varying[0] == "Intercept":
-        own[:, 0] += at.b @ varying_means
+        own[:, 0] += at.first.b @ varying_means
         if not model.design.categories:  # there the cutpoints are at the means
             own[:, 0] += means @ at.beta
     return own
 
 
-def _is_correlated(model: sp.Model) -> bool:
-    return any(row.parameter_class == "Omega" for row in model.priors)
+def _is_correlated(model: sp.Model, factor: FactorDesign) -> bool:
+    return any(row.parameter == f"Omega_{factor.factor}" for row in model.priors)
 
 
 def _frozen(prior: sp.Prior) -> Any:

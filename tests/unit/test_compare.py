@@ -91,6 +91,11 @@ def test_plot_has_a_panel_per_partial_fit(forms):
     assert len(compare_fits(fits).plot().axes) == 2
 
 
+def test_fits_of_one_draw_are_compared_as_far_as_can_be():
+    fits = {name: simulated_fit(draws=1, chains=1) for name in ("a", "b")}
+    assert "None passes" in str(compare_fits(fits))
+
+
 def test_no_fits():
     with pytest.raises(sp.SpecError, match="at least one fit"):
         compare_fits({})

@@ -146,6 +146,14 @@ class TestArrays:
         for name, value in before.items():
             np.testing.assert_array_equal(again[name], value)
 
+    def test_an_array_under_the_frame_is_not_kept(self) -> None:
+        numbers = np.random.default_rng(4).normal(size=(12, 2))
+        data = pd.DataFrame(numbers, columns=["y", "x"], copy=False)
+        model = Model("y ~ x", data, pooling="complete")
+        before = model.data.copy()
+        numbers[:] = 0.0
+        pd.testing.assert_frame_equal(model.data, before)
+
     def test_a_group_of_one_row_works(self) -> None:
         data = frame().assign(g=list("aaaaaabbbbbc"))
         assert Model("y ~ x + (1 | g)", data).design.group_sizes.tolist() == [6, 5, 1]
@@ -156,6 +164,21 @@ class TestArrays:
         design = Model("y ~ kind + (1 | g)", data).design
         assert design.group_labels == ("d", "c", "b", "a")
         assert design.coefficients == ("kind[T.q]", "kind[T.r]")
+
+
+class TestGroupPredictors:
+    def test_what_varies_is_no_group_level_predictor_besides(self) -> None:
+        """Else its effect would be in the groups' intercepts and slopes: twice."""
+        data = frame().assign(g=range(12))  # every predictor is constant in groups
+        factor = Model("y ~ x + z + (1 + x | g)", data).design.factors[0]
+        np.testing.assert_array_equal(factor.U, data[["z"]])
+
+    def test_predictors_that_are_constant_in_groups_move_their_means(self) -> None:
+        data = frame()
+        data["u"] = data["g"].map({"a": 1.0, "b": 2.0, "c": 5.0, "d": -3.0})
+        factor = Model("y ~ x + u + (1 | g)", data).design.factors[0]
+        np.testing.assert_array_equal(factor.U, [[1.0], [2.0], [5.0], [-3.0]])
+        np.testing.assert_array_equal(factor.effect_of, [[2]])
 
 
 class TestNoPooling:
@@ -169,6 +192,16 @@ class TestNoPooling:
     def test_own_slopes_replace_the_common_one(self) -> None:
         design = Model("y ~ x + z + (1 + x | g)", frame(), pooling="none").design
         assert design.coefficients == ("z",)
+
+    @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+    def test_units_do_not_matter(self, unit: float) -> None:
+        data = frame()
+        data["x"] *= unit
+        data["of_group"] = data["g"].map({"a": 1.0, "b": 2.0, "c": 5.0, "d": -3.0})
+        formula = "y ~ x + z + of_group + (1 + x | g)"
+        design = Model(formula, data, pooling="none").design
+        assert design.coefficients == ("z",)
+        assert not design.intercept
 
     @pytest.mark.parametrize("offset", [0.0, 1e6])
     def test_a_predictor_of_large_mean_is_no_intercept(self, offset: float) -> None:

@@ -116,6 +116,14 @@ def test_few_chains(chains, level):
     assert diagnosis.advice[0].arguments == {"chains": 4}
 
 
+@pytest.mark.parametrize("chains", [1, 4])
+def test_draws_too_few_to_check(chains):
+    diagnosis = diagnose(simulated_fit(draws=3, chains=chains))
+    assert not diagnosis.ok
+    assert "nothing can be checked" in str(diagnosis)
+    assert not diagnose(simulated_fit(draws=4, chains=chains)).ok
+
+
 def test_divergences_in_the_neck_name_the_scale_and_the_group():
     fit = simulated_fit(parameterization="centered", neck=0.05, loud=3)
     found = finding(fit, "funnel")

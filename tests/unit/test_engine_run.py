@@ -104,7 +104,8 @@ def test_failure_quotes_what_the_chain_said_once_and_nothing_else(tmp_path):
     ("code", "console", "words"),
     [
         (1, CONSOLE, ["inits="]),
-        (-signal.SIGKILL, "", ["SIGKILL", "said nothing", "memory", "parallel_chains"]),
+        (-signal.SIGKILL, "", ["SIGKILL", "said nothing", "Memory", "parallel_chains"]),
+        (1, "std::bad_alloc", ["Memory", "parallel_chains"]),
         (-signal.SIGSEGV, "", ["SIGSEGV", "doctor"]),
         (-250, "", ["signal 250"]),
         (127, "error while loading shared libraries: libtbb.so.2", ["stanpool clean"]),

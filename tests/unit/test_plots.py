@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,3 +125,21 @@ def test_labels_are_text_not_mathematics(rows_per_group):
     assert saved(plot_shrinkage(fit))
     for group in AWKWARD:
         assert saved(plot_funnel({"$a^": fit}, group=group))
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_notebooks_are_taught_to_show_figures_once(monkeypatch, taught):
+    from matplotlib.figure import Figure
+
+    formatter = SimpleNamespace(type_printers={Figure: None} if taught else {})
+    shell = SimpleNamespace(
+        kernel=None,
+        display_formatter=SimpleNamespace(formatters={"image/png": formatter}),
+    )
+    lessons = []
+    tools = SimpleNamespace(select_figure_formats=lambda *given: lessons.append(given))
+    ipython = SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.core.pylabtools", tools)
+    plot_funnel(simulated_fit())
+    assert lessons == ([] if taught else [(shell, {"png"})])

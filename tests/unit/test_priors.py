@@ -92,6 +92,20 @@ class TestSpecificity:
         assert found["tau_g[Intercept]"] == "exponential(2)"
         assert found["tau_g[x]"] == "exponential(3)"
 
+    def test_without_pooling_the_factor_goes_before_the_class(self) -> None:
+        found = priors_of(
+            "y ~ x + (1 + x | g)",
+            pooling="none",
+            priors={
+                "b": "normal(0, 1)",
+                "b_g": "normal(0, 2)",
+                "b_g[x]": "normal(0, 3)",
+                "Intercept": "normal(0, 4)",
+            },
+        )
+        assert found["b_g[Intercept]"] == "normal(0, 2)"
+        assert found["b_g[x]"] == "normal(0, 3)"
+
     def test_a_class_goes_for_all_its_members(self) -> None:
         found = priors_of("y ~ x + I(x**2) + (1 | g)", priors={"beta": "normal(0, 9)"})
         assert found["beta[x]"] == found["beta[I(x ** 2)]"] == "normal(0, 9)"

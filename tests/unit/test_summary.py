@@ -73,6 +73,12 @@ def test_repr_stays_short_with_many_groups():
     assert len(repr(fit.summary()).splitlines()) < 30
 
 
+def test_one_draw_has_no_spread():
+    table = simulated_fit(draws=1, chains=1).summary()
+    assert table["sd"].isna().all()
+    assert table["mean"].notna().all()
+
+
 def test_labels_may_be_anything():
     labels = ('say "x"', "two\nlines", "zażółć", "int", "<b>", "x" * 10_000)
     table = simulated_fit(labels=labels).summary()

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING
 
 from stanpool.diagnostics.checks import CHAINS
 from stanpool.diagnostics.diagnosis import Advice, Finding
-from stanpool.diagnostics.funnel import BREAK_EVEN, Funnel, describe_information
+from stanpool.diagnostics.funnel import (
+    BREAK_EVEN,
+    INEFFICIENT,
+    WELL_INFORMED,
+    Funnel,
+    describe_information,
+)
 from stanpool.labels import short_label
 
 if TYPE_CHECKING:
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 _ADAPT_DELTAS = (0.95, 0.99, 0.999)
 _LONGEST = 10
 _MIXING = {"r_hat", "ess_bulk", "ess_tail"}
-_GEOMETRY = {*_MIXING, "divergences", "e_bfmi", "tree_depth", "efficiency"}
+_GEOMETRY = {"divergences", "e_bfmi", "tree_depth", "efficiency"}
 
 
 def advise(
@@ -38,6 +44,7 @@ def advise(
     *,
     funnels: Sequence[Funnel],
     parameterization: str | None,
+    ess_per_draw: float,
     scales_trade_off: bool,
     settings: SampleSettings,
 ) -> tuple[Advice, ...]:
@@ -51,6 +58,9 @@ def advise(
         The geometry of each varying coefficient; empty unless pooling is partial.
     parameterization
         That of the fit; None unless pooling is partial.
+    ess_per_draw
+        The smallest bulk effective sample size per draw. Where it is good, a small
+        one says that the run was short, not that its geometry is wrong.
     scales_trade_off
         Whether the groups' scale and the residual scale are not told apart.
     settings
@@ -58,7 +68,9 @@ def advise(
     """
     found = {each.check: each for each in findings}
     advice: list[Advice] = []
-    if found.keys() & _GEOMETRY:
+    if found.keys() & _GEOMETRY or (
+        found.keys() & _MIXING and ess_per_draw < INEFFICIENT
+    ):
         advice += _change_form(funnels, parameterization)
         if scales_trade_off:
             advice.append(_separate_scales())
@@ -102,7 +114,7 @@ def _change_form(
             )
     elif parameterization == "noncentered":
         least = min(funnels, key=lambda each: each.median_information)
-        if least.median_information >= BREAK_EVEN:
+        if least.median_information >= WELL_INFORMED:
             yield Advice(
                 "Fit the centered form",
                 f"{describe_information(least)}, so that the standardized coefficients "
@@ -148,10 +160,13 @@ def _change_sampler(
         )
     if found.keys() & (_MIXING | {"e_bfmi"}):
         times = _times_longer(found)
+        longer = {"draws": settings.draws * times}
+        if "r_hat" in found:
+            longer["warmup"] = settings.warmup * 2
         yield Advice(
-            f"Run {times} times as long",
+            f"Take {times} times as many draws",
             "the geometry looks right and there are too few independent draws.",
-            {"draws": settings.draws * times, "warmup": settings.warmup * 2},
+            longer,
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from stanpool.diagnostics import checks
 from stanpool.diagnostics.advice import advise
-from stanpool.diagnostics.diagnosis import Diagnosis
+from stanpool.diagnostics.diagnosis import Advice, Diagnosis, Finding
 from stanpool.diagnostics.funnel import (
     Funnel,
     check_form,
@@ -17,6 +17,7 @@ from stanpool.diagnostics.funnel import (
     scales_trade_off,
 )
 from stanpool.labels import group_dims, short_label
+from stanpool.mixing import FEWEST_DRAWS
 
 if TYPE_CHECKING:
     from stanpool.fit import Fit
@@ -48,7 +49,9 @@ def diagnose(fit: Fit) -> Diagnosis:
     posterior, stats = fit.posterior, fit.sample_stats
     parameterization, design = fit.model.parameterization, fit.model.design
     diverging = stats["diverging"].to_numpy()
-    chains = len(diverging)
+    chains, draws = diverging.shape
+    if draws < FEWEST_DRAWS:
+        return _too_short(_subject(fit), draws)
     mixed = checks.measure_mixing(posterior, group_dims=group_dims(design))
     funnels: tuple[Funnel, ...] = ()
     trade_off = False
@@ -69,8 +72,8 @@ def diagnose(fit: Fit) -> Diagnosis:
         checks.check_chains(chains),
         checks.check_finite(mixed),
     ]
+    ess_per_draw = float(np.fmin.reduce(mixed.ess_bulk)) / diverging.size
     if not any(each.level == "problem" for each in found):
-        ess_per_draw = float(np.nanmin(mixed.ess_bulk)) / diverging.size
         found += check_form(
             funnels, parameterization=parameterization, ess_per_draw=ess_per_draw
         )
@@ -81,15 +84,33 @@ def diagnose(fit: Fit) -> Diagnosis:
             [each for each in found if each.level != "passed"],
             funnels=funnels,
             parameterization=parameterization,
+            ess_per_draw=ess_per_draw,
             scales_trade_off=trade_off,
             settings=fit.settings,
         ),
     )
 
 
+def _too_short(subject: str, draws: int) -> Diagnosis:
+    """Say that there is nothing to check."""
+    sentence = f"With {draws} draws in a chain nothing can be checked."
+    source = "Vehtari et al. 2021"
+    return Diagnosis(
+        subject,
+        (Finding("draws", "problem", draws, FEWEST_DRAWS, source, sentence),),
+        (
+            Advice(
+                "Run longer", "chains are compared by their halves.", {"draws": 1000}
+            ),
+        ),
+    )
+
+
 def _subject(fit: Fit) -> str:
-    pooling = f"{fit.model.spec.pooling.capitalize()} pooling"
-    form = fit.model.parameterization
+    pooling = {"complete": "Complete", "none": "No", "partial": "Partial"}
+    subject = pooling[fit.model.spec.pooling] + " pooling"
     factors = ", ".join(short_label(each.factor) for each in fit.model.design.factors)
-    over = f" over {factors}" if factors else ""
-    return pooling + over + (f", {form}" if form else "")
+    if factors:
+        subject += f" over {factors}"
+    form = fit.model.parameterization
+    return f"{subject}, {form}" if form else subject

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stanpool.design import Design, FactorDesign
 
 BREAK_EVEN = 0.5
+WELL_INFORMED = 0.6  # above break-even, so that advice does not go to and fro
 FEWEST_DIVERGENCES = 5
 LARGEST_P = 0.05
 LOW_AUC = 0.35
@@ -372,7 +373,7 @@ def _information(b: Array, mean: Array, tau: Array) -> Array:
     """
 
     def information(block: Array) -> dict[str, Array]:
-        return {"information": 1 - ((block - mean) / tau).var(axis=(1, 2), ddof=1)}
+        return {"information": 1 - ((block - mean) / tau).var(axis=(1, 2))}
 
     share = blockwise(information, b)["information"]
     return np.clip(np.nan_to_num(share), 0, 1)

@@ -139,11 +139,10 @@ class Failure:
     def _advice(self) -> str:
         if shutil.disk_usage(self.folder).free < _NO_ROOM_BYTES:
             return no_room(self.folder)
-        if self.code == -signal.SIGKILL:
+        if self.code == -signal.SIGKILL or "bad_alloc" in self.console:
             return (
-                "The system ends a process so when memory runs out, if nobody did it "
-                "by hand. Close other programs, or run fewer chains at a time: "
-                "parallel_chains=1."
+                "Memory ran out, unless somebody ended the process by hand. Close "
+                "other programs, or run fewer chains at a time: parallel_chains=1."
             )
         if re.search("Rejecting initial value|Initialization .*failed", self.console):
             return (

@@ -89,7 +89,10 @@ def compile_program(
                 _build(job, partial, display.tick)
             except CompileError as error:
                 kept = _keep(source, folder.with_suffix(".stan"))
-                raise CompileError(f"{error}\nThe program is kept in {kept}") from error
+                raise CompileError(
+                    f"{error}\nThe program is kept in {kept}. Correct it if it is "
+                    "yours, else report it; `stanpool doctor` checks the compiler."
+                ) from error
 
         def wait() -> None:
             display.start(f"Waiting for another process that compiles {name}")

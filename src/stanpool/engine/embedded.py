@@ -13,8 +13,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -265,7 +267,13 @@ def _compile_shared(home: Path, folder: Path, *, tick: Callable[[int], None]) ->
         header = next(folder.glob("**/header"), folder / "model_header.pch").exists()
         tick(len(list(folder.glob("*.o"))) + header)
 
-    run([str(home / "bin" / "make"), f"INTO={folder}", "build"], tick=count)
+    try:
+        run([str(home / "bin" / "make"), f"INTO={folder}", "build"], tick=count)
+    except EngineError as error:
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            raise EngineError(cannot_write(cache_folder(), full)) from error
+        raise
 
 
 def _compilations() -> int:

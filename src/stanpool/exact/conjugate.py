@@ -19,6 +19,7 @@ from stanpool.errors import DataError, listed, shorten
 from stanpool.exact.draws import (
     Array,
     ExactDraws,
+    check_count,
     check_finite,
     check_positive,
     check_sampling,
@@ -272,6 +273,7 @@ class BetaBinomialPosterior:
         """
         from scipy import stats
 
+        check_count("trials", trials, least=0)
         a, b = (self.a, self.b) if new_group else self._updated
         return stats.betabinom(trials, a, b)
 

@@ -66,17 +66,22 @@ class ExactDraws:
         groups
             Whether to list the groups' own values, too; they come last.
         """
+        from stanpool.labels import is_of_groups
         from stanpool.summary import summarize
 
-        group = None if self.factor is None else GroupNames.of(self.factor).group
+        posterior = self.posterior
+        group = () if self.factor is None else (GroupNames.of(self.factor).group,)
         of_groups = {
-            str(name): group in variable.dims
-            for name, variable in self.posterior.data_vars.items()
+            str(name): is_of_groups(variable, frozenset(group))
+            for name, variable in posterior.data_vars.items()
         }
-        names = sorted(of_groups, key=of_groups.__getitem__)
         return summarize(
-            self.posterior,
-            var_names=[name for name in names if groups or not of_groups[name]],
+            posterior,
+            var_names=[
+                name
+                for name in sorted(of_groups, key=of_groups.__getitem__)
+                if groups or not of_groups[name]
+            ],
         )
 
     def __repr__(self) -> str:
@@ -120,7 +125,7 @@ def draws_of_model(
             {
                 name: (of, values[..., None] if key in with_axis else values)
                 for key, (name, of) in dims.items()
-                if (values := variables.get(key)) is not None
+                if (values := variables.get(key)) is not None and values.size
             },
             {
                 "coefficient": design.coefficients,

@@ -270,7 +270,7 @@ def gibbs(
             "Intercept": gamma[..., 0] - coefficients @ design.x_bar,
             "beta": coefficients,
             "tau": np.sqrt(tau2),
-            "b": alpha - (coefficients @ design.x_bar)[..., None],
+            "b": alpha - (beta @ design.x_bar[of_rows])[..., None],
             "sigma": np.sqrt(sigma2),
         },
         method="Gibbs, variances plugged in" if plug_in else "Gibbs",

@@ -6,6 +6,8 @@ Colours are those of Okabe and Ito, which people with any colour vision tell apa
 from __future__ import annotations
 
 import math
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from stanpool.labels import short_label
@@ -29,9 +31,21 @@ def new_figure(width: float, height: float, *, columns: int = 1) -> tuple[Figure
     """
     from matplotlib.figure import Figure
 
+    _let_notebooks_show(Figure)
     figure = Figure(figsize=(width, height), layout="constrained")
     row = figure.subplots(1, columns, squeeze=False, sharex=True, sharey=True)[0]
     return figure, list(row)
+
+
+def _let_notebooks_show(figure: type[Figure]) -> None:
+    """Teach a notebook to show figures, which it learns only from pyplot's backend."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        return
+    formatters = shell.display_formatter.formatters.values()
+    if not any(figure in formatter.type_printers for formatter in formatters):
+        import_module("IPython.core.pylabtools").select_figure_formats(shell, {"png"})
 
 
 def log_axis(

@@ -177,7 +177,7 @@ def _set_limits(ax: Axes, points: list[tuple[Array, Array, NDArray[np.bool_]]]) 
     b = np.concatenate([each[0] for each in points])
     tau = np.concatenate([each[1] for each in points])
     left, right = np.quantile(b, (0.001, 0.999))
-    margin = 0.05 * (right - left)
+    margin = 0.05 * (right - left) or 1.0
     ax.set_xlim(left - margin, right + margin)
     bottom, top = np.quantile(tau[tau > 0], (0.002, 1))
     log_axis(ax, "y", bottom / 1.2, top * 1.2)

@@ -95,6 +95,8 @@ def plot_shrinkage(
         fontsize="small",
         labelcolor=INK,
         ncols=5,
+        columnspacing=1.2,
+        handlelength=1.5,
         loc="lower left",
         bbox_to_anchor=(0, 1),
         borderaxespad=0.2,

@@ -202,8 +202,8 @@ std::vector<Argument> argument_tree() {
                  {real("epsilon", "Step size of the finite differences", 1e-6, above(0)),
                   real("error", "Largest difference that passes", 1e-6, above(0))})})}),
          category("generate_quantities", "Generate quantities of interest",
-           {input_file("fitted_params", "CSV file of draws of the parameters; for several chains a comma-separated "
-                                        "list, or one name to which _1, _2, ... is added"),
+           {input_file("fitted_params", "CSV file of draws of the parameters; for several chains _1, _2, ... is added "
+                                        "to its name"),
             integer("num_chains", "Number of chains", 1, above(0))}),
          category("pathfinder", "Pathfinder variational inference",
            lbfgs_settings({
@@ -227,13 +227,13 @@ std::vector<Argument> argument_tree() {
       integer("id", "Identifier of the process or of its first chain", 1, at_least(0)),
       category("data", "Input data", {input_file("file", "Input data (JSON or R dump)")}),
       text("init", "Initial values: a number x draws them from (-x, x), 0 sets them to 0, anything else is a file (for "
-                   "several chains also a comma-separated list, or one name to which _1, _2, ... is added)", "2",
+                   "several chains also a name to which _1, _2, ... is added)", "2",
            "a number or the path of an existing file"),
       category("random", "Random number generation",
         {integer("seed", "Seed of the random number generator, -1 for one from the time", -1,
                  {"0 <= # <= 4294967295, or -1", [](double x) { return x >= -1 && x <= largest_seed; }})}),
       category("output", "Output",
-        {output_file("file", "Output file; for several chains also a comma-separated list", "output.csv"),
+        {output_file("file", "Output file; for several chains _1, _2, ... is added to its name", "output.csv"),
          output_file("diagnostic_file", "File of further diagnostics", ""),
          integer("refresh", "Number of iterations between progress messages", 100, at_least(0)),
          integer("sig_figs", "Number of significant figures of the output, -1 for 6", -1, between(-1, 18)),
@@ -306,7 +306,8 @@ void print_help(const Argument& a, bool all, int depth = 0) {
 
 void print_usage(const std::string& program, const std::vector<Argument>& tree) {
   const auto list = [](const Argument& a) { std::cout << "  " << a.name << "  " << a.help << "\n"; };
-  std::cout << "Usage: " << program << " <arg1> <subarg1_1> ... <subarg1_m> ... <arg_n> <subarg_n_1> ... <subarg_n_m>\n\n"
+  std::cout << "Usage: " << program
+            << " <arg1> <subarg1_1> ... <subarg1_m> ... <arg_n> <subarg_n_1> ... <subarg_n_m>\n\n"
             << "Begin by selecting amongst the following inference methods and diagnostics,\n";
   for (const Argument& method : tree.front().children) list(method);
   std::cout << "\nOr see help information with\n  help  Prints help\n  help-all  Prints the entire argument tree\n"
@@ -456,8 +457,9 @@ void add_lines(const std::vector<Argument>& tree, int depth, std::vector<std::st
     } else {
       lines.push_back(indent + a.name + " = " + a.value + (a.is_default() ? " (Default)" : ""));
     }
-    if (a.kind == Kind::choice)
-      if (const Argument& chosen = *a.find(a.value); chosen.kind == Kind::category) add_lines({chosen}, depth + 1, lines);
+    if (a.kind != Kind::choice) continue;
+    const Argument& chosen = *a.find(a.value);
+    if (chosen.kind == Kind::category) add_lines({chosen}, depth + 1, lines);
   }
 }
 

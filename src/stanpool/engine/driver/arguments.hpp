@@ -48,7 +48,6 @@ class Arguments {
   int integer(std::string_view path) const;
   unsigned int natural(std::string_view path) const;
   double real(std::string_view path) const;
-  bool has(std::string_view path) const;
   bool chosen(std::string_view choice, std::string_view value) const { return text(choice) == value; }
   void set(std::string_view path, const std::string& value);
 

@@ -3,10 +3,10 @@
 #include <stan/io/dump.hpp>
 #include <stan/io/json/json_data.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <iostream>
 #include <sstream>
 #include <stdexcept>
 
@@ -20,14 +20,12 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-bool exists(const std::string& path) { return std::ifstream(path).good(); }
-
 std::ifstream open(const std::string& path) {
+  errno = 0;
   std::ifstream in(path);
-  // A folder opens, but has nothing to read.
-  if (!in || in.peek() == std::ifstream::traits_type::eof())
-    throw std::invalid_argument("Cannot read file \"" + path + "\": " +
-                                (in.is_open() && errno == 0 ? "it is empty" : std::strerror(errno)));
+  in.peek();  // a folder opens, but cannot be read
+  if (in.fail()) throw std::invalid_argument("Cannot read file \"" + path + "\": " + std::strerror(errno));
+  in.clear();
   return in;
 }
 
@@ -46,17 +44,11 @@ std::pair<std::string, std::string> split_extension(const std::string& path) {
 
 std::vector<std::string> chain_files(const std::string& path, const std::string& tag, const std::string& extension,
                                      unsigned int n, unsigned int id, bool force_extension) {
-  std::vector<std::string> names = split(path, ',');
-  const bool numbered = n > 1 && names.size() == 1;
-  if (names.size() != (numbered ? 1 : n))
-    throw std::invalid_argument("Expected 1 or " + std::to_string(n) + " file names, found " +
-                                std::to_string(names.size()) + ": " + path);
-  names.resize(n, names.front());
-  for (unsigned int i = 0; i < n; ++i) {
-    auto [base, end] = split_extension(names[i]);
-    if (end.empty() || force_extension) end = extension;
-    names[i] = base + tag + (numbered ? "_" + std::to_string(id + i) : "") + end;
-  }
+  auto [base, end] = split_extension(path);
+  if (end.empty() || force_extension) end = extension;
+  if (n == 1) return {base + tag + end};
+  std::vector<std::string> names;
+  for (unsigned int i = 0; i < n; ++i) names.push_back(base + tag + "_" + std::to_string(id + i) + end);
   return names;
 }
 
@@ -75,7 +67,6 @@ Context read_variables(const std::string& path) {
     std::istringstream nothing;
     return std::make_shared<stan::io::dump>(nothing);
   }
-  errno = 0;
   std::ifstream in = open(path);
   const std::string extension = split_extension(path).second;
   try {
@@ -89,15 +80,14 @@ Context read_variables(const std::string& path) {
 
 std::vector<Context> read_variables(const std::string& path, unsigned int n, unsigned int id) {
   if (n == 1) return {read_variables(path)};
+  const std::vector<std::string> files = chain_files(path, "", "", n, id);
+  if (path.empty() || !std::ifstream(files.front())) return std::vector<Context>(n, read_variables(path));
   std::vector<Context> contexts;
-  const bool one_each = !path.empty() && (path.find(',') != std::string::npos || exists(chain_files(path, "", "", n, id)[0]));
-  if (!one_each) return {n, read_variables(path)};
-  for (const std::string& file : chain_files(path, "", "", n, id)) contexts.push_back(read_variables(file));
+  for (const std::string& file : files) contexts.push_back(read_variables(file));
   return contexts;
 }
 
 std::vector<std::string> read_comments(const std::string& path) {
-  errno = 0;
   std::ifstream in = open(path);
   std::vector<std::string> comments;
   for (std::string line; in.peek() == '#' && std::getline(in, line);) comments.push_back(line);
@@ -107,9 +97,8 @@ std::vector<std::string> read_comments(const std::string& path) {
 Eigen::MatrixXd read_draws(const std::string& path, const stan::model::model_base& model) {
   std::vector<std::string> wanted;
   model.constrained_param_names(wanted, false, false);
-  if (wanted.empty()) throw std::invalid_argument("Model " + model.model_name() + " has no parameters, nothing to estimate.");
+  if (wanted.empty()) throw std::invalid_argument("Model " + model.model_name() + " has no parameters.");
 
-  errno = 0;
   std::ifstream in = open(path);
   const auto fail = [&path](const std::string& why) -> void {
     throw std::invalid_argument("Error reading draws from \"" + path + "\": " + why);

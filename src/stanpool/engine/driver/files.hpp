@@ -22,10 +22,8 @@ using JsonWriter = stan::callbacks::json_writer<std::ofstream>;
 // The path without its extension, and the extension with its dot; "a.b/c" has none.
 std::pair<std::string, std::string> split_extension(const std::string& path);
 
-// The name of one file for each of `n` chains that are numbered from `id`: with one chain the path with
-// the tag before its extension, with several a comma-separated list as given, or the path with the
-// tag and _<number>. A path without an extension, or with another than `extension` when that is
-// forced, gets it.
+// The name of one file for each of `n` chains that are numbered from `id`: the path with the tag, and with _<number>
+// if there are several, before its extension. A path without an extension gets this one, any path if it is forced.
 std::vector<std::string> chain_files(const std::string& path, const std::string& tag, const std::string& extension,
                                      unsigned int n, unsigned int id, bool force_extension = false);
 
@@ -35,8 +33,7 @@ std::unique_ptr<std::ofstream> create(const std::string& path, int sig_figs);
 // Variables from a file, by name; no path means no variables.
 Context read_variables(const std::string& path);
 
-// Variables for each of `n` chains: from a list of files, from one file for each chain (`x_1.json`, ...
-// for `x.json`), or from the one file for all.
+// Variables for each of `n` chains: from one file for each (`x_1.json`, ... for `x.json`), or from the one for all.
 std::vector<Context> read_variables(const std::string& path, unsigned int n, unsigned int id);
 
 // The draws of the model's parameters, on the constrained scale, from a CSV file of draws: a row for each draw.

@@ -6,7 +6,6 @@
 #include <stan/math/rev/core/profiling.hpp>
 
 #include <chrono>
-#include <iomanip>
 
 // Emitted by stanc with the program.
 stan::model::model_base& new_model(stan::io::var_context& data, unsigned int seed, std::ostream* messages);
@@ -64,7 +63,7 @@ int run(const std::string& program, const std::vector<std::string>& words) {
   Arguments args;
   if (!args.parse(program, words)) return 0;
   start_threads(args);
-  if (args.integer("random.seed") == -1) args.set("random.seed", std::to_string(seed_from_time()));
+  if (args.text("random.seed") == "-1") args.set("random.seed", std::to_string(seed_from_time()));
   for (const std::string& line : args.lines()) std::cout << line << "\n";
   std::cout << std::endl;
 
@@ -76,7 +75,11 @@ int run(const std::string& program, const std::vector<std::string>& words) {
     run.write_configuration(config);
   }
   const int code = method_named(run.args.text("method"))(run);
-  write_profile(run);
+  try {
+    write_profile(run);
+  } catch (const std::exception& e) {
+    std::cerr << e.what() << std::endl;  // the results are there all the same
+  }
   return code == 0 ? 0 : failure;
 }
 
@@ -87,7 +90,8 @@ int main(int argc, char* argv[]) {
   try {
     return driver::run(argv[0], {argv + 1, argv + argc});
   } catch (const driver::UsageError& e) {
-    if (*e.what() != '\0') std::cerr << e.what() << "\nFailed to parse command arguments, cannot run model." << std::endl;
+    const std::string message = e.what();
+    if (!message.empty()) std::cerr << message << "\nFailed to parse command arguments, cannot run model." << std::endl;
   } catch (const std::exception& e) {
     std::cerr << e.what() << std::endl;
   }

@@ -2,7 +2,6 @@
 
 #include <stan/version.hpp>
 
-#include <chrono>
 #include <ctime>
 
 namespace driver {
@@ -57,7 +56,7 @@ std::pair<double, std::string> initial_values(const std::string& init) {
   char* end = nullptr;
   const double radius = std::strtod(init.c_str(), &end);
   if (init.empty() || *end != '\0') return {2.0, init};
-  if (!(radius >= 0)) throw std::invalid_argument("init must be a file or a number that is not negative, found " + init);
+  if (!(radius >= 0)) throw std::invalid_argument("init must be a file or a number >= 0, found " + init);
   return {radius, ""};
 }
 

@@ -46,8 +46,6 @@ struct Run {
 unsigned int number_of_chains(const Arguments& args);
 
 // The methods. Each returns 0 or one of stan::services::error_codes.
-int sample_nuts(Run& run);
-int sample_static(Run& run);
 int sample(Run& run);
 int optimize(Run& run);
 int variational(Run& run);

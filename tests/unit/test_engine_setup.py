@@ -1,0 +1,383 @@
+"""The set-up of the embedded engine, on a miniature of it: every way to go wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import miniature_engine
+from stanpool.engine import cache, embedded, home, toolchain, wheel
+from stanpool.errors import EngineError
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("g++") and shutil.which("make")),
+    reason="the miniature is built by g++ and make",
+)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Return a folder with the miniature's wheel and driver."""
+    folder = tmp_path_factory.mktemp("miniature")
+    miniature_engine.make_wheel(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(source, tmp_path, monkeypatch):
+    """Return an empty cache, at a path with blanks and quotes, with an index."""
+    for variable in ("STANPOOL_CMDSTAN", "CMDSTAN", "CXX", "MAKE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in miniature_engine.index_of(source).items():
+        monkeypatch.setenv(variable, value)
+    # What pretend() changes is restored at the end.
+    monkeypatch.setattr(wheel, "_HTTPSTAN", {})
+    monkeypatch.setattr(embedded, "_DRIVER", Path())
+    miniature_engine.pretend(source)
+    chosen = tmp_path / 'my "cache" of Zoë\'s'
+    monkeypatch.setenv("STANPOOL_CACHE", str(chosen))
+    monkeypatch.setenv("STANPOOL_ENGINE", "embedded")
+    return chosen
+
+
+@pytest.fixture
+def path_without(tmp_path, monkeypatch):
+    """Hide programs: the path becomes a folder with links to all the others."""
+
+    def hide(*hidden):
+        tools = tmp_path / "tools"
+        tools.mkdir()
+        wanted = "sh dirname mkdir rm mv cp cat seq nproc getconf grep g++ as ld make"
+        for name in wanted.split():
+            found = shutil.which(name)
+            if found and name not in hidden:
+                (tools / name).symlink_to(found)
+        monkeypatch.setenv("PATH", str(tools))
+
+    return hide
+
+
+def _program(tmp_path: Path, text: str = "42") -> Path:
+    program = tmp_path / "models" / "program.stan"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(text)
+    return program.with_suffix("")
+
+
+def _make(ready: Path, make: str | Path, *words: str | Path) -> str:
+    # As cmdstanpy calls it.
+    done = subprocess.run(
+        [make, "STANCFLAGS+=--filename-in-msg=my\\ program.stan", *words],
+        cwd=ready,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout + done.stderr
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.partial*"))
+
+
+def test_set_up_makes_a_home_that_builds_programs(folder, tmp_path):
+    ready = embedded.set_up(progress=False)
+
+    assert ready.parent.parent == folder
+    assert home.stan_version(ready) == "2.35.0"
+    assert home.identity(ready) == ready.name.removeprefix("stan-2.35.0-")
+    for make in ("make", ready / "bin" / "make"):
+        target = _program(tmp_path)
+        said = _make(ready, make, target)
+        assert "Compiling C++ code" in said, said
+        run = subprocess.run([target], capture_output=True, text=True, check=True)
+        assert run.stdout == "42 of my program.stan\n"
+        target.unlink()
+    assert not _leftovers(folder)
+
+
+def test_only_what_is_needed_is_unpacked(folder):
+    ready = embedded.set_up(progress=False)
+
+    unpacked = {
+        str(path.relative_to(ready / "include"))
+        for path in (ready / "include").rglob("*.h*")
+    }
+    assert unpacked == {"stan/model/model_header.hpp", "boost/math/math.hpp"}
+    assert not list(folder.rglob("stan_services.o"))
+    assert not list(folder.rglob("*.whl"))
+
+
+def test_a_second_set_up_does_nothing_and_force_builds_again(folder, capsys):
+    ready = embedded.set_up()
+    assert "Fetching httpstan-4.13.0" in capsys.readouterr().err
+    built = (ready / "build" / "plain").stat().st_ctime_ns
+
+    assert embedded.set_up() == ready
+    assert capsys.readouterr().err == ""
+    assert (ready / "build" / "plain").stat().st_ctime_ns == built
+
+    assert embedded.set_up(force=True) == ready
+    assert "Fetching" not in capsys.readouterr().err
+    assert (ready / "build" / "plain").stat().st_ctime_ns != built
+
+
+def test_another_driver_or_compiler_is_another_engine(folder, tmp_path, monkeypatch):
+    first = embedded.home_of(embedded.choose_compiler())
+    monkeypatch.setenv("CXX", "g++ -march=native")
+    tuned = embedded.home_of(embedded.choose_compiler())
+    monkeypatch.delenv("CXX")
+    driver = tmp_path / "driver"
+    shutil.copytree(embedded._DRIVER, driver)
+    (driver / "main.cpp").write_text(miniature_engine.DRIVER + "\n")
+    monkeypatch.setattr(embedded, "_DRIVER", driver)
+    changed = embedded.home_of(embedded.choose_compiler())
+
+    assert len({first, tuned, changed}) == 3
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["STAN_THREADS=TRUE", "STAN_NO_RANGE_CHECKS=TRUE", "CXXFLAGS+=-DX", "O=0"],
+)
+def test_variables_of_cmdstans_makefile(folder, tmp_path, word):
+    ready = embedded.set_up(progress=False)
+    for make in ("make", ready / "bin" / "make"):
+        target = _program(tmp_path)
+        said = _make(ready, make, word, target)
+        assert target.exists(), said
+        target.unlink()
+
+
+def test_user_header_comes_after_the_models(folder, tmp_path):
+    ready = embedded.set_up(progress=False)
+    header = tmp_path / "mine.hpp"
+    header.write_text("inline std::vector<int> mine() { return {}; }")
+
+    target = _program(tmp_path)
+    said = _make(ready, "make", f"USER_HEADER={header}", target)
+
+    assert target.exists(), said
+
+
+def test_flags_of_the_shell_do_not_reach_the_compiler(folder, tmp_path, monkeypatch):
+    ready = embedded.set_up(progress=False)
+    for name in ("CXXFLAGS", "CPPFLAGS", "LDFLAGS", "STANCFLAGS", "O"):
+        monkeypatch.setenv(name, "--no-such-flag")
+    for make in ("make", ready / "bin" / "make"):
+        target = _program(tmp_path)
+        said = _make(ready, make, target)
+        assert target.exists(), said
+        target.unlink()
+
+
+def test_a_refused_program_fails_and_leaves_no_executable(folder, tmp_path):
+    ready = embedded.set_up(progress=False)
+    target = _program(tmp_path, "refuse me")
+
+    for make in ("make", ready / "bin" / "make"):
+        assert "Syntax error in 'my program.stan'" in _make(ready, make, target)
+        assert not target.exists()
+    assert "no file" in _make(ready, ready / "bin" / "make", tmp_path / "absent")
+    assert "no OpenCL" in _make(ready, "make", "STAN_OPENCL=TRUE", target)
+
+
+def test_without_make_our_own_takes_its_place(folder, tmp_path, path_without):
+    path_without("make")
+
+    ready = home.ensure(progress=False)
+
+    assert os.environ["MAKE"] == str(ready / "bin" / "make")
+    target = _program(tmp_path)
+    said = _make(ready, os.environ["MAKE"], target)
+    assert target.exists(), said
+
+
+def test_without_a_compiler_that_works_the_index_has_one(folder, path_without):
+    path_without("g++")
+    assert embedded.choose_compiler().kind == "zig"
+
+    broken = Path(os.environ["PATH"], "g++")
+    broken.write_text("#!/bin/sh\n[ $1 = --version ] && echo g++ 99\n")
+    broken.chmod(0o755)
+    toolchain._compiler.cache_clear()
+    assert embedded.choose_compiler().kind == "zig"
+    toolchain._compiler.cache_clear()
+
+
+def test_a_wrong_checksum_is_refused_and_the_file_removed(folder, monkeypatch):
+    known = wheel._HTTPSTAN
+    here, (tag, _) = next(iter(known.items()))
+    monkeypatch.setattr(wheel, "_HTTPSTAN", {here: (tag, "0" * 64)})
+
+    with pytest.raises(EngineError, match=r"has SHA-256 \w{64}, expected 0{64}"):
+        embedded.set_up(progress=False)
+
+    assert not list(folder.rglob("*.whl"))
+    assert not _leftovers(folder)
+    monkeypatch.setattr(wheel, "_HTTPSTAN", known)
+    assert embedded.is_ready(embedded.set_up(progress=False))
+
+
+def test_without_an_index_a_wheel_file_serves(folder, source, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(EngineError, match=r"(?s)cannot fetch httpstan.*--wheel FILE"):
+        embedded.set_up(progress=False)
+
+    other = tmp_path / "other.whl"
+    other.write_bytes(b"not a wheel")
+    with pytest.raises(EngineError, match="not a wheel that the engine can be made"):
+        embedded.set_up(progress=False, wheels=[other])
+
+    renamed = tmp_path / "downloaded.whl"
+    shutil.copyfile(next(source.glob("*.whl")), renamed)
+    assert embedded.is_ready(embedded.set_up(progress=False, wheels=[renamed]))
+
+
+def test_killed_at_any_moment_the_next_run_works(folder, source, tmp_path):
+    environment = {"STANPOOL_CACHE": str(folder)}
+    for delay in (0.3, 0.5, 0.7, 0.9, 1.1, 1.3, 1.6):
+        process = miniature_engine.start_set_up(source, environment)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        for ready in (folder / "engines").glob("stan-*"):
+            # What is there is whole.
+            assert (ready / "engine.json").exists()
+            assert not (ready / "build" / "plain" / "taken").exists()
+
+    ready = embedded.set_up(progress=False)
+
+    target = _program(tmp_path)
+    said = _make(ready, "make", target)
+    assert target.exists(), said
+    assert not _leftovers(folder)
+
+
+def test_two_at_once_build_once(folder, source):
+    environment = {"STANPOOL_CACHE": str(folder)}
+    both = [miniature_engine.start_set_up(source, environment) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in both]
+
+    assert [process.returncode for process in both] == [0, 0], said
+    assert said[0][0] == said[1][0]
+    fetched = sum(" Fetching" in errors for _, errors in said)
+    waited = sum("Waiting for another process" in errors for _, errors in said)
+    assert fetched >= 1
+    assert waited >= 1
+    assert len(list((folder / "wheels").glob("httpstan*"))) == 1
+    assert not _leftovers(folder)
+
+
+def test_a_cache_that_cannot_be_written_is_named(folder):
+    folder.write_text("a file where the cache should be")
+    with pytest.raises(EngineError, match=r"cannot write to .*STANPOOL_CACHE"):
+        embedded.set_up(progress=False)
+    assert "is a file" in str(cache.why_not_writable())
+
+    folder.unlink()
+    assert cache.why_not_writable() is None
+    assert embedded.is_ready(embedded.set_up(progress=False))
+
+
+def test_a_full_disk_is_named_before_and_during(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(embedded, "free_space", lambda: 12_000_000)
+        with pytest.raises(EngineError, match=r"0\.0 GB are free, 1\.5 GB are needed"):
+            embedded.set_up(progress=False)
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedded, "_lay_out", fail)
+        with pytest.raises(
+            EngineError, match=r"No space left on device.*STANPOOL_CACHE"
+        ):
+            embedded.set_up(progress=False)
+    assert not _leftovers(folder)
+    assert embedded.is_ready(embedded.set_up(progress=False))
+
+
+def test_other_platforms_are_told_of_the_official_install(folder, monkeypatch):
+    monkeypatch.setattr(wheel.platform, "machine", lambda: "aarch64")
+    with pytest.raises(EngineError, match=r"on aarch64.*stanpool setup --official"):
+        embedded.set_up(progress=False)
+
+
+def test_the_order_in_which_an_engine_is_found(folder, tmp_path, monkeypatch):
+    monkeypatch.delenv("STANPOOL_ENGINE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert home.find_official() is None
+
+    def official(path: Path) -> Path:
+        (path / "bin").mkdir(parents=True)
+        (path / "makefile").write_text("CMDSTAN_VERSION := 2.36.0\n")
+        (path / "bin" / "stanc").touch()
+        return path
+
+    installed = official(tmp_path / ".cmdstan" / "cmdstan-2.36.0")
+    assert home.find_official() == installed
+    monkeypatch.setenv("CMDSTAN", str(official(tmp_path / "second")))
+    assert home.find_official() == tmp_path / "second"
+    monkeypatch.setenv("STANPOOL_CMDSTAN", str(official(tmp_path / "first")))
+    assert home.find_official() == tmp_path / "first"
+    assert home.stan_version(tmp_path / "first") == "2.36.0"
+    assert not home.is_embedded(tmp_path / "first")
+
+    # What an earlier ensure() put there is looked up anew.
+    monkeypatch.delenv("STANPOOL_CMDSTAN")
+    monkeypatch.setenv("CMDSTAN", str(folder / "engines" / "removed"))
+    assert home.find_official() == installed
+
+    monkeypatch.setenv("STANPOOL_CMDSTAN", str(tmp_path / "nowhere"))
+    with pytest.raises(EngineError, match=r"STANPOOL_CMDSTAN=.*no 'makefile' in it"):
+        home.find_official()
+    monkeypatch.setenv("STANPOOL_ENGINE", "embedded")
+    assert home.find_official() is None
+
+
+def test_an_installed_cmdstan_without_make_is_passed_over(
+    folder, tmp_path, monkeypatch, path_without
+):
+    monkeypatch.delenv("STANPOOL_ENGINE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / ".cmdstan" / "cmdstan-2.36.0"
+    (path / "bin").mkdir(parents=True)
+    (path / "bin" / "stanc").touch()
+    path_without("make")
+    assert home.find_official() is None
+
+
+def test_pip_is_found_where_the_environment_has_none(monkeypatch):
+    find = wheel.importlib.util.find_spec
+    hidden = {"pip"}
+    monkeypatch.setattr(
+        wheel.importlib.util,
+        "find_spec",
+        lambda name: None if name in hidden else find(name),
+    )
+    bundled = wheel.pip_command()
+    said = subprocess.run([*bundled, "--version"], capture_output=True, text=True)
+    assert said.stdout.startswith("pip "), bundled
+
+    hidden.add("ensurepip")
+    monkeypatch.setattr(wheel.shutil, "which", lambda name: f"/tools/{name}")
+    assert wheel.pip_command() == ["/tools/uv", "tool", "run", "pip"]
+    monkeypatch.setattr(wheel.shutil, "which", lambda name: None)
+    with pytest.raises(EngineError, match=r"(?s)no pip.*--wheel FILE"):
+        wheel.pip_command()
+
+
+def test_uvs_index_reaches_pip(monkeypatch):
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "file:///here")
+    assert wheel._pip_environment()["PIP_INDEX_URL"] == "file:///here"
+    monkeypatch.setenv("PIP_INDEX_URL", "file:///there")
+    assert "PIP_INDEX_URL" not in wheel._pip_environment()
