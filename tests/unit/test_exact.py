@@ -250,16 +250,18 @@ class TestKnownSigma:
         with pytest.raises(sp.SpecError, match=message):
             exact.known_sigma(schools(), flat=flat)
 
-    @pytest.mark.parametrize(("flat", "groups"), [("tau", 3), ("tau^2", 4)])
-    def test_refuses_improper_posteriors(self, flat: str, groups: int) -> None:
+    @pytest.mark.parametrize(
+        ("flat", "groups"),
+        [(["Intercept", "tau"], 3), (["Intercept", "tau^2"], 4), (["tau^2"], 3)],
+    )
+    def test_refuses_improper_posteriors(self, flat: list[str], groups: int) -> None:
+        """Gelman (2006): flat on tau needs three groups, flat on tau^2 four."""
         frame = pd.DataFrame({"y": [1.0, 2, 4, 8], "s": 1.0, "g": range(4)})
-        for count in (groups - 1, groups):
-            model = sp.Model("y | se(s) ~ 1 + (1 | g)", frame[:count])
-            if count == groups:
-                assert exact.known_sigma(model, flat=["Intercept", flat])
-                continue
-            with pytest.raises(sp.SpecError, match=f"fewer than {groups}"):
-                exact.known_sigma(model, flat=["Intercept", flat])
+        enough = sp.Model("y | se(s) ~ 1 + (1 | g)", frame[:groups])
+        assert exact.known_sigma(enough, flat=flat).tau.pdf(1.0) > 0
+        short = sp.Model("y | se(s) ~ 1 + (1 | g)", frame[: groups - 1])
+        with pytest.raises(sp.SpecError, match=f"fewer than {groups}"):
+            exact.known_sigma(short, flat=flat)
 
     def test_a_tolerance_that_cannot_be_met_is_said(self) -> None:
         with pytest.raises(sp.SpecError, match="pass a larger one"):
@@ -306,6 +308,14 @@ class TestGibbs:
         frame = pd.DataFrame({"y": [1.0] * 6, "g": [1, 1, 2, 2, 3, 3]})
         with pytest.raises(sp.DataError, match="1 in every row"):
             exact.gibbs(sp.Model("y ~ 1 + (1 | g)", frame), rng())
+
+    def test_group_predictors_need_more_groups(self) -> None:
+        frame = pd.DataFrame({"g": [1, 1, 2, 2, 3, 3], "u": [1.0, 1, 4, 4, 2, 2]})
+        frame["y"] = [0.5, 1.5, 4.0, 3.0, 2.5, 2.0]
+        model = sp.Model("y ~ u + (1 | g)", frame)
+        assert exact.gibbs(model, rng(), flat=["tau"], draws=1, warmup=0)
+        with pytest.raises(sp.SpecError, match="fewer than 4"):
+            exact.gibbs(model, rng(), flat=["Intercept", "beta", "tau"])
 
     def test_refuses_a_prior_that_is_not_normal(self) -> None:
         model = radon(priors={"beta[floor]": "cauchy(0, 1)"})

@@ -119,14 +119,22 @@ def resolve(model: Model, flat: Collection[str]) -> Priors:
 
 
 def _of_tau(model: Model, flat: Collection[str]) -> ScalePrior:
-    """Return the prior on ``tau``; a flat one needs enough groups to be proper."""
+    """Return the prior on ``tau``; a flat one needs enough groups to be proper.
+
+    With L coefficients of the groups' mean flat, too, the posterior falls as
+    ``tau^(exponent + L - J)`` and must fall faster than ``1 / tau``.
+    """
     prior = _scale(model, "tau", flat)
-    groups = len(model.design.group_labels)
-    if isinstance(prior, PowerPrior) and groups < 3 + prior.exponent:
+    if not isinstance(prior, PowerPrior):
+        return prior
+    factor = model.design.factors[0]
+    predictors = 0 if factor.U is None else factor.U.shape[1]
+    flat_means = ("Intercept" in flat) + predictors * ("beta" in flat)
+    groups, needed = len(factor.labels), prior.exponent + flat_means + 2
+    if groups < needed:
         raise SpecError(
             f"flat={shorten(list(flat))} with {groups} groups: the posterior cannot be "
-            f"normalized with fewer than {3 + prior.exponent} (Gelman 2006). Keep the "
-            "model's prior on tau."
+            f"normalized with fewer than {needed}. Keep the model's prior on tau."
         )
     return prior
 
