@@ -397,6 +397,16 @@ class ModelSpec:
         return self.link or FAMILIES[self.family].link
 
     @property
+    def is_linear_gaussian(self) -> bool:
+        """Whether rows are gaussian around a linear predictor, as they were seen.
+
+        Without offset, weights, censoring and truncation; standard errors may be known.
+        """
+        parts = (self.weights, self.cens, self.trunc, self.offsets or None)
+        is_linear = self.family == "gaussian" and self.link_name == "identity"
+        return is_linear and all(part is None for part in parts)
+
+    @property
     def has_sigma(self) -> bool:
         """Whether there is a residual scale to learn."""
         known = self.se is not None and not self.se_sigma

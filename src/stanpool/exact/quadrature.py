@@ -418,7 +418,9 @@ def _refuse_other_models(model: Model) -> None:
     spec = model.spec
     fits = (
         spec.pooling == "partial"
+        and spec.is_linear_gaussian
         and spec.se is not None
+        and not spec.has_sigma
         and has_varying_intercept_only(model)
         and not model.design.coefficients
     )

@@ -422,7 +422,7 @@ def _refuse_other_models(model: Model) -> None:
     """Refuse what is not ``y ~ x + (1 | group)``."""
     spec, design = model.spec, model.design
     fits = (
-        spec.family == "gaussian"
+        spec.is_linear_gaussian
         and spec.pooling == "partial"
         and spec.se is None
         and has_varying_intercept_only(model)
