@@ -27,7 +27,7 @@ QUICK = (
     "complete_pooling_binomial_no_intercept",
     "complete_pooling_poisson",
     "no_pooling_gaussian",
-    "no_pooling_gaussian_se_common_intercept",
+    "no_pooling_gaussian_se",
     "no_pooling_bernoulli",
     "no_pooling_binomial",
     "no_pooling_poisson_common_intercept",

@@ -244,6 +244,7 @@ class TestKnownSigma:
             (["taw"], "Did you mean 'tau'"),
             (["tau", "tau^2"], "names tau more than once"),
             ([1], "1 is not one of"),
+            (["sigma"], "'sigma' is not one of"),
         ],
     )
     def test_refuses_wrong_names_of_flat_priors(self, flat: Any, message: str) -> None:
@@ -316,6 +317,15 @@ class TestGibbs:
         assert exact.gibbs(model, rng(), flat=["tau"], draws=1, warmup=0)
         with pytest.raises(sp.SpecError, match="fewer than 4"):
             exact.gibbs(model, rng(), flat=["Intercept", "beta", "tau"])
+
+    def test_a_flat_residual_scale_needs_rows_to_tell_it(self) -> None:
+        frame = pd.DataFrame({"y": [0.5, 1.5, 4.0], "g": [1, 2, 3]})
+        model = sp.Model("y ~ 1 + (1 | g)", frame)
+        assert exact.gibbs(model, rng(), flat=["sigma^2"], draws=1, warmup=0)
+        with pytest.raises(sp.SpecError, match="3 rows, fewer than 4"):
+            exact.gibbs(model, rng(), flat=["Intercept", "sigma^2"])
+        with pytest.raises(sp.SpecError, match="one row in every group"):
+            exact.gibbs(model, rng(), flat=["log sigma"])
 
     def test_refuses_a_prior_that_is_not_normal(self) -> None:
         model = radon(priors={"beta[floor]": "cauchy(0, 1)"})

@@ -50,8 +50,7 @@ def find_official() -> Path | None:
         return None
     for variable in ("STANPOOL_CMDSTAN", "CMDSTAN"):
         value = os.environ.get(variable)
-        # A folder of our cache was put there by an earlier ensure(), not by the user.
-        if value and not Path(value).is_relative_to(cache_folder()):
+        if value and not _is_our_doing(variable, Path(value)):
             return _validated(Path(value).expanduser(), variable)
     installed = _latest_installed()
     return installed if installed and find_compiler() and find_make() else None
@@ -89,6 +88,12 @@ def stan_version(home: Path) -> str:
         if line.startswith("CMDSTAN_VERSION :="):
             return line.partition(":=")[2].strip()
     raise EngineError(f"the makefile of {str(home)!r} does not say which CmdStan it is")
+
+
+def _is_our_doing(variable: str, home: Path) -> bool:
+    """Tell what an earlier ensure() put into a variable from what the user did."""
+    ours = is_embedded(home) or home.is_relative_to(cache_folder())
+    return variable == "CMDSTAN" and ours
 
 
 def _validated(home: Path, variable: str) -> Path:

@@ -104,39 +104,50 @@ def resolve(model: Model, flat: Collection[str]) -> Priors:
     """
     if isinstance(flat, str):
         raise SpecError(f"flat={flat!r} is one text; write a list, [{flat!r}].")
+    known = [name for name in _FLAT if model.spec.se is None or "sigma" not in name]
     for name in flat:
-        if name not in _FLAT:
+        if name not in known:
             raise SpecError(
-                f"flat: {shorten(name)} is not one of {listed(_FLAT, limit=10)}."
-                + suggestion(str(name), _FLAT)
+                f"flat: {shorten(name)} is not one of {listed(known, limit=10)}."
+                + suggestion(str(name), known)
             )
-    return Priors(
+    priors = Priors(
         intercept=_normal(model, "Intercept", flat),
         beta=_normal(model, "beta", flat),
-        tau=_of_tau(model, flat),
+        tau=_scale(model, "tau", flat),
         sigma=None if model.spec.se is not None else _scale(model, "sigma", flat),
     )
+    _refuse_improper(model, priors, flat)
+    return priors
 
 
-def _of_tau(model: Model, flat: Collection[str]) -> ScalePrior:
-    """Return the prior on ``tau``; a flat one needs enough groups to be proper.
+def _refuse_improper(model: Model, priors: Priors, flat: Collection[str]) -> None:
+    """Refuse a flat prior on the scale of too few deviations.
 
-    With L coefficients of the groups' mean flat, too, the posterior falls as
-    ``tau^(exponent + L - J)`` and must fall faster than ``1 / tau``.
+    With L coefficients of their mean flat, too, the posterior falls as
+    ``scale^(exponent + L - count)`` and must fall faster than ``1 / scale``.
     """
-    prior = _scale(model, "tau", flat)
-    if not isinstance(prior, PowerPrior):
-        return prior
-    factor = model.design.factors[0]
-    predictors = 0 if factor.U is None else factor.U.shape[1]
-    flat_means = ("Intercept" in flat) + predictors * ("beta" in flat)
-    groups, needed = len(factor.labels), prior.exponent + flat_means + 2
-    if groups < needed:
+    design = model.design
+    U, groups = design.factors[0].U, len(design.group_labels)
+    of_groups = 0 if U is None else U.shape[1]
+    of_rows = len(design.coefficients)
+    problem = None
+    for prior, predictors, count, what in (
+        (priors.tau, of_groups, groups, "groups"),
+        (priors.sigma, of_rows, design.rows, "rows"),
+    ):
+        if isinstance(prior, PowerPrior):
+            means = ("Intercept" in flat) + predictors * ("beta" in flat)
+            needed = prior.exponent + means + 2
+            if count < needed:
+                problem = f"{count} {what}, fewer than {needed}"
+    if priors.sigma == PowerPrior(-1) and design.rows == groups:
+        problem = "one row in every group, so that sigma may be 0"
+    if problem is not None:
         raise SpecError(
-            f"flat={shorten(list(flat))} with {groups} groups: the posterior cannot be "
-            f"normalized with fewer than {needed}. Keep the model's prior on tau."
+            f"flat={shorten(list(flat))} with {problem}: the posterior cannot be "
+            "normalized. Keep the model's priors on scales."
         )
-    return prior
 
 
 def _scale(model: Model, scale: str, flat: Collection[str]) -> ScalePrior:
