@@ -321,7 +321,7 @@ def _location_scale(
     def standardised(y: Any, eta: Any, scale: Any) -> Any:
         if is_log:
             with np.errstate(divide="ignore"):
-                y = np.log(y)
+                y = np.log(np.maximum(y, 0.0))
         return (y - link.inverse(eta)) / scale
 
     def log_density(
