@@ -166,6 +166,11 @@ def test_advice_on_divergences_follows_form_and_information(
     assert diagnose(fit).advice[0].arguments == advised
 
 
+def test_a_neck_calls_for_the_noncentered_form_whatever_groups_know():
+    fit = simulated_fit(parameterization="centered", information=0.9, neck=0.05)
+    assert diagnose(fit).advice[0].arguments == {"parameterization": "noncentered"}
+
+
 @pytest.mark.parametrize(
     ("parameterization", "information", "advised"),
     [
