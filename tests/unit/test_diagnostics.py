@@ -228,6 +228,18 @@ def test_scales_that_trade_off_are_told_apart_from_a_wrong_form():
     assert advice.arguments == {}
 
 
+def test_every_draw_divergent():
+    fit = changed(simulated_fit(), "sample_stats", diverging=np.ones((4, 500), bool))
+    assert "not tied" in finding(fit, "funnel").sentence
+
+
+def test_divergences_without_groups_blame_the_coefficients():
+    fit = simulated_fit(pooling="complete", neck=0.05)
+    (advice,) = diagnose(fit).advice
+    assert advice.arguments == {"adapt_delta": 0.95}
+    assert "tau" not in advice.reason
+
+
 @pytest.mark.parametrize("pooling", ["none", "complete"])
 def test_other_poolings_have_no_funnel(pooling):
     fit = simulated_fit(pooling=pooling, draws=1000)
