@@ -18,8 +18,7 @@ model = sp.Model("y | se(sigma) ~ 1 + (1 | school)", sp.load_dataset("eight_scho
                  parameterization="noncentered")
 fit = model.fit(seed=1, draws=200, warmup=200, progress=False)
 assert fit.summary().loc["b_school[A, Intercept]", "mean"] > 0
-assert "posterior" in list(fit.to_arviz().children if hasattr(fit.to_arviz(), "children")
-                           else fit.to_arviz().groups())
+assert "posterior" in fit.to_arviz()
 fit.diagnose()
 """
 

@@ -166,6 +166,11 @@ def test_advice_on_divergences_follows_form_and_information(
     assert diagnose(fit).advice[0].arguments == advised
 
 
+def test_a_neck_calls_for_the_noncentered_form_whatever_groups_know():
+    fit = simulated_fit(parameterization="centered", information=0.9, neck=0.05)
+    assert diagnose(fit).advice[0].arguments == {"parameterization": "noncentered"}
+
+
 @pytest.mark.parametrize(
     ("parameterization", "information", "advised"),
     [
@@ -221,6 +226,18 @@ def test_scales_that_trade_off_are_told_apart_from_a_wrong_form():
     (advice,) = diagnose(fit).advice
     assert "trade off" in advice.reason
     assert advice.arguments == {}
+
+
+def test_every_draw_divergent():
+    fit = changed(simulated_fit(), "sample_stats", diverging=np.ones((4, 500), bool))
+    assert "not tied" in finding(fit, "funnel").sentence
+
+
+def test_divergences_without_groups_blame_the_coefficients():
+    fit = simulated_fit(pooling="complete", neck=0.05)
+    (advice,) = diagnose(fit).advice
+    assert advice.arguments == {"adapt_delta": 0.95}
+    assert "tau" not in advice.reason
 
 
 @pytest.mark.parametrize("pooling", ["none", "complete"])

@@ -62,6 +62,14 @@ def test_a_burst_at_the_bottom_is_found():
     assert where.divergent < where.other
 
 
+def test_divergences_at_the_top_are_high_not_low():
+    values = np.random.default_rng(4).normal(size=(4, 500))
+    where = locate(values, values > 2)
+    assert where.auc == 1.0
+    assert where.is_high
+    assert not where.is_low
+
+
 @pytest.mark.parametrize("information", [0.1, 0.5, 0.9])
 def test_information_is_one_minus_the_variance_of_standardized_coefficients(
     information,

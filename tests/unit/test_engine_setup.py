@@ -30,21 +30,33 @@ def source(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def folder(source, tmp_path, monkeypatch):
-    """Return an empty cache, at a path with blanks and quotes, with an index."""
+def _use_miniature(monkeypatch, source: Path, folder: Path) -> Path:
+    """Take the cache ``folder`` and the miniature for the real things, until undone."""
     for variable in ("STANPOOL_CMDSTAN", "CMDSTAN", "CXX", "MAKE"):
         monkeypatch.delenv(variable, raising=False)
     for variable, value in miniature_engine.index_of(source).items():
         monkeypatch.setenv(variable, value)
-    # What pretend() changes is restored at the end.
+    monkeypatch.setenv("STANPOOL_CACHE", str(folder))
+    monkeypatch.setenv("STANPOOL_ENGINE", "embedded")
     monkeypatch.setattr(wheel, "_HTTPSTAN", {})
     monkeypatch.setattr(embedded, "_DRIVER", Path())
     miniature_engine.pretend(source)
-    chosen = tmp_path / 'my "cache" of Zoë\'s'
-    monkeypatch.setenv("STANPOOL_CACHE", str(chosen))
-    monkeypatch.setenv("STANPOOL_ENGINE", "embedded")
-    return chosen
+    return folder
+
+
+@pytest.fixture
+def folder(source, tmp_path, monkeypatch):
+    """Return an empty cache, at a path with blanks and quotes, with an index."""
+    return _use_miniature(monkeypatch, source, tmp_path / 'my "cache" of Zoë\'s')
+
+
+@pytest.fixture(scope="module")
+def ready(source, tmp_path_factory):
+    """Return an engine that is set up, for tests that only build programs with it."""
+    folder = tmp_path_factory.mktemp('Zoë\'s "cache" ')
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _use_miniature(monkeypatch, source, folder)
+        yield embedded.set_up(progress=False)
 
 
 @pytest.fixture
@@ -146,8 +158,7 @@ def test_another_driver_or_compiler_is_another_engine(folder, tmp_path, monkeypa
     "word",
     ["STAN_THREADS=TRUE", "STAN_NO_RANGE_CHECKS=TRUE", "CXXFLAGS+=-DX", "O=0"],
 )
-def test_variables_of_cmdstans_makefile(folder, tmp_path, word):
-    ready = embedded.set_up(progress=False)
+def test_variables_of_cmdstans_makefile(ready, tmp_path, word):
     for make in ("make", ready / "bin" / "make"):
         target = _program(tmp_path)
         said = _make(ready, make, word, target)
@@ -155,8 +166,7 @@ def test_variables_of_cmdstans_makefile(folder, tmp_path, word):
         target.unlink()
 
 
-def test_user_header_comes_after_the_models(folder, tmp_path):
-    ready = embedded.set_up(progress=False)
+def test_user_header_comes_after_the_models(ready, tmp_path):
     header = tmp_path / "mine.hpp"
     header.write_text("inline std::vector<int> mine() { return {}; }")
 
@@ -166,8 +176,7 @@ def test_user_header_comes_after_the_models(folder, tmp_path):
     assert target.exists(), said
 
 
-def test_flags_of_the_shell_do_not_reach_the_compiler(folder, tmp_path, monkeypatch):
-    ready = embedded.set_up(progress=False)
+def test_flags_of_the_shell_do_not_reach_the_compiler(ready, tmp_path, monkeypatch):
     for name in ("CXXFLAGS", "CPPFLAGS", "LDFLAGS", "STANCFLAGS", "O"):
         monkeypatch.setenv(name, "--no-such-flag")
     for make in ("make", ready / "bin" / "make"):
@@ -177,8 +186,7 @@ def test_flags_of_the_shell_do_not_reach_the_compiler(folder, tmp_path, monkeypa
         target.unlink()
 
 
-def test_a_refused_program_fails_and_leaves_no_executable(folder, tmp_path):
-    ready = embedded.set_up(progress=False)
+def test_a_refused_program_fails_and_leaves_no_executable(ready, tmp_path):
     target = _program(tmp_path, "refuse me")
 
     for make in ("make", ready / "bin" / "make"):

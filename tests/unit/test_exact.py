@@ -237,6 +237,18 @@ class TestKnownSigma:
             exact.known_sigma(model)
         assert exact.known_sigma(model, flat=["Intercept"])
 
+    def test_refuses_scale_priors_without_a_density(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from stanpool.exact import priors
+
+        monkeypatch.delitem(priors._LOG_DENSITIES, "gamma")
+        model = schools(priors={"tau": "gamma(2, 1)"})
+        with pytest.raises(
+            sp.SpecError, match=r"is gamma\(2, 1\); exact samplers know"
+        ):
+            exact.known_sigma(model)
+
     @pytest.mark.parametrize(
         ("flat", "message"),
         [

@@ -13,7 +13,7 @@ import stanpool as sp
 from simulated_fits import simulated_fit
 from stanpool.plots import plot_funnel, plot_shrinkage
 
-AWKWARD = ("$x^2$", r"\frac{a", "two\nlines", "x" * 10_000, "_hidden", "żółć")
+AWKWARD = (r"$\frac{$", r"\frac{a", "two\nlines", "x" * 10_000, "_hidden", "żółć")
 
 
 def saved(figure):
@@ -117,20 +117,22 @@ def test_funnel_of_what_is_not_there():
 def test_labels_are_text_not_mathematics(rows_per_group):
     fit = simulated_fit(
         labels=AWKWARD,
-        factor="$\\bad{",
+        factor=r"$\bad{$",
         rows_per_group=rows_per_group,
         parameterization="centered",
         neck=0.05,
     )
     assert saved(plot_shrinkage(fit))
     for group in AWKWARD:
-        assert saved(plot_funnel({"$a^": fit}, group=group))
+        assert saved(plot_funnel({"$^^$": fit}, group=group))
 
 
 @pytest.mark.parametrize("taught", [False, True])
 def test_notebooks_are_taught_to_show_figures_once(monkeypatch, taught):
     from matplotlib.figure import Figure
 
+    fit = simulated_fit()
+    plot_funnel(fit)  # imports all it needs while there is no IPython
     formatter = SimpleNamespace(type_printers={Figure: None} if taught else {})
     shell = SimpleNamespace(
         kernel=None,
@@ -141,5 +143,5 @@ def test_notebooks_are_taught_to_show_figures_once(monkeypatch, taught):
     ipython = SimpleNamespace(get_ipython=lambda: shell)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.core.pylabtools", tools)
-    plot_funnel(simulated_fit())
+    plot_funnel(fit)
     assert lessons == ([] if taught else [(shell, {"png"})])

@@ -75,7 +75,8 @@ def advise(
         if scales_trade_off:
             advice.append(_separate_scales())
     if not advice:
-        advice += _change_sampler(found, settings)
+        scales = "tau" if funnels else "the coefficients"
+        advice += _change_sampler(found, settings, prior_of=scales)
     if "chains" in found:
         advice.append(
             Advice(
@@ -99,17 +100,14 @@ def _change_form(
 ) -> Iterator[Advice]:
     """Advise the other form where the groups' information calls for it."""
     if parameterization == "centered":
-        sparse = [
-            each
-            for each in funnels
-            if each.has_neck or each.median_information < BREAK_EVEN
-        ]
-        if sparse:
-            worst = min(sparse, key=lambda each: each.median_information)
+        least = min(
+            funnels, key=lambda each: (not each.has_neck, each.median_information)
+        )
+        if least.has_neck or least.median_information < BREAK_EVEN:
             yield Advice(
                 "Fit the noncentered form",
-                f"{describe_information(worst)}, so the centered form is a funnel that "
-                f"the sampler cannot enter at small {short_label(worst.tau)}.",
+                f"{describe_information(least)}, and the centered form is a funnel "
+                f"that the sampler cannot enter at small {short_label(least.tau)}.",
                 {"parameterization": "noncentered"},
             )
     elif parameterization == "noncentered":
@@ -133,7 +131,7 @@ def _separate_scales() -> Advice:
 
 
 def _change_sampler(
-    found: dict[str, Finding], settings: SampleSettings
+    found: dict[str, Finding], settings: SampleSettings, *, prior_of: str
 ) -> Iterator[Advice]:
     """Advise smaller steps, larger trees or longer runs, in this order."""
     if "divergences" in found:
@@ -141,13 +139,14 @@ def _change_sampler(
         if smaller:
             yield Advice(
                 "Take smaller steps",
-                "the form suits the data, so divergences call for a higher target "
-                "acceptance rate; if they stay, the prior on tau is the next suspect.",
+                "nothing speaks against the form, so divergences call for a higher "
+                "target acceptance rate; if they stay, the next suspect is the prior "
+                f"on {prior_of}.",
                 {"adapt_delta": smaller[0]},
             )
         else:
             yield Advice(
-                "Give tau a prior with a lighter tail, or away from zero",
+                f"Give {prior_of} a more informative prior",
                 "divergences stay although steps are as small as is practical "
                 "(Gelman 2006).",
             )

@@ -156,7 +156,7 @@ def _measure_funnel(
     if mean.ndim == 3:
         b, mean = b - mean, np.zeros(tau.shape)
     location = None
-    if diverging.sum() >= FEWEST_DIVERGENCES:
+    if min(diverging.sum(), (~diverging).sum()) >= FEWEST_DIVERGENCES:
         with np.errstate(divide="ignore"):
             location = locate(np.log(tau), diverging)
     nearest = _nearest(b, mean, diverging) if location and location.is_low else ()
@@ -273,7 +273,7 @@ def locate(values: Array, diverging: NDArray[np.bool_]) -> Location:
 def check_funnels(
     funnels: Sequence[Funnel], *, divergences: int
 ) -> tuple[Finding, ...]:
-    """Say where divergences sit, of each varying coefficient."""
+    """Say of each varying coefficient where divergences sit."""
     if not funnels or not divergences:
         return ()
     if divergences < FEWEST_DIVERGENCES:

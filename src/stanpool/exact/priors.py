@@ -157,7 +157,13 @@ def _scale(model: Model, scale: str, flat: Collection[str]) -> ScalePrior:
         raise SpecError(f"flat={shorten(list(flat))} names {scale} more than once.")
     if named and named[0] is not None:
         return named[0]
-    return next(row.prior for row in model.priors if row.parameter_class == scale)
+    row = next(row for row in model.priors if row.parameter_class == scale)
+    if row.prior.distribution not in _LOG_DENSITIES:
+        raise SpecError(
+            f"the prior on {row.parameter} is {row.prior}; exact samplers know "
+            f"{listed(_LOG_DENSITIES, limit=10)} on a scale, and flat=[{scale!r}]."
+        )
+    return row.prior
 
 
 def _normal(model: Model, name: str, flat: Collection[str]) -> NormalPrior:
