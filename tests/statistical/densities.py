@@ -101,7 +101,7 @@ def _random_chol(
 
 def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log density of a point and the data, on the scale of what Stan declares."""
-    total = _log_likelihood(model, data, at) + _log_prior(model, data, at)
+    total = log_likelihood(model, data, at) + _log_prior(model, data, at)
     if model.spec.pooling == "partial":
         for number, varying in enumerate(at.factors):
             deviations = varying.b - group_means(model, data, at, number)
@@ -168,7 +168,7 @@ def group_means(
     return means
 
 
-def _linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarray:
+def linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarray:
     """Sum each coefficient times its predictor; a varying one is the group's own."""
     design = model.design
     if len(at.factors) > 1 or "u" in " ".join(design.coefficients):
@@ -221,9 +221,16 @@ def _predictor(data: pd.DataFrame, label: str) -> np.ndarray:
     return np.asarray(data[label.split(":")].prod(axis=1), dtype=float)
 
 
-def _log_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
+def log_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log probability of the outcome, with its normalizing constant."""
-    eta, spec = _linear_predictor(model, data, at), model.spec
+    return log_likelihood_of(model, data, linear_predictor(model, data, at), at)
+
+
+def log_likelihood_of(
+    model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point
+) -> float:
+    """Log probability of the outcome, given the linear predictor."""
+    spec = model.spec
     weights = 1.0 if spec.weights is None else data[spec.weights].to_numpy()
     if spec.family == "ordinal":
         codes = data[spec.outcome].cat.codes.to_numpy()

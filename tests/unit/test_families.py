@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import special, stats
 
+from golden.catalogue import models, small_data
 from stanpool.errors import SpecError
-from stanpool.families import LINKS, family_functions
+from stanpool.families import (
+    LINKS,
+    draw_outcomes,
+    family_functions,
+    log_likelihood,
+)
 from stanpool.spec import FAMILIES
+from statistical import densities
 
 ETA = np.array([-2.5, -0.3, 0.0, 0.7, 1.9])
 DRAWS = 40_000
@@ -264,3 +272,54 @@ class TestCategories:
         y = np.array([0, 1, 2, 3, 0])
         found = functions.log_density(y, np.zeros((6, 5)), cutpoint=cutpoint)
         assert found.shape == (6, 5)
+
+
+class TestRowsOfModels:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            name
+            for name, model in models().items()
+            if model.spec.family != "categorical"
+        ],
+    )
+    def test_log_likelihood_is_that_of_the_textbook(self, name: str) -> None:
+        model, data = models()[name], small_data()
+        rng = np.random.default_rng(21)
+        middle = 0.0
+        if model.spec.link_name == "identity":
+            y = model.design.y
+            middle = (np.log(y) if model.spec.family == "lognormal" else y).mean()
+        for _ in range(3):
+            # near the data: the textbook's differences of tails have no digits left
+            at = replace(densities.random_point(model, rng), sigma=rng.uniform(1, 3))
+            at = replace(at, sigmas=1 + at.sigmas)
+            eta = middle + rng.normal(0, 0.5, model.design.rows)
+            parameters = {each: getattr(at, each) for each in ("nu", "shape", "phi")}
+            own = FAMILIES[model.spec.family].parameters
+            parameters = {each: parameters[each] for each in own if each in parameters}
+            if "cutpoint" in own:
+                parameters["cutpoint"] = at.cutpoint
+            if model.spec.has_sigma:
+                parameters["sigma"] = (
+                    at.sigma
+                    if model.design.residual is None
+                    else at.sigmas[model.design.residual[2]]
+                )
+            found = log_likelihood(model.spec, model.design, eta, parameters)
+            assert found.shape == (len(data),)
+            expected = densities.log_likelihood_of(model, data, eta, at)
+            assert found.sum() == pytest.approx(expected, rel=1e-9)
+
+    def test_drawn_outcomes_stay_within_the_bounds_of_their_rows(self) -> None:
+        model = models()["complete_pooling_gaussian_truncated_both"]
+        design = model.design
+        draws = draw_outcomes(
+            model.spec,
+            design,
+            np.random.default_rng(22),
+            np.zeros((500, design.rows)),
+            {"sigma": np.full((500, 1), 2.0)},
+        )
+        assert draws.shape == (500, design.rows)
+        assert np.all((draws >= design.lower) & (draws <= design.upper))
