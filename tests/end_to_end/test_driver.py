@@ -1,4 +1,4 @@
-"""The driver's methods through cmdstanpy, against closed forms; its messages by hand."""
+"""The driver's methods through cmdstanpy against closed forms, and its messages."""
 
 from __future__ import annotations
 
@@ -135,9 +135,6 @@ def test_info_names_version_and_options(model):
         "STAN_NO_RANGE_CHECKS": "false",
         "STAN_CPP_OPTIMS": "false",
     }
-
-
-# ------------------------------------------------------------------ sample
 
 
 @pytest.mark.parametrize("metric", ["unit_e", "diag_e", "dense_e"])
@@ -333,9 +330,6 @@ def test_chains_run_in_threads_of_one_process(model):
     np.testing.assert_array_equal(one.draws(), model.sample(DATA, **settings).draws())
 
 
-# --------------------------------------------------- optimize, laplace, pathfinder
-
-
 @pytest.mark.parametrize("algorithm", ["LBFGS", "BFGS", "Newton"])
 @pytest.mark.parametrize("jacobian", [False, True])
 def test_optimize_finds_the_mode(model, algorithm, jacobian):
@@ -458,9 +452,6 @@ def test_variational_draws_near_the_posterior(model, algorithm):
     assert fit.eta in (0.01, 0.1, 1, 10, 100)
 
 
-# ------------------------------------------------ generate_quantities, log_prob, diagnose
-
-
 def test_generated_quantities_follow_the_draws_of_a_fit(model):
     fit = model.sample(
         DATA,
@@ -536,9 +527,6 @@ def test_diagnose_compares_gradients(model):
     np.testing.assert_allclose(table["model"], expected, rtol=1e-5)
     np.testing.assert_allclose(table["finite_diff"], expected, rtol=1e-5)
     assert (abs(table["error"]) < 1e-6).all()
-
-
-# ----------------------------------------------------------- formats and messages
 
 
 def test_output_opens_and_ends_as_that_of_cmdstan(ask, tmp_path):
