@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -389,3 +390,26 @@ def test_uvs_index_reaches_pip(monkeypatch):
     assert wheel._pip_environment()["PIP_INDEX_URL"] == "file:///here"
     monkeypatch.setenv("PIP_INDEX_URL", "file:///there")
     assert "PIP_INDEX_URL" not in wheel._pip_environment()
+
+
+def test_what_programs_with_threads_share_is_compiled_once(source, folder, tmp_path):
+    ready = embedded.set_up(progress=False, wheels=list(source.glob("*.whl")))
+    # A builder that was killed has left its mark.
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True)
+    number = dead.stdout.strip()
+    (ready / "build" / ".threads.owner").symlink_to(number)
+    (ready / "build" / f".threads.partial-{number}").mkdir()
+
+    targets = []
+    for name in ("one", "two", "three"):
+        targets.append(tmp_path / name)
+        targets[-1].with_suffix(".stan").write_text(name)
+    with ThreadPoolExecutor() as pool:
+        said = list(
+            pool.map(lambda t: _make(ready, "make", "STAN_THREADS=TRUE", t), targets)
+        )
+
+    assert all(target.exists() for target in targets), said
+    assert sum("what all programs share" in console for console in said) == 1
+    names = sorted(path.name for path in (ready / "build").iterdir())
+    assert names == [".plain.lock", "plain", "threads"]
