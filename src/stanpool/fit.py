@@ -12,7 +12,7 @@ from stanpool.design import Design, build_design, used_columns
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name
 from stanpool.posterior import build_tree
-from stanpool.priors import PriorRow, resolve_priors
+from stanpool.priors import PriorTable, resolve_priors
 from stanpool.program import (
     StanProgram,
     Structure,
@@ -85,9 +85,11 @@ class Model:
     priors
         By the names of the posterior: ``{"Intercept": "normal(0, 10)", "beta[floor]":
         "normal(0, 1)", "tau_county": "exponential(1)", "Omega": "lkj(2)"}``, as text
-        or ``Prior``. On a positive parameter a distribution is its half form. With
-        ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the priors of each
-        group's own coefficients.
+        or ``Prior``. On a positive parameter a distribution is its half form;
+        ``"sigma^2"`` and ``"tau_county^2"`` are variances, whose prior is
+        ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
+        priors of each group's own coefficients. ``model.priors`` is the table of what
+        is in force.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means.
 
@@ -110,7 +112,7 @@ noncentered, 919 rows, 85 groups)
     spec: ModelSpec
     data: pd.DataFrame
     design: Design
-    priors: tuple[PriorRow, ...]
+    priors: PriorTable
     structure: Structure
 
     def __init__(
@@ -152,7 +154,7 @@ noncentered, 919 rows, 85 groups)
         data: Any,
         *,
         strict: bool = True,
-        priors: tuple[PriorRow, ...] | None = None,
+        priors: PriorTable | None = None,
     ) -> None:
         """Fill the fields; the one place that does."""
         frame = used_columns(spec, data)
@@ -176,7 +178,7 @@ noncentered, 919 rows, 85 groups)
         data: Any,
         *,
         strict: bool = True,
-        priors: tuple[PriorRow, ...] | None = None,
+        priors: PriorTable | None = None,
     ) -> Model:
         """Build a model from a specification.
 

@@ -1,0 +1,62 @@
+// No pooling: each group has its own coefficients b[j], under fixed priors that
+// share nothing between groups.
+//
+//   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
+//   eta[n] = X[n] * beta + Z[n] * b[group[n]]
+functions {
+  // log density of scales whose squares are inv_gamma(shape, scale)
+  real sqrt_inv_gamma_lpdf(real x, real shape, real scale) {
+    return inv_gamma_lpdf(square(x) | shape, scale) + log(2 * x);
+  }
+  real sqrt_inv_gamma_lpdf(vector x, vector shape, vector scale) {
+    return inv_gamma_lpdf(square(x) | shape, scale) + sum(log(2 * x));
+  }
+  real sqrt_inv_gamma_lpdf(vector x, real shape, real scale) {
+    return inv_gamma_lpdf(square(x) | shape, scale) + sum(log(2 * x));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  int<lower=1> J_sigma; // groups with residual scales of their own
+  array[N] int<lower=1, upper=J_sigma> group_sigma;
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // coefficients of each group
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  row_vector[Q] z_bar;
+  real<lower=0> prior_sigma_shape;
+  real<lower=0> prior_sigma_scale;
+  row_vector[Q] lower_b; // where a prior lives
+  row_vector[Q] upper_b;
+  vector[Q] prior_b_lower;
+  vector[Q] prior_b_upper;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
+}
+parameters {
+  vector[K] beta;
+  matrix<lower=rep_matrix(lower_b, J), upper=rep_matrix(upper_b, J)>[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  vector<lower=0>[J_sigma] sigma_j; // residual scales
+}
+model {
+  sigma_j ~ sqrt_inv_gamma(prior_sigma_shape, prior_sigma_scale);
+  for (q in 1 : Q) {
+    b_c[ : , q] ~ uniform(prior_b_lower[q], prior_b_upper[q]);
+  }
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
+    vector[N] scale = sigma_j[group_sigma];
+    y ~ normal_id_glm(X_c, group_effect, beta, scale);
+  }
+}
+generated quantities {
+  matrix[J, Q] b = b_c; // intercepts at X = 0, Z = 0
+  b[ : , 1] -= b_c * z_bar' + dot_product(x_bar, beta);
+}
