@@ -95,9 +95,8 @@ class PriorTable:
     Examples
     --------
     >>> from stanpool import Model
-    >>> Model("y ~ 1", {"y": [1.0, 2.0, 3.0]}, pooling="complete").priors
-    parameter          prior                       source note
-    Intercept normal(2, 2.5) default: 2.5 sd(y) (rstanarm)
+    >>> Model("y ~ 1", {"y": [1.0, 2.0, 3.0]}, pooling="complete").priors["sigma"].prior
+    Prior('exponential(1)')
     """
 
     rows: tuple[PriorRow, ...]
@@ -206,8 +205,9 @@ def _on_the_scale(name: str, given: dict[str, Prior]) -> Prior:
     prior = given[name]
     if prior.distribution != "inv_gamma":
         raise SpecError(
-            f"priors[{shorten(name)}] = {shorten(str(prior))}: a variance has the prior "
-            f"inv_gamma(shape, scale). Others are on the scale, {shorten(name[:-2])}."
+            f"priors[{shorten(name)}] = {shorten(str(prior))}: a variance has "
+            "the prior inv_gamma(shape, scale). Others are on the scale, "
+            f"{shorten(name[:-2])}."
         )
     return Prior("sqrt_inv_gamma", prior.arguments)
 

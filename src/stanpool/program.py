@@ -187,6 +187,8 @@ _INVERSE_LINKS = {
 # Stan has no such distributions, or none that is exact in the tails.
 _OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
 _STAN_DISTRIBUTIONS = {"gaussian": "normal"}
+# Constant where their parameter is declared.
+_UNSTATED = ("uniform", "flat")
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
 
 
@@ -491,6 +493,8 @@ def stan_data(
         data["J_sigma"] = len(design.residual[1])
         data["group_sigma"] = design.residual[2] + 1
     data |= _prior_data(list(priors), structure)
+    for bound in data.keys() & {"lower_b", "upper_b"}:
+        data[bound] = np.tile(data[bound], (data["J"], 1))
     data["prior_only"] = int(prior_only)
     return data
 
@@ -579,8 +583,8 @@ def _prior_block(
         variable = "sigma_j"
     uses = []
     for distribution in distributions:
-        if distribution == "flat":
-            continue  # states nothing
+        if distribution in _UNSTATED:
+            continue
         split = len(distributions) > 1
         stem = f"{name}_{distribution}" if split else name
         length = f"n_{stem}" if split else size
@@ -623,16 +627,13 @@ def _bounds_type(name: str, size: str | None) -> str:
     """Return the type of the bounds of a class: as many as it has members."""
     if size is None:
         return "real"
-    return f"row_vector[{size}]" if name == "b" else f"vector[{size}]"
+    return f"matrix[J, {size}]" if name == "b" else f"vector[{size}]"
 
 
 def _declared_bounds(name: str, distributions: tuple[str, ...]) -> str:
     """Write the bounds with which a class of parameters is declared."""
     if _is_bounded(distributions):
-        lower, upper = f"lower_{name}", f"upper_{name}"
-        if name == "b":  # a row for each group
-            lower, upper = (f"rep_matrix({each}, J)" for each in (lower, upper))
-        return f"<lower={lower}, upper={upper}>"
+        return f"<lower=lower_{name}, upper=upper_{name}>"
     known = class_of(name)
     if known.support != "positive":
         return ""
@@ -648,7 +649,7 @@ def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
         if _is_bounded(distributions):
             data |= _bounds_data(name, members, single=single)
         for distribution in distributions:
-            if distribution == "flat":
+            if distribution in _UNSTATED:
                 continue
             stem = f"{name}_{distribution}" if len(distributions) > 1 else name
             at = [

@@ -192,8 +192,8 @@ class Prior:
 
         Examples
         --------
-        >>> Prior.parse("normal(1, 2)").scaled(10), Prior.parse("gamma(2, 1)").scaled(10)
-        (Prior('normal(10, 20)'), Prior('gamma(2, 0.1)'))
+        >>> Prior.parse("gamma(2, 1)").scaled(10)
+        Prior('gamma(2, 0.1)')
         """
         if factor == 1.0:
             return self

@@ -8,22 +8,19 @@ data {
   int<lower=0> K; // population predictors
   matrix[N, K] X;
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  real lower_phi; // where a prior lives
+  real lower_phi; // uniform in between, or as stated below
   real upper_phi;
-  real prior_phi_lower;
-  real prior_phi_upper;
   int<lower=0, upper=1> prior_only; // 1: leave y out
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
   real<lower=lower_phi, upper=upper_phi> phi; // variance is mean + mean^2 / phi
 }
 model {
-  phi ~ uniform(prior_phi_lower, prior_phi_upper);
   if (prior_only == 0) {
     y ~ neg_binomial_2_log_glm(X_c, alpha_c, beta, phi);
   }

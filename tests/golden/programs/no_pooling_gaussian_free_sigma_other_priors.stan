@@ -30,10 +30,8 @@ data {
   row_vector[Q] z_bar;
   real<lower=0> prior_sigma_shape;
   real<lower=0> prior_sigma_scale;
-  row_vector[Q] lower_b; // where a prior lives
-  row_vector[Q] upper_b;
-  vector[Q] prior_b_lower;
-  vector[Q] prior_b_upper;
+  matrix[J, Q] lower_b; // uniform in between, or as stated below
+  matrix[J, Q] upper_b;
   int<lower=0, upper=1> prior_only; // 1: leave y out
 }
 transformed data {
@@ -42,14 +40,11 @@ transformed data {
 }
 parameters {
   vector[K] beta;
-  matrix<lower=rep_matrix(lower_b, J), upper=rep_matrix(upper_b, J)>[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  matrix<lower=lower_b, upper=upper_b>[J, Q] b_c; // b at x_bar and z_bar
   vector<lower=0>[J_sigma] sigma_j; // residual scales
 }
 model {
   sigma_j ~ sqrt_inv_gamma(prior_sigma_shape, prior_sigma_scale);
-  for (q in 1 : Q) {
-    b_c[ : , q] ~ uniform(prior_b_lower[q], prior_b_upper[q]);
-  }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
     vector[N] scale = sigma_j[group_sigma];

@@ -29,17 +29,11 @@ data {
   array[N] int<lower=1, upper=J> group;
   matrix[N, Q] Z;
   array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
-  real lower_Intercept; // where a prior lives
+  real lower_Intercept; // uniform in between, or as stated below
   real upper_Intercept;
-  real prior_Intercept_lower;
-  real prior_Intercept_upper;
-  vector[K] lower_beta; // where a prior lives
+  vector[K] lower_beta; // uniform in between, or as stated below
   vector[K] upper_beta;
-  int<lower=1> n_beta_uniform;
-  array[n_beta_uniform] int<lower=1, upper=K> at_beta_uniform;
-  vector[n_beta_uniform] prior_beta_uniform_lower;
-  vector[n_beta_uniform] prior_beta_uniform_upper;
-  vector[Q] lower_tau; // where a prior lives
+  vector[Q] lower_tau; // uniform in between, or as stated below
   vector[Q] upper_tau;
   int<lower=1> n_tau_cauchy;
   array[n_tau_cauchy] int<lower=1, upper=Q> at_tau_cauchy;
@@ -49,10 +43,6 @@ data {
   array[n_tau_sqrt_inv_gamma] int<lower=1, upper=Q> at_tau_sqrt_inv_gamma;
   vector<lower=0>[n_tau_sqrt_inv_gamma] prior_tau_sqrt_inv_gamma_shape;
   vector<lower=0>[n_tau_sqrt_inv_gamma] prior_tau_sqrt_inv_gamma_scale;
-  int<lower=1> n_tau_uniform;
-  array[n_tau_uniform] int<lower=1, upper=Q> at_tau_uniform;
-  vector[n_tau_uniform] prior_tau_uniform_lower;
-  vector[n_tau_uniform] prior_tau_uniform_upper;
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_shape;
   real<lower=0> prior_sigma_scale;
@@ -62,7 +52,7 @@ transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
 }
 parameters {
-  real<lower=lower_Intercept, upper=upper_Intercept> alpha_c; // intercept at X = x_bar
+  real<lower=lower_Intercept, upper=upper_Intercept> alpha_c; // alpha at x_bar
   vector<lower=lower_beta, upper=upper_beta>[K] beta;
   vector<lower=lower_tau, upper=upper_tau>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
@@ -75,15 +65,10 @@ transformed parameters {
 }
 model {
   matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
-  alpha_c ~ uniform(prior_Intercept_lower, prior_Intercept_upper);
-  beta[at_beta_uniform] ~ uniform(prior_beta_uniform_lower,
-                                  prior_beta_uniform_upper);
   tau[at_tau_cauchy] ~ cauchy(prior_tau_cauchy_location,
                               prior_tau_cauchy_scale);
   tau[at_tau_sqrt_inv_gamma] ~ sqrt_inv_gamma(prior_tau_sqrt_inv_gamma_shape,
                                               prior_tau_sqrt_inv_gamma_scale);
-  tau[at_tau_uniform] ~ uniform(prior_tau_uniform_lower,
-                                prior_tau_uniform_upper);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ sqrt_inv_gamma(prior_sigma_shape, prior_sigma_scale);
   to_vector(z) ~ std_normal(); // so that u is distributed as above
