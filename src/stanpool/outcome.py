@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,22 @@ import pandas as pd
 from stanpool.columns import refuse_rows
 from stanpool.errors import DataError, listed, shorten
 from stanpool.formula import unquote_name
-from stanpool.matrix import term_matrix
 from stanpool.spec import FAMILIES, Family, ModelSpec
 
 _CENSORING = {"none": 0, "left": -1, "right": 1, "interval": 2}
 _OTHER_FAMILY = "Correct or drop these rows, or choose another family."
 
 
+def expressions(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the expressions that are evaluated to one column: outcome and offsets."""
+    has_categories = FAMILIES[spec.family].outcome in ("ordered", "categories")
+    return (*(() if has_categories else (spec.outcome,)), *spec.offsets)
+
+
 def build_outcome(
-    spec: ModelSpec, frame: pd.DataFrame
+    spec: ModelSpec, frame: pd.DataFrame, evaluated: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """Evaluate the left-hand side, check it against the family's support.
+    """Check the left-hand side, as it was evaluated, against the family's support.
 
     Returns the outcome, and the categories that its numbers count, if any.
     """
@@ -29,7 +35,7 @@ def build_outcome(
     what = f"outcome {shorten(named or spec.outcome)}"
     if family.outcome in ("ordered", "categories"):
         return _categories(family, what, named, frame)
-    matrix = term_matrix(False, (spec.outcome,), frame)
+    values = evaluated[spec.outcome]
     if named is not None and isinstance(frame[named].dtype, pd.CategoricalDtype):
         levels = list(frame[named].cat.categories)
         example = (
@@ -41,9 +47,9 @@ def build_outcome(
             f"{what} is not numeric: its values are {listed(levels)}. Make it a "
             f"number first, for example by {example}."
         )
-    if matrix.values.shape[1] != 1:
+    if values.shape[1] != 1:
         raise DataError(f"{what} must be one column of numbers.")
-    y = matrix.values[:, 0]
+    y = values[:, 0]
     bad, must = {
         "real": (np.zeros(len(y), dtype=bool), ""),
         "positive": (y <= 0, "positive"),
@@ -126,14 +132,15 @@ def likelihood_weights(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | Non
     return weights_column(frame, spec.weights, "weights")
 
 
-def build_offset(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+def build_offset(
+    spec: ModelSpec, frame: pd.DataFrame, evaluated: Mapping[str, np.ndarray]
+) -> np.ndarray | None:
     """Return what is added to the linear predictor: offsets and log exposure."""
     parts = []
     for text in spec.offsets:
-        matrix = term_matrix(False, (text,), frame)
-        if matrix.values.shape[1] != 1 or _is_category(text, frame):
+        if evaluated[text].shape[1] != 1 or _is_category(text, frame):
             raise DataError(f"offset({text}) must be one column of numbers.")
-        parts.append(matrix.values[:, 0])
+        parts.append(evaluated[text][:, 0])
     if spec.exposure is not None:
         exposure = numeric_column(frame, spec.exposure, "exposure")
         rule = f"exposure {shorten(spec.exposure)} must be positive"
