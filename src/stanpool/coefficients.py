@@ -50,6 +50,14 @@ class FactorCoefficients:
             u -= np.einsum("jp,sdpq->sjdq", self.U[groups], self.effects)
         return np.asarray(u)
 
+    def deviations_at(self, groups: Array) -> Array:
+        """Return the deviations of another group at each draw, shape ``(S, D, Q)``."""
+        draws = np.arange(len(groups))
+        u = self.b[draws, groups] - self.mean
+        if self.U is not None and self.effects is not None:
+            u -= np.einsum("sp,sdpq->sdq", self.U[groups], self.effects)
+        return np.asarray(u)
+
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:

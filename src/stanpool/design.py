@@ -289,13 +289,7 @@ def _build_factor(
     varying = _in_same_order(matrix.labels, labels)
     own = int(term.intercept)
     _refuse_redundant(matrix.values[:, own:], varying[own:], term.intercept)
-    weights = None
-    if term.membership == "matrix":
-        groups, index, weights = _members_of_matrix(term, frame)
-    elif term.membership == "labels":
-        groups, index, weights = _members_of_labels(term, frame)
-    else:
-        groups, index = _groups(term.key, frame)
+    groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(
             f"column {shorten(term.factor)} has one group, {listed(groups)}: "
@@ -314,7 +308,18 @@ def _build_factor(
     return factor, matrix
 
 
-def _groups(
+def memberships(
+    term: GroupTerm, frame: pd.DataFrame
+) -> tuple[tuple[Any, ...], np.ndarray, np.ndarray | None]:
+    """Return the groups that occur, the index of each row's, and weights if several."""
+    if term.membership == "matrix":
+        return _members_of_matrix(term, frame)
+    if term.membership == "labels":
+        return _members_of_labels(term, frame)
+    return *groups_of(term.key, frame), None
+
+
+def groups_of(
     key: Sequence[str], frame: pd.DataFrame
 ) -> tuple[tuple[Any, ...], np.ndarray]:
     """Return the labels of the groups and the index of each row's group.
@@ -386,7 +391,7 @@ def _residual_groups(
     """Return the groups that have residual scales of their own."""
     if spec.residual is None or spec.pooling == "complete":
         return None
-    labels, index = _groups((spec.residual,), frame)
+    labels, index = groups_of((spec.residual,), frame)
     return spec.residual, labels, _frozen(index)
 
 

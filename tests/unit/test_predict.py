@@ -109,7 +109,7 @@ class TestChunks:
     ) -> None:
         fit, _ = fit_of_points(models()[NAMES[0]])
         monkeypatch.setattr(predict, "LARGEST", 60)
-        with pytest.raises(SpecError, match=r"14 rows at 6 draws .* draws=4 "):
+        with pytest.raises(SpecError, match=r"14 rows at 6 draws .* draws=4 for"):
             predict.linpred(fit)
         assert predict.linpred(fit, draws=4).shape == (2, 2, 14)
 
