@@ -241,6 +241,17 @@ noncentered, 919 rows, 85 groups)
             self.design, self.priors, self.structure, prior_only=prior_only
         )
 
+    def prior_predictive(
+        self, draws: int = 1000, seed: int | None = None
+    ) -> xr.DataTree:
+        """Draw parameters and outcomes from the prior, without compiling anything.
+
+        See ``stanpool.prior_predictive``.
+        """
+        from stanpool.simulate import prior_predictive
+
+        return prior_predictive(self, draws=draws, seed=seed)
+
     def fit(
         self,
         *,
