@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.design import Design, build_design, used_columns
+from stanpool.columns import used_columns
+from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name
 from stanpool.posterior import build_tree
@@ -275,6 +276,17 @@ noncentered, 100 rows, 85 groups)
         return stan_data(
             self.design, self.priors, self.structure, prior_only=prior_only
         )
+
+    def prior_predictive(
+        self, draws: int = 1000, seed: int | None = None
+    ) -> xr.DataTree:
+        """Draw parameters and outcomes from the prior, without compiling anything.
+
+        See ``stanpool.prior_predictive``.
+        """
+        from stanpool.simulate import prior_predictive
+
+        return prior_predictive(self, draws=draws, seed=seed)
 
     def fit(
         self,
