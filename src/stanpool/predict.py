@@ -135,7 +135,7 @@ def epred(
         Dimensions ``(chain, draw, row)``, and ``category``.
     """
     source = _source(
-        fit, data, draws, group_terms, groups, new_groups, seed, ("trials", "residual")
+        fit, data, draws, group_terms, groups, new_groups, seed, _KINDS["epred"].parts
     )
     return _collected("epred", source)
 
@@ -165,14 +165,7 @@ def predict(
         Dimensions ``(chain, draw, row)``; categories by their names.
     """
     source = _source(
-        fit,
-        data,
-        draws,
-        group_terms,
-        groups,
-        new_groups,
-        seed,
-        ("trials", "se", "trunc", "residual"),
+        fit, data, draws, group_terms, groups, new_groups, seed, _KINDS["predict"].parts
     )
     return _collected("predict", source)
 
@@ -376,6 +369,8 @@ def _source(
         design = model.design
         design = replace(design, factors=tuple(design.factors[n] for n in chosen))
     else:
+        # Of the means only the lognormal's depends on the residual scale.
+        own_scales &= "se" in parts or model.spec.family == "lognormal"
         wanted = [part for part in parts if own_scales or part != "residual"]
         design = new_design(model, data, factors=list(chosen), parts=wanted)
     if not own_scales:
@@ -394,7 +389,7 @@ def _source(
         design=design,
         numbers=tuple(chosen),
         posterior=posterior,
-        coefficients=coefficients(fit, posterior),
+        coefficients=coefficients(model, posterior),
         new_groups=new_groups,
         seed=seed,
     )
@@ -432,9 +427,10 @@ def _chosen_terms(
                     f"{shorten(name)}; {listed(varying[name])} do."
                     + suggestion(str(label), varying[name])
                 )
-    if model.spec.pooling == "none" and chosen != varying:
+    left_out = any(set(varying[name]) - set(chosen.get(name, ())) for name in varying)
+    if model.spec.pooling == "none" and left_out:
         raise SpecError(
-            f"group_terms={shorten(group_terms)} leaves out coefficients of the groups, "
+            f"group_terms={shorten(group_terms)} leaves out coefficients of groups, "
             "and without pooling there is no population to take their place. Fit with "
             "pooling='partial'."
         )
@@ -587,7 +583,7 @@ def _blocks(kind: str, source: _Source) -> Iterator[tuple[slice, Array]]:
         of_rows = dict(parameters)
         if source.design.residual is not None and "sigma" in parameters:
             of_rows["sigma"] = _own_scales(source, parameters["sigma"], rows)
-        design = take_rows(source.design, rows)
+        design = source.design.take(rows)
         eta = _eta(source, rows)
         yield rows, compute(_Rows(source, design, eta, of_rows, rng))
 
@@ -642,12 +638,11 @@ def _new_deviations(source: _Source, number: int, group: int) -> Array:
         return np.zeros((draws, predictors, varying))
     rng = np.random.default_rng([source.seed, number, group])
     if source.new_groups == "resample":
-        chosen = rng.integers(known, size=draws)
-        return own.deviations_at(chosen)
+        return own.deviations_at(np.asarray(rng.integers(known, size=draws)))
     chol = cholesky_of_population(source.posterior, source.model.design.factors[number])
     z = rng.standard_normal((draws, chol.shape[1]))
     u = np.einsum("sij,sj->si", chol, z)
-    return u.reshape(draws, predictors, varying)
+    return np.asarray(u.reshape(draws, predictors, varying))
 
 
 def _own_scales(source: _Source, scales: Array, rows: slice) -> Array:
@@ -670,10 +665,11 @@ def _new_scale(source: _Source, scales: Array, group: int) -> Array:
         return np.asarray(scales[np.arange(draws), rng.integers(known, size=draws)])
     middle = flat(source.posterior["sigma"])
     if source.new_groups == "zero":
-        return middle
+        return np.asarray(middle)
     names = GroupNames.of(source.design.residual[0])
     spread = flat(source.posterior[names.tau_sigma])
-    return np.asarray(middle * np.exp(spread * rng.standard_normal(draws)))
+    scale: Array = middle * np.exp(spread * rng.standard_normal(draws))
+    return scale
 
 
 def _parameters(source: _Source) -> dict[str, Array]:
@@ -738,38 +734,3 @@ def _collected(kind: str, source: _Source) -> xr.DataArray:
     return xr.DataArray(
         result.reshape(*source.shape, *result.shape[1:]), dims=dims, coords=coords
     )
-
-
-_OF_ROWS = (
-    "y",
-    "X",
-    "trials",
-    "se",
-    "weights",
-    "offset",
-    "censored",
-    "y_upper",
-    "lower",
-    "upper",
-)
-
-
-def take_rows(design: Design, rows: slice | Array) -> Design:
-    """Return the design of some of the rows, with all groups."""
-    taken = {name: getattr(design, name) for name in _OF_ROWS}
-    changes: Mapping[str, Any] = {
-        name: None if values is None else values[rows] for name, values in taken.items()
-    }
-    factors = tuple(
-        replace(
-            each,
-            index=each.index[rows],
-            Z=each.Z[rows],
-            weights=None if each.weights is None else each.weights[rows],
-        )
-        for each in design.factors
-    )
-    residual = design.residual
-    if residual is not None:
-        residual = (*residual[:2], residual[2][rows])
-    return replace(design, **changes, factors=factors, residual=residual)
