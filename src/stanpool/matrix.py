@@ -57,6 +57,12 @@ def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", DataMismatchWarning)
             built = matrix.recipe.get_model_matrix(data, context={}, na_action="ignore")
+    except DataMismatchWarning as problem:
+        unseen = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", str(problem).partition("{")[2])
+        raise DataError(
+            f"new rows have levels that the model has not seen: "
+            f"{unseen.partition('}')[0]}. It knows nothing of them; drop these rows."
+        ) from None
     except Exception as problem:
         names = _relabel(str(problem), dict(matrix.aliases))
         raise DataError(f"new rows do not fit the model: {names}") from None

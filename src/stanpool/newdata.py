@@ -166,7 +166,8 @@ def _conforming(model: Model, data: Any, names: _Names) -> pd.DataFrame:
                 may_miss=name == model.spec.cens_upper,
             )
         )
-        _refuse_other_type(name, column, fitted)
+        if is_category or not _is_numbered_category(model.spec, name):
+            _refuse_other_type(name, column, fitted)
         if name in names.terms:
             column = _with_levels_of_fit(model, name, column)
         clean[name] = column.array
@@ -184,8 +185,6 @@ def _refuse_other_type(
 ) -> None:
     """Refuse a column that holds another type than when the model was fitted."""
     now, before = _type_of(column), _type_of(fitted)
-    if before == "numbers" and isinstance(column.dtype, pd.CategoricalDtype):
-        before = "whole numbers"  # categories of an outcome
     if now != before:
         raise DataError(
             f"column {shorten(name)} holds {now}, and held {before} when the model was "
@@ -223,9 +222,8 @@ def _with_levels_of_fit(
         raise DataError(
             f"column {shorten(name)} has {len(unseen)} level(s) that the model has not "
             f"seen: {listed(unseen)} (rows {listed(rows.tolist())}, counted from 0). "
-            f"It knows {listed(dtype.categories)}, and nothing of others: drop these "
-            f"rows, or fit a model with the group term (1 | {name}), which predicts "
-            "new groups."
+            f"It knows {listed(dtype.categories)}, and nothing of others. Drop these "
+            "rows; a model with a group term of that column would predict new groups."
         )
     return pd.Series(pd.Categorical(column, dtype=dtype))
 
