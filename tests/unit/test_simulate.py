@@ -17,7 +17,7 @@ from stanpool.spec import DISTRIBUTIONS
 from statistical import densities
 from statistical.densities import Point, Varying
 
-DRAWS = 400
+DRAWS = 150
 # Of a few hundred comparisons one fails by chance once in thousands of changes.
 P_VALUE = 1e-6
 
