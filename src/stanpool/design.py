@@ -90,6 +90,13 @@ class FactorDesign:
         members = self.index if self.weights is None else self.index[self.weights > 0]
         return np.bincount(members, minlength=len(self.labels))
 
+    def take(self, rows: np.ndarray | slice) -> FactorDesign:
+        """Return the group side of some rows, with all groups."""
+        per_row = ("index", "Z", "weights")
+        return replace(
+            self, **{name: _taken(getattr(self, name), rows) for name in per_row}
+        )
+
 
 @dataclass(frozen=True)
 class Design:
@@ -154,6 +161,26 @@ class Design:
     def rows(self) -> int:
         """Number of rows, N."""
         return len(self.y)
+
+    def take(self, rows: np.ndarray | slice) -> Design:
+        """Return the design of some rows, with all groups, levels and centers.
+
+        Parameters
+        ----------
+        rows
+            Which rows, counted from 0. Groups may be left without rows.
+        """
+        per_row = ["y", "X", "trials", "se", "weights", "offset", "censored"]
+        per_row += ["y_upper", "lower", "upper"]
+        residual = self.residual
+        if residual is not None:
+            residual = (*residual[:2], _frozen(residual[2][rows]))
+        return replace(
+            self,
+            **{name: _taken(getattr(self, name), rows) for name in per_row},
+            factors=tuple(factor.take(rows) for factor in self.factors),
+            residual=residual,
+        )
 
     @property
     def factor(self) -> str | None:
@@ -550,6 +577,11 @@ def _residual(gram: np.ndarray, kept: list[int], column: int) -> float:
 def _means(x: np.ndarray, centered: bool) -> np.ndarray:
     """Return the columns' means, or zeros."""
     return x.mean(axis=0) if centered else np.zeros(x.shape[1])
+
+
+def _taken(values: np.ndarray | None, rows: np.ndarray | slice) -> Any:
+    """Return some rows of an array, read-only."""
+    return None if values is None else _frozen(values[rows])
 
 
 def _frozen(values: Any) -> Any:

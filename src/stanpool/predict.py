@@ -6,9 +6,9 @@ of rows. ``log_lik_chunks`` hands the chunks out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -193,43 +193,8 @@ def _parameters(source: _Source) -> dict[str, Array]:
 
 def _log_lik(source: _Source) -> Iterator[tuple[slice, Array]]:
     for rows, eta, parameters in _chunks(source):
-        some = take_rows(source.design, rows)
+        some = source.design.take(rows)
         yield rows, log_likelihood(source.model.spec, some, eta, parameters)
-
-
-_OF_ROWS = (
-    "y",
-    "X",
-    "trials",
-    "se",
-    "weights",
-    "offset",
-    "censored",
-    "y_upper",
-    "lower",
-    "upper",
-)
-
-
-def take_rows(design: Design, rows: slice | Array) -> Design:
-    """Return the design of some of the rows, with all groups."""
-    taken = {name: getattr(design, name) for name in _OF_ROWS}
-    changes: Mapping[str, Any] = {
-        name: None if values is None else values[rows] for name, values in taken.items()
-    }
-    factors = tuple(
-        replace(
-            each,
-            index=each.index[rows],
-            Z=each.Z[rows],
-            weights=None if each.weights is None else each.weights[rows],
-        )
-        for each in design.factors
-    )
-    residual = design.residual
-    if residual is not None:
-        residual = (*residual[:2], residual[2][rows])
-    return replace(design, **changes, factors=factors, residual=residual)
 
 
 def _result(what: str, source: _Source, more: tuple[int, ...]) -> Array:
