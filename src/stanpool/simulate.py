@@ -100,6 +100,14 @@ def prior_predictive(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A model and draws of its parameters, which read like a fit's."""
+
+    model: Model
+    posterior: xr.Dataset
+
+
 def draw_prior(model: Model, draws: int, rng: np.random.Generator) -> xr.Dataset:
     """Draw a model's parameters from their priors, labelled as a fit's posterior is.
 
