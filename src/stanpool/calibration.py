@@ -353,7 +353,7 @@ def _simulate(model: Model, rng: np.random.Generator) -> tuple[xr.Dataset, Model
     for redrawn in range(_MOST_TRIES):
         truth = draw_prior(model, 1, rng)
         try:
-            y = simulate_outcomes(model, truth, rng)[0, 0]
+            y = simulate_outcomes(model, truth, rng).to_numpy()[0, 0]
             return truth, model.with_outcome(y), redrawn
         except DataError as error:
             problem = error

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from stanpool.diagnostics import Diagnosis
     from stanpool.engine.run import SampleSettings
+    from stanpool.predict import GroupTerms
 
 Bounds = tuple[str | float | None, str | float | None]
 GroupLike = str | tuple[str, ...] | GroupTerm
@@ -252,8 +253,8 @@ noncentered, 100 rows, 85 groups)
         Parameters
         ----------
         y
-            An outcome for each row, shape ``(N,)``; categories are counted from 0. As
-            ``prior_predictive`` draws them.
+            An outcome for each row, shape ``(N,)``, as ``predict`` and
+            ``prior_predictive`` draw them: categories by their names.
 
         Raises
         ------
@@ -488,6 +489,140 @@ class Fit:
         from stanpool.diagnostics import diagnose
 
         return diagnose(self)
+
+    def linpred(
+        self,
+        data: Any = None,
+        *,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> xr.DataArray:
+        """Return linear predictors of the data or of new rows.
+
+        See ``stanpool.predict.linpred`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.linpred(
+            self,
+            data,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
+
+    def epred(
+        self,
+        data: Any = None,
+        *,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> xr.DataArray:
+        """Return expected outcomes of the data or of new rows.
+
+        See ``stanpool.predict.epred`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.epred(
+            self,
+            data,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
+
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> xr.DataArray:
+        """Draw outcomes of the data or of new rows, at each posterior draw.
+
+        See ``stanpool.predict.predict`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.predict(
+            self,
+            data,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
+
+    def predict_table(
+        self,
+        data: Any = None,
+        *,
+        kind: str = "predict",
+        prob: float = 0.9,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Summarize predictions in one line for each row, whatever their number.
+
+        See ``stanpool.predict.predict_table`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.predict_table(
+            self,
+            data,
+            kind=kind,
+            prob=prob,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
+
+    def log_lik(
+        self,
+        data: Any = None,
+        *,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> xr.DataArray:
+        """Return the log likelihood of each row at each draw.
+
+        See ``stanpool.predict.log_lik`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.log_lik(
+            self,
+            data,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fit to a folder that ``stanpool.load`` reads without an engine."""

@@ -184,7 +184,7 @@ class TestOtherOutcomes:
         model = sp.Model(
             "grade ~ x1", small_data(), family="ordinal", pooling="complete"
         )
-        other = model.with_outcome(np.zeros(14))
+        other = model.with_outcome(np.array(["low"] * 14, dtype=object))
         assert other.design.categories == ("low", "fair", "high")
         assert other.stan_data()["C"] == 3
         assert set(other.data["grade"]) == {"low"}
@@ -209,7 +209,7 @@ class TestOtherOutcomes:
             ("count ~ 1", "poisson", np.full(14, 0.5), "whole numbers"),
             ("count ~ 1", "poisson", np.full(14, 2**31), "at most 2147483647"),
             ("hits | trials(shots) ~ 1", "binomial", np.full(14, 9), "its trials"),
-            ("grade ~ 1", "ordinal", np.full(14, 3), "counted from 0 to 2"),
+            ("grade ~ 1", "ordinal", ["good"] * 14, "'good', which are no categories"),
             ("y | trunc(lower=low) ~ 1", "gaussian", np.full(14, -99), "truncation"),
             ("y | cens(c, y_high) ~ 1", "gaussian", np.zeros(14), "censored rows"),
         ],
