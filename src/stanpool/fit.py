@@ -13,7 +13,8 @@ import numpy as np
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
-from stanpool.formula import check_name, parse_formulas, quote_name
+from stanpool.formula import check_name, parse_formulas, quote_name, unquote_name
+from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree
 from stanpool.priors import PriorRow, resolve_priors
 from stanpool.program import (
@@ -243,6 +244,44 @@ noncentered, 100 rows, 85 groups)
             self.data.iloc[chosen],
             priors=self.priors,
             design=self.design.take(chosen),
+        )
+        return model
+
+    def with_outcome(self, y: Any) -> Model:
+        """Return the same model of other outcomes: its priors, rows and program.
+
+        Parameters
+        ----------
+        y
+            An outcome for each row, shape ``(N,)``, as ``predict`` and
+            ``prior_predictive`` draw them: categories by their names.
+
+        Raises
+        ------
+        DataError
+            If the family does not have such outcomes, or rows are censored.
+
+        Examples
+        --------
+        >>> import stanpool as sp
+        >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+        ...                  sp.load_dataset("eight_schools"))
+        >>> drawn = model.prior_predictive(1, seed=1)["prior_predictive"]["y"]
+        >>> model.with_outcome(drawn[0, 0]).priors == model.priors
+        True
+        """
+        design = replace(self.design, y=check_other_outcome(self.spec, self.design, y))
+        name = unquote_name(self.spec.outcome) or self.spec.outcome
+        model = Model.__new__(Model)
+        model._build(
+            replace(
+                self.spec,
+                outcome=quote_name(name),
+                parameterization=self.parameterization or "auto",
+            ),
+            self.data.assign(**{name: labelled_outcome(design)}),
+            priors=self.priors,
+            design=design,
         )
         return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,10 @@ from stanpool.errors import DataError, listed, shorten
 from stanpool.formula import unquote_name
 from stanpool.spec import FAMILIES, Family, ModelSpec
 
+if TYPE_CHECKING:
+    from stanpool.design import Design
+
+_LARGEST = 2**31 - 1
 _CENSORING = {"none": 0, "left": -1, "right": 1, "interval": 2}
 _OTHER_FAMILY = "Correct or drop these rows, or choose another family."
 
@@ -49,11 +53,15 @@ def build_outcome(
         )
     if values.shape[1] != 1:
         raise DataError(f"{what} must be one column of numbers.")
-    y = values[:, 0]
+    return check_support(family, values[:, 0], what), ()
+
+
+def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
+    """Return outcomes, whole numbers as such; refuse those outside the support."""
     bad, must = {
-        "real": (np.zeros(len(y), dtype=bool), ""),
-        "positive": (y <= 0, "positive"),
-        "proportion": ((y <= 0) | (y >= 1), "between 0 and 1, and neither,"),
+        "real": (~np.isfinite(y), "finite"),
+        "positive": (~((y > 0) & np.isfinite(y)), "positive"),
+        "proportion": (~((y > 0) & (y < 1)), "between 0 and 1, and neither,"),
         "binary": (~np.isin(y, (0, 1)), "0 or 1"),
         "count": (
             ~np.isclose(y, np.round(y), rtol=0, atol=1e-9) | (y < 0),
@@ -61,7 +69,64 @@ def build_outcome(
         ),
     }[family.outcome]
     refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", _OTHER_FAMILY)
-    return (np.round(y).astype(np.int64) if family.is_discrete else y), ()
+    if not family.is_discrete:
+        return y
+    refuse_rows(y, y > _LARGEST, f"{what} must be at most {_LARGEST}, as Stan counts")
+    return np.round(y).astype(np.int64)
+
+
+def check_other_outcome(spec: ModelSpec, design: Design, y: object) -> np.ndarray:
+    """Return outcomes that take the place of a design's own.
+
+    Raises
+    ------
+    DataError
+        If they are not one for each row, or no row of the model can have them.
+    """
+    values = np.asarray(y)
+    kinds = "biuf" if not design.categories else "biufOUT"
+    if values.shape != (design.rows,) or values.dtype.kind not in kinds:
+        raise DataError(
+            f"y has shape {values.shape} and type {values.dtype}; a model of "
+            f"{design.rows} rows takes as many "
+            f"{'names of categories' if design.categories else 'numbers'}."
+        )
+    if design.censored is not None:
+        raise DataError(
+            "the model has censored rows: which they are went with the outcomes that "
+            "were seen. Build a model with cens for the new ones."
+        )
+    if design.categories:
+        known = pd.Index(design.categories, dtype=object)
+        checked = known.get_indexer(pd.Index(values, dtype=object)).astype(np.int64)
+        if (checked < 0).any():
+            unknown = dict.fromkeys(values[checked < 0].tolist())
+            raise DataError(
+                f"y has {listed(unknown)}, which are no categories of the model; it "
+                f"has {listed(design.categories, limit=10)}."
+            )
+    else:
+        checked = check_support(FAMILIES[spec.family], values.astype(float), "y")
+    for name, lower, upper in (
+        ("its trials", None, design.trials),
+        ("its bounds of truncation", design.lower, design.upper),
+    ):
+        outside = np.zeros(len(checked), dtype=bool)
+        outside |= False if lower is None else checked < lower
+        outside |= False if upper is None else checked > upper
+        refuse_rows(checked, outside, f"y must be within {name}")
+    checked.setflags(write=False)
+    return np.asarray(checked)
+
+
+def labelled_outcome(design: Design) -> Any:
+    """Return a design's outcome as a column of data: numbers or categories."""
+    if not design.categories:
+        return design.y
+    if all(isinstance(each, int) for each in design.categories):
+        return np.array(design.categories)[design.y]
+    levels = pd.Index(design.categories)
+    return pd.Categorical.from_codes(design.y, levels, ordered=True)
 
 
 def _categories(
