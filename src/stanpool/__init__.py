@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stanpool import engine, exact, plots
+    from stanpool.calibration import Calibration, sbc
     from stanpool.compare import Comparison, compare_fits, compare_parameterizations
     from stanpool.datasets import list_datasets, load_dataset
     from stanpool.diagnostics import Advice, Diagnosis, Finding
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     )
     from stanpool.keeping import load
     from stanpool.program import neals_funnel
+    from stanpool.simulate import prior_predictive
     from stanpool.spec import Prior
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "calibration": ("Calibration", "sbc"),
     "compare": ("Comparison", "compare_fits", "compare_parameterizations"),
     "datasets": ("list_datasets", "load_dataset"),
     "diagnostics": ("Advice", "Diagnosis", "Finding"),
@@ -51,6 +54,7 @@ _HOMES = {
     "fit": ("Fit", "Model", "complete_pooling", "no_pooling", "partial_pooling"),
     "keeping": ("load",),
     "program": ("neals_funnel",),
+    "simulate": ("prior_predictive",),
     "spec": ("Prior",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -58,6 +62,7 @@ _MODULES = ("engine", "exact", "plots")
 
 __all__ = [
     "Advice",
+    "Calibration",
     "Comparison",
     "CompileError",
     "DataError",
@@ -83,6 +88,8 @@ __all__ = [
     "no_pooling",
     "partial_pooling",
     "plots",
+    "prior_predictive",
+    "sbc",
 ]
 
 

@@ -119,11 +119,22 @@ def build_tree(
     )
     return xr.DataTree.from_dict(
         {
-            "posterior": _label(_posterior(draws, design, structure)),
+            "posterior": build_posterior(draws, design, structure),
             "sample_stats": _label((stats, {})),
             "observed_data": xr.Dataset({"y": ("row", design.y)}),
         }
     )
+
+
+def build_posterior(draws: Draws, design: Design, structure: Structure) -> xr.Dataset:
+    """Label the draws of a model's parameters, as ``build_tree`` does.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions ``(chain, draw, ...)``.
+    """
+    return _label(_posterior(draws, design, structure))
 
 
 def _posterior(

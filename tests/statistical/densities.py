@@ -420,6 +420,7 @@ def _frozen(prior: sp.Prior) -> Any:
             shape, -2, scale=np.sqrt(scale)
         ),
         "half_normal": lambda scale: stats.halfnorm(scale=scale),
+        "half_student_t": lambda df, scale: stats.t(df, 0, scale),  # twice that
         "half_cauchy": lambda scale: stats.halfcauchy(scale=scale),
         "uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
         "beta": lambda a, b: stats.beta(a, b),
