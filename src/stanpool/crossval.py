@@ -52,6 +52,7 @@ Array = np.ndarray
 
 UNITS = ("row", "group")
 _NAMED = 5
+_FEWEST_DRAWS = 4  # of a chain, for its effective sample size
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -225,7 +226,10 @@ def loo(
         If the model has no such groups, or they have no population.
     """
     _check_unit(unit, factor)
-    units = grouping(fit.model, factor) if unit == "group" else None
+    units = None
+    if unit == "group":
+        check_population(fit.model)
+        units = grouping(fit.model, factor)
     relative_ess = _relative_ess(fit)
     rng = np.random.default_rng([fit.settings.seed, 1])
     left_out = (
@@ -286,9 +290,10 @@ def kfold(
     """
     _check_unit(unit, factor)
     model = fit.model
-    units = grouping(model, factor) if unit == "group" else None
-    if units is not None:
+    units = None
+    if unit == "group":
         check_population(model)
+        units = grouping(model, factor)
     seed = fit.settings.seed if seed is None else seed
     rng = np.random.default_rng([seed, 2])
     if units is None:
@@ -382,12 +387,12 @@ def _relative_ess(fit: Fit) -> float:
     Importance ratios are as dependent as the parameters are on average.
     """
     posterior = fit.posterior
-    draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    if posterior.sizes["chain"] == 1:
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    if chains == 1 or draws < _FEWEST_DRAWS:
         return 1.0
     sizes = arviz_seam.ess_mean(posterior)
     every = np.concatenate([np.ravel(sizes[name]) for name in sizes.data_vars])
-    return float(np.nanmean(every)) / draws
+    return float(np.nanmean(every)) / (chains * draws)
 
 
 def _rows_left_out(fit: Fit, relative_ess: float, rng: np.random.Generator) -> _LeftOut:
@@ -466,7 +471,7 @@ def _predict(
         predicted = (weights * expected).sum(axis=0)
     below = (weights * (drawn < design.y)).sum(axis=0)
     equal = (weights * (drawn == design.y)).sum(axis=0)
-    pit = below + rng.random(design.rows) * equal
+    pit = np.clip(below + rng.random(design.rows) * equal, 0.0, 1.0)
     seen = True if design.censored is None else design.censored == 0
     return np.where(seen, predicted, np.nan), np.where(seen, pit, np.nan)
 

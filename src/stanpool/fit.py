@@ -28,9 +28,12 @@ from stanpool.program import (
 from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import pandas as pd
     import xarray as xr
 
+    from stanpool.crossval import CrossValidation
     from stanpool.diagnostics import Diagnosis
     from stanpool.engine.run import SampleSettings
     from stanpool.predict import GroupTerms
@@ -622,6 +625,56 @@ class Fit:
             groups=groups,
             new_groups=new_groups,
             seed=seed,
+        )
+
+    def loo(
+        self,
+        *,
+        unit: str = "row",
+        factor: str | None = None,
+        reloo: bool = False,
+        executor: Executor | None = None,
+        progress: bool = True,
+    ) -> CrossValidation:
+        """Predict each row, or each group, from the others, without refitting.
+
+        See ``stanpool.crossval.loo``.
+        """
+        from stanpool.crossval import loo
+
+        return loo(
+            self,
+            unit=unit,
+            factor=factor,
+            reloo=reloo,
+            executor=executor,
+            progress=progress,
+        )
+
+    def kfold(
+        self,
+        *,
+        folds: int = 10,
+        unit: str = "row",
+        factor: str | None = None,
+        seed: int | None = None,
+        executor: Executor | None = None,
+        progress: bool = True,
+    ) -> CrossValidation:
+        """Predict rows, or whole groups, from refits that have not seen them.
+
+        See ``stanpool.crossval.kfold``.
+        """
+        from stanpool.crossval import kfold
+
+        return kfold(
+            self,
+            folds=folds,
+            unit=unit,
+            factor=factor,
+            seed=seed,
+            executor=executor,
+            progress=progress,
         )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -112,5 +112,5 @@ def predictors_of(fit: Fit) -> Predictors:
     """Return the linear predictors of a fit's rows, at all draws."""
     posterior = fit.posterior
     return Predictors(
-        fit.model, fit.model.design, posterior, coefficients(fit, posterior)
+        fit.model, fit.model.design, posterior, coefficients(fit.model, posterior)
     )
