@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from stanpool.design import Design, build_design, used_columns
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name
-from stanpool.posterior import build_tree
+from stanpool.marginal import MarginalRows, marginal_rows, why_not_marginal
+from stanpool.posterior import build_tree, draw_back
 from stanpool.priors import PriorRow, resolve_priors
 from stanpool.program import (
     StanProgram,
@@ -112,6 +113,7 @@ noncentered, 919 rows, 85 groups)
     design: Design
     priors: tuple[PriorRow, ...]
     structure: Structure
+    rows: MarginalRows | None
 
     def __init__(
         self,
@@ -159,13 +161,22 @@ noncentered, 919 rows, 85 groups)
         design = build_design(spec, frame)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
-        structure = structure_of(spec, design, priors, _resolve(spec))
+        parameterization = _resolve(spec, design)
+        rows = marginal_rows(design) if parameterization == "marginal" else None
+        structure = structure_of(
+            spec,
+            design,
+            priors,
+            parameterization,
+            integrated=None if rows is None else rows.factor,
+        )
         for name, value in (
             ("spec", spec),
             ("data", frame),
             ("design", design),
             ("priors", priors),
             ("structure", structure),
+            ("rows", rows),
         ):
             object.__setattr__(self, name, value)
 
@@ -238,7 +249,11 @@ noncentered, 919 rows, 85 groups)
             Leave the outcome out.
         """
         return stan_data(
-            self.design, self.priors, self.structure, prior_only=prior_only
+            self.design,
+            self.priors,
+            self.structure,
+            prior_only=prior_only,
+            rows=self.rows,
         )
 
     def fit(
@@ -312,8 +327,22 @@ noncentered, 919 rows, 85 groups)
             settings,
             progress=progress,
         )
+        drawn_back = None
+        if self.rows is not None:
+            drawn_back = draw_back(
+                raw,
+                self.design,
+                self.structure,
+                self.rows,
+                seed=settings.seed,
+                prior_only=prior_only,
+            )
         tree = build_tree(
-            raw, self.design, self.structure, max_treedepth=settings.max_treedepth
+            raw,
+            self.design,
+            self.structure,
+            max_treedepth=settings.max_treedepth,
+            drawn_back=drawn_back,
         )
         return Fit(
             model=self,
@@ -707,10 +736,17 @@ def _sum(intercept: bool, terms: Sequence[str]) -> str:
     return text
 
 
-def _resolve(spec: ModelSpec) -> str | None:
+def _resolve(spec: ModelSpec, design: Design) -> str | None:
     """Return the parameterization that is fitted."""
     if spec.pooling != "partial":
         return None
+    if spec.parameterization == "marginal":
+        reason = why_not_marginal(spec, design)
+        if reason:
+            raise SpecError(
+                f"parameterization='marginal' cannot be exact here: {reason}. Pass "
+                "'auto', which chooses among the others."
+            )
     automatic = spec.parameterization == "auto"
     return "noncentered" if automatic else spec.parameterization
 
