@@ -1,9 +1,11 @@
 """The families in numbers: log density, mean and random draws of an outcome.
 
 What the Stan templates state, once more in NumPy, for everything that is computed from
-draws: predictions, pointwise log likelihood, simulated data. Arrays broadcast as NumPy
-does, so ``(draws, rows)`` predictors go with parameters of shape ``(draws, 1)`` and
-outcomes of shape ``(rows,)``.
+draws: predictions, pointwise log likelihood, simulated data. ``family_functions`` are
+of a family, ``log_likelihood`` and ``draw_outcomes`` of a model's rows.
+
+Arrays broadcast as NumPy does, so ``(draws, rows)`` predictors go with parameters of
+shape ``(draws, 1)`` and outcomes of shape ``(rows,)``.
 
 References
 ----------
@@ -16,13 +18,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
 from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.spec import FAMILIES
+from stanpool.spec import FAMILIES, ModelSpec
+
+if TYPE_CHECKING:
+    from stanpool.design import Design
 
 Array = np.ndarray
 _LOG_2_PI = math.log(2.0 * math.pi)
@@ -154,6 +159,98 @@ def family_functions(family: str, link: str | None = None) -> FamilyFunctions:
             f"link={shorten(link)} is not a link of {family!r}; it has {listed(known)}."
         )
     return _BUILDERS[family](LINKS[link or known[0]])
+
+
+def log_likelihood(
+    spec: ModelSpec, design: Design, eta: Array, parameters: Mapping[str, Any]
+) -> Array:
+    """Log likelihood of each row: censored, truncated and weighted as the model says.
+
+    Parameters
+    ----------
+    spec, design
+        The model, and rows with their outcomes.
+    eta
+        The linear predictor with offsets, shape ``(..., N)``; one more axis, the
+        last, for categorical outcomes.
+    parameters
+        The family's parameters by name, which broadcast against ``eta``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(..., N)``.
+
+    Examples
+    --------
+    >>> from stanpool.fit import Model
+    >>> model = Model("y | weights(w) ~ 1", {"y": [0.0, 1.0], "w": [1.0, 2.0]},
+    ...               pooling="complete")
+    >>> log_likelihood(model.spec, model.design, np.zeros(2), {"sigma": 1.0}).round(3)
+    array([-0.919, -2.838])
+    """
+    functions = family_functions(spec.family, spec.link)
+    known = _known(design) | dict(parameters)
+    rows = np.asarray(functions.log_density(design.y, eta, **known))
+    interval = functions.log_interval
+    if design.censored is not None and interval is not None:
+        code = design.censored
+        low = np.where(code == -1, -np.inf, design.y)
+        high = np.where(code == -1, design.y, np.inf)
+        if design.y_upper is not None:
+            high = np.where(code == 2, design.y_upper, high)
+        rows = np.where(code == 0, rows, interval(low, high, eta, **known))
+    if design.lower is not None or design.upper is not None:
+        assert interval is not None
+        rows = rows - interval(*_bounds(design), eta, **known)
+    return rows if design.weights is None else np.asarray(design.weights * rows)
+
+
+def draw_outcomes(
+    spec: ModelSpec,
+    design: Design,
+    rng: np.random.Generator,
+    eta: Array,
+    parameters: Mapping[str, Any],
+) -> Array:
+    """Draw an outcome of each row, between its bounds where rows are truncated.
+
+    Censoring is how an outcome is seen, not what it is: the draws are uncensored.
+    Weights have no effect.
+
+    Parameters
+    ----------
+    spec, design
+        The model, and rows.
+    rng
+        Where randomness comes from.
+    eta, parameters
+        As for ``log_likelihood``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(..., N)``; categories are counted from 0.
+    """
+    functions = family_functions(spec.family, spec.link)
+    known = _known(design) | dict(parameters)
+    if design.lower is not None or design.upper is not None:
+        known["lower"], known["upper"] = _bounds(design)
+    return np.asarray(functions.draw(rng, eta, **known))
+
+
+def _known(design: Design) -> dict[str, Any]:
+    """Return what a family is told of each row."""
+    known = {"trials": design.trials, "se": design.se}
+    return {name: values for name, values in known.items() if values is not None}
+
+
+def _bounds(design: Design) -> tuple[Any, Any]:
+    """Return the bounds of truncation, infinite where there is none."""
+    return (
+        -np.inf if design.lower is None else design.lower,
+        np.inf if design.upper is None else design.upper,
+    )
 
 
 def _binary(link: LinkFunctions) -> FamilyFunctions:
@@ -321,7 +418,7 @@ def _location_scale(
     def standardised(y: Any, eta: Any, scale: Any) -> Any:
         if is_log:
             with np.errstate(divide="ignore"):
-                y = np.log(y)
+                y = np.log(np.maximum(y, 0.0))
         return (y - link.inverse(eta)) / scale
 
     def log_density(

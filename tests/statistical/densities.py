@@ -105,7 +105,7 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     if model.parameterization == "marginal":
         total += _log_marginal_likelihood(model, data, at)
     else:
-        total += _log_likelihood(model, data, at)
+        total += log_likelihood(model, data, at)
     if model.spec.pooling == "partial":
         for number, varying in enumerate(at.factors):
             if model.structure.factors[number].integrated:
@@ -175,7 +175,7 @@ def group_means(
     return means
 
 
-def _linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarray:
+def linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarray:
     """Sum each coefficient times its predictor; a varying one is the group's own."""
     design = model.design
     if len(at.factors) > 1 or "u" in " ".join(design.coefficients):
@@ -239,7 +239,7 @@ def _log_marginal_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> 
             *at.factors[number + 1 :],
         ),
     )
-    eta = _linear_predictor(model, data, at_means)
+    eta = linear_predictor(model, data, at_means)
     scale = _outcome(model, data, eta, at).std() * np.ones(len(data))
     weights = np.ones(len(data))
     if model.spec.weights is not None:
@@ -268,9 +268,16 @@ def _predictor(data: pd.DataFrame, label: str) -> np.ndarray:
     return np.asarray(data[label.split(":")].prod(axis=1), dtype=float)
 
 
-def _log_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
+def log_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log probability of the outcome, with its normalizing constant."""
-    eta, spec = _linear_predictor(model, data, at), model.spec
+    return log_likelihood_of(model, data, linear_predictor(model, data, at), at)
+
+
+def log_likelihood_of(
+    model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point
+) -> float:
+    """Log probability of the outcome, given the linear predictor."""
+    spec = model.spec
     weights = 1.0 if spec.weights is None else data[spec.weights].to_numpy()
     if spec.family == "ordinal":
         codes = data[spec.outcome].cat.codes.to_numpy()

@@ -10,11 +10,18 @@ from stanpool.resources import resource
 
 ROWS_AND_GROUPS = {
     "baseball": (18, "player", 18),
+    "cbpp": (56, "herd", 15),
+    "classroom": (1190, "classid", 312),
     "eight_schools": (8, "school", 8),
+    "penicillin": (144, "plate", 24),
     "radon": (919, "county", 85),
     "radon_all": (12_573, "fips", 468),
+    "rats": (150, "rat", 30),
     "schools_homework": (260, "schid", 10),
+    "scotssec": (3435, "primary", 148),
+    "seeds": (21, "plate", 21),
     "sleepstudy": (180, "Subject", 18),
+    "verbagg": (7584, "id", 316),
 }
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -389,3 +390,37 @@ def test_uvs_index_reaches_pip(monkeypatch):
     assert wheel._pip_environment()["PIP_INDEX_URL"] == "file:///here"
     monkeypatch.setenv("PIP_INDEX_URL", "file:///there")
     assert "PIP_INDEX_URL" not in wheel._pip_environment()
+
+
+def test_what_programs_with_threads_share_is_compiled_once(source, folder, tmp_path):
+    ready = embedded.set_up(progress=False, wheels=list(source.glob("*.whl")))
+    targets = [tmp_path / name for name in ("one", "two", "three")]
+    for target in targets:
+        target.with_suffix(".stan").write_text(target.name)
+
+    with ThreadPoolExecutor() as pool:
+        said = list(
+            pool.map(lambda t: _make(ready, "make", "STAN_THREADS=TRUE", t), targets)
+        )
+
+    assert all(target.exists() for target in targets), said
+    assert sum("what all programs share" in console for console in said) == 1
+    assert _built(ready) == ["plain", "threads"]
+
+
+def test_a_killed_build_for_threads_is_taken_over(source, folder, tmp_path):
+    ready = embedded.set_up(progress=False, wheels=list(source.glob("*.whl")))
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True)
+    number = dead.stdout.strip()
+    (ready / "build" / ".threads.owner").symlink_to(number)
+    (ready / "build" / f".threads.partial-{number}").mkdir()
+
+    target = _program(tmp_path)
+    said = _make(ready, "make", "STAN_THREADS=TRUE", target)
+
+    assert target.exists(), said
+    assert _built(ready) == ["plain", "threads"]
+
+
+def _built(ready: Path) -> list[str]:
+    return sorted(p.name for p in (ready / "build").iterdir() if p.suffix != ".lock")

@@ -68,13 +68,13 @@ def set_up(
     home = home_of(compiler)
     if force:
         remove(home)
-    if is_ready(home):
-        return home
-    check_space()
     wanted = [(httpstan(), _is_needed_of_httpstan)]
     if compiler.kind == "zig":
         wanted.append((ziglang(), _is_needed_of_ziglang))
     missing = [(w, keep) for w, keep in wanted if not unpacked_folder(w).exists()]
+    if is_ready(home) and not missing:
+        return home
+    check_space()
     steps = _compilations()
     with stages(len(missing) + steps, shown=progress) as display:
 

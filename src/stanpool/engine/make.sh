@@ -51,14 +51,26 @@ own="${CPPFLAGS-} ${CXXFLAGS-}"
 [ "${O-3}" = 3 ] || own="$own -O$O"
 shared=build/$variant
 
-# What all programs share, the precompiled header and the driver, is compiled once for each variant.
+# What all programs share, the precompiled header and the driver, is compiled once for each variant. A link to its
+# process number says who does it; the others wait.
 build_shared() {
-  [ ! -d "build/$variant" ] || return 0
+  owner=build/.$variant.owner
   partial=build/.$variant.partial-$$
-  mkdir "$partial"
-  compile_shared "$partial"
-  [ -d "build/$variant" ] || mv "$partial" "build/$variant"
-  rm -rf "$partial"
+  waited=0
+  while [ ! -d "build/$variant" ]; do
+    if ln -s $$ "$owner" 2>/dev/null; then
+      mkdir "$partial"
+      compile_shared "$partial"
+      [ -d "build/$variant" ] || mv "$partial" "build/$variant"
+      rm -rf "$partial" "$owner"
+    elif [ $waited -lt 900 ] && kill -0 "$(readlink "$owner")" 2>/dev/null; then
+      sleep 1
+      waited=$((waited + 1)) # the number may be another process's by now
+    else
+      rm -rf "build/.$variant.partial-$(readlink "$owner")" "$owner" # it was killed
+      [ -w build ] || fail "cannot write to '$PWD/build': set STANPOOL_CACHE to a folder that you can write to"
+    fi
+  done
 }
 
 compile_shared() { # FOLDER

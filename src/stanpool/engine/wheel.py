@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import sys
+import sysconfig
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +42,7 @@ class Wheel:
         return f"{self.project}-{self.version}"
 
 
-# One wheel for each CPython holds the same headers, libraries and stanc.
+# Those of all CPythons hold the same headers and stanc, and libraries made alike.
 _HTTPSTAN = {
     ("Linux", "x86_64"): (
         "manylinux2014_x86_64",
@@ -119,12 +120,14 @@ def _for_this_platform(
     project: str, version: str, known: Mapping[tuple[str, str], tuple[str, ...]]
 ) -> Wheel:
     here = (platform.system(), platform.machine())
-    if here not in known:
+    musl = "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
+    if here not in known or musl:
         raise EngineError(
-            f"the embedded engine does not exist for {here[0]} on {here[1]}: "
-            "httpstan has wheels for Linux on x86-64 and for macOS only. Install "
-            "CmdStan instead, with `stanpool setup --official`, or see the CmdStan "
-            "installation guide of the Stan project; then stanpool finds it by itself."
+            f"the embedded engine does not exist for {here[0]} on {here[1]}"
+            f"{' with musl' if musl else ''}: httpstan has wheels for Linux with glibc "
+            "on x86-64 and for macOS only. Install CmdStan instead, with `stanpool "
+            "setup --official`, or see the CmdStan installation guide of the Stan "
+            "project; then stanpool finds it by itself."
         )
     tag, *digests = known[here]
     return Wheel(project, version, tag, tuple(digests))

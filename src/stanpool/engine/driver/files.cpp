@@ -94,7 +94,7 @@ std::vector<std::string> read_comments(const std::string& path) {
   return comments;
 }
 
-Eigen::MatrixXd read_draws(const std::string& path, const stan::model::model_base& model) {
+Draws read_draws(const std::string& path, const stan::model::model_base& model) {
   std::vector<std::string> wanted;
   model.constrained_param_names(wanted, false, false);
   if (wanted.empty()) throw std::invalid_argument("Model " + model.model_name() + " has no parameters.");
@@ -106,7 +106,7 @@ Eigen::MatrixXd read_draws(const std::string& path, const stan::model::model_bas
   std::size_t columns = 0;
   std::size_t first = 0;
   std::size_t line_number = 0;
-  std::vector<double> values;
+  Draws draws;
   for (std::string line; std::getline(in, line);) {
     ++line_number;
     if (!line.empty() && line.back() == '\r') line.pop_back();
@@ -119,19 +119,19 @@ Eigen::MatrixXd read_draws(const std::string& path, const stan::model::model_bas
         fail("its columns are not the parameters of model " + model.model_name());
       continue;
     }
+    draws.emplace_back();
     const char* at = line.c_str();
     for (std::size_t column = 0; column < columns; ++column) {
       char* end = nullptr;
       const double value = std::strtod(at, &end);
       if (end == at || *end != (column + 1 < columns ? ',' : '\0'))
         fail("line " + std::to_string(line_number) + " does not have " + std::to_string(columns) + " numbers");
-      if (column >= first && column < first + wanted.size()) values.push_back(value);
+      if (column >= first && column < first + wanted.size()) draws.back().push_back(value);
       at = end + 1;
     }
   }
   if (columns == 0) fail("it has no header");
-  const Eigen::Index width = wanted.size();
-  return Eigen::Map<Eigen::Matrix<double, -1, -1, Eigen::RowMajor>>(values.data(), values.size() / width, width);
+  return draws;
 }
 
 }  // namespace driver

@@ -36,8 +36,10 @@ Context read_variables(const std::string& path);
 // Variables for each of `n` chains: from one file for each (`x_1.json`, ... for `x.json`), or from the one for all.
 std::vector<Context> read_variables(const std::string& path, unsigned int n, unsigned int id);
 
-// The draws of the model's parameters, on the constrained scale, from a CSV file of draws: a row for each draw.
-Eigen::MatrixXd read_draws(const std::string& path, const stan::model::model_base& model);
+using Draws = std::vector<std::vector<double>>;
+
+// The draws of the model's parameters, on the constrained scale, from a CSV file of draws.
+Draws read_draws(const std::string& path, const stan::model::model_base& model);
 
 // The comment lines at the top of a CSV file.
 std::vector<std::string> read_comments(const std::string& path);

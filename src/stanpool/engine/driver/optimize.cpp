@@ -53,10 +53,11 @@ Eigen::VectorXd unconstrained_mode(const std::string& file, const model_base& mo
     return line.find("method = optimize") != std::string::npos;
   });
   if (!optimized) throw std::invalid_argument("Mode file \"" + file + "\" is not the output of method optimize");
-  const Eigen::MatrixXd estimates = read_draws(file, model);
-  if (estimates.rows() == 0) throw std::invalid_argument("Mode file \"" + file + "\" holds no estimate");
-  model.unconstrain_array(Eigen::VectorXd(estimates.row(0)), mode, &std::cout);
-  return mode;
+  const Draws estimates = read_draws(file, model);
+  if (estimates.empty()) throw std::invalid_argument("Mode file \"" + file + "\" holds no estimate");
+  std::vector<double> unconstrained;
+  model.unconstrain_array(estimates.front(), unconstrained, &std::cout);
+  return Eigen::Map<Eigen::VectorXd>(unconstrained.data(), unconstrained.size());
 }
 
 template <bool jacobian>

@@ -1,0 +1,300 @@
+"""Posteriors of the families and outcome parts: published figures, known truths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+from scipy.special import expit, logsumexp
+
+import stanpool as sp
+from stanpool import arviz_seam
+from statistical.stan import STANDARD_ERRORS
+
+FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
+# Of 30 quantities one lies beyond 3.5 posterior standard deviations once in 70 runs.
+FAR = 3.5
+
+
+def fit(model: sp.Model) -> xr.Dataset:
+    return model.fit(**FITTING, progress=False).posterior
+
+
+def assert_recovered(draws: xr.DataArray, truth: float) -> None:
+    """A truth is not far out in its posterior, and the posterior says something."""
+    z = (float(draws.mean()) - truth) / float(draws.std())
+    assert abs(z) < FAR, (draws.name, z)
+
+
+class TestSeeds:
+    """Crowder's germinations with the results of JAGS.
+
+    From the classic BUGS examples of JAGS, volume 1, seeds, benchmark 4: normal priors
+    of precision 1e-6 on the coefficients, a uniform one on the scale. Means and their
+    Monte Carlo errors.
+    """
+
+    JAGS = (
+        ("Intercept", None, -0.564078, 0.006519),
+        ("beta", "x1", 0.092086, 0.009501),
+        ("beta", "x2", 1.385591, 0.008966),
+        ("beta", "x1:x2", -0.872654, 0.013571),
+        ("tau_plate", "Intercept", 0.351140, 0.003651),
+    )
+
+    def test_posterior_means_are_those_of_jags(self) -> None:
+        model = sp.Model(
+            "germinated | trials(total) ~ x1 * x2 + (1 | plate)",
+            sp.load_dataset("seeds"),
+            family="binomial",
+            center_predictors=False,
+            # As good as uniform on the scale: its posterior ends below 3.
+            priors={
+                "Intercept": "normal(0, 1000)",
+                "beta": "normal(0, 1000)",
+                "tau": "normal(0, 1000)",
+            },
+        )
+        posterior = fit(model)
+        errors = arviz_seam.mcse_mean(posterior)
+        for name, label, published, error in self.JAGS:
+            found, own = posterior[name], errors[name]
+            if label is not None:
+                found, own = (each.sel({each.dims[-1]: label}) for each in (found, own))
+            gap = abs(float(found.mean()) - published)
+            assert gap <= STANDARD_ERRORS * np.hypot(float(own), error), (name, label)
+
+
+def test_cbpp_has_the_posterior_of_quadrature() -> None:
+    """Herds integrated out by Gauss and Hermite, their population by Metropolis."""
+    data = sp.load_dataset("cbpp").assign(period=lambda frame: frame["period"] - 2.5)
+    priors = {"Intercept": (-2.0, 1.5), "beta": (0.0, 1.0)}
+    model = sp.Model(
+        "incidence | trials(size) ~ period + (1 | herd)",
+        data,
+        family="binomial",
+        center_predictors=False,
+        priors={
+            "Intercept": "normal(-2, 1.5)",
+            "beta": "normal(0, 1)",
+            "tau": "exponential(1)",
+        },
+    )
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    herd = pd.factorize(data["herd"])[0]
+    y, n, x = (data[name].to_numpy() for name in ("incidence", "size", "period"))
+
+    def log_density(at: np.ndarray) -> np.ndarray:
+        intercept, slope, log_tau = at.T[:, :, None, None]
+        eta = intercept + slope * x[:, None] + np.exp(log_tau) * nodes
+        rows = stats.binom.logpmf(y[:, None], n[:, None], expit(eta))
+        herds = np.zeros((len(at), herd.max() + 1, len(nodes)))
+        np.add.at(herds, (slice(None), herd), rows)
+        total = logsumexp(herds + np.log(weights), axis=2).sum(axis=1)
+        total += stats.norm.logpdf(at[:, 0], *priors["Intercept"])
+        total += stats.norm.logpdf(at[:, 1], *priors["beta"])
+        return total + stats.expon.logpdf(np.exp(at[:, 2])) + at[:, 2]
+
+    rng, walkers, steps = np.random.default_rng(4), 60, 1200
+    at = rng.normal([-2.0, -0.5, -0.5], [0.2, 0.1, 0.2], size=(walkers, 3))
+    density, kept = log_density(at), np.empty((steps, walkers, 3))
+    for step in range(steps):
+        proposed = at + rng.normal(0, [0.3, 0.15, 0.35], size=at.shape)
+        there = log_density(proposed)
+        accepted = np.log(rng.random(walkers)) < there - density
+        at = np.where(accepted[:, None], proposed, at)
+        density = np.where(accepted, there, density)
+        kept[step] = at
+    walks = kept[200:].mean(axis=0)
+    expected, error = walks.mean(axis=0), walks.std(axis=0, ddof=1) / np.sqrt(walkers)
+
+    posterior = fit(model)
+    found = xr.Dataset(
+        {
+            "Intercept": posterior["Intercept"],
+            "beta": posterior["beta"].isel(coefficient=0, drop=True),
+            "log_tau": np.log(
+                posterior["tau_herd"].isel(herd_coefficient=0, drop=True)
+            ),
+        }
+    )
+    own = arviz_seam.mcse_mean(found)
+    for name, mean, its_error in zip(found, expected, error, strict=True):
+        gap = abs(float(found[name].mean()) - mean)
+        assert gap <= STANDARD_ERRORS * np.hypot(float(own[name]), its_error), name
+
+
+@pytest.mark.slow
+def test_verbagg_has_the_estimates_of_lme4() -> None:
+    """Laplace's maximum likelihood (data/verbagg/SOURCE.md) against posterior means.
+
+    The posteriors are wide of the maxima by a share of their standard deviations, and
+    a standard deviation of 24 items is skewed: 1.340 and 0.495 are its maxima.
+    """
+    data = sp.load_dataset("verbagg").assign(yes=lambda d: (d["r2"] == "Y").astype(int))
+    model = sp.Model(
+        "yes ~ Anger + Gender + btype + situ + (1 | id) + (1 | item)",
+        data,
+        family="bernoulli",
+    )
+    posterior = fit(model)
+    for factor, maximum in (("id", 1.340), ("item", 0.495)):
+        tau = posterior[f"tau_{factor}"]
+        assert abs(float(tau.mean()) - maximum) < float(tau.std())
+
+
+class TestRecovery:
+    def test_censored_outcomes(self) -> None:
+        """Rounded, cut off on both sides: the truth is found, which ignoring hides."""
+        rng = np.random.default_rng(11)
+        rows, groups = 600, 20
+        group, x = rng.integers(groups, size=rows), rng.normal(size=rows)
+        truth = {"Intercept": 1.0, "x": 2.0, "tau": 0.8, "sigma": 1.5}
+        latent = (
+            truth["Intercept"]
+            + truth["tau"] * rng.normal(size=groups)[group]
+            + truth["x"] * x
+            + truth["sigma"] * rng.normal(size=rows)
+        )
+        kind = np.full(rows, "none", dtype=object)
+        y, upper = latent.copy(), np.full(rows, np.nan)
+        kind[latent < -0.5], y[latent < -0.5] = "left", -0.5
+        kind[latent > 2.5], y[latent > 2.5] = "right", 2.5
+        rounded = (kind == "none") & (rng.random(rows) < 0.5)
+        kind[rounded] = "interval"
+        y[rounded], upper[rounded] = np.floor(y[rounded]), np.floor(y[rounded]) + 1
+        data = pd.DataFrame({"y": y, "upper": upper, "kind": kind, "x": x, "g": group})
+        posterior = fit(sp.Model("y | cens(kind, upper) ~ x + (1 | g)", data))
+        found = {
+            "Intercept": posterior["Intercept"],
+            "x": posterior["beta"].sel(coefficient="x"),
+            "tau": posterior["tau_g"].isel(g_coefficient=0),
+            "sigma": posterior["sigma"],
+        }
+        for name, draws in found.items():
+            assert_recovered(draws, truth[name])
+        assert float(found["x"].std()) < 0.15
+        naive = np.polyfit(x, y, 1)[0]
+        assert abs(naive - truth["x"]) > 5 * float(found["x"].std())
+
+    def test_truncated_outcomes(self) -> None:
+        rng = np.random.default_rng(12)
+        x = rng.normal(size=2000)
+        y = np.exp(0.5 + 0.7 * x + 0.6 * rng.normal(size=2000))
+        seen = (y > 1) & (y < 6)
+        data = pd.DataFrame({"y": y[seen], "x": x[seen]})
+        model = sp.Model(
+            "y | trunc(1, 6) ~ x", data, family="lognormal", pooling="complete"
+        )
+        posterior = fit(model)
+        assert_recovered(posterior["Intercept"], 0.5)
+        assert_recovered(posterior["beta"].sel(coefficient="x"), 0.7)
+        assert_recovered(posterior["sigma"], 0.6)
+
+    def test_ordered_categories(self) -> None:
+        rng = np.random.default_rng(13)
+        rows, groups, cutpoints = 800, 25, np.array([-1.0, 0.5, 2.0])
+        group, x = rng.integers(groups, size=rows), rng.normal(3.0, 1.0, size=rows)
+        b = 0.9 * rng.normal(size=groups)
+        latent = 0.8 * (x - 3.0) + b[group] + rng.logistic(size=rows)
+        names = ["bad", "fair", "good", "best"]
+        grade = pd.Categorical.from_codes(
+            np.searchsorted(cutpoints, latent), names, ordered=True
+        )
+        data = pd.DataFrame({"grade": grade, "x": x, "g": group})
+        model = sp.Model("grade ~ x + (1 | g)", data, family="ordinal")
+        posterior = fit(model)
+        assert list(posterior["between"].to_numpy()) == [
+            "bad|fair",
+            "fair|good",
+            "good|best",
+        ]
+        # at x = 0, the latent outcome is 2.4 lower
+        for label, cutpoint in zip(posterior["between"], cutpoints + 2.4, strict=True):
+            assert_recovered(posterior["cutpoint"].sel(between=label), cutpoint)
+        assert_recovered(posterior["beta"].sel(coefficient="x"), 0.8)
+        assert_recovered(posterior["tau_g"].isel(g_coefficient=0), 0.9)
+        assert "Intercept" not in posterior
+        means = posterior["b_g"].mean(("chain", "draw")).isel(g_coefficient=0)
+        assert np.corrcoef(means, b)[0, 1] > 0.8
+
+    def test_categories(self) -> None:
+        rng = np.random.default_rng(14)
+        rows, groups = 1500, 25
+        group, x = rng.integers(groups, size=rows), rng.normal(1.0, 1.0, size=rows)
+        scale = np.array([[0.8, 0.0], [0.5 * 0.6, 0.5 * 0.8]])  # correlation 0.6
+        b = rng.normal(size=(groups, 2)) @ scale.T
+        eta = np.array([0.3, -0.5]) + np.outer(x, [0.9, -0.6]) + b[group]
+        p = np.exp(np.column_stack([np.zeros(rows), eta]))
+        p /= p.sum(axis=1, keepdims=True)
+        chosen = (rng.random((rows, 1)) > p.cumsum(axis=1)[:, :-1]).sum(axis=1)
+        colours = np.array(["blue", "green", "red"])[chosen]
+        data = pd.DataFrame({"colour": colours, "x": x, "g": group})
+        model = sp.Model("colour ~ x + (1 | g)", data, family="categorical")
+        posterior = fit(model)
+        assert posterior["beta"].dims == ("chain", "draw", "category", "coefficient")
+        at = {"coefficient": "x"}
+        for category, intercept, slope, tau in (
+            ("green", 0.3, 0.9, 0.8),
+            ("red", -0.5, -0.6, 0.5),
+        ):
+            here = posterior.sel(category=category)
+            assert_recovered(here["Intercept"], intercept)
+            assert_recovered(here["beta"].sel(at), slope)
+            label = f"{category}, Intercept"
+            assert_recovered(posterior["tau_g"].sel(g_coefficient=label), tau)
+        rho = posterior["Omega_g"].isel(g_coefficient=0, g_coefficient_2=1)
+        assert_recovered(rho, 0.6)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("family", ["gamma", "beta", "negative_binomial"])
+    def test_precisions(self, family: str) -> None:
+        rng = np.random.default_rng(15)
+        x = rng.normal(size=700)
+        eta = 0.4 + 0.5 * x
+        y = {
+            "gamma": lambda: rng.gamma(6.0, np.exp(eta) / 6.0),
+            "beta": lambda: rng.beta(6.0 * expit(eta), 6.0 * expit(-eta)),
+            "negative_binomial": lambda: rng.poisson(rng.gamma(6.0, np.exp(eta) / 6.0)),
+        }[family]()
+        data = pd.DataFrame({"y": y, "x": x})
+        posterior = fit(sp.Model("y ~ x", data, family=family, pooling="complete"))
+        assert_recovered(posterior["Intercept"], 0.4)
+        assert_recovered(posterior["beta"].sel(coefficient="x"), 0.5)
+        name = "shape" if family == "gamma" else "phi"
+        assert_recovered(posterior[name], 6.0)
+
+    @pytest.mark.slow
+    def test_heavy_tails(self) -> None:
+        rng = np.random.default_rng(16)
+        x = rng.normal(size=900)
+        y = 1.0 - 0.5 * x + 0.7 * rng.standard_t(4.0, size=900)
+        data = pd.DataFrame({"y": y, "x": x})
+        model = sp.Model("y ~ x", data, family="student_t", pooling="complete")
+        posterior = fit(model)
+        assert_recovered(posterior["beta"].sel(coefficient="x"), -0.5)
+        assert_recovered(posterior["sigma"], 0.7)
+        assert_recovered(np.log(posterior["nu"]), np.log(4.0))
+
+
+def test_keeping_an_ordinal_fit_keeps_its_order(tmp_path: Any) -> None:
+    grade = pd.Categorical(
+        ["low", "high", "fair", "low", "fair", "high"] * 4,
+        categories=["low", "fair", "high"],
+        ordered=True,
+    )
+    data = pd.DataFrame({"grade": grade, "x": np.arange(24.0), "w": 1.0})
+    model = sp.Model(
+        "grade | weights(w) ~ x", data, family="ordinal", pooling="complete"
+    )
+    fitted = model.fit(chains=1, draws=20, warmup=100, seed=1, progress=False)
+    fitted.save(tmp_path / "kept")
+    kept = sp.load(tmp_path / "kept")
+    assert kept.model.spec == model.spec
+    assert kept.model.program == model.program
+    assert kept.model.design.categories == ("low", "fair", "high")
+    assert repr(kept.model) == repr(model)
