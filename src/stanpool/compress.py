@@ -114,7 +114,7 @@ def turn_rows(
         left = block[q:].T
         if which in rests:
             left = np.concatenate([rests[which], left])
-        rests[which] = np.linalg.qr(left, mode="r")
+        rests[which] = np.asarray(np.linalg.qr(left, mode="r"))
     rest = [rests[which] for which in sorted(rests)]
     return TurnedRows(
         Z=found[:, :, :q],
@@ -146,7 +146,8 @@ def _turn_block(block: Array, sizes: NDArray[np.intp], found: Array) -> None:
                 along = np.add.reduceat(each * direction, starts)
                 direction -= each * np.repeat(along, sizes)
             again = np.sqrt(np.add.reduceat(direction**2, starts))
-            length = np.where((again > _NOTHING * before) & (2 * again > length), again, 0)
+            is_new = (again > _NOTHING * before) & (2 * again > length)
+            length = np.where(is_new, again, 0.0)
         queried[:, q, q] = length
         inverse = np.divide(1.0, length, where=length > 0, out=np.zeros_like(length))
         direction = direction * np.repeat(inverse, sizes)

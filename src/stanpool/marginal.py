@@ -23,10 +23,9 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +39,7 @@ Array = NDArray[np.float64]
 MOST_COLUMNS = 1000
 _BLOCK_NUMBERS = 1 << 16  # of a block of draws, per array: stays in the cache
 _THREADS = 4
-_STREAM = 0x6D617267  # draws of coefficients do not share random numbers with the chains
+_STREAM = 0x6D617267  # no random numbers are shared with the chains
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,12 +173,16 @@ def draw_deviations(
         factor = L[part]
         products = np.einsum("nsq,ntr->qrnst", factor, factor).reshape(q, q, size, -1)
         shares = np.einsum("nsq,nd->qnsd", factor, weights[part]).reshape(q, size, -1)
-        M = {(c, r): products[c, r] @ a * precision for r in range(q) for c in range(r, q)}
+        M = {
+            (c, r): products[c, r] @ a * precision
+            for r in range(q)
+            for c in range(r, q)
+        }
         g = [share @ d.reshape(-1, groups) * precision for share in shares]
         for c in range(q):
             M[c, c] += 1
-        noise = np.random.Generator(np.random.SFC64(own)).standard_normal((q, size, groups))
-        v = _solve(M, g, noise)
+        rng = np.random.Generator(np.random.SFC64(own))
+        v = _solve(M, g, rng.standard_normal((q, size, groups)))
         for r in range(q):
             out[part, :, r] = sum(factor[:, r, c, None] * v[c] for c in range(r + 1))
 
@@ -198,7 +201,7 @@ def _solve(M: dict[tuple[int, int], Array], g: list[Array], z: Array) -> list[Ar
             for k in range(r):
                 entry = entry - K[c, k] * K[r, k]
             K[c, r] = np.sqrt(entry) if c == r else entry / K[r, r]
-    v = []
+    v: list[Array] = []
     for r in range(q):
         entry = g[r]
         for k in range(r):

@@ -19,9 +19,9 @@ PACKAGE = Path(stanpool.__file__).parent
 LAYERS = (
     ("errors", "resources"),
     ("spec",),
-    ("formula", "families", "datasets"),
+    ("formula", "families", "datasets", "compress"),
     ("design",),
-    ("priors",),
+    ("priors", "marginal"),
     ("program",),
     ("posterior",),
     ("engine",),
