@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -51,11 +53,31 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    if config.getoption("--slow"):
-        return
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+    # What needs no engine comes first, while the engine is being set up.
+    items.sort(key=lambda item: "unit" not in item.path.parts)
+    is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    if is_first and any("unit" not in item.path.parts for item in items):
+        _set_up_engine_meanwhile(config)
+
+
+def _set_up_engine_meanwhile(config: pytest.Config) -> None:
+    """Begin to set the engine up; tests that need it wait for it, or find why not."""
+    setup = subprocess.Popen(
+        [sys.executable, "-c", "import stanpool.engine as e; e.ensure(progress=False)"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def finish() -> None:
+        setup.terminate()
+        setup.wait()
+
+    config.add_cleanup(finish)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ import xarray as xr
 
 import stanpool as sp
 from stanpool.engine.run import SampleSettings
-from stanpool.posterior import GroupNames
+from stanpool.posterior import GroupNames, build_tree
+from statistical import densities
 
 
 def simulated_fit(
@@ -126,3 +127,64 @@ def autocorrelated(
     for draw in range(1, shape[1]):
         series[:, draw] = rho * series[:, draw - 1] + noise[:, draw]
     return series
+
+
+class MadeUpDraws:
+    """Draws of any model, in the place of Stan's: one random point for each draw."""
+
+    def __init__(self, variables: dict[str, np.ndarray]) -> None:
+        self.variables = variables
+
+    def stan_variable(self, name: str) -> np.ndarray:
+        return self.variables[name]
+
+    def sampler_variable(self, name: str) -> np.ndarray:
+        return np.zeros(next(iter(self.variables.values())).shape[:2])
+
+
+def fit_of_points(
+    model: sp.Model, *, chains: int = 2, draws: int = 3, seed: int = 1
+) -> tuple[sp.Fit, list[densities.Point]]:
+    """Make a fit of any model but categorical ones, and return its draws as points."""
+    rng = np.random.default_rng(seed)
+    points = [densities.random_point(model, rng) for _ in range(chains * draws)]
+
+    def stacked(values: list[Any]) -> np.ndarray:
+        array = np.array(values, dtype=float)
+        return array.reshape(chains, draws, *array.shape[1:])
+
+    variables = {
+        "alpha": stacked([each.intercept for each in points]),
+        "beta": stacked([each.beta for each in points]),
+        "sigma_j": stacked([each.sigmas for each in points]),
+        "cutpoint": stacked([each.cutpoint for each in points]),
+    }
+    for name in ("sigma", "tau_sigma", "nu", "shape", "phi"):
+        variables[name] = stacked([getattr(each, name) for each in points])
+    for number in range(len(model.design.factors)):
+        end = f"_{number + 1}" if number else ""
+        own = [each.factors[number] for each in points]
+        omega = [each.chol_omega @ each.chol_omega.T for each in own]
+        variables |= {
+            f"tau{end}": stacked([each.tau for each in own]),
+            f"Omega{end}": stacked(omega),
+            f"b{end}": stacked([each.b for each in own]),
+        }
+    return fit_of_draws(model, variables), points
+
+
+def fit_of_draws(model: sp.Model, variables: dict[str, np.ndarray]) -> sp.Fit:
+    """Make a fit from arrays by Stan's names, shape ``(chain, draw, ...)``."""
+    chains, draws = next(iter(variables.values())).shape[:2]
+    tree = build_tree(
+        MadeUpDraws(variables), model.design, model.structure, max_treedepth=10
+    )
+    return sp.Fit(
+        model=model,
+        tree=tree,
+        settings=SampleSettings(chains=chains, draws=draws, seed=1),
+        seconds=1.0,
+        prior_only=False,
+        engine={},
+        program=model.program,
+    )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from stanpool.keeping import load
     from stanpool.program import neals_funnel
+    from stanpool.simulate import prior_predictive
     from stanpool.spec import Prior
 
 __version__ = "0.1.0"
@@ -49,6 +50,7 @@ _HOMES = {
     "fit": ("Fit", "Model", "complete_pooling", "no_pooling", "partial_pooling"),
     "keeping": ("load",),
     "program": ("neals_funnel",),
+    "simulate": ("prior_predictive",),
     "spec": ("Prior",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -80,6 +82,7 @@ __all__ = [
     "no_pooling",
     "partial_pooling",
     "plots",
+    "prior_predictive",
 ]
 
 

@@ -62,6 +62,41 @@ def bfmi(energy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(_arviz().bfmi(energy), dtype=float)
 
 
+def ess_mean(draws: xr.Dataset) -> xr.Dataset:
+    """Compute the effective sample size for means, without rank normalization."""
+    return _statistic(_arviz().ess, draws, method="mean")
+
+
+def psis(
+    log_likelihood: NDArray[np.float64], *, relative_ess: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weigh draws as if a unit had been left out, by Pareto smoothed importance.
+
+    Parameters
+    ----------
+    log_likelihood
+        Of each unit at S draws, shape ``(..., S)``.
+    relative_ess
+        The effective sample size of the S draws over S.
+
+    Returns
+    -------
+    log_weights, pareto_k
+        Shapes ``(..., S)``, normalized, and ``(...)``.
+    """
+    arviz = _arviz()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        if _works_on_trees():
+            from arviz_stats.base import array_stats
+
+            found = array_stats.psislw(log_likelihood, r_eff=relative_ess)
+        else:
+            found = arviz.psislw(-log_likelihood, reff=relative_ess)
+    log_weights, pareto_k = found
+    return np.asarray(log_weights), np.asarray(pareto_k)
+
+
 def _works_on_trees() -> bool:
     return int(version("arviz").split(".")[0]) >= 1
 

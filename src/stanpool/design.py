@@ -6,48 +6,29 @@ dense matrix. Nothing of the user's frame is kept by reference.
 
 from __future__ import annotations
 
-import io
-import keyword
-import re
-import tokenize
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from stanpool.columns import refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
-from stanpool.formula import alias_quoted_names, pointed_error, unquote_name
-from stanpool.spec import FAMILIES, Family, GroupTerm, ModelSpec
+from stanpool.matrix import TermMatrix, term_matrix, without_values
+from stanpool.outcome import (
+    build_censoring,
+    build_offset,
+    build_outcome,
+    build_trials,
+    build_truncation,
+    likelihood_weights,
+    standard_errors,
+    weights_column,
+)
+from stanpool.spec import FAMILIES, GroupTerm, ModelSpec
 
-_CONSTANTS = {"True", "False", "None", "np", "contr"}
 _COLLINEAR = 1e-8
-_CENSORING = {"none": 0, "left": -1, "right": 1, "interval": 2}
-_OTHER_FAMILY = "Correct or drop these rows, or choose another family."
-
-
-@dataclass(frozen=True)
-class TermMatrix:
-    """A design matrix and what it takes to build it again for new data.
-
-    Attributes
-    ----------
-    values
-        Shape ``(N, columns)``.
-    labels
-        The user's name of each column, such as ``floor`` or ``sex[T.M]``.
-    recipe
-        formulaic's specification: levels, knots and centers as first seen.
-    aliases
-        Which column each alias in the recipe stands for.
-    """
-
-    values: np.ndarray
-    labels: tuple[str, ...]
-    recipe: Any
-    aliases: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -108,6 +89,13 @@ class FactorDesign:
         """Rows per group, shape ``(J,)``."""
         members = self.index if self.weights is None else self.index[self.weights > 0]
         return np.bincount(members, minlength=len(self.labels))
+
+    def take(self, rows: np.ndarray | slice) -> FactorDesign:
+        """Return the group side of some rows, with all groups."""
+        per_row = ("index", "Z", "weights")
+        return replace(
+            self, **{name: _taken(getattr(self, name), rows) for name in per_row}
+        )
 
 
 @dataclass(frozen=True)
@@ -174,6 +162,26 @@ class Design:
         """Number of rows, N."""
         return len(self.y)
 
+    def take(self, rows: np.ndarray | slice) -> Design:
+        """Return the design of some rows, with all groups, levels and centers.
+
+        Parameters
+        ----------
+        rows
+            Which rows, counted from 0. Groups may be left without rows.
+        """
+        per_row = ["y", "X", "trials", "se", "weights", "offset", "censored"]
+        per_row += ["y_upper", "lower", "upper"]
+        residual = self.residual
+        if residual is not None:
+            residual = (*residual[:2], _frozen(residual[2][rows]))
+        return replace(
+            self,
+            **{name: _taken(getattr(self, name), rows) for name in per_row},
+            factors=tuple(factor.take(rows) for factor in self.factors),
+            residual=residual,
+        )
+
     @property
     def factor(self) -> str | None:
         """The name of the first grouping factor, or None."""
@@ -218,16 +226,16 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
         within groups.
     """
     family = FAMILIES[spec.family]
-    y, categories = _outcome(spec, frame)
-    population = _term_matrix(spec.intercept, spec.terms, frame)
+    y, categories = build_outcome(spec, frame)
+    population = term_matrix(spec.intercept, spec.terms, frame)
     x, labels = population.values, population.labels
     if spec.intercept:
         x, labels = x[:, 1:], labels[1:]
     _refuse_redundant(x, labels, spec.intercept)
     pooled = () if spec.pooling == "complete" else spec.groups
     factors = [_build_factor(spec, term, frame, labels) for term in pooled]
-    recipes = [("population", _without_values(population))]
-    recipes += [(factor.factor, _without_values(matrix)) for factor, matrix in factors]
+    recipes = [("population", without_values(population))]
+    recipes += [(factor.factor, without_values(matrix)) for factor, matrix in factors]
     built = [factor for factor, _ in factors]
     center = spec.center_predictors
     has_cutpoints = family.outcome == "ordered"
@@ -248,8 +256,8 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
         built = _with_group_predictors(spec, built, x, labels, frame)
     if family.outcome == "categories":
         built = [replace(each, predictors_of=categories[1:]) for each in built]
-    censored, y_upper = _censoring(spec, frame, y)
-    lower, upper = _truncation(spec, frame, y)
+    censored, y_upper = build_censoring(spec, frame, y)
+    lower, upper = build_truncation(spec, frame, y)
     return Design(
         y=_frozen(y),
         X=_frozen(x),
@@ -259,10 +267,10 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
             _means(x, center and (intercept or own_intercepts or has_cutpoints))
         ),
         factors=tuple(built),
-        trials=_frozen(_trials(spec, frame, y)),
-        se=_frozen(_standard_errors(spec, frame)),
-        weights=_frozen(_likelihood_weights(spec, frame)),
-        offset=_frozen(_offset(spec, frame)),
+        trials=_frozen(build_trials(spec, frame, y)),
+        se=_frozen(standard_errors(spec, frame)),
+        weights=_frozen(likelihood_weights(spec, frame)),
+        offset=_frozen(build_offset(spec, frame)),
         censored=_frozen(censored),
         y_upper=_frozen(y_upper),
         lower=_frozen(lower),
@@ -273,432 +281,6 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
     )
 
 
-def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
-    """Copy the columns that a model uses, as floats and categoricals, and check them.
-
-    Parameters
-    ----------
-    spec
-        The model.
-    data
-        A pandas data frame, a mapping of columns, or anything with ``to_pandas()``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One column for each name in the model: numbers and booleans as float64, all
-        else as categoricals whose levels occur; the rows are numbered from 0.
-
-    Raises
-    ------
-    DataError
-        If there are no rows, a column is missing or doubled, or has missing or
-        infinite values.
-    """
-    frame = _as_frame(data)
-    if len(frame) == 0:
-        raise DataError(
-            "the data have no rows, and a model needs some. See what emptied them."
-        )
-    keys = {spec.residual}
-    if FAMILIES[spec.family].outcome == "categories":
-        keys.add(unquote_name(spec.outcome))
-    for term in spec.groups:
-        keys |= set(() if term.membership == "matrix" else term.key)
-    clean: dict[str, Any] = {}
-    for name in _names_in(spec, set(frame.columns)):
-        if name not in frame.columns:
-            raise DataError(
-                f"the data have no column {shorten(name)}."
-                + suggestion(name, [str(column) for column in frame.columns])
-                + f" Columns: {listed(frame.columns, limit=10)}."
-            )
-        column = frame[name]
-        if isinstance(column, pd.DataFrame):
-            raise DataError(
-                f"the data have {column.shape[1]} columns named {shorten(name)}; "
-                "rename or drop all but one."
-            )
-        clean[name] = _clean_column(
-            name,
-            column,
-            is_factor=name in keys,
-            may_miss=name == spec.cens_upper,
-        )
-    return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
-
-
-def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
-    """Build a design matrix for new rows, with the levels and knots first seen.
-
-    Raises
-    ------
-    DataError
-        If an ordinary factor has a level that the model has not seen.
-    """
-    data = frame.rename(columns={name: alias for alias, name in matrix.aliases})
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            built = matrix.recipe.get_model_matrix(data, context={})
-        except Warning as problem:
-            raise DataError(f"new rows do not fit the model: {problem}") from None
-    return np.asarray(built, dtype=float)
-
-
-def _as_frame(data: Any) -> pd.DataFrame:
-    """Return the user's data as a pandas frame, without copying."""
-    if isinstance(data, pd.DataFrame):
-        return data
-    if hasattr(data, "to_pandas"):
-        return pd.DataFrame(data.to_pandas())
-    try:
-        return pd.DataFrame(data)
-    except (TypeError, ValueError) as problem:
-        raise DataError(
-            f"cannot read data of type {type(data).__name__!r} as a table ({problem}); "
-            "pass a pandas DataFrame or a mapping of columns."
-        ) from None
-
-
-def _names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
-    """List the columns that a model names, in order, without repeats."""
-    texts = [spec.outcome, *spec.terms, *spec.offsets]
-    names = []
-    for term in spec.groups:
-        # Also under complete pooling, so that every pooling sees the same rows.
-        texts += term.terms
-        names += [*term.key, *term.weights]
-    optional = (
-        spec.trials,
-        spec.se,
-        spec.exposure,
-        spec.weights,
-        spec.cens,
-        spec.cens_upper,
-        *(spec.trunc or ()),
-        spec.residual,
-    )
-    names += [name for name in optional if isinstance(name, str)]
-    replaced, aliases = alias_quoted_names(texts)
-    for text in replaced:
-        names += [aliases.get(name, name) for name in _variables(text, columns)]
-    return list(dict.fromkeys(names))
-
-
-def _variables(text: str, columns: set[Any]) -> list[str]:
-    """List the names in a term that are data: no functions, attributes, keywords."""
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(text.lstrip("-")).readline))
-    except (tokenize.TokenError, SyntaxError):
-        return []
-    found = []
-    for position, token in enumerate(tokens[:-1]):
-        if token.type != tokenize.NAME:
-            continue
-        name, after = token.string, tokens[position + 1].string
-        before = tokens[position - 1].string if position else ""
-        is_other = (
-            before == "."
-            or after in ("(", "=")
-            or keyword.iskeyword(name)
-            or name in _CONSTANTS
-        )
-        if name in columns and before != "." and after not in ("(", "="):
-            found.append(name)
-        elif not is_other:
-            found.append(name)
-    return found
-
-
-def _clean_column(
-    name: str, column: pd.Series[Any], *, is_factor: bool, may_miss: bool = False
-) -> Any:
-    """Return a column as float64 or categorical, with nothing missing or infinite."""
-    missing = np.flatnonzero(column.isna().to_numpy())
-    if missing.size and not (may_miss and pd.api.types.is_numeric_dtype(column)):
-        raise DataError(
-            f"column {shorten(name)} has {missing.size} missing value(s) (rows "
-            f"{listed(missing.tolist())}, counted from 0). Rows are not dropped "
-            f"silently: call data.dropna(subset=[{shorten(name)}]) or impute first."
-        )
-    is_categorical = isinstance(column.dtype, pd.CategoricalDtype)
-    if is_factor or is_categorical or not _is_numeric(name, column):
-        return _as_categorical(name, column)
-    values = column.to_numpy(dtype=float)
-    infinite = np.flatnonzero(np.isinf(values))
-    if infinite.size:
-        raise DataError(
-            f"column {shorten(name)} has {infinite.size} infinite value(s) (rows "
-            f"{listed(infinite.tolist())}, counted from 0); numbers must be finite. "
-            "Correct or drop these rows."
-        )
-    return values
-
-
-def _is_numeric(name: str, column: pd.Series[Any]) -> bool:
-    """Whether a column holds numbers or booleans; refuse times and complex numbers."""
-    kind = pd.api.types.infer_dtype(column, skipna=False)
-    if kind.startswith(("datetime", "timedelta", "date", "time", "period", "complex")):
-        raise DataError(
-            f"column {shorten(name)} holds values of type {kind!r}; make it a number "
-            "or a category first."
-        )
-    return kind in ("floating", "integer", "mixed-integer-float", "decimal", "boolean")
-
-
-def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
-    """Return a categorical of whole numbers or text whose levels all occur."""
-    is_categorical = isinstance(column.dtype, pd.CategoricalDtype)
-    if is_categorical:
-        values = pd.Categorical(column.cat.remove_unused_categories())
-        codes, found = values.codes, values.categories.to_numpy()
-    else:
-        try:
-            codes, found = pd.factorize(column.to_numpy(), sort=True)
-        except TypeError as problem:
-            raise DataError(
-                f"column {shorten(name)} mixes types that cannot be ordered "
-                f"({problem}); make them text: data[{shorten(name)}].astype(str)."
-            ) from None
-    whole = found.dtype.kind == "f" and _all_whole(found)
-    levels = pd.Index(found.astype(np.int64) if whole else found)
-    if not pd.api.types.is_integer_dtype(levels.dtype):
-        levels = pd.Index([str(level) for level in levels], dtype=object)
-    if not levels.is_unique:
-        raise DataError(
-            f"levels of column {shorten(name)} differ in type only, such as "
-            f"{listed(levels[levels.duplicated()], limit=3)}; make them text first: "
-            f"data[{shorten(name)}].astype(str)."
-        )
-    ordered = is_categorical and bool(column.cat.ordered)
-    return pd.Categorical.from_codes(codes, categories=levels, ordered=ordered)
-
-
-def _outcome(
-    spec: ModelSpec, frame: pd.DataFrame
-) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """Evaluate the left-hand side, check it against the family's support.
-
-    Returns the outcome, and the categories that its numbers count, if any.
-    """
-    family = FAMILIES[spec.family]
-    named = unquote_name(spec.outcome)
-    what = f"outcome {shorten(named or spec.outcome)}"
-    if family.outcome in ("ordered", "categories"):
-        return _categories(family, what, named, frame)
-    matrix = _term_matrix(False, (spec.outcome,), frame)
-    if named is not None and isinstance(frame[named].dtype, pd.CategoricalDtype):
-        levels = list(frame[named].cat.categories)
-        example = (
-            f"(data[{shorten(named)}] == {shorten(levels[-1])}).astype(int)"
-            if len(levels) == 2
-            else f"pd.to_numeric(data[{shorten(named)}])"
-        )
-        raise DataError(
-            f"{what} is not numeric: its values are {listed(levels)}. Make it a "
-            f"number first, for example by {example}."
-        )
-    if matrix.values.shape[1] != 1:
-        raise DataError(f"{what} must be one column of numbers.")
-    y = matrix.values[:, 0]
-    bad, must = {
-        "real": (np.zeros(len(y), dtype=bool), ""),
-        "positive": (y <= 0, "positive"),
-        "proportion": ((y <= 0) | (y >= 1), "between 0 and 1, and neither,"),
-        "binary": (~np.isin(y, (0, 1)), "0 or 1"),
-        "count": (
-            ~np.isclose(y, np.round(y), rtol=0, atol=1e-9) | (y < 0),
-            "whole numbers, 0 or more,",
-        ),
-    }[family.outcome]
-    _refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", _OTHER_FAMILY)
-    return (np.round(y).astype(np.int64) if family.is_discrete else y), ()
-
-
-def _categories(
-    family: Family, what: str, named: str | None, frame: pd.DataFrame
-) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """Return an outcome's categories as numbers from 0, and their levels in order."""
-    if named is None:
-        raise DataError(
-            f"{what} is an expression; {family.name!r} takes a column of categories."
-        )
-    column = frame[named]
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        codes = column.cat.codes.to_numpy()
-        levels = tuple(column.cat.categories.tolist())
-        if family.outcome == "ordered" and not column.cat.ordered:
-            raise DataError(
-                f"{what} has the values {listed(levels)}, in no order that "
-                f"{family.name!r} could go by. Make it an ordered categorical, by "
-                f"pd.Categorical(data[{shorten(named)}], categories=[lowest, ..., "
-                "highest], ordered=True), or whole numbers."
-            )
-    else:
-        values = column.to_numpy()
-        _refuse_rows(
-            values,
-            values != np.round(values),
-            f"{what} must be whole numbers or an ordered categorical for "
-            f"{family.name!r}",
-            _OTHER_FAMILY,
-        )
-        found, codes = np.unique(values.astype(np.int64), return_inverse=True)
-        levels = tuple(found.tolist())
-    if len(levels) < 2:
-        raise DataError(
-            f"{what} has one category, {listed(levels)}; {family.name!r} needs two or "
-            "more."
-        )
-    return codes.astype(np.int64), levels
-
-
-def _trials(spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray) -> np.ndarray | None:
-    """Return the binomial's trials, checked against the outcome."""
-    if spec.trials is None:
-        return None
-    trials = _numeric_column(frame, spec.trials, "trials")
-    what = f"trials {shorten(spec.trials)}"
-    bad = (trials != np.round(trials)) | (trials < 0)
-    _refuse_rows(trials, bad, f"{what} must be whole numbers, 0 or more")
-    _refuse_rows(y, y > trials, f"successes must be at most {what}")
-    return trials.astype(np.int64)
-
-
-def _standard_errors(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
-    """Return the known standard errors, all positive."""
-    if spec.se is None:
-        return None
-    errors = _numeric_column(frame, spec.se, "se")
-    _refuse_rows(errors, errors <= 0, f"se {shorten(spec.se)} must be positive")
-    return errors
-
-
-def _likelihood_weights(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
-    """Return the weights of the rows' log likelihood, none negative."""
-    if spec.weights is None:
-        return None
-    return _weights_column(frame, spec.weights, "weights")
-
-
-def _offset(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
-    """Return what is added to the linear predictor: offsets and log exposure."""
-    parts = []
-    for text in spec.offsets:
-        matrix = _term_matrix(False, (text,), frame)
-        if matrix.values.shape[1] != 1 or _is_category(text, frame):
-            raise DataError(f"offset({text}) must be one column of numbers.")
-        parts.append(matrix.values[:, 0])
-    if spec.exposure is not None:
-        exposure = _numeric_column(frame, spec.exposure, "exposure")
-        rule = f"exposure {shorten(spec.exposure)} must be positive"
-        _refuse_rows(exposure, exposure <= 0, rule)
-        parts.append(np.log(exposure))
-    return np.sum(parts, axis=0) if parts else None
-
-
-def _is_category(text: str, frame: pd.DataFrame) -> bool:
-    """Whether a term is a column of categories."""
-    name = unquote_name(text)
-    return name is not None and isinstance(frame[name].dtype, pd.CategoricalDtype)
-
-
-def _censoring(
-    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return how each outcome is censored, and the upper ends of intervals."""
-    if spec.cens is None:
-        return None, None
-    column = frame[spec.cens]
-    what = f"cens {shorten(spec.cens)}"
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        unknown = [each for each in column.cat.categories if each not in _CENSORING]
-        if unknown:
-            raise DataError(
-                f"{what} has {listed(unknown)}; its values are "
-                f"{listed(_CENSORING)}, or -1, 0, 1 and 2 for these."
-            )
-        values = column.map(_CENSORING).to_numpy(dtype=float)
-    else:
-        values = column.to_numpy()
-        rule = f"{what} must be -1 (left), 0 (none), 1 (right) or 2 (interval)"
-        _refuse_rows(values, ~np.isin(values, (-1, 0, 1, 2)), rule)
-    codes = values.astype(np.int64)
-    in_interval = codes == 2
-    if spec.cens_upper is None:
-        if in_interval.any():
-            raise DataError(
-                f"{what} has intervals (rows "
-                f"{listed(np.flatnonzero(in_interval).tolist())}, counted from 0), "
-                "whose upper ends are not known. Write cens(column, upper), or pass "
-                "cens_upper='upper'."
-            )
-        return codes, None
-    upper = _numeric_column(frame, spec.cens_upper, "cens_upper")
-    _refuse_rows(
-        upper,
-        in_interval & ~(upper > y),
-        f"cens_upper {shorten(spec.cens_upper)} must be greater than the outcome, the "
-        "lower end, where it lies in an interval",
-    )
-    return codes, np.where(in_interval, upper, np.nan)
-
-
-def _truncation(
-    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the bounds of truncation; every outcome lies between them."""
-    bounds: list[np.ndarray | None] = []
-    for side, bound in zip(("lower", "upper"), spec.trunc or (None, None), strict=True):
-        if bound is None:
-            bounds.append(None)
-            continue
-        values = (
-            _numeric_column(frame, bound, "trunc")
-            if isinstance(bound, str)
-            else np.full(len(y), float(bound))
-        )
-        outside = y < values if side == "lower" else y > values
-        rule = f"the outcome must not be {'below' if side == 'lower' else 'above'} "
-        rule += f"its {side} bound of truncation, {shorten(bound)}"
-        _refuse_rows(y, outside, rule)
-        bounds.append(values)
-    lower, upper = bounds
-    if lower is not None and upper is not None:
-        rule = "the lower bound of truncation must be less than the upper one"
-        _refuse_rows(lower, lower >= upper, rule)
-    return lower, upper
-
-
-def _numeric_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
-    """Return a column of numbers, or say that it is none."""
-    if isinstance(frame[name].dtype, pd.CategoricalDtype):
-        raise DataError(
-            f"{role} column {shorten(name)} is not numeric: its values are "
-            f"{listed(frame[name].cat.categories)}. Make it a number first, for "
-            f"example by pd.to_numeric(data[{shorten(name)}])."
-        )
-    return frame[name].to_numpy(dtype=float)
-
-
-def _refuse_rows(
-    values: np.ndarray,
-    bad: np.ndarray,
-    rule: str,
-    advice: str = "Correct or drop these rows.",
-) -> None:
-    """Raise if any row breaks a rule, naming rows and values."""
-    rows = np.flatnonzero(bad)
-    if rows.size:
-        shown = [f"row {row} has {values[row]:g}" for row in rows[:5].tolist()]
-        more = f" and {rows.size - 5} more" if rows.size > 5 else ""
-        raise DataError(
-            f"{rule}; not so in {rows.size} row(s), counted from 0: "
-            f"{', '.join(shown)}{more}. {advice}"
-        )
-
-
 def _build_factor(
     spec: ModelSpec, term: GroupTerm, frame: pd.DataFrame, labels: tuple[str, ...]
 ) -> tuple[FactorDesign, TermMatrix]:
@@ -707,7 +289,7 @@ def _build_factor(
     ``labels`` are those of the population's predictors: the same interaction is
     written the same way on both sides.
     """
-    matrix = _term_matrix(term.intercept, term.terms, frame)
+    matrix = term_matrix(term.intercept, term.terms, frame)
     varying = _in_same_order(matrix.labels, labels)
     own = int(term.intercept)
     _refuse_redundant(matrix.values[:, own:], varying[own:], term.intercept)
@@ -778,7 +360,7 @@ def _members_of_labels(
     weights = np.ones(index.shape)
     if term.weights:
         weights = np.column_stack(
-            [_weights_column(frame, name, "weights") for name in term.weights]
+            [weights_column(frame, name, "weights") for name in term.weights]
         )
     return tuple(levels.tolist()), index, weights
 
@@ -788,10 +370,10 @@ def _members_of_matrix(
 ) -> tuple[tuple[Any, ...], np.ndarray, np.ndarray]:
     """Return groups, indices and weights where each column is a group."""
     matrix = np.column_stack(
-        [_weights_column(frame, name, "membership") for name in term.key]
+        [weights_column(frame, name, "membership") for name in term.key]
     )
     member = matrix > 0
-    _refuse_rows(
+    refuse_rows(
         member.sum(axis=1),
         np.logical_not(member.any(axis=1)),
         f"every row must be a member of one of {listed(term.key)} or more",
@@ -800,13 +382,6 @@ def _members_of_matrix(
     # Members first, in their order; the rest of a row has weight 0.
     index = np.argsort(~member, axis=1, kind="stable")[:, :most]
     return term.key, index, np.take_along_axis(matrix, index, axis=1)
-
-
-def _weights_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
-    """Return a column of weights, none negative."""
-    values = _numeric_column(frame, name, role)
-    _refuse_rows(values, values < 0, f"{role} {shorten(name)} must not be negative")
-    return values
 
 
 def _residual_groups(
@@ -935,109 +510,10 @@ def _is_expressed(column: np.ndarray, factor: FactorDesign) -> bool:
     return float(left @ left) <= _COLLINEAR * float(column @ column)
 
 
-def _term_matrix(
-    intercept: bool, terms: Sequence[str], frame: pd.DataFrame
-) -> TermMatrix:
-    """Build a design matrix through formulaic, with the user's labels."""
-    if not terms:
-        values = np.ones((len(frame), int(intercept)))
-        return TermMatrix(values, ("Intercept",) if intercept else (), None, ())
-    from formulaic import Formula
-    from formulaic.errors import FormulaicError
-    from formulaic.parser import DefaultFormulaParser
-
-    replaced, aliases = alias_quoted_names(terms, _texts_in(frame))
-    text = "1" if intercept else "0"
-    text += "".join(
-        f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in replaced
-    )
-    shown = shorten(" + ".join(terms))
-    data = frame.rename(columns={name: alias for alias, name in aliases.items()})
-    data = data.assign(**_whole_codes(replaced, data))
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            matrix = Formula(
-                text, _parser=DefaultFormulaParser(include_intercept=False)
-            ).get_model_matrix(data, context={}, na_action="ignore", output="numpy")
-    except (FormulaicError, SyntaxError, AttributeError) as problem:
-        raise _formula_error(shown, str(problem), aliases) from None
-    except Exception as problem:
-        raise DataError(
-            f"evaluating {shown} failed: {type(problem).__name__}: {problem}"
-        ) from problem
-    empty = [
-        _relabel(str(term), aliases)
-        for term, columns in matrix.model_spec.term_indices.items()
-        if not columns
-    ]
-    if empty:
-        raise DataError(
-            f"predictor(s) {listed(empty)} have one level only: they cannot be told "
-            "from the intercept. Drop them."
-        )
-    labels = tuple(
-        _relabel(str(name), aliases) for name in matrix.model_spec.column_names
-    )
-    values = np.asarray(matrix, dtype=float)
-    for label, column in zip(labels, values.T, strict=True):
-        _refuse_rows(
-            column,
-            ~np.isfinite(column),
-            f"{shorten(label)} must be finite",
-        )
-    return TermMatrix(values, labels, matrix.model_spec, tuple(aliases.items()))
-
-
-def _texts_in(frame: pd.DataFrame) -> Iterator[str]:
-    """Yield the texts that can become parts of labels: columns' names and levels."""
-    for name, column in frame.items():
-        yield str(name)
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            yield from map(str, column.cat.categories)
-
-
-def _whole_codes(terms: Sequence[str], data: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return as integers what ``C(x)`` makes levels of: 1, not 1.0."""
-    names = set(re.findall(r"\bC\(\s*(\w+)", " ".join(terms))) & set(data.columns)
-    numbers = {n: data[n].to_numpy() for n in names if data[n].dtype.kind == "f"}
-    return {n: x.astype(np.int64) for n, x in numbers.items() if _all_whole(x)}
-
-
-def _all_whole(values: np.ndarray) -> bool:
-    """Whether all are whole numbers that integers hold exactly."""
-    return bool(np.all((values == np.round(values)) & (np.abs(values) < 2**53)))
-
-
-def _formula_error(shown: str, message: str, aliases: dict[str, str]) -> SpecError:
-    """Say what formulaic refuses; the stretch that it marks gets carets."""
-    message = _relabel(re.sub(r"\x1b\[[0-9;]*m", "", message), aliases)
-    reason, _, marked = message.partition("\n\n")
-    said = f"cannot evaluate {shown}: {' '.join(reason.split())}"
-    before, bracket, rest = marked.partition("⧛")
-    inside, _, after = rest.partition("⧚")
-    if not bracket:
-        return SpecError(said)
-    start, stop = len(before), len(before) + len(inside)
-    return pointed_error(said, before + inside + after, start, stop)
-
-
-def _relabel(label: str, aliases: dict[str, str]) -> str:
-    """Put the user's names back in the place of aliases."""
-    return re.sub(
-        r"_column_+\d+_", lambda match: aliases.get(match.group(), match.group()), label
-    )
-
-
 def _in_same_order(labels: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
     """Write interactions as other labels do: ``a:b`` and ``b:a`` are one."""
     known = {tuple(sorted(other.split(":"))): other for other in others}
     return tuple(known.get(tuple(sorted(each.split(":"))), each) for each in labels)
-
-
-def _without_values(matrix: TermMatrix) -> TermMatrix:
-    """Keep the recipe of a matrix only."""
-    return TermMatrix(np.empty((0, 0)), matrix.labels, matrix.recipe, matrix.aliases)
 
 
 def _refuse_redundant(x: np.ndarray, labels: Sequence[str], intercept: bool) -> None:
@@ -1101,6 +577,11 @@ def _residual(gram: np.ndarray, kept: list[int], column: int) -> float:
 def _means(x: np.ndarray, centered: bool) -> np.ndarray:
     """Return the columns' means, or zeros."""
     return x.mean(axis=0) if centered else np.zeros(x.shape[1])
+
+
+def _taken(values: np.ndarray | None, rows: np.ndarray | slice) -> Any:
+    """Return some rows of an array, read-only."""
+    return None if values is None else _frozen(values[rows])
 
 
 def _frozen(values: Any) -> Any:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 _LOG_2_PI = math.log(2.0 * math.pi)
+_TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
@@ -363,7 +364,8 @@ def _beta(link: LinkFunctions) -> FamilyFunctions:
         return link.inverse(eta) + np.zeros_like(phi, dtype=float)
 
     def draw(rng: np.random.Generator, eta: Any, *, phi: Any) -> Any:
-        return rng.beta(*shapes(eta, phi))
+        # A mean that is 0 or 1 to rounding has a shape of 0.
+        return rng.beta(*(np.maximum(shape, _TINY) for shape in shapes(eta, phi)))
 
     return FamilyFunctions(link, log_density, mean, draw)
 

@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from stanpool.design import Design, build_design, used_columns
+import numpy as np
+
+from stanpool.columns import used_columns
+from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name
 from stanpool.marginal import MarginalRows, marginal_rows, why_not_marginal
@@ -155,10 +158,12 @@ noncentered, 919 rows, 85 groups)
         *,
         strict: bool = True,
         priors: tuple[PriorRow, ...] | None = None,
+        design: Design | None = None,
     ) -> None:
         """Fill the fields; the one place that does."""
         frame = used_columns(spec, data)
-        design = build_design(spec, frame)
+        if design is None:
+            design = build_design(spec, frame)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
         parameterization = _resolve(spec, design)
@@ -220,6 +225,37 @@ noncentered, 919 rows, 85 groups)
         """
         return Model.from_spec(replace(self.spec, **changes), self.data, strict=False)
 
+    def take(self, rows: Any) -> Model:
+        """Return the same model of some rows: its priors, levels, groups and program.
+
+        Groups that are left without rows stay: under partial pooling their
+        coefficients are drawn from the population. Nothing is compiled anew.
+
+        Parameters
+        ----------
+        rows
+            Which rows, as positions counted from 0 or as a mask.
+
+        Examples
+        --------
+        >>> import stanpool as sp
+        >>> model = sp.Model("log_radon ~ floor + (1 | county)",
+        ...                  sp.load_dataset("radon"))
+        >>> model.take(range(100))
+        Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
+noncentered, 100 rows, 85 groups)
+        """
+        chosen = np.arange(self.design.rows)[np.asarray(rows)]
+        model = Model.__new__(Model)
+        model._build(
+            # What was chosen automatically is not chosen anew.
+            replace(self.spec, parameterization=self.parameterization or "auto"),
+            self.data.iloc[chosen],
+            priors=self.priors,
+            design=self.design.take(chosen),
+        )
+        return model
+
     @property
     def parameterization(self) -> str | None:
         """``"centered"`` or ``"noncentered"``; None unless pooling is partial."""
@@ -255,6 +291,17 @@ noncentered, 919 rows, 85 groups)
             prior_only=prior_only,
             rows=self.rows,
         )
+
+    def prior_predictive(
+        self, draws: int = 1000, seed: int | None = None
+    ) -> xr.DataTree:
+        """Draw parameters and outcomes from the prior, without compiling anything.
+
+        See ``stanpool.prior_predictive``.
+        """
+        from stanpool.simulate import prior_predictive
+
+        return prior_predictive(self, draws=draws, seed=seed)
 
     def fit(
         self,

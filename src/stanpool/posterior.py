@@ -128,7 +128,9 @@ def build_tree(
     )
     return xr.DataTree.from_dict(
         {
-            "posterior": _label(_posterior(draws, design, structure, drawn_back or {})),
+            "posterior": build_posterior(
+                draws, design, structure, drawn_back=drawn_back
+            ),
             "sample_stats": _label((stats, {})),
             "observed_data": xr.Dataset({"y": ("row", design.y)}),
         }
@@ -202,6 +204,23 @@ def draw_back(
     )
     b += group_means(design, rows.factor, alpha, beta)
     return {f"b{own}": b.reshape(*shape, *b.shape[1:])}
+
+
+def build_posterior(
+    draws: Draws,
+    design: Design,
+    structure: Structure,
+    *,
+    drawn_back: Mapping[str, np.ndarray] | None = None,
+) -> xr.Dataset:
+    """Label the draws of a model's parameters, as ``build_tree`` does.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions ``(chain, draw, ...)``.
+    """
+    return _label(_posterior(draws, design, structure, drawn_back or {}))
 
 
 def _posterior(

@@ -63,7 +63,7 @@ def test_following_the_advice_on_eight_schools_ends_well(centered_schools):
 
 
 def test_groups_that_know_their_coefficients_call_for_the_centered_form():
-    data = simulated(groups=20, rows=300, tau=1)
+    data = simulated(groups=20, rows=100, tau=1)
     model = sp.Model("y ~ 1 + (1 | g)", data, parameterization="noncentered")
     fit = model.fit(seed=1, progress=False)
     diagnosis = fit.diagnose()

@@ -14,10 +14,10 @@ from scipy.special import expit
 
 import stanpool as sp
 from golden.catalogue import MIXED_PRIORS, MIXED_SCALES, small_data
-from stanpool import exact
+from stanpool import arviz_seam, exact
 from stanpool.engine import SampleSettings, compile_program, sample
 from stanpool.program import StanProgram
-from statistical.stan import assert_mean, assert_means_agree
+from statistical.stan import STANDARD_ERRORS, assert_mean, assert_means_agree
 
 PROGRAMS = Path(__file__).parent / "programs"
 FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "seed": 20261121}
@@ -300,6 +300,26 @@ class TestPriorOnly:
             own = posterior["b_g"].sel(g="a", g_coefficient=label)
             tau = posterior["tau_g"].sel(g_coefficient=label)
             assert_distributed((own - mean) / tau, stats.norm())
+
+    def test_draws_without_stan_have_the_same_distributions(
+        self, drawn: tuple[sp.Model, xr.Dataset]
+    ) -> None:
+        model, posterior = drawn
+        prior = model.prior_predictive(20_000, seed=1)["prior"].to_dataset()
+        assert list(prior.data_vars) == list(posterior.data_vars)
+        for name in posterior.data_vars:
+            for mass in (0.1, 0.5, 0.9):
+                cut = prior[name].quantile(mass, ("chain", "draw"))
+                below = (posterior[name] < cut).astype(float)
+                # Both quantiles and shares are estimates: of independent draws there
+                # are more than effective ones here.
+                error = np.hypot(
+                    arviz_seam.mcse_mean(below.to_dataset(name="it"))["it"],
+                    np.sqrt(mass * (1 - mass) / 20_000),
+                )
+                varies = posterior[name].std(("chain", "draw")) > 1e-9
+                gap = np.abs(below.mean(("chain", "draw")) - mass)
+                assert ((gap <= STANDARD_ERRORS * error) | ~varies).all(), name
 
 
 class TestPublished:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import stanpool as sp
 from stanpool import DataError, Model, SpecError
-from stanpool.design import rebuild
+from stanpool.matrix import rebuild
 
 # What may stand in a column's name, a group's label or a level, and must be data only.
 HOSTILE = [

@@ -20,6 +20,9 @@ LAYERS = (
     ("errors", "resources"),
     ("spec",),
     ("formula", "families", "datasets", "compress"),
+    ("columns",),
+    ("matrix",),
+    ("outcome",),
     ("design",),
     ("priors", "marginal"),
     ("program",),
@@ -33,7 +36,7 @@ OWNERS = {
     "jinja2": {"program"},
     "cmdstanpy": {"engine"},
     "arviz": {"arviz_seam"},
-    "formulaic": {"design"},
+    "formulaic": {"matrix"},
     "matplotlib": {"plots"},
     "click": {"cli"},
 }

@@ -479,7 +479,8 @@ def gamma_poisson(
     >>> posterior.theta.mean()
     array([2.33333333, 1.        ])
     """
-    from stanpool.design import build_design, used_columns
+    from stanpool.columns import used_columns
+    from stanpool.design import build_design
 
     check_positive(shape=shape, rate=rate)
     spec = ModelSpec(

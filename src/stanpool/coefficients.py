@@ -1,0 +1,135 @@
+"""The draws of a fit's coefficients as arrays, for everything computed from them.
+
+S posterior draws, chain by chain; D linear predictors (one, or one for each category
+but the reference); J groups; Q varying coefficients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.posterior import GroupNames
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.design import FactorDesign
+    from stanpool.fit import Fit
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class FactorCoefficients:
+    """Draws of the coefficients that vary over one grouping factor.
+
+    Attributes
+    ----------
+    b
+        Full coefficients of the groups, shape ``(S, J, D, Q)``.
+    mean
+        What they vary around: the population's coefficients, shape ``(S, D, Q)``; zero
+        where an earlier factor has the population's mean, and without pooling.
+    U, effects
+        Group-level predictors, shape ``(J, P)``, and what they add to the mean, shape
+        ``(S, D, P, Q)``; None without.
+    """
+
+    b: Array
+    mean: Array
+    U: Array | None
+    effects: Array | None
+
+    def deviations(self, groups: Array) -> Array:
+        """Return ``b`` less what it varies around, shape ``(S, len(groups), D, Q)``."""
+        u = self.b[:, groups] - self.mean[:, None]
+        if self.U is not None and self.effects is not None:
+            u -= np.einsum("jp,sdpq->sjdq", self.U[groups], self.effects)
+        return np.asarray(u)
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """Draws of all coefficients of a fit.
+
+    Attributes
+    ----------
+    alpha
+        Intercepts, shape ``(S, D)``: zero where there is none.
+    beta
+        Population coefficients, shape ``(S, D, K)``.
+    factors
+        What varies over each grouping factor.
+    """
+
+    alpha: Array
+    beta: Array
+    factors: tuple[FactorCoefficients, ...]
+
+
+def coefficients(fit: Fit, posterior: xr.Dataset) -> Coefficients:
+    """Take the coefficients out of the draws of a fit.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    posterior
+        Its posterior, or some draws of it.
+    """
+    design, pooling = fit.model.design, fit.model.spec.pooling
+    draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    predictors = posterior.sizes.get("category", 1)
+    alpha = np.zeros((draws, predictors))
+    if "Intercept" in posterior:
+        alpha = flat(posterior["Intercept"]).reshape(draws, predictors)
+    beta = np.zeros((draws, predictors, 0))
+    if design.coefficients:
+        beta = flat(posterior["beta"]).reshape(draws, predictors, -1)
+    # Means are picked from 0, the intercept and the population's coefficients.
+    population = np.concatenate([np.zeros_like(alpha)[..., None], beta], axis=-1)
+    factors = []
+    taken: set[str] = set()
+    for factor in design.factors:
+        names = GroupNames.of(factor.factor)
+        b = flat(posterior[names.b])
+        b = b.reshape(*b.shape[:2], predictors, len(factor.varying))
+        mean = np.zeros((draws, predictors, len(factor.varying)))
+        if pooling == "partial":
+            for q, label in enumerate(factor.varying):
+                if label in taken:
+                    continue
+                if label == "Intercept":
+                    mean[..., q] = alpha
+                elif label in design.coefficients:
+                    mean[..., q] = beta[..., design.coefficients.index(label)]
+        taken.update(factor.varying)
+        effects = (
+            None if factor.effect_of is None else population[..., factor.effect_of]
+        )
+        factors.append(FactorCoefficients(b, mean, factor.U, effects))
+    return Coefficients(alpha, beta, tuple(factors))
+
+
+def cholesky_of_population(posterior: xr.Dataset, factor: FactorDesign) -> Array:
+    """Return the Cholesky factors of the covariance of a group's coefficients.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(S, D * Q, D * Q)``: ``diag(tau)`` times the factor of ``Omega``.
+    """
+    names = GroupNames.of(factor.factor)
+    tau = flat(posterior[names.tau])
+    if names.Omega not in posterior:
+        return np.asarray(tau[..., None] * np.eye(tau.shape[1]))
+    return np.asarray(tau[..., None] * np.linalg.cholesky(flat(posterior[names.Omega])))
+
+
+def flat(variable: xr.DataArray) -> Array:
+    """Return draws with chains one after another, shape ``(S, ...)``."""
+    values = variable.transpose("chain", "draw", ...).to_numpy()
+    return values.reshape(-1, *values.shape[2:])

@@ -1,0 +1,150 @@
+"""Terms of a formula to a design matrix, and the recipe to build it for new rows."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stanpool.columns import all_whole, refuse_rows
+from stanpool.errors import DataError, SpecError, listed, shorten
+from stanpool.formula import alias_quoted_names, pointed_error
+
+
+@dataclass(frozen=True)
+class TermMatrix:
+    """A design matrix and what it takes to build it again for new data.
+
+    Attributes
+    ----------
+    values
+        Shape ``(N, columns)``.
+    labels
+        The user's name of each column, such as ``floor`` or ``sex[T.M]``.
+    recipe
+        formulaic's specification: levels, knots and centers as first seen.
+    aliases
+        Which column each alias in the recipe stands for.
+    """
+
+    values: np.ndarray
+    labels: tuple[str, ...]
+    recipe: Any
+    aliases: tuple[tuple[str, str], ...]
+
+
+def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
+    """Build a design matrix for new rows, with the levels and knots first seen.
+
+    Raises
+    ------
+    DataError
+        If an ordinary factor has a level that the model has not seen.
+    """
+    data = frame.rename(columns={name: alias for alias, name in matrix.aliases})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            built = matrix.recipe.get_model_matrix(data, context={})
+        except Warning as problem:
+            raise DataError(f"new rows do not fit the model: {problem}") from None
+    return np.asarray(built, dtype=float)
+
+
+def term_matrix(
+    intercept: bool, terms: Sequence[str], frame: pd.DataFrame
+) -> TermMatrix:
+    """Build a design matrix through formulaic, with the user's labels."""
+    if not terms:
+        values = np.ones((len(frame), int(intercept)))
+        return TermMatrix(values, ("Intercept",) if intercept else (), None, ())
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+    from formulaic.parser import DefaultFormulaParser
+
+    replaced, aliases = alias_quoted_names(terms, _texts_in(frame))
+    text = "1" if intercept else "0"
+    text += "".join(
+        f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in replaced
+    )
+    shown = shorten(" + ".join(terms))
+    data = frame.rename(columns={name: alias for alias, name in aliases.items()})
+    data = data.assign(**_whole_codes(replaced, data))
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            matrix = Formula(
+                text, _parser=DefaultFormulaParser(include_intercept=False)
+            ).get_model_matrix(data, context={}, na_action="ignore", output="numpy")
+    except (FormulaicError, SyntaxError, AttributeError) as problem:
+        raise _formula_error(shown, str(problem), aliases) from None
+    except Exception as problem:
+        raise DataError(
+            f"evaluating {shown} failed: {type(problem).__name__}: {problem}"
+        ) from problem
+    empty = [
+        _relabel(str(term), aliases)
+        for term, columns in matrix.model_spec.term_indices.items()
+        if not columns
+    ]
+    if empty:
+        raise DataError(
+            f"predictor(s) {listed(empty)} have one level only: they cannot be told "
+            "from the intercept. Drop them."
+        )
+    labels = tuple(
+        _relabel(str(name), aliases) for name in matrix.model_spec.column_names
+    )
+    values = np.asarray(matrix, dtype=float)
+    for label, column in zip(labels, values.T, strict=True):
+        refuse_rows(
+            column,
+            ~np.isfinite(column),
+            f"{shorten(label)} must be finite",
+        )
+    return TermMatrix(values, labels, matrix.model_spec, tuple(aliases.items()))
+
+
+def _texts_in(frame: pd.DataFrame) -> Iterator[str]:
+    """Yield the texts that can become parts of labels: columns' names and levels."""
+    for name, column in frame.items():
+        yield str(name)
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            yield from map(str, column.cat.categories)
+
+
+def _whole_codes(terms: Sequence[str], data: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return as integers what ``C(x)`` makes levels of: 1, not 1.0."""
+    names = set(re.findall(r"\bC\(\s*(\w+)", " ".join(terms))) & set(data.columns)
+    numbers = {n: data[n].to_numpy() for n in names if data[n].dtype.kind == "f"}
+    return {n: x.astype(np.int64) for n, x in numbers.items() if all_whole(x)}
+
+
+def _formula_error(shown: str, message: str, aliases: dict[str, str]) -> SpecError:
+    """Say what formulaic refuses; the stretch that it marks gets carets."""
+    message = _relabel(re.sub(r"\x1b\[[0-9;]*m", "", message), aliases)
+    reason, _, marked = message.partition("\n\n")
+    said = f"cannot evaluate {shown}: {' '.join(reason.split())}"
+    before, bracket, rest = marked.partition("⧛")
+    inside, _, after = rest.partition("⧚")
+    if not bracket:
+        return SpecError(said)
+    start, stop = len(before), len(before) + len(inside)
+    return pointed_error(said, before + inside + after, start, stop)
+
+
+def _relabel(label: str, aliases: dict[str, str]) -> str:
+    """Put the user's names back in the place of aliases."""
+    return re.sub(
+        r"_column_+\d+_", lambda match: aliases.get(match.group(), match.group()), label
+    )
+
+
+def without_values(matrix: TermMatrix) -> TermMatrix:
+    """Keep the recipe of a matrix only."""
+    return TermMatrix(np.empty((0, 0)), matrix.labels, matrix.recipe, matrix.aliases)

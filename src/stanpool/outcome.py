@@ -1,0 +1,233 @@
+"""The outcome of a model and what stands beside it: trials, errors, bounds, weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stanpool.columns import refuse_rows
+from stanpool.errors import DataError, listed, shorten
+from stanpool.formula import unquote_name
+from stanpool.matrix import term_matrix
+from stanpool.spec import FAMILIES, Family, ModelSpec
+
+_CENSORING = {"none": 0, "left": -1, "right": 1, "interval": 2}
+_OTHER_FAMILY = "Correct or drop these rows, or choose another family."
+
+
+def build_outcome(
+    spec: ModelSpec, frame: pd.DataFrame
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Evaluate the left-hand side, check it against the family's support.
+
+    Returns the outcome, and the categories that its numbers count, if any.
+    """
+    family = FAMILIES[spec.family]
+    named = unquote_name(spec.outcome)
+    what = f"outcome {shorten(named or spec.outcome)}"
+    if family.outcome in ("ordered", "categories"):
+        return _categories(family, what, named, frame)
+    matrix = term_matrix(False, (spec.outcome,), frame)
+    if named is not None and isinstance(frame[named].dtype, pd.CategoricalDtype):
+        levels = list(frame[named].cat.categories)
+        example = (
+            f"(data[{shorten(named)}] == {shorten(levels[-1])}).astype(int)"
+            if len(levels) == 2
+            else f"pd.to_numeric(data[{shorten(named)}])"
+        )
+        raise DataError(
+            f"{what} is not numeric: its values are {listed(levels)}. Make it a "
+            f"number first, for example by {example}."
+        )
+    if matrix.values.shape[1] != 1:
+        raise DataError(f"{what} must be one column of numbers.")
+    y = matrix.values[:, 0]
+    bad, must = {
+        "real": (np.zeros(len(y), dtype=bool), ""),
+        "positive": (y <= 0, "positive"),
+        "proportion": ((y <= 0) | (y >= 1), "between 0 and 1, and neither,"),
+        "binary": (~np.isin(y, (0, 1)), "0 or 1"),
+        "count": (
+            ~np.isclose(y, np.round(y), rtol=0, atol=1e-9) | (y < 0),
+            "whole numbers, 0 or more,",
+        ),
+    }[family.outcome]
+    refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", _OTHER_FAMILY)
+    return (np.round(y).astype(np.int64) if family.is_discrete else y), ()
+
+
+def _categories(
+    family: Family, what: str, named: str | None, frame: pd.DataFrame
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Return an outcome's categories as numbers from 0, and their levels in order."""
+    if named is None:
+        raise DataError(
+            f"{what} is an expression; {family.name!r} takes a column of categories."
+        )
+    column = frame[named]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes = column.cat.codes.to_numpy()
+        levels = tuple(column.cat.categories.tolist())
+        if family.outcome == "ordered" and not column.cat.ordered:
+            raise DataError(
+                f"{what} has the values {listed(levels)}, in no order that "
+                f"{family.name!r} could go by. Make it an ordered categorical, by "
+                f"pd.Categorical(data[{shorten(named)}], categories=[lowest, ..., "
+                "highest], ordered=True), or whole numbers."
+            )
+    else:
+        values = column.to_numpy()
+        refuse_rows(
+            values,
+            values != np.round(values),
+            f"{what} must be whole numbers or an ordered categorical for "
+            f"{family.name!r}",
+            _OTHER_FAMILY,
+        )
+        found, codes = np.unique(values.astype(np.int64), return_inverse=True)
+        levels = tuple(found.tolist())
+    if len(levels) < 2:
+        raise DataError(
+            f"{what} has one category, {listed(levels)}; {family.name!r} needs two or "
+            "more."
+        )
+    return codes.astype(np.int64), levels
+
+
+def build_trials(
+    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+) -> np.ndarray | None:
+    """Return the binomial's trials, checked against the outcome."""
+    if spec.trials is None:
+        return None
+    trials = numeric_column(frame, spec.trials, "trials")
+    what = f"trials {shorten(spec.trials)}"
+    bad = (trials != np.round(trials)) | (trials < 0)
+    refuse_rows(trials, bad, f"{what} must be whole numbers, 0 or more")
+    refuse_rows(y, y > trials, f"successes must be at most {what}")
+    return trials.astype(np.int64)
+
+
+def standard_errors(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+    """Return the known standard errors, all positive."""
+    if spec.se is None:
+        return None
+    errors = numeric_column(frame, spec.se, "se")
+    refuse_rows(errors, errors <= 0, f"se {shorten(spec.se)} must be positive")
+    return errors
+
+
+def likelihood_weights(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+    """Return the weights of the rows' log likelihood, none negative."""
+    if spec.weights is None:
+        return None
+    return weights_column(frame, spec.weights, "weights")
+
+
+def build_offset(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+    """Return what is added to the linear predictor: offsets and log exposure."""
+    parts = []
+    for text in spec.offsets:
+        matrix = term_matrix(False, (text,), frame)
+        if matrix.values.shape[1] != 1 or _is_category(text, frame):
+            raise DataError(f"offset({text}) must be one column of numbers.")
+        parts.append(matrix.values[:, 0])
+    if spec.exposure is not None:
+        exposure = numeric_column(frame, spec.exposure, "exposure")
+        rule = f"exposure {shorten(spec.exposure)} must be positive"
+        refuse_rows(exposure, exposure <= 0, rule)
+        parts.append(np.log(exposure))
+    return np.sum(parts, axis=0) if parts else None
+
+
+def _is_category(text: str, frame: pd.DataFrame) -> bool:
+    """Whether a term is a column of categories."""
+    name = unquote_name(text)
+    return name is not None and isinstance(frame[name].dtype, pd.CategoricalDtype)
+
+
+def build_censoring(
+    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return how each outcome is censored, and the upper ends of intervals."""
+    if spec.cens is None:
+        return None, None
+    column = frame[spec.cens]
+    what = f"cens {shorten(spec.cens)}"
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        unknown = [each for each in column.cat.categories if each not in _CENSORING]
+        if unknown:
+            raise DataError(
+                f"{what} has {listed(unknown)}; its values are "
+                f"{listed(_CENSORING)}, or -1, 0, 1 and 2 for these."
+            )
+        values = column.map(_CENSORING).to_numpy(dtype=float)
+    else:
+        values = column.to_numpy()
+        rule = f"{what} must be -1 (left), 0 (none), 1 (right) or 2 (interval)"
+        refuse_rows(values, ~np.isin(values, (-1, 0, 1, 2)), rule)
+    codes = values.astype(np.int64)
+    in_interval = codes == 2
+    if spec.cens_upper is None:
+        if in_interval.any():
+            raise DataError(
+                f"{what} has intervals (rows "
+                f"{listed(np.flatnonzero(in_interval).tolist())}, counted from 0), "
+                "whose upper ends are not known. Write cens(column, upper), or pass "
+                "cens_upper='upper'."
+            )
+        return codes, None
+    upper = numeric_column(frame, spec.cens_upper, "cens_upper")
+    refuse_rows(
+        upper,
+        in_interval & ~(upper > y),
+        f"cens_upper {shorten(spec.cens_upper)} must be greater than the outcome, the "
+        "lower end, where it lies in an interval",
+    )
+    return codes, np.where(in_interval, upper, np.nan)
+
+
+def build_truncation(
+    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the bounds of truncation; every outcome lies between them."""
+    bounds: list[np.ndarray | None] = []
+    for side, bound in zip(("lower", "upper"), spec.trunc or (None, None), strict=True):
+        if bound is None:
+            bounds.append(None)
+            continue
+        values = (
+            numeric_column(frame, bound, "trunc")
+            if isinstance(bound, str)
+            else np.full(len(y), float(bound))
+        )
+        outside = y < values if side == "lower" else y > values
+        rule = f"the outcome must not be {'below' if side == 'lower' else 'above'} "
+        rule += f"its {side} bound of truncation, {shorten(bound)}"
+        refuse_rows(y, outside, rule)
+        bounds.append(values)
+    lower, upper = bounds
+    if lower is not None and upper is not None:
+        rule = "the lower bound of truncation must be less than the upper one"
+        refuse_rows(lower, lower >= upper, rule)
+    return lower, upper
+
+
+def numeric_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
+    """Return a column of numbers, or say that it is none."""
+    if isinstance(frame[name].dtype, pd.CategoricalDtype):
+        raise DataError(
+            f"{role} column {shorten(name)} is not numeric: its values are "
+            f"{listed(frame[name].cat.categories)}. Make it a number first, for "
+            f"example by pd.to_numeric(data[{shorten(name)}])."
+        )
+    return frame[name].to_numpy(dtype=float)
+
+
+def weights_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
+    """Return a column of weights, none negative."""
+    values = numeric_column(frame, name, role)
+    refuse_rows(values, values < 0, f"{role} {shorten(name)} must not be negative")
+    return values

@@ -1,0 +1,417 @@
+"""Parameters and outcomes drawn from a model's prior, in NumPy.
+
+The draws are independent and exact, whatever the geometry of the prior, and owe nothing
+to the model's Stan program: nothing is compiled, and a program can be tested by them.
+
+References
+----------
+.. [1] Lewandowski, Kurowicka and Joe (2009). Generating random correlation matrices
+   based on vines and extended onion method. Journal of Multivariate Analysis 100(9),
+   1989-2001, section 3.2: the onion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats  # type: ignore[import-untyped]
+
+from stanpool.design import Design, FactorDesign
+from stanpool.errors import DataError, SpecError, shorten
+from stanpool.families import draw_outcomes
+from stanpool.posterior import GroupNames, build_posterior
+from stanpool.priors import PriorRow, class_of
+from stanpool.spec import FAMILIES
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.fit import Model
+
+Array = np.ndarray
+
+_MOST_TRIES = 10_000
+
+
+def prior_predictive(
+    model: Model, *, draws: int = 1000, seed: int | None = None
+) -> xr.DataTree:
+    """Draw parameters from the prior, and outcomes of the model's rows given them.
+
+    Nothing is compiled or run in Stan: the draws are independent.
+
+    Parameters
+    ----------
+    model
+        The model; its own outcome is not used, except that default priors are scaled
+        from it.
+    draws
+        How many.
+    seed
+        Of the random numbers; drawn at random if None.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups as ArviZ names them: ``prior`` with the variables of a fit's posterior,
+        ``prior_predictive`` with the outcomes ``y``, ``(chain, draw, row)``, in one
+        chain, and ``observed_data``. Censored outcomes are drawn uncensored; those of
+        ordinal and categorical families count categories from 0.
+
+    Raises
+    ------
+    SpecError
+        If a prior is improper, so that there is nothing to draw from.
+    DataError
+        If the priors allow counts that are too large to draw.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"),
+    ...                  priors={"Intercept": "normal(0, 10)", "tau": "normal(0, 5)"})
+    >>> drawn = prior_predictive(model, draws=4000, seed=1)
+    >>> drawn["prior"]["tau_school"].mean().round().item()
+    4.0
+    >>> dict(drawn["prior_predictive"].sizes)
+    {'chain': 1, 'draw': 4000, 'row': 8}
+    """
+    import xarray as xr
+
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+        raise SpecError(f"draws={shorten(draws)} must be a whole number, 1 or more.")
+    rng = np.random.default_rng(seed)
+    prior = draw_prior(model, draws, rng)
+    y = simulate_outcomes(model, prior, rng)
+    outcomes = xr.Dataset(
+        {"y": (("chain", "draw", "row"), y)},
+        {"chain": prior["chain"], "draw": prior["draw"]},
+    )
+    return xr.DataTree.from_dict(
+        {
+            "prior": prior,
+            "prior_predictive": outcomes,
+            "observed_data": xr.Dataset({"y": ("row", model.design.y)}),
+        }
+    )
+
+
+def draw_prior(model: Model, draws: int, rng: np.random.Generator) -> xr.Dataset:
+    """Draw a model's parameters from their priors, labelled as a fit's posterior is.
+
+    Parameters
+    ----------
+    model, draws
+        The model, and how many draws.
+    rng
+        Where randomness comes from.
+
+    Returns
+    -------
+    xarray.Dataset
+        In one chain.
+
+    Raises
+    ------
+    SpecError
+        If a prior is improper.
+    """
+    return build_posterior(
+        _Variables(_prior_variables(model, draws, rng)), model.design, model.structure
+    )
+
+
+def simulate_outcomes(
+    model: Model, parameters: xr.Dataset, rng: np.random.Generator
+) -> Array:
+    """Draw an outcome of each of a model's rows given draws of its parameters.
+
+    Parameters
+    ----------
+    model
+        The model.
+    parameters
+        Of the prior or the posterior, dimensions ``(chain, draw, ...)``.
+    rng
+        Where randomness comes from.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(chain, draw, N)``.
+
+    Raises
+    ------
+    DataError
+        If counts are too large to draw.
+    """
+    eta = linear_predictor(model, parameters)
+    family = family_parameters(model, parameters)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return draw_outcomes(model.spec, model.design, rng, eta, family)
+    except ValueError as problem:
+        raise DataError(
+            f"cannot draw outcomes from {model.spec.family} with linear predictors "
+            f"from {eta.min():.3g} to {eta.max():.3g} ({problem}): the priors allow "
+            "far too much. Tighten them, as in priors={'Intercept': 'normal(0, 2)', "
+            "'beta': 'normal(0, 1)'}; model.priors says what they are."
+        ) from None
+
+
+def linear_predictor(model: Model, parameters: xr.Dataset) -> Array:
+    """Compute the linear predictor of each row, offsets included, from labelled draws.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(chain, draw, N)``; for categorical outcomes one more axis, the
+        categories but the first.
+    """
+    design = model.design
+    population = _population(parameters, design)
+    eta = np.zeros(
+        (parameters.sizes["chain"], parameters.sizes["draw"], design.rows, 1)
+    )
+    if design.intercept:
+        eta = eta + population["Intercept"][:, :, None]
+    for label, column in zip(design.coefficients, design.X.T, strict=True):
+        eta = eta + population[label][:, :, None] * column[:, None]
+    pooled = model.spec.pooling == "partial"
+    taken: set[str] = set()
+    for factor in design.factors:
+        b = parameters[GroupNames.of(factor.factor).b].to_numpy()
+        # (chain, draw, group, category, coefficient): one category after the other
+        own = b.reshape(*b.shape[:3], -1, len(factor.varying))
+        if pooled:
+            own = own - _group_means(design, factor, population, taken)
+            taken.update(factor.varying)
+        eta = eta + _group_effects(factor, own)
+    if design.offset is not None:
+        eta = eta + design.offset[:, None]
+    return eta if model.structure.is_categorical else eta[..., 0]
+
+
+def family_parameters(model: Model, parameters: xr.Dataset) -> dict[str, Array]:
+    """Return the family's parameters from labelled draws, to go with ``eta``.
+
+    Each has shape ``(chain, draw, 1)`` or ``(chain, draw, N)``; ``cutpoint`` has one
+    more axis, its last.
+    """
+    design = model.design
+    found: dict[str, Array] = {
+        name: parameters[name].to_numpy()[:, :, None]
+        for name in ("sigma", "nu", "shape", "phi", "cutpoint")
+        if name in FAMILIES[model.spec.family].parameters and name in parameters
+    }
+    if design.residual is not None:
+        name, _, index = design.residual
+        found["sigma"] = parameters[GroupNames.of(name).sigma].to_numpy()[..., index]
+    return found
+
+
+def _population(parameters: xr.Dataset, design: Design) -> dict[str, Array]:
+    """Return the population's coefficients by label, ``(chain, draw, category)``."""
+    found = {}
+    if design.intercept:
+        intercept = parameters["Intercept"].to_numpy()
+        found["Intercept"] = intercept.reshape(*intercept.shape[:2], -1)
+    for k, label in enumerate(design.coefficients):
+        beta = parameters["beta"].to_numpy()[..., k]
+        found[label] = beta.reshape(*beta.shape[:2], -1)
+    return found
+
+
+def _group_means(
+    design: Design,
+    factor: FactorDesign,
+    population: Mapping[str, Array],
+    taken: set[str],
+) -> Array:
+    """Return the population means of each group's coefficients.
+
+    Shape ``(..., 1 or group, category, coefficient)``, from a population of shape
+    ``(..., category)``. Means that belong to an earlier factor, and those of no
+    population coefficient, are 0.
+    """
+
+    def means_of(labels: Iterable[str | None]) -> Any:
+        zero = 0.0 * next(iter(population.values()), np.zeros(1))
+        columns = [population.get(label, zero) if label else zero for label in labels]
+        return np.stack(columns, axis=-1)[..., None, :, :]
+
+    means = means_of(None if label in taken else label for label in factor.varying)
+    if factor.U is not None and factor.effect_of is not None:
+        for effects, values in zip(factor.effect_of, factor.U.T, strict=True):
+            moved = means_of(design.coefficients[e - 1] if e else None for e in effects)
+            means = means + moved * values[:, None, None]
+    return np.asarray(means)
+
+
+def _group_effects(factor: FactorDesign, own: Array) -> Array:
+    """Add up what a factor's coefficients do to each row: ``(..., N, category)``."""
+    members = factor.index.reshape(len(factor.Z), -1)
+    weights = np.ones(members.shape) if factor.weights is None else factor.weights
+    effect = np.zeros((*own.shape[:2], len(factor.Z), own.shape[3]))
+    for group, weight in zip(members.T, weights.T, strict=True):
+        for q, column in enumerate(factor.Z.T):
+            effect += own[..., q][:, :, group] * (weight * column)[:, None]
+    return effect
+
+
+@dataclass(frozen=True)
+class _Variables:
+    """Draws by Stan's names, ``(draw, ...)``, as ``build_posterior`` asks for them."""
+
+    values: Mapping[str, Array]
+
+    def stan_variable(self, name: str) -> Array:
+        return self.values[name][None]
+
+    def sampler_variable(self, name: str) -> Array:
+        raise KeyError(name)
+
+
+def _prior_variables(
+    model: Model, draws: int, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Draw what the model's Stan program calls by these names, ``(draw, ...)``."""
+    design, structure = model.design, model.structure
+
+    def members(name: str, groups: int = 1) -> Array:
+        """Draw the members of a class for each group, ``(draw, groups, member)``."""
+        columns = [
+            _draw(row, (draws, groups), rng)
+            for row in model.priors
+            if row.parameter_class == name
+        ]
+        return np.stack(columns, -1) if columns else np.empty((draws, groups, 0))
+
+    width = len(design.categories) - 1 if structure.is_categorical else 1
+    beta = members("beta").reshape(draws, width, -1)
+    shift = beta @ design.x_bar
+    population = dict(zip(design.coefficients, np.moveaxis(beta, -1, 0), strict=True))
+    found: dict[str, Array] = {"beta": np.swapaxes(beta, 1, 2)}
+    if structure.intercept:
+        population["Intercept"] = members("Intercept")[:, 0] - shift
+        found["alpha"] = population["Intercept"]
+    if not structure.is_categorical:
+        found = {name: values[..., 0] for name, values in found.items()}
+    if structure.has_cutpoints:
+        found["cutpoint"] = _draw_cutpoints(model, draws, rng) + shift
+    if structure.pooling == "none":
+        (factor,) = design.factors
+        b = members("b", len(factor.labels))
+        own = b.reshape(*b.shape[:2], width, -1)
+        if not structure.intercept and factor.varying[0] == "Intercept":
+            # The priors on intercepts are where predictors are at their means.
+            own[..., 0] -= own @ factor.z_bar
+            if not structure.has_cutpoints:
+                own[..., 0] -= shift[:, None]
+        found["b"] = b
+    taken: set[str] = set()
+    for number, (factor, form) in enumerate(
+        zip(design.factors, structure.factors, strict=True), 1
+    ):
+        if structure.pooling == "none":
+            break
+        suffix = f"_{number}" if number > 1 else ""
+        tau = members(f"tau{suffix}")
+        deviations = rng.standard_normal((draws, len(factor.labels), tau.shape[-1]))
+        if form.correlated:
+            cholesky = _draw_correlations(model, f"Omega{suffix}", tau, rng)
+            found[f"Omega{suffix}"] = cholesky @ np.swapaxes(cholesky, 1, 2)
+            deviations = deviations @ np.swapaxes(cholesky, 1, 2)
+        means = _group_means(design, factor, population, taken)
+        taken.update(factor.varying)
+        own = (deviations * tau).reshape(*deviations.shape[:2], width, -1)
+        found[f"tau{suffix}"] = tau[:, 0]
+        found[f"b{suffix}"] = (means + own).reshape(deviations.shape)
+    for name in ("sigma", "tau_sigma", "nu", "shape", "phi"):
+        values = members(name)
+        if values.size and not (name == "sigma" and structure.residual == "free"):
+            found[name] = values[:, 0, 0]
+    if design.residual is not None:
+        groups = len(design.residual[1])
+        if structure.residual == "free":
+            found["sigma_j"] = members("sigma", groups)[..., 0]
+        else:
+            log = found["tau_sigma"][:, None] * rng.standard_normal((draws, groups))
+            found["sigma_j"] = found["sigma"][:, None] * np.exp(log)
+    return found
+
+
+def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw from a prior, cut off below where its parameter is."""
+    if row.prior.distribution not in _DISTRIBUTIONS:
+        raise SpecError(
+            f"the prior on {shorten(row.parameter)} is {row.prior}, which is no "
+            "distribution that can be drawn from. Set a proper one, such as "
+            f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
+        )
+    known = class_of(row.parameter_class)
+    lower = -np.inf
+    if known.support == "positive":
+        lower = 0.0 if known.lower is None else known.lower
+    distribution = _DISTRIBUTIONS[row.prior.distribution](*row.prior.arguments)
+    # From the upper tail: exact there, however far out the cut is.
+    above = distribution.sf(lower)
+    return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
+
+
+def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array:
+    """Draw cutpoints in order, ``(draw, cutpoint)``: each from its prior, given that.
+
+    Equal priors are drawn and sorted, others until they are in order.
+    """
+    rows = [row for row in model.priors if row.parameter_class == "cutpoint"]
+    if len({row.prior for row in rows}) == 1:
+        return np.sort(_draw(rows[0], (draws, len(rows)), rng), axis=-1)
+    found = np.empty((0, len(rows)))
+    for _ in range(_MOST_TRIES):
+        tried = np.stack([_draw(row, (draws,), rng) for row in rows], axis=-1)
+        ordered = tried[np.all(np.diff(tried, axis=-1) > 0, axis=-1)]
+        found = np.concatenate([found, ordered])[:draws]
+        if len(found) == draws:
+            return found
+    raise SpecError(
+        "the priors on the cutpoints hardly ever leave them in order; bring "
+        f"{rows[0].parameter} and those after it into the order of the categories."
+    )
+
+
+def _draw_correlations(
+    model: Model, name: str, tau: Array, rng: np.random.Generator
+) -> Array:
+    """Draw Cholesky factors of correlation matrices, LKJ, ``(draw, D, D)``.
+
+    The onion of [1]_: row by row, a squared length that is beta distributed and a
+    direction that is uniform.
+    """
+    draws, size = len(tau), tau.shape[-1]
+    (row,) = (row for row in model.priors if row.parameter_class == name)
+    (shape,) = row.prior.arguments
+    cholesky = np.zeros((draws, size, size))
+    cholesky[:, 0, 0] = 1.0
+    for k in range(1, size):
+        squared = rng.beta(k / 2, shape + (size - 1 - k) / 2, draws)
+        direction = rng.standard_normal((draws, k))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        cholesky[:, k, :k] = np.sqrt(squared)[:, None] * direction
+        cholesky[:, k, k] = np.sqrt(1.0 - squared)
+    return cholesky
+
+
+_DISTRIBUTIONS: Mapping[str, Callable[..., Any]] = {
+    "normal": stats.norm,
+    "student_t": stats.t,
+    "cauchy": stats.cauchy,
+    "exponential": lambda rate: stats.expon(scale=1.0 / rate),
+    "gamma": lambda shape, rate: stats.gamma(shape, scale=1.0 / rate),
+    "inv_gamma": lambda shape, scale: stats.invgamma(shape, scale=scale),
+    "lognormal": lambda location, scale: stats.lognorm(scale, scale=np.exp(location)),
+}
