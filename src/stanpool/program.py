@@ -182,6 +182,8 @@ _INVERSE_LINKS = {
     "probit": "Phi",
     "cloglog": "inv_cloglog",
 }
+# Priors that let a scale be 0, where the likelihood is smooth in its square.
+_OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
 # Stan has no such distributions, or none that is exact in the tails.
 _OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
 _STAN_DISTRIBUTIONS = {"gaussian": "normal"}
@@ -274,6 +276,10 @@ def render(structure: Structure) -> StanProgram:
             "membership": factor.membership,
             "group_predictors": factor.group_predictors,
             "integrated": factor.integrated,
+            "signed": factor.integrated
+            and _OPEN_AT_ZERO.issuperset(
+                dict(structure.priors)[f"tau_{number}" if number > 1 else "tau"]
+            ),
         }
         for number, factor in enumerate(structure.factors, 1)
     ]

@@ -56,7 +56,7 @@ STRUCTURES = (
 # One factor of a gaussian model is integrated out.
 MARGINAL = (
     ("y ~ x1 + x2 + (1 + x2 | g)", {}),
-    ("y ~ 0 + x1 + (1 + x2 || g)", {}),
+    ("y ~ 0 + x1 + (1 + x2 || g)", {"priors": {"tau": "lognormal(0, 1)"}}),
     ("y | se(known) ~ x1 + (1 | g)", {}),
     ("y ~ x1 + u + (1 + x1 || g)", {"residual": "g"}),
     ("y | weights(w) ~ x1 + offset(x2) + (1 | h) + (1 + x2 | g)", {}),
@@ -247,7 +247,7 @@ def _with_mixed_priors() -> dict[str, sp.Model]:
         sp.Model(formula, data, pooling="none", priors=none),
         *(
             sp.Model(formula, data, parameterization=each, priors=partial)
-            for each in PARAMETERIZATIONS
+            for each in (*PARAMETERIZATIONS, "marginal")
         ),
     ]
     return {f"{model.program.name}_mixed_priors": model for model in mixed}

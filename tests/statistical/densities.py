@@ -144,6 +144,8 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             deviations = varying.b - group_means(model, data, at, number)
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
             found |= {f"b{end}": varying.b}
+            if model.structure.factors[number].integrated:
+                found["tau_signed"] = varying.tau * (-1) ** np.arange(len(varying.tau))
             found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
     return found
 

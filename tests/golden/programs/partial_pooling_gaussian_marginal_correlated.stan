@@ -7,15 +7,15 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
-// u is integrated out, and drawn back after the fit. The rows come
-// turned by an orthogonal matrix, which changes no sum of squares: of each group
-// as many have Z as it has coefficients, F rows have X and y only, and the others
+// u is integrated out, and drawn back after the fit. The rows come turned
+// by an orthogonal matrix, which changes no sum of squares: of each group as
+// many have Z as it has coefficients, F rows have X and y only, and the others
 // are zero, so that their number says all.
 functions {
-  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise, where
-  // u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal with
-  // covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of Cholesky's
-  // factorisation are taken for all groups j at the same time
+  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise,
+  // where u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal
+  // with covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of
+  // Cholesky's factorisation are taken for all groups j at the same time
   real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
                                    vector theta, array[] matrix Z, matrix L,
                                    vector sigma) {
@@ -72,12 +72,13 @@ data {
 parameters {
   real alpha_c; // intercept at X = x_bar
   vector[K] beta;
-  vector<lower=0>[Q] tau; // population scales
+  vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
   cholesky_factor_corr[Q] L_Omega;
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  vector<lower=0>[Q] tau = abs(tau_signed); // population scales
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);

@@ -10,15 +10,15 @@
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// u_2 is integrated out, and drawn back after the fit. The rows come
-// turned by an orthogonal matrix, which changes no sum of squares: of each group
-// as many have Z as it has coefficients, F rows have X and y only, and the others
+// u_2 is integrated out, and drawn back after the fit. The rows come turned
+// by an orthogonal matrix, which changes no sum of squares: of each group as
+// many have Z as it has coefficients, F rows have X and y only, and the others
 // are zero, so that their number says all.
 functions {
-  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise, where
-  // u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal with
-  // covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of Cholesky's
-  // factorisation are taken for all groups j at the same time
+  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise,
+  // where u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal
+  // with covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of
+  // Cholesky's factorisation are taken for all groups j at the same time
   real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
                                    vector theta, array[] matrix Z, matrix L,
                                    vector sigma) {
@@ -88,10 +88,11 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] z; // standardised deviations of b
-  vector<lower=0>[Q_2] tau_2; // population scales
+  vector[Q_2] tau_signed; // their signs mean nothing, and 0 is no wall
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
+  vector<lower=0>[Q_2] tau_2 = abs(tau_signed); // population scales
   row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
 }
 model {

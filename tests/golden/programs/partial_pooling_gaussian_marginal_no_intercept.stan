@@ -7,15 +7,15 @@
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// u is integrated out, and drawn back after the fit. The rows come
-// turned by an orthogonal matrix, which changes no sum of squares: of each group
-// as many have Z as it has coefficients, F rows have X and y only, and the others
+// u is integrated out, and drawn back after the fit. The rows come turned
+// by an orthogonal matrix, which changes no sum of squares: of each group as
+// many have Z as it has coefficients, F rows have X and y only, and the others
 // are zero, so that their number says all.
 functions {
-  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise, where
-  // u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal with
-  // covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of Cholesky's
-  // factorisation are taken for all groups j at the same time
+  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise,
+  // where u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal
+  // with covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of
+  // Cholesky's factorisation are taken for all groups j at the same time
   real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
                                    vector theta, array[] matrix Z, matrix L,
                                    vector sigma) {
@@ -60,7 +60,8 @@ data {
   real N_zero; // rows of zeros, less those that fill up small groups
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
-  vector<lower=0>[Q] prior_tau_rate;
+  vector[Q] prior_tau_location;
+  vector<lower=0>[Q] prior_tau_scale;
   real<lower=0> prior_sigma_rate;
   int<lower=0, upper=1> prior_only; // 1: leave y out
 }
@@ -71,7 +72,7 @@ parameters {
 }
 model {
   beta ~ normal(prior_beta_location, prior_beta_scale);
-  tau ~ exponential(prior_tau_rate);
+  tau ~ lognormal(prior_tau_location, prior_tau_scale);
   sigma ~ exponential(prior_sigma_rate);
   if (prior_only == 0) {
     vector[D] theta = beta;
