@@ -11,6 +11,7 @@ import xarray as xr
 import stanpool as sp
 from stanpool.engine.run import SampleSettings
 from stanpool.posterior import GroupNames, build_tree
+from stanpool.simulate import draw_prior
 from statistical import densities
 
 
@@ -142,12 +143,38 @@ class MadeUpDraws:
         return np.zeros(next(iter(self.variables.values())).shape[:2])
 
 
-def fit_of_points(
+def fit_of_prior(
     model: sp.Model, *, chains: int = 2, draws: int = 3, seed: int = 1
+) -> sp.Fit:
+    """Make a fit of any model whose draws are from its prior."""
+    drawn = draw_prior(model, chains * draws, np.random.default_rng(seed))
+    parts = [
+        drawn.isel(chain=0, draw=slice(k * draws, (k + 1) * draws)).assign_coords(
+            draw=range(draws)
+        )
+        for k in range(chains)
+    ]
+    posterior = xr.concat(parts, "chain").assign_coords(chain=range(chains))
+    tree = xr.DataTree.from_dict({"posterior": posterior})
+    return _fit(model, tree, chains, draws)
+
+
+def fit_of_points(
+    model: sp.Model,
+    *,
+    chains: int = 2,
+    draws: int = 3,
+    seed: int = 1,
+    one: bool = False,
 ) -> tuple[sp.Fit, list[densities.Point]]:
-    """Make a fit of any model but categorical ones, and return its draws as points."""
+    """Make a fit of any model but categorical ones, and return its draws as points.
+
+    With ``one`` all draws are the same point.
+    """
     rng = np.random.default_rng(seed)
-    points = [densities.random_point(model, rng) for _ in range(chains * draws)]
+    points = [
+        densities.random_point(model, rng) for _ in range(1 if one else chains * draws)
+    ] * (chains * draws if one else 1)
 
     def stacked(values: list[Any]) -> np.ndarray:
         array = np.array(values, dtype=float)
@@ -179,6 +206,10 @@ def fit_of_draws(model: sp.Model, variables: dict[str, np.ndarray]) -> sp.Fit:
     tree = build_tree(
         MadeUpDraws(variables), model.design, model.structure, max_treedepth=10
     )
+    return _fit(model, tree, chains, draws)
+
+
+def _fit(model: sp.Model, tree: xr.DataTree, chains: int, draws: int) -> sp.Fit:
     return sp.Fit(
         model=model,
         tree=tree,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stanpool import engine, exact, plots
+    from stanpool.calibration import Calibration, sbc
     from stanpool.compare import Comparison, compare_fits, compare_parameterizations
     from stanpool.datasets import list_datasets, load_dataset
     from stanpool.diagnostics import Advice, Diagnosis, Finding
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "calibration": ("Calibration", "sbc"),
     "compare": ("Comparison", "compare_fits", "compare_parameterizations"),
     "datasets": ("list_datasets", "load_dataset"),
     "diagnostics": ("Advice", "Diagnosis", "Finding"),
@@ -58,6 +60,7 @@ _MODULES = ("engine", "exact", "plots")
 
 __all__ = [
     "Advice",
+    "Calibration",
     "Comparison",
     "CompileError",
     "DataError",
@@ -83,6 +86,7 @@ __all__ = [
     "partial_pooling",
     "plots",
     "prior_predictive",
+    "sbc",
 ]
 
 

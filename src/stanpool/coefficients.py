@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.design import FactorDesign
-    from stanpool.fit import Fit
+    from stanpool.fit import Model
 
 Array = np.ndarray
 
@@ -50,6 +50,37 @@ class FactorCoefficients:
             u -= np.einsum("jp,sdpq->sjdq", self.U[groups], self.effects)
         return np.asarray(u)
 
+    def effects_on(self, groups: Array, Z: Array) -> Array:
+        """Return what deviations do to rows, shape ``(S, D, rows)``.
+
+        Parameters
+        ----------
+        groups, Z
+            Of each row its group, and the predictors of the coefficients: shape
+            ``(rows, Q)``.
+        """
+        draws, _, predictors, varying = self.b.shape
+        b = self.b.reshape(draws, -1)
+        effects = -(self.mean @ Z.T)
+        for d in range(predictors):
+            for q, column in enumerate(Z.T):
+                # Three times as fast as picking (S, rows, Q) and multiplying.
+                own = np.take(b, (groups * predictors + d) * varying + q, axis=1)
+                own *= column
+                effects[:, d] += own
+        if self.U is not None and self.effects is not None:
+            for p, u in enumerate(self.U.T):
+                effects -= self.effects[:, :, p] @ (u[groups, None] * Z).T
+        return np.asarray(effects)
+
+    def deviations_at(self, groups: Array) -> Array:
+        """Return the deviations of another group at each draw, shape ``(S, D, Q)``."""
+        draws = np.arange(len(groups))
+        u = self.b[draws, groups] - self.mean
+        if self.U is not None and self.effects is not None:
+            u -= np.einsum("sp,sdpq->sdq", self.U[groups], self.effects)
+        return np.asarray(u)
+
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
@@ -70,17 +101,17 @@ class Coefficients:
     factors: tuple[FactorCoefficients, ...]
 
 
-def coefficients(fit: Fit, posterior: xr.Dataset) -> Coefficients:
-    """Take the coefficients out of the draws of a fit.
+def coefficients(model: Model, posterior: xr.Dataset) -> Coefficients:
+    """Take the coefficients out of labelled draws.
 
     Parameters
     ----------
-    fit
-        A fit.
+    model
+        The model.
     posterior
-        Its posterior, or some draws of it.
+        The posterior of a fit, some draws of it, or draws of the prior.
     """
-    design, pooling = fit.model.design, fit.model.spec.pooling
+    design, pooling = model.design, model.spec.pooling
     draws = posterior.sizes["chain"] * posterior.sizes["draw"]
     predictors = posterior.sizes.get("category", 1)
     alpha = np.zeros((draws, predictors))

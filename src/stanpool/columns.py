@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import keyword
 import tokenize
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,27 +50,33 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
         keys.add(unquote_name(spec.outcome))
     for term in spec.groups:
         keys |= set(() if term.membership == "matrix" else term.key)
-    clean: dict[str, Any] = {}
-    for name in names_in(spec, set(frame.columns)):
-        if name not in frame.columns:
-            raise DataError(
-                f"the data have no column {shorten(name)}."
-                + suggestion(name, [str(column) for column in frame.columns])
-                + f" Columns: {listed(frame.columns, limit=10)}."
-            )
-        column = frame[name]
-        if isinstance(column, pd.DataFrame):
-            raise DataError(
-                f"the data have {column.shape[1]} columns named {shorten(name)}; "
-                "rename or drop all but one."
-            )
-        clean[name] = clean_column(
+    clean = {
+        name: clean_column(
             name,
-            column,
+            column_named(name, frame),
             is_factor=name in keys,
             may_miss=name == spec.cens_upper,
         )
+        for name in names_in(spec, set(frame.columns))
+    }
     return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
+
+
+def column_named(name: str, frame: pd.DataFrame) -> pd.Series[Any]:
+    """Return a column of the user's frame, or say that it is not there."""
+    if name not in frame.columns:
+        raise DataError(
+            f"the data have no column {shorten(name)}."
+            + suggestion(name, [str(column) for column in frame.columns])
+            + f" Columns: {listed(frame.columns, limit=10)}."
+        )
+    column = frame[name]
+    if isinstance(column, pd.DataFrame):
+        raise DataError(
+            f"the data have {column.shape[1]} columns named {shorten(name)}; "
+            "rename or drop all but one."
+        )
+    return column
 
 
 def as_frame(data: Any) -> pd.DataFrame:
@@ -106,13 +113,20 @@ def names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
         spec.residual,
     )
     names += [name for name in optional if isinstance(name, str)]
+    return list(dict.fromkeys([*names, *names_in_terms(texts, columns)]))
+
+
+def names_in_terms(texts: Sequence[str], columns: set[Any]) -> list[str]:
+    """List the columns that terms of a formula name, with repeats."""
     replaced, aliases = alias_quoted_names(texts)
-    for text in replaced:
-        names += [aliases.get(name, name) for name in variables_in(text, columns)]
-    return list(dict.fromkeys(names))
+    return [
+        aliases.get(name, name)
+        for text in replaced
+        for name in _variables(text, columns)
+    ]
 
 
-def variables_in(text: str, columns: set[Any]) -> list[str]:
+def _variables(text: str, columns: set[Any]) -> list[str]:
     """List the names in a term that are data: no functions, attributes, keywords."""
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(text.lstrip("-")).readline))

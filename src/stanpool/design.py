@@ -6,7 +6,7 @@ dense matrix. Nothing of the user's frame is kept by reference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from stanpool.outcome import (
     build_outcome,
     build_trials,
     build_truncation,
+    expressions,
     likelihood_weights,
     standard_errors,
     weights_column,
@@ -99,6 +100,25 @@ class FactorDesign:
 
 
 @dataclass(frozen=True)
+class Recipes:
+    """How the matrices of a design are built again for new rows.
+
+    Attributes
+    ----------
+    population
+        Of the population's predictors, with the intercept.
+    factors
+        Of the predictors of the coefficients that vary over each factor.
+    expressions
+        Of the outcome and the offsets, by their texts.
+    """
+
+    population: TermMatrix
+    factors: tuple[TermMatrix, ...]
+    expressions: Mapping[str, TermMatrix]
+
+
+@dataclass(frozen=True)
 class Design:
     """The data that a model sees, with labels. All arrays are read-only copies.
 
@@ -135,8 +155,7 @@ class Design:
         The factor whose groups have residual scales of their own, as
         ``(name, labels, index)``, or None.
     recipes
-        How to build the matrices again for new rows: ``population``, then one for
-        each factor.
+        How to build the matrices again for new rows.
     """
 
     y: np.ndarray
@@ -155,7 +174,7 @@ class Design:
     upper: np.ndarray | None = None
     categories: tuple[Any, ...] = ()
     residual: tuple[str, tuple[Any, ...], np.ndarray] | None = None
-    recipes: tuple[tuple[str, TermMatrix], ...] = ()
+    recipes: Recipes | None = None
 
     @property
     def rows(self) -> int:
@@ -226,7 +245,9 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
         within groups.
     """
     family = FAMILIES[spec.family]
-    y, categories = build_outcome(spec, frame)
+    expressed = {text: term_matrix(False, (text,), frame) for text in expressions(spec)}
+    evaluated = {text: matrix.values for text, matrix in expressed.items()}
+    y, categories = build_outcome(spec, frame, evaluated)
     population = term_matrix(spec.intercept, spec.terms, frame)
     x, labels = population.values, population.labels
     if spec.intercept:
@@ -234,8 +255,6 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
     _refuse_redundant(x, labels, spec.intercept)
     pooled = () if spec.pooling == "complete" else spec.groups
     factors = [_build_factor(spec, term, frame, labels) for term in pooled]
-    recipes = [("population", without_values(population))]
-    recipes += [(factor.factor, without_values(matrix)) for factor, matrix in factors]
     built = [factor for factor, _ in factors]
     center = spec.center_predictors
     has_cutpoints = family.outcome == "ordered"
@@ -270,14 +289,18 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
         trials=_frozen(build_trials(spec, frame, y)),
         se=_frozen(standard_errors(spec, frame)),
         weights=_frozen(likelihood_weights(spec, frame)),
-        offset=_frozen(build_offset(spec, frame)),
+        offset=_frozen(build_offset(spec, frame, evaluated)),
         censored=_frozen(censored),
         y_upper=_frozen(y_upper),
         lower=_frozen(lower),
         upper=_frozen(upper),
         categories=categories,
         residual=_residual_groups(spec, frame),
-        recipes=tuple(recipes),
+        recipes=Recipes(
+            population=without_values(population),
+            factors=tuple(without_values(matrix) for _, matrix in factors),
+            expressions={text: without_values(m) for text, m in expressed.items()},
+        ),
     )
 
 
@@ -293,13 +316,7 @@ def _build_factor(
     varying = _in_same_order(matrix.labels, labels)
     own = int(term.intercept)
     _refuse_redundant(matrix.values[:, own:], varying[own:], term.intercept)
-    weights = None
-    if term.membership == "matrix":
-        groups, index, weights = _members_of_matrix(term, frame)
-    elif term.membership == "labels":
-        groups, index, weights = _members_of_labels(term, frame)
-    else:
-        groups, index = _groups(term.key, frame)
+    groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(
             f"column {shorten(term.factor)} has one group, {listed(groups)}: "
@@ -318,7 +335,18 @@ def _build_factor(
     return factor, matrix
 
 
-def _groups(
+def memberships(
+    term: GroupTerm, frame: pd.DataFrame
+) -> tuple[tuple[Any, ...], np.ndarray, np.ndarray | None]:
+    """Return the groups that occur, the index of each row's, and weights if several."""
+    if term.membership == "matrix":
+        return _members_of_matrix(term, frame)
+    if term.membership == "labels":
+        return _members_of_labels(term, frame)
+    return *groups_of(term.key, frame), None
+
+
+def groups_of(
     key: Sequence[str], frame: pd.DataFrame
 ) -> tuple[tuple[Any, ...], np.ndarray]:
     """Return the labels of the groups and the index of each row's group.
@@ -390,7 +418,7 @@ def _residual_groups(
     """Return the groups that have residual scales of their own."""
     if spec.residual is None or spec.pooling == "complete":
         return None
-    labels, index = _groups((spec.residual,), frame)
+    labels, index = groups_of((spec.residual,), frame)
     return spec.residual, labels, _frozen(index)
 
 

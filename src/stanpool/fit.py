@@ -13,8 +13,9 @@ import numpy as np
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
-from stanpool.formula import check_name, parse_formulas, quote_name
+from stanpool.formula import check_name, parse_formulas, quote_name, unquote_name
 from stanpool.marginal import MarginalRows, marginal_rows, why_not_marginal
+from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree, draw_back
 from stanpool.priors import PriorRow, resolve_priors
 from stanpool.program import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from stanpool.diagnostics import Diagnosis
     from stanpool.engine.run import SampleSettings
+    from stanpool.predict import GroupTerms
 
 Bounds = tuple[str | float | None, str | float | None]
 GroupLike = str | tuple[str, ...] | GroupTerm
@@ -78,7 +80,9 @@ class Model:
     pooling
         ``"partial"``, ``"none"`` or ``"complete"``.
     parameterization
-        ``"centered"``, ``"noncentered"``, or ``"auto"`` to leave the choice.
+        ``"centered"``; ``"noncentered"``; ``"marginal"``, for gaussian outcomes, where
+        the coefficients of the factor with most groups are integrated out, exactly,
+        and drawn back after sampling; or ``"auto"`` to leave the choice.
     residual
         A column whose groups have residual scales of their own: free under no
         pooling, pooled on the log scale under partial pooling.
@@ -256,9 +260,47 @@ noncentered, 100 rows, 85 groups)
         )
         return model
 
+    def with_outcome(self, y: Any) -> Model:
+        """Return the same model of other outcomes: its priors, rows and program.
+
+        Parameters
+        ----------
+        y
+            An outcome for each row, shape ``(N,)``, as ``predict`` and
+            ``prior_predictive`` draw them: categories by their names.
+
+        Raises
+        ------
+        DataError
+            If the family does not have such outcomes, or rows are censored.
+
+        Examples
+        --------
+        >>> import stanpool as sp
+        >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+        ...                  sp.load_dataset("eight_schools"))
+        >>> drawn = model.prior_predictive(1, seed=1)["prior_predictive"]["y"]
+        >>> model.with_outcome(drawn[0, 0]).priors == model.priors
+        True
+        """
+        design = replace(self.design, y=check_other_outcome(self.spec, self.design, y))
+        name = unquote_name(self.spec.outcome) or self.spec.outcome
+        model = Model.__new__(Model)
+        model._build(
+            replace(
+                self.spec,
+                outcome=quote_name(name),
+                parameterization=self.parameterization or "auto",
+            ),
+            self.data.assign(**{name: labelled_outcome(design)}),
+            priors=self.priors,
+            design=design,
+        )
+        return model
+
     @property
     def parameterization(self) -> str | None:
-        """``"centered"`` or ``"noncentered"``; None unless pooling is partial."""
+        """``"centered"``, ``"noncentered"`` or ``"marginal"``; None unless partial."""
         return self.structure.parameterization
 
     @property
@@ -479,6 +521,140 @@ class Fit:
 
         return diagnose(self)
 
+    def linpred(
+        self,
+        data: Any = None,
+        *,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> xr.DataArray:
+        """Return linear predictors of the data or of new rows.
+
+        See ``stanpool.predict.linpred`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.linpred(
+            self,
+            data,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
+
+    def epred(
+        self,
+        data: Any = None,
+        *,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> xr.DataArray:
+        """Return expected outcomes of the data or of new rows.
+
+        See ``stanpool.predict.epred`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.epred(
+            self,
+            data,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
+
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> xr.DataArray:
+        """Draw outcomes of the data or of new rows, at each posterior draw.
+
+        See ``stanpool.predict.predict`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.predict(
+            self,
+            data,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
+
+    def predict_table(
+        self,
+        data: Any = None,
+        *,
+        kind: str = "predict",
+        prob: float = 0.9,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Summarize predictions in one line for each row, whatever their number.
+
+        See ``stanpool.predict.predict_table`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.predict_table(
+            self,
+            data,
+            kind=kind,
+            prob=prob,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
+
+    def log_lik(
+        self,
+        data: Any = None,
+        *,
+        draws: int | None = None,
+        group_terms: GroupTerms | None = None,
+        groups: str = "fitted",
+        new_groups: str = "error",
+        seed: int | None = None,
+    ) -> xr.DataArray:
+        """Return the log likelihood of each row at each draw.
+
+        See ``stanpool.predict.log_lik`` for the options.
+        """
+        from stanpool import predict
+
+        return predict.log_lik(
+            self,
+            data,
+            draws=draws,
+            group_terms=group_terms,
+            groups=groups,
+            new_groups=new_groups,
+            seed=seed,
+        )
+
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fit to a folder that ``stanpool.load`` reads without an engine."""
         from stanpool.keeping import save
@@ -676,7 +852,7 @@ def partial_pooling(
     residual
         A column whose groups have residual scales of their own.
     parameterization
-        ``"centered"``, ``"noncentered"`` or ``"auto"``.
+        As for ``Model``.
     family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
 trunc, priors, center_predictors
         As for ``complete_pooling``.

@@ -44,16 +44,31 @@ def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
     Raises
     ------
     DataError
-        If an ordinary factor has a level that the model has not seen.
+        If an ordinary factor has a level that the model has not seen, or a value is
+        not finite.
     """
+    if matrix.recipe is None:
+        return np.ones((len(frame), len(matrix.labels)))
+    from formulaic.errors import DataMismatchWarning
+
     data = frame.rename(columns={name: alias for alias, name in matrix.aliases})
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            built = matrix.recipe.get_model_matrix(data, context={})
-        except Warning as problem:
-            raise DataError(f"new rows do not fit the model: {problem}") from None
-    return np.asarray(built, dtype=float)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", DataMismatchWarning)
+            built = matrix.recipe.get_model_matrix(data, context={}, na_action="ignore")
+    except DataMismatchWarning as problem:
+        unseen = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", str(problem).partition("{")[2])
+        raise DataError(
+            f"new rows have levels that the model has not seen: "
+            f"{unseen.partition('}')[0]}. It knows nothing of them; drop these rows."
+        ) from None
+    except Exception as problem:
+        names = _relabel(str(problem), dict(matrix.aliases))
+        raise DataError(f"new rows do not fit the model: {names}") from None
+    values = np.asarray(built, dtype=float)
+    _refuse_infinite(values, matrix.labels)
+    return values
 
 
 def term_matrix(
@@ -101,13 +116,14 @@ def term_matrix(
         _relabel(str(name), aliases) for name in matrix.model_spec.column_names
     )
     values = np.asarray(matrix, dtype=float)
-    for label, column in zip(labels, values.T, strict=True):
-        refuse_rows(
-            column,
-            ~np.isfinite(column),
-            f"{shorten(label)} must be finite",
-        )
+    _refuse_infinite(values, labels)
     return TermMatrix(values, labels, matrix.model_spec, tuple(aliases.items()))
+
+
+def _refuse_infinite(values: np.ndarray, labels: Sequence[str]) -> None:
+    """Refuse columns with infinite or missing values, by name and rows."""
+    for label, column in zip(labels, values.T, strict=True):
+        refuse_rows(column, ~np.isfinite(column), f"{shorten(label)} must be finite")
 
 
 def _texts_in(frame: pd.DataFrame) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,17 +11,26 @@ import pandas as pd
 from stanpool.columns import refuse_rows
 from stanpool.errors import DataError, listed, shorten
 from stanpool.formula import unquote_name
-from stanpool.matrix import term_matrix
 from stanpool.spec import FAMILIES, Family, ModelSpec
 
+if TYPE_CHECKING:
+    from stanpool.design import Design
+
+_LARGEST = 2**31 - 1
 _CENSORING = {"none": 0, "left": -1, "right": 1, "interval": 2}
 _OTHER_FAMILY = "Correct or drop these rows, or choose another family."
 
 
+def expressions(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the expressions that are evaluated to one column: outcome and offsets."""
+    has_categories = FAMILIES[spec.family].outcome in ("ordered", "categories")
+    return (*(() if has_categories else (spec.outcome,)), *spec.offsets)
+
+
 def build_outcome(
-    spec: ModelSpec, frame: pd.DataFrame
+    spec: ModelSpec, frame: pd.DataFrame, evaluated: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """Evaluate the left-hand side, check it against the family's support.
+    """Check the left-hand side, as it was evaluated, against the family's support.
 
     Returns the outcome, and the categories that its numbers count, if any.
     """
@@ -29,7 +39,7 @@ def build_outcome(
     what = f"outcome {shorten(named or spec.outcome)}"
     if family.outcome in ("ordered", "categories"):
         return _categories(family, what, named, frame)
-    matrix = term_matrix(False, (spec.outcome,), frame)
+    values = evaluated[spec.outcome]
     if named is not None and isinstance(frame[named].dtype, pd.CategoricalDtype):
         levels = list(frame[named].cat.categories)
         example = (
@@ -41,13 +51,17 @@ def build_outcome(
             f"{what} is not numeric: its values are {listed(levels)}. Make it a "
             f"number first, for example by {example}."
         )
-    if matrix.values.shape[1] != 1:
+    if values.shape[1] != 1:
         raise DataError(f"{what} must be one column of numbers.")
-    y = matrix.values[:, 0]
+    return check_support(family, values[:, 0], what), ()
+
+
+def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
+    """Return outcomes, whole numbers as such; refuse those outside the support."""
     bad, must = {
-        "real": (np.zeros(len(y), dtype=bool), ""),
-        "positive": (y <= 0, "positive"),
-        "proportion": ((y <= 0) | (y >= 1), "between 0 and 1, and neither,"),
+        "real": (~np.isfinite(y), "finite"),
+        "positive": (~((y > 0) & np.isfinite(y)), "positive"),
+        "proportion": (~((y > 0) & (y < 1)), "between 0 and 1, and neither,"),
         "binary": (~np.isin(y, (0, 1)), "0 or 1"),
         "count": (
             ~np.isclose(y, np.round(y), rtol=0, atol=1e-9) | (y < 0),
@@ -55,7 +69,64 @@ def build_outcome(
         ),
     }[family.outcome]
     refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", _OTHER_FAMILY)
-    return (np.round(y).astype(np.int64) if family.is_discrete else y), ()
+    if not family.is_discrete:
+        return y
+    refuse_rows(y, y > _LARGEST, f"{what} must be at most {_LARGEST}, as Stan counts")
+    return np.round(y).astype(np.int64)
+
+
+def check_other_outcome(spec: ModelSpec, design: Design, y: object) -> np.ndarray:
+    """Return outcomes that take the place of a design's own.
+
+    Raises
+    ------
+    DataError
+        If they are not one for each row, or no row of the model can have them.
+    """
+    values = np.asarray(y)
+    kinds = "biuf" if not design.categories else "biufOUT"
+    if values.shape != (design.rows,) or values.dtype.kind not in kinds:
+        raise DataError(
+            f"y has shape {values.shape} and type {values.dtype}; a model of "
+            f"{design.rows} rows takes as many "
+            f"{'names of categories' if design.categories else 'numbers'}."
+        )
+    if design.censored is not None:
+        raise DataError(
+            "the model has censored rows: which they are went with the outcomes that "
+            "were seen. Build a model with cens for the new ones."
+        )
+    if design.categories:
+        known = pd.Index(design.categories, dtype=object)
+        checked = known.get_indexer(pd.Index(values, dtype=object)).astype(np.int64)
+        if (checked < 0).any():
+            unknown = dict.fromkeys(values[checked < 0].tolist())
+            raise DataError(
+                f"y has {listed(unknown)}, which are no categories of the model; it "
+                f"has {listed(design.categories, limit=10)}."
+            )
+    else:
+        checked = check_support(FAMILIES[spec.family], values.astype(float), "y")
+    for name, lower, upper in (
+        ("its trials", None, design.trials),
+        ("its bounds of truncation", design.lower, design.upper),
+    ):
+        outside = np.zeros(len(checked), dtype=bool)
+        outside |= False if lower is None else checked < lower
+        outside |= False if upper is None else checked > upper
+        refuse_rows(checked, outside, f"y must be within {name}")
+    checked.setflags(write=False)
+    return np.asarray(checked)
+
+
+def labelled_outcome(design: Design) -> Any:
+    """Return a design's outcome as a column of data: numbers or categories."""
+    if not design.categories:
+        return design.y
+    if all(isinstance(each, int) for each in design.categories):
+        return np.array(design.categories)[design.y]
+    levels = pd.Index(design.categories)
+    return pd.Categorical.from_codes(design.y, levels, ordered=True)
 
 
 def _categories(
@@ -126,14 +197,15 @@ def likelihood_weights(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | Non
     return weights_column(frame, spec.weights, "weights")
 
 
-def build_offset(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+def build_offset(
+    spec: ModelSpec, frame: pd.DataFrame, evaluated: Mapping[str, np.ndarray]
+) -> np.ndarray | None:
     """Return what is added to the linear predictor: offsets and log exposure."""
     parts = []
     for text in spec.offsets:
-        matrix = term_matrix(False, (text,), frame)
-        if matrix.values.shape[1] != 1 or _is_category(text, frame):
+        if evaluated[text].shape[1] != 1 or _is_category(text, frame):
             raise DataError(f"offset({text}) must be one column of numbers.")
-        parts.append(matrix.values[:, 0])
+        parts.append(evaluated[text][:, 0])
     if spec.exposure is not None:
         exposure = numeric_column(frame, spec.exposure, "exposure")
         rule = f"exposure {shorten(spec.exposure)} must be positive"

@@ -14,22 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
 from stanpool.design import Design, FactorDesign
-from stanpool.errors import DataError, SpecError, shorten
-from stanpool.families import draw_outcomes
-from stanpool.posterior import GroupNames, build_posterior
+from stanpool.errors import DataError, SpecError, StanpoolError, shorten
+from stanpool.outcome import labelled_outcome
+from stanpool.posterior import build_posterior
+from stanpool.predict import predict
 from stanpool.priors import PriorRow, class_of
-from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.fit import Model
+    from stanpool.fit import Fit, Model
 
 Array = np.ndarray
 
@@ -58,8 +58,8 @@ def prior_predictive(
     xarray.DataTree
         Groups as ArviZ names them: ``prior`` with the variables of a fit's posterior,
         ``prior_predictive`` with the outcomes ``y``, ``(chain, draw, row)``, in one
-        chain, and ``observed_data``. Censored outcomes are drawn uncensored; those of
-        ordinal and categorical families count categories from 0.
+        chain, and ``observed_data``. Censored outcomes are drawn uncensored; categories
+        go by their names.
 
     Raises
     ------
@@ -86,18 +86,22 @@ def prior_predictive(
         raise SpecError(f"draws={shorten(draws)} must be a whole number, 1 or more.")
     rng = np.random.default_rng(seed)
     prior = draw_prior(model, draws, rng)
-    y = simulate_outcomes(model, prior, rng)
-    outcomes = xr.Dataset(
-        {"y": (("chain", "draw", "row"), y)},
-        {"chain": prior["chain"], "draw": prior["draw"]},
-    )
+    observed = np.asarray(labelled_outcome(model.design))
     return xr.DataTree.from_dict(
         {
             "prior": prior,
-            "prior_predictive": outcomes,
-            "observed_data": xr.Dataset({"y": ("row", model.design.y)}),
+            "prior_predictive": xr.Dataset({"y": simulate_outcomes(model, prior, rng)}),
+            "observed_data": xr.Dataset({"y": ("row", observed)}),
         }
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A model and draws of its parameters, which read like a fit's."""
+
+    model: Model
+    posterior: xr.Dataset
 
 
 def draw_prior(model: Model, draws: int, rng: np.random.Generator) -> xr.Dataset:
@@ -127,7 +131,7 @@ def draw_prior(model: Model, draws: int, rng: np.random.Generator) -> xr.Dataset
 
 def simulate_outcomes(
     model: Model, parameters: xr.Dataset, rng: np.random.Generator
-) -> Array:
+) -> xr.DataArray:
     """Draw an outcome of each of a model's rows given draws of its parameters.
 
     Parameters
@@ -141,89 +145,26 @@ def simulate_outcomes(
 
     Returns
     -------
-    numpy.ndarray
-        Shape ``(chain, draw, N)``.
+    xarray.DataArray
+        Dimensions ``(chain, draw, row)``; categories by their names.
 
     Raises
     ------
     DataError
         If counts are too large to draw.
     """
-    eta = linear_predictor(model, parameters)
-    family = family_parameters(model, parameters)
+    drawn = cast("Fit", Drawn(model, parameters))
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            return draw_outcomes(model.spec, model.design, rng, eta, family)
+            return predict(drawn, seed=int(rng.integers(2**32)))
+    except StanpoolError:
+        raise
     except ValueError as problem:
         raise DataError(
-            f"cannot draw outcomes from {model.spec.family} with linear predictors "
-            f"from {eta.min():.3g} to {eta.max():.3g} ({problem}): the priors allow "
-            "far too much. Tighten them, as in priors={'Intercept': 'normal(0, 2)', "
-            "'beta': 'normal(0, 1)'}; model.priors says what they are."
+            f"cannot draw {model.spec.family} outcomes from the prior: {problem}. The "
+            "priors allow far too much; tighten them, as in priors={'Intercept': "
+            "'normal(0, 2)', 'beta': 'normal(0, 1)'}. model.priors says what they are."
         ) from None
-
-
-def linear_predictor(model: Model, parameters: xr.Dataset) -> Array:
-    """Compute the linear predictor of each row, offsets included, from labelled draws.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(chain, draw, N)``; for categorical outcomes one more axis, the
-        categories but the first.
-    """
-    design = model.design
-    population = _population(parameters, design)
-    eta = np.zeros(
-        (parameters.sizes["chain"], parameters.sizes["draw"], design.rows, 1)
-    )
-    if design.intercept:
-        eta = eta + population["Intercept"][:, :, None]
-    for label, column in zip(design.coefficients, design.X.T, strict=True):
-        eta = eta + population[label][:, :, None] * column[:, None]
-    pooled = model.spec.pooling == "partial"
-    taken: set[str] = set()
-    for factor in design.factors:
-        b = parameters[GroupNames.of(factor.factor).b].to_numpy()
-        # (chain, draw, group, category, coefficient): one category after the other
-        own = b.reshape(*b.shape[:3], -1, len(factor.varying))
-        if pooled:
-            own = own - _group_means(design, factor, population, taken)
-            taken.update(factor.varying)
-        eta = eta + _group_effects(factor, own)
-    if design.offset is not None:
-        eta = eta + design.offset[:, None]
-    return eta if model.structure.is_categorical else eta[..., 0]
-
-
-def family_parameters(model: Model, parameters: xr.Dataset) -> dict[str, Array]:
-    """Return the family's parameters from labelled draws, to go with ``eta``.
-
-    Each has shape ``(chain, draw, 1)`` or ``(chain, draw, N)``; ``cutpoint`` has one
-    more axis, its last.
-    """
-    design = model.design
-    found: dict[str, Array] = {
-        name: parameters[name].to_numpy()[:, :, None]
-        for name in ("sigma", "nu", "shape", "phi", "cutpoint")
-        if name in FAMILIES[model.spec.family].parameters and name in parameters
-    }
-    if design.residual is not None:
-        name, _, index = design.residual
-        found["sigma"] = parameters[GroupNames.of(name).sigma].to_numpy()[..., index]
-    return found
-
-
-def _population(parameters: xr.Dataset, design: Design) -> dict[str, Array]:
-    """Return the population's coefficients by label, ``(chain, draw, category)``."""
-    found = {}
-    if design.intercept:
-        intercept = parameters["Intercept"].to_numpy()
-        found["Intercept"] = intercept.reshape(*intercept.shape[:2], -1)
-    for k, label in enumerate(design.coefficients):
-        beta = parameters["beta"].to_numpy()[..., k]
-        found[label] = beta.reshape(*beta.shape[:2], -1)
-    return found
 
 
 def _group_means(
@@ -250,17 +191,6 @@ def _group_means(
             moved = means_of(design.coefficients[e - 1] if e else None for e in effects)
             means = means + moved * values[:, None, None]
     return np.asarray(means)
-
-
-def _group_effects(factor: FactorDesign, own: Array) -> Array:
-    """Add up what a factor's coefficients do to each row: ``(..., N, category)``."""
-    members = factor.index.reshape(len(factor.Z), -1)
-    weights = np.ones(members.shape) if factor.weights is None else factor.weights
-    effect = np.zeros((*own.shape[:2], len(factor.Z), own.shape[3]))
-    for group, weight in zip(members.T, weights.T, strict=True):
-        for q, column in enumerate(factor.Z.T):
-            effect += own[..., q][:, :, group] * (weight * column)[:, None]
-    return effect
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Figures of fits: shrinkage of the groups' estimates, and the funnel."""
+"""Figures: shrinkage of the groups' estimates, the funnel, ranks of a calibration."""
 
 from __future__ import annotations
 
 from stanpool.plots.funnel import plot_funnel
+from stanpool.plots.ranks import plot_calibration
 from stanpool.plots.shrinkage import plot_shrinkage
 
-__all__ = ["plot_funnel", "plot_shrinkage"]
+__all__ = ["plot_calibration", "plot_funnel", "plot_shrinkage"]

@@ -1,0 +1,261 @@
+"""New rows of a fitted model: its levels, knots and centers; groups old and new."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stanpool.columns import as_frame, clean_column, column_named, names_in_terms
+from stanpool.design import Design, FactorDesign, groups_of, memberships
+from stanpool.errors import DataError, listed, shorten
+from stanpool.formula import unquote_name
+from stanpool.matrix import rebuild
+from stanpool.outcome import (
+    build_censoring,
+    build_offset,
+    build_outcome,
+    build_trials,
+    build_truncation,
+    likelihood_weights,
+    standard_errors,
+)
+from stanpool.spec import FAMILIES, ModelSpec
+
+if TYPE_CHECKING:
+    from stanpool.fit import Model
+
+PARTS = ("outcome", "trials", "se", "weights", "cens", "trunc", "residual")
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The columns that new rows need: in terms, of groups, and of outcome parts."""
+
+    terms: tuple[str, ...]
+    groups: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
+def new_design(
+    model: Model,
+    data: Any,
+    *,
+    factors: Sequence[int],
+    parts: Collection[str] = (),
+) -> Design:
+    """Build the arrays of new rows for a model's coefficients.
+
+    Parameters
+    ----------
+    model
+        The model, as it was fitted.
+    data
+        A data frame, or a mapping of columns. Columns that nothing needs may be absent.
+    factors
+        Which grouping factors to use, counted from 0.
+    parts
+        What else to read, of ``PARTS``: an outcome that is not read is NaN.
+
+    Returns
+    -------
+    Design
+        Groups that the model has not seen come after those that it has; there are no
+        group-level predictors of their own, whose effects are in ``X``.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, is of another type than at the fit, has missing or
+        infinite values, or an ordinary factor has a level that the model has not seen.
+    """
+    spec, design = model.spec, model.design
+    recipes = design.recipes
+    assert recipes is not None
+    frame = _conforming(model, data, _needed(model, factors, parts))
+    evaluated = {
+        text: rebuild(recipe, frame)
+        for text, recipe in recipes.expressions.items()
+        if text != spec.outcome or "outcome" in parts
+    }
+    y, categories = np.full(len(frame), np.nan), design.categories
+    if "outcome" in parts:
+        y, _ = build_outcome(spec, frame, evaluated)
+    x = rebuild(recipes.population, frame)
+    at = [recipes.population.labels.index(label) for label in design.coefficients]
+    censored, y_upper = None, None
+    if "cens" in parts:
+        censored, y_upper = build_censoring(spec, frame, y)
+    lower, upper = None, None
+    if "trunc" in parts:
+        lower, upper = build_truncation(spec, frame, y)
+    residual = None
+    if design.residual is not None and "residual" in parts:
+        name, known, _ = design.residual
+        labels, index = groups_of((name,), frame)
+        residual = (name, *_among_known(name, known, labels, index))
+    return replace(
+        design,
+        y=y,
+        X=x[:, at],
+        factors=tuple(_factor(model, number, frame) for number in factors),
+        trials=build_trials(spec, frame, y) if "trials" in parts else None,
+        se=standard_errors(spec, frame) if "se" in parts else None,
+        weights=likelihood_weights(spec, frame) if "weights" in parts else None,
+        offset=build_offset(spec, frame, evaluated),
+        censored=censored,
+        y_upper=y_upper,
+        lower=lower,
+        upper=upper,
+        categories=categories,
+        residual=residual,
+    )
+
+
+def _needed(model: Model, factors: Sequence[int], parts: Collection[str]) -> _Names:
+    """Name the columns that new rows need."""
+    spec = model.spec
+    used = [spec.groups[number] for number in factors]
+    texts = [
+        *spec.terms,
+        *spec.offsets,
+        *(text for term in used for text in term.terms),
+    ]
+    if "outcome" in parts:
+        texts.append(spec.outcome)
+    others: list[Any] = [spec.exposure]
+    by_part = {
+        "trials": (spec.trials,),
+        "se": (spec.se,),
+        "weights": (spec.weights,),
+        "cens": (spec.cens, spec.cens_upper),
+        "trunc": spec.trunc or (),
+    }
+    for part, columns in by_part.items():
+        if part in parts:
+            others += columns
+    groups = [name for term in used for name in term.key]
+    if "residual" in parts and model.design.residual is not None:
+        groups.append(model.design.residual[0])
+    known = set(model.data.columns)
+    return _Names(
+        terms=tuple(dict.fromkeys(names_in_terms(texts, known))),
+        groups=tuple(dict.fromkeys(groups)),
+        parts=tuple(name for name in others if isinstance(name, str))
+        + tuple(name for term in used for name in term.weights),
+    )
+
+
+def _conforming(model: Model, data: Any, names: _Names) -> pd.DataFrame:
+    """Copy the columns, each of the type that it had at the fit."""
+    frame = as_frame(data)
+    if len(frame) == 0:
+        raise DataError("there are no new rows. See what emptied the data.")
+    clean: dict[str, Any] = {}
+    for name in dict.fromkeys((*names.terms, *names.groups, *names.parts)):
+        fitted = model.data[name]
+        is_category = isinstance(fitted.dtype, pd.CategoricalDtype)
+        column = pd.Series(
+            clean_column(
+                name,
+                column_named(name, frame),
+                is_factor=is_category or _is_numbered_category(model.spec, name),
+                may_miss=name == model.spec.cens_upper,
+            )
+        )
+        if is_category or not _is_numbered_category(model.spec, name):
+            _refuse_other_type(name, column, fitted)
+        if name in names.terms:
+            column = _with_levels_of_fit(model, name, column)
+        clean[name] = column.array
+    return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
+
+
+def _is_numbered_category(spec: ModelSpec, name: str) -> bool:
+    """Whether a column has the categories of the outcome as whole numbers."""
+    family = FAMILIES[spec.family]
+    return family.outcome == "ordered" and unquote_name(spec.outcome) == name
+
+
+def _refuse_other_type(
+    name: str, column: pd.Series[Any], fitted: pd.Series[Any]
+) -> None:
+    """Refuse a column that holds another type than when the model was fitted."""
+    now, before = _type_of(column), _type_of(fitted)
+    if now != before:
+        raise DataError(
+            f"column {shorten(name)} holds {now}, and held {before} when the model was "
+            f"fitted ({listed(_examples(fitted), 3)}). Give it the type that it had."
+        )
+
+
+def _type_of(column: pd.Series[Any]) -> str:
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return "numbers"
+    whole = pd.api.types.is_integer_dtype(column.cat.categories.dtype)
+    return "whole numbers" if whole else "text"
+
+
+def _examples(column: pd.Series[Any]) -> list[Any]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return list(column.cat.categories.tolist())
+    return list(column.tolist())
+
+
+def _with_levels_of_fit(
+    model: Model, name: str, column: pd.Series[Any]
+) -> pd.Series[Any]:
+    """Return a column with all levels of the fit; refuse others."""
+    fitted = model.data[name]
+    if _is_numbered_category(model.spec, name):
+        dtype = pd.CategoricalDtype(list(model.design.categories), ordered=True)
+    elif isinstance(fitted.dtype, pd.CategoricalDtype):
+        dtype = fitted.dtype
+    else:
+        return column
+    unseen = [each for each in column.cat.categories if each not in dtype.categories]
+    if unseen:
+        rows = np.flatnonzero(column.isin(unseen))
+        raise DataError(
+            f"column {shorten(name)} has {len(unseen)} level(s) that the model has not "
+            f"seen: {listed(unseen)} (rows {listed(rows.tolist())}, counted from 0). "
+            f"It knows {listed(dtype.categories)}, and nothing of others. Drop these "
+            "rows; a model with a group term of that column would predict new groups."
+        )
+    return pd.Series(pd.Categorical(column, dtype=dtype))
+
+
+def _factor(model: Model, number: int, frame: pd.DataFrame) -> FactorDesign:
+    """Build the group side of a factor, with new groups after those of the fit."""
+    recipes, fitted = model.design.recipes, model.design.factors[number]
+    assert recipes is not None
+    labels, index, weights = memberships(model.spec.groups[number], frame)
+    labels, index = _among_known(fitted.factor, fitted.labels, labels, index)
+    return replace(
+        fitted,
+        labels=labels,
+        index=index,
+        Z=rebuild(recipes.factors[number], frame),
+        weights=weights,
+        U=None,
+        effect_of=None,
+    )
+
+
+def _among_known(
+    factor: str, known: tuple[Any, ...], labels: tuple[Any, ...], index: np.ndarray
+) -> tuple[tuple[Any, ...], np.ndarray]:
+    """Return the groups of the fit and then the new ones, and indices among them."""
+    place = {label: at for at, label in enumerate(known)}
+    if len(place) < len(known):
+        raise DataError(
+            f"groups of {shorten(factor)} have the same label, so that new rows cannot "
+            "be told apart. Rename the levels that hold ':', and fit again."
+        )
+    new = tuple(label for label in labels if label not in place)
+    place |= {label: len(known) + at for at, label in enumerate(new)}
+    among = np.array([place[label] for label in labels], dtype=np.int64)
+    return known + new, among[index]

@@ -1,0 +1,134 @@
+"""Ranks of a calibration: their ECDF less that of uniform ranks, or histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.errors import SpecError, shorten, suggestion
+from stanpool.plots.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PLAIN,
+    new_figure,
+    on_paper,
+    tidy,
+)
+from stanpool.uniformity import counts_below, uniformity_bands
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from stanpool.calibration import Calibration
+
+_KINDS = ("ecdf", "histogram")
+_NAMED = 5  # lines of one figure that can be told apart by name
+_HISTOGRAMS = 4
+_BINS = 20
+_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+
+
+def plot_calibration(
+    calibration: Calibration,
+    *,
+    kind: str = "ecdf",
+    quantities: Sequence[str] | None = None,
+) -> Figure:
+    """Draw the ranks of a simulation-based calibration.
+
+    Parameters
+    ----------
+    calibration
+        What ``sbc`` returned.
+    kind
+        ``"ecdf"``: for each quantity the share of ranks below a value, less that value
+        (ranks are scaled to (0, 1)); a line that leaves the band is not uniform.
+        ``"histogram"``: of a few quantities, with the band that holds all bars of a
+        uniform one with the same probability.
+    quantities
+        Which; by default all for ``"ecdf"`` and the four least uniform for
+        ``"histogram"``.
+
+    Raises
+    ------
+    SpecError
+        If a kind or a quantity is not known.
+    """
+    if kind not in _KINDS:
+        raise SpecError(
+            f"kind={shorten(kind)} is not one of 'ecdf', 'histogram'."
+            + suggestion(str(kind), _KINDS)
+        )
+    known = [str(label) for label in calibration.table.index]
+    chosen = known if quantities is None else list(quantities)
+    for label in chosen:
+        if label not in known:
+            raise SpecError(
+                f"quantities: {shorten(label)} was not ranked."
+                + suggestion(str(label), known)
+            )
+    if kind == "ecdf":
+        return _ecdf(calibration, chosen)
+    return _histograms(
+        calibration, chosen[:_HISTOGRAMS] if quantities is None else chosen
+    )
+
+
+def _ecdf(calibration: Calibration, chosen: list[str]) -> Figure:
+    """Draw differences of ECDFs; those that are not uniform are named."""
+    figure, (ax,) = new_figure(6.4, 4)
+    draws, simulations = calibration.draws, len(calibration.ranks)
+    at = np.arange(draws + 2) / (draws + 1)
+    # One level for all, so that a line outside is what the verdict goes by.
+    level = 1 - (1 - calibration.level) / len(calibration.table)
+    bands = uniformity_bands(simulations, draws, level)
+    low, high = (np.concatenate([[0.0], band, [1.0]]) - at for band in bands)
+    ax.fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
+    below = counts_below(calibration.ranks[chosen].to_numpy(), draws) / simulations
+    findings = calibration.table.loc[chosen, "finding"]
+    wrong = [label for label in chosen if findings[label]]
+    for label, shares in zip(chosen, below.T, strict=True):
+        difference = np.concatenate([[0.0], shares, [1.0]]) - at
+        if label not in wrong[:_NAMED]:
+            ax.plot(at, difference, color=BLUE, linewidth=0.8, alpha=0.6)
+            continue
+        style = _STYLES[wrong.index(label)]
+        ax.plot(at, difference, color=ORANGE, linestyle=style, label=on_paper(label))
+    tidy(ax, x="rank of the true value, scaled", y="ECDF less uniform")
+    ax.set_xlim(0, 1)
+    if wrong:
+        legend = ax.legend(frameon=False, labelcolor=INK)
+        for text in legend.get_texts():
+            text.set(**PLAIN)
+    title = f"{len(chosen)} quantities, {simulations} simulations; if uniform, all "
+    title += f"within with probability {calibration.level:g}"
+    ax.set_title(title, color=INK, fontsize="medium", loc="left")
+    return figure
+
+
+def _histograms(calibration: Calibration, chosen: list[str]) -> Figure:
+    """Draw a histogram for each quantity."""
+    from matplotlib.ticker import MaxNLocator
+    from scipy import stats  # type: ignore[import-untyped]
+
+    figure, axes = new_figure(1 + 2.6 * len(chosen), 2.8, columns=len(chosen))
+    simulations = len(calibration.ranks)
+    bins = min(_BINS, calibration.draws + 1)
+    edges = np.linspace(0, 1, bins + 1)
+    scaled = (calibration.ranks + 0.5) / (calibration.draws + 1)
+    share = (1 - calibration.level) / (2 * bins * len(calibration.table))
+    low, high = stats.binom.ppf([share, 1 - share], simulations, 1 / bins)
+    for ax, label in zip(axes, chosen, strict=True):
+        wrong = bool(calibration.table.loc[label, "finding"])
+        ax.axhspan(low, high, color=BLUE, alpha=0.15, linewidth=0)
+        ax.axhline(simulations / bins, color=GREY, linewidth=0.8)
+        ax.hist(scaled[label], edges, color=ORANGE if wrong else BLUE, rwidth=0.9)
+        tidy(ax, x="rank, scaled", y="")
+        ax.set_title(on_paper(label), color=INK, fontsize="medium", **PLAIN)
+    axes[0].set_ylabel("simulations", color=INK)
+    axes[0].yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return figure
