@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import special, stats
 
 import stanpool as sp
-from golden.catalogue import models, small_data
+from golden.catalogue import models, proper_models, small_data
 from stanpool.predict import linpred
 from stanpool.simulate import Drawn, draw_prior, simulate_outcomes
 from stanpool.spec import DISTRIBUTIONS
@@ -22,13 +22,9 @@ DRAWS = 150
 # Of a few hundred comparisons one fails by chance once in thousands of changes.
 P_VALUE = 1e-6
 
-PROPER = [
-    name
-    for name, model in models().items()
-    if all(row.prior.distribution != "flat" for row in model.priors)
-]
+PROPER = proper_models()
 NOT_CATEGORICAL = [
-    name for name in PROPER if models()[name].spec.family != "categorical"
+    name for name, model in PROPER.items() if model.spec.family != "categorical"
 ]
 # Each way in which parameters are made of others.
 STRUCTURES = (
