@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stanpool import engine, exact, plots
     from stanpool.calibration import Calibration, sbc
     from stanpool.compare import Comparison, compare_fits, compare_parameterizations
+    from stanpool.crossval import CrossValidation, kfold, loo
     from stanpool.datasets import list_datasets, load_dataset
     from stanpool.diagnostics import Advice, Diagnosis, Finding
     from stanpool.errors import (
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "calibration": ("Calibration", "sbc"),
     "compare": ("Comparison", "compare_fits", "compare_parameterizations"),
+    "crossval": ("CrossValidation", "kfold", "loo"),
     "datasets": ("list_datasets", "load_dataset"),
     "diagnostics": ("Advice", "Diagnosis", "Finding"),
     "errors": (
@@ -65,6 +67,7 @@ __all__ = [
     "Calibration",
     "Comparison",
     "CompileError",
+    "CrossValidation",
     "DataError",
     "Diagnosis",
     "EngineError",
@@ -81,9 +84,11 @@ __all__ = [
     "complete_pooling",
     "engine",
     "exact",
+    "kfold",
     "list_datasets",
     "load",
     "load_dataset",
+    "loo",
     "neals_funnel",
     "no_pooling",
     "partial_pooling",

@@ -50,6 +50,29 @@ class FactorCoefficients:
             u -= np.einsum("jp,sdpq->sjdq", self.U[groups], self.effects)
         return np.asarray(u)
 
+    def effects_on(self, groups: Array, Z: Array) -> Array:
+        """Return what deviations do to rows, shape ``(S, D, rows)``.
+
+        Parameters
+        ----------
+        groups, Z
+            Of each row its group, and the predictors of the coefficients: shape
+            ``(rows, Q)``.
+        """
+        draws, _, predictors, varying = self.b.shape
+        b = self.b.reshape(draws, -1)
+        effects = -(self.mean @ Z.T)
+        for d in range(predictors):
+            for q, column in enumerate(Z.T):
+                # Three times as fast as picking (S, rows, Q) and multiplying.
+                own = np.take(b, (groups * predictors + d) * varying + q, axis=1)
+                own *= column
+                effects[:, d] += own
+        if self.U is not None and self.effects is not None:
+            for p, u in enumerate(self.U.T):
+                effects -= self.effects[:, :, p] @ (u[groups, None] * Z).T
+        return np.asarray(effects)
+
     def deviations_at(self, groups: Array) -> Array:
         """Return the deviations of another group at each draw, shape ``(S, D, Q)``."""
         draws = np.arange(len(groups))

@@ -605,26 +605,30 @@ def _eta(source: _Source, rows: slice) -> Array:
     for number, factor in zip(source.numbers, design.factors, strict=True):
         index, z = factor.index[rows], factor.Z[rows]
         if factor.weights is None:
-            u = _deviations(source, number, index)
-            eta += np.einsum("sndq,nq->sdn", u, z)
+            eta += _group_effects(source, number, index, z)
             continue
         for member in range(index.shape[1]):
             weighted = factor.weights[rows, member, None] * z
-            u = _deviations(source, number, index[:, member])
-            eta += np.einsum("sndq,nq->sdn", u, weighted)
+            eta += _group_effects(source, number, index[:, member], weighted)
     if design.offset is not None:
         eta += design.offset[rows]
     return np.moveaxis(eta, 1, 2) if source.is_categorical else eta[:, 0]
 
 
-def _deviations(source: _Source, number: int, groups: Array) -> Array:
-    """Return what groups deviate from their mean, shape ``(S, groups, D, Q)``."""
+def _group_effects(source: _Source, number: int, groups: Array, z: Array) -> Array:
+    """Return what a factor's deviations do to rows, shape ``(S, D, rows)``."""
     own = source.coefficients.factors[number]
-    known = own.b.shape[1]
-    u = own.deviations(np.minimum(groups, known - 1))
-    for group in np.unique(groups[groups >= known]).tolist():
-        u[:, groups == group] = _new_deviations(source, number, group)[:, None]
-    return u
+    draws, known, predictors, _ = own.b.shape
+    new = np.unique(groups[groups >= known]).tolist()
+    if not new:
+        return own.effects_on(groups, z)
+    effects = np.empty((draws, predictors, len(z)))
+    is_known = groups < known
+    effects[..., is_known] = own.effects_on(groups[is_known], z[is_known])
+    for group in new:
+        u, at = _new_deviations(source, number, group), groups == group
+        effects[..., at] = u @ z[at].T
+    return effects
 
 
 def _new_deviations(source: _Source, number: int, group: int) -> Array:
