@@ -17,6 +17,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from stanpool.engine import embedded, wheel
 
 STANC = """#!/bin/sh
@@ -51,6 +53,12 @@ miniature_engine.pretend(Path(sys.argv[1]))
 from stanpool.engine.embedded import set_up
 print(set_up())
 """
+
+
+def forget(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """Unset a variable, and what is set by an engine meanwhile when all is undone."""
+    monkeypatch.setenv(variable, "")
+    monkeypatch.delenv(variable)
 
 
 def make_wheel(folder: Path) -> Path:

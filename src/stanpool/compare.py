@@ -13,6 +13,7 @@ from stanpool import arviz_seam
 from stanpool.diagnostics.checks import E_BFMI, R_HAT, measure_mixing
 from stanpool.errors import SpecError, shorten, suggestion
 from stanpool.labels import group_dims, short_label
+from stanpool.spec import PARAMETERIZATIONS
 from stanpool.summary import summary
 
 if TYPE_CHECKING:
@@ -182,10 +183,10 @@ progress, sample_options
             f"{model.spec.pooling!r}. Use model.with_(pooling='partial')."
         )
     for form in parameterizations:
-        if form not in _FORMS:
+        if form not in PARAMETERIZATIONS or form == "auto":
             raise SpecError(
                 f"parameterizations: {shorten(form)} is not one of 'centered', "
-                f"'noncentered'.{suggestion(str(form), _FORMS)}"
+                f"'noncentered', 'marginal'.{suggestion(str(form), PARAMETERIZATIONS)}"
             )
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])

@@ -244,6 +244,26 @@ def draw_outcomes(
     return np.asarray(functions.draw(rng, eta, **known))
 
 
+def expected_outcomes(
+    spec: ModelSpec, design: Design, eta: Array, parameters: Mapping[str, Any]
+) -> Array:
+    """Return the expectation of each row's outcome, bounds of truncation left aside.
+
+    Parameters
+    ----------
+    spec, design, eta, parameters
+        As for ``log_likelihood``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(..., N)``; for ordinal and categorical outcomes the probability of
+        each category, along one more axis, the last.
+    """
+    functions = family_functions(spec.family, spec.link)
+    return np.asarray(functions.mean(eta, **(_known(design) | dict(parameters))))
+
+
 def _known(design: Design) -> dict[str, Any]:
     """Return what a family is told of each row."""
     known = {"trials": design.trials, "se": design.se}

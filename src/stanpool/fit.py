@@ -14,8 +14,9 @@ from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name, unquote_name
+from stanpool.marginal import MarginalRows, marginal_rows, why_not_marginal
 from stanpool.outcome import check_other_outcome, labelled_outcome
-from stanpool.posterior import build_tree
+from stanpool.posterior import build_tree, draw_back
 from stanpool.priors import PriorRow, resolve_priors
 from stanpool.program import (
     StanProgram,
@@ -28,9 +29,12 @@ from stanpool.program import (
 from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import pandas as pd
     import xarray as xr
 
+    from stanpool.crossval import CrossValidation
     from stanpool.diagnostics import Diagnosis
     from stanpool.engine.run import SampleSettings
     from stanpool.predict import GroupTerms
@@ -79,7 +83,9 @@ class Model:
     pooling
         ``"partial"``, ``"none"`` or ``"complete"``.
     parameterization
-        ``"centered"``, ``"noncentered"``, or ``"auto"`` to leave the choice.
+        ``"centered"``; ``"noncentered"``; ``"marginal"``, for gaussian outcomes, where
+        the coefficients of the factor with most groups are integrated out, exactly,
+        and drawn back after sampling; or ``"auto"`` to leave the choice.
     residual
         A column whose groups have residual scales of their own: free under no
         pooling, pooled on the log scale under partial pooling.
@@ -117,6 +123,7 @@ noncentered, 919 rows, 85 groups)
     design: Design
     priors: tuple[PriorRow, ...]
     structure: Structure
+    rows: MarginalRows | None
 
     def __init__(
         self,
@@ -166,13 +173,22 @@ noncentered, 919 rows, 85 groups)
             design = build_design(spec, frame)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
-        structure = structure_of(spec, design, priors, _resolve(spec))
+        parameterization = _resolve(spec, design)
+        rows = marginal_rows(design) if parameterization == "marginal" else None
+        structure = structure_of(
+            spec,
+            design,
+            priors,
+            parameterization,
+            integrated=None if rows is None else rows.factor,
+        )
         for name, value in (
             ("spec", spec),
             ("data", frame),
             ("design", design),
             ("priors", priors),
             ("structure", structure),
+            ("rows", rows),
         ):
             object.__setattr__(self, name, value)
 
@@ -287,7 +303,7 @@ noncentered, 100 rows, 85 groups)
 
     @property
     def parameterization(self) -> str | None:
-        """``"centered"`` or ``"noncentered"``; None unless pooling is partial."""
+        """``"centered"``, ``"noncentered"`` or ``"marginal"``; None unless partial."""
         return self.structure.parameterization
 
     @property
@@ -314,7 +330,11 @@ noncentered, 100 rows, 85 groups)
             Leave the outcome out.
         """
         return stan_data(
-            self.design, self.priors, self.structure, prior_only=prior_only
+            self.design,
+            self.priors,
+            self.structure,
+            prior_only=prior_only,
+            rows=self.rows,
         )
 
     def prior_predictive(
@@ -399,8 +419,22 @@ noncentered, 100 rows, 85 groups)
             settings,
             progress=progress,
         )
+        drawn_back = None
+        if self.rows is not None:
+            drawn_back = draw_back(
+                raw,
+                self.design,
+                self.structure,
+                self.rows,
+                seed=settings.seed,
+                prior_only=prior_only,
+            )
         tree = build_tree(
-            raw, self.design, self.structure, max_treedepth=settings.max_treedepth
+            raw,
+            self.design,
+            self.structure,
+            max_treedepth=settings.max_treedepth,
+            drawn_back=drawn_back,
         )
         return Fit(
             model=self,
@@ -712,6 +746,56 @@ class Fit:
             seed=seed,
         )
 
+    def loo(
+        self,
+        *,
+        unit: str = "row",
+        factor: str | None = None,
+        reloo: bool = False,
+        executor: Executor | None = None,
+        progress: bool = True,
+    ) -> CrossValidation:
+        """Predict each row, or each group, from the others, without refitting.
+
+        See ``stanpool.crossval.loo``.
+        """
+        from stanpool.crossval import loo
+
+        return loo(
+            self,
+            unit=unit,
+            factor=factor,
+            reloo=reloo,
+            executor=executor,
+            progress=progress,
+        )
+
+    def kfold(
+        self,
+        *,
+        folds: int = 10,
+        unit: str = "row",
+        factor: str | None = None,
+        seed: int | None = None,
+        executor: Executor | None = None,
+        progress: bool = True,
+    ) -> CrossValidation:
+        """Predict rows, or whole groups, from refits that have not seen them.
+
+        See ``stanpool.crossval.kfold``.
+        """
+        from stanpool.crossval import kfold
+
+        return kfold(
+            self,
+            folds=folds,
+            unit=unit,
+            factor=factor,
+            seed=seed,
+            executor=executor,
+            progress=progress,
+        )
+
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fit to a folder that ``stanpool.load`` reads without an engine."""
         from stanpool.keeping import save
@@ -909,7 +993,7 @@ def partial_pooling(
     residual
         A column whose groups have residual scales of their own.
     parameterization
-        ``"centered"``, ``"noncentered"`` or ``"auto"``.
+        As for ``Model``.
     family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
 trunc, priors, center_predictors
         As for ``complete_pooling``.
@@ -1016,10 +1100,17 @@ def _sum(intercept: bool, terms: Sequence[str]) -> str:
     return text
 
 
-def _resolve(spec: ModelSpec) -> str | None:
+def _resolve(spec: ModelSpec, design: Design) -> str | None:
     """Return the parameterization that is fitted."""
     if spec.pooling != "partial":
         return None
+    if spec.parameterization == "marginal":
+        reason = why_not_marginal(spec, design)
+        if reason:
+            raise SpecError(
+                f"parameterization='marginal' cannot be exact here: {reason}. Pass "
+                "'auto', which chooses among the others."
+            )
     automatic = spec.parameterization == "auto"
     return "noncentered" if automatic else spec.parameterization
 

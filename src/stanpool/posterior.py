@@ -12,14 +12,16 @@ factor have a dimension of their own, ``<factor>_coefficient``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from stanpool.design import Design
+from stanpool.marginal import MarginalRows, draw_deviations
 from stanpool.priors import cutpoint_labels
-from stanpool.program import Structure
+from stanpool.program import Structure, group_means
 from stanpool.spec import PARAMETER_CLASSES
 
 if TYPE_CHECKING:
@@ -85,7 +87,12 @@ class GroupNames:
 
 
 def build_tree(
-    draws: Draws, design: Design, structure: Structure, *, max_treedepth: int
+    draws: Draws,
+    design: Design,
+    structure: Structure,
+    *,
+    max_treedepth: int,
+    drawn_back: Mapping[str, np.ndarray] | None = None,
 ) -> xr.DataTree:
     """Label the draws of a model.
 
@@ -97,6 +104,8 @@ def build_tree(
         The data with labels, and the structure of the program that was fitted.
     max_treedepth
         The limit that trajectories are compared with.
+    drawn_back
+        Variables that the program does not have, by the names that others give them.
 
     Returns
     -------
@@ -119,14 +128,91 @@ def build_tree(
     )
     return xr.DataTree.from_dict(
         {
-            "posterior": build_posterior(draws, design, structure),
+            "posterior": build_posterior(
+                draws, design, structure, drawn_back=drawn_back
+            ),
             "sample_stats": _label((stats, {})),
             "observed_data": xr.Dataset({"y": ("row", design.y)}),
         }
     )
 
 
-def build_posterior(draws: Draws, design: Design, structure: Structure) -> xr.Dataset:
+def draw_back(
+    draws: Draws,
+    design: Design,
+    structure: Structure,
+    rows: MarginalRows,
+    *,
+    seed: int,
+    prior_only: bool = False,
+) -> dict[str, np.ndarray]:
+    """Draw the coefficients that a marginal program has integrated out, exactly.
+
+    Parameters
+    ----------
+    draws
+        What the engine returned.
+    design, structure, rows
+        The data, the structure of the program, and the rows that it saw.
+    seed
+        That of the fit.
+    prior_only
+        Whether the outcome was left out.
+
+    Returns
+    -------
+    dict
+        The coefficients by their Stan name, such as ``{"b": ...}`` of shape
+        ``(chain, draw, J, Q)``.
+    """
+
+    def flat(name: str) -> np.ndarray:
+        values = draws.stan_variable(name)
+        return values.reshape(-1, *values.shape[2:])
+
+    def suffix(number: int) -> str:
+        return f"_{number + 1}" if number else ""
+
+    shape = draws.sampler_variable("lp__").shape
+    alpha = flat("alpha") if structure.intercept else None
+    beta = flat("beta") if design.coefficients else np.zeros((shape[0] * shape[1], 0))
+    parts = [beta]
+    if structure.intercept:
+        parts.insert(0, flat("alpha_c")[:, None] - rows.y_bar)
+    for number in range(len(design.factors)):
+        if number != rows.factor:
+            b = flat(f"b{suffix(number)}")
+            u = b - group_means(design, number, alpha, beta)
+            parts.append(u.reshape(len(u), -1))
+    own = suffix(rows.factor)
+    tau = flat(f"tau{own}")
+    scales = np.eye(tau.shape[1])
+    if structure.factors[rows.factor].correlated:
+        scales = flat(f"L_Omega{own}")
+    if prior_only:
+        sigma = np.full((len(beta), 1), np.inf)
+    elif design.residual is not None:
+        sigma = flat("sigma_j")
+    else:
+        sigma = flat("sigma")[:, None] if design.se is None else np.ones((len(beta), 1))
+    b = draw_deviations(
+        rows,
+        theta=np.concatenate(parts, axis=1),
+        L=tau[:, :, None] * scales,
+        sigma=sigma,
+        seed=[seed],
+    )
+    b += group_means(design, rows.factor, alpha, beta)
+    return {f"b{own}": b.reshape(*shape, *b.shape[1:])}
+
+
+def build_posterior(
+    draws: Draws,
+    design: Design,
+    structure: Structure,
+    *,
+    drawn_back: Mapping[str, np.ndarray] | None = None,
+) -> xr.Dataset:
     """Label the draws of a model's parameters, as ``build_tree`` does.
 
     Returns
@@ -134,18 +220,23 @@ def build_posterior(draws: Draws, design: Design, structure: Structure) -> xr.Da
     xarray.Dataset
         Dimensions ``(chain, draw, ...)``.
     """
-    return _label(_posterior(draws, design, structure))
+    return _label(_posterior(draws, design, structure, drawn_back or {}))
 
 
 def _posterior(
-    draws: Draws, design: Design, structure: Structure
+    draws: Draws,
+    design: Design,
+    structure: Structure,
+    drawn_back: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the variables and coordinates of the posterior."""
     variables: dict[str, Any] = {}
     coords: dict[str, Any] = {}
 
     def add(name: str, stan_name: str, *dims: str) -> None:
-        variables[name] = (("chain", "draw", *dims), draws.stan_variable(stan_name))
+        values = drawn_back.get(stan_name)
+        values = draws.stan_variable(stan_name) if values is None else values
+        variables[name] = (("chain", "draw", *dims), values)
 
     categories = ("category",) if structure.is_categorical else ()
     if categories:

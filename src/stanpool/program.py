@@ -18,6 +18,7 @@ import numpy as np
 
 from stanpool.design import Design, FactorDesign
 from stanpool.errors import SpecError
+from stanpool.marginal import MarginalRows
 from stanpool.priors import PriorRow, correlated_factors
 from stanpool.resources import resource
 from stanpool.spec import DISTRIBUTIONS, FAMILIES, ModelSpec
@@ -51,11 +52,14 @@ class FactorStructure:
         Whether a row is a member of several groups.
     group_predictors
         Whether group-level predictors move the means of the groups' coefficients.
+    integrated
+        Whether its coefficients are integrated out.
     """
 
     correlated: bool = False
     membership: bool = False
     group_predictors: bool = False
+    integrated: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class Structure:
     intercept
         Whether there is a population intercept.
     parameterization
-        ``"centered"`` or ``"noncentered"``; None unless pooling is partial.
+        ``"centered"``, ``"noncentered"`` or ``"marginal"``; None unless pooling is
+        partial.
     factors
         The grouping factors.
     residual
@@ -177,6 +182,8 @@ _INVERSE_LINKS = {
     "probit": "Phi",
     "cloglog": "inv_cloglog",
 }
+# Priors that let a scale be 0, where the likelihood is smooth in its square.
+_OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
 # Stan has no such distributions, or none that is exact in the tails.
 _OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
 _STAN_DISTRIBUTIONS = {"gaussian": "normal"}
@@ -188,6 +195,8 @@ def structure_of(
     design: Design,
     priors: Iterable[PriorRow],
     parameterization: str | None,
+    *,
+    integrated: int | None = None,
 ) -> Structure:
     """Reduce a model to what decides its program's text.
 
@@ -196,7 +205,10 @@ def structure_of(
     spec, design, priors
         The model, its data and the priors in force.
     parameterization
-        ``"centered"`` or ``"noncentered"`` for partial pooling, else None.
+        ``"centered"``, ``"noncentered"`` or ``"marginal"`` for partial pooling, else
+        None.
+    integrated
+        Which factor the marginal program integrates out, counted from 0.
     """
     uses: dict[str, tuple[str, ...]] = {"beta": ()}
     for row in priors:
@@ -220,9 +232,10 @@ def structure_of(
                 correlated=correlated,
                 membership=factor.weights is not None,
                 group_predictors=factor.U is not None,
+                integrated=number == integrated,
             )
-            for factor, correlated in zip(
-                design.factors, correlated_factors(spec, design), strict=True
+            for number, (factor, correlated) in enumerate(
+                zip(design.factors, correlated_factors(spec, design), strict=True)
             )
         ),
         residual=pooled if design.residual is not None else None,
@@ -254,12 +267,19 @@ def render(structure: Structure) -> StanProgram:
     template = {"none": "no_pooling"}.get(
         structure.pooling, f"{structure.pooling}_pooling"
     )
+    if structure.parameterization == "marginal":
+        template = "partial_pooling_marginal"
     factors = [
         {
             "s": f"_{number}" if number > 1 else "",
             "correlated": factor.correlated,
             "membership": factor.membership,
             "group_predictors": factor.group_predictors,
+            "integrated": factor.integrated,
+            "signed": factor.integrated
+            and _OPEN_AT_ZERO.issuperset(
+                dict(structure.priors)[f"tau_{number}" if number > 1 else "tau"]
+            ),
         }
         for number, factor in enumerate(structure.factors, 1)
     ]
@@ -285,6 +305,7 @@ def render(structure: Structure) -> StanProgram:
             factors=factors,
             any_correlated=any(factor.correlated for factor in structure.factors),
             residual=structure.residual,
+            theta=_theta(structure),
             functions=_functions(structure),
             priors=[block for name, block in blocks.items() if name != "b"],
             coefficients=blocks.get("b"),
@@ -297,7 +318,7 @@ def _program_name(template: str, structure: Structure) -> str:
     """Name a program for people; what tells programs apart is the digest."""
     family = FAMILIES[structure.family]
     parts = [
-        template,
+        template.removesuffix("_marginal"),
         structure.family,
         structure.link if structure.link != family.link else "",
         {"known": "se", "added": "se_sigma"}.get(structure.se or "", ""),
@@ -312,6 +333,7 @@ def _program_name(template: str, structure: Structure) -> str:
             "correlated" if factor.correlated else "",
             "membership" if factor.membership else "",
             "group_predictors" if factor.group_predictors else "",
+            "integrated" if factor.integrated and len(structure.factors) > 1 else "",
         ]
         described = "_".join(mark for mark in marks if mark)
         if len(structure.factors) > 1:
@@ -333,7 +355,9 @@ def _functions(structure: Structure) -> str:
         factor.correlated for factor in structure.factors
     ):
         needed.append("multi_normal_rows")
-    if any(factor.group_predictors for factor in structure.factors):
+    if structure.parameterization == "marginal":
+        needed.append("marginal_normal_id_glm")
+    if any(each.group_predictors and not each.integrated for each in structure.factors):
         needed.append("group_level")
     if structure.is_categorical and structure.factors:
         needed.insert(0, "population")
@@ -362,6 +386,16 @@ def _alpha(structure: Structure) -> str:
     if structure.is_categorical:
         return "rep_matrix(alpha_c, N)"
     return "alpha_c"
+
+
+def _theta(structure: Structure) -> str:
+    """Write the coefficients of the turned rows: population, then other factors."""
+    theta = "append_row(alpha_c - y_bar, beta)" if structure.intercept else "beta"
+    for number, factor in enumerate(structure.factors, 1):
+        if not factor.integrated:
+            suffix = f"_{number}" if number > 1 else ""
+            theta = f"append_row({theta}, to_vector(u{suffix}'))"
+    return theta
 
 
 def _variable(name: str, structure: Structure) -> tuple[str, str | None]:
@@ -425,6 +459,7 @@ def stan_data(
     structure: Structure,
     *,
     prior_only: bool,
+    rows: MarginalRows | None = None,
 ) -> dict[str, Any]:
     """Build the data dictionary that goes with a rendered program.
 
@@ -434,47 +469,34 @@ def stan_data(
         The data, the priors in force, and the structure that was rendered.
     prior_only
         Leave the outcome out, so that the fit draws from the prior.
+    rows
+        The rows of the marginal program.
 
     Returns
     -------
     dict
         Stan's data by name, as numbers and NumPy arrays.
     """
-    n, k = design.X.shape
-    data: dict[str, Any] = {"N": n, "y": design.y, "K": k, "X": design.X}
-    if design.categories:
-        data["C"] = len(design.categories)
-        data["y"] = design.y + 1
-    parts = {
-        "trials": design.trials,
-        "se": design.se,
-        "offsets": design.offset,
-        "weights": design.weights,
-        "y_min": design.lower,
-        "y_max": design.upper,
-    }
-    data |= {name: values for name, values in parts.items() if values is not None}
-    if design.censored is not None:
-        data |= _censoring_data(design, design.censored)
+    data = _row_data(design) if rows is None else _marginal_data(design, rows)
     if structure.intercept or structure.has_cutpoints or structure.pooling == "none":
         data["x_bar"] = design.x_bar
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
         suffix = f"_{number}" if number > 1 else ""
-        own = _factor_data(factor)
-        if structure.pooling == "none":
+        own = _factor_data(factor, structure)
+        if structure.factors[number - 1].integrated:
+            pass
+        elif structure.pooling == "none":
             own["z_bar"] = factor.z_bar
         else:
             own["mean_of"] = _means_of(design, factor, taken)
-            if factor.U is not None and factor.effect_of is not None:
+            if factor.U is not None:
                 own["P"] = factor.U.shape[1]
                 own["U"] = factor.U
-                first = 1 + int(design.intercept)
-                effects = factor.effect_of
-                own["effect_of"] = np.where(effects > 0, effects + first, 1)
+                own["effect_of"] = _effects_of(design, factor)
         taken.update(factor.varying)
         data |= {f"{name}{suffix}": value for name, value in own.items()}
-    if design.residual is not None:
+    if design.residual is not None and rows is None:
         data["J_sigma"] = len(design.residual[1])
         data["group_sigma"] = design.residual[2] + 1
     data |= _prior_data(list(priors), structure)
@@ -528,9 +550,57 @@ def _escaped(text: str) -> str:
     return quoted
 
 
-def _factor_data(factor: FactorDesign) -> dict[str, Any]:
+def _row_data(design: Design) -> dict[str, Any]:
+    """Return the data of the rows."""
+    n, k = design.X.shape
+    data: dict[str, Any] = {"N": n, "y": design.y, "K": k, "X": design.X}
+    if design.categories:
+        data["C"] = len(design.categories)
+        data["y"] = design.y + 1
+    parts = {
+        "trials": design.trials,
+        "se": design.se,
+        "offsets": design.offset,
+        "weights": design.weights,
+        "y_min": design.lower,
+        "y_max": design.upper,
+    }
+    data |= {name: values for name, values in parts.items() if values is not None}
+    if design.censored is not None:
+        data |= _censoring_data(design, design.censored)
+    return data
+
+
+def _marginal_data(design: Design, rows: MarginalRows) -> dict[str, Any]:
+    """Return the data of rows that were turned."""
+    turned = rows.rows
+    data: dict[str, Any] = {
+        "K": design.X.shape[1],
+        "D": turned.X.shape[2] - 1,
+        "y": turned.X[:, :, -1].T,
+        "X": turned.X[:, :, :-1].swapaxes(0, 1),
+        "Z": turned.Z.swapaxes(0, 1),
+        "F": len(turned.rest),
+        "y_rest": turned.rest[:, -1],
+        "X_rest": turned.rest[:, :-1],
+    }
+    if design.intercept:
+        data["y_bar"] = rows.y_bar
+    if design.residual is not None:
+        data["J_sigma"] = len(design.residual[1])
+        data["group_sigma"] = rows.scale + 1
+        data["rest_sigma"] = turned.scale_of_rest + 1
+        data["N_zero"] = rows.zeros
+    elif design.se is None:
+        data["N_zero"] = float(rows.zeros[0])
+    return data
+
+
+def _factor_data(factor: FactorDesign, structure: Structure) -> dict[str, Any]:
     """Return the data of a grouping factor that every pooling has."""
     data: dict[str, Any] = {"J": len(factor.labels), "Q": factor.Z.shape[1]}
+    if structure.parameterization == "marginal":
+        return data
     if factor.weights is not None:
         data["M"] = factor.weights.shape[1]
         data["weight"] = factor.weights
@@ -551,6 +621,46 @@ def _means_of(design: Design, factor: FactorDesign, taken: set[str]) -> np.ndarr
     return np.array(
         [1 if label in taken else places.get(label, 1) for label in factor.varying]
     )
+
+
+def _effects_of(design: Design, factor: FactorDesign) -> np.ndarray:
+    """Return where (0, alpha, beta) has the effects of group-level predictors."""
+    assert factor.effect_of is not None
+    first = 1 + int(design.intercept)
+    return np.where(factor.effect_of > 0, factor.effect_of + first, 1)
+
+
+def group_means(
+    design: Design, number: int, alpha: np.ndarray | None, beta: np.ndarray
+) -> np.ndarray:
+    """Return the population means of a factor's coefficients, for many draws.
+
+    Parameters
+    ----------
+    design
+        The data.
+    number
+        Which factor, counted from 0.
+    alpha, beta
+        Draws of the intercept at zero, shape ``(S,)``, or None; and of the
+        population's coefficients, shape ``(S, K)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(S, J, Q)``, or ``(S, 1, Q)`` where all groups have the same.
+    """
+    factor = design.factors[number]
+    zero = np.zeros((len(beta), 1))
+    population = np.concatenate(
+        [zero, beta] if alpha is None else [zero, alpha[:, None], beta], axis=1
+    )
+    taken = {label for each in design.factors[:number] for label in each.varying}
+    means = population[:, None, _means_of(design, factor, taken) - 1]
+    if factor.U is None:
+        return means
+    effects = population[:, _effects_of(design, factor) - 1]
+    return np.asarray(means + np.einsum("jp,spq->sjq", factor.U, effects))
 
 
 def _prior_block(

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from miniature_engine import forget
 from stanpool.engine import doctor, embedded, ensure, toolchain
 
 SOLVER = """
@@ -41,7 +42,7 @@ model { y ~ binomial(N, theta); }
 def _embedded(monkeypatch):
     monkeypatch.setenv("STANPOOL_ENGINE", "embedded")
     for variable in ("CMDSTAN", "STANPOOL_CMDSTAN", "MAKE"):
-        monkeypatch.delenv(variable, raising=False)
+        forget(monkeypatch, variable)
 
 
 @pytest.fixture

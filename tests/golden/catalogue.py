@@ -53,6 +53,18 @@ STRUCTURES = (
     ("hits | trials(shots) ~ 0 + u + x1:u + (1 + x1 || g)", {"family": "binomial"}),
 )
 
+# One factor of a gaussian model is integrated out.
+MARGINAL = (
+    ("y ~ x1 + x2 + (1 + x2 | g)", {}),
+    ("y ~ 0 + x1 + (1 + x2 || g)", {"priors": {"tau": "lognormal(0, 1)"}}),
+    ("y | se(known) ~ x1 + (1 | g)", {}),
+    ("y ~ x1 + u + (1 + x1 || g)", {"residual": "g"}),
+    ("y | weights(w) ~ x1 + offset(x2) + (1 | h) + (1 + x2 | g)", {}),
+    ("y ~ x1 + u + (1 + x1 | g) + (1 | g:h)", {}),
+    ("y ~ 0 + x1 + u + (1 + x1 | mm(h, g_2)) + (1 || g)", {}),
+    ("y ~ 0 + x1 + u + (1 || g) + (1 | g:h)", {}),
+)
+
 # The other families, each in three poolings.
 OTHER_OUTCOMES = {
     "student_t": "y",
@@ -185,7 +197,7 @@ def models() -> dict[str, sp.Model]:
             for model in _poolings(family, outcome, intercept):
                 found[model.program.name] = model
     found |= _with_mixed_priors() | _with_more_structure()
-    return found | _of_other_families() | _with_parts()
+    return found | _of_other_families() | _with_parts() | _marginal()
 
 
 def funnels() -> dict[str, StanProgram]:
@@ -235,7 +247,7 @@ def _with_mixed_priors() -> dict[str, sp.Model]:
         sp.Model(formula, data, pooling="none", priors=none),
         *(
             sp.Model(formula, data, parameterization=each, priors=partial)
-            for each in PARAMETERIZATIONS
+            for each in (*PARAMETERIZATIONS, "marginal")
         ),
     ]
     return {f"{model.program.name}_mixed_priors": model for model in mixed}
@@ -249,6 +261,15 @@ def _with_more_structure() -> dict[str, sp.Model]:
         for each in PARAMETERIZATIONS
     ]
     models.append(sp.Model("y ~ x1 + (1 | g)", data, pooling="none", residual="g"))
+    return {model.program.name: model for model in models}
+
+
+def _marginal() -> dict[str, sp.Model]:
+    data = small_data()
+    models = [
+        sp.Model(formula, data, parameterization="marginal", **options)
+        for formula, options in MARGINAL
+    ]
     return {model.program.name: model for model in models}
 
 

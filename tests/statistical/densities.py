@@ -13,7 +13,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -101,9 +101,16 @@ def _random_chol(
 
 def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log density of a point and the data, on the scale of what Stan declares."""
-    total = log_likelihood(model, data, at) + _log_prior(model, data, at)
+    total = _log_prior(model, data, at)
+    if model.parameterization == "marginal":
+        total += _log_marginal_likelihood(model, data, at)
+    else:
+        total += log_likelihood(model, data, at)
     if model.spec.pooling == "partial":
         for number, varying in enumerate(at.factors):
+            if model.structure.factors[number].integrated:
+                total += _log_jacobian_of_correlations(varying)
+                continue
             deviations = varying.b - group_means(model, data, at, number)
             covariance = varying.chol @ varying.chol.T
             total += np.sum(
@@ -137,6 +144,8 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             deviations = varying.b - group_means(model, data, at, number)
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
             found |= {f"b{end}": varying.b}
+            if model.structure.factors[number].integrated:
+                found["tau_signed"] = varying.tau * (-1) ** np.arange(len(varying.tau))
             found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
     return found
 
@@ -192,16 +201,56 @@ def _sum_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> np.nda
     eta = _offsets(model, data) + (at.intercept if design.intercept else 0.0)
     for label, coefficient in zip(design.coefficients, at.beta, strict=True):
         eta += coefficient * _predictor(data, label)
-    for number, (term, varying) in enumerate(
-        zip(model.spec.groups, at.factors, strict=True)
-    ):
+    for number, varying in enumerate(at.factors):
         factor = design.factors[number]
         deviations = varying.b - group_means(model, data, at, number)
-        for column in term.key:
-            rows = [factor.labels.index(group) for group in data[column]]
+        for rows in _groups_of_rows(model, data, number):
             for q, label in enumerate(factor.varying):
                 eta += deviations[rows, q] * _predictor(data, label)
     return eta
+
+
+def _groups_of_rows(
+    model: sp.Model, data: pd.DataFrame, number: int
+) -> list[list[int]]:
+    """Return the group of each row, once for each of its memberships."""
+    term, labels = model.spec.groups[number], model.design.factors[number].labels
+    columns = [data[column].tolist() for column in term.key]
+    if not term.membership:
+        columns = [[":".join(each) for each in zip(*columns, strict=True)]]
+    return [[labels.index(group) for group in column] for column in columns]
+
+
+def _log_marginal_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
+    """Log density of all rows with the deviations of one factor integrated out.
+
+    The rows are jointly normal. A weight w makes a row's density that of w rows.
+    """
+    number = [each.integrated for each in model.structure.factors].index(True)
+    factor, varying = model.design.factors[number], at.factors[number]
+    (rows,) = _groups_of_rows(model, data, number)
+    z = np.zeros((len(data), *varying.b.shape))
+    for q, label in enumerate(factor.varying):
+        z[np.arange(len(data)), rows, q] = _predictor(data, label)
+    means = group_means(model, data, at, number)
+    at_means = replace(
+        at,
+        factors=(
+            *at.factors[:number],
+            replace(varying, b=means),
+            *at.factors[number + 1 :],
+        ),
+    )
+    eta = linear_predictor(model, data, at_means)
+    scale = _outcome(model, data, eta, at).std() * np.ones(len(data))
+    weights = np.ones(len(data))
+    if model.spec.weights is not None:
+        weights = data[model.spec.weights].to_numpy()
+    covariance = np.diag(scale**2 / weights)
+    covariance += np.einsum("njq,qr,mjr->nm", z, varying.chol @ varying.chol.T, z)
+    y = data[model.spec.outcome]
+    total = stats.multivariate_normal.logpdf(y, eta, covariance)
+    return float(total + np.sum((1 - weights) * np.log(scale)))
 
 
 def _offsets(model: sp.Model, data: pd.DataFrame) -> np.ndarray:
@@ -356,11 +405,15 @@ def _log_jacobian(model: sp.Model, varying: Varying) -> float:
     The Cholesky factor of Omega: each element of column k of the factor scales with
     its diagonal (reference 2). The noncentered z: b_j = mu + L z_j.
     """
-    diagonal = np.diag(varying.chol_omega)
-    total = float(np.arange(len(diagonal) - 1, -1, -1) @ np.log(diagonal))
-    if model.parameterization == "noncentered":
-        total += len(varying.b) * np.log(varying.tau * diagonal).sum()
+    total = _log_jacobian_of_correlations(varying)
+    if model.parameterization != "centered":
+        total += len(varying.b) * np.log(np.diag(varying.chol)).sum()
     return total
+
+
+def _log_jacobian_of_correlations(varying: Varying) -> float:
+    diagonal = np.diag(varying.chol_omega)
+    return float(np.arange(len(diagonal) - 1, -1, -1) @ np.log(diagonal))
 
 
 def _reference(model: sp.Model, data: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

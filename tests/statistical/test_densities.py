@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -46,6 +48,9 @@ QUICK = (
     "partial_pooling_gaussian_centered_correlated_plain",
     "partial_pooling_gaussian_noncentered_correlated_group_predictors_pooled_sigma",
     "partial_pooling_poisson_noncentered_plain_membership",
+    "partial_pooling_gaussian_marginal_correlated",
+    "partial_pooling_gaussian_se_marginal",
+    "partial_pooling_gaussian_marginal_group_predictors_pooled_sigma",
 )
 
 
@@ -149,6 +154,47 @@ def test_endless_scales_are_no_pooling() -> None:
         apart = Point(0.0, first.beta[:1], at.sigma, (own,))
         gaps.append(stan_log_prob(partial, there) - stan_log_prob(none, apart))
     assert np.ptp(gaps) < 1e-8
+
+
+def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy() -> None:
+    """An outcome of 1e6 with noise of 1, a predictor in thousands about 5000."""
+    data = small_data()
+    bad = data.assign(y=data["y"] + 1e6, x1=1000 * data["x1"] + 5000)
+    formula = "y ~ x1 + (1 + x1 | g)"
+    # Flat over all that is near, so that the prior does not see the difference.
+    priors = {"Intercept": "normal(0, 1e15)", "beta": "normal(0, 1e9)"}
+    priors |= {"tau": "exponential(1e-15)", "Omega": "lkj(1)"}
+    ours, theirs = (
+        sp.Model(formula, each, parameterization="marginal", priors=priors)
+        for each in (data, bad)
+    )
+    rng, gaps = np.random.default_rng(11), []
+    for _ in range(POINTS):
+        at = random_point(ours, rng)
+        moved = np.array([[1.0, -5.0], [0.0, 1e-3]]) @ at.first.chol
+        covariance = moved @ moved.T
+        tau = np.sqrt(np.diag(covariance))
+        there = replace(
+            at,
+            intercept=at.intercept + 1e6 - 5 * at.beta[0],
+            beta=at.beta / 1000,
+            factors=(
+                replace(
+                    at.first,
+                    tau=tau,
+                    chol_omega=np.linalg.cholesky(covariance / np.outer(tau, tau)),
+                    b=np.zeros((4, 2)),
+                ),
+            ),
+        )
+        densities = [
+            log_prob(
+                model.program, model.stan_data(), stan_parameters(model, of, point)
+            )
+            for model, of, point in ((ours, data, at), (theirs, bad, there))
+        ]
+        gaps.append(densities[1] - densities[0])
+    assert np.ptp(gaps) < 1e-7
 
 
 @pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)

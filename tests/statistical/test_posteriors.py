@@ -131,7 +131,9 @@ class TestClosedForms:
         assert_mean(slope, mean[4])
         assert_mean((own[..., 0] - mean[0]) * (slope - mean[4]), covariance[0, 4])
 
-    @pytest.mark.parametrize("parameterization", ["centered", "noncentered"])
+    @pytest.mark.parametrize(
+        "parameterization", ["centered", "noncentered", "marginal"]
+    )
     def test_eight_schools_have_the_posterior_of_quadrature(
         self, parameterization: str
     ) -> None:
@@ -192,6 +194,51 @@ class TestClosedForms:
             chosen = own.sel(individual=individual)
             assert_mean(chosen.sel(individual_coefficient="Intercept"), intercept)
             assert_mean(chosen.sel(individual_coefficient="x"), slope)
+
+
+class TestMarginal:
+    """What is integrated out and drawn back is what is sampled otherwise."""
+
+    @pytest.mark.parametrize(
+        ("formula", "dataset"),
+        [
+            ("log_radon ~ floor + (1 + floor || county)", "radon"),
+            ("Reaction ~ Days + (Days | Subject)", "sleepstudy"),
+        ],
+    )
+    def test_posterior_is_that_of_the_noncentered_form(
+        self, formula: str, dataset: str
+    ) -> None:
+        model = sp.Model(
+            formula, sp.load_dataset(dataset), parameterization="noncentered"
+        )
+        theirs = fit(model, adapt_delta=0.95).posterior
+        ours = fit(model.with_(parameterization="marginal")).posterior
+        assert {each: ours[each].dims for each in ours} == {
+            each: theirs[each].dims for each in theirs
+        }
+        assert_means_agree(ours, theirs)
+        center = theirs.mean(("chain", "draw"))
+        assert_means_agree((ours - center) ** 2, (theirs - center) ** 2)
+
+    def test_several_factors_have_the_posterior_of_the_noncentered_form(self) -> None:
+        penicillin = sp.load_dataset("penicillin")
+        model = sp.Model(
+            "diameter ~ 1 + (1 | plate) + (1 | sample)",
+            penicillin,
+            parameterization="noncentered",
+        )
+        theirs = fit(model, adapt_delta=0.95).posterior
+        ours = fit(model.with_(parameterization="marginal"), adapt_delta=0.95).posterior
+        assert_means_agree(ours, theirs)
+
+    def test_without_the_outcome_groups_have_the_population_that_was_drawn(
+        self,
+    ) -> None:
+        model = sp.Model("y ~ x1 + (1 | g)", small_data(), parameterization="marginal")
+        posterior = fit(model, prior_only=True).posterior
+        own = posterior["b_g"].isel(g_coefficient=0, g=2) - posterior["Intercept"]
+        assert_distributed(own / posterior["tau_g"][..., 0], stats.norm())
 
 
 @pytest.fixture(scope="module")

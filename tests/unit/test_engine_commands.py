@@ -27,7 +27,7 @@ def source(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "_DRIVER", None)
     miniature_engine.pretend(source)
     for variable in ("STANPOOL_CMDSTAN", "CMDSTAN", "CXX", "MAKE"):
-        monkeypatch.delenv(variable, raising=False)
+        miniature_engine.forget(monkeypatch, variable)
     monkeypatch.setenv("STANPOOL_ENGINE", "embedded")
     monkeypatch.setenv("STANPOOL_CACHE", str(tmp_path / "cache"))
     return source

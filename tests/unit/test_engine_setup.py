@@ -34,7 +34,7 @@ def source(tmp_path_factory):
 def _use_miniature(monkeypatch, source: Path, folder: Path) -> Path:
     """Take the cache ``folder`` and the miniature for the real things, until undone."""
     for variable in ("STANPOOL_CMDSTAN", "CMDSTAN", "CXX", "MAKE"):
-        monkeypatch.delenv(variable, raising=False)
+        miniature_engine.forget(monkeypatch, variable)
     for variable, value in miniature_engine.index_of(source).items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv("STANPOOL_CACHE", str(folder))

@@ -315,7 +315,8 @@ def check_form(
     funnels: Sequence[Funnel], *, parameterization: str | None, ess_per_draw: float
 ) -> tuple[Finding, ...]:
     """Note a form that suits the data badly and is slow for it, if not wrong."""
-    if not funnels or ess_per_draw >= INEFFICIENT:
+    # The marginal form has no coefficients of groups to explore.
+    if not funnels or parameterization == "marginal" or ess_per_draw >= INEFFICIENT:
         return ()
     least = min(funnels, key=lambda each: each.median_information)
     share = least.median_information

@@ -1,0 +1,264 @@
+r"""Integrating the coefficients of a factor out of a Gaussian model, and drawing back.
+
+The rows of group j are :math:`r_j = y_j - X_j \beta = Z_j u_j + \epsilon_j` with
+:math:`u_j \sim N(0, L L')` and :math:`\epsilon_j \sim N(0, \sigma^2 I)`, so that
+:math:`r_j \sim N(0, S_j)`, :math:`S_j = \sigma^2 I + Z_j L L' Z_j'`. ``compress``
+turns them until :math:`Z_j` has Q rows; the others are independent with variance
+:math:`\sigma^2`. Sylvester's identity and Woodbury's,
+
+.. math:: |S_j| = \sigma^{2 n_j} |M_j|, \quad
+    S_j^{-1} = \sigma^{-2} (I - Z_j L M_j^{-1} L' Z_j' / \sigma^2), \quad
+    M_j = I + L' Z_j' Z_j L / \sigma^2,
+
+give the form of [1]_ in terms of :math:`Z_j'Z_j` and :math:`d_j = Z_j' r_j`. Bayes'
+rule for :math:`v_j = L^{-1} u_j \sim N(0, I)` gives precision :math:`M_j` and mean
+:math:`M_j^{-1} L' d_j / \sigma^2`: with :math:`M_j = K K'` and :math:`z` standard
+normal, :math:`u_j = L K'^{-1} (K^{-1} L' d_j / \sigma^2 + z)` is an exact draw.
+
+References
+----------
+.. [1] Bates, Mächler, Bolker and Walker (2015). Fitting linear mixed-effects models
+   using lme4. Journal of Statistical Software 67(1), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.compress import TurnedRows, turn_rows
+from stanpool.design import Design, FactorDesign
+from stanpool.spec import ModelSpec
+
+Array = NDArray[np.float64]
+
+MOST_COLUMNS = 1000
+_BLOCK_NUMBERS = 1 << 16  # of a block of draws, per array: stays in the cache
+_THREADS = 4
+_STREAM = 0x6D617267  # no random numbers are shared with the chains
+
+
+@dataclass(frozen=True, eq=False)
+class MarginalRows:
+    """What a marginal program sees of the data.
+
+    Attributes
+    ----------
+    factor
+        Which factor is integrated out, counted from 0.
+    rows
+        The rows, turned; their columns are the intercept, the population's
+        predictors, the coefficients of the other factors, and the outcome.
+    y_bar
+        What was taken from the outcome.
+    scale
+        The residual scale of each group, counted from 0, shape ``(J,)``.
+    zeros
+        For each residual scale the number (or the weight) of the rows that turning
+        has emptied, less those that fill up groups with fewer rows than coefficients.
+    """
+
+    factor: int
+    rows: TurnedRows
+    y_bar: float
+    scale: NDArray[np.intp]
+    zeros: Array
+
+
+def why_not_marginal(spec: ModelSpec, design: Design) -> str:
+    """Say why no factor can be integrated out exactly; empty if one can."""
+    if spec.family != "gaussian" or spec.link_name != "identity":
+        return "the outcome is not gaussian around a linear predictor"
+    if spec.cens is not None or spec.trunc is not None:
+        return "outcomes are censored or truncated"
+    if spec.se_sigma:
+        return "rows have known standard errors besides a residual scale"
+    if all(each.weights is not None for each in design.factors):
+        return "rows are members of several groups"
+    if _integrated(design) is None:
+        return (
+            "residual scales differ within groups, so that rows of a group cannot be "
+            "summed up"
+        )
+    if _sampled_columns(design) > MOST_COLUMNS:
+        return (
+            f"the other factors have {_sampled_columns(design)} coefficients, more "
+            f"than {MOST_COLUMNS}"
+        )
+    return ""
+
+
+def marginal_rows(design: Design) -> MarginalRows:
+    """Sum up a design for the marginal program.
+
+    Parameters
+    ----------
+    design
+        One that ``why_not_marginal`` has nothing against.
+    """
+    which = _integrated(design)
+    assert which is not None
+    factor = design.factors[which]
+    n = design.rows
+    y = design.y if design.offset is None else design.y - design.offset
+    y_bar = float(np.mean(y)) if design.intercept else 0.0
+    columns = [np.ones((n, int(design.intercept))), design.X - design.x_bar]
+    columns += [_dense(other) for other in design.factors if other is not factor]
+    columns.append((y - y_bar)[:, None])
+    matrix, z = np.concatenate(columns, axis=1), factor.Z
+    precision = _precision(design)
+    if precision is not None:
+        matrix, z = matrix * precision[:, None], z * precision[:, None]
+    groups = len(factor.labels)
+    scale = np.zeros(groups, dtype=np.intp)
+    if design.residual is not None:
+        scale[factor.index] = design.residual[2]
+    rows = turn_rows(z, matrix, factor.index, groups, scale=scale)
+    scales = 1 if design.residual is None else len(design.residual[1])
+    count = np.bincount(scale[factor.index], design.weights, minlength=scales)
+    kept = z.shape[1] * np.bincount(scale, minlength=scales)
+    kept += np.bincount(rows.scale_of_rest, minlength=scales)
+    return MarginalRows(which, rows, y_bar, scale, (count - kept).astype(float))
+
+
+def draw_deviations(
+    rows: MarginalRows,
+    *,
+    theta: Array,
+    L: Array,
+    sigma: Array,
+    seed: Sequence[int],
+) -> Array:
+    """Draw the groups' deviations from their conditional distribution, exactly.
+
+    Parameters
+    ----------
+    rows
+        The data as the program saw them.
+    theta
+        Draws of the coefficients of ``rows.rows.X``, shape ``(S, D)``.
+    L
+        Draws of the Cholesky factor of their covariance, shape ``(S, Q, Q)``.
+    sigma
+        Draws of the residual scales, shape ``(S, scales)``.
+    seed
+        Numbers that decide the draws, whatever the number of threads.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(S, J, Q)``.
+    """
+    z, x = rows.rows.Z, rows.rows.X
+    groups, q, _ = z.shape
+    # L'Z'(y - X theta) and L'Z'Z L as products of two matrices: draws times groups.
+    d = np.einsum("jrs,jrd->sdj", z, x)
+    d[:, :-1] *= -1
+    a = np.einsum("jrs,jrt->stj", z, z).reshape(q * q, groups)
+    weights = np.concatenate([theta, np.ones((len(theta), 1))], axis=1)
+    out = np.empty((len(theta), groups, q))
+    step = max(1, _BLOCK_NUMBERS // groups)
+    starts = range(0, len(theta), step)
+    seeds = np.random.SeedSequence([_STREAM, *seed]).spawn(len(starts))
+
+    def block(start: int, own: np.random.SeedSequence) -> None:
+        part = slice(start, start + step)
+        size = len(theta[part])
+        precision = 1 / sigma[part] ** 2
+        precision = precision[:, rows.scale] if precision.shape[1] > 1 else precision
+        factor = L[part]
+        products = np.einsum("nsq,ntr->qrnst", factor, factor).reshape(q, q, size, -1)
+        shares = np.einsum("nsq,nd->qnsd", factor, weights[part]).reshape(q, size, -1)
+        M = {
+            (c, r): products[c, r] @ a * precision
+            for r in range(q)
+            for c in range(r, q)
+        }
+        g = [share @ d.reshape(-1, groups) * precision for share in shares]
+        for c in range(q):
+            M[c, c] += 1
+        rng = np.random.Generator(np.random.SFC64(own))
+        v = _solve(M, g, rng.standard_normal((q, size, groups)))
+        for r in range(q):
+            out[part, :, r] = sum(factor[:, r, c, None] * v[c] for c in range(r + 1))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(block, starts, seeds))
+    return out
+
+
+def _solve(M: dict[tuple[int, int], Array], g: list[Array], z: Array) -> list[Array]:
+    """Return inv(K') (inv(K) g + z), M = K K', for many small M at the same time."""
+    q = len(g)
+    K: dict[tuple[int, int], Array] = {}
+    for r in range(q):
+        for c in range(r, q):
+            entry = M[c, r]
+            for k in range(r):
+                entry = entry - K[c, k] * K[r, k]
+            K[c, r] = np.sqrt(entry) if c == r else entry / K[r, r]
+    v: list[Array] = []
+    for r in range(q):
+        entry = g[r]
+        for k in range(r):
+            entry = entry - K[r, k] * v[k]
+        v.append(entry / K[r, r])
+    for r in reversed(range(q)):
+        entry = v[r] + z[r]
+        for k in range(r + 1, q):
+            entry = entry - K[k, r] * v[k]
+        v[r] = entry / K[r, r]
+    return v
+
+
+def _integrated(design: Design) -> int | None:
+    """Return the factor with most groups of those that can be integrated out."""
+    able = [
+        number
+        for number, factor in enumerate(design.factors)
+        if factor.weights is None and _has_one_scale(design, factor)
+    ]
+    sizes = [len(design.factors[number].labels) for number in able]
+    return able[int(np.argmax(sizes))] if able else None
+
+
+def _has_one_scale(design: Design, factor: FactorDesign) -> bool:
+    """Whether the rows of each group have the same residual scale."""
+    if design.residual is None:
+        return True
+    scale = np.empty(len(factor.labels), dtype=np.intp)
+    scale[factor.index] = design.residual[2]
+    return np.array_equal(scale[factor.index], design.residual[2])
+
+
+def _precision(design: Design) -> Array | None:
+    """Return what rows are multiplied by, so that they have one scale."""
+    if design.se is None and design.weights is None:
+        return None
+    weights = np.ones(design.rows) if design.weights is None else design.weights
+    return np.sqrt(weights) / (1.0 if design.se is None else design.se)
+
+
+def _sampled_columns(design: Design) -> int:
+    """Count the coefficients of the factors that are not integrated out."""
+    which = _integrated(design)
+    return sum(
+        len(factor.labels) * factor.Z.shape[1]
+        for number, factor in enumerate(design.factors)
+        if number != which
+    )
+
+
+def _dense(factor: FactorDesign) -> Array:
+    """Return a factor's matrix: a column for each coefficient of each group."""
+    n, q = factor.Z.shape
+    matrix = np.zeros((n, len(factor.labels), q))
+    members = factor.index if factor.index.ndim == 2 else factor.index[:, None]
+    weights = np.ones(members.shape) if factor.weights is None else factor.weights
+    for m in range(members.shape[1]):
+        matrix[np.arange(n), members[:, m]] += weights[:, m, None] * factor.Z
+    return matrix.reshape(n, -1)

@@ -1,0 +1,134 @@
+// Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are learned.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+//
+// u is integrated out, and drawn back after the fit. The rows come turned
+// by an orthogonal matrix, which changes no sum of squares: of each group as
+// many have Z as it has coefficients, F rows have X and y only, and the others
+// are zero, so that their number says all.
+functions {
+  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise,
+  // where u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal
+  // with covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of
+  // Cholesky's factorisation are taken for all groups j at the same time
+  real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
+                                   vector theta, array[] matrix Z, matrix L,
+                                   vector sigma) {
+    int J = num_elements(sigma);
+    int Q = size(y);
+    array[Q] vector[J] e;
+    array[Q] matrix[J, Q] ZL;
+    array[Q, Q] vector[J] S;
+    real lp = 0;
+    for (q in 1 : Q) {
+      e[q] = y[q] - X[q] * theta;
+      ZL[q] = Z[q] * L;
+      for (r in 1 : q) {
+        S[q, r] = rows_dot_product(ZL[q], ZL[r]);
+      }
+      S[q, q] += square(sigma);
+    }
+    for (q in 1 : Q) {
+      lp += normal_lpdf(e[q] | 0, sqrt(S[q, q]));
+      for (r in (q + 1) : Q) {
+        vector[J] l = S[r, q] ./ S[q, q];
+        e[r] -= l .* e[q];
+        for (s in r : Q) {
+          S[s, r] -= l .* S[s, q];
+        }
+      }
+    }
+    return lp;
+  }
+}
+data {
+  int<lower=0> K; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real y_bar; // was taken from the outcome
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  int<lower=0> D; // columns of X: intercept, predictors
+  array[Q] vector[J] y; // outcome
+  array[Q] matrix[J, D] X;
+  array[Q] matrix[J, Q] Z;
+  int<lower=0> F; // rows without Z
+  vector[F] y_rest;
+  matrix[F, D] X_rest;
+  real N_zero; // rows of zeros, less those that fill up small groups
+  real<lower=0> prior_Intercept_df;
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  int<lower=1> n_beta_normal;
+  array[n_beta_normal] int<lower=1, upper=K> at_beta_normal;
+  vector[n_beta_normal] prior_beta_normal_location;
+  vector<lower=0>[n_beta_normal] prior_beta_normal_scale;
+  int<lower=1> n_beta_student_t;
+  array[n_beta_student_t] int<lower=1, upper=K> at_beta_student_t;
+  vector<lower=0>[n_beta_student_t] prior_beta_student_t_df;
+  vector[n_beta_student_t] prior_beta_student_t_location;
+  vector<lower=0>[n_beta_student_t] prior_beta_student_t_scale;
+  int<lower=1> n_beta_cauchy;
+  array[n_beta_cauchy] int<lower=1, upper=K> at_beta_cauchy;
+  vector[n_beta_cauchy] prior_beta_cauchy_location;
+  vector<lower=0>[n_beta_cauchy] prior_beta_cauchy_scale;
+  int<lower=1> n_tau_normal;
+  array[n_tau_normal] int<lower=1, upper=Q> at_tau_normal;
+  vector[n_tau_normal] prior_tau_normal_location;
+  vector<lower=0>[n_tau_normal] prior_tau_normal_scale;
+  int<lower=1> n_tau_inv_gamma;
+  array[n_tau_inv_gamma] int<lower=1, upper=Q> at_tau_inv_gamma;
+  vector<lower=0>[n_tau_inv_gamma] prior_tau_inv_gamma_shape;
+  vector<lower=0>[n_tau_inv_gamma] prior_tau_inv_gamma_scale;
+  int<lower=1> n_tau_lognormal;
+  array[n_tau_lognormal] int<lower=1, upper=Q> at_tau_lognormal;
+  vector[n_tau_lognormal] prior_tau_lognormal_location;
+  vector<lower=0>[n_tau_lognormal] prior_tau_lognormal_scale;
+  real<lower=0> prior_Omega_shape;
+  real<lower=0> prior_sigma_shape;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+parameters {
+  real alpha_c; // intercept at X = x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  real<lower=0> sigma; // residual scale
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+}
+model {
+  alpha_c ~ student_t(prior_Intercept_df, prior_Intercept_location,
+                      prior_Intercept_scale);
+  beta[at_beta_normal] ~ normal(prior_beta_normal_location,
+                                prior_beta_normal_scale);
+  beta[at_beta_student_t] ~ student_t(prior_beta_student_t_df,
+                                      prior_beta_student_t_location,
+                                      prior_beta_student_t_scale);
+  beta[at_beta_cauchy] ~ cauchy(prior_beta_cauchy_location,
+                                prior_beta_cauchy_scale);
+  tau[at_tau_normal] ~ normal(prior_tau_normal_location,
+                              prior_tau_normal_scale);
+  tau[at_tau_inv_gamma] ~ inv_gamma(prior_tau_inv_gamma_shape,
+                                    prior_tau_inv_gamma_scale);
+  tau[at_tau_lognormal] ~ lognormal(prior_tau_lognormal_location,
+                                    prior_tau_lognormal_scale);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  sigma ~ gamma(prior_sigma_shape, prior_sigma_rate);
+  if (prior_only == 0) {
+    vector[D] theta = append_row(alpha_c - y_bar, beta);
+    matrix[Q, Q] L = diag_pre_multiply(tau, L_Omega);
+    y ~ marginal_normal_id_glm(X, theta, Z, L, rep_vector(sigma, J));
+    y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
+    target += -N_zero * log(sigma);
+  }
+}
+generated quantities {
+  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+}

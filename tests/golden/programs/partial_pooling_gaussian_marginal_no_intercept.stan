@@ -1,0 +1,84 @@
+// Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are learned.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+//
+// u is integrated out, and drawn back after the fit. The rows come turned
+// by an orthogonal matrix, which changes no sum of squares: of each group as
+// many have Z as it has coefficients, F rows have X and y only, and the others
+// are zero, so that their number says all.
+functions {
+  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise,
+  // where u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal
+  // with covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of
+  // Cholesky's factorisation are taken for all groups j at the same time
+  real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
+                                   vector theta, array[] matrix Z, matrix L,
+                                   vector sigma) {
+    int J = num_elements(sigma);
+    int Q = size(y);
+    array[Q] vector[J] e;
+    array[Q] matrix[J, Q] ZL;
+    array[Q, Q] vector[J] S;
+    real lp = 0;
+    for (q in 1 : Q) {
+      e[q] = y[q] - X[q] * theta;
+      ZL[q] = Z[q] * L;
+      for (r in 1 : q) {
+        S[q, r] = rows_dot_product(ZL[q], ZL[r]);
+      }
+      S[q, q] += square(sigma);
+    }
+    for (q in 1 : Q) {
+      lp += normal_lpdf(e[q] | 0, sqrt(S[q, q]));
+      for (r in (q + 1) : Q) {
+        vector[J] l = S[r, q] ./ S[q, q];
+        e[r] -= l .* e[q];
+        for (s in r : Q) {
+          S[s, r] -= l .* S[s, q];
+        }
+      }
+    }
+    return lp;
+  }
+}
+data {
+  int<lower=0> K; // population predictors
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  int<lower=0> D; // columns of X: predictors
+  array[Q] vector[J] y; // outcome
+  array[Q] matrix[J, D] X;
+  array[Q] matrix[J, Q] Z;
+  int<lower=0> F; // rows without Z
+  vector[F] y_rest;
+  matrix[F, D] X_rest;
+  real N_zero; // rows of zeros, less those that fill up small groups
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector[Q] prior_tau_location;
+  vector<lower=0>[Q] prior_tau_scale;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+parameters {
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  real<lower=0> sigma; // residual scale
+}
+model {
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ lognormal(prior_tau_location, prior_tau_scale);
+  sigma ~ exponential(prior_sigma_rate);
+  if (prior_only == 0) {
+    vector[D] theta = beta;
+    matrix[Q, Q] L = diag_matrix(tau);
+    y ~ marginal_normal_id_glm(X, theta, Z, L, rep_vector(sigma, J));
+    y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
+    target += -N_zero * log(sigma);
+  }
+}

@@ -1,0 +1,147 @@
+"""Integrated coefficients: which models have them, and their exact draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stanpool as sp
+from golden.catalogue import small_data
+from stanpool.marginal import draw_deviations
+
+DRAWS = 20_000
+
+
+def marginal(
+    formula: str, data: pd.DataFrame | None = None, **options: Any
+) -> sp.Model:
+    data = small_data() if data is None else data
+    return sp.Model(formula, data, parameterization="marginal", **options)
+
+
+def conditional(
+    model: sp.Model, w: np.ndarray, L: np.ndarray, sigma: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of each group's deviations, from the joint normal of all.
+
+    Of the rows and one group's deviations u: cov(u, y) = L L' Z', and Z L L' Z' plus
+    the rows' own variances is cov(y).
+    """
+    factor, design = model.design.factors[0], model.design
+    x = np.column_stack([np.ones(design.rows), design.X - design.x_bar])
+    left = design.y - design.y.mean() - x @ w
+    means, covariances = [], []
+    for j in range(len(factor.labels)):
+        own = factor.index == j
+        z = factor.Z[own]
+        of_rows = z @ L @ L.T @ z.T + np.diag(sigma[own] ** 2)
+        gain = L @ L.T @ z.T @ np.linalg.inv(of_rows)
+        means.append(gain @ left[own])
+        covariances.append(L @ L.T - gain @ z @ L @ L.T)
+    return np.array(means), np.array(covariances)
+
+
+@pytest.mark.parametrize(
+    ("formula", "options"),
+    [
+        ("y ~ x1 + (1 | g)", {}),
+        ("y ~ x1 + (1 + x2 | g)", {}),
+        ("y ~ x1 + (1 + x2 + x3 | g)", {}),
+        ("y | se(known) ~ x1 + (1 + x2 | g)", {}),
+        ("y ~ x1 + (1 + x2 || g)", {"residual": "g"}),
+    ],
+)
+def test_draws_have_the_conditional_distribution(
+    formula: str, options: dict[str, Any]
+) -> None:
+    model = marginal(formula, **options)
+    design, rng = model.design, np.random.default_rng(3)
+    q, w = design.factors[0].Z.shape[1], np.array([0.4, -0.8])
+    L = np.tril(rng.normal(size=(q, q))) + np.eye(q)
+    if design.residual is not None:
+        scales = rng.lognormal(size=4)
+        sigma = scales[design.residual[2]]
+    elif design.se is not None:
+        scales, sigma = np.ones(1), design.se
+    else:
+        scales, sigma = np.array([0.7]), np.full(design.rows, 0.7)
+    mean, covariance = conditional(model, w, L, sigma)
+    assert model.rows is not None
+    drawn = draw_deviations(
+        model.rows,
+        theta=np.broadcast_to(w, (DRAWS, 2)),
+        L=np.broadcast_to(L, (DRAWS, q, q)),
+        sigma=np.broadcast_to(scales, (DRAWS, len(scales))),
+        seed=[1],
+    )
+    assert drawn.shape == (DRAWS, 4, q)
+    # Whitened, they are standard normal.
+    chol = np.linalg.cholesky(covariance)
+    z = np.linalg.solve(chol, np.moveaxis(drawn - mean, 0, -1)).reshape(-1, DRAWS)
+    assert np.abs(z.mean(axis=1)).max() < 4.8 / DRAWS**0.5
+    products = z @ z.T / DRAWS - np.eye(len(z))
+    assert np.abs(products).max() < 4.8 * (2 / DRAWS) ** 0.5
+
+
+def test_draws_go_by_the_seed() -> None:
+    model = marginal("y ~ x1 + (1 | g)")
+    assert model.rows is not None
+    drawn = [
+        draw_deviations(
+            model.rows,
+            theta=np.zeros((50_000, 2)),
+            L=np.ones((50_000, 1, 1)),
+            sigma=np.ones((50_000, 1)),
+            seed=[seed],
+        )
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).all()
+    # Different blocks have different random numbers.
+    assert len(np.unique(drawn[0][:, 0])) == 50_000
+
+
+def test_a_huge_mean_of_the_outcome_costs_no_accuracy() -> None:
+    data = small_data()
+    far = data.assign(y=data["y"] + 2.0**20)
+    one, other = (marginal("y ~ x1 + (1 + x2 | g)", each).rows for each in (data, far))
+    assert one is not None
+    assert other is not None
+    np.testing.assert_allclose(other.rows.X, one.rows.X, atol=1e-9)
+    np.testing.assert_allclose(other.rows.rest, one.rows.rest, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "reason"),
+    [
+        ("count ~ x1 + (1 | g)", {"family": "poisson"}, "not gaussian"),
+        ("amount ~ x1 + (1 | g)", {"link": "log"}, "not gaussian"),
+        ("y | cens(c, y_high) ~ x1 + (1 | g)", {}, "censored"),
+        ("y | trunc(lower=low) ~ x1 + (1 | g)", {}, "truncated"),
+        ("y | se(known, sigma=True) ~ x1 + (1 | g)", {}, "besides a residual scale"),
+        ("y ~ x1 + (1 | mm(g, g_2))", {}, "members of several"),
+        ("y ~ x1 + (1 | g)", {"residual": "h"}, "differ within groups"),
+    ],
+)
+def test_models_without_an_exact_marginal_form_are_refused(
+    formula: str, options: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(sp.SpecError, match=reason):
+        marginal(formula, **options)
+
+
+def test_the_factor_with_most_groups_is_integrated_out() -> None:
+    for formula in ("y ~ x1 + (1 | g) + (1 | h)", "y ~ x1 + (1 | h) + (1 | g)"):
+        model = marginal(formula)
+        assert model.rows is not None
+        assert model.design.factors[model.rows.factor].factor == "g"
+
+
+def test_a_pooling_without_groups_has_no_parameterization() -> None:
+    model = marginal("y ~ x1 + (1 | g)")
+    assert model.with_(pooling="complete").rows is None
+    assert model.with_(pooling="none").parameterization is None
