@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stanpool.program import neals_funnel
     from stanpool.simulate import prior_predictive
     from stanpool.spec import Prior
+    from stanpool.validation import Validation, validate
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,7 @@ _HOMES = {
     "program": ("neals_funnel",),
     "simulate": ("prior_predictive",),
     "spec": ("Prior",),
+    "validation": ("Validation", "validate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("engine", "exact", "plots")
@@ -79,6 +81,7 @@ __all__ = [
     "SamplingError",
     "SpecError",
     "StanpoolError",
+    "Validation",
     "compare_fits",
     "compare_parameterizations",
     "complete_pooling",
@@ -95,6 +98,7 @@ __all__ = [
     "plots",
     "prior_predictive",
     "sbc",
+    "validate",
 ]
 
 

@@ -526,6 +526,94 @@ class Fit:
 
         return diagnose(self)
 
+    def fixef(self, *, prob: float = 0.9) -> pd.DataFrame:
+        """Describe the coefficients of the population, with intervals."""
+        from stanpool import effects
+
+        return effects.fixef(self, prob=prob)
+
+    def ranef(self, *, factor: str | None = None, prob: float = 0.9) -> pd.DataFrame:
+        """Describe what groups' coefficients deviate from their means."""
+        from stanpool import effects
+
+        return effects.ranef(self, factor=factor, prob=prob)
+
+    def coef(self, *, factor: str | None = None, prob: float = 0.9) -> pd.DataFrame:
+        """Describe the full coefficients of each group."""
+        from stanpool import effects
+
+        return effects.coef(self, factor=factor, prob=prob)
+
+    def varcorr(self, *, prob: float = 0.9) -> pd.DataFrame:
+        """Describe population scales, correlations and the residual scale."""
+        from stanpool import effects
+
+        return effects.varcorr(self, prob=prob)
+
+    def pooling_factors(self, *, by_group: bool = False) -> pd.DataFrame:
+        """Measure how far groups are pooled: 0 not at all, 1 completely."""
+        from stanpool import effects
+
+        return effects.pooling_factors(self, by_group=by_group)
+
+    def icc(self, *, prob: float = 0.9) -> pd.DataFrame:
+        """Describe the share of each grouping factor in the variance of a row."""
+        from stanpool import effects
+
+        return effects.icc(self, prob=prob)
+
+    def bayes_R2(
+        self, *, group_terms: GroupTerms | None = None, prob: float = 0.9
+    ) -> pd.DataFrame:
+        """Describe the share of the variance of outcomes that is explained."""
+        from stanpool import effects
+
+        return effects.bayes_R2(self, group_terms=group_terms, prob=prob)
+
+    def hypothesis(
+        self, hypotheses: str | Sequence[str], *, prob: float = 0.9
+    ) -> pd.DataFrame:
+        """Compute posterior probabilities of hypotheses such as ``"floor < 0"``."""
+        from stanpool import hypothesis
+
+        return hypothesis.hypothesis(self, hypotheses, prob=prob)
+
+    def contrasts(
+        self,
+        pairs: Sequence[tuple[Any, Any]] | None = None,
+        *,
+        factor: str | None = None,
+        coefficient: str = "Intercept",
+        prob: float = 0.9,
+    ) -> pd.DataFrame:
+        """Describe differences between groups' full coefficients."""
+        from stanpool import effects
+
+        return effects.contrasts(
+            self, pairs, factor=factor, coefficient=coefficient, prob=prob
+        )
+
+    def rank_groups(
+        self,
+        *,
+        factor: str | None = None,
+        coefficient: str = "Intercept",
+        largest_first: bool = True,
+        draws: int | None = None,
+        prob: float = 0.9,
+    ) -> pd.DataFrame:
+        """Rank groups by their full coefficients, with the uncertainty of ranks."""
+        from stanpool import effects
+
+        return effects.rank_groups(
+            self,
+            factor=factor,
+            coefficient=coefficient,
+            largest_first=largest_first,
+            draws=draws,
+            prob=prob,
+        )
+
     def linpred(
         self,
         data: Any = None,
