@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         CompileError,
         DataError,
         EngineError,
+        PriorWarning,
         SamplingError,
         SpecError,
         StanpoolError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from stanpool.program import neals_funnel
     from stanpool.simulate import prior_predictive
     from stanpool.spec import Prior
+    from stanpool.validation import Validation, validate
 
 __version__ = "0.1.0"
 
@@ -47,6 +49,7 @@ _HOMES = {
         "CompileError",
         "DataError",
         "EngineError",
+        "PriorWarning",
         "SamplingError",
         "SpecError",
         "StanpoolError",
@@ -56,6 +59,7 @@ _HOMES = {
     "program": ("neals_funnel",),
     "simulate": ("prior_predictive",),
     "spec": ("Prior",),
+    "validation": ("Validation", "validate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("engine", "exact", "plots")
@@ -73,9 +77,11 @@ __all__ = [
     "Fit",
     "Model",
     "Prior",
+    "PriorWarning",
     "SamplingError",
     "SpecError",
     "StanpoolError",
+    "Validation",
     "compare_fits",
     "compare_parameterizations",
     "complete_pooling",
@@ -92,6 +98,7 @@ __all__ = [
     "plots",
     "prior_predictive",
     "sbc",
+    "validate",
 ]
 
 
