@@ -185,8 +185,8 @@ class CrossValidation:
         doubtful = (self.refits["divergences"] > 0) | (self.refits["r_hat"] > _R_HAT)
         if doubtful.any():
             caveats.append(
-                f"{int(doubtful.sum())} of {len(self.refits)} refits had divergences or "
-                "did not converge: see refits."
+                f"{int(doubtful.sum())} of {len(self.refits)} refits had divergences "
+                "or did not converge: see refits."
             )
         return ["", *caveats] if caveats else []
 
