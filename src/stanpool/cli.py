@@ -317,23 +317,41 @@ def _fit_as_json(fitted: Fit, diagnosis: Diagnosis) -> str:
     epilog="""\b
 Examples:
   stanpool compare centered.fit noncentered.fit
+  stanpool compare complete.fit none.fit partial.fit --unit group
   stanpool compare fits/*.fit --json"""
 )
 @click.argument("fits", nargs=-1, required=True, type=_FIT, metavar="FIT...")
+@click.option(
+    "--unit",
+    type=click.Choice(["row", "group", "none"]),
+    default="row",
+    show_default=True,
+    help="What fits are ranked by predicting unseen (leave-one-out).",
+)
 @_json
-def compare(fits: tuple[Path, ...], as_json: bool) -> None:
-    """Put kept fits side by side: estimates, and how well they were sampled."""
+def compare(fits: tuple[Path, ...], unit: str, as_json: bool) -> None:
+    """Put kept fits side by side, and rank them by what they predict.
+
+    Shows estimates, how well each was sampled, and, of fits of the same data, which
+    one the data prefer.
+    """
     from stanpool import tables
-    from stanpool.compare import compare_fits
+    from stanpool.comparison import compare_fits
     from stanpool.keeping import load
+    from stanpool.ranking import compare as rank_by_loo
 
     names = [path.name.removesuffix(".fit") for path in fits]
     if len(set(names)) < len(names):
         names = [str(path) for path in fits]
     loaded = {name: load(path) for name, path in zip(names, fits, strict=True)}
     comparison = compare_fits(loaded)
+    ranking = None
+    if len(loaded) > 1 and unit != "none":
+        ranking = rank_by_loo(loaded, unit=unit)
     if not as_json:
         click.echo(str(comparison))
+        if ranking is not None:
+            click.echo(f"\n{ranking}")
         return
     estimates = {
         name: comparison.estimates[name].rename_axis("quantity") for name in loaded
@@ -344,6 +362,8 @@ def compare(fits: tuple[Path, ...], as_json: bool) -> None:
                 "sampling": comparison.table.rename_axis("fit"),
                 "estimates": estimates,
                 "advice": comparison.advice,
+                "ranking": None if ranking is None else ranking.table,
+                "verdict": None if ranking is None else ranking.verdict,
             }
         )
     )

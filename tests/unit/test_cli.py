@@ -124,15 +124,27 @@ def test_new_rows_come_from_standard_input(kept: Path) -> None:
     assert shown[1]["q5"] < shown[1]["median"] < shown[1]["q95"]
 
 
-def test_kept_fits_are_put_side_by_side(kept: Path) -> None:
-    shown = stanpool("compare", kept, kept)
+def test_kept_fits_are_put_side_by_side(kept: Path, tmp_path: Path) -> None:
+    other = tmp_path / "complete.fit"
+    simulated_fit(draws=50, pooling="complete").save(other)
+    shown = stanpool("compare", kept, other)
     assert shown.exit_code == 0, shown.stderr
     assert "min_ess_bulk" in shown.output
-    found = json.loads(stanpool("compare", kept, "--json").output)
-    assert [row["fit"] for row in found["sampling"]] == ["schools"]
+    assert "elpd_diff" in shown.output
+    ranking = sp.compare({"schools": sp.load(kept), "complete": sp.load(other)})
+    found = json.loads(stanpool("compare", kept, other, "--json").output)
+    assert found["verdict"] == ranking.verdict
+    assert [row["elpd"] for row in found["ranking"]] == ranking.table["elpd"].to_list()
+    assert [row["fit"] for row in found["sampling"]] == ["schools", "complete"]
     assert "tau_school[Intercept]" in {
         row["quantity"] for row in found["estimates"]["schools"]
     }
+
+
+def test_fits_of_one_name_are_told_apart_by_their_paths(kept: Path) -> None:
+    shown = stanpool("compare", kept, f"{kept}/../{kept.name}", "--unit", "none")
+    assert shown.exit_code == 0, shown.output
+    assert "elpd" not in shown.output
 
 
 def test_data_sets_are_listed_described_and_written(tmp_path: Path) -> None:
