@@ -620,6 +620,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return linear predictors of the data or of new rows.
@@ -635,6 +636,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -646,6 +648,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return expected outcomes of the data or of new rows.
@@ -661,6 +664,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -672,6 +676,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Draw outcomes of the data or of new rows, at each posterior draw.
@@ -687,6 +692,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -700,6 +706,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
         """Summarize predictions in one line for each row, whatever their number.
@@ -717,6 +724,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -728,6 +736,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return the log likelihood of each row at each draw.
@@ -743,6 +752,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
