@@ -17,7 +17,7 @@ from stanpool.formula import check_name, parse_formulas, quote_name, unquote_nam
 from stanpool.marginal import MarginalRows, marginal_rows, why_not_marginal
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree, draw_back
-from stanpool.priors import PriorRow, resolve_priors
+from stanpool.priors import PriorTable, resolve_priors
 from stanpool.program import (
     StanProgram,
     Structure,
@@ -96,9 +96,11 @@ class Model:
     priors
         By the names of the posterior: ``{"Intercept": "normal(0, 10)", "beta[floor]":
         "normal(0, 1)", "tau_county": "exponential(1)", "Omega": "lkj(2)"}``, as text
-        or ``Prior``. On a positive parameter a distribution is its half form. With
-        ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the priors of each
-        group's own coefficients.
+        or ``Prior``. On a positive parameter a distribution is its half form;
+        ``"sigma^2"`` and ``"tau_county^2"`` are variances, whose prior is
+        ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
+        priors of each group's own coefficients. ``model.priors`` is the table of what
+        is in force.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means.
 
@@ -121,7 +123,7 @@ noncentered, 919 rows, 85 groups)
     spec: ModelSpec
     data: pd.DataFrame
     design: Design
-    priors: tuple[PriorRow, ...]
+    priors: PriorTable
     structure: Structure
     rows: MarginalRows | None
 
@@ -164,7 +166,7 @@ noncentered, 919 rows, 85 groups)
         data: Any,
         *,
         strict: bool = True,
-        priors: tuple[PriorRow, ...] | None = None,
+        priors: PriorTable | None = None,
         design: Design | None = None,
     ) -> None:
         """Fill the fields; the one place that does."""
@@ -199,7 +201,7 @@ noncentered, 919 rows, 85 groups)
         data: Any,
         *,
         strict: bool = True,
-        priors: tuple[PriorRow, ...] | None = None,
+        priors: PriorTable | None = None,
     ) -> Model:
         """Build a model from a specification.
 

@@ -45,6 +45,8 @@ QUICK = (
     "complete_pooling_negative_binomial",
     "partial_pooling_ordinal_noncentered_correlated",
     "partial_pooling_gaussian_centered_correlated_mixed_priors",
+    "partial_pooling_gaussian_noncentered_correlated_other_priors",
+    "complete_pooling_ordinal_other_priors",
     "partial_pooling_gaussian_centered_correlated_plain",
     "partial_pooling_gaussian_noncentered_correlated_group_predictors_pooled_sigma",
     "partial_pooling_poisson_noncentered_plain_membership",
@@ -81,6 +83,30 @@ def test_varying_coefficients_have_the_means_of_the_population(
     formula: str, parameterization: str
 ) -> None:
     model = sp.Model(formula, small_data(), parameterization=parameterization)
+    assert_densities_agree(model)
+
+
+@pytest.mark.parametrize(
+    ("family", "outcome", "options"),
+    [
+        ("bernoulli", "win", {"pooling": "complete"}),
+        ("bernoulli", "win", {"pooling": "none"}),
+        ("bernoulli", "win", {"parameterization": "noncentered"}),
+        ("binomial", "hits | trials(shots)", {"pooling": "none"}),
+        ("binomial", "hits | trials(shots)", {"parameterization": "noncentered"}),
+        ("poisson", "count", {"pooling": "complete"}),
+        ("poisson", "count", {"parameterization": "centered"}),
+        ("negative_binomial", "count", {"pooling": "complete"}),
+        ("ordinal", "grade", {"pooling": "none"}),
+    ],
+)
+def test_without_predictors_the_data_still_count(
+    family: str, outcome: str, options: dict[str, str]
+) -> None:
+    """Stan's fused binomial_logit_glm of no predictors is 0, whatever the outcome."""
+    formula = f"{outcome} ~ 1 + (1 | g)"
+    model = sp.Model(formula, small_data(), family=family, **options)
+    assert not model.design.coefficients
     assert_densities_agree(model)
 
 

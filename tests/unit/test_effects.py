@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 import stanpool as sp
-from golden.catalogue import models, small_data
+from golden.catalogue import models, proper_models, small_data
 from simulated_fits import fit_of_points, fit_of_prior, simulated_fit
 from stanpool import effects
 from stanpool.diagnostics.funnel import measure_funnels
@@ -34,7 +34,7 @@ def assert_describes(row: pd.Series[Any], draws: np.ndarray) -> None:
 
 
 class TestPopulation:
-    @pytest.mark.parametrize("name", models())
+    @pytest.mark.parametrize("name", proper_models())
     def test_is_what_the_summary_says(self, name: str) -> None:
         fit = fit_of_prior(models()[name], draws=20)
         found, summary = effects.fixef(fit), fit.summary()
@@ -340,7 +340,7 @@ class TestR2:
             shares.append(p.var(ddof=1) / (p.var(ddof=1) + noise))
         assert_describes(effects.bayes_R2(fit).loc["R2"], np.array(shares))
 
-    @pytest.mark.parametrize("name", models())
+    @pytest.mark.parametrize("name", proper_models())
     def test_is_a_share_of_any_model(self, name: str) -> None:
         fit = fit_of_prior(models()[name])
         if fit.model.spec.family in ("ordinal", "categorical"):

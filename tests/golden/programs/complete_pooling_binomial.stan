@@ -19,14 +19,19 @@ transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   if (prior_only == 0) {
-    y ~ binomial_logit_glm(trials, X_c, alpha_c, beta);
+    if (K == 0) {
+      // the fused form takes no predictors for no data
+      y ~ binomial_logit(trials, alpha_c);
+    } else {
+      y ~ binomial_logit_glm(trials, X_c, alpha_c, beta);
+    }
   }
 }
 generated quantities {

@@ -27,7 +27,7 @@ transformed data {
 }
 parameters {
   vector[K] beta;
-  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, Q] b_c; // b at x_bar and z_bar
 }
 model {
   beta ~ normal(prior_beta_location, prior_beta_scale);
@@ -36,7 +36,12 @@ model {
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
-    y ~ binomial_logit_glm(trials, X_c, group_effect, beta);
+    if (K == 0) {
+      // the fused form takes no predictors for no data
+      y ~ binomial_logit(trials, group_effect);
+    } else {
+      y ~ binomial_logit_glm(trials, X_c, group_effect, beta);
+    }
   }
 }
 generated quantities {

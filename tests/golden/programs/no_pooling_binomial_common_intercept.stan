@@ -28,9 +28,9 @@ transformed data {
   matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
-  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, Q] b_c; // b at x_bar and z_bar
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
@@ -40,7 +40,12 @@ model {
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
-    y ~ binomial_logit_glm(trials, X_c, alpha_c + group_effect, beta);
+    if (K == 0) {
+      // the fused form takes no predictors for no data
+      y ~ binomial_logit(trials, alpha_c + group_effect);
+    } else {
+      y ~ binomial_logit_glm(trials, X_c, alpha_c + group_effect, beta);
+    }
   }
 }
 generated quantities {

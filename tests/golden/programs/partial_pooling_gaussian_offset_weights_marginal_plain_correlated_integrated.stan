@@ -79,7 +79,7 @@ data {
   int<lower=0, upper=1> prior_only; // 1: leave y out
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] z; // standardised deviations of b
