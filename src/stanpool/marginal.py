@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.compress import TurnedRows, turn_rows
+from stanpool.compress import TurnedGroups, TurnedRows, turn_groups, turn_rows
 from stanpool.design import Design, FactorDesign
 from stanpool.spec import ModelSpec
 
@@ -53,6 +53,8 @@ class MarginalRows:
     rows
         The rows, turned; their columns are the intercept, the population's
         predictors, the coefficients of the other factors, and the outcome.
+    groups
+        The same, with groups that are alike turned, too.
     y_bar
         What was taken from the outcome.
     scale
@@ -64,6 +66,7 @@ class MarginalRows:
 
     factor: int
     rows: TurnedRows
+    groups: TurnedGroups
     y_bar: float
     scale: NDArray[np.intp]
     zeros: Array
@@ -122,7 +125,14 @@ def marginal_rows(design: Design) -> MarginalRows:
     count = np.bincount(scale[factor.index], design.weights, minlength=scales)
     kept = z.shape[1] * np.bincount(scale, minlength=scales)
     kept += np.bincount(rows.scale_of_rest, minlength=scales)
-    return MarginalRows(which, rows, y_bar, scale, (count - kept).astype(float))
+    return MarginalRows(
+        factor=which,
+        rows=rows,
+        groups=turn_groups(rows, scale),
+        y_bar=y_bar,
+        scale=scale,
+        zeros=np.asarray(count - kept, dtype=float),
+    )
 
 
 def draw_deviations(
