@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from stanpool import engine, exact, plots
     from stanpool.calibration import Calibration, sbc
     from stanpool.compare import Comparison, compare_fits, compare_parameterizations
+    from stanpool.crossval import CrossValidation, kfold, loo
     from stanpool.datasets import list_datasets, load_dataset
     from stanpool.diagnostics import Advice, Diagnosis, Finding
     from stanpool.errors import (
         CompileError,
         DataError,
         EngineError,
+        PriorWarning,
         SamplingError,
         SpecError,
         StanpoolError,
@@ -33,18 +35,21 @@ if TYPE_CHECKING:
     from stanpool.program import neals_funnel
     from stanpool.simulate import prior_predictive
     from stanpool.spec import Prior
+    from stanpool.validation import Validation, validate
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "calibration": ("Calibration", "sbc"),
     "compare": ("Comparison", "compare_fits", "compare_parameterizations"),
+    "crossval": ("CrossValidation", "kfold", "loo"),
     "datasets": ("list_datasets", "load_dataset"),
     "diagnostics": ("Advice", "Diagnosis", "Finding"),
     "errors": (
         "CompileError",
         "DataError",
         "EngineError",
+        "PriorWarning",
         "SamplingError",
         "SpecError",
         "StanpoolError",
@@ -54,6 +59,7 @@ _HOMES = {
     "program": ("neals_funnel",),
     "simulate": ("prior_predictive",),
     "spec": ("Prior",),
+    "validation": ("Validation", "validate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("engine", "exact", "plots")
@@ -63,6 +69,7 @@ __all__ = [
     "Calibration",
     "Comparison",
     "CompileError",
+    "CrossValidation",
     "DataError",
     "Diagnosis",
     "EngineError",
@@ -70,23 +77,28 @@ __all__ = [
     "Fit",
     "Model",
     "Prior",
+    "PriorWarning",
     "SamplingError",
     "SpecError",
     "StanpoolError",
+    "Validation",
     "compare_fits",
     "compare_parameterizations",
     "complete_pooling",
     "engine",
     "exact",
+    "kfold",
     "list_datasets",
     "load",
     "load_dataset",
+    "loo",
     "neals_funnel",
     "no_pooling",
     "partial_pooling",
     "plots",
     "prior_predictive",
     "sbc",
+    "validate",
 ]
 
 

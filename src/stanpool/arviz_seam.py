@@ -75,26 +75,69 @@ def psis(
     Parameters
     ----------
     log_likelihood
-        Of each unit at S draws, shape ``(..., S)``.
+        Of each unit at S draws, shape ``(units, S)``.
     relative_ess
         The effective sample size of the S draws over S.
 
     Returns
     -------
     log_weights, pareto_k
-        Shapes ``(..., S)``, normalized, and ``(...)``.
+        Shapes ``(units, S)``, normalized, and ``(units,)``. Where there is no tail to
+        smooth, k is minus infinity for equal ratios, and infinite for others.
     """
-    arviz = _arviz()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        if _works_on_trees():
-            from arviz_stats.base import array_stats
+        try:
+            log_weights, pareto_k = _smooth(log_likelihood, relative_ess)
+        except (ValueError, IndexError):  # one unit without a tail stops ArviZ 1
+            each = [_smooth_one(unit, relative_ess) for unit in log_likelihood]
+            log_weights, pareto_k = map(np.array, zip(*each, strict=True))
+        failed = ~np.isfinite(pareto_k) | np.isnan(log_weights).any(axis=1)
+        for unit in np.flatnonzero(failed):
+            log_weights[unit], pareto_k[unit] = _unsmoothed(log_likelihood[unit])
+    return log_weights, pareto_k
 
-            found = array_stats.psislw(log_likelihood, r_eff=relative_ess)
-        else:
-            found = arviz.psislw(-log_likelihood, reff=relative_ess)
+
+def _smooth(
+    log_likelihood: NDArray[np.float64], relative_ess: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smooth importance ratios; ArviZ 1 takes the sign upon itself."""
+    arviz = _arviz()
+    if _works_on_trees():
+        from arviz_stats.base import array_stats
+
+        found = array_stats.psislw(log_likelihood, r_eff=relative_ess)
+    else:
+        found = arviz.psislw(-log_likelihood, reff=relative_ess)
     log_weights, pareto_k = found
-    return np.asarray(log_weights), np.asarray(pareto_k)
+    return np.array(log_weights), np.array(pareto_k, dtype=float)
+
+
+def _smooth_one(
+    log_likelihood: NDArray[np.float64], relative_ess: float
+) -> tuple[NDArray[np.float64], float]:
+    try:
+        log_weights, pareto_k = _smooth(log_likelihood[None], relative_ess)
+    except (ValueError, IndexError):
+        return log_likelihood, np.nan
+    return log_weights[0], float(pareto_k[0])
+
+
+def _unsmoothed(
+    log_likelihood: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], float]:
+    """Return plain importance weights, where there are too few ratios or no tail.
+
+    They are as good as can be if all are equal, and not to be relied on otherwise.
+    """
+    log_ratios = -np.nan_to_num(log_likelihood, nan=-np.inf, neginf=-np.inf)
+    top = log_ratios.max()
+    log_weights = (
+        np.where(log_ratios == top, 0.0, -np.inf) if np.isinf(top) else log_ratios - top
+    )
+    is_constant = bool((log_ratios == top).all())
+    total = np.log(np.exp(log_weights).sum())
+    return log_weights - total, -np.inf if is_constant else np.inf
 
 
 def _works_on_trees() -> bool:

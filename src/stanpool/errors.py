@@ -9,7 +9,8 @@
         ├── CompileError             a program did not compile
         └── SamplingError            a chain did not finish
 
-Doubt about a *result* is never an exception; it is a finding of a ``Diagnosis``.
+Doubt about a *result* is never an exception; it is a finding of a ``Diagnosis``. What a
+user may want but should not overlook is a warning: ``PriorWarning``.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class CompileError(EngineError):
 
 class SamplingError(EngineError):
     """A chain crashed, was killed, or could not start."""
+
+
+class PriorWarning(UserWarning):
+    """A prior is improper: it has no draws, and the posterior may not exist."""
 
 
 def shorten(value: object, limit: int = 60) -> str:

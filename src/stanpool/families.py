@@ -78,6 +78,9 @@ class FamilyFunctions:
     draw
         ``draw(rng, eta, **parameters)``: random outcomes. Where ``log_interval`` is
         known, ``lower=`` and ``upper=`` truncate them.
+    variance
+        ``variance(eta, **parameters)``: of an outcome about its mean; infinite where a
+        student_t has none; None for ordinal and categorical.
     log_interval
         ``log_interval(lower, upper, eta, **parameters)``: log probability of an outcome
         between two bounds, which may be infinite; None where no outcome is censored or
@@ -88,6 +91,7 @@ class FamilyFunctions:
     log_density: Callable[..., Any]
     mean: Callable[..., Any]
     draw: Callable[..., Any]
+    variance: Callable[..., Any] | None = None
     log_interval: Callable[..., Any] | None = None
 
 
@@ -240,6 +244,26 @@ def draw_outcomes(
     return np.asarray(functions.draw(rng, eta, **known))
 
 
+def expected_outcomes(
+    spec: ModelSpec, design: Design, eta: Array, parameters: Mapping[str, Any]
+) -> Array:
+    """Return the expectation of each row's outcome, bounds of truncation left aside.
+
+    Parameters
+    ----------
+    spec, design, eta, parameters
+        As for ``log_likelihood``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(..., N)``; for ordinal and categorical outcomes the probability of
+        each category, along one more axis, the last.
+    """
+    functions = family_functions(spec.family, spec.link)
+    return np.asarray(functions.mean(eta, **(_known(design) | dict(parameters))))
+
+
 def _known(design: Design) -> dict[str, Any]:
     """Return what a family is told of each row."""
     known = {"trials": design.trials, "se": design.se}
@@ -264,7 +288,11 @@ def _binary(link: LinkFunctions) -> FamilyFunctions:
         mu = link.inverse(eta)
         return (rng.random(np.shape(mu)) < mu).astype(np.int64)
 
-    return FamilyFunctions(link, log_density, link.inverse, draw)
+    def variance(eta: Any) -> Any:
+        mu = link.inverse(eta)
+        return mu * (1.0 - mu)
+
+    return FamilyFunctions(link, log_density, link.inverse, draw, variance)
 
 
 def _binomial(link: LinkFunctions) -> FamilyFunctions:
@@ -286,7 +314,11 @@ def _binomial(link: LinkFunctions) -> FamilyFunctions:
     def draw(rng: np.random.Generator, eta: Any, *, trials: Any) -> Any:
         return rng.binomial(trials, link.inverse(eta))
 
-    return FamilyFunctions(link, log_density, mean, draw)
+    def variance(eta: Any, *, trials: Any) -> Any:
+        mu = link.inverse(eta)
+        return trials * mu * (1.0 - mu)
+
+    return FamilyFunctions(link, log_density, mean, draw, variance)
 
 
 def _poisson(link: LinkFunctions) -> FamilyFunctions:
@@ -299,7 +331,7 @@ def _poisson(link: LinkFunctions) -> FamilyFunctions:
     def draw(rng: np.random.Generator, eta: Any) -> Any:
         return rng.poisson(link.inverse(eta))
 
-    return FamilyFunctions(link, log_density, link.inverse, draw)
+    return FamilyFunctions(link, log_density, link.inverse, draw, link.inverse)
 
 
 def _negative_binomial(link: LinkFunctions) -> FamilyFunctions:
@@ -322,7 +354,11 @@ def _negative_binomial(link: LinkFunctions) -> FamilyFunctions:
     def draw(rng: np.random.Generator, eta: Any, *, phi: Any) -> Any:
         return rng.poisson(rng.gamma(phi, link.inverse(eta) / phi))
 
-    return FamilyFunctions(link, log_density, mean, draw)
+    def variance(eta: Any, *, phi: Any) -> Any:
+        mu = link.inverse(eta)
+        return mu + np.square(mu) / phi
+
+    return FamilyFunctions(link, log_density, mean, draw, variance)
 
 
 def _gamma(link: LinkFunctions) -> FamilyFunctions:
@@ -343,7 +379,10 @@ def _gamma(link: LinkFunctions) -> FamilyFunctions:
     def draw(rng: np.random.Generator, eta: Any, *, shape: Any) -> Any:
         return rng.gamma(shape, link.inverse(eta) / shape)
 
-    return FamilyFunctions(link, log_density, mean, draw)
+    def variance(eta: Any, *, shape: Any) -> Any:
+        return np.square(link.inverse(eta)) / shape
+
+    return FamilyFunctions(link, log_density, mean, draw, variance)
 
 
 def _beta(link: LinkFunctions) -> FamilyFunctions:
@@ -367,7 +406,11 @@ def _beta(link: LinkFunctions) -> FamilyFunctions:
         # A mean that is 0 or 1 to rounding has a shape of 0.
         return rng.beta(*(np.maximum(shape, _TINY) for shape in shapes(eta, phi)))
 
-    return FamilyFunctions(link, log_density, mean, draw)
+    def variance(eta: Any, *, phi: Any) -> Any:
+        mu = link.inverse(eta)
+        return mu * (1.0 - mu) / (1.0 + phi)
+
+    return FamilyFunctions(link, log_density, mean, draw, variance)
 
 
 @dataclass(frozen=True)
@@ -465,6 +508,17 @@ def _location_scale(
             return np.exp(link.inverse(eta) + 0.5 * np.square(scale))
         return link.inverse(eta) + np.zeros_like(scale, dtype=float)
 
+    def variance(
+        eta: Any, *, sigma: Any = None, se: Any = None, nu: Any = np.inf
+    ) -> Any:
+        square = np.square(_scale(sigma, se))
+        if is_log:
+            mean_square = np.exp(2.0 * link.inverse(eta) + square)
+            return np.expm1(square) * mean_square
+        with np.errstate(divide="ignore"):
+            heavier = np.where(np.greater(nu, 2), 1.0 / (1.0 - 2.0 / nu), np.inf)
+        return square * heavier + np.zeros_like(eta)
+
     def draw(
         rng: np.random.Generator,
         eta: Any,
@@ -499,7 +553,7 @@ def _location_scale(
         y = link.inverse(eta) + scale * z
         return np.exp(y) if is_log else y
 
-    return FamilyFunctions(link, log_density, mean, draw, log_interval)
+    return FamilyFunctions(link, log_density, mean, draw, variance, log_interval)
 
 
 def _ordinal(link: LinkFunctions) -> FamilyFunctions:

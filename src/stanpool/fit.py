@@ -17,7 +17,7 @@ from stanpool.formula import check_name, parse_formulas, quote_name, unquote_nam
 from stanpool.marginal import MarginalRows, marginal_rows, why_not_marginal
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree, draw_back
-from stanpool.priors import PriorRow, resolve_priors
+from stanpool.priors import PriorTable, resolve_priors
 from stanpool.program import (
     StanProgram,
     Structure,
@@ -29,9 +29,12 @@ from stanpool.program import (
 from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import pandas as pd
     import xarray as xr
 
+    from stanpool.crossval import CrossValidation
     from stanpool.diagnostics import Diagnosis
     from stanpool.engine.run import SampleSettings
     from stanpool.predict import GroupTerms
@@ -93,9 +96,11 @@ class Model:
     priors
         By the names of the posterior: ``{"Intercept": "normal(0, 10)", "beta[floor]":
         "normal(0, 1)", "tau_county": "exponential(1)", "Omega": "lkj(2)"}``, as text
-        or ``Prior``. On a positive parameter a distribution is its half form. With
-        ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the priors of each
-        group's own coefficients.
+        or ``Prior``. On a positive parameter a distribution is its half form;
+        ``"sigma^2"`` and ``"tau_county^2"`` are variances, whose prior is
+        ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
+        priors of each group's own coefficients. ``model.priors`` is the table of what
+        is in force.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means.
 
@@ -118,7 +123,7 @@ noncentered, 919 rows, 85 groups)
     spec: ModelSpec
     data: pd.DataFrame
     design: Design
-    priors: tuple[PriorRow, ...]
+    priors: PriorTable
     structure: Structure
     rows: MarginalRows | None
 
@@ -161,7 +166,7 @@ noncentered, 919 rows, 85 groups)
         data: Any,
         *,
         strict: bool = True,
-        priors: tuple[PriorRow, ...] | None = None,
+        priors: PriorTable | None = None,
         design: Design | None = None,
     ) -> None:
         """Fill the fields; the one place that does."""
@@ -196,7 +201,7 @@ noncentered, 919 rows, 85 groups)
         data: Any,
         *,
         strict: bool = True,
-        priors: tuple[PriorRow, ...] | None = None,
+        priors: PriorTable | None = None,
     ) -> Model:
         """Build a model from a specification.
 
@@ -521,6 +526,94 @@ class Fit:
 
         return diagnose(self)
 
+    def fixef(self, *, prob: float = 0.9) -> pd.DataFrame:
+        """Describe the coefficients of the population, with intervals."""
+        from stanpool import effects
+
+        return effects.fixef(self, prob=prob)
+
+    def ranef(self, *, factor: str | None = None, prob: float = 0.9) -> pd.DataFrame:
+        """Describe what groups' coefficients deviate from their means."""
+        from stanpool import effects
+
+        return effects.ranef(self, factor=factor, prob=prob)
+
+    def coef(self, *, factor: str | None = None, prob: float = 0.9) -> pd.DataFrame:
+        """Describe the full coefficients of each group."""
+        from stanpool import effects
+
+        return effects.coef(self, factor=factor, prob=prob)
+
+    def varcorr(self, *, prob: float = 0.9) -> pd.DataFrame:
+        """Describe population scales, correlations and the residual scale."""
+        from stanpool import effects
+
+        return effects.varcorr(self, prob=prob)
+
+    def pooling_factors(self, *, by_group: bool = False) -> pd.DataFrame:
+        """Measure how far groups are pooled: 0 not at all, 1 completely."""
+        from stanpool import effects
+
+        return effects.pooling_factors(self, by_group=by_group)
+
+    def icc(self, *, prob: float = 0.9) -> pd.DataFrame:
+        """Describe the share of each grouping factor in the variance of a row."""
+        from stanpool import effects
+
+        return effects.icc(self, prob=prob)
+
+    def bayes_R2(
+        self, *, group_terms: GroupTerms | None = None, prob: float = 0.9
+    ) -> pd.DataFrame:
+        """Describe the share of the variance of outcomes that is explained."""
+        from stanpool import effects
+
+        return effects.bayes_R2(self, group_terms=group_terms, prob=prob)
+
+    def hypothesis(
+        self, hypotheses: str | Sequence[str], *, prob: float = 0.9
+    ) -> pd.DataFrame:
+        """Compute posterior probabilities of hypotheses such as ``"floor < 0"``."""
+        from stanpool import hypothesis
+
+        return hypothesis.hypothesis(self, hypotheses, prob=prob)
+
+    def contrasts(
+        self,
+        pairs: Sequence[tuple[Any, Any]] | None = None,
+        *,
+        factor: str | None = None,
+        coefficient: str = "Intercept",
+        prob: float = 0.9,
+    ) -> pd.DataFrame:
+        """Describe differences between groups' full coefficients."""
+        from stanpool import effects
+
+        return effects.contrasts(
+            self, pairs, factor=factor, coefficient=coefficient, prob=prob
+        )
+
+    def rank_groups(
+        self,
+        *,
+        factor: str | None = None,
+        coefficient: str = "Intercept",
+        largest_first: bool = True,
+        draws: int | None = None,
+        prob: float = 0.9,
+    ) -> pd.DataFrame:
+        """Rank groups by their full coefficients, with the uncertainty of ranks."""
+        from stanpool import effects
+
+        return effects.rank_groups(
+            self,
+            factor=factor,
+            coefficient=coefficient,
+            largest_first=largest_first,
+            draws=draws,
+            prob=prob,
+        )
+
     def linpred(
         self,
         data: Any = None,
@@ -653,6 +746,56 @@ class Fit:
             groups=groups,
             new_groups=new_groups,
             seed=seed,
+        )
+
+    def loo(
+        self,
+        *,
+        unit: str = "row",
+        factor: str | None = None,
+        reloo: bool = False,
+        executor: Executor | None = None,
+        progress: bool = True,
+    ) -> CrossValidation:
+        """Predict each row, or each group, from the others, without refitting.
+
+        See ``stanpool.crossval.loo``.
+        """
+        from stanpool.crossval import loo
+
+        return loo(
+            self,
+            unit=unit,
+            factor=factor,
+            reloo=reloo,
+            executor=executor,
+            progress=progress,
+        )
+
+    def kfold(
+        self,
+        *,
+        folds: int = 10,
+        unit: str = "row",
+        factor: str | None = None,
+        seed: int | None = None,
+        executor: Executor | None = None,
+        progress: bool = True,
+    ) -> CrossValidation:
+        """Predict rows, or whole groups, from refits that have not seen them.
+
+        See ``stanpool.crossval.kfold``.
+        """
+        from stanpool.crossval import kfold
+
+        return kfold(
+            self,
+            folds=folds,
+            unit=unit,
+            factor=factor,
+            seed=seed,
+            executor=executor,
+            progress=progress,
         )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

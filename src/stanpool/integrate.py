@@ -192,7 +192,8 @@ def _derivatives(
 def _newton(slope: Array, curvature: Array) -> Array:
     """Return Newton's step, which far from the mode can be far too long."""
     found = np.linalg.solve(curvature, slope[..., None])[..., 0]
-    return np.asarray(np.clip(found, -_LONGEST, _LONGEST))
+    length = np.abs(found).max(axis=-1, keepdims=True)
+    return np.asarray(found * (_LONGEST / np.maximum(length, _LONGEST)))
 
 
 def _log_joint(rows: Array, z: Array) -> Array:

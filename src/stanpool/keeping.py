@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stanpool.errors import DataError
 from stanpool.fit import Fit, Model
-from stanpool.priors import PriorRow
+from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
 from stanpool.spec import GroupTerm, ModelSpec, Prior
 
@@ -181,9 +181,11 @@ def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
         (name, Prior(prior["distribution"], tuple(prior["arguments"])))
         for name, prior in spec["priors"]
     )
-    priors = tuple(
-        PriorRow(**(row | {"prior": Prior.parse(row["prior"])}))
-        for row in kept["priors"]
+    priors = PriorTable(
+        tuple(
+            PriorRow(**(row | {"prior": Prior.parse(row["prior"])}))
+            for row in kept["priors"]
+        )
     )
     return Model.from_spec(ModelSpec(**spec), frame, priors=priors)
 

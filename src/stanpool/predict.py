@@ -33,6 +33,7 @@ from stanpool.coefficients import (
 )
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
 from stanpool.families import draw_outcomes, family_functions, log_likelihood
+from stanpool.intervals import describe, interval_levels
 from stanpool.newdata import PARTS, new_design
 from stanpool.posterior import GroupNames
 from stanpool.spec import FAMILIES
@@ -209,7 +210,7 @@ def predict_table(
     source = _source(
         fit, data, draws, group_terms, groups, new_groups, seed, _KINDS[kind].parts
     )
-    levels = interval_levels(prob)
+    interval_levels(prob)  # refuse a wrong one before the work
     index = data.index if isinstance(data, pd.DataFrame) else None
     categories = source.design.categories
     if categories and kind != "linpred":
@@ -220,9 +221,11 @@ def predict_table(
             "kind='linpred' has a linear predictor for each category, and no table; "
             "use linpred, or kind='epred'."
         )
-    blocks = [_moments(each, levels) for _, each in _blocks(kind, source)]
-    columns = ["mean", "sd", "median", *map(quantile_name, levels)]
-    return pd.DataFrame(np.concatenate(blocks), index=index, columns=columns)
+    tables = [describe(each, prob) for _, each in _blocks(kind, source)]
+    return pd.DataFrame(
+        {name: np.concatenate([table[name] for table in tables]) for name in tables[0]},
+        index=index,
+    )
 
 
 def log_lik(
@@ -279,30 +282,6 @@ def log_lik_chunks(
     source = _source(fit, data, draws, group_terms, groups, new_groups, seed, PARTS)
     for rows, values in _blocks("log_lik", source):
         yield rows, values.reshape(*source.shape, -1)
-
-
-def interval_levels(prob: float) -> tuple[float, float]:
-    """Return the two levels of the quantiles of a central interval.
-
-    Examples
-    --------
-    >>> interval_levels(0.5)
-    (0.25, 0.75)
-    """
-    if isinstance(prob, bool) or not isinstance(prob, int | float) or not 0 < prob < 1:
-        raise SpecError(f"prob={prob!r} must be a number between 0 and 1, such as 0.9.")
-    return (1 - prob) / 2, (1 + prob) / 2
-
-
-def quantile_name(level: float) -> str:
-    """Name the quantile of a level in per cent.
-
-    Examples
-    --------
-    >>> quantile_name(0.05), quantile_name(0.975)
-    ('q5', 'q97.5')
-    """
-    return f"q{100 * level:.6g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,7 +360,7 @@ def _source(
         design = _redrawn(model, design)
         new_groups = "population" if new_groups == "error" else new_groups
     _check_new_groups(model, design, tuple(chosen), new_groups)
-    posterior = _some_draws(fit.posterior, draws)
+    posterior = some_draws(fit.posterior, draws)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     return _Source(
@@ -500,7 +479,7 @@ def _check_new_groups(
             )
 
 
-def _some_draws(posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
+def some_draws(posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
     """Take evenly spaced draws, as many of each chain."""
     if draws is None:
         return posterior
@@ -512,13 +491,13 @@ def _some_draws(posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """Some rows with their predictors at S draws.
 
     Attributes
     ----------
-    source, design
-        Where they come from, and their own arrays.
+    model, design
+        The fitted model, and the rows' own arrays.
     eta
         Linear predictors with offsets, shape ``(S, rows)``, and one more axis for
         categorical outcomes.
@@ -528,33 +507,37 @@ class _Rows:
         Where outcomes come from.
     """
 
-    source: _Source
+    model: Model
     design: Design
     eta: Array
     parameters: Mapping[str, Array]
     rng: np.random.Generator
 
+    @property
+    def known(self) -> dict[str, Any]:
+        """What a family's mean and variance take besides ``eta``."""
+        data = {"trials": self.design.trials, "se": self.design.se}
+        given = {name: values for name, values in data.items() if values is not None}
+        return dict(self.parameters) | given
 
-def _outcomes(rows: _Rows) -> Array:
+
+def _outcomes(rows: Rows) -> Array:
     """Draw outcomes; categories by their labels."""
-    spec = rows.source.model.spec
+    spec = rows.model.spec
     drawn = draw_outcomes(spec, rows.design, rows.rng, rows.eta, rows.parameters)
     categories = rows.design.categories
     return category_labels(categories)[drawn] if categories else drawn
 
 
-def _expectations(rows: _Rows) -> Array:
+def _expectations(rows: Rows) -> Array:
     """Return expected outcomes."""
-    spec = rows.source.model.spec
-    known = dict(rows.parameters)
-    if rows.design.trials is not None:
-        known["trials"] = rows.design.trials
-    return np.asarray(family_functions(spec.family, spec.link).mean(rows.eta, **known))
+    mean = family_functions(rows.model.spec.family, rows.model.spec.link).mean
+    return np.asarray(mean(rows.eta, **rows.known))
 
 
-def _log_likelihoods(rows: _Rows) -> Array:
+def _log_likelihoods(rows: Rows) -> Array:
     """Return log likelihoods."""
-    spec = rows.source.model.spec
+    spec = rows.model.spec
     return log_likelihood(spec, rows.design, rows.eta, rows.parameters)
 
 
@@ -562,7 +545,7 @@ def _log_likelihoods(rows: _Rows) -> Array:
 class _Kind:
     """Something that is computed for each row at each draw."""
 
-    compute: Callable[[_Rows], Array]
+    compute: Callable[[Rows], Array]
     parts: tuple[str, ...] = ()
 
 
@@ -574,9 +557,35 @@ _KINDS: Mapping[str, _Kind] = {
 _ALL_KINDS = {**_KINDS, "log_lik": _Kind(_log_likelihoods, PARTS)}
 
 
+def rows_of(
+    fit: Fit,
+    *,
+    draws: int | None = None,
+    group_terms: GroupTerms | None = None,
+    groups: str = "fitted",
+    seed: int | None = None,
+) -> Iterator[Rows]:
+    """Yield the fitted rows, a few at a time, with predictors at all draws.
+
+    Parameters
+    ----------
+    fit, draws, group_terms, groups, seed
+        As for ``linpred``.
+    """
+    source = _source(fit, None, draws, group_terms, groups, "error", seed, PARTS)
+    for _, rows in _chunks(source):
+        yield rows
+
+
 def _blocks(kind: str, source: _Source) -> Iterator[tuple[slice, Array]]:
     """Yield rows and what is computed for them, shape ``(S, rows, ...)``."""
     compute = _ALL_KINDS[kind].compute
+    for place, rows in _chunks(source):
+        yield place, compute(rows)
+
+
+def _chunks(source: _Source) -> Iterator[tuple[slice, Rows]]:
+    """Yield some rows at a time, and which they are."""
     parameters = _parameters(source)
     rng = np.random.default_rng([source.seed])
     for rows in _slices(source):
@@ -585,7 +594,7 @@ def _blocks(kind: str, source: _Source) -> Iterator[tuple[slice, Array]]:
             of_rows["sigma"] = _own_scales(source, parameters["sigma"], rows)
         design = source.design.take(rows)
         eta = _eta(source, rows)
-        yield rows, compute(_Rows(source, design, eta, of_rows, rng))
+        yield rows, Rows(source.model, design, eta, of_rows, rng)
 
 
 def _slices(source: _Source) -> Iterator[slice]:
@@ -691,13 +700,6 @@ def _parameters(source: _Source) -> dict[str, Array]:
             values = flat(posterior[name])
             found[name] = values[:, None]
     return found
-
-
-def _moments(values: Array, levels: tuple[float, float]) -> Array:
-    """Describe draws of shape ``(S, rows)`` by mean, sd and quantiles."""
-    low, median, high = np.quantile(values, (levels[0], 0.5, levels[1]), axis=0)
-    sd = values.std(axis=0, ddof=1)
-    return np.column_stack([values.mean(axis=0), sd, median, low, high])
 
 
 def category_labels(categories: Sequence[Any]) -> Array:

@@ -20,20 +20,23 @@ References
 .. [6] Bürkner and Vuorre (2019). Ordinal regression models in psychology: a tutorial.
    Advances in Methods and Practices in Psychological Science 2(1), 77-101, and brms:
    ``student_t(3, 0, 2.5)`` on cutpoints.
+.. [7] Gelman (2006). Prior distributions for variance parameters in hierarchical
+   models. Bayesian Analysis 1(3), 515-533: flat on ``tau`` needs three groups.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stanpool.design import Design, FactorDesign
-from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.errors import PriorWarning, SpecError, listed, shorten, suggestion
 from stanpool.spec import (
     FAMILIES,
     PARAMETER_CLASSES,
@@ -41,6 +44,9 @@ from stanpool.spec import (
     ParameterClass,
     Prior,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RSTANARM = "rstanarm"
 _PC_PRIOR = "Simpson et al. 2017"
@@ -69,6 +75,9 @@ class PriorRow:
         The distribution.
     source
         ``"set by the user"``, or ``"default: "`` with the rule and whose it is.
+    note
+        What the distribution does not say: at which predictors an intercept is
+        meant, that it is a half form, that it is improper.
     """
 
     parameter: str
@@ -76,11 +85,65 @@ class PriorRow:
     label: str | None
     prior: Prior
     source: str
+    note: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class PriorTable:
+    """The priors in force and why: a table to read, a sequence of rows to work with.
+
+    Examples
+    --------
+    >>> from stanpool import Model
+    >>> Model("y ~ 1", {"y": [1.0, 2.0, 3.0]}, pooling="complete").priors["sigma"].prior
+    Prior('exponential(1)')
+    """
+
+    rows: tuple[PriorRow, ...]
+
+    def __iter__(self) -> Iterator[PriorRow]:
+        """Go through the rows."""
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        """Count the parameters, or classes of them, that have a prior."""
+        return len(self.rows)
+
+    def __getitem__(self, parameter: str) -> PriorRow:
+        """Return the row of a parameter, such as ``"beta[floor]"``."""
+        found = {row.parameter: row for row in self.rows}
+        if parameter not in found:
+            raise KeyError(
+                f"no parameter {shorten(parameter)}; the model has "
+                f"{listed(found, limit=10)}.{suggestion(parameter, found)}"
+            )
+        return found[parameter]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table: parameter, prior, source, note."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "parameter": [row.parameter for row in self.rows],
+                "prior": [str(row.prior) for row in self.rows],
+                "source": [row.source for row in self.rows],
+                "note": [row.note for row in self.rows],
+            }
+        )
+
+    def __repr__(self) -> str:
+        """Write the table as text."""
+        return self.to_frame().to_string(index=False)
+
+    def _repr_html_(self) -> str:
+        """Write the table for notebooks; names are escaped."""
+        return self.to_frame().to_html(index=False)
 
 
 def resolve_priors(
     spec: ModelSpec, design: Design, *, strict: bool = True
-) -> tuple[PriorRow, ...]:
+) -> PriorTable:
     """Find the prior of every parameter: the user's most specific one, or a default.
 
     Parameters
@@ -88,8 +151,8 @@ def resolve_priors(
     spec, design
         The model and its data; the data scale the defaults.
     strict
-        Whether a prior that the user set and that nothing uses is an error; it is
-        not when one set of priors serves several poolings.
+        Whether a prior that the user set and that nothing uses is an error, and an
+        improper one a warning; not so when one set of priors serves several poolings.
 
     Raises
     ------
@@ -100,16 +163,16 @@ def resolve_priors(
     used: set[str] = set()
     rows = []
     for parameter_class, label, names, default, rule in _parameters(spec, design):
-        found = next((name for name in names if name in given), None)
-        if found is None:
-            rows.append(PriorRow(names[0], parameter_class, label, default, rule))
-            continue
-        _check_support(found, given[found], parameter_class)
-        rows.append(
-            PriorRow(names[0], parameter_class, label, given[found], "set by the user")
-        )
-    for names in (names for _, _, names, _, _ in _parameters(spec, design)):
-        used.update(names)
+        known = [each for name in names for each in _spellings(name, parameter_class)]
+        used.update(known)
+        found = next((name for name in known if name in given), None)
+        prior, source = default, rule
+        if found is not None:
+            prior = _on_the_scale(found, given)
+            source = "set by the user"
+            _check_support(found, prior, parameter_class, spec)
+        note = "; ".join(_notes(spec, design, parameter_class, label, prior))
+        rows.append(PriorRow(names[0], parameter_class, label, prior, source, note))
     unused = [name for name in given if name not in used]
     if strict and unused:
         raise SpecError(
@@ -117,7 +180,98 @@ def resolve_priors(
             f"have; its parameters are {listed([row.parameter for row in rows], 10)}"
             f".{suggestion(unused[0], used)}"
         )
-    return tuple(rows)
+    _refuse_half_simplex(rows)
+    if strict:
+        _warn_of_flat(rows, design)
+    return PriorTable(tuple(rows))
+
+
+def _spellings(name: str, parameter_class: str) -> tuple[str, ...]:
+    """Return a name, and that of its square where a prior may be on a variance."""
+    if class_of(parameter_class).name in ("tau", "sigma"):
+        return name, f"{name}^2"
+    return (name,)
+
+
+def _on_the_scale(name: str, given: dict[str, Prior]) -> Prior:
+    """Return the prior on a scale that a user set on it, or on its square."""
+    if not name.endswith("^2"):
+        if f"{name}^2" in given:
+            raise SpecError(
+                f"priors has {shorten(name)} and {shorten(name + '^2')}: one parameter "
+                "has one prior. Drop one of them."
+            )
+        return given[name]
+    prior = given[name]
+    if prior.distribution != "inv_gamma":
+        raise SpecError(
+            f"priors[{shorten(name)}] = {shorten(str(prior))}: a variance has "
+            "the prior inv_gamma(shape, scale). Others are on the scale, "
+            f"{shorten(name[:-2])}."
+        )
+    return Prior("sqrt_inv_gamma", prior.arguments)
+
+
+def _notes(
+    spec: ModelSpec, design: Design, block: str, label: str | None, prior: Prior
+) -> Iterator[str]:
+    """Say what a prior's distribution does not."""
+    known = class_of(block)
+    if prior.distribution == "flat":
+        yield "improper"
+    if known.support == "positive" and prior.support == "real":
+        if prior.distribution != "flat":
+            yield "half: cut off below at " + ("1" if known.name == "nu" else "0")
+    if block in ("Intercept", "cutpoint"):
+        yield _where(bool(np.any(design.x_bar)), bool(design.coefficients))
+    elif known.name in ("b", "tau", "Omega"):
+        number = int(block.partition("_")[2] or 1) - 1
+        factor = design.factors[number]
+        is_intercept = label is not None and label.split(", ")[-1] == "Intercept"
+        if is_intercept or (known.name == "Omega" and "Intercept" in factor.varying):
+            moved = bool(np.any(factor.z_bar))
+            if known.name == "b":
+                moved |= bool(np.any(design.x_bar))
+            yield _where(moved, len(factor.varying) > 1)
+
+
+def _where(at_means: bool, has_predictors: bool) -> str:
+    """Say at which predictors an intercept is meant."""
+    if at_means:
+        return "at the predictors' means"
+    return "at predictors of 0" if has_predictors else ""
+
+
+def _refuse_half_simplex(rows: list[PriorRow]) -> None:
+    """Refuse a Dirichlet prior on some cutpoints only."""
+    cutpoints = {row.prior for row in rows if row.parameter_class == "cutpoint"}
+    dirichlet = [prior for prior in cutpoints if prior.support == "simplex"]
+    if dirichlet and len(cutpoints) > 1:
+        raise SpecError(
+            f"priors: {dirichlet[0]} is on all cutpoints together; write "
+            f"priors={{'cutpoint': {str(dirichlet[0])!r}}} and no other on cutpoints."
+        )
+
+
+def _warn_of_flat(rows: list[PriorRow], design: Design) -> None:
+    """Say loudly that a prior is improper."""
+    flat = [row for row in rows if row.prior.distribution == "flat"]
+    if not flat:
+        return
+    said = (
+        f"flat prior on {listed(row.parameter for row in flat)}: it is improper, so "
+        "there is nothing to draw from it, and the posterior may not exist."
+    )
+    for row in flat:
+        if class_of(row.parameter_class).name == "tau":
+            factor = design.factors[int(row.parameter_class[4:] or 1) - 1]
+            groups = len(factor.labels)
+            if groups < 3:
+                said += (
+                    f" With {groups} groups of {shorten(factor.factor)} it does not: "
+                    "a scale needs three or more under a flat prior."
+                )
+    warnings.warn(said, PriorWarning, stacklevel=5)
 
 
 def class_of(block: str) -> ParameterClass:
@@ -125,20 +279,41 @@ def class_of(block: str) -> ParameterClass:
     return PARAMETER_CLASSES[re.sub(r"_\d+$", "", block)]
 
 
-def _check_support(name: str, prior: Prior, parameter_class: str) -> None:
-    """Refuse a prior that does not cover its parameter."""
-    needed = class_of(parameter_class).support
-    fits = prior.support == needed or (needed, prior.support) == ("positive", "real")
-    if not fits:
+def _check_support(
+    name: str, prior: Prior, parameter_class: str, spec: ModelSpec
+) -> None:
+    """Refuse a prior that lives where its parameter does not."""
+    known = class_of(parameter_class)
+    fitting = {
+        "real": ("real", "bounded"),
+        "positive": ("real", "positive", "bounded"),
+        "correlation": ("correlation",),
+    }[known.support]
+    if known.name == "cutpoint":
+        fitting = ("real", "simplex")
+    is_vector_of_categories = FAMILIES[spec.family].outcome == "categories" and (
+        known.name in ("Intercept", "beta", "b")
+    )
+    if prior.support not in fitting or (
+        prior.support == "bounded" and is_vector_of_categories
+    ):
         examples = {
             "real": "normal(0, 1) or student_t(4, 0, 1)",
             "positive": "exponential(1) or normal(0, 1), which is its half form",
             "correlation": "lkj(2)",
         }
+        lives = {"bounded": "an interval of", "simplex": "probabilities, not on"}
         raise SpecError(
             f"priors[{shorten(name)}] = {shorten(str(prior))}: {prior.distribution} "
-            f"lives on {prior.support} values, the parameter on {needed} ones. Use "
-            f"{examples[needed]}."
+            f"lives on {lives.get(prior.support, prior.support)} values, the parameter "
+            f"on {known.support} ones. Use {examples[known.support]}."
+        )
+    lower = (known.lower or 0.0) if known.support == "positive" else -math.inf
+    if prior.support == "bounded" and prior.bounds[0] < lower:
+        raise SpecError(
+            f"priors[{shorten(name)}] = {shorten(str(prior))}: it lives from "
+            f"{prior.bounds[0]:g} to {prior.bounds[1]:g}, the parameter above "
+            f"{lower:g}. Raise its lower bound, or choose another distribution."
         )
 
 
@@ -165,7 +340,7 @@ def _parameters(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
                 None,
                 names,
                 Prior("lkj", (2.0,)),
-                "default: (Stan User's Guide)",
+                "default: lkj(2) (Stan User's Guide)",
             )
     if spec.has_sigma:
         # On the scale of the outcome, whatever the link.
@@ -181,7 +356,13 @@ def _parameters(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
         if name != "sigma":
             prior, whose = _FAMILY_PRIORS[name]
             for label in cutpoint_labels(design) if name == "cutpoint" else (None,):
-                yield name, label, _member(name, label), prior, f"default: ({whose})"
+                yield (
+                    name,
+                    label,
+                    _member(name, label),
+                    prior,
+                    f"default: {prior} ({whose})",
+                )
     if design.residual is not None and spec.pooling == "partial":
         names = [f"tau_sigma_{design.residual[0]}", "tau_sigma"]
         rule = f"default: mean 1 on the log scale ({_PC_PRIOR})"

@@ -19,9 +19,9 @@ import numpy as np
 from stanpool.design import Design, FactorDesign
 from stanpool.errors import SpecError
 from stanpool.marginal import MarginalRows
-from stanpool.priors import PriorRow, correlated_factors
+from stanpool.priors import PriorRow, class_of, correlated_factors
 from stanpool.resources import resource
-from stanpool.spec import DISTRIBUTIONS, FAMILIES, ModelSpec
+from stanpool.spec import DISTRIBUTIONS, FAMILIES, ModelSpec, Prior
 
 _LABEL_WIDTH = 40
 _LINE_WIDTH = 78
@@ -148,11 +148,18 @@ class _Use:
 
 @dataclass(frozen=True)
 class _PriorBlock:
-    """How a parameter class stands in a program."""
+    """How a parameter class stands in a program.
 
+    ``bounds`` are those it is declared with; where they are data, ``bounds_type`` is
+    their type.
+    """
+
+    name: str
     variable: str
     size: str | None
     uses: tuple[_Use, ...]
+    bounds: str = ""
+    bounds_type: str | None = None
 
 
 _VARIABLES: Mapping[str, tuple[str, str | None]] = {
@@ -187,7 +194,9 @@ _OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
 # Stan has no such distributions, or none that is exact in the tails.
 _OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
 _STAN_DISTRIBUTIONS = {"gaussian": "normal"}
-_STAN_NAMES = {"lkj": "lkj_corr_cholesky"}
+# Constant where their parameter is declared.
+_UNSTATED = ("uniform", "flat")
+_STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
 
 
 def structure_of(
@@ -214,7 +223,7 @@ def structure_of(
     for row in priors:
         seen = uses.get(row.parameter_class, ())
         uses[row.parameter_class] = tuple(
-            dict.fromkeys((*seen, row.prior.distribution))
+            dict.fromkeys((*seen, row.prior.canonical.distribution))
         )
     ordered = tuple(
         (name, tuple(d for d in DISTRIBUTIONS if d in uses[name]) or ("normal",))
@@ -307,6 +316,7 @@ def render(structure: Structure) -> StanProgram:
             residual=structure.residual,
             theta=_theta(structure),
             functions=_functions(structure),
+            bounds={name: block.bounds for name, block in blocks.items()},
             priors=[block for name, block in blocks.items() if name != "b"],
             coefficients=blocks.get("b"),
         )
@@ -359,6 +369,11 @@ def _functions(structure: Structure) -> str:
         needed.append("marginal_normal_id_glm")
     if any(each.group_predictors and not each.integrated for each in structure.factors):
         needed.append("group_level")
+    used = {each for _, distributions in structure.priors for each in distributions}
+    if "sqrt_inv_gamma" in used:
+        needed.append("sqrt_inv_gamma")
+    if "dirichlet" in used:
+        needed.append(f"induced_dirichlet_{structure.link}")
     if structure.is_categorical and structure.factors:
         needed.insert(0, "population")
     if structure.family in _OWN_DISTRIBUTIONS and structure.link != "logit":
@@ -500,6 +515,8 @@ def stan_data(
         data["J_sigma"] = len(design.residual[1])
         data["group_sigma"] = design.residual[2] + 1
     data |= _prior_data(list(priors), structure)
+    for bound in data.keys() & {"lower_b", "upper_b"}:
+        data[bound] = np.tile(data[bound], (data["J"], 1))
     data["prior_only"] = int(prior_only)
     return data
 
@@ -678,9 +695,13 @@ def _prior_block(
         variable = "sigma_j"
     uses = []
     for distribution in distributions:
+        if distribution in _UNSTATED:
+            continue
         split = len(distributions) > 1
         stem = f"{name}_{distribution}" if split else name
         length = f"n_{stem}" if split else size
+        if distribution == "dirichlet":
+            length = None  # one number for all cutpoints
         known = DISTRIBUTIONS[distribution]
         arguments = tuple(
             _Argument(
@@ -699,32 +720,80 @@ def _prior_block(
                 at=f"at_{stem}" if split else None,
             )
         )
-    return _PriorBlock(variable, size, tuple(uses))
+    return _PriorBlock(
+        name,
+        variable,
+        size,
+        tuple(uses),
+        bounds=_declared_bounds(name, distributions),
+        bounds_type=_bounds_type(name, size) if _is_bounded(distributions) else None,
+    )
+
+
+def _is_bounded(distributions: tuple[str, ...]) -> bool:
+    """Whether some members of a class are declared between bounds that are data."""
+    return any(DISTRIBUTIONS[each].support == "bounded" for each in distributions)
+
+
+def _bounds_type(name: str, size: str | None) -> str:
+    """Return the type of the bounds of a class: as many as it has members."""
+    if size is None:
+        return "real"
+    return f"matrix[J, {size}]" if name == "b" else f"vector[{size}]"
+
+
+def _declared_bounds(name: str, distributions: tuple[str, ...]) -> str:
+    """Write the bounds with which a class of parameters is declared."""
+    if _is_bounded(distributions):
+        return f"<lower=lower_{name}, upper=upper_{name}>"
+    known = class_of(name)
+    if known.support != "positive":
+        return ""
+    return f"<lower={known.lower or 0:g}>"
 
 
 def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
     """Return the numbers of the priors, by the names that the program declares."""
     data: dict[str, Any] = {}
     for name, distributions in structure.priors:
-        members = [row for row in rows if row.parameter_class == name]
+        members = [row.prior.canonical for row in rows if row.parameter_class == name]
+        single = _variable(name, structure)[1] is None
+        if _is_bounded(distributions):
+            data |= _bounds_data(name, members, single=single)
         for distribution in distributions:
+            if distribution in _UNSTATED:
+                continue
             stem = f"{name}_{distribution}" if len(distributions) > 1 else name
             at = [
                 position
-                for position, row in enumerate(members, 1)
-                if row.prior.distribution == distribution
+                for position, prior in enumerate(members, 1)
+                if prior.distribution == distribution
             ]
-            chosen = [members[position - 1].prior.named_arguments for position in at]
+            chosen = [members[position - 1].named_arguments for position in at]
             if len(distributions) > 1:
                 data[f"n_{stem}"] = len(at)
                 data[f"at_{stem}"] = np.array(at)
             for argument in DISTRIBUTIONS[distribution].arguments:
                 values = np.array([each[argument] for each in chosen], dtype=float)
-                single = _variable(name, structure)[1] is None
                 data[f"prior_{stem}_{argument}"] = (
-                    float(values[0]) if single else values
+                    float(values[0])
+                    if single or distribution == "dirichlet"
+                    else values
                 )
     return data
+
+
+def _bounds_data(name: str, members: list[Prior], *, single: bool) -> dict[str, Any]:
+    """Return between which values the members of a class are declared."""
+    known = class_of(name)
+    least = (known.lower or 0.0) if known.support == "positive" else -np.inf
+    lower, upper = (
+        np.array([prior.bounds[side] for prior in members]) for side in (0, 1)
+    )
+    lower = np.maximum(lower, least)
+    if single:
+        return {f"lower_{name}": float(lower[0]), f"upper_{name}": float(upper[0])}
+    return {f"lower_{name}": lower, f"upper_{name}": upper}
 
 
 @lru_cache(maxsize=1)

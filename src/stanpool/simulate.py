@@ -21,6 +21,7 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from stanpool.design import Design, FactorDesign
 from stanpool.errors import DataError, SpecError, StanpoolError, shorten
+from stanpool.families import LINKS
 from stanpool.outcome import labelled_outcome
 from stanpool.posterior import build_posterior
 from stanpool.predict import predict
@@ -277,7 +278,8 @@ def _prior_variables(
 
 def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Draw from a prior, cut off below where its parameter is."""
-    if row.prior.distribution not in _DISTRIBUTIONS:
+    prior = row.prior.canonical
+    if prior.distribution not in _DISTRIBUTIONS:
         raise SpecError(
             f"the prior on {shorten(row.parameter)} is {row.prior}, which is no "
             "distribution that can be drawn from. Set a proper one, such as "
@@ -287,7 +289,7 @@ def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Arr
     lower = -np.inf
     if known.support == "positive":
         lower = 0.0 if known.lower is None else known.lower
-    distribution = _DISTRIBUTIONS[row.prior.distribution](*row.prior.arguments)
+    distribution = _DISTRIBUTIONS[prior.distribution](*prior.arguments)
     # From the upper tail: exact there, however far out the cut is.
     above = distribution.sf(lower)
     return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
@@ -296,9 +298,14 @@ def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Arr
 def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array:
     """Draw cutpoints in order, ``(draw, cutpoint)``: each from its prior, given that.
 
-    Equal priors are drawn and sorted, others until they are in order.
+    Equal priors are drawn and sorted, others until they are in order; a Dirichlet is
+    of the categories' probabilities.
     """
     rows = [row for row in model.priors if row.parameter_class == "cutpoint"]
+    if rows[0].prior.distribution == "dirichlet":
+        parts = np.repeat(rows[0].prior.arguments, len(rows) + 1)
+        below = np.cumsum(rng.dirichlet(parts, size=draws), axis=-1)[:, :-1]
+        return np.asarray(LINKS[model.spec.link_name].apply(below))
     if len({row.prior for row in rows}) == 1:
         return np.sort(_draw(rows[0], (draws, len(rows)), rng), axis=-1)
     found = np.empty((0, len(rows)))
@@ -343,5 +350,10 @@ _DISTRIBUTIONS: Mapping[str, Callable[..., Any]] = {
     "exponential": lambda rate: stats.expon(scale=1.0 / rate),
     "gamma": lambda shape, rate: stats.gamma(shape, scale=1.0 / rate),
     "inv_gamma": lambda shape, scale: stats.invgamma(shape, scale=scale),
+    "sqrt_inv_gamma": lambda shape, scale: stats.gengamma(
+        shape, -2, scale=np.sqrt(scale)
+    ),
+    "uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
+    "beta": stats.beta,
     "lognormal": lambda location, scale: stats.lognorm(scale, scale=np.exp(location)),
 }

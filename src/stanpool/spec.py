@@ -19,16 +19,29 @@ PARAMETERIZATIONS = ("auto", "centered", "noncentered", "marginal")
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution that priors may use: arguments in Stan's order, and support."""
+    """A distribution that priors may use: arguments in Stan's order, and support.
+
+    Attributes
+    ----------
+    name, arguments
+        As users write them.
+    support
+        ``"real"``, ``"positive"``, ``"bounded"`` on both sides, ``"correlation"``, or
+        ``"simplex"``, the probabilities of an ordinal outcome's categories.
+    half_of
+        The distribution about 0 that a half form is the positive half of.
+    """
 
     name: str
     arguments: tuple[str, ...]
     support: str
+    half_of: str | None = None
 
     @property
     def positive_arguments(self) -> tuple[str, ...]:
-        """The arguments that must be positive: all but locations."""
-        return tuple(name for name in self.arguments if name != "location")
+        """The arguments that must be positive: all but locations and bounds."""
+        anywhere = ("location", "lower", "upper")
+        return tuple(name for name in self.arguments if name not in anywhere)
 
 
 DISTRIBUTIONS: Mapping[str, Distribution] = {
@@ -40,12 +53,21 @@ DISTRIBUTIONS: Mapping[str, Distribution] = {
         Distribution("exponential", ("rate",), "positive"),
         Distribution("gamma", ("shape", "rate"), "positive"),
         Distribution("inv_gamma", ("shape", "scale"), "positive"),
+        Distribution("sqrt_inv_gamma", ("shape", "scale"), "positive"),
         Distribution("lognormal", ("location", "scale"), "positive"),
+        Distribution("half_normal", ("scale",), "positive", "normal"),
+        Distribution("half_student_t", ("df", "scale"), "positive", "student_t"),
+        Distribution("half_cauchy", ("scale",), "positive", "cauchy"),
+        Distribution("uniform", ("lower", "upper"), "bounded"),
+        Distribution("beta", ("a", "b"), "bounded"),
+        Distribution("flat", (), "real"),
         Distribution("lkj", ("shape",), "correlation"),
+        Distribution("dirichlet", ("concentration",), "simplex"),
     )
 }
 
 _PRIOR = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*")
+_FLAT = re.compile(r"\s*flat\s*")
 
 
 @dataclass(frozen=True)
@@ -57,7 +79,12 @@ class Prior:
     distribution
         One of ``normal(location, scale)``, ``student_t(df, location, scale)``,
         ``cauchy(location, scale)``, ``exponential(rate)``, ``gamma(shape, rate)``,
-        ``inv_gamma(shape, scale)``, ``lognormal(location, scale)``, ``lkj(shape)``.
+        ``inv_gamma(shape, scale)``, ``lognormal(location, scale)``,
+        ``uniform(lower, upper)``, ``beta(a, b)``, ``half_normal(scale)``,
+        ``half_student_t(df, scale)``, ``half_cauchy(scale)``, ``lkj(shape)``;
+        ``sqrt_inv_gamma(shape, scale)``, whose square is ``inv_gamma``;
+        ``dirichlet(concentration)``, on cutpoints: of the probabilities of an ordinal
+        outcome's categories at the predictors' means; ``flat()``, which is improper.
         On a positive parameter the first three are their half forms.
     arguments
         The numbers.
@@ -112,6 +139,11 @@ class Prior:
                     f"prior {self}: its {name} must be positive, got {value:g}; "
                     f"write {usage}."
                 )
+        if self.distribution == "uniform" and numbers[0] >= numbers[1]:
+            raise SpecError(
+                f"prior {self}: its lower bound must be less than its upper one; "
+                f"write {usage}."
+            )
 
     def __str__(self) -> str:
         """Return the text that ``parse`` reads."""
@@ -130,8 +162,62 @@ class Prior:
 
     @property
     def support(self) -> str:
-        """Where it lives: ``"real"``, ``"positive"`` or ``"correlation"``."""
+        """Where it lives, as ``Distribution.support`` says."""
         return DISTRIBUTIONS[self.distribution].support
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which values it lives; infinite where there is no bound."""
+        if self.distribution == "uniform":
+            return self.arguments[0], self.arguments[1]
+        lower = 0.0 if self.support in ("positive", "bounded") else -math.inf
+        return lower, 1.0 if self.distribution == "beta" else math.inf
+
+    @property
+    def canonical(self) -> Prior:
+        """The prior as a program states it: a half form is its whole, cut at 0.
+
+        Examples
+        --------
+        >>> Prior.parse("half_cauchy(25)").canonical
+        Prior('cauchy(0, 25)')
+        """
+        whole = DISTRIBUTIONS[self.distribution].half_of
+        if whole is None:
+            return self
+        return Prior(whole, (*self.arguments[:-1], 0.0, self.arguments[-1]))
+
+    def scaled(self, factor: float) -> Prior | None:
+        """Return the prior of ``factor`` times the parameter; None if it has no name.
+
+        Examples
+        --------
+        >>> Prior.parse("gamma(2, 1)").scaled(10)
+        Prior('gamma(2, 0.1)')
+        """
+        if factor == 1.0:
+            return self
+        if self.distribution == "beta":
+            return None
+        scaled = {
+            "location": lambda value: value * factor,
+            "scale": lambda value: value * factor,
+            "lower": lambda value: value * factor,
+            "upper": lambda value: value * factor,
+            "rate": lambda value: value / factor,
+        }
+        if self.distribution == "lognormal":
+            scaled = {"location": lambda value: value + math.log(factor)}
+        elif self.distribution == "sqrt_inv_gamma":
+            scaled = {"scale": lambda value: value * factor**2}
+        unchanged = float
+        return Prior(
+            self.distribution,
+            tuple(
+                scaled.get(name, unchanged)(value)
+                for name, value in self.named_arguments.items()
+            ),
+        )
 
     @classmethod
     def parse(cls, text: str) -> Prior:
@@ -142,6 +228,8 @@ class Prior:
         SpecError
             If the text is not a distribution with numbers in parentheses.
         """
+        if _FLAT.fullmatch(text):
+            return cls("flat", ())
         match = _PRIOR.fullmatch(text)
         if match is None:
             raise SpecError(
@@ -164,7 +252,7 @@ class ParameterClass:
     name
         Its name in the posterior and in ``priors=``.
     support
-        What a prior on it must cover: ``"real"``, ``"positive"``, ``"correlation"``.
+        Where the parameter lives: ``"real"``, ``"positive"``, ``"correlation"``.
     indexed
         What its members are: ``"coefficient"`` (of the population), ``"varying"``
         (of a group), ``"cutpoint"``, or None for a single number or matrix.

@@ -5,6 +5,7 @@ The golden files, the contract with stanc and the densities all go by this list.
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from itertools import product
 
@@ -36,6 +37,16 @@ MIXED_SCALES = {
     "tau_g[x1]": "lognormal(0, 1)",
     "tau_g[x2]": "normal(0, 1)",
     "Omega_g": "lkj(3)",
+}
+# Those that are stated otherwise than by one name and numbers.
+OTHER_PRIORS = {
+    "Intercept": "uniform(-5, 9)",
+    "beta[x1]": "flat",
+    "beta[x2]": "uniform(-4, 4)",
+    "tau_g[Intercept]^2": "inv_gamma(3, 2)",
+    "tau_g[x1]": "half_cauchy(2)",
+    "tau_g[x2]": "uniform(0, 30)",
+    "sigma^2": "inv_gamma(2, 2)",
 }
 MIXED_COEFFICIENTS = {
     "b_g[Intercept]": "normal(0, 3)",
@@ -200,6 +211,15 @@ def models() -> dict[str, sp.Model]:
     return found | _of_other_families() | _with_parts() | _marginal()
 
 
+def proper_models() -> dict[str, sp.Model]:
+    """Return those of the models whose priors can be drawn from."""
+    return {
+        name: model
+        for name, model in models().items()
+        if all(row.prior.distribution != "flat" for row in model.priors)
+    }
+
+
 def funnels() -> dict[str, StanProgram]:
     """Return both forms of Neal's funnel."""
     return {
@@ -250,7 +270,41 @@ def _with_mixed_priors() -> dict[str, sp.Model]:
             for each in (*PARAMETERIZATIONS, "marginal")
         ),
     ]
-    return {f"{model.program.name}_mixed_priors": model for model in mixed}
+    found = {f"{model.program.name}_mixed_priors": model for model in mixed}
+    return found | _with_other_priors()
+
+
+def _with_other_priors() -> dict[str, sp.Model]:
+    data = small_data()
+    grade = {"family": "ordinal", "priors": {"cutpoint": "dirichlet(2)"}}
+    own = {"b": "uniform(-20, 20)", "beta[x3]": "flat", "sigma^2": "inv_gamma(2, 2)"}
+    rate = {"Intercept": "flat", "beta": "flat", "phi": "uniform(0, 50)"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sp.PriorWarning)
+        models = [
+            *(
+                sp.Model(
+                    "y ~ x1 + x2 + (1 + x1 + x2 | g)",
+                    data,
+                    parameterization=each,
+                    priors=OTHER_PRIORS,
+                )
+                for each in ("noncentered", "marginal")
+            ),
+            sp.Model(
+                "y ~ x1 + x3 + (1 + x1 | g)", data, pooling="none", priors=own
+            ).with_(residual="g"),
+            sp.Model(
+                "count ~ x1",
+                data,
+                family="negative_binomial",
+                pooling="complete",
+                priors=rate,
+            ),
+            sp.Model("grade ~ x1", data, pooling="complete", **grade),
+            sp.Model("grade ~ x1", data, pooling="complete", link="probit", **grade),
+        ]
+    return {f"{model.program.name}_other_priors": model for model in models}
 
 
 def _with_more_structure() -> dict[str, sp.Model]:

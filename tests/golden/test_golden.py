@@ -66,7 +66,7 @@ def test_every_structure_is_in_the_catalogue() -> None:
 
 
 def test_names_of_programs_differ() -> None:
-    plain = [m for name, m in models().items() if not name.endswith("mixed_priors")]
+    plain = [m for name, m in models().items() if not name.endswith("_priors")]
     assert len({model.program.name for model in plain}) == len(plain)
     assert len({model.program.digest for model in models().values()}) == len(models())
 

@@ -373,6 +373,7 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         strict=False,
     ):
         total += log[name](cutpoint)
+    total += _log_dirichlet(model, at.cutpoint - means @ at.beta)
     for name in (name for name in log if name.startswith("tau_sigma")):
         total += log[name](at.tau_sigma)
     for factor, varying in zip(model.design.factors, at.factors, strict=True):
@@ -387,6 +388,18 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
             omega = varying.chol_omega @ varying.chol_omega.T
             total += (shape - 1) * np.log(np.linalg.det(omega))
     return float(total)
+
+
+def _log_dirichlet(model: sp.Model, cutpoint: np.ndarray) -> float:
+    """Log density of cutpoints under a Dirichlet of the categories' probabilities."""
+    priors = {row.prior for row in model.priors if row.parameter_class == "cutpoint"}
+    if not any(prior.distribution == "dirichlet" for prior in priors):
+        return 0.0
+    ((concentration,),) = (prior.arguments for prior in priors)
+    noise = {"logit": stats.logistic, "probit": stats.norm}[model.spec.link_name]
+    p = np.diff(noise.cdf(np.concatenate([[-np.inf], cutpoint, [np.inf]])))
+    density = stats.dirichlet.logpdf(p, np.full(len(p), concentration))
+    return float(density + noise.logpdf(cutpoint).sum())
 
 
 def _log_density_of_residual_scales(at: Point) -> float:
@@ -456,5 +469,15 @@ def _frozen(prior: sp.Prior) -> Any:
         "lognormal": lambda location, scale: stats.lognorm(
             scale, scale=np.exp(location)
         ),
+        "sqrt_inv_gamma": lambda shape, scale: stats.gengamma(
+            shape, -2, scale=np.sqrt(scale)
+        ),
+        "half_normal": lambda scale: stats.halfnorm(scale=scale),
+        "half_student_t": lambda df, scale: stats.t(df, 0, scale),  # twice that
+        "half_cauchy": lambda scale: stats.halfcauchy(scale=scale),
+        "uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
+        "beta": lambda a, b: stats.beta(a, b),
+        "flat": lambda: stats.uniform(-1e9, 2e9),
         "lkj": lambda shape: None,
+        "dirichlet": lambda concentration: None,
     }[prior.distribution](*arguments)

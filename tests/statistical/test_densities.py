@@ -46,6 +46,8 @@ QUICK = (
     "complete_pooling_negative_binomial",
     "partial_pooling_ordinal_noncentered_correlated",
     "partial_pooling_gaussian_centered_correlated_mixed_priors",
+    "partial_pooling_gaussian_noncentered_correlated_other_priors",
+    "complete_pooling_ordinal_other_priors",
     "partial_pooling_gaussian_centered_correlated_plain",
     "partial_pooling_gaussian_noncentered_correlated_group_predictors_pooled_sigma",
     "partial_pooling_poisson_noncentered_plain_membership",

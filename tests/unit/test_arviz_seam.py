@@ -103,3 +103,20 @@ def test_psis_is_what_loo_of_this_arviz_does():
     np.testing.assert_allclose(ours, np.asarray(pointwise), rtol=1e-10)
     np.testing.assert_allclose(pareto_k, np.asarray(theirs.pareto_k), rtol=1e-10)
     np.testing.assert_allclose(logsumexp(log_weights, axis=1), 0.0, atol=1e-10)
+
+
+def test_psis_without_a_tail_falls_back_on_plain_weights():
+    log_lik = np.random.default_rng(1).normal(size=(4, 400))
+    log_lik[1] = -2.5  # constant
+    log_lik[2, 7] = -np.inf
+    log_weights, pareto_k = arviz_seam.psis(log_lik, relative_ess=1.0)
+    np.testing.assert_allclose(log_weights[1], -np.log(400))
+    assert pareto_k[1] == -np.inf
+    assert pareto_k[2] == np.inf
+    assert log_weights[2, 7] == 0
+    alone, k = arviz_seam.psis(log_lik[[0]], relative_ess=1.0)
+    np.testing.assert_array_equal(log_weights[0], alone[0])
+    assert pareto_k[0] == k[0]
+    few, k = arviz_seam.psis(log_lik[[0], :3], relative_ess=1.0)
+    np.testing.assert_allclose(few[0], -log_lik[0, :3] - logsumexp(-log_lik[0, :3]))
+    assert k[0] == np.inf

@@ -84,6 +84,21 @@ def test_mean_is_scipys(family: str, link: str) -> None:
 
 
 @pytest.mark.parametrize(("family", "link"), CASES)
+def test_variance_is_scipys(family: str, link: str) -> None:
+    distribution, parameters = _frozen(family, link)
+    variance = family_functions(family, link).variance
+    assert variance is not None
+    found = variance(ETA, **parameters)
+    np.testing.assert_allclose(found, distribution.var() + 0 * ETA, rtol=1e-10)
+
+
+def test_heavy_tails_have_no_variance() -> None:
+    variance = family_functions("student_t").variance
+    assert variance is not None
+    assert np.isinf(variance(ETA, nu=1.5, sigma=1.0)).all()
+
+
+@pytest.mark.parametrize(("family", "link"), CASES)
 def test_draws_have_scipys_distribution(family: str, link: str) -> None:
     distribution, parameters = _frozen(family, link)
     eta = np.broadcast_to(ETA, (DRAWS, ETA.size))

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.special import log_softmax
 
 import stanpool as sp
-from golden.catalogue import models, small_data
+from golden.catalogue import models, proper_models, small_data
 from simulated_fits import fit_of_draws, fit_of_points, fit_of_prior
 from stanpool import predict
 from stanpool.errors import DataError, SpecError
@@ -136,13 +136,13 @@ class TestDraws:
             predict.linpred(fit, draws=draws)  # type: ignore[arg-type]
 
 
-PARTIAL = [n for n, model in models().items() if model.spec.pooling == "partial"]
-NONE = [n for n, model in models().items() if model.spec.pooling == "none"]
+PARTIAL = [n for n, model in proper_models().items() if model.spec.pooling == "partial"]
+NONE = [n for n, model in proper_models().items() if model.spec.pooling == "none"]
 ROWS = [9, 3, 13, 0]
 
 
 class TestNewRowsOfKnownGroups:
-    @pytest.mark.parametrize("name", models())
+    @pytest.mark.parametrize("name", proper_models())
     def test_are_predicted_as_the_same_rows_of_the_data(self, name: str) -> None:
         fit = fit_of_prior(models()[name])
         new = small_data().iloc[ROWS]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from stanpool import Model, Prior, SpecError
+from stanpool import Model, Prior, PriorWarning, SpecError
 
 
 def frame() -> pd.DataFrame:
@@ -164,3 +166,89 @@ class TestRefusals:
     def test_positive_parameters_take_half_forms(self) -> None:
         found = priors_of("y ~ x + (1 | g)", priors={"tau": "cauchy(0, 5)"})
         assert found["tau_g[Intercept]"] == "cauchy(0, 5)"
+
+    @pytest.mark.parametrize(
+        ("name", "text", "said"),
+        [
+            ("sigma^2", "gamma(1, 1)", ["a variance", "inv_gamma(shape, scale)"]),
+            ("beta^2", "inv_gamma(1, 1)", ["'beta^2'", "does not have"]),
+            ("tau", "uniform(-1, 1)", ["from -1 to 1", "above 0"]),
+            ("beta", "half_normal(1)", ["positive values", "real ones"]),
+            ("beta", "dirichlet(1)", ["probabilities", "real ones"]),
+        ],
+    )
+    def test_a_prior_that_lives_elsewhere_is_named(
+        self, name: str, text: str, said: list[str]
+    ) -> None:
+        with pytest.raises(SpecError) as refused:
+            Model("y ~ x + (1 | g)", frame(), priors={name: text})
+        assert all(part in str(refused.value) for part in said), str(refused.value)
+
+    def test_a_scale_has_one_prior(self) -> None:
+        priors = {"sigma": "exponential(1)", "sigma^2": "inv_gamma(1, 1)"}
+        with pytest.raises(SpecError, match="Drop one of them"):
+            Model("y ~ x + (1 | g)", frame(), priors=priors)
+
+    def test_a_dirichlet_is_on_all_cutpoints(self) -> None:
+        data = frame().assign(
+            y=pd.Categorical(list("abc") * (len(frame()) // 3), ordered=True)
+        )
+        with pytest.raises(SpecError, match="on all cutpoints together"):
+            Model(
+                "y ~ x",
+                data,
+                family="ordinal",
+                pooling="complete",
+                priors={"cutpoint[a|b]": "dirichlet(1)"},
+            )
+
+
+class TestImproper:
+    def test_a_flat_prior_is_said_loudly(self) -> None:
+        with pytest.warns(
+            PriorWarning, match=r"flat prior on 'beta\[x\]': it is improper"
+        ):
+            model = Model("y ~ x + (1 | g)", frame(), priors={"beta": "flat"})
+        assert model.priors["beta[x]"].note == "improper"
+
+    def test_a_flat_scale_of_two_groups_has_no_posterior(self) -> None:
+        data = frame().assign(g=np.arange(len(frame())) % 2)
+        with pytest.warns(PriorWarning, match="With 2 groups of 'g' it does not"):
+            Model("y ~ x + (1 | g)", data, priors={"tau": "flat"})
+
+    def test_changing_a_model_says_it_again_to_nobody(self) -> None:
+        with pytest.warns(PriorWarning):
+            model = Model("y ~ x + (1 | g)", frame(), priors={"beta": "flat"})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert model.with_(pooling="complete").priors["beta[x]"].note == "improper"
+
+
+class TestTable:
+    def test_says_what_is_in_force_and_why(self) -> None:
+        table = Model(
+            "y ~ x + (1 + x | g)",
+            frame(),
+            priors={"tau_g[x]^2": "inv_gamma(2, 3)", "sigma": "cauchy(0, 5)"},
+        ).priors
+        shown = table.to_frame().set_index("parameter")
+        assert shown.loc["tau_g[x]", "prior"] == "sqrt_inv_gamma(2, 3)"
+        assert shown.loc["tau_g[x]", "source"] == "set by the user"
+        assert shown.loc["sigma", "note"] == "half: cut off below at 0"
+        assert shown.loc["Intercept", "note"] == "at the predictors' means"
+        assert len(table) == len(shown)
+        assert "tau_g[x]" in repr(table)
+
+    def test_at_zero_when_predictors_are_not_centered(self) -> None:
+        model = Model("y ~ x + (1 | g)", frame(), center_predictors=False)
+        assert model.priors["Intercept"].note == "at predictors of 0"
+
+    def test_an_unknown_parameter_is_named(self) -> None:
+        with pytest.raises(KeyError, match="mean 'sigma'"):
+            Model("y ~ x + (1 | g)", frame()).priors["sigm"]
+
+    def test_labels_are_text_in_html(self) -> None:
+        data = frame().rename(columns={"x": "<script>"})
+        html = Model("y ~ `<script>` + (1 | g)", data).priors._repr_html_()
+        assert "<script>" not in html
+        assert "&lt;script&gt;" in html

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import special, stats
 
 import stanpool as sp
-from golden.catalogue import models, small_data
+from golden.catalogue import models, proper_models, small_data
 from stanpool.predict import linpred
 from stanpool.simulate import Drawn, draw_prior, simulate_outcomes
 from stanpool.spec import DISTRIBUTIONS
@@ -22,8 +22,9 @@ DRAWS = 150
 # Of a few hundred comparisons one fails by chance once in thousands of changes.
 P_VALUE = 1e-6
 
+PROPER = proper_models()
 NOT_CATEGORICAL = [
-    name for name, model in models().items() if model.spec.family != "categorical"
+    name for name, model in PROPER.items() if model.spec.family != "categorical"
 ]
 # Each way in which parameters are made of others.
 STRUCTURES = (
@@ -209,7 +210,14 @@ class TestCategories:
 
 
 class TestDistributions:
-    @pytest.mark.parametrize("name", [each for each in DISTRIBUTIONS if each != "lkj"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            each
+            for each in DISTRIBUTIONS
+            if each not in ("flat", "beta", "lkj", "dirichlet")
+        ],
+    )
     def test_each_distribution_is_cut_off_where_its_parameter_is(
         self, name: str
     ) -> None:
@@ -220,7 +228,12 @@ class TestDistributions:
             "exponential": (0.5,),
             "gamma": (2.0, 0.5),
             "inv_gamma": (3.0, 2.0),
+            "sqrt_inv_gamma": (3.0, 2.0),
             "lognormal": (0.5, 1.0),
+            "half_normal": (2.0,),
+            "half_student_t": (3.0, 2.0),
+            "half_cauchy": (2.0,),
+            "uniform": (1.5, 4.0),
         }
         prior = sp.Prior(name, arguments[name])
         model = sp.Model(
@@ -233,6 +246,35 @@ class TestDistributions:
         drawn = prior_of(model, draws=4000)
         assert_drawn_from(drawn["sigma"].to_numpy(), truncated(prior, "sigma"))
         assert_drawn_from(drawn["nu"].to_numpy(), truncated(prior, "nu"))
+
+    def test_intervals_on_coefficients(self) -> None:
+        model = sp.Model(
+            "y ~ x1",
+            small_data(),
+            pooling="complete",
+            priors={"Intercept": "uniform(-3, -1)", "beta": "beta(2, 5)"},
+            center_predictors=False,
+        )
+        drawn = prior_of(model, draws=4000)
+        assert_drawn_from(drawn["Intercept"].to_numpy(), stats.uniform(-3, 2))
+        assert_drawn_from(drawn["beta"].to_numpy(), stats.beta(2, 5))
+
+    @pytest.mark.parametrize(
+        ("link", "noise"), [("logit", stats.logistic), ("probit", stats.norm)]
+    )
+    def test_a_dirichlet_is_of_the_probabilities(self, link: str, noise: Any) -> None:
+        model = sp.Model(
+            "grade ~ 1",
+            small_data(),
+            family="ordinal",
+            link=link,
+            pooling="complete",
+            priors={"cutpoint": "dirichlet(2)"},
+        )
+        below = noise.cdf(prior_of(model, draws=4000)["cutpoint"].to_numpy()[0])
+        # A Dirichlet's parts, and sums of them, are beta: 3 categories, 2 each.
+        assert_drawn_from(below[:, 0], stats.beta(2, 4))
+        assert_drawn_from(below[:, 1], stats.beta(4, 2))
 
     def test_a_half_form_far_in_the_tail_is_exact(self) -> None:
         model = sp.Model(
@@ -347,7 +389,7 @@ class TestPriorPredictive:
         ):
             model.prior_predictive(10)
 
-    @pytest.mark.parametrize("name", models())
+    @pytest.mark.parametrize("name", PROPER)
     def test_every_model_has_outcomes_within_its_support(self, name: str) -> None:
         model = models()[name]
         prior = prior_of(model, draws=20)

@@ -67,8 +67,34 @@ class TestPrior:
 
     def test_every_distribution_has_a_support_and_arguments(self) -> None:
         supports = {each.support for each in DISTRIBUTIONS.values()}
-        assert supports == {"real", "positive", "correlation"}
-        assert all(each.arguments for each in DISTRIBUTIONS.values())
+        assert supports == {"real", "positive", "bounded", "correlation", "simplex"}
+        assert [name for name, each in DISTRIBUTIONS.items() if not each.arguments] == [
+            "flat"
+        ]
+
+    @pytest.mark.parametrize("text", ["uniform(1, 1)", "uniform(2, 1)"])
+    def test_bounds_are_in_order(self, text: str) -> None:
+        with pytest.raises(SpecError, match="less than its upper one"):
+            Prior.parse(text)
+
+    @pytest.mark.parametrize(
+        ("text", "by_ten"),
+        [
+            ("normal(1, 2)", "normal(10, 20)"),
+            ("half_student_t(3, 2)", "half_student_t(3, 20)"),
+            ("exponential(2)", "exponential(0.2)"),
+            ("gamma(2, 1)", "gamma(2, 0.1)"),
+            ("inv_gamma(2, 1)", "inv_gamma(2, 10)"),
+            ("sqrt_inv_gamma(2, 1)", "sqrt_inv_gamma(2, 100)"),
+            ("uniform(-1, 3)", "uniform(-10, 30)"),
+            ("flat", "flat()"),
+        ],
+    )
+    def test_the_prior_of_a_multiple(self, text: str, by_ten: str) -> None:
+        assert str(Prior.parse(text).scaled(10)) == by_ten
+
+    def test_the_prior_of_a_multiple_of_a_probability_has_no_name(self) -> None:
+        assert Prior.parse("beta(1, 2)").scaled(2) is None
 
     def test_is_a_frozen_value(self) -> None:
         prior = Prior("normal", (0, 1))

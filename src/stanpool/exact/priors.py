@@ -158,12 +158,13 @@ def _scale(model: Model, scale: str, flat: Collection[str]) -> ScalePrior:
     if named and named[0] is not None:
         return named[0]
     row = next(row for row in model.priors if row.parameter_class == scale)
-    if row.prior.distribution not in _LOG_DENSITIES:
+    prior = row.prior.canonical
+    if prior.distribution not in _LOG_DENSITIES:
         raise SpecError(
             f"the prior on {row.parameter} is {row.prior}; exact samplers know "
             f"{listed(_LOG_DENSITIES, limit=10)} on a scale, and flat=[{scale!r}]."
         )
-    return row.prior
+    return prior
 
 
 def _normal(model: Model, name: str, flat: Collection[str]) -> NormalPrior:
@@ -203,6 +204,9 @@ _LOG_DENSITIES: Mapping[str, Callable[..., Array]] = {
     "exponential": lambda x, rate: -rate * x,
     "gamma": lambda x, shape, rate: (shape - 1) * np.log(x) - rate * x,
     "inv_gamma": lambda x, shape, scale: -(shape + 1) * np.log(x) - scale / x,
+    "sqrt_inv_gamma": lambda x, shape, scale: (
+        -(2 * shape + 1) * np.log(x) - scale / x**2
+    ),
     "lognormal": lambda x, location, scale: (
         -np.log(x) - 0.5 * ((np.log(x) - location) / scale) ** 2
     ),
@@ -227,4 +231,6 @@ def tail_order(prior: ScalePrior) -> float:
             return at["df"] + 1
         case "inv_gamma":
             return at["shape"] + 1
+        case "sqrt_inv_gamma":
+            return 2 * at["shape"] + 1
     return np.inf

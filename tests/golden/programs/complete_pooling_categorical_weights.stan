@@ -22,7 +22,7 @@ transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
 }
 parameters {
-  row_vector[C - 1] alpha_c; // intercept at X = x_bar
+  row_vector[C - 1] alpha_c; // alpha at x_bar
   matrix[K, C - 1] beta;
 }
 model {

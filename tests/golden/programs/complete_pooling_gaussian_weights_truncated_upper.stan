@@ -23,7 +23,7 @@ transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
   real<lower=0> sigma; // residual scale
 }

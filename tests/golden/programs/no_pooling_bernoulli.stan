@@ -26,7 +26,7 @@ transformed data {
 }
 parameters {
   vector[K] beta;
-  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, Q] b_c; // b at x_bar and z_bar
 }
 model {
   beta ~ normal(prior_beta_location, prior_beta_scale);

@@ -27,9 +27,9 @@ transformed data {
   matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
-  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, Q] b_c; // b at x_bar and z_bar
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);

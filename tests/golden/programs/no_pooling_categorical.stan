@@ -43,7 +43,7 @@ transformed data {
 }
 parameters {
   matrix[K, C - 1] beta;
-  matrix[J, D] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, D] b_c; // b at x_bar and z_bar
 }
 model {
   to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);

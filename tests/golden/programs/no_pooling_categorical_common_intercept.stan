@@ -44,9 +44,9 @@ transformed data {
   }
 }
 parameters {
-  row_vector[C - 1] alpha_c; // intercept at X = x_bar
+  row_vector[C - 1] alpha_c; // alpha at x_bar
   matrix[K, C - 1] beta;
-  matrix[J, D] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, D] b_c; // b at x_bar and z_bar
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);

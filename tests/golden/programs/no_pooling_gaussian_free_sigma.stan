@@ -29,7 +29,7 @@ transformed data {
 }
 parameters {
   vector[K] beta;
-  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, Q] b_c; // b at x_bar and z_bar
   vector<lower=0>[J_sigma] sigma_j; // residual scales
 }
 model {

@@ -28,7 +28,7 @@ transformed data {
 }
 parameters {
   vector[K] beta;
-  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, Q] b_c; // b at x_bar and z_bar
   real<lower=0> phi; // variance is mean + mean^2 / phi
 }
 model {

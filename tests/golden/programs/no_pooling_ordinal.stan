@@ -30,7 +30,7 @@ transformed data {
 }
 parameters {
   vector[K] beta;
-  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, Q] b_c; // b at x_bar and z_bar
   ordered[C - 1] cutpoint_c; // cutpoints at X = x_bar
 }
 model {

@@ -29,7 +29,7 @@ transformed data {
 }
 parameters {
   vector[K] beta;
-  matrix[J, Q] b_c; // own coefficients, at x_bar and z_bar
+  matrix[J, Q] b_c; // b at x_bar and z_bar
   real<lower=1> nu; // degrees of freedom
   real<lower=0> sigma; // residual scale
 }

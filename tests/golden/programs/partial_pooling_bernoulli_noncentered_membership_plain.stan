@@ -39,7 +39,7 @@ transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] z; // standardised deviations of b

@@ -80,7 +80,7 @@ transformed data {
   }
 }
 parameters {
-  row_vector[C - 1] alpha_c; // intercept at X = x_bar
+  row_vector[C - 1] alpha_c; // alpha at x_bar
   matrix[K, C - 1] beta;
   vector<lower=0>[D] tau; // population scales
   cholesky_factor_corr[D] L_Omega;

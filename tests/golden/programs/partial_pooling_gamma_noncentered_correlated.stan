@@ -31,7 +31,7 @@ transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;

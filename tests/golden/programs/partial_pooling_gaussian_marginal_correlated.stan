@@ -89,7 +89,7 @@ transformed data {
   array[Q, Q] matrix[G, Q * Q] ZZ = products(Z);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
   cholesky_factor_corr[Q] L_Omega;

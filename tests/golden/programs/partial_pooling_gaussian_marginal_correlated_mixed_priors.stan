@@ -113,7 +113,7 @@ transformed data {
   array[Q, Q] matrix[G, Q * Q] ZZ = products(Z);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;

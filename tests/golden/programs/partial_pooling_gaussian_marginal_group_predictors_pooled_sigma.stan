@@ -93,7 +93,7 @@ transformed data {
   array[Q, Q] matrix[G, Q * Q] ZZ = products(Z);
 }
 parameters {
-  real alpha_c; // intercept at X = x_bar
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
   real<lower=0> sigma; // residual scale

@@ -1,0 +1,650 @@
+"""How well a fit predicts rows, or whole groups, that it has not seen.
+
+``loo`` leaves one unit out at a time without refitting, by Pareto smoothed importance
+sampling (PSIS); ``kfold`` refits. A unit is a row, whose group stays with its other
+rows, or a whole group, whose coefficients are then integrated out. Nothing of the size
+draws x rows is kept.
+
+References
+----------
+.. [1] Vehtari, Gelman and Gabry (2017). Practical Bayesian model evaluation using
+   leave-one-out cross-validation and WAIC. Statistics and Computing 27, 1413-1432.
+.. [2] Vehtari, Simpson, Gelman, Yao and Gabry (2024). Pareto smoothed importance
+   sampling. Journal of Machine Learning Research 25(72): which k is good.
+.. [3] Merkle, Furr and Rabe-Hesketh (2019). Bayesian comparison of latent variable
+   models: conditional versus marginal likelihoods. Psychometrika 84, 802-829.
+.. [4] Czado, Gneiting and Held (2009). Predictive model assessment for count data.
+   Biometrics 65, 1254-1261: the randomized probability integral transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import logsumexp  # type: ignore[import-untyped]
+
+from stanpool import arviz_seam
+from stanpool.errors import SpecError, shorten
+from stanpool.families import draw_outcomes, expected_outcomes, log_likelihood
+from stanpool.group_likelihood import (
+    Grouping,
+    check_population,
+    group_log_likelihood,
+    grouping,
+    new_group_predictors,
+)
+from stanpool.labels import short_label
+from stanpool.many import run_many
+from stanpool.predictors import predictors_of
+from stanpool.spec import FAMILIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.engine.run import SampleSettings
+    from stanpool.fit import Fit, Model
+
+Array = np.ndarray
+
+UNITS = ("row", "group")
+_NAMED = 5
+_FEWEST_DRAWS = 4  # of a chain, for its effective sample size
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CrossValidation:
+    """How well a model predicts units that were left out.
+
+    Parameters
+    ----------
+    model
+        The model.
+    unit
+        What was left out: ``"row"`` or ``"group"``.
+    factor
+        The grouping factor whose groups were left out, or None.
+    folds
+        None where one unit at a time was left out, by importance sampling; else into
+        how many parts the units were split, each left out of one refit.
+    units
+        One row for each unit: ``elpd``, its log predictive density given the others,
+        and, where importance was sampled, ``p`` (how much more it is with the unit
+        seen), ``pareto_k`` and ``refitted``; otherwise ``fold``.
+    rows
+        One row for each row of the data: the outcome ``y``, its expectation
+        ``predicted`` where its unit is left out, and ``pit``, the predicted probability
+        of a smaller outcome, randomized where outcomes are discrete. Missing where an
+        outcome is censored, or has categories without numbers.
+    good_k
+        Up to which Pareto k importance sampling is reliable with so many draws, or
+        None.
+    refits
+        One row for each refit: ``seconds`` and ``divergences``.
+    """
+
+    model: Model
+    unit: str
+    factor: str | None
+    folds: int | None
+    units: pd.DataFrame
+    rows: pd.DataFrame
+    good_k: float | None
+    refits: pd.DataFrame
+
+    @property
+    def elpd(self) -> float:
+        """The sum of the units' expected log predictive densities; higher is better."""
+        return float(self.units["elpd"].sum())
+
+    @property
+    def se(self) -> float:
+        """The standard error of ``elpd``, as if other units had been sampled."""
+        return float(self.units["elpd"].std(ddof=1) * len(self.units) ** 0.5)
+
+    @property
+    def p(self) -> float:
+        """The effective number of parameters; NaN where folds were left out."""
+        return float(self.units["p"].sum()) if "p" in self.units else float("nan")
+
+    @property
+    def rmse(self) -> float:
+        """The root mean squared error of the expected outcomes."""
+        errors = self.rows["y"] - self.rows["predicted"]
+        return float(np.sqrt((errors**2).mean()))
+
+    def coverage(self, prob: float = 0.9) -> float:
+        """Return how many outcomes lie in their central predictive intervals."""
+        pit = self.rows["pit"].dropna()
+        return float((np.abs(pit - 0.5) <= 0.5 * prob).mean()) if len(pit) else np.nan
+
+    @property
+    def unreliable(self) -> tuple[Any, ...]:
+        """The units whose Pareto k is too large for importance sampling to be right."""
+        if self.good_k is None:
+            return ()
+        bad = ~(self.units["pareto_k"] <= self.good_k) & ~self.units["refitted"]
+        return tuple(self.units.index[bad])
+
+    def __str__(self) -> str:
+        """Write the figures, and what of them cannot be relied on."""
+        lines = [f"{self._title} of {self.model!r}", ""]
+        lines += [f"{name:<22}{value}" for name, value in self._figures()]
+        return "\n".join([*lines, *self._caveats()])
+
+    def __repr__(self) -> str:
+        """Describe the result in one line."""
+        return f"CrossValidation({self._title}, elpd {self.elpd:.1f}, SE {self.se:.1f})"
+
+    def _repr_html_(self) -> str:
+        """Write the same as HTML, with every label escaped."""
+        from html import escape
+
+        cells = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self._figures()
+        )
+        notes = "".join(f"<p>{escape(each)}</p>" for each in self._caveats() if each)
+        return f"<p>{escape(self._title)}</p><table>{cells}</table>{notes}"
+
+    @property
+    def _title(self) -> str:
+        of = (
+            self.unit if self.factor is None else f"group of {short_label(self.factor)}"
+        )
+        if self.folds is None:
+            return f"Leave-one-out by {of}"
+        return f"{self.folds}-fold cross-validation by {of}"
+
+    def _figures(self) -> list[tuple[str, str]]:
+        figures = [("elpd (SE)", f"{self.elpd:,.1f} ({self.se:,.1f})")]
+        if np.isfinite(self.p):
+            figures.append(("effective parameters", f"{self.p:,.1f}"))
+        if np.isfinite(self.rmse):
+            figures.append(("RMSE", f"{self.rmse:.3g}"))
+        if np.isfinite(self.coverage()):
+            figures.append(("90% intervals cover", f"{self.coverage():.1%}"))
+        return figures
+
+    def _caveats(self) -> list[str]:
+        bad, caveats = self.unreliable, []
+        if bad:
+            named = ", ".join(short_label(each) for each in bad[:_NAMED])
+            more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+            caveats.append(
+                f"Pareto k is above {self.good_k:.2f} for {len(bad)} of "
+                f"{len(self.units)} {self.unit}s ({named}{more}): their elpd is not "
+                "reliable. loo(reloo=True) refits without each of them."
+            )
+        diverged = int((self.refits["divergences"] > 0).sum())
+        if diverged:
+            caveats.append(
+                f"{diverged} of {len(self.refits)} refits had divergences: see refits."
+            )
+        return ["", *caveats] if caveats else []
+
+
+def loo(
+    fit: Fit,
+    *,
+    unit: str = "row",
+    factor: str | None = None,
+    reloo: bool = False,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> CrossValidation:
+    """Predict each row, or each group, from the others, without refitting.
+
+    Parameters
+    ----------
+    fit
+        A fit. The likelihood of a row is that of its outcome given all parameters; the
+        likelihood of a group has its coefficients integrated out, so that the group is
+        predicted as a new one is.
+    unit
+        ``"row"`` or ``"group"``.
+    factor
+        Which grouping factor's groups; the first by default.
+    reloo
+        Whether to refit without each unit whose Pareto k is too large for importance
+        sampling. Nothing is compiled anew.
+    executor, progress
+        Where to refit, any ``concurrent.futures.Executor``; and whether to show
+        progress.
+
+    Returns
+    -------
+    CrossValidation
+        The figures of each unit and each row.
+
+    Raises
+    ------
+    SpecError
+        If the model has no such groups, or they have no population.
+    """
+    _check_unit(unit, factor)
+    units = None
+    if unit == "group":
+        check_population(fit.model)
+        units = grouping(fit.model, factor)
+    relative_ess = _relative_ess(fit)
+    rng = np.random.default_rng([fit.settings.seed, 1])
+    left_out = (
+        _rows_left_out(fit, relative_ess, rng)
+        if units is None
+        else _groups_left_out(fit, units, relative_ess, rng)
+    )
+    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+    result = _result(fit.model, unit, units, left_out)
+    result = replace(result, good_k=min(1.0 - 1.0 / np.log10(max(draws, 2)), 0.7))
+    if not (reloo and result.unreliable):
+        return result
+    return _with_refits(fit, result, units, executor=executor, progress=progress)
+
+
+def kfold(
+    fit: Fit,
+    *,
+    folds: int = 10,
+    unit: str = "row",
+    factor: str | None = None,
+    seed: int | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> CrossValidation:
+    """Predict rows, or whole groups, from refits that have not seen them.
+
+    Parameters
+    ----------
+    fit
+        A fit. It is refitted with its own settings, priors, levels and program:
+        nothing is compiled anew.
+    folds
+        Into how many parts to split the units; each is left out of one refit.
+    unit
+        ``"row"``: rows within groups, each group's as evenly over the folds as can be;
+        ``"group"``: whole groups, which are then predicted as new ones.
+    factor
+        Which grouping factor's groups; the first by default.
+    seed
+        Of the split, and of the refits; the fit's own if None.
+    executor
+        Where to refit, any ``concurrent.futures.Executor``, whose workers fit one chain
+        at a time unless ``parallel_chains`` is set; here, one fold at a time, if None.
+    progress
+        Whether to show progress.
+
+    Returns
+    -------
+    CrossValidation
+        The figures of each unit and each row.
+
+    Raises
+    ------
+    SpecError
+        If there are fewer units than folds, the model has no such groups, or they have
+        no population.
+    """
+    _check_unit(unit, factor)
+    model = fit.model
+    units = None
+    if unit == "group":
+        check_population(model)
+        units = grouping(model, factor)
+    seed = fit.settings.seed if seed is None else seed
+    rng = np.random.default_rng([seed, 2])
+    if units is None:
+        fold_of_unit = _split_rows(model, folds, rng)
+        fold_of_row = fold_of_unit
+    else:
+        fold_of_unit = _split(len(units.labels), folds, "groups", rng)
+        fold_of_row = fold_of_unit[units.index]
+    tasks = [
+        _Task(
+            model,
+            _settings(fit, executor, seed=_seed(seed, fold)),
+            np.flatnonzero(fold_of_row == fold),
+            np.flatnonzero(fold_of_unit == fold),
+            None if units is None else units.factor,
+        )
+        for fold in range(folds)
+    ]
+    scores = _refit(model, tasks, executor=executor, progress=progress)
+    left_out = _LeftOut.empty(model, len(fold_of_unit))
+    for task, score in zip(tasks, scores, strict=True):
+        left_out.elpd[task.units] = score.elpd
+        left_out.predicted[task.rows] = score.predicted
+        left_out.pit[task.rows] = score.pit
+    result = _result(model, unit, units, left_out)
+    kept = result.units[["elpd"]].assign(fold=fold_of_unit)
+    return replace(result, folds=folds, units=kept, refits=_refits(scores))
+
+
+@dataclass(frozen=True, eq=False)
+class _LeftOut:
+    """What is known of units and rows that were left out, filled bit by bit."""
+
+    elpd: Array
+    p: Array
+    pareto_k: Array
+    predicted: Array
+    pit: Array
+
+    @classmethod
+    def empty(cls, model: Model, units: int) -> _LeftOut:
+        sizes = (units, units, units, model.design.rows, model.design.rows)
+        return cls(*(np.full(size, np.nan) for size in sizes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One refit: what is left out of it.
+
+    Attributes
+    ----------
+    model, settings
+        What is refitted, and how.
+    rows, units
+        The rows that are left out, and the units that they make up.
+    factor
+        The factor of these units; None where they are rows.
+    """
+
+    model: Model
+    settings: SampleSettings
+    rows: Array
+    units: Array
+    factor: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Score:
+    """How well a refit predicts what was left out of it."""
+
+    elpd: Array
+    predicted: Array
+    pit: Array
+    seconds: float
+    divergences: int
+
+
+def _check_unit(unit: str, factor: str | None) -> None:
+    if unit not in UNITS:
+        raise SpecError(f"unit={shorten(unit)} is not one of 'row', 'group'.")
+    if unit == "row" and factor is not None:
+        raise SpecError(
+            f"factor={shorten(factor)} says whose groups to leave out: pass "
+            "unit='group', too."
+        )
+
+
+def _relative_ess(fit: Fit) -> float:
+    """Return the effective sample size of the draws over their number, as ArviZ does.
+
+    Importance ratios are as dependent as the parameters are on average.
+    """
+    posterior = fit.posterior
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    if chains == 1 or draws < _FEWEST_DRAWS:
+        return 1.0
+    sizes = arviz_seam.ess_mean(posterior)
+    every = np.concatenate([np.ravel(sizes[name]) for name in sizes.data_vars])
+    return float(np.nanmean(every)) / (chains * draws)
+
+
+def _rows_left_out(fit: Fit, relative_ess: float, rng: np.random.Generator) -> _LeftOut:
+    """Leave each row out by importance sampling, a chunk of rows at a time."""
+    predictors, spec = predictors_of(fit), fit.model.spec
+    found = _LeftOut.empty(fit.model, fit.model.design.rows)
+    for rows in predictors.chunks():
+        design = predictors.design.take(rows)
+        eta, parameters = predictors.eta(rows), predictors.parameters(rows)
+        values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
+        log_weights, found.pareto_k[rows] = arviz_seam.psis(
+            values, relative_ess=relative_ess
+        )
+        _score(found, rows, values, log_weights)
+        found.predicted[rows], found.pit[rows] = _predict(
+            fit.model, rows, eta, parameters, np.exp(log_weights.T), rng
+        )
+    return found
+
+
+def _groups_left_out(
+    fit: Fit, units: Grouping, relative_ess: float, rng: np.random.Generator
+) -> _LeftOut:
+    """Leave each group out by importance sampling of the population's parameters."""
+    found = _LeftOut.empty(fit.model, len(units.labels))
+    values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
+    log_weights, found.pareto_k[:] = arviz_seam.psis(values, relative_ess=relative_ess)
+    _score(found, slice(None), values, log_weights)
+    predictors = predictors_of(fit)
+    draw_new = new_group_predictors(fit, units, rng)
+    for rows, weights in zip(units.rows, np.exp(log_weights), strict=True):
+        found.predicted[rows], found.pit[rows] = _predict(
+            fit.model,
+            rows,
+            draw_new(rows),
+            predictors.parameters(rows),
+            weights[:, None],
+            rng,
+        )
+    return found
+
+
+def _score(found: _LeftOut, units: slice, log_lik: Array, log_weights: Array) -> None:
+    """Fill in elpd and p of units from arrays of shape ``(units, S)``."""
+    seen = logsumexp(log_lik, axis=1) - np.log(log_lik.shape[1])
+    found.elpd[units] = logsumexp(log_lik + log_weights, axis=1)
+    found.p[units] = seen - found.elpd[units]
+
+
+def _predict(
+    model: Model,
+    rows: slice | Array,
+    eta: Array,
+    parameters: dict[str, Array],
+    weights: Array,
+    rng: np.random.Generator,
+) -> tuple[Array, Array]:
+    """Return expected outcomes and PITs of rows, averaged over weighted draws.
+
+    ``weights`` broadcast against the draws and rows of ``eta`` and sum to 1.
+    """
+    design, spec = model.design.take(rows), model.spec
+    outcome = FAMILIES[spec.family].outcome
+    nothing = np.full(design.rows, np.nan)
+    if outcome == "categories":
+        return nothing, nothing
+    drawn = draw_outcomes(spec, design, rng, eta, parameters)
+    predicted = nothing
+    if outcome != "ordered":
+        # Where outcomes are truncated, their expectation is known by draws only.
+        expected = (
+            expected_outcomes(spec, design, eta, parameters)
+            if spec.trunc is None
+            else drawn
+        )
+        predicted = (weights * expected).sum(axis=0)
+    below = (weights * (drawn < design.y)).sum(axis=0)
+    equal = (weights * (drawn == design.y)).sum(axis=0)
+    pit = np.clip(below + rng.random(design.rows) * equal, 0.0, 1.0)
+    seen = True if design.censored is None else design.censored == 0
+    return np.where(seen, predicted, np.nan), np.where(seen, pit, np.nan)
+
+
+def _split_rows(model: Model, folds: int, rng: np.random.Generator) -> Array:
+    """Deal each group's rows out over the folds, in random order."""
+    fold = _split(model.design.rows, folds, "rows", rng)
+    if not model.spec.groups:
+        return fold
+    try:
+        index = grouping(model).index
+    except SpecError:  # rows are members of several groups
+        return fold
+    order = np.lexsort((rng.random(len(index)), index))
+    dealt = np.empty_like(fold)
+    dealt[order] = np.arange(len(order)) % folds
+    return dealt
+
+
+def _split(count: int, folds: int, what: str, rng: np.random.Generator) -> Array:
+    """Deal units out over the folds, in random order."""
+    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= count:
+        raise SpecError(
+            f"folds={shorten(folds)} must be a whole number from 2 to the number of "
+            f"{what}, {count}."
+        )
+    return np.asarray(rng.permutation(np.arange(count) % folds))
+
+
+def _seed(seed: int, number: int) -> int:
+    """Return another seed for each refit."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def _settings(fit: Fit, executor: Executor | None, *, seed: int) -> SampleSettings:
+    """Return the fit's settings; the cores are left to the executor's workers."""
+    at_a_time = fit.settings.parallel_chains
+    if executor is not None and at_a_time is None:
+        at_a_time = 1
+    return replace(fit.settings, seed=seed, parallel_chains=at_a_time)
+
+
+def _refit(
+    model: Model,
+    tasks: Sequence[_Task],
+    *,
+    executor: Executor | None,
+    progress: bool,
+) -> list[_Score]:
+    """Refit without each part of the data, and predict it."""
+    from stanpool.engine import compile_program
+
+    # Once, here: the workers find it in the cache.
+    program = model.program
+    compile_program(program.source, name=program.name, progress=progress)
+    return run_many(
+        _predict_left_out,
+        tasks,
+        title="Refitting",
+        executor=executor,
+        progress=progress,
+    )
+
+
+def _predict_left_out(task: _Task) -> _Score:
+    """Refit without some rows, and predict them."""
+    model, settings = task.model, task.settings
+    kept = np.delete(np.arange(model.design.rows), task.rows)
+    refit = model.take(kept).fit(
+        chains=settings.chains,
+        draws=settings.draws,
+        warmup=settings.warmup,
+        seed=settings.seed,
+        adapt_delta=settings.adapt_delta,
+        max_treedepth=settings.max_treedepth,
+        parallel_chains=settings.parallel_chains,
+        inits=settings.inits,
+        progress=False,
+        sample_options=dict(settings.sample_options),
+    )
+    # The groups that were left out are in the refit, drawn from the population.
+    whole = replace(refit, model=model)
+    predictors, rows = predictors_of(whole), task.rows
+    eta, parameters = predictors.eta(rows), predictors.parameters(rows)
+    if task.factor is None:
+        design = predictors.design.take(rows)
+        values = log_likelihood(model.spec, design, eta, parameters)
+    else:
+        values = group_log_likelihood(whole, task.factor, groups=task.units)
+    weights = np.full((len(eta), 1), 1.0 / len(eta))
+    rng = np.random.default_rng([settings.seed, 3])
+    predicted, pit = _predict(model, rows, eta, parameters, weights, rng)
+    return _Score(
+        elpd=logsumexp(values, axis=0) - np.log(len(values)),
+        predicted=predicted,
+        pit=pit,
+        seconds=refit.seconds,
+        divergences=int(refit.sample_stats["diverging"].sum()),
+    )
+
+
+def _with_refits(
+    fit: Fit,
+    result: CrossValidation,
+    units: Grouping | None,
+    *,
+    executor: Executor | None,
+    progress: bool,
+) -> CrossValidation:
+    """Replace what importance sampling says of unreliable units by exact refits."""
+    bad = np.flatnonzero(result.units.index.isin(result.unreliable))
+    tasks = [
+        _Task(
+            fit.model,
+            _settings(fit, executor, seed=_seed(fit.settings.seed, unit)),
+            np.array([unit]) if units is None else units.rows[unit],
+            np.array([unit]),
+            None if units is None else units.factor,
+        )
+        for unit in bad.tolist()
+    ]
+    scores = _refit(fit.model, tasks, executor=executor, progress=progress)
+    exact, rows = result.units.copy(), result.rows.copy()
+    for task, score in zip(tasks, scores, strict=True):
+        unit = exact.index[task.units]
+        seen = exact.loc[unit, "elpd"] + exact.loc[unit, "p"]
+        exact.loc[unit, "elpd"] = score.elpd
+        exact.loc[unit, "p"] = seen - score.elpd
+        exact.loc[unit, "refitted"] = True
+        rows.loc[task.rows, "predicted"] = score.predicted
+        rows.loc[task.rows, "pit"] = score.pit
+    return replace(result, units=exact, rows=rows, refits=_refits(scores))
+
+
+def _result(
+    model: Model, unit: str, units: Grouping | None, found: _LeftOut
+) -> CrossValidation:
+    """Label what was found."""
+    import pandas as pd
+
+    index = (
+        pd.RangeIndex(model.design.rows, name="row")
+        if units is None
+        else pd.Index(units.labels, name=units.factor)
+    )
+    return CrossValidation(
+        model=model,
+        unit=unit,
+        factor=None if units is None else units.factor,
+        folds=None,
+        units=pd.DataFrame(
+            {
+                "elpd": found.elpd,
+                "p": found.p,
+                "pareto_k": found.pareto_k,
+                "refitted": False,
+            },
+            index=index,
+        ),
+        rows=pd.DataFrame(
+            {"y": model.design.y, "predicted": found.predicted, "pit": found.pit}
+        ),
+        good_k=None,
+        refits=_refits([]),
+    )
+
+
+def _refits(scores: Sequence[_Score]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "seconds": [each.seconds for each in scores],
+            "divergences": [each.divergences for each in scores],
+        }
+    )

@@ -1,0 +1,30 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ neg_binomial_2(exp(eta[n]), phi)
+//   eta[n] = alpha + X[n] * beta
+data {
+  int<lower=1> N; // rows
+  array[N] int<lower=0> y; // counts
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real lower_phi; // uniform in between, or as stated below
+  real upper_phi;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+  real<lower=lower_phi, upper=upper_phi> phi; // variance is mean + mean^2 / phi
+}
+model {
+  if (prior_only == 0) {
+    y ~ neg_binomial_2_log_glm(X_c, alpha_c, beta, phi);
+  }
+}
+generated quantities {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+}

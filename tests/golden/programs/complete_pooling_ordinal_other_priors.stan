@@ -1,0 +1,44 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ ordered_logistic(eta[n], cutpoint)
+//   eta[n] = X[n] * beta
+functions {
+  // log density of cutpoints that part categories whose probabilities, where
+  // eta = 0, are dirichlet
+  real induced_dirichlet_lpdf(vector cutpoint, real concentration) {
+    int C = rows(cutpoint) + 1;
+    vector[C - 1] below = inv_logit(cutpoint);
+    vector[C] p = append_row(below, 1) - append_row(0, below);
+    return dirichlet_lpdf(p | rep_vector(concentration, C))
+           + sum(log(below) + log1m(below));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  int<lower=2> C; // categories, in order
+  array[N] int<lower=1, upper=C> y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the cutpoints applies at X = x_bar
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  real<lower=0> prior_cutpoint_concentration;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  vector[K] beta;
+  ordered[C - 1] cutpoint_c; // cutpoints at X = x_bar
+}
+model {
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  cutpoint_c ~ induced_dirichlet(prior_cutpoint_concentration);
+  if (prior_only == 0) {
+    y ~ ordered_logistic_glm(X_c, beta, cutpoint_c);
+  }
+}
+generated quantities {
+  vector[C - 1] cutpoint = cutpoint_c + dot_product(x_bar, beta); // at X = 0
+}

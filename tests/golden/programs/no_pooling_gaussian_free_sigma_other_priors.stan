@@ -1,0 +1,57 @@
+// No pooling: each group has its own coefficients b[j], under fixed priors that
+// share nothing between groups.
+//
+//   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
+//   eta[n] = X[n] * beta + Z[n] * b[group[n]]
+functions {
+  // log density of scales whose squares are inv_gamma(shape, scale)
+  real sqrt_inv_gamma_lpdf(real x, real shape, real scale) {
+    return inv_gamma_lpdf(square(x) | shape, scale) + log(2 * x);
+  }
+  real sqrt_inv_gamma_lpdf(vector x, vector shape, vector scale) {
+    return inv_gamma_lpdf(square(x) | shape, scale) + sum(log(2 * x));
+  }
+  real sqrt_inv_gamma_lpdf(vector x, real shape, real scale) {
+    return inv_gamma_lpdf(square(x) | shape, scale) + sum(log(2 * x));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  int<lower=1> J_sigma; // groups with residual scales of their own
+  array[N] int<lower=1, upper=J_sigma> group_sigma;
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // coefficients of each group
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  row_vector[Q] z_bar;
+  real<lower=0> prior_sigma_shape;
+  real<lower=0> prior_sigma_scale;
+  matrix[J, Q] lower_b; // uniform in between, or as stated below
+  matrix[J, Q] upper_b;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
+}
+parameters {
+  vector[K] beta;
+  matrix<lower=lower_b, upper=upper_b>[J, Q] b_c; // b at x_bar and z_bar
+  vector<lower=0>[J_sigma] sigma_j; // residual scales
+}
+model {
+  sigma_j ~ sqrt_inv_gamma(prior_sigma_shape, prior_sigma_scale);
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
+    vector[N] scale = sigma_j[group_sigma];
+    y ~ normal_id_glm(X_c, group_effect, beta, scale);
+  }
+}
+generated quantities {
+  matrix[J, Q] b = b_c; // intercepts at X = 0, Z = 0
+  b[ : , 1] -= b_c * z_bar' + dot_product(x_bar, beta);
+}

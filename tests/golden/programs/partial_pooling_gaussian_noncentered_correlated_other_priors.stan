@@ -1,0 +1,84 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are learned.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+functions {
+  // log density of scales whose squares are inv_gamma(shape, scale)
+  real sqrt_inv_gamma_lpdf(real x, real shape, real scale) {
+    return inv_gamma_lpdf(square(x) | shape, scale) + log(2 * x);
+  }
+  real sqrt_inv_gamma_lpdf(vector x, vector shape, vector scale) {
+    return inv_gamma_lpdf(square(x) | shape, scale) + sum(log(2 * x));
+  }
+  real sqrt_inv_gamma_lpdf(vector x, real shape, real scale) {
+    return inv_gamma_lpdf(square(x) | shape, scale) + sum(log(2 * x));
+  }
+}
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  real lower_Intercept; // uniform in between, or as stated below
+  real upper_Intercept;
+  vector[K] lower_beta; // uniform in between, or as stated below
+  vector[K] upper_beta;
+  vector[Q] lower_tau; // uniform in between, or as stated below
+  vector[Q] upper_tau;
+  int<lower=1> n_tau_cauchy;
+  array[n_tau_cauchy] int<lower=1, upper=Q> at_tau_cauchy;
+  vector[n_tau_cauchy] prior_tau_cauchy_location;
+  vector<lower=0>[n_tau_cauchy] prior_tau_cauchy_scale;
+  int<lower=1> n_tau_sqrt_inv_gamma;
+  array[n_tau_sqrt_inv_gamma] int<lower=1, upper=Q> at_tau_sqrt_inv_gamma;
+  vector<lower=0>[n_tau_sqrt_inv_gamma] prior_tau_sqrt_inv_gamma_shape;
+  vector<lower=0>[n_tau_sqrt_inv_gamma] prior_tau_sqrt_inv_gamma_scale;
+  real<lower=0> prior_Omega_shape;
+  real<lower=0> prior_sigma_shape;
+  real<lower=0> prior_sigma_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real<lower=lower_Intercept, upper=upper_Intercept> alpha_c; // alpha at x_bar
+  vector<lower=lower_beta, upper=upper_beta>[K] beta;
+  vector<lower=lower_tau, upper=upper_tau>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] z; // standardised deviations of b
+  real<lower=0> sigma; // residual scale
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+}
+model {
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  tau[at_tau_cauchy] ~ cauchy(prior_tau_cauchy_location,
+                              prior_tau_cauchy_scale);
+  tau[at_tau_sqrt_inv_gamma] ~ sqrt_inv_gamma(prior_tau_sqrt_inv_gamma_shape,
+                                              prior_tau_sqrt_inv_gamma_scale);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  sigma ~ sqrt_inv_gamma(prior_sigma_shape, prior_sigma_scale);
+  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, sigma);
+  }
+}
+generated quantities {
+  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
+  b += rep_matrix(mu, J);
+}
