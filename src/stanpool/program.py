@@ -532,7 +532,9 @@ def _censoring_data(design: Design, censored: np.ndarray) -> dict[str, Any]:
     return data
 
 
-def annotate(program: StanProgram, design: Design) -> str:
+def annotate(
+    program: StanProgram, design: Design, rows: MarginalRows | None = None
+) -> str:
     """Return a program's source under a comment that maps numbers to user's names.
 
     The comment is not part of the hashed text; names are escaped, so that no user
@@ -543,11 +545,18 @@ def annotate(program: StanProgram, design: Design) -> str:
         f"// y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
     ]
-    lines += _labelled("X", design.coefficients)
+    population = design.coefficients
+    if rows is not None and design.intercept:
+        population = ("Intercept", *population)
+    lines += _labelled("X" if rows is None else "X[ : ]", population)
     for number, factor in enumerate(design.factors, 1):
         suffix = f"_{number}" if number > 1 else ""
         groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
-        lines += [f"// {groups}", *_labelled(f"Z{suffix}", factor.varying)]
+        lines.append(f"// {groups}")
+        if rows is None:
+            lines += _labelled(f"Z{suffix}", factor.varying)
+        elif rows.factor == number - 1:
+            lines += _labelled("Z[ : ]", factor.varying)
     return "\n".join(lines) + "\n" + program.source
 
 
