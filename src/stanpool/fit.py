@@ -648,6 +648,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return linear predictors of the data or of new rows.
@@ -663,6 +664,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -674,6 +676,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return expected outcomes of the data or of new rows.
@@ -689,6 +692,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -700,6 +704,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Draw outcomes of the data or of new rows, at each posterior draw.
@@ -715,6 +720,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -728,6 +734,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
         """Summarize predictions in one line for each row, whatever their number.
@@ -745,6 +752,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -756,6 +764,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return the log likelihood of each row at each draw.
@@ -771,6 +780,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
