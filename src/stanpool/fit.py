@@ -30,6 +30,7 @@ from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from pathlib import Path
 
     import pandas as pd
     import xarray as xr
@@ -807,6 +808,21 @@ class Fit:
             executor=executor,
             progress=progress,
         )
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str | None = None,
+        loo: bool | None = None,
+    ) -> Path:
+        """Write the fit up as one HTML file that opens from disk, verdict first.
+
+        See ``stanpool.report.write_report``.
+        """
+        from stanpool.report import write_report
+
+        return write_report(self, path, title=title, loo=loo)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fit to a folder that ``stanpool.load`` reads without an engine."""
