@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         partial_pooling,
     )
     from stanpool.keeping import load
+    from stanpool.ladder import PoolingLadder, compare_pooling
     from stanpool.program import neals_funnel
     from stanpool.ranking import Ranking, compare
     from stanpool.simulate import prior_predictive
@@ -57,6 +58,7 @@ _HOMES = {
     ),
     "fit": ("Fit", "Model", "complete_pooling", "no_pooling", "partial_pooling"),
     "keeping": ("load",),
+    "ladder": ("PoolingLadder", "compare_pooling"),
     "program": ("neals_funnel",),
     "ranking": ("Ranking", "compare"),
     "simulate": ("prior_predictive",),
@@ -78,6 +80,7 @@ __all__ = [
     "Finding",
     "Fit",
     "Model",
+    "PoolingLadder",
     "Prior",
     "PriorWarning",
     "Ranking",
@@ -88,6 +91,7 @@ __all__ = [
     "compare",
     "compare_fits",
     "compare_parameterizations",
+    "compare_pooling",
     "complete_pooling",
     "engine",
     "exact",
