@@ -35,6 +35,7 @@ from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from pathlib import Path
 
     import pandas as pd
     import xarray as xr
@@ -829,6 +830,7 @@ class Fit:
         *,
         unit: str = "row",
         factor: str | None = None,
+        sample: int | None = None,
         reloo: bool = False,
         executor: Executor | None = None,
         progress: bool = True,
@@ -843,6 +845,7 @@ class Fit:
             self,
             unit=unit,
             factor=factor,
+            sample=sample,
             reloo=reloo,
             executor=executor,
             progress=progress,
@@ -873,6 +876,21 @@ class Fit:
             executor=executor,
             progress=progress,
         )
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str | None = None,
+        loo: bool | None = None,
+    ) -> Path:
+        """Write the fit up as one HTML file that opens from disk, verdict first.
+
+        See ``stanpool.report.write_report``.
+        """
+        from stanpool.report import write_report
+
+        return write_report(self, path, title=title, loo=loo)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fit to a folder that ``stanpool.load`` reads without an engine."""
