@@ -277,8 +277,14 @@ def _prior_variables(
     return found
 
 
-def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Draw from a prior, cut off below where its parameter is."""
+def distribution_of(row: PriorRow) -> Any:
+    """Return a prior as SciPy's distribution; a half form as its whole.
+
+    Raises
+    ------
+    SpecError
+        If it is improper.
+    """
     prior = row.prior.canonical
     if prior.distribution not in _DISTRIBUTIONS:
         raise SpecError(
@@ -286,11 +292,16 @@ def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Arr
             "distribution that can be drawn from. Set a proper one, such as "
             f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
         )
+    return _DISTRIBUTIONS[prior.distribution](*prior.arguments)
+
+
+def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw from a prior, cut off below where its parameter is."""
     known = class_of(row.parameter_class)
     lower = -np.inf
     if known.support == "positive":
         lower = 0.0 if known.lower is None else known.lower
-    distribution = _DISTRIBUTIONS[prior.distribution](*prior.arguments)
+    distribution = distribution_of(row)
     # From the upper tail: exact there, however far out the cut is.
     above = distribution.sf(lower)
     return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
