@@ -668,6 +668,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return linear predictors of the data or of new rows.
@@ -683,6 +684,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -694,6 +696,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return expected outcomes of the data or of new rows.
@@ -709,6 +712,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -720,6 +724,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Draw outcomes of the data or of new rows, at each posterior draw.
@@ -735,6 +740,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -748,6 +754,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
         """Summarize predictions in one line for each row, whatever their number.
@@ -765,6 +772,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -776,6 +784,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return the log likelihood of each row at each draw.
@@ -791,6 +800,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
