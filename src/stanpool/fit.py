@@ -41,6 +41,7 @@ from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from pathlib import Path
 
     import pandas as pd
     import xarray as xr
@@ -660,6 +661,46 @@ class Fit:
             prob=prob,
         )
 
+    def update(
+        self,
+        data: Any = None,
+        *,
+        priors: Mapping[str, str | Prior] | None = None,
+        chains: int | None = None,
+        draws: int | None = None,
+        warmup: int | None = None,
+        seed: int | None = None,
+        adapt_delta: float | None = None,
+        max_treedepth: int | None = None,
+        parallel_chains: int | None = None,
+        progress: bool = True,
+    ) -> Fit:
+        """Fit the model again, to other data or with other priors.
+
+        See ``stanpool.update.update``.
+        """
+        from stanpool.update import update
+
+        return update(
+            self,
+            data,
+            priors=priors,
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            seed=seed,
+            adapt_delta=adapt_delta,
+            max_treedepth=max_treedepth,
+            parallel_chains=parallel_chains,
+            progress=progress,
+        )
+
+    def prior_sensitivity(self) -> pd.DataFrame:
+        """Measure how sensitive each quantity is to the priors, and to the data."""
+        from stanpool.sensitivity import prior_sensitivity
+
+        return prior_sensitivity(self)
+
     def linpred(
         self,
         data: Any = None,
@@ -809,6 +850,7 @@ class Fit:
         *,
         unit: str = "row",
         factor: str | None = None,
+        sample: int | None = None,
         reloo: bool = False,
         executor: Executor | None = None,
         progress: bool = True,
@@ -823,6 +865,7 @@ class Fit:
             self,
             unit=unit,
             factor=factor,
+            sample=sample,
             reloo=reloo,
             executor=executor,
             progress=progress,
@@ -853,6 +896,21 @@ class Fit:
             executor=executor,
             progress=progress,
         )
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str | None = None,
+        loo: bool | None = None,
+    ) -> Path:
+        """Write the fit up as one HTML file that opens from disk, verdict first.
+
+        See ``stanpool.report.write_report``.
+        """
+        from stanpool.report import write_report
+
+        return write_report(self, path, title=title, loo=loo)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fit to a folder that ``stanpool.load`` reads without an engine."""

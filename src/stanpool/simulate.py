@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-_MOST_TRIES = 10_000
+_MOST_TRIES = 100
+_BATCH = 1000
 
 
 def prior_predictive(
@@ -276,8 +277,14 @@ def _prior_variables(
     return found
 
 
-def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Draw from a prior, cut off below where its parameter is."""
+def distribution_of(row: PriorRow) -> Any:
+    """Return a prior as SciPy's distribution; a half form as its whole.
+
+    Raises
+    ------
+    SpecError
+        If it is improper.
+    """
     prior = row.prior.canonical
     if prior.distribution not in _DISTRIBUTIONS:
         raise SpecError(
@@ -285,11 +292,16 @@ def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Arr
             "distribution that can be drawn from. Set a proper one, such as "
             f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
         )
+    return _DISTRIBUTIONS[prior.distribution](*prior.arguments)
+
+
+def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw from a prior, cut off below where its parameter is."""
     known = class_of(row.parameter_class)
     lower = -np.inf
     if known.support == "positive":
         lower = 0.0 if known.lower is None else known.lower
-    distribution = _DISTRIBUTIONS[prior.distribution](*prior.arguments)
+    distribution = distribution_of(row)
     # From the upper tail: exact there, however far out the cut is.
     above = distribution.sf(lower)
     return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
@@ -308,9 +320,9 @@ def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array
         return np.asarray(LINKS[model.spec.link_name].apply(below))
     if len({row.prior for row in rows}) == 1:
         return np.sort(_draw(rows[0], (draws, len(rows)), rng), axis=-1)
-    found = np.empty((0, len(rows)))
+    found, size = np.empty((0, len(rows))), max(draws, _BATCH)
     for _ in range(_MOST_TRIES):
-        tried = np.stack([_draw(row, (draws,), rng) for row in rows], axis=-1)
+        tried = np.stack([_draw(row, (size,), rng) for row in rows], axis=-1)
         ordered = tried[np.all(np.diff(tried, axis=-1) > 0, axis=-1)]
         found = np.concatenate([found, ordered])[:draws]
         if len(found) == draws:
