@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from stanpool.keeping import load
     from stanpool.program import neals_funnel
+    from stanpool.scale_priors import ScalePriorComparison, compare_scale_priors
     from stanpool.simulate import prior_predictive
     from stanpool.spec import Prior
     from stanpool.validation import Validation, validate
@@ -57,6 +58,7 @@ _HOMES = {
     "fit": ("Fit", "Model", "complete_pooling", "no_pooling", "partial_pooling"),
     "keeping": ("load",),
     "program": ("neals_funnel",),
+    "scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
     "simulate": ("prior_predictive",),
     "spec": ("Prior",),
     "validation": ("Validation", "validate"),
@@ -79,11 +81,13 @@ __all__ = [
     "Prior",
     "PriorWarning",
     "SamplingError",
+    "ScalePriorComparison",
     "SpecError",
     "StanpoolError",
     "Validation",
     "compare_fits",
     "compare_parameterizations",
+    "compare_scale_priors",
     "complete_pooling",
     "engine",
     "exact",

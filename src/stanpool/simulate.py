@@ -26,6 +26,7 @@ from stanpool.outcome import labelled_outcome
 from stanpool.posterior import build_posterior
 from stanpool.predict import predict
 from stanpool.priors import PriorRow, class_of
+from stanpool.spec import Prior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -285,14 +286,39 @@ def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Arr
             "distribution that can be drawn from. Set a proper one, such as "
             f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
         )
-    known = class_of(row.parameter_class)
+    distribution, _, above = _cut_off(row)
+    # From the upper tail: exact there, however far out the cut is.
+    return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
+
+
+def prior_density(row: PriorRow, at: Array) -> Array:
+    """Return the density of a proper prior, cut off below where its parameter is.
+
+    Parameters
+    ----------
+    row
+        A row of ``model.priors``.
+    at
+        Values of the parameter, any shape.
+
+    Examples
+    --------
+    >>> row = PriorRow("sigma", "sigma", None, Prior.parse("half_cauchy(1)"), "")
+    >>> (np.pi * prior_density(row, np.array([-1.0, 0.0, 1.0]))).round(6)
+    array([0., 2., 1.])
+    """
+    distribution, lower, above = _cut_off(row)
+    return np.where(at < lower, 0.0, distribution.pdf(at) / above)
+
+
+def _cut_off(row: PriorRow) -> tuple[Any, float, float]:
+    """Return a prior's distribution, where it is cut off, and its mass above that."""
+    known, prior = class_of(row.parameter_class), row.prior.canonical
     lower = -np.inf
     if known.support == "positive":
         lower = 0.0 if known.lower is None else known.lower
     distribution = _DISTRIBUTIONS[prior.distribution](*prior.arguments)
-    # From the upper tail: exact there, however far out the cut is.
-    above = distribution.sf(lower)
-    return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
+    return distribution, lower, distribution.sf(lower)
 
 
 def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array:
