@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stanpool import engine, exact, plots
     from stanpool.calibration import Calibration, sbc
-    from stanpool.compare import Comparison, compare_fits, compare_parameterizations
+    from stanpool.comparison import Comparison, compare_fits, compare_parameterizations
     from stanpool.crossval import CrossValidation, kfold, loo
     from stanpool.datasets import list_datasets, load_dataset
     from stanpool.diagnostics import Advice, Diagnosis, Finding
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from stanpool.keeping import load
     from stanpool.program import neals_funnel
+    from stanpool.ranking import Ranking, compare
     from stanpool.scale_priors import ScalePriorComparison, compare_scale_priors
     from stanpool.simulate import prior_predictive
     from stanpool.spec import Prior
@@ -42,7 +43,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "calibration": ("Calibration", "sbc"),
-    "compare": ("Comparison", "compare_fits", "compare_parameterizations"),
+    "comparison": ("Comparison", "compare_fits", "compare_parameterizations"),
     "crossval": ("CrossValidation", "kfold", "loo"),
     "datasets": ("list_datasets", "load_dataset"),
     "diagnostics": ("Advice", "Diagnosis", "Finding"),
@@ -58,6 +59,7 @@ _HOMES = {
     "fit": ("Fit", "Model", "complete_pooling", "no_pooling", "partial_pooling"),
     "keeping": ("load",),
     "program": ("neals_funnel",),
+    "ranking": ("Ranking", "compare"),
     "scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
     "simulate": ("prior_predictive",),
     "spec": ("Prior",),
@@ -80,11 +82,13 @@ __all__ = [
     "Model",
     "Prior",
     "PriorWarning",
+    "Ranking",
     "SamplingError",
     "ScalePriorComparison",
     "SpecError",
     "StanpoolError",
     "Validation",
+    "compare",
     "compare_fits",
     "compare_parameterizations",
     "compare_scale_priors",

@@ -152,7 +152,7 @@ def group_log_likelihood(
 
 def new_group_predictors(
     fit: Fit, units: Grouping, rng: np.random.Generator
-) -> Callable[[Array], Array]:
+) -> Callable[[Array, Array], Array]:
     """Return a function that predicts a group's rows as if the group were new.
 
     Parameters
@@ -161,19 +161,21 @@ def new_group_predictors(
         A fit, and its groups.
     rng
         Where the group's coefficients come from: drawn from the population, once for
-        each posterior draw.
+        each of the draws that are asked for.
 
     Returns
     -------
     callable
-        From the rows of one group to linear predictors, shape ``(S, rows)``.
+        From the rows of one group, and posterior draws, to linear predictors of shape
+        ``(draws, rows)``.
     """
     inside = _Inside.of(fit, units)
 
-    def predictors(rows: Array) -> Array:
+    def predictors(rows: Array, draws: Array) -> Array:
         Z, chol, _ = inside.effects(rows)
-        z = rng.standard_normal((*chol.shape[:2], 1))
-        return np.asarray(inside.outside.eta(rows) + (Z @ chol @ z)[..., 0])
+        z = rng.standard_normal((len(draws), chol.shape[1], 1))
+        deviations = (Z @ (chol[draws] @ z))[..., 0]
+        return np.asarray(inside.outside.eta(rows)[draws] + deviations)
 
     return predictors
 

@@ -85,12 +85,11 @@ class Predictors:
         for factor, own in zip(design.factors, found.factors, strict=True):
             index, z = factor.index[rows], factor.Z[rows]
             if factor.weights is None:
-                eta += np.einsum("sndq,nq->sdn", own.deviations(index), z)
+                eta += own.effects_on(index, z)
                 continue
             for member in range(index.shape[1]):
                 weighted = factor.weights[rows, member, None] * z
-                deviations = own.deviations(index[:, member])
-                eta += np.einsum("sndq,nq->sdn", deviations, weighted)
+                eta += own.effects_on(index[:, member], weighted)
         if design.offset is not None:
             eta += design.offset[rows]
         return np.moveaxis(eta, 1, 2) if self.is_categorical else eta[:, 0]

@@ -86,6 +86,30 @@ def test_varying_coefficients_have_the_means_of_the_population(
     assert_densities_agree(model)
 
 
+@pytest.mark.parametrize(
+    ("family", "outcome", "options"),
+    [
+        ("bernoulli", "win", {"pooling": "complete"}),
+        ("bernoulli", "win", {"pooling": "none"}),
+        ("bernoulli", "win", {"parameterization": "noncentered"}),
+        ("binomial", "hits | trials(shots)", {"pooling": "none"}),
+        ("binomial", "hits | trials(shots)", {"parameterization": "noncentered"}),
+        ("poisson", "count", {"pooling": "complete"}),
+        ("poisson", "count", {"parameterization": "centered"}),
+        ("negative_binomial", "count", {"pooling": "complete"}),
+        ("ordinal", "grade", {"pooling": "none"}),
+    ],
+)
+def test_without_predictors_the_data_still_count(
+    family: str, outcome: str, options: dict[str, str]
+) -> None:
+    """Stan's fused binomial_logit_glm of no predictors is 0, whatever the outcome."""
+    formula = f"{outcome} ~ 1 + (1 | g)"
+    model = sp.Model(formula, small_data(), family=family, **options)
+    assert not model.design.coefficients
+    assert_densities_agree(model)
+
+
 @pytest.mark.parametrize("pooling", ["complete", "none", "partial"])
 def test_uncentered_predictors_put_the_prior_on_the_intercept_at_zero(
     pooling: str,

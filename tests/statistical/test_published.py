@@ -76,7 +76,9 @@ class TestRats:
         posterior = fit(model)
         slope = posterior["beta"].sel(coefficient="age")
         assert_averages(
-            stacked(posterior["sigma"] ** 2, slope, posterior["Intercept"] - 22 * slope),
+            stacked(
+                posterior["sigma"] ** 2, slope, posterior["Intercept"] - 22 * slope
+            ),
             Average(
                 np.array([37.0199560, 6.1862265, 106.5745824]),
                 np.array([0.214955115, 0.002028034, 0.055839206]),

@@ -191,6 +191,12 @@ class TestGroups:
                 leave_out(unit="group")
 
 
+def test_draws_are_taken_in_proportion_to_their_weights() -> None:
+    weights = np.array([0.5, 0.0, 0.25, 0.25, 0.0, 0, 0, 0])
+    taken = crossval._resampled(weights, np.random.default_rng(1))
+    assert np.bincount(taken, minlength=8).tolist() == [4, 0, 2, 2, 0, 0, 0, 0]
+
+
 class TestFolds:
     def test_each_groups_rows_are_spread_evenly(self) -> None:
         model = sp.Model("log_radon ~ 1 + (1 | county)", sp.load_dataset("radon"))

@@ -26,7 +26,12 @@ model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   if (prior_only == 0) {
-    y ~ binomial_logit_glm(trials, X_c, alpha_c, beta);
+    if (K == 0) {
+      // the fused form takes no predictors for no data
+      y ~ binomial_logit(trials, alpha_c);
+    } else {
+      y ~ binomial_logit_glm(trials, X_c, alpha_c, beta);
+    }
   }
 }
 generated quantities {

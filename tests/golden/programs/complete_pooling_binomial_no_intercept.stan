@@ -21,6 +21,11 @@ parameters {
 model {
   beta ~ normal(prior_beta_location, prior_beta_scale);
   if (prior_only == 0) {
-    y ~ binomial_logit_glm(trials, X_c, 0, beta);
+    if (K == 0) {
+      // the fused form takes no predictors for no data
+      y ~ binomial_logit(trials, 0);
+    } else {
+      y ~ binomial_logit_glm(trials, X_c, 0, beta);
+    }
   }
 }

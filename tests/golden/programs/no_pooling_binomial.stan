@@ -36,7 +36,12 @@ model {
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
-    y ~ binomial_logit_glm(trials, X_c, group_effect, beta);
+    if (K == 0) {
+      // the fused form takes no predictors for no data
+      y ~ binomial_logit(trials, group_effect);
+    } else {
+      y ~ binomial_logit_glm(trials, X_c, group_effect, beta);
+    }
   }
 }
 generated quantities {

@@ -56,7 +56,12 @@ model {
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
-    y ~ binomial_logit_glm(trials, X_c, alpha_c + group_effect, beta);
+    if (K == 0) {
+      // the fused form takes no predictors for no data
+      y ~ binomial_logit(trials, alpha_c + group_effect);
+    } else {
+      y ~ binomial_logit_glm(trials, X_c, alpha_c + group_effect, beta);
+    }
   }
 }
 generated quantities {

@@ -49,7 +49,12 @@ model {
   to_vector(z) ~ std_normal(); // so that u is distributed as above
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
-    y ~ binomial_logit_glm(trials, X_c, alpha_c + group_effect, beta);
+    if (K == 0) {
+      // the fused form takes no predictors for no data
+      y ~ binomial_logit(trials, alpha_c + group_effect);
+    } else {
+      y ~ binomial_logit_glm(trials, X_c, alpha_c + group_effect, beta);
+    }
   }
 }
 generated quantities {
