@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         CompileError,
         DataError,
         EngineError,
+        NestingWarning,
         PriorWarning,
         SamplingError,
         SpecError,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from stanpool.ranking import Ranking, compare
     from stanpool.scale_priors import ScalePriorComparison, compare_scale_priors
     from stanpool.simulate import prior_predictive
-    from stanpool.spec import Prior
+    from stanpool.spec import GroupTerm, Prior
     from stanpool.validation import Validation, validate
 
 __version__ = "0.1.0"
@@ -51,6 +52,7 @@ _HOMES = {
         "CompileError",
         "DataError",
         "EngineError",
+        "NestingWarning",
         "PriorWarning",
         "SamplingError",
         "SpecError",
@@ -62,7 +64,7 @@ _HOMES = {
     "ranking": ("Ranking", "compare"),
     "scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
     "simulate": ("prior_predictive",),
-    "spec": ("Prior",),
+    "spec": ("GroupTerm", "Prior"),
     "validation": ("Validation", "validate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -79,7 +81,9 @@ __all__ = [
     "EngineError",
     "Finding",
     "Fit",
+    "GroupTerm",
     "Model",
+    "NestingWarning",
     "Prior",
     "PriorWarning",
     "Ranking",

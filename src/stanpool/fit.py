@@ -15,6 +15,7 @@ from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name, unquote_name
 from stanpool.marginal import MarginalRows, marginal_rows, why_not_marginal
+from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree, draw_back
 from stanpool.priors import PriorTable, resolve_priors
@@ -173,6 +174,9 @@ noncentered, 919 rows, 85 groups)
         frame = used_columns(spec, data)
         if design is None:
             design = build_design(spec, frame)
+            check_nesting(spec, frame)
+            if strict and priors is None:
+                warn_if_crossed(spec, frame)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
         parameterization = _resolve(spec, design)

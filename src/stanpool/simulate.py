@@ -26,7 +26,6 @@ from stanpool.outcome import labelled_outcome
 from stanpool.posterior import build_posterior
 from stanpool.predict import predict
 from stanpool.priors import PriorRow, class_of
-from stanpool.spec import Prior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -303,6 +302,7 @@ def prior_density(row: PriorRow, at: Array) -> Array:
 
     Examples
     --------
+    >>> from stanpool.spec import Prior
     >>> row = PriorRow("sigma", "sigma", None, Prior.parse("half_cauchy(1)"), "")
     >>> (np.pi * prior_density(row, np.array([-1.0, 0.0, 1.0]))).round(6)
     array([0., 2., 1.])

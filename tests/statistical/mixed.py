@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +71,7 @@ class MixedModel:
         # Coefficients that no row shares are eliminated first: A is diagonal there.
         ends = np.cumsum([X.shape[1], *self.sizes])
         self.alone = np.zeros(W.shape[1], dtype=bool)
-        for start, end in sorted(zip(ends, ends[1:], strict=False), key=np.diff):
+        for start, end in sorted(pairwise(ends), key=np.diff):
             block = self.WW[start:end, start:end]
             if np.count_nonzero(block) == end - start:
                 self.alone[:] = False

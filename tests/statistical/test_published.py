@@ -16,9 +16,9 @@ import pytest
 import xarray as xr
 
 import stanpool as sp
-from stanpool import arviz_seam
+from stanpool import arviz_seam, exact
 from statistical.mixed import Average, MixedModel, indicators
-from statistical.stan import STANDARD_ERRORS
+from statistical.stan import STANDARD_ERRORS, assert_mean
 
 FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
 
@@ -300,3 +300,55 @@ def pupils() -> tuple[pd.DataFrame, dict[str, Any]]:
         }
     )
     return data, truth | {"schools": own}
+
+
+@pytest.mark.parametrize("groups", [8, 3])
+def test_priors_on_the_scale_of_few_groups_have_the_posteriors_of_quadrature(
+    groups: int,
+) -> None:
+    """The example of Gelman (2006): all of the eight schools, and three of them."""
+    model = sp.Model(
+        "y | se(sigma) ~ 1 + (1 | school)",
+        sp.load_dataset("eight_schools").iloc[:groups],
+        parameterization="marginal",
+    )
+    found = sp.compare_scale_priors(
+        model, warmup=500, seed=20261121, adapt_delta=0.99, progress=False
+    )
+    for name, each in found.fits.items():
+        wanted = exact.known_sigma(each.model)
+        posterior, row = each.posterior, found.table.loc[name]
+        tau = posterior["tau_school"][..., 0]
+        assert_mean(posterior["Intercept"], wanted.mu.mean())
+        assert_mean(np.log(tau), wanted.tau.weights @ np.log(wanted.tau.nodes))
+        for mass, quantile in ((0.05, row["q5"]), (0.95, row["q95"])):
+            assert_mean((tau < quantile).astype(float), wanted.tau.cdf(quantile))
+            assert wanted.tau.cdf(quantile) == pytest.approx(mass, abs=0.02)
+        deviations = posterior["b_school"][..., 0] - posterior["Intercept"]
+        mean, spread = deviations_of(wanted)
+        for j in range(groups):
+            assert_mean(deviations[..., j], mean[j])
+        assert_mean(deviations.var("school", ddof=1), spread)
+        pooled = 1 - mean.var(ddof=1) / spread
+        assert row["pooling"] == pytest.approx(pooled, abs=0.05)
+    pooling = found.table["pooling"]
+    assert pooling["uniform"] < pooling["half_cauchy"] < pooling["exponential"]
+    assert f"With {groups} groups of school the prior decides" in found.conclusion
+    assert "undoes the pooling" in found.conclusion
+
+
+def deviations_of(exactly: exact.KnownSigmaPosterior) -> tuple[np.ndarray, float]:
+    """Return the means of what groups deviate, and of their variance over groups.
+
+    Given ``tau`` and ``mu`` a group deviates by ``(1 - B) (y - mu)`` in the mean, with
+    variance ``B tau^2`` (BDA3, 5.17), and ``mu`` has its mean and variance of 5.20.
+    """
+    tau = exactly.tau.nodes[:, None]
+    total = exactly.se**2 + tau**2
+    B = exactly.se**2 / total
+    mean, sd = exactly.mu.means[:, None], exactly.mu.sds[:, None]
+    deviation = (1 - B) * (exactly.y - mean)
+    of_mu = sd**2 * (1 - B).var(axis=1, ddof=1, keepdims=True)
+    spread = deviation.var(axis=1, ddof=1) + of_mu[:, 0] + (B * tau**2).mean(axis=1)
+    weights = exactly.tau.weights
+    return weights @ deviation, float(weights @ spread)

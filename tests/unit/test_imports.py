@@ -24,7 +24,7 @@ LAYERS = (
     ("matrix",),
     ("outcome",),
     ("design",),
-    ("priors", "marginal"),
+    ("nesting", "priors", "marginal"),
     ("program",),
     ("posterior",),
     ("engine",),
