@@ -255,11 +255,11 @@ def _under_prior(fit: Fit, parameter: str) -> dict[str, Any]:
     """Describe a scale and the pooling that goes with it."""
     row = fit.model.priors[parameter]
     described = describe(scale_draws(fit, parameter))
-    pooling = pooling_factors(fit)["pooling"][_factor(fit.model, row), row.label]
+    pooling = pooling_factors(fit)["pooling"].to_dict()
     return {
         "prior": str(row.prior),
         **{name: float(described[name]) for name in ("mean", "q5", "q95")},
-        "pooling": float(pooling),
+        "pooling": pooling[_factor(fit.model, row), row.label],
     }
 
 
@@ -278,9 +278,10 @@ def _conclusion(model: Model, parameter: str, table: pd.DataFrame) -> str:
             f"of {name} is {smallest:.3g} to {largest:.3g}, and groups are pooled by "
             f"{pooling.min():.0%} to {pooling.max():.0%}."
         )
+    rows = table.to_dict("index")
     said = [
-        f"{table.loc[each, 'mean']:.3g} under {table.loc[each, 'prior']}, which pools "
-        f"groups by {pooling[each]:.0%}"
+        f"{rows[each]['mean']:.3g} under {rows[each]['prior']}, which pools groups by "
+        f"{rows[each]['pooling']:.0%}"
         for each in ("uniform", "exponential")
     ]
     undone = pooling["uniform"] < pooling["exponential"]

@@ -26,7 +26,7 @@ from scipy import linalg, optimize, stats
 
 Array = NDArray[np.float64]
 
-_DRAWS = 2000
+_DRAWS = 1500
 _DF = 6  # of the proposal: its tails are heavier than the posterior's
 
 
@@ -101,10 +101,10 @@ class MixedModel:
     def posterior(
         self, log_prior: Callable[[Array], float], start: Sequence[float]
     ) -> tuple[Average, Average]:
-        """Average coefficients and scales by importance sampling around the mode.
+        """Average coefficients and scales by importance sampling.
 
         The proposal is a multivariate t distribution, folded where scales are
-        negative.
+        negative: first around the mode, then with the moments that this finds.
         """
 
         def log_density(scales: Array) -> float:
@@ -112,18 +112,11 @@ class MixedModel:
 
         mode = _mode(log_density, start)
         covariance = -np.linalg.inv(_hessian(log_density, mode))
-        proposal = stats.multivariate_t(mode, covariance, df=_DF, seed=20261121)
-        drawn = np.abs(proposal.rvs(_DRAWS))
-        folded = sum(
-            proposal.pdf(drawn * signs) for signs in product((1, -1), repeat=len(mode))
-        )
-        each = [self.marginal(scales) for scales in drawn]
-        priors = [log_prior(scales) for scales in drawn]
-        log = np.array([value for value, _ in each]) + priors - np.log(folded)
-        weights = np.exp(log - log.max())
-        weights /= weights.sum()
+        drawn, weights = _sample(log_density, mode, covariance, _DRAWS // 4)
+        covariance = np.cov(drawn.T, aweights=weights)
+        drawn, weights = _sample(log_density, weights @ drawn, covariance, _DRAWS)
         assert (weights**2).sum() < 3 / _DRAWS, "the proposal is far off"
-        coefficients = np.array([c for _, c in each])
+        coefficients = np.array([self.marginal(scales)[1] for scales in drawn])
         return _average(weights, coefficients), _average(weights, drawn)
 
 
@@ -136,6 +129,19 @@ def indicators(labels: Sequence[object]) -> Array:
 def _average(weights: Array, values: Array) -> Average:
     mean = weights @ values
     return Average(mean, np.sqrt(weights**2 @ (values - mean) ** 2))
+
+
+def _sample(
+    log_density: Callable[[Array], float], center: Array, covariance: Array, draws: int
+) -> tuple[Array, Array]:
+    """Draw positive numbers from a folded t distribution, with importance weights."""
+    proposal = stats.multivariate_t(center, covariance, df=_DF, seed=20261121)
+    drawn = np.abs(proposal.rvs(draws))
+    folds = product((1, -1), repeat=len(center))
+    folded = sum(proposal.pdf(drawn * signs) for signs in folds)
+    log = np.array([log_density(scales) for scales in drawn]) - np.log(folded)
+    weights = np.exp(log - log.max())
+    return drawn, weights / weights.sum()
 
 
 def _mode(log_density: Callable[[Array], float], start: Sequence[float]) -> Array:
