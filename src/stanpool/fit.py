@@ -626,6 +626,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return linear predictors of the data or of new rows.
@@ -641,6 +642,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -652,6 +654,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return expected outcomes of the data or of new rows.
@@ -667,6 +670,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -678,6 +682,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Draw outcomes of the data or of new rows, at each posterior draw.
@@ -693,6 +698,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -706,6 +712,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
         """Summarize predictions in one line for each row, whatever their number.
@@ -723,6 +730,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -734,6 +742,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return the log likelihood of each row at each draw.
@@ -749,6 +758,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 

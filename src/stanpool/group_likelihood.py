@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 # Of a linear predictor, in units of the outcomes' spread about it.
-_STEP = 0.01
+STEP = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,15 +228,15 @@ class _Inside:
         if not self.factors:
             return np.asarray(log_likelihood(spec, some, eta, parameters).sum(axis=-1))
         Z, chol, start = self.effects(rows)
-        if _is_gaussian(some, spec.family, spec.link_name):
-            variance = _spread(some, parameters) ** 2
+        if is_gaussian(some, spec.family, spec.link_name):
+            variance = spread(some, parameters) ** 2
             return gaussian_log_likelihood(some.y - eta, variance, Z, chol)
         return integrated_log_likelihood(
             lambda at: log_likelihood(spec, some, at, parameters),
             eta,
             Z,
             chol,
-            step=_STEP * _spread(some, parameters),
+            step=STEP * spread(some, parameters),
             start=start,
         )
 
@@ -288,7 +288,7 @@ def _is_nested(factor: FactorDesign, units: Grouping) -> bool:
     return bool(np.array_equal(unit_of[factor.index], units.index))
 
 
-def _is_gaussian(design: Design, family: str, link: str) -> bool:
+def is_gaussian(design: Design, family: str, link: str) -> bool:
     """Whether the rows are gaussian around their linear predictor, as they were seen.
 
     Unlike ``ModelSpec.is_linear_gaussian`` with offsets, which are known.
@@ -298,7 +298,7 @@ def _is_gaussian(design: Design, family: str, link: str) -> bool:
     return is_gaussian and all(part is None for part in parts)
 
 
-def _spread(design: Design, parameters: dict[str, Array]) -> Any:
+def spread(design: Design, parameters: dict[str, Array]) -> Any:
     """Return the residual scale of rows, learned or known; 1 where there is none."""
     sigma = parameters.get("sigma")
     if design.se is None:

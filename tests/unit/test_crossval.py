@@ -111,7 +111,7 @@ class TestRows:
         self, complete: sp.Fit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         whole = complete.loo()
-        monkeypatch.setattr("stanpool.predictors._CHUNK", 8000 * 3)
+        monkeypatch.setattr("stanpool.predictors.CHUNK", 8000 * 3)
         parts = complete.loo()
         pd.testing.assert_frame_equal(parts.units, whole.units)
         np.testing.assert_allclose(parts.rows["predicted"], whole.rows["predicted"])
