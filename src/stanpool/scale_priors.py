@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from stanpool.fit import Fit, Model
 
-# All four priors say the same if means and pooling differ less than this.
+# Priors say the same if the ratio of means, and the gap of pooling, are below these.
 _ALIKE_SCALES, _ALIKE_POOLING = 1.15, 0.05
 
 
@@ -270,28 +270,29 @@ def _conclusion(model: Model, parameter: str, table: pd.DataFrame) -> str:
     groups = len(
         next(each.labels for each in model.design.factors if each.factor == factor)
     )
-    few = f"With {groups:,} groups of {short_label(factor)}"
-    largest, smallest = table["mean"].max(), table["mean"].min()
-    if largest < _ALIKE_SCALES * smallest and np.ptp(pooling) < _ALIKE_POOLING:
-        return (
-            f"{few} the data decide: under all {len(table)} priors the posterior mean "
-            f"of {name} is {smallest:.3g} to {largest:.3g}, and groups are pooled by "
-            f"{pooling.min():.0%} to {pooling.max():.0%}."
-        )
     rows = table.to_dict("index")
-    said = [
-        f"{rows[each]['mean']:.3g} under {rows[each]['prior']}, which pools groups by "
-        f"{rows[each]['pooling']:.0%}"
-        for each in ("uniform", "exponential")
-    ]
-    undone = pooling["uniform"] < pooling["exponential"]
-    return (
-        f"{few} the prior decides, too: the posterior mean of {name} is "
-        f"{said[0]}, and {said[1]}."
-        + (
-            " A uniform prior takes scales far beyond the data's to be as likely as "
-            "theirs, and so undoes the pooling."
-            if undone
-            else ""
+    means = sorted((row["mean"], row["prior"]) for row in rows.values())
+    (low, by_low), (high, by_high) = means[0], means[-1]
+    shares = f"{pooling.min():.0%} to {pooling.max():.0%}"
+    few = f"With {groups:,} groups of {short_label(factor)}"
+    if np.ptp(pooling) < _ALIKE_POOLING:
+        if high < _ALIKE_SCALES * low:
+            return (
+                f"{few} the data decide: the posterior mean of {name} is {low:.3g} to "
+                f"{high:.3g} and groups are pooled by {shares}, whatever the prior."
+            )
+        return (
+            f"{few} the prior moves the posterior mean of {name}, from {low:.3g} under "
+            f"{by_low} to {high:.3g} under {by_high}; groups are pooled by {shares}, "
+            "whatever the prior."
         )
+    said = (
+        f"{few} the prior decides, too: the posterior mean of {name} is {low:.3g} under "
+        f"{by_low} and {high:.3g} under {by_high}, and groups are pooled by {shares}."
     )
+    if pooling.idxmin() == "uniform":
+        said += (
+            " The uniform prior takes scales far beyond the data's to be as likely as "
+            "theirs, and so undoes the pooling."
+        )
+    return said

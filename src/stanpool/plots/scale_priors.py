@@ -39,7 +39,12 @@ def plot_scale_priors(comparison: ScalePriorComparison) -> Figure:
         draws, row = scale_draws(fit, comparison.parameter), table.loc[name]
         shares = np.histogram(draws, edges)[0] / len(draws)
         ax.stairs(
-            shares / np.diff(edges), edges, fill=True, color=BLUE, label="posterior"
+            shares / np.diff(edges),
+            edges,
+            fill=True,
+            color=BLUE,
+            alpha=0.55,
+            label="posterior",
         )
         density = prior_density(fit.model.priors[comparison.parameter], at)
         ax.plot(at, density, color=ORANGE, label="prior")
@@ -47,7 +52,7 @@ def plot_scale_priors(comparison: ScalePriorComparison) -> Figure:
         ax.set_title(row["prior"], color=INK, fontsize="medium", **PLAIN)
         ax.text(
             0.97,
-            0.72,
+            0.55,
             f"mean {row['mean']:.3g}\npooling {row['pooling']:.0%}",
             transform=ax.transAxes,
             ha="right",
