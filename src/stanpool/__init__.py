@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         partial_pooling,
     )
     from stanpool.keeping import load
+    from stanpool.ladder import PoolingLadder, compare_pooling
     from stanpool.program import neals_funnel
     from stanpool.ranking import Ranking, compare
     from stanpool.scale_priors import ScalePriorComparison, compare_scale_priors
@@ -60,6 +61,7 @@ _HOMES = {
     ),
     "fit": ("Fit", "Model", "complete_pooling", "no_pooling", "partial_pooling"),
     "keeping": ("load",),
+    "ladder": ("PoolingLadder", "compare_pooling"),
     "program": ("neals_funnel",),
     "ranking": ("Ranking", "compare"),
     "scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
@@ -84,6 +86,7 @@ __all__ = [
     "GroupTerm",
     "Model",
     "NestingWarning",
+    "PoolingLadder",
     "Prior",
     "PriorWarning",
     "Ranking",
@@ -95,6 +98,7 @@ __all__ = [
     "compare",
     "compare_fits",
     "compare_parameterizations",
+    "compare_pooling",
     "compare_scale_priors",
     "complete_pooling",
     "engine",

@@ -14,7 +14,12 @@ from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name, unquote_name
-from stanpool.marginal import MarginalRows, marginal_rows, why_not_marginal
+from stanpool.marginal import (
+    MarginalRows,
+    marginal_rows,
+    why_marginal_is_slow,
+    why_not_marginal,
+)
 from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree, draw_back
@@ -31,6 +36,7 @@ from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from pathlib import Path
 
     import pandas as pd
     import xarray as xr
@@ -42,11 +48,6 @@ if TYPE_CHECKING:
 
 Bounds = tuple[str | float | None, str | float | None]
 GroupLike = str | tuple[str, ...] | GroupTerm
-
-_AUTO_REASON = (
-    "auto: noncentered, which is safe where groups hold little data; "
-    "compare_parameterizations(model) tries both"
-)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -118,7 +119,7 @@ class Model:
     >>> model = sp.Model("log_radon ~ floor + (1 | county)", sp.load_dataset("radon"))
     >>> model
     Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
-noncentered, 919 rows, 85 groups)
+marginal, 919 rows, 85 groups)
     """
 
     spec: ModelSpec
@@ -127,6 +128,7 @@ noncentered, 919 rows, 85 groups)
     priors: PriorTable
     structure: Structure
     rows: MarginalRows | None
+    parameterization_reason: str
 
     def __init__(
         self,
@@ -179,7 +181,7 @@ noncentered, 919 rows, 85 groups)
                 warn_if_crossed(spec, frame)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
-        parameterization = _resolve(spec, design)
+        parameterization, reason = _choose_form(spec, design)
         rows = marginal_rows(design) if parameterization == "marginal" else None
         structure = structure_of(
             spec,
@@ -195,6 +197,7 @@ noncentered, 919 rows, 85 groups)
             ("priors", priors),
             ("structure", structure),
             ("rows", rows),
+            ("parameterization_reason", reason),
         ):
             object.__setattr__(self, name, value)
 
@@ -256,7 +259,7 @@ noncentered, 919 rows, 85 groups)
         ...                  sp.load_dataset("radon"))
         >>> model.take(range(100))
         Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
-noncentered, 100 rows, 85 groups)
+marginal, 100 rows, 85 groups)
         """
         chosen = np.arange(self.design.rows)[np.asarray(rows)]
         model = Model.__new__(Model)
@@ -312,10 +315,34 @@ noncentered, 100 rows, 85 groups)
         """``"centered"``, ``"noncentered"`` or ``"marginal"``; None unless partial."""
         return self.structure.parameterization
 
-    @property
-    def parameterization_reason(self) -> str:
-        """Why this parameterization: set by the user, or what ``auto`` went by."""
-        return _AUTO_REASON if self.spec.parameterization == "auto" else "set"
+    def explain(self) -> str:
+        """Say what was chosen for the model, and why; to be printed.
+
+        Examples
+        --------
+        >>> import stanpool as sp
+        >>> model = sp.Model("log_radon ~ floor + (1 | county)",
+        ...                  sp.load_dataset("radon"), parameterization="marginal")
+        >>> print(model.explain())
+        Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
+marginal, 919 rows, 85 groups)
+        parameterization: marginal (set)
+        integrated out: the coefficients of 85 groups of 'county', drawn back exactly
+        rows: 919, turned into 49 of the same likelihood
+        """
+        lines = [repr(self)]
+        if self.parameterization:
+            reason = self.parameterization_reason
+            lines.append(f"parameterization: {self.parameterization} ({reason})")
+        if self.rows is not None:
+            factor = self.design.factors[self.rows.factor]
+            lines += [
+                f"integrated out: the coefficients of {len(factor.labels)} groups of "
+                f"{shorten(factor.factor)}, drawn back exactly",
+                f"rows: {self.design.rows}, turned into {self.rows.kept} of the same "
+                "likelihood",
+            ]
+        return "\n".join(lines)
 
     @property
     def program(self) -> StanProgram:
@@ -325,7 +352,7 @@ noncentered, 100 rows, 85 groups)
     @property
     def stan_code(self) -> str:
         """The Stan program to read, under a comment that names columns and groups."""
-        return annotate(self.program, self.design)
+        return annotate(self.program, self.design, self.rows)
 
     def stan_data(self, *, prior_only: bool = False) -> dict[str, Any]:
         """Return the data dictionary that goes with ``stan_code``.
@@ -767,6 +794,7 @@ class Fit:
         *,
         unit: str = "row",
         factor: str | None = None,
+        sample: int | None = None,
         reloo: bool = False,
         executor: Executor | None = None,
         progress: bool = True,
@@ -781,6 +809,7 @@ class Fit:
             self,
             unit=unit,
             factor=factor,
+            sample=sample,
             reloo=reloo,
             executor=executor,
             progress=progress,
@@ -811,6 +840,21 @@ class Fit:
             executor=executor,
             progress=progress,
         )
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str | None = None,
+        loo: bool | None = None,
+    ) -> Path:
+        """Write the fit up as one HTML file that opens from disk, verdict first.
+
+        See ``stanpool.report.write_report``.
+        """
+        from stanpool.report import write_report
+
+        return write_report(self, path, title=title, loo=loo)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fit to a folder that ``stanpool.load`` reads without an engine."""
@@ -1116,19 +1160,28 @@ def _sum(intercept: bool, terms: Sequence[str]) -> str:
     return text
 
 
-def _resolve(spec: ModelSpec, design: Design) -> str | None:
-    """Return the parameterization that is fitted."""
+def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
+    """Return the parameterization that is fitted, and why."""
     if spec.pooling != "partial":
-        return None
-    if spec.parameterization == "marginal":
-        reason = why_not_marginal(spec, design)
-        if reason:
-            raise SpecError(
-                f"parameterization='marginal' cannot be exact here: {reason}. Pass "
-                "'auto', which chooses among the others."
-            )
-    automatic = spec.parameterization == "auto"
-    return "noncentered" if automatic else spec.parameterization
+        return None, ""
+    chosen = spec.parameterization
+    against = why_not_marginal(spec, design) if chosen in ("marginal", "auto") else ""
+    if chosen == "marginal" and against:
+        raise SpecError(
+            f"parameterization='marginal' cannot be exact here: {against}. Pass "
+            "'auto', which chooses among the others."
+        )
+    if chosen != "auto":
+        return chosen, "set"
+    against = against or why_marginal_is_slow(design)
+    if against:
+        return "noncentered", (
+            "auto: safe where groups hold little data, and compare_parameterizations("
+            f"model) tries others; marginal is not to be had, for {against}"
+        )
+    return "marginal", (
+        "auto: exact for gaussian outcomes, and there is no funnel left to sample from"
+    )
 
 
 def _names(option: str, columns: Sequence[str]) -> tuple[str, ...]:

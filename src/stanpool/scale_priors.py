@@ -287,8 +287,9 @@ def _conclusion(model: Model, parameter: str, table: pd.DataFrame) -> str:
             "whatever the prior."
         )
     said = (
-        f"{few} the prior decides, too: the posterior mean of {name} is {low:.3g} under "
-        f"{by_low} and {high:.3g} under {by_high}, and groups are pooled by {shares}."
+        f"{few} the prior decides, too: the posterior mean of {name} is {low:.3g} "
+        f"under {by_low} and {high:.3g} under {by_high}, and groups are pooled by "
+        f"{shares}."
     )
     if pooling.idxmin() == "uniform":
         said += (

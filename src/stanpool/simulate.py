@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-_MOST_TRIES = 10_000
+_MOST_TRIES = 100
+_BATCH = 1000
 
 
 def prior_predictive(
@@ -334,9 +335,9 @@ def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array
         return np.asarray(LINKS[model.spec.link_name].apply(below))
     if len({row.prior for row in rows}) == 1:
         return np.sort(_draw(rows[0], (draws, len(rows)), rng), axis=-1)
-    found = np.empty((0, len(rows)))
+    found, size = np.empty((0, len(rows))), max(draws, _BATCH)
     for _ in range(_MOST_TRIES):
-        tried = np.stack([_draw(row, (draws,), rng) for row in rows], axis=-1)
+        tried = np.stack([_draw(row, (size,), rng) for row in rows], axis=-1)
         ordered = tried[np.all(np.diff(tried, axis=-1) > 0, axis=-1)]
         found = np.concatenate([found, ordered])[:draws]
         if len(found) == draws:

@@ -24,7 +24,8 @@ LAYERS = (
     ("matrix",),
     ("outcome",),
     ("design",),
-    ("nesting", "priors", "marginal"),
+    ("nesting", "priors", "gram"),
+    ("marginal",),
     ("program",),
     ("posterior",),
     ("engine",),
@@ -33,7 +34,7 @@ LAYERS = (
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 OWNERS = {
-    "jinja2": {"program"},
+    "jinja2": {"program", "report"},
     "cmdstanpy": {"engine"},
     "arviz": {"arviz_seam"},
     "formulaic": {"matrix"},
