@@ -24,24 +24,24 @@ TAU = "tau_school[Intercept]"
 NAMES = ["uniform", "half_cauchy", "half_normal", "exponential"]
 
 
-def comparison(*, wide: float = 1.0, factor: str = "school") -> ScalePriorComparison:
-    """Compare four fits with the same draws, but scales under the uniform prior."""
-    parameter = f"tau_{factor}[Intercept]"
-    fit = simulated_fit(factor=factor)
+def comparison(
+    *, wide: float = 1.0, apart: float = 0.0, factor: str = "school"
+) -> ScalePriorComparison:
+    """Compare four fits with the same draws, but for those under the uniform prior.
+
+    There scales are wider, and the means of the groups are apart.
+    """
+    parameter, fit = f"tau_{factor}[Intercept]", simulated_fit(factor=factor)
     fits = {}
     for prior in _scale_priors(1.0):
         model = _with_prior(fit.model, parameter, prior)
         fits[prior.distribution] = replace(fit, model=model)
-    spread = fit.posterior[f"b_{factor}"] - fit.posterior["Intercept"]
+    tau, b = (fit.posterior[f"{name}_{factor}"].to_numpy() for name in ("tau", "b"))
+    means = apart * np.arange(6.0)[:, None]
     fits["uniform"] = changed(
         fits["uniform"],
         "posterior",
-        **{
-            f"tau_{factor}": wide * fit.posterior[f"tau_{factor}"].to_numpy(),
-            f"b_{factor}": (fit.posterior["Intercept"] + wide * spread)
-            .transpose(*spread.dims)
-            .to_numpy(),
-        },
+        **{f"tau_{factor}": wide * tau, f"b_{factor}": b + means},
     )
     return summarize_scale_priors(parameter, fits)
 
@@ -69,7 +69,7 @@ def test_what_all_priors_say_the_data_decide() -> None:
 
 
 def test_a_uniform_prior_that_widens_the_scale_undoes_the_pooling() -> None:
-    said = comparison(wide=3.0).conclusion
+    said = comparison(wide=3.0, apart=1.0).conclusion
     assert said.startswith("With 6 groups of school the prior decides, too")
     assert "under uniform(0, 10), and groups are pooled by" in said
     assert said.endswith("and so undoes the pooling.")
