@@ -645,6 +645,46 @@ class Fit:
             prob=prob,
         )
 
+    def update(
+        self,
+        data: Any = None,
+        *,
+        priors: Mapping[str, str | Prior] | None = None,
+        chains: int | None = None,
+        draws: int | None = None,
+        warmup: int | None = None,
+        seed: int | None = None,
+        adapt_delta: float | None = None,
+        max_treedepth: int | None = None,
+        parallel_chains: int | None = None,
+        progress: bool = True,
+    ) -> Fit:
+        """Fit the model again, to other data or with other priors.
+
+        See ``stanpool.update.update``.
+        """
+        from stanpool.update import update
+
+        return update(
+            self,
+            data,
+            priors=priors,
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            seed=seed,
+            adapt_delta=adapt_delta,
+            max_treedepth=max_treedepth,
+            parallel_chains=parallel_chains,
+            progress=progress,
+        )
+
+    def prior_sensitivity(self) -> pd.DataFrame:
+        """Measure how sensitive each quantity is to the priors, and to the data."""
+        from stanpool.sensitivity import prior_sensitivity
+
+        return prior_sensitivity(self)
+
     def linpred(
         self,
         data: Any = None,

@@ -277,8 +277,14 @@ def _prior_variables(
     return found
 
 
-def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Draw from a prior, cut off below where its parameter is."""
+def distribution_of(row: PriorRow) -> Any:
+    """Return a prior as SciPy's distribution; a half form as its whole.
+
+    Raises
+    ------
+    SpecError
+        If it is improper.
+    """
     prior = row.prior.canonical
     if prior.distribution not in _DISTRIBUTIONS:
         raise SpecError(
@@ -286,9 +292,7 @@ def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Arr
             "distribution that can be drawn from. Set a proper one, such as "
             f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
         )
-    distribution, _, above = _cut_off(row)
-    # From the upper tail: exact there, however far out the cut is.
-    return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
+    return _DISTRIBUTIONS[prior.distribution](*prior.arguments)
 
 
 def prior_density(row: PriorRow, at: Array) -> Array:
@@ -308,18 +312,24 @@ def prior_density(row: PriorRow, at: Array) -> Array:
     >>> (np.pi * prior_density(row, np.array([-1.0, 0.0, 1.0]))).round(6)
     array([0., 2., 1.])
     """
-    distribution, lower, above = _cut_off(row)
-    return np.where(at < lower, 0.0, distribution.pdf(at) / above)
+    distribution, lower = distribution_of(row), _lower_end(row)
+    return np.where(at < lower, 0.0, distribution.pdf(at) / distribution.sf(lower))
 
 
-def _cut_off(row: PriorRow) -> tuple[Any, float, float]:
-    """Return a prior's distribution, where it is cut off, and its mass above that."""
-    known, prior = class_of(row.parameter_class), row.prior.canonical
-    lower = -np.inf
-    if known.support == "positive":
-        lower = 0.0 if known.lower is None else known.lower
-    distribution = _DISTRIBUTIONS[prior.distribution](*prior.arguments)
-    return distribution, lower, distribution.sf(lower)
+def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw from a prior, cut off below where its parameter is."""
+    distribution = distribution_of(row)
+    # From the upper tail: exact there, however far out the cut is.
+    above = distribution.sf(_lower_end(row))
+    return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
+
+
+def _lower_end(row: PriorRow) -> float:
+    """Return where a parameter, and so its prior, is cut off below."""
+    known = class_of(row.parameter_class)
+    if known.support != "positive":
+        return -np.inf
+    return 0.0 if known.lower is None else known.lower
 
 
 def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array:
