@@ -26,6 +26,7 @@ from stanpool.marginal import (
     why_marginal_is_slow,
     why_not_marginal,
 )
+from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree, draw_back
 from stanpool.priors import PriorTable, resolve_priors
@@ -187,6 +188,9 @@ marginal, 919 rows, 85 groups)
         frame = used_columns(spec, data)
         if design is None:
             design = build_design(spec, frame)
+            check_nesting(spec, frame)
+            if strict and priors is None:
+                warn_if_crossed(spec, frame)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
         parameterization, reason = _choose_form(spec, design)
