@@ -100,7 +100,7 @@ def test_priors_that_allow_no_data_are_refused() -> None:
 @pytest.mark.parametrize(
     ("formula", "options"),
     [
-        ("y ~ x1 + x2 + (1 + x2 | g)", {}),
+        ("y ~ x1 + x2 + (1 + x2 | g)", {"parameterization": "noncentered"}),
         ("y ~ x1 + x2 + (1 + x2 || g)", {"parameterization": "centered"}),
         ("y ~ x1 + (1 + x1 | g)", {"parameterization": "marginal"}),
         ("y ~ 1 + x1 + (1 + x2 | g)", {"pooling": "none"}),

@@ -24,7 +24,7 @@ LAYERS = (
     ("matrix",),
     ("outcome",),
     ("design",),
-    ("priors", "gram"),
+    ("nesting", "priors", "gram"),
     ("marginal",),
     ("program",),
     ("posterior",),

@@ -389,6 +389,15 @@ class TestPriorPredictive:
         ):
             model.prior_predictive(10)
 
+    @pytest.mark.filterwarnings("ignore:flat prior:stanpool.errors.PriorWarning")
+    def test_nothing_is_drawn_from_an_improper_prior(self) -> None:
+        model = sp.Model(
+            "y ~ x1", small_data(), pooling="complete", priors={"beta": "flat"}
+        )
+        words = r"the prior on 'beta\[x1\]' is flat.*Set a proper one"
+        with pytest.raises(sp.SpecError, match=words):
+            model.prior_predictive(10)
+
     @pytest.mark.parametrize("name", PROPER)
     def test_every_model_has_outcomes_within_its_support(self, name: str) -> None:
         model = models()[name]

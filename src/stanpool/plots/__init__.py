@@ -10,6 +10,7 @@ from stanpool.plots.lines import plot_group_regression, plot_lines
 from stanpool.plots.pairs import plot_pairs
 from stanpool.plots.predictive import plot_predictive
 from stanpool.plots.ranks import plot_calibration
+from stanpool.plots.scale_priors import plot_scale_priors
 from stanpool.plots.shrinkage import plot_shrinkage
 from stanpool.plots.traces import plot_energy, plot_traces
 
@@ -25,6 +26,7 @@ __all__ = [
     "plot_pareto_k",
     "plot_predictive",
     "plot_prior_posterior",
+    "plot_scale_priors",
     "plot_shrinkage",
     "plot_traces",
 ]
