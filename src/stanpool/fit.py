@@ -14,6 +14,12 @@ from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name, unquote_name
+from stanpool.gram import (
+    CompressedRows,
+    compressed_rows,
+    compression_pays,
+    why_not_compressed,
+)
 from stanpool.marginal import (
     MarginalRows,
     marginal_rows,
@@ -105,6 +111,10 @@ class Model:
         is in force.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means.
+    compress
+        Whether a program of gaussian outcomes sees fewer rows, of exactly the same
+        likelihood; by default where that saves time. ``False`` rules the marginal
+        form out, too.
 
     Raises
     ------
@@ -127,7 +137,7 @@ marginal, 919 rows, 85 groups)
     design: Design
     priors: PriorTable
     structure: Structure
-    rows: MarginalRows | None
+    rows: CompressedRows | MarginalRows | None
     parameterization_reason: str
 
     def __init__(
@@ -143,6 +153,7 @@ marginal, 919 rows, 85 groups)
         group_predictors: Sequence[str] = (),
         priors: Mapping[str, str | Prior] | None = None,
         center_predictors: bool = True,
+        compress: bool | None = None,
     ) -> None:
         parsed, group = parse_formulas(formula)
         if residual is not None and group not in (None, residual):
@@ -160,6 +171,7 @@ marginal, 919 rows, 85 groups)
             group_predictors=_names("group_predictors", group_predictors),
             priors=as_priors(priors),
             center_predictors=center_predictors,
+            compress=compress,
         )
         self._build(spec, data)
 
@@ -182,13 +194,18 @@ marginal, 919 rows, 85 groups)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
         parameterization, reason = _choose_form(spec, design)
-        rows = marginal_rows(design) if parameterization == "marginal" else None
+        rows: CompressedRows | MarginalRows | None = None
+        if parameterization == "marginal":
+            rows = marginal_rows(design)
+        elif _is_compressed(spec, design):
+            rows = compressed_rows(design)
         structure = structure_of(
             spec,
             design,
             priors,
             parameterization,
-            integrated=None if rows is None else rows.factor,
+            integrated=rows.factor if isinstance(rows, MarginalRows) else None,
+            compressed=isinstance(rows, CompressedRows),
         )
         for name, value in (
             ("spec", spec),
@@ -334,14 +351,17 @@ marginal, 919 rows, 85 groups)
         if self.parameterization:
             reason = self.parameterization_reason
             lines.append(f"parameterization: {self.parameterization} ({reason})")
-        if self.rows is not None:
+        if isinstance(self.rows, MarginalRows):
             factor = self.design.factors[self.rows.factor]
-            lines += [
+            lines.append(
                 f"integrated out: the coefficients of {len(factor.labels)} groups of "
-                f"{shorten(factor.factor)}, drawn back exactly",
+                f"{shorten(factor.factor)}, drawn back exactly"
+            )
+        if self.rows is not None:
+            lines.append(
                 f"rows: {self.design.rows}, turned into {self.rows.kept} of the same "
-                "likelihood",
-            ]
+                "likelihood"
+            )
         return "\n".join(lines)
 
     @property
@@ -453,7 +473,7 @@ marginal, 919 rows, 85 groups)
             progress=progress,
         )
         drawn_back = None
-        if self.rows is not None:
+        if isinstance(self.rows, MarginalRows):
             drawn_back = draw_back(
                 raw,
                 self.design,
@@ -1200,16 +1220,29 @@ def _sum(intercept: bool, terms: Sequence[str]) -> str:
     return text
 
 
+def _is_compressed(spec: ModelSpec, design: Design) -> bool:
+    """Whether the rows are turned into fewer, outside the marginal form."""
+    if spec.compress is False:
+        return False
+    against = why_not_compressed(spec, design)
+    if spec.compress and against:
+        raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
+    return not against and (spec.compress is True or compression_pays(design))
+
+
 def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
     """Return the parameterization that is fitted, and why."""
     if spec.pooling != "partial":
         return None, ""
-    chosen = spec.parameterization
-    against = why_not_marginal(spec, design) if chosen in ("marginal", "auto") else ""
+    chosen, against = spec.parameterization, ""
+    if spec.compress is False:
+        against = "compress=False asks for a program on the rows as they are"
+    elif chosen in ("marginal", "auto"):
+        against = why_not_marginal(spec, design)
     if chosen == "marginal" and against:
         raise SpecError(
-            f"parameterization='marginal' cannot be exact here: {against}. Pass "
-            "'auto', which chooses among the others."
+            f"parameterization='marginal' is not to be had: {against}. Pass 'auto', "
+            "which chooses among the others."
         )
     if chosen != "auto":
         return chosen, "set"
