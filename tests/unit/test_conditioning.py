@@ -292,7 +292,7 @@ class TestUse:
         self, fit: sp.Fit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(conditioning, "LARGEST", 1000)
-        with pytest.raises(SpecError, match="2 rows of groups .* fit again"):
+        with pytest.raises(SpecError, match=r"2 rows of groups .* fit again"):
             fit.linpred(self.given(), given=self.given())
         assert fit.linpred(self.given(), given=self.given(), draws=50).size == 100
 
