@@ -6,6 +6,7 @@ from stanpool.plots.estimates import plot_caterpillar, plot_forest
 from stanpool.plots.funnel import plot_funnel
 from stanpool.plots.influence import plot_pareto_k
 from stanpool.plots.learning import plot_prior_posterior
+from stanpool.plots.pit import plot_pit
 from stanpool.plots.predictive import plot_predictive
 from stanpool.plots.ranks import plot_calibration
 from stanpool.plots.scale_priors import plot_scale_priors
@@ -19,6 +20,7 @@ __all__ = [
     "plot_forest",
     "plot_funnel",
     "plot_pareto_k",
+    "plot_pit",
     "plot_predictive",
     "plot_prior_posterior",
     "plot_scale_priors",
