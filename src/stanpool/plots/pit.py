@@ -67,7 +67,8 @@ def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
         )
     ax = on(ax, 6.0, 3.6)
     at = np.arange(_CUTS + 2) / (_CUTS + 1)
-    difference = np.searchsorted(pit, at, side="right") / len(pit) - at
+    difference = np.searchsorted(pit, at) / len(pit) - at
+    difference[[0, -1]] = 0.0  # draws are finite: a PIT can be 0 or 1
     low, high = _band(len(pit))
     ax.fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
     ax.axhline(0, color=GREY, linewidth=0.8)
