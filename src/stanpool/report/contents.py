@@ -394,7 +394,9 @@ def _criticism_parts(fit: Fit) -> Iterator[Part]:
         yield attempt(
             "Bayesian R2",
             lambda: table(
-                "r2", "Share of the variance that is explained", fit.bayes_R2()
+                "r2",
+                "Share of the variance that is explained",
+                fit.bayes_R2().rename_axis("quantity"),
             ),
         )
     if fit.model.spec.pooling == "partial" and fit.model.design.factors:
