@@ -155,7 +155,11 @@ class TestCrossed:
 
 
 def test_classroom_is_nested_in_school() -> None:
-    """Classrooms are numbered anew in each school, as a nesting must tell apart."""
+    """Classrooms are numbered anew in each school, as a nesting must tell apart.
+
+    The inner level is written first here: it is integrated out, by the program that
+    crossed factors have.
+    """
     data = sp.load_dataset("classroom")
     y, ones = data["mathgain"].to_numpy(float), np.ones((len(data), 1))
     Z = [indicators(data["schoolid"]), indicators(data["classid"])]
@@ -166,11 +170,15 @@ def test_classroom_is_nested_in_school() -> None:
     of_school = data.groupby("schoolid")["classid"]
     data["room"] = of_school.transform(lambda ids: pd.factorize(ids, sort=True)[0])
     model = sp.Model(
-        "mathgain ~ 1 + (1 | schoolid/room)",
+        "mathgain ~ 1 + (1 | schoolid:room) + (1 | schoolid)",
         data,
         parameterization="marginal",
         priors=priors(20.0, Intercept="normal(50, 50)"),
     )
+    nested = sp.Model("mathgain ~ 1 + (1 | schoolid/room)", data).design.factors
+    for one, other in zip(model.design.factors, reversed(nested), strict=True):
+        assert (one.factor, one.labels) == (other.factor, other.labels)
+        np.testing.assert_array_equal(one.index, other.index)
     posterior = fit(model, adapt_delta=0.95)
     reference = MixedModel(y, ones, Z, mean=[50], sd=[50])
     coefficients, scales = reference.posterior(exponential(20.0), estimates)
@@ -180,8 +188,9 @@ def test_classroom_is_nested_in_school() -> None:
     assert_averages(
         stacked(
             mean,
-            posterior["b_schoolid"] - mean,
-            posterior["b_schoolid:room"].sel({"schoolid:room": labels.to_numpy()}),
+            posterior["b_schoolid"],
+            posterior["b_schoolid:room"].sel({"schoolid:room": labels.to_numpy()})
+            - mean,
         ),
         coefficients,
     )

@@ -74,7 +74,7 @@ def plot_traces(
     chosen = worst_quantities(fit, count) if quantities is None else list(quantities)
     if not chosen:
         raise SpecError("quantities is empty; give labels of the summary.")
-    draws = _draws_of(fit, chosen)
+    draws = draws_of(fit, chosen)
     diverging = fit.sample_stats["diverging"].to_numpy()
     figure, grid = new_grid(9, 0.4 + 1.9 * len(chosen), rows=len(chosen), columns=2)
     for (left, right), label in zip(grid, chosen, strict=True):
@@ -133,7 +133,7 @@ def plot_energy(fit: Fit, *, ax: Axes | None = None) -> Figure:
     return figure_of(ax)
 
 
-def _draws_of(fit: Fit, chosen: Sequence[str]) -> dict[str, Array]:
+def draws_of(fit: Fit, chosen: Sequence[str]) -> dict[str, Array]:
     """Find the draws of labelled scalars, each of shape ``(chain, draw)``."""
     found: dict[str, Array] = {}
     known: list[str] = []

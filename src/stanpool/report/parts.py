@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,10 @@ def picture(id: str, caption: str, alt: str, draw: Callable[[], Figure]) -> Part
 
     def make() -> Part:
         buffer = io.BytesIO()
-        draw().savefig(buffer, format="png", dpi=_DPI)
+        with warnings.catch_warnings():
+            # Letters that the font does not have are boxes; the tables have them.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            draw().savefig(buffer, format="png", dpi=_DPI)
         encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
         return Picture(id, caption, alt, f"data:image/png;base64,{encoded}")
 
