@@ -906,7 +906,7 @@ class Fit:
         path: str | os.PathLike[str],
         *,
         title: str | None = None,
-        loo: bool | None = None,
+        loo: bool = True,
     ) -> Path:
         """Write the fit up as one HTML file that opens from disk, verdict first.
 
