@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+_ROUNDING = 1e-8
+
 
 @dataclass(frozen=True, eq=False)
 class FactorCoefficients:
@@ -157,7 +159,19 @@ def cholesky_of_population(posterior: xr.Dataset, factor: FactorDesign) -> Array
     tau = flat(posterior[names.tau])
     if names.Omega not in posterior:
         return np.asarray(tau[..., None] * np.eye(tau.shape[1]))
-    return np.asarray(tau[..., None] * np.linalg.cholesky(flat(posterior[names.Omega])))
+    return np.asarray(tau[..., None] * _cholesky(flat(posterior[names.Omega])))
+
+
+def _cholesky(omega: Array) -> Array:
+    """Factor correlation matrices that digits of Stan's output may have made singular.
+
+    Of an almost perfect correlation nine digits can be 1.
+    """
+    try:
+        return np.linalg.cholesky(omega)
+    except np.linalg.LinAlgError:
+        identity = np.eye(omega.shape[-1])
+        return np.linalg.cholesky(omega + _ROUNDING * (identity - omega))
 
 
 def flat(variable: xr.DataArray) -> Array:

@@ -450,6 +450,11 @@ def _chosen_terms(
     else:
         chosen = {name: varying.get(name, ()) for name in group_terms}
     for name, labels in chosen.items():
+        if isinstance(labels, str):
+            raise SpecError(
+                f"group_terms has {labels!r} for {shorten(name)}, which is one text; "
+                f"write a list, [{labels!r}]."
+            )
         if name not in varying:
             raise SpecError(
                 f"group_terms has {shorten(name)}, over which nothing varies in "

@@ -434,6 +434,7 @@ class TestGroupTerms:
         ("group_terms", "said"),
         [
             ("g", r"is one text; write a list, \['g'\]"),
+            ({"g": "Intercept"}, r"is one text; write a list, \['Intercept'\]"),
             (["county"], "'county', over which nothing varies"),
             ({"g": ["x1"]}, "'x1', which does not vary over 'g'; 'Intercept', 'sigma'"),
         ],
