@@ -948,6 +948,7 @@ def complete_pooling(
     trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
     center_predictors: bool = True,
+    compress: bool | None = None,
 ) -> Model:
     """State a model in which all rows share one set of coefficients.
 
@@ -957,7 +958,7 @@ def complete_pooling(
         A data frame or a mapping of columns.
     outcome, predictors
         Names of columns, any text.
-    family, link, priors, center_predictors
+    family, link, priors, center_predictors, compress
         As for ``Model``.
     trials, se, exposure, offset, weights
         Columns of the binomial's trials, of known standard errors, of what the log is
@@ -997,6 +998,7 @@ def complete_pooling(
         trunc=trunc,
         priors=as_priors(priors),
         center_predictors=center_predictors,
+        compress=compress,
     )
     return Model.from_spec(spec, data)
 
@@ -1022,6 +1024,7 @@ def no_pooling(
     trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
     center_predictors: bool = True,
+    compress: bool | None = None,
 ) -> Model:
     """State a model in which each group has its own coefficients and shares nothing.
 
@@ -1039,7 +1042,7 @@ def no_pooling(
     residual
         A column whose groups have residual scales of their own.
     family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
-trunc, priors, center_predictors
+trunc, priors, center_predictors, compress
         As for ``complete_pooling``.
     """
     spec = ModelSpec(
@@ -1061,6 +1064,7 @@ trunc, priors, center_predictors
         trunc=trunc,
         priors=as_priors(priors),
         center_predictors=center_predictors,
+        compress=compress,
     )
     return Model.from_spec(spec, data)
 
@@ -1089,6 +1093,7 @@ def partial_pooling(
     trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
     center_predictors: bool = True,
+    compress: bool | None = None,
 ) -> Model:
     """State a model whose groups' coefficients are drawn from a learned population.
 
@@ -1115,7 +1120,7 @@ def partial_pooling(
     parameterization
         As for ``Model``.
     family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
-trunc, priors, center_predictors
+trunc, priors, center_predictors, compress
         As for ``complete_pooling``.
 
     Examples
@@ -1152,6 +1157,7 @@ trunc, priors, center_predictors
         trunc=trunc,
         priors=as_priors(priors),
         center_predictors=center_predictors,
+        compress=compress,
     )
     return Model.from_spec(spec, data)
 
