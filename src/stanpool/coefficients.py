@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.posterior import GroupNames
+from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -115,7 +116,8 @@ def coefficients(model: Model, posterior: xr.Dataset) -> Coefficients:
     """
     design, pooling = model.design, model.spec.pooling
     draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    predictors = posterior.sizes.get("category", 1)
+    is_categorical = FAMILIES[model.spec.family].outcome == "categories"
+    predictors = len(design.categories) - 1 if is_categorical else 1
     alpha = np.zeros((draws, predictors))
     if "Intercept" in posterior:
         alpha = flat(posterior["Intercept"]).reshape(draws, predictors)

@@ -105,6 +105,20 @@ def linpred(
     SpecError
         If an option is not one of its choices, has no meaning under the model's
         pooling, or the result is too large.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> float(linpred(fit, {"school": ["A"]}).mean().round(1))
+    9.8
+    >>> seen = {"school": ["new"], "y": [40.0], "sigma": [5.0]}
+    >>> float(linpred(fit, {"school": ["new"]}, given=seen, seed=1).mean().round(1))
+    35.8
     """
     source = predictors_with(
         fit,
@@ -227,6 +241,20 @@ def predict_table(
     pandas.DataFrame
         Columns ``mean``, ``sd``, ``median`` and the interval, such as ``q5`` and
         ``q95``; for categories their probabilities, a column each. Rows as in ``data``.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> predict_table(fit, {"school": ["A", "new"]}, kind="epred",
+    ...               new_groups="population", seed=1).round(1)
+       mean   sd  median   q5   q95
+    0   9.8  6.8     9.3 -0.1  21.9
+    1   8.0  7.4     7.8 -2.9  19.9
     """
     import pandas as pd
 
