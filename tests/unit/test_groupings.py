@@ -36,7 +36,7 @@ class TestNesting:
         assert rooms.index.tolist() == [0, 0, 1, 2, 3, 3, 4, 4]
 
     def test_three_levels(self) -> None:
-        data = pupils(seat=[1, 2, 1, 1, 1, 2, 1, 1])
+        data = pupils(seat=[1, 2, 1, 1, 1, 2, 1, 2])
         design = Model("y ~ 1 + (1 | school/room/seat)", data, family="poisson").design
         assert [each.factor for each in design.factors] == [
             "school",
