@@ -73,6 +73,8 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     """Say why no factor can be integrated out exactly; empty if one can."""
     if spec.family != "gaussian" or spec.link_name != "identity":
         return "the outcome is not gaussian around a linear predictor"
+    if design.latent is not None:
+        return "latent factors are products of parameters"
     if spec.cens is not None or spec.trunc is not None:
         return "outcomes are censored or truncated"
     if spec.se_sigma:
