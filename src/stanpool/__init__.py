@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stanpool import engine, exact, plots
     from stanpool.calibration import Calibration, sbc
-    from stanpool.compare import Comparison, compare_fits, compare_parameterizations
+    from stanpool.comparison import Comparison, compare_fits, compare_parameterizations
     from stanpool.crossval import CrossValidation, kfold, loo
     from stanpool.datasets import list_datasets, load_dataset
     from stanpool.diagnostics import Advice, Diagnosis, Finding
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
         partial_pooling,
     )
     from stanpool.keeping import load
+    from stanpool.ladder import PoolingLadder, compare_pooling
     from stanpool.program import neals_funnel
+    from stanpool.ranking import Ranking, compare
     from stanpool.simulate import prior_predictive
     from stanpool.spec import Prior
     from stanpool.validation import Validation, validate
@@ -41,7 +43,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "calibration": ("Calibration", "sbc"),
-    "compare": ("Comparison", "compare_fits", "compare_parameterizations"),
+    "comparison": ("Comparison", "compare_fits", "compare_parameterizations"),
     "crossval": ("CrossValidation", "kfold", "loo"),
     "datasets": ("list_datasets", "load_dataset"),
     "diagnostics": ("Advice", "Diagnosis", "Finding"),
@@ -56,7 +58,9 @@ _HOMES = {
     ),
     "fit": ("Fit", "Model", "complete_pooling", "no_pooling", "partial_pooling"),
     "keeping": ("load",),
+    "ladder": ("PoolingLadder", "compare_pooling"),
     "program": ("neals_funnel",),
+    "ranking": ("Ranking", "compare"),
     "simulate": ("prior_predictive",),
     "spec": ("Prior",),
     "validation": ("Validation", "validate"),
@@ -76,14 +80,18 @@ __all__ = [
     "Finding",
     "Fit",
     "Model",
+    "PoolingLadder",
     "Prior",
     "PriorWarning",
+    "Ranking",
     "SamplingError",
     "SpecError",
     "StanpoolError",
     "Validation",
+    "compare",
     "compare_fits",
     "compare_parameterizations",
+    "compare_pooling",
     "complete_pooling",
     "engine",
     "exact",

@@ -1,38 +1,485 @@
 """The command ``stanpool``.
 
-Exit codes: 0 fine, 2 bad input, 3 trouble with the engine.
+Exit codes: 0 fine, 1 the diagnosis found problems and ``--strict``, 2 bad input, 3
+trouble with the engine, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from stanpool import __version__
-from stanpool.errors import EngineError, StanpoolError
+from stanpool.errors import (
+    DataError,
+    EngineError,
+    SpecError,
+    StanpoolError,
+    shorten,
+    suggestion,
+)
+from stanpool.spec import FAMILIES, PARAMETERIZATIONS, POOLINGS
 
-BAD_INPUT, ENGINE_TROUBLE = 2, 3
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.diagnostics import Diagnosis
+    from stanpool.fit import Fit, Model
+
+FOUND_PROBLEMS, BAD_INPUT, ENGINE_TROUBLE, INTERRUPTED = 1, 2, 3, 130
 
 
 class _Group(click.Group):
     """Commands whose errors are messages, not tracebacks."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Run a command and turn stanpool's errors into exit codes."""
-        try:
-            return super().invoke(context)
-        except StanpoolError as error:
-            click.echo(f"stanpool: {error}", err=True)
-            trouble = isinstance(error, EngineError)
-            context.exit(ENGINE_TROUBLE if trouble else BAD_INPUT)
+        """Run a command and turn what goes wrong into messages and exit codes."""
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(context)
+            except (StanpoolError, FileNotFoundError, FileExistsError) as error:
+                click.echo(f"stanpool: {error}", err=True)
+                trouble = isinstance(error, EngineError)
+                context.exit(ENGINE_TROUBLE if trouble else BAD_INPUT)
+            except KeyboardInterrupt:
+                click.echo("stanpool: interrupted.", err=True)
+                context.exit(INTERRUPTED)
 
 
-@click.group(cls=_Group)
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Write a warning as a message, without the line of code that it comes from."""
+    click.echo(f"stanpool: warning: {message}", err=True)
+
+
+_PATH = click.Path(path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FIT = click.Path(exists=True, file_okay=False, path_type=Path)
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_quiet = click.option("--quiet", is_flag=True, help="No progress bars.")
+_seed = click.option(
+    "--seed", type=click.IntRange(0), help="Makes it reproducible.  [default: random]"
+)
+
+
+def _data_sets(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a data set that stanpool ships."""
+    from stanpool.datasets import list_datasets
+
+    names = list_datasets()
+    return [CompletionItem(each) for each in names if each.startswith(incomplete)]
+
+
+def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument and options that state a model, handed on as ``stated``."""
+    options: Sequence[Callable[..., Any]] = (
+        click.argument("data", type=click.Path(path_type=Path, allow_dash=True)),
+        click.option(
+            "--formula",
+            required=True,
+            multiple=True,
+            help="As in 'y ~ x + (1 + x | g)'. A second one may state the residual: "
+            "'sigma ~ (1 | g)'.",
+        ),
+        click.option(
+            "--family",
+            type=click.Choice(list(FAMILIES)),
+            default="gaussian",
+            show_default=True,
+        ),
+        click.option("--link", help="Other than the family's own, such as probit."),
+        click.option(
+            "--pooling",
+            type=click.Choice(POOLINGS),
+            default="partial",
+            show_default=True,
+        ),
+        click.option(
+            "--parameterization",
+            type=click.Choice(PARAMETERIZATIONS),
+            default="auto",
+            show_default=True,
+        ),
+        click.option(
+            "--group-predictor",
+            "group_predictors",
+            multiple=True,
+            metavar="COLUMN",
+            help="A predictor that must be constant within groups.",
+        ),
+        click.option(
+            "--prior",
+            "priors",
+            multiple=True,
+            metavar="NAME=DIST",
+            help="As in 'tau_county=exponential(1)' or 'beta[floor]=normal(0, 1)'.",
+        ),
+    )
+
+    def stating(
+        data: Path,
+        formula: tuple[str, ...],
+        family: str,
+        link: str | None,
+        pooling: str,
+        parameterization: str,
+        group_predictors: tuple[str, ...],
+        priors: tuple[str, ...],
+        **others: Any,
+    ) -> Any:
+        def state() -> Model:
+            from stanpool.fit import Model
+
+            return Model(
+                formula[0] if len(formula) == 1 else list(formula),
+                _read(data),
+                family=family,
+                link=link,
+                pooling=pooling,
+                parameterization=parameterization,
+                group_predictors=group_predictors,
+                priors=dict(map(_split_prior, priors)),
+            )
+
+        return command(state, **others)
+
+    stating.__name__, stating.__doc__ = command.__name__, command.__doc__
+    stating.__click_params__ = getattr(  # type: ignore[attr-defined]
+        command, "__click_params__", []
+    )
+    described: Callable[..., Any] = stating
+    for option in reversed(options):
+        described = option(described)
+    return described
+
+
+def _split_prior(text: str) -> tuple[str, str]:
+    """Split ``tau=exponential(1)``; a name may itself have an equals sign."""
+    name, equals, distribution = text.rpartition("=")
+    if not equals or not name.strip():
+        raise SpecError(
+            f"--prior {shorten(text)} is not NAME=DIST, as in 'tau=exponential(1)'."
+        )
+    return name.strip(), distribution.strip()
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read a file, or a data set that stanpool ships if there is no such file."""
+    from stanpool.datasets import list_datasets, load_dataset
+    from stanpool.tables import read_table
+
+    name = str(path)
+    if name == "-" or path.exists():
+        return read_table(path)
+    if name in list_datasets():
+        return load_dataset(name)
+    raise DataError(
+        f"there is no file and no data set {shorten(name)}."
+        + suggestion(name, list_datasets())
+    )
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  stanpool fit radon --formula 'log_radon ~ floor + (1 | county)' --out radon.fit
+  stanpool report radon.fit --out radon.html
+  stanpool predict radon.fit new_houses.csv --new-groups population
+
+\b
+Completion of commands, options and file names by the TAB key:
+  eval "$(_STANPOOL_COMPLETE=bash_source stanpool)"      # bash; or zsh_source
+  _STANPOOL_COMPLETE=fish_source stanpool | source       # fish""",
+)
 @click.version_option(__version__, prog_name="stanpool")
 def main() -> None:
-    """Hierarchical models in three pooling templates, on real Stan."""
+    """Hierarchical models in three pooling templates, on real Stan.
+
+    DATA is a file of CSV, Parquet or Feather, "-" for CSV on standard input, or the
+    name of a data set that comes along (see "stanpool datasets"). Results go to
+    standard output, progress and messages to standard error.
+
+    Exit codes: 0 fine; 1 problems were found and --strict was given; 2 bad input; 3
+    trouble with the engine; 130 interrupted.
+    """
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool fit radon.csv --formula 'log_radon ~ floor + (1 | county)' --seed 1
+  stanpool fit cbpp --family binomial --out cbpp.fit \\
+      --formula 'incidence | trials(size) ~ period + (1 | herd)'
+  stanpool fit radon --formula 'log_radon ~ floor + (1 | county)' \\
+      --prior 'tau_county=exponential(1)' --prior 'beta[floor]=normal(0, 1)' \\
+      --strict --json > radon.json"""
+)
+@_states_a_model
+@click.option("--chains", type=click.IntRange(1), default=4, show_default=True)
+@click.option(
+    "--draws",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Of each chain, after warm-up.",
+)
+@click.option("--warmup", type=click.IntRange(0), default=1000, show_default=True)
+@_seed
+@click.option(
+    "--adapt-delta",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.8,
+    show_default=True,
+    help="Target acceptance rate.",
+)
+@click.option("--max-treedepth", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--out", type=_FOLDER, help="Keep the fit in this folder.")
+@click.option("--overwrite", is_flag=True, help="Replace a fit that is there.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if problems are found.")
+@_json
+@_quiet
+@click.pass_context
+def fit(
+    context: click.Context,
+    /,
+    state: Callable[[], Model],
+    out: Path | None,
+    overwrite: bool,
+    strict: bool,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Fit a model to DATA; print estimates and whether they can be trusted."""
+    if out is not None and out.exists() and not overwrite:
+        raise DataError(f"{str(out)!r} exists already; --overwrite replaces a fit.")
+    fitted = state().fit(progress=not quiet, **settings)
+    if out is not None:
+        fitted.save(out, overwrite=overwrite)
+    diagnosis = fitted.diagnose()
+    click.echo(_fit_as_json(fitted, diagnosis) if as_json else _told(fitted, diagnosis))
+    if out is not None:
+        click.echo(f"stanpool: kept in {str(out)!r}", err=True)
+    context.exit(FOUND_PROBLEMS if strict and not diagnosis.ok else 0)
+
+
+def _told(fitted: Fit, diagnosis: Diagnosis) -> str:
+    """Write a fit for a person to read."""
+    from stanpool.labels import short_label
+
+    table = fitted.summary(groups=False).rename(index=short_label)
+    text = table.to_string(float_format=lambda value: f"{value:.4g}")
+    return f"{fitted!r}\n\n{text}\n\n{diagnosis}"
+
+
+def _fit_as_json(fitted: Fit, diagnosis: Diagnosis) -> str:
+    """Write a fit for a program to read."""
+    from dataclasses import asdict
+
+    from stanpool.fit import formula_of
+    from stanpool.tables import as_json
+
+    spec, settings = fitted.model.spec, fitted.settings
+    return as_json(
+        {
+            "formula": formula_of(spec),
+            "family": spec.family,
+            "pooling": spec.pooling,
+            "parameterization": fitted.model.parameterization,
+            "rows": fitted.model.design.rows,
+            "chains": settings.chains,
+            "draws": settings.draws,
+            "warmup": settings.warmup,
+            "seed": settings.seed,
+            "seconds": fitted.seconds,
+            "engine": fitted.engine,
+            "diagnosis": {
+                "ok": diagnosis.ok,
+                "verdict": diagnosis.verdict,
+                **asdict(diagnosis),
+            },
+            "estimates": fitted.summary().rename_axis("quantity"),
+        }
+    )
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool compare centered.fit noncentered.fit
+  stanpool compare complete.fit none.fit partial.fit --unit group
+  stanpool compare fits/*.fit --json"""
+)
+@click.argument("fits", nargs=-1, required=True, type=_FIT, metavar="FIT...")
+@click.option(
+    "--unit",
+    type=click.Choice(["row", "group", "none"]),
+    default="row",
+    show_default=True,
+    help="What fits are ranked by predicting unseen (leave-one-out).",
+)
+@_json
+def compare(fits: tuple[Path, ...], unit: str, as_json: bool) -> None:
+    """Put kept fits side by side, and rank them by what they predict.
+
+    Shows estimates, how well each was sampled, and, of fits of the same data, which
+    one the data prefer.
+    """
+    from stanpool import tables
+    from stanpool.comparison import compare_fits
+    from stanpool.keeping import load
+    from stanpool.ranking import compare as rank_by_loo
+
+    names = [path.name.removesuffix(".fit") for path in fits]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in fits]
+    loaded = {name: load(path) for name, path in zip(names, fits, strict=True)}
+    comparison = compare_fits(loaded)
+    ranking = None
+    if len(loaded) > 1 and unit != "none":
+        ranking = rank_by_loo(loaded, unit=unit)
+    if not as_json:
+        click.echo(str(comparison))
+        if ranking is not None:
+            click.echo(f"\n{ranking}")
+        return
+    estimates = {
+        name: comparison.estimates[name].rename_axis("quantity") for name in loaded
+    }
+    click.echo(
+        tables.as_json(
+            {
+                "sampling": comparison.table.rename_axis("fit"),
+                "estimates": estimates,
+                "advice": comparison.advice,
+                "ranking": None if ranking is None else ranking.table,
+                "verdict": None if ranking is None else ranking.verdict,
+            }
+        )
+    )
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool predict radon.fit
+  stanpool predict radon.fit new_houses.csv --new-groups population --out new.parquet
+  tail -n 100 houses.csv | stanpool predict radon.fit - --kind epred --json"""
+)
+@click.argument("fitted", type=_FIT, metavar="FIT")
+@click.argument(
+    "data", type=click.Path(path_type=Path, allow_dash=True), required=False
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["predict", "epred", "linpred"]),
+    default="predict",
+    show_default=True,
+    help="Outcomes, their expectation, or the linear predictor.",
+)
+@click.option(
+    "--new-groups",
+    type=click.Choice(["error", "population", "resample", "zero"]),
+    default="error",
+    show_default=True,
+    help="What to do about groups that the fit has not seen.",
+)
+@click.option(
+    "--prob",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Probability of the intervals.",
+)
+@click.option("--draws", type=click.IntRange(1), help="How many draws to use.")
+@_seed
+@click.option("--out", type=_PATH, help="Write a file of CSV, Parquet or Feather.")
+@_json
+def predict(
+    fitted: Path, data: Path | None, out: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Predict the rows of DATA, or those fitted, from a kept FIT.
+
+    Prints CSV with a line for each row: mean, sd, median and an interval; for
+    outcomes that are categories, their probabilities.
+    """
+    from stanpool import tables
+    from stanpool.keeping import load
+    from stanpool.predict import predict_table
+
+    rows = None if data is None else _read(data)
+    table = predict_table(load(fitted), rows, **options).rename_axis("row")
+    if out is not None:
+        tables.write_table(table.reset_index(), out)
+    elif as_json:
+        click.echo(tables.as_json(table))
+    else:
+        click.echo(table.to_csv(), nl=False)
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool code radon --formula 'log_radon ~ floor + (1 | county)' > radon.stan
+  stanpool code radon --formula 'log_radon ~ floor + (1 | county)' \\
+      --stan-data radon.json"""
+)
+@_states_a_model
+@click.option("--stan-data", type=_PATH, help="Write the data of the program here.")
+@_json
+def code(state: Callable[[], Model], stan_data: Path | None, as_json: bool) -> None:
+    """Print the Stan program of a model, to read or to take elsewhere."""
+    from stanpool import tables
+
+    model = state()
+    if stan_data is not None:
+        stan_data.write_text(tables.as_json(model.stan_data(), indent=None), "utf-8")
+    if as_json:
+        both = {"program": model.stan_code, "data": model.stan_data()}
+        click.echo(tables.as_json(both))
+    else:
+        click.echo(model.stan_code)
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool datasets
+  stanpool datasets radon
+  stanpool datasets radon --out radon.csv"""
+)
+@click.argument("name", required=False, shell_complete=_data_sets)
+@click.option("--out", type=_PATH, help="Write it as CSV, Parquet or Feather.")
+@_json
+def datasets(name: str | None, out: Path | None, as_json: bool) -> None:
+    """List the data sets that come along, or describe or write one."""
+    from stanpool import tables
+    from stanpool.datasets import describe_dataset, list_datasets, load_dataset
+
+    if name is None and out is not None:
+        raise SpecError("--out needs the name of a data set.")
+    names = list_datasets() if name is None else (name,)
+    if out is not None:
+        tables.write_table(load_dataset(names[0]), out)
+    elif as_json:
+        texts = {each: describe_dataset(each) for each in names}
+        click.echo(tables.as_json(texts))
+    elif name is not None:
+        click.echo(describe_dataset(name))
+    else:
+        for each in names:
+            first = describe_dataset(each).split("\n\n")[1]
+            click.echo(f"{each:<18} {first}")
 
 
 @main.command()
@@ -43,7 +490,7 @@ def main() -> None:
     help="Folder for the figure.  [default: the current one]",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--quiet", is_flag=True, help="No progress bars.")
+@_quiet
 def demo(out: Path, seed: int, quiet: bool) -> None:
     """Fit the radon data in three poolings and two forms, and report."""
     from stanpool.demo import run_demo
@@ -79,7 +526,7 @@ def setup(official: bool, wheels: tuple[Path, ...], force: bool, quiet: bool) ->
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_json
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
     """Say what there is of Stan's engine, and what to do if something is wrong."""

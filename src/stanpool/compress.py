@@ -33,6 +33,7 @@ Array = NDArray[np.float64]
 _BLOCK = 1 << 16  # rows; a few columns of them stay in the processor's cache
 _BLOCK_NUMBERS = 1 << 22
 _NOTHING = 1e-12
+_ALIKE_DIGITS = 13
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,75 @@ def turn_rows(
         X=found[:, :, q:],
         rest=np.concatenate(rest),
         scale_of_rest=np.repeat(sorted(rests), [len(each) for each in rest]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class TurnedGroups:
+    """The groups of turned rows, turned until few are left of those that are alike.
+
+    Attributes
+    ----------
+    Z, X
+        As of ``TurnedRows``, of G groups.
+    scale
+        The residual scale of each, counted from 0, shape ``(G,)``.
+    count
+        How many groups each stands for, shape ``(G,)``.
+    """
+
+    Z: Array
+    X: Array
+    scale: NDArray[np.intp]
+    count: Array
+
+
+def turn_groups(rows: TurnedRows, scale: NDArray[np.intp]) -> TurnedGroups:
+    """Turn groups that have equal ``Z``, as those of a balanced design have.
+
+    Their outcomes have one covariance, so that only the products of their ``X``,
+    summed over groups, are in the likelihood.
+
+    Parameters
+    ----------
+    rows
+        What ``turn_rows`` returned.
+    scale
+        The residual scale of each group, counted from 0, shape ``(J,)``.
+
+    Examples
+    --------
+    >>> turned = turn_rows(np.ones((80, 1)), np.arange(80.0)[:, None],
+    ...                    np.repeat(np.arange(40), 2), 40)
+    >>> turn_groups(turned, np.zeros(40, dtype=int)).count
+    array([40.])
+    """
+    groups, q, d = rows.X.shape
+    largest = np.abs(rows.Z).max(initial=np.finfo(float).tiny)
+    looks = np.round(rows.Z.reshape(groups, -1) / largest, _ALIKE_DIGITS)
+    _, first, kind, sizes = np.unique(
+        np.column_stack([scale, looks]),
+        axis=0,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    kind = kind.reshape(groups)
+    many = sizes > q * d
+    kept = np.flatnonzero(~many[kind])
+    Z, X = [rows.Z[kept]], [rows.X[kept]]
+    scales, count = [scale[kept]], [np.ones(len(kept))]
+    for each in np.flatnonzero(many).tolist():
+        left = np.linalg.qr(rows.X[kind == each].reshape(-1, q * d), mode="r")
+        X.append(np.asarray(left).reshape(-1, q, d))
+        Z.append(np.repeat(rows.Z[first[each]][None], q * d, axis=0))
+        scales.append(np.repeat(scale[first[each]], q * d))
+        count.append(np.full(q * d, sizes[each] / (q * d)))
+    return TurnedGroups(
+        Z=np.concatenate(Z),
+        X=np.concatenate(X),
+        scale=np.concatenate(scales),
+        count=np.concatenate(count),
     )
 
 

@@ -41,6 +41,7 @@ from stanpool.labels import short_label
 from stanpool.many import run_many
 from stanpool.predictors import predictors_of
 from stanpool.spec import FAMILIES
+from stanpool.starts import starting_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,7 @@ Array = np.ndarray
 
 UNITS = ("row", "group")
 _NAMED = 5
+_R_HAT = 1.05
 _FEWEST_DRAWS = 4  # of a chain, for its effective sample size
 
 
@@ -83,7 +85,8 @@ class CrossValidation:
         Up to which Pareto k importance sampling is reliable with so many draws, or
         None.
     refits
-        One row for each refit: ``seconds`` and ``divergences``.
+        One row for each refit: ``seconds``, ``divergences``, and ``r_hat`` of the log
+        density, by which chains that got stuck are found.
     """
 
     model: Model
@@ -179,10 +182,11 @@ class CrossValidation:
                 f"{len(self.units)} {self.unit}s ({named}{more}): their elpd is not "
                 "reliable. loo(reloo=True) refits without each of them."
             )
-        diverged = int((self.refits["divergences"] > 0).sum())
-        if diverged:
+        doubtful = (self.refits["divergences"] > 0) | (self.refits["r_hat"] > _R_HAT)
+        if doubtful.any():
             caveats.append(
-                f"{diverged} of {len(self.refits)} refits had divergences: see refits."
+                f"{int(doubtful.sum())} of {len(self.refits)} refits had divergences "
+                "or did not converge: see refits."
             )
         return ["", *caveats] if caveats else []
 
@@ -369,6 +373,7 @@ class _Score:
     pit: Array
     seconds: float
     divergences: int
+    r_hat: float
 
 
 def _check_unit(unit: str, factor: str | None) -> None:
@@ -424,15 +429,27 @@ def _groups_left_out(
     predictors = predictors_of(fit)
     draw_new = new_group_predictors(fit, units, rng)
     for rows, weights in zip(units.rows, np.exp(log_weights), strict=True):
+        # Each time that a draw is taken it gets a new group of its own.
+        draws = _resampled(weights, rng)
+        parameters = {
+            name: values[draws] for name, values in predictors.parameters(rows).items()
+        }
         found.predicted[rows], found.pit[rows] = _predict(
             fit.model,
             rows,
-            draw_new(rows),
-            predictors.parameters(rows),
-            weights[:, None],
+            draw_new(rows, draws),
+            parameters,
+            np.full((len(draws), 1), 1.0 / len(draws)),
             rng,
         )
     return found
+
+
+def _resampled(weights: Array, rng: np.random.Generator) -> Array:
+    """Take draws in proportion to their weights, as many as there are."""
+    at = (np.arange(len(weights)) + rng.random(len(weights))) / len(weights)
+    chosen = np.searchsorted(np.cumsum(weights), at * weights.sum())
+    return np.asarray(np.minimum(chosen, len(weights) - 1))
 
 
 def _score(found: _LeftOut, units: slice, log_lik: Array, log_weights: Array) -> None:
@@ -507,11 +524,16 @@ def _seed(seed: int, number: int) -> int:
 
 
 def _settings(fit: Fit, executor: Executor | None, *, seed: int) -> SampleSettings:
-    """Return the fit's settings; the cores are left to the executor's workers."""
-    at_a_time = fit.settings.parallel_chains
+    """Return the fit's settings, and where the fit ended as initial values.
+
+    The cores are left to the executor's workers.
+    """
+    at_a_time, inits = fit.settings.parallel_chains, fit.settings.inits
     if executor is not None and at_a_time is None:
         at_a_time = 1
-    return replace(fit.settings, seed=seed, parallel_chains=at_a_time)
+    if inits is None:
+        inits = starting_values(fit)
+    return replace(fit.settings, seed=seed, parallel_chains=at_a_time, inits=inits)
 
 
 def _refit(
@@ -570,6 +592,7 @@ def _predict_left_out(task: _Task) -> _Score:
         pit=pit,
         seconds=refit.seconds,
         divergences=int(refit.sample_stats["diverging"].sum()),
+        r_hat=float(arviz_seam.rhat(refit.sample_stats[["lp"]])["lp"]),
     )
 
 
@@ -646,5 +669,6 @@ def _refits(scores: Sequence[_Score]) -> pd.DataFrame:
         {
             "seconds": [each.seconds for each in scores],
             "divergences": [each.divergences for each in scores],
+            "r_hat": [each.r_hat for each in scores],
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stanpool.errors import SpecError, shorten, suggestion
@@ -43,10 +44,36 @@ def load_dataset(name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
+    return pd.read_csv(_folder(name) / f"{name}.csv")
+
+
+def describe_dataset(name: str) -> str:
+    """Return what is known of a data set: columns, source, licence, checks.
+
+    Parameters
+    ----------
+    name
+        One of ``list_datasets()``.
+
+    Raises
+    ------
+    SpecError
+        If there is no such data set.
+
+    Examples
+    --------
+    >>> describe_dataset("eight_schools").splitlines()[2]
+    'Coaching effects on SAT-V in eight schools.'
+    """
+    return (_folder(name) / "SOURCE.md").read_text("utf-8")
+
+
+def _folder(name: str) -> Path:
+    """Find a data set, or say which there are."""
     known = list_datasets()
     if name not in known:
         raise SpecError(
             f"no data set {shorten(name)}; there are {', '.join(known)}."
             + suggestion(str(name), known)
         )
-    return pd.read_csv(resource("data") / name / f"{name}.csv")
+    return resource("data") / name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from stanpool.compare import Comparison, compare_fits
+from stanpool.comparison import Comparison, compare_fits
 from stanpool.datasets import load_dataset
 from stanpool.fit import Model
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from stanpool.columns import refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
+from stanpool.latent import anchors_of, pilot
 from stanpool.matrix import TermMatrix, term_matrix, without_values
 from stanpool.outcome import (
     build_censoring,
@@ -125,6 +126,14 @@ class LatentDesign:
     loaded: np.ndarray
     rank: int
     anchors: np.ndarray
+
+    @property
+    def sides(self) -> tuple[tuple[str, tuple[Any, ...], np.ndarray], ...]:
+        """Both sides: column, labels, and the index of each row."""
+        return (
+            (self.scores_of, self.score_labels, self.scored),
+            (self.loadings_of, self.loading_labels, self.loaded),
+        )
 
     def take(self, rows: np.ndarray | slice) -> LatentDesign:
         """Return the sides of some rows, with all who have scores and loadings."""
@@ -395,6 +404,7 @@ def _build_latent(
                 f"{len(labels)} level(s): the rank is at most their number. Lower it."
             )
     shape = len(score_labels), len(loading_labels)
+    estimate = pilot(y, scored, loaded, shape, latent.rank)
     return LatentDesign(
         scores_of=latent.scores_of,
         score_labels=score_labels,
@@ -403,40 +413,8 @@ def _build_latent(
         loading_labels=loading_labels,
         loaded=_frozen(loaded),
         rank=latent.rank,
-        anchors=_frozen(_anchors(y, scored, loaded, shape, latent.rank)),
+        anchors=_frozen(anchors_of(estimate[1])),
     )
-
-
-def _anchors(
-    y: np.ndarray,
-    scored: np.ndarray,
-    loaded: np.ndarray,
-    shape: tuple[int, int],
-    rank: int,
-) -> np.ndarray:
-    """Order those with loadings so that the first ``rank`` anchor the rotation well.
-
-    Their loadings should be far from 0 and from each other's multiples, so that a
-    reflection of a latent factor is far away: the pivots of the loadings of a singular
-    value decomposition of what is left of the outcome after both sides' means.
-    """
-    from scipy.linalg import qr
-    from scipy.sparse import coo_array
-    from scipy.sparse.linalg import svds
-
-    left = y - y.mean()
-    for index in (scored, loaded):
-        size = np.bincount(index)
-        left = left - (np.bincount(index, weights=left) / np.maximum(size, 1))[index]
-    sums = coo_array((left, (scored, loaded)), shape=shape, dtype=float).tocsr()
-    if rank < min(shape) and np.any(left):
-        _, scale, right = svds(sums, k=rank, v0=np.ones(min(shape)))
-        loadings = scale[:, None] * right
-    else:
-        loadings = sums.toarray()
-    _, pivots = qr(loadings, mode="r", pivoting=True)[0:2]
-    first = pivots[:rank]
-    return np.concatenate([first, np.setdiff1d(np.arange(shape[1]), first)])
 
 
 def memberships(

@@ -27,10 +27,11 @@ import numpy as np
 
 from stanpool.coefficients import Coefficients, coefficients, flat
 from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.families import family_functions
+from stanpool.families import expected_outcomes, outcome_variances
 from stanpool.intervals import describe, interval_levels
 from stanpool.posterior import GroupNames
-from stanpool.predict import LARGEST, GroupTerms, rows_of, some_draws
+from stanpool.predict import LARGEST, GroupTerms, predictors_with, some_draws
+from stanpool.predictors import predictors_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,6 +161,8 @@ def varcorr(fit: Fit, *, prob: float = 0.9) -> pd.DataFrame:
             for row, column in zip(*np.triu_indices(len(labels), 1), strict=True):
                 term = f"cor({labels[row]}, {labels[column]})"
                 add(factor.factor, term, omega[:, row, column])
+    if design.latent is not None:
+        add("factors", "sd(loadings)", flat(posterior["loading_scale"]))
     if "sigma" in posterior:
         add("residual", "sigma", flat(posterior["sigma"]))
     if design.residual is not None:
@@ -317,20 +320,16 @@ def bayes_R2(
     ----------
     .. [1] Gelman, Goodrich, Gabry and Vehtari (2019), section 2.
     """
-    spec = fit.model.spec
-    functions = family_functions(spec.family, spec.link)
-    if functions.variance is None:
-        raise SpecError(
-            f"family={spec.family!r} has categories, which have no variance to explain."
-        )
-    moments = _Moments()
+    spec, moments = fit.model.spec, _Moments()
     noise: Any = 0.0
-    for rows in rows_of(fit, group_terms=group_terms):
-        trials = rows.design.trials
-        size: Any = 1 if trials is None else np.maximum(trials, 1)
-        moments.add(np.asarray(functions.mean(rows.eta, **rows.known) / size))
-        variance = functions.variance(rows.eta, **rows.known) / np.square(size)
+    source = predictors_with(fit, group_terms=group_terms)
+    for rows in source.chunks():
+        design = source.design.take(rows)
+        eta, parameters = source.eta(rows), source.parameters(rows)
+        size: Any = 1 if design.trials is None else np.maximum(design.trials, 1)
+        variance = outcome_variances(spec, design, eta, parameters) / np.square(size)
         noise = noise + np.sum(variance, axis=1)
+        moments.add(expected_outcomes(spec, design, eta, parameters) / size)
     explained = moments.variance
     unexplained = noise / fit.model.design.rows
     share = np.where(np.isinf(unexplained), 0.0, explained / (explained + unexplained))
@@ -622,8 +621,9 @@ def _pooling_of_groups(fit: Fit, found: Coefficients, number: int) -> Array:
 def _pooling_of_data(fit: Fit) -> Array:
     """Return pooling and R2 of the rows."""
     y, errors, means = fit.model.design.y, _Moments(), []
-    for rows in rows_of(fit):
-        residual = rows.design.y - rows.eta
+    source = predictors_of(fit)
+    for rows in source.chunks():
+        residual = y[rows] - source.eta(rows)
         errors.add(residual)
         means.append(residual.mean(axis=0))
     unexplained = errors.variance.mean()
@@ -687,8 +687,9 @@ def _residual_variance(fit: Fit, between: Array) -> Any:
         return np.asarray(np.log1p(1 / flat(posterior["shape"])))
     if spec.family in ("poisson", "negative_binomial"):
         mean: Any = 0.0
-        for rows in rows_of(fit, group_terms=[]):
-            mean = mean + np.exp(rows.eta).sum(axis=1) / design.rows
+        source = predictors_with(fit, group_terms=[])
+        for rows in source.chunks():
+            mean = mean + np.exp(source.eta(rows)).sum(axis=1) / design.rows
         inverse = 1 / (mean * np.exp(between / 2))
         if spec.family == "negative_binomial":
             inverse = inverse + 1 / flat(posterior["phi"])

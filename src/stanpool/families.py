@@ -264,6 +264,34 @@ def expected_outcomes(
     return np.asarray(functions.mean(eta, **(_known(design) | dict(parameters))))
 
 
+def outcome_variances(
+    spec: ModelSpec, design: Design, eta: Array, parameters: Mapping[str, Any]
+) -> Array:
+    """Return the variance of each row's outcome about its expectation.
+
+    Parameters
+    ----------
+    spec, design, eta, parameters
+        As for ``log_likelihood``; bounds of truncation are left aside.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(..., N)``.
+
+    Raises
+    ------
+    SpecError
+        If outcomes are categories, which have no variance.
+    """
+    variance = family_functions(spec.family, spec.link).variance
+    if variance is None:
+        raise SpecError(
+            f"family={spec.family!r} has categories, which have no variance."
+        )
+    return np.asarray(variance(eta, **(_known(design) | dict(parameters))))
+
+
 def _known(design: Design) -> dict[str, Any]:
     """Return what a family is told of each row."""
     known = {"trials": design.trials, "se": design.se}

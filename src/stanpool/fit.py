@@ -14,7 +14,13 @@ from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name, unquote_name
-from stanpool.marginal import MarginalRows, marginal_rows, why_not_marginal
+from stanpool.latent import pilot, starting_points
+from stanpool.marginal import (
+    MarginalRows,
+    marginal_rows,
+    why_marginal_is_slow,
+    why_not_marginal,
+)
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree, draw_back
 from stanpool.priors import PriorTable, resolve_priors
@@ -41,11 +47,6 @@ if TYPE_CHECKING:
 
 Bounds = tuple[str | float | None, str | float | None]
 GroupLike = str | tuple[str, ...] | GroupTerm
-
-_AUTO_REASON = (
-    "auto: noncentered, which is safe where groups hold little data; "
-    "compare_parameterizations(model) tries both"
-)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -117,7 +118,7 @@ class Model:
     >>> model = sp.Model("log_radon ~ floor + (1 | county)", sp.load_dataset("radon"))
     >>> model
     Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
-noncentered, 919 rows, 85 groups)
+marginal, 919 rows, 85 groups)
     """
 
     spec: ModelSpec
@@ -126,6 +127,7 @@ noncentered, 919 rows, 85 groups)
     priors: PriorTable
     structure: Structure
     rows: MarginalRows | None
+    parameterization_reason: str
 
     def __init__(
         self,
@@ -175,7 +177,7 @@ noncentered, 919 rows, 85 groups)
             design = build_design(spec, frame)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
-        parameterization = _resolve(spec, design)
+        parameterization, reason = _choose_form(spec, design)
         rows = marginal_rows(design) if parameterization == "marginal" else None
         structure = structure_of(
             spec,
@@ -191,6 +193,7 @@ noncentered, 919 rows, 85 groups)
             ("priors", priors),
             ("structure", structure),
             ("rows", rows),
+            ("parameterization_reason", reason),
         ):
             object.__setattr__(self, name, value)
 
@@ -252,7 +255,7 @@ noncentered, 919 rows, 85 groups)
         ...                  sp.load_dataset("radon"))
         >>> model.take(range(100))
         Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
-noncentered, 100 rows, 85 groups)
+marginal, 100 rows, 85 groups)
         """
         chosen = np.arange(self.design.rows)[np.asarray(rows)]
         model = Model.__new__(Model)
@@ -308,10 +311,34 @@ noncentered, 100 rows, 85 groups)
         """``"centered"``, ``"noncentered"`` or ``"marginal"``; None unless partial."""
         return self.structure.parameterization
 
-    @property
-    def parameterization_reason(self) -> str:
-        """Why this parameterization: set by the user, or what ``auto`` went by."""
-        return _AUTO_REASON if self.spec.parameterization == "auto" else "set"
+    def explain(self) -> str:
+        """Say what was chosen for the model, and why; to be printed.
+
+        Examples
+        --------
+        >>> import stanpool as sp
+        >>> model = sp.Model("log_radon ~ floor + (1 | county)",
+        ...                  sp.load_dataset("radon"), parameterization="marginal")
+        >>> print(model.explain())
+        Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
+marginal, 919 rows, 85 groups)
+        parameterization: marginal (set)
+        integrated out: the coefficients of 85 groups of 'county', drawn back exactly
+        rows: 919, turned into 49 of the same likelihood
+        """
+        lines = [repr(self)]
+        if self.parameterization:
+            reason = self.parameterization_reason
+            lines.append(f"parameterization: {self.parameterization} ({reason})")
+        if self.rows is not None:
+            factor = self.design.factors[self.rows.factor]
+            lines += [
+                f"integrated out: the coefficients of {len(factor.labels)} groups of "
+                f"{shorten(factor.factor)}, drawn back exactly",
+                f"rows: {self.design.rows}, turned into {self.rows.kept} of the same "
+                "likelihood",
+            ]
+        return "\n".join(lines)
 
     @property
     def program(self) -> StanProgram:
@@ -321,7 +348,7 @@ noncentered, 100 rows, 85 groups)
     @property
     def stan_code(self) -> str:
         """The Stan program to read, under a comment that names columns and groups."""
-        return annotate(self.program, self.design)
+        return annotate(self.program, self.design, self.rows)
 
     def stan_data(self, *, prior_only: bool = False) -> dict[str, Any]:
         """Return the data dictionary that goes with ``stan_code``.
@@ -415,10 +442,13 @@ noncentered, 100 rows, 85 groups)
             program.source, name=program.name, progress=progress
         )
         start = time.perf_counter()
+        chosen = settings
+        if inits is None and not prior_only:
+            chosen = replace(settings, inits=self._starting_points(settings))
         raw = sample(
             executable,
             self.stan_data(prior_only=prior_only),
-            settings,
+            chosen,
             progress=progress,
         )
         drawn_back = None
@@ -447,6 +477,20 @@ noncentered, 100 rows, 85 groups)
             engine=raw.engine,
             program=program,
         )
+
+    def _starting_points(self, settings: SampleSettings) -> Any:
+        """Return where chains start that would not arrive from anywhere; else None."""
+        latent = self.design.latent
+        if latent is None:
+            return None
+        shape = len(latent.score_labels), len(latent.loading_labels)
+        # Near its mean, a probability changes a quarter as fast as its logit.
+        slope = 1.0 if self.spec.link_name == "identity" else 4.0
+        scores, loadings = pilot(
+            slope * self.design.y, latent.scored, latent.loaded, shape, latent.rank
+        )
+        estimate = scores, loadings[latent.anchors]
+        return starting_points(estimate, settings.chains, settings.seed)
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
@@ -622,6 +666,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return linear predictors of the data or of new rows.
@@ -637,6 +682,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -648,6 +694,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return expected outcomes of the data or of new rows.
@@ -663,6 +710,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -674,6 +722,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Draw outcomes of the data or of new rows, at each posterior draw.
@@ -689,6 +738,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -702,6 +752,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
         """Summarize predictions in one line for each row, whatever their number.
@@ -719,6 +770,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -730,6 +782,7 @@ class Fit:
         group_terms: GroupTerms | None = None,
         groups: str = "fitted",
         new_groups: str = "error",
+        given: Any = None,
         seed: int | None = None,
     ) -> xr.DataArray:
         """Return the log likelihood of each row at each draw.
@@ -745,6 +798,7 @@ class Fit:
             group_terms=group_terms,
             groups=groups,
             new_groups=new_groups,
+            given=given,
             seed=seed,
         )
 
@@ -1055,6 +1109,9 @@ def formula_of(spec: ModelSpec) -> str:
         bar = "|" if group.correlated else "||"
         inside = _sum(group.intercept, group.terms)
         terms += f" + ({inside} {bar} {_factor_text(group)})"
+    if spec.latent is not None:
+        sides = (quote_name(spec.latent.scores_of), quote_name(spec.latent.loadings_of))
+        terms += f" + factors({', '.join(sides)}, rank={spec.latent.rank})"
     terms += "".join(f" + offset({offset})" for offset in spec.offsets)
     return f"{outcome} ~ {terms}"
 
@@ -1102,19 +1159,28 @@ def _sum(intercept: bool, terms: Sequence[str]) -> str:
     return text
 
 
-def _resolve(spec: ModelSpec, design: Design) -> str | None:
-    """Return the parameterization that is fitted."""
+def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
+    """Return the parameterization that is fitted, and why."""
     if spec.pooling != "partial":
-        return None
-    if spec.parameterization == "marginal":
-        reason = why_not_marginal(spec, design)
-        if reason:
-            raise SpecError(
-                f"parameterization='marginal' cannot be exact here: {reason}. Pass "
-                "'auto', which chooses among the others."
-            )
-    automatic = spec.parameterization == "auto"
-    return "noncentered" if automatic else spec.parameterization
+        return None, ""
+    chosen = spec.parameterization
+    against = why_not_marginal(spec, design) if chosen in ("marginal", "auto") else ""
+    if chosen == "marginal" and against:
+        raise SpecError(
+            f"parameterization='marginal' cannot be exact here: {against}. Pass "
+            "'auto', which chooses among the others."
+        )
+    if chosen != "auto":
+        return chosen, "set"
+    against = against or why_marginal_is_slow(design)
+    if against:
+        return "noncentered", (
+            "auto: safe where groups hold little data, and compare_parameterizations("
+            f"model) tries others; marginal is not to be had, for {against}"
+        )
+    return "marginal", (
+        "auto: exact for gaussian outcomes, and there is no funnel left to sample from"
+    )
 
 
 def _names(option: str, columns: Sequence[str]) -> tuple[str, ...]:

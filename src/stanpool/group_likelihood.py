@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 # Of a linear predictor, in units of the outcomes' spread about it.
-_STEP = 0.01
+STEP = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +98,18 @@ def check_population(model: Model) -> None:
     Raises
     ------
     SpecError
-        If there is no pooling, or if coefficients of groups would have to be
-        integrated out of categorical outcomes.
+        If there is no pooling, if there are latent factors, or if coefficients of
+        groups would have to be integrated out of categorical outcomes.
     """
     if model.spec.pooling == "none":
         raise SpecError(
             "pooling='none' has no population from which a new group could come, so "
             "it predicts none. Leave out rows, or fit with pooling='partial'."
+        )
+    if model.design.latent is not None:
+        raise SpecError(
+            f"{model.spec.latent}: scores and loadings cannot be integrated out, so "
+            "that groups cannot be left out. Leave out rows."
         )
     is_categorical = FAMILIES[model.spec.family].outcome == "categories"
     if is_categorical and model.spec.pooling == "partial":
@@ -152,7 +157,7 @@ def group_log_likelihood(
 
 def new_group_predictors(
     fit: Fit, units: Grouping, rng: np.random.Generator
-) -> Callable[[Array], Array]:
+) -> Callable[[Array, Array], Array]:
     """Return a function that predicts a group's rows as if the group were new.
 
     Parameters
@@ -161,19 +166,21 @@ def new_group_predictors(
         A fit, and its groups.
     rng
         Where the group's coefficients come from: drawn from the population, once for
-        each posterior draw.
+        each of the draws that are asked for.
 
     Returns
     -------
     callable
-        From the rows of one group to linear predictors, shape ``(S, rows)``.
+        From the rows of one group, and posterior draws, to linear predictors of shape
+        ``(draws, rows)``.
     """
     inside = _Inside.of(fit, units)
 
-    def predictors(rows: Array) -> Array:
+    def predictors(rows: Array, draws: Array) -> Array:
         Z, chol, _ = inside.effects(rows)
-        z = rng.standard_normal((*chol.shape[:2], 1))
-        return np.asarray(inside.outside.eta(rows) + (Z @ chol @ z)[..., 0])
+        z = rng.standard_normal((len(draws), chol.shape[1], 1))
+        deviations = (Z @ (chol[draws] @ z))[..., 0]
+        return np.asarray(inside.outside.eta(rows)[draws] + deviations)
 
     return predictors
 
@@ -226,15 +233,15 @@ class _Inside:
         if not self.factors:
             return np.asarray(log_likelihood(spec, some, eta, parameters).sum(axis=-1))
         Z, chol, start = self.effects(rows)
-        if _is_gaussian(some, spec.family, spec.link_name):
-            variance = _spread(some, parameters) ** 2
+        if is_gaussian(some, spec.family, spec.link_name):
+            variance = spread(some, parameters) ** 2
             return gaussian_log_likelihood(some.y - eta, variance, Z, chol)
         return integrated_log_likelihood(
             lambda at: log_likelihood(spec, some, at, parameters),
             eta,
             Z,
             chol,
-            step=_STEP * _spread(some, parameters),
+            step=STEP * spread(some, parameters),
             start=start,
         )
 
@@ -286,7 +293,7 @@ def _is_nested(factor: FactorDesign, units: Grouping) -> bool:
     return bool(np.array_equal(unit_of[factor.index], units.index))
 
 
-def _is_gaussian(design: Design, family: str, link: str) -> bool:
+def is_gaussian(design: Design, family: str, link: str) -> bool:
     """Whether the rows are gaussian around their linear predictor, as they were seen.
 
     Unlike ``ModelSpec.is_linear_gaussian`` with offsets, which are known.
@@ -296,7 +303,7 @@ def _is_gaussian(design: Design, family: str, link: str) -> bool:
     return is_gaussian and all(part is None for part in parts)
 
 
-def _spread(design: Design, parameters: dict[str, Array]) -> Any:
+def spread(design: Design, parameters: dict[str, Array]) -> Any:
     """Return the residual scale of rows, learned or known; 1 where there is none."""
     sigma = parameters.get("sigma")
     if design.se is None:

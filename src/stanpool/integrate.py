@@ -123,7 +123,7 @@ def integrated_log_likelihood(
     z = np.zeros((len(eta), Z.shape[1]))
     if start is not None:
         z = np.linalg.solve(chol, start[..., None])[..., 0]
-    z, spread = _mode(log_density, eta, loadings, z, step)
+    z, spread = find_mode(log_density, eta, loadings, z, step)
     points, log_weights = _rule(Z.shape[1])
     total = np.full(len(eta), -np.inf)
     for point, log_weight in zip(points, log_weights, strict=True):
@@ -134,7 +134,7 @@ def integrated_log_likelihood(
     return np.asarray(total + volume)
 
 
-def _mode(
+def find_mode(
     log_density: Callable[[Array], Array],
     eta: Array,
     loadings: Array,

@@ -30,13 +30,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.compress import TurnedRows, turn_rows
+from stanpool.compress import TurnedGroups, TurnedRows, turn_groups, turn_rows
 from stanpool.design import Design, FactorDesign
+from stanpool.gram import (
+    has_one_scale,
+    population_columns,
+    row_precision,
+    scale_of_groups,
+    scale_weights,
+    why_not_sums,
+)
 from stanpool.spec import ModelSpec
 
 Array = NDArray[np.float64]
 
-MOST_COLUMNS = 1000
+_MOST_COLUMNS = 1000  # of the factors that are not integrated out
+_MOST_NUMBERS = 20_000_000  # of these columns: 160 MB
+_DENSE_PAYS = 20  # numbers of dense rows for each row of the data
+_FEW_NUMBERS = 100_000
 _BLOCK_NUMBERS = 1 << 16  # of a block of draws, per array: stays in the cache
 _THREADS = 4
 _STREAM = 0x6D617267  # no random numbers are shared with the chains
@@ -53,6 +64,8 @@ class MarginalRows:
     rows
         The rows, turned; their columns are the intercept, the population's
         predictors, the coefficients of the other factors, and the outcome.
+    groups
+        The same, with groups that are alike turned, too.
     y_bar
         What was taken from the outcome.
     scale
@@ -64,21 +77,22 @@ class MarginalRows:
 
     factor: int
     rows: TurnedRows
+    groups: TurnedGroups
     y_bar: float
     scale: NDArray[np.intp]
     zeros: Array
 
+    @property
+    def kept(self) -> int:
+        """How many rows the program sees."""
+        return int(np.prod(self.groups.X.shape[:2])) + len(self.rows.rest)
+
 
 def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     """Say why no factor can be integrated out exactly; empty if one can."""
-    if spec.family != "gaussian" or spec.link_name != "identity":
-        return "the outcome is not gaussian around a linear predictor"
-    if design.latent is not None:
-        return "latent factors are products of parameters"
-    if spec.cens is not None or spec.trunc is not None:
-        return "outcomes are censored or truncated"
-    if spec.se_sigma:
-        return "rows have known standard errors besides a residual scale"
+    against = why_not_sums(spec, design)
+    if against:
+        return against
     if all(each.weights is not None for each in design.factors):
         return "rows are members of several groups"
     if _integrated(design) is None:
@@ -86,12 +100,28 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
             "residual scales differ within groups, so that rows of a group cannot be "
             "summed up"
         )
-    if _sampled_columns(design) > MOST_COLUMNS:
-        return (
-            f"the other factors have {_sampled_columns(design)} coefficients, more "
-            f"than {MOST_COLUMNS}"
-        )
+    columns = _sampled_columns(design)
+    if columns > _MOST_COLUMNS or columns * design.rows > _MOST_NUMBERS:
+        return f"the other factors have {columns} coefficients, too many to write out"
     return ""
+
+
+def why_marginal_is_slow(design: Design) -> str:
+    """Say why the marginal form, although exact, is slower; empty if it is not.
+
+    The columns of the other factors are dense once the rows are turned: what was one
+    number of a row, the group that it belongs to, is one for each group.
+    """
+    which = _integrated(design)
+    assert which is not None
+    coefficients = design.factors[which].Z.shape[1] * len(design.factors[which].labels)
+    dense = coefficients * _sampled_columns(design)
+    if dense <= max(_DENSE_PAYS * design.rows, _FEW_NUMBERS):
+        return ""
+    return (
+        f"the coefficients of {design.factors[which].factor!r} and of the other "
+        f"factors would meet in {dense} numbers, for {design.rows} rows"
+    )
 
 
 def marginal_rows(design: Design) -> MarginalRows:
@@ -105,26 +135,27 @@ def marginal_rows(design: Design) -> MarginalRows:
     which = _integrated(design)
     assert which is not None
     factor = design.factors[which]
-    n = design.rows
-    y = design.y if design.offset is None else design.y - design.offset
-    y_bar = float(np.mean(y)) if design.intercept else 0.0
-    columns = [np.ones((n, int(design.intercept))), design.X - design.x_bar]
-    columns += [_dense(other) for other in design.factors if other is not factor]
-    columns.append((y - y_bar)[:, None])
-    matrix, z = np.concatenate(columns, axis=1), factor.Z
-    precision = _precision(design)
+    population, y_bar = population_columns(design)
+    others = [_dense(other) for other in design.factors if other is not factor]
+    matrix = np.concatenate([population[:, :-1], *others, population[:, -1:]], axis=1)
+    z = factor.Z
+    precision = row_precision(design)
     if precision is not None:
         matrix, z = matrix * precision[:, None], z * precision[:, None]
     groups = len(factor.labels)
-    scale = np.zeros(groups, dtype=np.intp)
-    if design.residual is not None:
-        scale[factor.index] = design.residual[2]
+    scale = scale_of_groups(design, factor.index, groups)
     rows = turn_rows(z, matrix, factor.index, groups, scale=scale)
-    scales = 1 if design.residual is None else len(design.residual[1])
-    count = np.bincount(scale[factor.index], design.weights, minlength=scales)
-    kept = z.shape[1] * np.bincount(scale, minlength=scales)
-    kept += np.bincount(rows.scale_of_rest, minlength=scales)
-    return MarginalRows(which, rows, y_bar, scale, (count - kept).astype(float))
+    weight = scale_weights(design)
+    kept = z.shape[1] * np.bincount(scale, minlength=len(weight))
+    kept += np.bincount(rows.scale_of_rest, minlength=len(weight))
+    return MarginalRows(
+        factor=which,
+        rows=rows,
+        groups=turn_groups(rows, scale),
+        y_bar=y_bar,
+        scale=scale,
+        zeros=weight - kept,
+    )
 
 
 def draw_deviations(
@@ -222,27 +253,10 @@ def _integrated(design: Design) -> int | None:
     able = [
         number
         for number, factor in enumerate(design.factors)
-        if factor.weights is None and _has_one_scale(design, factor)
+        if factor.weights is None and has_one_scale(design, factor)
     ]
     sizes = [len(design.factors[number].labels) for number in able]
     return able[int(np.argmax(sizes))] if able else None
-
-
-def _has_one_scale(design: Design, factor: FactorDesign) -> bool:
-    """Whether the rows of each group have the same residual scale."""
-    if design.residual is None:
-        return True
-    scale = np.empty(len(factor.labels), dtype=np.intp)
-    scale[factor.index] = design.residual[2]
-    return np.array_equal(scale[factor.index], design.residual[2])
-
-
-def _precision(design: Design) -> Array | None:
-    """Return what rows are multiplied by, so that they have one scale."""
-    if design.se is None and design.weights is None:
-        return None
-    weights = np.ones(design.rows) if design.weights is None else design.weights
-    return np.sqrt(weights) / (1.0 if design.se is None else design.se)
 
 
 def _sampled_columns(design: Design) -> int:

@@ -25,18 +25,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.coefficients import (
-    Coefficients,
-    cholesky_of_population,
-    coefficients,
-    flat,
-)
+from stanpool.coefficients import coefficients
+from stanpool.conditioning import condition
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
-from stanpool.families import draw_outcomes, family_functions, log_likelihood
+from stanpool.families import draw_outcomes, expected_outcomes, log_likelihood
 from stanpool.intervals import describe, interval_levels
 from stanpool.newdata import PARTS, new_design
-from stanpool.posterior import GroupNames
-from stanpool.spec import FAMILIES
+from stanpool.predictors import Predictors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +43,11 @@ if TYPE_CHECKING:
 Array = np.ndarray
 GroupTerms = Sequence[str] | Mapping[str, Sequence[str]]
 
-CHUNK = 2**21  # numbers: 16 MB of draws x rows
 LARGEST = 2**28  # numbers: 2 GB
 
 NEW_GROUPS = ("error", "population", "resample", "zero")
+_LATENT = "factors"  # in group_terms
 READINGS = ("fitted", "redrawn")
-_OF_SCALES = 2**20  # no factor has this number
 
 
 def linpred(
@@ -64,6 +58,7 @@ def linpred(
     group_terms: GroupTerms | None = None,
     groups: str = "fitted",
     new_groups: str = "error",
+    given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:
     """Return the linear predictor of each row, with offsets.
@@ -80,7 +75,8 @@ def linpred(
     group_terms
         Which grouping factors enter, such as ``["county"]``, or which coefficients of
         which, such as ``{"county": ["Intercept"]}``, where ``"sigma"`` stands for
-        residual scales. All by default; ``[]`` is the population alone.
+        residual scales; ``"factors"`` are latent factors. All by default; ``[]`` is
+        the population alone.
     groups
         ``"fitted"``: rows of fitted groups have the coefficients of these;
         ``"redrawn"``: all groups are drawn anew from the population.
@@ -90,6 +86,12 @@ def linpred(
         group and posterior draw; ``"resample"``: take those of a fitted group, drawn at
         random for each group and posterior draw; ``"zero"``: take the population's
         mean, an average group. Group-level predictors count in all.
+    given
+        A few rows with their outcomes, of new groups above all, that predictions are
+        conditioned on: what would come out if they had been fitted, too. Exact for
+        gaussian outcomes but for Monte Carlo error, by importance sampling for others.
+        ``pareto_k`` among the result's ``attrs`` says whether that is reliable: above
+        0.7 fit again instead.
     seed
         Of what is drawn at random.
 
@@ -106,7 +108,16 @@ def linpred(
         If an option is not one of its choices, has no meaning under the model's
         pooling, or the result is too large.
     """
-    source = _source(fit, data, draws, group_terms, groups, new_groups, seed)
+    source = predictors_with(
+        fit,
+        data,
+        draws=draws,
+        group_terms=group_terms,
+        groups=groups,
+        new_groups=new_groups,
+        given=given,
+        seed=seed,
+    )
     return _collected("linpred", source)
 
 
@@ -118,6 +129,7 @@ def epred(
     group_terms: GroupTerms | None = None,
     groups: str = "fitted",
     new_groups: str = "error",
+    given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:
     """Return the expected outcome of each row, without the scatter of outcomes.
@@ -127,7 +139,7 @@ def epred(
 
     Parameters
     ----------
-    fit, data, draws, group_terms, groups, new_groups, seed
+    fit, data, draws, group_terms, groups, new_groups, given, seed
         As for ``linpred``.
 
     Returns
@@ -135,8 +147,16 @@ def epred(
     xarray.DataArray
         Dimensions ``(chain, draw, row)``, and ``category``.
     """
-    source = _source(
-        fit, data, draws, group_terms, groups, new_groups, seed, _KINDS["epred"].parts
+    source = predictors_with(
+        fit,
+        data,
+        draws=draws,
+        group_terms=group_terms,
+        groups=groups,
+        new_groups=new_groups,
+        given=given,
+        seed=seed,
+        parts=_KINDS["epred"].parts,
     )
     return _collected("epred", source)
 
@@ -149,6 +169,7 @@ def predict(
     group_terms: GroupTerms | None = None,
     groups: str = "fitted",
     new_groups: str = "error",
+    given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:
     """Draw an outcome of each row at each posterior draw.
@@ -157,7 +178,7 @@ def predict(
 
     Parameters
     ----------
-    fit, data, draws, group_terms, groups, new_groups, seed
+    fit, data, draws, group_terms, groups, new_groups, given, seed
         As for ``linpred``.
 
     Returns
@@ -165,8 +186,16 @@ def predict(
     xarray.DataArray
         Dimensions ``(chain, draw, row)``; categories by their names.
     """
-    source = _source(
-        fit, data, draws, group_terms, groups, new_groups, seed, _KINDS["predict"].parts
+    source = predictors_with(
+        fit,
+        data,
+        draws=draws,
+        group_terms=group_terms,
+        groups=groups,
+        new_groups=new_groups,
+        given=given,
+        seed=seed,
+        parts=_KINDS["predict"].parts,
     )
     return _collected("predict", source)
 
@@ -181,13 +210,14 @@ def predict_table(
     group_terms: GroupTerms | None = None,
     groups: str = "fitted",
     new_groups: str = "error",
+    given: Any = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
     """Summarize predictions in one line for each row, whatever their number.
 
     Parameters
     ----------
-    fit, data, draws, group_terms, groups, new_groups, seed
+    fit, data, draws, group_terms, groups, new_groups, given, seed
         As for ``linpred``.
     kind
         ``"predict"``, ``"epred"`` or ``"linpred"``.
@@ -207,10 +237,18 @@ def predict_table(
             f"kind={shorten(kind)} is not one of {listed(_KINDS)}."
             + suggestion(str(kind), _KINDS)
         )
-    source = _source(
-        fit, data, draws, group_terms, groups, new_groups, seed, _KINDS[kind].parts
-    )
     interval_levels(prob)  # refuse a wrong one before the work
+    source = predictors_with(
+        fit,
+        data,
+        draws=draws,
+        group_terms=group_terms,
+        groups=groups,
+        new_groups=new_groups,
+        given=given,
+        seed=seed,
+        parts=_KINDS[kind].parts,
+    )
     index = data.index if isinstance(data, pd.DataFrame) else None
     categories = source.design.categories
     if categories and kind != "linpred":
@@ -222,10 +260,12 @@ def predict_table(
             "use linpred, or kind='epred'."
         )
     tables = [describe(each, prob) for _, each in _blocks(kind, source)]
-    return pd.DataFrame(
-        {name: np.concatenate([table[name] for table in tables]) for name in tables[0]},
+    table = pd.DataFrame(
+        {name: np.concatenate([each[name] for each in tables]) for name in tables[0]},
         index=index,
     )
+    table.attrs.update(_attributes(source))
+    return table
 
 
 def log_lik(
@@ -236,13 +276,14 @@ def log_lik(
     group_terms: GroupTerms | None = None,
     groups: str = "fitted",
     new_groups: str = "error",
+    given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:
     """Return the log likelihood of each row at each draw.
 
     Parameters
     ----------
-    fit, data, draws, group_terms, groups, new_groups, seed
+    fit, data, draws, group_terms, groups, new_groups, given, seed
         As for ``linpred``; new rows need an outcome.
 
     Returns
@@ -250,7 +291,17 @@ def log_lik(
     xarray.DataArray
         Dimensions ``(chain, draw, row)``; for many rows see ``log_lik_chunks``.
     """
-    source = _source(fit, data, draws, group_terms, groups, new_groups, seed, PARTS)
+    source = predictors_with(
+        fit,
+        data,
+        draws=draws,
+        group_terms=group_terms,
+        groups=groups,
+        new_groups=new_groups,
+        given=given,
+        seed=seed,
+        parts=PARTS,
+    )
     return _collected("log_lik", source)
 
 
@@ -262,16 +313,17 @@ def log_lik_chunks(
     group_terms: GroupTerms | None = None,
     groups: str = "fitted",
     new_groups: str = "error",
+    given: Any = None,
     seed: int | None = None,
 ) -> Iterator[tuple[slice, Array]]:
     """Yield the log likelihood of a few rows at a time, at all draws.
 
     Whoever needs a number per row, such as its expected log density, never holds more
-    than some 16 MB of log likelihoods.
+    than some 8 MB of log likelihoods.
 
     Parameters
     ----------
-    fit, data, draws, group_terms, groups, new_groups, seed
+    fit, data, draws, group_terms, groups, new_groups, given, seed
         As for ``log_lik``.
 
     Yields
@@ -279,99 +331,127 @@ def log_lik_chunks(
     slice, numpy.ndarray
         Which rows, and their log likelihoods: shape ``(chain, draw, rows)``.
     """
-    source = _source(fit, data, draws, group_terms, groups, new_groups, seed, PARTS)
+    source = predictors_with(
+        fit,
+        data,
+        draws=draws,
+        group_terms=group_terms,
+        groups=groups,
+        new_groups=new_groups,
+        given=given,
+        seed=seed,
+        parts=PARTS,
+    )
     for rows, values in _blocks("log_lik", source):
         yield rows, values.reshape(*source.shape, -1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """What predictions of rows are computed from.
-
-    Attributes
-    ----------
-    model
-        The fitted model.
-    design
-        The rows, with the chosen factors only; places beyond the model's own groups
-        are new ones.
-    numbers
-        Which factors of the model these are.
-    posterior, coefficients
-        The chosen draws.
-    new_groups
-        How coefficients of new groups come about.
-    seed
-        Of new groups and outcomes.
-    """
-
-    model: Model
-    design: Design
-    numbers: tuple[int, ...]
-    posterior: xr.Dataset
-    coefficients: Coefficients
-    new_groups: str
-    seed: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.posterior.sizes["chain"], self.posterior.sizes["draw"]
-
-    @property
-    def is_categorical(self) -> bool:
-        return FAMILIES[self.model.spec.family].outcome == "categories"
-
-
-def _source(
+def predictors_with(
     fit: Fit,
-    data: Any,
-    draws: int | None,
-    group_terms: GroupTerms | None,
-    groups: str,
-    new_groups: str,
-    seed: int | None,
+    data: Any = None,
+    *,
+    draws: int | None = None,
+    group_terms: GroupTerms | None = None,
+    groups: str = "fitted",
+    new_groups: str = "error",
+    given: Any = None,
+    seed: int | None = None,
     parts: Sequence[str] = (),
-) -> _Source:
-    """Check the options and gather what predictions are computed from."""
-    for option, given, known in (
+) -> Predictors:
+    """Check the options and gather what predictions are computed from.
+
+    Parameters
+    ----------
+    fit, data, draws, group_terms, groups, new_groups, given, seed
+        As for ``linpred``.
+    parts
+        What of new rows is read besides predictors and groups, of ``newdata.PARTS``.
+    """
+    for option, chosen, known in (
         ("groups", groups, READINGS),
         ("new_groups", new_groups, NEW_GROUPS),
     ):
-        if given not in known:
+        if chosen not in known:
             raise SpecError(
-                f"{option}={shorten(given)} is not one of {listed(known)}."
-                + suggestion(str(given), known)
+                f"{option}={shorten(chosen)} is not one of {listed(known)}."
+                + suggestion(str(chosen), known)
             )
     model = fit.model
-    chosen, own_scales = _chosen_terms(model, group_terms)
-    if data is None:
-        design = model.design
-        design = replace(design, factors=tuple(design.factors[n] for n in chosen))
-    else:
-        # Of the means only the lognormal's depends on the residual scale.
-        own_scales &= "se" in parts or model.spec.family == "lognormal"
-        wanted = [part for part in parts if own_scales or part != "residual"]
-        design = new_design(model, data, factors=list(chosen), parts=wanted)
-    if not own_scales:
-        design = replace(design, residual=None)
-    factors = zip(design.factors, chosen.values(), strict=True)
-    design = replace(design, factors=tuple(_masked(*each) for each in factors))
+    with_latent, group_terms = _chosen_latent(model, group_terms)
+    terms, own_scales = _chosen_terms(model, group_terms)
+    # Of the means only the lognormal's depends on the residual scale.
+    needs_scales = "se" in parts or model.spec.family == "lognormal" or data is None
+    design = _design(model, data, terms, own_scales and needs_scales, parts)
+    if not with_latent:
+        design = replace(design, latent=None)
     if groups == "redrawn":
         design = _redrawn(model, design)
         new_groups = "population" if new_groups == "error" else new_groups
-    _check_new_groups(model, design, tuple(chosen), new_groups)
     posterior = some_draws(fit.posterior, draws)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    return _Source(
+    source = Predictors(
         model=model,
         design=design,
-        numbers=tuple(chosen),
+        numbers=tuple(terms),
         posterior=posterior,
         coefficients=coefficients(model, posterior),
         new_groups=new_groups,
         seed=seed,
     )
+    if given is not None:
+        if model.design.latent is not None:
+            raise SpecError(
+                f"given does not go with {model.spec.latent}: what new rows say of "
+                "scores and loadings is learned by fitting again with these rows."
+            )
+        if data is None or groups == "redrawn":
+            raise SpecError(
+                "given conditions predictions of new rows on others: pass data=, and "
+                "groups='fitted'."
+            )
+        rows = _design(model, given, terms, own_scales, PARTS)
+        seen = replace(source, design=rows, new_groups="population")
+        _check_new_groups(seen)
+        found = condition(seen)
+        source = replace(found, design=design, new_groups=new_groups)
+    _check_new_groups(source)
+    return source
+
+
+def _design(
+    model: Model,
+    data: Any,
+    terms: Mapping[int, Sequence[str]],
+    own_scales: bool,
+    parts: Sequence[str],
+) -> Design:
+    """Build the rows' design with the terms that enter."""
+    if data is None:
+        own = model.design.factors
+        design = replace(model.design, factors=tuple(own[number] for number in terms))
+    else:
+        wanted = [part for part in parts if own_scales or part != "residual"]
+        design = new_design(model, data, factors=list(terms), parts=wanted)
+    factors = zip(design.factors, terms.values(), strict=True)
+    return replace(
+        design,
+        factors=tuple(_masked(*each) for each in factors),
+        residual=design.residual if own_scales else None,
+    )
+
+
+def _chosen_latent(
+    model: Model, group_terms: GroupTerms | None
+) -> tuple[bool, GroupTerms | None]:
+    """Say whether latent factors enter, and return the other terms."""
+    if model.design.latent is None or group_terms is None:
+        return True, group_terms
+    if isinstance(group_terms, str) or _LATENT not in group_terms:
+        return False, group_terms
+    if isinstance(group_terms, Mapping):
+        return True, {k: v for k, v in group_terms.items() if k != _LATENT}
+    return True, [each for each in group_terms if each != _LATENT]
 
 
 def _chosen_terms(
@@ -441,25 +521,42 @@ def _redrawn(model: Model, design: Design) -> Design:
     if residual is not None and model.design.residual is not None:
         known = model.design.residual[1]
         residual = (residual[0], known + residual[1], residual[2] + len(known))
-    return replace(design, factors=tuple(factors), residual=residual)
+    latent, fitted = design.latent, model.design.latent
+    if latent is not None and fitted is not None:
+        latent = replace(
+            latent,
+            score_labels=fitted.score_labels + latent.score_labels,
+            scored=latent.scored + len(fitted.score_labels),
+            loading_labels=fitted.loading_labels + latent.loading_labels,
+            loaded=latent.loaded + len(fitted.loading_labels),
+        )
+    return replace(design, factors=tuple(factors), residual=residual, latent=latent)
 
 
-def _check_new_groups(
-    model: Model, design: Design, numbers: tuple[int, ...], new_groups: str
-) -> None:
+def _check_new_groups(source: Predictors) -> None:
     """Refuse new groups where they are not wanted or nothing is known of them."""
+    model, design, new_groups = source.model, source.design, source.new_groups
     sides = [
         (each.factor, each.labels, len(model.design.factors[number].labels), each.index)
-        for number, each in zip(numbers, design.factors, strict=True)
+        for number, each in zip(source.numbers, design.factors, strict=True)
     ]
     if design.residual is not None and model.design.residual is not None:
         name, labels, index = design.residual
         sides.append((name, labels, len(model.design.residual[1]), index))
+    latent, fitted = design.latent, model.design.latent
+    if latent is not None and fitted is not None:
+        for side, of_fit in zip(latent.sides, fitted.sides, strict=True):
+            sides.append((*side[:2], len(of_fit[1]), side[2]))
+    given = set(source.given)
+    if model.design.residual is not None:
+        given |= {(model.design.residual[0], label) for label in source.given_scales}
     for factor, labels, known, index in sides:
-        new = labels[known:]
-        if not new:
+        is_new = np.array([(factor, label) not in given for label in labels])
+        is_new[:known] = False
+        if not is_new.any():
             continue
-        rows = np.flatnonzero((index >= known).reshape(len(index), -1).any(axis=1))
+        rows = np.flatnonzero(is_new[index].reshape(len(index), -1).any(axis=1))
+        new = [labels[place] for place in np.flatnonzero(is_new)]
         met = (
             f"{len(new)} group(s) of {shorten(factor)} that the model has not seen: "
             f"{listed(new)} (rows {listed(rows.tolist())}, counted from 0)"
@@ -490,216 +587,51 @@ def some_draws(posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
     return posterior.isel(draw=np.arange(wanted) * of_chain // wanted)
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Some rows with their predictors at S draws.
-
-    Attributes
-    ----------
-    model, design
-        The fitted model, and the rows' own arrays.
-    eta
-        Linear predictors with offsets, shape ``(S, rows)``, and one more axis for
-        categorical outcomes.
-    parameters
-        The family's parameters, which broadcast against ``eta``.
-    rng
-        Where outcomes come from.
-    """
-
-    model: Model
-    design: Design
-    eta: Array
-    parameters: Mapping[str, Array]
-    rng: np.random.Generator
-
-    @property
-    def known(self) -> dict[str, Any]:
-        """What a family's mean and variance take besides ``eta``."""
-        data = {"trials": self.design.trials, "se": self.design.se}
-        given = {name: values for name, values in data.items() if values is not None}
-        return dict(self.parameters) | given
-
-
-def _outcomes(rows: Rows) -> Array:
+def _outcomes(source: Predictors, rows: slice, rng: np.random.Generator) -> Array:
     """Draw outcomes; categories by their labels."""
-    spec = rows.model.spec
-    drawn = draw_outcomes(spec, rows.design, rows.rng, rows.eta, rows.parameters)
-    categories = rows.design.categories
-    return category_labels(categories)[drawn] if categories else drawn
+    spec, design = source.model.spec, source.design.take(rows)
+    drawn = draw_outcomes(spec, design, rng, source.eta(rows), source.parameters(rows))
+    return category_labels(design.categories)[drawn] if design.categories else drawn
 
 
-def _expectations(rows: Rows) -> Array:
+def _expectations(source: Predictors, rows: slice, _: np.random.Generator) -> Array:
     """Return expected outcomes."""
-    mean = family_functions(rows.model.spec.family, rows.model.spec.link).mean
-    return np.asarray(mean(rows.eta, **rows.known))
+    spec, design = source.model.spec, source.design.take(rows)
+    return expected_outcomes(spec, design, source.eta(rows), source.parameters(rows))
 
 
-def _log_likelihoods(rows: Rows) -> Array:
+def _log_likelihoods(source: Predictors, rows: slice, _: np.random.Generator) -> Array:
     """Return log likelihoods."""
-    spec = rows.model.spec
-    return log_likelihood(spec, rows.design, rows.eta, rows.parameters)
+    spec, design = source.model.spec, source.design.take(rows)
+    return log_likelihood(spec, design, source.eta(rows), source.parameters(rows))
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Something that is computed for each row at each draw."""
+    """Something that is computed for each row at each draw, and what it needs."""
 
-    compute: Callable[[Rows], Array]
+    compute: Callable[[Predictors, slice, np.random.Generator], Array]
     parts: tuple[str, ...] = ()
 
 
 _KINDS: Mapping[str, _Kind] = {
     "predict": _Kind(_outcomes, ("trials", "se", "trunc", "residual")),
     "epred": _Kind(_expectations, ("trials", "residual")),
-    "linpred": _Kind(lambda rows: rows.eta),
+    "linpred": _Kind(lambda source, rows, _: source.eta(rows)),
 }
 _ALL_KINDS = {**_KINDS, "log_lik": _Kind(_log_likelihoods, PARTS)}
 
 
-def rows_of(
-    fit: Fit,
-    *,
-    draws: int | None = None,
-    group_terms: GroupTerms | None = None,
-    groups: str = "fitted",
-    seed: int | None = None,
-) -> Iterator[Rows]:
-    """Yield the fitted rows, a few at a time, with predictors at all draws.
-
-    Parameters
-    ----------
-    fit, draws, group_terms, groups, seed
-        As for ``linpred``.
-    """
-    source = _source(fit, None, draws, group_terms, groups, "error", seed, PARTS)
-    for _, rows in _chunks(source):
-        yield rows
-
-
-def _blocks(kind: str, source: _Source) -> Iterator[tuple[slice, Array]]:
+def _blocks(kind: str, source: Predictors) -> Iterator[tuple[slice, Array]]:
     """Yield rows and what is computed for them, shape ``(S, rows, ...)``."""
-    compute = _ALL_KINDS[kind].compute
-    for place, rows in _chunks(source):
-        yield place, compute(rows)
-
-
-def _chunks(source: _Source) -> Iterator[tuple[slice, Rows]]:
-    """Yield some rows at a time, and which they are."""
-    parameters = _parameters(source)
     rng = np.random.default_rng([source.seed])
-    for rows in _slices(source):
-        of_rows = dict(parameters)
-        if source.design.residual is not None and "sigma" in parameters:
-            of_rows["sigma"] = _own_scales(source, parameters["sigma"], rows)
-        design = source.design.take(rows)
-        eta = _eta(source, rows)
-        yield rows, Rows(source.model, design, eta, of_rows, rng)
+    for rows in source.chunks():
+        yield rows, _ALL_KINDS[kind].compute(source, rows, rng)
 
 
-def _slices(source: _Source) -> Iterator[slice]:
-    """Cut the rows into chunks."""
-    draws, predictors, _ = source.coefficients.beta.shape
-    widest = max((each.Z.shape[1] for each in source.design.factors), default=1)
-    width = max(predictors * widest, len(source.design.categories))
-    size = max(1, CHUNK // (draws * width))
-    for start in range(0, source.design.rows, size):
-        yield slice(start, min(start + size, source.design.rows))
-
-
-def _eta(source: _Source, rows: slice) -> Array:
-    """Return linear predictors with offsets of some rows."""
-    found, design = source.coefficients, source.design
-    eta = found.alpha[..., None] + found.beta @ design.X[rows].T
-    for number, factor in zip(source.numbers, design.factors, strict=True):
-        index, z = factor.index[rows], factor.Z[rows]
-        if factor.weights is None:
-            eta += _group_effects(source, number, index, z)
-            continue
-        for member in range(index.shape[1]):
-            weighted = factor.weights[rows, member, None] * z
-            eta += _group_effects(source, number, index[:, member], weighted)
-    if design.offset is not None:
-        eta += design.offset[rows]
-    return np.moveaxis(eta, 1, 2) if source.is_categorical else eta[:, 0]
-
-
-def _group_effects(source: _Source, number: int, groups: Array, z: Array) -> Array:
-    """Return what a factor's deviations do to rows, shape ``(S, D, rows)``."""
-    own = source.coefficients.factors[number]
-    draws, known, predictors, _ = own.b.shape
-    new = np.unique(groups[groups >= known]).tolist()
-    if not new:
-        return own.effects_on(groups, z)
-    effects = np.empty((draws, predictors, len(z)))
-    is_known = groups < known
-    effects[..., is_known] = own.effects_on(groups[is_known], z[is_known])
-    for group in new:
-        u, at = _new_deviations(source, number, group), groups == group
-        effects[..., at] = u @ z[at].T
-    return effects
-
-
-def _new_deviations(source: _Source, number: int, group: int) -> Array:
-    """Return what a new group deviates from its mean, shape ``(S, D, Q)``.
-
-    The same in every chunk of rows, since a group has its own stream of randomness.
-    """
-    own = source.coefficients.factors[number]
-    draws, known, predictors, varying = own.b.shape
-    if source.new_groups == "zero":
-        return np.zeros((draws, predictors, varying))
-    rng = np.random.default_rng([source.seed, number, group])
-    if source.new_groups == "resample":
-        return own.deviations_at(np.asarray(rng.integers(known, size=draws)))
-    chol = cholesky_of_population(source.posterior, source.model.design.factors[number])
-    z = rng.standard_normal((draws, chol.shape[1]))
-    u = np.einsum("sij,sj->si", chol, z)
-    return np.asarray(u.reshape(draws, predictors, varying))
-
-
-def _own_scales(source: _Source, scales: Array, rows: slice) -> Array:
-    """Return the residual scales of the groups of some rows, shape ``(S, rows)``."""
-    assert source.design.residual is not None
-    groups = source.design.residual[2][rows]
-    known = scales.shape[1]
-    sigma = scales[:, np.minimum(groups, known - 1)]
-    for group in np.unique(groups[groups >= known]).tolist():
-        sigma[:, groups == group] = _new_scale(source, scales, group)[:, None]
-    return np.asarray(sigma)
-
-
-def _new_scale(source: _Source, scales: Array, group: int) -> Array:
-    """Return the residual scale of a new group, shape ``(S,)``."""
-    assert source.design.residual is not None
-    rng = np.random.default_rng([source.seed, _OF_SCALES, group])
-    draws, known = scales.shape
-    if source.new_groups == "resample":
-        return np.asarray(scales[np.arange(draws), rng.integers(known, size=draws)])
-    middle = flat(source.posterior["sigma"])
-    if source.new_groups == "zero":
-        return np.asarray(middle)
-    names = GroupNames.of(source.design.residual[0])
-    spread = flat(source.posterior[names.tau_sigma])
-    scale: Array = middle * np.exp(spread * rng.standard_normal(draws))
-    return scale
-
-
-def _parameters(source: _Source) -> dict[str, Array]:
-    """Return the family's parameters, ready to meet ``(S, rows)``.
-
-    Residual scales of groups have the shape ``(S, J)``.
-    """
-    posterior, spec = source.posterior, source.model.spec
-    found = {}
-    for name in FAMILIES[spec.family].parameters:
-        if name == "sigma" and source.design.residual is not None:
-            names = GroupNames.of(source.design.residual[0])
-            found[name] = flat(posterior[names.sigma])
-        elif name in posterior:
-            values = flat(posterior[name])
-            found[name] = values[:, None]
-    return found
+def _attributes(source: Predictors) -> dict[str, float]:
+    """Return what a result says of itself."""
+    return {} if source.pareto_k is None else {"pareto_k": source.pareto_k}
 
 
 def category_labels(categories: Sequence[Any]) -> Array:
@@ -708,7 +640,7 @@ def category_labels(categories: Sequence[Any]) -> Array:
     return np.array(categories, dtype=np.int64 if whole else object)
 
 
-def _collected(kind: str, source: _Source) -> xr.DataArray:
+def _collected(kind: str, source: Predictors) -> xr.DataArray:
     """Compute all rows, with labels, or say that it is too much and what to do."""
     import xarray as xr
 
@@ -738,5 +670,8 @@ def _collected(kind: str, source: _Source) -> xr.DataArray:
         result[:, some] = values
     assert result is not None
     return xr.DataArray(
-        result.reshape(*source.shape, *result.shape[1:]), dims=dims, coords=coords
+        result.reshape(*source.shape, *result.shape[1:]),
+        dims=dims,
+        coords=coords,
+        attrs=_attributes(source),
     )

@@ -508,7 +508,7 @@ def stan_data(
         suffix = f"_{number}" if number > 1 else ""
         own = _factor_data(factor, structure)
         if structure.factors[number - 1].integrated:
-            pass
+            own = {"Q": factor.Z.shape[1]}
         elif structure.pooling == "none":
             own["z_bar"] = factor.z_bar
         else:
@@ -542,7 +542,9 @@ def _censoring_data(design: Design, censored: np.ndarray) -> dict[str, Any]:
     return data
 
 
-def annotate(program: StanProgram, design: Design) -> str:
+def annotate(
+    program: StanProgram, design: Design, rows: MarginalRows | None = None
+) -> str:
     """Return a program's source under a comment that maps numbers to user's names.
 
     The comment is not part of the hashed text; names are escaped, so that no user
@@ -553,11 +555,18 @@ def annotate(program: StanProgram, design: Design) -> str:
         f"// y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
     ]
-    lines += _labelled("X", design.coefficients)
+    population = design.coefficients
+    if rows is not None and design.intercept:
+        population = ("Intercept", *population)
+    lines += _labelled("X" if rows is None else "X[ : ]", population)
     for number, factor in enumerate(design.factors, 1):
         suffix = f"_{number}" if number > 1 else ""
         groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
-        lines += [f"// {groups}", *_labelled(f"Z{suffix}", factor.varying)]
+        lines.append(f"// {groups}")
+        if rows is None:
+            lines += _labelled(f"Z{suffix}", factor.varying)
+        elif rows.factor == number - 1:
+            lines += _labelled("Z[ : ]", factor.varying)
     return "\n".join(lines) + "\n" + program.source
 
 
@@ -600,23 +609,25 @@ def _row_data(design: Design) -> dict[str, Any]:
 
 def _marginal_data(design: Design, rows: MarginalRows) -> dict[str, Any]:
     """Return the data of rows that were turned."""
-    turned = rows.rows
+    groups, rest = rows.groups, rows.rows.rest
     data: dict[str, Any] = {
         "K": design.X.shape[1],
-        "D": turned.X.shape[2] - 1,
-        "y": turned.X[:, :, -1].T,
-        "X": turned.X[:, :, :-1].swapaxes(0, 1),
-        "Z": turned.Z.swapaxes(0, 1),
-        "F": len(turned.rest),
-        "y_rest": turned.rest[:, -1],
-        "X_rest": turned.rest[:, :-1],
+        "D": rest.shape[1] - 1,
+        "G": len(groups.count),
+        "y": groups.X[:, :, -1].T,
+        "X": groups.X[:, :, :-1].swapaxes(0, 1),
+        "Z": groups.Z.swapaxes(0, 1),
+        "count": groups.count,
+        "F": len(rest),
+        "y_rest": rest[:, -1],
+        "X_rest": rest[:, :-1],
     }
     if design.intercept:
         data["y_bar"] = rows.y_bar
     if design.residual is not None:
         data["J_sigma"] = len(design.residual[1])
-        data["group_sigma"] = rows.scale + 1
-        data["rest_sigma"] = turned.scale_of_rest + 1
+        data["group_sigma"] = groups.scale + 1
+        data["rest_sigma"] = rows.rows.scale_of_rest + 1
         data["N_zero"] = rows.zeros
     elif design.se is None:
         data["N_zero"] = float(rows.zeros[0])

@@ -427,8 +427,8 @@ class LatentFactors:
             raise SpecError(f"rank={self.rank} must be 1 or more.")
         if self.scores_of == self.loadings_of:
             raise SpecError(
-                f"factors({shorten(self.scores_of)}, {shorten(self.loadings_of)}) needs "
-                "two columns, such as users and items."
+                f"factors() has {shorten(self.scores_of)} twice and needs two columns, "
+                "such as users and items."
             )
 
     def __str__(self) -> str:

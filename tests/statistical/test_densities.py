@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -180,6 +181,27 @@ def test_endless_scales_are_no_pooling() -> None:
         there = Point(first.intercept, first.beta, at.sigma, (own,))
         apart = Point(0.0, first.beta[:1], at.sigma, (own,))
         gaps.append(stan_log_prob(partial, there) - stan_log_prob(none, apart))
+    assert np.ptp(gaps) < 1e-8
+
+
+def test_groups_that_are_alike_have_the_density_of_all() -> None:
+    rng = np.random.default_rng(12)
+    data = pd.DataFrame(
+        {
+            "y": rng.normal(size=36),
+            "x1": np.tile([0.0, 1.0, 3.0], 12),
+            "x2": rng.normal(size=36),
+            "g": np.repeat([f"group {j:02}" for j in range(12)], 3),
+        }
+    )
+    model = sp.Model("y ~ x2 + (1 + x1 | g)", data, parameterization="marginal")
+    assert len(model.stan_data()["count"]) < 12
+    gaps = []
+    for _ in range(POINTS):
+        at = random_point(model, rng)
+        parameters = stan_parameters(model, data, at)
+        density = log_prob(model.program, model.stan_data(), parameters)
+        gaps.append(density - log_density(model, data, at))
     assert np.ptp(gaps) < 1e-8
 
 

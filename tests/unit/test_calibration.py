@@ -173,7 +173,8 @@ class TestOtherOutcomes:
         y = np.arange(14.0)
         other = model.with_outcome(y)
         np.testing.assert_array_equal(other.design.y, y)
-        np.testing.assert_array_equal(other.stan_data()["y"], y)
+        centered = other.with_(parameterization="centered")
+        np.testing.assert_array_equal(centered.stan_data()["y"], y)
         assert other.priors == model.priors
         assert other.program == model.program
         assert model.design.y[0] != 0

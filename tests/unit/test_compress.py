@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stanpool.compress import TurnedRows, turn_rows
+from stanpool.compress import TurnedRows, turn_groups, turn_rows
 
 
 def sum_of_squares(
@@ -95,3 +95,31 @@ def test_the_order_of_rows_does_not_matter() -> None:
     other = turn_rows(z[order], columns[order], group[order], 3)
     np.testing.assert_allclose(one.Z, other.Z, atol=1e-13)
     np.testing.assert_allclose(one.X, other.X, atol=1e-13)
+
+
+def test_groups_that_are_alike_are_turned_into_few() -> None:
+    """For any covariance of a group's outcomes, the sum of their quadratic forms."""
+    rng = np.random.default_rng(6)
+    x = np.tile(np.arange(5.0), 30)
+    z = np.column_stack([np.ones(150), x])
+    group = np.repeat(np.arange(30), 5)
+    group[:7] = 29  # three groups are unlike the others, one has no rows
+    rows_turned = turn_rows(z, rng.normal(size=(150, 2)), group, 30)
+    scale = np.repeat([0, 1], 15)
+    groups = turn_groups(rows_turned, scale)
+    assert len(groups.count) == 3 + 2 * 4
+    assert groups.count.sum() == 30
+    w = rng.normal(size=2)
+    for _ in range(3):
+        wide = rng.normal(size=(2, 5))
+        forms = []
+        for Z, X, of in (
+            (rows_turned.Z, rows_turned.X, scale),
+            (groups.Z, groups.X, groups.scale),
+        ):
+            noise = np.array([0.5, 2.0])[of]
+            S = Z @ wide @ wide.T @ np.swapaxes(Z, 1, 2)
+            S += noise[:, None, None] * np.eye(2)
+            e = X @ w
+            forms.append(float(np.einsum("jq,jqr,jr->", e, np.linalg.inv(S), e)))
+        assert forms[1] == pytest.approx(forms[0], rel=1e-12)

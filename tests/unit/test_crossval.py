@@ -111,7 +111,7 @@ class TestRows:
         self, complete: sp.Fit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         whole = complete.loo()
-        monkeypatch.setattr("stanpool.predictors._CHUNK", 8000 * 3)
+        monkeypatch.setattr("stanpool.predictors.CHUNK", 8000 * 3)
         parts = complete.loo()
         pd.testing.assert_frame_equal(parts.units, whole.units)
         np.testing.assert_allclose(parts.rows["predicted"], whole.rows["predicted"])
@@ -189,6 +189,12 @@ class TestGroups:
         for leave_out in (fit.loo, partial(fit.kfold, folds=2)):
             with pytest.raises(sp.SpecError, match="no population"):
                 leave_out(unit="group")
+
+
+def test_draws_are_taken_in_proportion_to_their_weights() -> None:
+    weights = np.array([0.5, 0.0, 0.25, 0.25, 0.0, 0, 0, 0])
+    taken = crossval._resampled(weights, np.random.default_rng(1))
+    assert np.bincount(taken, minlength=8).tolist() == [4, 0, 2, 2, 0, 0, 0, 0]
 
 
 class TestFolds:

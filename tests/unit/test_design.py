@@ -138,7 +138,8 @@ class TestArrays:
 
     def test_a_frame_modified_later_does_not_change_the_model(self) -> None:
         data = frame()
-        model = Model("y ~ x + kind + (1 | g)", data)
+        formula = "y ~ x + kind + (1 | g)"
+        model = Model(formula, data, parameterization="noncentered")
         before = {name: np.copy(value) for name, value in model.stan_data().items()}
         data["x"] = 0.0
         data.loc[0, "g"] = "zzz"
@@ -223,8 +224,9 @@ class TestInvariance:
     @given(st.permutations(range(12)))
     def test_rows_may_come_in_any_order(self, order: list[int]) -> None:
         data = frame()
-        model = Model("y ~ x + kind + (1 + x | g)", data)
-        other = Model("y ~ x + kind + (1 + x | g)", data.iloc[order])
+        formula, form = "y ~ x + kind + (1 + x | g)", "noncentered"
+        model = Model(formula, data, parameterization=form)
+        other = Model(formula, data.iloc[order], parameterization=form)
         assert other.program.source == model.program.source
         assert other.priors == model.priors
         assert other.design.group_labels == model.design.group_labels
@@ -290,7 +292,8 @@ class TestInvariance:
         assert_same_model(Model("y ~ x + (1 | g)", data), other)
 
     def test_an_interaction_is_written_one_way(self) -> None:
-        data = Model("y ~ x:z + (1 + z:x | g)", frame()).stan_data()
+        model = Model("y ~ x:z + (1 + z:x | g)", frame())
+        data = model.with_(parameterization="noncentered").stan_data()
         # The varying interaction has the mean of the population's: (0, alpha, beta).
         np.testing.assert_array_equal(data["mean_of"], [2, 3])
 

@@ -103,8 +103,12 @@ class TestTwoRoads:
 class TestModel:
     def test_auto_is_resolved_and_gives_its_reason(self) -> None:
         model = Model("y ~ x1 + (1 | g)", small_data())
-        assert model.parameterization in ("centered", "noncentered")
-        assert "auto" in model.parameterization_reason
+        assert model.parameterization == "marginal"
+        assert "auto: exact" in model.parameterization_reason
+        assert "parameterization: marginal (auto: exact" in model.explain()
+        model = Model("count ~ x1 + (1 | g)", small_data(), family="poisson")
+        assert model.parameterization == "noncentered"
+        assert "the outcome is not gaussian" in model.explain()
         assert (
             Model("y ~ x1", small_data(), pooling="complete").parameterization is None
         )

@@ -170,12 +170,10 @@ def test_new_groups_have_the_populations_mean_and_covariance() -> None:
     model = sp.Model("y ~ x1 + (1 + x1 | g)", small_data())
     fit, points = fit_of_points(model, chains=1, draws=1)
     draws = 20_000
-    posterior = fit.posterior.isel(draw=np.zeros(draws, dtype=int))
-    many = replace(fit, tree=fit.tree.copy())
-    many.tree["posterior"] = posterior.assign_coords(draw=np.arange(draws))
     units = grouping(model)
     rows = units.rows[1]
-    eta = new_group_predictors(many, units, np.random.default_rng(1))(rows)
+    predict = new_group_predictors(fit, units, np.random.default_rng(1))
+    eta = predict(rows, np.zeros(draws, dtype=int))
     middle = points[0].intercept + points[0].beta[0] * small_data()["x1"][rows]
     own, Z = points[0].first, model.design.factors[0].Z[rows]
     covariance = Z @ own.chol @ own.chol.T @ Z.T

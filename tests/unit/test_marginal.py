@@ -145,3 +145,18 @@ def test_a_pooling_without_groups_has_no_parameterization() -> None:
     model = marginal("y ~ x1 + (1 | g)")
     assert model.with_(pooling="complete").rows is None
     assert model.with_(pooling="none").parameterization is None
+
+
+def test_auto_leaves_the_marginal_form_where_rows_would_become_dense() -> None:
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame(
+        {
+            "y": rng.normal(size=3000),
+            "g": rng.permutation(np.arange(3000) % 1500),
+            "h": rng.permutation(np.arange(3000) % 500),
+        }
+    )
+    model = sp.Model("y ~ 1 + (1 | g) + (1 | h)", data)
+    assert model.parameterization == "noncentered"
+    assert "750000 numbers" in model.parameterization_reason
+    assert sp.Model("y ~ 1 + (1 | g)", data).parameterization == "marginal"

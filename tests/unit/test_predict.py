@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 import stanpool as sp
 from golden.catalogue import models, proper_models, small_data
 from simulated_fits import fit_of_draws, fit_of_points, fit_of_prior
-from stanpool import predict
+from stanpool import predict, predictors
 from stanpool.errors import DataError, SpecError
 from statistical import densities
 
@@ -101,7 +101,7 @@ class TestChunks:
         model = sp.Model("y ~ x1 + u + (1 + x1 | g)", small_data(), residual="g")
         fit, _ = fit_of_points(model)
         whole = predict.log_lik(fit)
-        monkeypatch.setattr(predict, "CHUNK", 60)
+        monkeypatch.setattr(predictors, "CHUNK", 30)
         chunks = list(predict.log_lik_chunks(fit))
         assert [rows.stop - rows.start for rows, _ in chunks] == [5, 5, 4]
         assert chunks[0][1].shape == (2, 3, 5)
@@ -334,7 +334,7 @@ class TestNewGroups:
         whole = predict.linpred(fit, self.new(), seed=5, **options)
         other = predict.linpred(fit, self.new(), seed=6, **options)
         assert not np.array_equal(whole[..., 0], other[..., 0])
-        monkeypatch.setattr(predict, "CHUNK", 1)
+        monkeypatch.setattr(predictors, "CHUNK", 1)
         again = predict.linpred(fit, self.new(), seed=5, **options)
         xr.testing.assert_allclose(whole, again, rtol=1e-12)
 
@@ -516,7 +516,7 @@ class TestTable:
         self, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fit = fit_of_prior(models()["partial_pooling_poisson_centered"], draws=50)
-        monkeypatch.setattr(predict, "CHUNK", 1000)
+        monkeypatch.setattr(predictors, "CHUNK", 1000)
         monkeypatch.setattr(predict, "LARGEST", 10_000)
         new = small_data().iloc[ROWS].set_index(pd.Index(list("wxyz")))
         table = predict.predict_table(fit, new, kind=kind, prob=0.8, seed=3)

@@ -15,6 +15,10 @@ from stanpool.program import render
 from stanpool.resources import resource
 
 
+def noncentered(formula: str) -> Model:
+    return Model(formula, small_data(), parameterization="noncentered")
+
+
 class TestSource:
     def test_other_data_names_and_prior_scales_give_the_same_program(self) -> None:
         radon = sp.load_dataset("radon")
@@ -75,10 +79,17 @@ class TestSource:
 
 class TestComment:
     def test_numbers_are_mapped_to_names(self) -> None:
-        code = Model("y ~ x1 + x2 + (1 + x2 | g)", small_data()).stan_code
+        code = noncentered("y ~ x1 + x2 + (1 + x2 | g)").stan_code
         assert '// X[ : , 2] is "x2"' in code
         assert '// Z[ : , 1] is "Intercept"' in code
         assert '// J = 4 groups of "g"' in code
+
+    def test_the_columns_of_turned_rows_begin_with_the_intercept(self) -> None:
+        model = noncentered("y ~ x1 + x2 + (1 + x2 | g) + (1 | h)")
+        code = model.with_(parameterization="marginal").stan_code
+        assert '// X[ : ][ : , 3] is "x2"' in code
+        assert '// Z[ : ][ : , 2] is "x2"' in code
+        assert '// J_2 = 3 groups of "h"' in code
 
     def test_long_names_are_cut(self) -> None:
         data = small_data().rename(columns={"x1": "x" * 10_000})
@@ -107,12 +118,12 @@ class TestComment:
 
 class TestData:
     def test_means_are_found_in_the_population(self) -> None:
-        data = Model("y ~ x1 + x2 + (x2 + x3 | g)", small_data()).stan_data()
+        data = noncentered("y ~ x1 + x2 + (x2 + x3 | g)").stan_data()
         # (0, alpha, beta[x1], beta[x2]): Intercept, x2, and x3, which has no mean.
         assert data["mean_of"].tolist() == [2, 4, 1]
 
     def test_without_an_intercept_its_mean_is_zero(self) -> None:
-        data = Model("y ~ 0 + x1 + (1 + x1 | g)", small_data()).stan_data()
+        data = noncentered("y ~ 0 + x1 + (1 + x1 | g)").stan_data()
         assert data["mean_of"].tolist() == [1, 2]
 
     def test_predictors_are_centered_unless_told(self) -> None:
@@ -136,7 +147,7 @@ class TestData:
         assert data["prior_beta_cauchy_scale"].tolist() == [2.0]
 
     def test_groups_are_counted_from_one(self) -> None:
-        data = Model("y ~ x1 + (1 | g)", small_data()).stan_data()
+        data = noncentered("y ~ x1 + (1 | g)").stan_data()
         assert sorted(set(data["group"].tolist())) == [1, 2, 3, 4]
 
 
@@ -176,7 +187,7 @@ def test_an_undefined_name_in_a_template_is_an_error() -> None:
 
 
 def test_frames_of_one_column_less_have_their_own_data() -> None:
-    model = Model("y ~ 1 + (1 | g)", small_data())
+    model = Model("y ~ 1", small_data(), pooling="complete")
     data = model.stan_data()
     assert data["X"].shape == (14, 0)
     assert isinstance(model.data, pd.DataFrame)

@@ -13,33 +13,48 @@
 // u_2 is integrated out, and drawn back after the fit. The rows come turned
 // by an orthogonal matrix, which changes no sum of squares: of each group as
 // many have Z as it has coefficients, F rows have X and y only, and the others
-// are zero, so that their number says all.
+// are zero, so that their number says all. Groups with equal Z are turned, too.
 functions {
-  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise,
-  // where u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal
-  // with covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of
-  // Cholesky's factorisation are taken for all groups j at the same time
+  // ZZ[q, r] * to_vector(Sigma) is the diagonal of Z[q] * Sigma * Z[r]'
+  array[,] matrix products(array[] matrix Z) {
+    int Q = size(Z);
+    array[Q, Q] matrix[rows(Z[1]), Q * Q] ZZ;
+    for (q in 1 : Q) {
+      for (r in 1 : Q) {
+        for (s in 1 : Q) {
+          for (t in 1 : Q) {
+            ZZ[q, r][ : , (s - 1) * Q + t] = Z[q][ : , t] .* Z[r][ : , s];
+          }
+        }
+      }
+    }
+    return ZZ;
+  }
+  // log density of y[q][g] = X[q][g] * theta + Z[q][g] * u + noise, where
+  // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[g]:
+  // the covariance of y[q][g] and y[r][g] is S[q, r][g] = Z[q][g] * Sigma *
+  // Z[r][g]', and v[g] more if q = r. The steps of Cholesky's factorisation are
+  // taken for all g at the same time; g stands for count[g] groups
   real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
-                                   vector theta, array[] matrix Z, matrix L,
-                                   vector sigma) {
-    int J = num_elements(sigma);
+                                   vector theta, array[,] matrix ZZ,
+                                   matrix Sigma, vector v, vector count) {
+    int G = num_elements(v);
     int Q = size(y);
-    array[Q] vector[J] e;
-    array[Q] matrix[J, Q] ZL;
-    array[Q, Q] vector[J] S;
+    array[Q] vector[G] e;
+    array[Q, Q] vector[G] S;
     real lp = 0;
     for (q in 1 : Q) {
       e[q] = y[q] - X[q] * theta;
-      ZL[q] = Z[q] * L;
       for (r in 1 : q) {
-        S[q, r] = rows_dot_product(ZL[q], ZL[r]);
+        S[q, r] = ZZ[q, r] * to_vector(Sigma);
       }
-      S[q, q] += square(sigma);
+      S[q, q] += v;
     }
     for (q in 1 : Q) {
-      lp += normal_lpdf(e[q] | 0, sqrt(S[q, q]));
+      lp -= 0.5 * dot_product(count, log(S[q, q]));
+      lp -= 0.5 * dot_product(e[q], e[q] ./ S[q, q]);
       for (r in (q + 1) : Q) {
-        vector[J] l = S[r, q] ./ S[q, q];
+        vector[G] l = S[r, q] ./ S[q, q];
         e[r] -= l .* e[q];
         for (s in r : Q) {
           S[s, r] -= l .* S[s, q];
@@ -69,12 +84,13 @@ data {
   int<lower=1> P; // group-level predictors
   matrix[J, P] U;
   array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
-  int<lower=1> J_2; // groups
+  int<lower=1> G; // groups that are left
   int<lower=1> Q_2; // varying coefficients
   int<lower=0> D; // columns of X: intercept, predictors, other factors
-  array[Q_2] vector[J_2] y; // outcome
-  array[Q_2] matrix[J_2, D] X;
-  array[Q_2] matrix[J_2, Q_2] Z;
+  array[Q_2] vector[G] y; // outcome
+  array[Q_2] matrix[G, D] X;
+  array[Q_2] matrix[G, Q_2] Z;
+  vector[G] count; // how many groups each stands for
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
@@ -88,6 +104,9 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
   int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  array[Q_2, Q_2] matrix[G, Q_2 * Q_2] ZZ = products(Z);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -115,8 +134,9 @@ model {
   if (prior_only == 0) {
     vector[D] theta = append_row(append_row(alpha_c - y_bar, beta),
                                  to_vector(u'));
-    matrix[Q_2, Q_2] L = diag_matrix(tau_2);
-    y ~ marginal_normal_id_glm(X, theta, Z, L, rep_vector(sigma, J_2));
+    matrix[Q_2, Q_2] Sigma = diag_matrix(square(tau_2));
+    y ~ marginal_normal_id_glm(X, theta, ZZ, Sigma,
+                               rep_vector(square(sigma), G), count);
     y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
     target += -N_zero * log(sigma);
   }

@@ -10,33 +10,48 @@
 // u is integrated out, and drawn back after the fit. The rows come turned
 // by an orthogonal matrix, which changes no sum of squares: of each group as
 // many have Z as it has coefficients, F rows have X and y only, and the others
-// are zero, so that their number says all.
+// are zero, so that their number says all. Groups with equal Z are turned, too.
 functions {
-  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + sigma[j] * noise,
-  // where u ~ multi_normal(0, L * L') is integrated out: y[ : ][j] is normal
-  // with covariance S[j] = Z[j] * L * L' * Z[j]' + sigma[j]^2 * I. The steps of
-  // Cholesky's factorisation are taken for all groups j at the same time
+  // ZZ[q, r] * to_vector(Sigma) is the diagonal of Z[q] * Sigma * Z[r]'
+  array[,] matrix products(array[] matrix Z) {
+    int Q = size(Z);
+    array[Q, Q] matrix[rows(Z[1]), Q * Q] ZZ;
+    for (q in 1 : Q) {
+      for (r in 1 : Q) {
+        for (s in 1 : Q) {
+          for (t in 1 : Q) {
+            ZZ[q, r][ : , (s - 1) * Q + t] = Z[q][ : , t] .* Z[r][ : , s];
+          }
+        }
+      }
+    }
+    return ZZ;
+  }
+  // log density of y[q][g] = X[q][g] * theta + Z[q][g] * u + noise, where
+  // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[g]:
+  // the covariance of y[q][g] and y[r][g] is S[q, r][g] = Z[q][g] * Sigma *
+  // Z[r][g]', and v[g] more if q = r. The steps of Cholesky's factorisation are
+  // taken for all g at the same time; g stands for count[g] groups
   real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
-                                   vector theta, array[] matrix Z, matrix L,
-                                   vector sigma) {
-    int J = num_elements(sigma);
+                                   vector theta, array[,] matrix ZZ,
+                                   matrix Sigma, vector v, vector count) {
+    int G = num_elements(v);
     int Q = size(y);
-    array[Q] vector[J] e;
-    array[Q] matrix[J, Q] ZL;
-    array[Q, Q] vector[J] S;
+    array[Q] vector[G] e;
+    array[Q, Q] vector[G] S;
     real lp = 0;
     for (q in 1 : Q) {
       e[q] = y[q] - X[q] * theta;
-      ZL[q] = Z[q] * L;
       for (r in 1 : q) {
-        S[q, r] = rows_dot_product(ZL[q], ZL[r]);
+        S[q, r] = ZZ[q, r] * to_vector(Sigma);
       }
-      S[q, q] += square(sigma);
+      S[q, q] += v;
     }
     for (q in 1 : Q) {
-      lp += normal_lpdf(e[q] | 0, sqrt(S[q, q]));
+      lp -= 0.5 * dot_product(count, log(S[q, q]));
+      lp -= 0.5 * dot_product(e[q], e[q] ./ S[q, q]);
       for (r in (q + 1) : Q) {
-        vector[J] l = S[r, q] ./ S[q, q];
+        vector[G] l = S[r, q] ./ S[q, q];
         e[r] -= l .* e[q];
         for (s in r : Q) {
           S[s, r] -= l .* S[s, q];
@@ -48,12 +63,13 @@ functions {
 }
 data {
   int<lower=0> K; // population predictors
-  int<lower=1> J; // groups
+  int<lower=1> G; // groups that are left
   int<lower=1> Q; // varying coefficients
   int<lower=0> D; // columns of X: predictors
-  array[Q] vector[J] y; // outcome
-  array[Q] matrix[J, D] X;
-  array[Q] matrix[J, Q] Z;
+  array[Q] vector[G] y; // outcome
+  array[Q] matrix[G, D] X;
+  array[Q] matrix[G, Q] Z;
+  vector[G] count; // how many groups each stands for
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
@@ -64,6 +80,9 @@ data {
   vector<lower=0>[Q] prior_tau_scale;
   real<lower=0> prior_sigma_rate;
   int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  array[Q, Q] matrix[G, Q * Q] ZZ = products(Z);
 }
 parameters {
   vector[K] beta;
@@ -76,8 +95,9 @@ model {
   sigma ~ exponential(prior_sigma_rate);
   if (prior_only == 0) {
     vector[D] theta = beta;
-    matrix[Q, Q] L = diag_matrix(tau);
-    y ~ marginal_normal_id_glm(X, theta, Z, L, rep_vector(sigma, J));
+    matrix[Q, Q] Sigma = diag_matrix(square(tau));
+    y ~ marginal_normal_id_glm(X, theta, ZZ, Sigma,
+                               rep_vector(square(sigma), G), count);
     y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
     target += -N_zero * log(sigma);
   }

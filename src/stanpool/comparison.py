@@ -85,7 +85,7 @@ class Comparison:
 
         cells = [
             [
-                *(_mean_sd(*row) for row in self.estimates[name].to_numpy()),
+                *(mean_sd(*row) for row in self.estimates[name].to_numpy()),
                 *(form.format(self.table.loc[name, of]) for of, form in _CELLS.items()),
             ]
             for name in self.fits
@@ -240,7 +240,7 @@ def _partial(fits: Mapping[str, Fit]) -> dict[str, Fit]:
     return {name: fit for name, fit in fits.items() if fit.model.parameterization}
 
 
-def _mean_sd(mean: float, sd: float) -> str:
+def mean_sd(mean: float, sd: float) -> str:
     """Write a mean and, in brackets, its sd, to two digits of the sd."""
     if not np.isfinite(mean):
         return ""

@@ -7,7 +7,7 @@ import pytest
 
 import stanpool as sp
 from simulated_fits import changed, simulated_fit
-from stanpool.compare import compare_fits, compare_parameterizations
+from stanpool.comparison import compare_fits, compare_parameterizations
 
 
 @pytest.fixture

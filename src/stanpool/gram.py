@@ -1,0 +1,181 @@
+"""Gaussian rows as programs see them that do not need each row of the data.
+
+What the likelihood needs of Gaussian rows are sums of squares and products, which
+``compress`` keeps by turning the rows. Here a design becomes such rows: offsets are
+taken from the outcome, rows are divided by known standard errors and multiplied by the
+roots of weights, and what is lost of the normalising constant is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.compress import turn_rows
+from stanpool.design import Design, FactorDesign
+from stanpool.spec import ModelSpec
+
+Array = NDArray[np.float64]
+
+_FEWEST_ROWS = 1000  # fewer are fitted in no time, by a program on the data as they are
+_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class CompressedRows:
+    """What a compressed program sees of the data: N rows of a regression.
+
+    Attributes
+    ----------
+    y, X
+        Outcome and predictors, shapes ``(N,)`` and ``(N, D)``: the intercept's column
+        comes first, if there is one.
+    Z, group
+        Predictors of the groups' coefficients and the group of each row, shapes
+        ``(N, Q)`` and ``(N,)``; ``Z`` is 0 where a row is left of all groups.
+    scale
+        The residual scale of each row, counted from 0, shape ``(N,)``.
+    y_bar
+        What was taken from the outcome.
+    zeros
+        For each residual scale the number (or the weight) of the rows that turning
+        has emptied.
+    """
+
+    y: Array
+    X: Array
+    Z: Array
+    group: NDArray[np.intp]
+    scale: NDArray[np.intp]
+    y_bar: float
+    zeros: Array
+
+    @property
+    def kept(self) -> int:
+        """How many rows the program sees."""
+        return len(self.y)
+
+
+def why_not_sums(spec: ModelSpec, design: Design) -> str:
+    """Say why sums of products do not do for the likelihood; empty if they do."""
+    if spec.family != "gaussian" or spec.link_name != "identity":
+        return "the outcome is not gaussian around a linear predictor"
+    if design.latent is not None:
+        return "latent factors are products of parameters"
+    if spec.cens is not None or spec.trunc is not None:
+        return "outcomes are censored or truncated"
+    if spec.se_sigma:
+        return "rows have known standard errors besides a residual scale"
+    return ""
+
+
+def why_not_compressed(spec: ModelSpec, design: Design) -> str:
+    """Say why rows cannot be turned into fewer; empty if they can."""
+    against = why_not_sums(spec, design)
+    if against:
+        return against
+    if len(design.factors) > 1:
+        return "groups of several factors are crossed"
+    if any(each.weights is not None for each in design.factors):
+        return "rows are members of several groups"
+    if not all(has_one_scale(design, each) for each in design.factors):
+        return "residual scales differ within groups"
+    return ""
+
+
+def compression_pays(design: Design) -> bool:
+    """Whether turned rows are so much fewer that a gradient costs less."""
+    left = (design.X.shape[1] + 2) * len(scale_weights(design))
+    for factor in design.factors:
+        left += int(np.minimum(factor.sizes, factor.Z.shape[1]).sum())
+    return design.rows >= _FEWEST_ROWS and left <= _SHARE * design.rows
+
+
+def compressed_rows(design: Design) -> CompressedRows:
+    """Turn the rows of a design until few are left.
+
+    Parameters
+    ----------
+    design
+        One that ``why_not_compressed`` has nothing against.
+    """
+    columns, y_bar = population_columns(design)
+    if design.factors:
+        (factor,) = design.factors
+        # As the program of no pooling has them, at the priors' reference.
+        z, index, groups = factor.Z - factor.z_bar, factor.index, len(factor.labels)
+    else:
+        z, index, groups = np.zeros((design.rows, 0)), np.zeros(design.rows, int), 1
+    precision = row_precision(design)
+    if precision is not None:
+        columns, z = columns * precision[:, None], z * precision[:, None]
+    scale = scale_of_groups(design, index, groups)
+    turned = turn_rows(z, columns, index, groups, scale=scale)
+    q, rest = z.shape[1], len(turned.rest)
+    of_groups = turned.X.reshape(-1, columns.shape[1])
+    values = np.concatenate([of_groups, turned.rest])
+    own = np.concatenate([turned.Z.reshape(-1, q), np.zeros((rest, q))])
+    group = np.append(np.repeat(np.arange(groups), q), np.zeros(rest, dtype=np.intp))
+    scales = np.append(np.repeat(scale, q), turned.scale_of_rest)
+    # A group with fewer rows than coefficients was filled up with zeros.
+    kept = np.append((turned.Z != 0).any(axis=2).ravel(), np.ones(rest, dtype=bool))
+    weight = scale_weights(design)
+    return CompressedRows(
+        y=values[kept, -1],
+        X=values[kept, :-1],
+        Z=own[kept],
+        group=group[kept],
+        scale=scales[kept],
+        y_bar=y_bar,
+        zeros=weight - np.bincount(scales[kept], minlength=len(weight)),
+    )
+
+
+def population_columns(design: Design) -> tuple[Array, float]:
+    """Return intercept, predictors about ``x_bar`` and outcome; and what it has lost.
+
+    The outcome loses the offsets and, where there is an intercept, its mean.
+    """
+    y = design.y if design.offset is None else design.y - design.offset
+    y_bar = float(np.mean(y)) if design.intercept else 0.0
+    ones = np.ones((design.rows, int(design.intercept)))
+    columns = [ones, design.X - design.x_bar, (y - y_bar)[:, None]]
+    return np.concatenate(columns, axis=1), y_bar
+
+
+def row_precision(design: Design) -> Array | None:
+    """Return what rows are multiplied by, so that they have one scale."""
+    if design.se is None and design.weights is None:
+        return None
+    weights = np.ones(design.rows) if design.weights is None else design.weights
+    return np.sqrt(weights) / (1.0 if design.se is None else design.se)
+
+
+def has_one_scale(design: Design, factor: FactorDesign) -> bool:
+    """Whether the rows of each group have the same residual scale."""
+    if design.residual is None:
+        return True
+    scale = scale_of_groups(design, factor.index, len(factor.labels))
+    return np.array_equal(scale[factor.index], design.residual[2])
+
+
+def scale_of_groups(
+    design: Design, index: NDArray[np.intp], groups: int
+) -> NDArray[np.intp]:
+    """Return the residual scale of each group, counted from 0, shape ``(J,)``."""
+    scale = np.zeros(groups, dtype=np.intp)
+    if design.residual is not None:
+        scale[index] = design.residual[2]
+    return scale
+
+
+def scale_weights(design: Design) -> Array:
+    """Return the number (or the weight) of the rows of each residual scale."""
+    if design.residual is None:
+        weight = design.rows if design.weights is None else design.weights.sum()
+        return np.array([float(weight)])
+    _, labels, index = design.residual
+    counted = np.bincount(index, design.weights, minlength=len(labels))
+    return np.asarray(counted, dtype=float)

@@ -1,0 +1,105 @@
+"""Initial values for refits: draws of a fit, as the parameters that Stan declares.
+
+A chain that starts at random can be long on its way, or not arrive at all where the
+outcomes are far from zero; a refit of nearly the same data starts where the fit ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.coefficients import cholesky_of_population, coefficients
+from stanpool.posterior import GroupNames
+from stanpool.spec import FAMILIES
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.design import Design
+    from stanpool.fit import Fit, Model
+
+Array = np.ndarray
+
+
+def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
+    """Return the last draw of each chain as initial values.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+
+    Returns
+    -------
+    list of dict
+        By Stan's names, for any parameterization of the model; None for categorical
+        outcomes, whose parameters are near zero anyway.
+    """
+    model, posterior = fit.model, fit.posterior
+    if FAMILIES[model.spec.family].outcome == "categories":
+        return None
+    last = posterior.isel(draw=[-1])
+    return [_point(model, last.isel(chain=[n])) for n in range(last.sizes["chain"])]
+
+
+def _point(model: Model, draw: xr.Dataset) -> dict[str, Any]:
+    """Turn one draw into the parameters of a program."""
+    design, found = model.design, coefficients(model, draw)
+    beta = found.beta[0, 0]
+    shift = float(design.x_bar @ beta)
+    point: dict[str, Any] = {"beta": beta}
+    if design.intercept:
+        point["alpha_c"] = float(found.alpha[0, 0]) + shift
+    if "cutpoint" in draw:
+        point["cutpoint_c"] = draw["cutpoint"].to_numpy()[0, 0] - shift
+    for name in ("sigma", "nu", "shape", "phi"):
+        if name in draw:
+            point[name] = draw[name].item()
+    if design.residual is not None:
+        point |= _scales(draw, GroupNames.of(design.residual[0]))
+    if model.spec.pooling == "none":
+        point["b_c"] = _at_the_means(design, found.factors[0].b[0, :, 0], shift)
+        return point
+    for number, (factor, own) in enumerate(
+        zip(design.factors, found.factors, strict=True), 1
+    ):
+        end = f"_{number}" if number > 1 else ""
+        names = GroupNames.of(factor.factor)
+        tau, chol = (
+            draw[names.tau].to_numpy()[0, 0],
+            cholesky_of_population(draw, factor),
+        )
+        u = own.deviations(np.arange(len(factor.labels)))[0, :, 0]
+        point |= {
+            f"tau{end}": tau,
+            f"L_Omega{end}": chol[0] / tau[:, None],
+            f"b{end}": own.b[0, :, 0],
+            f"z{end}": np.linalg.solve(chol[0], u.T).T,
+        }
+        if model.structure.factors[number - 1].integrated:
+            point["tau_signed"] = tau
+    return point
+
+
+def _scales(draw: xr.Dataset, names: GroupNames) -> dict[str, Any]:
+    """Return the residual scales of groups, free and pooled."""
+    own = draw[names.sigma].to_numpy()[0, 0]
+    if names.tau_sigma not in draw:
+        return {"sigma_j": own}
+    spread = draw[names.tau_sigma].item()
+    return {
+        "tau_sigma": spread,
+        "z_sigma": np.log(own / draw["sigma"].item()) / spread,
+    }
+
+
+def _at_the_means(design: Design, b: Array, shift: float) -> Array:
+    """Return groups' own coefficients, their intercepts at the predictors' means."""
+    factor, own = design.factors[0], b.copy()
+    if factor.varying[0] == "Intercept":
+        own[:, 0] += b @ factor.z_bar
+        if not (design.intercept or design.categories):
+            own[:, 0] += shift
+    return own

@@ -1,0 +1,110 @@
+"""The command in a pipe and in a terminal, from a file to a kept fit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+import stanpool as sp
+
+FORMULA = "log_radon ~ floor + (1 | county)"
+SHORT = ["--chains", "2", "--draws", "100", "--warmup", "100", "--seed", "1"]
+COMMAND = [sys.executable, "-m", "stanpool"]
+
+
+def in_a_pipe(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=300
+    )
+
+
+def in_a_terminal(*words: object) -> tuple[int, str]:
+    """Run the command with a pseudo-terminal in the place of all three streams."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that all is read
+        while some := os.read(ours, 4096):
+            shown += some
+    os.close(ours)
+    return process.wait(timeout=60), shown.decode()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the radon data as a file, and a fit of it."""
+    folder = tmp_path_factory.mktemp("command")
+    sp.load_dataset("radon").to_parquet(folder / "radon.parquet")
+    done = in_a_pipe(
+        *("fit", folder / "radon.parquet", "--formula", FORMULA, *SHORT),
+        *("--parameterization", "noncentered", "--out", folder / "radon.fit"),
+    )
+    assert done.returncode == 0, done.stderr
+    (folder / "told.txt").write_text(done.stdout)
+    (folder / "progress.txt").write_text(done.stderr)
+    return folder
+
+
+def test_a_pipe_gets_estimates_and_the_log_stays_short(folder: Path) -> None:
+    told = (folder / "told.txt").read_text()  # problems, but it exited with 0
+    assert "tau_county[Intercept]" in told
+    assert "Partial pooling over county, noncentered:" in told
+    lines = (folder / "progress.txt").read_text().splitlines()
+    assert all(line.startswith("stanpool: ") for line in lines)
+    assert len(lines) < 10
+
+
+def test_the_kept_fit_is_that_of_the_library(folder: Path) -> None:
+    model = sp.Model(FORMULA, sp.load_dataset("radon"), parameterization="noncentered")
+    fit = model.fit(chains=2, draws=100, warmup=100, seed=1, progress=False)
+    assert sp.load(folder / "radon.fit").posterior.identical(fit.posterior)
+
+
+def test_a_terminal_sees_bars_and_the_same_estimates(folder: Path) -> None:
+    status, shown = in_a_terminal(
+        *("fit", folder / "radon.parquet", "--formula", FORMULA, *SHORT),
+        *("--parameterization", "noncentered"),
+    )
+    assert status == 0, shown
+    table = (folder / "told.txt").read_text().splitlines()[2:6]
+    assert all(line in shown for line in table)
+    assert "\rSampling 2 chains of 200 iterations: 100%" in shown
+
+
+def test_a_strict_fit_exits_with_1_where_problems_are_found() -> None:
+    words = ["fit", "radon", "--formula", FORMULA, "--parameterization", "noncentered"]
+    words += ["--chains", "1", "--draws", "20", "--warmup", "20", "--seed", "1"]
+    strict = in_a_pipe(*words, "--json", "--quiet", "--strict")
+    assert strict.returncode == 1
+    assert not json.loads(strict.stdout)["diagnosis"]["ok"]
+    assert strict.stderr == ""
+
+
+def test_trouble_with_the_engine_exits_with_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STANPOOL_CMDSTAN", str(tmp_path))
+    done = in_a_pipe("fit", "radon", "--formula", FORMULA)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error(folder: Path) -> None:
+    words = " ".join([*COMMAND, "predict", str(folder / "radon.fit")])
+    done = subprocess.run(
+        f"{words} | head -n 1", shell=True, capture_output=True, text=True
+    )
+    assert done.stdout == "row,mean,sd,median,q5,q95\n"
+    assert done.stderr == ""

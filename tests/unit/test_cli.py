@@ -1,0 +1,231 @@
+"""The command line on kept fits and wrong input; what needs Stan is end to end."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+import stanpool as sp
+from simulated_fits import simulated_fit
+from stanpool.cli import main
+from stanpool.predict import predict_table
+from stanpool.tables import as_json
+
+SCHOOLS = "y | se(sigma) ~ 1 + (1 | school)"
+
+
+def stanpool(*words: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words], input=stdin)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a fit whose draws are made up."""
+    folder = tmp_path_factory.mktemp("kept") / "schools.fit"
+    simulated_fit(draws=50).save(folder)
+    return folder
+
+
+def test_help_has_examples_for_every_command_that_takes_a_model() -> None:
+    for command in ("fit", "compare", "predict", "code", "datasets"):
+        shown = stanpool(command, "--help")
+        assert shown.exit_code == 0
+        assert f"Examples:\n    stanpool {command}" in shown.output
+    assert "Exit codes: 0 fine" in stanpool("-h").output
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stanpool", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"stanpool, version {sp.__version__}\n"
+
+
+def test_code_is_that_of_the_model(tmp_path: Path) -> None:
+    model = sp.Model(SCHOOLS, sp.load_dataset("eight_schools"), pooling="none")
+    data = tmp_path / "schools.json"
+    words = ["code", "eight_schools", "--formula", SCHOOLS, "--pooling", "none"]
+    shown = stanpool(*words, "--stan-data", data)
+    assert shown.output == f"{model.stan_code}\n"
+    both = json.loads(stanpool(*words, "--json").output)
+    assert both["program"] == model.stan_code
+    assert both["data"] == json.loads(data.read_text())
+    assert both["data"]["y"] == sp.load_dataset("eight_schools")["y"].tolist()
+
+
+def test_options_reach_the_model() -> None:
+    formula = "log_radon ~ floor + log_uranium + (1 + floor || county)"
+    model = sp.Model(
+        formula,
+        sp.load_dataset("radon"),
+        parameterization="centered",
+        group_predictors=["log_uranium"],
+        priors={"tau_county": "exponential(2)", "beta[floor]": "normal(0, 0.5)"},
+    )
+    words = ["--formula", formula, "--parameterization", "centered"]
+    words += ["--group-predictor", "log_uranium"]
+    words += ["--prior", "tau_county = exponential(2)"]
+    words += ["--prior", "beta[floor]=normal(0, 0.5)", "--json"]
+    shown = json.loads(stanpool("code", "radon", *words).output)
+    assert shown["program"] == model.stan_code
+    assert shown["data"] == json.loads(as_json(model.stan_data()))
+
+
+def test_a_name_in_a_prior_may_have_an_equals_sign(tmp_path: Path) -> None:
+    table = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "a=b": [0.0, 1.0, 0.0, 2.0]})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    shown = stanpool(
+        "code",
+        tmp_path / "t.csv",
+        "--formula",
+        "y ~ `a=b`",
+        "--pooling=complete",
+        "--prior",
+        "beta[a=b]=normal(0, 3)",
+    )
+    assert shown.exit_code == 0, shown.output
+
+
+@pytest.mark.parametrize("options", [{}, {"kind": "epred", "prob": 0.5}])
+def test_predictions_are_those_of_the_fit(
+    kept: Path, tmp_path: Path, options: dict[str, object]
+) -> None:
+    words = [f"--{name}={value}" for name, value in options.items()]
+    expected = predict_table(sp.load(kept), seed=3, **options)  # type: ignore[arg-type]
+    shown = stanpool("predict", kept, "--seed", 3, *words)
+    printed = pd.read_csv(io.StringIO(shown.output), index_col="row")
+    pd.testing.assert_frame_equal(printed, expected.rename_axis("row"))
+    out = tmp_path / "out.parquet"
+    assert stanpool("predict", kept, "--seed", 3, *words, "--out", out).output == ""
+    written = pd.read_parquet(out).set_index("row")
+    pd.testing.assert_frame_equal(written, expected.rename_axis("row"))
+
+
+def test_new_rows_come_from_standard_input(kept: Path) -> None:
+    rows = "school\nA\nZ\n"
+    refused = stanpool("predict", kept, "-", stdin=rows)
+    assert refused.exit_code == 2
+    assert "'Z'" in refused.stderr
+    words = ["predict", kept, "-", "--new-groups", "zero", "--json"]
+    shown = json.loads(stanpool(*words, stdin=rows).output)
+    assert [row["row"] for row in shown] == [0, 1]
+    assert shown[1]["q5"] < shown[1]["median"] < shown[1]["q95"]
+
+
+def test_kept_fits_are_put_side_by_side(kept: Path, tmp_path: Path) -> None:
+    other = tmp_path / "complete.fit"
+    simulated_fit(draws=50, pooling="complete").save(other)
+    shown = stanpool("compare", kept, other)
+    assert shown.exit_code == 0, shown.stderr
+    assert "min_ess_bulk" in shown.output
+    assert "elpd_diff" in shown.output
+    ranking = sp.compare({"schools": sp.load(kept), "complete": sp.load(other)})
+    found = json.loads(stanpool("compare", kept, other, "--json").output)
+    assert found["verdict"] == ranking.verdict
+    assert [row["elpd"] for row in found["ranking"]] == ranking.table["elpd"].to_list()
+    assert [row["fit"] for row in found["sampling"]] == ["schools", "complete"]
+    assert "tau_school[Intercept]" in {
+        row["quantity"] for row in found["estimates"]["schools"]
+    }
+
+
+def test_fits_of_one_name_are_told_apart_by_their_paths(kept: Path) -> None:
+    shown = stanpool("compare", kept, f"{kept}/../{kept.name}", "--unit", "none")
+    assert shown.exit_code == 0, shown.output
+    assert "elpd" not in shown.output
+
+
+def test_data_sets_are_listed_described_and_written(tmp_path: Path) -> None:
+    lines = stanpool("datasets").output.splitlines()
+    assert tuple(line.split()[0] for line in lines) == sp.list_datasets()
+    assert "log_radon: natural log" in stanpool("datasets", "radon").output
+    assert set(json.loads(stanpool("datasets", "--json").output)) == {
+        *sp.list_datasets()
+    }
+    out = tmp_path / "radon.feather"
+    assert stanpool("datasets", "radon", "--out", out).exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_feather(out), sp.load_dataset("radon"))
+
+
+FIT = ["fit", "radon", "--pooling=complete", "--formula"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["fit", "radn", "--formula", "y ~ x"], "Did you mean 'radon'?"),
+        ([*FIT, "log_radon ~ flor"], "Did you mean 'floor'?"),
+        ([*FIT, "log_radon ~ floor", "--prior", "tau"], "is not NAME=DIST"),
+        ([*FIT, "log_radon ~ floor", "--prior", "sigma=x("], "cannot read the prior"),
+        ([*FIT, "log_radon ~ floor", "--chains", "0"], "--chains"),
+        ([*FIT, "log_radon ~ floor", "--family", "some"], "--family"),
+        ([*FIT, "log_radon ~ floor", "--out", "tests"], "exists already"),
+        (["fit", "radon"], "--formula"),
+        (["predict", "tests"], "no saved fit"),
+        (["predict", "nowhere"], "nowhere"),
+        (["compare"], "FIT"),
+        (["datasets", "radn"], "Did you mean 'radon'?"),
+        (["datasets", "--out", "x.csv"], "needs the name"),
+    ],
+)
+def test_bad_input_is_exit_code_2(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    done = stanpool(*words)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    assert "Traceback" not in done.output
+    assert done.stdout == ""
+
+
+def test_warnings_are_messages(tmp_path: Path) -> None:
+    words = ["code", "radon", "--formula", "log_radon ~ floor + (1 | county)"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        done = stanpool(*words, "--prior", "beta=flat()")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.startswith("stanpool: warning: flat prior on")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sp.Model, "fit", interrupted)
+    done = stanpool(*FIT, "log_radon ~ floor")
+    assert done.exit_code == 130
+    assert done.stderr == "stanpool: interrupted.\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("stanpool pre", "predict"), ("stanpool datasets ra", "radon")],
+)
+def test_the_shell_completes(typed: str, offered: str) -> None:
+    environment = {
+        **os.environ,
+        "_STANPOOL_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "stanpool"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert f"plain,{offered}" in done.stdout.splitlines()
