@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         CompileError,
         DataError,
         EngineError,
+        NestingWarning,
         PriorWarning,
         SamplingError,
         SpecError,
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from stanpool.ladder import PoolingLadder, compare_pooling
     from stanpool.program import neals_funnel
     from stanpool.ranking import Ranking, compare
+    from stanpool.scale_priors import ScalePriorComparison, compare_scale_priors
     from stanpool.simulate import prior_predictive
-    from stanpool.spec import Prior
+    from stanpool.spec import GroupTerm, Prior
     from stanpool.validation import Validation, validate
 
 __version__ = "0.1.0"
@@ -51,6 +53,7 @@ _HOMES = {
         "CompileError",
         "DataError",
         "EngineError",
+        "NestingWarning",
         "PriorWarning",
         "SamplingError",
         "SpecError",
@@ -61,8 +64,9 @@ _HOMES = {
     "ladder": ("PoolingLadder", "compare_pooling"),
     "program": ("neals_funnel",),
     "ranking": ("Ranking", "compare"),
+    "scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
     "simulate": ("prior_predictive",),
-    "spec": ("Prior",),
+    "spec": ("GroupTerm", "Prior"),
     "validation": ("Validation", "validate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -79,12 +83,15 @@ __all__ = [
     "EngineError",
     "Finding",
     "Fit",
+    "GroupTerm",
     "Model",
+    "NestingWarning",
     "PoolingLadder",
     "Prior",
     "PriorWarning",
     "Ranking",
     "SamplingError",
+    "ScalePriorComparison",
     "SpecError",
     "StanpoolError",
     "Validation",
@@ -92,6 +99,7 @@ __all__ = [
     "compare_fits",
     "compare_parameterizations",
     "compare_pooling",
+    "compare_scale_priors",
     "complete_pooling",
     "engine",
     "exact",

@@ -140,6 +140,44 @@ def _unsmoothed(
     return log_weights - total, -np.inf if is_constant else np.inf
 
 
+def power_scaling(
+    draws: NDArray[np.float64], log_density: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Measure how far quantities move if a part of the density is raised to a power.
+
+    Parameters
+    ----------
+    draws
+        Shape ``(chain, draw, scalar)``.
+    log_density
+        The part that is raised, shape ``(chain, draw)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        The cumulative Jensen-Shannon distance for each doubling of the power, shape
+        ``(scalar,)``.
+    """
+    import xarray as xr
+
+    groups = {
+        "posterior": xr.Dataset({"it": (("chain", "draw", "scalar"), draws)}),
+        "log_prior": xr.Dataset({"it": (("chain", "draw"), log_density)}),
+    }
+    labels = {"chain": range(draws.shape[0]), "draw": range(draws.shape[1])}
+    tree = xr.DataTree.from_dict(
+        {name: each.assign_coords(labels) for name, each in groups.items()}
+    )
+    arviz = _arviz()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        if _works_on_trees():
+            found = arviz.psense(tree, group="prior")
+        else:
+            found = arviz.psens(arviz.from_datatree(tree), component="prior")
+    return np.asarray(found["it"], dtype=float)
+
+
 def _works_on_trees() -> bool:
     return int(version("arviz").split(".")[0]) >= 1
 

@@ -395,6 +395,7 @@ def _refuse_what_does_not_simulate(
         )
     if not 0 < level < 1:
         raise SpecError(f"level={shorten(level)} must be between 0 and 1, as 0.99.")
+    draw_prior(model, 1, np.random.default_rng(0))  # refuses improper priors
     for part, why in (
         ("weights", "weights multiply the likelihood and say not how data arise"),
         ("cens", "which outcomes are censored depends on more than the model"),

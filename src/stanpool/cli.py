@@ -267,7 +267,14 @@ def fit(
     if out is not None:
         fitted.save(out, overwrite=overwrite)
     diagnosis = fitted.diagnose()
-    click.echo(_fit_as_json(fitted, diagnosis) if as_json else _told(fitted, diagnosis))
+    if as_json:
+        from stanpool.report import fit_record
+        from stanpool.tables import as_json as written
+
+        record = fit_record(fitted, diagnosis, summary=fitted.summary())
+        click.echo(written(record))
+    else:
+        click.echo(_told(fitted, diagnosis))
     if out is not None:
         click.echo(f"stanpool: kept in {str(out)!r}", err=True)
     context.exit(FOUND_PROBLEMS if strict and not diagnosis.ok else 0)
@@ -280,37 +287,6 @@ def _told(fitted: Fit, diagnosis: Diagnosis) -> str:
     table = fitted.summary(groups=False).rename(index=short_label)
     text = table.to_string(float_format=lambda value: f"{value:.4g}")
     return f"{fitted!r}\n\n{text}\n\n{diagnosis}"
-
-
-def _fit_as_json(fitted: Fit, diagnosis: Diagnosis) -> str:
-    """Write a fit for a program to read."""
-    from dataclasses import asdict
-
-    from stanpool.fit import formula_of
-    from stanpool.tables import as_json
-
-    spec, settings = fitted.model.spec, fitted.settings
-    return as_json(
-        {
-            "formula": formula_of(spec),
-            "family": spec.family,
-            "pooling": spec.pooling,
-            "parameterization": fitted.model.parameterization,
-            "rows": fitted.model.design.rows,
-            "chains": settings.chains,
-            "draws": settings.draws,
-            "warmup": settings.warmup,
-            "seed": settings.seed,
-            "seconds": fitted.seconds,
-            "engine": fitted.engine,
-            "diagnosis": {
-                "ok": diagnosis.ok,
-                "verdict": diagnosis.verdict,
-                **asdict(diagnosis),
-            },
-            "estimates": fitted.summary().rename_axis("quantity"),
-        }
-    )
 
 
 @main.command(
@@ -425,6 +401,32 @@ def predict(
         click.echo(tables.as_json(table))
     else:
         click.echo(table.to_csv(), nl=False)
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool report radon.fit
+  stanpool report radon.fit --out reports/radon.html --title 'Radon in Minnesota'"""
+)
+@click.argument("fitted", type=_FIT, metavar="FIT")
+@click.option(
+    "--out", type=_PATH, help="The file.  [default: the name of FIT, with .html]"
+)
+@click.option("--title", help="[default: the formula]")
+@click.option(
+    "--loo/--no-loo",
+    default=None,
+    help="Whether to leave each row out.  [default: unless there are very many]",
+)
+def report(fitted: Path, out: Path | None, title: str | None, loo: bool | None) -> None:
+    """Write a kept FIT up as one HTML file that opens without a network."""
+    from stanpool.keeping import load
+    from stanpool.report import write_report
+
+    path = Path(fitted.resolve().with_suffix(".html").name) if out is None else out
+    written = write_report(load(fitted), path, title=title, loo=loo)
+    click.echo(str(written))
 
 
 @main.command(

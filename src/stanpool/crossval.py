@@ -40,12 +40,13 @@ from stanpool.group_likelihood import (
 from stanpool.labels import short_label
 from stanpool.many import run_many
 from stanpool.predictors import predictors_of
-from stanpool.spec import FAMILIES
+from stanpool.spec import FAMILIES, ModelSpec
 from stanpool.starts import starting_values
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from stanpool.design import Design
     from stanpool.engine.run import SampleSettings
     from stanpool.fit import Fit, Model
 
@@ -87,6 +88,8 @@ class CrossValidation:
     refits
         One row for each refit: ``seconds``, ``divergences``, and ``r_hat`` of the log
         density, by which chains that got stuck are found.
+    population
+        How many units there are, of which ``units`` may be a sample.
     """
 
     model: Model
@@ -97,21 +100,34 @@ class CrossValidation:
     rows: pd.DataFrame
     good_k: float | None
     refits: pd.DataFrame
+    population: int
 
     @property
     def elpd(self) -> float:
         """The sum of the units' expected log predictive densities; higher is better."""
-        return float(self.units["elpd"].sum())
+        return self.total(self.units["elpd"])[0]
 
     @property
     def se(self) -> float:
         """The standard error of ``elpd``, as if other units had been sampled."""
-        return float(self.units["elpd"].std(ddof=1) * len(self.units) ** 0.5)
+        return self.total(self.units["elpd"])[1]
 
     @property
     def p(self) -> float:
         """The effective number of parameters; NaN where folds were left out."""
-        return float(self.units["p"].sum()) if "p" in self.units else float("nan")
+        return self.total(self.units["p"])[0] if "p" in self.units else float("nan")
+
+    def total(self, values: Any) -> tuple[float, float]:
+        """Return the sum over all units of values of these, and its standard error.
+
+        The error is that of another population of as many units; where the units are a
+        sample, that of the sample comes on top.
+        """
+        values, units = np.asarray(values), self.population
+        taken = len(values)
+        share = 1.0 + units / taken * (1.0 - taken / units)
+        error = values.std(ddof=1) * (units * share) ** 0.5
+        return float(values.mean() * units), float(error)
 
     @property
     def rmse(self) -> float:
@@ -158,6 +174,8 @@ class CrossValidation:
         of = (
             self.unit if self.factor is None else f"group of {short_label(self.factor)}"
         )
+        if len(self.units) < self.population:
+            of += f", {len(self.units):,} of {self.population:,} at random,"
         if self.folds is None:
             return f"Leave-one-out by {of}"
         return f"{self.folds}-fold cross-validation by {of}"
@@ -196,6 +214,7 @@ def loo(
     *,
     unit: str = "row",
     factor: str | None = None,
+    sample: int | None = None,
     reloo: bool = False,
     executor: Executor | None = None,
     progress: bool = True,
@@ -212,6 +231,10 @@ def loo(
         ``"row"`` or ``"group"``.
     factor
         Which grouping factor's groups; the first by default.
+    sample
+        How many rows to leave out, at random, where they are too many to wait for; the
+        same ones of all fits of as many rows. The totals are scaled up, and their
+        errors account for the sampling.
     reloo
         Whether to refit without each unit whose Pareto k is too large for importance
         sampling. Nothing is compiled anew.
@@ -230,6 +253,7 @@ def loo(
         If the model has no such groups, or they have no population.
     """
     _check_unit(unit, factor)
+    rows = _sample_rows(fit.model.design.rows, unit, sample)
     units = None
     if unit == "group":
         check_population(fit.model)
@@ -237,12 +261,12 @@ def loo(
     relative_ess = _relative_ess(fit)
     rng = np.random.default_rng([fit.settings.seed, 1])
     left_out = (
-        _rows_left_out(fit, relative_ess, rng)
+        _rows_left_out(fit, rows, relative_ess, rng)
         if units is None
         else _groups_left_out(fit, units, relative_ess, rng)
     )
     draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
-    result = _result(fit.model, unit, units, left_out)
+    result = _result(fit.model, rows, units, left_out)
     result = replace(result, good_k=min(1.0 - 1.0 / np.log10(max(draws, 2)), 0.7))
     if not (reloo and result.unreliable):
         return result
@@ -317,12 +341,12 @@ def kfold(
         for fold in range(folds)
     ]
     scores = _refit(model, tasks, executor=executor, progress=progress)
-    left_out = _LeftOut.empty(model, len(fold_of_unit))
+    left_out = _LeftOut.empty(len(fold_of_unit), model.design.rows)
     for task, score in zip(tasks, scores, strict=True):
         left_out.elpd[task.units] = score.elpd
         left_out.predicted[task.rows] = score.predicted
         left_out.pit[task.rows] = score.pit
-    result = _result(model, unit, units, left_out)
+    result = _result(model, np.arange(model.design.rows), units, left_out)
     kept = result.units[["elpd"]].assign(fold=fold_of_unit)
     return replace(result, folds=folds, units=kept, refits=_refits(scores))
 
@@ -338,8 +362,8 @@ class _LeftOut:
     pit: Array
 
     @classmethod
-    def empty(cls, model: Model, units: int) -> _LeftOut:
-        sizes = (units, units, units, model.design.rows, model.design.rows)
+    def empty(cls, units: int, rows: int) -> _LeftOut:
+        sizes = (units, units, units, rows, rows)
         return cls(*(np.full(size, np.nan) for size in sizes))
 
 
@@ -400,20 +424,37 @@ def _relative_ess(fit: Fit) -> float:
     return float(np.nanmean(every)) / (chains * draws)
 
 
-def _rows_left_out(fit: Fit, relative_ess: float, rng: np.random.Generator) -> _LeftOut:
+def _sample_rows(rows: int, unit: str, sample: int | None) -> Array:
+    """Return the rows that are left out, in order."""
+    if sample is None:
+        return np.arange(rows)
+    is_whole = isinstance(sample, int) and not isinstance(sample, bool)
+    if not is_whole or sample < 2 or unit != "row":
+        raise SpecError(
+            f"sample={shorten(sample)} must be a whole number of rows, 2 or more, to "
+            "go with unit='row'."
+        )
+    rng = np.random.default_rng([rows, sample])
+    return np.sort(rng.choice(rows, min(sample, rows), replace=False))
+
+
+def _rows_left_out(
+    fit: Fit, rows: Array, relative_ess: float, rng: np.random.Generator
+) -> _LeftOut:
     """Leave each row out by importance sampling, a chunk of rows at a time."""
-    predictors, spec = predictors_of(fit), fit.model.spec
-    found = _LeftOut.empty(fit.model, fit.model.design.rows)
-    for rows in predictors.chunks():
-        design = predictors.design.take(rows)
-        eta, parameters = predictors.eta(rows), predictors.parameters(rows)
+    everything, spec = predictors_of(fit), fit.model.spec
+    predictors = replace(everything, design=everything.design.take(rows))
+    found = _LeftOut.empty(len(rows), len(rows))
+    for some in predictors.chunks():
+        design = predictors.design.take(some)
+        eta, parameters = predictors.eta(some), predictors.parameters(some)
         values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
-        log_weights, found.pareto_k[rows] = arviz_seam.psis(
+        log_weights, found.pareto_k[some] = arviz_seam.psis(
             values, relative_ess=relative_ess
         )
-        _score(found, rows, values, log_weights)
-        found.predicted[rows], found.pit[rows] = _predict(
-            fit.model, rows, eta, parameters, np.exp(log_weights.T), rng
+        _score(found, some, values, log_weights)
+        found.predicted[some], found.pit[some] = _predict(
+            spec, design, eta, parameters, np.exp(log_weights.T), rng
         )
     return found
 
@@ -422,7 +463,7 @@ def _groups_left_out(
     fit: Fit, units: Grouping, relative_ess: float, rng: np.random.Generator
 ) -> _LeftOut:
     """Leave each group out by importance sampling of the population's parameters."""
-    found = _LeftOut.empty(fit.model, len(units.labels))
+    found = _LeftOut.empty(len(units.labels), fit.model.design.rows)
     values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
     log_weights, found.pareto_k[:] = arviz_seam.psis(values, relative_ess=relative_ess)
     _score(found, slice(None), values, log_weights)
@@ -435,8 +476,8 @@ def _groups_left_out(
             name: values[draws] for name, values in predictors.parameters(rows).items()
         }
         found.predicted[rows], found.pit[rows] = _predict(
-            fit.model,
-            rows,
+            fit.model.spec,
+            fit.model.design.take(rows),
             draw_new(rows, draws),
             parameters,
             np.full((len(draws), 1), 1.0 / len(draws)),
@@ -460,8 +501,8 @@ def _score(found: _LeftOut, units: slice, log_lik: Array, log_weights: Array) ->
 
 
 def _predict(
-    model: Model,
-    rows: slice | Array,
+    spec: ModelSpec,
+    design: Design,
     eta: Array,
     parameters: dict[str, Array],
     weights: Array,
@@ -471,7 +512,6 @@ def _predict(
 
     ``weights`` broadcast against the draws and rows of ``eta`` and sum to 1.
     """
-    design, spec = model.design.take(rows), model.spec
     outcome = FAMILIES[spec.family].outcome
     nothing = np.full(design.rows, np.nan)
     if outcome == "categories":
@@ -578,14 +618,14 @@ def _predict_left_out(task: _Task) -> _Score:
     whole = replace(refit, model=model)
     predictors, rows = predictors_of(whole), task.rows
     eta, parameters = predictors.eta(rows), predictors.parameters(rows)
+    design = predictors.design.take(rows)
     if task.factor is None:
-        design = predictors.design.take(rows)
         values = log_likelihood(model.spec, design, eta, parameters)
     else:
         values = group_log_likelihood(whole, task.factor, groups=task.units)
     weights = np.full((len(eta), 1), 1.0 / len(eta))
     rng = np.random.default_rng([settings.seed, 3])
-    predicted, pit = _predict(model, rows, eta, parameters, weights, rng)
+    predicted, pit = _predict(model.spec, design, eta, parameters, weights, rng)
     return _Score(
         elpd=logsumexp(values, axis=0) - np.log(len(values)),
         predicted=predicted,
@@ -605,16 +645,18 @@ def _with_refits(
     progress: bool,
 ) -> CrossValidation:
     """Replace what importance sampling says of unreliable units by exact refits."""
-    bad = np.flatnonzero(result.units.index.isin(result.unreliable))
+    bad = np.flatnonzero(result.units.index.isin(result.unreliable)).tolist()
     tasks = [
         _Task(
             fit.model,
-            _settings(fit, executor, seed=_seed(fit.settings.seed, unit)),
-            np.array([unit]) if units is None else units.rows[unit],
-            np.array([unit]),
+            _settings(fit, executor, seed=_seed(fit.settings.seed, place)),
+            result.units.index.to_numpy()[[place]]
+            if units is None
+            else units.rows[place],
+            np.array([place]),
             None if units is None else units.factor,
         )
-        for unit in bad.tolist()
+        for place in bad
     ]
     scores = _refit(fit.model, tasks, executor=executor, progress=progress)
     exact, rows = result.units.copy(), result.rows.copy()
@@ -630,19 +672,16 @@ def _with_refits(
 
 
 def _result(
-    model: Model, unit: str, units: Grouping | None, found: _LeftOut
+    model: Model, rows: Array, units: Grouping | None, found: _LeftOut
 ) -> CrossValidation:
-    """Label what was found."""
+    """Label what was found of some rows, or of groups."""
     import pandas as pd
 
-    index = (
-        pd.RangeIndex(model.design.rows, name="row")
-        if units is None
-        else pd.Index(units.labels, name=units.factor)
-    )
+    of_rows = pd.Index(rows, name="row")
+    index = of_rows if units is None else pd.Index(units.labels, name=units.factor)
     return CrossValidation(
         model=model,
-        unit=unit,
+        unit="row" if units is None else "group",
         factor=None if units is None else units.factor,
         folds=None,
         units=pd.DataFrame(
@@ -655,10 +694,16 @@ def _result(
             index=index,
         ),
         rows=pd.DataFrame(
-            {"y": model.design.y, "predicted": found.predicted, "pit": found.pit}
+            {
+                "y": model.design.y[rows],
+                "predicted": found.predicted,
+                "pit": found.pit,
+            },
+            index=of_rows,
         ),
         good_k=None,
         refits=_refits([]),
+        population=model.design.rows if units is None else len(units.labels),
     )
 
 

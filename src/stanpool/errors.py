@@ -10,7 +10,8 @@
         └── SamplingError            a chain did not finish
 
 Doubt about a *result* is never an exception; it is a finding of a ``Diagnosis``. What a
-user may want but should not overlook is a warning: ``PriorWarning``.
+user may want but should not overlook is a warning: ``PriorWarning``,
+``NestingWarning``.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ class SamplingError(EngineError):
 
 class PriorWarning(UserWarning):
     """A prior is improper: it has no draws, and the posterior may not exist."""
+
+
+class NestingWarning(UserWarning):
+    """Labels of a nesting repeat as if their factors were crossed."""
 
 
 def shorten(value: object, limit: int = 60) -> str:

@@ -14,6 +14,12 @@ from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
 from stanpool.formula import check_name, parse_formulas, quote_name, unquote_name
+from stanpool.gram import (
+    CompressedRows,
+    compressed_rows,
+    compression_pays,
+    why_not_compressed,
+)
 from stanpool.latent import pilot, starting_points
 from stanpool.marginal import (
     MarginalRows,
@@ -21,6 +27,7 @@ from stanpool.marginal import (
     why_marginal_is_slow,
     why_not_marginal,
 )
+from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree, draw_back
 from stanpool.priors import PriorTable, resolve_priors
@@ -36,6 +43,7 @@ from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from pathlib import Path
 
     import pandas as pd
     import xarray as xr
@@ -104,6 +112,10 @@ class Model:
         is in force.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means.
+    compress
+        Whether a program of gaussian outcomes sees fewer rows, of exactly the same
+        likelihood; by default where that saves time. ``False`` rules the marginal
+        form out, too.
 
     Raises
     ------
@@ -126,7 +138,7 @@ marginal, 919 rows, 85 groups)
     design: Design
     priors: PriorTable
     structure: Structure
-    rows: MarginalRows | None
+    rows: CompressedRows | MarginalRows | None
     parameterization_reason: str
 
     def __init__(
@@ -142,6 +154,7 @@ marginal, 919 rows, 85 groups)
         group_predictors: Sequence[str] = (),
         priors: Mapping[str, str | Prior] | None = None,
         center_predictors: bool = True,
+        compress: bool | None = None,
     ) -> None:
         parsed, group = parse_formulas(formula)
         if residual is not None and group not in (None, residual):
@@ -159,6 +172,7 @@ marginal, 919 rows, 85 groups)
             group_predictors=_names("group_predictors", group_predictors),
             priors=as_priors(priors),
             center_predictors=center_predictors,
+            compress=compress,
         )
         self._build(spec, data)
 
@@ -175,16 +189,24 @@ marginal, 919 rows, 85 groups)
         frame = used_columns(spec, data)
         if design is None:
             design = build_design(spec, frame)
+            check_nesting(spec, frame)
+            if strict and priors is None:
+                warn_if_crossed(spec, frame)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
         parameterization, reason = _choose_form(spec, design)
-        rows = marginal_rows(design) if parameterization == "marginal" else None
+        rows: CompressedRows | MarginalRows | None = None
+        if parameterization == "marginal":
+            rows = marginal_rows(design)
+        elif _is_compressed(spec, design):
+            rows = compressed_rows(design)
         structure = structure_of(
             spec,
             design,
             priors,
             parameterization,
-            integrated=None if rows is None else rows.factor,
+            integrated=rows.factor if isinstance(rows, MarginalRows) else None,
+            compressed=isinstance(rows, CompressedRows),
         )
         for name, value in (
             ("spec", spec),
@@ -330,14 +352,17 @@ marginal, 919 rows, 85 groups)
         if self.parameterization:
             reason = self.parameterization_reason
             lines.append(f"parameterization: {self.parameterization} ({reason})")
-        if self.rows is not None:
+        if isinstance(self.rows, MarginalRows):
             factor = self.design.factors[self.rows.factor]
-            lines += [
+            lines.append(
                 f"integrated out: the coefficients of {len(factor.labels)} groups of "
-                f"{shorten(factor.factor)}, drawn back exactly",
+                f"{shorten(factor.factor)}, drawn back exactly"
+            )
+        if self.rows is not None:
+            lines.append(
                 f"rows: {self.design.rows}, turned into {self.rows.kept} of the same "
-                "likelihood",
-            ]
+                "likelihood"
+            )
         return "\n".join(lines)
 
     @property
@@ -452,7 +477,7 @@ marginal, 919 rows, 85 groups)
             progress=progress,
         )
         drawn_back = None
-        if self.rows is not None:
+        if isinstance(self.rows, MarginalRows):
             drawn_back = draw_back(
                 raw,
                 self.design,
@@ -658,6 +683,46 @@ class Fit:
             prob=prob,
         )
 
+    def update(
+        self,
+        data: Any = None,
+        *,
+        priors: Mapping[str, str | Prior] | None = None,
+        chains: int | None = None,
+        draws: int | None = None,
+        warmup: int | None = None,
+        seed: int | None = None,
+        adapt_delta: float | None = None,
+        max_treedepth: int | None = None,
+        parallel_chains: int | None = None,
+        progress: bool = True,
+    ) -> Fit:
+        """Fit the model again, to other data or with other priors.
+
+        See ``stanpool.update.update``.
+        """
+        from stanpool.update import update
+
+        return update(
+            self,
+            data,
+            priors=priors,
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            seed=seed,
+            adapt_delta=adapt_delta,
+            max_treedepth=max_treedepth,
+            parallel_chains=parallel_chains,
+            progress=progress,
+        )
+
+    def prior_sensitivity(self) -> pd.DataFrame:
+        """Measure how sensitive each quantity is to the priors, and to the data."""
+        from stanpool.sensitivity import prior_sensitivity
+
+        return prior_sensitivity(self)
+
     def linpred(
         self,
         data: Any = None,
@@ -807,6 +872,7 @@ class Fit:
         *,
         unit: str = "row",
         factor: str | None = None,
+        sample: int | None = None,
         reloo: bool = False,
         executor: Executor | None = None,
         progress: bool = True,
@@ -821,6 +887,7 @@ class Fit:
             self,
             unit=unit,
             factor=factor,
+            sample=sample,
             reloo=reloo,
             executor=executor,
             progress=progress,
@@ -851,6 +918,21 @@ class Fit:
             executor=executor,
             progress=progress,
         )
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str | None = None,
+        loo: bool | None = None,
+    ) -> Path:
+        """Write the fit up as one HTML file that opens from disk, verdict first.
+
+        See ``stanpool.report.write_report``.
+        """
+        from stanpool.report import write_report
+
+        return write_report(self, path, title=title, loo=loo)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fit to a folder that ``stanpool.load`` reads without an engine."""
@@ -1159,16 +1241,29 @@ def _sum(intercept: bool, terms: Sequence[str]) -> str:
     return text
 
 
+def _is_compressed(spec: ModelSpec, design: Design) -> bool:
+    """Whether the rows are turned into fewer, outside the marginal form."""
+    if spec.compress is False:
+        return False
+    against = why_not_compressed(spec, design)
+    if spec.compress and against:
+        raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
+    return not against and (spec.compress is True or compression_pays(design))
+
+
 def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
     """Return the parameterization that is fitted, and why."""
     if spec.pooling != "partial":
         return None, ""
-    chosen = spec.parameterization
-    against = why_not_marginal(spec, design) if chosen in ("marginal", "auto") else ""
+    chosen, against = spec.parameterization, ""
+    if spec.compress is False:
+        against = "compress=False asks for a program on the rows as they are"
+    elif chosen in ("marginal", "auto"):
+        against = why_not_marginal(spec, design)
     if chosen == "marginal" and against:
         raise SpecError(
-            f"parameterization='marginal' cannot be exact here: {against}. Pass "
-            "'auto', which chooses among the others."
+            f"parameterization='marginal' is not to be had: {against}. Pass 'auto', "
+            "which chooses among the others."
         )
     if chosen != "auto":
         return chosen, "set"

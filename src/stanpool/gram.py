@@ -77,7 +77,7 @@ def why_not_compressed(spec: ModelSpec, design: Design) -> str:
     if against:
         return against
     if len(design.factors) > 1:
-        return "groups of several factors are crossed"
+        return "groups of several factors cross each other"
     if any(each.weights is not None for each in design.factors):
         return "rows are members of several groups"
     if not all(has_one_scale(design, each) for each in design.factors):
@@ -114,9 +114,9 @@ def compressed_rows(design: Design) -> CompressedRows:
     scale = scale_of_groups(design, index, groups)
     turned = turn_rows(z, columns, index, groups, scale=scale)
     q, rest = z.shape[1], len(turned.rest)
-    of_groups = turned.X.reshape(-1, columns.shape[1])
+    of_groups = turned.X.reshape(groups * q, columns.shape[1])
     values = np.concatenate([of_groups, turned.rest])
-    own = np.concatenate([turned.Z.reshape(-1, q), np.zeros((rest, q))])
+    own = np.concatenate([turned.Z.reshape(groups * q, q), np.zeros((rest, q))])
     group = np.append(np.repeat(np.arange(groups), q), np.zeros(rest, dtype=np.intp))
     scales = np.append(np.repeat(scale, q), turned.scale_of_rest)
     # A group with fewer rows than coefficients was filled up with zeros.

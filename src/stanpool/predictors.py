@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,12 +216,21 @@ class Predictors:
         if self.new_groups == "resample":
             chosen = self._resampled(factor.factor, label, own.b)
             return own.deviations_at(chosen[:, 0])
-        chol = cholesky_of_population(self.posterior, self.model.design.factors[number])
+        chol = self._chols[number]
         z = self._stream("coefficients", factor.factor, label).standard_normal(
             (draws, chol.shape[1])
         )
         u = np.einsum("sij,sj->si", chol, z)
         return np.asarray(u.reshape(draws, predictors, varying))
+
+    @cached_property
+    def _chols(self) -> dict[int, Array]:
+        """Cholesky factors of the populations' covariances, by factor."""
+        factors = self.model.design.factors
+        return {
+            number: cholesky_of_population(self.posterior, factors[number])
+            for number in self.numbers
+        }
 
     def _scales(self, groups: Array) -> Array:
         """Return the residual scales of rows' groups, shape ``(S, rows)``."""

@@ -48,6 +48,8 @@ from stanpool.spec import (
 if TYPE_CHECKING:
     import pandas as pd
 
+SET_BY_USER = "set by the user"
+
 _RSTANARM = "rstanarm"
 _PC_PRIOR = "Simpson et al. 2017"
 
@@ -74,7 +76,7 @@ class PriorRow:
     prior
         The distribution.
     source
-        ``"set by the user"``, or ``"default: "`` with the rule and whose it is.
+        ``SET_BY_USER``, or ``"default: "`` with the rule and whose it is.
     note
         What the distribution does not say: at which predictors an intercept is
         meant, that it is a half form, that it is improper.
@@ -169,7 +171,7 @@ def resolve_priors(
         prior, source = default, rule
         if found is not None:
             prior = _on_the_scale(found, given)
-            source = "set by the user"
+            source = SET_BY_USER
             _check_support(found, prior, parameter_class, spec)
         note = "; ".join(_notes(spec, design, parameter_class, label, prior))
         rows.append(PriorRow(names[0], parameter_class, label, prior, source, note))

@@ -18,6 +18,7 @@ import numpy as np
 
 from stanpool.design import Design, FactorDesign, LatentDesign
 from stanpool.errors import SpecError
+from stanpool.gram import CompressedRows
 from stanpool.marginal import MarginalRows
 from stanpool.priors import PriorRow, class_of, correlated_factors
 from stanpool.resources import resource
@@ -89,6 +90,8 @@ class Structure:
         Whether the outcome has these parts.
     truncated
         ``"lower"``, ``"upper"`` or ``"both"``: where outcomes are truncated.
+    compressed
+        Whether the rows are turned into fewer; those of the marginal form always are.
     priors
         For each parameter class the distributions in use, such as
         ``(("beta", ("normal",)), ...)``.
@@ -107,6 +110,7 @@ class Structure:
     weights: bool = False
     censored: bool = False
     truncated: str | None = None
+    compressed: bool = False
     priors: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
@@ -210,6 +214,7 @@ def structure_of(
     parameterization: str | None,
     *,
     integrated: int | None = None,
+    compressed: bool = False,
 ) -> Structure:
     """Reduce a model to what decides its program's text.
 
@@ -222,6 +227,8 @@ def structure_of(
         None.
     integrated
         Which factor the marginal program integrates out, counted from 0.
+    compressed
+        Whether the rows are turned into fewer.
     """
     uses: dict[str, tuple[str, ...]] = {"beta": ()}
     for row in priors:
@@ -258,6 +265,7 @@ def structure_of(
         weights=design.weights is not None,
         censored=design.censored is not None,
         truncated=_truncated(design),
+        compressed=compressed,
         priors=ordered,
     )
 
@@ -315,6 +323,7 @@ def render(structure: Structure) -> StanProgram:
             weights=structure.weights,
             censored=structure.censored,
             truncated=structure.truncated,
+            compressed=structure.compressed,
             parameterization=structure.parameterization,
             factors=factors,
             latent=structure.latent,
@@ -342,6 +351,7 @@ def _program_name(template: str, structure: Structure) -> str:
         "weights" if structure.weights else "",
         "censored" if structure.censored else "",
         f"truncated_{structure.truncated}" if structure.truncated else "",
+        "compressed" if structure.compressed else "",
         structure.parameterization,
     ]
     for factor in structure.factors:
@@ -415,7 +425,7 @@ def _theta(structure: Structure) -> str:
     """Write the coefficients of the turned rows: population, then other factors."""
     theta = "append_row(alpha_c - y_bar, beta)" if structure.intercept else "beta"
     for number, factor in enumerate(structure.factors, 1):
-        if not factor.integrated:
+        if not (factor.integrated or structure.compressed):
             suffix = f"_{number}" if number > 1 else ""
             theta = f"append_row({theta}, to_vector(u{suffix}'))"
     return theta
@@ -482,7 +492,7 @@ def stan_data(
     structure: Structure,
     *,
     prior_only: bool,
-    rows: MarginalRows | None = None,
+    rows: CompressedRows | MarginalRows | None = None,
 ) -> dict[str, Any]:
     """Build the data dictionary that goes with a rendered program.
 
@@ -493,20 +503,20 @@ def stan_data(
     prior_only
         Leave the outcome out, so that the fit draws from the prior.
     rows
-        The rows of the marginal program.
+        The rows as a compressed or a marginal program sees them.
 
     Returns
     -------
     dict
         Stan's data by name, as numbers and NumPy arrays.
     """
-    data = _row_data(design) if rows is None else _marginal_data(design, rows)
+    data = _row_data(design) if rows is None else _turned_data(design, rows)
     if structure.intercept or structure.has_cutpoints or structure.pooling == "none":
         data["x_bar"] = design.x_bar
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
         suffix = f"_{number}" if number > 1 else ""
-        own = _factor_data(factor, structure)
+        own = _factor_data(factor, rows)
         if structure.factors[number - 1].integrated:
             own = {"Q": factor.Z.shape[1]}
         elif structure.pooling == "none":
@@ -521,9 +531,6 @@ def stan_data(
         data |= {f"{name}{suffix}": value for name, value in own.items()}
     if design.latent is not None:
         data |= _latent_data(design.latent)
-    if design.residual is not None and rows is None:
-        data["J_sigma"] = len(design.residual[1])
-        data["group_sigma"] = design.residual[2] + 1
     data |= _prior_data(list(priors), structure)
     for bound in data.keys() & {"lower_b", "upper_b"}:
         data[bound] = np.tile(data[bound], (data["J"], 1))
@@ -543,7 +550,9 @@ def _censoring_data(design: Design, censored: np.ndarray) -> dict[str, Any]:
 
 
 def annotate(
-    program: StanProgram, design: Design, rows: MarginalRows | None = None
+    program: StanProgram,
+    design: Design,
+    rows: CompressedRows | MarginalRows | None = None,
 ) -> str:
     """Return a program's source under a comment that maps numbers to user's names.
 
@@ -558,12 +567,13 @@ def annotate(
     population = design.coefficients
     if rows is not None and design.intercept:
         population = ("Intercept", *population)
-    lines += _labelled("X" if rows is None else "X[ : ]", population)
+    marginal = isinstance(rows, MarginalRows)
+    lines += _labelled("X[ : ]" if marginal else "X", population)
     for number, factor in enumerate(design.factors, 1):
         suffix = f"_{number}" if number > 1 else ""
         groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
         lines.append(f"// {groups}")
-        if rows is None:
+        if not isinstance(rows, MarginalRows):
             lines += _labelled(f"Z{suffix}", factor.varying)
         elif rows.factor == number - 1:
             lines += _labelled("Z[ : ]", factor.varying)
@@ -604,46 +614,55 @@ def _row_data(design: Design) -> dict[str, Any]:
     data |= {name: values for name, values in parts.items() if values is not None}
     if design.censored is not None:
         data |= _censoring_data(design, design.censored)
+    if design.residual is not None:
+        data["J_sigma"] = len(design.residual[1])
+        data["group_sigma"] = design.residual[2] + 1
     return data
 
 
-def _marginal_data(design: Design, rows: MarginalRows) -> dict[str, Any]:
+def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[str, Any]:
     """Return the data of rows that were turned."""
-    groups, rest = rows.groups, rows.rows.rest
-    data: dict[str, Any] = {
-        "K": design.X.shape[1],
-        "D": rest.shape[1] - 1,
-        "G": len(groups.count),
-        "y": groups.X[:, :, -1].T,
-        "X": groups.X[:, :, :-1].swapaxes(0, 1),
-        "Z": groups.Z.swapaxes(0, 1),
-        "count": groups.count,
-        "F": len(rest),
-        "y_rest": rest[:, -1],
-        "X_rest": rest[:, :-1],
-    }
+    data: dict[str, Any] = {"K": design.X.shape[1]}
+    if isinstance(rows, MarginalRows):
+        groups, rest = rows.groups, rows.rows.rest
+        data |= {
+            "D": rest.shape[1] - 1,
+            "G": len(groups.count),
+            "y": groups.X[:, :, -1].T,
+            "X": groups.X[:, :, :-1].swapaxes(0, 1),
+            "Z": groups.Z.swapaxes(0, 1),
+            "count": groups.count,
+            "F": len(rest),
+            "y_rest": rest[:, -1],
+            "X_rest": rest[:, :-1],
+        }
+        scales = {"group": groups.scale, "rest": rows.rows.scale_of_rest}
+    else:
+        data |= {"N": rows.kept, "D": rows.X.shape[1], "y": rows.y, "X": rows.X}
+        scales = {"group": rows.scale}
     if design.intercept:
         data["y_bar"] = rows.y_bar
     if design.residual is not None:
         data["J_sigma"] = len(design.residual[1])
-        data["group_sigma"] = groups.scale + 1
-        data["rest_sigma"] = rows.rows.scale_of_rest + 1
+        data |= {f"{name}_sigma": scale + 1 for name, scale in scales.items()}
         data["N_zero"] = rows.zeros
     elif design.se is None:
         data["N_zero"] = float(rows.zeros[0])
     return data
 
 
-def _factor_data(factor: FactorDesign, structure: Structure) -> dict[str, Any]:
+def _factor_data(
+    factor: FactorDesign, rows: CompressedRows | MarginalRows | None
+) -> dict[str, Any]:
     """Return the data of a grouping factor that every pooling has."""
     data: dict[str, Any] = {"J": len(factor.labels), "Q": factor.Z.shape[1]}
-    if structure.parameterization == "marginal":
+    if isinstance(rows, MarginalRows):
         return data
     if factor.weights is not None:
         data["M"] = factor.weights.shape[1]
         data["weight"] = factor.weights
-    data["group"] = factor.index + 1
-    data["Z"] = factor.Z
+    data["group"] = (factor.index if rows is None else rows.group) + 1
+    data["Z"] = factor.Z if rows is None else rows.Z
     return data
 
 

@@ -123,13 +123,13 @@ def rank(results: Mapping[str, CrossValidation]) -> Ranking:
 
     order = sorted(results, key=lambda name: -results[name].elpd)
     pointwise = np.column_stack([results[name].units["elpd"] for name in order])
-    differences = pointwise - pointwise[:, :1]
+    totals = [results[order[0]].total(gap) for gap in (pointwise - pointwise[:, :1]).T]
     table = pd.DataFrame(
         {
             "elpd": [results[name].elpd for name in order],
             "se": [results[name].se for name in order],
-            "elpd_diff": differences.sum(axis=0),
-            "se_diff": differences.std(axis=0, ddof=1) * len(differences) ** 0.5,
+            "elpd_diff": [total for total, _ in totals],
+            "se_diff": [error for _, error in totals],
             "p": [results[name].p for name in order],
             "weight": stacking_weights(pointwise),
             "rmse": [results[name].rmse for name in order],
@@ -206,8 +206,7 @@ def _check_alike(results: Mapping[str, CrossValidation]) -> None:
                 f"{pair} are of different units: {first!r}, {other!r}. Leave the same "
                 "units out of both, in as many folds."
             )
-        same_rows = len(first.rows) == len(other.rows)
-        if not same_rows or not np.array_equal(first.rows["y"], other.rows["y"]):
+        if not first.rows["y"].equals(other.rows["y"]):
             raise SpecError(
                 f"{pair} are of different outcomes, so their densities cannot be "
                 "compared: fit both to the same rows in the same order, on the same "

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-_MOST_TRIES = 10_000
+_MOST_TRIES = 100
+_BATCH = 1000
 
 
 def prior_predictive(
@@ -292,8 +293,14 @@ def _draw_latent(
     return {"scores": scores, "loadings": scale[:, None, None] * loadings}
 
 
-def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Draw from a prior, cut off below where its parameter is."""
+def distribution_of(row: PriorRow) -> Any:
+    """Return a prior as SciPy's distribution; a half form as its whole.
+
+    Raises
+    ------
+    SpecError
+        If it is improper.
+    """
     prior = row.prior.canonical
     if prior.distribution not in _DISTRIBUTIONS:
         raise SpecError(
@@ -301,14 +308,44 @@ def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Arr
             "distribution that can be drawn from. Set a proper one, such as "
             f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
         )
-    known = class_of(row.parameter_class)
-    lower = -np.inf
-    if known.support == "positive":
-        lower = 0.0 if known.lower is None else known.lower
-    distribution = _DISTRIBUTIONS[prior.distribution](*prior.arguments)
+    return _DISTRIBUTIONS[prior.distribution](*prior.arguments)
+
+
+def prior_density(row: PriorRow, at: Array) -> Array:
+    """Return the density of a proper prior, cut off below where its parameter is.
+
+    Parameters
+    ----------
+    row
+        A row of ``model.priors``.
+    at
+        Values of the parameter, any shape.
+
+    Examples
+    --------
+    >>> from stanpool.spec import Prior
+    >>> row = PriorRow("sigma", "sigma", None, Prior.parse("half_cauchy(1)"), "")
+    >>> (np.pi * prior_density(row, np.array([-1.0, 0.0, 1.0]))).round(6)
+    array([0., 2., 1.])
+    """
+    distribution, lower = distribution_of(row), _lower_end(row)
+    return np.where(at < lower, 0.0, distribution.pdf(at) / distribution.sf(lower))
+
+
+def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw from a prior, cut off below where its parameter is."""
+    distribution = distribution_of(row)
     # From the upper tail: exact there, however far out the cut is.
-    above = distribution.sf(lower)
+    above = distribution.sf(_lower_end(row))
     return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
+
+
+def _lower_end(row: PriorRow) -> float:
+    """Return where a parameter, and so its prior, is cut off below."""
+    known = class_of(row.parameter_class)
+    if known.support != "positive":
+        return -np.inf
+    return 0.0 if known.lower is None else known.lower
 
 
 def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array:
@@ -324,9 +361,9 @@ def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array
         return np.asarray(LINKS[model.spec.link_name].apply(below))
     if len({row.prior for row in rows}) == 1:
         return np.sort(_draw(rows[0], (draws, len(rows)), rng), axis=-1)
-    found = np.empty((0, len(rows)))
+    found, size = np.empty((0, len(rows))), max(draws, _BATCH)
     for _ in range(_MOST_TRIES):
-        tried = np.stack([_draw(row, (draws,), rng) for row in rows], axis=-1)
+        tried = np.stack([_draw(row, (size,), rng) for row in rows], axis=-1)
         ordered = tried[np.all(np.diff(tried, axis=-1) > 0, axis=-1)]
         found = np.concatenate([found, ordered])[:draws]
         if len(found) == draws:

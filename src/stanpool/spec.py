@@ -490,6 +490,9 @@ class ModelSpec:
     center_predictors
         Whether the prior on the intercept refers to the predictors' means (True)
         or to zero (False).
+    compress
+        Whether the rows are turned into fewer of the same likelihood: True, False, or
+        None for where it pays.
 
     Raises
     ------
@@ -519,6 +522,7 @@ class ModelSpec:
     group_predictors: tuple[str, ...] = ()
     priors: tuple[tuple[str, Prior], ...] = ()
     center_predictors: bool = True
+    compress: bool | None = None
 
     @property
     def group(self) -> GroupTerm | None:
@@ -551,6 +555,10 @@ class ModelSpec:
         _one_of("family", self.family, FAMILIES)
         _one_of("pooling", self.pooling, POOLINGS)
         _one_of("parameterization", self.parameterization, PARAMETERIZATIONS)
+        if self.compress not in (True, False, None):
+            raise SpecError(
+                f"compress={shorten(self.compress)} is not one of True, False, None."
+            )
         family = FAMILIES[self.family]
         if self.link is not None and self.link not in family.links:
             raise SpecError(

@@ -66,10 +66,8 @@ def summary(
        Bayesian Analysis 16(2), 667-718.
     """
     names = _population_first(fit) if var_names is None else _known(fit, var_names)
-    dims = group_dims(fit.model.design)
-    chosen = [
-        name for name in names if groups or not is_of_groups(fit.posterior[name], dims)
-    ]
+    population = population_names(fit)
+    chosen = [name for name in names if groups or name in population]
     return summarize(fit.posterior, var_names=chosen)
 
 
@@ -113,10 +111,17 @@ def _moments(draws: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _population_first(fit: Fit) -> list[str]:
+def population_names(fit: Fit) -> list[str]:
+    """Name the variables of the posterior that are not of groups."""
     dims, posterior = group_dims(fit.model.design), fit.posterior
     names = [str(name) for name in posterior.data_vars]
-    return sorted(names, key=lambda name: is_of_groups(posterior[name], dims))
+    return [name for name in names if not is_of_groups(posterior[name], dims)]
+
+
+def _population_first(fit: Fit) -> list[str]:
+    population = population_names(fit)
+    names = [str(name) for name in fit.posterior.data_vars]
+    return sorted(names, key=lambda name: name not in population)
 
 
 def _known(fit: Fit, var_names: Sequence[str]) -> list[str]:

@@ -77,6 +77,16 @@ MARGINAL = (
     ("y ~ 0 + x1 + u + (1 || g) + (1 | g:h)", {}),
 )
 
+# Rows are turned into fewer.
+COMPRESSED = (
+    ("y ~ x1 + x2", {"pooling": "complete"}),
+    ("y | se(known) + weights(w) ~ 0 + x1 + offset(x2)", {"pooling": "complete"}),
+    ("y ~ 1 + x1 + (0 + x2 | g)", {"pooling": "none"}),
+    ("y ~ x1 + (1 + x2 | g)", {"pooling": "none", "residual": "g"}),
+    ("y | weights(w) ~ x1 + (1 + x2 | g)", {"parameterization": "noncentered"}),
+    ("y ~ 0 + x1 + u + (1 || g)", {"parameterization": "centered", "residual": "g"}),
+)
+
 # The other families, each in three poolings.
 OTHER_OUTCOMES = {
     "student_t": "y",
@@ -210,7 +220,7 @@ def models() -> dict[str, sp.Model]:
             for model in _poolings(family, outcome, intercept):
                 found[model.program.name] = model
     found |= _with_mixed_priors() | _with_more_structure()
-    return found | _of_other_families() | _with_parts() | _marginal()
+    return found | _of_other_families() | _with_parts() | _marginal() | _compressed()
 
 
 def proper_models() -> dict[str, sp.Model]:
@@ -325,6 +335,15 @@ def _marginal() -> dict[str, sp.Model]:
     models = [
         sp.Model(formula, data, parameterization="marginal", **options)
         for formula, options in MARGINAL
+    ]
+    return {model.program.name: model for model in models}
+
+
+def _compressed() -> dict[str, sp.Model]:
+    data = small_data()
+    models = [
+        sp.Model(formula, data, compress=True, **options)
+        for formula, options in COMPRESSED
     ]
     return {model.program.name: model for model in models}
 

@@ -139,6 +139,8 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
                 stats.multivariate_normal.logpdf(deviations, cov=covariance)
             )
             total += _log_jacobian(model, varying)
+        if at.latent is not None:
+            total += _log_latent(at.latent)
         if model.design.residual is not None:
             total += _log_density_of_residual_scales(at)
     return float(total)
@@ -414,7 +416,7 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     ):
         total += log[name](cutpoint)
     if at.latent is not None:
-        total += log["loading_scale"](at.latent.scale) + _log_latent(at.latent)
+        total += log["loading_scale"](at.latent.scale)
     total += _log_dirichlet(model, at.cutpoint - means @ at.beta)
     for name in (name for name in log if name.startswith("tau_sigma")):
         total += log[name](at.tau_sigma)

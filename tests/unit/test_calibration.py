@@ -166,6 +166,14 @@ class TestRefused:
         with pytest.raises(sp.SpecError, match=words):
             sp.sbc(model, **options)
 
+    @pytest.mark.filterwarnings("ignore:flat prior:stanpool.errors.PriorWarning")
+    def test_improper_priors(self) -> None:
+        model = sp.Model(
+            "y ~ x1", small_data(), pooling="complete", priors={"beta": "flat"}
+        )
+        with pytest.raises(sp.SpecError, match="Set a proper one"):
+            sp.sbc(model)
+
 
 class TestOtherOutcomes:
     def test_a_model_of_simulated_outcomes_is_otherwise_the_same(self) -> None:

@@ -36,7 +36,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_has_examples_for_every_command_that_takes_a_model() -> None:
-    for command in ("fit", "compare", "predict", "code", "datasets"):
+    for command in ("fit", "compare", "predict", "report", "code", "datasets"):
         shown = stanpool(command, "--help")
         assert shown.exit_code == 0
         assert f"Examples:\n    stanpool {command}" in shown.output
@@ -145,6 +145,15 @@ def test_fits_of_one_name_are_told_apart_by_their_paths(kept: Path) -> None:
     shown = stanpool("compare", kept, f"{kept}/../{kept.name}", "--unit", "none")
     assert shown.exit_code == 0, shown.output
     assert "elpd" not in shown.output
+
+
+def test_a_report_is_written(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = stanpool("report", kept, "--no-loo", "--title", "Eight & more")
+    assert done.output == "schools.html\n"
+    assert "<h1>Eight &amp; more</h1>" in (tmp_path / "schools.html").read_text()
 
 
 def test_data_sets_are_listed_described_and_written(tmp_path: Path) -> None:

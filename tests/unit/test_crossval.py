@@ -151,6 +151,47 @@ class TestRows:
         assert "RMSE" not in str(found)
 
 
+class TestSamples:
+    @pytest.fixture
+    def fit(self) -> sp.Fit:
+        rng = np.random.default_rng(6)
+        model = sp.Model("y ~ 1", {"y": rng.normal(size=400)}, pooling="complete")
+        draws = {
+            "alpha": rng.normal(0, 0.05, (2, 300)),
+            "sigma": rng.normal(1, 0.03, (2, 300)),
+        }
+        return fit_of_draws(model, draws)
+
+    def test_a_sample_of_rows_estimates_the_total_within_its_error(
+        self, fit: sp.Fit
+    ) -> None:
+        whole, some = fit.loo(), fit.loo(sample=100)
+        pd.testing.assert_series_equal(
+            some.units["elpd"], whole.units["elpd"].loc[some.units.index]
+        )
+        # Cochran (1977), section 2.6: the error of a total of a finite population.
+        spread = some.units["elpd"].std()
+        of_sampling = 400 * spread * np.sqrt((1 - 100 / 400) / 100)
+        assert abs(some.elpd - whole.elpd) < 4 * of_sampling
+        assert some.se == pytest.approx(np.hypot(of_sampling, spread * 400**0.5))
+        assert "Leave-one-out by row, 100 of 400 at random" in str(some)
+        assert fit.loo(sample=1000).elpd == whole.elpd
+
+    def test_the_same_rows_are_sampled_of_every_fit(self, fit: sp.Fit) -> None:
+        other = fit.loo(sample=50)
+        assert other.units.index.equals(fit.loo(sample=50).units.index)
+        assert sp.compare([other, fit.loo(sample=50)]).table["elpd_diff"].eq(0).all()
+        with pytest.raises(sp.SpecError, match="different outcomes"):
+            sp.compare([other, fit.loo(sample=51)])
+
+    @pytest.mark.parametrize("sample", [1, 2.5, True])
+    def test_wrong_samples_are_refused(self, fit: sp.Fit, sample: object) -> None:
+        with pytest.raises(sp.SpecError, match="whole number of rows"):
+            fit.loo(sample=sample)
+        with pytest.raises(sp.SpecError, match="unit='row'"):
+            fit.loo(sample=5, unit="group")
+
+
 class TestGroups:
     def test_left_out_groups_are_predicted_by_the_population_of_the_others(
         self, partly: sp.Fit

@@ -19,12 +19,12 @@ PACKAGE = Path(stanpool.__file__).parent
 LAYERS = (
     ("errors", "resources"),
     ("spec",),
-    ("formula", "families", "datasets", "compress"),
+    ("formula", "families", "datasets", "compress", "latent"),
     ("columns",),
     ("matrix",),
     ("outcome",),
     ("design",),
-    ("priors", "gram"),
+    ("nesting", "priors", "gram"),
     ("marginal",),
     ("program",),
     ("posterior",),
@@ -34,7 +34,7 @@ LAYERS = (
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 OWNERS = {
-    "jinja2": {"program"},
+    "jinja2": {"program", "report"},
     "cmdstanpy": {"engine"},
     "arviz": {"arviz_seam"},
     "formulaic": {"matrix"},

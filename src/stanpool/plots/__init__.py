@@ -1,9 +1,32 @@
-"""Figures: shrinkage of the groups' estimates, the funnel, ranks of a calibration."""
+"""Figures: each function returns a matplotlib figure and, where it can, takes axes."""
 
 from __future__ import annotations
 
+from stanpool.plots.estimates import plot_caterpillar, plot_forest
 from stanpool.plots.funnel import plot_funnel
+from stanpool.plots.influence import plot_pareto_k
+from stanpool.plots.learning import plot_prior_posterior
+from stanpool.plots.lines import plot_group_regression, plot_lines
+from stanpool.plots.pairs import plot_pairs
+from stanpool.plots.predictive import plot_predictive
 from stanpool.plots.ranks import plot_calibration
+from stanpool.plots.scale_priors import plot_scale_priors
 from stanpool.plots.shrinkage import plot_shrinkage
+from stanpool.plots.traces import plot_energy, plot_traces
 
-__all__ = ["plot_calibration", "plot_funnel", "plot_shrinkage"]
+__all__ = [
+    "plot_calibration",
+    "plot_caterpillar",
+    "plot_energy",
+    "plot_forest",
+    "plot_funnel",
+    "plot_group_regression",
+    "plot_lines",
+    "plot_pairs",
+    "plot_pareto_k",
+    "plot_predictive",
+    "plot_prior_posterior",
+    "plot_scale_priors",
+    "plot_shrinkage",
+    "plot_traces",
+]

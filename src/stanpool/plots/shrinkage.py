@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.diagnostics.funnel import group_mean, of_predictor, population_mean
-from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
     BLUE,
@@ -20,7 +19,7 @@ from stanpool.plots.canvas import (
     new_figure,
     tidy,
 )
-from stanpool.posterior import GroupNames
+from stanpool.plots.groups import factor_of, group_draws, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,9 +67,9 @@ def plot_shrinkage(
     SpecError
         If the coefficient does not vary over the factor in one of the fits.
     """
-    varied = _factor_of(partial, factor, coefficient)
+    varied = factor_of(partial, factor, coefficient)
     name = short_label(varied.factor)
-    draws = _group_draws(partial, varied, coefficient)
+    draws = group_draws(partial, varied, coefficient)
     sizes, means = varied.sizes, draws.mean(axis=(0, 1))
     labels = [str(label) for label in varied.labels]
     x = _places(sizes, means)
@@ -81,7 +80,7 @@ def plot_shrinkage(
     ax = ax or new_figure(7.5, 4.5)[1][0]
     _draw_groups(ax, x, draws, alone)
     _draw_means(ax, partial, complete, varied, coefficient)
-    y = f"{short_label(coefficient)} of each {name} ({_unit(partial)})"
+    y = f"{short_label(coefficient)} of each {name} ({unit_of(partial)})"
     if sizes.min() < sizes.max():
         log_axis(ax, "x", sizes.min() * 0.7, sizes.max() * 1.4, whole=True)
         tidy(ax, x=f"rows per {name}", y=y)
@@ -104,37 +103,10 @@ def plot_shrinkage(
     return cast("Figure", ax.figure)
 
 
-def _factor_of(fit: Fit, factor: str | None, coefficient: str) -> FactorDesign:
-    """Find the factor over which a coefficient varies."""
-    factors = {each.factor: each for each in fit.model.design.factors}
-    name = fit.model.design.factor if factor is None else factor
-    found = None if name is None else factors.get(name)
-    if found is None:
-        raise SpecError(
-            f"{fit.model!r} has no groups of {shorten(name)}; its grouping factors: "
-            f"{listed(factors) or 'none'}."
-        )
-    if coefficient not in found.coefficients:
-        raise SpecError(
-            f"{shorten(coefficient)} does not vary over {shorten(name)} in "
-            f"{fit.model!r}; coefficients that do: {listed(found.coefficients)}."
-            + suggestion(coefficient, found.coefficients)
-        )
-    return found
-
-
-def _group_draws(fit: Fit, factor: FactorDesign, coefficient: str) -> Array:
-    """Return a coefficient of all groups, shape ``(chain, draw, group)``."""
-    names = GroupNames.of(factor.factor)
-    selected = fit.posterior[names.b].sel({names.coefficient: coefficient})
-    draws: Array = selected.transpose("chain", "draw", ...).to_numpy()
-    return draws
-
-
 def _aligned(fit: Fit, factor: str, coefficient: str, labels: list[str]) -> Array:
     """Return posterior means of another fit's groups in a given order."""
-    own = _factor_of(fit, factor, coefficient)
-    means = _group_draws(fit, own, coefficient).mean(axis=(0, 1))
+    own = factor_of(fit, factor, coefficient)
+    means = group_draws(fit, own, coefficient).mean(axis=(0, 1))
     by_label = dict(zip(map(str, own.labels), means, strict=True))
     return np.array([by_label.get(label, np.nan) for label in labels])
 
@@ -229,13 +201,3 @@ def _name_most_moved(
             color=INK,
             **PLAIN,
         )
-
-
-def _unit(fit: Fit) -> str:
-    """Name the scale that coefficients are on."""
-    spec = fit.model.spec
-    outcome = short_label(spec.outcome)
-    if spec.link_name == "log" or spec.family == "lognormal":
-        return f"log {outcome}"
-    names = {"identity": outcome, "logit": "log odds"}
-    return names.get(spec.link_name, spec.link_name)

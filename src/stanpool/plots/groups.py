@@ -1,0 +1,55 @@
+"""A grouping factor of a fit: its coefficients, their draws, and their unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.labels import short_label
+from stanpool.posterior import GroupNames
+
+if TYPE_CHECKING:
+    from stanpool.design import FactorDesign
+    from stanpool.fit import Fit
+
+Array = NDArray[np.float64]
+
+
+def factor_of(fit: Fit, factor: str | None, coefficient: str) -> FactorDesign:
+    """Find the factor over which a coefficient varies."""
+    factors = {each.factor: each for each in fit.model.design.factors}
+    name = fit.model.design.factor if factor is None else factor
+    found = None if name is None else factors.get(name)
+    if found is None:
+        raise SpecError(
+            f"{fit.model!r} has no groups of {shorten(name)}; its grouping factors: "
+            f"{listed(factors) or 'none'}."
+        )
+    if coefficient not in found.coefficients:
+        raise SpecError(
+            f"{shorten(coefficient)} does not vary over {shorten(name)} in "
+            f"{fit.model!r}; coefficients that do: {listed(found.coefficients)}."
+            + suggestion(coefficient, found.coefficients)
+        )
+    return found
+
+
+def group_draws(fit: Fit, factor: FactorDesign, coefficient: str) -> Array:
+    """Return a coefficient of all groups, shape ``(chain, draw, group)``."""
+    names = GroupNames.of(factor.factor)
+    selected = fit.posterior[names.b].sel({names.coefficient: coefficient})
+    draws: Array = selected.transpose("chain", "draw", ...).to_numpy()
+    return draws
+
+
+def unit_of(fit: Fit) -> str:
+    """Name the scale that coefficients are on."""
+    spec = fit.model.spec
+    outcome = short_label(spec.outcome)
+    if spec.link_name == "log" or spec.family == "lognormal":
+        return f"log {outcome}"
+    names = {"identity": outcome, "logit": "log odds"}
+    return names.get(spec.link_name, spec.link_name)

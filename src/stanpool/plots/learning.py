@@ -1,0 +1,130 @@
+"""What the data taught: the prior of each quantity beside its posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.labels import group_dims, is_of_groups, scalars
+from stanpool.plots.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    density,
+    headline,
+    new_grid,
+    on_paper,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from stanpool.fit import Fit
+
+Array = NDArray[np.float64]
+
+_COLUMNS = 3
+_MOST_PANELS = 18
+_PRIOR_DRAWS = 20_000
+
+
+def plot_prior_posterior(
+    fit: Fit, *, var_names: Sequence[str] | None = None, seed: int = 1
+) -> Figure:
+    """Draw the posterior of population quantities over their prior.
+
+    Where both are alike the data had nothing to say, and the prior decides.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    var_names
+        Variables of the posterior, not of single groups; by default all. At most 18
+        quantities are drawn.
+    seed
+        Of the draws from the prior.
+
+    Raises
+    ------
+    SpecError
+        If a variable is not known, or a prior is improper.
+    """
+    from stanpool.simulate import draw_prior
+
+    dims = group_dims(fit.model.design)
+    known = [
+        str(name)
+        for name in fit.posterior.data_vars
+        if not is_of_groups(fit.posterior[name], dims)
+    ]
+    for name in var_names or ():
+        if name not in known:
+            raise SpecError(
+                f"var_names: {shorten(name)} is not one of {listed(known)}."
+                + suggestion(str(name), known)
+            )
+    chosen = known if var_names is None else list(var_names)
+    # Of the groups' coefficients none is shown, and there may be very many.
+    draws = max(500, min(_PRIOR_DRAWS, 2**24 // _groups_in(fit)))
+    prior = draw_prior(fit.model, draws, np.random.default_rng(seed))
+    before = _by_label(prior, chosen)
+    after = _by_label(fit.posterior, chosen)
+    labels = [label for label in after if label in before][:_MOST_PANELS]
+    columns = min(_COLUMNS, len(labels))
+    rows = -(-len(labels) // columns)
+    figure, grid = new_grid(
+        0.6 + 2.9 * columns, 0.6 + 2 * rows, rows=rows, columns=columns
+    )
+    axes = [ax for row in grid for ax in row]
+    for ax, label in zip(axes, labels, strict=False):
+        _draw(ax, before[label], after[label])
+        headline(ax, on_paper(label, 34))
+        tidy(ax, x="", y="")
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+    for ax in axes[len(labels) :]:
+        ax.set_axis_off()
+    figure.legend(
+        *axes[0].get_legend_handles_labels(),
+        loc="outside upper left",
+        ncols=2,
+        frameon=False,
+        labelcolor=INK,
+    )
+    return figure
+
+
+def _groups_in(fit: Fit) -> int:
+    factors = fit.model.design.factors
+    return 1 + sum(len(each.labels) * len(each.coefficients) for each in factors)
+
+
+def _by_label(draws: xr.Dataset, names: Sequence[str]) -> dict[str, Array]:
+    """Return the draws of each scalar by its label."""
+    found = {}
+    for block in scalars(draws, var_names=names):
+        for place, label in enumerate(block.labels):
+            found[label] = block.draws[:, :, place].ravel()
+    return found
+
+
+def _draw(ax: Axes, before: Array, after: Array) -> None:
+    """Draw two densities where either has its mass."""
+    low = float(min(np.quantile(before, 0.02), np.quantile(after, 0.001)))
+    high = float(max(np.quantile(before, 0.98), np.quantile(after, 0.999)))
+    if before.min() >= 0:
+        low = min(low, 0.0) if low < 0.1 * (high - low) else low
+    for values, color, label in ((before, GREY, "prior"), (after, BLUE, "posterior")):
+        x, y = density(values, low, high)
+        y = y / y.max()
+        ax.fill_between(x, y, color=color, alpha=0.35, linewidth=0, label=label)
+        ax.plot(x, y, color=color, linewidth=1)
+    ax.set_ylim(0, 1.1)

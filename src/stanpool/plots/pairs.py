@@ -1,0 +1,120 @@
+"""Quantities against each other, divergent draws marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.errors import SpecError
+from stanpool.labels import group_dims, is_of_groups, scalars
+from stanpool.plots.canvas import (
+    BLUE,
+    INK,
+    ORANGE,
+    PLAIN,
+    density,
+    new_grid,
+    on_paper,
+    tidy,
+)
+from stanpool.plots.traces import draws_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from stanpool.fit import Fit
+
+Array = NDArray[np.float64]
+
+_DEFAULT = 5
+_MOST = 8
+_MOST_POINTS = 4000
+
+
+def plot_pairs(fit: Fit, *, quantities: Sequence[str] | None = None) -> Figure:
+    """Draw quantities of the posterior in pairs; divergent draws are in orange.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    quantities
+        Labels as in the summary, between 2 and 8; by default the first five of the
+        population's.
+
+    Raises
+    ------
+    SpecError
+        If a quantity is not in the posterior, or there are too few or too many.
+    """
+    chosen = _default(fit) if quantities is None else list(quantities)
+    if not 2 <= len(chosen) <= _MOST:
+        raise SpecError(f"{len(chosen)} quantities; between 2 and {_MOST} are drawn.")
+    found = draws_of(fit, chosen)
+    draws = [found[label].ravel() for label in chosen]
+    diverging = fit.sample_stats["diverging"].to_numpy().ravel()
+    step = -(-len(diverging) // _MOST_POINTS)
+    fine = np.flatnonzero(~diverging)[::step]
+    limits = [_limits(each) for each in draws]
+    count, side = len(chosen), 1.0 + 1.9 * len(chosen)
+    figure, grid = new_grid(side, side, rows=count, columns=count)
+    for row in range(count):
+        for column in range(count):
+            ax = grid[row][column]
+            if column > row:
+                ax.set_axis_off()
+                continue
+            tidy(ax, x="", y="")
+            if column == row:
+                x, y = density(draws[row], *limits[row])
+                ax.fill_between(x, y, color=BLUE, alpha=0.4, linewidth=0)
+                ax.set_yticks([])
+                ax.set_ylim(bottom=0)
+            else:
+                for places, color, size in ((fine, BLUE, 2), (diverging, ORANGE, 6)):
+                    ax.scatter(
+                        draws[column][places],
+                        draws[row][places],
+                        s=size,
+                        color=color,
+                        alpha=0.35 if color == BLUE else 0.9,
+                        linewidth=0,
+                        rasterized=True,
+                    )
+                ax.set_ylim(limits[row])
+            ax.set_xlim(limits[column])
+            if row == count - 1:
+                ax.set_xlabel(on_paper(chosen[column], 24), color=INK, **PLAIN)
+            if column == 0 and row:
+                ax.set_ylabel(on_paper(chosen[row], 24), color=INK, **PLAIN)
+            if row < count - 1:
+                ax.set_xticklabels([])
+            if column and column != row:
+                ax.set_yticklabels([])
+    return figure
+
+
+def _limits(draws: Array) -> tuple[float, float]:
+    """Leave a few draws in far tails outside."""
+    low, high = np.quantile(draws, (0.001, 0.999))
+    margin = 0.02 * (high - low) or 1.0
+    return float(low - margin), float(high + margin)
+
+
+def _default(fit: Fit) -> list[str]:
+    """Name the first quantities of the population."""
+    dims = group_dims(fit.model.design)
+    names = [
+        str(name)
+        for name in fit.posterior.data_vars
+        if not is_of_groups(fit.posterior[name], dims)
+    ]
+    labels = [
+        label
+        for block in scalars(fit.posterior, var_names=names)
+        for label in block.labels
+    ]
+    return labels[:_DEFAULT]

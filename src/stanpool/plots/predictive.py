@@ -1,0 +1,239 @@
+"""Predictive checks: outcomes as seen beside outcomes as the model draws them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.errors import SpecError, shorten, suggestion
+from stanpool.labels import short_label
+from stanpool.plots.canvas import (
+    BLUE,
+    INK,
+    ORANGE,
+    PLAIN,
+    density,
+    figure_of,
+    legend,
+    on,
+    tidy,
+)
+from stanpool.plots.groups import factor_of
+from stanpool.spec import FAMILIES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from stanpool.fit import Fit
+
+Array = NDArray[np.float64]
+
+_KINDS = ("density", "groups")
+_LARGEST = 2**25  # outcomes drawn: 256 MB
+_LINES = 50
+_DRAWS = 200
+_MOST_VALUES = 40
+_MOST_INTERVALS = 300
+
+
+def plot_predictive(
+    fit: Fit,
+    *,
+    kind: str = "density",
+    factor: str | None = None,
+    prior: bool = False,
+    seed: int | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the outcomes beside outcomes that the model predicts for the same rows.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    kind
+        ``"density"``: the distribution of all outcomes, of 50 draws; bars with 90 %
+        intervals where outcomes are counts or categories. ``"groups"``: the mean
+        outcome of each group with its 90 % predictive interval.
+    factor
+        For ``"groups"``: which grouping factor; by default the first.
+    prior
+        Draw from the prior instead of the posterior.
+    seed
+        Of the outcomes drawn; by default the fit's own.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Raises
+    ------
+    SpecError
+        If outcomes are censored, so that they cannot be put beside predictions, a
+        prior is improper, or there are no such groups.
+    """
+    if kind not in _KINDS:
+        raise SpecError(
+            f"kind={shorten(kind)} is not one of 'density', 'groups'."
+            + suggestion(str(kind), _KINDS)
+        )
+    if fit.model.design.censored is not None:
+        raise SpecError(
+            f"{fit.model!r} has censored outcomes, which cannot be put beside "
+            "predictions of uncensored ones; leave the censored rows out: "
+            "fit.predict(data)."
+        )
+    seed = fit.settings.seed if seed is None else seed
+    if kind == "groups":
+        return _groups(fit, factor, prior, seed, ax)
+    drawn = _drawn(fit, prior, _DRAWS if _is_discrete(fit) else _LINES, seed)
+    observed = fit.model.design.y
+    ax = on(ax, 6.5, 3.8)
+    name = short_label(fit.model.spec.outcome)
+    if _is_discrete(fit):
+        _draw_bars(ax, fit, observed, drawn)
+        tidy(ax, x=name, y="rows")
+    else:
+        _draw_densities(ax, observed, drawn)
+        tidy(ax, x=name, y="density")
+    legend(ax)
+    return figure_of(ax)
+
+
+def _is_discrete(fit: Fit) -> bool:
+    return FAMILIES[fit.model.spec.family].is_discrete
+
+
+def _drawn(fit: Fit, prior: bool, draws: int, seed: int) -> Array:
+    """Draw outcomes of the fitted rows, shape ``(draws, N)``; categories as codes."""
+    rows = fit.model.design.rows
+    draws = max(2, min(draws, _LARGEST // rows))
+    if prior:
+        tree = fit.model.prior_predictive(draws, seed=seed)
+        outcomes = tree["prior_predictive"]["y"]
+    else:
+        available = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+        outcomes = fit.predict(draws=min(draws, available), seed=seed)
+    values: Array = outcomes.transpose("chain", "draw", "row").to_numpy()
+    values = values.reshape(-1, rows)
+    categories = fit.model.design.categories
+    if not categories:
+        return values
+    order = {str(each): code for code, each in enumerate(categories)}
+    names, inverse = np.unique(values.astype(str), return_inverse=True)
+    codes = np.array([order[each] for each in names])
+    return codes[inverse].reshape(values.shape)
+
+
+def _draw_densities(ax: Axes, observed: Array, drawn: Array) -> None:
+    """Draw a line for each draw, and one for what was seen."""
+    low, high = float(observed.min()), float(observed.max())
+    ends = np.quantile(drawn, (0.001, 0.999))
+    gap = (high - low) or 1.0
+    low, high = min(low, max(ends[0], low - gap)), max(high, min(ends[1], high + gap))
+    margin = 0.05 * (high - low)
+    low, high = low - margin, high + margin
+    label: str | None = "drawn from the model"
+    for values in drawn:
+        x, y = density(values, low, high)
+        ax.plot(x, y, color=BLUE, linewidth=0.6, alpha=0.35, label=label)
+        label = None
+    x, y = density(observed, low, high)
+    ax.plot(x, y, color=INK, linewidth=2, label="observed")
+    ax.set_ylim(bottom=0)
+    ax.set_xlim(low, high)
+
+
+def _draw_bars(ax: Axes, fit: Fit, observed: Array, drawn: Array) -> None:
+    """Draw how often each outcome was seen, and is predicted, with intervals."""
+    categories = fit.model.design.categories
+    low, high = int(observed.min()), int(observed.max())
+    if categories:
+        low, high = 0, len(categories) - 1
+    else:
+        low = min(low, int(np.quantile(drawn, 0.005)))
+        high = max(high, min(int(np.quantile(drawn, 0.995)), 2 * high + 10))
+    width = -(-(high - low + 1) // _MOST_VALUES)
+    edges = np.arange(low, high + width + 1, width) - 0.5
+    centres = edges[:-1] + width / 2
+    seen, _ = np.histogram(observed, edges)
+    counts = np.array([np.histogram(each, edges)[0] for each in drawn])
+    q5, median, q95 = np.quantile(counts, (0.05, 0.5, 0.95), axis=0)
+    ax.bar(centres, seen, 0.8 * width, color=BLUE, alpha=0.3, label="observed")
+    ax.vlines(centres, q5, q95, color=BLUE, linewidth=2, label="90% predictive")
+    ax.scatter(centres, median, s=14, color=BLUE, zorder=3)
+    if categories:
+        names = [short_label(each, 16) for each in categories]
+        ax.set_xticks(centres, names, **PLAIN)
+        if sum(map(len, names)) > 60:
+            ax.tick_params(axis="x", labelrotation=90)
+    else:
+        from matplotlib.ticker import MaxNLocator
+
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+
+
+def _groups(
+    fit: Fit, factor: str | None, prior: bool, seed: int, ax: Axes | None
+) -> Figure:
+    """Draw the mean outcome of each group and its predictive interval."""
+    design = fit.model.design
+    if FAMILIES[fit.model.spec.family].outcome == "categories":
+        raise SpecError(
+            "kind='groups' takes means of outcomes, and categories without an order "
+            "have none; use kind='density'."
+        )
+    names = [each.factor for each in design.factors]
+    chosen = factor if factor is not None else next(iter(names), None)
+    place = names.index(chosen) if chosen in names else None
+    varied = factor_of(
+        fit, chosen, "" if place is None else design.factors[place].coefficients[0]
+    )
+    if varied.index.ndim > 1:
+        raise SpecError(
+            f"rows are members of several groups of {shorten(varied.factor)}, which "
+            "have no outcomes of their own."
+        )
+    groups, sizes = len(varied.labels), np.maximum(varied.sizes, 1)
+
+    def mean(values: Array) -> Array:
+        return np.asarray(np.bincount(varied.index, values, groups) / sizes)
+
+    observed = mean(design.y.astype(float))
+    drawn = np.array([mean(each) for each in _drawn(fit, prior, _DRAWS, seed)])
+    kept = np.flatnonzero(varied.sizes > 0)
+    order = kept[np.argsort(observed[kept], kind="stable")]
+    low, high = np.quantile(drawn[:, order], (0.05, 0.95), axis=0)
+    seen = observed[order]
+    x = np.arange(len(order), dtype=float)
+    ax = on(ax, 7.5, 4)
+    label = "90% of predicted means"
+    if len(x) <= _MOST_INTERVALS:
+        thick = float(np.clip(300 / len(x), 1, 4))
+        ax.vlines(x, low, high, color=BLUE, alpha=0.35, linewidth=thick, label=label)
+    else:
+        ax.fill_between(x, low, high, color=BLUE, alpha=0.3, linewidth=0, label=label)
+    out = (seen < low) | (seen > high)
+    size = float(np.clip(1500 / len(x), 3, 20))
+    ax.scatter(x[~out], seen[~out], s=size, color=INK, zorder=3, label="observed mean")
+    ax.scatter(
+        x[out],
+        seen[out],
+        s=size,
+        color=ORANGE,
+        zorder=4,
+        label=f"outside: {int(out.sum())} of {len(x)}",
+    )
+    name = short_label(varied.factor)
+    if len(x) <= 40:
+        labels = [short_label(varied.labels[k], 18) for k in order]
+        ax.set_xticks(x, labels, rotation=90, fontsize="small", **PLAIN)
+        tidy(ax, x="", y="")
+    else:
+        ax.set_xticks([])
+        tidy(ax, x=f"{len(x):,} groups of {name}, in order of their means", y="")
+    outcome = short_label(fit.model.spec.outcome)
+    ax.set_ylabel(f"mean {outcome} of each {name}", color=INK, **PLAIN)
+    legend(ax)
+    return figure_of(ax)

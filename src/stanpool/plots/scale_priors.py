@@ -1,0 +1,65 @@
+"""A population scale under several priors: prior and posterior in a panel for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.plots.canvas import BLUE, INK, ORANGE, PLAIN, new_figure, on_paper, tidy
+from stanpool.scale_priors import scale_draws
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from stanpool.scale_priors import ScalePriorComparison
+
+_BINS = 50
+
+
+def plot_scale_priors(comparison: ScalePriorComparison) -> Figure:
+    """Draw prior and posterior of a population scale under each prior.
+
+    Where the posterior follows the prior far out, the data do not bound the scale, and
+    groups are hardly pooled there. Axes are shared; they end where the widest posterior
+    has 95 % of its mass.
+
+    Parameters
+    ----------
+    comparison
+        What ``compare_scale_priors`` returned.
+    """
+    from stanpool.simulate import prior_density
+
+    table, fits = comparison.table, comparison.fits
+    figure, axes = new_figure(1 + 2.5 * len(fits), 3, columns=len(fits))
+    end = 1.1 * float(table["q95"].max())
+    edges, at = np.linspace(0, end, _BINS + 1), np.linspace(0, end, 400)
+    for ax, (name, fit) in zip(axes, fits.items(), strict=True):
+        draws, row = scale_draws(fit, comparison.parameter), table.loc[name]
+        shares = np.histogram(draws, edges)[0] / len(draws)
+        ax.stairs(
+            shares / np.diff(edges),
+            edges,
+            fill=True,
+            color=BLUE,
+            alpha=0.55,
+            label="posterior",
+        )
+        density = prior_density(fit.model.priors[comparison.parameter], at)
+        ax.plot(at, density, color=ORANGE, label="prior")
+        tidy(ax, x=on_paper(comparison.parameter), y="")
+        ax.set_title(row["prior"], color=INK, fontsize="medium", **PLAIN)
+        ax.text(
+            0.97,
+            0.55,
+            f"mean {row['mean']:.3g}\npooling {row['pooling']:.0%}",
+            transform=ax.transAxes,
+            ha="right",
+            color=INK,
+            **PLAIN,
+        )
+    axes[0].set(xlim=(0, end), ylim=(0, None), yticks=[])
+    axes[0].set_ylabel("density", color=INK)
+    axes[0].legend(frameon=False, labelcolor=INK, loc="upper right")
+    return figure

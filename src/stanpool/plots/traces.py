@@ -1,0 +1,181 @@
+"""How chains moved: traces and ranks of the worst quantities, and the energy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool import arviz_seam
+from stanpool.diagnostics.checks import E_BFMI, measure_mixing
+from stanpool.errors import SpecError, shorten, suggestion
+from stanpool.labels import group_dims, scalars
+from stanpool.plots.canvas import (
+    BLUE,
+    CHAINS,
+    GREY,
+    INK,
+    ORANGE,
+    density,
+    figure_of,
+    headline,
+    legend,
+    new_grid,
+    on,
+    on_paper,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from stanpool.fit import Fit
+
+Array = NDArray[np.float64]
+
+_BINS = 20
+_MOST_POINTS = 1000
+
+
+def worst_quantities(fit: Fit, count: int = 4) -> list[str]:
+    """Name the quantities whose chains mixed worst: by their least effective size."""
+    mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
+    least = np.fmin(mixed.ess_bulk, mixed.ess_tail)
+    order = np.argsort(np.where(np.isfinite(least), least, np.inf), kind="stable")
+    return [mixed.labels[place] for place in order[:count]]
+
+
+def plot_traces(
+    fit: Fit, *, quantities: Sequence[str] | None = None, count: int = 4
+) -> Figure:
+    """Draw the trace of each chain, and the ranks of its draws among all draws.
+
+    Chains that explore the same have ranks spread evenly, within the band that holds
+    99 % of bars were the draws independent; divergent draws are marked below a trace.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    quantities
+        Labels as in the summary, such as ``["tau_county[Intercept]"]``; by default the
+        ``count`` whose effective sample sizes are smallest.
+    count
+        How many to draw by default.
+
+    Raises
+    ------
+    SpecError
+        If a quantity is not in the posterior.
+    """
+    chosen = worst_quantities(fit, count) if quantities is None else list(quantities)
+    if not chosen:
+        raise SpecError("quantities is empty; give labels of the summary.")
+    draws = draws_of(fit, chosen)
+    diverging = fit.sample_stats["diverging"].to_numpy()
+    figure, grid = new_grid(9, 0.4 + 1.9 * len(chosen), rows=len(chosen), columns=2)
+    for (left, right), label in zip(grid, chosen, strict=True):
+        _draw_trace(left, draws[label], diverging)
+        _draw_ranks(right, draws[label])
+        headline(left, on_paper(label, 60))
+        tidy(left, x="", y="value")
+        tidy(right, x="", y="draws")
+    headline(grid[0][1], "ranks of each chain's draws among all")
+    grid[-1][0].set_xlabel("draw", color=INK)
+    grid[-1][1].set_xlabel("rank among the draws of all chains", color=INK)
+    return figure
+
+
+def plot_energy(fit: Fit, *, ax: Axes | None = None) -> Figure:
+    """Draw the energy of the draws, and how much of it one transition changes.
+
+    Where transitions change much less than there is, chains explore tails slowly.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    ax
+        Axes to draw on; a new figure by default.
+    """
+    energy = fit.sample_stats["energy"].to_numpy()
+    ax = on(ax, 6.5, 3.6)
+    level = energy - energy.mean()
+    change = np.diff(energy, axis=1)
+    reach = float(np.quantile(np.abs(level), 0.999)) * 1.1 or 1.0
+    for values, color, label in (
+        (level, BLUE, "energy, less its mean"),
+        (change, ORANGE, "change from draw to draw"),
+    ):
+        x, y = density(values.ravel(), -reach, reach)
+        ax.fill_between(x, y, color=color, alpha=0.3, linewidth=0, label=label)
+        ax.plot(x, y, color=color, linewidth=1)
+    fractions = arviz_seam.bfmi(energy)
+    shown = ", ".join(f"{each:.2f}" for each in fractions[:8])
+    text = f"E-BFMI by chain: {shown}\n(low: under {E_BFMI})"
+    bad = bool((fractions < E_BFMI).any())
+    ax.text(
+        0.99,
+        0.95,
+        text,
+        transform=ax.transAxes,
+        ha="right",
+        va="top",
+        fontsize="small",
+        color=ORANGE if bad else INK,
+    )
+    ax.set_ylim(bottom=0)
+    tidy(ax, x="energy (minus the log density, with kinetic energy)", y="density")
+    legend(ax)
+    return figure_of(ax)
+
+
+def draws_of(fit: Fit, chosen: Sequence[str]) -> dict[str, Array]:
+    """Find the draws of labelled scalars, each of shape ``(chain, draw)``."""
+    found: dict[str, Array] = {}
+    known: list[str] = []
+    for block in scalars(fit.posterior):
+        known += block.labels
+        for place, label in enumerate(block.labels):
+            if label in chosen:
+                found[label] = block.draws[:, :, place]
+    for label in chosen:
+        if label not in found:
+            raise SpecError(
+                f"quantities: {shorten(label)} is not in the posterior."
+                + suggestion(str(label), known[:5000])
+            )
+    return found
+
+
+def _draw_trace(ax: Axes, draws: Array, diverging: NDArray[np.bool_]) -> None:
+    step = -(-draws.shape[1] // _MOST_POINTS)
+    for chain, values in enumerate(draws):
+        color = CHAINS[chain % len(CHAINS)]
+        places = np.arange(0, len(values), step)
+        ax.plot(places, values[places], color=color, linewidth=0.4, alpha=0.8)
+    where = np.flatnonzero(diverging.any(axis=0))
+    if len(where):
+        bottom = ax.get_ylim()[0]
+        ax.plot(where, np.full(len(where), bottom), "|", color="black", clip_on=False)
+    ax.margins(x=0.01)
+
+
+def _draw_ranks(ax: Axes, draws: Array) -> None:
+    """Draw a histogram of ranks for each chain, as steps."""
+    from scipy import stats  # type: ignore[import-untyped]
+
+    size = draws.shape[1]
+    ranks = stats.rankdata(draws.ravel()).reshape(draws.shape)
+    edges = np.linspace(0.5, draws.size + 0.5, _BINS + 1)
+    low, high = stats.binom.ppf([0.005, 0.995], size, 1 / _BINS)
+    ax.axhspan(low, high, color=GREY, alpha=0.15, linewidth=0)
+    ax.axhline(size / _BINS, color=GREY, linewidth=0.8)
+    for chain, values in enumerate(ranks):
+        counts, _ = np.histogram(values, edges)
+        ax.stairs(counts, edges, color=CHAINS[chain % len(CHAINS)], linewidth=1)
+    ax.set_ylim(bottom=0)
+    ax.margins(x=0.01)

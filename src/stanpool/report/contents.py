@@ -1,0 +1,455 @@
+"""A fit -> the sections of its report, verdict first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool import plots
+from stanpool.errors import StanpoolError
+from stanpool.fit import formula_of
+from stanpool.labels import group_dims, is_of_groups, scalars, short_label
+from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
+from stanpool.report.record import data_digest, versions
+from stanpool.spec import FAMILIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.crossval import CrossValidation
+    from stanpool.diagnostics import Diagnosis, Finding
+    from stanpool.fit import Fit
+
+MOST_ROWS = 2000
+_WORST = 10
+_LARGEST = 2**28  # rows x draws of which a likelihood is computed without being asked
+
+# Where a finding of a check leads.
+_SECTION_OF = {"funnel": "funnel", "e_bfmi": "energy"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report with a heading."""
+
+    id: str
+    title: str
+    intro: str
+    parts: tuple[Part, ...]
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A finding of the diagnosis, and where in the report to look."""
+
+    level: str
+    sentence: str
+    source: str
+    target: str
+
+
+def checks(diagnosis: Diagnosis) -> tuple[Check, ...]:
+    """List the findings, problems first, then what passed."""
+    passed = [each for each in diagnosis.checks if each.level == "passed"]
+    return tuple(_check(each) for each in (*diagnosis.findings, *passed))
+
+
+def _check(finding: Finding) -> Check:
+    target = _SECTION_OF.get(finding.check, "convergence")
+    return Check(finding.level, finding.sentence, finding.source, target)
+
+
+def steps(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """Write what to do, with the arguments that do it."""
+    found = []
+    for each in diagnosis.advice:
+        code = ", ".join(f"{name}={value!r}" for name, value in each.arguments.items())
+        found.append(f"{each.action}{f' ({code})' if code else ''}: {each.reason}")
+    return tuple(found)
+
+
+def sections(
+    fit: Fit, *, summary: pd.DataFrame, shown: pd.DataFrame, loo: bool | None
+) -> tuple[Section, ...]:
+    """Write all sections after the verdict.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    summary
+        Its summary: all quantities.
+    shown
+        The rows of it that are printed.
+    loo
+        Whether to leave rows out; None: unless there are too many.
+    """
+    return (
+        _model(fit),
+        _computation(fit),
+        _estimates(fit, summary, shown),
+        _convergence(fit, summary),
+        _predictive(fit),
+        _criticism(fit, loo),
+        _priors(fit),
+    )
+
+
+def rows_shown(fit: Fit, summary: pd.DataFrame) -> pd.DataFrame:
+    """Choose the rows to print: the population's, and the worst of the groups'."""
+    if len(summary) <= MOST_ROWS:
+        return summary
+    dims = group_dims(fit.model.design)
+    of_population: set[str] = set()
+    for name, variable in fit.posterior.data_vars.items():
+        if not is_of_groups(variable, dims):
+            (block,) = scalars(fit.posterior, var_names=[str(name)])
+            of_population.update(block.labels)
+    first = summary.index.isin(of_population)
+    rest = worst_first(summary[~first]).iloc[: max(0, MOST_ROWS - int(first.sum()))]
+    return summary[first | summary.index.isin(rest.index)]
+
+
+def worst_first(summary: pd.DataFrame) -> pd.DataFrame:
+    """Sort a summary by the smaller of the two effective sizes; none at the end."""
+    least = summary[["ess_bulk", "ess_tail"]].min(axis=1)
+    return summary.loc[least.sort_values(kind="stable", na_position="last").index]
+
+
+def _model(fit: Fit) -> Section:
+    model, spec = fit.model, fit.model.spec
+    pairs: list[tuple[str, object]] = [
+        ("formula", formula_of(spec)),
+        ("family", f"{spec.family}, link {spec.link_name}"),
+        ("pooling", spec.pooling),
+    ]
+    if model.parameterization:
+        reason = model.parameterization_reason
+        why = "" if reason == "set" else f" ({reason})"
+        pairs.append(("parameterization", f"{model.parameterization}{why}"))
+    pairs.append(("rows", f"{model.design.rows:,}; none were dropped"))
+    for each in model.design.factors:
+        sizes = each.sizes
+        pairs.append(
+            (
+                short_label(each.factor),
+                f"{len(each.labels):,} groups of {sizes.min():,} to {sizes.max():,} "
+                f"rows, median {np.median(sizes):,.0f}",
+            )
+        )
+    if fit.prior_only:
+        pairs.append(("draws", "from the prior: the outcome was left out"))
+    priors = model.priors.to_frame().set_index("parameter")
+    return Section(
+        "model",
+        "Model",
+        "",
+        (
+            facts("stated", "The model as stated", pairs),
+            table("priors", "Priors in force, defaults included", priors),
+        ),
+        code=model.stan_code,
+    )
+
+
+def _computation(fit: Fit) -> Section:
+    settings, found = fit.settings, versions()
+    pairs: list[tuple[str, object]] = [
+        ("chains", settings.chains),
+        ("draws per chain", f"{settings.draws:,} after {settings.warmup:,} of warm-up"),
+        ("seed", settings.seed),
+        ("adapt_delta", settings.adapt_delta),
+        ("max_treedepth", settings.max_treedepth),
+        ("sampling took", f"{fit.seconds:.1f} s"),
+        *((name, value) for name, value in fit.engine.items()),
+        *((name, value) for name, value in found.items()),
+        ("program", f"{fit.program.name}, SHA-256 {fit.program.digest}"),
+        ("data", f"SHA-256 {data_digest(fit.model.data)}"),
+    ]
+    return Section(
+        "computation",
+        "Computation",
+        "",
+        (facts("settings", "Settings, versions and digests", pairs),),
+        code=_reproduce(fit),
+    )
+
+
+def _reproduce(fit: Fit) -> str:
+    """Write the call that gives the same draws."""
+    spec, settings = fit.model.spec, fit.settings
+    options: dict[str, Any] = {
+        "family": spec.family,
+        "pooling": spec.pooling,
+        "parameterization": fit.model.parameterization or "auto",
+    }
+    if spec.link is not None:
+        options["link"] = spec.link
+    if spec.residual is not None:
+        options["residual"] = spec.residual
+    if spec.group_predictors:
+        options["group_predictors"] = list(spec.group_predictors)
+    if spec.priors:
+        options["priors"] = {name: str(prior) for name, prior in spec.priors}
+    if not spec.center_predictors:
+        options["center_predictors"] = False
+    lines = "".join(f"    {name}={value!r},\n" for name, value in options.items())
+    names = ("chains", "draws", "warmup", "seed", "adapt_delta", "max_treedepth")
+    how = ", ".join(f"{name}={getattr(settings, name)!r}" for name in names)
+    return (
+        "import stanpool as sp\n\nmodel = sp.Model(\n"
+        f"    {formula_of(spec)!r},\n    data,\n{lines})\nfit = model.fit({how})\n"
+    )
+
+
+def _estimates(fit: Fit, summary: pd.DataFrame, shown: pd.DataFrame) -> Section:
+    note = "Intervals from q5 to q95 are central and have 90 % of the draws."
+    if len(shown) < len(summary):
+        note += (
+            f" Of {len(summary):,} quantities {len(shown):,} are printed: those of the "
+            "population, and of the groups those that mixed worst. fit.summary() has "
+            "all."
+        )
+    parts: list[Part] = [
+        table(
+            "estimates",
+            "Estimates",
+            shown.rename_axis("quantity"),
+            searchable=True,
+            note=note,
+        ),
+        picture(
+            "forest",
+            "Quantities of the population",
+            "Medians with 50 and 90 per cent intervals of the population's quantities, "
+            "one below the other. The numbers are in the table of estimates.",
+            lambda: plots.plot_forest(fit),
+        ),
+    ]
+    varying = [
+        (factor.factor, coefficient)
+        for factor in fit.model.design.factors[:2]
+        for coefficient in factor.coefficients[:2]
+    ]
+    for number, (factor, coefficient) in enumerate(varying):
+        parts.append(_caterpillar(fit, number, factor, coefficient))
+    if fit.model.spec.pooling == "partial" and fit.model.design.factors:
+        parts.append(
+            attempt(
+                "How far groups are pooled",
+                lambda: table(
+                    "pooling",
+                    "How far groups are pooled (0 not at all, 1 completely), and what "
+                    "predictors explain at each level",
+                    fit.pooling_factors(),
+                ),
+            )
+        )
+    return Section("estimates-section", "Estimates", "", tuple(parts))
+
+
+def _caterpillar(fit: Fit, number: int, factor: str, coefficient: str) -> Part:
+    name = f"{short_label(coefficient)} by {short_label(factor)}"
+    return picture(
+        f"groups-{number + 1}",
+        name,
+        f"{name}: medians of all groups in order, with 50 and 90 per cent intervals. "
+        "The numbers are in the table of estimates.",
+        lambda: plots.plot_caterpillar(fit, factor=factor, coefficient=coefficient),
+    )
+
+
+def _convergence(fit: Fit, summary: pd.DataFrame) -> Section:
+    worst = worst_first(summary).head(_WORST)
+    quantities = [str(label) for label in worst.index[:4]]
+    columns = ["r_hat", "ess_bulk", "ess_tail", "mcse_mean", "mean", "sd"]
+    parts: list[Part] = [
+        table(
+            "worst",
+            "The quantities that mixed worst, by effective sample size",
+            worst[columns].rename_axis("quantity"),
+        ),
+        picture(
+            "traces",
+            "Traces and ranks of the worst quantities",
+            "For each of the worst quantities the draws of each chain in order, and "
+            "histograms of their ranks among all draws. "
+            + _mixing_in_words(worst.head(4)),
+            lambda: plots.plot_traces(fit, quantities=quantities),
+        ),
+        picture(
+            "energy",
+            "Energy",
+            "Densities of the energy and of its change from draw to draw; they should "
+            "be about as wide as each other.",
+            lambda: plots.plot_energy(fit),
+        ),
+    ]
+    if fit.model.parameterization is not None:
+        count = int(fit.sample_stats["diverging"].sum())
+        parts.append(
+            picture(
+                "funnel",
+                "A population scale against the coefficient of one group",
+                f"Draws of a population scale and of the coefficient of the group that "
+                f"the scale affects most; {count:,} divergent transitions are marked.",
+                lambda: plots.plot_funnel(fit),
+            )
+        )
+    return Section(
+        "convergence",
+        "Convergence, worst first",
+        "Chains that agree look alike: traces without drift, ranks spread evenly.",
+        tuple(parts),
+    )
+
+
+def _mixing_in_words(worst: pd.DataFrame) -> str:
+    words = (
+        f"{short_label(label)}: R-hat {row['r_hat']:.3f}, bulk effective size "
+        f"{row['ess_bulk']:.0f}"
+        for label, row in worst.iterrows()
+    )
+    return "; ".join(words) + "."
+
+
+def _predictive(fit: Fit) -> Section:
+    parts: list[Part] = [
+        picture(
+            "predictive",
+            "Outcomes, seen and predicted",
+            "The distribution of the observed outcomes over distributions of outcomes "
+            "drawn from the fitted model for the same rows.",
+            lambda: plots.plot_predictive(fit),
+        )
+    ]
+    if fit.model.design.factors:
+        parts.append(
+            picture(
+                "predictive-groups",
+                "Mean outcomes of the groups, seen and predicted",
+                "The observed mean outcome of each group, in order, over the interval "
+                "that has 90 per cent of the predicted means.",
+                lambda: plots.plot_predictive(fit, kind="groups"),
+            )
+        )
+    parts.append(
+        picture(
+            "prior-predictive",
+            "Outcomes before the data were seen",
+            "The distribution of the observed outcomes over distributions of outcomes "
+            "drawn from the priors alone.",
+            lambda: plots.plot_predictive(fit, prior=True),
+        )
+    )
+    return Section(
+        "predictive-section",
+        "Predictive checks",
+        "A model that fits draws outcomes that look like those that were seen.",
+        tuple(parts),
+    )
+
+
+def _criticism(fit: Fit, loo: bool | None) -> Section:
+    size = fit.model.design.rows * fit.posterior["draw"].size
+    size *= fit.posterior["chain"].size
+    if loo is False or (loo is None and size > _LARGEST):
+        reason = (
+            "switched off by loo=False."
+            if loo is False
+            else f"{fit.model.design.rows:,} rows and so many draws take long; "
+            "fit.report(path, loo=True) includes it."
+        )
+        return Section(
+            "criticism",
+            "What the model misses",
+            "",
+            (Missing("Leave-one-out cross-validation", reason),),
+        )
+    return Section(
+        "criticism", "What the model misses", "", tuple(_criticism_parts(fit))
+    )
+
+
+def _criticism_parts(fit: Fit) -> Iterator[Part]:
+    try:
+        result = fit.loo(progress=False)
+    except StanpoolError as reason:
+        yield Missing("Leave-one-out cross-validation", str(reason))
+    else:
+        yield _loo_figures(result)
+        yield _worst_rows(result)
+        yield picture(
+            "pareto-k",
+            "Pareto k of each row",
+            f"Pareto k by row: {len(result.unreliable):,} of {len(result.units):,} "
+            f"are above {result.good_k:.2f}, where it is not reliable.",
+            lambda: plots.plot_pareto_k(result),
+        )
+    if FAMILIES[fit.model.spec.family].outcome not in ("ordered", "categories"):
+        yield attempt(
+            "Bayesian R2",
+            lambda: table(
+                "r2",
+                "Share of the variance that is explained",
+                fit.bayes_R2().rename_axis("quantity"),
+            ),
+        )
+    if fit.model.spec.pooling == "partial" and fit.model.design.factors:
+        yield attempt(
+            "Intraclass correlation",
+            lambda: table(
+                "icc",
+                "Share of each grouping factor in the variance of a new row",
+                fit.icc().rename_axis("factor"),
+            ),
+        )
+
+
+def _loo_figures(result: CrossValidation) -> Table:
+    pairs: list[tuple[str, object]] = [
+        ("elpd (higher is better)", f"{result.elpd:,.1f}, SE {result.se:,.1f}"),
+        ("effective parameters", f"{result.p:,.1f}"),
+    ]
+    if np.isfinite(result.rmse):
+        pairs.append(("RMSE of unseen rows", f"{result.rmse:.4g}"))
+    if np.isfinite(result.coverage()):
+        pairs.append(("90% intervals cover", f"{result.coverage():.1%}"))
+    pairs.append(
+        ("Pareto k too large", f"{len(result.unreliable):,} of {len(result.units):,}")
+    )
+    return facts("loo", "Each row predicted from the others", pairs)
+
+
+def _worst_rows(result: CrossValidation) -> Table:
+    """Name the rows that the model predicts worst."""
+    columns = ["elpd", "pareto_k"]
+    worst = result.units.sort_values("elpd", kind="stable")[columns].head(_WORST)
+    seen = result.rows.loc[worst.index, ["y", "predicted", "pit"]]
+    return table(
+        "surprising",
+        "The most surprising rows, counted from 0",
+        worst.join(seen).rename_axis("row"),
+        note="pit: the predicted probability of a smaller outcome.",
+    )
+
+
+def _priors(fit: Fit) -> Section:
+    return Section(
+        "learning",
+        "What the data taught",
+        "Where prior and posterior are alike, the data had nothing to say.",
+        (
+            picture(
+                "prior-posterior",
+                "Priors and posteriors of the population's quantities",
+                "Densities of prior and posterior of each of the population's "
+                "quantities. The numbers are in the tables of priors and of estimates.",
+                lambda: plots.plot_prior_posterior(fit),
+            ),
+        ),
+    )

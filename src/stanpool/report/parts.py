@@ -1,0 +1,137 @@
+"""What a report is made of: tables, figures, and why one of them is not there."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stanpool.errors import StanpoolError
+from stanpool.labels import short_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_LABEL = 80
+_DPI = 110
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows, and what it is sorted by."""
+
+    text: str
+    value: float | str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of cells; ``searchable`` ones can be filtered, all can be sorted."""
+
+    id: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    numeric: tuple[bool, ...]
+    searchable: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as data, with words for those who do not see it."""
+
+    id: str
+    caption: str
+    alt: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A part that this model does not have, and why."""
+
+    caption: str
+    reason: str
+
+
+Part = Table | Picture | Missing
+
+
+def attempt(caption: str, make: Callable[[], Part]) -> Part:
+    """Make a part, or say why this model has none."""
+    try:
+        return make()
+    except StanpoolError as reason:
+        return Missing(caption, str(reason))
+
+
+def picture(id: str, caption: str, alt: str, draw: Callable[[], Figure]) -> Part:
+    """Draw a figure, if this model has it."""
+
+    def make() -> Part:
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            # Letters that the font does not have are boxes; the tables have them.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            draw().savefig(buffer, format="png", dpi=_DPI)
+        encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+        return Picture(id, caption, alt, f"data:image/png;base64,{encoded}")
+
+    return attempt(caption, make)
+
+
+def table(
+    id: str,
+    caption: str,
+    frame: pd.DataFrame,
+    *,
+    searchable: bool = False,
+    note: str = "",
+) -> Table:
+    """Format a data frame with its index in front; all of it stays text."""
+    flat = frame.reset_index()
+    names = [str(name) for name in flat.columns]
+    numeric = tuple(flat.dtypes.iloc[k].kind in "iufb" for k in range(len(names)))
+    rows = flat.astype(object).itertuples(index=False, name=None)
+    return Table(
+        id,
+        caption,
+        tuple(short_label(name, _LABEL) for name in names),
+        tuple(tuple(map(_cell, names, row)) for row in rows),
+        numeric,
+        searchable,
+        note,
+    )
+
+
+def facts(id: str, caption: str, pairs: Sequence[tuple[str, object]]) -> Table:
+    """Make a table of names and values."""
+    rows = tuple(
+        (Cell(name, name), Cell(short_label(value, 400), short_label(value)))
+        for name, value in pairs
+    )
+    return Table(id, caption, ("", ""), rows, (False, False))
+
+
+_WHOLE = ("ess_bulk", "ess_tail", "rows", "groups", "divergences", "unreliable")
+_THREE = ("r_hat",)
+
+
+def _cell(column: str, value: Any) -> Cell:
+    """Format a number to what can be read of it, and shorten a label."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        text = short_label(value, _LABEL)
+        return Cell(text, text)
+    if not math.isfinite(value):
+        return Cell("", "")
+    if column in _WHOLE or isinstance(value, int):
+        return Cell(f"{value:,.0f}", float(value))
+    if column in _THREE:
+        return Cell(f"{value:.3f}", float(value))
+    return Cell(f"{value:.4g}".replace("-", "\N{MINUS SIGN}", 1), float(value))

@@ -1,0 +1,92 @@
+"""The same model on other data or with other priors, fitted in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from stanpool.fit import Model
+from stanpool.priors import SET_BY_USER, PriorRow
+from stanpool.spec import Prior, as_priors
+
+if TYPE_CHECKING:
+    from stanpool.fit import Fit
+
+
+def update(
+    fit: Fit,
+    data: Any = None,
+    *,
+    priors: Mapping[str, str | Prior] | None = None,
+    chains: int | None = None,
+    draws: int | None = None,
+    warmup: int | None = None,
+    seed: int | None = None,
+    adapt_delta: float | None = None,
+    max_treedepth: int | None = None,
+    parallel_chains: int | None = None,
+    progress: bool = True,
+) -> Fit:
+    """Fit a model again, to other data or with other priors.
+
+    Numbers are data of the program: it is compiled anew only if a prior changes its
+    distribution, or the data their structure. Priors that were in force stay in force;
+    defaults are not scaled anew from other data.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    data
+        Other data; by default the same.
+    priors
+        Priors that change.
+    chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains
+        As for ``Model.fit``; by default those of the fit.
+    progress
+        Whether to show progress bars.
+
+    Raises
+    ------
+    SpecError
+        If there is no such parameter, or its prior does not fit.
+    DataError
+        If the data cannot serve the model.
+    """
+    model, settings = fit.model, fit.settings
+    in_force = {_name(row): row.prior for row in model.priors}
+    if priors is not None:
+        changed = replace(model.spec, priors=as_priors(priors))
+        tried = Model.from_spec(changed, model.data)
+        in_force |= {
+            _name(row): row.prior for row in tried.priors if row.source == SET_BY_USER
+        }
+    spec = replace(
+        model.spec,
+        priors=as_priors(in_force),
+        parameterization=model.parameterization or model.spec.parameterization,
+    )
+    again = Model.from_spec(spec, model.data if data is None else data, strict=False)
+    return again.fit(
+        chains=settings.chains if chains is None else chains,
+        draws=settings.draws if draws is None else draws,
+        warmup=settings.warmup if warmup is None else warmup,
+        seed=settings.seed if seed is None else seed,
+        adapt_delta=settings.adapt_delta if adapt_delta is None else adapt_delta,
+        max_treedepth=(
+            settings.max_treedepth if max_treedepth is None else max_treedepth
+        ),
+        parallel_chains=(
+            settings.parallel_chains if parallel_chains is None else parallel_chains
+        ),
+        prior_only=fit.prior_only,
+        progress=progress,
+        sample_options=dict(settings.sample_options),
+    )
+
+
+def _name(row: PriorRow) -> str:
+    """Name what a prior is set on: a parameter, or all cutpoints together."""
+    together = row.prior.support == "simplex"
+    return row.parameter_class if together else row.parameter

@@ -1,0 +1,50 @@
+// No pooling: each group has its own coefficients b[j], under fixed priors that
+// share nothing between groups.
+//
+//   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
+//   eta[n] = X[n] * beta + Z[n] * b[group[n]]
+data {
+  int<lower=1> N; // rows that are left, turned by an orthogonal matrix
+  vector[N] y; // outcome
+  int<lower=1> J_sigma; // groups with residual scales of their own
+  array[N] int<lower=1, upper=J_sigma> group_sigma;
+  vector[J_sigma] N_zero; // rows that turning has emptied
+  int<lower=0> K; // population predictors
+  int<lower=0> D; // columns of X: predictors
+  matrix[N, D] X;
+  vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // coefficients of each group
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z; // less z_bar
+  row_vector[Q] z_bar;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  real<lower=0> prior_sigma_rate;
+  vector[Q] prior_b_location;
+  vector<lower=0>[Q] prior_b_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+parameters {
+  vector[K] beta;
+  matrix[J, Q] b_c; // b at x_bar and z_bar
+  vector<lower=0>[J_sigma] sigma_j; // residual scales
+}
+model {
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  sigma_j ~ exponential(prior_sigma_rate);
+  for (q in 1 : Q) {
+    b_c[ : , q] ~ normal(prior_b_location[q], prior_b_scale[q]);
+  }
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, b_c[group]);
+    vector[D] theta = beta;
+    vector[N] scale = sigma_j[group_sigma];
+    y ~ normal_id_glm(X, group_effect, theta, scale);
+    target += -dot_product(N_zero, log(sigma_j));
+  }
+}
+generated quantities {
+  matrix[J, Q] b = b_c; // intercepts at X = 0, Z = 0
+  b[ : , 1] -= b_c * z_bar' + dot_product(x_bar, beta);
+}

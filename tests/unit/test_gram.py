@@ -1,0 +1,96 @@
+"""Compressed rows: which models have them, and what is left of their data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stanpool as sp
+from golden.catalogue import small_data
+from stanpool.gram import CompressedRows
+
+
+def many_rows(rows: int = 2000) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    g = rng.integers(0, 50, rows)
+    return pd.DataFrame(
+        {"y": rng.normal(size=rows), "x": rng.normal(size=rows), "g": g}
+    )
+
+
+def compressed(model: sp.Model) -> bool:
+    return isinstance(model.rows, CompressedRows)
+
+
+def test_rows_are_turned_where_that_pays() -> None:
+    for pooling in ("complete", "none"):
+        model = sp.Model("y ~ x + (1 | g)", many_rows(), pooling=pooling)
+        assert compressed(model)
+        assert not compressed(model.with_(compress=False))
+        few = sp.Model("y ~ x + (1 | g)", many_rows(900), pooling=pooling)
+        assert not compressed(few)
+        assert compressed(few.with_(compress=True))
+
+
+def test_groups_of_two_rows_leave_nothing_to_turn() -> None:
+    data = many_rows().assign(g=np.arange(2000) // 2)
+    model = sp.Model("y ~ x + (x | g)", data, parameterization="centered")
+    assert not compressed(model)
+
+
+def test_few_rows_are_left_of_many() -> None:
+    model = sp.Model("y ~ x + (x | g)", many_rows(), parameterization="centered")
+    assert model.rows is not None
+    # Two of each group, and one for intercept, predictor and outcome each.
+    assert model.rows.kept == 103
+    assert model.stan_data()["N_zero"] == 2000 - 103
+    assert "rows: 2000, turned into 103" in model.explain()
+
+
+def test_a_huge_outcome_costs_no_accuracy() -> None:
+    data = many_rows()
+    far = data.assign(y=data["y"] + 2.0**20)
+    one, other = (sp.Model("y ~ x", each, pooling="complete") for each in (data, far))
+    np.testing.assert_allclose(other.stan_data()["y"], one.stan_data()["y"], atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "reason"),
+    [
+        ("count ~ x1 + (1 | g)", {"family": "poisson"}, "not gaussian"),
+        ("y | se(known, sigma=True) ~ x1 + (1 | g)", {}, "besides a residual scale"),
+        ("y | cens(c, y_high) ~ x1", {"pooling": "complete"}, "censored"),
+        (
+            "y ~ x1 + (1 | g) + (1 | h)",
+            {"parameterization": "centered"},
+            "cross each other",
+        ),
+        (
+            "y ~ x1 + (1 | g)",
+            {"residual": "h", "parameterization": "centered"},
+            "differ within groups",
+        ),
+    ],
+)
+def test_models_that_need_their_rows_are_not_compressed(
+    formula: str, options: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(sp.SpecError, match=reason):
+        sp.Model(formula, small_data(), compress=True, **options)
+
+
+def test_rows_as_they_are_rule_the_marginal_form_out() -> None:
+    model = sp.Model("y ~ x + (1 | g)", many_rows(), compress=False)
+    assert model.parameterization == "noncentered"
+    assert model.rows is None
+    assert "compress=False" in model.parameterization_reason
+    with pytest.raises(sp.SpecError, match="compress=False"):
+        model.with_(parameterization="marginal")
+
+
+def test_compress_is_yes_no_or_none() -> None:
+    with pytest.raises(sp.SpecError, match="compress='gram'"):
+        sp.Model("y ~ x", many_rows(), compress="gram")  # type: ignore[arg-type]
