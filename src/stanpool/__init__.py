@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from stanpool.ladder import PoolingLadder, compare_pooling
     from stanpool.program import neals_funnel
     from stanpool.ranking import Ranking, compare
+    from stanpool.report import report_comparison
     from stanpool.scale_priors import ScalePriorComparison, compare_scale_priors
     from stanpool.simulate import prior_predictive
     from stanpool.spec import GroupTerm, Prior
@@ -64,6 +65,7 @@ _HOMES = {
     "ladder": ("PoolingLadder", "compare_pooling"),
     "program": ("neals_funnel",),
     "ranking": ("Ranking", "compare"),
+    "report": ("report_comparison",),
     "scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
     "simulate": ("prior_predictive",),
     "spec": ("GroupTerm", "Prior"),
@@ -113,6 +115,7 @@ __all__ = [
     "partial_pooling",
     "plots",
     "prior_predictive",
+    "report_comparison",
     "sbc",
     "validate",
 ]

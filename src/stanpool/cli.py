@@ -414,18 +414,14 @@ Examples:
     "--out", type=_PATH, help="The file.  [default: the name of FIT, with .html]"
 )
 @click.option("--title", help="[default: the formula]")
-@click.option(
-    "--loo/--no-loo",
-    default=None,
-    help="Whether to leave each row out.  [default: unless there are very many]",
-)
-def report(fitted: Path, out: Path | None, title: str | None, loo: bool | None) -> None:
+@click.option("--no-loo", is_flag=True, help="Do not leave rows out.")
+def report(fitted: Path, out: Path | None, title: str | None, no_loo: bool) -> None:
     """Write a kept FIT up as one HTML file that opens without a network."""
     from stanpool.keeping import load
     from stanpool.report import write_report
 
     path = Path(fitted.resolve().with_suffix(".html").name) if out is None else out
-    written = write_report(load(fitted), path, title=title, loo=loo)
+    written = write_report(load(fitted), path, title=title, loo=not no_loo)
     click.echo(str(written))
 
 

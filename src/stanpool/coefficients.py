@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.posterior import GroupNames, LatentNames
+from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from stanpool.fit import Model
 
 Array = np.ndarray
+
+_ROUNDING = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +136,8 @@ def coefficients(model: Model, posterior: xr.Dataset) -> Coefficients:
     """
     design, pooling = model.design, model.spec.pooling
     draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    predictors = posterior.sizes.get("category", 1)
+    is_categorical = FAMILIES[model.spec.family].outcome == "categories"
+    predictors = len(design.categories) - 1 if is_categorical else 1
     alpha = np.zeros((draws, predictors))
     if "Intercept" in posterior:
         alpha = flat(posterior["Intercept"]).reshape(draws, predictors)
@@ -185,7 +189,19 @@ def cholesky_of_population(posterior: xr.Dataset, factor: FactorDesign) -> Array
     tau = flat(posterior[names.tau])
     if names.Omega not in posterior:
         return np.asarray(tau[..., None] * np.eye(tau.shape[1]))
-    return np.asarray(tau[..., None] * np.linalg.cholesky(flat(posterior[names.Omega])))
+    return np.asarray(tau[..., None] * _cholesky(flat(posterior[names.Omega])))
+
+
+def _cholesky(omega: Array) -> Array:
+    """Factor correlation matrices that digits of Stan's output may have made singular.
+
+    Of an almost perfect correlation nine digits can be 1.
+    """
+    try:
+        return np.linalg.cholesky(omega)
+    except np.linalg.LinAlgError:
+        identity = np.eye(omega.shape[-1])
+        return np.linalg.cholesky(omega + _ROUNDING * (identity - omega))
 
 
 def flat(variable: xr.DataArray) -> Array:

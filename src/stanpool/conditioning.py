@@ -33,7 +33,7 @@ from scipy import sparse, special  # type: ignore[import-untyped]
 
 from stanpool import arviz_seam
 from stanpool.coefficients import cholesky_of_population, coefficients, flat
-from stanpool.errors import DataError
+from stanpool.errors import DataError, SpecError
 from stanpool.families import log_likelihood
 from stanpool.group_likelihood import STEP, is_gaussian, spread
 from stanpool.integrate import find_mode, gaussian_log_likelihood
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+LARGEST = 2**26  # numbers: rows x draws x groups, 512 MB
 RELIABLE_K = 0.7
 
 _logger = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ def condition(seen: Predictors) -> Predictors:
     ------
     DataError
         If no draw of the population allows the rows.
+    SpecError
+        If there are too many rows.
     """
     rng = np.random.default_rng([seen.seed, 1])
     seen = replace(seen, given_scales=_new_scales(seen))
@@ -136,6 +139,13 @@ class _RowsOfPart:
     def draw(self, rng: np.random.Generator) -> _Found:
         """Weigh the draws, and draw the coefficients of the new groups."""
         spec = self.average.model.spec
+        size = len(self.part.rows) * len(self.average.coefficients.alpha)
+        if size * (1 + len(self.part.groups)) > LARGEST:
+            raise SpecError(
+                f"given has {len(self.part.rows):,} rows of groups that belong "
+                "together, too many to condition on without refitting. Give a few of "
+                "them, pass draws=, or fit again."
+            )
         design = self.average.design.take(self.part.rows)
         eta = self.average.eta(self.part.rows)
         parameters = self.average.parameters(self.part.rows)

@@ -252,7 +252,7 @@ def loo(
     SpecError
         If the model has no such groups, or they have no population.
     """
-    _check_unit(unit, factor)
+    _check(fit, unit, factor)
     rows = _sample_rows(fit.model.design.rows, unit, sample)
     units = None
     if unit == "group":
@@ -316,7 +316,7 @@ def kfold(
         If there are fewer units than folds, the model has no such groups, or they have
         no population.
     """
-    _check_unit(unit, factor)
+    _check(fit, unit, factor)
     model = fit.model
     units = None
     if unit == "group":
@@ -400,7 +400,13 @@ class _Score:
     r_hat: float
 
 
-def _check_unit(unit: str, factor: str | None) -> None:
+def _check(fit: Fit, unit: str, factor: str | None) -> None:
+    """Refuse what cannot be left out, or was never learned from."""
+    if fit.prior_only:
+        raise SpecError(
+            f"{fit!r} was drawn from the prior: it has learned from no row, so that "
+            "none can be left out. Fit with prior_only=False."
+        )
     if unit not in UNITS:
         raise SpecError(f"unit={shorten(unit)} is not one of 'row', 'group'.")
     if unit == "row" and factor is not None:

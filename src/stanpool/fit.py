@@ -924,7 +924,7 @@ class Fit:
         path: str | os.PathLike[str],
         *,
         title: str | None = None,
-        loo: bool | None = None,
+        loo: bool = True,
     ) -> Path:
         """Write the fit up as one HTML file that opens from disk, verdict first.
 
@@ -966,6 +966,7 @@ def complete_pooling(
     trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
     center_predictors: bool = True,
+    compress: bool | None = None,
 ) -> Model:
     """State a model in which all rows share one set of coefficients.
 
@@ -975,7 +976,7 @@ def complete_pooling(
         A data frame or a mapping of columns.
     outcome, predictors
         Names of columns, any text.
-    family, link, priors, center_predictors
+    family, link, priors, center_predictors, compress
         As for ``Model``.
     trials, se, exposure, offset, weights
         Columns of the binomial's trials, of known standard errors, of what the log is
@@ -1015,6 +1016,7 @@ def complete_pooling(
         trunc=trunc,
         priors=as_priors(priors),
         center_predictors=center_predictors,
+        compress=compress,
     )
     return Model.from_spec(spec, data)
 
@@ -1040,6 +1042,7 @@ def no_pooling(
     trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
     center_predictors: bool = True,
+    compress: bool | None = None,
 ) -> Model:
     """State a model in which each group has its own coefficients and shares nothing.
 
@@ -1057,7 +1060,7 @@ def no_pooling(
     residual
         A column whose groups have residual scales of their own.
     family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
-trunc, priors, center_predictors
+trunc, priors, center_predictors, compress
         As for ``complete_pooling``.
     """
     spec = ModelSpec(
@@ -1079,6 +1082,7 @@ trunc, priors, center_predictors
         trunc=trunc,
         priors=as_priors(priors),
         center_predictors=center_predictors,
+        compress=compress,
     )
     return Model.from_spec(spec, data)
 
@@ -1107,6 +1111,7 @@ def partial_pooling(
     trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
     center_predictors: bool = True,
+    compress: bool | None = None,
 ) -> Model:
     """State a model whose groups' coefficients are drawn from a learned population.
 
@@ -1133,7 +1138,7 @@ def partial_pooling(
     parameterization
         As for ``Model``.
     family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
-trunc, priors, center_predictors
+trunc, priors, center_predictors, compress
         As for ``complete_pooling``.
 
     Examples
@@ -1170,6 +1175,7 @@ trunc, priors, center_predictors
         trunc=trunc,
         priors=as_priors(priors),
         center_predictors=center_predictors,
+        compress=compress,
     )
     return Model.from_spec(spec, data)
 

@@ -107,6 +107,20 @@ def linpred(
     SpecError
         If an option is not one of its choices, has no meaning under the model's
         pooling, or the result is too large.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> float(linpred(fit, {"school": ["A"]}).mean().round(1))
+    9.8
+    >>> seen = {"school": ["new"], "y": [40.0], "sigma": [5.0]}
+    >>> float(linpred(fit, {"school": ["new"]}, given=seen, seed=1).mean().round(1))
+    35.8
     """
     source = predictors_with(
         fit,
@@ -229,6 +243,20 @@ def predict_table(
     pandas.DataFrame
         Columns ``mean``, ``sd``, ``median`` and the interval, such as ``q5`` and
         ``q95``; for categories their probabilities, a column each. Rows as in ``data``.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> predict_table(fit, {"school": ["A", "new"]}, kind="epred",
+    ...               new_groups="population", seed=1).round(1)
+       mean   sd  median   q5   q95
+    0   9.8  6.8     9.3 -0.1  21.9
+    1   8.0  7.4     7.8 -2.9  19.9
     """
     import pandas as pd
 
@@ -473,6 +501,11 @@ def _chosen_terms(
     else:
         chosen = {name: varying.get(name, ()) for name in group_terms}
     for name, labels in chosen.items():
+        if isinstance(labels, str):
+            raise SpecError(
+                f"group_terms has {labels!r} for {shorten(name)}, which is one text; "
+                f"write a list, [{labels!r}]."
+            )
         if name not in varying:
             raise SpecError(
                 f"group_terms has {shorten(name)}, over which nothing varies in "

@@ -44,7 +44,8 @@ class TestNotebook:
         from matplotlib import pyplot
 
         try:
-            runpy.run_path(str(path))
+            with mpl.rc_context():
+                runpy.run_path(str(path))
         finally:
             pyplot.close("all")
 

@@ -155,7 +155,11 @@ class TestCrossed:
 
 
 def test_classroom_is_nested_in_school() -> None:
-    """Classrooms are numbered anew in each school, as a nesting must tell apart."""
+    """Classrooms are numbered anew in each school, as a nesting must tell apart.
+
+    The inner level is written first here: it is integrated out, by the program that
+    crossed factors have.
+    """
     data = sp.load_dataset("classroom")
     y, ones = data["mathgain"].to_numpy(float), np.ones((len(data), 1))
     Z = [indicators(data["schoolid"]), indicators(data["classid"])]
@@ -166,11 +170,15 @@ def test_classroom_is_nested_in_school() -> None:
     of_school = data.groupby("schoolid")["classid"]
     data["room"] = of_school.transform(lambda ids: pd.factorize(ids, sort=True)[0])
     model = sp.Model(
-        "mathgain ~ 1 + (1 | schoolid/room)",
+        "mathgain ~ 1 + (1 | schoolid:room) + (1 | schoolid)",
         data,
         parameterization="marginal",
         priors=priors(20.0, Intercept="normal(50, 50)"),
     )
+    nested = sp.Model("mathgain ~ 1 + (1 | schoolid/room)", data).design.factors
+    for one, other in zip(model.design.factors, reversed(nested), strict=True):
+        assert (one.factor, one.labels) == (other.factor, other.labels)
+        np.testing.assert_array_equal(one.index, other.index)
     posterior = fit(model, adapt_delta=0.95)
     reference = MixedModel(y, ones, Z, mean=[50], sd=[50])
     coefficients, scales = reference.posterior(exponential(20.0), estimates)
@@ -180,8 +188,9 @@ def test_classroom_is_nested_in_school() -> None:
     assert_averages(
         stacked(
             mean,
-            posterior["b_schoolid"] - mean,
-            posterior["b_schoolid:room"].sel({"schoolid:room": labels.to_numpy()}),
+            posterior["b_schoolid"],
+            posterior["b_schoolid:room"].sel({"schoolid:room": labels.to_numpy()})
+            - mean,
         ),
         coefficients,
     )
@@ -236,6 +245,35 @@ def test_radon_with_the_uranium_of_counties() -> None:
     tau = posterior["tau_county"]
     assert abs(float(tau.mean()) - 0.16) < 0.5 * float(tau.std())
     assert float(posterior["sigma"].mean()) == pytest.approx(0.76, abs=0.005)
+
+
+def test_uranium_moves_the_intercepts_and_slopes_of_counties() -> None:
+    """Gelman and Hill (2007), section 13.1, but without the correlation."""
+    data = sp.load_dataset("radon")
+    y, floor = data["log_radon"].to_numpy(), data["floor"].to_numpy(float)
+    uranium = data["log_uranium"].to_numpy()
+    X = np.column_stack([np.ones(len(y)), floor, uranium, floor * uranium])
+    of_county = indicators(data["county"])
+    model = sp.Model(
+        "log_radon ~ floor * log_uranium + (1 + floor || county)",
+        data,
+        parameterization="marginal",
+        center_predictors=False,
+        priors=priors(1.0, Intercept="normal(0, 10)", beta="normal(0, 10)"),
+    )
+    posterior = fit(model, adapt_delta=0.95)
+    reference = MixedModel(
+        y, X, [of_county, floor[:, None] * of_county], mean=[0] * 4, sd=[10] * 4
+    )
+    coefficients, scales = reference.posterior(exponential(1.0), [0.2, 0.3, 0.8])
+    mean, beta = posterior["Intercept"], posterior["beta"]
+    u = data.groupby("county")["log_uranium"].first().to_xarray()
+    intercepts, slopes = (posterior["b_county"][..., place] for place in (0, 1))
+    b = {str(label): beta.sel(coefficient=label) for label in beta["coefficient"].data}
+    of_intercepts = intercepts - mean - b["log_uranium"] * u
+    of_slopes = slopes - b["floor"] - b["floor:log_uranium"] * u
+    assert_averages(stacked(mean, beta, of_intercepts, of_slopes), coefficients)
+    assert_averages(stacked(posterior["tau_county"], posterior["sigma"]), scales)
 
 
 class TestMembership:

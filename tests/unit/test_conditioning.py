@@ -14,7 +14,7 @@ from scipy import stats
 import stanpool as sp
 from golden.catalogue import small_data
 from simulated_fits import changed, fit_of_points, fit_of_prior
-from stanpool import predict
+from stanpool import conditioning, predict
 from stanpool.errors import DataError, SpecError
 from stanpool.families import family_functions
 
@@ -287,6 +287,14 @@ class TestUse:
         none = fit_of_prior(fit.model.with_(pooling="none"))
         with pytest.raises(SpecError, match="without pooling does not have"):
             none.linpred(self.given(), given=self.given())
+
+    def test_very_many_rows_are_for_a_refit(
+        self, fit: sp.Fit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(conditioning, "LARGEST", 1000)
+        with pytest.raises(SpecError, match=r"2 rows of groups .* fit again"):
+            fit.linpred(self.given(), given=self.given())
+        assert fit.linpred(self.given(), given=self.given(), draws=50).size == 100
 
     def test_impossible_rows_are_refused(self) -> None:
         model = sp.Model("count ~ x1 + (1 | g)", small_data(), family="poisson")

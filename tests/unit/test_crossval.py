@@ -266,6 +266,12 @@ class TestOptions:
         with pytest.raises(sp.SpecError, match="pass unit='group'"):
             complete.loo(factor="school")
 
+    def test_draws_from_the_prior_have_learned_from_no_row(
+        self, complete: sp.Fit
+    ) -> None:
+        with pytest.raises(sp.SpecError, match="drawn from the prior"):
+            replace(complete, prior_only=True).loo()
+
     def test_one_chain_of_few_draws_is_left_out_as_far_as_can_be(self) -> None:
         fit, _ = fit_of_points(
             sp.Model("y ~ x1", small_data(), pooling="complete"), chains=1, draws=3

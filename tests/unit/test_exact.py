@@ -237,6 +237,14 @@ class TestKnownSigma:
             exact.known_sigma(model)
         assert exact.known_sigma(model, flat=["Intercept"])
 
+    def test_a_uniform_prior_cuts_the_posterior_of_a_flat_one(self) -> None:
+        bounded = exact.known_sigma(schools(priors={"tau": "uniform(1, 9)"})).tau
+        flat = exact.known_sigma(schools(), flat=["tau"]).tau
+        at = np.array([0.5, 1.5, 4.0, 8.0, 9.5])
+        below, above = flat.cdf([1.0, 9.0])
+        expected = np.clip((flat.cdf(at) - below) / (above - below), 0, 1)
+        np.testing.assert_allclose(bounded.cdf(at), expected, atol=1e-8)
+
     def test_refuses_scale_priors_without_a_density(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -338,6 +346,11 @@ class TestGibbs:
             exact.gibbs(model, rng(), flat=["Intercept", "sigma^2"])
         with pytest.raises(sp.SpecError, match="one row in every group"):
             exact.gibbs(model, rng(), flat=["log sigma"])
+
+    def test_refuses_a_prior_that_ends(self) -> None:
+        model = radon(priors={"tau": "uniform(0, 0.2)"})
+        with pytest.raises(sp.SpecError, match=r"uniform\(0, 0.2\) ends"):
+            exact.gibbs(model, rng())
 
     def test_refuses_a_prior_that_is_not_normal(self) -> None:
         model = radon(priors={"beta[floor]": "cauchy(0, 1)"})

@@ -94,3 +94,13 @@ def test_rows_as_they_are_rule_the_marginal_form_out() -> None:
 def test_compress_is_yes_no_or_none() -> None:
     with pytest.raises(sp.SpecError, match="compress='gram'"):
         sp.Model("y ~ x", many_rows(), compress="gram")  # type: ignore[arg-type]
+
+
+def test_those_who_think_in_columns_can_compress_too() -> None:
+    data = many_rows(100)
+    common = {"outcome": "y", "predictors": ["x"], "compress": True}
+    assert compressed(sp.complete_pooling(data, **common))
+    assert compressed(sp.no_pooling(data, group="g", **common))
+    assert compressed(
+        sp.partial_pooling(data, group="g", parameterization="centered", **common)
+    )

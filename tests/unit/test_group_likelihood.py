@@ -194,3 +194,16 @@ def test_what_has_no_groups_or_no_population_is_refused() -> None:
         grouping(model, model.design.factors[1].factor)
     with pytest.raises(sp.SpecError, match="not one of the model's grouping factors"):
         grouping(model, "gg")
+
+
+def test_a_correlation_of_one_is_no_obstacle() -> None:
+    model = sp.Model("y ~ x1 + (1 + x1 | g)", small_data())
+    fit, _ = fit_of_points(model)
+    before = group_log_likelihood(fit)
+    posterior = fit.posterior
+    posterior["Omega_g"][0, 0] = 1.0
+    tree = fit.tree.copy()
+    tree["posterior"] = posterior
+    found = group_log_likelihood(replace(fit, tree=tree))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[1:], before[1:], rtol=1e-5)

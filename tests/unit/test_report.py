@@ -12,6 +12,7 @@ import pytest
 import stanpool as sp
 from browser import CHROMIUM, Page
 from simulated_fits import fit_of_prior, simulated_fit
+from stanpool.ladder import PoolingLadder, build_ladder
 from stanpool.report import contents
 from stanpool.report.record import data_digest
 
@@ -82,7 +83,7 @@ def test_every_link_has_its_place(outline: Outline) -> None:
 
 def test_every_figure_has_words(outline: Outline) -> None:
     images = outline.all("img")
-    assert len(images) == 10
+    assert len(images) == 10  # no lines: there is no predictor
     for each in images:
         assert len(each["alt"] or "") > 40
         assert (each["src"] or "").startswith("data:image/png;base64,")
@@ -153,6 +154,58 @@ def test_what_a_model_lacks_is_said(tmp_path: Path) -> None:
     text = fit.report(tmp_path / "b.html").read_text()
     assert text.count(" is not here: ") == 2
     assert "improper" in text
+
+
+def test_very_many_rows_are_sampled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(contents, "_LARGEST", 40_000)
+    monkeypatch.setattr(contents, "_FEWEST_ROWS", 10)
+    fit = simulated_fit(rows_per_group=50, draws=100)  # 300 rows at 400 draws
+    text = fit.report(tmp_path / "a.html").read_text()
+    assert "a sample of 100 of 300; totals are scaled up" in text
+    assert text.count("300 rows at all draws take long") == 3
+
+
+@pytest.fixture(scope="module")
+def ladder() -> PoolingLadder:
+    """Return a ladder of fits whose draws are from their priors."""
+    formula = "log_radon ~ floor + (1 | county)"
+    model = sp.Model(formula, sp.load_dataset("radon").head(60))
+    fits = {
+        pooling: _with_stats(
+            fit_of_prior(model.with_(pooling=pooling), chains=4, draws=50)
+        )
+        for pooling in ("complete", "none", "partial")
+    }
+    rows = {name: fit.loo(progress=False) for name, fit in fits.items()}
+    groups = {
+        name: fits[name].loo(unit="group", progress=False) for name in ("partial",)
+    }
+    return build_ladder(fits, rows, groups)
+
+
+def test_poolings_are_put_side_by_side(ladder: PoolingLadder, tmp_path: Path) -> None:
+    path = sp.report_comparison(ladder, tmp_path / "poolings.html", title="<i>")
+    outline = Outline(path.read_text("utf-8"))
+    assert len(outline.all("img")) == 2
+    assert not outline.all("i")
+    record = json.loads(outline.scripts[0])
+    assert record["verdict"] == ladder.verdict
+    assert set(record["diagnoses"]) == {"complete", "none", "partial"}
+    best = record["left_out_rows"][0]
+    assert best["elpd"] == pytest.approx(ladder.rows.table["elpd"].iloc[0])
+    assert "New groups</b> is not here: fewer than two" in path.read_text()
+
+
+@in_a_browser
+def test_the_poolings_open_without_complaints(
+    ladder: PoolingLadder, tmp_path: Path
+) -> None:
+    path = sp.report_comparison(ladder, tmp_path / "poolings.html")
+    with Page(path) as browser:
+        assert browser.said == []
+        assert browser.run("document.querySelectorAll('table.sortable').length") == 3
 
 
 def _with_stats(fit: sp.Fit) -> sp.Fit:

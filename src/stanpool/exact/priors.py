@@ -196,9 +196,6 @@ def log_prior(prior: ScalePrior, scale: Array) -> Array:
     return np.asarray(_LOG_DENSITIES[prior.distribution](scale, *prior.arguments))
 
 
-# Of what cannot be; unlike with -inf, its difference with itself is a number.
-_NEVER = -1e300
-
 _LOG_DENSITIES: Mapping[str, Callable[..., Array]] = {
     "normal": lambda x, location, scale: -0.5 * ((x - location) / scale) ** 2,
     "student_t": lambda x, df, location, scale: (
@@ -214,7 +211,9 @@ _LOG_DENSITIES: Mapping[str, Callable[..., Array]] = {
     "lognormal": lambda x, location, scale: (
         -np.log(x) - 0.5 * ((np.log(x) - location) / scale) ** 2
     ),
-    "uniform": lambda x, lower, upper: np.where((x < lower) | (x > upper), _NEVER, 0.0),
+    "uniform": lambda x, lower, upper: np.where(
+        (x < lower) | (x > upper), -np.inf, 0.0
+    ),
 }
 
 

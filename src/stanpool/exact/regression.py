@@ -37,6 +37,7 @@ from stanpool.exact.priors import (
     log_prior,
     resolve,
 )
+from stanpool.spec import Prior
 
 if TYPE_CHECKING:
     from stanpool.design import Design
@@ -457,6 +458,12 @@ def _priors(
     priors = resolve(model, flat)
     if priors.sigma is None:
         raise SpecError("the model has known standard errors; use known_sigma.")
+    for scale in (priors.sigma, priors.tau):
+        if isinstance(scale, Prior) and scale.distribution == "uniform":
+            raise SpecError(
+                f"the prior {scale} ends, and what is proposed as if it were flat may "
+                "never lie in it; gibbs needs priors on scales without an upper bound."
+            )
     beta = priors.beta
     return RegressionPriors(
         beta=NormalPrior(beta.mean[of_rows], beta.precision[of_rows]),

@@ -8,6 +8,7 @@ from stanpool.plots.influence import plot_pareto_k
 from stanpool.plots.learning import plot_prior_posterior
 from stanpool.plots.lines import plot_group_regression, plot_lines
 from stanpool.plots.pairs import plot_pairs
+from stanpool.plots.pit import plot_pit
 from stanpool.plots.predictive import plot_predictive
 from stanpool.plots.ranks import plot_calibration
 from stanpool.plots.scale_priors import plot_scale_priors
@@ -24,6 +25,7 @@ __all__ = [
     "plot_lines",
     "plot_pairs",
     "plot_pareto_k",
+    "plot_pit",
     "plot_predictive",
     "plot_prior_posterior",
     "plot_scale_priors",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from stanpool.fit import formula_of
 from stanpool.labels import group_dims, is_of_groups, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
 from stanpool.report.record import data_digest, versions
+from stanpool.sensitivity import SENSITIVE, prior_sensitivity
 from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 2000
 _WORST = 10
+_FEWEST_ROWS = 100
 _LARGEST = 2**28  # rows x draws of which a likelihood is computed without being asked
 
 # Where a finding of a check leads.
@@ -40,6 +42,7 @@ class Section:
     intro: str
     parts: tuple[Part, ...]
     code: str = ""
+    code_title: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def steps(diagnosis: Diagnosis) -> tuple[str, ...]:
 
 
 def sections(
-    fit: Fit, *, summary: pd.DataFrame, shown: pd.DataFrame, loo: bool | None
+    fit: Fit, *, summary: pd.DataFrame, shown: pd.DataFrame, loo: bool
 ) -> tuple[Section, ...]:
     """Write all sections after the verdict.
 
@@ -86,7 +89,7 @@ def sections(
     shown
         The rows of it that are printed.
     loo
-        Whether to leave rows out; None: unless there are too many.
+        Whether to leave rows out, or a sample of very many.
     """
     return (
         _model(fit),
@@ -153,6 +156,7 @@ def _model(fit: Fit) -> Section:
             table("priors", "Priors in force, defaults included", priors),
         ),
         code=model.stan_code,
+        code_title="Stan program",
     )
 
 
@@ -176,6 +180,7 @@ def _computation(fit: Fit) -> Section:
         "",
         (facts("settings", "Settings, versions and digests", pairs),),
         code=_reproduce(fit),
+        code_title="The same draws again",
     )
 
 
@@ -237,19 +242,39 @@ def _estimates(fit: Fit, summary: pd.DataFrame, shown: pd.DataFrame) -> Section:
     ]
     for number, (factor, coefficient) in enumerate(varying):
         parts.append(_caterpillar(fit, number, factor, coefficient))
-    if fit.model.spec.pooling == "partial" and fit.model.design.factors:
+    parts += _if_there(
+        picture(
+            "group-regression",
+            "Groups' coefficients against a group-level predictor",
+            "Medians and 90 per cent intervals of the groups' coefficients over the "
+            "group-level predictor, with the regression of their population.",
+            lambda: plots.plot_group_regression(fit),
+        )
+    )
+    parts += _if_there(
+        picture(
+            "lines",
+            "Regressions of some groups, from the smallest to the largest",
+            "Outcomes over a predictor in a panel for each of up to twelve groups, "
+            "with the expected outcome and its 90 per cent band.",
+            lambda: plots.plot_lines(fit),
+        )
+    )
+    if _is_pooled(fit):
         parts.append(
-            attempt(
-                "How far groups are pooled",
-                lambda: table(
-                    "pooling",
-                    "How far groups are pooled (0 not at all, 1 completely), and what "
-                    "predictors explain at each level",
-                    fit.pooling_factors(),
-                ),
+            _of_all_rows(
+                fit,
+                "How far groups are pooled (0 not at all, 1 completely), and what "
+                "predictors explain at each level",
+                lambda caption: table("pooling", caption, fit.pooling_factors()),
             )
         )
     return Section("estimates-section", "Estimates", "", tuple(parts))
+
+
+def _if_there(part: Part) -> list[Part]:
+    """Leave out a part that not every model is expected to have."""
+    return [] if isinstance(part, Missing) else [part]
 
 
 def _caterpillar(fit: Fit, number: int, factor: str, coefficient: str) -> Part:
@@ -354,67 +379,82 @@ def _predictive(fit: Fit) -> Section:
     )
 
 
-def _criticism(fit: Fit, loo: bool | None) -> Section:
-    size = fit.model.design.rows * fit.posterior["draw"].size
-    size *= fit.posterior["chain"].size
-    if loo is False or (loo is None and size > _LARGEST):
-        reason = (
-            "switched off by loo=False."
-            if loo is False
-            else f"{fit.model.design.rows:,} rows and so many draws take long; "
-            "fit.report(path, loo=True) includes it."
-        )
-        return Section(
-            "criticism",
-            "What the model misses",
-            "",
-            (Missing("Leave-one-out cross-validation", reason),),
-        )
-    return Section(
-        "criticism", "What the model misses", "", tuple(_criticism_parts(fit))
-    )
-
-
-def _criticism_parts(fit: Fit) -> Iterator[Part]:
-    try:
-        result = fit.loo(progress=False)
-    except StanpoolError as reason:
-        yield Missing("Leave-one-out cross-validation", str(reason))
+def _criticism(fit: Fit, loo: bool) -> Section:
+    parts: list[Part] = []
+    if loo:
+        parts += _left_out(fit)
     else:
-        yield _loo_figures(result)
-        yield _worst_rows(result)
-        yield picture(
-            "pareto-k",
-            "Pareto k of each row",
-            f"Pareto k by row: {len(result.unreliable):,} of {len(result.units):,} "
-            f"are above {result.good_k:.2f}, where it is not reliable.",
-            lambda: plots.plot_pareto_k(result),
+        parts.append(
+            Missing("Leave-one-out cross-validation", "switched off by loo=False.")
         )
     if FAMILIES[fit.model.spec.family].outcome not in ("ordered", "categories"):
-        yield attempt(
-            "Bayesian R2",
-            lambda: table(
-                "r2",
+        parts.append(
+            _of_all_rows(
+                fit,
                 "Share of the variance that is explained",
-                fit.bayes_R2().rename_axis("quantity"),
-            ),
+                lambda caption: table(
+                    "r2", caption, fit.bayes_R2().rename_axis("quantity")
+                ),
+            )
         )
-    if fit.model.spec.pooling == "partial" and fit.model.design.factors:
-        yield attempt(
-            "Intraclass correlation",
-            lambda: table(
-                "icc",
-                "Share of each grouping factor in the variance of a new row",
-                fit.icc().rename_axis("factor"),
-            ),
+    if _is_pooled(fit):
+        caption = "Share of each grouping factor in the variance of a new row"
+        parts.append(
+            attempt(
+                caption, lambda: table("icc", caption, fit.icc().rename_axis("factor"))
+            )
         )
+    return Section("criticism", "What the model misses", "", tuple(parts))
+
+
+def _is_pooled(fit: Fit) -> bool:
+    return fit.model.spec.pooling == "partial" and bool(fit.model.design.factors)
+
+
+def _size(fit: Fit) -> int:
+    """Count rows times draws."""
+    sizes = fit.posterior.sizes
+    return int(fit.model.design.rows * sizes["chain"] * sizes["draw"])
+
+
+def _of_all_rows(fit: Fit, caption: str, make: Callable[[str], Part]) -> Part:
+    """Make a part that takes all rows at all draws, unless they are very many."""
+    if _size(fit) > _LARGEST:
+        reason = (
+            f"{fit.model.design.rows:,} rows at all draws take long. The fit has a "
+            "method for it."
+        )
+        return Missing(caption, reason)
+    return attempt(caption, lambda: make(caption))
+
+
+def _left_out(fit: Fit) -> Iterator[Part]:
+    rows = fit.model.design.rows
+    sample = max(_FEWEST_ROWS, _LARGEST * rows // _size(fit))
+    try:
+        result = fit.loo(progress=False, sample=sample if sample < rows else None)
+    except StanpoolError as reason:
+        yield Missing("Leave-one-out cross-validation", str(reason))
+        return
+    yield _loo_figures(result)
+    yield _worst_rows(result)
+    yield picture(
+        "pareto-k",
+        "Pareto k of each row",
+        f"Pareto k by row: {len(result.unreliable):,} of {len(result.units):,} "
+        f"are above {result.good_k:.2f}, where it is not reliable.",
+        lambda: plots.plot_pareto_k(result),
+    )
 
 
 def _loo_figures(result: CrossValidation) -> Table:
     pairs: list[tuple[str, object]] = [
+        ("rows left out", f"{len(result.units):,} of {result.population:,}"),
         ("elpd (higher is better)", f"{result.elpd:,.1f}, SE {result.se:,.1f}"),
         ("effective parameters", f"{result.p:,.1f}"),
     ]
+    if len(result.units) < result.population:
+        pairs[0] = (pairs[0][0], f"a sample of {pairs[0][1]}; totals are scaled up")
     if np.isfinite(result.rmse):
         pairs.append(("RMSE of unseen rows", f"{result.rmse:.4g}"))
     if np.isfinite(result.coverage()):
@@ -450,6 +490,16 @@ def _priors(fit: Fit) -> Section:
                 "Densities of prior and posterior of each of the population's "
                 "quantities. The numbers are in the tables of priors and of estimates.",
                 lambda: plots.plot_prior_posterior(fit),
+            ),
+            _of_all_rows(
+                fit,
+                "Sensitivity to the priors and to the data (power scaling)",
+                lambda caption: table(
+                    "sensitivity",
+                    caption,
+                    prior_sensitivity(fit).rename_axis("quantity"),
+                    note=f"Above {SENSITIVE} a posterior moves with it.",
+                ),
             ),
         ),
     )

@@ -14,11 +14,13 @@ from stanpool.labels import short_label
 from stanpool.report.contents import checks, rows_shown, sections, steps
 from stanpool.report.glossary import GLOSSARY
 from stanpool.report.parts import Missing, Picture, Table
+from stanpool.report.poolings import ladder_record, ladder_sections, verdict_of
 from stanpool.report.record import fit_record
 from stanpool.tables import as_json
 
 if TYPE_CHECKING:
     from stanpool.fit import Fit
+    from stanpool.ladder import PoolingLadder
 
 _FOLDER = Path(__file__).parent
 
@@ -28,7 +30,7 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
-    loo: bool | None = None,
+    loo: bool = True,
 ) -> Path:
     """Write a fit up as one HTML file, which needs no network.
 
@@ -41,8 +43,9 @@ def write_report(
     title
         By default the formula.
     loo
-        Whether to leave each row out (PSIS) and list the most surprising ones; by
-        default unless rows times draws are more than 270 million.
+        Whether to leave each row out (PSIS) and list the most surprising ones. Where
+        rows times draws are more than 270 million, a sample of rows; the report says
+        so.
 
     Returns
     -------
@@ -53,29 +56,70 @@ def write_report(
 
     diagnosis, summary = fit.diagnose(), summarize(fit)
     shown = rows_shown(fit, summary)
+    return _write(
+        path,
+        title=title or formula_of(fit.model.spec),
+        verdict=diagnosis.verdict,
+        state="fail" if not diagnosis.ok else "check" if diagnosis.findings else "pass",
+        checks=checks(diagnosis),
+        steps=steps(diagnosis),
+        sections=sections(fit, summary=summary, shown=shown, loo=loo),
+        record=fit_record(fit, diagnosis, summary=shown),
+    )
+
+
+def report_comparison(
+    ladder: PoolingLadder, path: str | os.PathLike[str], *, title: str | None = None
+) -> Path:
+    """Write the poolings of a model up as one HTML file, which needs no network.
+
+    Parameters
+    ----------
+    ladder
+        What ``compare_pooling`` returned.
+    path
+        Where to write, such as ``"poolings.html"``; a file there is replaced.
+    title
+        By default the formula.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    diagnoses = {name: fit.diagnose() for name, fit in ladder.fits.items()}
+    model = ladder.fits["partial"].model
+    return _write(
+        path,
+        title=title or f"Poolings of {formula_of(model.spec)}",
+        verdict=ladder.verdict,
+        state="pass" if all(each.ok for each in diagnoses.values()) else "check",
+        checks=tuple(verdict_of(*each) for each in diagnoses.items()),
+        steps=(),
+        sections=ladder_sections(ladder),
+        record=ladder_record(ladder, diagnoses),
+    )
+
+
+def _write(
+    path: str | os.PathLike[str], *, title: str, record: Any, **parts: Any
+) -> Path:
+    """Fill the template, and write the file."""
     script = (_FOLDER / "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = (
         _environment()
         .get_template("report.html.jinja")
         .render(
-            title=short_label(title or formula_of(fit.model.spec), 120),
-            verdict=diagnosis.verdict,
-            state="fail"
-            if not diagnosis.ok
-            else "check"
-            if diagnosis.findings
-            else "pass",
-            checks=checks(diagnosis),
-            steps=steps(diagnosis),
-            sections=sections(fit, summary=summary, shown=shown, loo=loo),
+            title=short_label(title, 120),
             glossary=GLOSSARY,
-            record=_for_script(as_json(fit_record(fit, diagnosis, summary=shown))),
+            record=_for_script(as_json(record)),
             script=script,
             style=(_FOLDER / "report.css").read_text("utf-8"),
-            policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+            policy="default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
             f"script-src 'sha256-{digest}'",
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            **parts,
         )
     )
     target = Path(path)

@@ -1,0 +1,146 @@
+"""A pooling ladder -> the sections of its report, and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from stanpool import plots
+from stanpool.fit import formula_of
+from stanpool.labels import short_label
+from stanpool.report.contents import Check, Section
+from stanpool.report.parts import Missing, Part, facts, picture, table
+from stanpool.report.record import data_digest, versions
+
+if TYPE_CHECKING:
+    from stanpool.diagnostics import Diagnosis
+    from stanpool.ladder import PoolingLadder
+    from stanpool.ranking import Ranking
+
+
+def verdict_of(name: str, diagnosis: Diagnosis) -> Check:
+    """Say of one pooling whether its draws can be trusted."""
+    level = "passed" if diagnosis.ok else "problem"
+    sentence = f"{short_label(name)}: {diagnosis.verdict}"
+    return Check(level, sentence, "", "sampling")
+
+
+def ladder_sections(ladder: PoolingLadder) -> tuple[Section, ...]:
+    """Write all sections after the verdict."""
+    return (
+        _predictions(ladder),
+        _groups(ladder),
+        _estimates(ladder),
+        _sampling(ladder),
+    )
+
+
+def ladder_record(
+    ladder: PoolingLadder, diagnoses: Mapping[str, Diagnosis]
+) -> dict[str, Any]:
+    """Describe a ladder by values that JSON can hold, and tables."""
+    model = ladder.fits["partial"].model
+    groups = None if ladder.groups is None else ladder.groups.table
+    return {
+        "formula": formula_of(model.spec),
+        "family": model.spec.family,
+        "rows": model.design.rows,
+        "data_sha256": data_digest(model.data),
+        "versions": versions(),
+        "verdict": ladder.verdict,
+        "left_out_rows": ladder.rows.table,
+        "left_out_groups": groups,
+        "estimates": {
+            name: ladder.estimates[name].rename_axis("quantity") for name in ladder.fits
+        },
+        "sampling": ladder.comparison.table.rename_axis("pooling"),
+        "diagnoses": {name: each.verdict for name, each in diagnoses.items()},
+    }
+
+
+def _predictions(ladder: PoolingLadder) -> Section:
+    parts: list[Part] = [_ranking("rows", "New rows of these groups", ladder.rows)]
+    if ladder.groups is None:
+        why = "fewer than two poolings say something of groups that they have not seen."
+        parts.append(Missing("New groups", why))
+    else:
+        parts.append(_ranking("new-groups", "New groups", ladder.groups))
+    intro = (
+        "Each row, or each whole group, predicted from the others; elpd_diff is the "
+        "difference from the best, at most 0, and weight that in the best mixture."
+    )
+    return Section("predictions", "What each predicts", intro, tuple(parts))
+
+
+def _ranking(id: str, caption: str, ranking: Ranking) -> Part:
+    return table(id, caption, ranking.table, note=ranking.verdict)
+
+
+def _groups(ladder: PoolingLadder) -> Section:
+    partial, fits = ladder.fits["partial"], ladder.fits
+    return Section(
+        "groups",
+        "What pooling does to the groups",
+        "",
+        (
+            picture(
+                "shrinkage",
+                "Groups before and after pooling, by their size",
+                "Estimates of each group without and with partial pooling over the "
+                "number of its rows: small groups are drawn to the population mean, "
+                "large ones stay.",
+                ladder.plot,
+            ),
+            picture(
+                "lines",
+                "Regressions of some groups, from the smallest to the largest",
+                "Outcomes over a predictor in a panel for each of up to twelve groups, "
+                "with the lines of complete, no and partial pooling.",
+                lambda: plots.plot_lines(
+                    partial, fits.get("none"), complete=fits["complete"]
+                ),
+            ),
+        ),
+    )
+
+
+def _estimates(ladder: PoolingLadder) -> Section:
+    columns = ladder.estimates.columns
+    flat = ladder.estimates.set_axis(columns.map(": ".join), axis=1)
+    return Section(
+        "estimates-section",
+        "Estimates",
+        "",
+        (
+            table(
+                "estimates",
+                "Quantities of the population in each pooling",
+                flat.rename_axis("quantity"),
+                searchable=True,
+            ),
+        ),
+    )
+
+
+def _sampling(ladder: PoolingLadder) -> Section:
+    pairs: list[tuple[str, object]] = [
+        (name, repr(fit)) for name, fit in ladder.fits.items()
+    ]
+    return Section(
+        "sampling",
+        "Computation",
+        "",
+        (
+            table(
+                "sampled",
+                "How each was sampled",
+                ladder.comparison.table.rename_axis("pooling"),
+            ),
+            facts("fits", "The fits", pairs),
+            facts("versions", "Versions", list(versions().items())),
+        ),
+        code="".join(
+            f"// {name}\n{fit.model.stan_code}\n" for name, fit in ladder.fits.items()
+        ),
+        code_title="Stan programs",
+    )
