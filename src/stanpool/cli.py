@@ -155,10 +155,45 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
     stating.__click_params__ = getattr(  # type: ignore[attr-defined]
         command, "__click_params__", []
     )
-    described: Callable[..., Any] = stating
+    return _all_of(stating, options)
+
+
+def _all_of(
+    command: Callable[..., Any], options: Sequence[Callable[..., Any]]
+) -> Callable[..., Any]:
+    """Decorate a command with options, the first of which is shown first."""
     for option in reversed(options):
-        described = option(described)
-    return described
+        command = option(command)
+    return command
+
+
+_SETTINGS: Sequence[Callable[..., Any]] = (
+    click.option("--chains", type=click.IntRange(1), default=4, show_default=True),
+    click.option(
+        "--draws",
+        type=click.IntRange(1),
+        default=1000,
+        show_default=True,
+        help="Of each chain, after warm-up.",
+    ),
+    click.option("--warmup", type=click.IntRange(0), default=1000, show_default=True),
+    _seed,
+    click.option(
+        "--adapt-delta",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=0.8,
+        show_default=True,
+        help="Target acceptance rate.",
+    ),
+    click.option(
+        "--max-treedepth", type=click.IntRange(1), default=10, show_default=True
+    ),
+)
+
+
+def _sets_the_sampler(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of sampling."""
+    return _all_of(command, _SETTINGS)
 
 
 def _split_prior(text: str) -> tuple[str, str]:
@@ -225,26 +260,10 @@ Examples:
       --strict --json > radon.json"""
 )
 @_states_a_model
-@click.option("--chains", type=click.IntRange(1), default=4, show_default=True)
-@click.option(
-    "--draws",
-    type=click.IntRange(1),
-    default=1000,
-    show_default=True,
-    help="Of each chain, after warm-up.",
-)
-@click.option("--warmup", type=click.IntRange(0), default=1000, show_default=True)
-@_seed
-@click.option(
-    "--adapt-delta",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.8,
-    show_default=True,
-    help="Target acceptance rate.",
-)
-@click.option("--max-treedepth", type=click.IntRange(1), default=10, show_default=True)
+@_sets_the_sampler
 @click.option("--out", type=_FOLDER, help="Keep the fit in this folder.")
 @click.option("--overwrite", is_flag=True, help="Replace a fit that is there.")
+@click.option("--report", type=_PATH, help="Write it up as one HTML file.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if problems are found.")
 @_json
 @_quiet
@@ -255,6 +274,7 @@ def fit(
     state: Callable[[], Model],
     out: Path | None,
     overwrite: bool,
+    report: Path | None,
     strict: bool,
     as_json: bool,
     quiet: bool,
@@ -275,8 +295,11 @@ def fit(
         click.echo(written(record))
     else:
         click.echo(_told(fitted, diagnosis))
-    if out is not None:
-        click.echo(f"stanpool: kept in {str(out)!r}", err=True)
+    if report is not None:
+        fitted.report(report)
+    for what, where in (("kept in", out), ("written up in", report)):
+        if where is not None:
+            click.echo(f"stanpool: {what} {str(where)!r}", err=True)
     context.exit(FOUND_PROBLEMS if strict and not diagnosis.ok else 0)
 
 
@@ -343,6 +366,49 @@ def compare(fits: tuple[Path, ...], unit: str, as_json: bool) -> None:
             }
         )
     )
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool compare-pooling radon --formula 'log_radon ~ floor + (1 | county)' --seed 1
+  stanpool compare-pooling radon --formula 'log_radon ~ floor + (1 | county)' \\
+      --folds 10 --report poolings.html"""
+)
+@_states_a_model
+@_sets_the_sampler
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    help="Refit in so many folds.  [default: leave one out without refitting]",
+)
+@click.option("--report", type=_PATH, help="Write it up as one HTML file.")
+@_json
+@_quiet
+def compare_pooling(
+    state: Callable[[], Model],
+    folds: int | None,
+    report: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Fit DATA with complete, no and partial pooling, and say which predicts best."""
+    from stanpool.ladder import compare_pooling as compared
+
+    ladder = compared(state(), folds=folds, progress=not quiet, **settings)
+    if as_json:
+        from stanpool.report import ladder_record
+        from stanpool.tables import as_json as written
+
+        click.echo(written(ladder_record(ladder)))
+    else:
+        click.echo(str(ladder))
+    if report is not None:
+        from stanpool.report import report_comparison
+
+        report_comparison(ladder, report)
+        click.echo(f"stanpool: written up in {str(report)!r}", err=True)
 
 
 @main.command(

@@ -92,6 +92,20 @@ def ranef(fit: Fit, *, factor: str | None = None, prob: float = 0.9) -> pd.DataF
     ------
     SpecError
         If there is no such factor, or no population to deviate from.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> ranef(fit).round(1).head(2)
+                        mean   sd  median   q5   q95
+    school coefficient
+    A      Intercept     2.0  5.5     0.6 -4.5  12.8
+    B      Intercept     0.0  4.5     0.0 -7.1   7.5
     """
     number = _number_of(fit, factor)
     if fit.model.spec.pooling != "partial":
@@ -161,6 +175,8 @@ def varcorr(fit: Fit, *, prob: float = 0.9) -> pd.DataFrame:
             for row, column in zip(*np.triu_indices(len(labels), 1), strict=True):
                 term = f"cor({labels[row]}, {labels[column]})"
                 add(factor.factor, term, omega[:, row, column])
+    if design.latent is not None:
+        add("factors", "sd(loadings)", flat(posterior["loading_scale"]))
     if "sigma" in posterior:
         add("residual", "sigma", flat(posterior["sigma"]))
     if design.residual is not None:
@@ -434,6 +450,20 @@ def rank_groups(
     ------
     SpecError
         If the coefficient is not known, or there are too many groups and draws.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> rank_groups(fit).round(1).head(2)[["mean", "q5", "q95", "probability_first"]]
+            mean   q5  q95  probability_first
+    school
+    G        3.7  1.0  8.0                0.2
+    A        3.7  1.0  8.0                0.2
     """
     number = _number_of(fit, factor)
     design = fit.model.design.factors[number]

@@ -87,6 +87,17 @@ def hypothesis(
     SpecError
         If a hypothesis cannot be read, has a name that the posterior has not, or is
         that two quantities are equal, which has no probability.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> hypothesis(fit, "Intercept > 0")["probability"].round(2).item()
+    0.96
     """
     import pandas as pd
 

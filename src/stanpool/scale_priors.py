@@ -271,26 +271,27 @@ def _conclusion(model: Model, parameter: str, table: pd.DataFrame) -> str:
         next(each.labels for each in model.design.factors if each.factor == factor)
     )
     rows = table.to_dict("index")
-    means = sorted((row["mean"], row["prior"]) for row in rows.values())
-    (low, by_low), (high, by_high) = means[0], means[-1]
-    shares = f"{pooling.min():.0%} to {pooling.max():.0%}"
+    least, most = (rows[at] for at in (table["mean"].idxmin(), table["mean"].idxmax()))
     few = f"With {groups:,} groups of {short_label(factor)}"
+    shares = f"groups are pooled by {pooling.min():.0%} to {pooling.max():.0%}"
     if np.ptp(pooling) < _ALIKE_POOLING:
-        if high < _ALIKE_SCALES * low:
+        if most["mean"] < _ALIKE_SCALES * least["mean"]:
             return (
-                f"{few} the data decide: the posterior mean of {name} is {low:.3g} to "
-                f"{high:.3g} and groups are pooled by {shares}, whatever the prior."
+                f"{few} the data decide: the posterior mean of {name} is "
+                f"{least['mean']:.3g} to {most['mean']:.3g} and {shares}, whatever the "
+                "prior."
             )
         return (
-            f"{few} the prior moves the posterior mean of {name}, from {low:.3g} under "
-            f"{by_low} to {high:.3g} under {by_high}; groups are pooled by {shares}, "
-            "whatever the prior."
+            f"{few} the prior moves the posterior mean of {name}, from "
+            f"{least['mean']:.3g} under {least['prior']} to {most['mean']:.3g} under "
+            f"{most['prior']}; {shares}, whatever the prior."
         )
-    said = (
-        f"{few} the prior decides, too: the posterior mean of {name} is {low:.3g} "
-        f"under {by_low} and {high:.3g} under {by_high}, and groups are pooled by "
-        f"{shares}."
+    ends = ", and ".join(
+        f"{row['mean']:.3g} under {row['prior']}, which pools groups by "
+        f"{row['pooling']:.0%}"
+        for row in (least, most)
     )
+    said = f"{few} the prior decides, too: the posterior mean of {name} is {ends}."
     if pooling.idxmin() == "uniform":
         said += (
             " The uniform prior takes scales far beyond the data's to be as likely as "

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import stanpool as sp
+from browser import CHROMIUM, Page
 
 FORMULA = "log_radon ~ floor + (1 | county)"
 SHORT = ["--chains", "2", "--draws", "100", "--warmup", "100", "--seed", "1"]
@@ -50,6 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = in_a_pipe(
         *("fit", folder / "radon.parquet", "--formula", FORMULA, *SHORT),
         *("--parameterization", "noncentered", "--out", folder / "radon.fit"),
+        *("--report", folder / "radon.html"),
     )
     assert done.returncode == 0, done.stderr
     (folder / "told.txt").write_text(done.stdout)
@@ -108,3 +110,31 @@ def test_a_reader_that_leaves_early_is_no_error(folder: Path) -> None:
     )
     assert done.stdout == "row,mean,sd,median,q5,q95\n"
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_the_report_opens_with_all_counties(folder: Path) -> None:
+    with Page(folder / "radon.html") as browser:
+        assert browser.said == []
+        assert (
+            browser.run("document.querySelectorAll('#estimates tbody tr').length") == 89
+        )
+        assert browser.run("document.images.length") == 11
+        assert browser.run("document.querySelectorAll('.missing').length") == 0
+
+
+def test_poolings_are_compared_from_a_file(folder: Path) -> None:
+    done = in_a_pipe(
+        *("compare-pooling", folder / "radon.parquet", "--formula", FORMULA, *SHORT),
+        *("--parameterization", "noncentered", "--quiet", "--json"),
+        *("--report", folder / "poolings.html"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {row["model"] for row in found["left_out_rows"]} == {
+        "complete",
+        "none",
+        "partial",
+    }
+    assert found["verdict"] in (folder / "poolings.html").read_text()
+    assert done.stderr == f"stanpool: written up in {str(folder / 'poolings.html')!r}\n"

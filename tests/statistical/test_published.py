@@ -247,6 +247,35 @@ def test_radon_with_the_uranium_of_counties() -> None:
     assert float(posterior["sigma"].mean()) == pytest.approx(0.76, abs=0.005)
 
 
+def test_uranium_moves_the_intercepts_and_slopes_of_counties() -> None:
+    """Gelman and Hill (2007), section 13.1, but without the correlation."""
+    data = sp.load_dataset("radon")
+    y, floor = data["log_radon"].to_numpy(), data["floor"].to_numpy(float)
+    uranium = data["log_uranium"].to_numpy()
+    X = np.column_stack([np.ones(len(y)), floor, uranium, floor * uranium])
+    of_county = indicators(data["county"])
+    model = sp.Model(
+        "log_radon ~ floor * log_uranium + (1 + floor || county)",
+        data,
+        parameterization="marginal",
+        center_predictors=False,
+        priors=priors(1.0, Intercept="normal(0, 10)", beta="normal(0, 10)"),
+    )
+    posterior = fit(model, adapt_delta=0.95)
+    reference = MixedModel(
+        y, X, [of_county, floor[:, None] * of_county], mean=[0] * 4, sd=[10] * 4
+    )
+    coefficients, scales = reference.posterior(exponential(1.0), [0.2, 0.3, 0.8])
+    mean, beta = posterior["Intercept"], posterior["beta"]
+    u = data.groupby("county")["log_uranium"].first().to_xarray()
+    intercepts, slopes = (posterior["b_county"][..., place] for place in (0, 1))
+    b = {str(label): beta.sel(coefficient=label) for label in beta["coefficient"].data}
+    of_intercepts = intercepts - mean - b["log_uranium"] * u
+    of_slopes = slopes - b["floor"] - b["floor:log_uranium"] * u
+    assert_averages(stacked(mean, beta, of_intercepts, of_slopes), coefficients)
+    assert_averages(stacked(posterior["tau_county"], posterior["sigma"]), scales)
+
+
 class TestMembership:
     """Pupils who changed school are members of two, by the time spent in each."""
 

@@ -36,7 +36,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_has_examples_for_every_command_that_takes_a_model() -> None:
-    for command in ("fit", "compare", "predict", "report", "code", "datasets"):
+    commands = ("fit", "compare", "compare-pooling", "predict", "report", "code")
+    for command in (*commands, "datasets"):
         shown = stanpool(command, "--help")
         assert shown.exit_code == 0
         assert f"Examples:\n    stanpool {command}" in shown.output

@@ -35,6 +35,18 @@ class TestNesting:
         assert rooms.labels == ("a:1", "a:2", "a:3", "b:1", "b:2")
         assert rooms.index.tolist() == [0, 0, 1, 2, 3, 3, 4, 4]
 
+    def test_three_levels(self) -> None:
+        data = pupils(seat=[1, 2, 1, 1, 1, 2, 1, 2])
+        design = Model("y ~ 1 + (1 | school/room/seat)", data, family="poisson").design
+        assert [each.factor for each in design.factors] == [
+            "school",
+            "school:room",
+            "school:room:seat",
+        ]
+        assert design.factors[2].labels[:3] == ("a:1:1", "a:1:2", "a:2:1")
+        with pytest.raises(DataError, match=r"school/room/seat\): every group of"):
+            Model("y ~ 1 + (1 | school/room/seat)", data)
+
     def test_levels_the_wrong_way_round_are_refused(self) -> None:
         data = pupils(room=[1, 1, 2, 3, 4, 4, 5, 5])
         with pytest.raises(DataError) as refused:

@@ -94,6 +94,19 @@ class TestRowsOfTheData:
         np.testing.assert_allclose(predict.log_lik(fit)[0], expected, rtol=1e-12)
 
 
+def test_categories_may_have_nothing_but_groups() -> None:
+    model = sp.Model("colour ~ 0 + (1 + x1 | g)", small_data(), family="categorical")
+    fit = fit_of_prior(model)
+    found = predict.linpred(fit).sel(category="red")
+    b = fit.posterior["b_g"].sel(g="b")
+    eta = b.sel(g_coefficient="red, Intercept")
+    eta = eta + small_data()["x1"][6] * b.sel(g_coefficient="red, x1")
+    np.testing.assert_allclose(found.isel(row=6), eta)
+    assert len(fit.fixef()) == 0
+    new = predict.epred(fit, {"x1": [0.0], "g": ["z"]}, new_groups="population")
+    assert new.sizes["category"] == 3
+
+
 class TestChunks:
     def test_do_not_change_what_is_computed(
         self, monkeypatch: pytest.MonkeyPatch

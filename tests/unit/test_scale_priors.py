@@ -71,7 +71,7 @@ def test_what_all_priors_say_the_data_decide() -> None:
 def test_a_uniform_prior_that_widens_the_scale_undoes_the_pooling() -> None:
     said = comparison(wide=3.0, apart=1.0).conclusion
     assert said.startswith("With 6 groups of school the prior decides, too")
-    assert "under uniform(0, 10), and groups are pooled by" in said
+    assert "under uniform(0, 10), which pools groups by" in said
     assert said.endswith("and so undoes the pooling.")
 
 

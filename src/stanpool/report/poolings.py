@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stanpool import plots
@@ -13,13 +12,14 @@ from stanpool.report.parts import Missing, Part, facts, picture, table
 from stanpool.report.record import data_digest, versions
 
 if TYPE_CHECKING:
-    from stanpool.diagnostics import Diagnosis
+    from stanpool.fit import Fit
     from stanpool.ladder import PoolingLadder
     from stanpool.ranking import Ranking
 
 
-def verdict_of(name: str, diagnosis: Diagnosis) -> Check:
+def verdict_of(name: str, fit: Fit) -> Check:
     """Say of one pooling whether its draws can be trusted."""
+    diagnosis = fit.diagnose()
     level = "passed" if diagnosis.ok else "problem"
     sentence = f"{short_label(name)}: {diagnosis.verdict}"
     return Check(level, sentence, "", "sampling")
@@ -35,9 +35,7 @@ def ladder_sections(ladder: PoolingLadder) -> tuple[Section, ...]:
     )
 
 
-def ladder_record(
-    ladder: PoolingLadder, diagnoses: Mapping[str, Diagnosis]
-) -> dict[str, Any]:
+def ladder_record(ladder: PoolingLadder) -> dict[str, Any]:
     """Describe a ladder by values that JSON can hold, and tables."""
     model = ladder.fits["partial"].model
     groups = None if ladder.groups is None else ladder.groups.table
@@ -54,7 +52,9 @@ def ladder_record(
             name: ladder.estimates[name].rename_axis("quantity") for name in ladder.fits
         },
         "sampling": ladder.comparison.table.rename_axis("pooling"),
-        "diagnoses": {name: each.verdict for name, each in diagnoses.items()},
+        "diagnoses": {
+            name: fit.diagnose().verdict for name, fit in ladder.fits.items()
+        },
     }
 
 
