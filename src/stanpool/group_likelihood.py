@@ -97,12 +97,17 @@ def check_population(model: Model) -> None:
     Raises
     ------
     SpecError
-        If there is no pooling.
+        If there is no pooling, or if there are latent factors.
     """
     if model.spec.pooling == "none":
         raise SpecError(
             "pooling='none' has no population from which a new group could come, so "
             "it predicts none. Leave out rows, or fit with pooling='partial'."
+        )
+    if model.design.latent is not None:
+        raise SpecError(
+            f"{model.spec.latent}: scores and loadings cannot be integrated out, so "
+            "that groups cannot be left out. Leave out rows."
         )
 
 
