@@ -188,6 +188,13 @@ def fit_of_points(
     }
     for name in ("sigma", "tau_sigma", "nu", "shape", "phi"):
         variables[name] = stacked([getattr(each, name) for each in points])
+    latent = [each.latent for each in points if each.latent is not None]
+    if latent:
+        variables |= {
+            "scores": stacked([each.scores for each in latent]),
+            "loadings": stacked([each.scale * each.loadings for each in latent]),
+            "loading_scale": stacked([each.scale for each in latent]),
+        }
     for number in range(len(model.design.factors)):
         end = f"_{number + 1}" if number else ""
         own = [each.factors[number] for each in points]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.posterior import GroupNames
+from stanpool.posterior import GroupNames, LatentNames
 from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
@@ -86,6 +86,23 @@ class FactorCoefficients:
 
 
 @dataclass(frozen=True, eq=False)
+class LatentCoefficients:
+    """Draws of latent factors.
+
+    Attributes
+    ----------
+    scores, loadings
+        Shapes ``(S, J, R)`` and ``(S, I, R)``.
+    scale
+        Of the loadings, shape ``(S,)``.
+    """
+
+    scores: Array
+    loadings: Array
+    scale: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Coefficients:
     """Draws of all coefficients of a fit.
 
@@ -97,11 +114,14 @@ class Coefficients:
         Population coefficients, shape ``(S, D, K)``.
     factors
         What varies over each grouping factor.
+    latent
+        Latent factors, or None.
     """
 
     alpha: Array
     beta: Array
     factors: tuple[FactorCoefficients, ...]
+    latent: LatentCoefficients | None = None
 
 
 def coefficients(model: Model, posterior: xr.Dataset) -> Coefficients:
@@ -146,7 +166,15 @@ def coefficients(model: Model, posterior: xr.Dataset) -> Coefficients:
             None if factor.effect_of is None else population[..., factor.effect_of]
         )
         factors.append(FactorCoefficients(b, mean, factor.U, effects))
-    return Coefficients(alpha, beta, tuple(factors))
+    latent = None
+    if design.latent is not None:
+        both = LatentNames.of(design.latent)
+        latent = LatentCoefficients(
+            scores=flat(posterior[both.scores]),
+            loadings=flat(posterior[both.loadings]),
+            scale=flat(posterior["loading_scale"]),
+        )
+    return Coefficients(alpha, beta, tuple(factors), latent)
 
 
 def cholesky_of_population(posterior: xr.Dataset, factor: FactorDesign) -> Array:

@@ -48,6 +48,8 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
     keys = {spec.residual}
     if FAMILIES[spec.family].outcome == "categories":
         keys.add(unquote_name(spec.outcome))
+    if spec.latent is not None:
+        keys |= {spec.latent.scores_of, spec.latent.loadings_of}
     for term in spec.groups:
         keys |= set(() if term.membership == "matrix" else term.key)
     clean = {
@@ -102,6 +104,8 @@ def names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
         # Also under complete pooling, so that every pooling sees the same rows.
         texts += term.terms
         names += [*term.key, *term.weights]
+    if spec.latent is not None:
+        names += [spec.latent.scores_of, spec.latent.loadings_of]
     optional = (
         spec.trials,
         spec.se,

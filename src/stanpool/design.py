@@ -15,6 +15,7 @@ import pandas as pd
 
 from stanpool.columns import refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
+from stanpool.latent import anchors_of, pilot
 from stanpool.matrix import TermMatrix, term_matrix, without_values
 from stanpool.outcome import (
     build_censoring,
@@ -100,6 +101,50 @@ class FactorDesign:
 
 
 @dataclass(frozen=True)
+class LatentDesign:
+    """Who has scores and who has loadings on latent factors.
+
+    Attributes
+    ----------
+    scores_of, score_labels, scored
+        The column of those that have scores, their J labels, and which one each row
+        is of, counted from 0.
+    loadings_of, loading_labels, loaded
+        The same of those that have loadings.
+    rank
+        The number of latent factors, R.
+    anchors
+        Those with loadings in the order in which Stan sees them. The first R anchor
+        the rotation: their loadings are a triangle with a positive diagonal.
+    """
+
+    scores_of: str
+    score_labels: tuple[Any, ...]
+    scored: np.ndarray
+    loadings_of: str
+    loading_labels: tuple[Any, ...]
+    loaded: np.ndarray
+    rank: int
+    anchors: np.ndarray
+
+    @property
+    def sides(self) -> tuple[tuple[str, tuple[Any, ...], np.ndarray], ...]:
+        """Both sides: column, labels, and the index of each row."""
+        return (
+            (self.scores_of, self.score_labels, self.scored),
+            (self.loadings_of, self.loading_labels, self.loaded),
+        )
+
+    def take(self, rows: np.ndarray | slice) -> LatentDesign:
+        """Return the sides of some rows, with all who have scores and loadings."""
+        return replace(
+            self,
+            scored=_frozen(self.scored[rows]),
+            loaded=_frozen(self.loaded[rows]),
+        )
+
+
+@dataclass(frozen=True)
 class Recipes:
     """How the matrices of a design are built again for new rows.
 
@@ -136,6 +181,8 @@ class Design:
         Where the prior on the intercept applies, shape ``(K,)``.
     factors
         The grouping factors, in the order of the formula.
+    latent
+        Latent factors, or None.
     trials, se, weights
         Known number of trials, known standard errors, and weights of the log
         likelihood per row, or None.
@@ -164,6 +211,7 @@ class Design:
     intercept: bool
     x_bar: np.ndarray
     factors: tuple[FactorDesign, ...] = ()
+    latent: LatentDesign | None = None
     trials: np.ndarray | None = None
     se: np.ndarray | None = None
     weights: np.ndarray | None = None
@@ -198,6 +246,7 @@ class Design:
             self,
             **{name: _taken(getattr(self, name), rows) for name in per_row},
             factors=tuple(factor.take(rows) for factor in self.factors),
+            latent=None if self.latent is None else self.latent.take(rows),
             residual=residual,
         )
 
@@ -286,6 +335,7 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
             _means(x, center and (intercept or own_intercepts or has_cutpoints))
         ),
         factors=tuple(built),
+        latent=_build_latent(spec, frame, y),
         trials=_frozen(build_trials(spec, frame, y)),
         se=_frozen(standard_errors(spec, frame)),
         weights=_frozen(likelihood_weights(spec, frame)),
@@ -333,6 +383,38 @@ def _build_factor(
         weights=_frozen(weights),
     )
     return factor, matrix
+
+
+def _build_latent(
+    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+) -> LatentDesign | None:
+    """Build the sides of the latent factors."""
+    latent = spec.latent
+    if latent is None or spec.pooling == "complete":
+        return None
+    score_labels, scored = groups_of((latent.scores_of,), frame)
+    loading_labels, loaded = groups_of((latent.loadings_of,), frame)
+    for name, labels in (
+        (latent.scores_of, score_labels),
+        (latent.loadings_of, loading_labels),
+    ):
+        if len(labels) < latent.rank:
+            raise DataError(
+                f"{latent} has rank {latent.rank}, and column {shorten(name)} has "
+                f"{len(labels)} level(s): the rank is at most their number. Lower it."
+            )
+    shape = len(score_labels), len(loading_labels)
+    estimate = pilot(y, scored, loaded, shape, latent.rank)
+    return LatentDesign(
+        scores_of=latent.scores_of,
+        score_labels=score_labels,
+        scored=_frozen(scored),
+        loadings_of=latent.loadings_of,
+        loading_labels=loading_labels,
+        loaded=_frozen(loaded),
+        rank=latent.rank,
+        anchors=_frozen(anchors_of(estimate[1])),
+    )
 
 
 def memberships(

@@ -175,6 +175,8 @@ def varcorr(fit: Fit, *, prob: float = 0.9) -> pd.DataFrame:
             for row, column in zip(*np.triu_indices(len(labels), 1), strict=True):
                 term = f"cor({labels[row]}, {labels[column]})"
                 add(factor.factor, term, omega[:, row, column])
+    if design.latent is not None:
+        add("factors", "sd(loadings)", flat(posterior["loading_scale"]))
     if "sigma" in posterior:
         add("residual", "sigma", flat(posterior["sigma"]))
     if design.residual is not None:

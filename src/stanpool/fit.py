@@ -20,6 +20,7 @@ from stanpool.gram import (
     compression_pays,
     why_not_compressed,
 )
+from stanpool.latent import pilot, starting_points
 from stanpool.marginal import (
     MarginalRows,
     marginal_rows,
@@ -466,10 +467,13 @@ marginal, 919 rows, 85 groups)
             program.source, name=program.name, progress=progress
         )
         start = time.perf_counter()
+        chosen = settings
+        if inits is None and not prior_only:
+            chosen = replace(settings, inits=self._starting_points(settings))
         raw = sample(
             executable,
             self.stan_data(prior_only=prior_only),
-            settings,
+            chosen,
             progress=progress,
         )
         drawn_back = None
@@ -498,6 +502,20 @@ marginal, 919 rows, 85 groups)
             engine=raw.engine,
             program=program,
         )
+
+    def _starting_points(self, settings: SampleSettings) -> Any:
+        """Return where chains start that would not arrive from anywhere; else None."""
+        latent = self.design.latent
+        if latent is None:
+            return None
+        shape = len(latent.score_labels), len(latent.loading_labels)
+        # Near its mean, a probability changes a quarter as fast as its logit.
+        slope = 1.0 if self.spec.link_name == "identity" else 4.0
+        scores, loadings = pilot(
+            slope * self.design.y, latent.scored, latent.loaded, shape, latent.rank
+        )
+        estimate = scores, loadings[latent.anchors]
+        return starting_points(estimate, settings.chains, settings.seed)
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
@@ -1191,6 +1209,9 @@ def formula_of(spec: ModelSpec) -> str:
         bar = "|" if group.correlated else "||"
         inside = _sum(group.intercept, group.terms)
         terms += f" + ({inside} {bar} {_factor_text(group)})"
+    if spec.latent is not None:
+        sides = (quote_name(spec.latent.scores_of), quote_name(spec.latent.loadings_of))
+        terms += f" + factors({', '.join(sides)}, rank={spec.latent.rank})"
     terms += "".join(f" + offset({offset})" for offset in spec.offsets)
     return f"{outcome} ~ {terms}"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stanpool.errors import SpecError, shorten, suggestion
-from stanpool.spec import GroupTerm
+from stanpool.spec import GroupTerm, LatentFactors
 
 _OPEN, _CLOSE = "([{", ")]}"
 _QUOTED = re.compile(
@@ -41,6 +41,7 @@ class Formula:
     intercept: bool = True
     terms: tuple[str, ...] = ()
     groups: tuple[GroupTerm, ...] = ()
+    latent: LatentFactors | None = None
     trials: str | None = None
     se: str | None = None
     se_sigma: bool = False
@@ -92,7 +93,8 @@ def parse_formula(text: str) -> Formula:
         An outcome, ``~``, population terms in formulaic's notation, and group terms:
         ``(1 + x | g)``, or ``||`` for uncorrelated coefficients; ``a/b`` for groups
         ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
-        membership; ``offset(z)`` is added to the linear predictor as it is. Parts of
+        membership; ``factors(user, item, rank=2)`` for latent factors; ``offset(z)`` is
+        added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
         ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)`` and
         ``trunc(lower, upper)``, joined by ``+``. Names that are not plain identifiers
@@ -122,6 +124,7 @@ def parse_formula(text: str) -> Formula:
     terms: list[str] = []
     offsets: list[str] = []
     groups: list[GroupTerm] = []
+    latent: LatentFactors | None = None
     for sign, span in _signed_terms(sides[1]):
         call = _CALL.fullmatch(span.text)
         if _is_group_term(span):
@@ -133,12 +136,17 @@ def parse_formula(text: str) -> Formula:
             if sign == "-":
                 raise span.error("write 'offset(-z)' to take z away.")
             offsets.append(call.group(2).strip())
+        elif call and call.group(1) == "factors":
+            if sign == "-" or latent is not None:
+                raise span.error("factors() is added, and once.")
+            latent = _read_latent(span, span.part(call.start(2), call.end(2)))
         elif span.text in ("0", "1"):
             intercept = (span.text == "1") == (sign == "+")
         else:
             terms.append(_population_term(sign, span))
     return replace(
         parsed,
+        latent=latent,
         intercept=intercept,
         terms=tuple(terms),
         groups=tuple(groups),
@@ -442,6 +450,29 @@ def _read_memberships(span: _Span, call: str) -> dict[str, Any]:
         "weights": tuple(weights),
         "membership": "labels" if call == "mm" else "matrix",
     }
+
+
+def _read_latent(whole: _Span, inside: _Span) -> LatentFactors:
+    """Read ``user, item, rank=2``: who has scores, who has loadings, how many."""
+    columns: list[str] = []
+    rank = 1
+    for piece in (piece.strip() for piece in _split(inside, ",")):
+        name, equals, value = piece.text.partition("=")
+        if not equals:
+            columns.append(_column(piece, piece))
+        elif name.strip() == "rank" and value.strip().isdecimal():
+            rank = int(value)
+        else:
+            raise piece.error("factors() takes two columns and rank=1, 2, 3, ...")
+    if len(columns) != 2:
+        raise whole.error(
+            f"factors() has {len(columns)} column(s) and needs two, as in "
+            "'factors(user, item, rank=2)'."
+        )
+    try:
+        return LatentFactors(columns[0], columns[1], rank)
+    except SpecError as problem:
+        raise whole.error(str(problem)) from None
 
 
 def _factor(columns: tuple[str, ...]) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def why_not_sums(spec: ModelSpec, design: Design) -> str:
     """Say why sums of products do not do for the likelihood; empty if they do."""
     if spec.family != "gaussian" or spec.link_name != "identity":
         return "the outcome is not gaussian around a linear predictor"
+    if design.latent is not None:
+        return "latent factors are products of parameters"
     if spec.cens is not None or spec.trunc is not None:
         return "outcomes are censored or truncated"
     if spec.se_sigma:

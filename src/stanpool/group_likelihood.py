@@ -98,13 +98,18 @@ def check_population(model: Model) -> None:
     Raises
     ------
     SpecError
-        If there is no pooling, or if coefficients of groups would have to be
-        integrated out of categorical outcomes.
+        If there is no pooling, if there are latent factors, or if coefficients of
+        groups would have to be integrated out of categorical outcomes.
     """
     if model.spec.pooling == "none":
         raise SpecError(
             "pooling='none' has no population from which a new group could come, so "
             "it predicts none. Leave out rows, or fit with pooling='partial'."
+        )
+    if model.design.latent is not None:
+        raise SpecError(
+            f"{model.spec.latent}: scores and loadings cannot be integrated out, so "
+            "that groups cannot be left out. Leave out rows."
         )
     is_categorical = FAMILIES[model.spec.family].outcome == "categories"
     if is_categorical and model.spec.pooling == "partial":

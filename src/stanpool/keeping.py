@@ -26,7 +26,7 @@ from stanpool.errors import DataError
 from stanpool.fit import Fit, Model
 from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
-from stanpool.spec import GroupTerm, ModelSpec, Prior
+from stanpool.spec import GroupTerm, LatentFactors, ModelSpec, Prior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,6 +176,8 @@ def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
     """Build the model again, with the priors it was fitted with."""
     spec = dict(kept["spec"])
     spec["groups"] = tuple(GroupTerm(**_tuples(each)) for each in spec["groups"])
+    if spec.get("latent") is not None:
+        spec["latent"] = LatentFactors(**spec["latent"])
     spec = _tuples(spec)
     spec["priors"] = tuple(
         (name, Prior(prior["distribution"], tuple(prior["arguments"])))

@@ -46,7 +46,7 @@ def scalars(
     """Take a posterior apart into labelled scalars, one variable at a time.
 
     Of a correlation matrix only the upper triangle is kept: its diagonal is constant
-    and its other half says the same again.
+    and its other half says the same again. Of loadings those that are 0 are left out.
     """
     for name in posterior.data_vars if var_names is None else var_names:
         variable = posterior[name].transpose("chain", "draw", ...)
@@ -56,6 +56,9 @@ def scalars(
         if is_correlation(variable):
             upper = positions[:, 0] < positions[:, 1]
             positions, draws = positions[upper], draws[:, :, upper]
+        elif "latent" in variable.dims:
+            moves = draws.any(axis=(0, 1))
+            positions, draws = positions[moves], draws[:, :, moves]
         yield Scalars(str(name), _labels(variable, positions), positions, draws)
 
 
@@ -80,6 +83,8 @@ def group_dims(design: Design) -> frozenset[str]:
     factors = [each.factor for each in design.factors]
     if design.residual is not None:
         factors.append(design.residual[0])
+    if design.latent is not None:
+        factors += [column for column, *_ in design.latent.sides]
     return frozenset(GroupNames.of(factor).group for factor in factors)
 
 

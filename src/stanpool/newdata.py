@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stanpool.columns import as_frame, clean_column, column_named, names_in_terms
-from stanpool.design import Design, FactorDesign, groups_of, memberships
+from stanpool.design import Design, FactorDesign, LatentDesign, groups_of, memberships
 from stanpool.errors import DataError, listed, shorten
 from stanpool.formula import unquote_name
 from stanpool.matrix import rebuild
@@ -102,6 +102,7 @@ def new_design(
         y=y,
         X=x[:, at],
         factors=tuple(_factor(model, number, frame) for number in factors),
+        latent=_latent(model, frame),
         trials=build_trials(spec, frame, y) if "trials" in parts else None,
         se=standard_errors(spec, frame) if "se" in parts else None,
         weights=likelihood_weights(spec, frame) if "weights" in parts else None,
@@ -138,6 +139,8 @@ def _needed(model: Model, factors: Sequence[int], parts: Collection[str]) -> _Na
         if part in parts:
             others += columns
     groups = [name for term in used for name in term.key]
+    if model.design.latent is not None:
+        groups += [column for column, *_ in model.design.latent.sides]
     if "residual" in parts and model.design.residual is not None:
         groups.append(model.design.residual[0])
     known = set(model.data.columns)
@@ -242,6 +245,25 @@ def _factor(model: Model, number: int, frame: pd.DataFrame) -> FactorDesign:
         weights=weights,
         U=None,
         effect_of=None,
+    )
+
+
+def _latent(model: Model, frame: pd.DataFrame) -> LatentDesign | None:
+    """Build the sides of the latent factors, new units after those of the fit."""
+    fitted = model.design.latent
+    if fitted is None:
+        return None
+    new = []
+    for column, known, _ in fitted.sides:
+        labels, index = groups_of((column,), frame)
+        new.append(_among_known(column, known, labels, index))
+    (score_labels, scored), (loading_labels, loaded) = new
+    return replace(
+        fitted,
+        score_labels=score_labels,
+        scored=scored,
+        loading_labels=loading_labels,
+        loaded=loaded,
     )
 
 

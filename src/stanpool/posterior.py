@@ -4,7 +4,8 @@ The same variables and dimensions in every pooling and parameterization that has
 them. Categorical outcomes have a linear predictor for each category but the first:
 ``Intercept[category]`` and ``beta[category, coefficient]``; the labels of a group's
 coefficients say which, as in ``b_county[AITKIN, blue, floor]``. Of ordinal outcomes
-``cutpoint[low|high]`` parts two categories.
+``cutpoint[low|high]`` parts two categories. Latent factors are ``scores_user[user,
+latent]`` and ``loadings_item[item, latent]``.
 
 xarray allows one set of labels for a dimension, so the coefficients that vary over a
 factor have a dimension of their own, ``<factor>_coefficient``.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from stanpool.design import Design
+from stanpool.design import Design, LatentDesign
 from stanpool.marginal import MarginalRows, draw_deviations
 from stanpool.priors import cutpoint_labels
 from stanpool.program import Structure, group_means
@@ -36,9 +37,9 @@ _SAMPLE_STATS = {
     "diverging": "divergent__",
     "energy": "energy__",
 }
-_RESERVED = {".", "chain", "draw", "row", "coefficient", "category", "between"} | {
-    name for name, known in PARAMETER_CLASSES.items() if known.indexed != "varying"
-}
+_RESERVED = {
+    *(".", "chain", "draw", "row", "coefficient", "category", "between", "latent")
+} | {name for name, known in PARAMETER_CLASSES.items() if known.indexed != "varying"}
 
 
 class Draws(Protocol):
@@ -83,6 +84,37 @@ class GroupNames:
             b=f"b_{name}",
             sigma=f"sigma_{name}",
             tau_sigma=f"tau_sigma_{name}",
+        )
+
+
+@dataclass(frozen=True)
+class LatentNames:
+    """The names of latent factors in the posterior.
+
+    Attributes
+    ----------
+    scores, loadings
+        Variables, such as ``scores_user`` and ``loadings_item``.
+    scored, loaded
+        Their dimensions beside ``latent``.
+    """
+
+    scores: str
+    loadings: str
+    scored: str
+    loaded: str
+
+    @classmethod
+    def of(cls, latent: LatentDesign) -> LatentNames:
+        """Return the names for the columns of both sides."""
+        scored, loaded = (
+            GroupNames.of(name) for name in (latent.scores_of, latent.loadings_of)
+        )
+        return cls(
+            scores=f"scores_{latent.scores_of.replace('/', ':')}",
+            loadings=f"loadings_{latent.loadings_of.replace('/', ':')}",
+            scored=scored.group,
+            loaded=loaded.group,
         )
 
 
@@ -262,6 +294,8 @@ def _posterior(
             add(names.Omega, f"Omega{suffix}", names.coefficient, names.coefficient_2)
             coords[names.coefficient_2] = _labels(factor.coefficients)
         add(names.b, f"b{suffix}", names.group, names.coefficient)
+    if design.latent is not None:
+        _add_latent(design.latent, draws, variables, coords)
     classes = {name for name, _ in structure.priors}
     if "sigma" in classes and structure.residual != "free":
         add("sigma", "sigma")
@@ -279,6 +313,28 @@ def _posterior(
         values = np.swapaxes(variables["beta"][1], 2, 3)
         variables["beta"] = (order, values)
     return variables, coords
+
+
+def _add_latent(
+    latent: LatentDesign,
+    draws: Draws,
+    variables: dict[str, Any],
+    coords: dict[str, Any],
+) -> None:
+    """Add scores, loadings in the order of their labels, and the loadings' scale."""
+    names = LatentNames.of(latent)
+    own = ("chain", "draw")
+    place = np.argsort(latent.anchors)
+    loadings = draws.stan_variable("loadings")[:, :, place]
+    variables["loading_scale"] = (own, draws.stan_variable("loading_scale"))
+    variables[names.scores] = (
+        (*own, names.scored, "latent"),
+        draws.stan_variable("scores"),
+    )
+    variables[names.loadings] = ((*own, names.loaded, "latent"), loadings)
+    coords[names.scored] = _labels(latent.score_labels)
+    coords[names.loaded] = _labels(latent.loading_labels)
+    coords["latent"] = np.arange(1, latent.rank + 1)
 
 
 def _label(parts: tuple[dict[str, Any], dict[str, Any]]) -> xr.Dataset:

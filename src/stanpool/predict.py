@@ -46,6 +46,7 @@ GroupTerms = Sequence[str] | Mapping[str, Sequence[str]]
 LARGEST = 2**28  # numbers: 2 GB
 
 NEW_GROUPS = ("error", "population", "resample", "zero")
+_LATENT = "factors"  # in group_terms
 READINGS = ("fitted", "redrawn")
 
 
@@ -74,7 +75,8 @@ def linpred(
     group_terms
         Which grouping factors enter, such as ``["county"]``, or which coefficients of
         which, such as ``{"county": ["Intercept"]}``, where ``"sigma"`` stands for
-        residual scales. All by default; ``[]`` is the population alone.
+        residual scales; ``"factors"`` are latent factors. All by default; ``[]`` is
+        the population alone.
     groups
         ``"fitted"``: rows of fitted groups have the coefficients of these;
         ``"redrawn"``: all groups are drawn anew from the population.
@@ -403,10 +405,13 @@ def predictors_with(
                 + suggestion(str(chosen), known)
             )
     model = fit.model
+    with_latent, group_terms = _chosen_latent(model, group_terms)
     terms, own_scales = _chosen_terms(model, group_terms)
     # Of the means only the lognormal's depends on the residual scale.
     needs_scales = "se" in parts or model.spec.family == "lognormal" or data is None
     design = _design(model, data, terms, own_scales and needs_scales, parts)
+    if not with_latent:
+        design = replace(design, latent=None)
     if groups == "redrawn":
         design = _redrawn(model, design)
         new_groups = "population" if new_groups == "error" else new_groups
@@ -423,6 +428,11 @@ def predictors_with(
         seed=seed,
     )
     if given is not None:
+        if model.design.latent is not None:
+            raise SpecError(
+                f"given does not go with {model.spec.latent}: what new rows say of "
+                "scores and loadings is learned by fitting again with these rows."
+            )
         if data is None or groups == "redrawn":
             raise SpecError(
                 "given conditions predictions of new rows on others: pass data=, and "
@@ -457,6 +467,19 @@ def _design(
         factors=tuple(_masked(*each) for each in factors),
         residual=design.residual if own_scales else None,
     )
+
+
+def _chosen_latent(
+    model: Model, group_terms: GroupTerms | None
+) -> tuple[bool, GroupTerms | None]:
+    """Say whether latent factors enter, and return the other terms."""
+    if model.design.latent is None or group_terms is None:
+        return True, group_terms
+    if isinstance(group_terms, str) or _LATENT not in group_terms:
+        return False, group_terms
+    if isinstance(group_terms, Mapping):
+        return True, {k: v for k, v in group_terms.items() if k != _LATENT}
+    return True, [each for each in group_terms if each != _LATENT]
 
 
 def _chosen_terms(
@@ -531,7 +554,16 @@ def _redrawn(model: Model, design: Design) -> Design:
     if residual is not None and model.design.residual is not None:
         known = model.design.residual[1]
         residual = (residual[0], known + residual[1], residual[2] + len(known))
-    return replace(design, factors=tuple(factors), residual=residual)
+    latent, fitted = design.latent, model.design.latent
+    if latent is not None and fitted is not None:
+        latent = replace(
+            latent,
+            score_labels=fitted.score_labels + latent.score_labels,
+            scored=latent.scored + len(fitted.score_labels),
+            loading_labels=fitted.loading_labels + latent.loading_labels,
+            loaded=latent.loaded + len(fitted.loading_labels),
+        )
+    return replace(design, factors=tuple(factors), residual=residual, latent=latent)
 
 
 def _check_new_groups(source: Predictors) -> None:
@@ -544,6 +576,10 @@ def _check_new_groups(source: Predictors) -> None:
     if design.residual is not None and model.design.residual is not None:
         name, labels, index = design.residual
         sides.append((name, labels, len(model.design.residual[1]), index))
+    latent, fitted = design.latent, model.design.latent
+    if latent is not None and fitted is not None:
+        for side, of_fit in zip(latent.sides, fitted.sides, strict=True):
+            sides.append((*side[:2], len(of_fit[1]), side[2]))
     given = set(source.given)
     if model.design.residual is not None:
         given |= {(model.design.residual[0], label) for label in source.given_scales}

@@ -27,7 +27,7 @@ from stanpool.spec import FAMILIES
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.design import Design
+    from stanpool.design import Design, LatentDesign
     from stanpool.fit import Fit, Model
 
 Array = np.ndarray
@@ -120,6 +120,8 @@ class Predictors:
             for member in range(index.shape[1]):
                 weighted = factor.weights[rows, member, None] * z
                 eta += self._effects(place, index[:, member], weighted)
+        if design.latent is not None:
+            eta += self._products(design.latent.take(rows))[:, None]
         if design.offset is not None:
             eta += design.offset[rows]
         return np.moveaxis(eta, 1, 2) if self.is_categorical else eta[:, 0]
@@ -169,6 +171,38 @@ class Predictors:
             at = groups == group
             effects[..., at] = self._deviations(place, group) @ z[at].T
         return effects
+
+    def _products(self, latent: LatentDesign) -> Array:
+        """Return the inner products of scores and loadings of rows, ``(S, rows)``."""
+        fitted = self.coefficients.latent
+        assert fitted is not None
+        scale = fitted.scale[:, None]
+        product = np.zeros((len(scale), len(latent.scored)))
+        scores = self._units(
+            latent.scores_of, latent.score_labels, fitted.scores, np.ones_like(scale)
+        )
+        loadings = self._units(
+            latent.loadings_of, latent.loading_labels, fitted.loadings, scale
+        )
+        for r in range(latent.rank):
+            product += scores[:, latent.scored, r] * loadings[:, latent.loaded, r]
+        return product
+
+    def _units(
+        self, column: str, labels: tuple[Any, ...], known: Array, scale: Array
+    ) -> Array:
+        """Append scores or loadings of new units to those of fitted ones."""
+        new = []
+        for label in labels[known.shape[1] :]:
+            if self.new_groups == "zero":
+                new.append(np.zeros_like(known[:, 0]))
+            elif self.new_groups == "resample":
+                chosen = self._resampled(column, label, known)
+                new.append(np.take_along_axis(known, chosen[..., None], axis=1)[:, 0])
+            else:
+                z = self._stream("latent", column, label)
+                new.append(scale * z.standard_normal(known[:, 0].shape))
+        return np.concatenate([known, *(each[:, None] for each in new)], axis=1)
 
     def _deviations(self, place: int, group: int) -> Array:
         """Return what a new group deviates from its mean, shape ``(S, D, Q)``."""

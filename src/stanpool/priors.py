@@ -344,6 +344,10 @@ def _parameters(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
                 Prior("lkj", (2.0,)),
                 "default: lkj(2) (Stan User's Guide)",
             )
+    if design.latent is not None:
+        prior = Prior("exponential", (_round(1.0 / _outcome_scale(spec, design)),))
+        rule = f"default: mean {unit} ({_PC_PRIOR})"
+        yield "loading_scale", None, ["loading_scale"], prior, rule
     if spec.has_sigma:
         # On the scale of the outcome, whatever the link.
         prior = Prior("exponential", (_round(1.0 / _residual_scale(spec, design)),))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from stanpool.design import Design, FactorDesign
+from stanpool.design import Design, FactorDesign, LatentDesign
 from stanpool.errors import SpecError
 from stanpool.gram import CompressedRows
 from stanpool.marginal import MarginalRows
@@ -80,6 +80,8 @@ class Structure:
         partial.
     factors
         The grouping factors.
+    latent
+        Whether there are latent factors.
     residual
         ``"free"`` or ``"pooled"`` where groups have residual scales of their own.
     se
@@ -101,6 +103,7 @@ class Structure:
     intercept: bool
     parameterization: str | None = None
     factors: tuple[FactorStructure, ...] = ()
+    latent: bool = False
     residual: str | None = None
     se: str | None = None
     offset: bool = False
@@ -172,6 +175,7 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "b": ("b_c", "Q"),
     "tau": ("tau", "Q"),
     "Omega": ("L_Omega", None),
+    "loading_scale": ("loading_scale", None),
     "sigma": ("sigma", None),
     "tau_sigma": ("tau_sigma", None),
     "nu": ("nu", None),
@@ -254,6 +258,7 @@ def structure_of(
                 zip(design.factors, correlated_factors(spec, design), strict=True)
             )
         ),
+        latent=design.latent is not None,
         residual=pooled if design.residual is not None else None,
         se=None if spec.se is None else "added" if spec.se_sigma else "known",
         offset=design.offset is not None,
@@ -321,6 +326,7 @@ def render(structure: Structure) -> StanProgram:
             compressed=structure.compressed,
             parameterization=structure.parameterization,
             factors=factors,
+            latent=structure.latent,
             any_correlated=any(factor.correlated for factor in structure.factors),
             residual=structure.residual,
             theta=_theta(structure),
@@ -359,6 +365,8 @@ def _program_name(template: str, structure: Structure) -> str:
         if len(structure.factors) > 1:
             described = described or "plain"
         parts.append(described)
+    if structure.latent:
+        parts.append("latent")
     if structure.residual:
         parts.append(f"{structure.residual}_sigma")
     if structure.pooling == "none":
@@ -521,6 +529,8 @@ def stan_data(
                 own["effect_of"] = _effects_of(design, factor)
         taken.update(factor.varying)
         data |= {f"{name}{suffix}": value for name, value in own.items()}
+    if design.latent is not None:
+        data |= _latent_data(design.latent)
     data |= _prior_data(list(priors), structure)
     for bound in data.keys() & {"lower_b", "upper_b"}:
         data[bound] = np.tile(data[bound], (data["J"], 1))
@@ -654,6 +664,18 @@ def _factor_data(
     data["group"] = (factor.index if rows is None else rows.group) + 1
     data["Z"] = factor.Z if rows is None else rows.Z
     return data
+
+
+def _latent_data(latent: LatentDesign) -> dict[str, Any]:
+    """Return the data of latent factors; anchors of the rotation come first."""
+    place = np.argsort(latent.anchors)
+    return {
+        "R": latent.rank,
+        "J_scores": len(latent.score_labels),
+        "J_loadings": len(latent.loading_labels),
+        "scored": latent.scored + 1,
+        "loaded": place[latent.loaded] + 1,
+    }
 
 
 def _means_of(design: Design, factor: FactorDesign, taken: set[str]) -> np.ndarray:

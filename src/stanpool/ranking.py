@@ -237,10 +237,10 @@ def _verdict(table: pd.DataFrame) -> str:
         text = f"The data prefer {measured}."
     bad = table["unreliable"][table["unreliable"] > 0]
     if len(bad):
-        units = [f"{count} units of {short_label(name)}" for name, count in bad.items()]
+        units = ", ".join(f"{short_label(name)} {count}" for name, count in bad.items())
         text += (
-            " Not all of it is reliable: importance sampling failed for "
-            f"{', '.join(units)}; loo(reloo=True) or kfold() refits."
+            " Importance sampling failed for some units, so that their elpd is not "
+            f"reliable ({units}); reloo=True or kfold() refits."
         )
     return text
 

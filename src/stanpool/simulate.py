@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from stanpool.design import Design, FactorDesign
+from stanpool.design import Design, FactorDesign, LatentDesign
 from stanpool.errors import DataError, SpecError, StanpoolError, shorten
 from stanpool.families import LINKS
+from stanpool.latent import as_triangle
 from stanpool.outcome import labelled_outcome
 from stanpool.posterior import build_posterior
 from stanpool.predict import predict
@@ -263,6 +264,10 @@ def _prior_variables(
         own = (deviations * tau).reshape(*deviations.shape[:2], width, -1)
         found[f"tau{suffix}"] = tau[:, 0]
         found[f"b{suffix}"] = (means + own).reshape(deviations.shape)
+    if design.latent is not None:
+        scale = members("loading_scale")[:, 0, 0]
+        found["loading_scale"] = scale
+        found |= _draw_latent(design.latent, scale, rng)
     for name in ("sigma", "tau_sigma", "nu", "shape", "phi"):
         values = members(name)
         if values.size and not (name == "sigma" and structure.residual == "free"):
@@ -275,6 +280,17 @@ def _prior_variables(
             log = found["tau_sigma"][:, None] * rng.standard_normal((draws, groups))
             found["sigma_j"] = found["sigma"][:, None] * np.exp(log)
     return found
+
+
+def _draw_latent(
+    latent: LatentDesign, scale: Array, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Draw scores and loadings, and rotate them until the loadings are a triangle."""
+    draws, rank = len(scale), latent.rank
+    scores = rng.standard_normal((draws, len(latent.score_labels), rank))
+    loadings = rng.standard_normal((draws, len(latent.loading_labels), rank))
+    scores, loadings = as_triangle(scores, loadings)
+    return {"scores": scores, "loadings": scale[:, None, None] * loadings}
 
 
 def distribution_of(row: PriorRow) -> Any:

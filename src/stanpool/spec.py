@@ -274,6 +274,7 @@ PARAMETER_CLASSES: Mapping[str, ParameterClass] = {
         ParameterClass("b", "real", "varying"),
         ParameterClass("tau", "positive", "varying"),
         ParameterClass("Omega", "correlation"),
+        ParameterClass("loading_scale", "positive"),
         ParameterClass("sigma", "positive"),
         ParameterClass("tau_sigma", "positive"),
         ParameterClass("nu", "positive", lower=1.0),
@@ -395,6 +396,47 @@ class GroupTerm:
 
 
 @dataclass(frozen=True)
+class LatentFactors:
+    """The product of unobserved covariates of two sides: ``factors(user, item)``.
+
+    A row of user ``j`` and item ``i`` gets the inner product of the user's scores and
+    the item's loadings, ``rank`` numbers each.
+
+    Attributes
+    ----------
+    scores_of, loadings_of
+        The columns of those that have scores, and of those that have loadings.
+    rank
+        How many latent factors.
+
+    Raises
+    ------
+    SpecError
+        If the rank is no positive whole number, or both columns are the same.
+    """
+
+    scores_of: str
+    loadings_of: str
+    rank: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the rank and that there are two sides."""
+        if isinstance(self.rank, bool) or not isinstance(self.rank, int):
+            raise SpecError(f"rank={shorten(self.rank)} is not a whole number.")
+        if self.rank < 1:
+            raise SpecError(f"rank={self.rank} must be 1 or more.")
+        if self.scores_of == self.loadings_of:
+            raise SpecError(
+                f"factors() has {shorten(self.scores_of)} twice and needs two columns, "
+                "such as users and items."
+            )
+
+    def __str__(self) -> str:
+        """Return how a formula writes it."""
+        return f"factors({self.scores_of}, {self.loadings_of}, rank={self.rank})"
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A hierarchical regression, stated without data.
 
@@ -409,6 +451,8 @@ class ModelSpec:
         The varying coefficients of each grouping factor, in the order written. When
         several factors vary a coefficient, its population mean belongs to the first
         and the others vary around zero.
+    latent
+        Latent factors, or None; complete pooling drops them, as it does group terms.
     family, link
         A name in ``FAMILIES``, and one of its links; None is its default.
     pooling
@@ -460,6 +504,7 @@ class ModelSpec:
     intercept: bool = True
     terms: tuple[str, ...] = ()
     groups: tuple[GroupTerm, ...] = ()
+    latent: LatentFactors | None = None
     family: str = "gaussian"
     link: str | None = None
     pooling: str = "partial"
@@ -535,6 +580,16 @@ class ModelSpec:
                 "one group term, or pass pooling='partial'."
             )
         self._check_outcome_parts(family)
+        if self.latent is not None and self.pooling == "none":
+            raise SpecError(
+                f"{self.latent} is learned from all groups together, which "
+                "pooling='none' forbids. Drop it, or pass pooling='partial'."
+            )
+        if self.latent is not None and family.outcome == "categories":
+            raise SpecError(
+                f"{self.latent} does not go with family={family.name!r}, which has a "
+                "linear predictor for each category. Drop it."
+            )
         if family.outcome == "ordered" and not self.intercept:
             raise SpecError(
                 "family='ordinal' has cutpoints in the place of an intercept, so there "

@@ -57,6 +57,13 @@ def _point(model: Model, draw: xr.Dataset) -> dict[str, Any]:
     for name in ("sigma", "nu", "shape", "phi"):
         if name in draw:
             point[name] = draw[name].item()
+    if design.latent is not None and found.latent is not None:
+        loadings = found.latent.loadings[0, design.latent.anchors]
+        point |= {
+            "scores": found.latent.scores[0],
+            "z_loadings": loadings / found.latent.scale[0],
+            "loading_scale": found.latent.scale[0],
+        }
     if design.residual is not None:
         point |= _scales(draw, GroupNames.of(design.residual[0]))
     if model.spec.pooling == "none":

@@ -62,6 +62,7 @@ STRUCTURES = (
     ("win ~ x1 + (1 | mm(g, g_2)) + (1 | h)", {"family": "bernoulli"}),
     ("y ~ x1 + u + (1 + x1 | g)", {"residual": "g"}),
     ("hits | trials(shots) ~ 0 + u + x1:u + (1 + x1 || g)", {"family": "binomial"}),
+    ("y ~ x1 + (1 | g) + factors(g, h, rank=2)", {}),
 )
 
 # One factor of a gaussian model is integrated out.
@@ -136,6 +137,7 @@ PARTS = (
     ("y ~ 0 + x1 + offset(x2)", {"pooling": "complete"}),
     ("y ~ 1 + x1 + offset(x2) + (0 + x3 | g)", {"pooling": "none"}),
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "negative_binomial"}),
+    ("win ~ x1 + (1 | h) + factors(h, g)", {"family": "bernoulli"}),
     ("y | se(known, sigma=True) ~ x1 + (1 | g)", {}),
     ("y | se(known, sigma=True) ~ x1 + (1 | g)", {"residual": "g"}),
     ("y | se(known) ~ x1 + (1 | g)", {"family": "student_t"}),

@@ -41,6 +41,15 @@ class Varying:
 
 
 @dataclass(frozen=True)
+class Latent:
+    """Scores, loadings over their scale (anchors first), and the scale."""
+
+    scores: np.ndarray
+    loadings: np.ndarray
+    scale: float
+
+
+@dataclass(frozen=True)
 class Point:
     """A point of a model's parameter space; what a model has not is ignored."""
 
@@ -54,6 +63,7 @@ class Point:
     shape: float = 1.0
     phi: float = 1.0
     cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    latent: Latent | None = None
 
     @property
     def first(self) -> Varying:
@@ -83,7 +93,19 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         shape=rng.lognormal(),
         phi=rng.lognormal(),
         cutpoint=np.sort(rng.normal(size=max(len(design.categories) - 1, 1))),
+        latent=_random_latent(model, rng),
     )
+
+
+def _random_latent(model: sp.Model, rng: np.random.Generator) -> Latent | None:
+    """Draw scores, and loadings of which the first are a triangle."""
+    latent = model.design.latent
+    if latent is None:
+        return None
+    loadings = np.tril(rng.normal(size=(len(latent.loading_labels), latent.rank)))
+    np.fill_diagonal(loadings, rng.lognormal(size=latent.rank))
+    scores = rng.normal(size=(len(latent.score_labels), latent.rank))
+    return Latent(scores, loadings, rng.lognormal())
 
 
 def _random_chol(
@@ -117,6 +139,8 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
                 stats.multivariate_normal.logpdf(deviations, cov=covariance)
             )
             total += _log_jacobian(model, varying)
+        if at.latent is not None:
+            total += _log_latent(at.latent)
         if model.design.residual is not None:
             total += _log_density_of_residual_scales(at)
     return float(total)
@@ -131,6 +155,9 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
     found |= {"sigma": at.sigma, "nu": at.nu, "shape": at.shape, "phi": at.phi}
     if model.design.categories:
         found["cutpoint_c"] = at.cutpoint - means @ at.beta
+    if at.latent is not None:
+        found |= {"scores": at.latent.scores, "z_loadings": at.latent.loadings}
+        found["loading_scale"] = at.latent.scale
     if model.design.residual is not None:
         assert at.sigmas is not None
         found["sigma_j"] = at.sigmas
@@ -180,7 +207,11 @@ def group_means(
 def linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarray:
     """Sum each coefficient times its predictor; a varying one is the group's own."""
     design = model.design
-    if len(at.factors) > 1 or "u" in " ".join(design.coefficients):
+    if (
+        len(at.factors) > 1
+        or at.latent is not None
+        or "u" in " ".join(design.coefficients)
+    ):
         return _sum_of_deviations(model, data, at)
     own = set(design.varying)
     eta = _offsets(model, data)
@@ -207,7 +238,18 @@ def _sum_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> np.nda
         for rows in _groups_of_rows(model, data, number):
             for q, label in enumerate(factor.varying):
                 eta += deviations[rows, q] * _predictor(data, label)
+    if at.latent is not None:
+        eta += _products(model, data, at.latent)
     return eta
+
+
+def _products(model: sp.Model, data: pd.DataFrame, at: Latent) -> np.ndarray:
+    """Multiply the scores of each row's unit with the loadings of its other one."""
+    latent = model.design.latent
+    ordered = [latent.loading_labels[number] for number in latent.anchors]
+    scored = [latent.score_labels.index(each) for each in data[latent.scores_of]]
+    loaded = [ordered.index(each) for each in data[latent.loadings_of]]
+    return np.asarray(at.scale * (at.scores[scored] * at.loadings[loaded]).sum(axis=1))
 
 
 def _groups_of_rows(
@@ -373,6 +415,8 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         strict=False,
     ):
         total += log[name](cutpoint)
+    if at.latent is not None:
+        total += log["loading_scale"](at.latent.scale)
     total += _log_dirichlet(model, at.cutpoint - means @ at.beta)
     for name in (name for name in log if name.startswith("tau_sigma")):
         total += log[name](at.tau_sigma)
@@ -387,6 +431,21 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
             (shape,) = prior[f"Omega_{factor.factor}"].arguments
             omega = varying.chol_omega @ varying.chol_omega.T
             total += (shape - 1) * np.log(np.linalg.det(omega))
+    return float(total)
+
+
+def _log_latent(at: Latent) -> float:
+    """Log density of normal scores, and of normal loadings turned into a triangle.
+
+    The rotation that does it leaves normals below the diagonal and a chi with R - r
+    degrees of freedom on it: the R factor of a QR decomposition (Muirhead 1982,
+    theorem 3.2.14).
+    """
+    rank = at.scores.shape[1]
+    below = at.loadings[np.tril_indices_from(at.loadings, k=-1)]
+    total = stats.norm.logpdf(at.scores).sum() + stats.norm.logpdf(below).sum()
+    for r in range(rank):
+        total += stats.chi.logpdf(at.loadings[r, r], rank - r)
     return float(total)
 
 

@@ -51,6 +51,7 @@ QUICK = (
     "partial_pooling_gaussian_centered_correlated_plain",
     "partial_pooling_gaussian_noncentered_correlated_group_predictors_pooled_sigma",
     "partial_pooling_poisson_noncentered_plain_membership",
+    "partial_pooling_gaussian_noncentered_latent",
     "partial_pooling_gaussian_marginal_correlated",
     "partial_pooling_gaussian_se_marginal",
     "partial_pooling_gaussian_marginal_group_predictors_pooled_sigma",

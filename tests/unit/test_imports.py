@@ -19,7 +19,7 @@ PACKAGE = Path(stanpool.__file__).parent
 LAYERS = (
     ("errors", "resources"),
     ("spec",),
-    ("formula", "families", "datasets", "compress"),
+    ("formula", "families", "datasets", "compress", "latent"),
     ("columns",),
     ("matrix",),
     ("outcome",),

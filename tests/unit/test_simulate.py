@@ -16,7 +16,7 @@ from stanpool.predict import linpred
 from stanpool.simulate import Drawn, draw_prior, simulate_outcomes
 from stanpool.spec import DISTRIBUTIONS
 from statistical import densities
-from statistical.densities import Point, Varying
+from statistical.densities import Latent, Point, Varying
 
 DRAWS = 150
 # Of a few hundred comparisons one fails by chance once in thousands of changes.
@@ -77,7 +77,18 @@ def point_at(model: sp.Model, prior: xr.Dataset, draw: int) -> Point:
         shape=float(at.get("shape", 1.0)),
         phi=float(at.get("phi", 1.0)),
         cutpoint=at.get("cutpoint", np.zeros(1)),
+        latent=latent_at(model, at),
     )
+
+
+def latent_at(model: sp.Model, at: dict[str, np.ndarray]) -> Latent | None:
+    """Read latent factors off a draw, anchors first."""
+    latent = model.design.latent
+    if latent is None:
+        return None
+    loadings = at[f"loadings_{latent.loadings_of}"][latent.anchors]
+    scale = float(at["loading_scale"])
+    return Latent(at[f"scores_{latent.scores_of}"], loadings / scale, scale)
 
 
 @pytest.mark.parametrize("name", NOT_CATEGORICAL)
