@@ -538,6 +538,12 @@ marginal, 919 rows, 85 groups)
             parts.append(f"{len(self.design.group_labels)} groups")
         return f"Model({', '.join(parts)})"
 
+    def _repr_html_(self) -> str:
+        """Show the model in a notebook, with its priors and its program."""
+        from stanpool.display import model_html
+
+        return model_html(self)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Fit:
@@ -954,6 +960,12 @@ class Fit:
             f"Fit({self.model!r}, {self.settings.chains} chains of "
             f"{self.settings.draws} draws, seed {self.settings.seed})"
         )
+
+    def _repr_html_(self) -> str:
+        """Show the fit in a notebook: the population's quantities."""
+        from stanpool.display import fit_html
+
+        return fit_html(self)
 
 
 def complete_pooling(

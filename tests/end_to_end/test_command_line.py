@@ -6,9 +6,11 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,26 @@ def test_poolings_are_compared_from_a_file(folder: Path) -> None:
     }
     assert found["verdict"] in (folder / "poolings.html").read_text()
     assert done.stderr == f"stanpool: written up in {str(folder / 'poolings.html')!r}\n"
+
+
+def test_an_interrupt_ends_at_once_and_leaves_nothing(folder: Path) -> None:
+    words = ["fit", "radon", "--formula", FORMULA, "--parameterization", "noncentered"]
+    words += ["--draws", "1000000", "--out", str(folder / "never.fit")]
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith("stanpool: Sampling"), line
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert (out, err) == ("", "stanpool: interrupted.\n")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert not list(folder.glob("*never*"))

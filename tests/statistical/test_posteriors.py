@@ -351,9 +351,15 @@ class TestPublished:
         assert_near(tau.sel(Subject_coefficient="Days"), 35.07**0.5, sds=1)
         assert_near(posterior["sigma"], 654.9**0.5, sds=0.5)
 
-    def test_complete_pooling_of_homework_is_least_squares(self) -> None:
+    @pytest.mark.parametrize("compress", [False, True])
+    def test_complete_pooling_of_homework_is_least_squares(
+        self, compress: bool
+    ) -> None:
         model = sp.Model(
-            "math ~ homework", sp.load_dataset("schools_homework"), pooling="complete"
+            "math ~ homework",
+            sp.load_dataset("schools_homework"),
+            pooling="complete",
+            compress=compress,
         )
         posterior = fit(model).posterior
         assert_near(posterior["Intercept"], 44.0739, sds=0.25)

@@ -343,6 +343,11 @@ def _mixing_in_words(worst: pd.DataFrame) -> str:
 
 
 def _predictive(fit: Fit) -> Section:
+    title = "Predictive checks"
+    if fit.model.design.censored is not None:
+        reason = "censored outcomes cannot be put beside predictions, which are not."
+        missing = Missing("A check of outcomes, seen and predicted,", reason)
+        return Section("predictive-section", title, "", (missing,))
     parts: list[Part] = [
         picture(
             "predictive",
@@ -373,7 +378,7 @@ def _predictive(fit: Fit) -> Section:
     )
     return Section(
         "predictive-section",
-        "Predictive checks",
+        title,
         "A model that fits draws outcomes that look like those that were seen.",
         tuple(parts),
     )

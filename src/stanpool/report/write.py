@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stanpool.fit import formula_of
 from stanpool.labels import short_label
 from stanpool.report.contents import checks, rows_shown, sections, steps
@@ -56,6 +58,9 @@ def write_report(
 
     diagnosis, summary = fit.diagnose(), summarize(fit)
     shown = rows_shown(fit, summary)
+    # Of draws that went astray some figures are not numbers; the verdict says so.
+    with np.errstate(all="ignore"):
+        written = sections(fit, summary=summary, shown=shown, loo=loo)
     return _write(
         path,
         title=title or formula_of(fit.model.spec),
@@ -63,7 +68,7 @@ def write_report(
         state="fail" if not diagnosis.ok else "check" if diagnosis.findings else "pass",
         checks=checks(diagnosis),
         steps=steps(diagnosis),
-        sections=sections(fit, summary=summary, shown=shown, loo=loo),
+        sections=written,
         record=fit_record(fit, diagnosis, summary=shown),
     )
 
