@@ -17,7 +17,6 @@ from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.families import log_likelihood
 from stanpool.integrate import gaussian_log_likelihood, integrated_log_likelihood
 from stanpool.predictors import Predictors, predictors_of
-from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
     from stanpool.design import Design, FactorDesign
@@ -98,8 +97,7 @@ def check_population(model: Model) -> None:
     Raises
     ------
     SpecError
-        If there is no pooling, if there are latent factors, or if coefficients of
-        groups would have to be integrated out of categorical outcomes.
+        If there is no pooling, or if there are latent factors.
     """
     if model.spec.pooling == "none":
         raise SpecError(
@@ -110,12 +108,6 @@ def check_population(model: Model) -> None:
         raise SpecError(
             f"{model.spec.latent}: scores and loadings cannot be integrated out, so "
             "that groups cannot be left out. Leave out rows."
-        )
-    is_categorical = FAMILIES[model.spec.family].outcome == "categories"
-    if is_categorical and model.spec.pooling == "partial":
-        raise SpecError(
-            "family='categorical': coefficients of groups cannot be integrated out of "
-            "categorical outcomes. Leave out rows."
         )
 
 
@@ -145,8 +137,7 @@ def group_log_likelihood(
     Raises
     ------
     SpecError
-        If there is no such factor, or its groups have no population: under no pooling,
-        and of categorical outcomes, whose integrals are not implemented.
+        If there is no such factor, or its groups have no population: under no pooling.
     """
     units = grouping(fit.model, factor)
     chosen = range(len(units.labels)) if groups is None else groups
@@ -172,14 +163,15 @@ def new_group_predictors(
     -------
     callable
         From the rows of one group, and posterior draws, to linear predictors of shape
-        ``(draws, rows)``.
+        ``(draws, rows)``, and one more axis for categories.
     """
     inside = _Inside.of(fit, units)
 
     def predictors(rows: Array, draws: Array) -> Array:
         Z, chol, _ = inside.effects(rows)
         z = rng.standard_normal((len(draws), chol.shape[1], 1))
-        deviations = (Z @ (chol[draws] @ z))[..., 0]
+        u = (chol[draws] @ z)[..., 0]
+        deviations = np.einsum("n...d,sd->sn...", Z, u)
         return np.asarray(inside.outside.eta(rows)[draws] + deviations)
 
     return predictors
@@ -248,29 +240,27 @@ class _Inside:
     def effects(self, rows: Array) -> tuple[Array, Array, Array]:
         """Return the coefficients of one group: predictors, Cholesky factors, draws.
 
-        Shapes ``(n, D)``, ``(S, D, D)`` and ``(S, D)``.
+        Shapes ``(n, D)`` (for categories ``(n, C, D)``), ``(S, D, D)`` and ``(S, D)``.
         """
         parts = [
             part
             for number, chol in zip(self.factors, self.chols, strict=True)
             for part in self._parts(number, chol, rows)
         ]
-        draws = len(self.predictors.coefficients.alpha)
-        if not parts:
-            return (
-                np.zeros((len(rows), 0)),
-                np.zeros((draws, 0, 0)),
-                np.zeros((draws, 0)),
-            )
-        widths = [Z.shape[1] for Z, _, _ in parts]
+        draws, predictors = self.predictors.coefficients.alpha.shape
+        shape = (
+            (len(rows), predictors) if self.predictors.is_categorical else (len(rows),)
+        )
+        widths = [Z.shape[-1] for Z, _, _ in parts]
         chol = np.zeros((draws, sum(widths), sum(widths)))
         ends = np.cumsum(widths)
         for (_, own, _), end, width in zip(parts, ends, widths, strict=True):
             chol[:, end - width : end, end - width : end] = own
+        none = np.zeros((*shape, 0))
         return (
-            np.concatenate([Z for Z, _, _ in parts], axis=1),
+            np.concatenate([none, *(Z for Z, _, _ in parts)], axis=-1),
             chol,
-            np.concatenate([start for _, _, start in parts], axis=1),
+            np.concatenate([np.zeros((draws, 0)), *(u for _, _, u in parts)], axis=1),
         )
 
     def _parts(
@@ -280,8 +270,11 @@ class _Inside:
         own = self.predictors.coefficients.factors[number]
         index, z = factor.index[rows], factor.Z[rows]
         for group in np.unique(index):
-            start = own.deviations(np.array([group]))[:, 0, 0]
-            yield z * (index == group)[:, None], chol, start
+            start = own.deviations(np.array([group]))[:, 0]
+            own_z = z * (index == group)[:, None]
+            if self.predictors.is_categorical:
+                own_z = np.kron(np.eye(start.shape[1]), own_z[:, None])
+            yield own_z, chol, start.reshape(len(start), -1)
 
 
 def _is_nested(factor: FactorDesign, units: Grouping) -> bool:

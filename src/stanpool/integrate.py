@@ -102,10 +102,13 @@ def integrated_log_likelihood(
     Parameters
     ----------
     log_density
-        Of each row, given linear predictors of shape ``(S, n)``, in that shape.
+        Of each row, given linear predictors in the shape of ``eta``: shape ``(S, n)``.
     eta
-        The population's part of the linear predictors, shape ``(S, n)``.
-    Z, chol
+        The population's part of the linear predictors, shape ``(S, n)``, or ``(S, n,
+        C)`` where a row has C of them.
+    Z
+        Predictors of the coefficients, shape ``(n, D)`` or ``(n, C, D)``.
+    chol
         As for ``gaussian_log_likelihood``.
     step
         A small step of a linear predictor, for derivatives; broadcasts against
@@ -119,12 +122,12 @@ def integrated_log_likelihood(
     numpy.ndarray
         Shape ``(S,)``.
     """
-    loadings = Z @ chol
-    z = np.zeros((len(eta), Z.shape[1]))
+    loadings = np.einsum("...d,sde->s...e", Z, chol)
+    z = np.zeros((len(eta), Z.shape[-1]))
     if start is not None:
         z = np.linalg.solve(chol, start[..., None])[..., 0]
     z, spread = find_mode(log_density, eta, loadings, z, step)
-    points, log_weights = _rule(Z.shape[1])
+    points, log_weights = _rule(Z.shape[-1])
     total = np.full(len(eta), -np.inf)
     for point, log_weight in zip(points, log_weights, strict=True):
         at = z + spread @ point
@@ -175,18 +178,51 @@ def _derivatives(
     """Return the log joint density, its gradient in z, and minus its curvature."""
     at = eta + _times(loadings, z)
     with np.errstate(over="ignore", invalid="ignore"):
-        here, above, below = (log_density(at + by * step) for by in (0.0, 1.0, -1.0))
-        slope = (above - below) / (2.0 * step)
-        # Where rows are not log-concave the curvature is no guide; the prior's is.
-        curvature = np.maximum(2.0 * here - above - below, 0.0) / step**2
-    finite = np.isfinite(slope) & np.isfinite(curvature)
-    slope, curvature = np.where(finite, slope, 0.0), np.where(finite, curvature, 0.0)
+        here, slope, curvature = (
+            _of_one_predictor(log_density, at, step)
+            if at.ndim == 2
+            else _of_several_predictors(log_density, at, step)
+        )
+    loadings = loadings.reshape(*slope.shape, -1)
     return (
         _log_joint(here, z),
-        np.einsum("snd,sn->sd", loadings, slope) - z,
+        np.einsum("sncd,snc->sd", loadings, slope) - z,
         np.eye(z.shape[1])
-        + loadings.swapaxes(-1, -2) @ (curvature[..., None] * loadings),
+        + np.einsum("sncd,snce->sde", loadings, curvature @ loadings, optimize=True),
     )
+
+
+def _of_one_predictor(
+    log_density: Callable[[Array], Array], at: Array, step: Array | float
+) -> tuple[Array, Array, Array]:
+    """Return log densities, slopes ``(S, n, 1)`` and curvatures ``(S, n, 1, 1)``."""
+    here, above, below = (log_density(at + by * step) for by in (0.0, 1.0, -1.0))
+    slope = (above - below) / (2.0 * step)
+    # Where rows are not log-concave the curvature is no guide; the prior's is.
+    curvature = np.maximum(2.0 * here - above - below, 0.0) / step**2
+    finite = np.isfinite(slope) & np.isfinite(curvature)
+    slope, curvature = np.where(finite, slope, 0.0), np.where(finite, curvature, 0.0)
+    return here, slope[..., None], curvature[..., None, None]
+
+
+def _of_several_predictors(
+    log_density: Callable[[Array], Array], at: Array, step: Array | float
+) -> tuple[Array, Array, Array]:
+    """Return log densities, slopes ``(S, n, C)`` and curvatures ``(S, n, C, C)``."""
+    count = at.shape[-1]
+    moves = step * np.eye(count)
+    here = log_density(at)
+    above = [log_density(at + move) for move in moves]
+    below = [log_density(at - move) for move in moves]
+    slope = np.stack(above, axis=-1) - np.stack(below, axis=-1)
+    curvature = np.empty((*at.shape, count))
+    for c in range(count):
+        curvature[..., c, c] = 2.0 * here - above[c] - below[c]
+        for d in range(c):
+            both = log_density(at + moves[c] + moves[d])
+            curvature[..., c, d] = above[c] + above[d] - here - both
+            curvature[..., d, c] = curvature[..., c, d]
+    return here, slope / (2.0 * step), curvature / step**2
 
 
 def _newton(slope: Array, curvature: Array) -> Array:
@@ -202,7 +238,7 @@ def _log_joint(rows: Array, z: Array) -> Array:
 
 
 def _times(loadings: Array, z: Array) -> Array:
-    return np.asarray((loadings @ z[..., None])[..., 0])
+    return np.asarray(np.einsum("s...d,sd->s...", loadings, z))
 
 
 @lru_cache(maxsize=8)

@@ -156,9 +156,26 @@ def test_leaving_schools_out_is_what_refits_by_brute_force_say(
         gap = abs(loo.units["elpd"][school] - exact)
         assert gap < STANDARD_ERRORS * np.hypot(sampled, error), school
     assert len(loo.unreliable) <= 2
-    assert loo.rmse == pytest.approx(by_school.rmse, rel=0.03)
     # Schools differ: one that was not seen is harder to predict than a pupil of one.
     assert loo.rmse > 1.3 * fit.loo().rmse
+
+
+def test_rows_of_schools_left_out_are_predicted_as_by_refits(
+    fit: sp.Fit, data: pd.DataFrame, by_school: CrossValidation
+) -> None:
+    loo, index = fit.loo(unit="group"), fit.model.design.group_index
+    log_weights, _ = arviz_seam.psis(group_log_likelihood(fit).T, relative_ess=1.0)
+    sizes = 1 / np.exp(2 * log_weights).sum(axis=1)
+    # A new school's pupils scatter about the mean by the population's scales.
+    z = np.column_stack([np.ones(len(data)), data["homework"]])
+    tau, omega = flat(fit.posterior["tau_schid"]), flat(fit.posterior["Omega_schid"])
+    scales = (tau[:, :, None] * omega * tau[:, None, :]).mean(axis=0)
+    spread = np.sqrt(np.einsum("np,pq,nq->n", z, scales, z))
+    error = spread * np.sqrt(1 / sizes[index] + 1 / 2000)
+    gap = np.abs(loo.rows["predicted"] - by_school.rows["predicted"])
+    reliable = ~np.isin(loo.units.index.to_numpy()[index], loo.unreliable)
+    assert reliable.mean() > 0.6
+    assert (gap < STANDARD_ERRORS * error)[reliable].all()
 
 
 def test_units_that_importance_sampling_cannot_leave_out_are_refitted(
@@ -246,3 +263,42 @@ def test_new_groups_are_covered_at_the_nominal_rate() -> None:
         error = by_group.std() / 80**0.5
         assert abs(by_group.mean() - prob) < 4 * error, prob
         assert by_group.mean() == pytest.approx(result.coverage(prob))
+
+
+def test_leaving_counties_out_is_what_refits_by_brute_force_say() -> None:
+    """The largest counties of the radon data, and some at random."""
+    radon = sp.load_dataset("radon")
+    priors = {name: PRIORS[name] for name in ("tau", "sigma")}
+    priors |= {"Intercept": "normal(0, 10)", "beta": "normal(0, 10)"}
+
+    def fitted(rows: pd.DataFrame) -> sp.Fit:
+        return sp.Model(
+            "log_radon ~ floor + (1 | county)",
+            rows,
+            parameterization="marginal",
+            priors=priors,
+            center_predictors=False,
+        ).fit(seed=3, progress=False)
+
+    fit = fitted(radon)
+    loo = fit.loo(unit="group")
+    assert loo.unreliable == ()
+    largest = radon["county"].value_counts().index[:4]
+    others = np.random.default_rng(1).choice(np.setdiff1d(loo.units.index, largest), 6)
+    for county in [*largest, *others]:
+        own = radon[radon["county"] == county]
+        posterior = (refit := fitted(radon[radon["county"] != county])).posterior
+        mean = flat(posterior["Intercept"])[:, None]
+        mean = mean + flat(posterior["beta"]) * own["floor"].to_numpy(float)
+        sigma, tau = flat(posterior["sigma"]), flat(posterior["tau_county"])[:, 0]
+        residual, n = own["log_radon"].to_numpy() - mean, len(own)
+        # An equicorrelated normal: its eigenvalues are those of sum and contrasts.
+        of_sum = sigma**2 + n * tau**2
+        total = residual.sum(axis=1) ** 2 / n
+        square = total / of_sum + (np.square(residual).sum(axis=1) - total) / sigma**2
+        log_det = np.log(of_sum) + (n - 1) * np.log(sigma**2) + n * np.log(2 * np.pi)
+        exact, error = log_mean(-0.5 * (log_det + square), refit)
+        number = list(loo.units.index).index(county)
+        sampled = error_of_importance_sampling(fit, number)
+        gap = abs(loo.units["elpd"][county] - exact)
+        assert gap < STANDARD_ERRORS * np.hypot(sampled, error), county

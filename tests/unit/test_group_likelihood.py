@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.special import log_softmax
 
 import stanpool as sp
 from golden.catalogue import models, small_data
-from simulated_fits import fit_of_points
+from simulated_fits import fit_of_draws, fit_of_points
 from stanpool.families import log_likelihood
 from stanpool.group_likelihood import (
     group_log_likelihood,
@@ -152,6 +153,40 @@ def test_other_families_are_an_average_over_the_population(name: str) -> None:
             expected = own.max() + np.log(weights.mean())
             error = weights.std() / weights.mean() / len(own) ** 0.5
             assert abs(found[s, group] - expected) < max(5 * error, 1e-4), group
+
+
+def test_categories_are_an_average_over_the_population() -> None:
+    data = small_data()
+    model = sp.Model("colour ~ x1 + (1 | g)", data, family="categorical")
+    rng = np.random.default_rng(3)
+    tau, rho = np.array([0.8, 1.3]), 0.4
+    fit = fit_of_draws(
+        model,
+        {
+            "alpha": np.array([[[0.3, -0.2]]]),
+            "beta": np.array([[[[0.5, -0.4]]]]),
+            "tau": tau[None, None],
+            "Omega": np.array([[[[1, rho], [rho, 1]]]]),
+            "b": rng.normal(size=(1, 1, 4, 2)),
+        },
+    )
+    found = group_log_likelihood(fit)
+    covariance = [[tau[0] ** 2, rho * tau.prod()], [rho * tau.prod(), tau[1] ** 2]]
+    u = rng.multivariate_normal([0, 0], covariance, size=(200_000, 4))
+    index, x = model.design.group_index, data["x1"].to_numpy()
+    for group in range(4):
+        total = np.zeros(len(u))
+        for row in np.flatnonzero(index == group):
+            eta = np.array([0.3, -0.2]) + x[row] * np.array([0.5, -0.4]) + u[:, group]
+            logits = np.column_stack([np.zeros(len(u)), eta])
+            total += log_softmax(logits, axis=1)[:, model.design.y[row]]
+        weights = np.exp(total)
+        error = weights.std() / weights.mean() / len(u) ** 0.5
+        assert abs(found[0, group] - np.log(weights.mean())) < max(5 * error, 1e-4)
+    units = grouping(model)
+    drawn = new_group_predictors(fit, units, rng)(units.rows[0], np.zeros(50_000, int))
+    assert drawn.shape == (50_000, 5, 2)
+    np.testing.assert_allclose(np.cov(drawn[:, 0].T), covariance, rtol=0.06)
 
 
 def test_complete_pooling_adds_the_rows_up() -> None:
