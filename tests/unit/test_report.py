@@ -69,7 +69,7 @@ def test_the_verdict_comes_first_and_links_to_its_section(page: Path) -> None:
     text = page.read_text("utf-8")
     body = text[text.index("<main>") :]
     assert body.index("problems found") < body.index("<table")
-    assert '<a href="#funnel">look</a>' in body
+    assert '<a href="#funnel">see funnel</a>' in body
     assert 'id="funnel"' in body
     assert "Fit the noncentered form" in body
 

@@ -136,7 +136,8 @@ def plot_caterpillar(
     order = np.argsort(np.median(values, axis=0), kind="stable")
     values, groups = values[:, order], len(order)
     named = groups <= _MOST_NAMES
-    ax = on(ax, float(np.clip(0.16 * groups + 1.5, 7.5, 15)), 4.8 if named else 4.2)
+    width = float(np.clip(0.16 * groups + 1.5, 7.5, 15)) if named else 9.0
+    ax = on(ax, width, 4.8 if named else 4.2)
     x = np.arange(groups, dtype=float)
     centre = None
     if fit.model.parameterization is not None:

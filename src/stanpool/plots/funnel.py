@@ -71,11 +71,14 @@ def plot_funnel(
     funnel = _most_affected(list(named.values()), factor, coefficient)
     group = _group_of(funnel, next(iter(named.values())), group)
     points = {name: _points(fit, funnel, group) for name, fit in named.items()}
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_figure(1 + 3.6 * len(points), 4, columns=len(points))
     x = " ".join(map(on_paper, (f"{funnel.coefficient} of", funnel.factor, group)))
     for ax, (name, each) in zip(axes, points.items(), strict=True):
         _draw(ax, name, *each)
         tidy(ax, x=x, y="")
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     axes[0].set_ylabel(f"{on_paper(funnel.tau)}, log scale", color=INK, **PLAIN)
     _set_limits(axes[0], list(points.values()))
     return figure

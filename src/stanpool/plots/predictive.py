@@ -57,7 +57,8 @@ def plot_predictive(
     kind
         ``"density"``: the distribution of all outcomes, of 50 draws; bars with 90 %
         intervals where outcomes are counts or categories. ``"groups"``: the mean
-        outcome of each group with its 90 % predictive interval.
+        outcome of each group with its 90 % predictive interval. Of more than some
+        hundred thousand rows fewer draws are used.
     factor
         For ``"groups"``: which grouping factor; by default the first.
     prior

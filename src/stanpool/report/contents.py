@@ -266,6 +266,7 @@ def _estimates(fit: Fit, summary: pd.DataFrame, shown: pd.DataFrame) -> Section:
                 fit,
                 "How far groups are pooled (0 not at all, 1 completely), and what "
                 "predictors explain at each level",
+                "pooling_factors",
                 lambda caption: table("pooling", caption, fit.pooling_factors()),
             )
         )
@@ -397,6 +398,7 @@ def _criticism(fit: Fit, loo: bool) -> Section:
             _of_all_rows(
                 fit,
                 "Share of the variance that is explained",
+                "bayes_R2",
                 lambda caption: table(
                     "r2", caption, fit.bayes_R2().rename_axis("quantity")
                 ),
@@ -422,13 +424,13 @@ def _size(fit: Fit) -> int:
     return int(fit.model.design.rows * sizes["chain"] * sizes["draw"])
 
 
-def _of_all_rows(fit: Fit, caption: str, make: Callable[[str], Part]) -> Part:
+def _of_all_rows(
+    fit: Fit, caption: str, method: str, make: Callable[[str], Part]
+) -> Part:
     """Make a part that takes all rows at all draws, unless they are very many."""
     if _size(fit) > _LARGEST:
-        reason = (
-            f"{fit.model.design.rows:,} rows at all draws take long. The fit has a "
-            "method for it."
-        )
+        rows = fit.model.design.rows
+        reason = f"{rows:,} rows at all draws take long; see fit.{method}()."
         return Missing(caption, reason)
     return attempt(caption, lambda: make(caption))
 
@@ -499,6 +501,7 @@ def _priors(fit: Fit) -> Section:
             _of_all_rows(
                 fit,
                 "Sensitivity to the priors and to the data (power scaling)",
+                "prior_sensitivity",
                 lambda caption: table(
                     "sensitivity",
                     caption,
