@@ -40,7 +40,7 @@ from stanpool.program import (
     structure_of,
 )
 from stanpool.scaling import Scaling, scaling_of
-from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
+from stanpool.spec import GroupTerm, ModelSpec, Prior, as_fixed, as_priors
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -111,6 +111,10 @@ class Model:
         ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
         priors of each group's own coefficients. ``model.priors`` is the table of what
         is in force.
+    fixed
+        With ``pooling="none"``: hyperparameters that are known numbers, such as
+        ``{"Intercept": 1.3, "tau_county": 0.3}``. The groups' coefficients have that
+        population as their prior, and share nothing; ``pooling="partial"`` learns it.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means.
     compress
@@ -155,6 +159,7 @@ marginal, 919 rows, 85 groups)
         residual: str | None = None,
         group_predictors: Sequence[str] = (),
         priors: Mapping[str, str | Prior] | None = None,
+        fixed: Mapping[str, float] | None = None,
         center_predictors: bool = True,
         compress: bool | None = None,
     ) -> None:
@@ -173,6 +178,7 @@ marginal, 919 rows, 85 groups)
             residual=residual if group is None else group,
             group_predictors=_names("group_predictors", group_predictors),
             priors=as_priors(priors),
+            fixed=as_fixed(fixed),
             center_predictors=center_predictors,
             compress=compress,
         )
@@ -1061,6 +1067,7 @@ def no_pooling(
     cens_upper: str | None = None,
     trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
+    fixed: Mapping[str, float] | None = None,
     center_predictors: bool = True,
     compress: bool | None = None,
 ) -> Model:
@@ -1080,7 +1087,7 @@ def no_pooling(
     residual
         A column whose groups have residual scales of their own.
     family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
-trunc, priors, center_predictors, compress
+trunc, priors, fixed, center_predictors, compress
         As for ``complete_pooling``.
     """
     spec = ModelSpec(
@@ -1101,6 +1108,7 @@ trunc, priors, center_predictors, compress
         cens_upper=cens_upper,
         trunc=trunc,
         priors=as_priors(priors),
+        fixed=as_fixed(fixed),
         center_predictors=center_predictors,
         compress=compress,
     )
