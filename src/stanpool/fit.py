@@ -39,6 +39,7 @@ from stanpool.program import (
     stan_data,
     structure_of,
 )
+from stanpool.scaling import Scaling, scaling_of
 from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ marginal, 919 rows, 85 groups)
     design: Design
     priors: PriorTable
     structure: Structure
+    scaling: Scaling
     rows: CompressedRows | MarginalRows | None
     parameterization_reason: str
 
@@ -195,11 +197,12 @@ marginal, 919 rows, 85 groups)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
         parameterization, reason = _choose_form(spec, design)
+        scaling = scaling_of(design, priors)
         rows: CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
-            rows = marginal_rows(design)
+            rows = marginal_rows(scaling.design(design))
         elif _is_compressed(spec, design):
-            rows = compressed_rows(design)
+            rows = compressed_rows(scaling.design(design))
         structure = structure_of(
             spec,
             design,
@@ -214,6 +217,7 @@ marginal, 919 rows, 85 groups)
             ("design", design),
             ("priors", priors),
             ("structure", structure),
+            ("scaling", scaling),
             ("rows", rows),
             ("parameterization_reason", reason),
         ):
@@ -373,7 +377,7 @@ marginal, 919 rows, 85 groups)
     @property
     def stan_code(self) -> str:
         """The Stan program to read, under a comment that names columns and groups."""
-        return annotate(self.program, self.design, self.rows)
+        return annotate(self.program, self.design, self.rows, self.scaling)
 
     def stan_data(self, *, prior_only: bool = False) -> dict[str, Any]:
         """Return the data dictionary that goes with ``stan_code``.
@@ -384,8 +388,8 @@ marginal, 919 rows, 85 groups)
             Leave the outcome out.
         """
         return stan_data(
-            self.design,
-            self.priors,
+            self.scaling.design(self.design),
+            self.scaling.priors(self.priors),
             self.structure,
             prior_only=prior_only,
             rows=self.rows,
@@ -480,14 +484,18 @@ marginal, 919 rows, 85 groups)
         if isinstance(self.rows, MarginalRows):
             drawn_back = draw_back(
                 raw,
-                self.design,
+                self.scaling.design(self.design),
                 self.structure,
                 self.rows,
                 seed=settings.seed,
                 prior_only=prior_only,
             )
+            drawn_back = {
+                name: self.scaling.undo(name, values)
+                for name, values in drawn_back.items()
+            }
         tree = build_tree(
-            raw,
+            self.scaling.undone(raw),
             self.design,
             self.structure,
             max_treedepth=settings.max_treedepth,

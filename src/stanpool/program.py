@@ -22,6 +22,7 @@ from stanpool.gram import CompressedRows
 from stanpool.marginal import MarginalRows
 from stanpool.priors import PriorRow, class_of, correlated_factors
 from stanpool.resources import resource
+from stanpool.scaling import Scaling
 from stanpool.spec import DISTRIBUTIONS, FAMILIES, ModelSpec, Prior
 
 _LABEL_WIDTH = 40
@@ -553,6 +554,7 @@ def annotate(
     program: StanProgram,
     design: Design,
     rows: CompressedRows | MarginalRows | None = None,
+    scaling: Scaling | None = None,
 ) -> str:
     """Return a program's source under a comment that maps numbers to user's names.
 
@@ -564,26 +566,39 @@ def annotate(
         f"// y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
     ]
-    population = design.coefficients
+    population = _divided(design.coefficients, scaling.population if scaling else None)
     if rows is not None and design.intercept:
-        population = ("Intercept", *population)
+        population = (_escaped("Intercept"), *population)
     marginal = isinstance(rows, MarginalRows)
     lines += _labelled("X[ : ]" if marginal else "X", population)
     for number, factor in enumerate(design.factors, 1):
         suffix = f"_{number}" if number > 1 else ""
         groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
         lines.append(f"// {groups}")
+        varying = _divided(
+            factor.varying, scaling.factors[number - 1] if scaling else None
+        )
         if not isinstance(rows, MarginalRows):
-            lines += _labelled(f"Z{suffix}", factor.varying)
+            lines += _labelled(f"Z{suffix}", varying)
         elif rows.factor == number - 1:
-            lines += _labelled("Z[ : ]", factor.varying)
+            lines += _labelled("Z[ : ]", varying)
     return "\n".join(lines) + "\n" + program.source
+
+
+def _divided(labels: tuple[str, ...], scales: np.ndarray | None) -> tuple[str, ...]:
+    """Write labels for a comment, with what the columns are divided by."""
+    if scales is None:
+        scales = np.ones(len(labels))
+    return tuple(
+        _escaped(label) + ("" if scale == 1 else f" / {scale:g}")
+        for label, scale in zip(labels, scales, strict=True)
+    )
 
 
 def _labelled(matrix: str, labels: tuple[str, ...]) -> list[str]:
     """Describe the columns of a matrix in a comment."""
     return [
-        f"// {matrix}[ : , {number}] is {_escaped(label)}"
+        f"// {matrix}[ : , {number}] is {label}"
         for number, label in enumerate(labels, 1)
     ]
 

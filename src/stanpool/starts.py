@@ -41,7 +41,13 @@ def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
     if FAMILIES[model.spec.family].outcome == "categories":
         return None
     last = posterior.isel(draw=[-1])
-    return [_point(model, last.isel(chain=[n])) for n in range(last.sizes["chain"])]
+    points = [_point(model, last.isel(chain=[n])) for n in range(last.sizes["chain"])]
+    points = [model.scaling.to_stan(point) for point in points]
+    for number, factor in enumerate(model.structure.factors, 1):
+        if factor.integrated:
+            for point in points:
+                point["tau_signed"] = point[f"tau_{number}" if number > 1 else "tau"]
+    return points
 
 
 def _point(model: Model, draw: xr.Dataset) -> dict[str, Any]:
@@ -85,8 +91,6 @@ def _point(model: Model, draw: xr.Dataset) -> dict[str, Any]:
             f"b{end}": own.b[0, :, 0],
             f"z{end}": np.linalg.solve(chol[0], u.T).T,
         }
-        if model.structure.factors[number - 1].integrated:
-            point["tau_signed"] = tau
     return point
 
 

@@ -25,7 +25,7 @@ LAYERS = (
     ("outcome",),
     ("design",),
     ("nesting", "priors", "gram"),
-    ("marginal",),
+    ("marginal", "scaling"),
     ("program",),
     ("posterior",),
     ("engine",),
