@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.cells import Cells, collect, why_no_cells
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
@@ -40,7 +41,7 @@ from stanpool.program import (
     structure_of,
 )
 from stanpool.scaling import Scaling, scaling_of
-from stanpool.spec import GroupTerm, ModelSpec, Prior, as_priors
+from stanpool.spec import GroupTerm, ModelSpec, Prior, as_fixed, as_priors
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -111,11 +112,16 @@ class Model:
         ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
         priors of each group's own coefficients. ``model.priors`` is the table of what
         is in force.
+    fixed
+        With ``pooling="none"``: hyperparameters that are known numbers, such as
+        ``{"Intercept": 1.3, "tau_county": 0.3}``. The groups' coefficients have that
+        population as their prior, and share nothing; ``pooling="partial"`` learns it.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means.
     compress
-        Whether a program of gaussian outcomes sees fewer rows, of exactly the same
-        likelihood; by default where that saves time. ``False`` rules the marginal
+        Whether the program sees fewer rows, of exactly the same likelihood: gaussian
+        rows are turned, binary outcomes and counts with the same predictors and groups
+        are collected. By default where that saves time. ``False`` rules the marginal
         form out, too.
 
     Raises
@@ -140,7 +146,7 @@ marginal, 919 rows, 85 groups)
     priors: PriorTable
     structure: Structure
     scaling: Scaling
-    rows: CompressedRows | MarginalRows | None
+    rows: Cells | CompressedRows | MarginalRows | None
     parameterization_reason: str
 
     def __init__(
@@ -155,6 +161,7 @@ marginal, 919 rows, 85 groups)
         residual: str | None = None,
         group_predictors: Sequence[str] = (),
         priors: Mapping[str, str | Prior] | None = None,
+        fixed: Mapping[str, float] | None = None,
         center_predictors: bool = True,
         compress: bool | None = None,
     ) -> None:
@@ -173,6 +180,7 @@ marginal, 919 rows, 85 groups)
             residual=residual if group is None else group,
             group_predictors=_names("group_predictors", group_predictors),
             priors=as_priors(priors),
+            fixed=as_fixed(fixed),
             center_predictors=center_predictors,
             compress=compress,
         )
@@ -198,9 +206,14 @@ marginal, 919 rows, 85 groups)
             priors = resolve_priors(spec, design, strict=strict)
         parameterization, reason = _choose_form(spec, design)
         scaling = scaling_of(design, priors)
-        rows: CompressedRows | MarginalRows | None = None
+        rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
             rows = marginal_rows(scaling.design(design))
+        elif not why_no_cells(spec, design):
+            if spec.compress is not False:
+                rows = collect(
+                    spec, scaling.design(design), always=spec.compress is True
+                )
         elif _is_compressed(spec, design):
             rows = compressed_rows(scaling.design(design))
         structure = structure_of(
@@ -211,6 +224,9 @@ marginal, 919 rows, 85 groups)
             integrated=rows.factor if isinstance(rows, MarginalRows) else None,
             compressed=isinstance(rows, CompressedRows),
         )
+        if isinstance(rows, Cells):
+            offset = rows.design.offset is not None
+            structure = replace(structure, family=rows.family, offset=offset)
         for name, value in (
             ("spec", spec),
             ("data", frame),
@@ -287,7 +303,13 @@ marginal, 100 rows, 85 groups)
         model = Model.__new__(Model)
         model._build(
             # What was chosen automatically is not chosen anew.
-            replace(self.spec, parameterization=self.parameterization or "auto"),
+            replace(
+                self.spec,
+                parameterization=self.parameterization or "auto",
+                compress=None
+                if isinstance(self.rows, MarginalRows)
+                else self.rows is not None,
+            ),
             self.data.iloc[chosen],
             priors=self.priors,
             design=self.design.take(chosen),
@@ -362,7 +384,12 @@ marginal, 919 rows, 85 groups)
                 f"integrated out: the coefficients of {len(factor.labels)} groups of "
                 f"{shorten(factor.factor)}, drawn back exactly"
             )
-        if self.rows is not None:
+        if isinstance(self.rows, Cells):
+            lines.append(
+                f"rows: {self.design.rows}, collected into {self.rows.kept} cells of "
+                "the same predictors and groups"
+            )
+        elif self.rows is not None:
             lines.append(
                 f"rows: {self.design.rows}, turned into {self.rows.kept} of the same "
                 "likelihood"
@@ -377,6 +404,8 @@ marginal, 919 rows, 85 groups)
     @property
     def stan_code(self) -> str:
         """The Stan program to read, under a comment that names columns and groups."""
+        if isinstance(self.rows, Cells):
+            return annotate(self.program, self.rows.design, scaling=self.scaling)
         return annotate(self.program, self.design, self.rows, self.scaling)
 
     def stan_data(self, *, prior_only: bool = False) -> dict[str, Any]:
@@ -387,12 +416,15 @@ marginal, 919 rows, 85 groups)
         prior_only
             Leave the outcome out.
         """
+        design, rows = self.scaling.design(self.design), self.rows
+        if isinstance(rows, Cells):
+            design, rows = rows.design, None
         return stan_data(
-            self.scaling.design(self.design),
+            design,
             self.scaling.priors(self.priors),
             self.structure,
             prior_only=prior_only,
-            rows=self.rows,
+            rows=rows,
         )
 
     def prior_predictive(
@@ -1061,6 +1093,7 @@ def no_pooling(
     cens_upper: str | None = None,
     trunc: Bounds | None = None,
     priors: Mapping[str, str | Prior] | None = None,
+    fixed: Mapping[str, float] | None = None,
     center_predictors: bool = True,
     compress: bool | None = None,
 ) -> Model:
@@ -1080,7 +1113,7 @@ def no_pooling(
     residual
         A column whose groups have residual scales of their own.
     family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
-trunc, priors, center_predictors, compress
+trunc, priors, fixed, center_predictors, compress
         As for ``complete_pooling``.
     """
     spec = ModelSpec(
@@ -1101,6 +1134,7 @@ trunc, priors, center_predictors, compress
         cens_upper=cens_upper,
         trunc=trunc,
         priors=as_priors(priors),
+        fixed=as_fixed(fixed),
         center_predictors=center_predictors,
         compress=compress,
     )

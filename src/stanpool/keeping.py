@@ -176,6 +176,7 @@ def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
     """Build the model again, with the priors it was fitted with."""
     spec = dict(kept["spec"])
     spec["groups"] = tuple(GroupTerm(**_tuples(each)) for each in spec["groups"])
+    spec["fixed"] = tuple((name, value) for name, value in spec.get("fixed", ()))
     if spec.get("latent") is not None:
         spec["latent"] = LatentFactors(**spec["latent"])
     spec = _tuples(spec)

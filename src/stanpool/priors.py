@@ -162,6 +162,8 @@ def resolve_priors(
         If a name is no parameter of the model, or a prior's support does not fit.
     """
     given = dict(spec.priors)
+    if strict:
+        _check_fixed(spec, design)
     used: set[str] = set()
     rows = []
     for parameter_class, label, names, default, rule in _parameters(spec, design):
@@ -186,6 +188,60 @@ def resolve_priors(
     if strict:
         _warn_of_flat(rows, design)
     return PriorTable(tuple(rows))
+
+
+def _check_fixed(spec: ModelSpec, design: Design) -> None:
+    """Refuse fixed hyperparameters that nothing uses, or of which half is there."""
+    if not spec.fixed:
+        return
+    if spec.pooling != "none":
+        raise SpecError(
+            f"fixed={shorten(dict(spec.fixed))} states the population of the groups' "
+            "coefficients, so that they share nothing: it goes with pooling='none'."
+        )
+    (factor,) = design.factors
+    known: set[str] = set()
+    for label in factor.varying:
+        mean, scale = _hyperparameters(factor, label)
+        known |= {*mean, *scale}
+        found = [
+            next((name for name in names if name in dict(spec.fixed)), None)
+            for names in (mean, scale)
+        ]
+        if (found[0] is None) != (found[1] is None):
+            there = found[0] or found[1]
+            missing = mean[0] if found[0] is None else scale[0]
+            raise SpecError(
+                f"fixed has {shorten(there)} and not {shorten(missing)}: a population "
+                "is known when its mean and its scale are. Add it."
+            )
+    for name, _ in spec.fixed:
+        if name not in known:
+            raise SpecError(
+                f"fixed has {shorten(name)}; the population of {factor.factor!r} has "
+                f"{listed(sorted(known), 10)}.{suggestion(name, known)}"
+            )
+
+
+def _fixed_population(
+    spec: ModelSpec, factor: FactorDesign, label: str
+) -> tuple[float | None, float | None]:
+    """Return the mean and the scale that the user fixed for a coefficient."""
+    fixed = dict(spec.fixed)
+    mean, scale = (
+        next((fixed[name] for name in names if name in fixed), None)
+        for names in _hyperparameters(factor, label)
+    )
+    return mean, scale
+
+
+def _hyperparameters(
+    factor: FactorDesign, label: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the mean and the scale of a coefficient, the most specific name first."""
+    stem = f"tau_{factor.factor}"
+    mean = ("Intercept",) if label == "Intercept" else (f"beta[{label}]",)
+    return mean, (f"{stem}[{label}]", stem, "tau")
 
 
 def _spellings(name: str, parameter_class: str) -> tuple[str, ...]:
@@ -406,7 +462,11 @@ def _own_coefficients(
             names += [f"beta[{label}]", "beta"]
             prior, size = _slope_prior(spec, design, column), f"{unit} / sd(x)"
         names = list(dict.fromkeys(names))
-        yield "b", own, names, prior, f"default: 2.5 {size} ({_RSTANARM})"
+        rule = f"default: 2.5 {size} ({_RSTANARM})"
+        mean, scale = _fixed_population(spec, factor, label)
+        if mean is not None and scale is not None:
+            prior, rule = Prior("normal", (mean, scale)), "fixed by the user"
+        yield "b", own, names, prior, rule
 
 
 def _population_scales(

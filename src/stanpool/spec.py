@@ -487,6 +487,9 @@ class ModelSpec:
         recognised from the data.
     priors
         What the user set, by the names of the posterior, sorted by name.
+    fixed
+        Hyperparameters that are numbers and not learned, for pooling="none", sorted
+        by name: the groups' coefficients are drawn from a population that is known.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means (True)
         or to zero (False).
@@ -521,6 +524,7 @@ class ModelSpec:
     residual: str | None = None
     group_predictors: tuple[str, ...] = ()
     priors: tuple[tuple[str, Prior], ...] = ()
+    fixed: tuple[tuple[str, float], ...] = ()
     center_predictors: bool = True
     compress: bool | None = None
 
@@ -695,6 +699,32 @@ def _one_of(
             f"{option}={shorten(given)} is not one of {listed(known, limit=20)}."
             + suggestion(str(given), known)
         )
+
+
+def as_fixed(fixed: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]:
+    """Turn what a user passes as ``fixed=`` into sorted ``(name, number)`` pairs.
+
+    Raises
+    ------
+    SpecError
+        If it is no mapping of names to finite numbers, or a scale is not positive.
+    """
+    if not isinstance(fixed, Mapping | None):
+        raise SpecError(
+            f"fixed={shorten(fixed)} is not a mapping such as {{'Intercept': 0, "
+            "'tau_county': 1}."
+        )
+    found = []
+    for name, value in (fixed or {}).items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            raise SpecError(f"fixed[{shorten(name)}] = {shorten(value)} is no number.")
+        if str(name).startswith("tau") and value <= 0:
+            raise SpecError(
+                f"fixed[{shorten(name)}] = {value:g}: a population scale is positive."
+            )
+        found.append((str(name), float(value)))
+    return tuple(sorted(found))
 
 
 def as_priors(

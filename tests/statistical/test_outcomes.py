@@ -250,6 +250,31 @@ class TestRecovery:
         rho = posterior["Omega_g"].isel(g_coefficient=0, g_coefficient_2=1)
         assert_recovered(rho, 0.6)
 
+    def test_latent_factors(self) -> None:
+        rng = np.random.default_rng(16)
+        users, items = 40, 15
+        scores = rng.normal(size=(users, 2))
+        loadings = 1.2 * rng.normal(size=(items, 2))
+        pairs = np.argwhere(rng.random((users, items)) < 0.7)
+        user, item = pairs.T
+        b = rng.normal(scale=0.5, size=users)
+        expected = 1.0 + b[user] + (scores[user] * loadings[item]).sum(axis=1)
+        data = pd.DataFrame({"y": expected + rng.normal(scale=0.7, size=len(user))})
+        data = data.assign(user=user, item=item)
+        model = sp.Model(
+            "y ~ 1 + (1 | user) + factors(user, item, rank=2)",
+            data,
+            parameterization="noncentered",
+        )
+        fitted = model.fit(seed=1, progress=False)
+        assert fitted.sample_stats["diverging"].sum() == 0
+        assert_recovered(fitted.posterior["sigma"], 0.7)
+        # Expectations know no rotation: each within its posterior, on average.
+        eta = fitted.linpred(draws=1000)
+        gap = (eta.mean(("chain", "draw")) - expected) / eta.std(("chain", "draw"))
+        assert 0.7 < float((gap**2).mean()) < 1.4
+        assert np.corrcoef(eta.mean(("chain", "draw")), expected)[0, 1] > 0.95
+
     @pytest.mark.slow
     @pytest.mark.parametrize("family", ["gamma", "beta", "negative_binomial"])
     def test_precisions(self, family: str) -> None:

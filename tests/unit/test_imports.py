@@ -24,7 +24,7 @@ LAYERS = (
     ("matrix",),
     ("outcome",),
     ("design",),
-    ("nesting", "priors", "gram"),
+    ("nesting", "priors", "gram", "cells"),
     ("marginal", "scaling"),
     ("program",),
     ("posterior",),

@@ -253,6 +253,17 @@ class TestParetoK:
         assert ax.get_title(loc="left").startswith(f"{bad} of {len(k)} above")
 
 
+class TestStatistics:
+    def test_they_are_those_of_the_data(self, fit: sp.Fit) -> None:
+        figure = plots.plot_statistics(fit)
+        y = fit.model.design.y
+        shown = [ax.lines[0].get_xdata()[0] for ax in figure.axes]
+        np.testing.assert_allclose(shown, [y.mean(), y.std(), y.min(), y.max()])
+        drawn = fit.predict(seed=fit.settings.seed).mean("row").to_numpy()
+        above = figure.axes[0].get_title(loc="right")
+        assert above == f"{(drawn > y.mean()).mean():.0%} above"
+
+
 class TestPriorPosterior:
     def test_there_is_a_panel_for_each_quantity(self, fit: sp.Fit) -> None:
         figure = plots.plot_prior_posterior(fit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -252,3 +253,42 @@ class TestTable:
         html = Model("y ~ `<script>` + (1 | g)", data).priors._repr_html_()
         assert "<script>" not in html
         assert "&lt;script&gt;" in html
+
+
+class TestFixed:
+    def test_a_known_population_is_the_prior_of_each_group(self) -> None:
+        fixed = {"Intercept": 90, "tau_g": 5, "beta[x]": 2}
+        found = priors_of("y ~ x + (1 + x | g)", pooling="none", fixed=fixed)
+        assert found["b_g[Intercept]"] == "normal(90, 5)"
+        assert found["b_g[x]"] == "normal(2, 5)"
+
+    def test_other_coefficients_keep_their_priors(self) -> None:
+        fixed = {"Intercept": 90, "tau_g[Intercept]": 5}
+        model = Model("y ~ x + (1 + x | g)", frame(), pooling="none", fixed=fixed)
+        assert model.priors["b_g[Intercept]"].source == "fixed by the user"
+        assert model.priors["b_g[x]"].source.startswith("default: ")
+
+    def test_the_learned_population_is_next_to_it(self) -> None:
+        fixed = {"Intercept": 90, "tau_g": 5}
+        model = Model("y ~ x + (1 | g)", frame(), pooling="none", fixed=fixed)
+        names = [row.parameter for row in model.with_(pooling="partial").priors]
+        assert "tau_g[Intercept]" in names
+
+    @pytest.mark.parametrize(
+        ("fixed", "pooling", "said"),
+        [
+            ({"Intercept": 1, "tau": 1}, "partial", "goes with pooling='none'"),
+            ({"Intercept": 1}, "none", "not 'tau_g[Intercept]'"),
+            ({"tau_g": 1}, "none", "not 'Intercept'"),
+            ({"Intercept": 1, "tau_g": 1, "tau_h": 1}, "none", "fixed has 'tau_h'"),
+            ({"Intercept": 1, "tau_g": -1}, "none", "is positive"),
+            ({"Intercept": "a"}, "none", "is no number"),
+            (3, "none", "is not a mapping"),
+        ],
+    )
+    def test_what_is_not_a_population_is_said(
+        self, fixed: Any, pooling: str, said: str
+    ) -> None:
+        with pytest.raises(SpecError) as refused:
+            Model("y ~ x + (1 | g)", frame(), pooling=pooling, fixed=fixed)
+        assert said in str(refused.value)

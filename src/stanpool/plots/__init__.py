@@ -9,7 +9,7 @@ from stanpool.plots.learning import plot_prior_posterior
 from stanpool.plots.lines import plot_group_regression, plot_lines
 from stanpool.plots.pairs import plot_pairs
 from stanpool.plots.pit import plot_pit
-from stanpool.plots.predictive import plot_predictive
+from stanpool.plots.predictive import plot_predictive, plot_statistics
 from stanpool.plots.ranks import plot_calibration
 from stanpool.plots.scale_priors import plot_scale_priors
 from stanpool.plots.shrinkage import plot_shrinkage
@@ -30,5 +30,6 @@ __all__ = [
     "plot_prior_posterior",
     "plot_scale_priors",
     "plot_shrinkage",
+    "plot_statistics",
     "plot_traces",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from stanpool.plots.canvas import (
     PLAIN,
     density,
     figure_of,
+    headline,
     legend,
+    new_grid,
     on,
     tidy,
 )
@@ -37,6 +40,13 @@ _LINES = 50
 _DRAWS = 200
 _MOST_VALUES = 40
 _MOST_INTERVALS = 300
+_RARE = 0.025
+_STATISTICS: Mapping[str, Callable[..., Any]] = {
+    "mean": np.mean,
+    "sd": np.std,
+    "smallest": np.min,
+    "largest": np.max,
+}
 
 
 def plot_predictive(
@@ -79,12 +89,7 @@ def plot_predictive(
             f"kind={shorten(kind)} is not one of 'density', 'groups'."
             + suggestion(str(kind), _KINDS)
         )
-    if fit.model.design.censored is not None:
-        raise SpecError(
-            f"{fit.model!r} has censored outcomes, which cannot be put beside "
-            "predictions of uncensored ones; leave the censored rows out: "
-            "fit.predict(data)."
-        )
+    _refuse_censored(fit)
     seed = fit.settings.seed if seed is None else seed
     if kind == "groups":
         return _groups(fit, factor, prior, seed, ax)
@@ -100,6 +105,64 @@ def plot_predictive(
         tidy(ax, x=name, y="density")
     legend(ax)
     return figure_of(ax)
+
+
+def plot_statistics(
+    fit: Fit, *, prior: bool = False, seed: int | None = None
+) -> Figure:
+    """Draw mean, sd, smallest and largest outcome, as seen and as predicted.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    prior
+        Draw from the prior instead of the posterior.
+    seed
+        Of the outcomes drawn; by default the fit's own.
+
+    Raises
+    ------
+    SpecError
+        If outcomes are categories or censored, or a prior is improper.
+    """
+    if fit.model.design.categories:
+        raise SpecError(
+            f"family={fit.model.spec.family!r} has categories, which have no mean; see "
+            "plot_predictive."
+        )
+    _refuse_censored(fit)
+    seed = fit.settings.seed if seed is None else seed
+    drawn = _drawn(fit, prior, 5 * _DRAWS, seed)
+    observed = fit.model.design.y.astype(float)
+    name = short_label(fit.model.spec.outcome)
+    figure, grid = new_grid(10, 2.6, rows=1, columns=len(_STATISTICS))
+    for ax, (label, statistic) in zip(grid[0], _STATISTICS.items(), strict=True):
+        values, seen = statistic(drawn, axis=1), float(statistic(observed))
+        low, high = np.quantile(values, (0.005, 0.995))
+        ax.hist(np.clip(values, low, high), bins=30, color=BLUE, alpha=0.4)
+        ax.axvline(seen, color=INK, linewidth=2)
+        above = (values > seen).mean() + 0.5 * (values == seen).mean()
+        rare = min(above, 1 - above) < _RARE
+        ax.set_title(
+            f"{above:.0%} above",
+            loc="right",
+            fontsize="small",
+            color=ORANGE if rare else INK,
+        )
+        headline(ax, label)
+        tidy(ax, x=name, y="")
+        ax.set_yticks([])
+    return figure
+
+
+def _refuse_censored(fit: Fit) -> None:
+    if fit.model.design.censored is not None:
+        raise SpecError(
+            f"{fit.model!r} has censored outcomes, which cannot be put beside "
+            "predictions of uncensored ones; leave the censored rows out: "
+            "fit.predict(data)."
+        )
 
 
 def _is_discrete(fit: Fit) -> bool:

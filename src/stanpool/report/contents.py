@@ -368,6 +368,15 @@ def _predictive(fit: Fit) -> Section:
                 lambda: plots.plot_predictive(fit, kind="groups"),
             )
         )
+    parts += _if_there(
+        picture(
+            "statistics",
+            "Mean, spread, smallest and largest outcome, seen and predicted",
+            "Histograms of four statistics of predicted outcomes, with those of the "
+            "observed ones as lines, and how many predictions are above.",
+            lambda: plots.plot_statistics(fit),
+        )
+    )
     parts.append(
         picture(
             "prior-predictive",
@@ -451,6 +460,15 @@ def _left_out(fit: Fit) -> Iterator[Part]:
         f"Pareto k by row: {len(result.unreliable):,} of {len(result.units):,} "
         f"are above {result.good_k:.2f}, where it is not reliable.",
         lambda: plots.plot_pareto_k(result),
+    )
+    yield from _if_there(
+        picture(
+            "pit",
+            "Calibration of the rows left out (LOO-PIT)",
+            "The distribution of the predicted probabilities of smaller outcomes, less "
+            "the uniform one, with the band that it leaves if miscalibrated.",
+            lambda: plots.plot_pit(result),
+        )
     )
 
 
