@@ -90,7 +90,7 @@ ax.spines[["top", "right"]].set_visible(False)
 # %% [markdown]
 # *Figure 1. The items' loadings on the latent factor, medians and 90 % intervals: to
 # curse (orange), to scold (grey) and to shout (blue). The model was not told which is
-# which. It found by itself that those who curse are not those who shout.*
+# which. What it found sets cursing apart from shouting.*
 #
 # ## A new user
 #
