@@ -250,6 +250,11 @@ def _processes() -> dict[int, int]:
     return {int(pid): int(parent) for pid, parent, state in rows if state[0] != "Z"}
 
 
+def _hear_interrupts() -> None:
+    """Undo that background jobs of a shell ignore Ctrl-C, and so do their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
 def test_interrupt_and_kill_leave_no_process(executable, tmp_path, blow):
     script = subprocess.Popen(
@@ -257,6 +262,7 @@ def test_interrupt_and_kill_leave_no_process(executable, tmp_path, blow):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=_hear_interrupts,
     )
     _wait_until(lambda: list(_processes().values()).count(script.pid) == 2)
     time.sleep(0.5)

@@ -239,12 +239,11 @@ def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy() -> N
                 ),
             ),
         )
-        densities = [
-            log_prob(
-                model.program, model.stan_data(), stan_parameters(model, of, point)
-            )
-            for model, of, point in ((ours, data, at), (theirs, bad, there))
-        ]
+        densities = []
+        for model, of, point in ((ours, data, at), (theirs, bad, there)):
+            seen = model.scaling.to_stan(stan_parameters(model, of, point))
+            seen["tau_signed"] = seen["tau"]
+            densities.append(log_prob(model.program, model.stan_data(), seen))
         gaps.append(densities[1] - densities[0])
     assert np.ptp(gaps) < 1e-7
 
