@@ -6,11 +6,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stanpool.cells import Cells, collect, why_no_cells
+from stanpool.centering import Centering, centering_of
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
@@ -30,8 +32,9 @@ from stanpool.marginal import (
 )
 from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
+from stanpool.pilot import Pilot, estimate
 from stanpool.posterior import build_tree, draw_back
-from stanpool.priors import PriorTable, resolve_priors
+from stanpool.priors import PriorTable, correlated_factors, resolve_priors
 from stanpool.program import (
     StanProgram,
     Structure,
@@ -94,9 +97,11 @@ class Model:
     pooling
         ``"partial"``, ``"none"`` or ``"complete"``.
     parameterization
-        ``"centered"``; ``"noncentered"``; ``"marginal"``, for gaussian outcomes, where
-        the coefficients of the factor with most groups are integrated out, exactly,
-        and drawn back after sampling; or ``"auto"`` to leave the choice.
+        ``"centered"``; ``"noncentered"``; ``"adaptive"``, where each group's
+        coefficients are centered as far as its own data say what they are;
+        ``"marginal"``, for gaussian outcomes, where the coefficients of the factor with
+        most groups are integrated out, exactly, and drawn back after sampling; or
+        ``"auto"``, which is marginal where that is exact and fast, else adaptive.
     residual
         A column whose groups have residual scales of their own: free under no
         pooling, pooled on the log scale under partial pooling.
@@ -356,8 +361,35 @@ marginal, 100 rows, 85 groups)
 
     @property
     def parameterization(self) -> str | None:
-        """``"centered"``, ``"noncentered"`` or ``"marginal"``; None unless partial."""
+        """``"adaptive"``, ``"marginal"`` or what was set; None unless partial."""
         return self.structure.parameterization
+
+    @cached_property
+    def pilot(self) -> Pilot | None:
+        """A quick estimate, in the units of the program; None if there is none.
+
+        It says how far groups are centered and where chains start, and nothing else.
+        """
+        if self.spec.pooling != "partial":
+            return None
+        spec, design = self.spec, self.scaling.design(self.design)
+        if isinstance(self.rows, Cells):
+            design = self.rows.design
+            counted = spec.trials or spec.outcome
+            trials = counted if self.rows.family == "binomial" else None
+            spec = replace(spec, family=self.rows.family, trials=trials)
+        correlated = correlated_factors(spec, design)
+        return estimate(spec, design, self.scaling.priors(self.priors), correlated)
+
+    @cached_property
+    def centering(self) -> tuple[Centering, ...]:
+        """How far the coefficients of each factor are centered, if adaptive."""
+        if self.parameterization != "adaptive":
+            return ()
+        pilots = [None] * len(self.design.factors)
+        if self.pilot is not None:
+            pilots = list(self.pilot.factors)
+        return tuple(map(centering_of, self.design.factors, pilots))
 
     def explain(self) -> str:
         """Say what was chosen for the model, and why; to be printed.
@@ -384,6 +416,8 @@ marginal, 919 rows, 85 groups)
                 f"integrated out: the coefficients of {len(factor.labels)} groups of "
                 f"{shorten(factor.factor)}, drawn back exactly"
             )
+        for factor, centering in zip(self.design.factors, self.centering, strict=False):
+            lines.append(centering.describe(factor))
         if isinstance(self.rows, Cells):
             lines.append(
                 f"rows: {self.design.rows}, collected into {self.rows.kept} cells of "
@@ -425,6 +459,7 @@ marginal, 919 rows, 85 groups)
             self.structure,
             prior_only=prior_only,
             rows=rows,
+            centering=self.centering,
         )
 
     def prior_predictive(
@@ -1329,9 +1364,9 @@ def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
         return chosen, "set"
     against = against or why_marginal_is_slow(design)
     if against:
-        return "noncentered", (
-            "auto: safe where groups hold little data, and compare_parameterizations("
-            f"model) tries others; marginal is not to be had, for {against}"
+        return "adaptive", (
+            "auto: each group is centered as far as its own data say what its "
+            f"coefficients are; marginal is not to be had, for {against}"
         )
     return "marginal", (
         "auto: exact for gaussian outcomes, and there is no funnel left to sample from"

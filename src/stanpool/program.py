@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from stanpool.centering import Centering
 from stanpool.design import Design, FactorDesign, LatentDesign
 from stanpool.errors import SpecError
 from stanpool.gram import CompressedRows
@@ -77,8 +78,8 @@ class Structure:
     intercept
         Whether there is a population intercept.
     parameterization
-        ``"centered"``, ``"noncentered"`` or ``"marginal"``; None unless pooling is
-        partial.
+        ``"centered"``, ``"noncentered"``, ``"adaptive"`` or ``"marginal"``; None
+        unless pooling is partial.
     factors
         The grouping factors.
     latent
@@ -224,8 +225,8 @@ def structure_of(
     spec, design, priors
         The model, its data and the priors in force.
     parameterization
-        ``"centered"``, ``"noncentered"`` or ``"marginal"`` for partial pooling, else
-        None.
+        ``"centered"``, ``"noncentered"``, ``"adaptive"`` or ``"marginal"`` for partial
+        pooling, else None.
     integrated
         Which factor the marginal program integrates out, counted from 0.
     compressed
@@ -380,10 +381,13 @@ def _program_name(template: str, structure: Structure) -> str:
 def _functions(structure: Structure) -> str:
     """Return the shared Stan functions that a program calls."""
     needed = []
-    if structure.parameterization == "centered" and any(
-        factor.correlated for factor in structure.factors
-    ):
+    correlated = [factor.correlated for factor in structure.factors]
+    if structure.parameterization in ("centered", "adaptive") and any(correlated):
         needed.append("multi_normal_rows")
+    if structure.parameterization == "adaptive":
+        needed.append("partly_centered")
+        if any(correlated):
+            needed.append("partly_centered_correlated")
     if structure.parameterization == "marginal":
         needed.append("marginal_normal_id_glm")
     if any(each.group_predictors and not each.integrated for each in structure.factors):
@@ -494,6 +498,7 @@ def stan_data(
     *,
     prior_only: bool,
     rows: CompressedRows | MarginalRows | None = None,
+    centering: Sequence[Centering] = (),
 ) -> dict[str, Any]:
     """Build the data dictionary that goes with a rendered program.
 
@@ -505,6 +510,8 @@ def stan_data(
         Leave the outcome out, so that the fit draws from the prior.
     rows
         The rows as a compressed or a marginal program sees them.
+    centering
+        For the adaptive program: how far the coefficients of each factor are centered.
 
     Returns
     -------
@@ -517,8 +524,11 @@ def stan_data(
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
         suffix = f"_{number}" if number > 1 else ""
+        form = structure.factors[number - 1]
         own = _factor_data(factor, rows)
-        if structure.factors[number - 1].integrated:
+        if structure.parameterization == "adaptive":
+            own |= centering[number - 1].data(correlated=form.correlated)
+        if form.integrated:
             own = {"Q": factor.Z.shape[1]}
         elif structure.pooling == "none":
             own["z_bar"] = factor.z_bar
