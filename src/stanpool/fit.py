@@ -31,7 +31,7 @@ from stanpool.marginal import (
 from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.posterior import build_tree, draw_back
-from stanpool.priors import PriorTable, resolve_priors
+from stanpool.priors import PriorTable, listed_origins, resolve_priors
 from stanpool.program import (
     StanProgram,
     Structure,
@@ -205,7 +205,7 @@ marginal, 919 rows, 85 groups)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
         parameterization, reason = _choose_form(spec, design)
-        scaling = scaling_of(design, priors)
+        scaling = scaling_of(spec, design, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
             rows = marginal_rows(scaling.design(design))
@@ -378,6 +378,12 @@ marginal, 919 rows, 85 groups)
         if self.parameterization:
             reason = self.parameterization_reason
             lines.append(f"parameterization: {self.parameterization} ({reason})")
+        if self.design.origins:
+            lines.append(
+                f"origins: {listed_origins(dict(self.design.origins))}; priors on "
+                "intercepts, on their scales and on correlations are stated there, "
+                "and draws are those where predictors are 0"
+            )
         if isinstance(self.rows, MarginalRows):
             factor = self.design.factors[self.rows.factor]
             lines.append(
@@ -484,8 +490,11 @@ marginal, 919 rows, 85 groups)
         CompileError, SamplingError, EngineError
             If Stan could not be set up, the program not compiled, or a chain failed.
         """
+        import xarray as xr
+
         from stanpool.engine import compile_program, sample
         from stanpool.engine.run import SampleSettings
+        from stanpool.relocate import to_zero
 
         settings = SampleSettings(
             chains=chains,
@@ -533,6 +542,9 @@ marginal, 919 rows, 85 groups)
             max_treedepth=settings.max_treedepth,
             drawn_back=drawn_back,
         )
+        if self.design.origins:
+            moved = tree["posterior"].to_dataset()
+            tree["posterior"] = xr.DataTree(to_zero(self, moved))
         return Fit(
             model=self,
             tree=tree,
@@ -551,8 +563,9 @@ marginal, 919 rows, 85 groups)
         shape = len(latent.score_labels), len(latent.loading_labels)
         # Near its mean, a probability changes a quarter as fast as its logit.
         slope = 1.0 if self.spec.link_name == "identity" else 4.0
+        y = self.scaling.design(self.design).y
         scores, loadings = pilot(
-            slope * self.design.y, latent.scored, latent.loaded, shape, latent.rank
+            slope * y, latent.scored, latent.loaded, shape, latent.rank
         )
         estimate = scores, loadings[latent.anchors]
         return starting_points(estimate, settings.chains, settings.seed)
