@@ -61,7 +61,7 @@ class Centering:
     @property
     def apart(self) -> Array:
         """1 for groups whose z are uncorrelated, else 0, shape ``(J,)``."""
-        return (self.w.mean(axis=1) < BREAK_EVEN).astype(float)
+        return np.asarray(self.w.mean(axis=1) < BREAK_EVEN, dtype=float)
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -103,9 +103,7 @@ class Centering:
         )
 
 
-def centering_of(
-    factor: FactorDesign, pilot: FactorPilot | None
-) -> Centering:
+def centering_of(factor: FactorDesign, pilot: FactorPilot | None) -> Centering:
     """Choose how far the coefficients of a factor are centered.
 
     Parameters

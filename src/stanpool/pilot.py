@@ -82,7 +82,7 @@ class FactorPilot:
         ``I tau^2 / (1 + I tau^2)``, with the Fisher information I of a group's rows.
         """
         variance = np.einsum("jdd->jd", self.covariance)
-        return np.clip(1 - variance / np.square(self.tau), 0.0, 1.0)
+        return np.asarray(np.clip(1 - variance / np.square(self.tau), 0.0, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,9 +226,7 @@ class _Factor:
             for q in range(z.shape[1]):
                 for c in range(values.shape[1]):
                     product = z[:, q] * values[:, c]
-                    found[:, q, c] += np.bincount(
-                        index, product, minlength=self.groups
-                    )
+                    found[:, q, c] += np.bincount(index, product, minlength=self.groups)
         return found
 
     def squares(self, weights: Array) -> Array:
@@ -414,9 +412,9 @@ class _Search:
             Omega = np.clip(total / np.outer(scale, scale), -largest, largest)
             np.fill_diagonal(Omega, 1.0)
             values, vectors = np.linalg.eigh(Omega)
-            Omega = (vectors * np.maximum(values, 1 - largest)) @ vectors.T
-            scale = np.sqrt(np.diag(Omega))
-            factor.Omega = Omega / np.outer(scale, scale)
+            near = (vectors * np.maximum(values, 1 - largest)) @ vectors.T
+            scale = np.sqrt(np.diag(near))
+            factor.Omega = np.asarray(near / np.outer(scale, scale))
         factor.tau = np.sqrt(found)
 
     def left_by_others(self, place: int, own: Array, weight: Array) -> Array:

@@ -571,12 +571,17 @@ def annotate(
     The comment is not part of the hashed text; names are escaped, so that no user
     string can leave it.
     """
-    lines = [f"// outcome, N = {design.rows} rows"]
+    outcome = scaling.outcome if scaling else 1.0
+    divided = "" if outcome == 1.0 else f" / {outcome:g}"
+    lines = [f"// outcome{divided}, N = {design.rows} rows"]
     lines += [
         f"// y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
     ]
-    population = _divided(design.coefficients, scaling.population if scaling else None)
+    origins = dict(design.origins)
+    population = _divided(
+        design.coefficients, origins, scaling.population if scaling else None
+    )
     if rows is not None and design.intercept:
         population = (_escaped("Intercept"), *population)
     marginal = isinstance(rows, MarginalRows)
@@ -586,7 +591,9 @@ def annotate(
         groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
         lines.append(f"// {groups}")
         varying = _divided(
-            factor.varying, scaling.factors[number - 1] if scaling else None
+            factor.varying,
+            origins if "Intercept" in factor.varying else {},
+            scaling.factors[number - 1] if scaling else None,
         )
         if not isinstance(rows, MarginalRows):
             lines += _labelled(f"Z{suffix}", varying)
@@ -595,14 +602,31 @@ def annotate(
     return "\n".join(lines) + "\n" + program.source
 
 
-def _divided(labels: tuple[str, ...], scales: np.ndarray | None) -> tuple[str, ...]:
-    """Write labels for a comment, with what the columns are divided by."""
+def _divided(
+    labels: tuple[str, ...], origins: Mapping[str, float], scales: np.ndarray | None
+) -> tuple[str, ...]:
+    """Write labels for a comment, with where columns start and what divides them."""
     if scales is None:
         scales = np.ones(len(labels))
-    return tuple(
-        _escaped(label) + ("" if scale == 1 else f" / {scale:g}")
-        for label, scale in zip(labels, scales, strict=True)
-    )
+    written = []
+    for label, scale in zip(labels, scales, strict=True):
+        pieces = [label] if label in origins else label.split(":")
+        if not origins.keys() & set(pieces):
+            pieces = [label]
+        text = " * ".join(_from_origin(piece, origins) for piece in pieces)
+        if scale != 1:
+            text = f"({text})" if text[-1] != '"' else text
+            text += f" / {scale:g}"
+        written.append(text)
+    return tuple(written)
+
+
+def _from_origin(label: str, origins: Mapping[str, float]) -> str:
+    """Write a label less its origin."""
+    if label not in origins:
+        return _escaped(label)
+    sign = "-" if origins[label] > 0 else "+"
+    return f"{_escaped(label)} {sign} {abs(origins[label]):.15g}"
 
 
 def _labelled(matrix: str, labels: tuple[str, ...]) -> list[str]:
@@ -727,7 +751,10 @@ def _effects_of(design: Design, factor: FactorDesign) -> np.ndarray:
 def group_means(
     design: Design, number: int, alpha: np.ndarray | None, beta: np.ndarray
 ) -> np.ndarray:
-    """Return the population means of a factor's coefficients, for many draws.
+    """Return what the groups' coefficients vary around, for many draws.
+
+    Of the factors that vary a coefficient only the first has the population mean; the
+    others vary around zero.
 
     Parameters
     ----------
@@ -736,25 +763,25 @@ def group_means(
     number
         Which factor, counted from 0.
     alpha, beta
-        Draws of the intercept at zero, shape ``(S,)``, or None; and of the
-        population's coefficients, shape ``(S, K)``.
+        Intercepts, shape ``(..., D)``, or None; and the population's coefficients,
+        shape ``(..., D, K)``, of D linear predictors.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(S, J, Q)``, or ``(S, 1, Q)`` where all groups have the same.
+        Shape ``(..., J, D, Q)``, or ``(..., 1, D, Q)`` where all groups have the same.
     """
     factor = design.factors[number]
-    zero = np.zeros((len(beta), 1))
-    population = np.concatenate(
-        [zero, beta] if alpha is None else [zero, alpha[:, None], beta], axis=1
-    )
+    parts = [np.zeros((*beta.shape[:-1], 1)), beta]
+    if alpha is not None:
+        parts.insert(1, alpha[..., None])
+    population = np.concatenate(parts, axis=-1)
     taken = {label for each in design.factors[:number] for label in each.varying}
-    means = population[:, None, _means_of(design, factor, taken) - 1]
+    means = population[..., _means_of(design, factor, taken) - 1][..., None, :, :]
     if factor.U is None:
         return means
-    effects = population[:, _effects_of(design, factor) - 1]
-    return np.asarray(means + np.einsum("jp,spq->sjq", factor.U, effects))
+    effects = population[..., _effects_of(design, factor) - 1]
+    return np.asarray(means + np.einsum("jp,...dpq->...jdq", factor.U, effects))
 
 
 def _prior_block(

@@ -10,7 +10,7 @@ import numpy as np
 
 from stanpool import plots
 from stanpool.errors import StanpoolError
-from stanpool.fit import formula_of
+from stanpool.formula import formula_of
 from stanpool.labels import group_dims, is_of_groups, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
 from stanpool.report.record import data_digest, versions

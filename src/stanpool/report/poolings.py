@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stanpool import plots
-from stanpool.fit import formula_of
+from stanpool.formula import formula_of
 from stanpool.labels import short_label
 from stanpool.report.contents import Check, Section
 from stanpool.report.parts import Missing, Part, facts, picture, table

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from stanpool.fit import formula_of
+from stanpool.formula import formula_of
 
 if TYPE_CHECKING:
     import pandas as pd
