@@ -58,7 +58,7 @@ def _until(found: Callable[[], bool]) -> None:
 
 def _commands() -> str:
     """Return the commands that run on the machine."""
-    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True)
+    shown = subprocess.run(["ps", "-wweo", "args"], capture_output=True, check=True)
     return shown.stdout.decode(errors="replace")
 
 

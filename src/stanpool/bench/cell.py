@@ -162,7 +162,7 @@ def _versions(tool: Tool) -> dict[str, str]:
 
 def _end_with_the_runner() -> None:
     """Wait for the end of standard input, which is that of the runner, and end."""
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not through sys.stdin, whose lock would be held at exit
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
