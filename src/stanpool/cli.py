@@ -589,6 +589,94 @@ def setup(official: bool, wheels: tuple[Path, ...], force: bool, quiet: bool) ->
     click.echo(f"Stan is ready: {home}")
 
 
+def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Split a list with commas."""
+    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
+
+
+def _whole_numbers(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> tuple[int, ...]:
+    """Split a list of whole numbers with commas."""
+    words = _words(context, parameter, value)
+    if not words or not all(word.isascii() and word.isdigit() for word in words):
+        raise click.BadParameter(f"{value!r} is no list of whole numbers, as in 1,2,3.")
+    return tuple(map(int, words))
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool bench --quick
+  stanpool bench --work radon,sparse --tools auto,bambi-nutpie --seeds 1,2,3
+  stanpool bench --list"""
+)
+@click.option("--work", callback=_words, help="Names with commas.  [default: all]")
+@click.option(
+    "--tools", callback=_words, help="Names with commas.  [default: those of each work]"
+)
+@click.option(
+    "--seeds",
+    callback=_whole_numbers,
+    default="1,2,3",
+    show_default=True,
+    help="Medians are over these.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    default=600,
+    show_default=True,
+    help="Seconds that one fit may take.",
+)
+@click.option("--quick", is_flag=True, help="Three small works with one seed.")
+@click.option(
+    "--out",
+    type=_FOLDER,
+    default=Path("stanpool-bench"),
+    show_default=True,
+    help="Folder of the results; what is there already is not fitted again.",
+)
+@click.option("--list", "listing", is_flag=True, help="List works and tools.")
+@_json
+@_quiet
+def bench(
+    work: tuple[str, ...],
+    tools: tuple[str, ...],
+    seeds: tuple[int, ...],
+    time_limit: float,
+    quick: bool,
+    out: Path,
+    listing: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Compare speeds of stanpool's forms and its peers on the same works.
+
+    Each fit has a process and two cores of its own. Peers come with "pip install
+    stanpool[bench]", for Python 3.12 and later. Results are written to bench.json,
+    bench.txt and bench.png.
+    """
+    from stanpool import bench as suite
+    from stanpool.tables import as_json as written
+
+    if listing:
+        for known in (suite.WORKS, suite.TOOLS):
+            for each in known.values():
+                click.echo(f"{each.name:<24} {each.about}")
+            click.echo()
+        return
+    if quick:
+        seeds, work = seeds[:1], work or suite.QUICK
+    settings = suite.Settings(work, tools, seeds, time_limit)
+    tell = None if quiet else lambda cell: click.echo(suite.cell_text(cell), err=True)
+    cells = suite.run_bench(settings, out, tell=tell)
+    text, record = suite.bench_text(cells), written(suite.bench_record(cells))
+    click.echo(record if as_json else text)
+    suite.write_results(cells, out)
+    click.echo(f"stanpool: results in {str(out)!r}", err=True)
+
+
 @main.command()
 @_json
 @click.pass_context
