@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,7 @@ from stanpool.program import (
     stan_data,
     structure_of,
 )
+from stanpool.progress import detailed
 from stanpool.scaling import Scaling, scaling_of
 from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
 
@@ -445,6 +446,7 @@ marginal, 919 rows, 85 groups)
         inits: Any = None,
         prior_only: bool = False,
         progress: bool = True,
+        verbose: int | None = None,
         sample_options: Mapping[str, Any] | None = None,
         file: str | os.PathLike[str] | None = None,
     ) -> Fit:
@@ -468,7 +470,12 @@ marginal, 919 rows, 85 groups)
         prior_only
             Draw from the prior: the outcome is left out.
         progress
-            Whether to show progress bars, on standard error.
+            Whether to show progress, on standard error: bars in a terminal, one line
+            for each stage elsewhere.
+        verbose
+            0: nothing, as ``progress=False``; 1: progress; 2: how each stage came out
+            and what Stan said, too. The logger ``stanpool`` has all of it, whatever is
+            shown.
         sample_options
             More arguments for ``cmdstanpy.CmdStanModel.sample``, unchanged.
         file
@@ -500,18 +507,20 @@ marginal, 919 rows, 85 groups)
             inits=inits,
             sample_options=tuple(sorted((sample_options or {}).items())),
         )
-        if file is None:
-            return sampled(self, settings, prior_only=prior_only, progress=progress)
-        from stanpool.keeping import kept_or_new
+        shown = progress if verbose is None else verbose > 0
+        with detailed(None if verbose is None else verbose > 1):
+            if file is None:
+                return sampled(self, settings, prior_only=prior_only, progress=shown)
+            from stanpool.keeping import kept_or_new
 
-        return kept_or_new(
-            self,
-            settings,
-            file,
-            any_seed=seed is None,
-            prior_only=prior_only,
-            progress=progress,
-        )
+            return kept_or_new(
+                self,
+                settings,
+                file,
+                any_seed=seed is None,
+                prior_only=prior_only,
+                progress=shown,
+            )
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
@@ -553,6 +562,9 @@ class Fit:
         Versions of Stan, its engine and compiler.
     program
         The Stan program that was fitted.
+    rejections
+        Why Stan could not evaluate the log density at proposals, which it then
+        rejected, and how often after warm-up.
     """
 
     model: Model
@@ -562,6 +574,7 @@ class Fit:
     prior_only: bool
     engine: Mapping[str, str]
     program: StanProgram
+    rejections: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def posterior(self) -> xr.Dataset:

@@ -69,6 +69,7 @@ def sampled(
         prior_only=prior_only,
         engine=raw.engine,
         program=program,
+        rejections=raw.rejections,
     )
 
 

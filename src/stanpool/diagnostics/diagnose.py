@@ -71,6 +71,7 @@ def diagnose(fit: Fit) -> Diagnosis:
         ),
         checks.check_chains(chains),
         checks.check_finite(mixed),
+        *checks.check_rejections(fit.rejections),
     ]
     ess_per_draw = float(np.fmin.reduce(mixed.ess_bulk)) / diverging.size
     if not any(each.level == "problem" for each in found):
