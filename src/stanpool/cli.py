@@ -23,6 +23,7 @@ from stanpool.errors import (
     shorten,
     suggestion,
 )
+from stanpool.progress import detailed
 from stanpool.spec import FAMILIES, PARAMETERIZATIONS, POOLINGS
 
 if TYPE_CHECKING:
@@ -62,7 +63,15 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FIT = click.Path(exists=True, file_okay=False, path_type=Path)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_quiet = click.option("--quiet", is_flag=True, help="No progress bars.")
+_quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
+_verbose = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, _, wanted: context.with_resource(detailed(wanted)),
+    help="Say how each stage came out, and what Stan said.",
+)
 _seed = click.option(
     "--seed", type=click.IntRange(0), help="Makes it reproducible.  [default: random]"
 )
@@ -263,9 +272,15 @@ Examples:
 @_sets_the_sampler
 @click.option("--out", type=_FOLDER, help="Keep the fit in this folder.")
 @click.option("--overwrite", is_flag=True, help="Replace a fit that is there.")
+@click.option(
+    "--reuse",
+    is_flag=True,
+    help="Take the fit that is there if it would come out the same; else replace it.",
+)
 @click.option("--report", type=_PATH, help="Write it up as one HTML file.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if problems are found.")
 @_json
+@_verbose
 @_quiet
 @click.pass_context
 def fit(
@@ -274,6 +289,7 @@ def fit(
     state: Callable[[], Model],
     out: Path | None,
     overwrite: bool,
+    reuse: bool,
     report: Path | None,
     strict: bool,
     as_json: bool,
@@ -281,10 +297,16 @@ def fit(
     **settings: Any,
 ) -> None:
     """Fit a model to DATA; print estimates and whether they can be trusted."""
-    if out is not None and out.exists() and not overwrite:
-        raise DataError(f"{str(out)!r} exists already; --overwrite replaces a fit.")
+    if reuse and out is None:
+        raise SpecError("--reuse needs --out, the folder of the fit.")
+    if out is not None and out.exists() and not (overwrite or reuse):
+        raise DataError(
+            f"{str(out)!r} exists already; --overwrite replaces a fit, --reuse takes "
+            "it if nothing has changed."
+        )
+    settings["file"] = out if reuse else None
     fitted = state().fit(progress=not quiet, **settings)
-    if out is not None:
+    if out is not None and not reuse:
         fitted.save(out, overwrite=overwrite)
     diagnosis = fitted.diagnose()
     if as_json:
@@ -384,6 +406,7 @@ Examples:
 )
 @click.option("--report", type=_PATH, help="Write it up as one HTML file.")
 @_json
+@_verbose
 @_quiet
 def compare_pooling(
     state: Callable[[], Model],
@@ -554,6 +577,7 @@ def datasets(name: str | None, out: Path | None, as_json: bool) -> None:
     help="Folder for the figure.  [default: the current one]",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@_verbose
 @_quiet
 def demo(out: Path, seed: int, quiet: bool) -> None:
     """Fit the radon data in three poolings and two forms, and report."""
@@ -578,7 +602,8 @@ def demo(out: Path, seed: int, quiet: bool) -> None:
     "may be given twice.",
 )
 @click.option("--force", is_flag=True, help="Build the engine again.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@_verbose
+@_quiet
 def setup(official: bool, wheels: tuple[Path, ...], force: bool, quiet: bool) -> None:
     """Find Stan, or set up an engine for it, once for all projects."""
     from stanpool.engine import upkeep

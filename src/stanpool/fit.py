@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from stanpool.marginal import (
 )
 from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
-from stanpool.priors import PriorTable, resolve_priors
+from stanpool.priors import PriorTable, listed_origins, resolve_priors
 from stanpool.program import (
     StanProgram,
     Structure,
@@ -37,6 +37,7 @@ from stanpool.program import (
     stan_data,
     structure_of,
 )
+from stanpool.progress import detailed
 from stanpool.scaling import Scaling, scaling_of
 from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
 
@@ -199,7 +200,7 @@ marginal, 919 rows, 85 groups)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
         parameterization, reason = _choose_form(spec, design)
-        scaling = scaling_of(design, priors)
+        scaling = scaling_of(spec, design, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
             rows = marginal_rows(scaling.design(design))
@@ -372,6 +373,12 @@ marginal, 919 rows, 85 groups)
         if self.parameterization:
             reason = self.parameterization_reason
             lines.append(f"parameterization: {self.parameterization} ({reason})")
+        if self.design.origins:
+            lines.append(
+                f"origins: {listed_origins(dict(self.design.origins))}; priors on "
+                "intercepts, on their scales and on correlations are stated there, "
+                "and draws are those where predictors are 0"
+            )
         if isinstance(self.rows, MarginalRows):
             factor = self.design.factors[self.rows.factor]
             lines.append(
@@ -445,6 +452,7 @@ marginal, 919 rows, 85 groups)
         inits: Any = None,
         prior_only: bool = False,
         progress: bool = True,
+        verbose: int | None = None,
         sample_options: Mapping[str, Any] | None = None,
         file: str | os.PathLike[str] | None = None,
     ) -> Fit:
@@ -468,7 +476,12 @@ marginal, 919 rows, 85 groups)
         prior_only
             Draw from the prior: the outcome is left out.
         progress
-            Whether to show progress bars, on standard error.
+            Whether to show progress, on standard error: bars in a terminal, one line
+            for each stage elsewhere.
+        verbose
+            0: nothing, as ``progress=False``; 1: progress; 2: how each stage came out
+            and what Stan said, too. The logger ``stanpool`` has all of it, whatever is
+            shown.
         sample_options
             More arguments for ``cmdstanpy.CmdStanModel.sample``, unchanged.
         file
@@ -500,18 +513,20 @@ marginal, 919 rows, 85 groups)
             inits=inits,
             sample_options=tuple(sorted((sample_options or {}).items())),
         )
-        if file is None:
-            return sampled(self, settings, prior_only=prior_only, progress=progress)
-        from stanpool.keeping import kept_or_new
+        shown = progress if verbose is None else verbose > 0
+        with detailed(None if verbose is None else verbose > 1):
+            if file is None:
+                return sampled(self, settings, prior_only=prior_only, progress=shown)
+            from stanpool.keeping import kept_or_new
 
-        return kept_or_new(
-            self,
-            settings,
-            file,
-            any_seed=seed is None,
-            prior_only=prior_only,
-            progress=progress,
-        )
+            return kept_or_new(
+                self,
+                settings,
+                file,
+                any_seed=seed is None,
+                prior_only=prior_only,
+                progress=shown,
+            )
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
@@ -553,6 +568,9 @@ class Fit:
         Versions of Stan, its engine and compiler.
     program
         The Stan program that was fitted.
+    rejections
+        Why Stan could not evaluate the log density at proposals, which it then
+        rejected, and how often after warm-up.
     """
 
     model: Model
@@ -562,6 +580,7 @@ class Fit:
     prior_only: bool
     engine: Mapping[str, str]
     program: StanProgram
+    rejections: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def posterior(self) -> xr.Dataset:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -27,6 +26,7 @@ from stanpool.errors import DataError, shorten
 from stanpool.fit import Fit, Model
 from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
+from stanpool.progress import tell
 from stanpool.sampling import sampled
 from stanpool.spec import GroupTerm, LatentFactors, ModelSpec, Prior
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.engine.run import SampleSettings
-
-_logger = logging.getLogger(__name__)
 
 FORMAT = 1
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
@@ -114,10 +112,10 @@ def kept_or_new(
         else:
             changes = list(_changes(kept, model, settings, any_seed, prior_only))
             if not changes:
-                _logger.info("took the fit in %r: nothing has changed", str(target))
+                tell(f"Took the fit in {str(target)!r}: it is the same", shown=progress)
                 # The same model, but stated by the caller.
                 return replace(kept, model=model)
-    _logger.info("fitting for %r: %s", str(target), "; ".join(changes))
+    tell(f"Fitting for {str(target)!r}: {'; '.join(changes)}", shown=progress)
     fit = sampled(model, settings, prior_only=prior_only, progress=progress)
     save(fit, target, overwrite=True)
     return fit
@@ -198,6 +196,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
         prior_only=kept["prior_only"],
         engine=kept["engine"],
         program=program,
+        rejections=kept.get("rejections", {}),
     )
 
 
@@ -217,6 +216,7 @@ def _write(fit: Fit, folder: Path) -> None:
         "prior_only": fit.prior_only,
         "engine": dict(fit.engine),
         "program": fit.program.name,
+        "rejections": dict(fit.rejections),
     }
     (folder / "model.json").write_text(
         json.dumps(kept, indent=1, default=_plain), "utf-8"

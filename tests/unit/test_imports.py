@@ -18,12 +18,12 @@ PACKAGE = Path(stanpool.__file__).parent
 
 # What each may build on, from the ground up; all else comes after the fit.
 LAYERS = (
-    ("errors", "resources"),
+    ("errors", "progress", "resources"),
     ("spec",),
     ("formula", "families", "datasets", "compress", "latent"),
     ("columns",),
     ("matrix",),
-    ("outcome",),
+    ("outcome", "origins"),
     ("design",),
     ("nesting", "priors", "gram", "cells"),
     ("marginal", "scaling"),
