@@ -391,7 +391,7 @@ class _Search:
         factor = self.factors[place]
         own = factor.squares(weight)
         own = self.left_by_others(place, own, weight)
-        H_inverse = np.linalg.inv(own + factor.precision)
+        H_inverse: Array = np.asarray(np.linalg.inv(own + factor.precision))
         factor.covariance = H_inverse
         V = H_inverse
         if len(self.theta):
