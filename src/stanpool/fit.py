@@ -512,8 +512,10 @@ marginal, 919 rows, 85 groups)
         parallel_chains
             Chains at a time; by default as many as there are cores.
         inits
-            Initial values as cmdstanpy takes them; by default random in (-2, 2) on
-            the unconstrained scale.
+            Where chains start: by default around a pilot estimate, from a distribution
+            that is wider than the posterior, or at random where there is none;
+            ``"random"`` for random in (-2, 2) on the unconstrained scale; or initial
+            values as cmdstanpy takes them.
         prior_only
             Draw from the prior: the outcome is left out.
         progress

@@ -3,8 +3,7 @@ r"""A quick estimate of a partially pooled model before any sampling.
 Penalised quasi-likelihood [1]_: Newton steps for the population's coefficients and the
 groups' deviations under a guess of their covariance, which is then made to agree with
 the deviations [2]_, in turn until neither changes. All sums are over rows and groups,
-so that the cost grows with N and J and no matrix is as large as both. Of several
-factors one is solved jointly with the population and the others in turn.
+so that the cost grows with N and J and no matrix is as large as both.
 
 The estimate decides how samplers see a model and where chains start, never what a
 model says: it may be rough, and None where it is not to be had.
@@ -37,11 +36,13 @@ from stanpool.spec import FAMILIES, ModelSpec
 Array = NDArray[np.float64]
 
 _SWEEPS = 40
-_CLOSE = 0.02  # of logarithms of scales
+_CLOSE = 0.01  # of logarithms of scales
 _LARGEST_STEP = 3.0  # of a linear predictor on a link
 _STEP = 1e-3  # of a linear predictor, in differences
 _LARGEST_CORRELATION = 0.9
-_FEWEST_LEFT = 0.05  # of a group's information, whatever other factors know
+_CONJUGATE = 15  # gradients for a step
+_EXACT = 1e-4  # of its squared length
+_FEWEST_LEFT = 1e-3  # of a group's information, whatever other factors know
 # Links whose score is outcome less mean, and whose information is the variance.
 _CANONICAL = {
     ("gaussian", "identity"),
@@ -267,7 +268,6 @@ class _Search:
         self.P = np.concatenate([ones, design.X - design.x_bar], axis=1)
         self.location, self.ridge = _normal_priors(priors, self.P.shape[1], first)
         self.theta = np.zeros(self.P.shape[1])
-        self.S_inverse = np.zeros((len(self.theta), len(self.theta)))
         self.sigma_j: Array | None = None
         self.parameters, start, spread = _start(spec, design)
         if first and not self.has_cutpoints:
@@ -277,27 +277,26 @@ class _Search:
             _Factor.of(factor, _first_scales(factor, spread), correlated=each)
             for factor, each in zip(design.factors, correlated, strict=True)
         ]
-        order = np.argsort([-each.groups for each in self.factors], kind="stable")
-        self.order = [int(place) for place in order]
         self.pairs = _pairs(self.factors)
 
     def run(self) -> Pilot:
         """Go on until the scales stay where they are."""
         for _ in range(_SWEEPS):
-            before = np.concatenate([np.log(each.tau) for each in self.factors])
+            before = [np.log(factor.tau) for factor in self.factors]
             score, weight = self.derivatives()
-            self.move(self.order[0], score, weight, with_population=True)
-            for place in self.order[1:]:
-                score, weight = self.derivatives()
-                self.move(place, score, weight, with_population=False)
+            if len(self.factors) == len(self.factors[0].members) == 1:
+                self.move(score, weight)
+            else:
+                self.move_by_gradients(score, weight)
             self.update_parameters()
             _, weight = self.derivatives()
             for place in range(len(self.factors)):
                 self.update_scales(place, weight)
-            after = np.concatenate([np.log(each.tau) for each in self.factors])
-            if np.max(np.abs(after - before)) < _CLOSE:
+            if self.is_settled(before):
                 break
-        sd = np.sqrt(np.diag(self.S_inverse))
+        for place in range(len(self.factors)):
+            self.update_errors(place, weight)
+        sd = self.errors_of_population(weight)
         theta = self.theta
         if self.has_cutpoints:
             theta, sd = theta[1:], sd[1:]
@@ -311,6 +310,15 @@ class _Search:
             parameters=self.parameters,
             sigma_j=self.sigma_j,
         )
+
+    def is_settled(self, before: list[Array]) -> bool:
+        """Whether scales stay where they are, where groups hang on them at all."""
+        moves = []
+        for factor, last in zip(self.factors, before, strict=True):
+            variance = np.einsum("jqq->jq", factor.covariance).mean(axis=0)
+            share = 1 - variance / np.square(factor.tau)
+            moves.append(np.abs(np.log(factor.tau) - last) * np.clip(share, 0.1, 1))
+        return bool(np.max(np.concatenate(moves)) < _CLOSE)
 
     @property
     def eta(self) -> Array:
@@ -359,54 +367,108 @@ class _Search:
         weight = np.maximum((2 * at - above - below) / np.square(step), 0.0)
         return np.nan_to_num(score), np.nan_to_num(weight)
 
-    def move(
-        self, place: int, score: Array, weight: Array, *, with_population: bool
-    ) -> None:
-        """Take a Newton step of a factor's deviations, with the population's or not."""
-        factor = self.factors[place]
+    def move(self, score: Array, weight: Array) -> None:
+        """Take a Newton step of the population's coefficients and the deviations."""
+        (factor,) = self.factors
         precision = factor.precision
         H = factor.squares(weight) + precision
         slope = factor.sums(score[:, None])[..., 0] - factor.u @ precision
-        step_of_theta = np.zeros_like(self.theta)
-        if with_population and len(self.theta):
-            weighted = self.P * weight[:, None]
-            G = factor.sums(weighted)
-            solved = np.linalg.solve(H, G)
-            S = weighted.T @ self.P + np.diag(self.ridge)
-            S -= np.einsum("jqp,jqr->pr", G, solved) / len(factor.members)
-            gradient = self.P.T @ score - self.ridge * (self.theta - self.location)
-            gradient -= np.einsum("jqp,jq->p", solved, slope)
-            self.S_inverse = np.linalg.inv(S)
-            step_of_theta = self.S_inverse @ gradient
-            slope = slope - G @ step_of_theta
-        # Members of several groups share rows: a part of the step each is safe.
-        step = np.linalg.solve(H, slope[..., None])[..., 0] / len(factor.members)
-        moved = self.P @ step_of_theta + factor.effects(step)
-        share = min(1.0, self.largest_step / max(float(np.max(np.abs(moved))), 1e-12))
-        self.theta = self.theta + share * step_of_theta
-        factor.u = factor.u + share * step
+        weighted = self.P * weight[:, None]
+        G = factor.sums(weighted)
+        solved = np.linalg.solve(H, G)
+        S = weighted.T @ self.P + np.diag(self.ridge)
+        S -= np.einsum("jqp,jqr->pr", G, solved)
+        gradient = self.P.T @ score - self.ridge * (self.theta - self.location)
+        gradient -= np.einsum("jqp,jq->p", solved, slope)
+        step = np.linalg.solve(S, gradient) if len(S) else np.zeros(0)
+        own = np.linalg.solve(H, (slope - G @ step)[..., None])[..., 0]
+        self.take([step, own])
+
+    def move_by_gradients(self, score: Array, weight: Array) -> None:
+        """Take the same step where several groups share rows, by conjugate gradients.
+
+        Blocks of the population and of each group are the preconditioner.
+        """
+        weighted = self.P * weight[:, None]
+        precisions = [factor.precision for factor in self.factors]
+        blocks = [np.linalg.inv(weighted.T @ self.P + np.diag(self.ridge))]
+        blocks += [
+            np.linalg.inv(factor.squares(weight) + precision)
+            for factor, precision in zip(self.factors, precisions, strict=True)
+        ]
+
+        def sums(rows: Array) -> list[Array]:
+            own = [factor.sums(rows[:, None])[..., 0] for factor in self.factors]
+            return [self.P.T @ rows, *own]
+
+        def penalties(values: list[Array]) -> list[Array]:
+            own = [u @ each for u, each in zip(values[1:], precisions, strict=True)]
+            return [self.ridge * values[0], *own]
+
+        def preconditioned(values: list[Array]) -> list[Array]:
+            own = zip(blocks[1:], values[1:], strict=True)
+            return [blocks[0] @ values[0], *(np.einsum("jqr,jr->jq", *x) for x in own)]
+
+        def dot(a: list[Array], b: list[Array]) -> float:
+            return float(sum(np.vdot(x, y) for x, y in zip(a, b, strict=True)))
+
+        here = [self.theta - self.location, *(factor.u for factor in self.factors)]
+        left = [a - b for a, b in zip(sums(score), penalties(here), strict=True)]
+        step = [np.zeros_like(each) for each in left]
+        good = preconditioned(left)
+        direction, length = good, dot(left, good)
+        enough = _EXACT * length
+        for _ in range(_CONJUGATE):
+            if length <= enough or not np.isfinite(length):
+                break
+            moved = sums(weight * self.moved(direction))
+            turned = [a + b for a, b in zip(moved, penalties(direction), strict=True)]
+            size = length / dot(direction, turned)
+            step = [a + size * b for a, b in zip(step, direction, strict=True)]
+            left = [a - size * b for a, b in zip(left, turned, strict=True)]
+            good = preconditioned(left)
+            last, length = length, dot(left, good)
+            direction = [
+                a + length / last * b for a, b in zip(good, direction, strict=True)
+            ]
+        self.take(step)
+
+    def moved(self, step: list[Array]) -> Array:
+        """Return what a step does to the rows' linear predictors."""
+        own = zip(self.factors, step[1:], strict=True)
+        moved = self.P @ step[0] + sum(factor.effects(u) for factor, u in own)
+        return np.asarray(moved)
+
+    def take(self, step: list[Array]) -> None:
+        """Take a step, or as much of it as is safe."""
+        largest = float(np.max(np.abs(self.moved(step)), initial=1e-12))
+        share = min(1.0, self.largest_step / largest)
+        self.theta = self.theta + share * step[0]
+        for factor, own in zip(self.factors, step[1:], strict=True):
+            factor.u = factor.u + share * own
+
+    def update_errors(self, place: int, weight: Array) -> Array:
+        """Compute a factor's errors under its scales; return the information."""
+        factor = self.factors[place]
+        own = self.left_by_others(place, factor.squares(weight), weight)
+        factor.covariance = np.asarray(np.linalg.inv(own + factor.precision))
+        return np.asarray(np.einsum("jqq->jq", own))
 
     def update_scales(self, place: int, weight: Array) -> None:
         """Make the scales of a factor agree with its deviations [2]_."""
         factor = self.factors[place]
-        own = factor.squares(weight)
-        own = self.left_by_others(place, own, weight)
-        H_inverse: Array = np.asarray(np.linalg.inv(own + factor.precision))
-        factor.covariance = H_inverse
-        V = H_inverse
-        if len(self.theta):
-            A = H_inverse @ factor.sums(self.P * weight[:, None])
-            V = V + A @ self.S_inverse @ np.swapaxes(A, 1, 2)
-        variance, information = (np.einsum("jqq->jq", each) for each in (V, own))
+        information = self.update_errors(place, weight)
         square = np.square(factor.tau)
-        determined = np.maximum(np.sum(1 - variance / square, axis=0), 1e-3)
-        found = np.sum(np.square(factor.u), axis=0) / determined
+        share = np.clip(1 - np.einsum("jqq->jq", factor.covariance) / square, 1e-9, 1)
+        # Their mean is learned from them, too, as the population's coefficient.
+        determined = share.sum(axis=0) - np.square(share).sum(axis=0) / share.sum(axis=0)
+        found = np.sum(np.square(factor.u), axis=0) / np.maximum(determined, 1e-9)
         # Where data cannot tell tau from 0, half of what they cannot tell from it.
         unknown = np.sqrt(2.0 / np.sum(np.square(information), axis=0))
-        found = np.clip(found, square / 10, square * 10)
         found = np.where(np.isfinite(unknown), np.maximum(found, 0.5 * unknown), square)
         if factor.correlated:
-            total = np.einsum("jq,jr->qr", factor.u, factor.u) + H_inverse.sum(axis=0)
+            total = np.einsum("jq,jr->qr", factor.u, factor.u)
+            total += factor.covariance.sum(axis=0)
             scale = np.sqrt(np.diag(total))
             largest = _LARGEST_CORRELATION
             Omega = np.clip(total / np.outer(scale, scale), -largest, largest)
@@ -415,7 +477,27 @@ class _Search:
             near = (vectors * np.maximum(values, 1 - largest)) @ vectors.T
             scale = np.sqrt(np.diag(near))
             factor.Omega = np.asarray(near / np.outer(scale, scale))
-        factor.tau = np.sqrt(found)
+        factor.tau = np.sqrt(np.clip(found, square / 4, square * 4))
+
+    def errors_of_population(self, weight: Array) -> Array:
+        """Return standard errors of the population's coefficients, roughly.
+
+        Exact for one factor; groups of the others are known only in their means.
+        """
+        place = int(np.argmax([factor.groups for factor in self.factors]))
+        factor = self.factors[place]
+        weighted = self.P * weight[:, None]
+        G = factor.sums(weighted)
+        S = weighted.T @ self.P + np.diag(self.ridge)
+        H = factor.squares(weight) + factor.precision
+        S -= np.einsum("jqp,jqr->pr", G, np.linalg.solve(H, G)) / len(factor.members)
+        variance = np.diag(np.linalg.inv(S)).copy()
+        for other in self.factors:
+            if other is not factor and len(variance):
+                share = 1 - np.einsum("jqq->jq", other.covariance) / other.tau**2
+                between = np.square(other.tau) / np.maximum(share.sum(axis=0), 1.0)
+                variance[0] += between[0]
+        return np.sqrt(variance)
 
     def left_by_others(self, place: int, own: Array, weight: Array) -> Array:
         """Take from groups' information what groups of other factors may explain."""

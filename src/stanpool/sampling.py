@@ -12,6 +12,7 @@ from stanpool.latent import pilot, starting_points
 from stanpool.marginal import MarginalRows
 from stanpool.posterior import build_tree, draw_back
 from stanpool.relocate import to_zero
+from stanpool.starts import points_around_pilot
 
 if TYPE_CHECKING:
     from stanpool.engine.run import SampleSettings
@@ -39,7 +40,9 @@ def sampled(
     )
     start = time.perf_counter()
     chosen = settings
-    if settings.inits is None and not prior_only:
+    if settings.inits == "random" or (settings.inits is None and prior_only):
+        chosen = replace(settings, inits=None)
+    elif settings.inits is None:
         chosen = replace(settings, inits=_starting_points(model, settings))
     data = model.stan_data(prior_only=prior_only)
     raw = sample(executable, data, chosen, progress=progress)
@@ -80,10 +83,14 @@ def sampled(
 
 
 def _starting_points(model: Model, settings: SampleSettings) -> Any:
-    """Return where chains start that would not arrive from anywhere; else None."""
+    """Return where chains start; None for random points."""
+    if model.parameterization in (None, "marginal"):
+        return None
+    chains, seed = settings.chains, settings.seed
+    points = points_around_pilot(model, chains=chains, seed=seed)
     latent = model.design.latent
     if latent is None:
-        return None
+        return points
     shape = len(latent.score_labels), len(latent.loading_labels)
     # Near its mean, a probability changes a quarter as fast as its logit.
     slope = 1.0 if model.spec.link_name == "identity" else 4.0
@@ -92,4 +99,6 @@ def _starting_points(model: Model, settings: SampleSettings) -> Any:
         slope * y, latent.scored, latent.loaded, shape, latent.rank
     )
     estimate = scores, loadings[latent.anchors]
-    return starting_points(estimate, settings.chains, settings.seed)
+    of_latent = starting_points(estimate, chains, seed)
+    others = points or [{}] * chains
+    return [a | b for a, b in zip(others, of_latent, strict=True)]

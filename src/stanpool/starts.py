@@ -1,7 +1,15 @@
-"""Initial values for refits: draws of a fit, as the parameters that Stan declares.
+"""Where chains start: around a pilot estimate, or where an earlier fit ended.
 
 A chain that starts at random can be long on its way, or not arrive at all where the
-outcomes are far from zero; a refit of nearly the same data starts where the fit ended.
+outcomes are far from zero. So chains start around the pilot estimate, each at its own
+distance: points are drawn from a distribution that is wider than the posterior, so that
+R-hat sees chains that do not find together [1]_. A refit of nearly the same data starts
+where the fit ended.
+
+References
+----------
+.. [1] Gelman and Rubin (1992). Inference from iterative simulation using multiple
+   sequences. Statistical Science 7(4), 457-472, section 2.1.
 """
 
 from __future__ import annotations
@@ -13,6 +21,8 @@ import numpy as np
 
 from stanpool.coefficients import cholesky_of_population, coefficients
 from stanpool.posterior import GroupNames
+from stanpool.priors import class_of
+from stanpool.program import group_means
 from stanpool.relocate import fit_at_origins
 from stanpool.spec import FAMILIES
 
@@ -21,8 +31,113 @@ if TYPE_CHECKING:
 
     from stanpool.design import Design
     from stanpool.fit import Fit, Model
+    from stanpool.pilot import Pilot
 
 Array = np.ndarray
+
+_WIDER = 2.0  # than the posterior
+_LARGEST_SPREAD = 0.5  # of the logarithms of scales
+_SPREAD = 0.1  # of the logarithms of the families' parameters, and of cutpoints
+_INSIDE = 0.02  # of the distance between bounds
+_STREAM = 0x7374617274  # no random numbers are shared with the chains
+
+
+def points_around_pilot(
+    model: Model, *, chains: int, seed: int
+) -> list[dict[str, Any]] | None:
+    """Draw where chains start from a wide distribution about the pilot estimate.
+
+    Parameters
+    ----------
+    model
+        A partially pooled model whose groups' coefficients are sampled.
+    chains, seed
+        How many points, and what is random about them.
+
+    Returns
+    -------
+    list of dict
+        By Stan's names, in Stan's units; None without a pilot estimate.
+    """
+    if model.pilot is None:
+        return None
+    design = model.scaling.design(model.design)
+    rngs = map(np.random.default_rng, ([_STREAM, seed, n] for n in range(chains)))
+    return [_around(model, model.pilot, design, rng) for rng in rngs]
+
+
+def _around(
+    model: Model, pilot: Pilot, design: Design, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Draw one point."""
+
+    def noise(shape: tuple[int, ...]) -> Array:
+        return _WIDER * rng.standard_normal(shape)
+
+    theta = pilot.theta + pilot.theta_sd * noise(pilot.theta.shape)
+    first = int(design.intercept)
+    alpha, beta = (theta[0] if first else None), theta[first:]
+    point: dict[str, Any] = {"beta": beta}
+    if alpha is not None:
+        point["alpha_c"] = alpha
+    for name, value in pilot.parameters.items():
+        if name == "cutpoint":
+            point["cutpoint_c"] = value + _SPREAD * noise(())
+        else:
+            point[name] = value * np.exp(_SPREAD * noise(()))
+    if pilot.sigma_j is not None:
+        log = np.log(pilot.sigma_j / point["sigma"])
+        point["tau_sigma"] = max(float(log.std()), _SPREAD)
+        point["z_sigma"] = log / point["tau_sigma"] + _SPREAD * noise(log.shape)
+    of_predictors = np.atleast_2d(beta.T)
+    shift = of_predictors @ design.x_bar
+    centers = None if alpha is None else np.atleast_1d(alpha)
+    for number, own in enumerate(pilot.factors):
+        end, form = f"_{number + 1}" if number else "", model.structure.factors[number]
+        determined = np.maximum(own.information.sum(axis=0), 1.0)
+        spread = np.minimum(1.0 / np.sqrt(2.0 * determined), _LARGEST_SPREAD)
+        tau = own.tau * np.exp(spread * noise(own.tau.shape))
+        u = np.einsum("jde,je->jd", np.linalg.cholesky(own.covariance), noise(own.u.shape))
+        u += own.u
+        share = rng.random() if form.correlated else 1.0
+        Omega = (1.0 - share) * own.Omega + share * np.eye(len(tau))
+        chol = np.linalg.cholesky(Omega)
+        at_zero, at_means = (
+            group_means(design, number, at, of_predictors).reshape(-1, len(tau))
+            for at in (None if centers is None else centers - shift, centers)
+        )
+        point |= {f"tau{end}": tau, f"L_Omega{end}": chol, f"b{end}": at_zero + u}
+        if model.parameterization == "adaptive":
+            point[f"z{end}"] = model.centering[number].standardized(
+                u, at_means, tau, chol if form.correlated else None
+            )
+        else:
+            point[f"z{end}"] = np.linalg.solve(tau[:, None] * chol, u.T).T
+    return _inside_bounds(model, point)
+
+
+def _inside_bounds(model: Model, point: dict[str, Any]) -> dict[str, Any]:
+    """Move a point to where the priors allow it."""
+    bounds: dict[str, list[tuple[float, float]]] = {}
+    for row in model.scaling.priors(model.priors):
+        known, (lower, upper) = class_of(row.parameter_class), row.prior.canonical.bounds
+        if known.support == "positive":
+            lower = max(lower, known.lower or 0.0)
+        renamed = {"Intercept": "alpha_c", "cutpoint": "cutpoint_c"}
+        name = renamed.get(row.parameter_class, row.parameter_class)
+        bounds.setdefault(name, []).append((lower, upper))
+    for name in bounds.keys() & point.keys():
+        # A column for each category: members are in the order of columns.
+        value = np.transpose(point[name])
+        lower, upper = (
+            np.reshape(side, value.shape) for side in np.transpose(bounds[name])
+        )
+        both = np.isfinite(lower) & np.isfinite(upper)
+        margin = _INSIDE * np.where(both, upper - lower, 1.0)
+        value = np.where(both | (name == "nu"), np.maximum(value, lower + margin), value)
+        value = np.transpose(np.minimum(value, upper - margin))
+        point[name] = value if value.ndim else value.item()
+    return point
 
 
 def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
