@@ -17,6 +17,7 @@ from stanpool.columns import refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
 from stanpool.latent import anchors_of, pilot
 from stanpool.matrix import TermMatrix, term_matrix, without_values
+from stanpool.origins import choose_origins
 from stanpool.outcome import (
     build_censoring,
     build_offset,
@@ -203,6 +204,8 @@ class Design:
         ``(name, labels, index)``, or None.
     recipes
         How to build the matrices again for new rows.
+    origins
+        From where the model counts predictors that are far from 0, by label.
     """
 
     y: np.ndarray
@@ -223,6 +226,7 @@ class Design:
     categories: tuple[Any, ...] = ()
     residual: tuple[str, tuple[Any, ...], np.ndarray] | None = None
     recipes: Recipes | None = None
+    origins: tuple[tuple[str, float], ...] = ()
 
     @property
     def rows(self) -> int:
@@ -326,14 +330,17 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
         built = [replace(each, predictors_of=categories[1:]) for each in built]
     censored, y_upper = build_censoring(spec, frame, y)
     lower, upper = build_truncation(spec, frame, y)
+    # Somewhere the intercept is, so that predictors may be counted from anywhere.
+    center = center and (intercept or own_intercepts or has_cutpoints)
+    columns = [*zip(labels, x.T, strict=True)]
+    for each in built:
+        columns += zip(each.varying, each.Z.T, strict=True)
     return Design(
         y=_frozen(y),
         X=_frozen(x),
         coefficients=labels,
         intercept=intercept,
-        x_bar=_frozen(
-            _means(x, center and (intercept or own_intercepts or has_cutpoints))
-        ),
+        x_bar=_frozen(_means(x, center)),
         factors=tuple(built),
         latent=_build_latent(spec, frame, y),
         trials=_frozen(build_trials(spec, frame, y)),
@@ -351,6 +358,7 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
             factors=tuple(without_values(matrix) for _, matrix in factors),
             expressions={text: without_values(m) for text, m in expressed.items()},
         ),
+        origins=choose_origins(columns) if center else (),
     )
 
 

@@ -28,7 +28,7 @@ from stanpool.marginal import (
 )
 from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
-from stanpool.priors import PriorTable, resolve_priors
+from stanpool.priors import PriorTable, listed_origins, resolve_priors
 from stanpool.program import (
     StanProgram,
     Structure,
@@ -200,7 +200,7 @@ marginal, 919 rows, 85 groups)
         if priors is None:
             priors = resolve_priors(spec, design, strict=strict)
         parameterization, reason = _choose_form(spec, design)
-        scaling = scaling_of(design, priors)
+        scaling = scaling_of(spec, design, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
             rows = marginal_rows(scaling.design(design))
@@ -373,6 +373,12 @@ marginal, 919 rows, 85 groups)
         if self.parameterization:
             reason = self.parameterization_reason
             lines.append(f"parameterization: {self.parameterization} ({reason})")
+        if self.design.origins:
+            lines.append(
+                f"origins: {listed_origins(dict(self.design.origins))}; priors on "
+                "intercepts, on their scales and on correlations are stated there, "
+                "and draws are those where predictors are 0"
+            )
         if isinstance(self.rows, MarginalRows):
             factor = self.design.factors[self.rows.factor]
             lines.append(

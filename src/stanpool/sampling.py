@@ -11,6 +11,7 @@ from stanpool.fit import Fit, Model
 from stanpool.latent import pilot, starting_points
 from stanpool.marginal import MarginalRows
 from stanpool.posterior import build_tree, draw_back
+from stanpool.relocate import to_zero
 
 if TYPE_CHECKING:
     from stanpool.engine.run import SampleSettings
@@ -30,8 +31,12 @@ def sampled(
     progress
         Whether to show progress, on standard error.
     """
+    import xarray as xr
+
     program = model.program
-    executable = compile_program(program.source, name=program.name, progress=progress)
+    executable = compile_program(
+        program.compiled, name=program.name, header=program.header, progress=progress
+    )
     start = time.perf_counter()
     chosen = settings
     if settings.inits is None and not prior_only:
@@ -59,6 +64,9 @@ def sampled(
         max_treedepth=settings.max_treedepth,
         drawn_back=drawn_back,
     )
+    if model.design.origins:
+        moved = tree["posterior"].to_dataset()
+        tree["posterior"] = xr.DataTree(to_zero(model, moved))
     return Fit(
         model=model,
         tree=tree,
@@ -79,8 +87,9 @@ def _starting_points(model: Model, settings: SampleSettings) -> Any:
     shape = len(latent.score_labels), len(latent.loading_labels)
     # Near its mean, a probability changes a quarter as fast as its logit.
     slope = 1.0 if model.spec.link_name == "identity" else 4.0
+    y = model.scaling.design(model.design).y
     scores, loadings = pilot(
-        slope * model.design.y, latent.scored, latent.loaded, shape, latent.rank
+        slope * y, latent.scored, latent.loaded, shape, latent.rank
     )
     estimate = scores, loadings[latent.anchors]
     return starting_points(estimate, settings.chains, settings.seed)

@@ -23,7 +23,7 @@ LAYERS = (
     ("formula", "families", "datasets", "compress", "latent"),
     ("columns",),
     ("matrix",),
-    ("outcome",),
+    ("outcome", "origins"),
     ("design",),
     ("nesting", "priors", "gram", "cells"),
     ("marginal", "scaling"),

@@ -20,7 +20,9 @@ from stanpool.plots.canvas import (
     on_paper,
     tidy,
 )
+from stanpool.plots.groups import with_model
 from stanpool.posterior import GroupNames
+from stanpool.relocate import fit_at_origins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,12 +64,14 @@ def plot_funnel(
     named = dict(fits) if isinstance(fits, Mapping) else {"": fits}
     if not named:
         raise SpecError("fits={} is empty; give at least one partially pooled fit.")
-    for fit in named.values():
+    for fit in map(with_model, named.values()):
         if fit.model.parameterization is None:
             raise SpecError(
                 f"{fit.model!r} has no funnel: pooling is not partial. Give partially "
                 "pooled fits."
             )
+    # As the sampler sees them.
+    named = {name: fit_at_origins(fit) for name, fit in named.items()}
     funnel = _most_affected(list(named.values()), factor, coefficient)
     group = _group_of(funnel, next(iter(named.values())), group)
     points = {name: _points(fit, funnel, group) for name, fit in named.items()}

@@ -21,7 +21,13 @@ from stanpool.plots.canvas import (
     on,
     tidy,
 )
-from stanpool.plots.predictive import is_discrete, outcomes_drawn, refuse_censored
+from stanpool.plots.groups import with_model
+from stanpool.plots.predictive import (
+    is_discrete,
+    outcomes_drawn,
+    refuse_censored,
+    seed_of,
+)
 from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
@@ -82,6 +88,7 @@ def plot_residuals(
     .. [1] Dunn and Smyth (1996). Randomized quantile residuals. Journal of
        Computational and Graphical Statistics 5(3), 236-244.
     """
+    fit = with_model(fit)
     kind = kind or ("quantile" if is_discrete(fit) else "outcome")
     if kind not in _KINDS:
         raise SpecError(
@@ -90,7 +97,7 @@ def plot_residuals(
         )
     _check_outcome(fit, kind)
     units = grouping(fit.model, factor)
-    seed = fit.settings.seed if seed is None else seed
+    seed = seed_of(fit) if seed is None else seed
     residuals, drawn = _residuals(fit, kind, seed)
     groups = len(units.labels)
     sizes = np.bincount(units.index, minlength=groups)
