@@ -48,11 +48,11 @@ class Cells:
         return self.design.rows
 
 
-def why_no_cells(spec: ModelSpec, design: Design) -> str:
+def why_no_cells(spec: ModelSpec) -> str:
     """Say why rows cannot be collected into cells; empty if they can."""
     if spec.family not in _FAMILIES:
         return f"sums of {spec.family} outcomes are not sufficient"
-    if design.weights is not None:
+    if spec.weights is not None:
         return "rows have weights"
     return ""
 
@@ -73,15 +73,18 @@ def collect(spec: ModelSpec, design: Design, *, always: bool) -> Cells | None:
     cell = _cell_of_rows(design, most)
     if cell is None:
         return None
-    sizes = np.bincount(cell)
+    counts = np.ones(design.rows)
+    if design.unit is not None:  # rows stand for as many as its square says
+        counts = np.rint(np.square(design.unit))
+    sizes = np.bincount(cell, weights=counts)
     first = np.full(len(sizes), design.rows)
     np.minimum.at(first, cell, np.arange(design.rows))
     sums = np.bincount(cell, weights=design.y).astype(np.int64)
-    collected = replace(design.take(first), y=sums)
+    collected = replace(design.take(first), y=sums, unit=None)
     if spec.family == "poisson":
         offset = np.zeros(len(sizes)) if design.offset is None else collected.offset
         return Cells(replace(collected, offset=offset + np.log(sizes)), "poisson")
-    trials = np.ones(design.rows) if design.trials is None else design.trials
+    trials = counts if design.trials is None else design.trials
     total = np.bincount(cell, weights=trials).astype(np.int64)
     return Cells(replace(collected, trials=total), "binomial")
 

@@ -42,6 +42,7 @@ from stanpool.program import (
 )
 from stanpool.scaling import Scaling, scaling_of
 from stanpool.spec import GroupTerm, ModelSpec, Prior, as_fixed, as_priors
+from stanpool.stream import Streamed, is_chunked, streamed, streamed_design
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -142,6 +143,7 @@ marginal, 919 rows, 85 groups)
 
     spec: ModelSpec
     data: pd.DataFrame
+    chunks: Streamed | None
     design: Design
     priors: PriorTable
     structure: Structure
@@ -196,26 +198,36 @@ marginal, 919 rows, 85 groups)
         design: Design | None = None,
     ) -> None:
         """Fill the fields; the one place that does."""
-        frame = used_columns(spec, data)
-        if design is None:
-            design = build_design(spec, frame)
-            check_nesting(spec, frame)
+        chunks = streamed(spec, data) if is_chunked(data) else None
+        if chunks is None:
+            frame = shown = used_columns(spec, data)
+            is_new = design is None
+            design = build_design(spec, frame) if design is None else design
+            moments, seen, y_origin = design, design, 0.0
+        else:
+            frame, shown, is_new = chunks.frame, chunks.specimen, True
+            parts = streamed_design(spec, chunks)
+            design, moments, seen = parts.design, parts.moments, parts.rows
+            y_origin = parts.y_origin
+        if is_new:
+            check_nesting(spec, shown, rows=design.rows)
             if strict and priors is None:
-                warn_if_crossed(spec, frame)
+                warn_if_crossed(spec, shown)
         if priors is None:
-            priors = resolve_priors(spec, design, strict=strict)
-        parameterization, reason = _choose_form(spec, design)
-        scaling = scaling_of(design, priors)
+            priors = resolve_priors(spec, moments, strict=strict)
+        parameterization, reason = _choose_form(spec, seen, chunks is not None)
+        scaling = scaling_of(moments, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
-            rows = marginal_rows(scaling.design(design))
-        elif not why_no_cells(spec, design):
+            rows = marginal_rows(scaling.design(seen))
+        elif not why_no_cells(spec):
             if spec.compress is not False:
-                rows = collect(
-                    spec, scaling.design(design), always=spec.compress is True
-                )
-        elif _is_compressed(spec, design):
-            rows = compressed_rows(scaling.design(design))
+                always = spec.compress is True or chunks is not None
+                rows = collect(spec, scaling.design(seen), always=always)
+        elif _is_compressed(spec, seen, chunks is not None):
+            rows = compressed_rows(scaling.design(seen))
+        if isinstance(rows, CompressedRows | MarginalRows):
+            rows = replace(rows, y_bar=rows.y_bar + y_origin)
         structure = structure_of(
             spec,
             design,
@@ -230,6 +242,7 @@ marginal, 919 rows, 85 groups)
         for name, value in (
             ("spec", spec),
             ("data", frame),
+            ("chunks", chunks),
             ("design", design),
             ("priors", priors),
             ("structure", structure),
@@ -277,7 +290,15 @@ marginal, 919 rows, 85 groups)
         >>> model.with_(pooling="complete").design.factor is None
         True
         """
-        return Model.from_spec(replace(self.spec, **changes), self.data, strict=False)
+        return Model.from_spec(replace(self.spec, **changes), self.source, strict=False)
+
+    @property
+    def source(self) -> Any:
+        """What to build another model of the same data from.
+
+        The columns that the model uses, or what was kept of data in chunks.
+        """
+        return self.data if self.chunks is None else self.chunks
 
     def take(self, rows: Any) -> Model:
         """Return the same model of some rows: its priors, levels, groups and program.
@@ -300,6 +321,7 @@ marginal, 919 rows, 85 groups)
 marginal, 100 rows, 85 groups)
         """
         chosen = np.arange(self.design.rows)[np.asarray(rows)]
+        design = self.design.take(chosen)
         model = Model.__new__(Model)
         model._build(
             # What was chosen automatically is not chosen anew.
@@ -312,7 +334,7 @@ marginal, 100 rows, 85 groups)
             ),
             self.data.iloc[chosen],
             priors=self.priors,
-            design=self.design.take(chosen),
+            design=design,
         )
         return model
 
@@ -384,6 +406,8 @@ marginal, 919 rows, 85 groups)
                 f"integrated out: the coefficients of {len(factor.labels)} groups of "
                 f"{shorten(factor.factor)}, drawn back exactly"
             )
+        if self.chunks is not None:
+            lines.append(f"data: read in chunks from {self.chunks.named}, and not kept")
         if isinstance(self.rows, Cells):
             lines.append(
                 f"rows: {self.design.rows}, collected into {self.rows.kept} cells of "
@@ -1301,17 +1325,26 @@ def _sum(intercept: bool, terms: Sequence[str]) -> str:
     return text
 
 
-def _is_compressed(spec: ModelSpec, design: Design) -> bool:
+def _is_compressed(spec: ModelSpec, design: Design, is_chunked: bool) -> bool:
     """Whether the rows are turned into fewer, outside the marginal form."""
     if spec.compress is False:
         return False
     against = why_not_compressed(spec, design)
+    if is_chunked and against:
+        raise SpecError(
+            f"data in chunks must be compressed, and {against}. Pass a data frame of "
+            "all rows or of a sample of them."
+        )
+    if is_chunked:
+        return True
     if spec.compress and against:
         raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
     return not against and (spec.compress is True or compression_pays(design))
 
 
-def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
+def _choose_form(
+    spec: ModelSpec, design: Design, is_chunked: bool
+) -> tuple[str | None, str]:
     """Return the parameterization that is fitted, and why."""
     if spec.pooling != "partial":
         return None, ""
@@ -1327,7 +1360,8 @@ def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
         )
     if chosen != "auto":
         return chosen, "set"
-    against = against or why_marginal_is_slow(design)
+    if not is_chunked:  # else there is no other form
+        against = against or why_marginal_is_slow(design)
     if against:
         return "noncentered", (
             "auto: safe where groups hold little data, and compare_parameterizations("

@@ -152,11 +152,11 @@ def scaling_of(design: Design, priors: Iterable[PriorRow]) -> Scaling:
     for factor in design.factors:
         columns += zip(factor.varying, factor.Z.T, strict=True)
     for label, column in columns:
-        of_label.setdefault(label, _power_of_ten(column))
+        of_label.setdefault(label, _power_of_ten(design.sd(column)))
     levels = []
     for factor in design.factors:
         u = np.zeros((1, 0)) if factor.U is None else factor.U
-        level = np.array([_power_of_ten(column) for column in u.T])
+        level = np.array([_power_of_ten(float(np.std(column))) for column in u.T])
         for p, q, label in _effects(design, factor):
             if factor.varying[q] == "Intercept":
                 level[p] = of_label[label]
@@ -190,9 +190,8 @@ def _effects(design: Design, factor: FactorDesign) -> Iterable[tuple[int, int, s
                 yield p, q, design.coefficients[effect - 1]
 
 
-def _power_of_ten(column: Array) -> float:
+def _power_of_ten(spread: float) -> float:
     """Return 1 where a predictor's scale is between 0.1 and 10."""
-    spread = float(np.std(column))
     if spread == 0.0 or 0.1 < spread < 10.0 or not math.isfinite(spread):
         return 1.0
     return float(10.0 ** round(math.log10(spread)))
