@@ -176,7 +176,7 @@ figure, axes = plt.subplots(
 )
 axes[0, 0].set_ylabel("maths score")
 axes[1, 0].set_ylabel("maths score")
-some = np.random.default_rng(1).integers(0, 1000, 40)
+some = np.random.default_rng(1).integers(0, lines.sizes["draw"], 40)
 for ax, school in zip(axes.flat, by_school.index, strict=True):
     rows = students[students["school"] == school]
     at = np.flatnonzero(grid["school"] == school)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stanpool import engine, exact, plots
     from stanpool.calibration import Calibration, sbc
     from stanpool.comparison import Comparison, compare_fits, compare_parameterizations
+    from stanpool.constructors import complete_pooling, no_pooling, partial_pooling
     from stanpool.crossval import CrossValidation, kfold, loo
     from stanpool.datasets import list_datasets, load_dataset
     from stanpool.diagnostics import Advice, Diagnosis, Finding
@@ -19,19 +20,14 @@ if TYPE_CHECKING:
         CompileError,
         DataError,
         EngineError,
+        ImportanceWarning,
         NestingWarning,
         PriorWarning,
         SamplingError,
         SpecError,
         StanpoolError,
     )
-    from stanpool.fit import (
-        Fit,
-        Model,
-        complete_pooling,
-        no_pooling,
-        partial_pooling,
-    )
+    from stanpool.fit import Fit, Model
     from stanpool.keeping import load
     from stanpool.ladder import PoolingLadder, compare_pooling
     from stanpool.program import neals_funnel
@@ -47,6 +43,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "calibration": ("Calibration", "sbc"),
     "comparison": ("Comparison", "compare_fits", "compare_parameterizations"),
+    "constructors": ("complete_pooling", "no_pooling", "partial_pooling"),
     "crossval": ("CrossValidation", "kfold", "loo"),
     "datasets": ("list_datasets", "load_dataset"),
     "diagnostics": ("Advice", "Diagnosis", "Finding"),
@@ -54,13 +51,14 @@ _HOMES = {
         "CompileError",
         "DataError",
         "EngineError",
+        "ImportanceWarning",
         "NestingWarning",
         "PriorWarning",
         "SamplingError",
         "SpecError",
         "StanpoolError",
     ),
-    "fit": ("Fit", "Model", "complete_pooling", "no_pooling", "partial_pooling"),
+    "fit": ("Fit", "Model"),
     "keeping": ("load",),
     "ladder": ("PoolingLadder", "compare_pooling"),
     "program": ("neals_funnel",),
@@ -86,6 +84,7 @@ __all__ = [
     "Finding",
     "Fit",
     "GroupTerm",
+    "ImportanceWarning",
     "Model",
     "NestingWarning",
     "PoolingLadder",

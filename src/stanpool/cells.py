@@ -57,7 +57,13 @@ def why_no_cells(spec: ModelSpec) -> str:
     return ""
 
 
-def collect(spec: ModelSpec, design: Design, *, always: bool) -> Cells | None:
+def collect(
+    spec: ModelSpec,
+    design: Design,
+    *,
+    always: bool,
+    counts: NDArray[np.float64] | None = None,
+) -> Cells | None:
     """Collect the rows of a design into cells.
 
     Parameters
@@ -66,6 +72,8 @@ def collect(spec: ModelSpec, design: Design, *, always: bool) -> Cells | None:
         A model that ``why_no_cells`` has nothing against.
     always
         Whether to do it even where it hardly pays; else None is returned there.
+    counts
+        How many rows each stands for, with the sums of their outcomes and trials.
     """
     if not always and design.rows < _FEWEST_ROWS:
         return None
@@ -73,14 +81,12 @@ def collect(spec: ModelSpec, design: Design, *, always: bool) -> Cells | None:
     cell = _cell_of_rows(design, most)
     if cell is None:
         return None
-    counts = np.ones(design.rows)
-    if design.unit is not None:  # rows stand for as many as its square says
-        counts = np.rint(np.square(design.unit))
+    counts = np.ones(design.rows) if counts is None else counts
     sizes = np.bincount(cell, weights=counts)
     first = np.full(len(sizes), design.rows)
     np.minimum.at(first, cell, np.arange(design.rows))
     sums = np.bincount(cell, weights=design.y).astype(np.int64)
-    collected = replace(design.take(first), y=sums, unit=None)
+    collected = replace(design.take(first), y=sums)
     if spec.family == "poisson":
         offset = np.zeros(len(sizes)) if design.offset is None else collected.offset
         return Cells(replace(collected, offset=offset + np.log(sizes)), "poisson")

@@ -23,6 +23,7 @@ from stanpool.errors import (
     shorten,
     suggestion,
 )
+from stanpool.progress import detailed
 from stanpool.spec import FAMILIES, PARAMETERIZATIONS, POOLINGS
 
 if TYPE_CHECKING:
@@ -62,7 +63,15 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FIT = click.Path(exists=True, file_okay=False, path_type=Path)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_quiet = click.option("--quiet", is_flag=True, help="No progress bars.")
+_quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
+_verbose = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, _, wanted: context.with_resource(detailed(wanted)),
+    help="Say how each stage came out, and what Stan said.",
+)
 _seed = click.option(
     "--seed", type=click.IntRange(0), help="Makes it reproducible.  [default: random]"
 )
@@ -263,9 +272,15 @@ Examples:
 @_sets_the_sampler
 @click.option("--out", type=_FOLDER, help="Keep the fit in this folder.")
 @click.option("--overwrite", is_flag=True, help="Replace a fit that is there.")
+@click.option(
+    "--reuse",
+    is_flag=True,
+    help="Take the fit that is there if it would come out the same; else replace it.",
+)
 @click.option("--report", type=_PATH, help="Write it up as one HTML file.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if problems are found.")
 @_json
+@_verbose
 @_quiet
 @click.pass_context
 def fit(
@@ -274,6 +289,7 @@ def fit(
     state: Callable[[], Model],
     out: Path | None,
     overwrite: bool,
+    reuse: bool,
     report: Path | None,
     strict: bool,
     as_json: bool,
@@ -281,10 +297,16 @@ def fit(
     **settings: Any,
 ) -> None:
     """Fit a model to DATA; print estimates and whether they can be trusted."""
-    if out is not None and out.exists() and not overwrite:
-        raise DataError(f"{str(out)!r} exists already; --overwrite replaces a fit.")
+    if reuse and out is None:
+        raise SpecError("--reuse needs --out, the folder of the fit.")
+    if out is not None and out.exists() and not (overwrite or reuse):
+        raise DataError(
+            f"{str(out)!r} exists already; --overwrite replaces a fit, --reuse takes "
+            "it if nothing has changed."
+        )
+    settings["file"] = out if reuse else None
     fitted = state().fit(progress=not quiet, **settings)
-    if out is not None:
+    if out is not None and not reuse:
         fitted.save(out, overwrite=overwrite)
     diagnosis = fitted.diagnose()
     if as_json:
@@ -384,6 +406,7 @@ Examples:
 )
 @click.option("--report", type=_PATH, help="Write it up as one HTML file.")
 @_json
+@_verbose
 @_quiet
 def compare_pooling(
     state: Callable[[], Model],
@@ -554,6 +577,7 @@ def datasets(name: str | None, out: Path | None, as_json: bool) -> None:
     help="Folder for the figure.  [default: the current one]",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@_verbose
 @_quiet
 def demo(out: Path, seed: int, quiet: bool) -> None:
     """Fit the radon data in three poolings and two forms, and report."""
@@ -578,7 +602,8 @@ def demo(out: Path, seed: int, quiet: bool) -> None:
     "may be given twice.",
 )
 @click.option("--force", is_flag=True, help="Build the engine again.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@_verbose
+@_quiet
 def setup(official: bool, wheels: tuple[Path, ...], force: bool, quiet: bool) -> None:
     """Find Stan, or set up an engine for it, once for all projects."""
     from stanpool.engine import upkeep
@@ -587,6 +612,94 @@ def setup(official: bool, wheels: tuple[Path, ...], force: bool, quiet: bool) ->
         official=official, wheels=wheels, force=force, progress=not quiet
     )
     click.echo(f"Stan is ready: {home}")
+
+
+def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Split a list with commas."""
+    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
+
+
+def _whole_numbers(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> tuple[int, ...]:
+    """Split a list of whole numbers with commas."""
+    words = _words(context, parameter, value)
+    if not words or not all(word.isascii() and word.isdigit() for word in words):
+        raise click.BadParameter(f"{value!r} is no list of whole numbers, as in 1,2,3.")
+    return tuple(map(int, words))
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool bench --quick
+  stanpool bench --work radon,sparse --tools auto,bambi-nutpie --seeds 1,2,3
+  stanpool bench --list"""
+)
+@click.option("--work", callback=_words, help="Names with commas.  [default: all]")
+@click.option(
+    "--tools", callback=_words, help="Names with commas.  [default: those of each work]"
+)
+@click.option(
+    "--seeds",
+    callback=_whole_numbers,
+    default="1,2,3",
+    show_default=True,
+    help="Medians are over these.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    default=600,
+    show_default=True,
+    help="Seconds that one fit may take.",
+)
+@click.option("--quick", is_flag=True, help="Three small works with one seed.")
+@click.option(
+    "--out",
+    type=_FOLDER,
+    default=Path("stanpool-bench"),
+    show_default=True,
+    help="Folder of the results; what is there already is not fitted again.",
+)
+@click.option("--list", "listing", is_flag=True, help="List works and tools.")
+@_json
+@_quiet
+def bench(
+    work: tuple[str, ...],
+    tools: tuple[str, ...],
+    seeds: tuple[int, ...],
+    time_limit: float,
+    quick: bool,
+    out: Path,
+    listing: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Compare speeds of stanpool's forms and its peers on the same works.
+
+    Each fit has a process and two cores of its own. Peers come with "pip install
+    stanpool[bench]", for Python 3.12 and later. Results are written to bench.json,
+    bench.txt and bench.png.
+    """
+    from stanpool import bench as suite
+    from stanpool.tables import as_json as written
+
+    if listing:
+        for known in (suite.WORKS, suite.TOOLS):
+            for each in known.values():
+                click.echo(f"{each.name:<24} {each.about}")
+            click.echo()
+        return
+    if quick:
+        seeds, work = seeds[:1], work or suite.QUICK
+    settings = suite.Settings(work, tools, seeds, time_limit)
+    tell = None if quiet else lambda cell: click.echo(suite.cell_text(cell), err=True)
+    cells = suite.run_bench(settings, out, tell=tell)
+    text, record = suite.bench_text(cells), written(suite.bench_record(cells))
+    click.echo(record if as_json else text)
+    suite.write_results(cells, out)
+    click.echo(f"stanpool: results in {str(out)!r}", err=True)
 
 
 @main.command()

@@ -46,12 +46,16 @@ class FactorCoefficients:
     U: Array | None
     effects: Array | None
 
+    def means(self, groups: Array) -> Array:
+        """Return what ``b`` varies around, shape ``(S, len(groups) or 1, D, Q)``."""
+        means = self.mean[:, None]
+        if self.U is not None and self.effects is not None:
+            means = means + np.einsum("jp,sdpq->sjdq", self.U[groups], self.effects)
+        return np.asarray(means)
+
     def deviations(self, groups: Array) -> Array:
         """Return ``b`` less what it varies around, shape ``(S, len(groups), D, Q)``."""
-        u = self.b[:, groups] - self.mean[:, None]
-        if self.U is not None and self.effects is not None:
-            u -= np.einsum("jp,sdpq->sjdq", self.U[groups], self.effects)
-        return np.asarray(u)
+        return np.asarray(self.b[:, groups] - self.means(groups))
 
     def effects_on(self, groups: Array, Z: Array) -> Array:
         """Return what deviations do to rows, shape ``(S, D, rows)``.

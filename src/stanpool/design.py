@@ -18,6 +18,7 @@ from stanpool.columns import refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
 from stanpool.latent import anchors_of, pilot
 from stanpool.matrix import TermMatrix, term_matrix, without_values
+from stanpool.origins import choose_origins
 from stanpool.outcome import (
     build_censoring,
     build_offset,
@@ -209,6 +210,8 @@ class Design:
         ``(name, labels, index)``, or None.
     recipes
         How to build the matrices again for new rows.
+    origins
+        From where the model counts predictors that are far from 0, by label.
     unit
         What has become of a column of ones, shape ``(N,)``, where rows stand for
         others; else None.
@@ -234,6 +237,7 @@ class Design:
     categories: tuple[Any, ...] = ()
     residual: tuple[str, tuple[Any, ...], np.ndarray] | None = None
     recipes: Recipes | None = None
+    origins: tuple[tuple[str, float], ...] = ()
     unit: np.ndarray | None = None
     count: int | None = None
 
@@ -251,8 +255,7 @@ class Design:
         if self.unit is None:
             return float(np.std(column, ddof=1)) if len(column) > 1 else 0.0
         left = float(self.unit @ self.unit) - 1
-        square = float(np.square(_about_means(column, self.unit)).sum())
-        return math.sqrt(square / left) if left > 0 else 0.0
+        return _spread(column, self.unit) * math.sqrt(1 + 1 / left) if left > 0 else 0.0
 
     def take(self, rows: np.ndarray | slice) -> Design:
         """Return the design of some rows, with all groups, levels and centers.
@@ -399,6 +402,7 @@ def build_design(
         built = _with_group_predictors(spec, built, x, labels, frame)
     offset = build_offset(spec, frame, evaluated)
     residual = _residual_groups(spec, frame)
+    seen = _by_label(x, labels, built)
     unit, outcome = None, y
     if stand_ins is not None:
         unit, outcome, offset = stand_ins.unit, stand_ins.y, stand_ins.offset
@@ -441,13 +445,20 @@ def build_design(
         built = [replace(each, predictors_of=categories[1:]) for each in built]
     censored, y_upper = build_censoring(spec, frame, y)
     lower, upper = build_truncation(spec, frame, y)
-    is_centered = center and (intercept or own_intercepts or has_cutpoints)
+    # Somewhere the intercept is, so that predictors may be counted from anywhere.
+    center = center and (intercept or own_intercepts or has_cutpoints)
+    columns = _by_label(x, labels, built)
+    moments = {
+        label: (float(_means(column, unit)), _spread(column, unit))
+        for label, column in columns.items()
+    }
+    origins = choose_origins([(label, seen[label]) for label in columns], moments)
     return Design(
         y=_frozen(outcome),
         X=_frozen(x),
         coefficients=labels,
         intercept=intercept,
-        x_bar=_frozen(_means(x, unit) if is_centered else np.zeros(x.shape[1])),
+        x_bar=_frozen(_means(x, unit) if center else np.zeros(x.shape[1])),
         factors=tuple(built),
         latent=_build_latent(spec, frame, y),
         trials=_frozen(build_trials(spec, frame, y)),
@@ -466,6 +477,7 @@ def build_design(
             factors=tuple(without_values(matrix) for _, matrix in factors),
             expressions={text: without_values(m) for text, m in expressed.items()},
         ),
+        origins=origins if center else (),
     )
 
 
@@ -807,6 +819,23 @@ def _residual(gram: np.ndarray, kept: list[int], column: int) -> float:
     return float(gram[column, column] - gram[kept, column] @ weights)
 
 
+def _by_label(
+    x: np.ndarray, labels: Sequence[str], factors: Sequence[FactorDesign]
+) -> dict[str, np.ndarray]:
+    """Return the columns of the population's matrix and of all factors."""
+    columns = dict(zip(labels, x.T, strict=True))
+    for factor in factors:
+        columns |= zip(factor.varying, factor.Z.T, strict=True)
+    return columns
+
+
+def _spread(column: np.ndarray, unit: np.ndarray | None) -> float:
+    """Return the standard deviation of a column over the rows of the data."""
+    about = _about_means(column, unit)
+    rows = len(column) if unit is None else unit @ unit
+    return math.sqrt(float(about @ about) / float(rows))
+
+
 def _means(x: np.ndarray, unit: np.ndarray | None) -> Any:
     """Return the columns' means; ``unit`` is what has become of a column of ones."""
     return x.mean(axis=0) if unit is None else unit @ x / (unit @ unit)
@@ -815,7 +844,7 @@ def _means(x: np.ndarray, unit: np.ndarray | None) -> Any:
 def _about_means(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
     """Return columns less their means."""
     means = _means(x, unit)
-    return x - (means if unit is None else np.multiply.outer(unit, means))
+    return np.asarray(x - (means if unit is None else np.multiply.outer(unit, means)))
 
 
 def _taken(values: np.ndarray | None, rows: np.ndarray | slice) -> Any:

@@ -11,7 +11,7 @@
 
 Doubt about a *result* is never an exception; it is a finding of a ``Diagnosis``. What a
 user may want but should not overlook is a warning: ``PriorWarning``,
-``NestingWarning``.
+``NestingWarning``, ``ImportanceWarning``.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ class PriorWarning(UserWarning):
 
 class NestingWarning(UserWarning):
     """Labels of a nesting repeat as if their factors were crossed."""
+
+
+class ImportanceWarning(UserWarning):
+    """Importance weights are so uneven that what they give is not reliable."""
 
 
 def shorten(value: object, limit: int = 60) -> str:

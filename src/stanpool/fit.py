@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +13,13 @@ from stanpool.cells import Cells, collect, why_no_cells
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
-from stanpool.formula import check_name, parse_formulas, quote_name, unquote_name
+from stanpool.formula import formula_of, parse_formulas, quote_name, unquote_name
 from stanpool.gram import (
     CompressedRows,
     compressed_rows,
     compression_pays,
     why_not_compressed,
 )
-from stanpool.latent import pilot, starting_points
 from stanpool.marginal import (
     MarginalRows,
     marginal_rows,
@@ -30,8 +28,7 @@ from stanpool.marginal import (
 )
 from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
-from stanpool.posterior import build_tree, draw_back
-from stanpool.priors import PriorTable, resolve_priors
+from stanpool.priors import PriorTable, listed_origins, resolve_priors
 from stanpool.program import (
     StanProgram,
     Structure,
@@ -40,9 +37,16 @@ from stanpool.program import (
     stan_data,
     structure_of,
 )
+from stanpool.progress import detailed
 from stanpool.scaling import Scaling, scaling_of
-from stanpool.spec import GroupTerm, ModelSpec, Prior, as_fixed, as_priors
-from stanpool.stream import Streamed, is_chunked, streamed, streamed_design
+from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
+from stanpool.stream import (
+    Streamed,
+    StreamedDesign,
+    is_chunked,
+    streamed,
+    streamed_design,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -55,9 +59,6 @@ if TYPE_CHECKING:
     from stanpool.diagnostics import Diagnosis
     from stanpool.engine.run import SampleSettings
     from stanpool.predict import GroupTerms
-
-Bounds = tuple[str | float | None, str | float | None]
-GroupLike = str | tuple[str, ...] | GroupTerm
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -79,7 +80,13 @@ class Model:
         is the same as ``residual="g"``.
     data
         A data frame, or a mapping of columns. It is copied: later changes of it
-        have no effect on the model.
+        have no effect on the model. Data that do not fit in memory are read once, in
+        chunks, and kept as what the likelihood needs: the path of a CSV or Parquet
+        file or of a folder of Parquet files (which need ``stanpool[parquet]``), an
+        iterator of data frames, or a function that returns one. For gaussian outcomes
+        around a linear predictor, and for bernoulli, binomial and poisson ones with
+        few combinations of predictors; terms are computed row by row. What needs the
+        rows afterwards (``loo``, checks, predictions of the data) says so.
     family
         ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
         ``"bernoulli"``, ``"binomial"``, ``"beta"``, ``"poisson"``,
@@ -180,7 +187,7 @@ marginal, 919 rows, 85 groups)
             pooling=pooling,
             parameterization=parameterization,
             residual=residual if group is None else group,
-            group_predictors=_names("group_predictors", group_predictors),
+            group_predictors=as_names("group_predictors", group_predictors),
             priors=as_priors(priors),
             fixed=as_fixed(fixed),
             center_predictors=center_predictors,
@@ -202,32 +209,38 @@ marginal, 919 rows, 85 groups)
         if chunks is None:
             frame = shown = used_columns(spec, data)
             is_new = design is None
-            design = build_design(spec, frame) if design is None else design
-            moments, seen, y_origin = design, design, 0.0
+            if design is None:
+                design = build_design(spec, frame)
+            read = StreamedDesign(design, design, design)
         else:
             frame, shown, is_new = chunks.frame, chunks.specimen, True
-            parts = streamed_design(spec, chunks)
-            design, moments, seen = parts.design, parts.moments, parts.rows
-            y_origin = parts.y_origin
+            read = streamed_design(spec, chunks)
+            design = read.design
         if is_new:
             check_nesting(spec, shown, rows=design.rows)
             if strict and priors is None:
                 warn_if_crossed(spec, shown)
         if priors is None:
-            priors = resolve_priors(spec, moments, strict=strict)
-        parameterization, reason = _choose_form(spec, seen, chunks is not None)
-        scaling = scaling_of(moments, priors)
+            priors = resolve_priors(spec, read.moments, strict=strict)
+        is_read = chunks is not None
+        parameterization, reason = _choose_form(spec, read.rows, is_read)
+        scaling = scaling_of(spec, read.moments, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
-            rows = marginal_rows(scaling.design(seen))
+            rows = marginal_rows(scaling.design(read.rows))
         elif not why_no_cells(spec):
             if spec.compress is not False:
-                always = spec.compress is True or chunks is not None
-                rows = collect(spec, scaling.design(seen), always=always)
-        elif _is_compressed(spec, seen, chunks is not None):
-            rows = compressed_rows(scaling.design(seen))
+                rows = collect(
+                    spec,
+                    scaling.design(read.rows),
+                    always=spec.compress is True or is_read,
+                    counts=read.counts,
+                )
+        elif _is_compressed(spec, read.rows, is_read):
+            rows = compressed_rows(scaling.design(read.rows))
         if isinstance(rows, CompressedRows | MarginalRows):
-            rows = replace(rows, y_bar=rows.y_bar + y_origin)
+            y_bar = rows.y_bar + read.y_origin / scaling.outcome
+            rows = replace(rows, y_bar=y_bar)
         structure = structure_of(
             spec,
             design,
@@ -400,6 +413,12 @@ marginal, 919 rows, 85 groups)
         if self.parameterization:
             reason = self.parameterization_reason
             lines.append(f"parameterization: {self.parameterization} ({reason})")
+        if self.design.origins:
+            lines.append(
+                f"origins: {listed_origins(dict(self.design.origins))}; priors on "
+                "intercepts, on their scales and on correlations are stated there, "
+                "and draws are those where predictors are 0"
+            )
         if isinstance(self.rows, MarginalRows):
             factor = self.design.factors[self.rows.factor]
             lines.append(
@@ -475,7 +494,9 @@ marginal, 919 rows, 85 groups)
         inits: Any = None,
         prior_only: bool = False,
         progress: bool = True,
+        verbose: int | None = None,
         sample_options: Mapping[str, Any] | None = None,
+        file: str | os.PathLike[str] | None = None,
     ) -> Fit:
         """Compile the program, or take it from the cache, and sample with NUTS.
 
@@ -497,19 +518,31 @@ marginal, 919 rows, 85 groups)
         prior_only
             Draw from the prior: the outcome is left out.
         progress
-            Whether to show progress bars, on standard error.
+            Whether to show progress, on standard error: bars in a terminal, one line
+            for each stage elsewhere.
+        verbose
+            0: nothing, as ``progress=False``; 1: progress; 2: how each stage came out
+            and what Stan said, too. The logger ``stanpool`` has all of it, whatever is
+            shown.
         sample_options
             More arguments for ``cmdstanpy.CmdStanModel.sample``, unchanged.
+        file
+            A folder to keep the fit in. A fit that is there already is returned if
+            the model, its program, priors and data, and these settings are the same
+            (any seed if ``seed`` is None); otherwise it is replaced. The logger
+            ``stanpool`` and ``progress`` say which, and what has changed.
 
         Raises
         ------
         SpecError
             If an argument is out of its range.
+        FileExistsError
+            If there is something at ``file`` that is not a fit.
         CompileError, SamplingError, EngineError
             If Stan could not be set up, the program not compiled, or a chain failed.
         """
-        from stanpool.engine import compile_program, sample
         from stanpool.engine.run import SampleSettings
+        from stanpool.sampling import sampled
 
         settings = SampleSettings(
             chains=chains,
@@ -522,64 +555,20 @@ marginal, 919 rows, 85 groups)
             inits=inits,
             sample_options=tuple(sorted((sample_options or {}).items())),
         )
-        program = self.program
-        executable = compile_program(
-            program.source, name=program.name, progress=progress
-        )
-        start = time.perf_counter()
-        chosen = settings
-        if inits is None and not prior_only:
-            chosen = replace(settings, inits=self._starting_points(settings))
-        raw = sample(
-            executable,
-            self.stan_data(prior_only=prior_only),
-            chosen,
-            progress=progress,
-        )
-        drawn_back = None
-        if isinstance(self.rows, MarginalRows):
-            drawn_back = draw_back(
-                raw,
-                self.scaling.design(self.design),
-                self.structure,
-                self.rows,
-                seed=settings.seed,
-                prior_only=prior_only,
-            )
-            drawn_back = {
-                name: self.scaling.undo(name, values)
-                for name, values in drawn_back.items()
-            }
-        tree = build_tree(
-            self.scaling.undone(raw),
-            self.design,
-            self.structure,
-            max_treedepth=settings.max_treedepth,
-            drawn_back=drawn_back,
-        )
-        return Fit(
-            model=self,
-            tree=tree,
-            settings=settings,
-            seconds=time.perf_counter() - start,
-            prior_only=prior_only,
-            engine=raw.engine,
-            program=program,
-        )
+        shown = progress if verbose is None else verbose > 0
+        with detailed(None if verbose is None else verbose > 1):
+            if file is None:
+                return sampled(self, settings, prior_only=prior_only, progress=shown)
+            from stanpool.keeping import kept_or_new
 
-    def _starting_points(self, settings: SampleSettings) -> Any:
-        """Return where chains start that would not arrive from anywhere; else None."""
-        latent = self.design.latent
-        if latent is None:
-            return None
-        shape = len(latent.score_labels), len(latent.loading_labels)
-        # Near its mean, a probability changes a quarter as fast as its logit.
-        slope = 1.0 if self.spec.link_name == "identity" else 4.0
-        scores, loadings = pilot(
-            slope * self.design.y, latent.scored, latent.loaded, shape, latent.rank
-        )
-        estimate = scores, loadings[latent.anchors]
-        return starting_points(estimate, settings.chains, settings.seed)
+            return kept_or_new(
+                self,
+                settings,
+                file,
+                any_seed=seed is None,
+                prior_only=prior_only,
+                progress=shown,
+            )
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
@@ -621,6 +610,9 @@ class Fit:
         Versions of Stan, its engine and compiler.
     program
         The Stan program that was fitted.
+    rejections
+        Why Stan could not evaluate the log density at proposals, which it then
+        rejected, and how often after warm-up.
     """
 
     model: Model
@@ -630,6 +622,7 @@ class Fit:
     prior_only: bool
     engine: Mapping[str, str]
     program: StanProgram
+    rejections: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def posterior(self) -> xr.Dataset:
@@ -1024,318 +1017,20 @@ class Fit:
         return fit_html(self)
 
 
-def complete_pooling(
-    data: Any,
-    *,
-    outcome: str,
-    predictors: Sequence[str] = (),
-    family: str = "gaussian",
-    link: str | None = None,
-    trials: str | None = None,
-    se: str | None = None,
-    se_sigma: bool = False,
-    exposure: str | None = None,
-    offset: str | None = None,
-    weights: str | None = None,
-    cens: str | None = None,
-    cens_upper: str | None = None,
-    trunc: Bounds | None = None,
-    priors: Mapping[str, str | Prior] | None = None,
-    center_predictors: bool = True,
-    compress: bool | None = None,
-) -> Model:
-    """State a model in which all rows share one set of coefficients.
+def _is_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
+    """Whether the rows are turned into fewer, outside the marginal form.
 
-    Parameters
-    ----------
-    data
-        A data frame or a mapping of columns.
-    outcome, predictors
-        Names of columns, any text.
-    family, link, priors, center_predictors, compress
-        As for ``Model``.
-    trials, se, exposure, offset, weights
-        Columns of the binomial's trials, of known standard errors, of what the log is
-        added to the linear predictor, of what is added as it is, and of weights of
-        the log likelihood.
-    se_sigma
-        Whether there is a residual scale to learn besides known standard errors.
-    cens, cens_upper
-        Columns that say how outcomes are censored: ``none``, ``left``, ``right`` or
-        ``interval`` (0, -1, 1, 2), and where intervals end, which start at the
-        outcome.
-    trunc
-        Bounds outside which no outcome is seen: ``(lower, upper)``, each a column, a
-        number or None.
-
-    Examples
-    --------
-    >>> import stanpool as sp
-    >>> sp.complete_pooling(sp.load_dataset("radon"), outcome="log_radon",
-    ...                     predictors=["floor"])
-    Model('log_radon ~ 1 + floor', gaussian, complete pooling, 919 rows)
+    They must be if they were read in chunks.
     """
-    spec = ModelSpec(
-        outcome=quote_name(outcome),
-        terms=_quoted("predictors", predictors),
-        family=family,
-        pooling="complete",
-        link=link,
-        trials=trials,
-        se=se,
-        se_sigma=se_sigma,
-        exposure=exposure,
-        offsets=() if offset is None else (quote_name(offset),),
-        weights=weights,
-        cens=cens,
-        cens_upper=cens_upper,
-        trunc=trunc,
-        priors=as_priors(priors),
-        center_predictors=center_predictors,
-        compress=compress,
-    )
-    return Model.from_spec(spec, data)
-
-
-def no_pooling(
-    data: Any,
-    *,
-    outcome: str,
-    group: GroupLike,
-    predictors: Sequence[str] = (),
-    varying: Sequence[str] = ("Intercept",),
-    residual: str | None = None,
-    family: str = "gaussian",
-    link: str | None = None,
-    trials: str | None = None,
-    se: str | None = None,
-    se_sigma: bool = False,
-    exposure: str | None = None,
-    offset: str | None = None,
-    weights: str | None = None,
-    cens: str | None = None,
-    cens_upper: str | None = None,
-    trunc: Bounds | None = None,
-    priors: Mapping[str, str | Prior] | None = None,
-    fixed: Mapping[str, float] | None = None,
-    center_predictors: bool = True,
-    compress: bool | None = None,
-) -> Model:
-    """State a model in which each group has its own coefficients and shares nothing.
-
-    Parameters
-    ----------
-    data
-        A data frame or a mapping of columns.
-    outcome, predictors
-        Names of columns, any text.
-    group
-        The column that says which group a row belongs to; a tuple of columns for
-        their combinations; or a ``GroupTerm``.
-    varying
-        Which coefficients each group has of its own: ``"Intercept"`` and predictors.
-    residual
-        A column whose groups have residual scales of their own.
-    family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
-trunc, priors, fixed, center_predictors, compress
-        As for ``complete_pooling``.
-    """
-    spec = ModelSpec(
-        outcome=quote_name(outcome),
-        terms=_quoted("predictors", predictors),
-        groups=(_group_term(group, varying, correlated=True),),
-        family=family,
-        pooling="none",
-        residual=residual,
-        link=link,
-        trials=trials,
-        se=se,
-        se_sigma=se_sigma,
-        exposure=exposure,
-        offsets=() if offset is None else (quote_name(offset),),
-        weights=weights,
-        cens=cens,
-        cens_upper=cens_upper,
-        trunc=trunc,
-        priors=as_priors(priors),
-        fixed=as_fixed(fixed),
-        center_predictors=center_predictors,
-        compress=compress,
-    )
-    return Model.from_spec(spec, data)
-
-
-def partial_pooling(
-    data: Any,
-    *,
-    outcome: str,
-    group: GroupLike | Sequence[GroupLike],
-    predictors: Sequence[str] = (),
-    varying: Sequence[str] = ("Intercept",),
-    correlated: bool = True,
-    group_predictors: Sequence[str] = (),
-    residual: str | None = None,
-    parameterization: str = "auto",
-    family: str = "gaussian",
-    link: str | None = None,
-    trials: str | None = None,
-    se: str | None = None,
-    se_sigma: bool = False,
-    exposure: str | None = None,
-    offset: str | None = None,
-    weights: str | None = None,
-    cens: str | None = None,
-    cens_upper: str | None = None,
-    trunc: Bounds | None = None,
-    priors: Mapping[str, str | Prior] | None = None,
-    center_predictors: bool = True,
-    compress: bool | None = None,
-) -> Model:
-    """State a model whose groups' coefficients are drawn from a learned population.
-
-    Parameters
-    ----------
-    data
-        A data frame or a mapping of columns.
-    outcome, predictors
-        Names of columns, any text.
-    group
-        The column that says which group a row belongs to; a tuple of columns for
-        their combinations, as in ``("school", "classroom")``; a ``GroupTerm`` for
-        anything else; or a list of these for several factors.
-    varying
-        Which coefficients vary over groups: ``"Intercept"`` and predictors. A factor
-        that needs others is given as a ``GroupTerm``.
-    correlated
-        Whether their correlations are learned, too.
-    group_predictors
-        More predictors, constant within groups, that move the mean of the groups'
-        coefficients.
-    residual
-        A column whose groups have residual scales of their own.
-    parameterization
-        As for ``Model``.
-    family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
-trunc, priors, center_predictors, compress
-        As for ``complete_pooling``.
-
-    Examples
-    --------
-    >>> import stanpool as sp
-    >>> sp.partial_pooling(sp.load_dataset("radon"), outcome="log_radon",
-    ...     predictors=["floor"], group="county", varying=["Intercept", "floor"],
-    ...     parameterization="centered").parameterization
-    'centered'
-    """
-    several = group if isinstance(group, list) else [group]
-    named = _names("group_predictors", group_predictors)
-    spec = ModelSpec(
-        outcome=quote_name(outcome),
-        terms=_quoted("predictors", predictors) + _quoted("group_predictors", named),
-        groups=tuple(
-            _group_term(each, varying, correlated=correlated)  # type: ignore[arg-type]
-            for each in several
-        ),
-        family=family,
-        pooling="partial",
-        parameterization=parameterization,
-        residual=residual,
-        group_predictors=named,
-        link=link,
-        trials=trials,
-        se=se,
-        se_sigma=se_sigma,
-        exposure=exposure,
-        offsets=() if offset is None else (quote_name(offset),),
-        weights=weights,
-        cens=cens,
-        cens_upper=cens_upper,
-        trunc=trunc,
-        priors=as_priors(priors),
-        center_predictors=center_predictors,
-        compress=compress,
-    )
-    return Model.from_spec(spec, data)
-
-
-def formula_of(spec: ModelSpec) -> str:
-    """Write a specification as the formula that states it.
-
-    Examples
-    --------
-    >>> formula_of(ModelSpec("y", terms=("x",), groups=(GroupTerm("my group"),)))
-    'y ~ 1 + x + (1 | `my group`)'
-    """
-    outcome = spec.outcome
-    given = list(_outcome_parts(spec))
-    if given:
-        outcome += " | " + " + ".join(given)
-    terms = _sum(spec.intercept, spec.terms)
-    for group in spec.groups:
-        bar = "|" if group.correlated else "||"
-        inside = _sum(group.intercept, group.terms)
-        terms += f" + ({inside} {bar} {_factor_text(group)})"
-    if spec.latent is not None:
-        sides = (quote_name(spec.latent.scores_of), quote_name(spec.latent.loadings_of))
-        terms += f" + factors({', '.join(sides)}, rank={spec.latent.rank})"
-    terms += "".join(f" + offset({offset})" for offset in spec.offsets)
-    return f"{outcome} ~ {terms}"
-
-
-def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
-    """Write the parts of an outcome as a formula has them."""
-    if spec.trials is not None:
-        yield f"trials({quote_name(spec.trials)})"
-    if spec.se is not None:
-        yield f"se({quote_name(spec.se)}{', sigma=True' if spec.se_sigma else ''})"
-    if spec.exposure is not None:
-        yield f"exposure({quote_name(spec.exposure)})"
-    if spec.weights is not None:
-        yield f"weights({quote_name(spec.weights)})"
-    if spec.cens is not None:
-        columns = [each for each in (spec.cens, spec.cens_upper) if each is not None]
-        yield f"cens({', '.join(map(quote_name, columns))})"
-    if spec.trunc is not None:
-        bounds = zip(("lower", "upper"), spec.trunc, strict=True)
-        texts = [
-            f"{side}={quote_name(bound) if isinstance(bound, str) else repr(bound)}"
-            for side, bound in bounds
-            if bound is not None
-        ]
-        yield f"trunc({', '.join(texts)})"
-
-
-def _factor_text(group: GroupTerm) -> str:
-    """Write a grouping factor as a formula has it."""
-    columns = [quote_name(column) for column in group.key]
-    if not group.membership:
-        return ":".join(columns)
-    if group.weights:
-        weights = ", ".join(quote_name(column) for column in group.weights)
-        columns.append(f"weights=({weights})")
-    call = "mm" if group.membership == "labels" else "members"
-    return f"{call}({', '.join(columns)})"
-
-
-def _sum(intercept: bool, terms: Sequence[str]) -> str:
-    """Write an intercept and terms as a sum."""
-    text = "1" if intercept else "0"
-    for term in terms:
-        text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
-    return text
-
-
-def _is_compressed(spec: ModelSpec, design: Design, is_chunked: bool) -> bool:
-    """Whether the rows are turned into fewer, outside the marginal form."""
     if spec.compress is False:
         return False
     against = why_not_compressed(spec, design)
-    if is_chunked and against:
+    if is_read and against:
         raise SpecError(
             f"data in chunks must be compressed, and {against}. Pass a data frame of "
             "all rows or of a sample of them."
         )
-    if is_chunked:
+    if is_read:
         return True
     if spec.compress and against:
         raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
@@ -1343,7 +1038,7 @@ def _is_compressed(spec: ModelSpec, design: Design, is_chunked: bool) -> bool:
 
 
 def _choose_form(
-    spec: ModelSpec, design: Design, is_chunked: bool
+    spec: ModelSpec, design: Design, is_read: bool
 ) -> tuple[str | None, str]:
     """Return the parameterization that is fitted, and why."""
     if spec.pooling != "partial":
@@ -1360,7 +1055,7 @@ def _choose_form(
         )
     if chosen != "auto":
         return chosen, "set"
-    if not is_chunked:  # else there is no other form
+    if not is_read:  # else there is no other form
         against = against or why_marginal_is_slow(design)
     if against:
         return "noncentered", (
@@ -1369,42 +1064,4 @@ def _choose_form(
         )
     return "marginal", (
         "auto: exact for gaussian outcomes, and there is no funnel left to sample from"
-    )
-
-
-def _names(option: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return columns' names as a tuple; refuse one text, which is a sequence, too."""
-    if isinstance(columns, str):
-        raise SpecError(
-            f"{option}={columns!r} is one text; write a list, [{columns!r}]."
-        )
-    return tuple(columns)
-
-
-def _quoted(option: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """Write columns' names as formula terms."""
-    return tuple(quote_name(column) for column in _names(option, columns))
-
-
-def _group_term(
-    group: GroupLike, varying: Sequence[str], *, correlated: bool
-) -> GroupTerm:
-    """Build the group term of the keyword constructors."""
-    if isinstance(group, GroupTerm):
-        return group
-    names = _names("varying", varying)
-    if not names:
-        raise SpecError(
-            "varying is empty; write ['Intercept'], or use complete pooling."
-        )
-    terms = [name for name in names if name != "Intercept"]
-    columns = tuple(group) if isinstance(group, tuple) else (group,)
-    for column in columns:
-        check_name(column)
-    return GroupTerm(
-        ":".join(columns),
-        "Intercept" in names,
-        _quoted("varying", terms),
-        correlated,
-        columns=columns if len(columns) > 1 else (),
     )

@@ -17,20 +17,26 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stanpool.errors import DataError
+from stanpool.errors import DataError, shorten
 from stanpool.fit import Fit, Model
 from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
+from stanpool.progress import tell
+from stanpool.sampling import sampled
 from stanpool.spec import GroupTerm, LatentFactors, ModelSpec, Prior
+from stanpool.stream import Streamed
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import xarray as xr
+
+    from stanpool.engine.run import SampleSettings
 
 FORMAT = 1
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
@@ -56,24 +62,111 @@ def save(fit: Fit, path: str | os.PathLike[str], *, overwrite: bool = False) -> 
         anything else at all.
     """
     target = Path(path)
-    if target.exists() and not (overwrite and (target / "manifest.json").is_file()):
-        raise FileExistsError(
-            f"{str(target)!r} exists already. Choose another path"
-            + (
-                ", or pass overwrite=True."
-                if (target / "manifest.json").exists()
-                else "."
-            )
-        )
+    _check_free(target, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        _write(fit, work)
+        _write(fit, work / "new")
         if target.exists():
-            shutil.rmtree(target)
-        work.rename(target)
+            target.rename(work / "old")
+        (work / "new").rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def kept_or_new(
+    model: Model,
+    settings: SampleSettings,
+    path: str | os.PathLike[str],
+    *,
+    any_seed: bool,
+    prior_only: bool,
+    progress: bool,
+) -> Fit:
+    """Return the fit kept at a path if a new one would be the same, else a new one.
+
+    Parameters
+    ----------
+    model, settings
+        What to fit, and how.
+    path
+        A folder: of a fit, which is replaced if anything has changed, or a new one.
+    any_seed
+        Whether a fit of another seed is the same.
+    prior_only
+        Leave the outcome out.
+    progress
+        Whether to show progress, on standard error.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something else at ``path``.
+    """
+    target = Path(path)
+    _check_free(target, overwrite=True)
+    changes = ["nothing is kept there yet"]
+    if target.exists():
+        try:
+            kept = load(target)
+        except DataError as damage:
+            changes = [str(damage)]
+        else:
+            changes = list(_changes(kept, model, settings, any_seed, prior_only))
+            if not changes:
+                tell(f"Took the fit in {str(target)!r}: it is the same", shown=progress)
+                # The same model, but stated by the caller.
+                return replace(kept, model=model)
+    tell(f"Fitting for {str(target)!r}: {'; '.join(changes)}", shown=progress)
+    fit = sampled(model, settings, prior_only=prior_only, progress=progress)
+    save(fit, target, overwrite=True)
+    return fit
+
+
+def _changes(
+    kept: Fit, model: Model, settings: SampleSettings, any_seed: bool, prior_only: bool
+) -> Iterator[str]:
+    """Say what would be other in a new fit: model, priors, program, data, settings."""
+    # What the form and the priors come to is compared as a program and as a table.
+    apart = ("parameterization", "priors")
+    yield from _differences(kept.model.spec, model.spec, apart=apart)
+    if kept.model.priors != model.priors:
+        yield "the priors in force have changed"
+    elif kept.program != model.program:
+        yield "the Stan program has changed"
+    chunks = model.chunks
+    if not kept.model.data.equals(model.data) or (
+        kept.model.chunks is not None
+        if chunks is None
+        else not chunks.same_as(kept.model.chunks)
+    ):
+        yield "the data have changed"
+    apart = ("parallel_chains", "seed" if any_seed else "")
+    yield from _differences(kept.settings, settings, apart=apart)
+    if kept.prior_only != prior_only:
+        yield f"prior_only was {kept.prior_only!r} and is {prior_only!r}"
+
+
+def _differences(old: Any, new: Any, *, apart: Container[str]) -> Iterator[str]:
+    """Name the fields of two dataclasses that are written to a file differently."""
+    for each in fields(old):
+        was, now = getattr(old, each.name), getattr(new, each.name)
+        if each.name not in apart and _written(was) != _written(now):
+            yield f"{each.name} was {shorten(was)} and is {shorten(now)}"
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, default=_plain)
+
+
+def _check_free(target: Path, *, overwrite: bool) -> None:
+    """Refuse a path where there is something that is not to be replaced."""
+    is_fit = (target / "manifest.json").is_file()
+    if target.exists() and not (overwrite and is_fit):
+        raise FileExistsError(
+            f"{str(target)!r} exists already. Choose another path"
+            + (", or pass overwrite=True." if is_fit else ".")
+        )
 
 
 def load(path: str | os.PathLike[str]) -> Fit:
@@ -96,7 +189,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     folder = Path(path)
     _check_manifest(folder)
     kept = json.loads((folder / "model.json").read_text("utf-8"))
-    model = _read_model(kept, _read_frame(folder / "data.nc", kept["columns"]))
+    model = _read_model(kept, *_read_frame(folder / "data.nc", kept["columns"]))
     program = StanProgram(kept["program"], (folder / "program.stan").read_text("utf-8"))
     settings = kept["settings"]
     settings["sample_options"] = tuple(
@@ -110,12 +203,19 @@ def load(path: str | os.PathLike[str]) -> Fit:
         prior_only=kept["prior_only"],
         engine=kept["engine"],
         program=program,
+        rejections=kept.get("rejections", {}),
     )
 
 
 def _write(fit: Fit, folder: Path) -> None:
-    """Write all files of a fit; the manifest last."""
-    columns = _write_frame(fit.model.data, folder / "data.nc")
+    """Write all files of a fit to a new folder; the manifest last."""
+    folder.mkdir()
+    chunks = fit.model.chunks
+    columns = _write_frame(
+        fit.model.data if chunks is None else chunks.specimen,
+        folder / "data.nc",
+        {} if chunks is None else chunks.arrays,
+    )
     settings = {
         each.name: getattr(fit.settings, each.name) for each in fields(fit.settings)
     }
@@ -123,11 +223,13 @@ def _write(fit: Fit, folder: Path) -> None:
         "spec": asdict(fit.model.spec),
         "priors": [_prior_row(row) for row in fit.model.priors],
         "columns": columns,
+        "chunks": None if chunks is None else chunks.facts,
         "settings": settings,
         "seconds": fit.seconds,
         "prior_only": fit.prior_only,
         "engine": dict(fit.engine),
         "program": fit.program.name,
+        "rejections": dict(fit.rejections),
     }
     (folder / "model.json").write_text(
         json.dumps(kept, indent=1, default=_plain), "utf-8"
@@ -172,7 +274,9 @@ def _prior_row(row: PriorRow) -> dict[str, Any]:
     return {**asdict(row), "prior": str(row.prior)}
 
 
-def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
+def _read_model(
+    kept: Mapping[str, Any], frame: pd.DataFrame, arrays: Mapping[str, np.ndarray]
+) -> Model:
     """Build the model again, with the priors it was fitted with."""
     spec = dict(kept["spec"])
     spec["groups"] = tuple(GroupTerm(**_tuples(each)) for each in spec["groups"])
@@ -190,7 +294,9 @@ def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
             for row in kept["priors"]
         )
     )
-    return Model.from_spec(ModelSpec(**spec), frame, priors=priors)
+    stated, facts = ModelSpec(**spec), kept.get("chunks")
+    data = frame if facts is None else Streamed.restored(stated, frame, arrays, facts)
+    return Model.from_spec(stated, data, priors=priors)
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,8 +307,10 @@ def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write_frame(frame: pd.DataFrame, path: Path) -> list[dict[str, Any]]:
-    """Write columns by number, and return their names and levels."""
+def _write_frame(
+    frame: pd.DataFrame, path: Path, arrays: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Write columns by number, and arrays; return columns' names and levels."""
     import pandas as pd
     import xarray as xr
 
@@ -217,12 +325,17 @@ def _write_frame(frame: pd.DataFrame, path: Path) -> list[dict[str, Any]]:
             column = column.cat.codes
         columns.append({"name": name, "levels": levels, "ordered": ordered})
         variables[f"column_{number}"] = ("row", column.to_numpy())
+    for name, values in arrays.items():
+        dims = tuple(f"{name}_{axis}" for axis in range(values.ndim))
+        variables[f"array_{name}"] = (dims, values)
     xr.Dataset(variables).to_netcdf(path, engine=_ENGINE)
     return columns
 
 
-def _read_frame(path: Path, columns: list[dict[str, Any]]) -> pd.DataFrame:
-    """Read columns as ``used_columns`` returns them."""
+def _read_frame(
+    path: Path, columns: list[dict[str, Any]]
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Read columns as ``used_columns`` returns them, and arrays."""
     import pandas as pd
     import xarray as xr
 
@@ -230,7 +343,12 @@ def _read_frame(path: Path, columns: list[dict[str, Any]]) -> pd.DataFrame:
         values = [
             dataset[f"column_{number}"].to_numpy() for number in range(len(columns))
         ]
-    return pd.DataFrame(
+        arrays = {
+            str(name).removeprefix("array_"): dataset[name].to_numpy()
+            for name in dataset.data_vars
+            if str(name).startswith("array_")
+        }
+    frame = pd.DataFrame(
         {
             column["name"]: array
             if column["levels"] is None
@@ -242,6 +360,7 @@ def _read_frame(path: Path, columns: list[dict[str, Any]]) -> pd.DataFrame:
             for column, array in zip(columns, values, strict=True)
         }
     )
+    return frame, arrays
 
 
 def _read_tree(path: Path) -> xr.DataTree:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, as_completed
-from typing import Any, TypeVar
+from concurrent.futures import Executor, as_completed
+from typing import TypeVar
+
+from stanpool.progress import counted
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -46,51 +47,31 @@ def run_many(
     >>> run_many(abs, [-1, 2], title="Taking absolute values", progress=False)
     [1, 2]
     """
-    tick, close = _bar(title, len(tasks), shown=progress)
-    results: dict[int, Result] = {}
-    try:
-        if executor is None:
-            for number, task in enumerate(tasks):
-                results[number] = work(task)
-                tick()
-        else:
-            results = _submit(work, tasks, executor, tick)
-    finally:
-        close()
-    return [results[number] for number in range(len(tasks))]
+    line = f"{title}, {len(tasks)} in all"
+    with counted(title, len(tasks), shown=progress, line=line) as show:
+        if executor is not None:
+            return _submit(work, tasks, executor, show)
+        results = []
+        for task in tasks:
+            results.append(work(task))
+            show(len(results))
+        return results
 
 
 def _submit(
     work: Callable[[Task], Result],
     tasks: Sequence[Task],
     executor: Executor,
-    tick: Callable[[], Any],
-) -> dict[int, Result]:
+    show: Callable[[int], None],
+) -> list[Result]:
     """Work on an executor; cancel what is left when a task fails or on Ctrl-C."""
-    futures: dict[Future[Result], int] = {
-        executor.submit(work, task): number for number, task in enumerate(tasks)
-    }
-    results = {}
+    futures = [executor.submit(work, task) for task in tasks]
     try:
-        for future in as_completed(futures):
-            results[futures[future]] = future.result()
-            tick()
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            show(done)
+        return [future.result() for future in futures]
     except BaseException:
         for future in futures:
             future.cancel()
         raise
-    return results
-
-
-def _bar(
-    title: str, total: int, *, shown: bool
-) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Open a progress bar; away from a terminal, say one line."""
-    if not shown or not sys.stderr.isatty():
-        if shown:
-            sys.stderr.write(f"stanpool: {title}, {total} in all\n")
-        return (lambda: None), (lambda: None)
-    from tqdm import tqdm
-
-    bar = tqdm(total=total, desc=title, file=sys.stderr, leave=False)
-    return bar.update, bar.close

@@ -304,8 +304,8 @@ def _combinations(
     at = np.unravel_index(np.arange(len(rows)) % count, sizes or (1,))
     probe = frame.iloc[rows].reset_index(drop=True)
     for (name, known), codes in zip(levels.items(), at, strict=bool(sizes)):
-        values: Any = known.take(codes)
-        if isinstance(frame[name].dtype, pd.CategoricalDtype):
-            values = pd.Categorical(values, dtype=frame[name].dtype)
+        dtype, values = frame[name].dtype, known.take(codes)
+        if isinstance(dtype, pd.CategoricalDtype):
+            values = pd.Categorical.from_codes(codes, dtype=dtype)
         probe[name] = values
     return probe

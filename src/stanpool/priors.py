@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ import numpy as np
 
 from stanpool.design import Design, FactorDesign
 from stanpool.errors import PriorWarning, SpecError, listed, shorten, suggestion
+from stanpool.origins import at_origins, origins_of
 from stanpool.spec import (
     FAMILIES,
     PARAMETER_CLASSES,
@@ -166,7 +167,9 @@ def resolve_priors(
         _check_fixed(spec, design)
     used: set[str] = set()
     rows = []
-    for parameter_class, label, names, default, rule in _parameters(spec, design):
+    for parameter_class, label, names, default, rule in _parameters(
+        spec, at_origins(design)
+    ):
         known = [each for name in names for each in _spellings(name, parameter_class)]
         used.update(known)
         found = next((name for name in known if name in given), None)
@@ -175,7 +178,8 @@ def resolve_priors(
             prior = _on_the_scale(found, given)
             source = SET_BY_USER
             _check_support(found, prior, parameter_class, spec)
-        note = "; ".join(_notes(spec, design, parameter_class, label, prior))
+        notes = _notes(spec, design, parameter_class, label, prior)
+        note = "; ".join(each for each in notes if each)
         rows.append(PriorRow(names[0], parameter_class, label, prior, source, note))
     unused = [name for name in given if name not in used]
     if strict and unused:
@@ -281,23 +285,54 @@ def _notes(
         if prior.distribution != "flat":
             yield "half: cut off below at " + ("1" if known.name == "nu" else "0")
     if block in ("Intercept", "cutpoint"):
-        yield _where(bool(np.any(design.x_bar)), bool(design.coefficients))
+        at_means = bool(np.any(design.x_bar))
+        yield _where(design, ("Intercept", *design.coefficients), None, at_means)
+    elif known.name == "beta":
+        own = next(x for x in design.coefficients if f", {label}".endswith(f", {x}"))
+        yield _where(design, ("Intercept", *design.coefficients), own, False)
     elif known.name in ("b", "tau", "Omega"):
         number = int(block.partition("_")[2] or 1) - 1
         factor = design.factors[number]
-        is_intercept = label is not None and label.split(", ")[-1] == "Intercept"
-        if is_intercept or (known.name == "Omega" and "Intercept" in factor.varying):
-            moved = bool(np.any(factor.z_bar))
-            if known.name == "b":
-                moved |= bool(np.any(design.x_bar))
-            yield _where(moved, len(factor.varying) > 1)
+        own = None
+        if label is not None:
+            own = factor.varying[factor.coefficients.index(label) % len(factor.varying)]
+        at_means = known.name == "b" and own == "Intercept"
+        at_means &= bool(np.any(factor.z_bar) or np.any(design.x_bar))
+        yield _where(design, factor.varying, own, at_means)
+        correlated = correlated_factors(spec, design)[number]
+        if known.name == "tau" and own == "Intercept" and not correlated:
+            if origins_of(own, factor.varying, dict(design.origins)):
+                yield "uncorrelated there with the other coefficients"
 
 
-def _where(at_means: bool, has_predictors: bool) -> str:
-    """Say at which predictors an intercept is meant."""
+def _where(
+    design: Design, labels: tuple[str, ...], own: str | None, at_means: bool
+) -> str:
+    """Say at which predictors a coefficient, or several, are meant."""
     if at_means:
         return "at the predictors' means"
-    return "at predictors of 0" if has_predictors else ""
+    origins = dict(design.origins)
+    moved: dict[str, float] = {}
+    for label in labels if own is None else (own,):
+        moved |= origins_of(label, labels, origins)
+    is_intercept = own == "Intercept" or (own is None and "Intercept" in labels)
+    if not moved:
+        has_predictors = len(labels) > 1
+        return "at predictors of 0" if is_intercept and has_predictors else ""
+    at = listed_origins(moved)
+    others = is_intercept and len(labels) > 1 + len(moved)
+    return f"at {at}{', other predictors of 0' if others else ''}"
+
+
+def listed_origins(origins: Mapping[str, float]) -> str:
+    """Write origins as ``'year' = 2000, 'height' = 150``.
+
+    Examples
+    --------
+    >>> listed_origins({"year": 2000.0})
+    "'year' = 2000"
+    """
+    return ", ".join(f"{shorten(label)} = {c:.15g}" for label, c in origins.items())
 
 
 def _refuse_half_simplex(rows: list[PriorRow]) -> None:

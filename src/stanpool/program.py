@@ -561,12 +561,17 @@ def annotate(
     The comment is not part of the hashed text; names are escaped, so that no user
     string can leave it.
     """
-    lines = [f"// outcome, N = {design.rows} rows"]
+    outcome = scaling.outcome if scaling else 1.0
+    divided = "" if outcome == 1.0 else f" / {outcome:g}"
+    lines = [f"// outcome{divided}, N = {design.rows} rows"]
     lines += [
         f"// y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
     ]
-    population = _divided(design.coefficients, scaling.population if scaling else None)
+    origins = dict(design.origins)
+    population = _divided(
+        design.coefficients, origins, scaling.population if scaling else None
+    )
     if rows is not None and design.intercept:
         population = (_escaped("Intercept"), *population)
     marginal = isinstance(rows, MarginalRows)
@@ -576,7 +581,9 @@ def annotate(
         groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
         lines.append(f"// {groups}")
         varying = _divided(
-            factor.varying, scaling.factors[number - 1] if scaling else None
+            factor.varying,
+            origins if "Intercept" in factor.varying else {},
+            scaling.factors[number - 1] if scaling else None,
         )
         if not isinstance(rows, MarginalRows):
             lines += _labelled(f"Z{suffix}", varying)
@@ -585,14 +592,31 @@ def annotate(
     return "\n".join(lines) + "\n" + program.source
 
 
-def _divided(labels: tuple[str, ...], scales: np.ndarray | None) -> tuple[str, ...]:
-    """Write labels for a comment, with what the columns are divided by."""
+def _divided(
+    labels: tuple[str, ...], origins: Mapping[str, float], scales: np.ndarray | None
+) -> tuple[str, ...]:
+    """Write labels for a comment, with where columns start and what divides them."""
     if scales is None:
         scales = np.ones(len(labels))
-    return tuple(
-        _escaped(label) + ("" if scale == 1 else f" / {scale:g}")
-        for label, scale in zip(labels, scales, strict=True)
-    )
+    written = []
+    for label, scale in zip(labels, scales, strict=True):
+        pieces = [label] if label in origins else label.split(":")
+        if not origins.keys() & set(pieces):
+            pieces = [label]
+        text = " * ".join(_from_origin(piece, origins) for piece in pieces)
+        if scale != 1:
+            text = f"({text})" if text[-1] != '"' else text
+            text += f" / {scale:g}"
+        written.append(text)
+    return tuple(written)
+
+
+def _from_origin(label: str, origins: Mapping[str, float]) -> str:
+    """Write a label less its origin."""
+    if label not in origins:
+        return _escaped(label)
+    sign = "-" if origins[label] > 0 else "+"
+    return f"{_escaped(label)} {sign} {abs(origins[label]):.15g}"
 
 
 def _labelled(matrix: str, labels: tuple[str, ...]) -> list[str]:

@@ -1,9 +1,12 @@
-"""Predictors on a scale near 1 for Stan, whatever their units.
+"""Data on a scale near 1 for Stan, whatever their units.
 
 A sampler starts at a unit scale, and Stan's estimate of variances is pulled towards
 1e-3 times that [1]_: the coefficient of a predictor in the thousands, a thousandth of
-the others, would hold all back. So Stan sees predictors over a power of ten, and
-coefficients and the scales of their priors times that; draws are turned back.
+the others, would hold all back, and an outcome in millionths would not converge at all.
+So Stan sees predictors, counted from their origins, over powers of ten, and outcomes
+that are located and scaled by their predictors over powers of a thousand; it sees
+coefficients, scales and their priors accordingly, and draws are turned back. The log
+density moves by a constant.
 
 References
 ----------
@@ -21,17 +24,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.design import Design, FactorDesign
+from stanpool.origins import at_origins
 from stanpool.priors import PriorRow
+from stanpool.spec import ModelSpec
 
 if TYPE_CHECKING:
     from stanpool.posterior import Draws
 
 Array = np.ndarray
 
+_PER_PREDICTOR = {"beta", "b", "b_c", "tau"}
+_PER_OUTCOME = {"Intercept", "alpha_c", "alpha", "sigma", "sigma_j", "loading_scale"}
+_PER_OUTCOME |= {"loadings"} | _PER_PREDICTOR
+_LOCATION_SCALE = ("gaussian", "student_t")
+
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """The powers of ten that predictors are divided by.
+    """What predictors and outcomes are divided by.
 
     Attributes
     ----------
@@ -41,20 +51,24 @@ class Scaling:
         Of the predictors of each factor's coefficients, shape ``(Q,)`` each.
     group_level
         Of each factor's group-level predictors, shape ``(P,)`` each.
+    outcome
+        Of the outcome, and all on its scale.
     """
 
     population: Array
     factors: tuple[Array, ...]
     group_level: tuple[Array, ...]
+    outcome: float = 1.0
 
     @property
     def is_identity(self) -> bool:
         """Whether nothing is scaled."""
         own = (self.population, *self.factors, *self.group_level)
-        return all(np.all(each == 1.0) for each in own)
+        return self.outcome == 1.0 and all(np.all(each == 1.0) for each in own)
 
     def design(self, design: Design) -> Design:
-        """Return the data as Stan sees them."""
+        """Return the data as Stan sees them, counted from their origins."""
+        design = at_origins(design)
         if self.is_identity:
             return design
         factors = []
@@ -65,23 +79,33 @@ class Scaling:
             factors.append(
                 replace(factor, Z=factor.Z / z, z_bar=factor.z_bar / z, U=level)
             )
-        return replace(
+        scaled = replace(
             design,
             X=design.X / self.population,
             x_bar=design.x_bar / self.population,
             factors=tuple(factors),
+            **self._outcome_of(design),
+        )
+        if design.unit is None or design.se is None:
+            return scaled
+        # Rows that were divided by standard errors, which are smaller now.
+        return replace(
+            scaled,
+            y=scaled.y * self.outcome,
+            X=scaled.X * self.outcome,
+            unit=design.unit * self.outcome,
+            factors=tuple(
+                replace(each, Z=each.Z * self.outcome) for each in scaled.factors
+            ),
         )
 
     def priors(self, rows: Iterable[PriorRow]) -> list[PriorRow]:
         """Return the priors of the coefficients that Stan sees."""
         scaled, seen = [], dict[str, int]()
         for row in rows:
-            scales = self._of(row.parameter_class)
-            if scales is None or self.is_identity:
-                scaled.append(row)
-                continue
             place = seen.get(row.parameter_class, 0)
             seen[row.parameter_class] = place + 1
+            scales = self._of(row.parameter_class)
             prior = row.prior.scaled(float(scales[place % len(scales)]))
             assert prior is not None
             scaled.append(replace(row, prior=prior))
@@ -99,20 +123,32 @@ class Scaling:
         """Return a variable's draws in the units of the user."""
         return np.asarray(values / self._along(name, values, 2))
 
-    def _of(self, name: str) -> Array | None:
-        """Return the scales of a class of parameters; None if it has none."""
+    def _outcome_of(self, design: Design) -> dict[str, Any]:
+        """Return what is on the scale of the outcome, as Stan sees it."""
+        if self.outcome == 1.0:
+            return {}
+        names = ("y", "se", "offset", "y_upper", "lower", "upper")
+        values = {name: getattr(design, name) for name in names}
+        return {
+            name: None if each is None else each / self.outcome
+            for name, each in values.items()
+        }
+
+    def _of(self, name: str) -> Array:
+        """Return what members of a class of parameters are multiplied by."""
         base, number = re.fullmatch(r"(\w+?)(?:_(\d+))?", name).groups()  # type: ignore[union-attr]
+        scales = np.ones(1)
         if base == "beta":
-            return self.population
-        if base in ("b", "b_c", "tau"):
-            return self.factors[int(number or 1) - 1]
-        return None
+            scales = self.population
+        elif base in _PER_PREDICTOR:
+            scales = self.factors[int(number or 1) - 1]
+        return scales / self.outcome if base in _PER_OUTCOME else scales
 
     def _along(self, name: str, values: Any, leading: int) -> Any:
-        """Return the scales of a variable, in its shape; 1 if it has none."""
+        """Return the scales of a variable, in its shape."""
         scales = self._of(name)
-        if scales is None or not len(scales):
-            return 1.0
+        if len(scales) < 2:
+            return scales.item() if len(scales) else 1.0
         shape = np.shape(values)
         if name == "beta":  # a column for each category
             return scales.reshape(-1, *[1] * (len(shape) - leading - 1))
@@ -135,18 +171,19 @@ class _Undone:
         return self.draws.sampler_variable(name)
 
 
-def scaling_of(design: Design, priors: Iterable[PriorRow]) -> Scaling:
-    """Choose the powers of ten for a design.
+def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> Scaling:
+    """Choose what the predictors and the outcome of a design are divided by.
 
-    One for each label, wherever it stands. The effect of a group-level predictor on a
-    slope is one of a product, and scales like it. Predictors whose coefficients have
-    a beta prior stay as they are.
+    One power of ten for each label, wherever it stands. The effect of a group-level
+    predictor on a slope is one of a product, and scales like it. Where a coefficient or
+    a scale has a beta prior, all stays as it is.
 
     Parameters
     ----------
-    design, priors
-        The data, and the priors in force.
+    spec, design, priors
+        The model, its data, and the priors in force.
     """
+    design = at_origins(design)
     of_label = {"Intercept": 1.0}
     columns = [*zip(design.coefficients, design.X.T, strict=True)]
     for factor in design.factors:
@@ -162,7 +199,8 @@ def scaling_of(design: Design, priors: Iterable[PriorRow]) -> Scaling:
                 level[p] = of_label[label]
         levels.append(level)
     products: dict[str, float] = {}
-    is_clear = all(row.prior.distribution != "beta" for row in priors)
+    may_scale = all(row.prior.distribution != "beta" for row in priors)
+    is_clear = may_scale
     for factor, level in zip(design.factors, levels, strict=True):
         for p, q, label in _effects(design, factor):
             wanted = of_label[factor.varying[q]] * level[p]
@@ -179,6 +217,7 @@ def scaling_of(design: Design, priors: Iterable[PriorRow]) -> Scaling:
             for factor in design.factors
         ),
         tuple(levels),
+        _power_of_a_thousand(spec, design) if may_scale else 1.0,
     )
 
 
@@ -195,3 +234,16 @@ def _power_of_ten(spread: float) -> float:
     if spread == 0.0 or 0.1 < spread < 10.0 or not math.isfinite(spread):
         return 1.0
     return float(10.0 ** round(math.log10(spread)))
+
+
+def _power_of_a_thousand(spec: ModelSpec, design: Design) -> float:
+    """Return 1 where an outcome's scale is between 0.1 and 100, or it has none.
+
+    A power of a thousand: outcomes in other units of these have the same numbers.
+    """
+    if spec.family not in _LOCATION_SCALE or spec.link_name != "identity":
+        return 1.0
+    spread = design.sd(design.y)
+    if spread == 0.0 or not math.isfinite(spread):
+        return 1.0
+    return float(1000.0 ** math.floor((math.log10(spread) + 1.0) / 3.0))

@@ -25,6 +25,7 @@ from stanpool.families import LINKS
 from stanpool.labels import scalars
 from stanpool.posterior import GroupNames
 from stanpool.predict import log_lik_chunks
+from stanpool.relocate import fit_at_origins
 from stanpool.simulate import distribution_of
 from stanpool.summary import population_names
 
@@ -109,6 +110,7 @@ def log_prior(fit: Fit) -> Array:
     numpy.ndarray
         Shape ``(chain, draw)``.
     """
+    fit = fit_at_origins(fit)  # where priors are stated
     posterior = fit.posterior
     found = coefficients(fit.model, posterior)
     blocks: dict[str, list[PriorRow]] = {}

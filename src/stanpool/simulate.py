@@ -23,10 +23,12 @@ from stanpool.design import Design, FactorDesign, LatentDesign
 from stanpool.errors import DataError, SpecError, StanpoolError, shorten
 from stanpool.families import LINKS
 from stanpool.latent import as_triangle
+from stanpool.origins import at_origins
 from stanpool.outcome import labelled_outcome
 from stanpool.posterior import build_posterior
 from stanpool.predict import predict
 from stanpool.priors import PriorRow, class_of
+from stanpool.relocate import to_zero
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -127,9 +129,8 @@ def draw_prior(model: Model, draws: int, rng: np.random.Generator) -> xr.Dataset
     SpecError
         If a prior is improper.
     """
-    return build_posterior(
-        _Variables(_prior_variables(model, draws, rng)), model.design, model.structure
-    )
+    variables = _Variables(_prior_variables(model, draws, rng))
+    return to_zero(model, build_posterior(variables, model.design, model.structure))
 
 
 def simulate_outcomes(
@@ -213,7 +214,7 @@ def _prior_variables(
     model: Model, draws: int, rng: np.random.Generator
 ) -> dict[str, Array]:
     """Draw what the model's Stan program calls by these names, ``(draw, ...)``."""
-    design, structure = model.design, model.structure
+    design, structure = at_origins(model.design), model.structure
 
     def members(name: str, groups: int = 1) -> Array:
         """Draw the members of a class for each group, ``(draw, groups, member)``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stanpool.errors import SpecError, listed, shorten, suggestion
@@ -699,6 +699,15 @@ def _one_of(
             f"{option}={shorten(given)} is not one of {listed(known, limit=20)}."
             + suggestion(str(given), known)
         )
+
+
+def as_names(option: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return columns' names as a tuple; refuse one text, which is a sequence, too."""
+    if isinstance(columns, str):
+        raise SpecError(
+            f"{option}={columns!r} is one text; write a list, [{columns!r}]."
+        )
+    return tuple(columns)
 
 
 def as_fixed(fixed: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from stanpool.coefficients import cholesky_of_population, coefficients
 from stanpool.posterior import GroupNames
+from stanpool.relocate import fit_at_origins
 from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
         By Stan's names, for any parameterization of the model; None for categorical
         outcomes, whose parameters are near zero anyway.
     """
+    fit = fit_at_origins(fit)
     model, posterior = fit.model, fit.posterior
     if FAMILIES[model.spec.family].outcome == "categories":
         return None

@@ -21,7 +21,7 @@ References
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,8 @@ class Streamed:
         For each combination of groups (or each cell) which row of the specimen is of
         it, and how many rows there were.
     turned, weighted
-        Rows that stand for all, and the same with weights or standard errors; or None.
+        Rows that stand for all, and the same with weights or standard errors if there
+        are any; or None.
     sums
         Of each cell the sums of outcomes and of trials, shape ``(2, cells)``; or None.
     """
@@ -146,6 +147,74 @@ class Streamed:
     def frame(self) -> pd.DataFrame:
         """The columns without rows: types and levels."""
         return self.specimen.iloc[:0].reset_index(drop=True)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that is kept besides the specimen, as arrays by name."""
+        found: dict[str, np.ndarray] = {
+            "specimen_rows": self.specimen.index.to_numpy(),
+            "first": self.first,
+            "sizes": self.sizes,
+        }
+        if self.sums is not None:
+            found["sums"] = self.sums
+        for name in ("turned", "weighted"):
+            turned = getattr(self, name)
+            if turned is not None:
+                found[f"{name}_values"] = turned.values
+                found[f"{name}_origin"] = turned.origin
+                found[f"{name}_group"] = turned.group
+        return found
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that is kept besides the specimen and arrays, for JSON."""
+        return {
+            "named": self.named,
+            "origin": str(self.origin) if isinstance(self.origin, Path) else None,
+            "rows": self.rows,
+            "labels": [] if self.turned is None else list(self.turned.labels),
+        }
+
+    @classmethod
+    def restored(
+        cls,
+        spec: ModelSpec,
+        specimen: pd.DataFrame,
+        arrays: Mapping[str, np.ndarray],
+        facts: Mapping[str, Any],
+    ) -> Streamed:
+        """Return what was kept from its parts."""
+
+        def turned(name: str) -> TurnedColumns | None:
+            if f"{name}_values" not in arrays:
+                return None
+            values = (
+                arrays[f"{name}_{part}"] for part in ("values", "origin", "group")
+            )
+            return TurnedColumns(tuple(facts["labels"]), *values)
+
+        return cls(
+            spec=spec,
+            named=facts["named"],
+            origin=None if facts["origin"] is None else Path(facts["origin"]),
+            rows=facts["rows"],
+            specimen=specimen.set_axis(arrays["specimen_rows"], axis=0),
+            first=arrays["first"],
+            sizes=arrays["sizes"],
+            turned=turned("turned"),
+            weighted=turned("weighted"),
+            sums=arrays.get("sums"),
+        )
+
+    def same_as(self, other: Streamed | None) -> bool:
+        """Whether the same was kept of the same data, read in the same chunks."""
+        if other is None or not self.specimen.equals(other.specimen):
+            return False
+        ours, theirs = self.arrays, other.arrays
+        return ours.keys() == theirs.keys() and all(
+            np.array_equal(values, theirs[name]) for name, values in ours.items()
+        )
 
 
 def is_chunked(data: Any) -> bool:
@@ -219,12 +288,15 @@ class StreamedDesign:
         Rows of the same likelihood, to be compressed.
     y_origin
         What was taken from their outcomes.
+    counts
+        How many rows each stands for, if they are cells.
     """
 
     design: Design
     moments: Design
     rows: Design
-    y_origin: float
+    y_origin: float = 0.0
+    counts: Array | None = None
 
 
 def streamed_design(spec: ModelSpec, data: Streamed) -> StreamedDesign:
@@ -237,7 +309,9 @@ def streamed_design(spec: ModelSpec, data: Streamed) -> StreamedDesign:
     """
     if data.turned is None:
         moments, rows = _cell_designs(spec, data)
-        return StreamedDesign(_without_rows(data, moments), moments, rows, 0.0)
+        design = _without_rows(data, moments)
+        counts = data.sizes.astype(float)
+        return StreamedDesign(design, moments, rows, counts=counts)
     moments, rows, y_origin = _turned_designs(spec, data)
     return StreamedDesign(_without_rows(data, moments), moments, rows, y_origin)
 
@@ -443,6 +517,9 @@ class _Reader:
         self.first = np.zeros(0, dtype=np.int64)
         self.specimen: list[pd.DataFrame] = []
         self.scale = np.zeros(0, dtype=np.intp)
+        self.has_zero: set[str] = set()
+        self.of_groups: dict[str, None] = {}
+        self.others: dict[str, None] = {}
         self.turned, self.weighted = _Turning(), _Turning()
         self.sums: list[Array] = [np.zeros(0), np.zeros(0)]
 
@@ -508,7 +585,7 @@ class _Reader:
             first=np.searchsorted(specimen.index.to_numpy(), self.first[order]),
             sizes=self.sizes[order],
             turned=turned,
-            weighted=self.weighted.columns(self.scale) if self._is_weighted else turned,
+            weighted=self.weighted.columns(self.scale) if self._is_weighted else None,
             sums=None if self.is_gaussian else np.array(self.sums)[:, order],
         )
 
@@ -610,13 +687,14 @@ class _Reader:
                 int(level) if whole else str(level): at
                 for at, level in enumerate(raw.categories)
             }
-            order, ordered = np.argsort([place[label] for label in labels]), raw.ordered
+            order = np.argsort([place[label] for label in labels])
+            ordered = bool(raw.ordered)
         elif raw is not None and pd.api.types.is_float_dtype(raw):
             order = np.argsort([float(label) for label in labels])
         else:
             order = known.argsort()
         return pd.Categorical.from_codes(
-            np.argsort(order)[codes], categories=known[order], ordered=bool(ordered)
+            np.argsort(order)[codes], categories=known[order], ordered=ordered
         )
 
     def _turn(
@@ -654,10 +732,16 @@ class _Reader:
             part = slice(start, start + step)
             wide = wide_matrix(texts, frame.iloc[part])
             columns = dict(zip(wide.labels, wide.values.T, strict=True))
+            for label in columns.keys() - self.has_zero:
+                if not columns[label].all():
+                    self.has_zero.add(label)
+                    rows.append(start + int(np.argmin(columns[label] != 0)))
             outcome = {_Y: y[part]}
             if offset is not None:
                 outcome = {_OFFSET: offset[part], _Y: y[part] - offset[part]}
-            self._add_rows(columns | outcome, group[part], weight[part], frame.iloc[:1])
+            self._add_rows(
+                columns | outcome, group[part], weight[part], frame.iloc[part]
+            )
             numeric = named.difference(wide.labels, self.categorical)
             columns |= {name: frame[name].to_numpy()[part] for name in numeric}
             for index, varying in factors:
@@ -674,12 +758,21 @@ class _Reader:
     ) -> None:
         """Add rows to those that are turned, what varies over groups in front."""
         of_groups = [text for term in self.spec.groups for text in term.terms]
-        own = wide_matrix(of_groups, frame).labels
-        labels = (*own, *(label for label in columns if label not in own))
-        values = np.column_stack([columns[label] for label in labels])
-        self.turned.add(labels, len(own), values, group, self.scale)
+        own = dict.fromkeys(wide_matrix(of_groups, frame).labels)
+        self.of_groups |= own
+        self.others |= dict.fromkeys(
+            label for label in columns if label not in (*own, _OFFSET, _Y)
+        )
+        at_end = [label for label in (_OFFSET, _Y) if label in columns]
+        labels = (*self.of_groups, *self.others, *at_end)
+        # A level that these rows do not have has a column of zeros.
+        nothing = np.zeros(len(group))
+        values = np.column_stack([columns.get(label, nothing) for label in labels])
+        self.turned.add(labels, len(self.of_groups), values, group, self.scale)
         if self._is_weighted:
-            self.weighted.add(labels, len(own), values, group, self.scale, weight)
+            self.weighted.add(
+                labels, len(self.of_groups), values, group, self.scale, weight
+            )
 
 
 def _sum(old: Any, new: Any) -> Any:
@@ -747,7 +840,7 @@ class _TurnedRows:
     def _column(self, label: str) -> Array:
         at = self.turned.labels.index(label)
         column = self.turned.values[:, at]
-        return column + self.turned.values[:, 0] * self.turned.origin[at]
+        return np.asarray(column + self.turned.values[:, 0] * self.turned.origin[at])
 
 
 @dataclass(frozen=True, eq=False)
@@ -767,16 +860,15 @@ class _CellRows:
 def _turned_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, float]:
     """Return rows of the same moments, rows of the same likelihood, and y's origin."""
     assert data.turned is not None
-    assert data.weighted is not None
+    weighted = data.turned if data.weighted is None else data.weighted
     moments = build_design(spec, data.specimen, _TurnedRows.of_data(data, data.turned))
-    rows = _TurnedRows.of_data(data, data.weighted)
+    rows = _TurnedRows.of_data(data, weighted)
     recipes = moments.recipes
     assert recipes is not None
     x, origin = rows.about_origin(recipes.population)
     at = [recipes.population.labels.index(label) for label in moments.coefficients]
     # The outcome keeps its own origin where an intercept takes it up.
-    y = data.weighted.values[:, -1]
-    origin_of_y = float(data.weighted.origin[-1])
+    y, origin_of_y = weighted.values[:, -1], float(weighted.origin[-1])
     if not moments.intercept:
         y, origin_of_y = y + rows.unit * origin_of_y, 0.0
     terms = {term.factor: term for term in spec.groups}
@@ -825,7 +917,7 @@ def _cell_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design]:
         trials=None if own.trials is None else trials,
         x_bar=moments.x_bar,
         factors=tuple(factors),
-        unit=unit,
+        origins=moments.origins,
     )
 
 

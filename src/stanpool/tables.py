@@ -50,7 +50,8 @@ def read_table(path: Path) -> pd.DataFrame:
             f"{str(path)!r} is no kind of table that is read here; its name must end "
             f"in one of {listed(_READERS)}."
         )
-    return _reading(str(path), lambda: getattr(pd, _READERS[kind])(path))
+    table: pd.DataFrame = _reading(str(path), lambda: getattr(pd, _READERS[kind])(path))
+    return table
 
 
 def read_chunks(
@@ -111,7 +112,7 @@ def _parts_of_parquet(
     path: Path, choose: Callable[[list[str]], list[str]]
 ) -> Iterator[pd.DataFrame]:
     """Read some columns of a Parquet file, in batches."""
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         wanted = choose(list(file.schema_arrow.names))

@@ -87,6 +87,27 @@ def test_a_terminal_sees_bars_and_the_same_estimates(folder: Path) -> None:
     assert "\rSampling 2 chains of 200 iterations: 100%" in shown
 
 
+def test_a_kept_fit_is_reused_and_told_apart(folder: Path) -> None:
+    words = ["fit", folder / "radon.parquet", "--formula", FORMULA, *SHORT]
+    words += ["--parameterization", "noncentered", "--out", folder / "radon.fit"]
+    before = (folder / "radon.fit" / "manifest.json").read_bytes()
+    again = in_a_pipe(*words, "--reuse")
+    assert "it is the same" in again.stderr
+    assert again.stdout == (folder / "told.txt").read_text()
+    assert (folder / "radon.fit" / "manifest.json").read_bytes() == before
+    assert in_a_pipe(*words).returncode == 2
+
+
+def test_verbose_tells_how_stages_came_out(folder: Path) -> None:
+    words = ["fit", folder / "radon.parquet", "--formula", FORMULA, *SHORT]
+    words += ["--parameterization", "noncentered", "--json"]
+    usual, verbose = in_a_pipe(*words), in_a_pipe(*words, "-v")
+    details = ("compiled before", "slowest chain took", "Step sizes are")
+    assert not any(each in usual.stderr for each in details)
+    assert all(each in verbose.stderr for each in details)
+    assert json.loads(verbose.stdout)["seed"] == 1
+
+
 def test_a_strict_fit_exits_with_1_where_problems_are_found() -> None:
     words = ["fit", "radon", "--formula", FORMULA, "--parameterization", "noncentered"]
     words += ["--chains", "1", "--draws", "20", "--warmup", "20", "--seed", "1"]

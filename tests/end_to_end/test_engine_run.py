@@ -30,6 +30,7 @@ data {
   array[K] int<lower=0> counts;
   int<lower=0> work; // how slow an evaluation is
   int<lower=0, upper=1> impossible;
+  real edge; // beyond which nothing can be evaluated
 }
 parameters {
   real mu;
@@ -41,6 +42,7 @@ transformed parameters {
 }
 model {
   if (impossible) reject("nothing is possible here");
+  if (mu > edge) reject("mu is beyond the edge");
   mu ~ std_normal();
   beta ~ std_normal();
   y ~ normal(mu + X * beta + slow, 1);
@@ -64,6 +66,7 @@ def _data(**changes):
         "counts": np.zeros(0, dtype=np.int64),
         "work": 0,
         "impossible": False,
+        "edge": 1e9,
     } | changes
 
 
@@ -91,6 +94,18 @@ def test_posterior_mean_and_variance_are_the_conjugate_ones(executable):
     effective = mu.size / 4
     assert abs(mu.mean() - variance * Y.sum()) < 4 * np.sqrt(variance / effective)
     assert abs(mu.var() / variance - 1) < 4 * np.sqrt(2 / effective)
+
+
+def test_rejections_after_warmup_are_counted(executable):
+    assert sample(executable, _data(), QUICK, progress=False).rejections == {}
+    settings = SampleSettings(seed=1, chains=2, draws=200, warmup=50, inits=0.1)
+    raw = sample(executable, _data(edge=1.0), settings, progress=False)
+    ((reason, count),) = raw.rejections.items()
+    assert reason == "mu is beyond the edge"
+    # A trajectory that runs over the edge is ended there, and counts as divergent.
+    divergent = int(raw.sampler_variable("divergent__").sum())
+    assert 0 < divergent <= count <= 2 * 200
+    assert raw.stan_variable("mu").max() <= 1.0
 
 
 def test_elements_stand_where_their_indices_say(executable):
@@ -233,7 +248,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from stanpool.engine import SampleSettings, sample
-data = dict(N=0, K=0, X=np.zeros((0, 0)), y=[], counts=[], work=300_000, impossible=0)
+data = dict(N=0, K=0, X=np.zeros((0, 0)), y=[], counts=[], work=300_000)
+data |= dict(impossible=0, edge=1e9)
 settings = SampleSettings(seed=1, chains=3, parallel_chains=2, draws=100_000)
 try:
     sample(Path(sys.argv[1]), data, settings, progress=False)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,3 +111,124 @@ def test_a_failed_save_leaves_nothing(
     with pytest.raises(OSError, match="no space"):
         fit.save(tmp_path / "fit")
     assert list(tmp_path.iterdir()) == []
+
+
+class TestReuse:
+    """``fit(file=...)`` samples only if the fit would be another."""
+
+    @pytest.fixture
+    def how(self, kept: Path) -> dict[str, Any]:
+        settings = {"draws": 50, "warmup": 100, "chains": 2, "seed": 3}
+        return {**settings, "progress": False, "file": kept}
+
+    def test_the_same_again_is_read_and_keeps_the_model(
+        self, fit: sp.Fit, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("stanpool.keeping.sampled", _refuse)
+        for seed in (3, None):
+            again = fit.model.fit(**how | {"seed": seed})
+            assert again.posterior.identical(fit.posterior)
+            assert again.model is fit.model
+
+    def test_what_decides_nothing_may_change(
+        self, fit: sp.Fit, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("stanpool.keeping.sampled", _refuse)
+        same = fit.model.with_(parameterization=fit.model.parameterization)
+        again = same.fit(**how, parallel_chains=1)
+        assert again.posterior.identical(fit.posterior)
+
+    @pytest.mark.parametrize(
+        ("change", "settings", "said"),
+        [
+            ({}, {"seed": 4}, "seed was 3 and is 4"),
+            ({}, {"adapt_delta": 0.9}, "adapt_delta was 0.8 and is 0.9"),
+            ({}, {"inits": 0.1}, "inits was None and is 0.1"),
+            ({}, {"prior_only": True}, "prior_only was False"),
+            ({"pooling": "complete"}, {}, "pooling was 'partial' and is 'complete'"),
+            ({"parameterization": "centered"}, {}, "program has changed"),
+            (
+                {"priors": (("tau", sp.Prior.parse("normal(0, 6)")),)},
+                {},
+                "priors in force have changed",
+            ),
+        ],
+    )
+    def test_what_has_changed_is_said_and_fitted_anew(
+        self,
+        fit: sp.Fit,
+        how: dict[str, Any],
+        change: dict[str, Any],
+        settings: dict[str, Any],
+        said: str,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        anew = _FittedAnew(fit)
+        monkeypatch.setattr("stanpool.keeping.sampled", anew)
+        with caplog.at_level(logging.INFO, logger="stanpool"):
+            fit.model.with_(**change).fit(**how | settings)
+        assert said in caplog.text
+        assert anew.times == 1
+        assert sp.load(how["file"]).seconds == 12345.0
+
+    def test_other_data_are_fitted_anew(
+        self, fit: sp.Fit, how: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        other = fit.model.with_outcome(fit.model.design.y + 1.0)
+        with caplog.at_level(logging.INFO, logger="stanpool"):
+            again = other.fit(**how)
+        assert "the data have changed" in caplog.text
+        assert not again.posterior.identical(fit.posterior)
+        assert sp.load(how["file"]).posterior.identical(again.posterior)
+
+    def test_a_damaged_fit_is_replaced(
+        self, fit: sp.Fit, how: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (how["file"] / "draws.nc").write_bytes(b"")
+        with caplog.at_level(logging.INFO, logger="stanpool"):
+            again = fit.model.fit(**how)
+        assert "not the file that was saved" in caplog.text
+        assert again.posterior.identical(fit.posterior)
+        assert sp.load(how["file"]).posterior.identical(fit.posterior)
+
+    def test_a_first_fit_is_kept(
+        self, fit: sp.Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("stanpool.keeping.sampled", _FittedAnew(fit))
+        fit.model.fit(file=tmp_path / "folder" / "new.fit")
+        assert sp.load(tmp_path / "folder" / "new.fit").posterior.identical(
+            fit.posterior
+        )
+
+    def test_what_is_no_fit_is_refused_before_sampling(
+        self, fit: sp.Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("stanpool.keeping.sampled", _refuse)
+        (tmp_path / "thesis.tex").write_text("text")
+        for path in (tmp_path, tmp_path / "thesis.tex"):
+            with pytest.raises(FileExistsError, match="Choose another path"):
+                fit.model.fit(file=path)
+
+    def test_the_old_fit_survives_one_that_fails(
+        self, fit: sp.Fit, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("stanpool.keeping.sampled", _refuse)
+        with pytest.raises(AssertionError):
+            fit.model.fit(**how | {"seed": 4})
+        assert sp.load(how["file"]).posterior.identical(fit.posterior)
+
+
+class _FittedAnew:
+    """Stands in for the sampler: the fit that it is given, and how often."""
+
+    def __init__(self, fit: sp.Fit) -> None:
+        self.fit, self.times = fit, 0
+
+    def __call__(self, model: sp.Model, settings: Any, **_: Any) -> sp.Fit:
+        self.times += 1
+        return replace(self.fit, seconds=12345.0)
+
+
+def _refuse(*_: Any, **__: Any) -> sp.Fit:
+    raise AssertionError("sampled, though nothing has changed")

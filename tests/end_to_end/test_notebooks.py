@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pytest
 
+import stanpool.engine
+
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.py"))
 LARGEST = 500_000  # bytes
+
+# Enough for every cell to run on draws of real programs. What a reader sees in the
+# executed form, and what --slow runs, is as long as the text says.
+FEW = {"draws": 50, "warmup": 50, "max_treedepth": 4}
 
 
 def cells_of_text(path: Path) -> list[tuple[str, str]]:
@@ -37,17 +44,38 @@ def cells_of_executed(path: Path) -> list[dict[str, Any]]:
     return json.loads(executed.read_text())["cells"]
 
 
+def run(path: Path) -> None:
+    """Run every cell of a notebook, without showing its figures."""
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    try:
+        with mpl.rc_context():
+            runpy.run_path(str(path))
+    finally:
+        pyplot.close("all")
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every fit stop after a few draws."""
+    sample = stanpool.engine.sample
+
+    def sample_few(executable: Path, data: Any, settings: Any, **rest: Any) -> Any:
+        return sample(executable, data, replace(settings, **FEW), **rest)
+
+    monkeypatch.setattr(stanpool.engine, "sample", sample_few)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebook:
-    def test_it_runs(self, path: Path) -> None:
-        mpl.use("Agg")
-        from matplotlib import pyplot
+    @pytest.mark.usefixtures("few_draws")
+    def test_it_runs_with_few_draws(self, path: Path) -> None:
+        run(path)
 
-        try:
-            with mpl.rc_context():
-                runpy.run_path(str(path))
-        finally:
-            pyplot.close("all")
+    @pytest.mark.slow
+    def test_it_runs(self, path: Path) -> None:
+        run(path)
 
     def test_its_executed_form_has_the_same_cells(self, path: Path) -> None:
         executed = [

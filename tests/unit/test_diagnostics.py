@@ -76,6 +76,16 @@ def test_groups_of_offending_coefficients_are_named():
     assert set(found.groups) == {"C", "E"}
 
 
+def test_rejected_proposals_are_a_note_with_their_reason():
+    assert "rejections" not in levels(simulated_fit())
+    often, seldom = "normal_lpdf: Scale parameter is 0", "inv_gamma_lpdf: is nan"
+    fit = dataclasses.replace(simulated_fit(), rejections={seldom: 1, often: 4})
+    found = finding(fit, "rejections")
+    assert found.level == "note"
+    assert found.measured == 5
+    assert often in found.sentence
+
+
 def test_few_effective_draws():
     found = finding(slow(simulated_fit(), "sigma"), "ess_bulk")
     assert found.parameters == ("sigma",)

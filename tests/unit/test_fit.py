@@ -11,7 +11,7 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from stanpool import Model, SpecError
-from stanpool.fit import formula_of
+from stanpool.formula import formula_of
 
 PARTIAL = {"predictors": ["x1", "x2"], "group": "g"}
 

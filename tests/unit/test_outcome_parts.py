@@ -11,8 +11,7 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from stanpool import DataError, Model, SpecError
-from stanpool.fit import formula_of
-from stanpool.formula import parse_formula, parse_formulas
+from stanpool.formula import formula_of, parse_formula, parse_formulas
 from stanpool.spec import ModelSpec
 
 

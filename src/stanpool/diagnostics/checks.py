@@ -15,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,19 @@ def check_finite(mixed: Mixing) -> Finding:
         else "All draws are finite."
     )
     return _finding("finite", len(bad), 0, "floating point", sentence, mixed, bad)
+
+
+def check_rejections(rejections: Mapping[str, int]) -> Iterator[Finding]:
+    """Say why Stan could not evaluate the log density where chains wanted to go."""
+    count = sum(rejections.values())
+    if count:
+        often = max(rejections, key=lambda reason: rejections[reason])
+        sentence = (
+            f"After warm-up Stan could not evaluate the log density at "
+            f"{_count(count, 'proposal')}, which it rejected; most often for: "
+            f"{short_label(often, 200)}"
+        )
+        yield Finding("rejections", "note", count, 0, "Stan", sentence)
 
 
 def check_r_hat(mixed: Mixing) -> Finding:

@@ -18,6 +18,7 @@ from stanpool.diagnostics.funnel import (
 )
 from stanpool.labels import group_dims, short_label
 from stanpool.mixing import FEWEST_DRAWS
+from stanpool.relocate import fit_at_origins
 
 if TYPE_CHECKING:
     from stanpool.fit import Fit
@@ -56,8 +57,10 @@ def diagnose(fit: Fit) -> Diagnosis:
     funnels: tuple[Funnel, ...] = ()
     trade_off = False
     if parameterization is not None:
-        funnels = measure_funnels(posterior, diverging, design=design)
-        trade_off = scales_trade_off(posterior, design=design)
+        # What the sampler sees: scales where predictors are at their origins.
+        seen = fit_at_origins(fit)
+        funnels = measure_funnels(seen.posterior, diverging, design=seen.model.design)
+        trade_off = scales_trade_off(seen.posterior, design=seen.model.design)
     found = [
         checks.check_divergences(diverging),
         *check_funnels(funnels, divergences=int(diverging.sum())),
@@ -71,6 +74,7 @@ def diagnose(fit: Fit) -> Diagnosis:
         ),
         checks.check_chains(chains),
         checks.check_finite(mixed),
+        *checks.check_rejections(fit.rejections),
     ]
     ess_per_draw = float(np.fmin.reduce(mixed.ess_bulk)) / diverging.size
     if not any(each.level == "problem" for each in found):

@@ -8,7 +8,6 @@ build leaves nothing broken.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import shutil
 import tempfile
@@ -17,8 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stanpool.errors import EngineError
-
-_logger = logging.getLogger(__name__)
 
 _PARTS = ("wheels", "engines", "programs")
 _CANNOT_WRITE = {
@@ -200,7 +197,6 @@ def _lock(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        _logger.info("another process is building %s; waiting for it", target.name)
         on_wait()
         lock.acquire()
     try:

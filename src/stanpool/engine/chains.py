@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any
 from stanpool.engine.process import tail
 
 _ITERATION = re.compile(r"Iteration:\s*(\d+) /")
+_AFTER_WARMUP = "(Sampling)"
+_REJECTION = re.compile(r"Exception: (.*?)(?: \(in '.*)?$")
 _STOPPED = -1
 _NO_ROOM_BYTES = 1_000_000
 
@@ -32,12 +35,19 @@ class Chains:
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
         self._iterations: dict[int, int] = {}
+        self._said: Counter[str] = Counter()
+        self.rejections: Counter[str] = Counter()
         self.failure: Failure | None = None
 
     @property
     def iterations(self) -> int:
         """How many iterations the chains have done together, as far as they said."""
         return sum(self._iterations.values())
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What the chains said besides, and how often."""
+        return tuple(f"{line} ({times}x)" for line, times in self._said.items())
 
     def stop(self) -> None:
         """Kill every chain, and let none start any more."""
@@ -56,9 +66,23 @@ class Chains:
             self._fail(Failure(runset.chain_ids[idx], None, str(error), console.parent))
             return
         runset._set_retcode(idx, code)
+        said = console.read_text(encoding="utf-8")
         if code != 0:
-            said = console.read_text(encoding="utf-8")
             self._fail(Failure(runset.chain_ids[idx], code, said, console.parent))
+        else:
+            self._listen(said)
+
+    def _listen(self, console: str) -> None:
+        """Keep what a chain said, and count its rejections after warm-up."""
+        is_warm = False
+        with self._lock:
+            for line in _spoken(console):
+                if _ITERATION.match(line):
+                    is_warm = _AFTER_WARMUP in line
+                    continue
+                self._said[line] += 1
+                if is_warm and (found := _REJECTION.search(line)):
+                    self.rejections[found[1]] += 1
 
     def _watch(self, command: list[str], idx: int, write: Callable[[str], Any]) -> int:
         """Return the exit code of a chain whose console goes to ``write``.
@@ -175,9 +199,13 @@ def no_room(folder: Path) -> str:
 
 def _last_words(console: str) -> list[str]:
     """Return what a chain said, without its settings, its progress and repetitions."""
+    spoken = [line for line in _spoken(console) if not _ITERATION.match(line)]
+    return list(dict.fromkeys(reversed(spoken)))[::-1]
+
+
+def _spoken(console: str) -> list[str]:
+    """Return the lines that a chain wrote after its settings."""
     settings, _, said = console.partition("\n\n")
     if not settings.startswith("method = "):
         said = console
-    lines = [line.rstrip() for line in said.splitlines()]
-    spoken = [line for line in lines if line and not _ITERATION.match(line)]
-    return list(dict.fromkeys(reversed(spoken)))[::-1]
+    return [line.rstrip() for line in said.splitlines() if line.strip()]

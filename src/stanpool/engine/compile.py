@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,9 +22,9 @@ from typing import Any
 from stanpool.engine.cache import cache_folder, publish, writing
 from stanpool.engine.home import ensure, identity, stan_version
 from stanpool.engine.process import run
-from stanpool.engine.progress import stages
 from stanpool.engine.toolchain import find_compiler
 from stanpool.errors import CompileError, EngineError, SpecError, shorten
+from stanpool.progress import stages, tell_detail
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _DESCRIPTION = "engine.json"
@@ -81,12 +82,17 @@ def compile_program(
         home=str(home),
     )
     folder = cache_folder() / "programs" / job.address
+    if folder.exists():
+        tell_detail(f"Took {name}, compiled before, from {folder}")
     with stages(1, shown=progress) as display:
 
         def build(partial: Path) -> None:
             display.start(f"Compiling {name}")
+            start = time.perf_counter()
             try:
                 _build(job, partial, display.tick)
+                seconds = time.perf_counter() - start
+                tell_detail(f"Compiled {name} in {seconds:.1f} s into {folder}")
             except CompileError as error:
                 kept = _keep(source, folder.with_suffix(".stan"))
                 raise CompileError(

@@ -32,10 +32,10 @@ from stanpool.engine.cache import (
     remove,
 )
 from stanpool.engine.process import run
-from stanpool.engine.progress import stages
 from stanpool.engine.toolchain import Compiler, find_compiler, probe
 from stanpool.engine.wheel import Wheel, check_given, httpstan, unpack, ziglang
 from stanpool.errors import EngineError
+from stanpool.progress import stages
 
 STAN_VERSION = "2.35.0"
 DESCRIPTION = "engine.json"

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import operator
 import os
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ import numpy as np
 from stanpool.engine.chains import Chains, no_room
 from stanpool.engine.compile import versions
 from stanpool.errors import SamplingError, SpecError, shorten, suggestion
+from stanpool.progress import counted, tell_detail
 
 if TYPE_CHECKING:
     import cmdstanpy
@@ -131,6 +130,9 @@ class RawDraws:
         What each chain says it took: ``(chain,)``.
     engine
         What the executable was made with: Stan, the kind of engine, the compiler.
+    rejections
+        Why the log density could not be evaluated at proposals, which were then
+        rejected, and how often after warm-up.
     """
 
     # (draw, chain, column), each column's draws together in memory
@@ -141,6 +143,7 @@ class RawDraws:
     seconds_warmup: np.ndarray
     seconds_sampling: np.ndarray
     engine: Mapping[str, str]
+    rejections: Mapping[str, int]
 
     @property
     def variable_names(self) -> tuple[str, ...]:
@@ -211,8 +214,10 @@ def sample(
         except OSError as error:
             raise SamplingError(f"{error}. {no_room(folder)}") from error
         arguments |= {"data": str(data_file), "output_dir": name}
-        mcmc = _run(executable, arguments, progress=progress)
-        return _read(mcmc, versions(executable))
+        mcmc, chains = _run(executable, arguments, progress=progress)
+        raw = _read(mcmc, versions(executable), chains.rejections)
+    _tell(raw, chains)
+    return raw
 
 
 def usable_cores() -> int:
@@ -288,7 +293,7 @@ def _arguments(settings: SampleSettings) -> dict[str, Any]:
 
 def _run(
     executable: Path, arguments: dict[str, Any], *, progress: bool
-) -> cmdstanpy.CmdStanMCMC:
+) -> tuple[cmdstanpy.CmdStanMCMC, Chains]:
     """Call ``CmdStanModel.sample`` in a thread, so that this one can hear Ctrl-C."""
     import cmdstanpy
 
@@ -298,12 +303,14 @@ def _run(
             "cleaned after it was compiled. Fit again, and it is compiled anew."
         )
     _quiet_workers()
+    iterations = arguments["iter_warmup"] + arguments["iter_sampling"]
+    title = f"Sampling {arguments['chains']} chains of {iterations} iterations"
     chains = Chains()
     model = cmdstanpy.CmdStanModel(exe_file=str(executable))
     model._run_cmdstan = chains.run  # type: ignore[method-assign]
     with (
         ThreadPoolExecutor(1, thread_name_prefix=_WORKER) as worker,
-        _bar(arguments, shown=progress) as show,
+        counted(title, arguments["chains"] * iterations, shown=progress) as show,
     ):
         try:
             running = worker.submit(model.sample, **arguments)
@@ -316,7 +323,7 @@ def _run(
     if chains.failure is not None:
         raise SamplingError(str(chains.failure))
     try:
-        return running.result()
+        return running.result(), chains
     except (RuntimeError, TypeError, ValueError) as error:
         folder = Path(arguments["output_dir"])
         if any(folder.glob("*.csv")):
@@ -326,7 +333,9 @@ def _run(
         raise SpecError(f"cmdstanpy does not accept the settings: {error}") from error
 
 
-def _read(mcmc: Any, engine: Mapping[str, str]) -> RawDraws:
+def _read(
+    mcmc: Any, engine: Mapping[str, str], rejections: Mapping[str, int]
+) -> RawDraws:
     """Take the draws from cmdstanpy."""
     array = mcmc.draws()
     return RawDraws(
@@ -337,33 +346,19 @@ def _read(mcmc: Any, engine: Mapping[str, str]) -> RawDraws:
         seconds_warmup=np.array([time["warmup"] for time in mcmc.time]),
         seconds_sampling=np.array([time["sampling"] for time in mcmc.time]),
         engine=engine,
+        rejections=rejections,
     )
 
 
-@contextmanager
-def _bar(
-    arguments: Mapping[str, Any], *, shown: bool
-) -> Iterator[Callable[[int], None]]:
-    """Open a progress bar over all chains; away from a terminal, say one line."""
-    chains = arguments["chains"]
-    iterations = arguments["iter_warmup"] + arguments["iter_sampling"]
-    title = f"Sampling {chains} chains of {iterations} iterations"
-    if not shown or not sys.stderr.isatty():
-        if shown:
-            sys.stderr.write(f"stanpool: {title}\n")
-        yield lambda done: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(
-        total=chains * iterations, desc=title, file=sys.stderr, leave=False
-    ) as bar:
-
-        def show(done: int) -> None:
-            bar.update(done - bar.n)
-            bar.refresh()
-
-        yield show
+def _tell(raw: RawDraws, chains: Chains) -> None:
+    """Say how the sampling went, and what the chains had to say."""
+    slowest = (raw.seconds_warmup + raw.seconds_sampling).max()
+    tell_detail(f"Sampled; the slowest chain took {slowest:.1f} s")
+    if raw.step_size is not None:
+        low, high = raw.step_size.min(), raw.step_size.max()
+        tell_detail(f"Step sizes are {low:.3g} to {high:.3g}")
+    for said in chains.said:
+        tell_detail(f"Chains said: {said}")
 
 
 def _quiet_workers() -> None:

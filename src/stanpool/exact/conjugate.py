@@ -341,7 +341,7 @@ def beta_binomial(
     >>> posterior.labels, posterior.theta.mean().round(3)
     (('Alvis', 'Clemente'), array([0.245, 0.29 ]))
     """
-    from stanpool.fit import no_pooling
+    from stanpool.constructors import no_pooling
 
     check_positive(a=a, b=b)
     design = no_pooling(

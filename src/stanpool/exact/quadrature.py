@@ -171,11 +171,12 @@ class NormalMixture:
             low = np.where(outside, middle - 2 * (middle - low), low)
         while np.any(outside := self.cdf(high) < probability):
             high = np.where(outside, middle + 2 * (high - middle), high)
-        for _ in range(100):
-            half = (low + high) / 2
+        half = (low + high) / 2
+        while np.any((low < half) & (half < high)):
             below = self.cdf(half) < probability
             low, high = np.where(below, half, low), np.where(below, high, half)
-        return np.asarray((low + high) / 2)
+            half = (low + high) / 2
+        return np.asarray(half)
 
     @property
     def _axis(self) -> int:

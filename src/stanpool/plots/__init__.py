@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stanpool.plots.bench import plot_bench
 from stanpool.plots.estimates import plot_caterpillar, plot_forest
 from stanpool.plots.funnel import plot_funnel
 from stanpool.plots.influence import plot_pareto_k
@@ -16,6 +17,7 @@ from stanpool.plots.shrinkage import plot_shrinkage
 from stanpool.plots.traces import plot_energy, plot_traces
 
 __all__ = [
+    "plot_bench",
     "plot_calibration",
     "plot_caterpillar",
     "plot_energy",

@@ -21,6 +21,7 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.posterior import GroupNames
+from stanpool.relocate import fit_at_origins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,6 +69,8 @@ def plot_funnel(
                 f"{fit.model!r} has no funnel: pooling is not partial. Give partially "
                 "pooled fits."
             )
+    # As the sampler sees them.
+    named = {name: fit_at_origins(fit) for name, fit in named.items()}
     funnel = _most_affected(list(named.values()), factor, coefficient)
     group = _group_of(funnel, next(iter(named.values())), group)
     points = {name: _points(fit, funnel, group) for name, fit in named.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.fit import formula_of
+from stanpool.formula import formula_of
 from stanpool.labels import short_label
 from stanpool.report.contents import checks, rows_shown, sections, steps
 from stanpool.report.glossary import GLOSSARY

@@ -1,0 +1,169 @@
+"""One fit in a process of its own: ``python -m stanpool.bench.cell``.
+
+Builds, compiles, fits, measures, and writes a ``Cell``. Errors are left to end the
+process: the runner reads them from its log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stanpool import arviz_seam
+from stanpool.bench.results import Cell
+from stanpool.bench.suite import TOOLS
+from stanpool.bench.tools import Sampling, Tool
+from stanpool.bench.works import WORKS
+
+_IN_ALL_GROUPS = ("b_", "u_")
+
+
+def measure(
+    work: str, tool: str, seed: int, sampling: Sampling, folder: Path, started: Path
+) -> Cell:
+    """Fit a work by a tool.
+
+    Parameters
+    ----------
+    work, tool, seed
+        Names, and the seed of the sampler.
+    sampling
+        How to sample; the process is bound to as many cores.
+    folder
+        Where works have their files.
+    started
+        A file that is made when compiling is over and fitting begins.
+    """
+    _bind(sampling.cores)
+    data = WORKS[work].read(folder)
+    method = TOOLS[tool]
+    before = time.perf_counter()
+    model = method.build(WORKS[work], data)
+    built = time.perf_counter()
+    megabytes = _peak_megabytes()
+    ready = method.compile(model, sampling)
+    compiled = time.perf_counter()
+    started.touch()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    start = time.perf_counter()
+    drawn = method.fit(ready, sampling, seed)
+    seconds = time.perf_counter() - start
+    return Cell(
+        work,
+        tool,
+        seed,
+        form=method.form(model),
+        build_seconds=built - before,
+        build_megabytes=megabytes,
+        compile_seconds=compiled - built + drawn.compile_seconds,
+        seconds=seconds - drawn.compile_seconds,
+        divergences=drawn.divergences,
+        load=load,
+        versions=_versions(method),
+        sampling=asdict(sampling),
+        **statistics(method.quantities(ready, drawn)),
+    )
+
+
+def statistics(quantities: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Measure how well quantities were sampled, by ArviZ, alike for all tools.
+
+    Parameters
+    ----------
+    quantities
+        Arrays ``(chain, draw, ...)`` by name; those of groups begin with ``b_``.
+
+    Returns
+    -------
+    dict
+        The fields of a ``Cell``: ``ess``, ``ess_of``, ``r_hat``, ``r_hat_of``,
+        ``scalars``, and ``estimates`` of what is not of groups.
+
+    Examples
+    --------
+    >>> draws = np.random.default_rng(1).normal(size=(4, 1000))
+    >>> found = statistics({"sigma": draws, "b_g": draws[..., None] + [1, 2]})
+    >>> found["scalars"], found["r_hat"] < 1.01, list(found["estimates"])
+    (3, True, ['sigma'])
+    """
+    import xarray as xr
+
+    labels: list[str] = []
+    columns: list[np.ndarray] = []
+    for name, values in quantities.items():
+        chains, draws = values.shape[:2]
+        columns.append(values.reshape(chains, draws, -1))
+        for place in np.ndindex(values.shape[2:]):
+            inner = ",".join(str(index) for index in place)
+            labels.append(f"{name}[{inner}]" if place else name)
+    array = np.concatenate(columns, axis=2)
+    dataset = xr.Dataset({"it": (("chain", "draw", "scalar"), array)})
+    ess = arviz_seam.ess_bulk(dataset)["it"].to_numpy()
+    r_hat = arviz_seam.rhat(dataset)["it"].to_numpy()
+    # A constant, such as a chain that never moved, has neither.
+    ess, r_hat = np.nan_to_num(ess), np.nan_to_num(r_hat, nan=np.inf)
+    least, worst = int(ess.argmin()), int(r_hat.argmax())
+    population = [
+        k for k, label in enumerate(labels) if not label.startswith(_IN_ALL_GROUPS)
+    ]
+    errors = arviz_seam.mcse_mean(dataset.isel(scalar=population))["it"].to_numpy()
+    means = array[..., population].mean(axis=(0, 1))
+    return {
+        "ess": float(ess[least]),
+        "ess_of": labels[least],
+        "r_hat": float(r_hat[worst]),
+        "r_hat_of": labels[worst],
+        "scalars": len(labels),
+        "estimates": {
+            labels[k]: (float(mean), float(error))
+            for k, mean, error in zip(population, means, errors, strict=True)
+        },
+    }
+
+
+def _bind(cores: int) -> None:
+    """Bind the process, and what it starts, to the first cores that it may use."""
+    if hasattr(os, "sched_setaffinity"):
+        mine = sorted(os.sched_getaffinity(0))[:cores]
+        os.sched_setaffinity(0, mine)
+
+
+def _peak_megabytes() -> float | None:
+    """Return the peak of the process's memory so far, where the system tells."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 1024)
+
+
+def _versions(tool: Tool) -> dict[str, str]:
+    return {name: version(name) for name in ("stanpool", *tool.needs)}
+
+
+def main(order: str) -> None:
+    """Carry out an order of the runner: JSON, with where to write the cell."""
+    told = json.loads(order)
+    cell = measure(
+        told["work"],
+        told["tool"],
+        told["seed"],
+        Sampling(**told["sampling"]),
+        Path(told["folder"]),
+        Path(told["started"]),
+    )
+    cell.save(Path(told["result"]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

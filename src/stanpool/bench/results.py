@@ -1,0 +1,231 @@
+"""What came out of fits, and what it says of tools: medians over seeds.
+
+A fit counts if all its R-hat are at most 1.01. One that does not has no effective
+draws, whatever the estimate says: it is worth 0 ESS/s in the median.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from stanpool.tables import as_json
+
+R_HAT_LIMIT = 1.01
+
+FITTED, OVER, FAILED, MISSING, SKIPPED = (
+    "fitted",
+    "over the time limit",
+    "failed",
+    "not installed",
+    "not run",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One work, fitted by one tool with one seed.
+
+    Attributes
+    ----------
+    work, tool, seed
+        Which.
+    status
+        ``"fitted"``, ``"over the time limit"``, ``"failed"``, ``"not installed"`` or
+        ``"not run"``; ``message`` says more.
+    form
+        What the tool chose, such as a parameterization.
+    build_seconds, build_megabytes
+        From data to a model that can be compiled, and the peak of memory until then.
+    compile_seconds
+        Compiling, with a first short run where the tool needs one.
+    seconds
+        From calling fit to labelled draws, without compiling.
+    ess, ess_of
+        The smallest bulk ESS, and of what.
+    r_hat, r_hat_of
+        The largest R-hat, and of what; None if a chain did not move.
+    divergences
+        After warm-up, in all chains.
+    scalars
+        How many scalars ``ess`` and ``r_hat`` are over.
+    estimates
+        Mean and its Monte Carlo error of each population parameter.
+    load
+        Load average of the machine when the fit began.
+    versions
+        Of the packages that fitted.
+    sampling
+        Chains, draws, warm-up and cores.
+    """
+
+    work: str
+    tool: str
+    seed: int
+    status: str = FITTED
+    message: str = ""
+    form: str = ""
+    build_seconds: float | None = None
+    build_megabytes: float | None = None
+    compile_seconds: float | None = None
+    seconds: float | None = None
+    ess: float | None = None
+    ess_of: str = ""
+    r_hat: float | None = None
+    r_hat_of: str = ""
+    divergences: int | None = None
+    scalars: int | None = None
+    estimates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    load: float | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    sampling: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """A name for files."""
+        return f"{self.work}--{self.tool}--{self.seed}"
+
+    @property
+    def converged(self) -> bool:
+        """Whether every R-hat is at most 1.01."""
+        return self.r_hat is not None and self.r_hat <= R_HAT_LIMIT
+
+    @property
+    def ess_per_second(self) -> float | None:
+        """ESS/s, 0 if the fit did not converge; None if there is no fit."""
+        if self.ess is None or self.seconds is None:
+            return None
+        return self.ess / self.seconds if self.converged else 0.0
+
+    def save(self, path: Path) -> None:
+        """Write the cell as JSON, at once or not at all."""
+        part = path.with_suffix(".part")
+        part.write_text(as_json(asdict(self)), "utf-8")
+        part.replace(path)
+
+    @classmethod
+    def load_from(cls, path: Path) -> Cell:
+        """Read a cell."""
+        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        values["estimates"] = {
+            name: (float(mean), float(error))
+            for name, (mean, error) in values["estimates"].items()
+        }
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All seeds of one work and tool.
+
+    Examples
+    --------
+    >>> cells = tuple(
+    ...     Cell("radon", "auto", seed, seconds=2.0, ess=ess, r_hat=r_hat)
+    ...     for seed, ess, r_hat in ((1, 100.0, 1.0), (2, 300.0, 1.0), (3, 9.0, 1.7))
+    ... )
+    >>> Standing("radon", "auto", cells).ess_per_second  # the median of 50, 150 and 0
+    50.0
+    """
+
+    work: str
+    tool: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def fitted(self) -> tuple[Cell, ...]:
+        """The cells that came to an end."""
+        return tuple(cell for cell in self.cells if cell.status == FITTED)
+
+    @property
+    def converged(self) -> int:
+        """How many fits converged."""
+        return sum(cell.converged for cell in self.fitted)
+
+    @property
+    def ess_per_second(self) -> float:
+        """The median; 0 where most fits did not converge or there is none."""
+        return self._median("ess_per_second") or 0.0
+
+    @property
+    def seconds(self) -> float | None:
+        """The median of the seconds of a fit, converged or not."""
+        return self._median("seconds")
+
+    @property
+    def build_seconds(self) -> float | None:
+        """The median of the seconds that building a model takes."""
+        return self._median("build_seconds")
+
+    @property
+    def ess(self) -> float | None:
+        """The median of the smallest ESS."""
+        return self._median("ess")
+
+    @property
+    def r_hat(self) -> float | None:
+        """The largest R-hat of all seeds."""
+        return max((c.r_hat for c in self.fitted if c.r_hat is not None), default=None)
+
+    @property
+    def divergences(self) -> int | None:
+        """The most divergences of a seed."""
+        return max(
+            (c.divergences for c in self.fitted if c.divergences is not None),
+            default=None,
+        )
+
+    @property
+    def form(self) -> str:
+        """What the tool chose."""
+        return next((cell.form for cell in self.fitted if cell.form), "")
+
+    @property
+    def trouble(self) -> Cell | None:
+        """The first cell that did not come to an end."""
+        return next((cell for cell in self.cells if cell.status != FITTED), None)
+
+    def _median(self, name: str) -> float | None:
+        values = [getattr(cell, name) for cell in self.fitted]
+        known = [value for value in values if value is not None]
+        return median(known) if known else None
+
+
+def standings(cells: Iterable[Cell]) -> dict[tuple[str, str], Standing]:
+    """Collect cells by work and tool, in the order in which these first appear."""
+    grouped: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        grouped.setdefault((cell.work, cell.tool), []).append(cell)
+    return {
+        (work, tool): Standing(work, tool, tuple(sorted(own, key=lambda c: c.seed)))
+        for (work, tool), own in grouped.items()
+    }
+
+
+def furthest_apart(one: Cell, other: Cell) -> tuple[str, float]:
+    """Find the parameter whose means differ most, in Monte Carlo errors.
+
+    Tools that were told the same model agree within these; five of them are a sign
+    that they were not, or that one of the two did not converge.
+
+    Examples
+    --------
+    >>> one = Cell("radon", "auto", 1, estimates={"sigma": (0.72, 0.003)})
+    >>> other = Cell("radon", "nutpie", 1, estimates={"sigma": (0.77, 0.004)})
+    >>> furthest_apart(one, other)
+    ('sigma', 10.0)
+    """
+    apart = {
+        name: abs(mean - other.estimates[name][0])
+        / (error**2 + other.estimates[name][1] ** 2) ** 0.5
+        for name, (mean, error) in one.estimates.items()
+        if name in other.estimates
+    }
+    if not apart:
+        return "", 0.0
+    name = max(apart, key=apart.__getitem__)
+    return name, round(apart[name], 6)

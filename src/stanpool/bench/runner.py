@@ -1,0 +1,216 @@
+"""Runs cells one after the other, each in a process of its own, and keeps them.
+
+Tools alternate within a work, and works and tools within a seed, so that whatever else
+the machine does hits all alike.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from stanpool.bench.results import (
+    FAILED,
+    FITTED,
+    MISSING,
+    OVER,
+    SKIPPED,
+    Cell,
+)
+from stanpool.bench.suite import TOOLS, chosen, default_tools, missing_packages
+from stanpool.bench.tools import Sampling
+from stanpool.bench.works import WORKS
+from stanpool.errors import SpecError
+
+_logger = logging.getLogger(__name__)
+_POLL_SECONDS = 0.2
+_COMPILE_LIMIT = 900.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run of the suite does.
+
+    Attributes
+    ----------
+    works
+        Their names; empty for all.
+    tools
+        Their names; empty for those of each work.
+    seeds
+        Of the samplers; medians are over these.
+    time_limit
+        Seconds that a fit may take, compiling apart. A tool that takes longer is not
+        tried with other seeds.
+    sampling
+        How every tool samples.
+    """
+
+    works: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (1, 2, 3)
+    time_limit: float = 600.0
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def __post_init__(self) -> None:
+        """Check names and numbers."""
+        chosen(self.works, WORKS, what="work")
+        chosen(self.tools, TOOLS, what="tool")
+        if not self.seeds or min(self.seeds) < 0:
+            raise SpecError(f"seeds={self.seeds!r}: give whole numbers from 0.")
+        if not self.time_limit > 0:
+            raise SpecError(f"time_limit={self.time_limit!r} is not above 0 seconds.")
+
+    def plan(self) -> Iterator[Cell]:
+        """Return what is to be fitted, in this order."""
+        works = chosen(self.works, WORKS, what="work") or list(WORKS)
+        for turn, seed in enumerate(dict.fromkeys(self.seeds)):
+            for work in works:
+                tools = list(dict.fromkeys(self.tools)) or default_tools(WORKS[work])
+                for tool in reversed(tools) if turn % 2 else tools:
+                    yield Cell(work, tool, seed, status=SKIPPED)
+
+
+def run_bench(
+    settings: Settings, folder: Path, *, tell: Callable[[Cell], None] | None = None
+) -> list[Cell]:
+    """Fit every work by every tool with every seed; what is there already is kept.
+
+    Parameters
+    ----------
+    settings
+        What to do.
+    folder
+        Where each cell is written as soon as it is finished, as JSON in ``cells``,
+        with what its process wrote in ``logs``.
+    tell
+        Receives each cell as it is finished.
+
+    Returns
+    -------
+    list of Cell
+        In the order of the works and tools. A peer that is not installed, fails or
+        takes too long has a cell that says so.
+    """
+    for name in ("cells", "logs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    cells: list[Cell] = []
+    for cell in settings.plan():
+        finished = _finish(cell, settings, folder, cells)
+        cells.append(finished)
+        if tell is not None:
+            tell(finished)
+    return cells
+
+
+def _finish(
+    cell: Cell, settings: Settings, folder: Path, before: Sequence[Cell]
+) -> Cell:
+    """Return a cell as it was kept, or fit it."""
+    path = folder / "cells" / f"{cell.name}.json"
+    kept = Cell.load_from(path) if path.exists() else cell
+    if kept.status == FITTED and kept.sampling == asdict(settings.sampling):
+        return kept
+    missing = missing_packages(TOOLS[cell.tool])
+    if missing:
+        return _not(cell, MISSING, f"{', '.join(missing)}: pip install stanpool[bench]")
+    over = next(
+        (
+            each
+            for each in before
+            if (each.work, each.tool, each.status) == (cell.work, cell.tool, OVER)
+        ),
+        None,
+    )
+    if over is not None:
+        return _not(cell, SKIPPED, f"seed {over.seed} was {OVER}")
+    if kept.status == OVER and (kept.seconds or 0.0) >= settings.time_limit:
+        return kept
+    finished = _fit(cell, settings, folder, path)
+    finished.save(path)
+    return finished
+
+
+def _not(cell: Cell, status: str, message: str, seconds: float | None = None) -> Cell:
+    return Cell(
+        cell.work, cell.tool, cell.seed, status=status, message=message, seconds=seconds
+    )
+
+
+def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
+    """Fit in another process, and wait for it, but not for ever."""
+    WORKS[cell.work].prepare(folder)
+    started = folder / "logs" / f"{cell.name}.started"
+    started.unlink(missing_ok=True)
+    order = {
+        "work": cell.work,
+        "tool": cell.tool,
+        "seed": cell.seed,
+        "sampling": asdict(settings.sampling),
+        "folder": str(folder),
+        "started": str(started),
+        "result": str(path),
+    }
+    log = folder / "logs" / f"{cell.name}.log"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stanpool.bench.cell", json.dumps(order)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            over = _wait(process, started, settings.time_limit)
+        finally:
+            _end(process)
+            started.unlink(missing_ok=True)
+    if over:
+        return _not(cell, OVER, over, settings.time_limit)
+    if process.returncode != 0:
+        return _not(cell, FAILED, _last_line(log))
+    return Cell.load_from(path)
+
+
+def _wait(process: subprocess.Popen[bytes], started: Path, limit: float) -> str:
+    """Wait for a process; return what took too long, or nothing."""
+    begun = time.monotonic()
+    fitting: float | None = None
+    while True:
+        try:
+            process.wait(timeout=_POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            now = time.monotonic()
+            if fitting is None and started.exists():
+                fitting = now
+            if fitting is not None and now - fitting > limit:
+                return f"fitting took more than {limit:g} s"
+            if fitting is None and now - begun > _COMPILE_LIMIT:
+                return f"compiling took more than {_COMPILE_LIMIT:g} s"
+        else:
+            return ""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it has started: asked first, so that it tidies up."""
+    for sign in (signal.SIGINT, signal.SIGKILL):
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, sign)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=5)
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line that a process has written: its error."""
+    lines = log.read_text("utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "ended without a word"

@@ -1,0 +1,51 @@
+"""All tools and works, and which are run by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+
+from stanpool.bench.ours import OURS
+from stanpool.bench.peers import PEERS
+from stanpool.bench.tools import Tool
+from stanpool.bench.works import Work
+from stanpool.errors import SpecError, listed, shorten, suggestion
+
+TOOLS: dict[str, Tool] = {**OURS, **PEERS}
+
+QUICK = ("radon", "sparse", "scotssec")
+"""Works of some seconds for most tools."""
+
+
+def chosen(
+    names: Sequence[str], known: Mapping[str, object], *, what: str
+) -> list[str]:
+    """Check names of works or tools.
+
+    Raises
+    ------
+    SpecError
+        If one is not known.
+
+    Examples
+    --------
+    >>> chosen(["auto", "cells"], TOOLS, what="tool")
+    ['auto', 'cells']
+    """
+    for name in names:
+        if name not in known:
+            raise SpecError(
+                f"there is no {what} {shorten(name)}; there are "
+                f"{listed(known, limit=30)}.{suggestion(name, known)}"
+            )
+    return list(dict.fromkeys(names))
+
+
+def default_tools(work: Work) -> list[str]:
+    """Return the tools that fit a work unless others are asked for."""
+    return [*work.ours, *(PEERS if work.peers else ())]
+
+
+def missing_packages(tool: Tool) -> list[str]:
+    """Return the packages that a tool needs and that are not installed."""
+    return [name for name in tool.needs if find_spec(name) is None]

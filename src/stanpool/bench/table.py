@@ -1,0 +1,239 @@
+"""The results of the suite as a table to read and as a record to keep."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stanpool.bench.goals import OURS, Verdict, best
+from stanpool.bench.peers import PEERS
+from stanpool.bench.results import (
+    FITTED,
+    R_HAT_LIMIT,
+    Cell,
+    Standing,
+    furthest_apart,
+    standings,
+)
+from stanpool.bench.works import WORKS
+from stanpool.errors import shorten
+from stanpool.tables import as_json
+
+APART_LIMIT = 5.0
+"""Monte Carlo errors that estimates of one model do not differ by."""
+
+_HEADINGS = (
+    (
+        "tool",
+        "ESS/s",
+        "x peer",
+        "ESS",
+        "seconds",
+        "build",
+        "R-hat",
+        "div.",
+        "converged",
+    ),
+)
+_WIDTHS = (26, 9, 9, 7, 9, 7, 7, 5, 10)
+
+
+def bench_text(cells: Sequence[Cell]) -> str:
+    """Write results for a person to read.
+
+    A table for each work: medians over seeds, the factor to the best peer that
+    converged, and below it what the suite asks of the work.
+    """
+    found = standings(cells)
+    parts = [_work_text(work, found) for work in dict.fromkeys(c.work for c in cells)]
+    return "\n\n".join([*parts, _LEGEND])
+
+
+_LEGEND = (
+    "ESS/s: smallest bulk ESS of population parameters and groups' coefficients, over "
+    "the\nseconds from calling fit to labelled draws; compiling is excluded, building "
+    "a model\nshown apart (build). Medians over seeds; the largest R-hat and the most "
+    f"divergences\nof any. A fit with an R-hat above {R_HAT_LIMIT} counts as 0 ESS/s."
+)
+
+
+def _work_text(work: str, found: dict[tuple[str, str], Standing]) -> str:
+    own = [standing for (of, _), standing in found.items() if of == work]
+    rival = best(work, found, PEERS)
+    known = WORKS[work]
+    lines = [f"{work}: {known.about}", f"  {known.formula} ({known.family})", ""]
+    lines += [_line(heading) for heading in _HEADINGS]
+    lines += [_line(_row(standing, rival)) for standing in own]
+    lines += [f"  {note}" for note in _notes(own)]
+    lines += [f"  {_verdict_text(verdict)}" for verdict in verdicts(work, found)]
+    return "\n".join(lines)
+
+
+def cell_text(cell: Cell) -> str:
+    """Write a cell in a line, as it is finished.
+
+    Examples
+    --------
+    >>> cell_text(Cell("radon", "auto", 1, seconds=2.0, ess=900.0, r_hat=1.002))
+    'radon auto seed 1: 450 ESS/s, R-hat 1.002, 2 s'
+    >>> cell_text(Cell("radon", "auto", 1, status="failed", message="no compiler"))
+    'radon auto seed 1: failed, no compiler'
+    """
+    start = f"{cell.work} {cell.tool} seed {cell.seed}:"
+    if cell.status != FITTED:
+        return f"{start} {cell.status}, {cell.message}"
+    r_hat = "-" if cell.r_hat is None else f"{cell.r_hat:.3f}"
+    rate = _number(cell.ess_per_second) if cell.converged else "not converged, 0"
+    return f"{start} {rate} ESS/s, R-hat {r_hat}, {_number(cell.seconds)} s"
+
+
+def write_results(cells: Sequence[Cell], folder: Path) -> None:
+    """Write ``bench.txt``, ``bench.json`` and the figure ``bench.png``."""
+    from stanpool.plots import plot_bench
+
+    (folder / "bench.txt").write_text(bench_text(cells) + "\n", "utf-8")
+    (folder / "bench.json").write_text(as_json(bench_record(cells)) + "\n", "utf-8")
+    plot_bench(bench_record(cells)).savefig(folder / "bench.png", dpi=150)
+
+
+def _line(texts: Sequence[str]) -> str:
+    first, *others = texts
+    padded = [
+        text.rjust(width) for text, width in zip(others, _WIDTHS[1:], strict=False)
+    ]
+    return f"  {first.ljust(_WIDTHS[0])}{''.join(padded)}".rstrip()
+
+
+def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
+    name = standing.tool + (f" ({standing.form})" if standing.form else "")
+    if not standing.fitted:
+        trouble = standing.trouble
+        why = f"{trouble.status}: {trouble.message}" if trouble else "not run"
+        return name, f"  {shorten(why, 100)[1:-1]}"
+    rate = standing.ess_per_second
+    ratio = rate / rival.ess_per_second if rival is not None else None
+    return (
+        name,
+        _number(rate) if rate else "-",
+        _number(ratio) if ratio else "-",
+        _number(standing.ess),
+        _number(standing.seconds),
+        _number(standing.build_seconds),
+        "-" if standing.r_hat is None else f"{standing.r_hat:.3f}",
+        str(standing.divergences),
+        f"{standing.converged} of {len(standing.cells)}",
+    )
+
+
+def _number(value: float | None) -> str:
+    """Write three digits, and no fewer than those before the point."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _notes(own: Sequence[Standing]) -> list[str]:
+    """Say what a line of the table cannot: seeds that failed, estimates that differ."""
+    notes = [
+        f"{each.tool}: {each.trouble.status} with seed {each.trouble.seed}, "
+        f"{each.trouble.message}"
+        for each in own
+        if each.fitted and each.trouble is not None
+    ]
+    for tool, name, apart in disagreements(own):
+        notes.append(
+            f"{tool}: its mean of {name} is {apart:.1f} Monte Carlo errors from "
+            f"that of {OURS}"
+        )
+    return notes
+
+
+def disagreements(own: Sequence[Standing]) -> list[tuple[str, str, float]]:
+    """List tools that converged to something else than stanpool did.
+
+    Returns
+    -------
+    list
+        Tool, parameter, and how far its means are apart in Monte Carlo errors.
+    """
+    ours = [c for each in own if each.tool == OURS for c in each.fitted if c.converged]
+    found = []
+    for standing in own:
+        for cell in standing.fitted:
+            name, apart = furthest_apart(cell, ours[0]) if ours else ("", 0.0)
+            if cell.converged and apart > APART_LIMIT:
+                found.append((standing.tool, name, apart))
+                break
+    return found
+
+
+def verdicts(work: str, found: dict[tuple[str, str], Standing]) -> list[Verdict]:
+    """Judge a work by its goals."""
+    return [goal.judge(work, found, PEERS) for goal in WORKS[work].goals]
+
+
+def _verdict_text(verdict: Verdict) -> str:
+    outcome = {True: "reached", False: "MISSED", None: "open"}[verdict.reached]
+    return f"{outcome}: {verdict.goal}: {verdict.found}"
+
+
+def bench_record(cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return results as plain values, to be written as JSON.
+
+    Returns
+    -------
+    dict
+        ``machine``; ``table``, a line for each work and tool; ``goals``; and
+        ``cells``, all that was measured.
+    """
+    found = standings(cells)
+    return {
+        "machine": _machine(cells),
+        "table": [_standing_record(each, found) for each in found.values()],
+        "goals": [
+            {"work": work, **asdict(verdict)}
+            for work in dict.fromkeys(cell.work for cell in cells)
+            for verdict in verdicts(work, found)
+        ],
+        "cells": [asdict(cell) for cell in cells],
+    }
+
+
+def _standing_record(
+    standing: Standing, found: dict[tuple[str, str], Standing]
+) -> dict[str, Any]:
+    rival = best(standing.work, found, PEERS)
+    rate = standing.ess_per_second
+    return {
+        "work": standing.work,
+        "tool": standing.tool,
+        "peer": standing.tool in PEERS,
+        "form": standing.form,
+        "status": FITTED if standing.trouble is None else standing.trouble.status,
+        "ess_per_second": rate,
+        "times_best_peer": None if rival is None else rate / rival.ess_per_second,
+        "best_peer": None if rival is None else rival.tool,
+        "ess": standing.ess,
+        "seconds": standing.seconds,
+        "build_seconds": standing.build_seconds,
+        "r_hat": standing.r_hat,
+        "divergences": standing.divergences,
+        "converged": standing.converged,
+        "seeds": len(standing.cells),
+    }
+
+
+def _machine(cells: Sequence[Cell]) -> dict[str, Any]:
+    versions = {
+        name: number for cell in cells for name, number in cell.versions.items()
+    }
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "versions": versions,
+    }

@@ -1,0 +1,100 @@
+"""Effective draws per second, for each work of the benchmark suite and each tool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stanpool.plots.canvas import BLUE, GREY, INK, ORANGE, PLAIN, new_grid, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLUMNS = 3
+_ROW_INCHES = 0.24
+
+
+def plot_bench(record: Mapping[str, Any]) -> Figure:
+    """Draw a panel for each work, a line for each tool: ESS/s on a log scale.
+
+    A tool that most often did not converge, or did not finish, has words in the place
+    of a point.
+
+    Parameters
+    ----------
+    record
+        What ``stanpool.bench.bench_record`` returned.
+
+    Examples
+    --------
+    >>> from stanpool.bench import Cell, bench_record
+    >>> cells = [Cell("radon", "auto", 1, seconds=1.0, ess=900.0, r_hat=1.0)]
+    >>> figure = plot_bench(bench_record(cells))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['900']
+    """
+    lines: dict[str, list[Mapping[str, Any]]] = {}
+    for line in record["table"]:
+        lines.setdefault(line["work"], []).append(line)
+    columns = min(_COLUMNS, len(lines)) or 1
+    rows = -(-len(lines) // columns) or 1
+    most = max(map(len, lines.values()), default=1)
+    grid_height = rows * (most * _ROW_INCHES + 0.9)
+    figure, grid = new_grid(
+        4.2 * columns + 0.5, grid_height, rows=rows, columns=columns
+    )
+    axes = [ax for row in grid for ax in row]
+    rates = [line["ess_per_second"] for line in record["table"]]
+    limits = _limits([rate for rate in rates if rate > 0])
+    for ax, (work, own) in zip(axes, lines.items(), strict=False):
+        _panel(ax, work, own, limits)
+    for ax in axes[len(lines) :]:
+        ax.set_axis_off()
+    return figure
+
+
+def _limits(rates: Sequence[float]) -> tuple[float, float]:
+    if not rates:
+        return 0.1, 10.0
+    return min(rates) / 3, max(rates) * 8  # with room for the numbers
+
+
+def _panel(
+    ax: Axes,
+    work: str,
+    lines: Sequence[Mapping[str, Any]],
+    limits: tuple[float, float],
+) -> None:
+    ax.set_xscale("log")
+    ax.set_xlim(*limits)
+    ax.set_ylim(len(lines) - 0.5, -0.5)
+    for place, line in enumerate(lines):
+        rate = line["ess_per_second"]
+        colour = ORANGE if line["peer"] else BLUE
+        if rate > 0:
+            ax.plot([limits[0], rate], [place, place], color=colour, alpha=0.3)
+            ax.plot(rate, place, "o", color=colour, markersize=5)
+            text, x, shade = (
+                f" {rate:,.3g}" if rate < 100 else f" {rate:,.0f}",
+                rate,
+                INK,
+            )
+        else:
+            converged = line["status"] == "fitted"
+            text = "not converged" if converged else line["status"]
+            x, shade = limits[0], GREY
+        ax.text(
+            *(x * 1.25, place, text.strip()),
+            color=shade,
+            fontsize="x-small",
+            va="center",
+            **PLAIN,
+        )
+    labels = [
+        line["tool"] + (f" ({line['form']})" if line["form"] else "") for line in lines
+    ]
+    ax.set_yticks(range(len(lines)), labels, fontsize="small")
+    ax.set_title(work, color=INK, fontsize="medium", loc="left", **PLAIN)
+    ax.tick_params(axis="x", labelsize="small")
+    tidy(ax, x="ESS/s", y="")

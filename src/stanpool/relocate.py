@@ -1,0 +1,163 @@
+r"""Draws of coefficients where predictors are 0, and where they are at their origins.
+
+Stan sees predictors counted from their origins; users see coefficients where predictors
+are 0. With the matrices ``A`` of ``change_of_origin``, of the population and of each
+factor, coefficients where predictors are 0 are
+
+.. math:: \theta = A \tilde\theta, \quad u_j = A \tilde u_j, \quad
+          \Sigma = A \tilde\Sigma A^T,
+
+and the groups' coefficients are their means and these deviations. Coefficients that are
+uncorrelated at the origins, as of ``||``, are not so where predictors are 0: ``Omega``
+then is what it comes to.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.coefficients import coefficients, flat
+from stanpool.design import Design, FactorDesign
+from stanpool.origins import at_origins, change_of_origin
+from stanpool.posterior import GroupNames
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.fit import Fit, Model
+
+Array = np.ndarray
+
+
+def to_zero(model: Model, posterior: xr.Dataset) -> xr.Dataset:
+    """Turn draws of coefficients at the origins into those where predictors are 0.
+
+    Parameters
+    ----------
+    model
+        The model, whose data know the origins.
+    posterior
+        Of Stan, or of the prior, labelled.
+    """
+    design = model.design
+    if not design.origins:
+        return posterior
+    return _turned(model, posterior, at_origins(design), design, lambda a: a)
+
+
+def to_origins(model: Model, posterior: xr.Dataset) -> xr.Dataset:
+    """Turn draws of coefficients where predictors are 0 into those at the origins.
+
+    That is where priors are stated, and what a sampler sees, but for its units.
+
+    Parameters
+    ----------
+    model, posterior
+        Of a fit, or of the prior.
+    """
+    design = model.design
+    if not design.origins:
+        return posterior
+    turned = _turned(model, posterior, design, at_origins(design), np.linalg.inv)
+    uncorrelated = [
+        GroupNames.of(factor.factor).Omega
+        for factor, form in zip(design.factors, model.structure.factors, strict=True)
+        if not form.correlated
+    ]
+    return turned.drop_vars(uncorrelated, errors="ignore")
+
+
+def fit_at_origins(fit: Fit) -> Fit:
+    """Return a fit whose data and draws are counted from the predictors' origins.
+
+    Its rows have the same linear predictors, and its priors are on its coefficients.
+    """
+    import xarray as xr
+
+    if not fit.model.design.origins:
+        return fit
+    tree = fit.tree.copy()
+    tree["posterior"] = xr.DataTree(to_origins(fit.model, fit.posterior))
+    model = _with_design(fit.model, at_origins(fit.model.design))
+    return replace(fit, model=model, tree=tree)
+
+
+def _with_design(model: Model, design: Design) -> Model:
+    """Return a model whose predictors are counted from elsewhere."""
+    moved = copy.copy(model)
+    object.__setattr__(moved, "design", design)
+    return moved
+
+
+def _turned(
+    model: Model,
+    posterior: xr.Dataset,
+    source: Design,
+    target: Design,
+    turn: Callable[[Array], Array],
+) -> xr.Dataset:
+    """Turn the draws of one design's coefficients into those of another."""
+    spec, origins = model.spec, dict(model.design.origins)
+    found = coefficients(_with_design(model, source), posterior)
+    matrix = turn(change_of_origin(("Intercept", *source.coefficients), origins))
+    moved = found.beta @ matrix[0, 1:]
+    new: dict[str, Array] = {}
+    if source.coefficients:
+        new["beta"] = found.beta @ matrix[1:, 1:].T
+    if "Intercept" in posterior:
+        new["Intercept"] = found.alpha + moved
+    elif "cutpoint" in posterior:
+        new["cutpoint"] = flat(posterior["cutpoint"]) - moved
+    has_own_intercepts = not {"Intercept", "cutpoint"} & set(posterior)
+    turned = _with(posterior, new)
+    means = coefficients(_with_design(model, target), turned)
+    for number, factor in enumerate(source.factors):
+        own = turn(change_of_origin(factor.varying, origins))
+        groups = np.arange(len(factor.labels))
+        b = found.factors[number].deviations(groups) @ own.T
+        b += means.factors[number].means(groups)
+        if has_own_intercepts:
+            b[..., factor.varying.index("Intercept")] += moved[:, None]
+        names = GroupNames.of(factor.factor)
+        turned = _with(turned, {names.b: b})
+        if spec.pooling == "partial" and np.any(own != np.eye(len(own))):
+            turned = _with_population(turned, factor, names, own)
+    return turned
+
+
+def _with(posterior: xr.Dataset, variables: Mapping[str, Array]) -> xr.Dataset:
+    """Replace variables of a posterior by draws of the same dimensions."""
+    new = {}
+    for name, values in variables.items():
+        dims = "chain", "draw", *(d for d in posterior[name].dims[2:])
+        new[name] = (dims, values.reshape([posterior.sizes[dim] for dim in dims]))
+    return posterior.assign(new)
+
+
+def _with_population(
+    posterior: xr.Dataset, factor: FactorDesign, names: GroupNames, own: Array
+) -> xr.Dataset:
+    """Replace the scales and the correlations of a factor's coefficients."""
+    tau = flat(posterior[names.tau])
+    width = tau.shape[1]
+    omega = np.eye(width)
+    if names.Omega in posterior:
+        omega = flat(posterior[names.Omega])
+    loadings = np.kron(np.eye(width // len(own)), own) * tau[:, None]
+    covariance = loadings @ omega @ np.swapaxes(loadings, 1, 2)
+    tau = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    omega = covariance / (tau[:, :, None] * tau[:, None])
+    omega[:, range(width), range(width)] = 1.0
+    dims = "chain", "draw", names.coefficient, names.coefficient_2
+    shape = posterior.sizes["chain"], posterior.sizes["draw"], width, width
+    labels = posterior[names.coefficient].to_numpy()
+    return (
+        _with(posterior, {names.tau: tau})
+        .assign_coords({names.coefficient_2: labels})
+        .assign({names.Omega: (dims, omega.reshape(shape))})
+    )

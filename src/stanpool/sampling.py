@@ -1,0 +1,93 @@
+"""A model and settings -> a fit: compile, sample, draw back, label."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from stanpool.engine import compile_program, sample
+from stanpool.fit import Fit, Model
+from stanpool.latent import pilot, starting_points
+from stanpool.marginal import MarginalRows
+from stanpool.posterior import build_tree, draw_back
+from stanpool.relocate import to_zero
+
+if TYPE_CHECKING:
+    from stanpool.engine.run import SampleSettings
+
+
+def sampled(
+    model: Model, settings: SampleSettings, *, prior_only: bool, progress: bool
+) -> Fit:
+    """Compile the program of a model, or take it from the cache, and sample.
+
+    Parameters
+    ----------
+    model, settings
+        What to fit, and how.
+    prior_only
+        Leave the outcome out.
+    progress
+        Whether to show progress, on standard error.
+    """
+    import xarray as xr
+
+    program = model.program
+    executable = compile_program(program.source, name=program.name, progress=progress)
+    start = time.perf_counter()
+    chosen = settings
+    if settings.inits is None and not prior_only:
+        chosen = replace(settings, inits=_starting_points(model, settings))
+    data = model.stan_data(prior_only=prior_only)
+    raw = sample(executable, data, chosen, progress=progress)
+    drawn_back = None
+    if isinstance(model.rows, MarginalRows):
+        drawn_back = draw_back(
+            raw,
+            model.scaling.design(model.design),
+            model.structure,
+            model.rows,
+            seed=settings.seed,
+            prior_only=prior_only,
+        )
+        drawn_back = {
+            name: model.scaling.undo(name, values)
+            for name, values in drawn_back.items()
+        }
+    tree = build_tree(
+        model.scaling.undone(raw),
+        model.design,
+        model.structure,
+        max_treedepth=settings.max_treedepth,
+        drawn_back=drawn_back,
+    )
+    if model.design.origins:
+        moved = tree["posterior"].to_dataset()
+        tree["posterior"] = xr.DataTree(to_zero(model, moved))
+    return Fit(
+        model=model,
+        tree=tree,
+        settings=settings,
+        seconds=time.perf_counter() - start,
+        prior_only=prior_only,
+        engine=raw.engine,
+        program=program,
+        rejections=raw.rejections,
+    )
+
+
+def _starting_points(model: Model, settings: SampleSettings) -> Any:
+    """Return where chains start that would not arrive from anywhere; else None."""
+    latent = model.design.latent
+    if latent is None:
+        return None
+    shape = len(latent.score_labels), len(latent.loading_labels)
+    # Near its mean, a probability changes a quarter as fast as its logit.
+    slope = 1.0 if model.spec.link_name == "identity" else 4.0
+    y = model.scaling.design(model.design).y
+    scores, loadings = pilot(
+        slope * y, latent.scored, latent.loaded, shape, latent.rank
+    )
+    estimate = scores, loadings[latent.anchors]
+    return starting_points(estimate, settings.chains, settings.seed)

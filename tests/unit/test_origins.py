@@ -1,0 +1,216 @@
+"""Where predictors live changes nothing: Stan sees them counted from an origin."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stanpool as sp
+from golden.catalogue import proper_models, small_data
+from simulated_fits import fit_of_prior
+from stanpool.group_likelihood import group_log_likelihood
+from stanpool.origins import change_of_origin, choose_origins
+from stanpool.predict import log_lik
+from stanpool.relocate import to_origins, to_zero
+from stanpool.sensitivity import log_prior
+from stanpool.simulate import Drawn, draw_prior
+from stanpool.starts import starting_values
+
+PRODUCTS = (
+    ("y ~ x1 * x2", {"pooling": "complete"}),
+    ("y ~ x1 * u + (1 + x1 | g)", {"parameterization": "centered"}),
+    ("y ~ x1 * u + (1 + x1 || g)", {"parameterization": "marginal"}),
+    ("count ~ x1 * x2 + (1 + x1 * x2 | g)", {"family": "poisson"}),
+    ("y ~ x1 + x2 * x3 + (1 + x1 | g)", {"pooling": "none"}),
+    ("grade ~ x1 + x3 + (1 + x1 | g)", {"family": "ordinal", "pooling": "none"}),
+    ("grade ~ x1 * x2 + (1 + x1 || g)", {"family": "ordinal"}),
+    ("colour ~ x1 * u + (1 + x1 | g)", {"family": "categorical"}),
+    ("y ~ x1 + x2 + (1 + x1 | g) + (0 + x2 | h)", {"parameterization": "centered"}),
+    (
+        "y ~ x1 * x2 + (1 + x1 | g) + (1 + x2 || h)",
+        {"parameterization": "noncentered"},
+    ),
+)
+
+
+def moved_data(model: sp.Model) -> pd.DataFrame:
+    """Shift predictors by 1000, but for offsets and slopes without intercepts."""
+    fixed = set(model.spec.offsets)
+    for factor in model.design.factors:
+        if "Intercept" not in factor.varying:
+            fixed.update(factor.varying)
+    moved = {
+        name: model.data[name] + 1000.0
+        for name in ("x1", "x2", "x3", "u")
+        if name in model.data and name not in fixed
+    }
+    return model.data.assign(**moved)
+
+
+@lru_cache(maxsize=1)
+def all_models() -> dict[str, sp.Model]:
+    found = {
+        f"{formula} {list(options.values())}": sp.Model(
+            formula, small_data(), **options
+        )
+        for formula, options in PRODUCTS
+    }
+    return found | {
+        name: model
+        for name, model in proper_models().items()
+        if choose(model) is not None
+    }
+
+
+def choose(model: sp.Model) -> sp.Model | None:
+    """Return the model of shifted predictors, if it is the same model."""
+    other = sp.Model.from_spec(model.spec, moved_data(model))
+    return other if other.design.origins else None
+
+
+def without_rotation(data: dict[str, Any]) -> dict[str, Any]:
+    """Turned rows have the same products, whatever they are turned by."""
+    for rest, y in (("X_rest", "y_rest"), ("X", "y")):
+        if rest in data and "N_zero" in data and np.ndim(data[rest]) == 2:
+            both = np.column_stack([data.pop(rest), data.pop(y)])
+            if "Z" in data and rest == "X":
+                both = np.column_stack([both, data.pop("Z")])
+            data["products"] = both.T @ both
+    return data
+
+
+@pytest.mark.parametrize("name", sorted(all_models()))
+def test_a_shift_changes_nothing(name: str) -> None:
+    """What Stan sees is the same, and draws of the same numbers predict the same."""
+    model = all_models()[name]
+    shifted = choose(model)
+    assert shifted is not None
+    assert [str(row.prior) for row in shifted.priors] == [
+        str(row.prior) for row in model.priors
+    ]
+    before, after = (without_rotation(each.stan_data()) for each in (model, shifted))
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        np.testing.assert_allclose(after[key], value, rtol=1e-7, atol=1e-7, err_msg=key)
+    likelihoods = []
+    for each in (model, shifted):
+        drawn = draw_prior(each, 5, np.random.default_rng(1))
+        likelihoods.append(log_lik(cast("sp.Fit", Drawn(each, drawn))).to_numpy())
+        again = to_zero(each, to_origins(each, drawn))
+        for variable in drawn.data_vars:
+            np.testing.assert_allclose(
+                again[variable], drawn[variable], rtol=1e-6, atol=1e-6
+            )
+    np.testing.assert_allclose(*likelihoods, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("bar", ["|", "||"])
+def test_coefficients_are_those_of_the_line(bar: str) -> None:
+    """Intercepts at zero are where the lines of the other predictor are at -1000."""
+    model = sp.Model(f"y ~ x1 + (1 + x1 {bar} g)", small_data())
+    shifted = choose(model)
+    assert shifted is not None
+    old, new = (
+        draw_prior(each, 500, np.random.default_rng(2)) for each in (model, shifted)
+    )
+    move = np.array([[1.0, -1000.0], [0.0, 1.0]])
+    np.testing.assert_allclose(
+        new["Intercept"], old["Intercept"] - 1000 * old["beta"][..., 0]
+    )
+    np.testing.assert_allclose(new["b_g"], old["b_g"].to_numpy() @ move.T)
+    omega = old["Omega_g"].to_numpy() if bar == "|" else np.eye(2)
+    tau = old["tau_g"].to_numpy()
+    covariance = move @ (tau[..., None] * omega * tau[..., None, :]) @ move.T
+    found = new["tau_g"].to_numpy()
+    np.testing.assert_allclose(
+        found[..., None] * new["Omega_g"].to_numpy() * found[..., None, :], covariance
+    )
+
+
+def test_what_is_computed_from_draws_is_the_same() -> None:
+    model = sp.Model("y ~ x1 + u + (1 + x1 || g)", small_data())
+    shifted = choose(model)
+    assert shifted is not None
+    old, new = (fit_of_prior(each, chains=2, draws=20) for each in (model, shifted))
+    np.testing.assert_allclose(
+        group_log_likelihood(new), group_log_likelihood(old), rtol=1e-6
+    )
+    np.testing.assert_allclose(log_prior(new), log_prior(old), rtol=1e-6)
+    for there, here in zip(
+        starting_values(new) or [], starting_values(old) or [], strict=True
+    ):
+        assert there.keys() == here.keys()
+        for name in here:
+            np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(new.icc()["mean"], old.icc()["mean"], rtol=1e-6)
+    new_rows = pd.DataFrame({"x1": [0.5, 2.0], "u": [1.0, -1.0], "g": ["z", "z"]})
+    spreads = []
+    for fit, shift in ((old, 0.0), (new, 1000.0)):
+        rows = new_rows.assign(x1=new_rows["x1"] + shift, u=new_rows["u"] + shift)
+        mean = fit.linpred(rows, new_groups="zero").to_numpy()
+        drawn = fit.linpred(rows, new_groups="population", seed=1).to_numpy()
+        spreads.append(np.stack([mean, drawn - mean]))
+    np.testing.assert_allclose(spreads[1][0], spreads[0][0], rtol=1e-6, atol=1e-6)
+
+
+def test_rows_taken_keep_the_origin() -> None:
+    data = small_data().assign(x1=small_data()["x1"] + 1000.0)
+    model = sp.Model("y ~ x1 + (1 + x1 | g)", data)
+    high = model.take(np.argsort(data["x1"].to_numpy())[-5:])
+    assert high.design.origins == model.design.origins == (("x1", 1000.0),)
+
+
+@pytest.mark.parametrize(
+    ("values", "origin"),
+    [
+        (np.arange(10.0), 0.0),  # days since a start
+        (np.arange(10.0) + 1000, 1000.0),
+        (np.arange(1990.0, 2021.0), 2000.0),
+        (np.repeat([0.0, 1.0], [1, 99]), 0.0),  # an indicator, however lopsided
+        (np.repeat([1000.0, 1001.0], 50), 1000.0),
+        (np.linspace(0.01, 1.0, 99), 0.0),  # shares
+        (np.linspace(18.0, 80.0, 99), 0.0),  # ages
+        (np.linspace(160.0, 190.0, 99), 150.0),  # heights
+        (np.full(3, 7.0), 0.0),
+        (np.linspace(-0.0015, 0.0015, 99) + 1, 1.0),
+    ],
+)
+def test_origins_are_round_and_near(values: np.ndarray, origin: float) -> None:
+    assert dict(choose_origins([("x", values)])).get("x", 0.0) == origin
+    scaled = dict(choose_origins([("x", 1e3 * values)])).get("x", 0.0)
+    assert scaled == pytest.approx(1e3 * origin)
+    assert abs(values.mean() - origin) <= 5.001 * values.std() or origin == 0.0
+
+
+def test_products_expand() -> None:
+    labels = ["Intercept", "x", "w", "x:w", "x:v"]
+    origins = {"x": 3.0, "w": 5.0}
+    x, w, v = np.random.default_rng(3).normal(size=(3, 7))
+    raw = np.column_stack([np.ones(7), x, w, x * w, x * v])
+    moved = raw @ change_of_origin(labels, origins)
+    # There is no v for x:v to give its own to.
+    wanted = [np.ones(7), x - 3, w - 5, (x - 3) * (w - 5), x * v]
+    np.testing.assert_allclose(moved, np.column_stack(wanted))
+
+
+def test_the_origin_is_said() -> None:
+    data = small_data().assign(x1=small_data()["x1"] + 1000.0)
+    model = sp.Model("y ~ x1 + x2 + (1 + x1 || g)", data)
+    assert model.priors["tau_g[Intercept]"].note == (
+        "at 'x1' = 1000; uncorrelated there with the other coefficients"
+    )
+    assert model.priors["tau_g[x1]"].note == ""
+    assert "'x1' = 1000" in model.explain()
+    assert (
+        '// Z[ : , 2] is "x1" - 1000'
+        in sp.Model(
+            "y ~ x1 + x2 + (1 + x1 || g)", data, parameterization="centered"
+        ).stan_code
+    )
+    zero = sp.Model("y ~ x1 + (1 + x1 | g)", data, center_predictors=False)
+    assert zero.design.origins == ()
+    assert zero.priors["Omega_g"].note == "at predictors of 0"
