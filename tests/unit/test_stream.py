@@ -366,7 +366,7 @@ def test_rows_that_were_not_kept_are_asked_for() -> None:
         lambda: np.mean(model.design.X),
         lambda: model.with_(terms=("w",)),
     ):
-        with pytest.raises((DataError, SpecError), match="not kept|kept of"):
+        with pytest.raises((DataError, SpecError), match=r"not kept|kept of"):
             use()
 
 
