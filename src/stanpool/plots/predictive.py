@@ -23,13 +23,15 @@ from stanpool.plots.canvas import (
     on,
     tidy,
 )
-from stanpool.plots.groups import factor_of
+from stanpool.plots.groups import factor_of, with_model
+from stanpool.predict import predict
 from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from stanpool.exact.draws import ExactDraws
     from stanpool.fit import Fit
 
 Array = NDArray[np.float64]
@@ -50,7 +52,7 @@ _STATISTICS: Mapping[str, Callable[..., Any]] = {
 
 
 def plot_predictive(
-    fit: Fit,
+    fit: Fit | ExactDraws,
     *,
     kind: str = "density",
     factor: str | None = None,
@@ -63,7 +65,7 @@ def plot_predictive(
     Parameters
     ----------
     fit
-        A fit.
+        A fit, or draws of an exact sampler.
     kind
         ``"density"``: the distribution of all outcomes, of 50 draws; bars with 90 %
         intervals where outcomes are counts or categories. ``"groups"``: the mean
@@ -89,8 +91,9 @@ def plot_predictive(
             f"kind={shorten(kind)} is not one of 'density', 'groups'."
             + suggestion(str(kind), _KINDS)
         )
+    fit = with_model(fit)
     _refuse_censored(fit)
-    seed = fit.settings.seed if seed is None else seed
+    seed = _seed(fit) if seed is None else seed
     if kind == "groups":
         return _groups(fit, factor, prior, seed, ax)
     drawn = _drawn(fit, prior, _DRAWS if _is_discrete(fit) else _LINES, seed)
@@ -108,14 +111,14 @@ def plot_predictive(
 
 
 def plot_statistics(
-    fit: Fit, *, prior: bool = False, seed: int | None = None
+    fit: Fit | ExactDraws, *, prior: bool = False, seed: int | None = None
 ) -> Figure:
     """Draw mean, sd, smallest and largest outcome, as seen and as predicted.
 
     Parameters
     ----------
     fit
-        A fit.
+        A fit, or draws of an exact sampler.
     prior
         Draw from the prior instead of the posterior.
     seed
@@ -126,13 +129,14 @@ def plot_statistics(
     SpecError
         If outcomes are categories or censored, or a prior is improper.
     """
+    fit = with_model(fit)
     if fit.model.design.categories:
         raise SpecError(
             f"family={fit.model.spec.family!r} has categories, which have no mean; see "
             "plot_predictive."
         )
     _refuse_censored(fit)
-    seed = fit.settings.seed if seed is None else seed
+    seed = _seed(fit) if seed is None else seed
     drawn = _drawn(fit, prior, 5 * _DRAWS, seed)
     observed = fit.model.design.y.astype(float)
     name = short_label(fit.model.spec.outcome)
@@ -154,6 +158,12 @@ def plot_statistics(
         tidy(ax, x=name, y="")
         ax.set_yticks([])
     return figure
+
+
+def _seed(fit: Fit) -> int:
+    """Return the fit's own seed; draws of an exact sampler have none."""
+    settings = getattr(fit, "settings", None)
+    return 0 if settings is None else int(settings.seed)
 
 
 def _refuse_censored(fit: Fit) -> None:
@@ -178,7 +188,7 @@ def _drawn(fit: Fit, prior: bool, draws: int, seed: int) -> Array:
         outcomes = tree["prior_predictive"]["y"]
     else:
         available = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
-        outcomes = fit.predict(draws=min(draws, available), seed=seed)
+        outcomes = predict(fit, draws=min(draws, available), seed=seed)
     values: Array = outcomes.transpose("chain", "draw", "row").to_numpy()
     values = values.reshape(-1, rows)
     categories = fit.model.design.categories

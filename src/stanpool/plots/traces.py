@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stanpool import arviz_seam
 from stanpool.diagnostics.checks import E_BFMI, measure_mixing
 from stanpool.errors import SpecError, shorten, suggestion
-from stanpool.labels import group_dims, scalars
+from stanpool.labels import dims_of_groups, scalars
 from stanpool.plots.canvas import (
     BLUE,
     CHAINS,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from stanpool.exact.draws import ExactDraws
     from stanpool.fit import Fit
 
 Array = NDArray[np.float64]
@@ -40,16 +41,16 @@ _BINS = 20
 _MOST_POINTS = 1000
 
 
-def worst_quantities(fit: Fit, count: int = 4) -> list[str]:
+def worst_quantities(fit: Fit | ExactDraws, count: int = 4) -> list[str]:
     """Name the quantities whose chains mixed worst: by their least effective size."""
-    mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
+    mixed = measure_mixing(fit.posterior, group_dims=dims_of_groups(fit))
     least = np.fmin(mixed.ess_bulk, mixed.ess_tail)
     order = np.argsort(np.where(np.isfinite(least), least, np.inf), kind="stable")
     return [mixed.labels[place] for place in order[:count]]
 
 
 def plot_traces(
-    fit: Fit, *, quantities: Sequence[str] | None = None, count: int = 4
+    fit: Fit | ExactDraws, *, quantities: Sequence[str] | None = None, count: int = 4
 ) -> Figure:
     """Draw the trace of each chain, and the ranks of its draws among all draws.
 
@@ -59,7 +60,7 @@ def plot_traces(
     Parameters
     ----------
     fit
-        A fit.
+        A fit, or draws of an exact sampler.
     quantities
         Labels as in the summary, such as ``["tau_county[Intercept]"]``; by default the
         ``count`` whose effective sample sizes are smallest.
@@ -133,7 +134,7 @@ def plot_energy(fit: Fit, *, ax: Axes | None = None) -> Figure:
     return figure_of(ax)
 
 
-def draws_of(fit: Fit, chosen: Sequence[str]) -> dict[str, Array]:
+def draws_of(fit: Fit | ExactDraws, chosen: Sequence[str]) -> dict[str, Array]:
     """Find the draws of labelled scalars, each of shape ``(chain, draw)``."""
     found: dict[str, Array] = {}
     known: list[str] = []
