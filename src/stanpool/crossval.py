@@ -252,18 +252,18 @@ def loo(
     SpecError
         If the model has no such groups, or they have no population.
     """
-    _check(fit, unit, factor)
+    check_unit(fit, unit, factor)
     rows = _sample_rows(fit.model.design.rows, unit, sample)
     units = None
     if unit == "group":
         check_population(fit.model)
         units = grouping(fit.model, factor)
-    relative_ess = _relative_ess(fit)
+    ess = relative_ess(fit)
     rng = np.random.default_rng([fit.settings.seed, 1])
     left_out = (
-        _rows_left_out(fit, rows, relative_ess, rng)
+        _rows_left_out(fit, rows, ess, rng)
         if units is None
-        else _groups_left_out(fit, units, relative_ess, rng)
+        else _groups_left_out(fit, units, ess, rng)
     )
     draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     result = _result(fit.model, rows, units, left_out)
@@ -316,7 +316,7 @@ def kfold(
         If there are fewer units than folds, the model has no such groups, or they have
         no population.
     """
-    _check(fit, unit, factor)
+    check_unit(fit, unit, factor)
     model = fit.model
     units = None
     if unit == "group":
@@ -400,7 +400,7 @@ class _Score:
     r_hat: float
 
 
-def _check(fit: Fit, unit: str, factor: str | None) -> None:
+def check_unit(fit: Fit, unit: str, factor: str | None) -> None:
     """Refuse what cannot be left out, or was never learned from."""
     if fit.prior_only:
         raise SpecError(
@@ -416,7 +416,7 @@ def _check(fit: Fit, unit: str, factor: str | None) -> None:
         )
 
 
-def _relative_ess(fit: Fit) -> float:
+def relative_ess(fit: Fit) -> float:
     """Return the effective sample size of the draws over their number, as ArviZ does.
 
     Importance ratios are as dependent as the parameters are on average.
@@ -445,7 +445,7 @@ def _sample_rows(rows: int, unit: str, sample: int | None) -> Array:
 
 
 def _rows_left_out(
-    fit: Fit, rows: Array, relative_ess: float, rng: np.random.Generator
+    fit: Fit, rows: Array, ess: float, rng: np.random.Generator
 ) -> _LeftOut:
     """Leave each row out by importance sampling, a chunk of rows at a time."""
     everything, spec = predictors_of(fit), fit.model.spec
@@ -455,9 +455,7 @@ def _rows_left_out(
         design = predictors.design.take(some)
         eta, parameters = predictors.eta(some), predictors.parameters(some)
         values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
-        log_weights, found.pareto_k[some] = arviz_seam.psis(
-            values, relative_ess=relative_ess
-        )
+        log_weights, found.pareto_k[some] = arviz_seam.psis(values, relative_ess=ess)
         _score(found, some, values, log_weights)
         found.predicted[some], found.pit[some] = _predict(
             spec, design, eta, parameters, np.exp(log_weights.T), rng
@@ -466,12 +464,12 @@ def _rows_left_out(
 
 
 def _groups_left_out(
-    fit: Fit, units: Grouping, relative_ess: float, rng: np.random.Generator
+    fit: Fit, units: Grouping, ess: float, rng: np.random.Generator
 ) -> _LeftOut:
     """Leave each group out by importance sampling of the population's parameters."""
     found = _LeftOut.empty(len(units.labels), fit.model.design.rows)
     values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
-    log_weights, found.pareto_k[:] = arviz_seam.psis(values, relative_ess=relative_ess)
+    log_weights, found.pareto_k[:] = arviz_seam.psis(values, relative_ess=ess)
     _score(found, slice(None), values, log_weights)
     predictors = predictors_of(fit)
     draw_new = new_group_predictors(fit, units, rng)

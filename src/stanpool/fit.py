@@ -998,6 +998,17 @@ class Fit:
             progress=progress,
         )
 
+    def influence(
+        self, *, unit: str = "group", factor: str | None = None
+    ) -> pd.DataFrame:
+        """Estimate how far quantities of the population move without each unit.
+
+        See ``stanpool.influence.influence``.
+        """
+        from stanpool.influence import influence
+
+        return influence(self, unit=unit, factor=factor)
+
     def kfold(
         self,
         *,
