@@ -112,7 +112,11 @@ class Model:
         ``{"Intercept": 1.3, "tau_county": 0.3}``. The groups' coefficients have that
         population as their prior, and share nothing; ``pooling="partial"`` learns it.
     center_predictors
-        Whether the prior on the intercept refers to the predictors' means.
+        Whether the prior on the intercept refers to the predictors' means, and
+        predictors that are far from 0 are counted from an origin, a round number among
+        their values (``explain()`` and ``model.priors`` say where): there ``tau`` and
+        ``Omega`` have their priors, and coefficients that are uncorrelated are so
+        there. Draws are those where predictors are 0, in any case.
     compress
         Whether the program sees fewer rows, of exactly the same likelihood: gaussian
         rows are turned, binary outcomes and counts with the same predictors and groups
@@ -634,11 +638,11 @@ class Fit:
 
         return effects.coef(self, factor=factor, prob=prob)
 
-    def varcorr(self, *, prob: float = 0.9) -> pd.DataFrame:
+    def varcorr(self, *, prob: float = 0.9, at: str = "zero") -> pd.DataFrame:
         """Describe population scales, correlations and the residual scale."""
         from stanpool import effects
 
-        return effects.varcorr(self, prob=prob)
+        return effects.varcorr(self, prob=prob, at=at)
 
     def pooling_factors(self, *, by_group: bool = False) -> pd.DataFrame:
         """Measure how far groups are pooled: 0 not at all, 1 completely."""
