@@ -28,6 +28,7 @@ from stanpool.marginal import (
 )
 from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
+from stanpool.posterior import check_names
 from stanpool.priors import PriorTable, listed_origins, resolve_priors
 from stanpool.program import (
     StanProgram,
@@ -198,6 +199,7 @@ marginal, 919 rows, 85 groups)
         frame = used_columns(spec, data)
         if design is None:
             design = build_design(spec, frame)
+            check_names(design)
             check_nesting(spec, frame)
             if strict and priors is None:
                 warn_if_crossed(spec, frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import proper_models, small_data
-from simulated_fits import fit_of_prior
+from simulated_fits import fit_of_prior, without_rotation
 from stanpool.group_likelihood import group_log_likelihood
 from stanpool.origins import change_of_origin, choose_origins
 from stanpool.predict import log_lik
@@ -70,17 +70,6 @@ def choose(model: sp.Model) -> sp.Model | None:
     """Return the model of shifted predictors, if it is the same model."""
     other = sp.Model.from_spec(model.spec, moved_data(model))
     return other if other.design.origins else None
-
-
-def without_rotation(data: dict[str, Any]) -> dict[str, Any]:
-    """Turned rows have the same products, whatever they are turned by."""
-    for rest, y in (("X_rest", "y_rest"), ("X", "y")):
-        if rest in data and "N_zero" in data and np.ndim(data[rest]) == 2:
-            both = np.column_stack([data.pop(rest), data.pop(y)])
-            if "Z" in data and rest == "X":
-                both = np.column_stack([both, data.pop("Z")])
-            data["products"] = both.T @ both
-    return data
 
 
 @pytest.mark.parametrize("name", sorted(all_models()))
