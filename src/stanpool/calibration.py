@@ -249,7 +249,9 @@ def sbc(
 
     _refuse_what_does_not_simulate(model, simulations, level)
     program = model.program
-    compile_program(program.source, name=program.name, progress=progress)
+    compile_program(
+        program.compiled, name=program.name, header=program.header, progress=progress
+    )
     settings = {
         "draws": draws,
         "warmup": warmup,

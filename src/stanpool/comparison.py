@@ -26,7 +26,7 @@ _FORMS = ("centered", "noncentered")
 _ALIKE = 1.25
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Fits side by side.
 
@@ -72,6 +72,10 @@ class Comparison:
         """Write one column per fit: estimates as mean (sd), then the sampler."""
         text = self._cells().to_string()
         return f"{text}\n\n{textwrap.fill(self.advice, 88)}".rstrip()
+
+    def __repr__(self) -> str:
+        """Name what is compared."""
+        return f"Comparison({', '.join(map(repr, self.fits))})"
 
     def _repr_html_(self) -> str:
         """Write the same as HTML, with every label escaped."""

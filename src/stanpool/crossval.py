@@ -594,7 +594,9 @@ def _refit(
 
     # Once, here: the workers find it in the cache.
     program = model.program
-    compile_program(program.source, name=program.name, progress=progress)
+    compile_program(
+        program.compiled, name=program.name, header=program.header, progress=progress
+    )
     return run_many(
         _predict_left_out,
         tasks,

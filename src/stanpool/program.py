@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -31,10 +31,28 @@ _LINE_WIDTH = 78
 
 @dataclass(frozen=True)
 class StanProgram:
-    """A Stan program: a name for people, its source, and the digest of the source."""
+    """A Stan program: a name for people, and its source.
+
+    Attributes
+    ----------
+    name
+        What files are called.
+    source
+        The program, complete in itself.
+    compiled
+        The same with some functions declared only: what is compiled, with ``header``.
+    header
+        These functions in C++, with analytic gradients; empty if there are none.
+    """
 
     name: str
     source: str
+    compiled: str = field(default="", compare=False, repr=False)
+    header: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Compile the source where nothing else is given."""
+        object.__setattr__(self, "compiled", self.compiled or self.source)
 
     @property
     def digest(self) -> str:
@@ -124,6 +142,17 @@ class Structure:
         """Whether cutpoints are in the place of an intercept."""
         return "cutpoint" in FAMILIES[self.family].parameters
 
+    @property
+    def is_grouped_glm(self) -> bool:
+        """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
+        parts = self.weights or self.censored or self.truncated or self.latent
+        return (
+            bool(self.factors)
+            and (self.family, self.link) in _GROUPED_GLMS
+            and not parts
+            and not any(factor.membership for factor in self.factors)
+        )
+
 
 @dataclass(frozen=True)
 class _Argument:
@@ -203,6 +232,12 @@ _OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
 # Stan has no such distributions, or none that is exact in the tails.
 _OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
 _STAN_DISTRIBUTIONS = {"gaussian": "normal"}
+# Families and links whose rows have a likelihood in C++.
+_GROUPED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")}
+# Functions that are compiled from C++, by the header that has them.
+_HEADERS = {
+    f"grouped_{family}_{link}_glm": "grouped_glm" for family, link in _GROUPED_GLMS
+}
 # Constant where their parameter is declared.
 _UNSTATED = ("uniform", "flat")
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
@@ -294,7 +329,7 @@ def render(structure: Structure) -> StanProgram:
         template = "partial_pooling_marginal"
     factors = [
         {
-            "s": f"_{number}" if number > 1 else "",
+            "s": _suffix(number),
             "correlated": factor.correlated,
             "membership": factor.membership,
             "group_predictors": factor.group_predictors,
@@ -306,38 +341,42 @@ def render(structure: Structure) -> StanProgram:
         }
         for number, factor in enumerate(structure.factors, 1)
     ]
-    source = (
-        _environment()
-        .get_template(f"{template}.stan.jinja")
-        .render(
-            family_file=f"families/{structure.family}.stan.jinja",
-            link=structure.link,
-            inverse_link=_INVERSE_LINKS[structure.link],
-            density="lpmf" if FAMILIES[structure.family].is_discrete else "lpdf",
-            categories=structure.is_categorical,
-            cutpoints=structure.has_cutpoints,
-            intercept=structure.intercept,
-            alpha=_alpha(structure),
-            has_x_bar=structure.intercept or structure.has_cutpoints,
-            offset="offsets" if structure.offset else "",
-            se=structure.se,
-            weights=structure.weights,
-            censored=structure.censored,
-            truncated=structure.truncated,
-            compressed=structure.compressed,
-            parameterization=structure.parameterization,
-            factors=factors,
-            latent=structure.latent,
-            any_correlated=any(factor.correlated for factor in structure.factors),
-            residual=structure.residual,
-            theta=_theta(structure),
-            functions=_functions(structure),
-            bounds={name: block.bounds for name, block in blocks.items()},
-            priors=[block for name, block in blocks.items() if name != "b"],
-            coefficients=blocks.get("b"),
-        )
+    chosen = dict(
+        family_file=f"families/{structure.family}.stan.jinja",
+        link=structure.link,
+        inverse_link=_INVERSE_LINKS[structure.link],
+        density="lpmf" if FAMILIES[structure.family].is_discrete else "lpdf",
+        categories=structure.is_categorical,
+        cutpoints=structure.has_cutpoints,
+        intercept=structure.intercept,
+        alpha=_alpha(structure),
+        has_x_bar=structure.intercept or structure.has_cutpoints,
+        offset="offsets" if structure.offset else "",
+        se=structure.se,
+        weights=structure.weights,
+        censored=structure.censored,
+        truncated=structure.truncated,
+        compressed=structure.compressed,
+        parameterization=structure.parameterization,
+        factors=factors,
+        latent=structure.latent,
+        grouped=_grouped(structure),
+        any_correlated=any(factor.correlated for factor in structure.factors),
+        residual=structure.residual,
+        theta=_theta(structure),
+        bounds={name: block.bounds for name, block in blocks.items()},
+        priors=[block for name, block in blocks.items() if name != "b"],
+        coefficients=blocks.get("b"),
     )
-    return StanProgram(_program_name(template, structure), _tidy(source))
+    text = _environment().get_template(f"{template}.stan.jinja").render
+    needed = _functions(structure)
+    headers = dict.fromkeys(_HEADERS[name] for name in needed if name in _HEADERS)
+    return StanProgram(
+        _program_name(template, structure),
+        _tidy(text(chosen, functions="\n".join(map(_function, needed)))),
+        _tidy(text(chosen, functions="\n".join(map(_declaration, needed)))),
+        "\n".join(map(_header, headers)),
+    )
 
 
 def _program_name(template: str, structure: Structure) -> str:
@@ -377,8 +416,8 @@ def _program_name(template: str, structure: Structure) -> str:
     return "_".join(part for part in parts if part)
 
 
-def _functions(structure: Structure) -> str:
-    """Return the shared Stan functions that a program calls."""
+def _functions(structure: Structure) -> list[str]:
+    """Name the shared Stan functions that a program calls."""
     needed = []
     if structure.parameterization == "centered" and any(
         factor.correlated for factor in structure.factors
@@ -400,7 +439,9 @@ def _functions(structure: Structure) -> str:
     if structure.censored or structure.truncated == "both":
         distribution = _STAN_DISTRIBUTIONS.get(structure.family, structure.family)
         needed.append(f"{distribution}_interval")
-    return "\n".join(_function(name) for name in needed)
+    if structure.is_grouped_glm:
+        needed += ["places", f"grouped_{structure.family}_{structure.link}_glm"]
+    return needed
 
 
 def _truncated(design: Design) -> str | None:
@@ -427,9 +468,51 @@ def _theta(structure: Structure) -> str:
     theta = "append_row(alpha_c - y_bar, beta)" if structure.intercept else "beta"
     for number, factor in enumerate(structure.factors, 1):
         if not (factor.integrated or structure.compressed):
-            suffix = f"_{number}" if number > 1 else ""
+            suffix = _suffix(number)
             theta = f"append_row({theta}, to_vector(u{suffix}'))"
     return theta
+
+
+def _grouped(structure: Structure) -> dict[str, str] | None:
+    """Write what the likelihood of all rows and groups is told, if there is one."""
+    if not structure.is_grouped_glm:
+        return None
+    endings = [_suffix(number) for number in range(1, len(structure.factors) + 1)]
+    several = len(endings) > 1
+    own, effects = ("Z_c", "b_c") if structure.pooling == "none" else ("Z", "u")
+    arguments = (
+        "X_c",
+        "alpha_c" if structure.intercept else "0",
+        "append_row(beta, 1)" if structure.offset else "beta",
+        "W" if several else own,
+        "place",
+        _joined("append_row", [f"to_vector({effects}{s})" for s in endings]),
+    )
+    befores = [
+        " + ".join(f"J{s} * Q{s}" for s in endings[:number]) or "0"
+        for number in range(len(endings))
+    ]
+    places = [
+        f"places(group{s}, J{s}, Q{s}, {before})"
+        for s, before in zip(endings, befores, strict=True)
+    ]
+    return {
+        "arguments": ", ".join(arguments),
+        "width": " + ".join(f"Q{s}" for s in endings),
+        "W": _joined("append_col", [f"Z{s}" for s in endings]) if several else "",
+        "place": _joined("append_array", places),
+    }
+
+
+def _joined(function: str, parts: Sequence[str]) -> str:
+    """Write how a Stan function of two arguments joins several."""
+    first, *rest = parts
+    return f"{function}({first}, {_joined(function, rest)})" if rest else first
+
+
+def _suffix(number: int) -> str:
+    """Return how names of a factor end, counted from 1."""
+    return f"_{number}" if number > 1 else ""
 
 
 def _variable(name: str, structure: Structure) -> tuple[str, str | None]:
@@ -516,7 +599,7 @@ def stan_data(
         data["x_bar"] = design.x_bar
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
-        suffix = f"_{number}" if number > 1 else ""
+        suffix = _suffix(number)
         own = _factor_data(factor, rows)
         if structure.factors[number - 1].integrated:
             own = {"Q": factor.Z.shape[1]}
@@ -563,7 +646,12 @@ def annotate(
     """
     outcome = scaling.outcome if scaling else 1.0
     divided = "" if outcome == 1.0 else f" / {outcome:g}"
-    lines = [f"// outcome{divided}, N = {design.rows} rows"]
+    lines = [
+        f"// {name} is compiled from C++, with its gradient"
+        for name in _HEADERS
+        if program.header and f" {name}_l" in program.source
+    ]
+    lines.append(f"// outcome{divided}, N = {design.rows} rows")
     lines += [
         f"// y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
@@ -577,7 +665,7 @@ def annotate(
     marginal = isinstance(rows, MarginalRows)
     lines += _labelled("X[ : ]" if marginal else "X", population)
     for number, factor in enumerate(design.factors, 1):
-        suffix = f"_{number}" if number > 1 else ""
+        suffix = _suffix(number)
         groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
         lines.append(f"// {groups}")
         varying = _divided(
@@ -904,6 +992,18 @@ def _function(name: str) -> str:
     """Read a shared Stan function."""
     path = resource("stan_templates") / "functions" / f"{name}.stanfunctions"
     return path.read_text().rstrip("\n")
+
+
+def _declaration(name: str) -> str:
+    """Read a shared Stan function; where C++ has it, its comment and signature."""
+    text = _function(name)
+    return f"{text.partition(' {')[0]};" if name in _HEADERS else text
+
+
+def _header(name: str) -> str:
+    """Read functions in C++."""
+    path = resource("stan_templates") / "functions" / f"{name}.hpp"
+    return path.read_text("utf-8")
 
 
 def _tidy(source: str) -> str:

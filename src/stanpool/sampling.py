@@ -34,7 +34,9 @@ def sampled(
     import xarray as xr
 
     program = model.program
-    executable = compile_program(program.source, name=program.name, progress=progress)
+    executable = compile_program(
+        program.compiled, name=program.name, header=program.header, progress=progress
+    )
     start = time.perf_counter()
     chosen = settings
     if settings.inits is None and not prior_only:

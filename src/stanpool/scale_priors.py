@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _ALIKE_SCALES, _ALIKE_POOLING = 1.15, 0.05
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScalePriorComparison:
     """One model under several priors on a population scale.
 
@@ -72,6 +72,10 @@ class ScalePriorComparison:
         """Write the table and the conclusion."""
         title, table = short_label(self.parameter), self._cells().to_string(index=False)
         return f"{title}\n\n{table}\n\n{textwrap.fill(self.conclusion, 88)}"
+
+    def __repr__(self) -> str:
+        """Write the conclusion."""
+        return f"ScalePriorComparison({self.conclusion!r})"
 
     def _repr_html_(self) -> str:
         """Write the same as HTML, with every label escaped."""

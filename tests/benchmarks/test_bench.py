@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +29,37 @@ def test_a_tool_that_fails_or_takes_too_long_has_a_line(tmp_path: Path) -> None:
     assert time.monotonic() - start < 60
     assert [each.status for each in cells] == ["over the time limit", "not run"]
     assert "fitting took more than 0.5 s" in bench_text([failed, *cells])
+
+
+def test_what_a_run_has_started_ends_with_it(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from stanpool.bench import *; "
+        "run_bench(Settings(('radon',), ('auto',), (1,), "
+        f"sampling=Sampling(draws=10**7)), Path({str(tmp_path)!r}))"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL)
+    try:
+        _until(lambda: (tmp_path / "logs" / "radon--auto--1.started").exists())
+        _until(lambda: "num_samples=10000000" in _commands())
+    finally:
+        run.kill()
+        run.wait()
+    _until(lambda: "num_samples=10000000" not in _commands())
+    assert not (tmp_path / "cells" / "radon--auto--1.json").exists()
+
+
+def _until(found: Callable[[], bool]) -> None:
+    """Wait until something has happened, at most a minute."""
+    end = time.monotonic() + 60
+    while not found():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def _commands() -> str:
+    """Return the commands that run on the machine."""
+    shown = subprocess.run(["ps", "-wweo", "args"], capture_output=True, check=True)
+    return shown.stdout.decode(errors="replace")
 
 
 @pytest.mark.slow

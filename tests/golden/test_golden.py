@@ -99,6 +99,24 @@ def test_stanc_accepts_the_program_without_a_warning(name: str, stanc: Path) -> 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if programs()[name].header])
+def test_stanc_accepts_functions_that_are_declared_only(
+    name: str, stanc: Path, tmp_path: Path
+) -> None:
+    program = programs()[name]
+    path = tmp_path / "declared.stan"
+    path.write_text(program.compiled)
+    declared = re.findall(r"^  real (\w+)\([^{;]*\);$", program.compiled, re.MULTILINE)
+    assert declared
+    assert all(f"{function}(" in program.header for function in declared)
+    command = [stanc, "--allow-undefined", f"--o={os.devnull}", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    formatted = _stanc(stanc, "--allow-undefined", "--auto-format", path)
+    lines = [line.rstrip() for line in formatted.rstrip().splitlines()]
+    assert lines == program.compiled.splitlines()
+
+
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_data_of_the_model_are_what_stanc_says_the_program_reads(
     name: str, stanc: Path

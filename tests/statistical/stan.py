@@ -21,7 +21,9 @@ def log_prob(
     program: StanProgram, data: Mapping[str, Any], parameters: Mapping[str, Any]
 ) -> float:
     """Return Stan's log density at constrained parameters, up to a constant."""
-    executable = compile_program(program.source, name=program.name, progress=False)
+    executable = compile_program(
+        program.compiled, name=program.name, header=program.header, progress=False
+    )
     model = cmdstanpy.CmdStanModel(exe_file=str(executable))
     found = model.log_prob(
         _plain(parameters), _plain(data), jacobian=False, sig_figs=18

@@ -281,7 +281,10 @@ def test_what_is_derived_from_parameters_leads_back_to_them(name: str) -> None:
     """Intercepts at zero and full coefficients, of draws, give what Stan declares."""
     model = models()[name]
     executable = compile_program(
-        model.program.source, name=model.program.name, progress=False
+        model.program.compiled,
+        name=model.program.name,
+        header=model.program.header,
+        progress=False,
     )
     settings = SampleSettings(chains=1, draws=5, warmup=50, seed=1)
     raw = sample(executable, model.stan_data(), settings, progress=False)

@@ -42,7 +42,9 @@ def fit(model: sp.Model, **options: Any) -> sp.Fit:
 
 def run(program: StanProgram, data: dict[str, Any], variables: list[str]) -> xr.Dataset:
     """Sample from any program."""
-    executable = compile_program(program.source, name=program.name, progress=False)
+    executable = compile_program(
+        program.compiled, name=program.name, header=program.header, progress=False
+    )
     raw = sample(executable, data, SampleSettings(**FITTING), progress=False)
     found = {name: raw.stan_variable(name) for name in variables}
     return xr.Dataset(

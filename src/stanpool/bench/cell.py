@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -54,9 +56,9 @@ def measure(
     compiled = time.perf_counter()
     started.touch()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), _cpu_seconds()
     drawn = method.fit(ready, sampling, seed)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, _cpu_seconds() - cpu
     return Cell(
         work,
         tool,
@@ -66,6 +68,7 @@ def measure(
         build_megabytes=megabytes,
         compile_seconds=compiled - built + drawn.compile_seconds,
         seconds=seconds - drawn.compile_seconds,
+        cpu_seconds=None if drawn.compile_seconds else cpu,
         divergences=drawn.divergences,
         load=load,
         versions=_versions(method),
@@ -137,6 +140,12 @@ def _bind(cores: int) -> None:
         os.sched_setaffinity(0, mine)
 
 
+def _cpu_seconds() -> float:
+    """Return the time of processors of this process and its finished children."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def _peak_megabytes() -> float | None:
     """Return the peak of the process's memory so far, where the system tells."""
     try:
@@ -151,8 +160,15 @@ def _versions(tool: Tool) -> dict[str, str]:
     return {name: version(name) for name in ("stanpool", *tool.needs)}
 
 
+def _end_with_the_runner() -> None:
+    """Wait for the end of standard input, which is that of the runner, and end."""
+    os.read(0, 1)  # not through sys.stdin, whose lock would be held at exit
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
 def main(order: str) -> None:
     """Carry out an order of the runner: JSON, with where to write the cell."""
+    threading.Thread(target=_end_with_the_runner, daemon=True).start()
     told = json.loads(order)
     cell = measure(
         told["work"],

@@ -61,7 +61,7 @@ def best(work: str, standings: Standings, tools: Collection[str]) -> Standing | 
 
 
 def _not_run(goal: str, tool: str) -> Verdict:
-    return Verdict(goal, f"{tool} was not run", None)
+    return Verdict(goal, f"there is no fit of {tool}", None)
 
 
 @dataclass(frozen=True)

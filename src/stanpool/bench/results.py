@@ -45,6 +45,9 @@ class Cell:
         Compiling, with a first short run where the tool needs one.
     seconds
         From calling fit to labelled draws, without compiling.
+    cpu_seconds
+        Of processors in that time, which tells more where others use the machine, too;
+        None where compiling cannot be told from it.
     ess, ess_of
         The smallest bulk ESS, and of what.
     r_hat, r_hat_of
@@ -73,6 +76,7 @@ class Cell:
     build_megabytes: float | None = None
     compile_seconds: float | None = None
     seconds: float | None = None
+    cpu_seconds: float | None = None
     ess: float | None = None
     ess_of: str = ""
     r_hat: float | None = None
@@ -155,6 +159,11 @@ class Standing:
     def seconds(self) -> float | None:
         """The median of the seconds of a fit, converged or not."""
         return self._median("seconds")
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """The median of the seconds of processors."""
+        return self._median("cpu_seconds")
 
     @property
     def build_seconds(self) -> float | None:

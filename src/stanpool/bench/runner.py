@@ -164,7 +164,7 @@ def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "stanpool.bench.cell", json.dumps(order)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # ends with us
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -173,6 +173,8 @@ def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
             over = _wait(process, started, settings.time_limit)
         finally:
             _end(process)
+            if process.stdin is not None:
+                process.stdin.close()
             started.unlink(missing_ok=True)
     if over:
         return _not(cell, OVER, over, settings.time_limit)

@@ -33,13 +33,14 @@ _HEADINGS = (
         "x peer",
         "ESS",
         "seconds",
+        "CPU",
         "build",
         "R-hat",
         "div.",
         "converged",
     ),
 )
-_WIDTHS = (26, 9, 9, 7, 9, 7, 7, 5, 10)
+_WIDTHS = (26, 9, 8, 7, 9, 7, 7, 7, 5, 11)
 
 
 def bench_text(cells: Sequence[Cell]) -> str:
@@ -122,6 +123,7 @@ def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
         _number(ratio) if ratio else "-",
         _number(standing.ess),
         _number(standing.seconds),
+        _number(standing.cpu_seconds),
         _number(standing.build_seconds),
         "-" if standing.r_hat is None else f"{standing.r_hat:.3f}",
         str(standing.divergences),
@@ -219,6 +221,7 @@ def _standing_record(
         "best_peer": None if rival is None else rival.tool,
         "ess": standing.ess,
         "seconds": standing.seconds,
+        "cpu_seconds": standing.cpu_seconds,
         "build_seconds": standing.build_seconds,
         "r_hat": standing.r_hat,
         "divergences": standing.divergences,

@@ -68,7 +68,7 @@ class Advice:
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """The verdict on a fit: what was checked, what is wrong, what to do.
 
@@ -115,6 +115,10 @@ class Diagnosis:
         problems = sum(each.level == "problem" for each in self.checks)
         count = ("no problem", "1 problem")[problems] if problems < 2 else None
         return f"{self.subject}: {count or f'{problems} problems'} found."
+
+    def __repr__(self) -> str:
+        """Write the verdict."""
+        return f"Diagnosis({self.verdict!r})"
 
     def __str__(self) -> str:
         """Write verdict, checks and advice as plain text."""

@@ -34,6 +34,7 @@ def compile_program(
     source: str,
     *,
     name: str,
+    header: str = "",
     threads: bool = False,
     stanc_options: Mapping[str, Any] | None = None,
     cpp_options: Mapping[str, Any] | None = None,
@@ -47,6 +48,8 @@ def compile_program(
         The program, complete in itself: files that it includes are not watched.
     name
         What files are called: a letter, then letters, digits and ``_``.
+    header
+        C++ that defines the functions that the program only declares.
     threads
         Whether the program may use threads within a chain.
     stanc_options, cpp_options
@@ -76,6 +79,7 @@ def compile_program(
     job = _Job(
         source=source,
         name=name,
+        header=header,
         stanc=dict(stanc_options or {}),
         cpp=dict(cpp_options or {}) | ({"STAN_THREADS": True} if threads else {}),
         identity=identity(home),
@@ -124,6 +128,7 @@ class _Job:
 
     source: str
     name: str
+    header: str
     stanc: Mapping[str, Any]
     cpp: Mapping[str, Any]
     identity: str
@@ -132,7 +137,8 @@ class _Job:
     @property
     def address(self) -> str:
         """SHA-256 of it all."""
-        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        parts = {name: part for name, part in asdict(self).items() if part != ""}
+        text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -146,13 +152,18 @@ def _build(job: _Job, folder: Path, tick: Callable[[], None]) -> None:
     from cmdstanpy.compilation import CompilerOptions
     from cmdstanpy.utils.cmdstan import stanc_path
 
-    options = CompilerOptions(stanc_options=dict(job.stanc), cpp_options=dict(job.cpp))
-    try:
-        options.validate()
-    except ValueError as error:
-        raise SpecError(f"cmdstanpy does not accept the options: {error}") from error
-
     with tempfile.TemporaryDirectory(prefix="stanpool-", dir=_near(folder)) as scratch:
+        header = Path(scratch, "functions.hpp")
+        header.write_text(job.header, encoding="utf-8")
+        options = CompilerOptions(
+            stanc_options=dict(job.stanc),
+            cpp_options=dict(job.cpp),
+            user_header=header if job.header else None,
+        )
+        try:
+            options.validate()
+        except ValueError as error:
+            raise SpecError(f"cmdstanpy refuses the options: {error}") from error
         program = Path(scratch, f"{job.name}.stan")
         program.write_text(job.source, encoding="utf-8")
         check = [stanc_path(), *options.compose_stanc(None), "--info", program.name]

@@ -12,6 +12,28 @@ functions {
     return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
            - rows(u) * sum(log(diagonal(L)));
   }
+  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
+  // after so many numbers of other factors
+  array[,] int places(array[] int group, int J, int Q, int after) {
+    array[Q, size(group)] int place;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        place[q, n] = after + (q - 1) * J + group[n];
+      }
+    }
+    return place;
+  }
+  // log mass of y[n] ~ binomial_logit(trials[n], eta[n]), eta[n] = alpha
+  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  real grouped_binomial_logit_glm_lpmf(array[] int y, array[] int trials,
+                                       matrix X, real alpha, vector beta,
+                                       matrix W, array[,] int place, vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    for (r in 1 : cols(W)) {
+      eta += W[ : , r] .* u[place[r]];
+    }
+    return binomial_logit_lupmf(y | trials, eta);
+  }
 }
 data {
   int<lower=1> N; // rows
@@ -32,6 +54,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X;
+  array[Q, N] int place = places(group, J, Q, 0);
 }
 parameters {
   vector[K] beta;
@@ -49,13 +72,8 @@ model {
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    if (K == 0) {
-      // the fused form takes no predictors for no data
-      y ~ binomial_logit(trials, group_effect);
-    } else {
-      y ~ binomial_logit_glm(trials, X_c, group_effect, beta);
-    }
+    y ~ grouped_binomial_logit_glm(trials, X_c, 0, beta, Z, place,
+                                   to_vector(u));
   }
 }
 generated quantities {

@@ -6,6 +6,30 @@
 //            + Z[n] * u[group[n]]
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
+functions {
+  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
+  // after so many numbers of other factors
+  array[,] int places(array[] int group, int J, int Q, int after) {
+    array[Q, size(group)] int place;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        place[q, n] = after + (q - 1) * J + group[n];
+      }
+    }
+    return place;
+  }
+  // log mass of y[n] ~ binomial_logit(trials[n], eta[n]), eta[n] = alpha
+  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  real grouped_binomial_logit_glm_lpmf(array[] int y, array[] int trials,
+                                       matrix X, real alpha, vector beta,
+                                       matrix W, array[,] int place, vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    for (r in 1 : cols(W)) {
+      eta += W[ : , r] .* u[place[r]];
+    }
+    return binomial_logit_lupmf(y | trials, eta);
+  }
+}
 data {
   int<lower=1> N; // rows
   array[N] int<lower=0> trials;
@@ -27,6 +51,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int place = places(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -45,13 +70,8 @@ model {
   tau ~ exponential(prior_tau_rate);
   to_vector(z) ~ std_normal(); // so that u is distributed as above
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    if (K == 0) {
-      // the fused form takes no predictors for no data
-      y ~ binomial_logit(trials, alpha_c + group_effect);
-    } else {
-      y ~ binomial_logit_glm(trials, X_c, alpha_c + group_effect, beta);
-    }
+    y ~ grouped_binomial_logit_glm(trials, X_c, alpha_c, beta, Z, place,
+                                   to_vector(u));
   }
 }
 generated quantities {
