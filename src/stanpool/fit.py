@@ -381,9 +381,8 @@ marginal, 919 rows, 85 groups)
             lines.append(f"parameterization: {self.parameterization} ({reason})")
         if self.design.origins:
             lines.append(
-                f"origins: {listed_origins(dict(self.design.origins))}; priors on "
-                "intercepts, on their scales and on correlations are stated there, "
-                "and draws are those where predictors are 0"
+                f"origins: {listed_origins(dict(self.design.origins))}, from where the "
+                "program counts; model.priors says what has its prior there"
             )
         if isinstance(self.rows, MarginalRows):
             factor = self.design.factors[self.rows.factor]
@@ -477,8 +476,8 @@ marginal, 919 rows, 85 groups)
         parallel_chains
             Chains at a time; by default as many as there are cores.
         inits
-            Initial values as cmdstanpy takes them; by default random in (-2, 2) on
-            the unconstrained scale.
+            Initial values as cmdstanpy takes them, in the units of ``stan_data()``; by
+            default random in (-2, 2) on the unconstrained scale.
         prior_only
             Draw from the prior: the outcome is left out.
         progress
