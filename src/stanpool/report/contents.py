@@ -13,7 +13,7 @@ from stanpool.errors import StanpoolError
 from stanpool.formula import formula_of
 from stanpool.labels import group_dims, is_of_groups, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
-from stanpool.report.record import data_digest, versions
+from stanpool.report.record import digest_of_data, versions
 from stanpool.sensitivity import SENSITIVE, prior_sensitivity
 from stanpool.spec import FAMILIES
 
@@ -172,7 +172,7 @@ def _computation(fit: Fit) -> Section:
         *((name, value) for name, value in fit.engine.items()),
         *((name, value) for name, value in found.items()),
         ("program", f"{fit.program.name}, SHA-256 {fit.program.digest}"),
-        ("data", f"SHA-256 {data_digest(fit.model.data)}"),
+        ("data", f"SHA-256 {digest_of_data(fit.model)}"),
     ]
     return Section(
         "computation",
