@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.design import Design
+    from stanpool.exact.draws import ExactDraws
+    from stanpool.fit import Fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,14 @@ def group_dims(design: Design) -> frozenset[str]:
     if design.latent is not None:
         factors += [column for column, *_ in design.latent.sides]
     return frozenset(GroupNames.of(factor).group for factor in factors)
+
+
+def dims_of_groups(fit: Fit | ExactDraws) -> frozenset[str]:
+    """Name the dimensions over groups of a fit, or of draws that have no model."""
+    if fit.model is not None:
+        return group_dims(fit.model.design)
+    factor = getattr(fit, "factor", None)
+    return frozenset() if factor is None else frozenset({GroupNames.of(factor).group})
 
 
 def is_of_groups(variable: xr.DataArray, dims: frozenset[str]) -> bool:

@@ -185,7 +185,7 @@ def build_tree(
     -------
     xarray.DataTree
         Groups ``posterior`` and ``sample_stats`` with dimensions ``(chain, draw,
-        ...)``, and ``observed_data`` with the outcome ``y``.
+        ...)``, and ``observed_data`` with the outcome ``y`` if the rows are kept.
     """
     import xarray as xr
 
@@ -200,13 +200,14 @@ def build_tree(
         ("chain", "draw"),
         stats["tree_depth"][1] >= max_treedepth,
     )
+    observed = {} if design.count is not None else {"y": ("row", design.y)}
     return xr.DataTree.from_dict(
         {
             "posterior": build_posterior(
                 draws, design, structure, drawn_back=drawn_back
             ),
             "sample_stats": _label((stats, {})),
-            "observed_data": xr.Dataset({"y": ("row", design.y)}),
+            "observed_data": xr.Dataset(observed),
         }
     )
 
@@ -251,12 +252,17 @@ def draw_back(
     alpha = flat("alpha") if structure.intercept else None
     beta = flat("beta") if design.coefficients else np.zeros((shape[0] * shape[1], 0))
     parts = [beta]
+
+    def means(number: int) -> np.ndarray:
+        own = None if alpha is None else alpha[:, None]
+        return group_means(design, number, own, beta[:, None])[:, :, 0]
+
     if structure.intercept:
         parts.insert(0, flat("alpha_c")[:, None] - rows.y_bar)
     for number in range(len(design.factors)):
         if number != rows.factor:
             b = flat(f"b{suffix(number)}")
-            u = b - group_means(design, number, alpha, beta)
+            u = b - means(number)
             parts.append(u.reshape(len(u), -1))
     own = suffix(rows.factor)
     tau = flat(f"tau{own}")
@@ -276,7 +282,7 @@ def draw_back(
         sigma=sigma,
         seed=[seed],
     )
-    b += group_means(design, rows.factor, alpha, beta)
+    b += means(rows.factor)
     return {f"b{own}": b.reshape(*shape, *b.shape[1:])}
 
 

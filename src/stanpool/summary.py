@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.labels import group_dims, is_of_groups, scalars
+from stanpool.labels import dims_of_groups, is_of_groups, scalars
 from stanpool.mixing import blockwise, mixing
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from stanpool.exact.draws import ExactDraws
     from stanpool.fit import Fit
 
 COLUMNS = (
@@ -32,7 +33,10 @@ COLUMNS = (
 
 
 def summary(
-    fit: Fit, *, var_names: Sequence[str] | None = None, groups: bool = True
+    fit: Fit | ExactDraws,
+    *,
+    var_names: Sequence[str] | None = None,
+    groups: bool = True,
 ) -> pd.DataFrame:
     """Summarize each scalar of the posterior in one row.
 
@@ -41,7 +45,7 @@ def summary(
     Parameters
     ----------
     fit
-        A fit.
+        A fit, or draws of an exact sampler.
     var_names
         The variables to show, such as ``["Intercept", "tau_county"]``; all by default.
     groups
@@ -111,20 +115,20 @@ def _moments(draws: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def population_names(fit: Fit) -> list[str]:
+def population_names(fit: Fit | ExactDraws) -> list[str]:
     """Name the variables of the posterior that are not of groups."""
-    dims, posterior = group_dims(fit.model.design), fit.posterior
+    dims, posterior = dims_of_groups(fit), fit.posterior
     names = [str(name) for name in posterior.data_vars]
     return [name for name in names if not is_of_groups(posterior[name], dims)]
 
 
-def _population_first(fit: Fit) -> list[str]:
+def _population_first(fit: Fit | ExactDraws) -> list[str]:
     population = population_names(fit)
     names = [str(name) for name in fit.posterior.data_vars]
     return sorted(names, key=lambda name: name not in population)
 
 
-def _known(fit: Fit, var_names: Sequence[str]) -> list[str]:
+def _known(fit: Fit | ExactDraws, var_names: Sequence[str]) -> list[str]:
     given = [var_names] if isinstance(var_names, str) else list(var_names)
     known = [str(name) for name in fit.posterior.data_vars]
     for name in given:

@@ -135,6 +135,41 @@ def test_draws_read_like_a_fit(name: str) -> None:
         drawn.method = "magic"  # type: ignore[misc]
 
 
+OF_ANY_DRAWS = (sp.plots.plot_forest, sp.plots.plot_traces, sp.plots.plot_pairs)
+OF_A_MODEL = (
+    sp.plots.plot_caterpillar,
+    sp.plots.plot_funnel,
+    sp.plots.plot_predictive,
+    sp.plots.plot_prior_posterior,
+    sp.plots.plot_shrinkage,
+    sp.plots.plot_statistics,
+)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_draws_plot_like_a_fit(name: str) -> None:
+    drawn = SAMPLERS[name](rng())
+    for plot in OF_ANY_DRAWS:
+        assert any(ax.has_data() for ax in plot(drawn).axes)
+    for plot in OF_A_MODEL:
+        if drawn.model is None:
+            with pytest.raises(sp.SpecError, match="has no model of stanpool's"):
+                plot(drawn)
+        else:
+            assert any(ax.has_data() for ax in plot(drawn).axes)
+
+
+def test_lines_of_gibbs_draws_are_those_of_their_model() -> None:
+    drawn = SAMPLERS["gibbs"](rng())
+    assert len(sp.plots.plot_lines(drawn, count=2).axes) == 2
+
+
+def test_forests_show_groups_where_there_is_nothing_else() -> None:
+    drawn = SAMPLERS["beta_binomial"](rng())
+    labels = sp.plots.plot_forest(drawn).axes[0].get_yticklabels()
+    assert [each.get_text() for each in labels] == ["theta[1]", "theta[2]"]
+
+
 def test_summary_can_leave_out_the_groups() -> None:
     drawn = SAMPLERS["known_sigma"](rng())
     assert list(drawn.summary(groups=False).index) == [

@@ -52,6 +52,13 @@ class ExactDraws:
         """The draws of the parameters."""
         return self.tree["posterior"].to_dataset()
 
+    @property
+    def sample_stats(self) -> xr.Dataset:
+        """``diverging``, False throughout, so that plots that mark it take either."""
+        frame = self.posterior[["chain", "draw"]]
+        none = np.zeros((frame.sizes["chain"], frame.sizes["draw"]), dtype=bool)
+        return frame.assign(diverging=(("chain", "draw"), none))
+
     def to_arviz(self) -> Any:
         """Return the draws as the container of the installed ArviZ."""
         from stanpool.arviz_seam import to_arviz
@@ -66,23 +73,9 @@ class ExactDraws:
         groups
             Whether to list the groups' own values, too; they come last.
         """
-        from stanpool.labels import is_of_groups
-        from stanpool.summary import summarize
+        from stanpool.summary import summary
 
-        posterior = self.posterior
-        group = () if self.factor is None else (GroupNames.of(self.factor).group,)
-        of_groups = {
-            str(name): is_of_groups(variable, frozenset(group))
-            for name, variable in posterior.data_vars.items()
-        }
-        return summarize(
-            posterior,
-            var_names=[
-                name
-                for name in sorted(of_groups, key=of_groups.__getitem__)
-                if groups or not of_groups[name]
-            ],
-        )
+        return summary(self, groups=groups)
 
     def __repr__(self) -> str:
         """Describe the draws in one line."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stanpool.diagnostics.funnel import group_mean
 from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.intervals import interval_levels
-from stanpool.labels import group_dims, is_of_groups, scalars, short_label
+from stanpool.labels import scalars, short_label
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -24,12 +24,14 @@ from stanpool.plots.canvas import (
     on_paper,
     tidy,
 )
-from stanpool.plots.groups import factor_of, group_draws, unit_of
+from stanpool.plots.groups import factor_of, group_draws, model_of, unit_of
+from stanpool.summary import population_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from stanpool.exact.draws import ExactDraws
     from stanpool.fit import Fit
 
 Array = NDArray[np.float64]
@@ -41,7 +43,7 @@ _MOST_ROWS = 60
 
 
 def plot_forest(
-    fit: Fit,
+    fit: Fit | ExactDraws,
     *,
     var_names: Sequence[str] | None = None,
     prob: float = 0.9,
@@ -52,10 +54,11 @@ def plot_forest(
     Parameters
     ----------
     fit
-        A fit.
+        A fit, or draws of an exact sampler.
     var_names
         Variables of the posterior, such as ``["beta", "tau_county"]``; by default all
-        but those of single groups. At most 60 quantities are drawn.
+        but those of single groups, if there are others. At most 60 quantities are
+        drawn.
     prob
         Probability of the thin interval; the thick one has 50 %.
     ax
@@ -67,12 +70,8 @@ def plot_forest(
         If a variable is not in the posterior.
     """
     known = [str(name) for name in fit.posterior.data_vars]
-    dims = group_dims(fit.model.design)
     if var_names is None:
-        of_population = [
-            name for name in known if not is_of_groups(fit.posterior[name], dims)
-        ]
-        var_names = of_population
+        var_names = population_names(fit) or known
     for name in var_names:
         if name not in known:
             raise SpecError(
@@ -93,8 +92,10 @@ def plot_forest(
     _draw_intervals(ax, y, values, prob, along="y")
     ax.set_yticks(y, [on_paper(label) for label in labels], **PLAIN)
     ax.set_ylim(len(labels) - 0.4, -0.6)
-    unit = unit_of(fit)
-    tidy(ax, x=f"value; coefficients in {unit} per unit of their predictor", y="")
+    x = "value"
+    if fit.model is not None:
+        x += f"; coefficients in {unit_of(fit)} per unit of their predictor"
+    tidy(ax, x=x, y="")
     if more > 0:
         ax.set_ylabel(f"{more:,} more are not shown", color=INK)
     legend(ax)
@@ -102,7 +103,7 @@ def plot_forest(
 
 
 def plot_caterpillar(
-    fit: Fit,
+    fit: Fit | ExactDraws,
     *,
     factor: str | None = None,
     coefficient: str = "Intercept",
@@ -140,8 +141,9 @@ def plot_caterpillar(
     ax = on(ax, width, 4.8 if named else 4.2)
     x = np.arange(groups, dtype=float)
     centre = None
-    if fit.model.parameterization is not None:
-        mean = group_mean(fit.posterior, fit.model.design, varied, coefficient)
+    model = model_of(fit)
+    if model.parameterization is not None:
+        mean = group_mean(fit.posterior, model.design, varied, coefficient)
         means = mean.reshape(-1, *mean.shape[2:])
         centre = np.broadcast_to(means.mean(axis=0), (groups,))[order]
         if means.ndim == 1:

@@ -20,6 +20,7 @@ from stanpool.plots.canvas import (
     on_paper,
     tidy,
 )
+from stanpool.plots.groups import with_model
 from stanpool.posterior import GroupNames
 from stanpool.relocate import fit_at_origins
 
@@ -63,7 +64,7 @@ def plot_funnel(
     named = dict(fits) if isinstance(fits, Mapping) else {"": fits}
     if not named:
         raise SpecError("fits={} is empty; give at least one partially pooled fit.")
-    for fit in named.values():
+    for fit in map(with_model, named.values()):
         if fit.model.parameterization is None:
             raise SpecError(
                 f"{fit.model!r} has no funnel: pooling is not partial. Give partially "

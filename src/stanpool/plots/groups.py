@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,31 +13,51 @@ from stanpool.posterior import GroupNames
 
 if TYPE_CHECKING:
     from stanpool.design import FactorDesign
-    from stanpool.fit import Fit
+    from stanpool.exact.draws import ExactDraws
+    from stanpool.fit import Fit, Model
 
 Array = NDArray[np.float64]
 
 
-def factor_of(fit: Fit, factor: str | None, coefficient: str) -> FactorDesign:
+def model_of(fit: Fit | ExactDraws) -> Model:
+    """Return the model, or say that draws of an exact sampler have none."""
+    if fit.model is None:
+        raise SpecError(
+            f"{fit!r} has no model of stanpool's; plot_forest, plot_traces and "
+            "plot_pairs draw it."
+        )
+    return fit.model
+
+
+def with_model(fit: Fit | ExactDraws) -> Fit:
+    """Refuse draws without a model; those that have one can be read like a fit's."""
+    model_of(fit)
+    return cast("Fit", fit)
+
+
+def factor_of(
+    fit: Fit | ExactDraws, factor: str | None, coefficient: str
+) -> FactorDesign:
     """Find the factor over which a coefficient varies."""
-    factors = {each.factor: each for each in fit.model.design.factors}
-    name = fit.model.design.factor if factor is None else factor
+    model = model_of(fit)
+    factors = {each.factor: each for each in model.design.factors}
+    name = model.design.factor if factor is None else factor
     found = None if name is None else factors.get(name)
     if found is None:
         raise SpecError(
-            f"{fit.model!r} has no groups of {shorten(name)}; its grouping factors: "
+            f"{model!r} has no groups of {shorten(name)}; its grouping factors: "
             f"{listed(factors) or 'none'}."
         )
     if coefficient not in found.coefficients:
         raise SpecError(
             f"{shorten(coefficient)} does not vary over {shorten(name)} in "
-            f"{fit.model!r}; coefficients that do: {listed(found.coefficients)}."
+            f"{model!r}; coefficients that do: {listed(found.coefficients)}."
             + suggestion(coefficient, found.coefficients)
         )
     return found
 
 
-def group_draws(fit: Fit, factor: FactorDesign, coefficient: str) -> Array:
+def group_draws(fit: Fit | ExactDraws, factor: FactorDesign, coefficient: str) -> Array:
     """Return a coefficient of all groups, shape ``(chain, draw, group)``."""
     names = GroupNames.of(factor.factor)
     selected = fit.posterior[names.b].sel({names.coefficient: coefficient})
@@ -45,9 +65,9 @@ def group_draws(fit: Fit, factor: FactorDesign, coefficient: str) -> Array:
     return draws
 
 
-def unit_of(fit: Fit) -> str:
+def unit_of(fit: Fit | ExactDraws) -> str:
     """Name the scale that coefficients are on."""
-    spec = fit.model.spec
+    spec = model_of(fit).spec
     outcome = short_label(spec.outcome)
     if spec.link_name == "log" or spec.family == "lognormal":
         return f"log {outcome}"

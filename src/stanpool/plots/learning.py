@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.labels import group_dims, is_of_groups, scalars
+from stanpool.labels import scalars
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -20,13 +20,16 @@ from stanpool.plots.canvas import (
     on_paper,
     tidy,
 )
+from stanpool.plots.groups import model_of
+from stanpool.summary import population_names
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit import Fit
+    from stanpool.exact.draws import ExactDraws
+    from stanpool.fit import Fit, Model
 
 Array = NDArray[np.float64]
 
@@ -36,7 +39,7 @@ _PRIOR_DRAWS = 20_000
 
 
 def plot_prior_posterior(
-    fit: Fit, *, var_names: Sequence[str] | None = None, seed: int = 1
+    fit: Fit | ExactDraws, *, var_names: Sequence[str] | None = None, seed: int = 1
 ) -> Figure:
     """Draw the posterior of population quantities over their prior.
 
@@ -45,7 +48,7 @@ def plot_prior_posterior(
     Parameters
     ----------
     fit
-        A fit.
+        A fit, or draws of an exact sampler.
     var_names
         Variables of the posterior, not of single groups; by default all. At most 18
         quantities are drawn.
@@ -59,12 +62,7 @@ def plot_prior_posterior(
     """
     from stanpool.simulate import draw_prior
 
-    dims = group_dims(fit.model.design)
-    known = [
-        str(name)
-        for name in fit.posterior.data_vars
-        if not is_of_groups(fit.posterior[name], dims)
-    ]
+    model, known = model_of(fit), population_names(fit)
     for name in var_names or ():
         if name not in known:
             raise SpecError(
@@ -73,8 +71,8 @@ def plot_prior_posterior(
             )
     chosen = known if var_names is None else list(var_names)
     # Of the groups' coefficients none is shown, and there may be very many.
-    draws = max(500, min(_PRIOR_DRAWS, 2**24 // _groups_in(fit)))
-    prior = draw_prior(fit.model, draws, np.random.default_rng(seed))
+    draws = max(500, min(_PRIOR_DRAWS, 2**24 // _groups_in(model)))
+    prior = draw_prior(model, draws, np.random.default_rng(seed))
     before = _by_label(prior, chosen)
     after = _by_label(fit.posterior, chosen)
     labels = [label for label in after if label in before][:_MOST_PANELS]
@@ -102,8 +100,8 @@ def plot_prior_posterior(
     return figure
 
 
-def _groups_in(fit: Fit) -> int:
-    factors = fit.model.design.factors
+def _groups_in(model: Model) -> int:
+    factors = model.design.factors
     return 1 + sum(len(each.labels) * len(each.coefficients) for each in factors)
 
 

@@ -25,7 +25,8 @@ from stanpool.plots.canvas import (
     on,
     tidy,
 )
-from stanpool.plots.groups import factor_of, group_draws, unit_of
+from stanpool.plots.groups import factor_of, group_draws, unit_of, with_model
+from stanpool.predict import epred
 from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.design import FactorDesign
+    from stanpool.exact.draws import ExactDraws
     from stanpool.fit import Fit
 
 Array = NDArray[np.float64]
@@ -46,7 +48,7 @@ _MOST_INTERVALS = 300
 
 
 def plot_lines(
-    fit: Fit,
+    fit: Fit | ExactDraws,
     no_pooling: Fit | None = None,
     *,
     complete: Fit | None = None,
@@ -64,7 +66,7 @@ def plot_lines(
     Parameters
     ----------
     fit
-        A fit with groups, usually partially pooled.
+        A fit with groups, usually partially pooled; or draws of an exact sampler.
     no_pooling, complete
         The same with no and with complete pooling: their lines.
     predictor
@@ -84,6 +86,7 @@ def plot_lines(
     SpecError
         If there is no such predictor, factor or group, or outcomes are categories.
     """
+    fit = with_model(fit)
     if FAMILIES[fit.model.spec.family].outcome in ("ordered", "categories"):
         raise SpecError(
             f"family={fit.model.spec.family!r} has categories, which have no line; see "
@@ -137,7 +140,7 @@ def plot_lines(
 
 
 def plot_group_regression(
-    fit: Fit,
+    fit: Fit | ExactDraws,
     *,
     predictor: str | None = None,
     factor: str | None = None,
@@ -166,6 +169,7 @@ def plot_group_regression(
     SpecError
         If no group-level predictor moves the coefficient.
     """
+    fit = with_model(fit)
     varied = factor_of(fit, factor, coefficient)
     place, effect = _moving(fit, varied, coefficient, predictor)
     assert varied.U is not None
@@ -293,7 +297,8 @@ def _expectations(
     import pandas as pd
 
     available = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
-    expected = fit.epred(
+    expected = epred(
+        fit,
         pd.concat(grids, ignore_index=True),
         draws=min(_DRAWS, available),
         group_terms=terms,

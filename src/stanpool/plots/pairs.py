@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.errors import SpecError
-from stanpool.labels import group_dims, is_of_groups, scalars
+from stanpool.labels import scalars
 from stanpool.plots.canvas import (
     BLUE,
     INK,
@@ -21,10 +21,12 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.traces import draws_of
+from stanpool.summary import population_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from stanpool.exact.draws import ExactDraws
     from stanpool.fit import Fit
 
 Array = NDArray[np.float64]
@@ -34,16 +36,18 @@ _MOST = 8
 _MOST_POINTS = 4000
 
 
-def plot_pairs(fit: Fit, *, quantities: Sequence[str] | None = None) -> Figure:
+def plot_pairs(
+    fit: Fit | ExactDraws, *, quantities: Sequence[str] | None = None
+) -> Figure:
     """Draw quantities of the posterior in pairs; divergent draws are in orange.
 
     Parameters
     ----------
     fit
-        A fit.
+        A fit, or draws of an exact sampler.
     quantities
         Labels as in the summary, between 2 and 8; by default the first five of the
-        population's.
+        population's, or of the groups' if it has none.
 
     Raises
     ------
@@ -104,14 +108,9 @@ def _limits(draws: Array) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _default(fit: Fit) -> list[str]:
-    """Name the first quantities of the population."""
-    dims = group_dims(fit.model.design)
-    names = [
-        str(name)
-        for name in fit.posterior.data_vars
-        if not is_of_groups(fit.posterior[name], dims)
-    ]
+def _default(fit: Fit | ExactDraws) -> list[str]:
+    """Name the first quantities of the population, or of the groups if it has none."""
+    names = population_names(fit) or None
     labels = [
         label
         for block in scalars(fit.posterior, var_names=names)

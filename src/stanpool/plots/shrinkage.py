@@ -19,13 +19,14 @@ from stanpool.plots.canvas import (
     new_figure,
     tidy,
 )
-from stanpool.plots.groups import factor_of, group_draws, unit_of
+from stanpool.plots.groups import factor_of, group_draws, unit_of, with_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from stanpool.design import FactorDesign
+    from stanpool.exact.draws import ExactDraws
     from stanpool.fit import Fit
 
 Array = NDArray[np.float64]
@@ -36,7 +37,7 @@ _NAMED = 3
 
 
 def plot_shrinkage(
-    partial: Fit,
+    partial: Fit | ExactDraws,
     no_pooling: Fit | None = None,
     *,
     complete: Fit | None = None,
@@ -52,7 +53,8 @@ def plot_shrinkage(
     Parameters
     ----------
     partial
-        A partially pooled fit: means and, up to 200 groups, 90 % intervals.
+        A partially pooled fit, or draws of an exact sampler: means and, up to 200
+        groups, 90 % intervals.
     no_pooling
         The same without pooling: open circles, joined to the pooled means.
     complete
@@ -67,6 +69,7 @@ def plot_shrinkage(
     SpecError
         If the coefficient does not vary over the factor in one of the fits.
     """
+    partial = with_model(partial)
     varied = factor_of(partial, factor, coefficient)
     name = short_label(varied.factor)
     draws = group_draws(partial, varied, coefficient)
