@@ -3,14 +3,16 @@ r"""How far each group's coefficients are centered, and what that makes of them.
 Between the centered form, :math:`b \sim N(m, \tau)`, and the noncentered one,
 :math:`b = m + \tau z`, lie forms with a weight w for each group [1]_:
 
-.. math:: z \sim N(w m / \tau_0, (\tau / \tau_0)^w), \quad
-    b = m + \tau_0^w \tau^{1 - w} (z - w m / \tau_0),
+.. math:: s z \sim N(w m, \tau_0^{1 - w} \tau^w), \quad
+    b = m + (\tau / \tau_0)^{1 - w} (s z - w m),
 
 all of the same distribution of b. The weight is the share of a group's own data in what
 is known of its coefficient, :math:`I \tau^2 / (1 + I \tau^2)` with Fisher information
 I: where it is right, z and m are independent a posteriori [2]_. A pilot estimate
-:math:`\tau_0` of the scale makes that so in all units. Coefficients that are correlated
-have the correlations taken out of z in the groups whose data say little.
+:math:`\tau_0` of the scale makes that so in all units, and :math:`s = \tau_0
+\sqrt{1 - w}` is the standard deviation of b that is left, so that z has one of 1, which
+is what samplers expect. Coefficients that are correlated have the correlations taken
+out of z in the groups whose data say little.
 
 References
 ----------
@@ -36,6 +38,7 @@ Array = NDArray[np.float64]
 
 BREAK_EVEN = 0.5
 _NEAR = 0.1
+_LEAST_VARIANCE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +51,23 @@ class Centering:
         Of each group and coefficient, shape ``(J, D)``: 1 is centered, 0 noncentered.
     tau
         A guess of the population's scales, in Stan's units, shape ``(D,)``.
+    unit
+        Of z, in Stan's units, shape ``(J, D)``: ``tau`` where ``w`` is 0.
 
     Examples
     --------
-    >>> Centering(np.array([[0.02], [0.98], [0.97]]), np.ones(1)).counts
+    >>> Centering.of(np.array([[0.02], [0.98], [0.97]]), np.ones(1)).counts
     (1, 0, 2)
     """
 
     w: Array
     tau: Array
+    unit: Array
+
+    @classmethod
+    def of(cls, w: Array, tau: Array) -> Centering:
+        """Return the centering of some weights, with units in which z varies by 1."""
+        return cls(w, tau, tau * np.sqrt(np.maximum(1.0 - w, _LEAST_VARIANCE)))
 
     @property
     def apart(self) -> Array:
@@ -71,7 +82,7 @@ class Centering:
 
     def data(self, *, correlated: bool) -> dict[str, Any]:
         """Return what Stan is told."""
-        found = {"w": self.w, "tau_pilot": self.tau}
+        found = {"w": self.w, "unit": self.unit, "tau_pilot": self.tau}
         return found | ({"apart": self.apart} if correlated else {})
 
     def standardized(
@@ -87,7 +98,7 @@ class Centering:
             The population's scales, and the Cholesky factor of its correlations, or
             None for a program without.
         """
-        z = u / (self.tau**self.w * tau ** (1 - self.w)) + self.w * mean / self.tau
+        z = (u * (self.tau / tau) ** (1 - self.w) + self.w * mean) / self.unit
         if chol_omega is None:
             return np.asarray(z)
         whole = np.linalg.solve(chol_omega, z.T).T
@@ -115,5 +126,5 @@ def centering_of(factor: FactorDesign, pilot: FactorPilot | None) -> Centering:
     """
     width = len(factor.coefficients)
     if pilot is None:
-        return Centering(np.zeros((len(factor.labels), width)), np.ones(width))
-    return Centering(pilot.information, pilot.tau)
+        return Centering.of(np.zeros((len(factor.labels), width)), np.ones(width))
+    return Centering.of(pilot.information, pilot.tau)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from stanpool.design import Design, LatentDesign
+from stanpool.errors import SpecError, shorten
 from stanpool.marginal import MarginalRows, draw_deviations
 from stanpool.priors import cutpoint_labels
 from stanpool.program import Structure, group_means
@@ -118,6 +119,47 @@ class LatentNames:
         )
 
 
+def check_names(design: Design) -> None:
+    """Refuse columns whose names give the posterior two things of one name.
+
+    Raises
+    ------
+    SpecError
+        Such as a factor ``sigma_g`` beside residual scales of ``g``: the scale of its
+        coefficients would be ``tau_sigma_g``, and so the spread of these.
+    """
+    owners = dict.fromkeys(_RESERVED - {"tau_sigma"}, "the model itself")
+
+    def claim(owner: str, *names: str) -> None:
+        for name in names:
+            if owners.setdefault(name, owner) != owner:
+                raise SpecError(
+                    f"{owner} and {owners[name]} would both have the name "
+                    f"{shorten(name)} in the posterior. Rename a column."
+                )
+
+    def claim_column(name: str, *dims: str) -> None:
+        claim(f"column {shorten(name)}", *dims)
+
+    for factor in design.factors:
+        own = GroupNames.of(factor.factor)
+        claim_column(factor.factor, own.group)
+        claim(
+            f"the grouping factor {shorten(factor.factor)}",
+            *(own.coefficient, own.coefficient_2, own.tau, own.Omega, own.b),
+        )
+    if design.residual is not None:
+        name = design.residual[0]
+        own = GroupNames.of(name)
+        claim_column(name, own.group)
+        claim(f"residual={shorten(name)}", own.sigma, own.tau_sigma, "tau_sigma")
+    if design.latent is not None:
+        both = LatentNames.of(design.latent)
+        claim_column(design.latent.scores_of, both.scored)
+        claim_column(design.latent.loadings_of, both.loaded)
+        claim("factors()", both.scores, both.loadings)
+
+
 def build_tree(
     draws: Draws,
     design: Design,
@@ -143,7 +185,7 @@ def build_tree(
     -------
     xarray.DataTree
         Groups ``posterior`` and ``sample_stats`` with dimensions ``(chain, draw,
-        ...)``, and ``observed_data`` with the outcome ``y``.
+        ...)``, and ``observed_data`` with the outcome ``y`` if the rows are kept.
     """
     import xarray as xr
 
@@ -158,13 +200,14 @@ def build_tree(
         ("chain", "draw"),
         stats["tree_depth"][1] >= max_treedepth,
     )
+    observed = {} if design.count is not None else {"y": ("row", design.y)}
     return xr.DataTree.from_dict(
         {
             "posterior": build_posterior(
                 draws, design, structure, drawn_back=drawn_back
             ),
             "sample_stats": _label((stats, {})),
-            "observed_data": xr.Dataset({"y": ("row", design.y)}),
+            "observed_data": xr.Dataset(observed),
         }
     )
 

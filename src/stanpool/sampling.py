@@ -12,7 +12,7 @@ from stanpool.latent import pilot, starting_points
 from stanpool.marginal import MarginalRows
 from stanpool.posterior import build_tree, draw_back
 from stanpool.relocate import to_zero
-from stanpool.starts import points_around_pilot
+from stanpool.starts import pilot_metric, points_around_pilot
 
 if TYPE_CHECKING:
     from stanpool.engine.run import SampleSettings
@@ -44,6 +44,8 @@ def sampled(
         chosen = replace(settings, inits=None)
     elif settings.inits is None:
         chosen = replace(settings, inits=_starting_points(model, settings))
+    if not prior_only:
+        chosen = _with_metric(model, chosen)
     data = model.stan_data(prior_only=prior_only)
     raw = sample(executable, data, chosen, progress=progress)
     drawn_back = None
@@ -80,6 +82,18 @@ def sampled(
         program=program,
         rejections=raw.rejections,
     )
+
+
+def _with_metric(model: Model, settings: SampleSettings) -> SampleSettings:
+    """Let chains start with the pilot's metric, unless users have one of their own."""
+    given = dict(settings.sample_options)
+    if given.keys() & {"metric", "inv_metric"} or settings.warmup == 0:
+        return settings
+    metric = pilot_metric(model)
+    if metric is None:
+        return settings
+    given["inv_metric"] = {"inv_metric": metric.tolist()}
+    return replace(settings, sample_options=tuple(given.items()))
 
 
 def _starting_points(model: Model, settings: SampleSettings) -> Any:

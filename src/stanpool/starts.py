@@ -14,6 +14,7 @@ References
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,56 @@ def _around(
         else:
             point[f"z{end}"] = np.linalg.solve(tau[:, None] * chol, u.T).T
     return _inside_bounds(model, point)
+
+
+def pilot_metric(model: Model) -> Array | None:
+    """Return a diagonal inverse metric for the adaptive program: rough variances.
+
+    A sampler that has to find the scales of well known groups by itself, from a unit
+    metric, spends most of its time before it has done so.
+
+    Returns
+    -------
+    numpy.ndarray
+        In the order of the program's parameters, unconstrained; None without a pilot
+        estimate, or if there are parameters that it says nothing of.
+    """
+    if model.pilot is None or model.parameterization != "adaptive":
+        return None
+    pilot, known = model.pilot, dict[str, Array]()
+    variance = np.square(pilot.theta_sd)
+    first = int(model.design.intercept)
+    if first:
+        known["alpha_c"] = variance[0]
+    known["beta"] = variance[first:]
+    for number, own in enumerate(pilot.factors):
+        end, width = f"_{number + 1}" if number else "", len(own.tau)
+        determined = np.maximum(own.information.sum(axis=0), 1.0)
+        known |= {
+            f"tau{end}": np.minimum(0.5 / determined, _LARGEST_SPREAD**2),
+            f"L_Omega{end}": np.full(
+                width * (width - 1) // 2, 1.0 / (3.0 + determined.min())
+            ),
+            f"z{end}": np.ones_like(own.information),
+        }
+    rows = float(model.design.rows)
+    known |= {name: np.array(2.0 / rows) for name in pilot.parameters}
+    if "cutpoint" in pilot.parameters:
+        known["cutpoint_c"] = np.full(len(pilot.parameters["cutpoint"]), 4.0 / rows)
+    if pilot.sigma_j is not None:
+        groups = len(pilot.sigma_j)
+        known |= {"tau_sigma": np.array(0.5 / groups), "z_sigma": np.full(groups, 0.3)}
+    blocks = [known.get(name) for name in _declared(model)]
+    if any(block is None for block in blocks):
+        return None
+    return np.concatenate([np.ravel(block, order="F") for block in blocks])
+
+
+def _declared(model: Model) -> list[str]:
+    """Name the parameters that a program declares, in order."""
+    source = model.program.source
+    block = source[source.index("\nparameters {") :].partition("\n}")[0]
+    return re.findall(r" (\w+);", block)
 
 
 def _inside_bounds(model: Model, point: dict[str, Any]) -> dict[str, Any]:
@@ -231,7 +282,10 @@ def _partly_centered(
     scale = model.scaling.undo(f"tau{end}", np.ones((1, 1, u.shape[1])))[0, 0]
     chol = cholesky_of_population(draw, factor)[0]
     tau = np.sqrt(np.square(chol).sum(axis=1))
-    return replace(centering, tau=centering.tau * scale).standardized(
+    in_units_of_users = replace(
+        centering, tau=centering.tau * scale, unit=centering.unit * scale
+    )
+    return in_units_of_users.standardized(
         u, mean, tau, chol / tau[:, None] if form.correlated else None
     )
 

@@ -183,12 +183,12 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
 def _partly_centered(
     model: sp.Model, data: pd.DataFrame, at: Point, number: int
 ) -> np.ndarray:
-    """Return z of b = m + tau_0^w tau^(1 - w) (z - w m / tau_0), m at the means.
+    """Return z of b = m + (tau / tau_0)^(1 - w) (unit z - w m), m at the means.
 
     Of groups that are apart, z is what the correlations are taken out of.
     """
     told, end = model.stan_data(), f"_{number + 1}" if number else ""
-    w, pilot = told[f"w{end}"], told[f"tau_pilot{end}"]
+    w, unit, pilot = (told[f"{each}{end}"] for each in ("w", "unit", "tau_pilot"))
     varying, factor = at.factors[number], model.design.factors[number]
     mean = group_means(model, data, at, number)
     u = varying.b - mean
@@ -199,8 +199,8 @@ def _partly_centered(
                 mean[:, q] += _reference(model, data)[0] @ at.beta
     z = np.empty_like(u)
     for j, q in np.ndindex(u.shape):
-        scale = pilot[q] ** w[j, q] * varying.tau[q] ** (1 - w[j, q])
-        z[j, q] = u[j, q] / scale + w[j, q] * mean[j, q] / pilot[q]
+        stretch = (varying.tau[q] / pilot[q]) ** (1 - w[j, q])
+        z[j, q] = (u[j, q] / stretch + w[j, q] * mean[j, q]) / unit[j, q]
     for j in range(len(u)):
         if f"apart{end}" in told and told[f"apart{end}"][j] == 1:
             z[j] = np.linalg.solve(varying.chol_omega, z[j])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -40,7 +41,7 @@ _HEADINGS = (
         "converged",
     ),
 )
-_WIDTHS = (26, 9, 8, 7, 9, 7, 7, 7, 5, 11)
+_WIDTHS = (26, 9, 8, 7, 9, 7, 7, 8, 5, 11)
 
 
 def bench_text(cells: Sequence[Cell]) -> str:
@@ -54,11 +55,14 @@ def bench_text(cells: Sequence[Cell]) -> str:
     return "\n\n".join([*parts, _LEGEND])
 
 
-_LEGEND = (
+_LEGEND = textwrap.fill(
     "ESS/s: smallest bulk ESS of population parameters and groups' coefficients, over "
-    "the\nseconds from calling fit to labelled draws; compiling is excluded, building "
-    "a model\nshown apart (build). Medians over seeds; the largest R-hat and the most "
-    f"divergences\nof any. A fit with an R-hat above {R_HAT_LIMIT} counts as 0 ESS/s."
+    "the seconds from calling fit to labelled draws; compiling is excluded, building a "
+    "model shown apart (build). CPU: seconds of processors in that time. Medians over "
+    "seeds; the largest R-hat and the most divergences of any. A fit with an R-hat "
+    f"above {R_HAT_LIMIT} counts as 0 ESS/s; in brackets, what it would be if most did "
+    "not converge.",
+    width=88,
 )
 
 
@@ -80,14 +84,14 @@ def cell_text(cell: Cell) -> str:
     Examples
     --------
     >>> cell_text(Cell("radon", "auto", 1, seconds=2.0, ess=900.0, r_hat=1.002))
-    'radon auto seed 1: 450 ESS/s, R-hat 1.002, 2 s'
+    'radon auto seed 1: 450 ESS/s, R-hat 1.0020, 2 s'
     >>> cell_text(Cell("radon", "auto", 1, status="failed", message="no compiler"))
     'radon auto seed 1: failed, no compiler'
     """
     start = f"{cell.work} {cell.tool} seed {cell.seed}:"
     if cell.status != FITTED:
         return f"{start} {cell.status}, {cell.message}"
-    r_hat = "-" if cell.r_hat is None else f"{cell.r_hat:.3f}"
+    r_hat = "-" if cell.r_hat is None else f"{cell.r_hat:.4f}"
     rate = _number(cell.ess_per_second) if cell.converged else "not converged, 0"
     return f"{start} {rate} ESS/s, R-hat {r_hat}, {_number(cell.seconds)} s"
 
@@ -119,16 +123,23 @@ def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
     ratio = rate / rival.ess_per_second if rival is not None else None
     return (
         name,
-        _number(rate) if rate else "-",
+        _number(rate) if rate else _in_brackets(standing),
         _number(ratio) if ratio else "-",
         _number(standing.ess),
         _number(standing.seconds),
         _number(standing.cpu_seconds),
         _number(standing.build_seconds),
-        "-" if standing.r_hat is None else f"{standing.r_hat:.3f}",
+        "-" if standing.r_hat is None else f"{standing.r_hat:.4f}",
         str(standing.divergences),
         f"{standing.converged} of {len(standing.cells)}",
     )
+
+
+def _in_brackets(standing: Standing) -> str:
+    """Write what would be the ESS/s, had the fits converged."""
+    if standing.ess is None or standing.seconds is None:
+        return "-"
+    return f"({_number(standing.ess / standing.seconds)})"
 
 
 def _number(value: float | None) -> str:

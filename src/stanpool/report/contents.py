@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool import plots
+from stanpool.crossval import LARGEST, score_name
 from stanpool.errors import StanpoolError
 from stanpool.formula import formula_of
 from stanpool.labels import group_dims, is_of_groups, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
-from stanpool.report.record import data_digest, versions
+from stanpool.report.record import digest_of_data, versions
 from stanpool.sensitivity import SENSITIVE, prior_sensitivity
 from stanpool.spec import FAMILIES
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 2000
 _WORST = 10
 _FEWEST_ROWS = 100
-_LARGEST = 2**28  # rows x draws of which a likelihood is computed without being asked
 
 # Where a finding of a check leads.
 _SECTION_OF = {"funnel": "funnel", "e_bfmi": "energy"}
@@ -172,7 +172,7 @@ def _computation(fit: Fit) -> Section:
         *((name, value) for name, value in fit.engine.items()),
         *((name, value) for name, value in found.items()),
         ("program", f"{fit.program.name}, SHA-256 {fit.program.digest}"),
-        ("data", f"SHA-256 {data_digest(fit.model.data)}"),
+        ("data", f"SHA-256 {digest_of_data(fit.model)}"),
     ]
     return Section(
         "computation",
@@ -437,7 +437,7 @@ def _of_all_rows(
     fit: Fit, caption: str, method: str, make: Callable[[str], Part]
 ) -> Part:
     """Make a part that takes all rows at all draws, unless they are very many."""
-    if _size(fit) > _LARGEST:
+    if _size(fit) > LARGEST:
         rows = fit.model.design.rows
         reason = f"{rows:,} rows at all draws take long; see fit.{method}()."
         return Missing(caption, reason)
@@ -446,7 +446,7 @@ def _of_all_rows(
 
 def _left_out(fit: Fit) -> Iterator[Part]:
     rows = fit.model.design.rows
-    sample = max(_FEWEST_ROWS, _LARGEST * rows // _size(fit))
+    sample = max(_FEWEST_ROWS, LARGEST * rows // _size(fit))
     try:
         result = fit.loo(progress=False, sample=sample if sample < rows else None)
     except StanpoolError as reason:
@@ -482,6 +482,10 @@ def _loo_figures(result: CrossValidation) -> Table:
         pairs[0] = (pairs[0][0], f"a sample of {pairs[0][1]}; totals are scaled up")
     if np.isfinite(result.rmse):
         pairs.append(("RMSE of unseen rows", f"{result.rmse:.4g}"))
+    if np.isfinite(result.score):
+        name = f"{score_name(result.model.spec)} of unseen rows"
+        pairs.append((name, f"{result.score:.4g}"))
+        pairs.append(("most probable category came out", f"{result.accuracy:.1%}"))
     if np.isfinite(result.coverage()):
         pairs.append(("90% intervals cover", f"{result.coverage():.1%}"))
     pairs.append(
@@ -495,6 +499,9 @@ def _worst_rows(result: CrossValidation) -> Table:
     columns = ["elpd", "pareto_k"]
     worst = result.units.sort_values("elpd", kind="stable")[columns].head(_WORST)
     seen = result.rows.loc[worst.index, ["y", "predicted", "pit"]]
+    if result.model.design.categories:
+        names = np.array([str(each) for each in result.model.design.categories])
+        seen = seen.assign(y=names[seen["y"].astype(int)]).drop(columns="predicted")
     return table(
         "surprising",
         "The most surprising rows, counted from 0",

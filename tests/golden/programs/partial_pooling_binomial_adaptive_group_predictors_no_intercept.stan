@@ -10,13 +10,13 @@
 // Groups whose own data say much are centered, others are not, and many are in
 // between: w says how far, for each group and coefficient.
 functions {
-  // deviations: tau_pilot * z - mean if w = 1 (centered), tau * z if w = 0
-  // (noncentered); z ~ normal(w * mean / tau_pilot, (tau / tau_pilot)^w)
+  // deviations: unit * z - mean if w = 1 (centered), tau * z if w = 0, where
+  // unit is tau_pilot (noncentered)
   matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
-                         vector tau_pilot) {
+                         matrix unit, vector tau_pilot) {
     matrix[rows(z), cols(z)] u;
     for (q in 1 : cols(z)) {
-      u[ : , q] = (tau_pilot[q] * z[ : , q] - w[ : , q] .* mean[ : , q])
+      u[ : , q] = (unit[ : , q] .* z[ : , q] - w[ : , q] .* mean[ : , q])
                   .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
     }
     return u;
@@ -69,6 +69,7 @@ data {
   matrix[J, P] U;
   array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
   matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
+  matrix<lower=0>[J, Q] unit; // of z
   vector<lower=0>[Q] tau_pilot; // a guess of tau
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
@@ -82,7 +83,7 @@ transformed data {
 parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
-  matrix[J, Q] z; // b / tau_pilot where w = 1
+  matrix[J, Q] z; // b / unit where w = 1
 }
 transformed parameters {
   row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
@@ -90,7 +91,7 @@ transformed parameters {
 model {
   matrix[J, Q] mean = rep_matrix(mu, J); // of b
   mean += group_level(U, effect_of, append_row(0, beta));
-  matrix[J, Q] u = partly_centered(z, mean, tau, w, tau_pilot);
+  matrix[J, Q] u = partly_centered(z, mean, tau, w, unit, tau_pilot);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   for (q in 1 : Q) {
@@ -105,5 +106,5 @@ model {
 generated quantities {
   matrix[J, Q] b = rep_matrix(mu, J);
   b += group_level(U, effect_of, append_row(0, beta));
-  b += partly_centered(z, b, tau, w, tau_pilot);
+  b += partly_centered(z, b, tau, w, unit, tau_pilot);
 }

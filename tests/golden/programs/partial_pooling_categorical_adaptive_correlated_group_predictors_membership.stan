@@ -27,23 +27,24 @@ functions {
     return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
            - rows(u) * sum(log(diagonal(L)));
   }
-  // deviations: tau_pilot * z - mean if w = 1 (centered), tau * z if w = 0
-  // (noncentered); z ~ normal(w * mean / tau_pilot, (tau / tau_pilot)^w)
+  // deviations: unit * z - mean if w = 1 (centered), tau * z if w = 0, where
+  // unit is tau_pilot (noncentered)
   matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
-                         vector tau_pilot) {
+                         matrix unit, vector tau_pilot) {
     matrix[rows(z), cols(z)] u;
     for (q in 1 : cols(z)) {
-      u[ : , q] = (tau_pilot[q] * z[ : , q] - w[ : , q] .* mean[ : , q])
+      u[ : , q] = (unit[ : , q] .* z[ : , q] - w[ : , q] .* mean[ : , q])
                   .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
     }
     return u;
   }
   // the same, after the z of groups that are apart are correlated by L_Omega
   matrix partly_centered(matrix z, matrix mean, vector tau, matrix L_Omega,
-                         matrix w, vector tau_pilot, vector apart) {
+                         matrix w, matrix unit, vector tau_pilot,
+                         vector apart) {
     matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
     return partly_centered(z + diag_pre_multiply(apart, correlated), mean,
-                           tau, w, tau_pilot);
+                           tau, w, unit, tau_pilot);
   }
   // what group-level predictors U add to the means of the groups' coefficients;
   // effect_of says which population coefficients (first: 0) are their effects
@@ -72,6 +73,7 @@ data {
   matrix[J, P] U;
   array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
   matrix<lower=0, upper=1>[J, Q * (C - 1)] w; // 1: centered, 0: not
+  matrix<lower=0>[J, Q * (C - 1)] unit; // of z
   vector<lower=0>[Q * (C - 1)] tau_pilot; // a guess of tau
   vector<lower=0, upper=1>[J] apart; // 1: z is uncorrelated
   int<lower=1> J_2; // groups
@@ -82,6 +84,7 @@ data {
   matrix[N, Q_2] Z_2;
   array[Q_2] int<lower=1, upper=K + 2> mean_of_2; // mu_2 in (0, alpha, beta)
   matrix<lower=0, upper=1>[J_2, Q_2 * (C - 1)] w_2; // 1: centered, 0: not
+  matrix<lower=0>[J_2, Q_2 * (C - 1)] unit_2; // of z_2
   vector<lower=0>[Q_2 * (C - 1)] tau_pilot_2; // a guess of tau_2
   vector[C - 1] prior_Intercept_location;
   vector<lower=0>[C - 1] prior_Intercept_scale;
@@ -110,9 +113,9 @@ parameters {
   matrix[K, C - 1] beta;
   vector<lower=0>[D] tau; // population scales
   cholesky_factor_corr[D] L_Omega;
-  matrix[J, D] z; // b / tau_pilot where w = 1
+  matrix[J, D] z; // b / unit where w = 1
   vector<lower=0>[D_2] tau_2; // population scales
-  matrix[J_2, D_2] z_2; // b_2 / tau_pilot_2 where w_2 = 1
+  matrix[J_2, D_2] z_2; // b_2 / unit_2 where w_2 = 1
 }
 transformed parameters {
   row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
@@ -127,10 +130,10 @@ model {
     mean[ : , columns[c]] += group_level(U, effect_of,
                                          population(alpha, beta)[ : , c]);
   }
-  matrix[J, D] u = partly_centered(z, mean, tau, L_Omega, w, tau_pilot,
+  matrix[J, D] u = partly_centered(z, mean, tau, L_Omega, w, unit, tau_pilot,
                                    apart);
   matrix[J_2, D_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
-  matrix[J_2, D_2] u_2 = partly_centered(z_2, mean_2, tau_2, w_2,
+  matrix[J_2, D_2] u_2 = partly_centered(z_2, mean_2, tau_2, w_2, unit_2,
                                          tau_pilot_2);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
@@ -169,9 +172,9 @@ generated quantities {
     b[ : , columns[c]] += group_level(U, effect_of,
                                       population(alpha, beta)[ : , c]);
   }
-  b += partly_centered(z, b, tau, L_Omega, w, tau_pilot, apart);
+  b += partly_centered(z, b, tau, L_Omega, w, unit, tau_pilot, apart);
   b += rep_matrix(mu - mu_c, J); // at X = 0
   matrix[J_2, D_2] b_2 = rep_matrix(mu_c_2, J_2);
-  b_2 += partly_centered(z_2, b_2, tau_2, w_2, tau_pilot_2);
+  b_2 += partly_centered(z_2, b_2, tau_2, w_2, unit_2, tau_pilot_2);
   b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
 }

@@ -15,23 +15,24 @@ functions {
     return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
            - rows(u) * sum(log(diagonal(L)));
   }
-  // deviations: tau_pilot * z - mean if w = 1 (centered), tau * z if w = 0
-  // (noncentered); z ~ normal(w * mean / tau_pilot, (tau / tau_pilot)^w)
+  // deviations: unit * z - mean if w = 1 (centered), tau * z if w = 0, where
+  // unit is tau_pilot (noncentered)
   matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
-                         vector tau_pilot) {
+                         matrix unit, vector tau_pilot) {
     matrix[rows(z), cols(z)] u;
     for (q in 1 : cols(z)) {
-      u[ : , q] = (tau_pilot[q] * z[ : , q] - w[ : , q] .* mean[ : , q])
+      u[ : , q] = (unit[ : , q] .* z[ : , q] - w[ : , q] .* mean[ : , q])
                   .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
     }
     return u;
   }
   // the same, after the z of groups that are apart are correlated by L_Omega
   matrix partly_centered(matrix z, matrix mean, vector tau, matrix L_Omega,
-                         matrix w, vector tau_pilot, vector apart) {
+                         matrix w, matrix unit, vector tau_pilot,
+                         vector apart) {
     matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
     return partly_centered(z + diag_pre_multiply(apart, correlated), mean,
-                           tau, w, tau_pilot);
+                           tau, w, unit, tau_pilot);
   }
 }
 data {
@@ -49,6 +50,7 @@ data {
   matrix[N, Q] Z;
   array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
   matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
+  matrix<lower=0>[J, Q] unit; // of z
   vector<lower=0>[Q] tau_pilot; // a guess of tau
   vector<lower=0, upper=1>[J] apart; // 1: z is uncorrelated
   real prior_Intercept_location;
@@ -65,7 +67,7 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // b / tau_pilot where w = 1
+  matrix[J, Q] z; // b / unit where w = 1
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
@@ -75,7 +77,7 @@ transformed parameters {
 }
 model {
   matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
-  matrix[J, Q] u = partly_centered(z, mean, tau, L_Omega, w, tau_pilot,
+  matrix[J, Q] u = partly_centered(z, mean, tau, L_Omega, w, unit, tau_pilot,
                                    apart);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
@@ -95,6 +97,6 @@ model {
 generated quantities {
   corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, Q] b = rep_matrix(mu_c, J);
-  b += partly_centered(z, b, tau, L_Omega, w, tau_pilot, apart);
+  b += partly_centered(z, b, tau, L_Omega, w, unit, tau_pilot, apart);
   b += rep_matrix(mu - mu_c, J); // at X = 0
 }
