@@ -382,7 +382,7 @@ class _Search:
         gradient -= np.einsum("jqp,jq->p", solved, slope)
         step = np.linalg.solve(S, gradient) if len(S) else np.zeros(0)
         own = np.linalg.solve(H, (slope - G @ step)[..., None])[..., 0]
-        self.take([step, own])
+        self.take([step, np.asarray(own)])
 
     def move_by_gradients(self, score: Array, weight: Array) -> None:
         """Take the same step where several groups share rows, by conjugate gradients.
@@ -461,17 +461,18 @@ class _Search:
         square = np.square(factor.tau)
         share = np.clip(1 - np.einsum("jqq->jq", factor.covariance) / square, 1e-9, 1)
         # Their mean is learned from them, too, as the population's coefficient.
-        determined = share.sum(axis=0) - np.square(share).sum(axis=0) / share.sum(axis=0)
+        total, squares = share.sum(axis=0), np.square(share).sum(axis=0)
+        determined = total - squares / total
         found = np.sum(np.square(factor.u), axis=0) / np.maximum(determined, 1e-9)
         # Where data cannot tell tau from 0, half of what they cannot tell from it.
         unknown = np.sqrt(2.0 / np.sum(np.square(information), axis=0))
         found = np.where(np.isfinite(unknown), np.maximum(found, 0.5 * unknown), square)
         if factor.correlated:
-            total = np.einsum("jq,jr->qr", factor.u, factor.u)
-            total += factor.covariance.sum(axis=0)
-            scale = np.sqrt(np.diag(total))
+            products = np.einsum("jq,jr->qr", factor.u, factor.u)
+            products += factor.covariance.sum(axis=0)
+            scale = np.sqrt(np.diag(products))
             largest = _LARGEST_CORRELATION
-            Omega = np.clip(total / np.outer(scale, scale), -largest, largest)
+            Omega = np.clip(products / np.outer(scale, scale), -largest, largest)
             np.fill_diagonal(Omega, 1.0)
             values, vectors = np.linalg.eigh(Omega)
             near = (vectors * np.maximum(values, 1 - largest)) @ vectors.T
@@ -497,7 +498,7 @@ class _Search:
                 share = 1 - np.einsum("jqq->jq", other.covariance) / other.tau**2
                 between = np.square(other.tau) / np.maximum(share.sum(axis=0), 1.0)
                 variance[0] += between[0]
-        return np.sqrt(variance)
+        return np.asarray(np.sqrt(variance))
 
     def left_by_others(self, place: int, own: Array, weight: Array) -> Array:
         """Take from groups' information what groups of other factors may explain."""

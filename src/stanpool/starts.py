@@ -98,11 +98,11 @@ def _around(
         determined = np.maximum(own.information.sum(axis=0), 1.0)
         spread = np.minimum(1.0 / np.sqrt(2.0 * determined), _LARGEST_SPREAD)
         tau = own.tau * np.exp(spread * noise(own.tau.shape))
-        u = np.einsum("jde,je->jd", np.linalg.cholesky(own.covariance), noise(own.u.shape))
-        u += own.u
+        roots = np.linalg.cholesky(own.covariance)
+        u = own.u + np.einsum("jde,je->jd", roots, noise(own.u.shape))
         share = rng.random() if form.correlated else 1.0
         Omega = (1.0 - share) * own.Omega + share * np.eye(len(tau))
-        chol = np.linalg.cholesky(Omega)
+        chol: Array = np.linalg.cholesky(Omega)
         at_zero, at_means = (
             group_means(design, number, at, of_predictors).reshape(-1, len(tau))
             for at in (None if centers is None else centers - shift, centers)
@@ -154,10 +154,10 @@ def pilot_metric(model: Model) -> Array | None:
     if pilot.sigma_j is not None:
         groups = len(pilot.sigma_j)
         known |= {"tau_sigma": np.array(0.5 / groups), "z_sigma": np.full(groups, 0.3)}
-    blocks = [known.get(name) for name in _declared(model)]
-    if any(block is None for block in blocks):
+    names = _declared(model)
+    if not known.keys() >= set(names):
         return None
-    return np.concatenate([np.ravel(block, order="F") for block in blocks])
+    return np.concatenate([np.ravel(known[name], order="F") for name in names])
 
 
 def _declared(model: Model) -> list[str]:
@@ -171,7 +171,8 @@ def _inside_bounds(model: Model, point: dict[str, Any]) -> dict[str, Any]:
     """Move a point to where the priors allow it."""
     bounds: dict[str, list[tuple[float, float]]] = {}
     for row in model.scaling.priors(model.priors):
-        known, (lower, upper) = class_of(row.parameter_class), row.prior.canonical.bounds
+        lower, upper = row.prior.canonical.bounds
+        known = class_of(row.parameter_class)
         if known.support == "positive":
             lower = max(lower, known.lower or 0.0)
         renamed = {"Intercept": "alpha_c", "cutpoint": "cutpoint_c"}
@@ -180,13 +181,13 @@ def _inside_bounds(model: Model, point: dict[str, Any]) -> dict[str, Any]:
     for name in bounds.keys() & point.keys():
         # A column for each category: members are in the order of columns.
         value = np.transpose(point[name])
-        lower, upper = (
+        low, high = (
             np.reshape(side, value.shape) for side in np.transpose(bounds[name])
         )
-        both = np.isfinite(lower) & np.isfinite(upper)
-        margin = _INSIDE * np.where(both, upper - lower, 1.0)
-        value = np.where(both | (name == "nu"), np.maximum(value, lower + margin), value)
-        value = np.transpose(np.minimum(value, upper - margin))
+        both = np.isfinite(low) & np.isfinite(high)
+        margin = _INSIDE * np.where(both, high - low, 1.0)
+        value = np.where(both | (name == "nu"), np.maximum(value, low + margin), value)
+        value = np.transpose(np.minimum(value, high - margin))
         point[name] = value if value.ndim else value.item()
     return point
 

@@ -30,8 +30,11 @@ def simulated(
         "poisson": lambda: rng.poisson(mean),
         "negative_binomial": lambda: rng.poisson(rng.gamma(5, mean / 5)),
         "gamma": lambda: rng.gamma(4, mean / 4),
-        "ordinal": lambda: 1 + (eta + rng.logistic(size=len(g)) > 0).astype(int)
-        + (eta + 0 * mean + rng.logistic(size=len(g)) > 9),
+        "ordinal": lambda: (
+            1
+            + (eta + rng.logistic(size=len(g)) > 0).astype(int)
+            + (eta + 0 * mean + rng.logistic(size=len(g)) > 9)
+        ),
     }[family]()
     return pd.DataFrame({"y": y, "x": x, "g": g}), u
 
