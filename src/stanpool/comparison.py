@@ -11,8 +11,9 @@ import numpy as np
 
 from stanpool import arviz_seam
 from stanpool.diagnostics.checks import E_BFMI, R_HAT, measure_mixing
-from stanpool.errors import SpecError, shorten, suggestion
+from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.labels import group_dims, short_label
+from stanpool.marginal import why_not_marginal
 from stanpool.spec import PARAMETERIZATIONS
 from stanpool.summary import summary
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from stanpool.fit import Fit, Model
 
-_FORMS = ("centered", "noncentered")
 _ALIKE = 1.25
 
 
@@ -152,7 +152,7 @@ def compare_fits(fits: Mapping[str, Fit]) -> Comparison:
 def compare_parameterizations(
     model: Model,
     *,
-    parameterizations: Sequence[str] = _FORMS,
+    parameterizations: Sequence[str] | None = None,
     chains: int = 4,
     draws: int = 1000,
     warmup: int = 1000,
@@ -171,7 +171,8 @@ def compare_parameterizations(
     model
         A partially pooled model.
     parameterizations
-        The forms to fit.
+        The forms to fit; by default centered, noncentered, adaptive and, where it is
+        exact, marginal.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
 progress, sample_options
         As for ``Model.fit``, the same for each form.
@@ -186,11 +187,17 @@ progress, sample_options
             f"{model!r} has no parameterizations to compare: pooling is "
             f"{model.spec.pooling!r}. Use model.with_(pooling='partial')."
         )
+    if parameterizations is None:
+        exact = not why_not_marginal(model.spec, model.design)
+        exact = exact and model.spec.compress is not False
+        forms = ("centered", "noncentered", "adaptive", "marginal")
+        parameterizations = forms if exact else forms[:-1]
     for form in parameterizations:
         if form not in PARAMETERIZATIONS or form == "auto":
             raise SpecError(
-                f"parameterizations: {shorten(form)} is not one of 'centered', "
-                f"'noncentered', 'marginal'.{suggestion(str(form), PARAMETERIZATIONS)}"
+                f"parameterizations: {shorten(form)} is not one of "
+                f"{listed(PARAMETERIZATIONS[1:])}."
+                + suggestion(str(form), PARAMETERIZATIONS)
             )
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])

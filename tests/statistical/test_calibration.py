@@ -103,6 +103,8 @@ def test_priors_that_allow_no_data_are_refused() -> None:
         ("y ~ x1 + x2 + (1 + x2 | g)", {"parameterization": "noncentered"}),
         ("y ~ x1 + x2 + (1 + x2 || g)", {"parameterization": "centered"}),
         ("y ~ x1 + (1 + x1 | g)", {"parameterization": "marginal"}),
+        ("y ~ x1 + x2 + (1 + x2 | g)", {"parameterization": "adaptive"}),
+        ("win ~ x1 + x2 + (1 + x2 || g)", {"family": "bernoulli"}),
         ("y ~ 1 + x1 + (1 + x2 | g)", {"pooling": "none"}),
         ("y ~ x1 + u + (1 + x1 | g)", {"residual": "g"}),
         ("count ~ x1 + (1 | h) + (1 + x1 || mm(g, g_2))", {"family": "poisson"}),

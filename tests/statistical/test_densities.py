@@ -11,6 +11,7 @@ from scipy import stats
 
 import stanpool as sp
 from golden.catalogue import PARAMETERIZATIONS, models, small_data
+from stanpool.centering import Centering
 from stanpool.engine import SampleSettings, compile_program, sample
 from statistical.densities import (
     Point,
@@ -153,6 +154,40 @@ def test_parameterizations_differ_by_the_jacobian_alone(correlated: bool) -> Non
         gap = stan_log_prob(noncentered, at) - stan_log_prob(centered, at)
         gaps.append(gap - len(at.first.b) * np.log(scales))
     assert np.ptp(gaps) < 1e-8
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_weights_at_both_ends_are_the_centered_and_the_noncentered_form(
+    correlated: bool,
+) -> None:
+    bar = "|" if correlated else "||"
+    centered, noncentered, adaptive = (
+        sp.Model(
+            f"y ~ x1 + x2 + (1 + x2 {bar} g)",
+            small_data(),
+            parameterization=each,
+            center_predictors=False,
+        )
+        for each in (*PARAMETERIZATIONS, "adaptive")
+    )
+    rng, gaps = np.random.default_rng(13), {0: [], 1: []}
+    for _ in range(POINTS):
+        at = random_point(centered, rng)
+        for end, form in ((0, noncentered), (1, centered)):
+            parameters = stan_parameters(form, small_data(), at)
+            # b is z in units of 1.
+            parameters["z"] = parameters["b"] if end else parameters["z"]
+            shape, pilot = at.first.b.shape, rng.lognormal(size=2)
+            ends = Centering(
+                np.full(shape, float(end)), pilot, np.ones(shape) if end else pilot
+            )
+            adaptive.__dict__["centering"] = (
+                replace(ends, unit=np.broadcast_to(ends.unit, shape)),
+            )
+            found = log_prob(adaptive.program, adaptive.stan_data(), parameters)
+            gaps[end].append(found - stan_log_prob(form, at))
+    assert np.ptp(gaps[0]) < 1e-8
+    assert np.ptp(gaps[1]) < 1e-8
 
 
 def test_vanishing_scales_are_complete_pooling() -> None:

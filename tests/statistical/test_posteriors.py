@@ -32,7 +32,8 @@ RADON_POOLINGS: dict[str, list[dict[str, Any]]] = {
     "complete_pooling": [{"pooling": "complete"}],
     "no_pooling": [{"pooling": "none"}],
     "partial_pooling": [
-        {"parameterization": each} for each in ("centered", "noncentered", "marginal")
+        {"parameterization": each}
+        for each in ("centered", "noncentered", "adaptive", "marginal")
     ],
 }
 

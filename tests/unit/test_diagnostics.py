@@ -10,6 +10,7 @@ import pytest
 
 from simulated_fits import autocorrelated, changed, simulated_fit
 from stanpool.diagnostics import Advice, Diagnosis, Finding, diagnose
+from stanpool.posterior import GroupNames
 
 
 def levels(fit):
@@ -195,6 +196,19 @@ def test_silent_trouble_is_advised_on_without_divergences(
     diagnosis = diagnose(slow(fit, "sigma"))
     assert not diagnosis.ok
     assert diagnosis.advice[0].arguments == {"parameterization": advised}
+
+
+@pytest.mark.parametrize("parameterization", ["centered", "noncentered"])
+def test_groups_that_differ_call_for_the_adaptive_form(parameterization):
+    fit = simulated_fit(parameterization=parameterization, information=0.02)
+    names = GroupNames.of("school")
+    mean = fit.posterior["Intercept"].to_numpy()[..., None, None]
+    share = np.where(np.arange(6) % 2, 1.0, 0.2)[:, None]
+    b = mean + share * (fit.posterior[names.b].to_numpy() - mean)
+    fit = changed(fit, "posterior", **{names.b: b})
+    first, second = diagnose(slow(fit, "sigma")).advice[:2]
+    assert first.arguments == {"parameterization": "adaptive"}
+    assert second.arguments == {"parameterization": "marginal"}
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def advise(
     ess_per_draw: float,
     scales_trade_off: bool,
     settings: SampleSettings,
+    can_integrate: bool = False,
 ) -> tuple[Advice, ...]:
     """Turn problems and notes into what to do about them, most useful first.
 
@@ -65,13 +66,15 @@ def advise(
         Whether the groups' scale and the residual scale are not told apart.
     settings
         Those of the fit.
+    can_integrate
+        Whether the marginal form is to be had.
     """
     found = {each.check: each for each in findings}
     advice: list[Advice] = []
     if found.keys() & _GEOMETRY or (
         found.keys() & _MIXING and ess_per_draw < INEFFICIENT
     ):
-        advice += _change_form(funnels, parameterization)
+        advice += _change_form(funnels, parameterization, can_integrate=can_integrate)
         if scales_trade_off:
             advice.append(_separate_scales())
     if not advice:
@@ -96,9 +99,34 @@ def advise(
 
 
 def _change_form(
-    funnels: Sequence[Funnel], parameterization: str | None
+    funnels: Sequence[Funnel], parameterization: str | None, *, can_integrate: bool
 ) -> Iterator[Advice]:
-    """Advise the other form where the groups' information calls for it."""
+    """Advise another form where the groups' information calls for it."""
+    if parameterization not in ("centered", "noncentered"):
+        return
+    both = next((each for each in funnels if each.groups_differ), None)
+    if both is not None:
+        yield Advice(
+            "Fit the adaptive form",
+            "some groups have most of what is known of their "
+            f"{short_label(both.coefficient)} from their own data and others next to "
+            "nothing, so that neither form suits all of them.",
+            {"parameterization": "adaptive"},
+        )
+    else:
+        yield from _take_the_other_form(funnels, parameterization)
+    if can_integrate:
+        yield Advice(
+            "Or integrate the groups' coefficients out",
+            "outcomes are gaussian, so that it is exact, and no funnel is left.",
+            {"parameterization": "marginal"},
+        )
+
+
+def _take_the_other_form(
+    funnels: Sequence[Funnel], parameterization: str
+) -> Iterator[Advice]:
+    """Advise the centered form instead of the noncentered one, or the reverse."""
     if parameterization == "centered":
         least = min(
             funnels, key=lambda each: (not each.has_neck, each.median_information)
@@ -110,7 +138,7 @@ def _change_form(
                 f"that the sampler cannot enter at small {short_label(least.tau)}.",
                 {"parameterization": "noncentered"},
             )
-    elif parameterization == "noncentered":
+    else:
         least = min(funnels, key=lambda each: each.median_information)
         if least.median_information >= WELL_INFORMED:
             yield Advice(

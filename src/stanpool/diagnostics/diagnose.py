@@ -17,6 +17,7 @@ from stanpool.diagnostics.funnel import (
     scales_trade_off,
 )
 from stanpool.labels import group_dims, short_label
+from stanpool.marginal import why_not_marginal
 from stanpool.mixing import FEWEST_DRAWS
 from stanpool.relocate import fit_at_origins
 
@@ -91,6 +92,7 @@ def diagnose(fit: Fit) -> Diagnosis:
             ess_per_draw=ess_per_draw,
             scales_trade_off=trade_off,
             settings=fit.settings,
+            can_integrate=not why_not_marginal(fit.model.spec, design),
         ),
     )
 

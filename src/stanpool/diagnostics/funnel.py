@@ -46,6 +46,9 @@ TRADE_OFF = -0.7
 
 _SOURCE = "Betancourt and Girolami 2015"
 _SHIFTS = 1999
+_TAILS = (0.15, 0.85)
+_KNOWS_LITTLE = 0.25
+_KNOWS_MUCH = 0.75
 
 Array = NDArray[np.float64]
 
@@ -114,6 +117,12 @@ class Funnel:
     def has_neck(self) -> bool:
         """Whether divergences sit at small ``tau``."""
         return self.location is not None and self.location.is_low
+
+    @property
+    def groups_differ(self) -> bool:
+        """Whether some groups know their coefficient well, and some hardly at all."""
+        low, high = np.quantile(self.information, _TAILS)
+        return bool(low < _KNOWS_LITTLE and high > _KNOWS_MUCH)
 
     @property
     def median_information(self) -> float:
@@ -316,8 +325,10 @@ def check_form(
     funnels: Sequence[Funnel], *, parameterization: str | None, ess_per_draw: float
 ) -> tuple[Finding, ...]:
     """Note a form that suits the data badly and is slow for it, if not wrong."""
-    # The marginal form has no coefficients of groups to explore.
-    if not funnels or parameterization == "marginal" or ess_per_draw >= INEFFICIENT:
+    # Other forms suit all data.
+    if parameterization not in ("centered", "noncentered"):
+        return ()
+    if not funnels or ess_per_draw >= INEFFICIENT:
         return ()
     least = min(funnels, key=lambda each: each.median_information)
     share = least.median_information
