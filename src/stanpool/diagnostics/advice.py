@@ -74,7 +74,9 @@ def advise(
     if found.keys() & _GEOMETRY or (
         found.keys() & _MIXING and ess_per_draw < INEFFICIENT
     ):
-        advice += _change_form(funnels, parameterization, can_integrate=can_integrate)
+        advice += _change_form(funnels, parameterization)
+        if advice and can_integrate:
+            advice.append(_integrate())
         if scales_trade_off:
             advice.append(_separate_scales())
     if not advice:
@@ -99,7 +101,7 @@ def advise(
 
 
 def _change_form(
-    funnels: Sequence[Funnel], parameterization: str | None, *, can_integrate: bool
+    funnels: Sequence[Funnel], parameterization: str | None
 ) -> Iterator[Advice]:
     """Advise another form where the groups' information calls for it."""
     if parameterization not in ("centered", "noncentered"):
@@ -115,12 +117,6 @@ def _change_form(
         )
     else:
         yield from _take_the_other_form(funnels, parameterization)
-    if can_integrate:
-        yield Advice(
-            "Or integrate the groups' coefficients out",
-            "outcomes are gaussian, so that it is exact, and no funnel is left.",
-            {"parameterization": "marginal"},
-        )
 
 
 def _take_the_other_form(
@@ -147,6 +143,14 @@ def _take_the_other_form(
                 "of the noncentered form trade off with their mean and scale.",
                 {"parameterization": "centered"},
             )
+
+
+def _integrate() -> Advice:
+    return Advice(
+        "Or integrate the groups' coefficients out",
+        "outcomes are gaussian, so that it is exact, and no funnel is left.",
+        {"parameterization": "marginal"},
+    )
 
 
 def _separate_scales() -> Advice:
