@@ -56,7 +56,7 @@ def declared_and_defined(name: str) -> list[str]:
 
 def compiled(name: str, program: str) -> cmdstanpy.CmdStanModel:
     folder = resource("stan_templates") / "functions"
-    header = "\n".join((folder / f"{each}.hpp").read_text() for each in ("lanes", name))
+    header = "\n".join((folder / f"{each}.hpp").read_text() for each in ("lanes", "team", name))
     if "{functions}" in program:
         functions = "\n".join(declared_and_defined(name))
         program = program.format(functions=functions)
