@@ -351,17 +351,19 @@ def bayes_R2(
     spec, moments = fit.model.spec, _Moments()
     noise: Any = 0.0
     source = predictors_with(fit, group_terms=group_terms)
-    for rows in source.chunks():
-        design = source.design.take(rows)
-        eta, parameters = source.eta(rows), source.parameters(rows)
-        size: Any = 1 if design.trials is None else np.maximum(design.trials, 1)
-        variance = outcome_variances(spec, design, eta, parameters) / np.square(size)
-        noise = noise + np.sum(variance, axis=1)
-        moments.add(expected_outcomes(spec, design, eta, parameters) / size)
-    explained = moments.variance
-    unexplained = noise / fit.model.design.rows
-    share = np.where(np.isinf(unexplained), 0.0, explained / (explained + unexplained))
-    return _table(["R2"], [share], prob)
+    # Draws that went astray have variances too large for a number, or too small.
+    with np.errstate(all="ignore"):
+        for rows in source.chunks():
+            design = source.design.take(rows)
+            eta, parameters = source.eta(rows), source.parameters(rows)
+            size: Any = 1 if design.trials is None else np.maximum(design.trials, 1)
+            variance = outcome_variances(spec, design, eta, parameters)
+            noise = noise + np.sum(variance / np.square(size), axis=1)
+            moments.add(expected_outcomes(spec, design, eta, parameters) / size)
+        explained = moments.variance
+        unexplained = noise / fit.model.design.rows
+        share = explained / (explained + unexplained)
+        return _table(["R2"], [np.where(np.isinf(unexplained), 0.0, share)], prob)
 
 
 def contrasts(
