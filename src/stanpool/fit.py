@@ -218,6 +218,7 @@ marginal, 919 rows, 85 groups)
         strict: bool = True,
         priors: PriorTable | None = None,
         design: Design | None = None,
+        form: str | None = None,
     ) -> None:
         """Fill the fields; the one place that does."""
         chunks = streamed(spec, data) if is_chunked(data) else None
@@ -240,6 +241,8 @@ marginal, 919 rows, 85 groups)
             priors = resolve_priors(spec, read.moments, strict=strict)
         is_read = chunks is not None
         parameterization, reason = _choose_form(spec, read.rows, is_read)
+        if form is not None and form != parameterization:
+            parameterization, reason = form, "auto, when it was fitted"
         scaling = scaling_of(spec, read.moments, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
@@ -289,6 +292,7 @@ marginal, 919 rows, 85 groups)
         *,
         strict: bool = True,
         priors: PriorTable | None = None,
+        parameterization: str | None = None,
     ) -> Model:
         """Build a model from a specification.
 
@@ -300,9 +304,11 @@ marginal, 919 rows, 85 groups)
             Whether a prior that nothing uses is an error.
         priors
             The priors in force, where they are known already: those of a kept fit.
+        parameterization
+            And what was chosen, where the specification leaves the choice.
         """
         model = cls.__new__(cls)
-        model._build(spec, data, strict=strict, priors=priors)
+        model._build(spec, data, strict=strict, priors=priors, form=parameterization)
         return model
 
     def with_(self, **changes: Any) -> Model:
@@ -538,6 +544,7 @@ marginal, 919 rows, 85 groups)
         adapt_delta: float = 0.8,
         max_treedepth: int = 10,
         parallel_chains: int | None = None,
+        threads_per_chain: int | str = "auto",
         inits: Any = None,
         prior_only: bool = False,
         progress: bool = True,
@@ -559,6 +566,11 @@ marginal, 919 rows, 85 groups)
             Trajectories double at most this often.
         parallel_chains
             Chains at a time; by default as many as there are cores.
+        threads_per_chain
+            Threads that share the rows of a chain, where their likelihood is C++
+            (``model.program.header``); ``"auto"`` for the cores that the chains leave
+            free, if there are many rows and ``parallel_chains`` is not set. No draw
+            depends on it.
         inits
             Where chains start: by default around a pilot estimate, from a distribution
             that is wider than the posterior, or at random where there is none;
@@ -601,6 +613,7 @@ marginal, 919 rows, 85 groups)
             adapt_delta=adapt_delta,
             max_treedepth=max_treedepth,
             parallel_chains=parallel_chains,
+            threads_per_chain=threads_per_chain,
             inits=inits,
             sample_options=tuple(sorted((sample_options or {}).items())),
         )

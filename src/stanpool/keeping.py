@@ -147,8 +147,8 @@ def _changes(
         else not chunks.same_as(kept.model.chunks)
     ):
         yield "the data have changed"
-    apart = ("parallel_chains", "seed" if any_seed else "")
-    yield from _differences(kept.settings, settings, apart=apart)
+    free = {"parallel_chains", "threads_per_chain"} | ({"seed"} if any_seed else set())
+    yield from _differences(kept.settings, settings, apart=free)
     if kept.prior_only != prior_only:
         yield f"prior_only was {kept.prior_only!r} and is {prior_only!r}"
 
@@ -290,12 +290,6 @@ def _read_model(
     if spec.get("latent") is not None:
         spec["latent"] = LatentFactors(**spec["latent"])
     spec = _tuples(spec)
-    if spec["parameterization"] == "auto":
-        # What was chosen then, whatever would be now.
-        parts = kept["program"].split("_")
-        spec["parameterization"] = next(
-            (form for form in PARAMETERIZATIONS if form in parts), "auto"
-        )
     spec["priors"] = tuple(
         (name, Prior(prior["distribution"], tuple(prior["arguments"])))
         for name, prior in spec["priors"]
@@ -308,7 +302,10 @@ def _read_model(
     )
     stated, facts = ModelSpec(**spec), kept.get("chunks")
     data = frame if facts is None else Streamed.restored(stated, frame, arrays, facts)
-    return Model.from_spec(stated, data, priors=priors)
+    # What was chosen then, whatever would be now.
+    parts = kept["program"].split("_")
+    form = next((each for each in PARAMETERIZATIONS if each in parts), None)
+    return Model.from_spec(stated, data, priors=priors, parameterization=form)
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stanpool.engine import compile_program, sample
+from stanpool.engine.run import spare_threads
 from stanpool.fit import Fit, Model
 from stanpool.latent import pilot, starting_points
 from stanpool.marginal import MarginalRows
@@ -15,7 +16,13 @@ from stanpool.relocate import to_zero
 from stanpool.starts import pilot_metric, points_around_pilot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stanpool.engine.run import SampleSettings
+
+# From here on two threads save a fifth of a gradient's time, and more save more.
+_MANY_ROWS = 20_000
+_MANY_GROUPS = 4_000
 
 
 def sampled(
@@ -47,6 +54,10 @@ def sampled(
     if not prior_only:
         chosen = _with_metric(model, chosen)
     data = model.stan_data(prior_only=prior_only)
+    if settings.threads_per_chain == "auto":
+        shared = program.header and not prior_only and _is_much_work(data)
+        threads = spare_threads(settings) if shared else 1
+        chosen = replace(chosen, threads_per_chain=threads)
     raw = sample(executable, data, chosen, progress=progress)
     drawn_back = None
     if isinstance(model.rows, MarginalRows):
@@ -94,6 +105,12 @@ def _with_metric(model: Model, settings: SampleSettings) -> SampleSettings:
         return settings
     given["inv_metric"] = {"inv_metric": metric.tolist()}
     return replace(settings, sample_options=tuple(given.items()))
+
+
+def _is_much_work(data: Mapping[str, Any]) -> bool:
+    """Whether threads pay: the rows, or the groups integrated out, are many."""
+    rows, groups = int(data.get("N", 0)), int(data.get("G", 0))
+    return rows >= _MANY_ROWS or groups >= _MANY_GROUPS
 
 
 def _starting_points(model: Model, settings: SampleSettings) -> Any:

@@ -7,6 +7,7 @@ in for the method of ``CmdStanModel`` that runs one chain.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -21,6 +22,11 @@ from typing import Any
 from stanpool.engine.process import tail
 
 _ITERATION = re.compile(r"Iteration:\s*(\d+) /")
+_OF_COURSE = re.compile(
+    r"Gradient evaluation took|1000 transitions using|Adjust your expectations"
+    r"|Informational Message:|If this warning occurs|but if this warning occurs"
+    r"|\s*(Elapsed Time:)?\s*\S+ seconds \("
+)
 _AFTER_WARMUP = "(Sampling)"
 _REJECTION = re.compile(r"Exception: (.*?)(?: \(in '.*)?$")
 _STOPPED = -1
@@ -28,9 +34,16 @@ _NO_ROOM_BYTES = 1_000_000
 
 
 class Chains:
-    """The processes of one run."""
+    """The processes of one run.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    threads
+        How many threads each may use.
+    """
+
+    def __init__(self, *, threads: int = 1) -> None:
+        self._environment = {**os.environ, "STAN_NUM_THREADS": str(threads)}
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
@@ -46,8 +59,11 @@ class Chains:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What the chains said besides, and how often."""
-        return tuple(f"{line} ({times}x)" for line, times in self._said.items())
+        """What the chains said that not all chains say, and how often."""
+        return tuple(
+            f"{line} ({times} times)" if times > 1 else line
+            for line, times in self._said.items()
+        )
 
     def stop(self) -> None:
         """Kill every chain, and let none start any more."""
@@ -80,7 +96,8 @@ class Chains:
                 if _ITERATION.match(line):
                     is_warm = _AFTER_WARMUP in line
                     continue
-                self._said[line] += 1
+                if not _OF_COURSE.match(line):
+                    self._said[line] += 1
                 if is_warm and (found := _REJECTION.search(line)):
                     self.rejections[found[1]] += 1
 
@@ -100,6 +117,7 @@ class Chains:
                 stderr=subprocess.STDOUT,
                 encoding="utf-8",
                 errors="replace",
+                env=self._environment,
             )
             self._running.add(process)
         try:
