@@ -572,10 +572,10 @@ marginal, 919 rows, 85 groups)
             free, if there are many rows and ``parallel_chains`` is not set. No draw
             depends on it.
         inits
-            Where chains start: by default around a pilot estimate, from a distribution
-            that is wider than the posterior, or at random where there is none;
-            ``"random"`` for random in (-2, 2) on the unconstrained scale; or initial
-            values as cmdstanpy takes them, in the units of ``stan_data()``.
+            Where chains start: by default, in the adaptive form, around a pilot
+            estimate, from a distribution that is wider than the posterior, else at
+            random; ``"random"`` for random in (-2, 2) on the unconstrained scale; or
+            initial values as cmdstanpy takes them, in the units of ``stan_data()``.
         prior_only
             Draw from the prior: the outcome is left out.
         progress

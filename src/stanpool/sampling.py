@@ -115,11 +115,10 @@ def _is_much_work(data: Mapping[str, Any]) -> bool:
 
 def _starting_points(model: Model, settings: SampleSettings) -> Any:
     """Return where chains start; None for random points."""
-    if model.parameterization in (None, "marginal"):
-        return None
-    chains, seed = settings.chains, settings.seed
-    points = points_around_pilot(model, chains=chains, seed=seed)
-    latent = model.design.latent
+    chains, seed, latent = settings.chains, settings.seed, model.design.latent
+    points = None
+    if model.parameterization == "adaptive":
+        points = points_around_pilot(model, chains=chains, seed=seed)
     if latent is None:
         return points
     shape = len(latent.score_labels), len(latent.loading_labels)

@@ -51,7 +51,7 @@ def points_around_pilot(
     Parameters
     ----------
     model
-        A partially pooled model whose groups' coefficients are sampled.
+        A partially pooled model in the adaptive form.
     chains, seed
         How many points, and what is random about them.
 
@@ -91,7 +91,6 @@ def _around(
         point["tau_sigma"] = max(float(log.std()), _SPREAD)
         point["z_sigma"] = log / point["tau_sigma"] + _SPREAD * noise(log.shape)
     of_predictors = np.atleast_2d(beta.T)
-    shift = of_predictors @ design.x_bar
     centers = None if alpha is None else np.atleast_1d(alpha)
     for number, own in enumerate(pilot.factors):
         end, form = f"_{number + 1}" if number else "", model.structure.factors[number]
@@ -103,17 +102,12 @@ def _around(
         share = rng.random() if form.correlated else 1.0
         Omega = (1.0 - share) * own.Omega + share * np.eye(len(tau))
         chol: Array = np.linalg.cholesky(Omega)
-        at_zero, at_means = (
-            group_means(design, number, at, of_predictors).reshape(-1, len(tau))
-            for at in (None if centers is None else centers - shift, centers)
+        at_means = group_means(design, number, centers, of_predictors)
+        at_means = at_means.reshape(-1, len(tau))
+        point |= {f"tau{end}": tau, f"L_Omega{end}": chol}
+        point[f"z{end}"] = model.centering[number].standardized(
+            u, at_means, tau, chol if form.correlated else None
         )
-        point |= {f"tau{end}": tau, f"L_Omega{end}": chol, f"b{end}": at_zero + u}
-        if model.parameterization == "adaptive":
-            point[f"z{end}"] = model.centering[number].standardized(
-                u, at_means, tau, chol if form.correlated else None
-            )
-        else:
-            point[f"z{end}"] = np.linalg.solve(tau[:, None] * chol, u.T).T
     return _inside_bounds(model, point)
 
 

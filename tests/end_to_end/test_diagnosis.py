@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,6 +106,5 @@ def test_comparison_takes_the_better_form():
     assert list(table.index) == ["centered", "noncentered", "adaptive", "marginal"]
     faster = table.loc["noncentered", "min_ess_bulk"]
     assert faster > 3 * table.loc["centered", "min_ess_bulk"]
-    best = ("noncentered", "adaptive", "marginal")
-    assert any(form in comparison.advice.split(";")[0] for form in best)
+    assert not re.search(r"\bcentered", comparison.advice)
     assert len(comparison.plot().axes) == 2
