@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stanpool.cells import Cells, collect, why_no_cells
+from stanpool.centering import Centering, centering_of
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
@@ -28,7 +30,13 @@ from stanpool.marginal import (
 )
 from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
-from stanpool.priors import PriorTable, listed_origins, resolve_priors
+from stanpool.pilot import Pilot, estimate
+from stanpool.priors import (
+    PriorTable,
+    correlated_factors,
+    listed_origins,
+    resolve_priors,
+)
 from stanpool.program import (
     StanProgram,
     Structure,
@@ -89,9 +97,11 @@ class Model:
     pooling
         ``"partial"``, ``"none"`` or ``"complete"``.
     parameterization
-        ``"centered"``; ``"noncentered"``; ``"marginal"``, for gaussian outcomes, where
-        the coefficients of the factor with most groups are integrated out, exactly,
-        and drawn back after sampling; or ``"auto"`` to leave the choice.
+        ``"centered"``; ``"noncentered"``; ``"adaptive"``, where each group's
+        coefficients are centered as far as its own data say what they are;
+        ``"marginal"``, for gaussian outcomes, where the coefficients of the factor with
+        most groups are integrated out, exactly, and drawn back after sampling; or
+        ``"auto"``, which is marginal where that is exact and fast, else adaptive.
     residual
         A column whose groups have residual scales of their own: free under no
         pooling, pooled on the log scale under partial pooling.
@@ -309,6 +319,7 @@ marginal, 100 rows, 85 groups)
             priors=self.priors,
             design=self.design.take(chosen),
         )
+        model.__dict__["centering"] = self.centering
         return model
 
     def with_outcome(self, y: Any) -> Model:
@@ -351,8 +362,35 @@ marginal, 100 rows, 85 groups)
 
     @property
     def parameterization(self) -> str | None:
-        """``"centered"``, ``"noncentered"`` or ``"marginal"``; None unless partial."""
+        """``"adaptive"``, ``"marginal"`` or what was set; None unless partial."""
         return self.structure.parameterization
+
+    @cached_property
+    def pilot(self) -> Pilot | None:
+        """A quick estimate, in the units of the program; None if there is none.
+
+        It says how far groups are centered and where chains start, and nothing else.
+        """
+        if self.spec.pooling != "partial":
+            return None
+        spec, design = self.spec, self.scaling.design(self.design)
+        if isinstance(self.rows, Cells):
+            design = self.rows.design
+            counted = spec.trials or spec.outcome
+            trials = counted if self.rows.family == "binomial" else None
+            spec = replace(spec, family=self.rows.family, trials=trials)
+        correlated = correlated_factors(spec, design)
+        return estimate(spec, design, self.scaling.priors(self.priors), correlated)
+
+    @cached_property
+    def centering(self) -> tuple[Centering, ...]:
+        """How far the coefficients of each factor are centered, if adaptive."""
+        if self.parameterization != "adaptive":
+            return ()
+        factors, pilot = self.design.factors, self.pilot
+        if pilot is None:
+            return tuple(centering_of(factor, None) for factor in factors)
+        return tuple(map(centering_of, factors, pilot.factors))
 
     def explain(self) -> str:
         """Say what was chosen for the model, and why; to be printed.
@@ -385,6 +423,8 @@ marginal, 919 rows, 85 groups)
                 f"integrated out: the coefficients of {len(factor.labels)} groups of "
                 f"{shorten(factor.factor)}, drawn back exactly"
             )
+        for factor, centering in zip(self.design.factors, self.centering, strict=False):
+            lines.append(centering.describe(factor))
         if isinstance(self.rows, Cells):
             lines.append(
                 f"rows: {self.design.rows}, collected into {self.rows.kept} cells of "
@@ -426,6 +466,7 @@ marginal, 919 rows, 85 groups)
             self.structure,
             prior_only=prior_only,
             rows=rows,
+            centering=self.centering,
         )
 
     def prior_predictive(
@@ -1003,9 +1044,9 @@ def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
         return chosen, "set"
     against = against or why_marginal_is_slow(design)
     if against:
-        return "noncentered", (
-            "auto: safe where groups hold little data, and compare_parameterizations("
-            f"model) tries others; marginal is not to be had, for {against}"
+        return "adaptive", (
+            "auto: each group is centered as far as its own data say what its "
+            f"coefficients are; marginal is not to be had, for {against}"
         )
     return "marginal", (
         "auto: exact for gaussian outcomes, and there is no funnel left to sample from"

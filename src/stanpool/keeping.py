@@ -28,7 +28,13 @@ from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
 from stanpool.progress import tell
 from stanpool.sampling import sampled
-from stanpool.spec import GroupTerm, LatentFactors, ModelSpec, Prior
+from stanpool.spec import (
+    PARAMETERIZATIONS,
+    GroupTerm,
+    LatentFactors,
+    ModelSpec,
+    Prior,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -269,6 +275,12 @@ def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
     if spec.get("latent") is not None:
         spec["latent"] = LatentFactors(**spec["latent"])
     spec = _tuples(spec)
+    if spec["parameterization"] == "auto":
+        # What was chosen then, whatever would be now.
+        parts = kept["program"].split("_")
+        spec["parameterization"] = next(
+            (form for form in PARAMETERIZATIONS if form in parts), "auto"
+        )
     spec["priors"] = tuple(
         (name, Prior(prior["distribution"], tuple(prior["arguments"])))
         for name, prior in spec["priors"]

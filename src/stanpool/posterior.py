@@ -209,12 +209,17 @@ def draw_back(
     alpha = flat("alpha") if structure.intercept else None
     beta = flat("beta") if design.coefficients else np.zeros((shape[0] * shape[1], 0))
     parts = [beta]
+
+    def means(number: int) -> np.ndarray:
+        own = None if alpha is None else alpha[:, None]
+        return group_means(design, number, own, beta[:, None])[:, :, 0]
+
     if structure.intercept:
         parts.insert(0, flat("alpha_c")[:, None] - rows.y_bar)
     for number in range(len(design.factors)):
         if number != rows.factor:
             b = flat(f"b{suffix(number)}")
-            u = b - group_means(design, number, alpha, beta)
+            u = b - means(number)
             parts.append(u.reshape(len(u), -1))
     own = suffix(rows.factor)
     tau = flat(f"tau{own}")
@@ -234,7 +239,7 @@ def draw_back(
         sigma=sigma,
         seed=[seed],
     )
-    b += group_means(design, rows.factor, alpha, beta)
+    b += means(rows.factor)
     return {f"b{own}": b.reshape(*shape, *b.shape[1:])}
 
 

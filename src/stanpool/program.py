@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from stanpool.centering import Centering
 from stanpool.design import Design, FactorDesign, LatentDesign
 from stanpool.errors import SpecError
 from stanpool.gram import CompressedRows
@@ -95,8 +96,8 @@ class Structure:
     intercept
         Whether there is a population intercept.
     parameterization
-        ``"centered"``, ``"noncentered"`` or ``"marginal"``; None unless pooling is
-        partial.
+        ``"centered"``, ``"noncentered"``, ``"adaptive"`` or ``"marginal"``; None
+        unless pooling is partial.
     factors
         The grouping factors.
     latent
@@ -237,7 +238,8 @@ _GROUPED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log
 # Functions that are compiled from C++, by the header that has them.
 _HEADERS = {
     f"grouped_{family}_{link}_glm": "grouped_glm" for family, link in _GROUPED_GLMS
-}
+} | {"marginal_normal_id_glm": "marginal_normal_id_glm"}
+_EVERY_HEADER = "lanes"
 # Constant where their parameter is declared.
 _UNSTATED = ("uniform", "flat")
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
@@ -259,8 +261,8 @@ def structure_of(
     spec, design, priors
         The model, its data and the priors in force.
     parameterization
-        ``"centered"``, ``"noncentered"`` or ``"marginal"`` for partial pooling, else
-        None.
+        ``"centered"``, ``"noncentered"``, ``"adaptive"`` or ``"marginal"`` for partial
+        pooling, else None.
     integrated
         Which factor the marginal program integrates out, counted from 0.
     compressed
@@ -375,7 +377,7 @@ def render(structure: Structure) -> StanProgram:
         _program_name(template, structure),
         _tidy(text(chosen, functions="\n".join(map(_function, needed)))),
         _tidy(text(chosen, functions="\n".join(map(_declaration, needed)))),
-        "\n".join(map(_header, headers)),
+        "\n".join(map(_header, [_EVERY_HEADER, *headers])) if headers else "",
     )
 
 
@@ -419,10 +421,13 @@ def _program_name(template: str, structure: Structure) -> str:
 def _functions(structure: Structure) -> list[str]:
     """Name the shared Stan functions that a program calls."""
     needed = []
-    if structure.parameterization == "centered" and any(
-        factor.correlated for factor in structure.factors
-    ):
+    correlated = [factor.correlated for factor in structure.factors]
+    if structure.parameterization in ("centered", "adaptive") and any(correlated):
         needed.append("multi_normal_rows")
+    if structure.parameterization == "adaptive":
+        needed.append("partly_centered")
+        if any(correlated):
+            needed.append("partly_centered_correlated")
     if structure.parameterization == "marginal":
         needed.append("marginal_normal_id_glm")
     if any(each.group_predictors and not each.integrated for each in structure.factors):
@@ -577,6 +582,7 @@ def stan_data(
     *,
     prior_only: bool,
     rows: CompressedRows | MarginalRows | None = None,
+    centering: Sequence[Centering] = (),
 ) -> dict[str, Any]:
     """Build the data dictionary that goes with a rendered program.
 
@@ -588,6 +594,8 @@ def stan_data(
         Leave the outcome out, so that the fit draws from the prior.
     rows
         The rows as a compressed or a marginal program sees them.
+    centering
+        For the adaptive program: how far the coefficients of each factor are centered.
 
     Returns
     -------
@@ -600,8 +608,11 @@ def stan_data(
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
         suffix = _suffix(number)
+        form = structure.factors[number - 1]
         own = _factor_data(factor, rows)
-        if structure.factors[number - 1].integrated:
+        if structure.parameterization == "adaptive":
+            own |= centering[number - 1].data(correlated=form.correlated)
+        if form.integrated:
             own = {"Q": factor.Z.shape[1]}
         elif structure.pooling == "none":
             own["z_bar"] = factor.z_bar
@@ -829,7 +840,10 @@ def _effects_of(design: Design, factor: FactorDesign) -> np.ndarray:
 def group_means(
     design: Design, number: int, alpha: np.ndarray | None, beta: np.ndarray
 ) -> np.ndarray:
-    """Return the population means of a factor's coefficients, for many draws.
+    """Return what the groups' coefficients vary around, for many draws.
+
+    Of the factors that vary a coefficient only the first has the population mean; the
+    others vary around zero.
 
     Parameters
     ----------
@@ -838,25 +852,25 @@ def group_means(
     number
         Which factor, counted from 0.
     alpha, beta
-        Draws of the intercept at zero, shape ``(S,)``, or None; and of the
-        population's coefficients, shape ``(S, K)``.
+        Intercepts, shape ``(..., D)``, or None; and the population's coefficients,
+        shape ``(..., D, K)``, of D linear predictors.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(S, J, Q)``, or ``(S, 1, Q)`` where all groups have the same.
+        Shape ``(..., J, D, Q)``, or ``(..., 1, D, Q)`` where all groups have the same.
     """
     factor = design.factors[number]
-    zero = np.zeros((len(beta), 1))
-    population = np.concatenate(
-        [zero, beta] if alpha is None else [zero, alpha[:, None], beta], axis=1
-    )
+    parts = [np.zeros((*beta.shape[:-1], 1)), beta]
+    if alpha is not None:
+        parts.insert(1, alpha[..., None])
+    population = np.concatenate(parts, axis=-1)
     taken = {label for each in design.factors[:number] for label in each.varying}
-    means = population[:, None, _means_of(design, factor, taken) - 1]
+    means = population[..., _means_of(design, factor, taken) - 1][..., None, :, :]
     if factor.U is None:
         return means
-    effects = population[:, _effects_of(design, factor) - 1]
-    return np.asarray(means + np.einsum("jp,spq->sjq", factor.U, effects))
+    effects = population[..., _effects_of(design, factor) - 1]
+    return np.asarray(means + np.einsum("jp,...dpq->...jdq", factor.U, effects))
 
 
 def _prior_block(

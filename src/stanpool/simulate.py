@@ -12,14 +12,14 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from stanpool.design import Design, FactorDesign, LatentDesign
+from stanpool.design import LatentDesign
 from stanpool.errors import DataError, SpecError, StanpoolError, shorten
 from stanpool.families import LINKS
 from stanpool.latent import as_triangle
@@ -28,6 +28,7 @@ from stanpool.outcome import labelled_outcome
 from stanpool.posterior import build_posterior
 from stanpool.predict import predict
 from stanpool.priors import PriorRow, class_of
+from stanpool.program import group_means
 from stanpool.relocate import to_zero
 
 if TYPE_CHECKING:
@@ -171,32 +172,6 @@ def simulate_outcomes(
         ) from None
 
 
-def _group_means(
-    design: Design,
-    factor: FactorDesign,
-    population: Mapping[str, Array],
-    taken: set[str],
-) -> Array:
-    """Return the population means of each group's coefficients.
-
-    Shape ``(..., 1 or group, category, coefficient)``, from a population of shape
-    ``(..., category)``. Means that belong to an earlier factor, and those of no
-    population coefficient, are 0.
-    """
-
-    def means_of(labels: Iterable[str | None]) -> Any:
-        zero = 0.0 * next(iter(population.values()), np.zeros(1))
-        columns = [population.get(label, zero) if label else zero for label in labels]
-        return np.stack(columns, axis=-1)[..., None, :, :]
-
-    means = means_of(None if label in taken else label for label in factor.varying)
-    if factor.U is not None and factor.effect_of is not None:
-        for effects, values in zip(factor.effect_of, factor.U.T, strict=True):
-            moved = means_of(design.coefficients[e - 1] if e else None for e in effects)
-            means = means + moved * values[:, None, None]
-    return np.asarray(means)
-
-
 @dataclass(frozen=True)
 class _Variables:
     """Draws by Stan's names, ``(draw, ...)``, as ``build_posterior`` asks for them."""
@@ -228,11 +203,10 @@ def _prior_variables(
     width = len(design.categories) - 1 if structure.is_categorical else 1
     beta = members("beta").reshape(draws, width, -1)
     shift = beta @ design.x_bar
-    population = dict(zip(design.coefficients, np.moveaxis(beta, -1, 0), strict=True))
+    alpha = members("Intercept")[:, 0] - shift if structure.intercept else None
     found: dict[str, Array] = {"beta": np.swapaxes(beta, 1, 2)}
-    if structure.intercept:
-        population["Intercept"] = members("Intercept")[:, 0] - shift
-        found["alpha"] = population["Intercept"]
+    if alpha is not None:
+        found["alpha"] = alpha
     if not structure.is_categorical:
         found = {name: values[..., 0] for name, values in found.items()}
     if structure.has_cutpoints:
@@ -247,7 +221,6 @@ def _prior_variables(
             if not structure.has_cutpoints:
                 own[..., 0] -= shift[:, None]
         found["b"] = b
-    taken: set[str] = set()
     for number, (factor, form) in enumerate(
         zip(design.factors, structure.factors, strict=True), 1
     ):
@@ -260,8 +233,7 @@ def _prior_variables(
             cholesky = _draw_correlations(model, f"Omega{suffix}", tau, rng)
             found[f"Omega{suffix}"] = cholesky @ np.swapaxes(cholesky, 1, 2)
             deviations = deviations @ np.swapaxes(cholesky, 1, 2)
-        means = _group_means(design, factor, population, taken)
-        taken.update(factor.varying)
+        means = group_means(design, number - 1, alpha, beta)
         own = (deviations * tau).reshape(*deviations.shape[:2], width, -1)
         found[f"tau{suffix}"] = tau[:, 0]
         found[f"b{suffix}"] = (means + own).reshape(deviations.shape)

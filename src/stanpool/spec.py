@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from stanpool.errors import SpecError, listed, shorten, suggestion
 
 POOLINGS = ("complete", "none", "partial")
-PARAMETERIZATIONS = ("auto", "centered", "noncentered", "marginal")
+PARAMETERIZATIONS = ("auto", "centered", "noncentered", "adaptive", "marginal")
 
 
 @dataclass(frozen=True)
@@ -461,8 +461,8 @@ class ModelSpec:
         ``"partial"``: the groups' coefficients are drawn from a population whose
         mean, scales and correlations are learned.
     parameterization
-        ``"auto"``, ``"centered"``, ``"noncentered"`` or ``"marginal"``; matters for
-        partial pooling.
+        ``"auto"``, ``"centered"``, ``"noncentered"``, ``"adaptive"`` or
+        ``"marginal"``; matters for partial pooling.
     trials
         The column of the binomial's trials.
     se, se_sigma

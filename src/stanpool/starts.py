@@ -6,6 +6,7 @@ outcomes are far from zero; a refit of nearly the same data starts where the fit
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +94,31 @@ def _point(model: Model, draw: xr.Dataset) -> dict[str, Any]:
             f"b{end}": own.b[0, :, 0],
             f"z{end}": np.linalg.solve(chol[0], u.T).T,
         }
+        if model.parameterization == "adaptive":
+            point[f"z{end}"] = _partly_centered(model, draw, number, u, shift)
     return point
+
+
+def _partly_centered(
+    model: Model, draw: xr.Dataset, number: int, u: Array, shift: float
+) -> Array:
+    """Return z of one draw's deviations, as an adaptive program has it."""
+    factor, form = model.design.factors[number - 1], model.structure.factors[number - 1]
+    found = coefficients(model, draw).factors[number - 1]
+    groups = np.arange(len(factor.labels))
+    mean = np.broadcast_to(found.means(groups)[0, :, 0], u.shape).copy()
+    earlier = [each.varying for each in model.design.factors[: number - 1]]
+    has_mean = model.design.intercept and "Intercept" in factor.varying
+    if has_mean and not any("Intercept" in each for each in earlier):
+        mean[:, factor.varying.index("Intercept")] += shift
+    end = f"_{number}" if number > 1 else ""
+    centering = model.centering[number - 1]
+    scale = model.scaling.undo(f"tau{end}", np.ones((1, 1, u.shape[1])))[0, 0]
+    chol = cholesky_of_population(draw, factor)[0]
+    tau = np.sqrt(np.square(chol).sum(axis=1))
+    return replace(centering, tau=centering.tau * scale).standardized(
+        u, mean, tau, chol / tau[:, None] if form.correlated else None
+    )
 
 
 def _scales(draw: xr.Dataset, names: GroupNames) -> dict[str, Any]:

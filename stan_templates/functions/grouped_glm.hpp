@@ -4,70 +4,13 @@
 //
 // Stan builds several nodes of autodiff for each row; these build one for all rows. They go over the rows once, in
 // blocks that stay in the processor's nearest cache, with plain doubles: eta, the log likelihood of each row and its
-// slope in eta, and from the slopes the gradient with respect to alpha, beta and u. The loops are written so that
-// compilers turn them into vector instructions: no branches, no calls, sums in lanes.
+// slope in eta, and from the slopes the gradient with respect to alpha, beta and u.
 //
 // Each function is the one of the same name in its .stanfunctions file; tests compare values and gradients.
-
-#ifndef STANPOOL_GROUPED_GLM_HPP
-#define STANPOOL_GROUPED_GLM_HPP
-
-#include <stan/model/model_header.hpp>
-
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <ostream>
-#include <vector>
-
-#define STANPOOL_INLINE inline __attribute__((always_inline))
 
 namespace stanpool {
 
 constexpr int kBlock = 256;  // rows
-constexpr int kLanes = 8;
-
-// 2^k for whole t = k + 1.5 * 2^52, whose last bits are those of k.
-STANPOOL_INLINE double power_of_two(double t) {
-  std::int64_t bits;
-  std::memcpy(&bits, &t, sizeof bits);
-  bits = (bits + 1023) << 52;
-  double power;
-  std::memcpy(&power, &bits, sizeof power);
-  return power;
-}
-
-// exp(x) for -708 < x < 708, to a rounding or two: 2^k * exp(r), |r| < log(2) / 2, by Taylor's series.
-STANPOOL_INLINE double exp_inside(double x) {
-  constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds
-  const double t = x * 1.4426950408889634 + magic;
-  const double k = t - magic;
-  const double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
-  double p = 1.0 / 6227020800.0;
-  p = p * r + 1.0 / 479001600.0;
-  p = p * r + 1.0 / 39916800.0;
-  p = p * r + 1.0 / 3628800.0;
-  p = p * r + 1.0 / 362880.0;
-  p = p * r + 1.0 / 40320.0;
-  p = p * r + 1.0 / 5040.0;
-  p = p * r + 1.0 / 720.0;
-  p = p * r + 1.0 / 120.0;
-  p = p * r + 1.0 / 24.0;
-  p = p * r + 1.0 / 6.0;
-  p = p * r + 0.5;
-  p = p * r + 1.0;
-  p = p * r + 1.0;
-  return p * power_of_two(t);
-}
-
-// log(1 + x) for 0 <= x <= 1, to a rounding or two: 2 * atanh(x / (2 + x)), by Taylor's series.
-STANPOOL_INLINE double log1p_inside(double x) {
-  const double s = x / (2 + x);
-  const double square = s * s;
-  double p = 0;
-  for (int k = 17; k >= 0; --k) p = p * square + 1.0 / (2 * k + 1);
-  return 2 * s * p;
-}
 
 // exp of a block, as if nothing were beyond 708 or below -708. A loop for each step, or compilers see branches.
 STANPOOL_INLINE void exp_block(double* x) {
@@ -93,18 +36,6 @@ STANPOOL_INLINE double sum_log(const double* x) {
     for (int j = 0; j < kLanes; ++j) lanes[j] *= x[i + j];
   double total = 0;
   for (int j = 0; j < kLanes; ++j) total += std::log(lanes[j]);
-  return total;
-}
-
-// The sum of products of the first n.
-STANPOOL_INLINE double dot(const double* x, const double* y, int n) {
-  double lanes[kLanes] = {};
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) lanes[j] += x[i + j] * y[i + j];
-  double total = 0;
-  for (; i < n; ++i) total += x[i] * y[i];
-  for (int j = 0; j < kLanes; ++j) total += lanes[j];
   return total;
 }
 
@@ -235,32 +166,13 @@ double add_rows(const Family& family, const Predictor& at, Gradient& gradient) {
   return lp;
 }
 
-// The same again for processors with wider vectors: gcc's target attribute keeps the executable good for others, too.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 template <typename Family>
-__attribute__((target("avx2,fma"))) double add_rows_avx2(const Family& family, const Predictor& at,
-                                                         Gradient& gradient) {
+STANPOOL_AVX2 double add_rows_avx2(const Family& family, const Predictor& at, Gradient& gradient) {
   double lp = 0;
   for (int first = 0; first < at.n_rows; first += kBlock)
     lp += add_block(family, at, first, std::min<int>(kBlock, at.n_rows - first), gradient);
   return lp;
 }
-
-inline bool has_avx2() {
-  static const bool found = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  return found;
-}
-
-template <typename Family>
-double add_all_rows(const Family& family, const Predictor& at, Gradient& gradient) {
-  return has_avx2() ? add_rows_avx2(family, at, gradient) : add_rows(family, at, gradient);
-}
-#else
-template <typename Family>
-double add_all_rows(const Family& family, const Predictor& at, Gradient& gradient) {
-  return add_rows(family, at, gradient);
-}
-#endif
 
 template <bool propto, typename Family, typename X, typename Alpha, typename Beta, typename W, typename U>
 stan::return_type_t<Alpha, Beta, U> grouped_glm(const char* function, const Family& family, const X& x,
@@ -277,7 +189,7 @@ stan::return_type_t<Alpha, Beta, U> grouped_glm(const char* function, const Fami
   stan::math::check_finite(function, "group effects", at.u);
 
   Gradient gradient{0, Eigen::VectorXd::Zero(at.beta.size()), Eigen::VectorXd::Zero(at.u.size())};
-  double lp = add_all_rows(family, at, gradient);
+  double lp = has_avx2() ? add_rows_avx2(family, at, gradient) : add_rows(family, at, gradient);
   if constexpr (stan::math::include_summand<propto>::value) lp += family.constant();
 
   auto node = stan::math::make_partials_propagator(alpha, beta_ref, u_ref);
@@ -312,5 +224,3 @@ stan::return_type_t<Alpha, Beta, U> grouped_poisson_log_glm_lpmf(
   const stanpool::PoissonLog family{y};
   return stanpool::grouped_glm<propto>("grouped_poisson_log_glm", family, x, alpha, beta, w, place, u);
 }
-
-#endif

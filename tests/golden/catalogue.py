@@ -66,6 +66,18 @@ STRUCTURES = (
     ("y ~ x1 + (1 | g) + factors(g, h, rank=2)", {}),
 )
 
+# Groups are centered as far as their own data go; each of the structures above, too.
+ADAPTIVE = (
+    ("y ~ x1 + x2 + (1 + x2 | g)", {}),
+    ("y ~ 0 + x1 + x2 + (1 + x2 || g)", {}),
+    ("win ~ x1 + x2 + (1 + x2 || g)", {"family": "bernoulli"}),
+    ("win ~ x1 + x2 + (1 + x2 | g)", {"family": "bernoulli"}),
+    ("hits | trials(shots) ~ x1 + (1 | g)", {"family": "binomial"}),
+    ("count ~ x1 + (1 | g)", {"family": "poisson"}),
+    ("grade ~ x1 + (1 | g)", {"family": "ordinal"}),
+    ("y ~ x1 + (1 + x2 | g)", {"compress": True}),
+)
+
 # One factor of a gaussian model is integrated out.
 MARGINAL = (
     ("y ~ x1 + x2 + (1 + x2 | g)", {}),
@@ -221,7 +233,7 @@ def models() -> dict[str, sp.Model]:
         for intercept in ("1", "0"):
             for model in _poolings(family, outcome, intercept):
                 found[model.program.name] = model
-    found |= _with_mixed_priors() | _with_more_structure()
+    found |= _with_mixed_priors() | _with_more_structure() | _adaptive()
     return found | _of_other_families() | _with_parts() | _marginal() | _compressed()
 
 
@@ -329,6 +341,15 @@ def _with_more_structure() -> dict[str, sp.Model]:
         for each in PARAMETERIZATIONS
     ]
     models.append(sp.Model("y ~ x1 + (1 | g)", data, pooling="none", residual="g"))
+    return {model.program.name: model for model in models}
+
+
+def _adaptive() -> dict[str, sp.Model]:
+    data = small_data()
+    models = [
+        sp.Model(formula, data, parameterization="adaptive", **options)
+        for formula, options in (*ADAPTIVE, *STRUCTURES)
+    ]
     return {model.program.name: model for model in models}
 
 

@@ -138,7 +138,7 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
             total += np.sum(
                 stats.multivariate_normal.logpdf(deviations, cov=covariance)
             )
-            total += _log_jacobian(model, varying)
+            total += _log_jacobian(model, varying, number)
         if at.latent is not None:
             total += _log_latent(at.latent)
         if model.design.residual is not None:
@@ -173,8 +173,38 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             found |= {f"b{end}": varying.b}
             if model.structure.factors[number].integrated:
                 found["tau_signed"] = varying.tau * (-1) ** np.arange(len(varying.tau))
-            found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
+            if model.parameterization == "adaptive":
+                found[f"z{end}"] = _partly_centered(model, data, at, number)
+            else:
+                found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
     return found
+
+
+def _partly_centered(
+    model: sp.Model, data: pd.DataFrame, at: Point, number: int
+) -> np.ndarray:
+    """Return z of b = m + tau_0^w tau^(1 - w) (z - w m / tau_0), m at the means.
+
+    Of groups that are apart, z is what the correlations are taken out of.
+    """
+    told, end = model.stan_data(), f"_{number + 1}" if number else ""
+    w, pilot = told[f"w{end}"], told[f"tau_pilot{end}"]
+    varying, factor = at.factors[number], model.design.factors[number]
+    mean = group_means(model, data, at, number)
+    u = varying.b - mean
+    earlier = [each.varying for each in model.design.factors[:number]]
+    if model.design.intercept and not any("Intercept" in each for each in earlier):
+        for q, label in enumerate(factor.varying):
+            if label == "Intercept":
+                mean[:, q] += _reference(model, data)[0] @ at.beta
+    z = np.empty_like(u)
+    for j, q in np.ndindex(u.shape):
+        scale = pilot[q] ** w[j, q] * varying.tau[q] ** (1 - w[j, q])
+        z[j, q] = u[j, q] / scale + w[j, q] * mean[j, q] / pilot[q]
+    for j in range(len(u)):
+        if f"apart{end}" in told and told[f"apart{end}"][j] == 1:
+            z[j] = np.linalg.solve(varying.chol_omega, z[j])
+    return z
 
 
 def group_means(
@@ -471,14 +501,21 @@ def _log_density_of_residual_scales(at: Point) -> float:
     return float(np.sum(density + np.log(at.tau_sigma * at.sigmas)))
 
 
-def _log_jacobian(model: sp.Model, varying: Varying) -> float:
+def _log_jacobian(model: sp.Model, varying: Varying, number: int) -> float:
     """Log volume of what the model means against what Stan declares.
 
     The Cholesky factor of Omega: each element of column k of the factor scales with
-    its diagonal (reference 2). The noncentered z: b_j = mu + L z_j.
+    its diagonal (reference 2). The noncentered z: b_j = mu + L z_j. The adaptive one:
+    tau to the power of 1 - w, and L_Omega for groups that are apart.
     """
     total = _log_jacobian_of_correlations(varying)
-    if model.parameterization != "centered":
+    if model.parameterization == "adaptive":
+        told, end = model.stan_data(), f"_{number + 1}" if number else ""
+        total += np.sum((1 - told[f"w{end}"]) * np.log(varying.tau))
+        if f"apart{end}" in told:
+            diagonal = np.log(np.diag(varying.chol_omega)).sum()
+            total += told[f"apart{end}"].sum() * diagonal
+    elif model.parameterization != "centered":
         total += len(varying.b) * np.log(np.diag(varying.chol)).sum()
     return total
 

@@ -13,7 +13,7 @@ from stanpool.engine import compile_program
 from stanpool.resources import resource
 
 FAMILIES = ("bernoulli_logit", "binomial_logit", "poisson_log")
-RELATIVE = 1e-10
+CLOSE = 1e-10
 
 PROGRAM = """\
 functions {{
@@ -48,13 +48,28 @@ def function(name: str) -> str:
     return (folder / f"{name}.stanfunctions").read_text()
 
 
+def declared_and_defined(name: str) -> list[str]:
+    """Return a function as C++ has it, and as Stan has it, under another name."""
+    text = function(name)
+    return [text.partition(" {")[0] + ";", text.replace(name, f"own_{name}")]
+
+
+def compiled(name: str, program: str) -> cmdstanpy.CmdStanModel:
+    folder = resource("stan_templates") / "functions"
+    header = "\n".join((folder / f"{each}.hpp").read_text() for each in ("lanes", name))
+    if "{functions}" in program:
+        functions = "\n".join(declared_and_defined(name))
+        program = program.format(functions=functions)
+    executable = compile_program(program, name=name, header=header, progress=False)
+    return cmdstanpy.CmdStanModel(exe_file=str(executable))
+
+
 def grouped_program() -> str:
     """Return a program that calls each function, in Stan or in C++."""
     functions, statements = [], []
     for number, family in enumerate(FAMILIES, 1):
         name = f"grouped_{family}_glm"
-        text = function(name)
-        functions += [text.partition(" {")[0] + ";", text.replace(name, f"own_{name}")]
+        functions += declared_and_defined(name)
         told = "trials, " if "binomial" in family else ""
         call = f"({told}X, alpha, beta, W, place, u);"
         for test, called in (("==", f"own_{name}"), ("!=", name)):
@@ -72,11 +87,7 @@ def grouped_program() -> str:
 
 @pytest.fixture(scope="module")
 def grouped() -> cmdstanpy.CmdStanModel:
-    header = resource("stan_templates") / "functions" / "grouped_glm.hpp"
-    executable = compile_program(
-        grouped_program(), name="grouped", header=header.read_text(), progress=False
-    )
-    return cmdstanpy.CmdStanModel(exe_file=str(executable))
+    return compiled("grouped_glm", grouped_program())
 
 
 def data_of(family: str, rows: int, columns: int, effects: int) -> dict[str, Any]:
@@ -114,6 +125,15 @@ def gradient(
     return found.to_numpy()[0]
 
 
+def assert_equal(
+    model: cmdstanpy.CmdStanModel, data: Mapping[str, Any], point: Mapping[str, Any]
+) -> None:
+    """Compare log density and gradient: to 1e-10, relatively where they are large."""
+    ours, stans = (gradient(model, data, point, in_cpp=own) for own in (True, False))
+    assert np.isfinite(stans).all()
+    np.testing.assert_allclose(ours, stans, rtol=CLOSE, atol=CLOSE)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
     ("rows", "columns", "effects"),
@@ -129,10 +149,7 @@ def test_rows_with_group_effects(
         "beta": rng.normal(size=columns).tolist(),
         "u": rng.normal(size=data["M"]).tolist(),
     }
-    ours, stans = (gradient(grouped, data, point, in_cpp=own) for own in (True, False))
-    assert np.isfinite(stans).all()
-    scale = np.maximum(1.0, np.abs(stans))
-    np.testing.assert_allclose(ours / scale, stans / scale, rtol=0, atol=RELATIVE)
+    assert_equal(grouped, data, point)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -142,5 +159,76 @@ def test_rows_far_out(
 ) -> None:
     data = data_of(family, 20, 1, 1)
     point = {"alpha": alpha, "beta": [0.1], "u": [0.2] * 7}
-    ours, stans = (gradient(grouped, data, point, in_cpp=own) for own in (True, False))
-    np.testing.assert_allclose(ours, stans, rtol=RELATIVE, atol=1e-10)
+    assert_equal(grouped, data, point)
+
+
+MARGINAL = """\
+functions {{
+{functions}
+}}
+data {{
+  int<lower=0, upper=1> in_cpp;
+  int G;
+  int Q;
+  int D;
+  array[Q] vector[G] y;
+  array[Q] matrix[G, D] X;
+  array[Q] matrix[G, Q] Z;
+  vector[G] count;
+}}
+parameters {{
+  vector[D] theta;
+  vector<lower=0>[Q] tau;
+  cholesky_factor_corr[Q] L_Omega;
+  vector<lower=0>[G] v;
+}}
+model {{
+  matrix[Q, Q] Sigma = tcrossprod(diag_pre_multiply(tau, L_Omega));
+  if (in_cpp == 0) {{
+    target += own_marginal_normal_id_glm_lpdf(y | X, theta, Z, Sigma, v, count);
+  }} else {{
+    y ~ marginal_normal_id_glm(X, theta, Z, Sigma, v, count);
+  }}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def marginal() -> cmdstanpy.CmdStanModel:
+    return compiled("marginal_normal_id_glm", MARGINAL)
+
+
+@pytest.mark.parametrize(
+    ("groups", "varying", "columns"),
+    [(1, 1, 0), (64, 1, 1), (65, 2, 4), (130, 3, 2), (70, 5, 1)],
+)
+def test_groups_that_are_integrated_out(
+    marginal: cmdstanpy.CmdStanModel, groups: int, varying: int, columns: int
+) -> None:
+    rng = np.random.default_rng([groups, varying, columns])
+    data = {
+        "G": groups,
+        "Q": varying,
+        "D": columns,
+        "y": rng.normal(size=(varying, groups)).tolist(),
+        "X": rng.normal(size=(varying, groups, columns)).tolist(),
+        "Z": rng.normal(size=(varying, groups, varying)).tolist(),
+        "count": rng.uniform(0.5, 3.0, groups).tolist(),
+    }
+    chosen = np.linalg.cholesky(0.3 + 0.7 * np.eye(varying))
+    point = {
+        "theta": rng.normal(size=columns).tolist(),
+        "tau": rng.uniform(0.1, 2.0, varying).tolist(),
+        "L_Omega": chosen.tolist(),
+        "v": rng.lognormal(0.0, 1.0, groups).tolist(),
+    }
+    assert_equal(marginal, data, point)
+
+
+def test_a_variance_that_overflows_is_no_density(
+    marginal: cmdstanpy.CmdStanModel,
+) -> None:
+    one = {"y": [[0.0]], "X": [[[]]], "Z": [[[1.0]]], "count": [1.0]}
+    data = {"G": 1, "Q": 1, "D": 0, **one}
+    point = {"theta": [], "tau": [1e200], "L_Omega": [[1.0]], "v": [1.0]}
+    assert not np.isfinite(gradient(marginal, data, point, in_cpp=True)[0])

@@ -247,7 +247,7 @@ def test_the_table_says_what_became_of_each_tool(tmp_path: Path) -> None:
     ]
     lines = {line.split()[0]: line for line in bench_text(cells).splitlines() if line}
     assert lines["auto"].split()[:4] == ["auto", "(marginal)", "1000", "2.5"]
-    assert lines["centered"].split()[1:3] == ["-", "-"]
+    assert lines["centered"].split()[1:3] == ["(3000)", "-"]
     assert lines["centered"].split()[-4:] == ["30", "0", "of", "1"]
     assert "failed: out of memory" in lines["numpyro"]
     assert "not installed: bambi" in lines["bambi-numpyro"]

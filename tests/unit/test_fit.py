@@ -107,7 +107,7 @@ class TestModel:
         assert "auto: exact" in model.parameterization_reason
         assert "parameterization: marginal (auto: exact" in model.explain()
         model = Model("count ~ x1 + (1 | g)", small_data(), family="poisson")
-        assert model.parameterization == "noncentered"
+        assert model.parameterization == "adaptive"
         assert "the outcome is not gaussian" in model.explain()
         assert (
             Model("y ~ x1", small_data(), pooling="complete").parameterization is None

@@ -84,7 +84,7 @@ def test_models_that_need_their_rows_are_not_compressed(
 
 def test_rows_as_they_are_rule_the_marginal_form_out() -> None:
     model = sp.Model("y ~ x + (1 | g)", many_rows(), compress=False)
-    assert model.parameterization == "noncentered"
+    assert model.parameterization == "adaptive"
     assert model.rows is None
     assert "compress=False" in model.parameterization_reason
     with pytest.raises(sp.SpecError, match="compress=False"):

@@ -70,7 +70,7 @@ GAUSSIAN = [
     "partial_pooling_gaussian_noncentered_correlated",
     "partial_pooling_gaussian_centered",
     "partial_pooling_gaussian_se_noncentered_correlated",
-    "partial_pooling_gaussian_se_sigma_noncentered",
+    "partial_pooling_gaussian_se_sigma_adaptive",
     "partial_pooling_gaussian_noncentered_correlated_group_predictors_pooled_sigma",
     "partial_pooling_gaussian_noncentered_correlated_plain",
 ]
@@ -128,7 +128,7 @@ def at_the_population_of(
         "partial_pooling_poisson_noncentered_correlated",
         "partial_pooling_ordinal_noncentered_correlated",
         "partial_pooling_student_t_noncentered_correlated",
-        "partial_pooling_gaussian_censored_noncentered",
+        "partial_pooling_gaussian_censored_adaptive",
     ],
 )
 def test_other_families_are_an_average_over_the_population(name: str) -> None:

@@ -157,6 +157,6 @@ def test_auto_leaves_the_marginal_form_where_rows_would_become_dense() -> None:
         }
     )
     model = sp.Model("y ~ 1 + (1 | g) + (1 | h)", data)
-    assert model.parameterization == "noncentered"
+    assert model.parameterization == "adaptive"
     assert "750000 numbers" in model.parameterization_reason
     assert sp.Model("y ~ 1 + (1 | g)", data).parameterization == "marginal"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -54,11 +55,14 @@ def bench_text(cells: Sequence[Cell]) -> str:
     return "\n\n".join([*parts, _LEGEND])
 
 
-_LEGEND = (
+_LEGEND = textwrap.fill(
     "ESS/s: smallest bulk ESS of population parameters and groups' coefficients, over "
-    "the\nseconds from calling fit to labelled draws; compiling is excluded, building "
-    "a model\nshown apart (build). Medians over seeds; the largest R-hat and the most "
-    f"divergences\nof any. A fit with an R-hat above {R_HAT_LIMIT} counts as 0 ESS/s."
+    "the seconds from calling fit to labelled draws; compiling is excluded, building a "
+    "model shown apart (build). CPU: seconds of processors in that time. Medians over "
+    "seeds; the largest R-hat and the most divergences of any. A fit with an R-hat "
+    f"above {R_HAT_LIMIT} counts as 0 ESS/s; in brackets, what it would be if most did "
+    "not converge.",
+    width=88,
 )
 
 
@@ -119,7 +123,7 @@ def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
     ratio = rate / rival.ess_per_second if rival is not None else None
     return (
         name,
-        _number(rate) if rate else "-",
+        _number(rate) if rate else _in_brackets(standing),
         _number(ratio) if ratio else "-",
         _number(standing.ess),
         _number(standing.seconds),
@@ -129,6 +133,13 @@ def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
         str(standing.divergences),
         f"{standing.converged} of {len(standing.cells)}",
     )
+
+
+def _in_brackets(standing: Standing) -> str:
+    """Write what would be the ESS/s, had the fits converged."""
+    if standing.ess is None or standing.seconds is None:
+        return "-"
+    return f"({_number(standing.ess / standing.seconds)})"
 
 
 def _number(value: float | None) -> str:

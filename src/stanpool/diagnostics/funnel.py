@@ -28,6 +28,7 @@ from stanpool.diagnostics.diagnosis import Finding
 from stanpool.labels import short_label
 from stanpool.mixing import blockwise, mean_ranks
 from stanpool.posterior import GroupNames
+from stanpool.program import group_means
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -203,29 +204,29 @@ def group_mean(
 ) -> Array:
     """Return what the groups' coefficients are drawn around.
 
-    Of the factors that vary a coefficient only the first has the population mean; the
-    others vary around zero.
-
     Returns
     -------
     numpy.ndarray
         Shape ``(chain, draw)``, or ``(chain, draw, group)`` where group-level
         predictors move the mean.
     """
-    posterior, coefficient = of_predictor(posterior, factor, coefficient)
-    owner = next(each for each in design.factors if coefficient in each.varying)
-    mean = population_mean(posterior, coefficient)
-    if owner.factor != factor.factor:
-        mean = np.zeros_like(mean)
-    if factor.U is None or factor.effect_of is None:
-        return mean
-    effects = factor.effect_of[:, factor.varying.index(coefficient)]
-    moving = effects > 0
-    if not moving.any():
-        return mean
-    beta = posterior["beta"].isel(coefficient=effects[moving] - 1)
-    moved: Array = mean[..., None] + beta.to_numpy() @ factor.U[:, moving].T
-    return moved
+    dims = ("chain", "draw", "category")
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    predictors = max(len(factor.predictors_of), 1)
+    shape = (chains, draws, predictors)
+    alpha = None
+    if design.intercept:
+        intercept = posterior["Intercept"].transpose(*dims, missing_dims="ignore")
+        alpha = intercept.to_numpy().reshape(shape)
+    beta = np.zeros((*shape, 0))
+    if design.coefficients:
+        drawn = posterior["beta"].transpose(*dims, "coefficient", missing_dims="ignore")
+        beta = drawn.to_numpy().reshape(*shape, -1)
+    number = [each.factor for each in design.factors].index(factor.factor)
+    d, q = divmod(factor.coefficients.index(coefficient), len(factor.varying))
+    means: Array = group_means(design, number, alpha, beta)[..., d, q]
+    moves = factor.effect_of is not None and bool(factor.effect_of[:, q].any())
+    return means if moves else means[..., 0]
 
 
 def locate(values: Array, diverging: NDArray[np.bool_]) -> Location:

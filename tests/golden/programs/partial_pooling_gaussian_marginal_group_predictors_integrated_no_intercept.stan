@@ -15,28 +15,13 @@
 // many have Z as it has coefficients, F rows have X and y only, and the others
 // are zero, so that their number says all. Groups with equal Z are turned, too.
 functions {
-  // ZZ[q, r] * to_vector(Sigma) is the diagonal of Z[q] * Sigma * Z[r]'
-  array[,] matrix products(array[] matrix Z) {
-    int Q = size(Z);
-    array[Q, Q] matrix[rows(Z[1]), Q * Q] ZZ;
-    for (q in 1 : Q) {
-      for (r in 1 : Q) {
-        for (s in 1 : Q) {
-          for (t in 1 : Q) {
-            ZZ[q, r][ : , (s - 1) * Q + t] = Z[q][ : , t] .* Z[r][ : , s];
-          }
-        }
-      }
-    }
-    return ZZ;
-  }
   // log density of y[q][g] = X[q][g] * theta + Z[q][g] * u + noise, where
   // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[g]:
   // the covariance of y[q][g] and y[r][g] is S[q, r][g] = Z[q][g] * Sigma *
   // Z[r][g]', and v[g] more if q = r. The steps of Cholesky's factorisation are
   // taken for all g at the same time; g stands for count[g] groups
   real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
-                                   vector theta, array[,] matrix ZZ,
+                                   vector theta, array[] matrix Z,
                                    matrix Sigma, vector v, vector count) {
     int G = num_elements(v);
     int Q = size(y);
@@ -46,7 +31,7 @@ functions {
     for (q in 1 : Q) {
       e[q] = y[q] - X[q] * theta;
       for (r in 1 : q) {
-        S[q, r] = ZZ[q, r] * to_vector(Sigma);
+        S[q, r] = rows_dot_product(Z[q] * Sigma, Z[r]);
       }
       S[q, q] += v;
     }
@@ -100,9 +85,6 @@ data {
   real<lower=0> prior_sigma_rate;
   int<lower=0, upper=1> prior_only; // 1: leave y out
 }
-transformed data {
-  array[Q_2, Q_2] matrix[G, Q_2 * Q_2] ZZ = products(Z);
-}
 parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
@@ -124,7 +106,7 @@ model {
   if (prior_only == 0) {
     vector[D] theta = append_row(beta, to_vector(u'));
     matrix[Q_2, Q_2] Sigma = diag_matrix(square(tau_2));
-    y ~ marginal_normal_id_glm(X, theta, ZZ, Sigma,
+    y ~ marginal_normal_id_glm(X, theta, Z, Sigma,
                                rep_vector(square(sigma), G), count);
     y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
     target += -N_zero * log(sigma);

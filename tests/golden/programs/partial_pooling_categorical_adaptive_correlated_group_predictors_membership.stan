@@ -1,4 +1,4 @@
-// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
 // population whose mean, scales and correlations are learned.
 //
 //   y[n] ~ categorical(softmax(append_col(0, eta[n])'))
@@ -10,6 +10,9 @@
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
+//
+// Groups whose own data say much are centered, others are not, and many are in
+// between: w says how far, for each group and coefficient.
 functions {
   // what the means of the groups' coefficients are picked from: 0, intercepts,
   // coefficients, with a column for each category but the reference
@@ -18,6 +21,29 @@ functions {
   }
   matrix population(row_vector alpha, matrix beta) {
     return population(append_row(alpha, beta));
+  }
+  // log density of the rows of u, each multi_normal(0, L * L')
+  real multi_normal_rows_lpdf(matrix u, matrix L) {
+    return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
+           - rows(u) * sum(log(diagonal(L)));
+  }
+  // deviations: tau_pilot * z - mean if w = 1 (centered), tau * z if w = 0
+  // (noncentered); z ~ normal(w * mean / tau_pilot, (tau / tau_pilot)^w)
+  matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (tau_pilot[q] * z[ : , q] - w[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
+    }
+    return u;
+  }
+  // the same, after the z of groups that are apart are correlated by L_Omega
+  matrix partly_centered(matrix z, matrix mean, vector tau, matrix L_Omega,
+                         matrix w, vector tau_pilot, vector apart) {
+    matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
+    return partly_centered(z + diag_pre_multiply(apart, correlated), mean,
+                           tau, w, tau_pilot);
   }
   // what group-level predictors U add to the means of the groups' coefficients;
   // effect_of says which population coefficients (first: 0) are their effects
@@ -45,6 +71,9 @@ data {
   int<lower=1> P; // group-level predictors
   matrix[J, P] U;
   array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
+  matrix<lower=0, upper=1>[J, Q * (C - 1)] w; // 1: centered, 0: not
+  vector<lower=0>[Q * (C - 1)] tau_pilot; // a guess of tau
+  vector<lower=0, upper=1>[J] apart; // 1: z is uncorrelated
   int<lower=1> J_2; // groups
   int<lower=1> Q_2; // varying coefficients
   int<lower=1> M_2; // memberships of a row
@@ -52,6 +81,8 @@ data {
   matrix<lower=0>[N, M_2] weight_2;
   matrix[N, Q_2] Z_2;
   array[Q_2] int<lower=1, upper=K + 2> mean_of_2; // mu_2 in (0, alpha, beta)
+  matrix<lower=0, upper=1>[J_2, Q_2 * (C - 1)] w_2; // 1: centered, 0: not
+  vector<lower=0>[Q_2 * (C - 1)] tau_pilot_2; // a guess of tau_2
   vector[C - 1] prior_Intercept_location;
   vector<lower=0>[C - 1] prior_Intercept_scale;
   vector[K * (C - 1)] prior_beta_location;
@@ -79,25 +110,40 @@ parameters {
   matrix[K, C - 1] beta;
   vector<lower=0>[D] tau; // population scales
   cholesky_factor_corr[D] L_Omega;
-  matrix[J, D] z; // standardised deviations of b
+  matrix[J, D] z; // b / tau_pilot where w = 1
   vector<lower=0>[D_2] tau_2; // population scales
-  matrix[J_2, D_2] z_2; // standardised deviations of b_2
+  matrix[J_2, D_2] z_2; // b_2 / tau_pilot_2 where w_2 = 1
 }
 transformed parameters {
   row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
   row_vector[D] mu = to_row_vector(population(alpha, beta)[mean_of]);
+  row_vector[D] mu_c = to_row_vector(population(alpha_c, beta)[mean_of]);
   row_vector[D_2] mu_2 = to_row_vector(population(alpha, beta)[mean_of_2]);
+  row_vector[D_2] mu_c_2 = to_row_vector(population(alpha_c, beta)[mean_of_2]);
 }
 model {
-  matrix[J, D] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
-  matrix[J_2, D_2] u_2 = diag_post_multiply(z_2, tau_2); // deviations
+  matrix[J, D] mean = rep_matrix(mu_c, J); // of b at x_bar
+  for (c in 1 : C - 1) {
+    mean[ : , columns[c]] += group_level(U, effect_of,
+                                         population(alpha, beta)[ : , c]);
+  }
+  matrix[J, D] u = partly_centered(z, mean, tau, L_Omega, w, tau_pilot,
+                                   apart);
+  matrix[J_2, D_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
+  matrix[J_2, D_2] u_2 = partly_centered(z_2, mean_2, tau_2, w_2,
+                                         tau_pilot_2);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   tau_2 ~ exponential(prior_tau_2_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
-  to_vector(z) ~ std_normal(); // so that u is distributed as above
-  to_vector(z_2) ~ std_normal(); // so that u_2 is distributed as above
+  u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
+  target += sum((1 - w) * log(tau)); // z is stretched into u
+  target += sum(apart) * sum(log(diagonal(L_Omega)));
+  for (q in 1 : D_2) {
+    u_2[ : , q] ~ normal(0, tau_2[q]);
+  }
+  target += sum((1 - w_2) * log(tau_2)); // z_2 is stretched into u_2
   if (prior_only == 0) {
     matrix[N, C - 1] group_effect = rep_matrix(0, N, C - 1);
     for (c in 1 : C - 1) {
@@ -118,12 +164,14 @@ model {
 }
 generated quantities {
   corr_matrix[D] Omega = multiply_lower_tri_self_transpose(L_Omega);
-  matrix[J, D] b = z * diag_pre_multiply(tau, L_Omega)';
-  b += rep_matrix(mu, J);
+  matrix[J, D] b = rep_matrix(mu_c, J);
   for (c in 1 : C - 1) {
     b[ : , columns[c]] += group_level(U, effect_of,
                                       population(alpha, beta)[ : , c]);
   }
-  matrix[J_2, D_2] b_2 = diag_post_multiply(z_2, tau_2);
-  b_2 += rep_matrix(mu_2, J_2);
+  b += partly_centered(z, b, tau, L_Omega, w, tau_pilot, apart);
+  b += rep_matrix(mu - mu_c, J); // at X = 0
+  matrix[J_2, D_2] b_2 = rep_matrix(mu_c_2, J_2);
+  b_2 += partly_centered(z_2, b_2, tau_2, w_2, tau_pilot_2);
+  b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
 }

@@ -1,4 +1,4 @@
-// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
 // population whose mean and scales are learned.
 //
 //   y[n] ~ bernoulli(Phi(eta[n]))
@@ -7,7 +7,21 @@
 //   row n counts weights[n] times
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
+//
+// Groups whose own data say much are centered, others are not, and many are in
+// between: w says how far, for each group and coefficient.
 functions {
+  // deviations: tau_pilot * z - mean if w = 1 (centered), tau * z if w = 0
+  // (noncentered); z ~ normal(w * mean / tau_pilot, (tau / tau_pilot)^w)
+  matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (tau_pilot[q] * z[ : , q] - w[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
+    }
+    return u;
+  }
   // y ~ bernoulli(Phi(eta)), exact in both tails
   real bernoulli_probit_lpmf(array[] int y, vector eta) {
     return normal_lcdf((2 * to_vector(y) - 1) .* eta | 0, 1);
@@ -28,6 +42,8 @@ data {
   array[N] int<lower=1, upper=J> group;
   matrix[N, Q] Z;
   array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
+  vector<lower=0>[Q] tau_pilot; // a guess of tau
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -42,18 +58,23 @@ parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
-  matrix[J, Q] z; // standardised deviations of b
+  matrix[J, Q] z; // b / tau_pilot where w = 1
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_of]';
 }
 model {
-  matrix[J, Q] u = diag_post_multiply(z, tau); // deviations
+  matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
+  matrix[J, Q] u = partly_centered(z, mean, tau, w, tau_pilot);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
-  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  for (q in 1 : Q) {
+    u[ : , q] ~ normal(0, tau[q]);
+  }
+  target += sum((1 - w) * log(tau)); // z is stretched into u
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     vector[N] eta = alpha_c + group_effect + X_c * beta;
@@ -63,6 +84,7 @@ model {
   }
 }
 generated quantities {
-  matrix[J, Q] b = diag_post_multiply(z, tau);
-  b += rep_matrix(mu, J);
+  matrix[J, Q] b = rep_matrix(mu_c, J);
+  b += partly_centered(z, b, tau, w, tau_pilot);
+  b += rep_matrix(mu - mu_c, J); // at X = 0
 }

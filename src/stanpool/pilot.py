@@ -1,0 +1,607 @@
+r"""A quick estimate of a partially pooled model before any sampling.
+
+Penalised quasi-likelihood [1]_: Newton steps for the population's coefficients and the
+groups' deviations under a guess of their covariance, which is then made to agree with
+the deviations [2]_, in turn until neither changes. All sums are over rows and groups,
+so that the cost grows with N and J and no matrix is as large as both. Of several
+factors one is solved jointly with the population and the others in turn.
+
+The estimate decides how samplers see a model and where chains start, never what a
+model says: it may be rough, and None where it is not to be had.
+
+References
+----------
+.. [1] Breslow and Clayton (1993). Approximate inference in generalized linear mixed
+   models. Journal of the American Statistical Association 88(421), 9-25.
+.. [2] MacKay (1992). Bayesian interpolation. Neural Computation 4(3), 415-447,
+   equation 4.9: a variance is a sum of squares over the number of well-determined
+   deviations.
+.. [3] Begg and Gray (1984). Calculation of polychotomous logistic regression parameters
+   using individualized regressions. Biometrika 71(1), 11-18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.design import Design, FactorDesign
+from stanpool.families import LINKS, family_functions, log_likelihood
+from stanpool.priors import PriorRow
+from stanpool.spec import FAMILIES, ModelSpec
+
+Array = NDArray[np.float64]
+
+_SWEEPS = 40
+_CLOSE = 0.02  # of logarithms of scales
+_LARGEST_STEP = 3.0  # of a linear predictor on a link
+_STEP = 1e-3  # of a linear predictor, in differences
+_LARGEST_CORRELATION = 0.9
+_FEWEST_LEFT = 0.05  # of a group's information, whatever other factors know
+# Links whose score is outcome less mean, and whose information is the variance.
+_CANONICAL = {
+    ("gaussian", "identity"),
+    ("bernoulli", "logit"),
+    ("binomial", "logit"),
+    ("poisson", "log"),
+}
+# Between which values the parameters of families are sought.
+_POSITIVE = {"sigma": (1e-6, 1e9), "nu": (1.5, 60.0), "shape": (1e-2, 1e4)}
+_POSITIVE |= {"phi": (1e-2, 1e4)}
+
+
+@dataclass(frozen=True, eq=False)
+class FactorPilot:
+    """The estimate of what varies over one grouping factor.
+
+    Attributes
+    ----------
+    u
+        Deviations of the groups' coefficients, shape ``(J, D)``.
+    covariance
+        Of their errors, given all scales, shape ``(J, D, D)``.
+    tau
+        The population's scales, shape ``(D,)``.
+    Omega
+        The correlations, shape ``(D, D)``.
+    """
+
+    u: Array
+    covariance: Array
+    tau: Array
+    Omega: Array
+
+    @property
+    def information(self) -> Array:
+        """The share of the groups' own data in what is known, shape ``(J, D)``.
+
+        ``I tau^2 / (1 + I tau^2)``, with the Fisher information I of a group's rows.
+        """
+        variance = np.einsum("jdd->jd", self.covariance)
+        return np.asarray(np.clip(1 - variance / np.square(self.tau), 0.0, 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Pilot:
+    """The estimate of a model, in the units of its Stan program.
+
+    Attributes
+    ----------
+    theta
+        The intercept where predictors are at their means, if there is one, and the
+        population's coefficients: shape ``(P,)``, or ``(P, C - 1)`` for categories.
+    theta_sd
+        Their standard errors.
+    factors
+        What varies over each grouping factor.
+    parameters
+        The family's parameters by name; ``sigma`` is that of the population where
+        groups have their own.
+    sigma_j
+        Residual scales of groups, or None.
+    """
+
+    theta: Array
+    theta_sd: Array
+    factors: tuple[FactorPilot, ...]
+    parameters: Mapping[str, Any]
+    sigma_j: Array | None = None
+
+
+def estimate(
+    spec: ModelSpec,
+    design: Design,
+    priors: Iterable[PriorRow],
+    correlated: Sequence[bool],
+) -> Pilot | None:
+    """Estimate a partially pooled model.
+
+    Parameters
+    ----------
+    spec, design, priors
+        The model, its data and its priors, in the units of its Stan program.
+    correlated
+        Whether the coefficients of each factor are.
+
+    Returns
+    -------
+    Pilot or None
+        None if the estimate did not come to an end.
+    """
+    rows = list(priors)
+    with np.errstate(all="ignore"):
+        try:
+            if design.categories and FAMILIES[spec.family].outcome == "categories":
+                found = _of_categories(spec, design, rows, correlated)
+            else:
+                found = _Search(spec, design, rows, correlated).run()
+        except (np.linalg.LinAlgError, FloatingPointError):
+            return None
+    return found if _is_finite(found) else None
+
+
+def _of_categories(
+    spec: ModelSpec,
+    design: Design,
+    priors: list[PriorRow],
+    correlated: Sequence[bool],
+) -> Pilot:
+    """Estimate each category against the reference, among the rows of both [3]_."""
+    found = []
+    each_of = replace(spec, family="bernoulli", link=None)
+    for category in range(1, len(design.categories)):
+        some = design.take(np.flatnonzero((design.y == 0) | (design.y == category)))
+        binary = replace(some, y=(some.y > 0).astype(np.int64), categories=())
+        found.append(_Search(each_of, binary, priors, correlated).run())
+    factors = []
+    for own in zip(*(each.factors for each in found), strict=True):
+        groups, q = own[0].u.shape
+        width = q * len(own)
+        covariance, Omega = np.zeros((groups, width, width)), np.zeros((width, width))
+        for c, part in enumerate(own):
+            at = slice(c * q, (c + 1) * q)
+            covariance[:, at, at], Omega[at, at] = part.covariance, part.Omega
+        factors.append(
+            FactorPilot(
+                u=np.concatenate([part.u for part in own], axis=1),
+                covariance=covariance,
+                tau=np.concatenate([part.tau for part in own]),
+                Omega=Omega,
+            )
+        )
+    return Pilot(
+        theta=np.stack([each.theta for each in found], axis=1),
+        theta_sd=np.stack([each.theta_sd for each in found], axis=1),
+        factors=tuple(factors),
+        parameters={},
+    )
+
+
+@dataclass(eq=False)
+class _Factor:
+    """What is being learned of a factor; ``members`` are pairs of index and Z."""
+
+    groups: int
+    members: list[tuple[NDArray[np.intp], Array]]
+    correlated: bool
+    u: Array
+    tau: Array
+    Omega: Array
+    covariance: Array
+
+    @classmethod
+    def of(cls, factor: FactorDesign, tau: Array, *, correlated: bool) -> _Factor:
+        groups, q = len(factor.labels), factor.Z.shape[1]
+        members = [(factor.index, factor.Z)]
+        if factor.weights is not None:
+            members = [
+                (factor.index[:, m], factor.Z * factor.weights[:, m, None])
+                for m in range(factor.index.shape[1])
+            ]
+        return cls(
+            groups,
+            members,
+            correlated,
+            u=np.zeros((groups, q)),
+            tau=tau,
+            Omega=np.eye(q),
+            covariance=np.zeros((groups, q, q)),
+        )
+
+    @property
+    def precision(self) -> Array:
+        """The inverse of the population's covariance."""
+        return np.asarray(
+            np.linalg.inv(self.Omega) / np.outer(self.tau, self.tau), dtype=float
+        )
+
+    def sums(self, values: Array) -> Array:
+        """Sum Z times values of rows over groups, shape ``(J, Q, columns)``."""
+        found = np.zeros((self.groups, self.u.shape[1], values.shape[1]))
+        for index, z in self.members:
+            for q in range(z.shape[1]):
+                for c in range(values.shape[1]):
+                    product = z[:, q] * values[:, c]
+                    found[:, q, c] += np.bincount(index, product, minlength=self.groups)
+        return found
+
+    def squares(self, weights: Array) -> Array:
+        """Sum weighted products of Z over groups, shape ``(J, Q, Q)``."""
+        width = self.u.shape[1]
+        found = np.zeros((self.groups, width, width))
+        for index, z in self.members:
+            for q in range(width):
+                for r in range(q + 1):
+                    product = z[:, q] * z[:, r] * weights
+                    summed = np.bincount(index, product, minlength=self.groups)
+                    found[:, q, r] += summed
+                    if r < q:
+                        found[:, r, q] += summed
+        return found
+
+    def effects(self, u: Array) -> Array:
+        """Return what deviations add to the rows' linear predictors."""
+        return np.asarray(
+            sum(np.einsum("nq,nq->n", z, u[index]) for index, z in self.members)
+        )
+
+
+class _Search:
+    """The estimate of a model with one linear predictor, as it is being found."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        design: Design,
+        priors: list[PriorRow],
+        correlated: Sequence[bool],
+    ) -> None:
+        self.spec, self.design = spec, design
+        self.has_cutpoints = FAMILIES[spec.family].outcome == "ordered"
+        first = int(design.intercept or self.has_cutpoints)
+        ones = np.ones((design.rows, first))
+        self.P = np.concatenate([ones, design.X - design.x_bar], axis=1)
+        self.location, self.ridge = _normal_priors(priors, self.P.shape[1], first)
+        self.theta = np.zeros(self.P.shape[1])
+        self.S_inverse = np.zeros((len(self.theta), len(self.theta)))
+        self.sigma_j: Array | None = None
+        self.parameters, start, spread = _start(spec, design)
+        if first and not self.has_cutpoints:
+            self.theta[0] = start
+        self.largest_step = _LARGEST_STEP if spec.link_name != "identity" else np.inf
+        self.factors = [
+            _Factor.of(factor, _first_scales(factor, spread), correlated=each)
+            for factor, each in zip(design.factors, correlated, strict=True)
+        ]
+        order = np.argsort([-each.groups for each in self.factors], kind="stable")
+        self.order = [int(place) for place in order]
+        self.pairs = _pairs(self.factors)
+
+    def run(self) -> Pilot:
+        """Go on until the scales stay where they are."""
+        for _ in range(_SWEEPS):
+            before = np.concatenate([np.log(each.tau) for each in self.factors])
+            score, weight = self.derivatives()
+            self.move(self.order[0], score, weight, with_population=True)
+            for place in self.order[1:]:
+                score, weight = self.derivatives()
+                self.move(place, score, weight, with_population=False)
+            self.update_parameters()
+            _, weight = self.derivatives()
+            for place in range(len(self.factors)):
+                self.update_scales(place, weight)
+            after = np.concatenate([np.log(each.tau) for each in self.factors])
+            if np.max(np.abs(after - before)) < _CLOSE:
+                break
+        sd = np.sqrt(np.diag(self.S_inverse))
+        theta = self.theta
+        if self.has_cutpoints:
+            theta, sd = theta[1:], sd[1:]
+        return Pilot(
+            theta=theta,
+            theta_sd=sd,
+            factors=tuple(
+                FactorPilot(each.u, each.covariance, each.tau, each.Omega)
+                for each in self.factors
+            ),
+            parameters=self.parameters,
+            sigma_j=self.sigma_j,
+        )
+
+    @property
+    def eta(self) -> Array:
+        eta = self.P @ self.theta
+        for factor in self.factors:
+            eta += factor.effects(factor.u)
+        return eta if self.design.offset is None else eta + self.design.offset
+
+    def of_rows(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the family's parameters as they belong to rows."""
+        found = dict(parameters)
+        if self.sigma_j is not None and self.design.residual is not None:
+            found["sigma"] = self.sigma_j[self.design.residual[2]]
+        return found
+
+    def derivatives(self) -> tuple[Array, Array]:
+        """Return score and information of each row's linear predictor."""
+        spec, design, eta = self.spec, self.design, self.eta
+        known = self.of_rows(self.parameters)
+        parts = (design.censored, design.lower, design.upper)
+        is_plain = all(part is None for part in parts)
+        if is_plain and (spec.family, spec.link_name) in _CANONICAL:
+            functions = family_functions(spec.family, spec.link)
+            data = {"trials": design.trials, "se": design.se}
+            known |= {name: each for name, each in data.items() if each is not None}
+            score = design.y - functions.mean(eta, **known)
+            assert functions.variance is not None
+            variance = functions.variance(eta, **known)
+            if spec.family == "gaussian":
+                score, weight = score / variance, 1.0 / variance
+            else:
+                weight = variance
+            weight = np.broadcast_to(weight, eta.shape)
+            if design.weights is not None:
+                score, weight = score * design.weights, weight * design.weights
+            return np.asarray(score), np.asarray(weight)
+        step: Any = _STEP
+        if spec.link_name == "identity" and spec.family != "ordinal":
+            step = _STEP * (known.get("sigma", 0.0) + np.zeros(design.rows))
+            step = step if design.se is None else np.hypot(step, _STEP * design.se)
+        below, at, above = (
+            log_likelihood(spec, design, eta + move, known)
+            for move in (-step, 0.0, step)
+        )
+        score = (above - below) / (2 * step)
+        weight = np.maximum((2 * at - above - below) / np.square(step), 0.0)
+        return np.nan_to_num(score), np.nan_to_num(weight)
+
+    def move(
+        self, place: int, score: Array, weight: Array, *, with_population: bool
+    ) -> None:
+        """Take a Newton step of a factor's deviations, with the population's or not."""
+        factor = self.factors[place]
+        precision = factor.precision
+        H = factor.squares(weight) + precision
+        slope = factor.sums(score[:, None])[..., 0] - factor.u @ precision
+        step_of_theta = np.zeros_like(self.theta)
+        if with_population and len(self.theta):
+            weighted = self.P * weight[:, None]
+            G = factor.sums(weighted)
+            solved = np.linalg.solve(H, G)
+            S = weighted.T @ self.P + np.diag(self.ridge)
+            S -= np.einsum("jqp,jqr->pr", G, solved) / len(factor.members)
+            gradient = self.P.T @ score - self.ridge * (self.theta - self.location)
+            gradient -= np.einsum("jqp,jq->p", solved, slope)
+            self.S_inverse = np.linalg.inv(S)
+            step_of_theta = self.S_inverse @ gradient
+            slope = slope - G @ step_of_theta
+        # Members of several groups share rows: a part of the step each is safe.
+        step = np.linalg.solve(H, slope[..., None])[..., 0] / len(factor.members)
+        moved = self.P @ step_of_theta + factor.effects(step)
+        share = min(1.0, self.largest_step / max(float(np.max(np.abs(moved))), 1e-12))
+        self.theta = self.theta + share * step_of_theta
+        factor.u = factor.u + share * step
+
+    def update_scales(self, place: int, weight: Array) -> None:
+        """Make the scales of a factor agree with its deviations [2]_."""
+        factor = self.factors[place]
+        own = factor.squares(weight)
+        own = self.left_by_others(place, own, weight)
+        H_inverse: Array = np.asarray(np.linalg.inv(own + factor.precision))
+        factor.covariance = H_inverse
+        V = H_inverse
+        if len(self.theta):
+            A = H_inverse @ factor.sums(self.P * weight[:, None])
+            V = V + A @ self.S_inverse @ np.swapaxes(A, 1, 2)
+        variance, information = (np.einsum("jqq->jq", each) for each in (V, own))
+        square = np.square(factor.tau)
+        determined = np.maximum(np.sum(1 - variance / square, axis=0), 1e-3)
+        found = np.sum(np.square(factor.u), axis=0) / determined
+        # Where data cannot tell tau from 0, half of what they cannot tell from it.
+        unknown = np.sqrt(2.0 / np.sum(np.square(information), axis=0))
+        found = np.clip(found, square / 10, square * 10)
+        found = np.where(np.isfinite(unknown), np.maximum(found, 0.5 * unknown), square)
+        if factor.correlated:
+            total = np.einsum("jq,jr->qr", factor.u, factor.u) + H_inverse.sum(axis=0)
+            scale = np.sqrt(np.diag(total))
+            largest = _LARGEST_CORRELATION
+            Omega = np.clip(total / np.outer(scale, scale), -largest, largest)
+            np.fill_diagonal(Omega, 1.0)
+            values, vectors = np.linalg.eigh(Omega)
+            near = (vectors * np.maximum(values, 1 - largest)) @ vectors.T
+            scale = np.sqrt(np.diag(near))
+            factor.Omega = np.asarray(near / np.outer(scale, scale))
+        factor.tau = np.sqrt(found)
+
+    def left_by_others(self, place: int, own: Array, weight: Array) -> Array:
+        """Take from groups' information what groups of other factors may explain."""
+        factor, left = self.factors[place], own.copy()
+        for other_place, (pair, first, second) in self.pairs.get(place, {}).items():
+            other = self.factors[other_place]
+            H = np.linalg.inv(other.squares(weight) + other.precision)
+            ((_, z),), ((_, z_2),) = factor.members, other.members
+            shape = (len(first), z.shape[1], z_2.shape[1])
+            A = np.empty(shape)
+            for q in range(shape[1]):
+                for r in range(shape[2]):
+                    product = weight * z[:, q] * z_2[:, r]
+                    A[:, q, r] = np.bincount(pair, product, minlength=len(first))
+            explained = A @ H[second] @ np.swapaxes(A, 1, 2)
+            for q in range(shape[1]):
+                for r in range(shape[1]):
+                    left[:, q, r] -= np.bincount(
+                        first, explained[:, q, r], minlength=factor.groups
+                    )
+        if left is not own and self.pairs.get(place):
+            values, vectors = np.linalg.eigh(left)
+            least = _FEWEST_LEFT * np.linalg.eigvalsh(own)
+            kept = np.maximum(values, least)
+            left = (vectors * kept[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+        return np.asarray(left)
+
+    def update_parameters(self) -> None:
+        """Move the family's parameters to where the likelihood is largest."""
+        design = self.design
+        if self.has_cutpoints:
+            self.update_cutpoints()
+        if self.spec.family == "gaussian" and design.se is None:
+            self.update_sigma()
+            return
+        eta = self.eta
+        for name in FAMILIES[self.spec.family].parameters:
+            if name in self.parameters and name != "cutpoint":
+                self.search_along(name, eta)
+
+    def update_sigma(self) -> None:
+        """Estimate residual scales by sums of squares over degrees of freedom."""
+        design = self.design
+        mean = family_functions("gaussian", self.spec.link).mean(self.eta)
+        weights = np.ones(design.rows) if design.weights is None else design.weights
+        squares = weights * np.square(design.y - mean)
+        used = float(len(self.theta))
+        for factor in self.factors:
+            share = 1 - np.einsum("jqq->jq", factor.covariance) / factor.tau**2
+            used += float(np.clip(share, 0, 1).sum())
+        left = max(weights.sum() - used, 0.1 * weights.sum())
+        sigma = np.sqrt(squares.sum() / left)
+        self.parameters["sigma"] = max(float(sigma), 1e-9)
+        if design.residual is not None:
+            _, labels, index = design.residual
+            total, count = (
+                np.bincount(index, each, minlength=len(labels))
+                for each in (squares, weights)
+            )
+            lost = left / weights.sum()
+            self.sigma_j = np.sqrt((total + 4 * sigma**2) / (count * lost + 4))
+
+    def search_along(self, name: str, eta: Array) -> None:
+        """Look for the best value of one positive parameter near its last one."""
+        from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+
+        lowest, highest = np.log(_POSITIVE[name])
+        last = float(np.log(self.parameters[name]))
+
+        def loss(log: float) -> float:
+            known = self.of_rows(self.parameters | {name: float(np.exp(log))})
+            total = log_likelihood(self.spec, self.design, eta, known).sum()
+            return -float(total) if np.isfinite(total) else 1e300
+
+        bounds = max(last - 1.0, lowest), min(last + 1.0, highest)
+        found = minimize_scalar(
+            loss, bounds=bounds, method="bounded", options={"maxiter": 8, "xatol": 0.05}
+        )
+        self.parameters[name] = float(np.exp(found.x))
+
+    def update_cutpoints(self) -> None:
+        """Take Newton steps of the cutpoints, one at a time, that stay in order."""
+        cutpoint = self.parameters["cutpoint"] - self.theta[0]
+        self.theta[0] = 0.0
+        eta = self.eta
+
+        def total(at: Array) -> float:
+            known = {"cutpoint": at}
+            return float(log_likelihood(self.spec, self.design, eta, known).sum())
+
+        step = 1e-3
+        for k in range(len(cutpoint)):
+            move = step * np.eye(len(cutpoint))[k]
+            below, at, above = (
+                total(cutpoint + sign * move) for sign in (-1.0, 0.0, 1.0)
+            )
+            curve = (2 * at - above - below) / step**2
+            if curve <= 0 or not np.isfinite(curve):
+                continue
+            wanted = cutpoint[k] + (above - below) / (2 * step) / curve
+            lowest = -np.inf if k == 0 else cutpoint[k - 1]
+            highest = np.inf if k == len(cutpoint) - 1 else cutpoint[k + 1]
+            # At most half of the way to a neighbour.
+            lowest = (lowest + cutpoint[k]) / 2
+            highest = (highest + cutpoint[k]) / 2
+            cutpoint[k] = np.clip(wanted, lowest, highest)
+        self.parameters["cutpoint"] = cutpoint
+
+
+def _pairs(factors: Sequence[_Factor]) -> dict[int, dict[int, Any]]:
+    """Return which groups of two factors meet, for each pair of factors."""
+    found: dict[int, dict[int, Any]] = {}
+    for place, factor in enumerate(factors):
+        for other_place, other in enumerate(factors):
+            single = len(factor.members) == len(other.members) == 1
+            if place == other_place or not single:
+                continue
+            ((index, _),), ((index_2, _),) = factor.members, other.members
+            keys = index.astype(np.int64) * other.groups + index_2
+            known, pair = np.unique(keys, return_inverse=True)
+            both = (pair, known // other.groups, known % other.groups)
+            found.setdefault(place, {})[other_place] = both
+    return found
+
+
+def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, float]:
+    """Return first guesses: parameters, the intercept, a spread of predictors."""
+    y = np.asarray(design.y, dtype=float)
+    if spec.family == "ordinal":
+        counts = np.bincount(design.y, minlength=len(design.categories)) + 0.5
+        below = np.cumsum(counts)[:-1] / counts.sum()
+        cutpoint = np.asarray(LINKS[spec.link_name].apply(below))
+        return {"cutpoint": cutpoint}, 0.0, 1.0
+    if spec.family == "lognormal":
+        y = np.log(np.maximum(y, np.finfo(float).tiny))
+    offset = 0.0 if design.offset is None else design.offset
+    spread, parameters = 1.0, dict[str, Any]()
+    if spec.link_name == "identity":
+        mean = float(np.mean(y - offset))
+        spread = float(np.std(y - offset)) or 1.0
+    elif spec.family in ("bernoulli", "binomial", "beta"):
+        trials = 1.0 if design.trials is None else design.trials
+        share = (y.sum() + 0.5) / (np.sum(trials * np.ones_like(y)) + 1.0)
+        mean = float(LINKS[spec.link_name].apply(share))
+    else:
+        expected = max(float(np.mean(y)), 0.5 / len(y))
+        mean = float(np.log(expected) - np.log(np.mean(np.exp(offset))))
+    for name in FAMILIES[spec.family].parameters:
+        scale = float(np.std(y)) or 1.0
+        value = {"sigma": spread if spec.link_name == "identity" else scale}
+        parameters[name] = value.get(name, 5.0)
+    if not spec.has_sigma:
+        parameters.pop("sigma", None)
+    return parameters, mean, spread
+
+
+def _first_scales(factor: FactorDesign, spread: float) -> Array:
+    """Guess scales: that coefficients move rows by half of their spread."""
+    size = np.sqrt(np.mean(np.square(factor.Z), axis=0))
+    return np.asarray(0.5 * spread / np.where(size > 0, size, 1.0), dtype=float)
+
+
+def _normal_priors(
+    priors: list[PriorRow], width: int, first: int
+) -> tuple[Array, Array]:
+    """Return location and precision of the population's priors, as if normal."""
+    location, precision = np.zeros(width), np.full(width, 1e-10)
+    place = first
+    for row in priors:
+        arguments = row.prior.canonical.named_arguments
+        at = None
+        if row.parameter_class == "Intercept" and first:
+            at = 0
+        elif row.parameter_class == "beta" and place < width:
+            at, place = place, place + 1
+        if at is not None and {"location", "scale"} <= arguments.keys():
+            location[at] = arguments["location"]
+            precision[at] = arguments["scale"] ** -2.0
+    return location, precision
+
+
+def _is_finite(found: Pilot) -> bool:
+    """Whether an estimate is made of numbers, and of scales that are positive."""
+    values = [found.theta, found.theta_sd, *found.parameters.values()]
+    if found.sigma_j is not None:
+        values.append(found.sigma_j)
+    for factor in found.factors:
+        values += [factor.u, factor.covariance, factor.tau, factor.Omega]
+    return all(bool(np.all(np.isfinite(each))) for each in values)

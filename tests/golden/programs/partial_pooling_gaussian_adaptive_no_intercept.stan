@@ -1,0 +1,73 @@
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are learned.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+//
+// Groups whose own data say much are centered, others are not, and many are in
+// between: w says how far, for each group and coefficient.
+functions {
+  // deviations: tau_pilot * z - mean if w = 1 (centered), tau * z if w = 0
+  // (noncentered); z ~ normal(w * mean / tau_pilot, (tau / tau_pilot)^w)
+  matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (tau_pilot[q] * z[ : , q] - w[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
+    }
+    return u;
+  }
+}
+data {
+  int<lower=1> N; // rows
+  vector[N] y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
+  matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
+  vector<lower=0>[Q] tau_pilot; // a guess of tau
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X;
+}
+parameters {
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[J, Q] z; // b / tau_pilot where w = 1
+  real<lower=0> sigma; // residual scale
+}
+transformed parameters {
+  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+}
+model {
+  matrix[J, Q] mean = rep_matrix(mu, J); // of b
+  matrix[J, Q] u = partly_centered(z, mean, tau, w, tau_pilot);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  sigma ~ exponential(prior_sigma_rate);
+  for (q in 1 : Q) {
+    u[ : , q] ~ normal(0, tau[q]);
+  }
+  target += sum((1 - w) * log(tau)); // z is stretched into u
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    y ~ normal_id_glm(X_c, group_effect, beta, sigma);
+  }
+}
+generated quantities {
+  matrix[J, Q] b = rep_matrix(mu, J);
+  b += partly_centered(z, b, tau, w, tau_pilot);
+}
