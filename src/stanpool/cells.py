@@ -48,16 +48,22 @@ class Cells:
         return self.design.rows
 
 
-def why_no_cells(spec: ModelSpec, design: Design) -> str:
+def why_no_cells(spec: ModelSpec) -> str:
     """Say why rows cannot be collected into cells; empty if they can."""
     if spec.family not in _FAMILIES:
         return f"sums of {spec.family} outcomes are not sufficient"
-    if design.weights is not None:
+    if spec.weights is not None:
         return "rows have weights"
     return ""
 
 
-def collect(spec: ModelSpec, design: Design, *, always: bool) -> Cells | None:
+def collect(
+    spec: ModelSpec,
+    design: Design,
+    *,
+    always: bool,
+    counts: NDArray[np.float64] | None = None,
+) -> Cells | None:
     """Collect the rows of a design into cells.
 
     Parameters
@@ -66,6 +72,8 @@ def collect(spec: ModelSpec, design: Design, *, always: bool) -> Cells | None:
         A model that ``why_no_cells`` has nothing against.
     always
         Whether to do it even where it hardly pays; else None is returned there.
+    counts
+        How many rows each stands for, with the sums of their outcomes and trials.
     """
     if not always and design.rows < _FEWEST_ROWS:
         return None
@@ -73,7 +81,8 @@ def collect(spec: ModelSpec, design: Design, *, always: bool) -> Cells | None:
     cell = _cell_of_rows(design, most)
     if cell is None:
         return None
-    sizes = np.bincount(cell)
+    counts = np.ones(design.rows) if counts is None else counts
+    sizes = np.bincount(cell, weights=counts)
     first = np.full(len(sizes), design.rows)
     np.minimum.at(first, cell, np.arange(design.rows))
     sums = np.bincount(cell, weights=design.y).astype(np.int64)
@@ -81,7 +90,7 @@ def collect(spec: ModelSpec, design: Design, *, always: bool) -> Cells | None:
     if spec.family == "poisson":
         offset = np.zeros(len(sizes)) if design.offset is None else collected.offset
         return Cells(replace(collected, offset=offset + np.log(sizes)), "poisson")
-    trials = np.ones(design.rows) if design.trials is None else design.trials
+    trials = counts if design.trials is None else design.trials
     total = np.bincount(cell, weights=trials).astype(np.int64)
     return Cells(replace(collected, trials=total), "binomial")
 

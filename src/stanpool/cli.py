@@ -131,6 +131,12 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME=DIST",
             help="As in 'tau_county=exponential(1)' or 'beta[floor]=normal(0, 1)'.",
         ),
+        click.option(
+            "--chunked",
+            is_flag=True,
+            help="Read DATA once, in chunks, and keep what the likelihood needs: for "
+            "files of CSV or Parquet, and folders of Parquet, larger than memory.",
+        ),
     )
 
     def stating(
@@ -142,6 +148,7 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
         parameterization: str,
         group_predictors: tuple[str, ...],
         priors: tuple[str, ...],
+        chunked: bool,
         **others: Any,
     ) -> Any:
         def state() -> Model:
@@ -149,7 +156,7 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
 
             return Model(
                 formula[0] if len(formula) == 1 else list(formula),
-                _read(data),
+                data if chunked else _read(data),
                 family=family,
                 link=link,
                 pooling=pooling,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import keyword
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from stanpool.formula import alias_quoted_names, unquote_name
 from stanpool.spec import FAMILIES, ModelSpec
 
 _CONSTANTS = {"True", "False", "None", "np", "contr"}
+_FIRST_ROW: ContextVar[int] = ContextVar("_FIRST_ROW", default=0)
 
 
 def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
@@ -159,7 +162,7 @@ def clean_column(
     name: str, column: pd.Series[Any], *, is_factor: bool, may_miss: bool = False
 ) -> Any:
     """Return a column as float64 or categorical, with nothing missing or infinite."""
-    missing = np.flatnonzero(column.isna().to_numpy())
+    missing = _rows_where(column.isna().to_numpy())
     if missing.size and not (may_miss and pd.api.types.is_numeric_dtype(column)):
         raise DataError(
             f"column {shorten(name)} has {missing.size} missing value(s) (rows "
@@ -170,7 +173,7 @@ def clean_column(
     if is_factor or is_categorical or not _is_numeric(name, column):
         return _as_categorical(name, column)
     values = column.to_numpy(dtype=float)
-    infinite = np.flatnonzero(np.isinf(values))
+    infinite = _rows_where(np.isinf(values))
     if infinite.size:
         raise DataError(
             f"column {shorten(name)} has {infinite.size} infinite value(s) (rows "
@@ -219,6 +222,14 @@ def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=levels, ordered=ordered)
 
 
+def type_of(column: pd.Series[Any]) -> str:
+    """Say what a column that was cleaned holds: numbers, whole numbers or text."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return "numbers"
+    whole = pd.api.types.is_integer_dtype(column.cat.categories.dtype)
+    return "whole numbers" if whole else "text"
+
+
 def all_whole(values: np.ndarray) -> bool:
     """Whether all are whole numbers that integers hold exactly."""
     return bool(np.all((values == np.round(values)) & (np.abs(values) < 2**53)))
@@ -231,11 +242,30 @@ def refuse_rows(
     advice: str = "Correct or drop these rows.",
 ) -> None:
     """Raise if any row breaks a rule, naming rows and values."""
-    rows = np.flatnonzero(bad)
+    rows = _rows_where(bad)
     if rows.size:
-        shown = [f"row {row} has {values[row]:g}" for row in rows[:5].tolist()]
+        first = np.flatnonzero(bad)[:5]
+        shown = [
+            f"row {row} has {value:g}"
+            for row, value in zip(rows.tolist(), values[first].tolist(), strict=False)
+        ]
         more = f" and {rows.size - 5} more" if rows.size > 5 else ""
         raise DataError(
             f"{rule}; not so in {rows.size} row(s), counted from 0: "
             f"{', '.join(shown)}{more}. {advice}"
         )
+
+
+@contextmanager
+def rows_counted_from(first: int) -> Iterator[None]:
+    """Count rows in messages from a number on: those of a chunk of more data."""
+    token = _FIRST_ROW.set(first)
+    try:
+        yield
+    finally:
+        _FIRST_ROW.reset(token)
+
+
+def _rows_where(mask: np.ndarray) -> np.ndarray:
+    """Return the numbers of rows for messages."""
+    return np.flatnonzero(mask) + _FIRST_ROW.get()

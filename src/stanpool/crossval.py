@@ -15,11 +15,14 @@ References
    models: conditional versus marginal likelihoods. Psychometrika 84, 802-829.
 .. [4] Czado, Gneiting and Held (2009). Predictive model assessment for count data.
    Biometrics 65, 1254-1261: the randomized probability integral transform.
+.. [5] Gneiting and Raftery (2007). Strictly proper scoring rules, prediction, and
+   estimation. Journal of the American Statistical Association 102, 359-378: sections
+   3.1 and 4.2, the scores of Brier and of ranked probabilities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 UNITS = ("row", "group")
+_OF_ROWS = ("predicted", "pit", "score", "hit")
 _NAMED = 5
 _R_HAT = 1.05
 _FEWEST_DRAWS = 4  # of a chain, for its effective sample size
@@ -80,8 +84,11 @@ class CrossValidation:
     rows
         One row for each row of the data: the outcome ``y``, its expectation
         ``predicted`` where its unit is left out, and ``pit``, the predicted probability
-        of a smaller outcome, randomized where outcomes are discrete. Missing where an
-        outcome is censored, or has categories without numbers.
+        of a smaller outcome, randomized where outcomes are discrete; categories without
+        an order stand in that of their predicted probabilities. Of categories also
+        ``score``, between 0 and 2 for those without an order, and ``hit``, whether the
+        category came out that was the most probable. Missing where they make no sense,
+        or an outcome is censored.
     good_k
         Up to which Pareto k importance sampling is reliable with so many draws, or
         None.
@@ -126,14 +133,31 @@ class CrossValidation:
         values, units = np.asarray(values), self.population
         taken = len(values)
         share = 1.0 + units / taken * (1.0 - taken / units)
-        error = values.std(ddof=1) * (units * share) ** 0.5
-        return float(values.mean() * units), float(error)
+        # A unit that is impossible under all draws makes the total minus infinity.
+        with np.errstate(all="ignore"):
+            error = np.std(values, ddof=min(1, taken - 1)) * (units * share) ** 0.5
+            return float(values.mean() * units), float(error)
 
     @property
     def rmse(self) -> float:
         """The root mean squared error of the expected outcomes."""
         errors = self.rows["y"] - self.rows["predicted"]
         return float(np.sqrt((errors**2).mean()))
+
+    @property
+    def score(self) -> float:
+        """The mean score of categories, lower is better; NaN for other outcomes.
+
+        The quadratic score of Brier, the sum over categories of the squared difference
+        of the predicted probability and what came out; where categories are ordered the
+        ranked probability score, the same of cumulative probabilities.
+        """
+        return float(self.rows["score"].mean())
+
+    @property
+    def accuracy(self) -> float:
+        """How many rows have the category that was the most probable."""
+        return float(self.rows["hit"].mean())
 
     def coverage(self, prob: float = 0.9) -> float:
         """Return how many outcomes lie in their central predictive intervals."""
@@ -186,6 +210,9 @@ class CrossValidation:
             figures.append(("effective parameters", f"{self.p:,.1f}"))
         if np.isfinite(self.rmse):
             figures.append(("RMSE", f"{self.rmse:.3g}"))
+        if np.isfinite(self.score):
+            figures.append((score_name(self.model.spec), f"{self.score:.3g}"))
+            figures.append(("most probable category", f"{self.accuracy:.1%} right"))
         if np.isfinite(self.coverage()):
             figures.append(("90% intervals cover", f"{self.coverage():.1%}"))
         return figures
@@ -252,18 +279,18 @@ def loo(
     SpecError
         If the model has no such groups, or they have no population.
     """
-    _check(fit, unit, factor)
+    check_unit(fit, unit, factor)
     rows = _sample_rows(fit.model.design.rows, unit, sample)
     units = None
     if unit == "group":
         check_population(fit.model)
         units = grouping(fit.model, factor)
-    relative_ess = _relative_ess(fit)
+    ess = relative_ess(fit)
     rng = np.random.default_rng([fit.settings.seed, 1])
     left_out = (
-        _rows_left_out(fit, rows, relative_ess, rng)
+        _rows_left_out(fit, rows, ess, rng)
         if units is None
-        else _groups_left_out(fit, units, relative_ess, rng)
+        else _groups_left_out(fit, units, ess, rng)
     )
     draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     result = _result(fit.model, rows, units, left_out)
@@ -316,7 +343,7 @@ def kfold(
         If there are fewer units than folds, the model has no such groups, or they have
         no population.
     """
-    _check(fit, unit, factor)
+    check_unit(fit, unit, factor)
     model = fit.model
     units = None
     if unit == "group":
@@ -344,8 +371,7 @@ def kfold(
     left_out = _LeftOut.empty(len(fold_of_unit), model.design.rows)
     for task, score in zip(tasks, scores, strict=True):
         left_out.elpd[task.units] = score.elpd
-        left_out.predicted[task.rows] = score.predicted
-        left_out.pit[task.rows] = score.pit
+        left_out.fill(task.rows, score.rows)
     result = _result(model, np.arange(model.design.rows), units, left_out)
     kept = result.units[["elpd"]].assign(fold=fold_of_unit)
     return replace(result, folds=folds, units=kept, refits=_refits(scores))
@@ -358,13 +384,18 @@ class _LeftOut:
     elpd: Array
     p: Array
     pareto_k: Array
-    predicted: Array
-    pit: Array
+    rows: dict[str, Array]
 
     @classmethod
     def empty(cls, units: int, rows: int) -> _LeftOut:
-        sizes = (units, units, units, rows, rows)
-        return cls(*(np.full(size, np.nan) for size in sizes))
+        elpd, p, pareto_k = (np.full(units, np.nan) for _ in range(3))
+        of_rows = {name: np.full(rows, np.nan) for name in _OF_ROWS}
+        return cls(elpd, p, pareto_k, of_rows)
+
+    def fill(self, rows: slice | Array, found: Mapping[str, Array]) -> None:
+        """Fill in what is known of some rows."""
+        for name, values in found.items():
+            self.rows[name][rows] = values
 
 
 @dataclass(frozen=True, eq=False)
@@ -393,14 +424,13 @@ class _Score:
     """How well a refit predicts what was left out of it."""
 
     elpd: Array
-    predicted: Array
-    pit: Array
+    rows: Mapping[str, Array]
     seconds: float
     divergences: int
     r_hat: float
 
 
-def _check(fit: Fit, unit: str, factor: str | None) -> None:
+def check_unit(fit: Fit, unit: str, factor: str | None) -> None:
     """Refuse what cannot be left out, or was never learned from."""
     if fit.prior_only:
         raise SpecError(
@@ -416,7 +446,7 @@ def _check(fit: Fit, unit: str, factor: str | None) -> None:
         )
 
 
-def _relative_ess(fit: Fit) -> float:
+def relative_ess(fit: Fit) -> float:
     """Return the effective sample size of the draws over their number, as ArviZ does.
 
     Importance ratios are as dependent as the parameters are on average.
@@ -445,7 +475,7 @@ def _sample_rows(rows: int, unit: str, sample: int | None) -> Array:
 
 
 def _rows_left_out(
-    fit: Fit, rows: Array, relative_ess: float, rng: np.random.Generator
+    fit: Fit, rows: Array, ess: float, rng: np.random.Generator
 ) -> _LeftOut:
     """Leave each row out by importance sampling, a chunk of rows at a time."""
     everything, spec = predictors_of(fit), fit.model.spec
@@ -455,23 +485,20 @@ def _rows_left_out(
         design = predictors.design.take(some)
         eta, parameters = predictors.eta(some), predictors.parameters(some)
         values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
-        log_weights, found.pareto_k[some] = arviz_seam.psis(
-            values, relative_ess=relative_ess
-        )
+        log_weights, found.pareto_k[some] = arviz_seam.psis(values, relative_ess=ess)
         _score(found, some, values, log_weights)
-        found.predicted[some], found.pit[some] = _predict(
-            spec, design, eta, parameters, np.exp(log_weights.T), rng
-        )
+        weights = np.exp(log_weights.T)
+        found.fill(some, _predict(spec, design, eta, parameters, weights, rng))
     return found
 
 
 def _groups_left_out(
-    fit: Fit, units: Grouping, relative_ess: float, rng: np.random.Generator
+    fit: Fit, units: Grouping, ess: float, rng: np.random.Generator
 ) -> _LeftOut:
     """Leave each group out by importance sampling of the population's parameters."""
     found = _LeftOut.empty(len(units.labels), fit.model.design.rows)
     values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
-    log_weights, found.pareto_k[:] = arviz_seam.psis(values, relative_ess=relative_ess)
+    log_weights, found.pareto_k[:] = arviz_seam.psis(values, relative_ess=ess)
     _score(found, slice(None), values, log_weights)
     predictors = predictors_of(fit)
     draw_new = new_group_predictors(fit, units, rng)
@@ -481,7 +508,7 @@ def _groups_left_out(
         parameters = {
             name: values[draws] for name, values in predictors.parameters(rows).items()
         }
-        found.predicted[rows], found.pit[rows] = _predict(
+        predicted = _predict(
             fit.model.spec,
             fit.model.design.take(rows),
             draw_new(rows, draws),
@@ -489,6 +516,7 @@ def _groups_left_out(
             np.full((len(draws), 1), 1.0 / len(draws)),
             rng,
         )
+        found.fill(rows, predicted)
     return found
 
 
@@ -513,30 +541,63 @@ def _predict(
     parameters: dict[str, Array],
     weights: Array,
     rng: np.random.Generator,
-) -> tuple[Array, Array]:
+) -> dict[str, Array]:
     """Return expected outcomes and PITs of rows, averaged over weighted draws.
 
     ``weights`` broadcast against the draws and rows of ``eta`` and sum to 1.
     """
-    outcome = FAMILIES[spec.family].outcome
-    nothing = np.full(design.rows, np.nan)
-    if outcome == "categories":
-        return nothing, nothing
-    drawn = draw_outcomes(spec, design, rng, eta, parameters)
-    predicted = nothing
-    if outcome != "ordered":
-        # Where outcomes are truncated, their expectation is known by draws only.
-        expected = (
-            expected_outcomes(spec, design, eta, parameters)
-            if spec.trunc is None
-            else drawn
+    if design.categories:
+        expected = expected_outcomes(spec, design, eta, parameters)
+        return _predict_categories(
+            (weights[..., None] * expected).sum(axis=0),
+            design.y.astype(int),
+            is_ordered=FAMILIES[spec.family].outcome == "ordered",
+            rng=rng,
         )
-        predicted = (weights * expected).sum(axis=0)
+    drawn = draw_outcomes(spec, design, rng, eta, parameters)
+    # Where outcomes are truncated, their expectation is known by draws only.
+    expected = (
+        expected_outcomes(spec, design, eta, parameters)
+        if spec.trunc is None
+        else drawn
+    )
+    predicted = (weights * expected).sum(axis=0)
     below = (weights * (drawn < design.y)).sum(axis=0)
     equal = (weights * (drawn == design.y)).sum(axis=0)
     pit = np.clip(below + rng.random(design.rows) * equal, 0.0, 1.0)
     seen = True if design.censored is None else design.censored == 0
-    return np.where(seen, predicted, np.nan), np.where(seen, pit, np.nan)
+    return {
+        "predicted": np.where(seen, predicted, np.nan),
+        "pit": np.where(seen, pit, np.nan),
+    }
+
+
+def _predict_categories(
+    probability: Array, y: Array, *, is_ordered: bool, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Return PITs and scores of categories from probabilities of shape ``(N, K)``."""
+    rows, came_out = np.arange(len(y)), np.eye(probability.shape[1])[y]
+    seen = probability[rows, y]
+    if is_ordered:
+        below = probability.cumsum(axis=1)[rows, y] - seen
+        error = (probability - came_out).cumsum(axis=1)
+    else:
+        # An order that does not depend on what came out: ties go by the category.
+        order = np.argsort(-probability, axis=1, kind="stable")
+        place = np.argsort(order, axis=1, kind="stable")
+        below = (probability * (place < place[rows, y][:, None])).sum(axis=1)
+        error = probability - came_out
+    return {
+        "pit": np.clip(below + rng.random(len(y)) * seen, 0.0, 1.0),
+        "score": (error**2).sum(axis=1),
+        "hit": (probability.argmax(axis=1) == y).astype(float),
+    }
+
+
+def score_name(spec: ModelSpec) -> str:
+    """Name the score of a family's categories."""
+    is_ordered = FAMILIES[spec.family].outcome == "ordered"
+    return "ranked probability score" if is_ordered else "Brier score"
 
 
 def _split_rows(model: Model, folds: int, rng: np.random.Generator) -> Array:
@@ -633,11 +694,9 @@ def _predict_left_out(task: _Task) -> _Score:
         values = group_log_likelihood(whole, task.factor, groups=task.units)
     weights = np.full((len(eta), 1), 1.0 / len(eta))
     rng = np.random.default_rng([settings.seed, 3])
-    predicted, pit = _predict(model.spec, design, eta, parameters, weights, rng)
     return _Score(
         elpd=logsumexp(values, axis=0) - np.log(len(values)),
-        predicted=predicted,
-        pit=pit,
+        rows=_predict(model.spec, design, eta, parameters, weights, rng),
         seconds=refit.seconds,
         divergences=int(refit.sample_stats["diverging"].sum()),
         r_hat=float(arviz_seam.rhat(refit.sample_stats[["lp"]])["lp"]),
@@ -674,8 +733,8 @@ def _with_refits(
         exact.loc[unit, "elpd"] = score.elpd
         exact.loc[unit, "p"] = seen - score.elpd
         exact.loc[unit, "refitted"] = True
-        rows.loc[task.rows, "predicted"] = score.predicted
-        rows.loc[task.rows, "pit"] = score.pit
+        for name, values in score.rows.items():
+            rows.loc[task.rows, name] = values
     return replace(result, units=exact, rows=rows, refits=_refits(scores))
 
 
@@ -701,14 +760,7 @@ def _result(
             },
             index=index,
         ),
-        rows=pd.DataFrame(
-            {
-                "y": model.design.y[rows],
-                "predicted": found.predicted,
-                "pit": found.pit,
-            },
-            index=of_rows,
-        ),
+        rows=pd.DataFrame({"y": model.design.y[rows], **found.rows}, index=of_rows),
         good_k=None,
         refits=_refits([]),
         population=model.design.rows if units is None else len(units.labels),

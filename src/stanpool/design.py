@@ -6,9 +6,10 @@ dense matrix. Nothing of the user's frame is kept by reference.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,8 @@ class FactorDesign:
     predictors_of
         The categories that have linear predictors of their own, for categorical
         outcomes; else empty.
+    counts
+        Rows per group, shape ``(J,)``, where the rows are not kept; else None.
     """
 
     factor: str
@@ -75,6 +78,7 @@ class FactorDesign:
     U: np.ndarray | None = None
     effect_of: np.ndarray | None = None
     predictors_of: tuple[Any, ...] = ()
+    counts: np.ndarray | None = None
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -90,6 +94,8 @@ class FactorDesign:
     @property
     def sizes(self) -> np.ndarray:
         """Rows per group, shape ``(J,)``."""
+        if self.counts is not None:
+            return self.counts
         members = self.index if self.weights is None else self.index[self.weights > 0]
         return np.bincount(members, minlength=len(self.labels))
 
@@ -206,6 +212,11 @@ class Design:
         How to build the matrices again for new rows.
     origins
         From where the model counts predictors that are far from 0, by label.
+    unit
+        What has become of a column of ones, shape ``(N,)``, where rows stand for
+        others; else None.
+    count
+        The number of rows where they are not kept; else None.
     """
 
     y: np.ndarray
@@ -227,11 +238,24 @@ class Design:
     residual: tuple[str, tuple[Any, ...], np.ndarray] | None = None
     recipes: Recipes | None = None
     origins: tuple[tuple[str, float], ...] = ()
+    unit: np.ndarray | None = None
+    count: int | None = None
 
     @property
     def rows(self) -> int:
         """Number of rows, N."""
-        return len(self.y)
+        return len(self.y) if self.count is None else self.count
+
+    def mean(self, column: np.ndarray) -> float:
+        """Return the mean of a column of the design over the rows of the data."""
+        return float(_means(column, self.unit))
+
+    def sd(self, column: np.ndarray) -> float:
+        """Return its standard deviation, with the degrees of freedom less one."""
+        if self.unit is None:
+            return float(np.std(column, ddof=1)) if len(column) > 1 else 0.0
+        left = float(self.unit @ self.unit) - 1
+        return _spread(column, self.unit) * math.sqrt(1 + 1 / left) if left > 0 else 0.0
 
     def take(self, rows: np.ndarray | slice) -> Design:
         """Return the design of some rows, with all groups, levels and centers.
@@ -242,7 +266,7 @@ class Design:
             Which rows, counted from 0. Groups may be left without rows.
         """
         per_row = ["y", "X", "trials", "se", "weights", "offset", "censored"]
-        per_row += ["y_upper", "lower", "upper"]
+        per_row += ["y_upper", "lower", "upper", "unit"]
         residual = self.residual
         if residual is not None:
             residual = (*residual[:2], _frozen(residual[2][rows]))
@@ -280,7 +304,69 @@ class Design:
         return self.factors[0].sizes if self.factors else np.array([self.rows])
 
 
-def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
+class RowsNotKept:
+    """In the place of an array of rows that were read and not kept: refuses all use.
+
+    Parameters
+    ----------
+    source
+        Where the rows were read from, for messages.
+    shape
+        The shape that the array would have, but for its rows.
+    """
+
+    def __init__(self, source: str, *shape: int) -> None:
+        self.source, self.shape = source, (0, *shape)
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise DataError(
+            f"this needs the rows of the data, which were read in chunks from "
+            f"{self.source} and not kept. Pass the rows of interest where there is "
+            "data=, as in fit.predict(data); or build the model from a data frame of "
+            "all rows or of a sample."
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse all that an array has, but for what Python itself looks for."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._refuse()
+
+    def __truediv__(self, _: Any) -> RowsNotKept:
+        """Return the same: rows in other units are not kept either."""
+        return self
+
+    __array__ = __array_ufunc__ = __len__ = __iter__ = __getitem__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = __invert__ = __neg__ = __rmatmul__ = _refuse
+
+
+class StandIns(Protocol):
+    """Rows in the place of those of the data, with the same sums of products."""
+
+    @property
+    def unit(self) -> np.ndarray:
+        """What has become of a column of ones."""
+
+    @property
+    def y(self) -> np.ndarray:
+        """What has become of the outcome."""
+
+    @property
+    def offset(self) -> np.ndarray | None:
+        """What has become of the offsets."""
+
+    @property
+    def like(self) -> np.ndarray:
+        """The row of the frame whose groups each of them belongs to."""
+
+    def of(self, matrix: TermMatrix) -> np.ndarray:
+        """Return what has become of a design matrix."""
+
+
+def build_design(
+    spec: ModelSpec, frame: pd.DataFrame, stand_ins: StandIns | None = None
+) -> Design:
     """Build the arrays of a model from a frame that ``used_columns`` has cleaned.
 
     Parameters
@@ -289,6 +375,10 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
         The model.
     frame
         The columns that the model uses, as ``used_columns`` returns them.
+    stand_ins
+        Rows in the place of those of the data. The frame then is what decides the
+        structure: all levels and groups occur in it, and a predictor that varies
+        within groups does so here.
 
     Raises
     ------
@@ -305,60 +395,89 @@ def build_design(spec: ModelSpec, frame: pd.DataFrame) -> Design:
     x, labels = population.values, population.labels
     if spec.intercept:
         x, labels = x[:, 1:], labels[1:]
-    _refuse_redundant(x, labels, spec.intercept)
     pooled = () if spec.pooling == "complete" else spec.groups
     factors = [_build_factor(spec, term, frame, labels) for term in pooled]
     built = [factor for factor, _ in factors]
+    if spec.pooling == "partial":
+        built = _with_group_predictors(spec, built, x, labels, frame)
+    offset = build_offset(spec, frame, evaluated)
+    residual = _residual_groups(spec, frame)
+    seen = _by_label(x, labels, built)
+    unit, outcome = None, y
+    if stand_ins is not None:
+        unit, outcome, offset = stand_ins.unit, stand_ins.y, stand_ins.offset
+        x = stand_ins.of(population)[:, int(spec.intercept) :]
+        built = [
+            replace(
+                factor,
+                Z=_frozen(stand_ins.of(matrix)),
+                **{
+                    name: _taken(getattr(factor, name), stand_ins.like)
+                    for name in ("index", "weights")
+                },
+            )
+            for factor, (_, matrix) in zip(built, factors, strict=True)
+        ]
+        if residual is not None:
+            residual = (*residual[:2], _frozen(residual[2][stand_ins.like]))
+    _refuse_redundant(x, labels, spec.intercept, unit)
+    for factor, term in zip(built, pooled, strict=True):
+        own = int(term.intercept)
+        slopes = factor.Z[:, own:], factor.varying[own:]
+        _refuse_redundant(*slopes, term.intercept, unit)
     center = spec.center_predictors
     has_cutpoints = family.outcome == "ordered"
     intercept = spec.intercept and not has_cutpoints
     own_intercepts = False
     if spec.pooling == "none":
         # What the groups' own coefficients can express is not estimated once more.
-        own = built[0]
-        kept = [not _is_expressed(column, own) for column in x.T]
+        own_factor = built[0]
+        kept = [not _is_expressed(column, own_factor, unit) for column in x.T]
         x, labels = x[:, kept], tuple(np.array(labels, dtype=object)[kept])
-        intercept = intercept and not _is_expressed(np.ones(len(y)), own)
-        own_intercepts = not intercept and own.varying[0] == "Intercept"
+        ones = np.ones(len(x)) if unit is None else unit
+        intercept = intercept and not _is_expressed(ones, own_factor, unit)
+        own_intercepts = not intercept and own_factor.varying[0] == "Intercept"
         if own_intercepts and center:
-            z_bar = own.Z.mean(axis=0)
+            z_bar = _means(own_factor.Z, unit)
             z_bar[0] = 0.0
-            built[0] = replace(own, z_bar=_frozen(z_bar))
-    if spec.pooling == "partial":
-        built = _with_group_predictors(spec, built, x, labels, frame)
+            built[0] = replace(own_factor, z_bar=_frozen(z_bar))
     if family.outcome == "categories":
         built = [replace(each, predictors_of=categories[1:]) for each in built]
     censored, y_upper = build_censoring(spec, frame, y)
     lower, upper = build_truncation(spec, frame, y)
     # Somewhere the intercept is, so that predictors may be counted from anywhere.
     center = center and (intercept or own_intercepts or has_cutpoints)
-    columns = [*zip(labels, x.T, strict=True)]
-    for each in built:
-        columns += zip(each.varying, each.Z.T, strict=True)
+    columns = _by_label(x, labels, built)
+    moments = {
+        label: (float(_means(column, unit)), _spread(column, unit))
+        for label, column in columns.items()
+    }
+    origins = choose_origins([(label, seen[label]) for label in columns], moments)
     return Design(
-        y=_frozen(y),
+        y=_frozen(outcome),
         X=_frozen(x),
         coefficients=labels,
         intercept=intercept,
-        x_bar=_frozen(_means(x, center)),
+        x_bar=_frozen(_means(x, unit) if center else np.zeros(x.shape[1])),
         factors=tuple(built),
         latent=_build_latent(spec, frame, y),
         trials=_frozen(build_trials(spec, frame, y)),
         se=_frozen(standard_errors(spec, frame)),
         weights=_frozen(likelihood_weights(spec, frame)),
-        offset=_frozen(build_offset(spec, frame, evaluated)),
+        offset=_frozen(offset),
         censored=_frozen(censored),
         y_upper=_frozen(y_upper),
         lower=_frozen(lower),
         upper=_frozen(upper),
         categories=categories,
-        residual=_residual_groups(spec, frame),
+        residual=residual,
+        unit=_frozen(unit),
         recipes=Recipes(
             population=without_values(population),
             factors=tuple(without_values(matrix) for _, matrix in factors),
             expressions={text: without_values(m) for text, m in expressed.items()},
         ),
-        origins=choose_origins(columns) if center else (),
+        origins=origins if center else (),
     )
 
 
@@ -372,8 +491,6 @@ def _build_factor(
     """
     matrix = term_matrix(term.intercept, term.terms, frame)
     varying = _in_same_order(matrix.labels, labels)
-    own = int(term.intercept)
-    _refuse_redundant(matrix.values[:, own:], varying[own:], term.intercept)
     groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(
@@ -600,21 +717,24 @@ def _refuse_varying_within_groups(
         first[factor.index[::-1]] = values[::-1]
         rows = np.flatnonzero(first[factor.index] != values)
         groups = dict.fromkeys(factor.labels[g] for g in factor.index[rows].tolist())
+        numbers = frame.index[rows].tolist()
         raise DataError(
             f"group_predictors has {shorten(name)}, which varies within groups of "
-            f"{shorten(factor.factor)} (rows {listed(rows.tolist())}, counted from 0; "
+            f"{shorten(factor.factor)} (rows {listed(numbers)}, counted from 0; "
             f"groups {listed(groups)}). Use it as an ordinary predictor."
         )
 
 
-def _is_expressed(column: np.ndarray, factor: FactorDesign) -> bool:
+def _is_expressed(
+    column: np.ndarray, factor: FactorDesign, unit: np.ndarray | None
+) -> bool:
     """Whether groups with coefficients of their own can reproduce a column."""
     groups, z = factor.index, factor.Z
     if factor.varying[0] == "Intercept":
         # Only the variation counts: a column of large mean and small spread is not
         # a constant.
-        column = column - column.mean()
-        z = z - np.append(0.0, z[:, 1:].mean(axis=0))
+        column = _about_means(column, unit)
+        z = np.concatenate([z[:, :1], _about_means(z[:, 1:], unit)], axis=1)
     size = np.sqrt(np.mean(z**2, axis=0))
     z = z / np.where(size > 0, size, 1.0)  # units do not matter
     gram = np.zeros((len(factor.labels), z.shape[1], z.shape[1]))
@@ -634,7 +754,9 @@ def _in_same_order(labels: Sequence[str], others: Sequence[str]) -> tuple[str, .
     return tuple(known.get(tuple(sorted(each.split(":"))), each) for each in labels)
 
 
-def _refuse_redundant(x: np.ndarray, labels: Sequence[str], intercept: bool) -> None:
+def _refuse_redundant(
+    x: np.ndarray, labels: Sequence[str], intercept: bool, unit: np.ndarray | None
+) -> None:
     """Refuse constant predictors beside an intercept, and collinear ones, by name."""
     if "Intercept" in labels:
         raise DataError(
@@ -645,14 +767,14 @@ def _refuse_redundant(x: np.ndarray, labels: Sequence[str], intercept: bool) -> 
     if doubled:
         raise DataError(f"predictors {listed(sorted(doubled))} are given twice.")
     constant = [
-        label for label, flat in zip(labels, _is_constant(x), strict=True) if flat
+        label for label, flat in zip(labels, _is_constant(x, unit), strict=True) if flat
     ]
     if intercept and constant:
         raise DataError(
             f"predictor(s) {listed(constant)} are constant: they cannot be told from "
             "the intercept. Drop them, or the intercept with '0 + ...'."
         )
-    basis = x - x.mean(axis=0) if intercept else x
+    basis = _about_means(x, unit) if intercept else x
     kept: list[int] = []
     gram = _correlations(basis)
     for column in range(x.shape[1]):
@@ -671,10 +793,15 @@ def _refuse_redundant(x: np.ndarray, labels: Sequence[str], intercept: bool) -> 
         kept.append(column)
 
 
-def _is_constant(x: np.ndarray) -> Any:
+def _is_constant(x: np.ndarray, unit: np.ndarray | None) -> Any:
     """Whether each column is constant, but for rounding."""
-    spread = x.max(axis=0) - x.min(axis=0)
-    return spread <= 1e-12 * np.maximum(np.abs(x).max(axis=0), np.finfo(float).tiny)
+    if unit is None:
+        spread, size = x.max(axis=0) - x.min(axis=0), np.abs(x).max(axis=0)
+    else:
+        spread, size = (
+            np.sqrt(np.square(each).sum(axis=0)) for each in (_about_means(x, unit), x)
+        )
+    return spread <= 1e-12 * np.maximum(size, np.finfo(float).tiny)
 
 
 def _correlations(x: np.ndarray) -> np.ndarray:
@@ -692,9 +819,32 @@ def _residual(gram: np.ndarray, kept: list[int], column: int) -> float:
     return float(gram[column, column] - gram[kept, column] @ weights)
 
 
-def _means(x: np.ndarray, centered: bool) -> np.ndarray:
-    """Return the columns' means, or zeros."""
-    return x.mean(axis=0) if centered else np.zeros(x.shape[1])
+def _by_label(
+    x: np.ndarray, labels: Sequence[str], factors: Sequence[FactorDesign]
+) -> dict[str, np.ndarray]:
+    """Return the columns of the population's matrix and of all factors."""
+    columns = dict(zip(labels, x.T, strict=True))
+    for factor in factors:
+        columns |= zip(factor.varying, factor.Z.T, strict=True)
+    return columns
+
+
+def _spread(column: np.ndarray, unit: np.ndarray | None) -> float:
+    """Return the standard deviation of a column over the rows of the data."""
+    about = _about_means(column, unit)
+    rows = len(column) if unit is None else unit @ unit
+    return math.sqrt(float(about @ about) / float(rows))
+
+
+def _means(x: np.ndarray, unit: np.ndarray | None) -> Any:
+    """Return the columns' means; ``unit`` is what has become of a column of ones."""
+    return x.mean(axis=0) if unit is None else unit @ x / (unit @ unit)
+
+
+def _about_means(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
+    """Return columns less their means."""
+    means = _means(x, unit)
+    return np.asarray(x - (means if unit is None else np.multiply.outer(unit, means)))
 
 
 def _taken(values: np.ndarray | None, rows: np.ndarray | slice) -> Any:

@@ -48,6 +48,13 @@ from stanpool.program import (
 from stanpool.progress import detailed
 from stanpool.scaling import Scaling, scaling_of
 from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
+from stanpool.stream import (
+    Streamed,
+    StreamedDesign,
+    is_chunked,
+    streamed,
+    streamed_design,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -81,7 +88,13 @@ class Model:
         is the same as ``residual="g"``.
     data
         A data frame, or a mapping of columns. It is copied: later changes of it
-        have no effect on the model.
+        have no effect on the model. Data that do not fit in memory are read once, in
+        chunks, and kept as what the likelihood needs: the path of a CSV or Parquet
+        file or of a folder of Parquet files (which need ``stanpool[parquet]``), an
+        iterator of data frames, or a function that returns one. For gaussian outcomes
+        around a linear predictor, and for bernoulli, binomial and poisson ones with
+        few combinations of predictors; terms are computed row by row. What needs the
+        rows afterwards (``loo``, checks, predictions of the data) says so.
     family
         ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
         ``"bernoulli"``, ``"binomial"``, ``"beta"``, ``"poisson"``,
@@ -147,6 +160,7 @@ marginal, 919 rows, 85 groups)
 
     spec: ModelSpec
     data: pd.DataFrame
+    chunks: Streamed | None
     design: Design
     priors: PriorTable
     structure: Structure
@@ -201,26 +215,42 @@ marginal, 919 rows, 85 groups)
         design: Design | None = None,
     ) -> None:
         """Fill the fields; the one place that does."""
-        frame = used_columns(spec, data)
-        if design is None:
-            design = build_design(spec, frame)
-            check_nesting(spec, frame)
+        chunks = streamed(spec, data) if is_chunked(data) else None
+        if chunks is None:
+            frame = shown = used_columns(spec, data)
+            is_new = design is None
+            if design is None:
+                design = build_design(spec, frame)
+            read = StreamedDesign(design, design, design)
+        else:
+            frame, shown, is_new = chunks.frame, chunks.specimen, True
+            read = streamed_design(spec, chunks)
+            design = read.design
+        if is_new:
+            check_nesting(spec, shown, rows=design.rows)
             if strict and priors is None:
-                warn_if_crossed(spec, frame)
+                warn_if_crossed(spec, shown)
         if priors is None:
-            priors = resolve_priors(spec, design, strict=strict)
-        parameterization, reason = _choose_form(spec, design)
-        scaling = scaling_of(spec, design, priors)
+            priors = resolve_priors(spec, read.moments, strict=strict)
+        is_read = chunks is not None
+        parameterization, reason = _choose_form(spec, read.rows, is_read)
+        scaling = scaling_of(spec, read.moments, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
-            rows = marginal_rows(scaling.design(design))
-        elif not why_no_cells(spec, design):
+            rows = marginal_rows(scaling.design(read.rows))
+        elif not why_no_cells(spec):
             if spec.compress is not False:
                 rows = collect(
-                    spec, scaling.design(design), always=spec.compress is True
+                    spec,
+                    scaling.design(read.rows),
+                    always=spec.compress is True or is_read,
+                    counts=read.counts,
                 )
-        elif _is_compressed(spec, design):
-            rows = compressed_rows(scaling.design(design))
+        elif _is_compressed(spec, read.rows, is_read):
+            rows = compressed_rows(scaling.design(read.rows))
+        if isinstance(rows, CompressedRows | MarginalRows):
+            y_bar = rows.y_bar + read.y_origin / scaling.outcome
+            rows = replace(rows, y_bar=y_bar)
         structure = structure_of(
             spec,
             design,
@@ -235,6 +265,7 @@ marginal, 919 rows, 85 groups)
         for name, value in (
             ("spec", spec),
             ("data", frame),
+            ("chunks", chunks),
             ("design", design),
             ("priors", priors),
             ("structure", structure),
@@ -282,7 +313,15 @@ marginal, 919 rows, 85 groups)
         >>> model.with_(pooling="complete").design.factor is None
         True
         """
-        return Model.from_spec(replace(self.spec, **changes), self.data, strict=False)
+        return Model.from_spec(replace(self.spec, **changes), self.source, strict=False)
+
+    @property
+    def source(self) -> Any:
+        """What to build another model of the same data from.
+
+        The columns that the model uses, or what was kept of data in chunks.
+        """
+        return self.data if self.chunks is None else self.chunks
 
     def take(self, rows: Any) -> Model:
         """Return the same model of some rows: its priors, levels, groups and program.
@@ -305,6 +344,7 @@ marginal, 919 rows, 85 groups)
 marginal, 100 rows, 85 groups)
         """
         chosen = np.arange(self.design.rows)[np.asarray(rows)]
+        design = self.design.take(chosen)
         model = Model.__new__(Model)
         model._build(
             # What was chosen automatically is not chosen anew.
@@ -317,7 +357,7 @@ marginal, 100 rows, 85 groups)
             ),
             self.data.iloc[chosen],
             priors=self.priors,
-            design=self.design.take(chosen),
+            design=design,
         )
         model.__dict__["centering"] = self.centering
         return model
@@ -371,7 +411,8 @@ marginal, 100 rows, 85 groups)
 
         It says how far groups are centered and where chains start, and nothing else.
         """
-        if self.spec.pooling != "partial":
+        is_kept = self.chunks is None or isinstance(self.rows, Cells)
+        if self.spec.pooling != "partial" or not is_kept:
             return None
         spec, design = self.spec, self.scaling.design(self.design)
         if isinstance(self.rows, Cells):
@@ -425,6 +466,8 @@ marginal, 919 rows, 85 groups)
             )
         for factor, centering in zip(self.design.factors, self.centering, strict=False):
             lines.append(centering.describe(factor))
+        if self.chunks is not None:
+            lines.append(f"data: read in chunks from {self.chunks.named}, and not kept")
         if isinstance(self.rows, Cells):
             lines.append(
                 f"rows: {self.design.rows}, collected into {self.rows.kept} cells of "
@@ -955,6 +998,17 @@ class Fit:
             progress=progress,
         )
 
+    def influence(
+        self, *, unit: str = "group", factor: str | None = None
+    ) -> pd.DataFrame:
+        """Estimate how far quantities of the population move without each unit.
+
+        See ``stanpool.influence.influence``.
+        """
+        from stanpool.influence import influence
+
+        return influence(self, unit=unit, factor=factor)
+
     def kfold(
         self,
         *,
@@ -1016,17 +1070,29 @@ class Fit:
         return fit_html(self)
 
 
-def _is_compressed(spec: ModelSpec, design: Design) -> bool:
-    """Whether the rows are turned into fewer, outside the marginal form."""
+def _is_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
+    """Whether the rows are turned into fewer, outside the marginal form.
+
+    They must be if they were read in chunks.
+    """
     if spec.compress is False:
         return False
     against = why_not_compressed(spec, design)
+    if is_read and against:
+        raise SpecError(
+            f"data in chunks must be compressed, and {against}. Pass a data frame of "
+            "all rows or of a sample of them."
+        )
+    if is_read:
+        return True
     if spec.compress and against:
         raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
     return not against and (spec.compress is True or compression_pays(design))
 
 
-def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
+def _choose_form(
+    spec: ModelSpec, design: Design, is_read: bool
+) -> tuple[str | None, str]:
     """Return the parameterization that is fitted, and why."""
     if spec.pooling != "partial":
         return None, ""
@@ -1042,7 +1108,8 @@ def _choose_form(spec: ModelSpec, design: Design) -> tuple[str | None, str]:
         )
     if chosen != "auto":
         return chosen, "set"
-    against = against or why_marginal_is_slow(design)
+    if not is_read:  # else there is no other form
+        against = against or why_marginal_is_slow(design)
     if against:
         return "adaptive", (
             "auto: each group is centered as far as its own data say what its "

@@ -58,11 +58,11 @@ class CompressedRows:
         return len(self.y)
 
 
-def why_not_sums(spec: ModelSpec, design: Design) -> str:
+def why_not_sums(spec: ModelSpec) -> str:
     """Say why sums of products do not do for the likelihood; empty if they do."""
     if spec.family != "gaussian" or spec.link_name != "identity":
         return "the outcome is not gaussian around a linear predictor"
-    if design.latent is not None:
+    if spec.latent is not None and spec.pooling != "complete":
         return "latent factors are products of parameters"
     if spec.cens is not None or spec.trunc is not None:
         return "outcomes are censored or truncated"
@@ -73,7 +73,7 @@ def why_not_sums(spec: ModelSpec, design: Design) -> str:
 
 def why_not_compressed(spec: ModelSpec, design: Design) -> str:
     """Say why rows cannot be turned into fewer; empty if they can."""
-    against = why_not_sums(spec, design)
+    against = why_not_sums(spec)
     if against:
         return against
     if len(design.factors) > 1:
@@ -105,12 +105,10 @@ def compressed_rows(design: Design) -> CompressedRows:
     if design.factors:
         (factor,) = design.factors
         # As the program of no pooling has them, at the priors' reference.
-        z, index, groups = factor.Z - factor.z_bar, factor.index, len(factor.labels)
+        z = weighted(design, factor.Z) - np.outer(unit_column(design), factor.z_bar)
+        index, groups = factor.index, len(factor.labels)
     else:
         z, index, groups = np.zeros((design.rows, 0)), np.zeros(design.rows, int), 1
-    precision = row_precision(design)
-    if precision is not None:
-        columns, z = columns * precision[:, None], z * precision[:, None]
     scale = scale_of_groups(design, index, groups)
     turned = turn_rows(z, columns, index, groups, scale=scale)
     q, rest = z.shape[1], len(turned.rest)
@@ -136,21 +134,38 @@ def compressed_rows(design: Design) -> CompressedRows:
 def population_columns(design: Design) -> tuple[Array, float]:
     """Return intercept, predictors about ``x_bar`` and outcome; and what it has lost.
 
-    The outcome loses the offsets and, where there is an intercept, its mean.
+    The outcome loses the offsets and, where there is an intercept, its mean. Rows are
+    weighted, so that they have one scale.
     """
+    unit = unit_column(design)
     y = design.y if design.offset is None else design.y - design.offset
-    y_bar = float(np.mean(y)) if design.intercept else 0.0
-    ones = np.ones((design.rows, int(design.intercept)))
-    columns = [ones, design.X - design.x_bar, (y - y_bar)[:, None]]
-    return np.concatenate(columns, axis=1), y_bar
+    # First about a value of its own: a large mean must not swamp a small spread.
+    about = float(y[0]) if design.unit is None and design.intercept else 0.0
+    y = weighted(design, y - about)
+    y_bar = float(unit @ y / (unit @ unit)) if design.intercept else 0.0
+    ones = unit[:, None][:, : int(design.intercept)]
+    x = weighted(design, design.X) - np.outer(unit, design.x_bar)
+    columns = [ones, x, (y - unit * y_bar)[:, None]]
+    return np.concatenate(columns, axis=1), y_bar + about
 
 
-def row_precision(design: Design) -> Array | None:
-    """Return what rows are multiplied by, so that they have one scale."""
-    if design.se is None and design.weights is None:
-        return None
+def unit_column(design: Design) -> Array:
+    """Return what has become of a column of ones: the weights of the rows."""
+    if design.unit is not None:
+        return design.unit
+    return weighted(design, np.ones(design.rows))
+
+
+def weighted(design: Design, values: Array) -> Array:
+    """Return a column or a matrix of the rows, weighted so that they have one scale.
+
+    Rows that stand for others are weighted already.
+    """
+    if design.unit is not None or (design.se is None and design.weights is None):
+        return values
     weights = np.ones(design.rows) if design.weights is None else design.weights
-    return np.sqrt(weights) / (1.0 if design.se is None else design.se)
+    precision = np.sqrt(weights) / (1.0 if design.se is None else design.se)
+    return values * precision.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def has_one_scale(design: Design, factor: FactorDesign) -> bool:
@@ -173,9 +188,13 @@ def scale_of_groups(
 
 def scale_weights(design: Design) -> Array:
     """Return the number (or the weight) of the rows of each residual scale."""
-    if design.residual is None:
-        weight = design.rows if design.weights is None else design.weights.sum()
-        return np.array([float(weight)])
-    _, labels, index = design.residual
-    counted = np.bincount(index, design.weights, minlength=len(labels))
+    each, index, scales = design.weights, np.zeros(design.rows, dtype=np.intp), 1
+    if design.unit is not None:
+        each = np.square(design.unit)
+    if design.residual is not None:
+        _, labels, index = design.residual
+        scales = len(labels)
+    counted = np.bincount(index, each, minlength=scales)
+    if design.weights is None:
+        counted = np.rint(counted)
     return np.asarray(counted, dtype=float)

@@ -35,8 +35,10 @@ from stanpool.spec import (
     ModelSpec,
     Prior,
 )
+from stanpool.stream import Streamed
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import xarray as xr
 
@@ -138,7 +140,12 @@ def _changes(
         yield "the priors in force have changed"
     elif kept.program != model.program:
         yield "the Stan program has changed"
-    if not kept.model.data.equals(model.data):
+    chunks = model.chunks
+    if not kept.model.data.equals(model.data) or (
+        kept.model.chunks is not None
+        if chunks is None
+        else not chunks.same_as(kept.model.chunks)
+    ):
         yield "the data have changed"
     apart = ("parallel_chains", "seed" if any_seed else "")
     yield from _differences(kept.settings, settings, apart=apart)
@@ -188,7 +195,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     folder = Path(path)
     _check_manifest(folder)
     kept = json.loads((folder / "model.json").read_text("utf-8"))
-    model = _read_model(kept, _read_frame(folder / "data.nc", kept["columns"]))
+    model = _read_model(kept, *_read_frame(folder / "data.nc", kept["columns"]))
     program = StanProgram(kept["program"], (folder / "program.stan").read_text("utf-8"))
     settings = kept["settings"]
     settings["sample_options"] = tuple(
@@ -209,7 +216,12 @@ def load(path: str | os.PathLike[str]) -> Fit:
 def _write(fit: Fit, folder: Path) -> None:
     """Write all files of a fit to a new folder; the manifest last."""
     folder.mkdir()
-    columns = _write_frame(fit.model.data, folder / "data.nc")
+    chunks = fit.model.chunks
+    columns = _write_frame(
+        fit.model.data if chunks is None else chunks.specimen,
+        folder / "data.nc",
+        {} if chunks is None else chunks.arrays,
+    )
     settings = {
         each.name: getattr(fit.settings, each.name) for each in fields(fit.settings)
     }
@@ -217,6 +229,7 @@ def _write(fit: Fit, folder: Path) -> None:
         "spec": asdict(fit.model.spec),
         "priors": [_prior_row(row) for row in fit.model.priors],
         "columns": columns,
+        "chunks": None if chunks is None else chunks.facts,
         "settings": settings,
         "seconds": fit.seconds,
         "prior_only": fit.prior_only,
@@ -267,7 +280,9 @@ def _prior_row(row: PriorRow) -> dict[str, Any]:
     return {**asdict(row), "prior": str(row.prior)}
 
 
-def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
+def _read_model(
+    kept: Mapping[str, Any], frame: pd.DataFrame, arrays: Mapping[str, np.ndarray]
+) -> Model:
     """Build the model again, with the priors it was fitted with."""
     spec = dict(kept["spec"])
     spec["groups"] = tuple(GroupTerm(**_tuples(each)) for each in spec["groups"])
@@ -291,7 +306,9 @@ def _read_model(kept: Mapping[str, Any], frame: pd.DataFrame) -> Model:
             for row in kept["priors"]
         )
     )
-    return Model.from_spec(ModelSpec(**spec), frame, priors=priors)
+    stated, facts = ModelSpec(**spec), kept.get("chunks")
+    data = frame if facts is None else Streamed.restored(stated, frame, arrays, facts)
+    return Model.from_spec(stated, data, priors=priors)
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,8 +319,10 @@ def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write_frame(frame: pd.DataFrame, path: Path) -> list[dict[str, Any]]:
-    """Write columns by number, and return their names and levels."""
+def _write_frame(
+    frame: pd.DataFrame, path: Path, arrays: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Write columns by number, and arrays; return columns' names and levels."""
     import pandas as pd
     import xarray as xr
 
@@ -318,12 +337,17 @@ def _write_frame(frame: pd.DataFrame, path: Path) -> list[dict[str, Any]]:
             column = column.cat.codes
         columns.append({"name": name, "levels": levels, "ordered": ordered})
         variables[f"column_{number}"] = ("row", column.to_numpy())
+    for name, values in arrays.items():
+        dims = tuple(f"{name}_{axis}" for axis in range(values.ndim))
+        variables[f"array_{name}"] = (dims, values)
     xr.Dataset(variables).to_netcdf(path, engine=_ENGINE)
     return columns
 
 
-def _read_frame(path: Path, columns: list[dict[str, Any]]) -> pd.DataFrame:
-    """Read columns as ``used_columns`` returns them."""
+def _read_frame(
+    path: Path, columns: list[dict[str, Any]]
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Read columns as ``used_columns`` returns them, and arrays."""
     import pandas as pd
     import xarray as xr
 
@@ -331,7 +355,12 @@ def _read_frame(path: Path, columns: list[dict[str, Any]]) -> pd.DataFrame:
         values = [
             dataset[f"column_{number}"].to_numpy() for number in range(len(columns))
         ]
-    return pd.DataFrame(
+        arrays = {
+            str(name).removeprefix("array_"): dataset[name].to_numpy()
+            for name in dataset.data_vars
+            if str(name).startswith("array_")
+        }
+    frame = pd.DataFrame(
         {
             column["name"]: array
             if column["levels"] is None
@@ -343,6 +372,7 @@ def _read_frame(path: Path, columns: list[dict[str, Any]]) -> pd.DataFrame:
             for column, array in zip(columns, values, strict=True)
         }
     )
+    return frame, arrays
 
 
 def _read_tree(path: Path) -> xr.DataTree:

@@ -27,6 +27,8 @@ _MEASURES = {
     "elpd": "{:,.1f}",
     "rmse": "{:.3g}",
     "coverage": "{:.1%}",
+    "score": "{:.3g}",
+    "accuracy": "{:.1%}",
     "unreliable": "{:.0f}",
 }
 
@@ -39,9 +41,9 @@ class PoolingLadder:
     ----------
     table
         One row per pooling; ``elpd``, ``se``, ``rmse``, ``coverage`` (of 90 %
-        intervals) and ``unreliable`` (how many units importance sampling failed for)
-        of left-out ``rows`` and of left-out ``groups``, missing where a pooling cannot
-        predict them.
+        intervals), ``score`` and ``accuracy`` (of categories) and ``unreliable`` (how
+        many units importance sampling failed for) of left-out ``rows`` and of left-out
+        ``groups``, missing where a pooling cannot predict them.
     comparison
         The estimates of each pooling, and how it was sampled.
     fits
@@ -101,7 +103,12 @@ class PoolingLadder:
         import pandas as pd
 
         units = list(dict.fromkeys(self.table.columns.get_level_values(0)))
-        rows = [(unit, measure) for unit in units for measure in _MEASURES]
+        rows = [
+            (unit, measure)
+            for unit in units
+            for measure in _MEASURES
+            if self.table[unit, measure].notna().any()
+        ]
         cells = {
             name: [
                 *(mean_sd(*row) for row in self.estimates[name].to_numpy()),
@@ -203,7 +210,7 @@ def build_ladder(
     """Put fits and their cross-validations by rows and by groups side by side."""
     import pandas as pd
 
-    measures = ["elpd", "se", "rmse", "coverage", "unreliable"]
+    measures = ["elpd", "se", "rmse", "coverage", "score", "accuracy", "unreliable"]
     rankings = {"rows": rank(rows)}
     if len(groups) > 1:
         rankings["groups"] = rank(groups)

@@ -35,9 +35,9 @@ from stanpool.design import Design, FactorDesign
 from stanpool.gram import (
     has_one_scale,
     population_columns,
-    row_precision,
     scale_of_groups,
     scale_weights,
+    weighted,
     why_not_sums,
 )
 from stanpool.spec import ModelSpec
@@ -90,7 +90,7 @@ class MarginalRows:
 
 def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     """Say why no factor can be integrated out exactly; empty if one can."""
-    against = why_not_sums(spec, design)
+    against = why_not_sums(spec)
     if against:
         return against
     if all(each.weights is not None for each in design.factors):
@@ -136,12 +136,13 @@ def marginal_rows(design: Design) -> MarginalRows:
     assert which is not None
     factor = design.factors[which]
     population, y_bar = population_columns(design)
-    others = [_dense(other) for other in design.factors if other is not factor]
+    others = [
+        weighted(design, _dense(other))
+        for other in design.factors
+        if other is not factor
+    ]
     matrix = np.concatenate([population[:, :-1], *others, population[:, -1:]], axis=1)
-    z = factor.Z
-    precision = row_precision(design)
-    if precision is not None:
-        matrix, z = matrix * precision[:, None], z * precision[:, None]
+    z = weighted(design, factor.Z)
     groups = len(factor.labels)
     scale = scale_of_groups(design, factor.index, groups)
     rows = turn_rows(z, matrix, factor.index, groups, scale=scale)

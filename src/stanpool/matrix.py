@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stanpool.columns import all_whole, refuse_rows
+from stanpool.columns import all_whole, names_in_terms, refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten
 from stanpool.formula import alias_quoted_names, pointed_error
+
+_REPEATS = 8  # rows for each combination of levels
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,17 @@ def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
 
 
 def term_matrix(
-    intercept: bool, terms: Sequence[str], frame: pd.DataFrame
+    intercept: bool,
+    terms: Sequence[str],
+    frame: pd.DataFrame,
+    *,
+    full_rank: bool = True,
 ) -> TermMatrix:
-    """Build a design matrix through formulaic, with the user's labels."""
+    """Build a design matrix through formulaic, with the user's labels.
+
+    Without ``full_rank`` there is a column for each level of every factor, none is a
+    reference, so that a level more is a column more and changes no other.
+    """
     if not terms:
         values = np.ones((len(frame), int(intercept)))
         return TermMatrix(values, ("Intercept",) if intercept else (), None, ())
@@ -89,13 +99,20 @@ def term_matrix(
     )
     shown = shorten(" + ".join(terms))
     data = frame.rename(columns={name: alias for alias, name in aliases.items()})
-    data = data.assign(**_whole_codes(replaced, data))
+    if full_rank:
+        data = data.assign(**_whole_codes(replaced, data))
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             matrix = Formula(
                 text, _parser=DefaultFormulaParser(include_intercept=False)
-            ).get_model_matrix(data, context={}, na_action="ignore", output="numpy")
+            ).get_model_matrix(
+                data,
+                context={},
+                na_action="ignore",
+                output="numpy",
+                ensure_full_rank=full_rank,
+            )
     except (FormulaicError, SyntaxError, AttributeError) as problem:
         raise _formula_error(shown, str(problem), aliases) from None
     except Exception as problem:
@@ -164,3 +181,131 @@ def _relabel(label: str, aliases: dict[str, str]) -> str:
 def without_values(matrix: TermMatrix) -> TermMatrix:
     """Keep the recipe of a matrix only."""
     return TermMatrix(np.empty((0, 0)), matrix.labels, matrix.recipe, matrix.aliases)
+
+
+def wide_matrix(terms: Sequence[str], frame: pd.DataFrame) -> TermMatrix:
+    """Build a matrix of an intercept and all that terms can be made of."""
+    kept = [term for term in terms if not term.startswith("-")]
+    return term_matrix(True, kept, frame, full_rank=False)
+
+
+def refuse_dependent(matrix: TermMatrix, frame: pd.DataFrame) -> None:
+    """Refuse terms whose value in one row depends on other rows.
+
+    Parameters
+    ----------
+    matrix, frame
+        A matrix with its values, and the rows that it was built from.
+
+    Raises
+    ------
+    SpecError
+        If there are any: the term is named if it says so itself, as splines do, else
+        it is found out by leaving rows away.
+    """
+    if matrix.recipe is None:
+        return
+    stateful = [
+        _relabel(str(each), dict(matrix.aliases))
+        for each, state in matrix.recipe.transform_state.items()
+        if state
+    ]
+    if not stateful:
+        later = slice(len(frame) // 2, None)
+        whole = matrix.values[later]
+        again = rebuild(matrix, frame.iloc[later])
+        same = np.isclose(whole, again, rtol=1e-9, atol=0).all(axis=0)
+        stateful = [
+            label for label, fine in zip(matrix.labels, same, strict=True) if not fine
+        ]
+    if stateful:
+        raise SpecError(
+            f"{listed(stateful)} depends in each row on all others, and data in chunks "
+            "are never seen together. Add a column that has it to the data; predictors "
+            "need no centering or scaling, which the model does by itself."
+        )
+
+
+def translation(
+    matrix: TermMatrix, wide: TermMatrix, frame: pd.DataFrame
+) -> np.ndarray:
+    """Return how a design matrix follows from a wide one: what to multiply it by.
+
+    Parameters
+    ----------
+    matrix, wide
+        Of the same terms, or some of them, and the same levels.
+    frame
+        Rows in which all levels occur.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(columns of wide, columns of matrix)``.
+    """
+    place = {label: at for at, label in enumerate(wide.labels)}
+    result = np.zeros((len(wide.labels), len(matrix.labels)))
+    for at, label in enumerate(matrix.labels):
+        if label in place:
+            result[place[label], at] = 1.0
+    if matrix.recipe is None:
+        return result
+    columns_of = {
+        frozenset(map(str, term.factors)): columns
+        for term, columns in wide.recipe.term_indices.items()
+    }
+    for term, columns in matrix.recipe.term_indices.items():
+        if any(matrix.labels[column] not in place for column in columns):
+            factors = [str(factor) for factor in term.factors]
+            own = columns_of[frozenset(factors)]
+            result[np.ix_(own, columns)] = _solved(
+                matrix, wide, columns, own, _combinations(factors, matrix, frame)
+            )
+    return result
+
+
+def _solved(
+    matrix: TermMatrix,
+    wide: TermMatrix,
+    columns: Sequence[int],
+    own: Sequence[int],
+    probe: pd.DataFrame,
+) -> np.ndarray:
+    """Find how the columns of a term follow from all of its levels' columns."""
+    given, wanted = rebuild(wide, probe)[:, own], rebuild(matrix, probe)[:, columns]
+    found, _, rank, _ = np.linalg.lstsq(given, wanted, rcond=None)
+    if rank < len(own) or not np.allclose(given @ found, wanted, rtol=1e-9, atol=1e-9):
+        raise SpecError(
+            f"cannot read {listed([matrix.labels[each] for each in columns])} in "
+            "chunks. Add columns of numbers for them to the data."
+        )
+    rounded = np.round(found)
+    return np.where(np.abs(found - rounded) < 1e-9, rounded, found)
+
+
+def _combinations(
+    factors: Sequence[str], matrix: TermMatrix, frame: pd.DataFrame
+) -> pd.DataFrame:
+    """Return rows with all combinations of the levels that parts of a term have."""
+    aliases = dict(matrix.aliases)
+    levels: dict[str, Any] = {}
+    for factor in factors:
+        for name in names_in_terms([factor], set(frame.columns) | set(aliases)):
+            name = aliases.get(name, name)
+            column = frame[name]
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                levels[name] = column.cat.categories
+            elif factor.startswith("C("):
+                levels[name] = pd.Index(column.unique())
+    sizes = [len(each) for each in levels.values()]
+    count = int(np.prod(sizes, dtype=np.int64))
+    rng = np.random.default_rng(1)
+    rows = rng.integers(0, len(frame), _REPEATS * count)
+    at = np.unravel_index(np.arange(len(rows)) % count, sizes or (1,))
+    probe = frame.iloc[rows].reset_index(drop=True)
+    for (name, known), codes in zip(levels.items(), at, strict=bool(sizes)):
+        dtype, values = frame[name].dtype, known.take(codes)
+        if isinstance(dtype, pd.CategoricalDtype):
+            values = pd.Categorical.from_codes(codes, dtype=dtype)
+        probe[name] = values
+    return probe

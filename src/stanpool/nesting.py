@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _MORE_THAN_ONE_OUTCOME = ("binomial", "poisson")
 
 
-def check_nesting(spec: ModelSpec, frame: pd.DataFrame) -> None:
+def check_nesting(
+    spec: ModelSpec, frame: pd.DataFrame, *, rows: int | None = None
+) -> None:
     """Refuse a nesting that leaves nothing to learn at its inner level.
 
     Parameters
@@ -29,6 +31,8 @@ def check_nesting(spec: ModelSpec, frame: pd.DataFrame) -> None:
         The model.
     frame
         The columns that the model uses, as ``used_columns`` returns them.
+    rows
+        How many rows there are, if the frame has not all of them.
 
     Raises
     ------
@@ -51,7 +55,7 @@ def check_nesting(spec: ModelSpec, frame: pd.DataFrame) -> None:
                 "outer level stands first; drop one of them, or turn them round."
             )
         if (
-            children == len(frame)
+            children == (len(frame) if rows is None else rows)
             and not known_errors
             and spec.family not in _MORE_THAN_ONE_OUTCOME
         ):

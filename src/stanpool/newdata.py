@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stanpool.columns import as_frame, clean_column, column_named, names_in_terms
+from stanpool.columns import (
+    as_frame,
+    clean_column,
+    column_named,
+    names_in_terms,
+    type_of,
+)
 from stanpool.design import Design, FactorDesign, LatentDesign, groups_of, memberships
 from stanpool.errors import DataError, listed, shorten
 from stanpool.formula import unquote_name
@@ -113,6 +119,7 @@ def new_design(
         upper=upper,
         categories=categories,
         residual=residual,
+        count=None,
     )
 
 
@@ -187,19 +194,12 @@ def _refuse_other_type(
     name: str, column: pd.Series[Any], fitted: pd.Series[Any]
 ) -> None:
     """Refuse a column that holds another type than when the model was fitted."""
-    now, before = _type_of(column), _type_of(fitted)
+    now, before = type_of(column), type_of(fitted)
     if now != before:
         raise DataError(
             f"column {shorten(name)} holds {now}, and held {before} when the model was "
             f"fitted ({listed(_examples(fitted), 3)}). Give it the type that it had."
         )
-
-
-def _type_of(column: pd.Series[Any]) -> str:
-    if not isinstance(column.dtype, pd.CategoricalDtype):
-        return "numbers"
-    whole = pd.api.types.is_integer_dtype(column.cat.categories.dtype)
-    return "whole numbers" if whole else "text"
 
 
 def _examples(column: pd.Series[Any]) -> list[Any]:
@@ -245,6 +245,7 @@ def _factor(model: Model, number: int, frame: pd.DataFrame) -> FactorDesign:
         weights=weights,
         U=None,
         effect_of=None,
+        counts=None,
     )
 
 

@@ -40,6 +40,7 @@ _ROUNDING = 1e-9
 
 def choose_origins(
     columns: Iterable[tuple[str, Array]],
+    moments: Mapping[str, tuple[float, float]] | None = None,
 ) -> tuple[tuple[str, float], ...]:
     """Choose the origins of predictors that are far from 0.
 
@@ -48,6 +49,8 @@ def choose_origins(
     columns
         Labels and values of all predictors; those of a product, ``x:w``, have no
         origin of their own.
+    moments
+        Their means and standard deviations, if not those of these values.
 
     Returns
     -------
@@ -65,7 +68,10 @@ def choose_origins(
         pieces = label.split(":")
         is_product = len(pieces) > 1 and any(piece in known for piece in pieces)
         if label != "Intercept" and not is_product:
-            found[label] = _origin(column)
+            mean_and_spread = float(np.mean(column)), float(np.std(column))
+            if moments is not None:
+                mean_and_spread = moments[label]
+            found[label] = _origin(column, *mean_and_spread)
     return tuple(sorted((label, c) for label, c in found.items() if c))
 
 
@@ -145,12 +151,13 @@ def at_origins(design: Design) -> Design:
     if not origins:
         return design
     matrix = change_of_origin(("Intercept", *design.coefficients), origins)
+    kept = design.count is None
     return replace(
         design,
-        X=_moved(design.X, matrix),
+        X=_moved(design.X, matrix, design.unit) if kept else design.X,
         x_bar=_moved(design.x_bar, matrix),
         factors=tuple(
-            _moved_factor(factor, design.coefficients, origins)
+            _moved_factor(factor, design.coefficients, origins, kept)
             for factor in design.factors
         ),
         origins=(),
@@ -158,7 +165,10 @@ def at_origins(design: Design) -> Design:
 
 
 def _moved_factor(
-    factor: FactorDesign, coefficients: Sequence[str], origins: Mapping[str, float]
+    factor: FactorDesign,
+    coefficients: Sequence[str],
+    origins: Mapping[str, float],
+    kept: bool,
 ) -> FactorDesign:
     """Return the group side of a factor, counted from the origins."""
     matrix = change_of_origin(factor.varying, origins)
@@ -169,7 +179,8 @@ def _moved_factor(
     if U is not None:
         labels = _labels_of_levels(factor, coefficients)
         U = _moved(U, change_of_origin(("Intercept", *labels), origins))
-    return replace(factor, Z=factor.Z @ matrix, z_bar=z_bar, U=U)
+    z = factor.Z @ matrix if kept else factor.Z
+    return replace(factor, Z=z, z_bar=z_bar, U=U)
 
 
 def _labels_of_levels(factor: FactorDesign, coefficients: Sequence[str]) -> list[str]:
@@ -183,9 +194,10 @@ def _labels_of_levels(factor: FactorDesign, coefficients: Sequence[str]) -> list
     return labels
 
 
-def _moved(x: Array, matrix: Array) -> Array:
-    """Move columns, the first of a matrix with an intercept left out."""
-    return np.asarray(x @ matrix[1:, 1:] + matrix[0, 1:])
+def _moved(x: Array, matrix: Array, unit: Array | None = None) -> Array:
+    """Move columns, the first of a matrix with an intercept, ``unit``, left out."""
+    shift = matrix[0, 1:] if unit is None else np.outer(unit, matrix[0, 1:])
+    return np.asarray(x @ matrix[1:, 1:] + shift)
 
 
 def _pieces(label: str, origins: Mapping[str, float]) -> frozenset[str]:
@@ -195,9 +207,8 @@ def _pieces(label: str, origins: Mapping[str, float]) -> frozenset[str]:
     return frozenset([label] if label in origins else label.split(":"))
 
 
-def _origin(column: Array) -> float:
+def _origin(column: Array, mean: float, spread: float) -> float:
     """Return the origin of a predictor."""
-    spread, mean = float(np.std(column)), float(np.mean(column))
     if spread == 0.0 or not math.isfinite(spread) or np.any(column == 0.0):
         return 0.0
     wanted = _STEP * spread * (1.0 - _ROUNDING)

@@ -85,7 +85,7 @@ def check_other_outcome(spec: ModelSpec, design: Design, y: object) -> np.ndarra
     """
     values = np.asarray(y)
     kinds = "biuf" if not design.categories else "biufOUT"
-    if values.shape != (design.rows,) or values.dtype.kind not in kinds:
+    if values.shape != (len(design.y),) or values.dtype.kind not in kinds:
         raise DataError(
             f"y has shape {values.shape} and type {values.dtype}; a model of "
             f"{design.rows} rows takes as many "

@@ -143,7 +143,7 @@ def build_tree(
     -------
     xarray.DataTree
         Groups ``posterior`` and ``sample_stats`` with dimensions ``(chain, draw,
-        ...)``, and ``observed_data`` with the outcome ``y``.
+        ...)``, and ``observed_data`` with the outcome ``y`` if the rows are kept.
     """
     import xarray as xr
 
@@ -158,13 +158,14 @@ def build_tree(
         ("chain", "draw"),
         stats["tree_depth"][1] >= max_treedepth,
     )
+    observed = {} if design.count is not None else {"y": ("row", design.y)}
     return xr.DataTree.from_dict(
         {
             "posterior": build_posterior(
                 draws, design, structure, drawn_back=drawn_back
             ),
             "sample_stats": _label((stats, {})),
-            "observed_data": xr.Dataset({"y": ("row", design.y)}),
+            "observed_data": xr.Dataset(observed),
         }
     )
 

@@ -511,7 +511,7 @@ def _population_scales(
     block, stem = f"tau{factor_suffix(design, factor.factor)}", f"tau_{factor.factor}"
     rule = f"default: mean {unit} / sd(z) ({_PC_PRIOR})"
     for own, label, column in _varying(factor):
-        spread = 1.0 if label == "Intercept" else _sd(column)
+        spread = 1.0 if label == "Intercept" else _sd(design, column)
         prior = Prior("exponential", (_round(spread / _outcome_scale(spec, design)),))
         names = [f"{stem}[{own}]", f"{stem}[{label}]", stem, "tau"]
         yield block, own, list(dict.fromkeys(names)), prior, rule
@@ -536,7 +536,8 @@ def _intercept_prior(spec: ModelSpec, design: Design) -> Prior:
 def _slope_prior(spec: ModelSpec, design: Design, column: np.ndarray) -> Prior:
     """Return the default prior of the coefficient of a predictor."""
     return Prior(
-        "normal", (0.0, _round(2.5 * _outcome_scale(spec, design) / _sd(column)))
+        "normal",
+        (0.0, _round(2.5 * _outcome_scale(spec, design) / _sd(design, column))),
     )
 
 
@@ -583,24 +584,24 @@ def _outcome_scale(spec: ModelSpec, design: Design) -> float:
 
 def _residual_scale(spec: ModelSpec, design: Design) -> float:
     """Return the scale of the outcome, or of its log where that is what is modelled."""
-    return _sd(np.log(design.y) if spec.family == "lognormal" else design.y)
+    return _sd(design, np.log(design.y) if spec.family == "lognormal" else design.y)
 
 
 def _outcome_location(spec: ModelSpec, design: Design) -> float:
     """Return where the linear predictor lies: mean(y), log(mean(y)), or 0."""
-    offset = 0.0 if design.offset is None else float(np.mean(design.offset))
+    offset = 0.0 if design.offset is None else design.mean(design.offset)
     if spec.link_name == "identity":
         y = np.log(design.y) if spec.family == "lognormal" else design.y
-        return _round(float(np.mean(y)) - offset)
-    mean = float(np.mean(design.y))
+        return _round(design.mean(y) - offset)
+    mean = design.mean(design.y)
     if spec.link_name == "log" and mean > 0:
         return _round(math.log(mean) - offset)
     return 0.0
 
 
-def _sd(values: np.ndarray) -> float:
+def _sd(design: Design, values: np.ndarray) -> float:
     """Return the standard deviation, or 1 where there is none."""
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    sd = design.sd(values)
     return sd if math.isfinite(sd) and sd > 0 else 1.0
 
 

@@ -48,8 +48,9 @@ class Ranking:
         One row per model: ``elpd`` and ``se``; ``elpd_diff``, at most 0, from the best
         and ``se_diff``, of the units' differences; ``p``, the effective number of
         parameters; ``weight`` in the mixture of models that predicts best (stacking);
-        ``rmse`` of expected outcomes, ``coverage`` of 90 % intervals; ``unreliable``,
-        the count of units whose Pareto k is too large.
+        ``rmse`` of expected outcomes, ``coverage`` of 90 % intervals; ``score`` and
+        ``accuracy`` of categories; ``unreliable``, the count of units whose Pareto k is
+        too large.
     results
         The cross-validations by name, the best first.
     verdict
@@ -134,6 +135,8 @@ def rank(results: Mapping[str, CrossValidation]) -> Ranking:
             "weight": stacking_weights(pointwise),
             "rmse": [results[name].rmse for name in order],
             "coverage": [results[name].coverage() for name in order],
+            "score": [results[name].score for name in order],
+            "accuracy": [results[name].accuracy for name in order],
             "unreliable": [len(results[name].unreliable) for name in order],
         },
         index=pd.Index(order, name="model"),
@@ -254,6 +257,8 @@ _FORMATS = {
     "weight": "{:.2f}",
     "rmse": "{:.3g}",
     "coverage": "{:.1%}",
+    "score": "{:.3g}",
+    "accuracy": "{:.1%}",
     "unreliable": "{:d}",
 }
 

@@ -79,12 +79,24 @@ class Scaling:
             factors.append(
                 replace(factor, Z=factor.Z / z, z_bar=factor.z_bar / z, U=level)
             )
-        return replace(
+        scaled = replace(
             design,
             X=design.X / self.population,
             x_bar=design.x_bar / self.population,
             factors=tuple(factors),
             **self._outcome_of(design),
+        )
+        if design.unit is None or design.se is None:
+            return scaled
+        # Rows that were divided by standard errors, which are smaller now.
+        return replace(
+            scaled,
+            y=scaled.y * self.outcome,
+            X=scaled.X * self.outcome,
+            unit=design.unit * self.outcome,
+            factors=tuple(
+                replace(each, Z=each.Z * self.outcome) for each in scaled.factors
+            ),
         )
 
     def priors(self, rows: Iterable[PriorRow]) -> list[PriorRow]:
@@ -177,11 +189,11 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
     for factor in design.factors:
         columns += zip(factor.varying, factor.Z.T, strict=True)
     for label, column in columns:
-        of_label.setdefault(label, _power_of_ten(column))
+        of_label.setdefault(label, _power_of_ten(design.sd(column)))
     levels = []
     for factor in design.factors:
         u = np.zeros((1, 0)) if factor.U is None else factor.U
-        level = np.array([_power_of_ten(column) for column in u.T])
+        level = np.array([_power_of_ten(float(np.std(column))) for column in u.T])
         for p, q, label in _effects(design, factor):
             if factor.varying[q] == "Intercept":
                 level[p] = of_label[label]
@@ -217,9 +229,8 @@ def _effects(design: Design, factor: FactorDesign) -> Iterable[tuple[int, int, s
                 yield p, q, design.coefficients[effect - 1]
 
 
-def _power_of_ten(column: Array) -> float:
+def _power_of_ten(spread: float) -> float:
     """Return 1 where a predictor's scale is between 0.1 and 10."""
-    spread = float(np.std(column))
     if spread == 0.0 or 0.1 < spread < 10.0 or not math.isfinite(spread):
         return 1.0
     return float(10.0 ** round(math.log10(spread)))
@@ -232,7 +243,7 @@ def _power_of_a_thousand(spec: ModelSpec, design: Design) -> float:
     """
     if spec.family not in _LOCATION_SCALE or spec.link_name != "identity":
         return 1.0
-    spread = float(np.std(design.y))
+    spread = design.sd(design.y)
     if spread == 0.0 or not math.isfinite(spread):
         return 1.0
     return float(1000.0 ** math.floor((math.log10(spread) + 1.0) / 3.0))

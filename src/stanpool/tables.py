@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stanpool.errors import DataError, listed
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CHUNK_ROWS = 1 << 18
+
+Table = TypeVar("Table")
 
 _READERS = {
     ".csv": "read_csv",
@@ -45,7 +50,74 @@ def read_table(path: Path) -> pd.DataFrame:
             f"{str(path)!r} is no kind of table that is read here; its name must end "
             f"in one of {listed(_READERS)}."
         )
-    return _reading(str(path), lambda: getattr(pd, _READERS[kind])(path))
+    table: pd.DataFrame = _reading(str(path), lambda: getattr(pd, _READERS[kind])(path))
+    return table
+
+
+def read_chunks(
+    path: Path, choose: Callable[[list[str]], list[str]]
+) -> Iterator[pd.DataFrame]:
+    """Read a table a part at a time: CSV, Parquet, or a folder of Parquet files.
+
+    Parameters
+    ----------
+    path
+        As for ``read_table``.
+    choose
+        Which of the columns to read.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it cannot be read.
+    """
+    files = [path]
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if _kind(each) == ".parquet")
+    if not files or not (str(path) == "-" or path.exists()):
+        raise DataError(f"there is no table {str(path)!r}: no CSV, no Parquet.")
+    for file in files:
+        kind = ".csv" if str(file) == "-" else _kind(file)
+        if kind not in (".csv", ".parquet"):
+            raise DataError(
+                f"{str(file)!r} cannot be read in chunks: CSV and Parquet can, and the "
+                "name says which it is."
+            )
+        parts = (_parts_of_csv if kind == ".csv" else _parts_of_parquet)(file, choose)
+        while (part := _reading(str(file), partial(next, parts, None))) is not None:
+            yield part
+
+
+def _kind(path: Path) -> str:
+    """Return what kind of table a file's name says it is: ``.csv``, ``.parquet``."""
+    kind = next((each for each in reversed(path.suffixes) if each in _READERS), "")
+    return ".parquet" if kind == ".pq" else kind
+
+
+def _parts_of_csv(
+    path: Path, choose: Callable[[list[str]], list[str]]
+) -> Iterator[pd.DataFrame]:
+    """Read CSV, compressed or not; pandas infers types anew in each part."""
+    import sys
+
+    import pandas as pd
+
+    source = sys.stdin if str(path) == "-" else path
+    with pd.read_csv(source, chunksize=CHUNK_ROWS) as parts:
+        for part in parts:
+            yield part[choose(list(part.columns))]
+
+
+def _parts_of_parquet(
+    path: Path, choose: Callable[[list[str]], list[str]]
+) -> Iterator[pd.DataFrame]:
+    """Read some columns of a Parquet file, in batches."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        wanted = choose(list(file.schema_arrow.names))
+        for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=wanted):
+            yield batch.to_pandas()
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -88,7 +160,7 @@ def as_json(value: Any, *, indent: int | None = 2) -> str:
     return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _reading(name: str, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def _reading(name: str, read: Callable[[], Table]) -> Table:
     """Read, and say which file it was if that fails."""
     try:
         return read()

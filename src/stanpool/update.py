@@ -58,7 +58,7 @@ def update(
     in_force = {_name(row): row.prior for row in model.priors}
     if priors is not None:
         changed = replace(model.spec, priors=as_priors(priors))
-        tried = Model.from_spec(changed, model.data)
+        tried = Model.from_spec(changed, model.source)
         in_force |= {
             _name(row): row.prior for row in tried.priors if row.source == SET_BY_USER
         }
@@ -67,7 +67,7 @@ def update(
         priors=as_priors(in_force),
         parameterization=model.parameterization or model.spec.parameterization,
     )
-    again = Model.from_spec(spec, model.data if data is None else data, strict=False)
+    again = Model.from_spec(spec, model.source if data is None else data, strict=False)
     return again.fit(
         chains=settings.chains if chains is None else chains,
         draws=settings.draws if draws is None else draws,

@@ -57,7 +57,7 @@ def test_main_job_works_from_the_wheel_in_a_clean_environment(
 ) -> None:
     run([interpreter(version), "-m", "venv", str(tmp_path / "venv")])
     python = str(tmp_path / "venv" / "bin" / "python")
-    run([python, "-m", "pip", "install", "--quiet", str(wheel)])
+    run([python, "-m", "pip", "install", "--quiet", "--no-compile", str(wheel)])
     run([python, "-W", "error::DeprecationWarning:stanpool", "-c", MAIN_JOB])
 
 

@@ -70,7 +70,7 @@ class TestSeeds:
 
 
 def test_cbpp_has_the_posterior_of_quadrature() -> None:
-    """Herds integrated out by Gauss and Hermite, their population by Metropolis."""
+    """Herds integrated out by Gauss and Hermite, their population on a grid."""
     data = sp.load_dataset("cbpp").assign(period=lambda frame: frame["period"] - 2.5)
     priors = {"Intercept": (-2.0, 1.5), "beta": (0.0, 1.0)}
     model = sp.Model(
@@ -85,32 +85,31 @@ def test_cbpp_has_the_posterior_of_quadrature() -> None:
         },
     )
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
-    herd = pd.factorize(data["herd"])[0]
+    herd = pd.get_dummies(data["herd"]).to_numpy(float)
     y, n, x = (data[name].to_numpy() for name in ("incidence", "size", "period"))
 
     def log_density(at: np.ndarray) -> np.ndarray:
         intercept, slope, log_tau = at.T[:, :, None, None]
         eta = intercept + slope * x[:, None] + np.exp(log_tau) * nodes
-        rows = stats.binom.logpmf(y[:, None], n[:, None], expit(eta))
-        herds = np.zeros((len(at), herd.max() + 1, len(nodes)))
-        np.add.at(herds, (slice(None), herd), rows)
+        rows = y[:, None] * eta - n[:, None] * np.logaddexp(0, eta)  # of a binomial
+        herds = herd.T @ rows
         total = logsumexp(herds + np.log(weights), axis=2).sum(axis=1)
         total += stats.norm.logpdf(at[:, 0], *priors["Intercept"])
         total += stats.norm.logpdf(at[:, 1], *priors["beta"])
         return total + stats.expon.logpdf(np.exp(at[:, 2])) + at[:, 2]
 
-    rng, walkers, steps = np.random.default_rng(4), 60, 1200
-    at = rng.normal([-2.0, -0.5, -0.5], [0.2, 0.1, 0.2], size=(walkers, 3))
-    density, kept = log_density(at), np.empty((steps, walkers, 3))
-    for step in range(steps):
-        proposed = at + rng.normal(0, [0.3, 0.15, 0.35], size=at.shape)
-        there = log_density(proposed)
-        accepted = np.log(rng.random(walkers)) < there - density
-        at = np.where(accepted[:, None], proposed, at)
-        density = np.where(accepted, there, density)
-        kept[step] = at
-    walks = kept[200:].mean(axis=0)
-    expected, error = walks.mean(axis=0), walks.std(axis=0, ddof=1) / np.sqrt(walkers)
+    axes = (
+        np.linspace(-3.5, -0.5, 21),
+        np.linspace(-1.3, 0.2, 21),
+        np.linspace(-6.0, 1.2, 37),
+    )
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    density = np.concatenate([log_density(part) for part in np.array_split(grid, 40)])
+    mass = np.exp(density - logsumexp(density))
+    shape = tuple(len(axis) for axis in axes)
+    edges = [np.moveaxis(mass.reshape(shape), k, 0)[[0, -1]].sum() for k in range(3)]
+    assert max(edges) < 2e-4
+    expected = mass @ grid
 
     posterior = fit(model)
     found = xr.Dataset(
@@ -123,9 +122,9 @@ def test_cbpp_has_the_posterior_of_quadrature() -> None:
         }
     )
     own = arviz_seam.mcse_mean(found)
-    for name, mean, its_error in zip(found, expected, error, strict=True):
+    for name, mean in zip(found, expected, strict=True):
         gap = abs(float(found[name].mean()) - mean)
-        assert gap <= STANDARD_ERRORS * np.hypot(float(own[name]), its_error), name
+        assert gap <= STANDARD_ERRORS * float(own[name]), name
 
 
 @pytest.mark.slow
@@ -183,8 +182,8 @@ class TestRecovery:
 
     def test_truncated_outcomes(self) -> None:
         rng = np.random.default_rng(12)
-        x = rng.normal(size=2000)
-        y = np.exp(0.5 + 0.7 * x + 0.6 * rng.normal(size=2000))
+        x = rng.normal(size=800)
+        y = np.exp(0.5 + 0.7 * x + 0.6 * rng.normal(size=800))
         seen = (y > 1) & (y < 6)
         data = pd.DataFrame({"y": y[seen], "x": x[seen]})
         model = sp.Model(
@@ -197,7 +196,7 @@ class TestRecovery:
 
     def test_ordered_categories(self) -> None:
         rng = np.random.default_rng(13)
-        rows, groups, cutpoints = 800, 25, np.array([-1.0, 0.5, 2.0])
+        rows, groups, cutpoints = 400, 25, np.array([-1.0, 0.5, 2.0])
         group, x = rng.integers(groups, size=rows), rng.normal(3.0, 1.0, size=rows)
         b = 0.9 * rng.normal(size=groups)
         latent = 0.8 * (x - 3.0) + b[group] + rng.logistic(size=rows)
@@ -224,7 +223,7 @@ class TestRecovery:
 
     def test_categories(self) -> None:
         rng = np.random.default_rng(14)
-        rows, groups = 1500, 25
+        rows, groups = 600, 25
         group, x = rng.integers(groups, size=rows), rng.normal(1.0, 1.0, size=rows)
         scale = np.array([[0.8, 0.0], [0.5 * 0.6, 0.5 * 0.8]])  # correlation 0.6
         b = rng.normal(size=(groups, 2)) @ scale.T

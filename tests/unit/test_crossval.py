@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 import stanpool as sp
 from golden.catalogue import models, small_data
@@ -132,7 +132,41 @@ class TestRows:
         expected = 14 if censored is None else int((censored == 0).sum())
         assert found.rows["pit"].notna().sum() == expected
 
-    def test_categories_have_no_mean_and_no_pit(self) -> None:
+    @pytest.mark.parametrize("family", ["categorical", "ordinal"])
+    def test_categories_are_scored_by_their_probabilities(self, family: str) -> None:
+        """Of known parameters, and outcomes that were drawn with them."""
+        rng, labels, N = np.random.default_rng(6), ["a", "b", "c"], 3000
+        x = rng.normal(size=N)
+        if family == "ordinal":  # P(y <= k) = logit^-1(c_k - x)
+            below = special.expit(np.array([-0.5, 1.0]) - x[:, None])
+            F = np.column_stack([below, np.ones(N)])
+            p = np.diff(F, axis=1, prepend=0.0)
+            draws = {"cutpoint": [-0.5, 1.0], "beta": [1.0]}
+        else:
+            p = special.softmax(np.column_stack([0 * x, 0.7 - x, 0.2 + x]), axis=1)
+            draws = {"alpha": [0.7, 0.2], "beta": [[-1.0, 1.0]]}
+        y = (rng.random(N)[:, None] > p.cumsum(axis=1)).sum(axis=1)
+        outcome = pd.Categorical.from_codes(y, labels, ordered=family == "ordinal")
+        model = sp.Model(
+            "y ~ x", {"y": outcome, "x": x}, family=family, pooling="complete"
+        )
+        same = {
+            name: np.broadcast_to(value, (2, 10, *np.shape(value)))
+            for name, value in draws.items()
+        }
+        found = fit_of_draws(model, same).loo()
+        came_out = np.eye(3)[y]
+        error = p - came_out if family == "categorical" else (p - came_out).cumsum(1)
+        np.testing.assert_allclose(found.rows["score"], (error**2).sum(axis=1))
+        assert found.accuracy == (p.argmax(axis=1) == y).mean()
+        assert stats.kstest(found.rows["pit"], "uniform").pvalue > 0.001
+        share = found.coverage(0.9)
+        assert abs(share - 0.9) < 4 * np.sqrt(0.9 * 0.1 / N)
+        name = "Brier score" if family == "categorical" else "ranked probability score"
+        assert name in str(found)
+        assert np.isnan(found.rmse)
+
+    def test_categories_have_no_mean(self) -> None:
         model = sp.Model(
             "colour ~ x1", small_data(), family="categorical", pooling="complete"
         )
@@ -147,7 +181,7 @@ class TestRows:
         found = fit.loo()
         assert np.isfinite(found.elpd)
         assert np.isnan(found.rmse)
-        assert np.isnan(found.coverage())
+        assert 0 < found.score < 2
         assert "RMSE" not in str(found)
 
 
@@ -302,6 +336,12 @@ class TestDisplay:
         assert repr(self.result()).startswith(
             "CrossValidation(Leave-one-out by group of school, elpd"
         )
+
+    def test_impossible_units_make_the_total_infinite_without_a_warning(self) -> None:
+        found = self.result()
+        assert found.total([-1.0, -np.inf, -2.0])[0] == -np.inf
+        assert np.isnan(found.total([np.nan, 1.0])[0])
+        assert found.total([-1.0])[1] == 0.0
 
     def test_coverage_is_of_central_intervals(self) -> None:
         rows = pd.DataFrame({"y": 0.0, "predicted": 0.0, "pit": [0.01, 0.3, 0.94, 0.5]})

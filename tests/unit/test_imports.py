@@ -19,6 +19,7 @@ PACKAGE = Path(stanpool.__file__).parent
 # What each may build on, from the ground up; all else comes after the fit.
 LAYERS = (
     ("errors", "progress", "resources"),
+    ("tables",),
     ("spec",),
     ("formula", "families", "datasets", "compress", "latent"),
     ("columns",),
@@ -26,7 +27,7 @@ LAYERS = (
     ("outcome", "origins"),
     ("design",),
     ("nesting", "priors", "gram", "cells"),
-    ("marginal", "scaling", "pilot"),
+    ("marginal", "scaling", "pilot", "stream"),
     ("centering",),
     ("program",),
     ("posterior",),

@@ -32,7 +32,7 @@ def conditional(
     """
     factor, design = model.design.factors[0], model.design
     x = np.column_stack([np.ones(design.rows), design.X - design.x_bar])
-    left = design.y - design.y.mean() - x @ w
+    left = design.y - model.rows.y_bar - x @ w
     means, covariances = [], []
     for j in range(len(factor.labels)):
         own = factor.index == j

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 import stanpool as sp
-from simulated_fits import fit_of_prior, simulated_fit
+from simulated_fits import autocorrelated, changed, fit_of_prior, simulated_fit
 from stanpool import arviz_seam, plots
 from stanpool.plots.canvas import density
-from stanpool.plots.traces import worst_quantities
+from stanpool.plots.traces import autocorrelation, worst_quantities
 
 AWKWARD = (r"$\frac{$", r"\frac{a", "two\nlines", "x" * 10_000, "_hidden", "żółć")
 
@@ -209,6 +209,26 @@ class TestPredictive:
         bars = [bar.get_height() for bar in ax.patches][: len(counts)]
         np.testing.assert_array_equal(bars, counts)
 
+    def test_rootograms_hang_the_counts(self) -> None:
+        y = np.random.default_rng(3).poisson(1.0, 300).astype(float)
+        fit = drawn(sp.Model("y ~ 1", {"y": y}, family="poisson", pooling="complete"))
+        (ax,) = plots.plot_predictive(fit, kind="rootogram").axes
+        bars = {round(bar.get_center()[0]): bar for bar in ax.patches}
+        expected = dict(zip(*ax.lines[0].get_data(), strict=True))
+        for value, count in enumerate(np.bincount(y.astype(int))):
+            assert bars[value].get_height() ** 2 == pytest.approx(count)
+            top = bars[value].get_y() + bars[value].get_height()
+            assert top == pytest.approx(expected[value])
+        # A draw from the prior predicts each count as often as its replicates have it.
+        replicates = fit.predict(draws=200, seed=fit.settings.seed)
+        shares = np.bincount(replicates.to_numpy().astype(int).ravel(), minlength=3)
+        means = shares[:3] / (replicates.sizes["chain"] * replicates.sizes["draw"])
+        assert [expected[k] ** 2 for k in range(3)] == pytest.approx(list(means))
+
+    def test_rootograms_are_of_counts(self, fit: sp.Fit) -> None:
+        with pytest.raises(sp.SpecError, match="is for counts"):
+            plots.plot_predictive(fit, kind="rootogram")
+
     @pytest.mark.parametrize("family", ["ordinal", "categorical"])
     def test_categories_keep_their_names(self, family: str) -> None:
         levels = ["low", "mid", "high"]
@@ -238,6 +258,78 @@ class TestPredictive:
         censored = drawn(sp.Model("y | cens(c) ~ 1", data, pooling="complete"))
         with pytest.raises(sp.SpecError, match="censored"):
             plots.plot_predictive(censored)
+
+
+class TestResiduals:
+    def test_means_are_those_of_outcomes_less_expectations(self, fit: sp.Fit) -> None:
+        (ax,) = plots.plot_residuals(fit).axes
+        expected = fit.epred().mean(("chain", "draw")).to_numpy()
+        data = fit.model.data.assign(r=fit.model.design.y - expected)
+        means = data.groupby("school", observed=True)["r"].mean()
+        shown = self.means(ax)
+        np.testing.assert_allclose(np.sort(shown), np.sort(means), atol=1e-9)
+        names = [each.get_text() for each in ax.get_xticklabels()]
+        assert names == list(means.sort_values().index)
+
+    @staticmethod
+    def means(ax: Any) -> np.ndarray:
+        return np.concatenate(
+            [
+                np.asarray(each.get_offsets())[:, 1]
+                for each in ax.collections
+                if each.get_label() == "mean" or "outside" in each.get_label()
+            ]
+        )
+
+    def test_quantile_residuals_of_the_truth_are_standard_normal(self) -> None:
+        y = np.random.default_rng(3).poisson(2.0, 1000).astype(float)
+        data = {"y": y, "g": np.repeat([*"abcdefghij"], 100)}
+        model = sp.Model("y ~ 1 + (1 | g)", data, family="poisson")
+        fit = drawn(model.with_(pooling="complete"))
+        truth = np.full(fit.posterior["Intercept"].shape, np.log(2.0))
+        fit = changed(fit, "posterior", Intercept=truth)
+        (ax,) = plots.plot_residuals(fit).axes
+        rows = np.asarray(collection(ax, "rows").get_offsets())[:, 1]
+        assert stats.kstest(rows, "norm").pvalue > 0.001
+        low, high = heights(collection(ax, "90% of predicted means"))
+        np.testing.assert_allclose(high - low, 2 * 1.645 / 10, rtol=0.15)
+        assert len(self.means(ax)) == 10
+
+    def test_a_thousand_groups_are_a_band(self, many: sp.Fit) -> None:
+        figure = plots.plot_residuals(many)
+        assert saved(figure)
+        (ax,) = figure.axes
+        assert "1,000 groups of school" in ax.get_xlabel()
+
+    def test_what_has_no_residuals(self, fit: sp.Fit) -> None:
+        with pytest.raises(sp.SpecError, match="Did you mean 'quantile'"):
+            plots.plot_residuals(fit, kind="quantil")
+        data = {"y": ["a", "b", "c"] * 4, "g": [*"uvwx"] * 3}
+        with pytest.raises(sp.SpecError, match="without an order"):
+            plots.plot_residuals(
+                drawn(sp.Model("y ~ 1 + (1 | g)", data, family="categorical"))
+            )
+
+
+class TestAutocorrelation:
+    def test_it_is_that_of_an_autoregression(self) -> None:
+        rng = np.random.default_rng(1)
+        series = autocorrelated(rng, (4, 20_000, 1), np.array([0.8]))[..., 0]
+        found = autocorrelation(series, 10)
+        # Bartlett's standard error of a sample autocorrelation, at most.
+        error = np.sqrt((1 + 0.8**2) / (1 - 0.8**2) / 20_000)
+        assert np.abs(found - 0.8 ** np.arange(11)).max() < 5 * error
+
+    def test_there_is_a_panel_for_each_quantity(self, fit: sp.Fit) -> None:
+        figure = plots.plot_autocorrelation(fit, quantities=["sigma"], lags=20)
+        (ax,) = figure.axes
+        shown = [line.get_ydata() for line in ax.lines[1:]]
+        sigma = fit.posterior["sigma"].to_numpy()
+        np.testing.assert_allclose(shown, autocorrelation(sigma, 20))
+        assert len(plots.plot_autocorrelation(fit, count=6).axes) == 8
+
+    def test_a_chain_that_never_moved_is_drawn(self) -> None:
+        assert autocorrelation(np.ones((1, 5)), 3).tolist() == [[1.0, 0.0, 0.0, 0.0]]
 
 
 class TestParetoK:
@@ -360,6 +452,8 @@ def test_figures_are_drawn_on_given_axes(fit: sp.Fit) -> None:
         lambda ax: plots.plot_energy(fit, ax=ax),
         lambda ax: plots.plot_predictive(fit, ax=ax),
         lambda ax: plots.plot_predictive(fit, kind="groups", ax=ax),
+        lambda ax: plots.plot_residuals(fit, ax=ax),
+        lambda ax: plots.plot_influence(fit, ax=ax),
         lambda ax: plots.plot_pareto_k(result, ax=ax),
     ):
         figure = Figure()
@@ -373,6 +467,9 @@ def test_labels_are_text_everywhere() -> None:
     assert saved(plots.plot_caterpillar(fit))
     assert saved(plots.plot_traces(fit))
     assert saved(plots.plot_predictive(fit, kind="groups"))
+    assert saved(plots.plot_residuals(fit))
+    assert saved(plots.plot_influence(fit))
+    assert saved(plots.plot_autocorrelation(fit))
     assert saved(plots.plot_prior_posterior(fit))
     assert saved(plots.plot_pairs(fit))
     rng = np.random.default_rng(1)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from stanpool.plots.bench import plot_bench
 from stanpool.plots.estimates import plot_caterpillar, plot_forest
 from stanpool.plots.funnel import plot_funnel
-from stanpool.plots.influence import plot_pareto_k
+from stanpool.plots.influence import plot_influence, plot_pareto_k
 from stanpool.plots.learning import plot_prior_posterior
 from stanpool.plots.lines import plot_group_regression, plot_lines
 from stanpool.plots.pairs import plot_pairs
 from stanpool.plots.pit import plot_pit
 from stanpool.plots.predictive import plot_predictive, plot_statistics
 from stanpool.plots.ranks import plot_calibration
+from stanpool.plots.residuals import plot_residuals
 from stanpool.plots.scale_priors import plot_scale_priors
 from stanpool.plots.shrinkage import plot_shrinkage
-from stanpool.plots.traces import plot_energy, plot_traces
+from stanpool.plots.traces import plot_autocorrelation, plot_energy, plot_traces
 
 __all__ = [
+    "plot_autocorrelation",
     "plot_bench",
     "plot_calibration",
     "plot_caterpillar",
@@ -24,12 +26,14 @@ __all__ = [
     "plot_forest",
     "plot_funnel",
     "plot_group_regression",
+    "plot_influence",
     "plot_lines",
     "plot_pairs",
     "plot_pareto_k",
     "plot_pit",
     "plot_predictive",
     "plot_prior_posterior",
+    "plot_residuals",
     "plot_scale_priors",
     "plot_shrinkage",
     "plot_statistics",

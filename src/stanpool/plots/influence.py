@@ -1,12 +1,14 @@
-"""Pareto k: the rows or groups that one fit cannot do without."""
+"""Pareto k and influence: the rows or groups that one fit cannot do without."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stanpool.errors import SpecError
+from stanpool.influence import influence
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
     BLUE,
@@ -16,6 +18,7 @@ from stanpool.plots.canvas import (
     PLAIN,
     figure_of,
     headline,
+    legend,
     on,
     tidy,
 )
@@ -25,8 +28,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.crossval import CrossValidation
+    from stanpool.fit import Fit
 
 _NAMED = 8
+_GOOD_K = 0.7
+_MOST_NAMES = 40
 
 
 def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
@@ -84,3 +90,108 @@ def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     title = f"{int(bad.sum()):,} of {len(k):,} above {result.good_k:.2f}"
     headline(ax, f"{title}: not reliable" if bad.any() else title)
     return figure_of(ax)
+
+
+def plot_influence(
+    fit: Fit,
+    *,
+    unit: str = "group",
+    factor: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw how far the population's quantities move where a unit is left out.
+
+    Of each unit, the one of most influence first, the quantity that moves most is
+    drawn, in its posterior standard deviations; those that move most are named. Units
+    whose Pareto k is above 0.7 are marked: how far things move without them only a
+    refit can say.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    unit, factor
+        As for ``Fit.influence``.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Raises
+    ------
+    SpecError
+        If the model has no such groups, or they have no population.
+    """
+    table = influence(fit, unit=unit, factor=factor)
+    moves, k = table.drop(columns="pareto_k"), table["pareto_k"].to_numpy()
+    most = moves.abs().to_numpy().argmax(axis=1)
+    largest = moves.to_numpy()[np.arange(len(moves)), most]
+    order = np.argsort(-np.abs(largest), kind="stable")
+    x, shown = np.arange(len(order), dtype=float), largest[order]
+    bad = ~(k[order] <= _GOOD_K)
+    ax = on(ax, 7.5, 4)
+    for chosen, color, label in (
+        (~bad, BLUE, "largest move of a quantity"),
+        (bad, ORANGE, f"Pareto k above {_GOOD_K}: {int(bad.sum()):,}"),
+    ):
+        if chosen.any():
+            width = float(np.clip(400 / len(x), 0.5, 3))
+            ax.vlines(x[chosen], 0, shown[chosen], color=color, linewidth=width)
+            size = float(np.clip(4000 / len(x), 2, 16))
+            ax.scatter(x[chosen], shown[chosen], s=size, color=color, label=label)
+    ax.axhline(0, color=GREY, linewidth=0.8)
+    few = len(x) <= _MOST_NAMES
+    reach = max(float(np.abs(shown).max(initial=0.0)) * (1.9 if few else 1.2), 0.5)
+    ax.set(ylim=(-reach, reach), xlim=(-0.02 * len(x) - 0.5, len(x)))
+    units = [short_label(each, 20) for each in table.index[order]]
+    quantities = [short_label(each, 28) for each in moves.columns[most[order]]]
+    if few:
+        ax.set_xticks(x, units, rotation=90, fontsize="small", **PLAIN)
+        _name_quantities(ax, x, shown, quantities)
+        tidy(ax, x="", y="move of the mean, in posterior sd")
+    else:
+        ax.set_xticks([])
+        named = [f"{a}: {b}" for a, b in zip(units, quantities, strict=True)]
+        _name_first(ax, x, shown, named[:_NAMED], reach)
+        of = "rows" if unit == "row" else f"groups of {short_label(table.index.name)}"
+        label = f"{len(x):,} {of}, those of most influence first"
+        tidy(ax, x=label, y="move of the mean, in posterior sd")
+    legend(ax)
+    return figure_of(ax)
+
+
+def _name_quantities(ax: Axes, x: Any, shown: Any, names: Sequence[str]) -> None:
+    """Write at the end of each line what moves."""
+    for place, end, name in zip(x, shown, names, strict=True):
+        ax.annotate(
+            name,
+            (place, end),
+            xytext=(0, 5 if end > 0 else -5),
+            textcoords="offset points",
+            rotation=90,
+            ha="center",
+            va="bottom" if end > 0 else "top",
+            fontsize="x-small",
+            color=INK,
+            **PLAIN,
+        )
+
+
+def _name_first(
+    ax: Axes, x: Any, shown: Any, names: Sequence[str], reach: float
+) -> None:
+    """Name the first of very many, one below the other where there is room."""
+    above = below = 0
+    for place, name in enumerate(names):
+        up = shown[place] > 0
+        level = reach * (0.95 - 0.11 * (above if up else below)) * (1 if up else -1)
+        above, below = above + up, below + (not up)
+        ax.annotate(
+            name,
+            (x[place], shown[place]),
+            xytext=(0.4, level),
+            textcoords=ax.get_yaxis_transform(),
+            fontsize="x-small",
+            color=INK,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4},
+            **PLAIN,
+        )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.errors import SpecError, shorten, suggestion
+from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
     BLUE,
+    GREY,
     INK,
     ORANGE,
     PLAIN,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_KINDS = ("density", "groups")
+_KINDS = ("density", "groups", "rootogram")
 _LARGEST = 2**25  # outcomes drawn: 256 MB
 _LINES = 50
 _DRAWS = 200
@@ -69,8 +70,11 @@ def plot_predictive(
     kind
         ``"density"``: the distribution of all outcomes, of 50 draws; bars with 90 %
         intervals where outcomes are counts or categories. ``"groups"``: the mean
-        outcome of each group with its 90 % predictive interval. Of more than some
-        hundred thousand rows fewer draws are used.
+        outcome of each group with its 90 % predictive interval. ``"rootogram"``: how
+        often each count was seen hangs from how often it is predicted, both as square
+        roots, so that rare counts are seen, too; a bar that ends away from 0 by more
+        than 90 % of predictions do is marked. Of more than some hundred thousand rows
+        fewer draws are used.
     factor
         For ``"groups"``: which grouping factor; by default the first.
     prior
@@ -84,23 +88,37 @@ def plot_predictive(
     ------
     SpecError
         If outcomes are censored, so that they cannot be put beside predictions, a
-        prior is improper, or there are no such groups.
+        prior is improper, there are no such groups, or a rootogram is asked for where
+        outcomes are not counts.
+
+    References
+    ----------
+    .. [1] Kleiber and Zeileis (2016). Visualizing count data regressions using
+       rootograms. The American Statistician 70(3), 296-303.
     """
     if kind not in _KINDS:
         raise SpecError(
-            f"kind={shorten(kind)} is not one of 'density', 'groups'."
+            f"kind={shorten(kind)} is not one of {listed(_KINDS)}."
             + suggestion(str(kind), _KINDS)
         )
     fit = with_model(fit)
-    _refuse_censored(fit)
-    seed = _seed(fit) if seed is None else seed
+    refuse_censored(fit)
+    seed = seed_of(fit) if seed is None else seed
     if kind == "groups":
         return _groups(fit, factor, prior, seed, ax)
-    drawn = _drawn(fit, prior, _DRAWS if _is_discrete(fit) else _LINES, seed)
+    if kind == "rootogram" and not _is_count(fit):
+        raise SpecError(
+            f"kind='rootogram' is for counts, and {fit.model!r} has none; use "
+            "kind='density'."
+        )
+    drawn = outcomes_drawn(fit, _DRAWS if is_discrete(fit) else _LINES, seed, prior)
     observed = fit.model.design.y
     ax = on(ax, 6.5, 3.8)
     name = short_label(fit.model.spec.outcome)
-    if _is_discrete(fit):
+    if kind == "rootogram":
+        _draw_rootogram(ax, observed, drawn)
+        tidy(ax, x=name, y="rows, square root")
+    elif is_discrete(fit):
         _draw_bars(ax, fit, observed, drawn)
         tidy(ax, x=name, y="rows")
     else:
@@ -135,9 +153,9 @@ def plot_statistics(
             f"family={fit.model.spec.family!r} has categories, which have no mean; see "
             "plot_predictive."
         )
-    _refuse_censored(fit)
-    seed = _seed(fit) if seed is None else seed
-    drawn = _drawn(fit, prior, 5 * _DRAWS, seed)
+    refuse_censored(fit)
+    seed = seed_of(fit) if seed is None else seed
+    drawn = outcomes_drawn(fit, 5 * _DRAWS, seed, prior)
     observed = fit.model.design.y.astype(float)
     name = short_label(fit.model.spec.outcome)
     figure, grid = new_grid(10, 2.6, rows=1, columns=len(_STATISTICS))
@@ -160,13 +178,14 @@ def plot_statistics(
     return figure
 
 
-def _seed(fit: Fit) -> int:
+def seed_of(fit: Fit) -> int:
     """Return the fit's own seed; draws of an exact sampler have none."""
     settings = getattr(fit, "settings", None)
     return 0 if settings is None else int(settings.seed)
 
 
-def _refuse_censored(fit: Fit) -> None:
+def refuse_censored(fit: Fit) -> None:
+    """Refuse outcomes that cannot be put beside predictions."""
     if fit.model.design.censored is not None:
         raise SpecError(
             f"{fit.model!r} has censored outcomes, which cannot be put beside "
@@ -175,12 +194,20 @@ def _refuse_censored(fit: Fit) -> None:
         )
 
 
-def _is_discrete(fit: Fit) -> bool:
+def is_discrete(fit: Fit) -> bool:
+    """Say whether outcomes are whole numbers or categories."""
     return FAMILIES[fit.model.spec.family].is_discrete
 
 
-def _drawn(fit: Fit, prior: bool, draws: int, seed: int) -> Array:
-    """Draw outcomes of the fitted rows, shape ``(draws, N)``; categories as codes."""
+def _is_count(fit: Fit) -> bool:
+    return is_discrete(fit) and not fit.model.design.categories
+
+
+def outcomes_drawn(fit: Fit, draws: int, seed: int, prior: bool = False) -> Array:
+    """Draw outcomes of the fitted rows, shape ``(draws, N)``; categories as codes.
+
+    Fewer draws where there are very many rows.
+    """
     rows = fit.model.design.rows
     draws = max(2, min(draws, _LARGEST // rows))
     if prior:
@@ -222,17 +249,8 @@ def _draw_densities(ax: Axes, observed: Array, drawn: Array) -> None:
 def _draw_bars(ax: Axes, fit: Fit, observed: Array, drawn: Array) -> None:
     """Draw how often each outcome was seen, and is predicted, with intervals."""
     categories = fit.model.design.categories
-    low, high = int(observed.min()), int(observed.max())
-    if categories:
-        low, high = 0, len(categories) - 1
-    else:
-        low = min(low, int(np.quantile(drawn, 0.005)))
-        high = max(high, min(int(np.quantile(drawn, 0.995)), 2 * high + 10))
-    width = -(-(high - low + 1) // _MOST_VALUES)
-    edges = np.arange(low, high + width + 1, width) - 0.5
-    centres = edges[:-1] + width / 2
-    seen, _ = np.histogram(observed, edges)
-    counts = np.array([np.histogram(each, edges)[0] for each in drawn])
+    ends = (0, len(categories) - 1) if categories else None
+    centres, width, seen, counts = _counted(observed, drawn, ends)
     q5, median, q95 = np.quantile(counts, (0.05, 0.5, 0.95), axis=0)
     ax.bar(centres, seen, 0.8 * width, color=BLUE, alpha=0.3, label="observed")
     ax.vlines(centres, q5, q95, color=BLUE, linewidth=2, label="90% predictive")
@@ -243,9 +261,67 @@ def _draw_bars(ax: Axes, fit: Fit, observed: Array, drawn: Array) -> None:
         if sum(map(len, names)) > 60:
             ax.tick_params(axis="x", labelrotation=90)
     else:
-        from matplotlib.ticker import MaxNLocator
+        _whole_numbers(ax)
 
-        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+
+def _draw_rootogram(ax: Axes, observed: Array, drawn: Array) -> None:
+    """Hang how often counts were seen from how often they are predicted."""
+    centres, width, seen, counts = _counted(observed, drawn)
+    expected, height = np.sqrt(counts.mean(axis=0)), np.sqrt(seen)
+    q5, q95 = np.sqrt(np.quantile(counts, (0.05, 0.95), axis=0))
+    out = (height < q5) | (height > q95)
+    for chosen, color, label in (
+        (~out, BLUE, "observed"),
+        (out, ORANGE, f"outside: {int(out.sum())} of {len(out)}"),
+    ):
+        if chosen.any():
+            ax.bar(
+                centres[chosen],
+                height[chosen],
+                0.8 * width,
+                bottom=(expected - height)[chosen],
+                color=color,
+                alpha=0.35,
+                label=label,
+            )
+    ax.vlines(
+        centres,
+        expected - q95,
+        expected - q5,
+        color=INK,
+        linewidth=1.5,
+        label="90% of predicted ends",
+    )
+    ax.plot(centres, expected, color=INK, marker="o", ms=3, label="predicted")
+    ax.axhline(0, color=GREY, linewidth=0.8)
+    _whole_numbers(ax)
+
+
+def _counted(
+    observed: Array, drawn: Array, ends: tuple[int, int] | None = None
+) -> tuple[NDArray[Any], int, NDArray[Any], NDArray[Any]]:
+    """Count outcomes in bins of whole numbers: of those seen, and of each draw.
+
+    Returns
+    -------
+    centres, width, seen, counts
+        Of the bins; ``counts`` has the shape ``(draws, bins)``.
+    """
+    low, high = ends or (int(observed.min()), int(observed.max()))
+    if ends is None:
+        low = min(low, int(np.quantile(drawn, 0.005)))
+        high = max(high, min(int(np.quantile(drawn, 0.995)), 2 * high + 10))
+    width = -(-(high - low + 1) // _MOST_VALUES)
+    edges = np.arange(low, high + width + 1, width) - 0.5
+    seen, _ = np.histogram(observed, edges)
+    counts = np.array([np.histogram(each, edges)[0] for each in drawn])
+    return edges[:-1] + width / 2, width, seen, counts
+
+
+def _whole_numbers(ax: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
 def _groups(
@@ -275,7 +351,7 @@ def _groups(
         return np.asarray(np.bincount(varied.index, values, groups) / sizes)
 
     observed = mean(design.y.astype(float))
-    drawn = np.array([mean(each) for each in _drawn(fit, prior, _DRAWS, seed)])
+    drawn = np.array([mean(each) for each in outcomes_drawn(fit, _DRAWS, seed, prior)])
     kept = np.flatnonzero(varied.sizes > 0)
     order = kept[np.argsort(observed[kept], kind="stable")]
     low, high = np.quantile(drawn[:, order], (0.05, 0.95), axis=0)

@@ -1,4 +1,4 @@
-"""How chains moved: traces and ranks of the worst quantities, and the energy."""
+"""How chains moved: traces, ranks and autocorrelation of quantities, and the energy."""
 
 from __future__ import annotations
 
@@ -88,6 +88,91 @@ def plot_traces(
     grid[-1][0].set_xlabel("draw", color=INK)
     grid[-1][1].set_xlabel("rank among the draws of all chains", color=INK)
     return figure
+
+
+def plot_autocorrelation(
+    fit: Fit,
+    *,
+    quantities: Sequence[str] | None = None,
+    count: int = 4,
+    lags: int = 50,
+) -> Figure:
+    """Draw how far draws depend on earlier ones, in each chain.
+
+    The sooner a line comes to 0, the more the draws say; within the band it might be 0.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    quantities
+        Labels as in the summary; by default the ``count`` whose effective sample sizes
+        are smallest.
+    count
+        How many to draw by default.
+    lags
+        Up to how many draws apart.
+
+    Raises
+    ------
+    SpecError
+        If a quantity is not in the posterior.
+    """
+    chosen = worst_quantities(fit, count) if quantities is None else list(quantities)
+    if not chosen:
+        raise SpecError("quantities is empty; give labels of the summary.")
+    draws = draws_of(fit, chosen)
+    columns = min(len(chosen), 4)
+    rows = -(-len(chosen) // columns)
+    figure, grid = new_grid(1 + 2.4 * columns, 2.4 * rows, rows=rows, columns=columns)
+    panels = [ax for row in grid for ax in row]
+    for ax in panels[len(chosen) :]:
+        ax.set_visible(False)
+    for ax, label in zip(panels, chosen, strict=False):
+        correlations = autocorrelation(draws[label], lags)
+        reach = 1.96 / np.sqrt(draws[label].shape[1])
+        ax.axhspan(-reach, reach, color=GREY, alpha=0.2, linewidth=0)
+        ax.axhline(0, color=GREY, linewidth=0.8)
+        for chain, values in enumerate(correlations):
+            ax.plot(values, color=CHAINS[chain % len(CHAINS)], linewidth=1)
+        ax.set_ylim(min(-0.3, float(correlations.min()) - 0.05), 1.05)
+        headline(ax, on_paper(label, 28))
+        tidy(ax, x="draws apart", y="")
+    for row in grid:
+        row[0].set_ylabel("autocorrelation", color=INK)
+    return figure
+
+
+def autocorrelation(draws: Array, lags: int) -> Array:
+    """Compute the autocorrelation of each chain at lags from 0 on.
+
+    Parameters
+    ----------
+    draws
+        Shape ``(chain, draw)``.
+    lags
+        Up to where; at most all.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(chain, lags + 1)``; 0 beyond lag 0 where a chain never moved.
+
+    Examples
+    --------
+    >>> autocorrelation(np.array([[1.0, -1.0, 1.0, -1.0]]), 2).round(2).tolist()
+    [[1.0, -0.75, 0.5]]
+    """
+    size = draws.shape[1]
+    centred = draws - draws.mean(axis=1, keepdims=True)
+    spectrum = np.fft.rfft(centred, 2 * size, axis=1)
+    products = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, : min(lags, size - 1) + 1]
+    at_zero = products[:, :1]
+    found: Array = np.divide(
+        products, at_zero, out=np.zeros_like(products), where=at_zero > 0
+    )
+    found[:, 0] = 1.0
+    return found
 
 
 def plot_energy(fit: Fit, *, ax: Axes | None = None) -> Figure:

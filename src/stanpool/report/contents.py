@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool import plots
+from stanpool.crossval import score_name
 from stanpool.errors import StanpoolError
 from stanpool.formula import formula_of
 from stanpool.labels import group_dims, is_of_groups, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
-from stanpool.report.record import data_digest, versions
+from stanpool.report.record import digest_of_data, versions
 from stanpool.sensitivity import SENSITIVE, prior_sensitivity
 from stanpool.spec import FAMILIES
 
@@ -172,7 +173,7 @@ def _computation(fit: Fit) -> Section:
         *((name, value) for name, value in fit.engine.items()),
         *((name, value) for name, value in found.items()),
         ("program", f"{fit.program.name}, SHA-256 {fit.program.digest}"),
-        ("data", f"SHA-256 {data_digest(fit.model.data)}"),
+        ("data", f"SHA-256 {digest_of_data(fit.model)}"),
     ]
     return Section(
         "computation",
@@ -482,6 +483,10 @@ def _loo_figures(result: CrossValidation) -> Table:
         pairs[0] = (pairs[0][0], f"a sample of {pairs[0][1]}; totals are scaled up")
     if np.isfinite(result.rmse):
         pairs.append(("RMSE of unseen rows", f"{result.rmse:.4g}"))
+    if np.isfinite(result.score):
+        name = f"{score_name(result.model.spec)} of unseen rows"
+        pairs.append((name, f"{result.score:.4g}"))
+        pairs.append(("most probable category came out", f"{result.accuracy:.1%}"))
     if np.isfinite(result.coverage()):
         pairs.append(("90% intervals cover", f"{result.coverage():.1%}"))
     pairs.append(
@@ -495,6 +500,9 @@ def _worst_rows(result: CrossValidation) -> Table:
     columns = ["elpd", "pareto_k"]
     worst = result.units.sort_values("elpd", kind="stable")[columns].head(_WORST)
     seen = result.rows.loc[worst.index, ["y", "predicted", "pit"]]
+    if result.model.design.categories:
+        names = np.array([str(each) for each in result.model.design.categories])
+        seen = seen.assign(y=names[seen["y"].astype(int)]).drop(columns="predicted")
     return table(
         "surprising",
         "The most surprising rows, counted from 0",

@@ -9,7 +9,7 @@ from stanpool.formula import formula_of
 from stanpool.labels import short_label
 from stanpool.report.contents import Check, Section
 from stanpool.report.parts import Missing, Part, facts, picture, table
-from stanpool.report.record import data_digest, versions
+from stanpool.report.record import digest_of_data, versions
 
 if TYPE_CHECKING:
     from stanpool.fit import Fit
@@ -43,7 +43,7 @@ def ladder_record(ladder: PoolingLadder) -> dict[str, Any]:
         "formula": formula_of(model.spec),
         "family": model.spec.family,
         "rows": model.design.rows,
-        "data_sha256": data_digest(model.data),
+        "data_sha256": digest_of_data(model),
         "versions": versions(),
         "verdict": ladder.verdict,
         "left_out_rows": ladder.rows.table,

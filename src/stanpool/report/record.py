@@ -8,13 +8,15 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stanpool.formula import formula_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from stanpool.diagnostics import Diagnosis
-    from stanpool.fit import Fit
+    from stanpool.fit import Fit, Model
 
 _LIBRARIES = ("stanpool", "cmdstanpy", "arviz", "numpy", "scipy", "pandas", "xarray")
 
@@ -51,7 +53,7 @@ def fit_record(
         "seconds": fit.seconds,
         "engine": dict(fit.engine),
         "versions": versions(),
-        "data_sha256": data_digest(fit.model.data),
+        "data_sha256": digest_of_data(fit.model),
         "diagnosis": {
             "ok": diagnosis.ok,
             "verdict": diagnosis.verdict,
@@ -73,7 +75,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def data_digest(frame: pd.DataFrame) -> str:
+def digest_of_data(model: Model) -> str:
+    """Return a digest of a model's data, or of what was kept of data in chunks."""
+    if model.chunks is None:
+        return data_digest(model.data)
+    return data_digest(model.chunks.specimen, *model.chunks.arrays.values())
+
+
+def data_digest(frame: pd.DataFrame, *arrays: np.ndarray) -> str:
     """Return a digest of the columns that a model uses: names, order and values.
 
     Examples
@@ -87,4 +96,6 @@ def data_digest(frame: pd.DataFrame) -> str:
 
     digest = hashlib.sha256(repr([str(name) for name in frame.columns]).encode())
     digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

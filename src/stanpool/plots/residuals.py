@@ -1,0 +1,217 @@
+"""Residuals by group: what the fit leaves unexplained, and where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.errors import SpecError, shorten, suggestion
+from stanpool.group_likelihood import grouping
+from stanpool.labels import short_label
+from stanpool.plots.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PLAIN,
+    figure_of,
+    legend,
+    on,
+    tidy,
+)
+from stanpool.plots.groups import with_model
+from stanpool.plots.predictive import (
+    is_discrete,
+    outcomes_drawn,
+    refuse_censored,
+    seed_of,
+)
+from stanpool.spec import FAMILIES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from stanpool.fit import Fit
+
+Array = NDArray[np.float64]
+
+_KINDS = ("outcome", "quantile")
+_DRAWS = 500
+_MOST_NAMES = 100
+_MOST_INTERVALS = 300
+_MOST_DOTS = 20_000
+_LARGEST = 2**25  # rows x draws
+
+
+def plot_residuals(
+    fit: Fit,
+    *,
+    kind: str | None = None,
+    factor: str | None = None,
+    seed: int | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the residuals of each group, and where the mean of each should be.
+
+    Groups stand in the order of their mean residuals, each with the interval that has
+    90 % of the means of outcomes drawn from the fit. A mean outside of it says that the
+    group is pulled too far to its population or that a predictor is missing; dots that
+    scatter more in some groups, that these have a residual scale of their own.
+
+    Parameters
+    ----------
+    fit
+        A fit of a model with groups; under complete pooling those that it drops.
+    kind
+        ``"outcome"``: outcomes less their expectations, in the outcome's unit.
+        ``"quantile"``: where outcomes lie among those predicted, as standard normal
+        quantiles, randomized where outcomes are discrete. By default the first for
+        continuous outcomes and the second for discrete ones.
+    factor
+        Which grouping factor; the first by default.
+    seed
+        Of the outcomes drawn; by default the fit's own.
+    ax
+        Axes to draw on; a new figure by default.
+
+    Raises
+    ------
+    SpecError
+        If outcomes are censored or categories without an order, or there are no such
+        groups.
+
+    References
+    ----------
+    .. [1] Dunn and Smyth (1996). Randomized quantile residuals. Journal of
+       Computational and Graphical Statistics 5(3), 236-244.
+    """
+    fit = with_model(fit)
+    kind = kind or ("quantile" if is_discrete(fit) else "outcome")
+    if kind not in _KINDS:
+        raise SpecError(
+            f"kind={shorten(kind)} is not one of 'outcome', 'quantile'."
+            + suggestion(str(kind), _KINDS)
+        )
+    _check_outcome(fit, kind)
+    units = grouping(fit.model, factor)
+    seed = seed_of(fit) if seed is None else seed
+    residuals, drawn = _residuals(fit, kind, seed)
+    groups = len(units.labels)
+    sizes = np.bincount(units.index, minlength=groups)
+
+    def mean(values: Array) -> Array:
+        return np.asarray(np.bincount(units.index, values, groups)) / np.maximum(
+            sizes, 1
+        )
+
+    means = mean(residuals)
+    low, high = np.quantile([mean(each) for each in drawn], (0.05, 0.95), axis=0)
+    kept = np.flatnonzero(sizes)
+    order = kept[np.argsort(means[kept], kind="stable")]
+    x = np.arange(len(order), dtype=float)
+    named = len(order) <= _MOST_NAMES
+    ax = on(ax, float(np.clip(0.16 * len(x) + 1.5, 7.5, 15)) if named else 9.0, 4.6)
+    ax.axhline(0, color=GREY, linewidth=0.8)
+    place = np.full(groups, -1.0)
+    place[order] = x
+    _draw_dots(ax, place[units.index], residuals, seed)
+    _draw_means(ax, x, means[order], low[order], high[order])
+    name = short_label(units.factor)
+    if named:
+        names = [short_label(units.labels[k], 18) for k in order]
+        size = float(np.clip(640 / max(len(x), 1), 5.5, 9))
+        ax.set_xticks(x, names, rotation=90, fontsize=size, **PLAIN)
+        tidy(ax, x="", y="")
+    else:
+        ax.set_xticks([])
+        tidy(ax, x=f"{len(x):,} groups of {name}, in order of their means", y="")
+    outcome = short_label(fit.model.spec.outcome)
+    of = {
+        "outcome": f"{outcome}, less its expectation",
+        "quantile": f"{outcome}: quantile residual (standard normal)",
+    }
+    ax.set_ylabel(of[kind], color=INK, **PLAIN)
+    ax.set_xlim(-1, len(x))
+    legend(ax)
+    return figure_of(ax)
+
+
+def _check_outcome(fit: Fit, kind: str) -> None:
+    """Refuse outcomes that have no residuals, or none of this kind."""
+    refuse_censored(fit)
+    outcome = FAMILIES[fit.model.spec.family].outcome
+    if outcome == "categories":
+        raise SpecError(
+            f"family={fit.model.spec.family!r} has categories without an order, which "
+            "have no residuals; see plot_predictive."
+        )
+    if outcome == "ordered" and kind == "outcome":
+        raise SpecError("ordered categories have no expectation; use kind='quantile'.")
+
+
+def _residuals(fit: Fit, kind: str, seed: int) -> tuple[Array, Array]:
+    """Return the residuals of rows, and those of outcomes that are drawn."""
+    observed = fit.model.design.y.astype(float)
+    drawn = outcomes_drawn(fit, _DRAWS, seed).astype(float)
+    if kind == "outcome":
+        expected = drawn.mean(axis=0)
+        if fit.model.spec.trunc is None:
+            sizes = fit.posterior.sizes
+            is_large = len(observed) * sizes["chain"] * sizes["draw"] > _LARGEST
+            draws = len(drawn) if is_large else None
+            table = fit.predict_table(kind="epred", draws=draws)
+            expected = table["mean"].to_numpy()
+        return observed - expected, drawn - expected
+    from scipy import stats  # type: ignore[import-untyped]
+
+    rng = np.random.default_rng([seed, 5])
+    below, equal = (drawn < observed).sum(axis=0), (drawn == observed).sum(axis=0)
+    at = (below + rng.random(len(observed)) * (equal + 1)) / (len(drawn) + 1)
+    # Ties among the drawn are broken at random, too.
+    order = np.lexsort((rng.random(drawn.shape), drawn), axis=0)
+    ranks = np.empty(drawn.shape)
+    np.put_along_axis(ranks, order, np.arange(1.0, len(drawn) + 1)[:, None], axis=0)
+    return stats.norm.ppf(at), stats.norm.ppf((ranks - 0.5) / len(drawn))
+
+
+def _draw_dots(ax: Axes, x: Array, residuals: Array, seed: int) -> None:
+    """Draw a dot for each row, or for a sample of very many."""
+    rng = np.random.default_rng([seed, 6])
+    rows = np.arange(len(x))
+    label = "rows"
+    if len(rows) > _MOST_DOTS:
+        rows = rng.choice(rows, _MOST_DOTS, replace=False)
+        label = f"{_MOST_DOTS:,} of {len(x):,} rows"
+    ax.scatter(
+        x[rows] + rng.uniform(-0.15, 0.15, len(rows)),
+        residuals[rows],
+        s=float(np.clip(8000 / len(rows), 1.5, 10)),
+        color=GREY,
+        alpha=0.5,
+        linewidth=0,
+        rasterized=True,
+        label=label,
+    )
+
+
+def _draw_means(ax: Axes, x: Array, means: Array, low: Array, high: Array) -> None:
+    """Draw the mean residual of each group, and where it should be."""
+    label = "90% of predicted means"
+    if len(x) <= _MOST_INTERVALS:
+        thick = float(np.clip(300 / max(len(x), 1), 1.5, 5))
+        ax.vlines(x, low, high, color=BLUE, alpha=0.4, linewidth=thick, label=label)
+    else:
+        ax.fill_between(x, low, high, color=BLUE, alpha=0.3, linewidth=0, label=label)
+    out = (means < low) | (means > high)
+    size = float(np.clip(1500 / max(len(x), 1), 3, 20))
+    for chosen, color, label in (
+        (~out, INK, "mean"),
+        (out, ORANGE, f"outside: {int(out.sum())} of {len(x)}"),
+    ):
+        if chosen.any():
+            ax.scatter(
+                x[chosen], means[chosen], s=size, color=color, zorder=3, label=label
+            )
