@@ -19,7 +19,7 @@ LARGEST = 500_000  # bytes
 
 # Enough for every cell to run on draws of real programs. What a reader sees in the
 # executed form, and what --slow runs, is as long as the text says.
-FEW = {"draws": 50, "warmup": 50, "max_treedepth": 4}
+FEW = {"draws": 25, "warmup": 25, "max_treedepth": 3}
 
 
 def cells_of_text(path: Path) -> list[tuple[str, str]]:
