@@ -22,7 +22,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ from stanpool.group_likelihood import (
 from stanpool.labels import short_label
 from stanpool.many import run_many
 from stanpool.predictors import predictors_of
+from stanpool.progress import counted
 from stanpool.spec import FAMILIES, ModelSpec
 from stanpool.starts import starting_values
 
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 UNITS = ("row", "group")
+LARGEST = 2**28  # rows x draws that are left out without being asked
+_SAMPLE = 10_000
 _OF_ROWS = ("predicted", "pit", "score", "hit")
 _NAMED = 5
 _R_HAT = 1.05
@@ -199,7 +202,7 @@ class CrossValidation:
             self.unit if self.factor is None else f"group of {short_label(self.factor)}"
         )
         if len(self.units) < self.population:
-            of += f", {len(self.units):,} of {self.population:,} at random,"
+            of += f" ({len(self.units):,} of {self.population:,} at random)"
         if self.folds is None:
             return f"Leave-one-out by {of}"
         return f"{self.folds}-fold cross-validation by {of}"
@@ -261,7 +264,9 @@ def loo(
     sample
         How many rows to leave out, at random, where they are too many to wait for; the
         same ones of all fits of as many rows. The totals are scaled up, and their
-        errors account for the sampling.
+        errors account for the sampling. By default all, in memory that does not depend
+        on their number; where rows times draws are more than 270 million, progress
+        says how many there are and that a sample is to be had.
     reloo
         Whether to refit without each unit whose Pareto k is too large for importance
         sampling. Nothing is compiled anew.
@@ -287,12 +292,18 @@ def loo(
         units = grouping(fit.model, factor)
     ess = relative_ess(fit)
     rng = np.random.default_rng([fit.settings.seed, 1])
-    left_out = (
-        _rows_left_out(fit, rows, ess, rng)
-        if units is None
-        else _groups_left_out(fit, units, ess, rng)
-    )
     draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+    if units is not None:
+        left_out = _groups_left_out(fit, units, ess, rng)
+    else:
+        is_long = len(rows) * draws > LARGEST
+        title = f"Leaving out {len(rows):,} rows"
+        line = f"{title}, one by one; loo(sample={_SAMPLE}) leaves out a sample of them"
+        if is_long:
+            with counted(title, len(rows), shown=progress, line=line) as show:
+                left_out = _rows_left_out(fit, rows, ess, rng, show)
+        else:
+            left_out = _rows_left_out(fit, rows, ess, rng)
     result = _result(fit.model, rows, units, left_out)
     result = replace(result, good_k=min(1.0 - 1.0 / np.log10(max(draws, 2)), 0.7))
     if not (reloo and result.unreliable):
@@ -475,7 +486,11 @@ def _sample_rows(rows: int, unit: str, sample: int | None) -> Array:
 
 
 def _rows_left_out(
-    fit: Fit, rows: Array, ess: float, rng: np.random.Generator
+    fit: Fit,
+    rows: Array,
+    ess: float,
+    rng: np.random.Generator,
+    show: Callable[[int], None] = lambda done: None,
 ) -> _LeftOut:
     """Leave each row out by importance sampling, a chunk of rows at a time."""
     everything, spec = predictors_of(fit), fit.model.spec
@@ -489,6 +504,7 @@ def _rows_left_out(
         _score(found, some, values, log_weights)
         weights = np.exp(log_weights.T)
         found.fill(some, _predict(spec, design, eta, parameters, weights, rng))
+        show(some.stop)
     return found
 
 

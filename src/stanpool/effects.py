@@ -32,6 +32,7 @@ from stanpool.intervals import describe, interval_levels
 from stanpool.posterior import GroupNames
 from stanpool.predict import LARGEST, GroupTerms, predictors_with, some_draws
 from stanpool.predictors import predictors_of
+from stanpool.relocate import fit_at_origins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,13 +142,16 @@ def coef(fit: Fit, *, factor: str | None = None, prob: float = 0.9) -> pd.DataFr
     return _group_table(fit, number, _full(fit, number), prob)
 
 
-def varcorr(fit: Fit, *, prob: float = 0.9) -> pd.DataFrame:
+def varcorr(fit: Fit, *, prob: float = 0.9, at: str = "zero") -> pd.DataFrame:
     """Describe the scales and correlations of what varies, and the residual scale.
 
     Parameters
     ----------
     fit, prob
         As for ``fixef``.
+    at
+        ``"zero"``: of intercepts where predictors are 0; ``"origins"``: where
+        predictors that are far from 0 are at their origins, as the priors are.
 
     Returns
     -------
@@ -156,7 +160,16 @@ def varcorr(fit: Fit, *, prob: float = 0.9) -> pd.DataFrame:
         ``("county", "sd(floor)")``, ``("county", "cor(Intercept, floor)")`` and
         ``("residual", "sigma")``; ``sd(log sigma)`` where groups' residual scales
         are pooled.
+
+    Raises
+    ------
+    SpecError
+        If ``at`` is neither.
     """
+    if at not in ("zero", "origins"):
+        raise SpecError(f"at={shorten(at)} is not one of 'zero', 'origins'.")
+    if at == "origins":
+        fit = fit_at_origins(fit)
     posterior, design = fit.posterior, fit.model.design
     index: list[tuple[str, str]] = []
     draws: list[Array] = []
@@ -199,7 +212,7 @@ def pooling_factors(fit: Fit, *, by_group: bool = False) -> pd.DataFrame:
                              {\operatorname{E} \operatorname{var}_j \theta_j}.
 
     ``pooling`` near 0: the groups speak for themselves; near 1: they cannot be told
-    from their mean.
+    from their mean. Intercepts are those at the predictors' origins.
 
     Parameters
     ----------
@@ -233,6 +246,7 @@ def pooling_factors(fit: Fit, *, by_group: bool = False) -> pd.DataFrame:
             f"{fit.model!r} is not partially pooled, so nothing measures how much it "
             "pools. Use fit.model.with_(pooling='partial')."
         )
+    fit = fit_at_origins(fit)
     found = coefficients(fit.model, fit.posterior)
     index: list[tuple[Any, ...]] = []
     rows: list[Array] = []
@@ -337,17 +351,19 @@ def bayes_R2(
     spec, moments = fit.model.spec, _Moments()
     noise: Any = 0.0
     source = predictors_with(fit, group_terms=group_terms)
-    for rows in source.chunks():
-        design = source.design.take(rows)
-        eta, parameters = source.eta(rows), source.parameters(rows)
-        size: Any = 1 if design.trials is None else np.maximum(design.trials, 1)
-        variance = outcome_variances(spec, design, eta, parameters) / np.square(size)
-        noise = noise + np.sum(variance, axis=1)
-        moments.add(expected_outcomes(spec, design, eta, parameters) / size)
-    explained = moments.variance
-    unexplained = noise / fit.model.design.rows
-    share = np.where(np.isinf(unexplained), 0.0, explained / (explained + unexplained))
-    return _table(["R2"], [share], prob)
+    # Draws that went astray have variances too large for a number, or too small.
+    with np.errstate(all="ignore"):
+        for rows in source.chunks():
+            design = source.design.take(rows)
+            eta, parameters = source.eta(rows), source.parameters(rows)
+            size: Any = 1 if design.trials is None else np.maximum(design.trials, 1)
+            variance = outcome_variances(spec, design, eta, parameters)
+            noise = noise + np.sum(variance / np.square(size), axis=1)
+            moments.add(expected_outcomes(spec, design, eta, parameters) / size)
+        explained = moments.variance
+        unexplained = noise / fit.model.design.rows
+        share = explained / (explained + unexplained)
+        return _table(["R2"], [np.where(np.isinf(unexplained), 0.0, share)], prob)
 
 
 def contrasts(

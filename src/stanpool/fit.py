@@ -31,6 +31,7 @@ from stanpool.marginal import (
 from stanpool.nesting import check_nesting, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.pilot import Pilot, estimate
+from stanpool.posterior import check_names
 from stanpool.priors import (
     PriorTable,
     correlated_factors,
@@ -135,7 +136,11 @@ class Model:
         ``{"Intercept": 1.3, "tau_county": 0.3}``. The groups' coefficients have that
         population as their prior, and share nothing; ``pooling="partial"`` learns it.
     center_predictors
-        Whether the prior on the intercept refers to the predictors' means.
+        Whether the prior on the intercept refers to the predictors' means, and
+        predictors that are far from 0 are counted from an origin, a round number among
+        their values (``explain()`` and ``model.priors`` say where): there ``tau`` and
+        ``Omega`` have their priors, and coefficients that are uncorrelated are so
+        there. Draws are those where predictors are 0, in any case.
     compress
         Whether the program sees fewer rows, of exactly the same likelihood: gaussian
         rows are turned, binary outcomes and counts with the same predictors and groups
@@ -227,6 +232,7 @@ marginal, 919 rows, 85 groups)
             read = streamed_design(spec, chunks)
             design = read.design
         if is_new:
+            check_names(design)
             check_nesting(spec, shown, rows=design.rows)
             if strict and priors is None:
                 warn_if_crossed(spec, shown)
@@ -454,9 +460,8 @@ marginal, 919 rows, 85 groups)
             lines.append(f"parameterization: {self.parameterization} ({reason})")
         if self.design.origins:
             lines.append(
-                f"origins: {listed_origins(dict(self.design.origins))}; priors on "
-                "intercepts, on their scales and on correlations are stated there, "
-                "and draws are those where predictors are 0"
+                f"origins: {listed_origins(dict(self.design.origins))}, from where the "
+                "program counts; model.priors says what has its prior there"
             )
         if isinstance(self.rows, MarginalRows):
             factor = self.design.factors[self.rows.factor]
@@ -555,8 +560,8 @@ marginal, 919 rows, 85 groups)
         parallel_chains
             Chains at a time; by default as many as there are cores.
         inits
-            Initial values as cmdstanpy takes them; by default random in (-2, 2) on
-            the unconstrained scale.
+            Initial values as cmdstanpy takes them, in the units of ``stan_data()``; by
+            default random in (-2, 2) on the unconstrained scale.
         prior_only
             Draw from the prior: the outcome is left out.
         progress
@@ -718,11 +723,11 @@ class Fit:
 
         return effects.coef(self, factor=factor, prob=prob)
 
-    def varcorr(self, *, prob: float = 0.9) -> pd.DataFrame:
+    def varcorr(self, *, prob: float = 0.9, at: str = "zero") -> pd.DataFrame:
         """Describe population scales, correlations and the residual scale."""
         from stanpool import effects
 
-        return effects.varcorr(self, prob=prob)
+        return effects.varcorr(self, prob=prob, at=at)
 
     def pooling_factors(self, *, by_group: bool = False) -> pd.DataFrame:
         """Measure how far groups are pooled: 0 not at all, 1 completely."""

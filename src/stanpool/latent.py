@@ -54,14 +54,16 @@ def pilot(
     for index in (scored, loaded):
         means = np.bincount(index, weights=left) / np.maximum(np.bincount(index), 1)
         left = left - means[index]
-    penalty = 0.5 * float(np.var(left)) + 1e-12
+    size = float(np.std(left)) or 1.0
+    left /= size
+    penalty = 0.5
     scores = np.zeros((shape[0], rank))
     loadings = np.random.default_rng([rank, *shape]).standard_normal((shape[1], rank))
     for _ in range(_SWEEPS):
         scores = _ridge(left, scored, loadings[loaded], shape[0], penalty)
         scale = np.maximum(scores.std(axis=0), 1e-6)
         loadings = _ridge(left, loaded, (scores / scale)[scored], shape[1], penalty)
-    return scores / scale, loadings
+    return scores / scale, size * loadings
 
 
 def _ridge(y: Array, unit: Array, x: Array, units: int, penalty: float) -> Array:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from stanpool.design import Design, LatentDesign
+from stanpool.errors import SpecError, shorten
 from stanpool.marginal import MarginalRows, draw_deviations
 from stanpool.priors import cutpoint_labels
 from stanpool.program import Structure, group_means
@@ -116,6 +117,47 @@ class LatentNames:
             scored=scored.group,
             loaded=loaded.group,
         )
+
+
+def check_names(design: Design) -> None:
+    """Refuse columns whose names give the posterior two things of one name.
+
+    Raises
+    ------
+    SpecError
+        Such as a factor ``sigma_g`` beside residual scales of ``g``: the scale of its
+        coefficients would be ``tau_sigma_g``, and so the spread of these.
+    """
+    owners = dict.fromkeys(_RESERVED - {"tau_sigma"}, "the model itself")
+
+    def claim(owner: str, *names: str) -> None:
+        for name in names:
+            if owners.setdefault(name, owner) != owner:
+                raise SpecError(
+                    f"{owner} and {owners[name]} would both have the name "
+                    f"{shorten(name)} in the posterior. Rename a column."
+                )
+
+    def claim_column(name: str, *dims: str) -> None:
+        claim(f"column {shorten(name)}", *dims)
+
+    for factor in design.factors:
+        own = GroupNames.of(factor.factor)
+        claim_column(factor.factor, own.group)
+        claim(
+            f"the grouping factor {shorten(factor.factor)}",
+            *(own.coefficient, own.coefficient_2, own.tau, own.Omega, own.b),
+        )
+    if design.residual is not None:
+        name = design.residual[0]
+        own = GroupNames.of(name)
+        claim_column(name, own.group)
+        claim(f"residual={shorten(name)}", own.sigma, own.tau_sigma, "tau_sigma")
+    if design.latent is not None:
+        both = LatentNames.of(design.latent)
+        claim_column(design.latent.scores_of, both.scored)
+        claim_column(design.latent.loadings_of, both.loaded)
+        claim("factors()", both.scores, both.loadings)
 
 
 def build_tree(

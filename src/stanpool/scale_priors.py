@@ -22,6 +22,7 @@ from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.intervals import describe
 from stanpool.labels import scalars, short_label
 from stanpool.priors import PriorRow, class_of, resolve_priors
+from stanpool.relocate import fit_at_origins
 from stanpool.spec import Prior
 
 if TYPE_CHECKING:
@@ -241,7 +242,8 @@ def _with_prior(model: Model, parameter: str, prior: Prior) -> Model:
 
 
 def scale_draws(fit: Fit, parameter: str) -> np.ndarray:
-    """Return the draws of a population scale, shape ``(chain * draw,)``."""
+    """Return draws of a population scale where its prior is, ``(chain * draw,)``."""
+    fit = fit_at_origins(fit)
     row = fit.model.priors[parameter]
     variable = f"tau_{_factor(fit.model, row)}"
     for each in scalars(fit.posterior, var_names=[variable]):

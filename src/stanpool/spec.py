@@ -492,7 +492,8 @@ class ModelSpec:
         by name: the groups' coefficients are drawn from a population that is known.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means (True)
-        or to zero (False).
+        or to zero (False), and those on varying coefficients to the predictors'
+        origins, which are 0 unless that is far from the data, or to zero.
     compress
         Whether the rows are turned into fewer of the same likelihood: True, False, or
         None for where it pays.

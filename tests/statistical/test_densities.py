@@ -226,7 +226,8 @@ def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy() -> N
     rng, gaps = np.random.default_rng(11), []
     for _ in range(POINTS):
         at = random_point(ours, rng)
-        moved = np.array([[1.0, -5.0], [0.0, 1e-3]]) @ at.first.chol
+        # Scales and correlations are those at the origin of x1, 5000.
+        moved = np.diag([1.0, 1e-3]) @ at.first.chol
         covariance = moved @ moved.T
         tau = np.sqrt(np.diag(covariance))
         there = replace(

@@ -298,7 +298,8 @@ def test_a_peer_that_is_not_there_has_a_line(
     (found,) = run_bench(settings, tmp_path, tell=told.append)
     assert told == [found]
     assert cell_text(found) == (
-        "radon bambi-nutpie seed 1: not installed, nutpie: pip install stanpool[bench]"
+        "radon bambi-nutpie seed 1: not installed, nutpie: pip install "
+        "'stanpool[bench]', with Python 3.12 or later"
     )
 
 

@@ -116,6 +116,22 @@ class TestRows:
         pd.testing.assert_frame_equal(parts.units, whole.units)
         np.testing.assert_allclose(parts.rows["predicted"], whole.rows["predicted"])
 
+    def test_of_very_many_rows_a_sample_is_offered(
+        self,
+        complete: sp.Fit,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        complete.loo()
+        assert capsys.readouterr().err == ""
+        monkeypatch.setattr(crossval, "LARGEST", 8000 * 7)
+        whole = complete.loo()
+        assert "Leaving out 8 rows, one by one; loo(sample=" in capsys.readouterr().err
+        assert len(whole.units) == 8
+        complete.loo(sample=7)
+        complete.loo(progress=False)
+        assert capsys.readouterr().err == ""
+
     @pytest.mark.parametrize("name", each_kind_of_outcome())
     def test_every_model_has_its_rows_left_out(self, name: str) -> None:
         model = models()[name]
@@ -208,7 +224,7 @@ class TestSamples:
         of_sampling = 400 * spread * np.sqrt((1 - 100 / 400) / 100)
         assert abs(some.elpd - whole.elpd) < 4 * of_sampling
         assert some.se == pytest.approx(np.hypot(of_sampling, spread * 400**0.5))
-        assert "Leave-one-out by row, 100 of 400 at random" in str(some)
+        assert "Leave-one-out by row (100 of 400 at random)" in str(some)
         assert fit.loo(sample=1000).elpd == whole.elpd
 
     def test_the_same_rows_are_sampled_of_every_fit(self, fit: sp.Fit) -> None:

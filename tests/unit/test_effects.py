@@ -11,7 +11,7 @@ from scipy import stats
 
 import stanpool as sp
 from golden.catalogue import models, proper_models, small_data
-from simulated_fits import fit_of_points, fit_of_prior, simulated_fit
+from simulated_fits import changed, fit_of_points, fit_of_prior, simulated_fit
 from stanpool import effects
 from stanpool.diagnostics.funnel import measure_funnels
 from stanpool.errors import SpecError
@@ -314,6 +314,14 @@ class TestShares:
 
 
 class TestR2:
+    def test_draws_that_went_astray_do_not_warn(self) -> None:
+        fit = simulated_fit(draws=50)
+        for sigma in (1e200, 0.0, np.nan):
+            astray = np.full(fit.posterior["sigma"].shape, sigma)
+            found = effects.bayes_R2(changed(fit, "posterior", sigma=astray))
+            share = {1e200: 0.0, 0.0: 1.0}.get(sigma, np.nan)
+            np.testing.assert_array_equal(found.loc["R2", "mean"], share)
+
     def test_is_the_share_of_the_expectations_variance(self) -> None:
         data = small_data()
         fit, points = fit_of_points(sp.Model("y ~ x1 + x2 + (1 | g)", data))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import proper_models, small_data
-from simulated_fits import fit_of_prior
+from simulated_fits import fit_of_prior, without_rotation
 from stanpool.group_likelihood import group_log_likelihood
 from stanpool.origins import change_of_origin, choose_origins
 from stanpool.predict import log_lik
@@ -70,17 +70,6 @@ def choose(model: sp.Model) -> sp.Model | None:
     """Return the model of shifted predictors, if it is the same model."""
     other = sp.Model.from_spec(model.spec, moved_data(model))
     return other if other.design.origins else None
-
-
-def without_rotation(data: dict[str, Any]) -> dict[str, Any]:
-    """Turned rows have the same products, whatever they are turned by."""
-    for rest, y in (("X_rest", "y_rest"), ("X", "y")):
-        if rest in data and "N_zero" in data and np.ndim(data[rest]) == 2:
-            both = np.column_stack([data.pop(rest), data.pop(y)])
-            if "Z" in data and rest == "X":
-                both = np.column_stack([both, data.pop("Z")])
-            data["products"] = both.T @ both
-    return data
 
 
 @pytest.mark.parametrize("name", sorted(all_models()))
@@ -147,14 +136,30 @@ def test_what_is_computed_from_draws_is_the_same() -> None:
         for name in here:
             np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(new.icc()["mean"], old.icc()["mean"], rtol=1e-6)
-    new_rows = pd.DataFrame({"x1": [0.5, 2.0], "u": [1.0, -1.0], "g": ["z", "z"]})
-    spreads = []
-    for fit, shift in ((old, 0.0), (new, 1000.0)):
-        rows = new_rows.assign(x1=new_rows["x1"] + shift, u=new_rows["u"] + shift)
-        mean = fit.linpred(rows, new_groups="zero").to_numpy()
-        drawn = fit.linpred(rows, new_groups="population", seed=1).to_numpy()
-        spreads.append(np.stack([mean, drawn - mean]))
-    np.testing.assert_allclose(spreads[1][0], spreads[0][0], rtol=1e-6, atol=1e-6)
+
+
+def test_new_groups_are_conditioned_alike() -> None:
+    priors = {"Intercept": "normal(2, 1)", "beta": "normal(0, 0.3)"}
+    priors |= {"sigma": "lognormal(1, 0.2)", "tau": "exponential(2)"}
+    model = sp.Model("y ~ x1 + u + (1 + x1 | g)", small_data(), priors=priors)
+    shifted = choose(model)
+    assert shifted is not None
+    rows = pd.DataFrame({"x1": [0.5, 2.0, 1.0], "u": [1.0] * 3, "g": ["a", "z", "z"]})
+    found = []
+    for each, shift in ((model, 0.0), (shifted, 1000.0)):
+        fit = fit_of_prior(each, chains=2, draws=1000)
+        there = rows.assign(x1=rows["x1"] + shift, u=rows["u"] + shift)
+        given = there[1:].assign(y=[1.0, 2.0])
+        drawn = fit.linpred(there, given=given, new_groups="population", seed=1)
+        found.append(drawn.to_numpy().reshape(2000, 3))
+        spread = fit.linpred(there, new_groups="population", seed=2)
+        found.append(spread.to_numpy().reshape(2000, 3))
+    # A known group has the same draws; a new one as many of the same distribution.
+    for before, after in zip(found[:2], found[2:], strict=True):
+        np.testing.assert_allclose(after[:, 0], before[:, 0], rtol=1e-6, atol=1e-6)
+        gap = after.mean(axis=0) - before.mean(axis=0)
+        error = np.hypot(after.std(0), before.std(0)) / np.sqrt(2000)
+        assert np.all(np.abs(gap) < 4 * error + 1e-6)
 
 
 def test_rows_taken_keep_the_origin() -> None:

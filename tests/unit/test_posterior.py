@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import stanpool as sp
 from golden.catalogue import small_data
 from stanpool import Model
 from stanpool.posterior import build_tree
@@ -171,3 +172,29 @@ def test_no_variable_is_as_long_as_the_data() -> None:
         assert rows not in {
             size for each in found.data_vars.values() for size in each.shape[2:]
         }
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "name"),
+    [
+        ("y ~ x1 + (1 | sigma_g)", {"residual": "g"}, "sigma_g"),
+        ("y ~ x1 + (1 | sigma)", {"residual": "g"}, "tau_sigma"),
+        ("y ~ (1 | g) + (1 | g_coefficient)", {}, "g_coefficient"),
+        ("y ~ (1 | `g/h`) + (1 | g:h)", {}, "g:h"),
+    ],
+)
+def test_two_things_of_one_name_are_refused(
+    formula: str, options: dict[str, str], name: str
+) -> None:
+    data = small_data()
+    names = ("sigma_g", "sigma", "g_coefficient", "g/h")
+    data = data.assign(**{each: data["h"] for each in names})
+    with pytest.raises(sp.SpecError, match=f"both have the name '{name}'"):
+        sp.Model(formula, data, **options)
+
+
+def test_a_column_of_two_uses_has_one_name() -> None:
+    data = small_data().assign(sigma=small_data()["h"])
+    assert sp.Model("y ~ x1 + (1 | g)", data, residual="g").design.residual
+    assert sp.Model("y ~ (1 | g) + factors(g, h)", data).design.latent
+    assert sp.Model("y ~ x1 + (1 | sigma)", data).design.factor == "sigma"

@@ -11,7 +11,6 @@ import numpy as np
 from stanpool.bench.tools import Drawn, Sampling, Tool
 from stanpool.bench.works import Work
 from stanpool.fit import Model
-from stanpool.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +20,7 @@ def _build(parameterization: str) -> Callable[[Work, Any], Model]:
     def build(work: Work, data: pd.DataFrame | Path) -> Model:
         return Model(
             work.formula,
-            read_table(data) if isinstance(data, Path) else data,
+            data,
             family=work.family,
             parameterization=parameterization,
         )

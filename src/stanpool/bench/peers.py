@@ -8,7 +8,7 @@ vectorized chains wait for the longest trajectory of each other. All in 64 bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from stanpool.bench.tools import Drawn, Sampling, Tool
 from stanpool.bench.works import Work
 from stanpool.fit import Model
 from stanpool.posterior import GroupNames
-from stanpool.spec import Prior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,17 +76,14 @@ def _bambi_priors(plain: Model) -> dict[str, Any]:
     import bambi
 
     def prior(name: str) -> Any:
-        distribution, arguments = _known(plain.priors[name].prior)
-        names = {"normal": ("mu", "sigma"), "exponential": ("lam",)}[distribution]
-        return bambi.Prior(
-            distribution.capitalize(), **dict(zip(names, arguments, strict=True))
-        )
+        known = plain.priors[name].prior
+        names = {"normal": ("mu", "sigma"), "exponential": ("lam",)}
+        numbers = zip(names[known.distribution], known.arguments, strict=True)
+        return bambi.Prior(known.distribution.capitalize(), **dict(numbers))
 
     priors = {"Intercept": prior("Intercept")}
     for term, coefficients in _terms(plain).items():
-        each = [_known(plain.priors[f"beta[{name}]"].prior) for name in coefficients]
-        scales = [arguments[1] for _, arguments in each]
-        # All default priors on coefficients are normal around 0.
+        scales = _beta_scales(plain, coefficients)
         sigma = scales[0] if len(scales) == 1 else np.array(scales)
         priors[term] = bambi.Prior("Normal", mu=np.zeros_like(sigma), sigma=sigma)
     for factor in plain.design.factors:
@@ -100,9 +96,10 @@ def _bambi_priors(plain: Model) -> dict[str, Any]:
     return priors
 
 
-def _known(prior: Prior) -> tuple[str, tuple[float, ...]]:
-    """Return the name and numbers of a prior of the suite's."""
-    return prior.distribution, prior.arguments
+def _beta_scales(plain: Model, coefficients: Sequence[str]) -> list[float]:
+    """Return the scales of the priors on coefficients: all are normal around 0."""
+    priors = [plain.priors[f"beta[{name}]"].prior for name in coefficients]
+    return [prior.arguments[1] for prior in priors]
 
 
 def _bambi_name(coefficient: str) -> str:
@@ -161,13 +158,10 @@ def _compile_nutpie(built: _Bambi, sampling: Sampling) -> _Bambi:
     import nutpie
 
     model = built.model.backend.model
-    # As bambi does: not the linear predictor of each row.
-    kept = [v.name for v in (*model.free_RVs, *model.deterministics) if v.name != "mu"]
-    kept = [
-        name
-        for name in kept
-        if name not in built.model.family.likelihood.params or name == "sigma"
-    ]
+    # As bambi does: neither the mean of each row nor standardised deviations.
+    per_row = built.model.family.likelihood.params
+    kept = [v.name for v in model.free_RVs if not v.name.endswith("_offset")]
+    kept += [v.name for v in model.deterministics if v.name not in per_row]
     compiled = nutpie.compile_pymc_model(model, var_names=kept)
     ready = _Bambi(built.plain, built.model, compiled)
     _sample_nutpie(ready, Sampling(sampling.chains, 5, 5, sampling.cores), 1)
@@ -233,16 +227,8 @@ def _build_numpyro(*, noncentered: bool) -> Callable[[Work, Any], Any]:
     return build
 
 
-def numpyro_program(plain: Model, *, noncentered: bool) -> Callable[[], None]:
-    """Write a model for NumPyro, as a person would.
-
-    Parameters
-    ----------
-    plain
-        The model; its default priors are normal and exponential.
-    noncentered
-        Whether groups' deviations are standardised.
-    """
+def _numpyro_program(plain: Model, *, noncentered: bool) -> Callable[[], None]:
+    """Write a model for NumPyro, as a person would."""
     import jax.numpy as jnp
     import numpyro
     import numpyro.distributions as dist
@@ -256,17 +242,11 @@ def numpyro_program(plain: Model, *, noncentered: bool) -> Callable[[], None]:
     ]
 
     def prior(name: str) -> Any:
-        distribution, arguments = _known(plain.priors[name].prior)
-        return {"normal": dist.Normal, "exponential": dist.Exponential}[distribution](
-            *arguments
-        )
+        known = plain.priors[name].prior
+        distributions = {"normal": dist.Normal, "exponential": dist.Exponential}
+        return distributions[known.distribution](*known.arguments)
 
-    scales = jnp.array(
-        [
-            plain.priors[f"beta[{name}]"].prior.arguments[1]
-            for name in design.coefficients
-        ]
-    )
+    scales = jnp.array(_beta_scales(plain, design.coefficients))
 
     def program() -> None:
         eta = numpyro.sample("alpha_c", prior("Intercept"))
@@ -301,7 +281,7 @@ def _fit_numpyro(built: tuple[Model, bool], sampling: Sampling, seed: int) -> Dr
     plain, noncentered = built
     with _compile_clock() as compiling:
         mcmc = MCMC(
-            NUTS(numpyro_program(plain, noncentered=noncentered)),
+            NUTS(_numpyro_program(plain, noncentered=noncentered)),
             num_warmup=sampling.warmup,
             num_samples=sampling.draws,
             num_chains=sampling.chains,

@@ -34,6 +34,7 @@ from stanpool.errors import SpecError
 _logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
 _COMPILE_LIMIT = 900.0
+_INSTALL = "pip install 'stanpool[bench]', with Python 3.12 or later"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _finish(
         return kept
     missing = missing_packages(TOOLS[cell.tool])
     if missing:
-        return _not(cell, MISSING, f"{', '.join(missing)}: pip install stanpool[bench]")
+        return _not(cell, MISSING, f"{', '.join(missing)}: {_INSTALL}")
     over = next(
         (
             each

@@ -41,7 +41,7 @@ _HEADINGS = (
         "converged",
     ),
 )
-_WIDTHS = (26, 9, 8, 7, 9, 7, 7, 7, 5, 11)
+_WIDTHS = (26, 9, 8, 7, 9, 7, 7, 8, 5, 11)
 
 
 def bench_text(cells: Sequence[Cell]) -> str:
@@ -84,14 +84,14 @@ def cell_text(cell: Cell) -> str:
     Examples
     --------
     >>> cell_text(Cell("radon", "auto", 1, seconds=2.0, ess=900.0, r_hat=1.002))
-    'radon auto seed 1: 450 ESS/s, R-hat 1.002, 2 s'
+    'radon auto seed 1: 450 ESS/s, R-hat 1.0020, 2 s'
     >>> cell_text(Cell("radon", "auto", 1, status="failed", message="no compiler"))
     'radon auto seed 1: failed, no compiler'
     """
     start = f"{cell.work} {cell.tool} seed {cell.seed}:"
     if cell.status != FITTED:
         return f"{start} {cell.status}, {cell.message}"
-    r_hat = "-" if cell.r_hat is None else f"{cell.r_hat:.3f}"
+    r_hat = "-" if cell.r_hat is None else f"{cell.r_hat:.4f}"
     rate = _number(cell.ess_per_second) if cell.converged else "not converged, 0"
     return f"{start} {rate} ESS/s, R-hat {r_hat}, {_number(cell.seconds)} s"
 
@@ -129,7 +129,7 @@ def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
         _number(standing.seconds),
         _number(standing.cpu_seconds),
         _number(standing.build_seconds),
-        "-" if standing.r_hat is None else f"{standing.r_hat:.3f}",
+        "-" if standing.r_hat is None else f"{standing.r_hat:.4f}",
         str(standing.divergences),
         f"{standing.converged} of {len(standing.cells)}",
     )

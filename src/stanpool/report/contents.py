@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool import plots
-from stanpool.crossval import score_name
+from stanpool.crossval import LARGEST, score_name
 from stanpool.errors import StanpoolError
 from stanpool.formula import formula_of
 from stanpool.labels import group_dims, is_of_groups, scalars, short_label
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 2000
 _WORST = 10
 _FEWEST_ROWS = 100
-_LARGEST = 2**28  # rows x draws of which a likelihood is computed without being asked
 
 # Where a finding of a check leads.
 _SECTION_OF = {"funnel": "funnel", "e_bfmi": "energy"}
@@ -438,7 +437,7 @@ def _of_all_rows(
     fit: Fit, caption: str, method: str, make: Callable[[str], Part]
 ) -> Part:
     """Make a part that takes all rows at all draws, unless they are very many."""
-    if _size(fit) > _LARGEST:
+    if _size(fit) > LARGEST:
         rows = fit.model.design.rows
         reason = f"{rows:,} rows at all draws take long; see fit.{method}()."
         return Missing(caption, reason)
@@ -447,7 +446,7 @@ def _of_all_rows(
 
 def _left_out(fit: Fit) -> Iterator[Part]:
     rows = fit.model.design.rows
-    sample = max(_FEWEST_ROWS, _LARGEST * rows // _size(fit))
+    sample = max(_FEWEST_ROWS, LARGEST * rows // _size(fit))
     try:
         result = fit.loo(progress=False, sample=sample if sample < rows else None)
     except StanpoolError as reason:
