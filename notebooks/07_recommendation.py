@@ -166,8 +166,9 @@ ax.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
 # *Figure 1. Posterior means of the items' loadings on two latent factors. The model was
-# not told what the items are, and sets shouting apart from cursing, and wanting to curse
-# apart from doing so. The axes may be turned; what counts is which items lie together.*
+# not told what the items are, and sets shouting apart from cursing, and wanting to
+# curse apart from doing so. The axes may be turned; what counts is which items lie
+# together.*
 #
 # ## Users who are hard to predict
 #
@@ -227,10 +228,10 @@ pd.Series(
 ).to_frame("mean rating").round(2)
 
 # %% [markdown]
-# Those with least noise say "no" to nearly everything (and a few "yes"). On a scale with
-# ends noise and mean are not independent, which a normal distribution does not know:
-# `family="ordinal"` would. Still, ratings that were held out are predicted better with
-# a noise of each user's own.
+# Those with least noise say "no" to nearly everything (and a few "yes"). On a scale
+# with ends noise and mean are not independent, which a normal distribution does not
+# know: `family="ordinal"` would. Still, ratings that were held out are predicted better
+# with a noise of each user's own.
 #
 # ## A new user
 #
