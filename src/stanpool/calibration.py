@@ -257,6 +257,7 @@ def sbc(
         "warmup": warmup,
         "adapt_delta": adapt_delta,
         "max_treedepth": max_treedepth,
+        "threads_per_chain": 1,
     }
     children = np.random.SeedSequence(seed).spawn(simulations)
     tasks = [_Task(model, child, settings) for child in children]

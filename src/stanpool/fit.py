@@ -538,6 +538,7 @@ marginal, 919 rows, 85 groups)
         adapt_delta: float = 0.8,
         max_treedepth: int = 10,
         parallel_chains: int | None = None,
+        threads_per_chain: int | str = "auto",
         inits: Any = None,
         prior_only: bool = False,
         progress: bool = True,
@@ -559,6 +560,11 @@ marginal, 919 rows, 85 groups)
             Trajectories double at most this often.
         parallel_chains
             Chains at a time; by default as many as there are cores.
+        threads_per_chain
+            Threads that share the rows of a chain, where their likelihood is C++
+            (``model.program.header``); ``"auto"`` for the cores that the chains leave
+            free, if there are many rows and ``parallel_chains`` is not set. No draw
+            depends on it.
         inits
             Initial values as cmdstanpy takes them, in the units of ``stan_data()``; by
             default random in (-2, 2) on the unconstrained scale.
@@ -599,6 +605,7 @@ marginal, 919 rows, 85 groups)
             adapt_delta=adapt_delta,
             max_treedepth=max_treedepth,
             parallel_chains=parallel_chains,
+            threads_per_chain=threads_per_chain,
             inits=inits,
             sample_options=tuple(sorted((sample_options or {}).items())),
         )

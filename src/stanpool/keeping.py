@@ -147,8 +147,8 @@ def _changes(
         else not chunks.same_as(kept.model.chunks)
     ):
         yield "the data have changed"
-    apart = ("parallel_chains", "seed" if any_seed else "")
-    yield from _differences(kept.settings, settings, apart=apart)
+    free = {"parallel_chains", "threads_per_chain"} | ({"seed"} if any_seed else set())
+    yield from _differences(kept.settings, settings, apart=free)
     if kept.prior_only != prior_only:
         yield f"prior_only was {kept.prior_only!r} and is {prior_only!r}"
 

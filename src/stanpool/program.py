@@ -239,7 +239,7 @@ _GROUPED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log
 _HEADERS = {
     f"grouped_{family}_{link}_glm": "grouped_glm" for family, link in _GROUPED_GLMS
 } | {"marginal_normal_id_glm": "marginal_normal_id_glm"}
-_EVERY_HEADER = "lanes"
+_EVERY_HEADER = ("lanes", "team")
 # Constant where their parameter is declared.
 _UNSTATED = ("uniform", "flat")
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
@@ -377,7 +377,7 @@ def render(structure: Structure) -> StanProgram:
         _program_name(template, structure),
         _tidy(text(chosen, functions="\n".join(map(_function, needed)))),
         _tidy(text(chosen, functions="\n".join(map(_declaration, needed)))),
-        "\n".join(map(_header, [_EVERY_HEADER, *headers])) if headers else "",
+        "\n".join(map(_header, [*_EVERY_HEADER, *headers])) if headers else "",
     )
 
 

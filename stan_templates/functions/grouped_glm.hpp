@@ -159,18 +159,42 @@ STANPOOL_INLINE double add_block(const Family& family, const Predictor& at, int 
 }
 
 template <typename Family>
-double add_rows(const Family& family, const Predictor& at, Gradient& gradient) {
+STANPOOL_INLINE double add_blocks(const Family& family, const Predictor& at, int first, int last, Gradient& gradient) {
   double lp = 0;
-  for (int first = 0; first < at.n_rows; first += kBlock)
-    lp += add_block(family, at, first, std::min<int>(kBlock, at.n_rows - first), gradient);
+  for (; first < last; first += kBlock)
+    lp += add_block(family, at, first, std::min<int>(kBlock, last - first), gradient);
   return lp;
+}
+template <typename Family>
+double add_rows(const Family& family, const Predictor& at, int first, int last, Gradient& gradient) {
+  return add_blocks(family, at, first, last, gradient);
+}
+template <typename Family>
+STANPOOL_AVX2 double add_rows_avx2(const Family& family, const Predictor& at, int first, int last,
+                                   Gradient& gradient) {
+  return add_blocks(family, at, first, last, gradient);
 }
 
 template <typename Family>
-STANPOOL_AVX2 double add_rows_avx2(const Family& family, const Predictor& at, Gradient& gradient) {
+double add_all_rows(const Family& family, const Predictor& at, Gradient& gradient) {
+  // Each slice has a gradient of its own, so it should have more rows than there are numbers in that.
+  const Eigen::Index least = std::max<Eigen::Index>(4096, 8 * at.u.size());
+  const int slices = number_of_slices(at.n_rows, least);
+  std::vector<double> lps(slices);
+  std::vector<Gradient> gradients(slices, gradient);
+  for_each_slice(slices, [&](int i) {
+    const int first = start_of_slice(i, slices, at.n_rows, kBlock);
+    const int last = start_of_slice(i + 1, slices, at.n_rows, kBlock);
+    lps[i] = has_avx2() ? add_rows_avx2(family, at, first, last, gradients[i])
+                        : add_rows(family, at, first, last, gradients[i]);
+  });
   double lp = 0;
-  for (int first = 0; first < at.n_rows; first += kBlock)
-    lp += add_block(family, at, first, std::min<int>(kBlock, at.n_rows - first), gradient);
+  for (int i = 0; i < slices; ++i) {
+    lp += lps[i];
+    gradient.alpha += gradients[i].alpha;
+    gradient.beta += gradients[i].beta;
+    gradient.u += gradients[i].u;
+  }
   return lp;
 }
 
@@ -189,7 +213,7 @@ stan::return_type_t<Alpha, Beta, U> grouped_glm(const char* function, const Fami
   stan::math::check_finite(function, "group effects", at.u);
 
   Gradient gradient{0, Eigen::VectorXd::Zero(at.beta.size()), Eigen::VectorXd::Zero(at.u.size())};
-  double lp = has_avx2() ? add_rows_avx2(family, at, gradient) : add_rows(family, at, gradient);
+  double lp = add_all_rows(family, at, gradient);
   if constexpr (stan::math::include_summand<propto>::value) lp += family.constant();
 
   auto node = stan::math::make_partials_propagator(alpha, beta_ref, u_ref);

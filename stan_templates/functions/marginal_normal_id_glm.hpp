@@ -26,10 +26,11 @@ struct Groups {
   Eigen::VectorXd v;
 };
 
+// The gradient; that of v is one vector for all slices of the groups.
 struct MarginalGradient {
   Eigen::VectorXd theta;
   Eigen::MatrixXd Sigma;
-  Eigen::VectorXd v;
+  double* v;
 };
 
 // Numbers of a block of groups: Q vectors and Q x Q matrices.
@@ -170,16 +171,37 @@ STANPOOL_INLINE double add_block(const Groups& at, Eigen::Index first, int n, Bl
   return lp;
 }
 
-STANPOOL_INLINE double add_blocks(const Groups& at, MarginalGradient& gradient) {
+STANPOOL_INLINE double add_blocks(const Groups& at, Eigen::Index first, Eigen::Index last, MarginalGradient& gradient) {
   Block block(at.Q);
   double lp = 0;
-  for (Eigen::Index first = 0; first < at.G; first += kGroups)
-    lp += add_block(at, first, std::min<Eigen::Index>(kGroups, at.G - first), block, gradient);
+  for (; first < last; first += kGroups)
+    lp += add_block(at, first, std::min<Eigen::Index>(kGroups, last - first), block, gradient);
   return lp;
 }
-inline double add_groups(const Groups& at, MarginalGradient& gradient) { return add_blocks(at, gradient); }
-STANPOOL_AVX2 inline double add_groups_avx2(const Groups& at, MarginalGradient& gradient) {
-  return add_blocks(at, gradient);
+inline double add_groups(const Groups& at, Eigen::Index first, Eigen::Index last, MarginalGradient& gradient) {
+  return add_blocks(at, first, last, gradient);
+}
+STANPOOL_AVX2 inline double add_groups_avx2(const Groups& at, Eigen::Index first, Eigen::Index last,
+                                            MarginalGradient& gradient) {
+  return add_blocks(at, first, last, gradient);
+}
+
+inline double add_all_groups(const Groups& at, MarginalGradient& gradient) {
+  const int slices = number_of_slices(at.G, 512);
+  std::vector<double> lps(slices);
+  std::vector<MarginalGradient> gradients(slices, gradient);
+  for_each_slice(slices, [&](int i) {
+    const Eigen::Index first = start_of_slice(i, slices, at.G, kGroups);
+    const Eigen::Index last = start_of_slice(i + 1, slices, at.G, kGroups);
+    lps[i] = has_avx2() ? add_groups_avx2(at, first, last, gradients[i]) : add_groups(at, first, last, gradients[i]);
+  });
+  double lp = 0;
+  for (int i = 0; i < slices; ++i) {
+    lp += lps[i];
+    gradient.theta += gradients[i].theta;
+    gradient.Sigma += gradients[i].Sigma;
+  }
+  return lp;
 }
 
 }  // namespace stanpool
@@ -201,13 +223,14 @@ stan::return_type_t<Theta, Sigma, V> marginal_normal_id_glm_lpdf(const Y& y, con
     at.X.push_back(x[q].data());
     at.Z.push_back(z[q].data());
   }
+  Eigen::VectorXd gradient_v = Eigen::VectorXd::Zero(at.G);
   stanpool::MarginalGradient gradient{Eigen::VectorXd::Zero(at.theta.size()), Eigen::MatrixXd::Zero(at.Q, at.Q),
-                                      Eigen::VectorXd::Zero(at.G)};
-  const double lp = stanpool::has_avx2() ? stanpool::add_groups_avx2(at, gradient) : stanpool::add_groups(at, gradient);
+                                      gradient_v.data()};
+  const double lp = stanpool::add_all_groups(at, gradient);
 
   auto node = stan::math::make_partials_propagator(theta_ref, sigma_ref, v_ref);
   if constexpr (!is_constant<Theta>::value) stan::math::partials<0>(node) = gradient.theta;
   if constexpr (!is_constant<Sigma>::value) stan::math::partials<1>(node) = gradient.Sigma;
-  if constexpr (!is_constant<V>::value) stan::math::partials<2>(node) = gradient.v;
+  if constexpr (!is_constant<V>::value) stan::math::partials<2>(node) = gradient_v;
   return node.build(lp);
 }

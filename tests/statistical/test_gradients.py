@@ -9,6 +9,7 @@ import cmdstanpy
 import numpy as np
 import pytest
 
+import stanpool as sp
 from stanpool.engine import compile_program
 from stanpool.resources import resource
 
@@ -56,7 +57,9 @@ def declared_and_defined(name: str) -> list[str]:
 
 def compiled(name: str, program: str) -> cmdstanpy.CmdStanModel:
     folder = resource("stan_templates") / "functions"
-    header = "\n".join((folder / f"{each}.hpp").read_text() for each in ("lanes", name))
+    header = "\n".join(
+        (folder / f"{each}.hpp").read_text() for each in ("lanes", "team", name)
+    )
     if "{functions}" in program:
         functions = "\n".join(declared_and_defined(name))
         program = program.format(functions=functions)
@@ -152,6 +155,18 @@ def test_rows_with_group_effects(
     assert_equal(grouped, data, point)
 
 
+def test_threads_change_no_digit(
+    grouped: cmdstanpy.CmdStanModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = data_of("bernoulli_logit", 10_000, 2, 1)
+    point = {"alpha": 0.3, "beta": [0.1, -0.2], "u": [0.2] * 7}
+    assert_equal(grouped, data, point)
+    monkeypatch.setenv("STAN_NUM_THREADS", "1")
+    alone = gradient(grouped, data, point, in_cpp=True)
+    monkeypatch.setenv("STAN_NUM_THREADS", "3")
+    np.testing.assert_array_equal(gradient(grouped, data, point, in_cpp=True), alone)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("alpha", [-40.0, -800.0, 40.0])
 def test_rows_far_out(
@@ -198,13 +213,10 @@ def marginal() -> cmdstanpy.CmdStanModel:
     return compiled("marginal_normal_id_glm", MARGINAL)
 
 
-@pytest.mark.parametrize(
-    ("groups", "varying", "columns"),
-    [(1, 1, 0), (64, 1, 1), (65, 2, 4), (130, 3, 2), (70, 5, 1)],
-)
-def test_groups_that_are_integrated_out(
-    marginal: cmdstanpy.CmdStanModel, groups: int, varying: int, columns: int
-) -> None:
+def groups_of(
+    groups: int, varying: int, columns: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return data and parameters."""
     rng = np.random.default_rng([groups, varying, columns])
     data = {
         "G": groups,
@@ -215,14 +227,32 @@ def test_groups_that_are_integrated_out(
         "Z": rng.normal(size=(varying, groups, varying)).tolist(),
         "count": rng.uniform(0.5, 3.0, groups).tolist(),
     }
-    chosen = np.linalg.cholesky(0.3 + 0.7 * np.eye(varying))
     point = {
         "theta": rng.normal(size=columns).tolist(),
         "tau": rng.uniform(0.1, 2.0, varying).tolist(),
-        "L_Omega": chosen.tolist(),
+        "L_Omega": np.linalg.cholesky(0.3 + 0.7 * np.eye(varying)).tolist(),
         "v": rng.lognormal(0.0, 1.0, groups).tolist(),
     }
-    assert_equal(marginal, data, point)
+    return data, point
+
+
+@pytest.mark.parametrize(
+    ("groups", "varying", "columns"),
+    [(1, 1, 0), (64, 1, 1), (65, 2, 4), (130, 3, 2), (70, 5, 1), (1500, 2, 1)],
+)
+def test_groups_that_are_integrated_out(
+    marginal: cmdstanpy.CmdStanModel, groups: int, varying: int, columns: int
+) -> None:
+    assert_equal(marginal, *groups_of(groups, varying, columns))
+
+
+def test_threads_change_no_digit_of_groups(
+    marginal: cmdstanpy.CmdStanModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, point = groups_of(1500, 2, 1)
+    alone = gradient(marginal, data, point, in_cpp=True)
+    monkeypatch.setenv("STAN_NUM_THREADS", "3")
+    np.testing.assert_array_equal(gradient(marginal, data, point, in_cpp=True), alone)
 
 
 def test_a_variance_that_overflows_is_no_density(
@@ -232,3 +262,22 @@ def test_a_variance_that_overflows_is_no_density(
     data = {"G": 1, "Q": 1, "D": 0, **one}
     point = {"theta": [], "tau": [1e200], "L_Omega": [[1.0]], "v": [1.0]}
     assert not np.isfinite(gradient(marginal, data, point, in_cpp=True)[0])
+
+
+def test_draws_do_not_depend_on_threads() -> None:
+    rng = np.random.default_rng(1)
+    data = {"win": rng.integers(0, 2, 9000), "x1": rng.normal(size=9000)}
+    data |= {"g": rng.integers(0, 4, 9000), "x2": rng.normal(size=9000)}
+    model = sp.Model(
+        "win ~ 1 + x1 + x2 + (1 + x2 || g)",
+        data,
+        family="bernoulli",
+        parameterization="noncentered",
+    )
+    alone, together = (
+        model.fit(
+            chains=1, draws=5, warmup=20, seed=1, threads_per_chain=n, progress=False
+        )
+        for n in (1, 3)
+    )
+    assert together.posterior.equals(alone.posterior)

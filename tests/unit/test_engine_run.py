@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 
 from stanpool.engine.chains import Chains, Failure
-from stanpool.engine.run import SampleSettings, _arguments, usable_cores
+from stanpool.engine.run import (
+    SampleSettings,
+    _arguments,
+    spare_threads,
+    usable_cores,
+)
 from stanpool.errors import SpecError
 
 
@@ -29,6 +34,8 @@ from stanpool.errors import SpecError
         ("warmup", -1),
         ("max_treedepth", 0),
         ("parallel_chains", 0),
+        ("threads_per_chain", 0),
+        ("threads_per_chain", "all"),
         ("thin", 0),
         ("seed", -1),
         ("seed", 2**32),
@@ -53,6 +60,14 @@ def test_no_warm_up_means_no_adaptation():
     arguments = _arguments(SampleSettings(seed=1, warmup=0))
     assert arguments["adapt_engaged"] is False
     assert "adapt_delta" not in arguments
+
+
+def test_threads_take_the_cores_that_chains_leave(monkeypatch):
+    monkeypatch.setattr("stanpool.engine.run.usable_cores", lambda: 8)
+    assert spare_threads(SampleSettings(seed=1, chains=3)) == 2
+    assert spare_threads(SampleSettings(seed=1, chains=20)) == 1
+    # Who sets parallel_chains has plans for the other cores.
+    assert spare_threads(SampleSettings(seed=1, chains=1, parallel_chains=1)) == 1
 
 
 def test_chains_run_on_the_cores_that_this_process_may_use():

@@ -7,6 +7,7 @@ in for the method of ``CmdStanModel`` that runs one chain.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -28,9 +29,16 @@ _NO_ROOM_BYTES = 1_000_000
 
 
 class Chains:
-    """The processes of one run."""
+    """The processes of one run.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    threads
+        How many threads each may use.
+    """
+
+    def __init__(self, *, threads: int = 1) -> None:
+        self._environment = {**os.environ, "STAN_NUM_THREADS": str(threads)}
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
@@ -100,6 +108,7 @@ class Chains:
                 stderr=subprocess.STDOUT,
                 encoding="utf-8",
                 errors="replace",
+                env=self._environment,
             )
             self._running.add(process)
         try:

@@ -40,6 +40,7 @@ _CHOSEN = {
     "output_dir",
     "show_console",
     "show_progress",
+    "threads_per_chain",
     "timeout",
 }
 
@@ -70,6 +71,9 @@ class SampleSettings:
         Trajectories double at most this often.
     parallel_chains
         Chains at a time; None for as many as this process has cores.
+    threads_per_chain
+        Threads that share the work of a chain's likelihood, where it is C++; or
+        ``"auto"``, which is one here: the caller knows how much work there is.
     inits
         Initial values as cmdstanpy takes them: a number for the half width of random
         ones, a mapping, or one mapping for each chain.
@@ -96,6 +100,7 @@ class SampleSettings:
     adapt_delta: float = 0.8
     max_treedepth: int = 10
     parallel_chains: int | None = None
+    threads_per_chain: int | str = "auto"
     inits: Any = None
     thin: int = 1
     sample_options: tuple[tuple[str, Any], ...] = ()
@@ -107,6 +112,9 @@ class SampleSettings:
             if value is not None or name != "parallel_chains":
                 object.__setattr__(self, name, _whole(name, value, lowest))
         object.__setattr__(self, "seed", _whole("seed", self.seed, 0, _MAX_SEED))
+        if self.threads_per_chain != "auto":
+            threads = _whole("threads_per_chain", self.threads_per_chain, 1)
+            object.__setattr__(self, "threads_per_chain", threads)
         _check_adapt_delta(self.adapt_delta)
         if isinstance(self.inits, list | tuple) and len(self.inits) != self.chains:
             raise SpecError(
@@ -203,7 +211,7 @@ def sample(
     """
     import stanio
 
-    arguments = _arguments(settings)
+    arguments, threads = _arguments(settings), settings.threads_per_chain
     with tempfile.TemporaryDirectory(
         prefix="stanpool-", ignore_cleanup_errors=True
     ) as name:
@@ -214,7 +222,8 @@ def sample(
         except OSError as error:
             raise SamplingError(f"{error}. {no_room(folder)}") from error
         arguments |= {"data": str(data_file), "output_dir": name}
-        mcmc, chains = _run(executable, arguments, progress=progress)
+        chains = Chains(threads=1 if threads == "auto" else int(threads))
+        mcmc = _run(executable, arguments, chains, progress=progress)
         raw = _read(mcmc, versions(executable), chains.rejections)
     _tell(raw, chains)
     return raw
@@ -225,6 +234,16 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def spare_threads(settings: SampleSettings) -> int:
+    """Return how many threads each chain can have: the cores that chains leave.
+
+    One, where ``parallel_chains`` says how the cores are to be used.
+    """
+    if settings.parallel_chains is not None:
+        return 1
+    return max(1, usable_cores() // settings.chains)
 
 
 def _whole(name: str, value: Any, lowest: int, highest: int | None = None) -> int:
@@ -292,8 +311,8 @@ def _arguments(settings: SampleSettings) -> dict[str, Any]:
 
 
 def _run(
-    executable: Path, arguments: dict[str, Any], *, progress: bool
-) -> tuple[cmdstanpy.CmdStanMCMC, Chains]:
+    executable: Path, arguments: dict[str, Any], chains: Chains, *, progress: bool
+) -> cmdstanpy.CmdStanMCMC:
     """Call ``CmdStanModel.sample`` in a thread, so that this one can hear Ctrl-C."""
     import cmdstanpy
 
@@ -305,7 +324,6 @@ def _run(
     _quiet_workers()
     iterations = arguments["iter_warmup"] + arguments["iter_sampling"]
     title = f"Sampling {arguments['chains']} chains of {iterations} iterations"
-    chains = Chains()
     model = cmdstanpy.CmdStanModel(exe_file=str(executable))
     model._run_cmdstan = chains.run  # type: ignore[method-assign]
     with (
@@ -323,7 +341,7 @@ def _run(
     if chains.failure is not None:
         raise SamplingError(str(chains.failure))
     try:
-        return running.result(), chains
+        return running.result()
     except (RuntimeError, TypeError, ValueError) as error:
         folder = Path(arguments["output_dir"])
         if any(folder.glob("*.csv")):

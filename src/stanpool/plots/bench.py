@@ -48,7 +48,8 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
     rates = [line["ess_per_second"] for line in record["table"]]
     limits = _limits([rate for rate in rates if rate > 0])
     for ax, (work, own) in zip(axes, lines.items(), strict=False):
-        _panel(ax, work, own, limits)
+        _panel(ax, work, own, limits, height=most)
+    figure.suptitle("blue: stanpool, orange: its peers", color=INK, fontsize="small")
     for ax in axes[len(lines) :]:
         ax.set_axis_off()
     return figure
@@ -65,10 +66,12 @@ def _panel(
     work: str,
     lines: Sequence[Mapping[str, Any]],
     limits: tuple[float, float],
+    *,
+    height: int,
 ) -> None:
     ax.set_xscale("log")
     ax.set_xlim(*limits)
-    ax.set_ylim(len(lines) - 0.5, -0.5)
+    ax.set_ylim(height - 0.5, -0.5)
     for place, line in enumerate(lines):
         rate = line["ess_per_second"]
         colour = ORANGE if line["peer"] else BLUE
