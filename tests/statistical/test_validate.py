@@ -29,6 +29,7 @@ def test_fits_are_valid(formula: str, parameterization: str) -> None:
     [
         ("y ~ x1", {"pooling": "complete"}),
         ("y ~ x1 + (1 + x1 | g)", {}),
+        ("y ~ far + (1 + far | g)", {}),
         ("y ~ x1 + (1 | g)", {"fixed": {"Intercept": 2.0, "tau_g": 0.5}}),
         ("y | se(known) ~ x1 + (1 | g)", {}),
         ("hits | trials(shots) ~ 1 + (1 | g)", {"family": "binomial"}),
@@ -38,6 +39,8 @@ def test_fits_are_valid(formula: str, parameterization: str) -> None:
 def test_fits_without_a_population_are_valid(
     formula: str, options: dict[str, Any]
 ) -> None:
-    model = sp.Model(formula, small_data(), **({"pooling": "none"} | options))
+    data = small_data()
+    data["far"] = 2000 + 3 * data["x1"]
+    model = sp.Model(formula, data, **({"pooling": "none"} | options))
     found = sp.validate(model.fit(seed=20261121, progress=False), seed=1)
     assert found.ok, str(found)

@@ -43,6 +43,7 @@ from stanpool.exact.draws import (
 )
 from stanpool.exact.priors import log_prior, normal_prior, scale_prior, tail_order
 from stanpool.exact.quadrature import TauPosterior, integrate_scale
+from stanpool.origins import at_origins
 
 if TYPE_CHECKING:
     from stanpool.design import Design
@@ -100,7 +101,7 @@ class LinearPosterior:
         a = self.products / precision + sigma[..., None] * noise / np.sqrt(precision)
         return labelled_draws(
             self.model,
-            _coefficients(self.model.design, self.mean + a @ self.root.T)
+            _coefficients(at_origins(self.model.design), self.mean + a @ self.root.T)
             | {"sigma": sigma},
             method="quadrature",
             source="BDA3 section 14.8",
@@ -134,7 +135,7 @@ def linear(model: Model, *, tolerance: float = 1e-9) -> LinearPosterior:
     """
     check_positive(tolerance=tolerance)
     _refuse_other_models(model)
-    design = model.design
+    design = at_origins(model.design)
     W, y = _regression(design), design.y.astype(float)
     own = normal_prior(model, "b")
     groups = sum(len(factor.labels) for factor in design.factors)
