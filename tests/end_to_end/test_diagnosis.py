@@ -107,4 +107,4 @@ def test_comparison_takes_the_better_form():
     faster = table.loc["noncentered", "min_ess_bulk"]
     assert faster > 3 * table.loc["centered", "min_ess_bulk"]
     assert not re.search(r"\bcentered", comparison.advice)
-    assert len(comparison.plot().axes) == 2
+    assert len(comparison.plot().axes) == 4

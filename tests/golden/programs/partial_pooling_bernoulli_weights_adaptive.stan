@@ -11,13 +11,13 @@
 // Groups whose own data say much are centered, others are not, and many are in
 // between: w says how far, for each group and coefficient.
 functions {
-  // deviations: tau_pilot * z - mean if w = 1 (centered), tau * z if w = 0
-  // (noncentered); z ~ normal(w * mean / tau_pilot, (tau / tau_pilot)^w)
+  // deviations: unit * z - mean if w = 1 (centered), tau * z if w = 0, where
+  // unit is tau_pilot (noncentered)
   matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
-                         vector tau_pilot) {
+                         matrix unit, vector tau_pilot) {
     matrix[rows(z), cols(z)] u;
     for (q in 1 : cols(z)) {
-      u[ : , q] = (tau_pilot[q] * z[ : , q] - w[ : , q] .* mean[ : , q])
+      u[ : , q] = (unit[ : , q] .* z[ : , q] - w[ : , q] .* mean[ : , q])
                   .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
     }
     return u;
@@ -63,6 +63,7 @@ data {
   matrix[N, Q] Z;
   array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
   matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
+  matrix<lower=0>[J, Q] unit; // of z
   vector<lower=0>[Q] tau_pilot; // a guess of tau
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -79,7 +80,7 @@ parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
-  matrix[J, Q] z; // b / tau_pilot where w = 1
+  matrix[J, Q] z; // b / unit where w = 1
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
@@ -88,7 +89,7 @@ transformed parameters {
 }
 model {
   matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
-  matrix[J, Q] u = partly_centered(z, mean, tau, w, tau_pilot);
+  matrix[J, Q] u = partly_centered(z, mean, tau, w, unit, tau_pilot);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
@@ -103,6 +104,6 @@ model {
 }
 generated quantities {
   matrix[J, Q] b = rep_matrix(mu_c, J);
-  b += partly_centered(z, b, tau, w, tau_pilot);
+  b += partly_centered(z, b, tau, w, unit, tau_pilot);
   b += rep_matrix(mu - mu_c, J); // at X = 0
 }
