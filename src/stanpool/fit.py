@@ -264,6 +264,7 @@ marginal, 919 rows, 85 groups)
             parameterization,
             integrated=rows.factor if isinstance(rows, MarginalRows) else None,
             compressed=isinstance(rows, CompressedRows),
+            many_rows=isinstance(rows, MarginalRows) and rows.are_many,
         )
         if isinstance(rows, Cells):
             offset = rows.design.offset is not None

@@ -336,4 +336,7 @@ def assert_densities_agree(model: sp.Model) -> None:
 
 def stan_log_prob(model: sp.Model, at: Point) -> float:
     parameters = stan_parameters(model, small_data(), at)
-    return log_prob(model.program, model.stan_data(), parameters)
+    # The log of sigma is a parameter in its place, and has its density.
+    jacobian = np.log(at.sigma) if model.structure.piloted else 0.0
+    parameters["log_sigma"] = np.log(at.sigma)
+    return log_prob(model.program, model.stan_data(), parameters) - jacobian
