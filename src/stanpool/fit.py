@@ -12,6 +12,7 @@ import numpy as np
 
 from stanpool.cells import Cells, collect, why_no_cells
 from stanpool.centering import Centering, centering_of
+from stanpool.chunks import Streamed
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
@@ -49,13 +50,7 @@ from stanpool.program import (
 from stanpool.progress import detailed
 from stanpool.scaling import Scaling, scaling_of
 from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
-from stanpool.stream import (
-    Streamed,
-    StreamedDesign,
-    is_chunked,
-    streamed,
-    streamed_design,
-)
+from stanpool.stream import StreamedDesign, is_chunked, streamed, streamed_design
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
