@@ -576,7 +576,12 @@ def datasets(name: str | None, out: Path | None, as_json: bool) -> None:
             click.echo(f"{each:<18} {first}")
 
 
-@main.command()
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool demo
+  stanpool demo --out figures --seed 2"""
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -598,7 +603,13 @@ def demo(out: Path, seed: int, quiet: bool) -> None:
     )
 
 
-@main.command()
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool setup
+  stanpool setup --official
+  stanpool setup --wheel httpstan-4.13.0-cp311-cp311-manylinux_2_35_x86_64.whl"""
+)
 @click.option("--official", is_flag=True, help="Install CmdStan through cmdstanpy.")
 @click.option(
     "--wheel",
@@ -709,7 +720,12 @@ def bench(
     click.echo(f"stanpool: results in {str(out)!r}", err=True)
 
 
-@main.command()
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool doctor
+  stanpool doctor --json"""
+)
 @_json
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
@@ -724,7 +740,12 @@ def doctor(context: click.Context, as_json: bool) -> None:
     context.exit(0 if checkup.ok else ENGINE_TROUBLE)
 
 
-@main.command()
+@main.command(
+    epilog="""\b
+Examples:
+  stanpool clean
+  stanpool clean --all --yes"""
+)
 @click.option("--all", "everything", is_flag=True, help="Remove the engine, too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(everything: bool, yes: bool) -> None:

@@ -103,6 +103,41 @@ def is_of_groups(variable: xr.DataArray, dims: frozenset[str]) -> bool:
     return not dims.isdisjoint(map(str, variable.dims))
 
 
+def meanings(posterior: xr.Dataset, design: Design) -> dict[str, str]:
+    """Say of each scalar of a posterior what it belongs to.
+
+    Returns
+    -------
+    dict
+        By the scalar's label: ``"population"``, ``"scale over county"``, ``"correlation
+        over county"``, ``"county AITKIN"``, or ``"outcome"`` for what else the family
+        has.
+    """
+    dims = group_dims(design)
+    over: dict[str, str] = {}
+    for each in design.factors:
+        names = GroupNames.of(each.factor)
+        over |= {
+            names.tau: f"scale over {each.factor}",
+            names.Omega: f"correlation over {each.factor}",
+        }
+    if design.residual is not None:
+        column = design.residual[0]
+        over[GroupNames.of(column).tau_sigma] = f"scale over {column}"
+    found: dict[str, str] = {}
+    for block in scalars(posterior):
+        dim = next(iter(posterior[block.variable].dims[2:]), None)
+        if dim in dims:
+            groups = [str(each) for each in posterior[dim].to_numpy()]
+            texts = [f"{dim} {groups[place]}" for place in block.positions[:, 0]]
+        else:
+            is_mean = block.variable in ("Intercept", "beta")
+            other = "population" if is_mean else "outcome"
+            texts = [over.get(block.variable, other)] * len(block.labels)
+        found.update(zip(block.labels, texts, strict=True))
+    return found
+
+
 def short_label(label: object, limit: int = 40) -> str:
     r"""Write a user's label on one line of at most ``limit`` characters.
 

@@ -20,6 +20,7 @@ import pytest
 
 from stanpool.engine import SampleSettings, chains, compile_program, sample
 from stanpool.errors import SamplingError, SpecError
+from stanpool.progress import detailed
 
 # One program for all tests: y ~ normal(mu + X beta, 1), mu ~ normal(0, 1), and knobs.
 PROGRAM = """
@@ -96,10 +97,14 @@ def test_posterior_mean_and_variance_are_the_conjugate_ones(executable):
     assert abs(mu.var() / variance - 1) < 4 * np.sqrt(2 / effective)
 
 
-def test_rejections_after_warmup_are_counted(executable):
+def test_rejections_after_warmup_are_counted(executable, capfd):
     assert sample(executable, _data(), QUICK, progress=False).rejections == {}
-    settings = SampleSettings(seed=1, chains=2, draws=200, warmup=50, inits=0.1)
-    raw = sample(executable, _data(edge=1.0), settings, progress=False)
+    settings = SampleSettings(seed=1, chains=2, draws=200, warmup=200, inits=0.1)
+    with detailed():
+        raw = sample(executable, _data(edge=1.0), settings, progress=False)
+    said = [line for line in capfd.readouterr().err.splitlines() if "Stan said" in line]
+    assert len(said) == 1
+    assert "Exception: mu is beyond the edge" in said[0]
     ((reason, count),) = raw.rejections.items()
     assert reason == "mu is beyond the edge"
     # A trajectory that runs over the edge is ended there, and counts as divergent.

@@ -187,6 +187,11 @@ PARTS = (
 
 def small_data() -> pd.DataFrame:
     """Fourteen rows in four groups of unequal size, an outcome for each family."""
+    return _small_data().copy()
+
+
+@lru_cache(maxsize=1)
+def _small_data() -> pd.DataFrame:
     rng = np.random.default_rng(20261121)
     rows = 14
     shots = rng.integers(1, 9, rows)

@@ -14,6 +14,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -552,6 +553,7 @@ def _is_correlated(model: sp.Model, factor: FactorDesign) -> bool:
     return any(row.parameter == f"Omega_{factor.factor}" for row in model.priors)
 
 
+@cache
 def _frozen(prior: sp.Prior) -> Any:
     """Return SciPy's distribution; half forms differ by a constant only."""
     arguments = prior.arguments

@@ -12,6 +12,7 @@ import pytest
 import stanpool as sp
 from golden.catalogue import proper_models, small_data
 from simulated_fits import fit_of_prior, without_rotation
+from stanpool import exact
 from stanpool.group_likelihood import group_log_likelihood
 from stanpool.origins import change_of_origin, choose_origins
 from stanpool.predict import log_lik
@@ -160,6 +161,19 @@ def test_new_groups_are_conditioned_alike() -> None:
         gap = after.mean(axis=0) - before.mean(axis=0)
         error = np.hypot(after.std(0), before.std(0)) / np.sqrt(2000)
         assert np.all(np.abs(gap) < 4 * error + 1e-6)
+
+
+def test_the_gibbs_sampler_draws_the_same_lines() -> None:
+    model = sp.Model("y ~ x1 * u + (1 | g)", small_data())
+    shifted = choose(model)
+    assert shifted is not None
+    lines = []
+    for each in (model, shifted):
+        rng = np.random.default_rng(1)
+        drawn = exact.gibbs(each, rng, chains=1, draws=20, warmup=5)
+        predictors = cast("sp.Fit", Drawn(each, drawn.posterior))
+        lines.append(log_lik(predictors).to_numpy())
+    np.testing.assert_allclose(*lines, rtol=1e-5, atol=1e-5)
 
 
 def test_rows_taken_keep_the_origin() -> None:

@@ -83,7 +83,7 @@ def test_every_link_has_its_place(outline: Outline) -> None:
 
 def test_every_figure_has_words(outline: Outline) -> None:
     images = outline.all("img")
-    assert len(images) == 12  # no lines: there is no predictor
+    assert len(images) == 15  # no lines: there is no predictor
     for each in images:
         assert len(each["alt"] or "") > 40
         assert (each["src"] or "").startswith("data:image/png;base64,")
@@ -234,14 +234,14 @@ def test_tables_are_sorted_and_searched_with_the_keyboard(
     page: Path, fit: sp.Fit
 ) -> None:
     summary = fit.summary()
-    first = "document.querySelector('#estimates tbody tr').cells[1].dataset.value"
+    first = "document.querySelector('#estimates tbody tr').cells[2].dataset.value"
     visible = "document.querySelectorAll('#estimates tbody tr:not([hidden])').length"
     with Page(page) as browser:
-        browser.run("document.querySelectorAll('#estimates th button')[1].focus()")
+        browser.run("document.querySelectorAll('#estimates th button')[2].focus()")
         for expected in (summary["mean"].min(), summary["mean"].max()):
             browser.press("Enter", code=13, text="\r")
             assert float(browser.run(first)) == pytest.approx(expected)
-        sorting = "document.querySelectorAll('#estimates th')[1].ariaSort"
+        sorting = "document.querySelectorAll('#estimates th')[2].ariaSort"
         assert browser.run(sorting) == "descending"
         browser.run("document.getElementById('estimates-search').focus()")
         for letter in "b & c":
@@ -249,6 +249,12 @@ def test_tables_are_sorted_and_searched_with_the_keyboard(
         assert browser.run(visible) == 1
         count = "document.getElementById('estimates-count').textContent"
         assert browser.run(count) == f"1 of {len(summary)}"
+        # By what a quantity belongs to, too.
+        write = "(() => {{const e = document.getElementById('estimates-search'); "
+        write += "e.value = '{}'; e.dispatchEvent(new Event('input'));}})()"
+        for words, found in (("scale over", 1), ("population", 1), ("outcome", 1)):
+            browser.run(write.format(words))
+            assert browser.run(visible) == found, words
         assert browser.said == []
 
 

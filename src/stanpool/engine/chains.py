@@ -22,6 +22,11 @@ from typing import Any
 from stanpool.engine.process import tail
 
 _ITERATION = re.compile(r"Iteration:\s*(\d+) /")
+_OF_COURSE = re.compile(
+    r"Gradient evaluation took|1000 transitions using|Adjust your expectations"
+    r"|Informational Message:|If this warning occurs|but if this warning occurs"
+    r"|\s*(Elapsed Time:)?\s*\S+ seconds \("
+)
 _AFTER_WARMUP = "(Sampling)"
 _REJECTION = re.compile(r"Exception: (.*?)(?: \(in '.*)?$")
 _STOPPED = -1
@@ -54,8 +59,11 @@ class Chains:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What the chains said besides, and how often."""
-        return tuple(f"{line} ({times}x)" for line, times in self._said.items())
+        """What the chains said that not all chains say, and how often."""
+        return tuple(
+            f"{line} ({times} times)" if times > 1 else line
+            for line, times in self._said.items()
+        )
 
     def stop(self) -> None:
         """Kill every chain, and let none start any more."""
@@ -88,7 +96,8 @@ class Chains:
                 if _ITERATION.match(line):
                     is_warm = _AFTER_WARMUP in line
                     continue
-                self._said[line] += 1
+                if not _OF_COURSE.match(line):
+                    self._said[line] += 1
                 if is_warm and (found := _REJECTION.search(line)):
                     self.rejections[found[1]] += 1
 

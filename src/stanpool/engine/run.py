@@ -376,7 +376,7 @@ def _tell(raw: RawDraws, chains: Chains) -> None:
         low, high = raw.step_size.min(), raw.step_size.max()
         tell_detail(f"Step sizes are {low:.3g} to {high:.3g}")
     for said in chains.said:
-        tell_detail(f"Chains said: {said}")
+        tell_detail(f"Stan said: {said}")
 
 
 def _quiet_workers() -> None:

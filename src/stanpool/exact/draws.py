@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stanpool.errors import SpecError, shorten
 from stanpool.posterior import GroupNames
+from stanpool.relocate import to_zero
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,11 +98,14 @@ def draws_of_model(
     model
         A partially pooled model, varying intercept.
     variables
-        ``Intercept``, ``tau`` and, where the model has it, ``sigma``, each of shape
-        ``(chain, draw)``; ``beta``, ``(chain, draw, K)``; ``b``, ``(chain, draw, J)``.
+        Where predictors are at their origins: ``Intercept``, ``tau`` and, where the
+        model has it, ``sigma``, each of shape ``(chain, draw)``; ``beta``,
+        ``(chain, draw, K)``; ``b``, ``(chain, draw, J)``.
     method, source
         As in ``ExactDraws``.
     """
+    import xarray as xr
+
     design = model.design
     assert design.factor is not None
     names = GroupNames.of(design.factor)
@@ -113,20 +117,24 @@ def draws_of_model(
         "sigma": ("sigma", ()),
     }
     with_axis = {"tau", "b"}  # one varying coefficient: the intercept
+    tree = _tree(
+        {
+            name: (of, values[..., None] if key in with_axis else values)
+            for key, (name, of) in dims.items()
+            if (values := variables.get(key)) is not None and values.size
+        },
+        {
+            "coefficient": design.coefficients,
+            names.group: design.group_labels,
+            names.coefficient: design.varying,
+        },
+        observed={"y": ("row", design.y)},
+    )
+    if design.origins:
+        moved = tree["posterior"].to_dataset()
+        tree["posterior"] = xr.DataTree(to_zero(model, moved))
     return ExactDraws(
-        tree=_tree(
-            {
-                name: (of, values[..., None] if key in with_axis else values)
-                for key, (name, of) in dims.items()
-                if (values := variables.get(key)) is not None and values.size
-            },
-            {
-                "coefficient": design.coefficients,
-                names.group: design.group_labels,
-                names.coefficient: design.varying,
-            },
-            observed={"y": ("row", design.y)},
-        ),
+        tree=tree,
         method=method,
         source=source,
         factor=design.factor,

@@ -37,6 +37,7 @@ from stanpool.exact.priors import (
     log_prior,
     resolve,
 )
+from stanpool.origins import at_origins
 from stanpool.spec import Prior
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def gibbs(
     check_sampling(rng, chains=chains, draws=draws)
     check_count("warmup", warmup, least=0)
     _refuse_other_models(model)
-    design = model.design
+    design = at_origins(model.design)
     of_groups = _group_level(design)
     of_rows = np.setdiff1d(np.arange(len(design.coefficients)), of_groups)
     priors = _priors(model, flat, of_rows, of_groups)

@@ -12,7 +12,7 @@ from stanpool import plots
 from stanpool.crossval import LARGEST, score_name
 from stanpool.errors import StanpoolError
 from stanpool.formula import formula_of
-from stanpool.labels import group_dims, is_of_groups, scalars, short_label
+from stanpool.labels import group_dims, is_of_groups, meanings, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
 from stanpool.report.record import digest_of_data, versions
 from stanpool.sensitivity import SENSITIVE, prior_sensitivity
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 2000
 _WORST = 10
 _FEWEST_ROWS = 100
+_MOST_INFLUENCE = 20_000  # rows of which groups are left out without being asked
 
 # Where a finding of a check leads.
 _SECTION_OF = {"funnel": "funnel", "e_bfmi": "energy"}
@@ -223,7 +224,7 @@ def _estimates(fit: Fit, summary: pd.DataFrame, shown: pd.DataFrame) -> Section:
         table(
             "estimates",
             "Estimates",
-            shown.rename_axis("quantity"),
+            _with_meanings(fit, shown),
             searchable=True,
             note=note,
         ),
@@ -273,6 +274,14 @@ def _estimates(fit: Fit, summary: pd.DataFrame, shown: pd.DataFrame) -> Section:
     return Section("estimates-section", "Estimates", "", tuple(parts))
 
 
+def _with_meanings(fit: Fit, summary: pd.DataFrame) -> pd.DataFrame:
+    """Say of each quantity of a summary what it belongs to."""
+    of = meanings(fit.posterior, fit.model.design)
+    table = summary.rename_axis("quantity")
+    table.insert(0, "of", [of[str(label)] for label in table.index])
+    return table
+
+
 def _if_there(part: Part) -> list[Part]:
     """Leave out a part that not every model is expected to have."""
     return [] if isinstance(part, Missing) else [part]
@@ -297,7 +306,7 @@ def _convergence(fit: Fit, summary: pd.DataFrame) -> Section:
         table(
             "worst",
             "The quantities that mixed worst, by effective sample size",
-            worst[columns].rename_axis("quantity"),
+            _with_meanings(fit, worst[columns]),
         ),
         picture(
             "traces",
@@ -306,6 +315,13 @@ def _convergence(fit: Fit, summary: pd.DataFrame) -> Section:
             "histograms of their ranks among all draws. "
             + _mixing_in_words(worst.head(4)),
             lambda: plots.plot_traces(fit, quantities=quantities),
+        ),
+        picture(
+            "autocorrelation",
+            "Autocorrelation of the worst quantities",
+            "For each of the worst quantities and each chain, the correlation of draws "
+            "with those up to 50 draws earlier; the sooner it comes to 0 the better.",
+            lambda: plots.plot_autocorrelation(fit, quantities=quantities),
         ),
         picture(
             "energy",
@@ -368,6 +384,26 @@ def _predictive(fit: Fit) -> Section:
                 lambda: plots.plot_predictive(fit, kind="groups"),
             )
         )
+    if FAMILIES[fit.model.spec.family].outcome == "count":
+        parts.append(
+            picture(
+                "rootogram",
+                "Counts, seen and predicted (hanging rootogram)",
+                "Square roots of how often each count was seen hang from those of how "
+                "often it is predicted; where they end away from 0 the model is off.",
+                lambda: plots.plot_predictive(fit, kind="rootogram"),
+            )
+        )
+    if fit.model.spec.groups:
+        parts += _if_there(
+            picture(
+                "residuals",
+                "Residuals of each group",
+                "Residuals of rows, group by group in the order of their means, with "
+                "the interval that has 90 per cent of predicted means of residuals.",
+                lambda: plots.plot_residuals(fit),
+            )
+        )
     parts += _if_there(
         picture(
             "statistics",
@@ -401,6 +437,17 @@ def _criticism(fit: Fit, loo: bool) -> Section:
     else:
         parts.append(
             Missing("Leave-one-out cross-validation", "switched off by loo=False.")
+        )
+    if fit.model.spec.groups and fit.model.design.rows < _MOST_INFLUENCE:
+        parts += _if_there(
+            picture(
+                "influence",
+                "How far estimates move where a group is left out",
+                "For each group, that of most influence first, the move of the "
+                "quantity of the population that moves most without it, in posterior "
+                "standard deviations.",
+                lambda: plots.plot_influence(fit),
+            )
         )
     if FAMILIES[fit.model.spec.family].outcome not in ("ordered", "categories"):
         parts.append(

@@ -26,7 +26,7 @@
 
   for (const input of document.querySelectorAll("input[type=search]")) {
     const rows = [...document.getElementById(input.dataset.table).tBodies[0].rows];
-    const texts = rows.map((row) => row.cells[0].textContent.toLowerCase());
+    const texts = rows.map((row) => [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase());
     const count = document.getElementById(input.dataset.count);
     const search = () => {
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
