@@ -213,6 +213,7 @@ marginal, 919 rows, 85 groups)
         strict: bool = True,
         priors: PriorTable | None = None,
         design: Design | None = None,
+        many_rows: bool = False,
     ) -> None:
         """Fill the fields; the one place that does."""
         chunks = streamed(spec, data) if is_chunked(data) else None
@@ -259,7 +260,7 @@ marginal, 919 rows, 85 groups)
             parameterization,
             integrated=rows.factor if isinstance(rows, MarginalRows) else None,
             compressed=isinstance(rows, CompressedRows),
-            many_rows=isinstance(rows, MarginalRows) and rows.are_many,
+            many_rows=many_rows or (isinstance(rows, MarginalRows) and rows.are_many),
         )
         if isinstance(rows, Cells):
             offset = rows.design.offset is not None
@@ -360,6 +361,7 @@ marginal, 100 rows, 85 groups)
             self.data.iloc[chosen],
             priors=self.priors,
             design=design,
+            many_rows=self.structure.piloted,
         )
         model.__dict__["centering"] = self.centering
         return model

@@ -818,8 +818,8 @@ def _pilot_data(
         "log_sigma_pilot": found.log_sigma,
         "log_sigma_sd": found.log_sigma_sd,
     }
-    if prior_only:
-        # The prior is as wide as it is: on the units of the data.
+    if prior_only or not rows.are_many:
+        # Nothing is known that well; of the prior, or of some of the rows.
         data = {k: 0.0 * x + float(k.endswith("_sd")) for k, x in data.items()}
     return data
 
