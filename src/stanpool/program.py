@@ -149,7 +149,7 @@ class Structure:
     @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
-        parts = self.weights or self.censored or self.truncated or self.latent
+        parts = self.censored or self.truncated or self.latent
         return (
             bool(self.factors)
             and (self.family, self.link) in _GROUPED_GLMS
@@ -240,7 +240,9 @@ _STAN_DISTRIBUTIONS = {"gaussian": "normal"}
 _GROUPED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")}
 # Functions that are compiled from C++, by the header that has them.
 _HEADERS = {
-    f"grouped_{family}_{link}_glm": "grouped_glm" for family, link in _GROUPED_GLMS
+    f"{kind}_{family}_{link}_glm": "grouped_glm"
+    for kind in ("grouped", "weighted")
+    for family, link in _GROUPED_GLMS
 } | {"marginal_normal_id_glm": "marginal_normal_id_glm"}
 _EVERY_HEADER = ("lanes", "team")
 # Constant where their parameter is declared.
@@ -458,7 +460,7 @@ def _functions(structure: Structure) -> list[str]:
         distribution = _STAN_DISTRIBUTIONS.get(structure.family, structure.family)
         needed.append(f"{distribution}_interval")
     if structure.is_grouped_glm:
-        needed += ["places", f"grouped_{structure.family}_{structure.link}_glm"]
+        needed += ["places", _grouped_glm(structure)]
     return needed
 
 
@@ -491,6 +493,12 @@ def _theta(structure: Structure) -> str:
     return theta
 
 
+def _grouped_glm(structure: Structure) -> str:
+    """Name the likelihood of all rows and groups."""
+    kind = "weighted" if structure.weights else "grouped"
+    return f"{kind}_{structure.family}_{structure.link}_glm"
+
+
 def _grouped(structure: Structure) -> dict[str, str] | None:
     """Write what the likelihood of all rows and groups is told, if there is one."""
     if not structure.is_grouped_glm:
@@ -515,6 +523,8 @@ def _grouped(structure: Structure) -> dict[str, str] | None:
         for s, before in zip(endings, befores, strict=True)
     ]
     return {
+        "name": _grouped_glm(structure),
+        "weights": "weights, " if structure.weights else "",
         "arguments": ", ".join(arguments),
         "width": " + ".join(f"Q{s}" for s in endings),
         "W": _joined("append_col", [f"Z{s}" for s in endings]) if several else "",

@@ -143,6 +143,9 @@ PARTS = (
     ("y | weights(w) ~ 0 + x1", {"pooling": "complete"}),
     ("amount | weights(w) ~ x1 + (1 | g)", {"family": "gamma"}),
     ("count | weights(w) ~ x1 + (1 | g)", {"family": "poisson"}),
+    ("win | weights(w) ~ x1 + (1 | g)", {"family": "bernoulli"}),
+    ("hits | trials(shots) + weights(w) ~ x1 + (1 | g)", {"family": "binomial"}),
+    ("count | weights(w) ~ x1", {"family": "poisson", "pooling": "complete"}),
     ("grade | weights(w) ~ x1", {"family": "ordinal", "pooling": "complete"}),
     ("colour | weights(w) ~ x1", {"family": "categorical", "pooling": "complete"}),
     (
