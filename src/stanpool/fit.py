@@ -485,7 +485,7 @@ marginal, 919 rows, 85 groups)
 
     @property
     def program(self) -> StanProgram:
-        """The Stan program, as it is compiled."""
+        """The Stan program; its likelihood may be compiled from C++ (``header``)."""
         return render(self.structure)
 
     @property
