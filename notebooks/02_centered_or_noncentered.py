@@ -23,8 +23,9 @@
 #   removes it;
 # * how to compare parameterizations of your own model in one call;
 # * from an experiment, when the centered form is the better one and when the
-#   noncentered one, and that for gaussian outcomes there is a third that is never bad:
-#   integrate the groups out.
+#   noncentered one, and what two others do about it: the adaptive form, which centers
+#   each group as far as its own data go, and the marginal form, which integrates the
+#   groups out where outcomes are gaussian.
 
 # %%
 import matplotlib.pyplot as plt
@@ -34,7 +35,12 @@ import pandas as pd
 import stanpool as sp
 
 plt.rcParams["figure.dpi"] = 80
-COLORS = {"centered": "#D55E00", "noncentered": "#0072B2", "marginal": "#009E73"}
+COLORS = {
+    "centered": "#D55E00",
+    "noncentered": "#0072B2",
+    "adaptive": "#CC79A7",
+    "marginal": "#009E73",
+}
 
 # %% [markdown]
 # ## Neal's funnel
@@ -100,7 +106,7 @@ schools = sp.Model(
 )
 comparison = sp.compare_parameterizations(
     schools,
-    parameterizations=["centered", "noncentered", "marginal"],
+    parameterizations=list(COLORS),
     seed=1,
     progress=False,
 )
@@ -123,14 +129,16 @@ comparison.plot()
 #
 # Twenty groups with means from $N(0, 0.5^2)$, and 1 to 300 observations of each, with
 # standard deviation 1. The more observations, the more a group's mean is known by its
-# own data, and the less it follows the population's scale.
+# own data, and the less it follows the population's scale. In the last data set,
+# `mixed`, half of the groups have 2 observations and half have 300.
 
 # %%
-sizes = [1, 3, 10, 30, 100, 300]
+sizes = {str(size): [size] * 20 for size in (1, 3, 10, 30, 100, 300)}
+sizes["mixed"] = [2, 300] * 10
 
 
 def simulate(size):
-    """Simulate twenty groups of one size."""
+    """Simulate twenty groups of these sizes."""
     rng = np.random.default_rng(7)
     means = rng.normal(0, 0.5, 20)
     group = np.repeat(np.arange(20), size)
@@ -140,12 +148,10 @@ def simulate(size):
 
 
 results = []
-for size in sizes:
+for name, size in sizes.items():
     fits = sp.compare_parameterizations(
         sp.Model("y ~ 1 + (1 | group)", simulate(size)),
         parameterizations=list(COLORS),
-        draws=500,
-        warmup=500,
         seed=1,
         progress=False,
     )
@@ -153,7 +159,7 @@ for size in sizes:
         measured, stats = fits.table.loc[form], fit.sample_stats
         results.append(
             {
-                "observations": size,
+                "observations": name,
                 "form": form,
                 "divergences": int(measured["divergences"]),
                 "step size": float(stats["step_size"].mean()),
@@ -165,54 +171,63 @@ for size in sizes:
             }
         )
 results = pd.DataFrame(results)
-results.pivot(index="observations", columns="form", values="ESS per 1,000 steps").round(
-    1
-)
+results.pivot(index="observations", columns="form", values="ESS per 1,000 steps").loc[
+    list(sizes), list(COLORS)
+].round(1)
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
+place = np.arange(len(sizes))
 for form, color in COLORS.items():
-    of_form = results[results["form"] == form]
+    of_form = results[results["form"] == form].set_index("observations")
     for ax, measure in zip(
         axes, ("divergences", "step size", "ESS per second"), strict=True
     ):
-        ax.plot(
-            of_form["observations"], of_form[measure], "o-", color=color, label=form
-        )
+        values = of_form.loc[list(sizes), measure]
+        ax.plot(place[:-1], values.iloc[:-1], "o-", color=color, label=form)
+        ax.plot(place[-1:], values.iloc[-1:], "o", color=color)
         ax.set_title(measure, loc="left", fontsize="medium")
-        ax.set_xscale("log")
-        ax.set_xticks(sizes, [str(size) for size in sizes])
-        ax.minorticks_off()
+        ax.set_xticks(place, list(sizes))
         ax.set_xlabel("observations of each group")
         ax.spines[["top", "right"]].set_visible(False)
+axes[0].set_yscale("symlog", linthresh=1)
+axes[0].set_ylim(-0.2)
 axes[2].set_yscale("log")
-axes[2].minorticks_off()
 _ = axes[0].legend(frameon=False)
 
 # %% [markdown]
 # *Figure 3. Divergences, step size and effective draws per second (the worst of all
-# quantities) of three forms, by how much the data say about each group. Seconds are of
-# one machine that did other things, too; the table above counts gradient evaluations
-# instead.*
+# quantities) of four forms, by how much the data say about each group; on the right of
+# each panel the data set with small and large groups. Seconds are of one machine that
+# did other things, too; the table above counts gradient evaluations instead.*
 #
-# * **Centered** is poor where groups know little of themselves, with divergences and
-#   small steps, and the best of the sampled two from some thirty observations on: the
-#   group's mean stands by itself.
+# * **Centered** is poor where groups know little of themselves, with small steps and a
+#   few divergences, and as good as any from some hundred observations on: the group's
+#   mean stands by itself.
 # * **Noncentered** is the other way round. It samples how far a group is from the
 #   population, in units of the population's scale; where the data say where the group
 #   *is*, that ties its deviation to everything else, and steps get shorter the more
 #   data there are.
+# * **Adaptive** centers each group by a weight between 0 and 1, the share of its own
+#   data in what is known of its mean, which a pilot estimate finds before sampling. It
+#   keeps near the better of the two, and is far better than both where small and large
+#   groups come together. A form in between has a part of the funnel left: where the
+#   data leave open that groups do not differ at all, as those of the eight schools do,
+#   it diverges more than the noncentered form.
 # * **Marginal** integrates the groups' means out, so no funnel is left to sample, and
 #   draws them back exactly afterwards. It is good throughout.
-# * With a single observation of each group none is good (the noncentered form diverges
-#   most): what differs between groups and what differs within them can hardly be told
-#   apart, and no parameterization adds information.
+# * With a single observation of each group none but the marginal form is any good: what
+#   differs between groups and what differs within them can hardly be told apart, and no
+#   parameterization adds information.
 #
-# ## What to take along
+# ## The rule of thumb
 #
-# * Divergences are not noise: the centered funnel missed all of $v$ below -3.3, a
-#   seventh of it.
+# * Divergences are not noise: the centered funnel got stuck at $v = -3.2$, and a
+#   seventh of $v$ is below.
 # * Gaussian outcome: leave `parameterization="auto"`, which is marginal wherever that
-#   is exact.
-# * Other outcomes: noncentered for small groups, centered for large ones, and where you
-#   do not know, `compare_parameterizations(model)` tries both.
+#   is exact and fast.
+# * Other outcomes: leave it, too. It is adaptive, which is noncentered for groups with
+#   little data and centered for groups with much. Where it diverges, because the data
+#   hardly say how much groups differ, noncentered with a higher `adapt_delta` is the
+#   next to try, and a prior on the scale that says what is known.
+# * For a model of your own `compare_parameterizations(model)` tries them all.

@@ -19,10 +19,13 @@
 #
 # * that a Gaussian likelihood needs a few numbers of each group, and not its rows;
 # * that nothing is approximated by it;
+# * that the rows need not even be in memory: a file of them is read once, in chunks;
 # * what then takes time, and what more rows do to the estimates.
 
 # %%
+import tempfile
 import time
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -122,6 +125,29 @@ pd.DataFrame(
 ).T.round(1)
 
 # %% [markdown]
+# ## Rows that stay on disk
+#
+# All that is needed of the rows are sums, and sums can be formed piece by piece. Given
+# the path of a file the model reads it in chunks and keeps none of them. (So would it
+# read a folder of files, or an iterator of data frames.)
+
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder) / "purchases.parquet"
+    purchases.to_parquet(file)
+    start = time.perf_counter()
+    of_file = sp.Model(formula, file)
+    reading = time.perf_counter() - start
+    print(f"{file.stat().st_size / 1e6:.0f} MB read in {reading:.1f} s")
+
+pd.DataFrame(
+    {
+        "in memory": fit.summary(groups=False)["mean"],
+        "from the file": of_file.fit(**options).summary(groups=False)["mean"],
+    }
+).round(4)
+
+# %% [markdown]
 # ## A thousand times as many rows
 
 # %%
@@ -163,7 +189,7 @@ for ax, quantity in zip(axes, quantities, strict=True):
 #
 # ## What to take along
 #
-# * More rows cost one pass over them, and no sampling time.
+# * More rows cost one pass over them, from wherever they are, and no sampling time.
 # * More rows of the same groups do not help to know the population beyond what its
 #   groups can tell; more groups do.
 # * It takes a Gaussian outcome. `model.explain()` says what was done, and why not where

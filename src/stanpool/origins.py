@@ -7,12 +7,14 @@ prior for, and nearly perfectly correlated with slopes. So the model counts such
 predictor from a round number among its values, its origin; draws are turned back, so
 that users see coefficients where predictors are 0.
 
-An origin is a multiple of a step, the first of 1, 2, 5, 10, ... that is four standard
-deviations or more, and the one that is nearest to the mean. So it stays at 0 where the
-mean is less than two standard deviations from there, and it stays at 0 where some row
-is 0: in an indicator, in days since a start. A shift of the predictor by a whole number
-of steps (by 1000, if the step is 1000 or less) shifts the origin alike, and the model
-counts from there as before.
+An origin is a multiple of a step, the first of 1, 2, 2.5, 5, 10, ... that is four
+standard deviations or more, and the one that is nearest to the mean. So it stays at 0
+where the mean is less than two standard deviations from there, and it is never more
+than four from the mean. It stays at 0, too, where some row is 0: in an indicator, in
+days since a start. A shift of the predictor by a whole number of steps (by 1000, if the
+step is 1000 or less) shifts the origin alike, and the model counts from there as it did
+before. The mean itself would be no such place: it would move the intercepts of models
+that have their own good reasons for 0.
 
 With :math:`\tilde x = x - c` a product is :math:`\tilde x w = x w - c w`. A matrix with
 its intercept, its predictors and their products turns into another of them,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 _STEP = 4.0  # standard deviations
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # all divide 1000, and their multiples by ten do
 _ROUNDING = 1e-9
 
 
@@ -213,6 +216,6 @@ def _origin(column: Array, mean: float, spread: float) -> float:
         return 0.0
     wanted = _STEP * spread * (1.0 - _ROUNDING)
     power = 10.0 ** math.floor(math.log10(wanted))
-    step = next(each * power for each in (1, 2, 5, 10) if each * power >= wanted)
+    step = next(each * power for each in _STEPS if each * power >= wanted)
     origin = step * math.floor(mean / step + 0.5 - _ROUNDING)
     return float(f"{origin:.15g}")

@@ -138,10 +138,14 @@ def validate(
 ) -> Validation:
     """Compare a fit with an exact or Gibbs sampler of the same posterior.
 
-    ``exact.known_sigma`` solves ``y | se(s) ~ 1 + (1 | g)``, and ``exact.gibbs`` draws
-    from ``y ~ x + (1 | g)``, gaussian and partially pooled, under the model's own
-    priors, those on coefficients being normal. For other models the result says that
-    there is nothing to compare with.
+    Of partially pooled gaussian models ``exact.known_sigma`` solves
+    ``y | se(s) ~ 1 + (1 | g)``, and ``exact.gibbs`` draws from ``y ~ x + (1 | g)``; of
+    gaussian models with complete or no pooling ``exact.linear`` solves all that have
+    one residual scale, or known standard errors; and ``exact.rates`` bernoulli,
+    binomial and poisson models without predictors, with complete or no pooling. Each
+    takes the model's own priors,
+    those on coefficients being normal. For other models the result says that there is
+    nothing to compare with.
 
     Parameters
     ----------
@@ -209,8 +213,11 @@ def _counterpart(model: Model, draws: int, rng: np.random.Generator) -> ExactDra
     SpecError
         If there is no sampler for the model.
     """
-    from stanpool.exact import gibbs, known_sigma
+    from stanpool.exact import gibbs, known_sigma, linear, rates
 
+    if model.spec.pooling != "partial":
+        solve = linear if model.spec.family == "gaussian" else rates
+        return solve(model).draw(rng, chains=_CHAINS, draws=draws)
     if model.spec.se is not None:
         return known_sigma(model).draw(rng, chains=_CHAINS, draws=draws)
     return gibbs(model, rng, chains=_CHAINS, draws=draws)

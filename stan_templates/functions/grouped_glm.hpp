@@ -40,9 +40,10 @@ STANPOOL_INLINE double sum_log(const double* x) {
 }
 
 // A family gives the log likelihood of a block of rows and its slopes in eta, without the terms that are constant.
-// Where a block is longer than the rows that are left, eta is -708 and counts are 0: such rows add nothing.
+// Where a block is longer than the rows that are left, eta is -708, counts and weights are 0: such rows add nothing.
 
-STANPOOL_INLINE void copy(const std::vector<int>& from, int first, int n, double* to) {
+template <typename Numbers>
+STANPOOL_INLINE void copy(const Numbers& from, int first, int n, double* to) {
   for (int i = 0; i < n; ++i) to[i] = from[first + i];
   for (int i = n; i < kBlock; ++i) to[i] = 0;
 }
@@ -68,17 +69,32 @@ struct BernoulliLogit {
   }
 };
 
+// One trial for each row, and no weights, where there are none.
 struct BinomialLogit {
   const std::vector<int>& y;
-  const std::vector<int>& trials;
+  const std::vector<int>* trials;
+  const double* weights;
 
-  double constant() const { return stan::math::sum(stan::math::binomial_coefficient_log(trials, y)); }
+  double constant() const {
+    double total = 0;
+    for (std::size_t n = 0; trials && n < y.size(); ++n)
+      total += (weights ? weights[n] : 1) * stan::math::binomial_coefficient_log((*trials)[n], y[n]);
+    return total;
+  }
 
   // y * eta - trials * log(1 + exp(eta)), whose slope is y - trials / (1 + exp(-eta)).
   STANPOOL_INLINE double block(int first, int n, const double* eta, double* slope) const {
-    double successes[kBlock], tried[kBlock], high[kBlock], e[kBlock], term[kBlock];
+    double successes[kBlock], tried[kBlock], weight[kBlock], high[kBlock], e[kBlock], term[kBlock];
     copy(y, first, n, successes);
-    copy(trials, first, n, tried);
+    if (trials)
+      copy(*trials, first, n, tried);
+    else
+      for (int i = 0; i < kBlock; ++i) tried[i] = 1;
+    if (weights) {
+      copy(weights, first, n, weight);
+      for (int i = 0; i < kBlock; ++i) successes[i] *= weight[i];
+      for (int i = 0; i < kBlock; ++i) tried[i] *= weight[i];
+    }
     for (int i = 0; i < kBlock; ++i) high[i] = eta[i] > 0 ? eta[i] : 0.0;
     for (int i = 0; i < kBlock; ++i) e[i] = -std::fabs(eta[i]);
     exp_block(e);
@@ -91,21 +107,28 @@ struct BinomialLogit {
 
 struct PoissonLog {
   const std::vector<int>& y;
+  const double* weights;
 
   double constant() const {
     double total = 0;
-    for (int count : y) total -= stan::math::lgamma(count + 1.0);
+    for (std::size_t n = 0; n < y.size(); ++n)
+      total -= (weights ? weights[n] : 1) * stan::math::lgamma(y[n] + 1.0);
     return total;
   }
 
   // y * eta - exp(eta), whose slope is y - exp(eta).
   STANPOOL_INLINE double block(int first, int n, const double* eta, double* slope) const {
-    double count[kBlock], e[kBlock], term[kBlock];
+    double count[kBlock], weight[kBlock], e[kBlock], term[kBlock];
     copy(y, first, n, count);
     for (int i = 0; i < kBlock; ++i) e[i] = eta[i];
     exp_block(e);
     for (int i = 0; i < kBlock; ++i) term[i] = count[i] * eta[i] - e[i];
     for (int i = 0; i < kBlock; ++i) slope[i] = count[i] - e[i];
+    if (weights) {
+      copy(weights, first, n, weight);
+      for (int i = 0; i < kBlock; ++i) term[i] *= weight[i];
+      for (int i = 0; i < kBlock; ++i) slope[i] *= weight[i];
+    }
     return sum(term);
   }
 };
@@ -235,9 +258,9 @@ stan::return_type_t<Alpha, Beta, U> grouped_bernoulli_logit_glm_lpmf(
 
 template <bool propto, typename X, typename Alpha, typename Beta, typename W, typename U>
 stan::return_type_t<Alpha, Beta, U> grouped_binomial_logit_glm_lpmf(
-    const std::vector<int>& y, const std::vector<int>& trials, const X& x, const Alpha& alpha, const Beta& beta,
-    const W& w, const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::BinomialLogit family{y, trials};
+    const std::vector<int>& y, const std::vector<int>& trials, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
+    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
+  const stanpool::BinomialLogit family{y, &trials, nullptr};
   return stanpool::grouped_glm<propto>("grouped_binomial_logit_glm", family, x, alpha, beta, w, place, u);
 }
 
@@ -245,6 +268,30 @@ template <bool propto, typename X, typename Alpha, typename Beta, typename W, ty
 stan::return_type_t<Alpha, Beta, U> grouped_poisson_log_glm_lpmf(
     const std::vector<int>& y, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
     const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::PoissonLog family{y};
+  const stanpool::PoissonLog family{y, nullptr};
   return stanpool::grouped_glm<propto>("grouped_poisson_log_glm", family, x, alpha, beta, w, place, u);
+}
+
+template <bool propto, typename V, typename X, typename Alpha, typename Beta, typename W, typename U>
+stan::return_type_t<Alpha, Beta, U> weighted_bernoulli_logit_glm_lpmf(
+    const std::vector<int>& y, const V& weights, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
+    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
+  const stanpool::BinomialLogit family{y, nullptr, weights.data()};
+  return stanpool::grouped_glm<propto>("weighted_bernoulli_logit_glm", family, x, alpha, beta, w, place, u);
+}
+
+template <bool propto, typename V, typename X, typename Alpha, typename Beta, typename W, typename U>
+stan::return_type_t<Alpha, Beta, U> weighted_binomial_logit_glm_lpmf(
+    const std::vector<int>& y, const V& weights, const std::vector<int>& trials, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
+    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
+  const stanpool::BinomialLogit family{y, &trials, weights.data()};
+  return stanpool::grouped_glm<propto>("weighted_binomial_logit_glm", family, x, alpha, beta, w, place, u);
+}
+
+template <bool propto, typename V, typename X, typename Alpha, typename Beta, typename W, typename U>
+stan::return_type_t<Alpha, Beta, U> weighted_poisson_log_glm_lpmf(
+    const std::vector<int>& y, const V& weights, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
+    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
+  const stanpool::PoissonLog family{y, weights.data()};
+  return stanpool::grouped_glm<propto>("weighted_poisson_log_glm", family, x, alpha, beta, w, place, u);
 }

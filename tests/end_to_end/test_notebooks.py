@@ -12,14 +12,12 @@ from typing import Any
 import matplotlib as mpl
 import pytest
 
-import stanpool.engine
-
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.py"))
 LARGEST = 500_000  # bytes
 
 # Enough for every cell to run on draws of real programs. What a reader sees in the
 # executed form, and what --slow runs, is as long as the text says.
-FEW = {"draws": 50, "warmup": 50, "max_treedepth": 4}
+FEW = {"draws": 25, "warmup": 25, "max_treedepth": 3}
 
 
 def cells_of_text(path: Path) -> list[tuple[str, str]]:
@@ -44,7 +42,7 @@ def cells_of_executed(path: Path) -> list[dict[str, Any]]:
     return json.loads(executed.read_text())["cells"]
 
 
-def run(path: Path) -> None:
+def run_cells(path: Path) -> None:
     """Run every cell of a notebook, without showing its figures."""
     mpl.use("Agg")
     from matplotlib import pyplot
@@ -57,25 +55,29 @@ def run(path: Path) -> None:
 
 
 @pytest.fixture
-def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every fit stop after a few draws."""
-    sample = stanpool.engine.sample
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let every fit stop after a few draws, and list what each was asked for."""
+    from stanpool.engine import run
 
-    def sample_few(executable: Path, data: Any, settings: Any, **rest: Any) -> Any:
-        return sample(executable, data, replace(settings, **FEW), **rest)
+    asked, arguments = [], run._arguments
 
-    monkeypatch.setattr(stanpool.engine, "sample", sample_few)
+    def few(settings: Any) -> dict[str, Any]:
+        asked.append(settings)
+        return arguments(replace(settings, **FEW))
+
+    monkeypatch.setattr(run, "_arguments", few)
+    return asked
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebook:
-    @pytest.mark.usefixtures("few_draws")
-    def test_it_runs_with_few_draws(self, path: Path) -> None:
-        run(path)
+    def test_it_runs_with_few_draws(self, path: Path, few_draws: list[Any]) -> None:
+        run_cells(path)
+        assert few_draws
 
     @pytest.mark.slow
     def test_it_runs(self, path: Path) -> None:
-        run(path)
+        run_cells(path)
 
     def test_its_executed_form_has_the_same_cells(self, path: Path) -> None:
         executed = [

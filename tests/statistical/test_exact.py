@@ -7,7 +7,7 @@ accuracy that is stated.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -419,6 +419,93 @@ def _expected_product(posterior: exact.KnownSigmaPosterior) -> np.ndarray:
     kept = tau[:, None] ** 2 / (posterior.se**2 + tau[:, None] ** 2)
     given = kept * (posterior.y - posterior.mu.means[:, None])
     return (weights * np.minimum(tau, 20.0)) @ given
+
+
+class TestLinear:
+    """Posteriors on a fine grid, from scipy's densities, for two parameters."""
+
+    def test_sigma_and_intercept_on_a_grid(self) -> None:
+        y = np.array([1.2, 0.4, 2.9, 1.7, 0.8])
+        model = sp.Model(
+            "y ~ 1",
+            {"y": y},
+            pooling="complete",
+            priors={"Intercept": "normal(0.5, 0.8)", "sigma": "half_normal(2)"},
+        )
+        posterior = exact.linear(model)
+        mu, sigma = np.linspace(-4, 6, 1601), np.linspace(0.005, 16, 3201)
+        log = stats.norm(0.5, 0.8).logpdf(mu)[:, None]
+        log = log + stats.halfnorm(scale=2).logpdf(sigma)
+        for each in y:
+            log += stats.norm.logpdf(each, mu[:, None], sigma)
+        grid = np.exp(log - log.max())
+        grid /= grid.sum()
+        assert posterior.sigma is not None
+        assert posterior.sigma.mean() == pytest.approx(
+            grid.sum(axis=0) @ sigma, rel=1e-4
+        )
+        drawn = posterior.draw(np.random.default_rng(8), draws=5000).posterior
+        assert_mean(drawn["Intercept"].to_numpy(), grid.sum(axis=1) @ mu)
+        product = mu @ grid @ sigma
+        assert_mean((drawn["Intercept"] * drawn["sigma"]).to_numpy(), product)
+
+    def test_known_errors_are_normal(self) -> None:
+        """The precision-weighted mean of prior and data, group by group."""
+        frame = {"y": [3.0, 5.0, -1.0], "s": [1.0, 2.0, 0.5], "g": ["a", "a", "b"]}
+        model = sp.Model(
+            "y | se(s) ~ 1 + (1 | g)",
+            frame,
+            pooling="none",
+            fixed={"Intercept": 1.0, "tau_g": 2.0},
+        )
+        drawn = exact.linear(model).draw(np.random.default_rng(8), draws=5000)
+        b = drawn.posterior["b_g"].to_numpy()[..., 0]
+        precision = np.array([1 / 4 + 1 + 1 / 4, 1 / 4 + 4])
+        expected = np.array([1 / 4 + 3 + 5 / 4, 1 / 4 - 4]) / precision
+        assert_mean(b, expected)
+        assert_mean((b - expected) ** 2, 1 / precision)
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_rates_on_a_grid(family: str) -> None:
+    frame = {"k": [3, 0, 9], "n": [10, 10, 12], "g": ["a", "a", "b"]}
+    formula = {
+        "binomial": "k | trials(n) ~ 1 + (1 | g)",
+        "poisson": "k | exposure(n) ~ 1 + (1 | g)",
+    }[family]
+    model = sp.Model(
+        formula, frame, family=family, pooling="none", priors={"b_g": "normal(-1, 0.7)"}
+    )
+    theta = np.linspace(-8, 6, 20_001)
+    for rate, successes, size in zip(
+        exact.rates(model).rates, (3, 9), (20, 12), strict=True
+    ):
+        likelihood = {
+            "binomial": lambda k, n: stats.binom.pmf(k, n, 1 / (1 + np.exp(-theta))),
+            "poisson": lambda k, n: stats.poisson.pmf(k, n * np.exp(theta)),
+        }[family](successes, size)
+        grid = likelihood * stats.norm(-1, 0.7).pdf(theta)
+        below = np.cumsum(grid) / grid.sum()
+        for level in (0.05, 0.5, 0.95):
+            expected = np.interp(level, below, theta)
+            assert np.log(rate.ppf(level)) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("solve", "formula", "options"),
+    [
+        (exact.linear, "y ~ 1 + (1 | g)", {}),
+        (exact.linear, "y ~ 1", {"family": "student_t", "pooling": "complete"}),
+        (exact.rates, "k ~ y", {"family": "poisson", "pooling": "complete"}),
+        (exact.rates, "k ~ 1 + (1 | g)", {"family": "poisson"}),
+    ],
+)
+def test_other_models_are_refused(
+    solve: Any, formula: str, options: dict[str, Any]
+) -> None:
+    frame = {"y": [1.0, 2.0, 4.0], "k": [1, 2, 3], "g": ["a", "a", "b"]}
+    with pytest.raises(sp.SpecError, match="is not a model that"):
+        solve(sp.Model(formula, frame, **options))
 
 
 class TestGroups:

@@ -13,7 +13,11 @@ import stanpool as sp
 from stanpool.engine import compile_program
 from stanpool.resources import resource
 
-FAMILIES = ("bernoulli_logit", "binomial_logit", "poisson_log")
+OUTCOMES = ("bernoulli_logit", "binomial_logit", "poisson_log")
+FAMILIES = (
+    *(f"grouped_{outcome}_glm" for outcome in OUTCOMES),
+    *(f"weighted_{outcome}_glm" for outcome in OUTCOMES),
+)
 CLOSE = 1e-10
 
 PROGRAM = """\
@@ -21,7 +25,7 @@ functions {{
 {functions}
 }}
 data {{
-  int<lower=1, upper=3> family;
+  int<lower=1, upper=6> family;
   int<lower=0, upper=1> in_cpp;
   int N;
   int K;
@@ -29,6 +33,7 @@ data {{
   int M;
   array[N] int y;
   array[N] int trials;
+  vector[N] weights;
   matrix[N, K] X;
   matrix[N, R] W;
   array[R, N] int place;
@@ -70,10 +75,10 @@ def compiled(name: str, program: str) -> cmdstanpy.CmdStanModel:
 def grouped_program() -> str:
     """Return a program that calls each function, in Stan or in C++."""
     functions, statements = [], []
-    for number, family in enumerate(FAMILIES, 1):
-        name = f"grouped_{family}_glm"
+    for number, name in enumerate(FAMILIES, 1):
         functions += declared_and_defined(name)
-        told = "trials, " if "binomial" in family else ""
+        told = "weights, " if "weighted" in name else ""
+        told += "trials, " if "binomial" in name else ""
         call = f"({told}X, alpha, beta, W, place, u);"
         for test, called in (("==", f"own_{name}"), ("!=", name)):
             # With and without the terms that are constant.
@@ -97,9 +102,9 @@ def data_of(family: str, rows: int, columns: int, effects: int) -> dict[str, Any
     rng = np.random.default_rng([rows, columns, effects])
     trials = rng.integers(0, 30, rows)
     outcomes = {
-        "bernoulli_logit": rng.integers(0, 2, rows),
-        "binomial_logit": rng.binomial(trials, 0.3),
-        "poisson_log": rng.poisson(2.0, rows),
+        "bernoulli": rng.integers(0, 2, rows),
+        "binomial": rng.binomial(trials, 0.3),
+        "poisson": rng.poisson(2.0, rows),
     }
     numbers = 7 * effects
     return {
@@ -108,8 +113,9 @@ def data_of(family: str, rows: int, columns: int, effects: int) -> dict[str, Any
         "K": columns,
         "R": effects,
         "M": numbers,
-        "y": outcomes[family].tolist(),
+        "y": next(y for name, y in outcomes.items() if name in family).tolist(),
         "trials": trials.tolist(),
+        "weights": rng.uniform(0.1, 3.0, rows).tolist(),
         "X": rng.normal(size=(rows, columns)).tolist(),
         "W": rng.normal(size=(rows, effects)).tolist(),
         "place": rng.integers(1, numbers + 1, (effects, rows)).tolist(),
@@ -158,7 +164,7 @@ def test_rows_with_group_effects(
 def test_threads_change_no_digit(
     grouped: cmdstanpy.CmdStanModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = data_of("bernoulli_logit", 10_000, 2, 1)
+    data = data_of("grouped_bernoulli_logit_glm", 10_000, 2, 1)
     point = {"alpha": 0.3, "beta": [0.1, -0.2], "u": [0.2] * 7}
     assert_equal(grouped, data, point)
     monkeypatch.setenv("STAN_NUM_THREADS", "1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import stanpool as sp
@@ -19,4 +21,26 @@ def test_fits_are_valid(formula: str, parameterization: str) -> None:
     )
     fit = model.fit(seed=20261121, adapt_delta=0.98, progress=False)
     found = sp.validate(fit, seed=1)
+    assert found.ok, str(found)
+
+
+@pytest.mark.parametrize(
+    ("formula", "options"),
+    [
+        ("y ~ x1", {"pooling": "complete"}),
+        ("y ~ x1 + (1 + x1 | g)", {}),
+        ("y ~ far + (1 + far | g)", {}),
+        ("y ~ x1 + (1 | g)", {"fixed": {"Intercept": 2.0, "tau_g": 0.5}}),
+        ("y | se(known) ~ x1 + (1 | g)", {}),
+        ("hits | trials(shots) ~ 1 + (1 | g)", {"family": "binomial"}),
+        ("count ~ 1 + (1 | g)", {"family": "poisson"}),
+    ],
+)
+def test_fits_without_a_population_are_valid(
+    formula: str, options: dict[str, Any]
+) -> None:
+    data = small_data()
+    data["far"] = 2000 + 3 * data["x1"]
+    model = sp.Model(formula, data, **({"pooling": "none"} | options))
+    found = sp.validate(model.fit(seed=20261121, progress=False), seed=1)
     assert found.ok, str(found)

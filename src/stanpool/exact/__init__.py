@@ -1,10 +1,10 @@
 """Exact and Gibbs samplers: posteriors that do not depend on Stan.
 
-Closed forms and quadrature (``normal``, ``known_sigma``, ``beta_binomial``,
-``gamma_poisson``) give distributions without Monte Carlo error, and independent draws
-of them; ``gibbs`` gives draws of a Gaussian multilevel regression. Draws carry the
-names and labels of a ``Fit``, so that summaries and plots take either. All random
-numbers come from the ``numpy.random.Generator`` that the caller passes.
+Closed forms and quadrature (``normal``, ``known_sigma``, ``linear``, ``rates``,
+``beta_binomial``, ``gamma_poisson``) give distributions without Monte Carlo error, and
+independent draws of them; ``gibbs`` gives draws of a Gaussian multilevel regression.
+Draws carry the names and labels of a ``Fit``, so that summaries and plots take either.
+All random numbers come from the ``numpy.random.Generator`` that the caller passes.
 """
 
 from stanpool.exact.conjugate import (
@@ -16,12 +16,14 @@ from stanpool.exact.conjugate import (
     normal,
 )
 from stanpool.exact.draws import ExactDraws
+from stanpool.exact.linear import LinearPosterior, linear
 from stanpool.exact.quadrature import (
     KnownSigmaPosterior,
     NormalMixture,
     TauPosterior,
     known_sigma,
 )
+from stanpool.exact.rates import RatesPosterior, rates
 from stanpool.exact.regression import PlugInWarning, gibbs
 
 __all__ = [
@@ -29,13 +31,17 @@ __all__ = [
     "ExactDraws",
     "GammaPoissonPosterior",
     "KnownSigmaPosterior",
+    "LinearPosterior",
     "NormalMixture",
     "NormalPosterior",
     "PlugInWarning",
+    "RatesPosterior",
     "TauPosterior",
     "beta_binomial",
     "gamma_poisson",
     "gibbs",
     "known_sigma",
+    "linear",
     "normal",
+    "rates",
 ]

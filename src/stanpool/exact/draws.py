@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.errors import SpecError, shorten
-from stanpool.posterior import GroupNames
+from stanpool.posterior import GroupNames, build_posterior
 from stanpool.relocate import to_zero
 
 if TYPE_CHECKING:
@@ -140,6 +140,49 @@ def draws_of_model(
         factor=design.factor,
         model=model,
     )
+
+
+def labelled_draws(
+    model: Model, variables: Mapping[str, Array], *, method: str, source: str
+) -> ExactDraws:
+    """Label draws of a model without a population as ``Fit`` labels them.
+
+    Parameters
+    ----------
+    model
+        The model.
+    variables
+        Draws by Stan's names, each of shape ``(chain, draw, ...)``.
+    method, source
+        As in ``ExactDraws``.
+    """
+    import xarray as xr
+
+    design = model.design
+    posterior = build_posterior(_Variables(variables), design, model.structure)
+    if design.origins:
+        posterior = to_zero(model, posterior)
+    observed = xr.Dataset({"y": ("row", design.y)})
+    return ExactDraws(
+        tree=xr.DataTree.from_dict({"posterior": posterior, "observed_data": observed}),
+        method=method,
+        source=source,
+        factor=design.factor,
+        model=model,
+    )
+
+
+@dataclass(frozen=True)
+class _Variables:
+    """Draws by Stan's names, as the engine returns them."""
+
+    by_name: Mapping[str, Array]
+
+    def stan_variable(self, name: str) -> Array:
+        return self.by_name[name]
+
+    def sampler_variable(self, name: str) -> Array:
+        raise KeyError(name)
 
 
 def draws_by_group(

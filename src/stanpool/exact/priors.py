@@ -113,10 +113,10 @@ def resolve(model: Model, flat: Collection[str]) -> Priors:
                 + suggestion(str(name), known)
             )
     priors = Priors(
-        intercept=_normal(model, "Intercept", flat),
-        beta=_normal(model, "beta", flat),
-        tau=_scale(model, "tau", flat),
-        sigma=None if model.spec.se is not None else _scale(model, "sigma", flat),
+        intercept=normal_prior(model, "Intercept", flat),
+        beta=normal_prior(model, "beta", flat),
+        tau=scale_prior(model, "tau", flat),
+        sigma=None if model.spec.se is not None else scale_prior(model, "sigma", flat),
     )
     _refuse_improper(model, priors, flat)
     return priors
@@ -151,7 +151,7 @@ def _refuse_improper(model: Model, priors: Priors, flat: Collection[str]) -> Non
         )
 
 
-def _scale(model: Model, scale: str, flat: Collection[str]) -> ScalePrior:
+def scale_prior(model: Model, scale: str, flat: Collection[str] = ()) -> ScalePrior:
     """Return the prior in force on a scale."""
     named = [_FLAT[name] for name in flat if name.split()[-1].split("^")[0] == scale]
     if len(named) > 1:
@@ -168,7 +168,7 @@ def _scale(model: Model, scale: str, flat: Collection[str]) -> ScalePrior:
     return prior
 
 
-def _normal(model: Model, name: str, flat: Collection[str]) -> NormalPrior:
+def normal_prior(model: Model, name: str, flat: Collection[str] = ()) -> NormalPrior:
     """Return the normal priors on a class of coefficients."""
     rows = [row for row in model.priors if row.parameter_class == name]
     if name in flat:

@@ -410,7 +410,7 @@ def known_sigma(
     proper = priors.intercept.precision[0] > 0
     order = tail_order(priors.tau) + len(y) - (0 if proper else 1)
     moments = 2 if order > 3 else 1 if order > 2 else 0
-    tau = _integrate(log_density, np.log(np.median(se)), moments, tolerance)
+    tau = integrate_scale(log_density, np.log(np.median(se)), moments, tolerance)
     return KnownSigmaPosterior(model, y, se, tau, priors.tau, priors.intercept)
 
 
@@ -534,7 +534,7 @@ def _hermite(
     return np.asarray(value_0 + (value_1 - value_0) * rise + bend)
 
 
-def _integrate(
+def integrate_scale(
     log_density: Callable[[Array], Array], center: float, moments: int, tolerance: float
 ) -> TauPosterior:
     """Normalize a density of ``log tau`` on panels that are halved where needed.

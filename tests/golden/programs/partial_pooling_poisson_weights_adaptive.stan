@@ -22,6 +22,32 @@ functions {
     }
     return u;
   }
+  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
+  // after so many numbers of other factors
+  array[,] int places(array[] int group, int J, int Q, int after) {
+    array[Q, size(group)] int place;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        place[q, n] = after + (q - 1) * J + group[n];
+      }
+    }
+    return place;
+  }
+  // log mass of y[n] ~ poisson_log(eta[n]), counted weights[n] times,
+  // eta[n] = alpha + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  real weighted_poisson_log_glm_lpmf(array[] int y, vector weights, matrix X,
+                                     real alpha, vector beta, matrix W,
+                                     array[,] int place, vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    real lp = 0;
+    for (r in 1 : cols(W)) {
+      eta += W[ : , r] .* u[place[r]];
+    }
+    for (n in 1 : size(y)) {
+      lp += weights[n] * poisson_log_lupmf(y[n] | eta[n]);
+    }
+    return lp;
+  }
 }
 data {
   int<lower=1> N; // rows
@@ -46,6 +72,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int place = places(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -69,11 +96,8 @@ model {
   }
   target += sum((1 - w) * log(tau)); // z is stretched into u
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[N] eta = alpha_c + group_effect + X_c * beta;
-    for (n in 1 : N) {
-      target += weights[n] * poisson_log_lpmf(y[n] | eta[n]);
-    }
+    y ~ weighted_poisson_log_glm(weights, X_c, alpha_c, beta, Z, place,
+                                 to_vector(u));
   }
 }
 generated quantities {

@@ -1,0 +1,160 @@
+r"""Rates of groups without a population: exact posteriors by quadrature.
+
+With no pooling, and with hyperparameters that are fixed, groups share nothing: each
+log odds or log rate has a normal prior and an integral of its own,
+
+.. math:: y_j \sim \text{Binomial}(n_j, \operatorname{logit}^{-1} \theta_j)
+          \text{ or } \text{Poisson}(e_j \exp \theta_j), \quad
+          \theta_j \sim N(m, s^2).
+
+With complete pooling there is one. These are the counterparts of ``beta_binomial`` and
+``gamma_poisson`` with the priors that Stan fits have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.errors import SpecError
+from stanpool.exact.draws import (
+    Array,
+    ExactDraws,
+    check_positive,
+    check_sampling,
+    labelled_draws,
+)
+from stanpool.exact.priors import normal_prior
+from stanpool.exact.quadrature import TauPosterior, integrate_scale
+
+if TYPE_CHECKING:
+    from stanpool.fit import Model
+
+_FAMILIES = {"bernoulli": "logit", "binomial": "logit", "poisson": "log"}
+
+
+@dataclass(frozen=True, eq=False)
+class RatesPosterior:
+    """The posterior of the odds, or rates, of groups that share nothing.
+
+    Attributes
+    ----------
+    model
+        The model.
+    rates
+        The marginal posterior of the odds or rate of each group; of one with complete
+        pooling.
+    """
+
+    model: Model
+    rates: tuple[TauPosterior, ...]
+
+    def draw(
+        self, rng: np.random.Generator, *, chains: int = 4, draws: int = 1000
+    ) -> ExactDraws:
+        """Draw log odds or log rates, independently.
+
+        Parameters
+        ----------
+        rng
+            The source of randomness.
+        chains, draws
+            The draws are independent; the chains are for tools that expect them.
+
+        Returns
+        -------
+        ExactDraws
+            The variables of a ``Fit`` of the model.
+        """
+        check_sampling(rng, chains=chains, draws=draws)
+        uniform = rng.uniform(size=(len(self.rates), chains, draws))
+        theta = np.log(
+            [rate.ppf(each) for rate, each in zip(self.rates, uniform, strict=True)]
+        )
+        theta = np.moveaxis(theta, 0, -1)
+        own = bool(self.model.design.factors)
+        return labelled_draws(
+            self.model,
+            {"b": theta[..., None]} if own else {"alpha": theta[..., 0]},
+            method="quadrature",
+            source="one integral for each group",
+        )
+
+
+def rates(model: Model, *, tolerance: float = 1e-9) -> RatesPosterior:
+    """Find the posterior of rates with complete or no pooling.
+
+    Parameters
+    ----------
+    model
+        Bernoulli or binomial with logit link, or Poisson; no predictors, and
+        ``pooling="complete"`` or ``"none"``. Hyperparameters that are ``fixed`` are the
+        groups' prior, which must be normal.
+    tolerance
+        The error allowed in a probability.
+
+    Raises
+    ------
+    SpecError
+        If the model is another one, or a prior does not serve.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> model = sp.Model("hits | trials(at_bats) ~ 1 + (1 | player)",
+    ...                  sp.load_dataset("baseball"), family="binomial", pooling="none",
+    ...                  fixed={"Intercept": -1.1, "tau_player": 0.2})
+    >>> odds = rates(model).rates[0].ppf(0.5)  # of Max Alvis
+    >>> round(float(odds / (1 + odds)), 3)
+    0.237
+    """
+    check_positive(tolerance=tolerance)
+    _refuse_other_models(model)
+    design = model.design
+    groups = design.factors[0].index if design.factors else np.zeros(design.rows, int)
+    prior = normal_prior(model, "b" if design.factors else "Intercept")
+    mean, precision = float(prior.mean[0]), float(prior.precision[0])
+    trials = np.ones(design.rows) if design.trials is None else design.trials
+    if model.spec.family == "poisson" and design.offset is not None:
+        trials = np.exp(design.offset)
+    of_poisson = model.spec.family == "poisson"
+
+    def posterior(successes: float, size: float) -> TauPosterior:
+        def log_density(theta: Array) -> Array:
+            spent = np.exp(theta) if of_poisson else np.logaddexp(0, theta)
+            misfit = 0.5 * precision * (theta - mean) ** 2
+            return np.asarray(successes * theta - size * spent - misfit)
+
+        return integrate_scale(log_density, mean, 0, tolerance)
+
+    totals = zip(
+        np.bincount(groups, design.y.astype(float)),
+        np.bincount(groups, trials),
+        strict=True,
+    )
+    return RatesPosterior(model, tuple(posterior(*each) for each in totals))
+
+
+def _refuse_other_models(model: Model) -> None:
+    """Refuse what is not a rate for each group."""
+    spec, design = model.spec, model.design
+    factors = [factor.varying == ("Intercept",) for factor in design.factors]
+    fits = (
+        _FAMILIES.get(spec.family) == spec.link_name
+        and spec.pooling != "partial"
+        and factors in ([], [True])
+        and design.intercept is not bool(factors)
+        and not design.coefficients
+        and all(part is None for part in (spec.weights, spec.cens, spec.trunc))
+        and (design.offset is None or spec.family == "poisson")
+        and all(factor.weights is None for factor in design.factors)
+        and design.latent is None
+    )
+    if not fits:
+        raise SpecError(
+            f"{model!r} is not a model that rates solves; it solves bernoulli, "
+            "binomial and poisson models without predictors, with complete or no "
+            "pooling."
+        )
