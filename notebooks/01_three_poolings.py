@@ -152,7 +152,8 @@ ranked.insert(0, "houses", houses[ranked.index])
 ranked.sort_values("none", ascending=False).head(6).round(2)
 
 # %% [markdown]
-# Those are counties with few houses. The top of an unpooled ranking is the place where
+# Five of the six have four houses or fewer, and the intercept of Marshall's own
+# regression rests on four basements. The top of an unpooled ranking is the place where
 # chance collects; partial pooling takes it back.
 #
 # ## Uranium in the soil

@@ -188,7 +188,7 @@ _ = axes[0].legend(title="prior mean", frameon=False, loc="upper left")
 # whose means are a hundred times apart.*
 #
 # Even the prior that expects less than half of what is found moves the schools' scale
-# by two thirds of a posterior standard deviation only, and what it takes from them the
+# by about half a posterior standard deviation only, and what it takes from them the
 # classrooms receive; the mean gain does not move. Hyperparameters at the top are seen
 # by all groups at once, so that the data speak loudest there. With three schools it
 # would be different: see `05_scale_priors`.

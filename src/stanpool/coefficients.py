@@ -6,7 +6,7 @@ but the reference); J groups; Q varying coefficients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,14 +46,19 @@ class FactorCoefficients:
     U: Array | None
     effects: Array | None
 
-    def means(self, groups: Array) -> Array:
+    def take(self, draws: slice) -> FactorCoefficients:
+        """Return some draws."""
+        effects = None if self.effects is None else self.effects[draws]
+        return replace(self, b=self.b[draws], mean=self.mean[draws], effects=effects)
+
+    def means(self, groups: Array | slice) -> Array:
         """Return what ``b`` varies around, shape ``(S, len(groups) or 1, D, Q)``."""
         means = self.mean[:, None]
         if self.U is not None and self.effects is not None:
             means = means + np.einsum("jp,sdpq->sjdq", self.U[groups], self.effects)
         return np.asarray(means)
 
-    def deviations(self, groups: Array) -> Array:
+    def deviations(self, groups: Array | slice) -> Array:
         """Return ``b`` less what it varies around, shape ``(S, len(groups), D, Q)``."""
         return np.asarray(self.b[:, groups] - self.means(groups))
 

@@ -178,7 +178,7 @@ class CrossValidation:
     def __str__(self) -> str:
         """Write the figures, and what of them cannot be relied on."""
         lines = [f"{self._title} of {self.model!r}", ""]
-        lines += [f"{name:<22}{value}" for name, value in self._figures()]
+        lines += [f"{name:<26}{value}" for name, value in self._figures()]
         return "\n".join([*lines, *self._caveats()])
 
     def __repr__(self) -> str:

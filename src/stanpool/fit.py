@@ -12,6 +12,7 @@ import numpy as np
 
 from stanpool.cells import Cells, collect, why_no_cells
 from stanpool.centering import Centering, centering_of
+from stanpool.chunks import Streamed
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
@@ -49,13 +50,7 @@ from stanpool.program import (
 from stanpool.progress import detailed
 from stanpool.scaling import Scaling, scaling_of
 from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
-from stanpool.stream import (
-    Streamed,
-    StreamedDesign,
-    is_chunked,
-    streamed,
-    streamed_design,
-)
+from stanpool.stream import StreamedDesign, is_chunked, streamed, streamed_design
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -218,7 +213,11 @@ marginal, 919 rows, 85 groups)
         strict: bool = True,
         priors: PriorTable | None = None,
         design: Design | None = None,
+<<<<<<< HEAD
         form: str | None = None,
+=======
+        many_rows: bool = False,
+>>>>>>> main
     ) -> None:
         """Fill the fields; the one place that does."""
         chunks = streamed(spec, data) if is_chunked(data) else None
@@ -267,6 +266,7 @@ marginal, 919 rows, 85 groups)
             parameterization,
             integrated=rows.factor if isinstance(rows, MarginalRows) else None,
             compressed=isinstance(rows, CompressedRows),
+            many_rows=many_rows or (isinstance(rows, MarginalRows) and rows.are_many),
         )
         if isinstance(rows, Cells):
             offset = rows.design.offset is not None
@@ -370,6 +370,7 @@ marginal, 100 rows, 85 groups)
             self.data.iloc[chosen],
             priors=self.priors,
             design=design,
+            many_rows=self.structure.piloted,
         )
         model.__dict__["centering"] = self.centering
         return model
@@ -493,7 +494,7 @@ marginal, 919 rows, 85 groups)
 
     @property
     def program(self) -> StanProgram:
-        """The Stan program, as it is compiled."""
+        """The Stan program; its likelihood may be compiled from C++ (``header``)."""
         return render(self.structure)
 
     @property

@@ -22,6 +22,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from stanpool.chunks import Streamed
 from stanpool.errors import DataError, shorten
 from stanpool.fit import Fit, Model
 from stanpool.priors import PriorRow, PriorTable
@@ -35,7 +36,6 @@ from stanpool.spec import (
     ModelSpec,
     Prior,
 )
-from stanpool.stream import Streamed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,7 +20,7 @@ from stanpool.centering import Centering
 from stanpool.design import Design, FactorDesign, LatentDesign
 from stanpool.errors import SpecError
 from stanpool.gram import CompressedRows
-from stanpool.marginal import MarginalRows
+from stanpool.marginal import MarginalRows, pilot_of_rest
 from stanpool.priors import PriorRow, class_of, correlated_factors
 from stanpool.resources import resource
 from stanpool.scaling import Scaling
@@ -112,6 +112,8 @@ class Structure:
         ``"lower"``, ``"upper"`` or ``"both"``: where outcomes are truncated.
     compressed
         Whether the rows are turned into fewer; those of the marginal form always are.
+    piloted
+        Whether coefficients and the residual scale are in units of their errors.
     priors
         For each parameter class the distributions in use, such as
         ``(("beta", ("normal",)), ...)``.
@@ -131,6 +133,7 @@ class Structure:
     censored: bool = False
     truncated: str | None = None
     compressed: bool = False
+    piloted: bool = False
     priors: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
@@ -255,6 +258,7 @@ def structure_of(
     *,
     integrated: int | None = None,
     compressed: bool = False,
+    many_rows: bool = False,
 ) -> Structure:
     """Reduce a model to what decides its program's text.
 
@@ -269,6 +273,9 @@ def structure_of(
         Which factor the marginal program integrates out, counted from 0.
     compressed
         Whether the rows are turned into fewer.
+    many_rows
+        Whether rows of the marginal program are so many that they leave little to
+        learn of what they all have in common.
     """
     uses: dict[str, tuple[str, ...]] = {"beta": ()}
     for row in priors:
@@ -306,6 +313,10 @@ def structure_of(
         censored=design.censored is not None,
         truncated=_truncated(design),
         compressed=compressed,
+        piloted=many_rows
+        and design.residual is None
+        and spec.se is None
+        and not any(_is_bounded(dict(ordered).get(x, ())) for x in ("beta", "sigma")),
         priors=ordered,
     )
 
@@ -361,6 +372,7 @@ def render(structure: Structure) -> StanProgram:
         censored=structure.censored,
         truncated=structure.truncated,
         compressed=structure.compressed,
+        piloted=structure.piloted,
         parameterization=structure.parameterization,
         factors=factors,
         latent=structure.latent,
@@ -396,6 +408,7 @@ def _program_name(template: str, structure: Structure) -> str:
         "censored" if structure.censored else "",
         f"truncated_{structure.truncated}" if structure.truncated else "",
         "compressed" if structure.compressed else "",
+        "piloted" if structure.piloted else "",
         structure.parameterization,
     ]
     for factor in structure.factors:
@@ -615,6 +628,9 @@ def stan_data(
     data = _row_data(design) if rows is None else _turned_data(design, rows)
     if structure.intercept or structure.has_cutpoints or structure.pooling == "none":
         data["x_bar"] = design.x_bar
+    if structure.piloted:
+        assert isinstance(rows, MarginalRows)
+        data |= _pilot_data(design, rows, prior_only=prior_only)
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
         suffix = _suffix(number)
@@ -796,6 +812,25 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
         data["N_zero"] = rows.zeros
     elif design.se is None:
         data["N_zero"] = float(rows.zeros[0])
+    return data
+
+
+def _pilot_data(
+    design: Design, rows: MarginalRows, *, prior_only: bool
+) -> dict[str, Any]:
+    """Return where coefficients and the residual scale are sought, and how near."""
+    first = int(design.intercept)
+    own = slice(first, first + len(design.coefficients))
+    found = pilot_of_rest(rows)
+    data: dict[str, Any] = {
+        "beta_pilot": found.theta[own],
+        "beta_sd": found.theta_sd[own],
+        "log_sigma_pilot": found.log_sigma,
+        "log_sigma_sd": found.log_sigma_sd,
+    }
+    if prior_only or not rows.are_many:
+        # Nothing is known that well; of the prior, or of some of the rows.
+        data = {k: 0.0 * x + float(k.endswith("_sd")) for k, x in data.items()}
     return data
 
 

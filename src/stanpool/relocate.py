@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+_BLOCK = 2**22  # numbers: draws are many, and are held twice as it is
+
 
 def to_zero(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     """Turn draws of coefficients at the origins into those where predictors are 0.
@@ -118,9 +120,15 @@ def _turned(
     means = coefficients(_with_design(model, target), turned)
     for number, factor in enumerate(source.factors):
         own = turn(change_of_origin(factor.varying, origins))
-        groups = np.arange(len(factor.labels))
-        b = found.factors[number].deviations(groups) @ own.T
-        b += means.factors[number].means(groups)
+        before, after = found.factors[number], means.factors[number]
+        b = np.empty_like(before.b)
+        step = max(1, _BLOCK * len(b) // b.size)
+        for start in range(0, len(b), step):
+            some = slice(start, start + step)
+            u = before.take(some).deviations(slice(None))
+            b[some] = u + after.take(some).means(slice(None))
+            for q, other in np.argwhere(own - np.eye(len(own))):
+                b[some, ..., q] += own[q, other] * u[..., other]
         if has_own_intercepts:
             b[..., factor.varying.index("Intercept")] += moved[:, None]
         names = GroupNames.of(factor.factor)

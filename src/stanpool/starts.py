@@ -207,6 +207,9 @@ def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
     last = posterior.isel(draw=[-1])
     points = [_point(model, last.isel(chain=[n])) for n in range(last.sizes["chain"])]
     points = [model.scaling.to_stan(point) for point in points]
+    if model.structure.piloted:
+        for point in points:
+            point["log_sigma"] = float(np.log(point["sigma"]))
     for number, factor in enumerate(model.structure.factors, 1):
         if factor.integrated:
             for point in points:

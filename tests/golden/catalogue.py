@@ -88,6 +88,8 @@ MARGINAL = (
     ("y ~ x1 + u + (1 + x1 | g) + (1 | g:h)", {}),
     ("y ~ 0 + x1 + u + (1 + x1 | mm(h, g_2)) + (1 || g)", {}),
     ("y ~ 0 + x1 + u + (1 || g) + (1 | g:h)", {}),
+    # As many as 5000 times 14.
+    ("y | weights(heavy) ~ x1 + u + (1 + x2 | g)", {}),
 )
 
 # Rows are turned into fewer.
@@ -216,6 +218,7 @@ def _small_data() -> pd.DataFrame:
     rng = np.random.default_rng(20261122)
     amount = rng.lognormal(0.5, 0.8, rows)
     return frame.assign(
+        heavy=5000.0,
         amount=amount,
         share=rng.beta(2.0, 3.0, rows),
         grade=pd.Categorical(

@@ -160,3 +160,33 @@ def test_auto_leaves_the_marginal_form_where_rows_would_become_dense() -> None:
     assert model.parameterization == "adaptive"
     assert "750000 numbers" in model.parameterization_reason
     assert sp.Model("y ~ 1 + (1 | g)", data).parameterization == "marginal"
+
+
+def test_with_many_rows_what_all_share_is_sought_near_least_squares() -> None:
+    rng = np.random.default_rng(5)
+    n, groups = 60_000, 30
+    frame = pd.DataFrame({"x": rng.normal(size=n), "w": rng.normal(size=n)})
+    frame["w"] += 0.5 * frame["x"]
+    frame["g"] = rng.integers(0, groups, n)
+    frame["u"] = np.cos(frame["g"])  # constant within groups: rows say nothing of it
+    b = rng.normal(size=groups)
+    frame["y"] = b[frame["g"]] + 0.3 * frame["w"] + rng.normal(scale=2.0, size=n)
+    model = sp.Model("y ~ w + u + x + (1 | g)", frame)
+    assert model.structure.piloted
+    assert not sp.Model("y ~ w + (1 | g)", frame[:49_000]).structure.piloted
+    told = model.stan_data()
+    within = frame[["w", "x", "y"]] - frame.groupby("g")[["w", "x", "y"]].transform(
+        "mean"
+    )
+    x, y = within[["w", "x"]].to_numpy(), within["y"].to_numpy()
+    wanted, (left,), *_ = np.linalg.lstsq(x, y)
+    sigma = np.sqrt(left / (n - groups - 3))
+    errors = sigma * np.sqrt(np.linalg.inv(x.T @ x).diagonal())
+    np.testing.assert_allclose(told["beta_pilot"], [wanted[0], 0.0, wanted[1]], 1e-6)
+    np.testing.assert_allclose(told["beta_sd"], [errors[0], 1.0, errors[1]], 1e-3)
+    assert told["log_sigma_pilot"] == pytest.approx(np.log(sigma), abs=1e-3)
+    assert told["log_sigma_sd"] == pytest.approx(1 / np.sqrt(2 * n), rel=1e-3)
+    prior = model.stan_data(prior_only=True)
+    assert prior["beta_pilot"].tolist() == [0.0, 0.0, 0.0]
+    assert prior["beta_sd"].tolist() == [1.0, 1.0, 1.0]
+    assert (prior["log_sigma_pilot"], prior["log_sigma_sd"]) == (0.0, 1.0)

@@ -91,6 +91,18 @@ class TestComment:
         assert '// Z[ : ][ : , 2] is "x2"' in code
         assert '// J_2 = 3 groups of "h"' in code
 
+    def test_functions_in_cpp_are_named_and_shown_in_stan(self) -> None:
+        model = Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli")
+        first = model.stan_code.splitlines()[0]
+        assert first == (
+            "// grouped_bernoulli_logit_glm is compiled from C++, with its gradient"
+        )
+        assert "bernoulli_logit_lupmf(y | eta)" in model.stan_code
+        assert "bernoulli_logit_lupmf" not in model.program.compiled
+        plain = Model("win ~ x1", small_data(), family="bernoulli", pooling="complete")
+        assert plain.program.header == ""
+        assert plain.program.compiled == plain.program.source
+
     def test_long_names_are_cut(self) -> None:
         data = small_data().rename(columns={"x1": "x" * 10_000})
         code = sp.complete_pooling(

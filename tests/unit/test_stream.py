@@ -21,7 +21,7 @@ ROWS = 700
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stanpool.stream._BLOCK_ROWS", 150)
+    monkeypatch.setattr("stanpool.reading._BLOCK_ROWS", 150)
 
 
 def table(seed: int = 1) -> pd.DataFrame:
@@ -350,7 +350,7 @@ def test_what_cannot_be_read_in_chunks_says_so(
 def test_more_cells_than_serve_are_refused_and_the_column_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("stanpool.stream._MOST_CELLS", 300)
+    monkeypatch.setattr("stanpool.reading._MOST_CELLS", 300)
     with pytest.raises(DataError, match=r"more than 300 after \d+ rows; 'x' has"):
         sp.Model("two ~ x + (1 | g)", in_chunks(table(), 130), family="bernoulli")
 

@@ -12,6 +12,7 @@ from stanpool import plots
 from stanpool.crossval import LARGEST, score_name
 from stanpool.errors import StanpoolError
 from stanpool.formula import formula_of
+from stanpool.group_likelihood import is_gaussian
 from stanpool.labels import group_dims, is_of_groups, meanings, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
 from stanpool.report.record import digest_of_data, versions
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 2000
 _WORST = 10
 _FEWEST_ROWS = 100
-_MOST_INFLUENCE = 20_000  # rows of which groups are left out without being asked
+_POINTS = 30  # likelihoods of a group, where its coefficients are integrated out
 
 # Where a finding of a check leads.
 _SECTION_OF = {"funnel": "funnel", "e_bfmi": "energy"}
@@ -438,17 +439,8 @@ def _criticism(fit: Fit, loo: bool) -> Section:
         parts.append(
             Missing("Leave-one-out cross-validation", "switched off by loo=False.")
         )
-    if fit.model.spec.groups and fit.model.design.rows < _MOST_INFLUENCE:
-        parts += _if_there(
-            picture(
-                "influence",
-                "How far estimates move where a group is left out",
-                "For each group, that of most influence first, the move of the "
-                "quantity of the population that moves most without it, in posterior "
-                "standard deviations.",
-                lambda: plots.plot_influence(fit),
-            )
-        )
+    if _is_pooled(fit):
+        parts.append(_influence(fit))
     if FAMILIES[fit.model.spec.family].outcome not in ("ordered", "categories"):
         parts.append(
             _of_all_rows(
@@ -489,6 +481,23 @@ def _of_all_rows(
         reason = f"{rows:,} rows at all draws take long; see fit.{method}()."
         return Missing(caption, reason)
     return attempt(caption, lambda: make(caption))
+
+
+def _influence(fit: Fit) -> Part:
+    """Draw what leaving groups out does, unless it takes long."""
+    caption = "How far estimates move where a group is left out"
+    spec = fit.model.spec
+    is_exact = is_gaussian(fit.model.design, spec.family, spec.link_name)
+    if _size(fit) * (1 if is_exact else _POINTS) > LARGEST:
+        reason = "groups of so many rows take long to integrate; see fit.influence()."
+        return Missing(caption, reason)
+    return picture(
+        "influence",
+        caption,
+        "For each group, that of most influence first, the move of the quantity of the "
+        "population that moves most without it, in posterior standard deviations.",
+        lambda: plots.plot_influence(fit),
+    )
 
 
 def _left_out(fit: Fit) -> Iterator[Part]:
