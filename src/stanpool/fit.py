@@ -213,11 +213,8 @@ marginal, 919 rows, 85 groups)
         strict: bool = True,
         priors: PriorTable | None = None,
         design: Design | None = None,
-<<<<<<< HEAD
         form: str | None = None,
-=======
         many_rows: bool = False,
->>>>>>> main
     ) -> None:
         """Fill the fields; the one place that does."""
         chunks = streamed(spec, data) if is_chunked(data) else None
