@@ -64,7 +64,7 @@ class RestPilot:
     ----------
     theta, theta_sd
         Least squares of the coefficients of ``X`` and their standard errors, shape
-        ``(D,)``; 0 and 1 where these rows say nothing.
+        ``(D,)``; 0 and NaN where these rows say nothing.
     log_sigma, log_sigma_sd
         The log of the residual scale, and its standard error.
     """
@@ -207,7 +207,7 @@ def pilot_of_rest(rows: MarginalRows) -> RestPilot:
     all_x = np.concatenate([rows.rows.X[..., :-1].reshape(-1, x.shape[1]), x])
     length, whole = (np.square(each).sum(axis=0) for each in (x, all_x))
     known = length > _SAYS_NOTHING * np.maximum(whole, np.finfo(float).tiny)
-    theta, theta_sd = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    theta, theta_sd = np.zeros(x.shape[1]), np.full(x.shape[1], np.nan)
     scale = np.sqrt(length[known])
     gram = (x[:, known] / scale).T @ (x[:, known] / scale)
     inverse = np.linalg.pinv(gram, rcond=_SAYS_NOTHING, hermitian=True)

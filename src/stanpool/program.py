@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from stanpool.spec import DISTRIBUTIONS, FAMILIES, ModelSpec, Prior
 
 _LABEL_WIDTH = 40
 _LINE_WIDTH = 78
+_MOST_UNITS = 100.0
 
 
 @dataclass(frozen=True)
@@ -822,15 +824,18 @@ def _pilot_data(
     first = int(design.intercept)
     own = slice(first, first + len(design.coefficients))
     found = pilot_of_rest(rows)
+    # As wide for the sampler as what J groups leave of their mean and scale: a warm-up
+    # starts with one scale for all.
+    units = min(math.sqrt(2.0 * len(rows.rows.Z)), _MOST_UNITS)
     data: dict[str, Any] = {
         "beta_pilot": found.theta[own],
-        "beta_sd": found.theta_sd[own],
+        "beta_unit": np.nan_to_num(units * found.theta_sd[own], nan=1.0),
         "log_sigma_pilot": found.log_sigma,
-        "log_sigma_sd": found.log_sigma_sd,
+        "log_sigma_unit": units * found.log_sigma_sd,
     }
     if prior_only or not rows.are_many:
         # Nothing is known that well; of the prior, or of some of the rows.
-        data = {k: 0.0 * x + float(k.endswith("_sd")) for k, x in data.items()}
+        data = {k: 0.0 * x + float(k.endswith("_unit")) for k, x in data.items()}
     return data
 
 

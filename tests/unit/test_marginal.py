@@ -183,10 +183,12 @@ def test_with_many_rows_what_all_share_is_sought_near_least_squares() -> None:
     sigma = np.sqrt(left / (n - groups - 3))
     errors = sigma * np.sqrt(np.linalg.inv(x.T @ x).diagonal())
     np.testing.assert_allclose(told["beta_pilot"], [wanted[0], 0.0, wanted[1]], 1e-6)
-    np.testing.assert_allclose(told["beta_sd"], [errors[0], 1.0, errors[1]], 1e-3)
+    units = np.sqrt(2 * groups)
+    expected = [errors[0] * units, 1.0, errors[1] * units]
+    np.testing.assert_allclose(told["beta_unit"], expected, 1e-3)
     assert told["log_sigma_pilot"] == pytest.approx(np.log(sigma), abs=1e-3)
-    assert told["log_sigma_sd"] == pytest.approx(1 / np.sqrt(2 * n), rel=1e-3)
+    assert told["log_sigma_unit"] == pytest.approx(units / np.sqrt(2 * n), rel=1e-3)
     prior = model.stan_data(prior_only=True)
     assert prior["beta_pilot"].tolist() == [0.0, 0.0, 0.0]
-    assert prior["beta_sd"].tolist() == [1.0, 1.0, 1.0]
-    assert (prior["log_sigma_pilot"], prior["log_sigma_sd"]) == (0.0, 1.0)
+    assert prior["beta_unit"].tolist() == [1.0, 1.0, 1.0]
+    assert (prior["log_sigma_pilot"], prior["log_sigma_unit"]) == (0.0, 1.0)

@@ -62,10 +62,10 @@ data {
   vector[F] y_rest;
   matrix[F, D] X_rest;
   real N_zero; // rows of zeros, less those that fill up small groups
-  vector[K] beta_pilot; // an estimate, in the units of its error: nothing that
-  vector<lower=0>[K] beta_sd; // the model says depends on them
+  vector[K] beta_pilot; // where they are sought, and in which units: nothing that
+  vector<lower=0>[K] beta_unit; // the model says depends on them
   real log_sigma_pilot;
-  real<lower=0> log_sigma_sd;
+  real<lower=0> log_sigma_unit;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -77,10 +77,10 @@ data {
 }
 parameters {
   real alpha_c; // alpha at x_bar
-  vector<offset=beta_pilot, multiplier=beta_sd>[K] beta;
+  vector<offset=beta_pilot, multiplier=beta_unit>[K] beta;
   vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
   cholesky_factor_corr[Q] L_Omega;
-  real<offset=log_sigma_pilot, multiplier=log_sigma_sd> log_sigma;
+  real<offset=log_sigma_pilot, multiplier=log_sigma_unit> log_sigma;
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
