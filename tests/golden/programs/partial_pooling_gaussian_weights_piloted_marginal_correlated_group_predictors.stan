@@ -62,8 +62,8 @@ data {
   vector[F] y_rest;
   matrix[F, D] X_rest;
   real N_zero; // rows of zeros, less those that fill up small groups
-  vector[K] beta_pilot; // where they are sought, and in which units: nothing that
-  vector<lower=0>[K] beta_unit; // the model says depends on them
+  vector[K] beta_pilot; // where it is sought, and in which units: nothing
+  vector<lower=0>[K] beta_unit; // that the model says depends on them
   real log_sigma_pilot;
   real<lower=0> log_sigma_unit;
   real prior_Intercept_location;
