@@ -14,6 +14,11 @@ I: where it is right, z and m are independent a posteriori [2]_. A pilot estimat
 is what samplers expect. Coefficients that are correlated have the correlations taken
 out of z in the groups whose data say little.
 
+Where the data leave open whether the scale is near 0, weights that are right at its
+estimate leave a funnel below it. So weights are those at three standard errors of the
+logarithm of the scale below, :math:`1 / \sqrt{2 \nu}` each, with the number of
+well-determined coefficients :math:`\nu`, the sum of the shares.
+
 References
 ----------
 .. [1] Gorinova, Moore and Hoffman (2020). Automatic reparameterisation of probabilistic
@@ -37,8 +42,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 BREAK_EVEN = 0.5
+_BELOW = 3.0  # standard errors of the logarithm of a scale
 _NEAR = 0.1
 _LEAST_VARIANCE = 1e-8
+_LARGEST_SHARE = 1 - 1e-12
+_FEWEST_DETERMINED = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,4 +135,7 @@ def centering_of(factor: FactorDesign, pilot: FactorPilot | None) -> Centering:
     width = len(factor.coefficients)
     if pilot is None:
         return Centering.of(np.zeros((len(factor.labels), width)), np.ones(width))
-    return Centering.of(pilot.information, pilot.tau)
+    share = np.minimum(pilot.information, _LARGEST_SHARE)
+    determined = np.maximum(share.sum(axis=0), _FEWEST_DETERMINED)
+    odds = share / (1 - share) * np.exp(-2 * _BELOW / np.sqrt(2 * determined))
+    return Centering.of(odds / (1 + odds), pilot.tau)
