@@ -1121,7 +1121,7 @@ def _choose_form(
         against = why_not_marginal(spec, design)
     if chosen == "marginal" and against:
         raise SpecError(
-            f"parameterization='marginal' is not to be had: {against}. Pass 'auto', "
+            f"parameterization='marginal' is not available: {against}. Pass 'auto', "
             "which chooses among the others."
         )
     if chosen != "auto":
@@ -1131,7 +1131,7 @@ def _choose_form(
     if against:
         return "adaptive", (
             "auto: each group is centered as far as its own data say what its "
-            f"coefficients are; marginal is not to be had, for {against}"
+            f"coefficients are; marginal is not available: {against}"
         )
     return "marginal", (
         "auto: exact for gaussian outcomes, and there is no funnel left to sample from"

@@ -6,7 +6,7 @@ the deviations [2]_, in turn until neither changes. All sums are over rows and g
 so that the cost grows with N and J and no matrix is as large as both.
 
 The estimate decides how samplers see a model and where chains start, never what a
-model says: it may be rough, and None where it is not to be had.
+model says: it may be rough, and None where there is none.
 
 References
 ----------
