@@ -77,6 +77,7 @@ def test_groups_that_know_their_coefficients_call_for_the_centered_form():
     assert better.sample_stats["n_steps"].mean() < fit.sample_stats["n_steps"].mean()
 
 
+@pytest.mark.slow
 def test_sparse_groups_are_found_even_without_divergences():
     radon = sp.load_dataset("radon")
     model = sp.Model(
