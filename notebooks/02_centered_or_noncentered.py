@@ -211,9 +211,10 @@ _ = axes[0].legend(frameon=False)
 # * **Adaptive** centers each group by a weight between 0 and 1, the share of its own
 #   data in what is known of its mean, which a pilot estimate finds before sampling. It
 #   keeps near the better of the two, and is far better than both where small and large
-#   groups come together. A form in between has a part of the funnel left: where the
-#   data leave open that groups do not differ at all, as those of the eight schools do,
-#   it diverges more than the noncentered form.
+#   groups come together. Where the data leave open that groups do not differ at all, as
+#   those of the eight schools do, it keeps near the noncentered form: the weights are
+#   those of a population scale three standard errors below the estimate, so that no
+#   funnel is left where chains go.
 # * **Marginal** integrates the groups' means out, so no funnel is left to sample, and
 #   draws them back exactly afterwards. It is good throughout.
 # * With a single observation of each group none but the marginal form is any good: what
@@ -227,7 +228,7 @@ _ = axes[0].legend(frameon=False)
 # * Gaussian outcome: leave `parameterization="auto"`, which is marginal wherever that
 #   is exact and fast.
 # * Other outcomes: leave it, too. It is adaptive, which is noncentered for groups with
-#   little data and centered for groups with much. Where it diverges, because the data
+#   little data and centered for groups with much. Should it diverge, because the data
 #   hardly say how much groups differ, noncentered with a higher `adapt_delta` is the
 #   next to try, and a prior on the scale that says what is known.
 # * For a model of your own `compare_parameterizations(model)` tries them all.
