@@ -17,6 +17,14 @@ from stanpool.bench.peers import PEERS
 SHORT = Sampling(chains=2, draws=200, warmup=300)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Set up the engine and compile, which takes as long as it takes."""
+    folder = tmp_path_factory.mktemp("compiled")
+    (cell,) = run_bench(Settings(("radon",), ("auto",), (1,), sampling=SHORT), folder)
+    assert cell.status == "fitted", cell.message
+
+
 def test_a_tool_that_fails_or_takes_too_long_has_a_line(tmp_path: Path) -> None:
     (failed,) = run_bench(
         Settings(("bernoulli",), ("marginal",), (1,), sampling=SHORT), tmp_path
