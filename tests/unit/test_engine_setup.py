@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import miniature_engine
 from stanpool.engine import cache, embedded, home, toolchain, wheel
@@ -270,16 +271,18 @@ def test_killed_at_any_moment_the_next_run_works(folder, source, tmp_path):
 
 
 def test_two_at_once_build_once(folder, source):
+    """Both find that somebody is at work, so that neither is done before the other."""
     environment = {"STANPOOL_CACHE": str(folder)}
-    both = [miniature_engine.start_set_up(source, environment) for _ in range(2)]
+    wanted = embedded.unpacked_folder(embedded.httpstan())
+    wanted.parent.mkdir(parents=True)
+    with FileLock(cache._lock_file(wanted)):
+        both = [miniature_engine.start_set_up(source, environment) for _ in range(2)]
+        for process in both:
+            assert any("Waiting for another" in line for line in process.stderr)
     said = [process.communicate(timeout=120) for process in both]
 
     assert [process.returncode for process in both] == [0, 0], said
     assert said[0][0] == said[1][0]
-    fetched = sum(" Fetching" in errors for _, errors in said)
-    waited = sum("Waiting for another process" in errors for _, errors in said)
-    assert fetched >= 1
-    assert waited >= 1
     assert len(list((folder / "wheels").glob("httpstan*"))) == 1
     assert not _leftovers(folder)
 
