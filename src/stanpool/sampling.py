@@ -13,7 +13,7 @@ from stanpool.latent import pilot, starting_points
 from stanpool.marginal import MarginalRows
 from stanpool.posterior import build_tree, draw_back
 from stanpool.relocate import tree_to_zero
-from stanpool.starts import pilot_metric, points_around_pilot
+from stanpool.starts import pilot_metric, points_around_pilot, starts_from_pilot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +112,7 @@ def _starting_points(model: Model, settings: SampleSettings) -> Any:
     """Return where chains start; None for random points."""
     chains, seed, latent = settings.chains, settings.seed, model.design.latent
     points = None
-    if model.parameterization == "adaptive":
+    if starts_from_pilot(model):
         points = points_around_pilot(model, chains=chains, seed=seed)
     if latent is None:
         return points
