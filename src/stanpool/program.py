@@ -151,13 +151,12 @@ class Structure:
     @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
-        parts = self.censored or self.truncated or self.latent
-        parts = parts or self.residual or self.se
+        parts = self.censored, self.truncated, self.latent, self.residual, self.se
         able = _WEIGHTED_GLMS if self.weights else _GROUPED_GLMS
         return (
             bool(self.factors)
             and (self.family, self.link) in able
-            and not parts
+            and not any(parts)
             and not any(factor.membership for factor in self.factors)
         )
 
