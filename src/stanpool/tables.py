@@ -76,15 +76,23 @@ def read_chunks(
         If there is no such file, or it cannot be read.
     """
     files = _files_in(path) if path.is_dir() else [path]
-    if not files or not (str(path) == "-" or path.exists()):
-        raise DataError(f"there is no table {str(path)!r}: no CSV, no Parquet.")
+    if not files:
+        raise DataError(
+            f"there is no file of Parquet or CSV in {str(path)!r}. Of a folder these "
+            "are read, and their names say what they are."
+        )
+    if str(path) != "-" and not path.exists():
+        raise DataError(
+            f"there is no file {str(path)!r}. Give the path of a CSV or Parquet file, "
+            "or of a folder of these."
+        )
     values = _values_of_folders(path, files)
     for file in files:
         kind = ".csv" if str(file) == "-" else _kind(file)
         if kind not in (".csv", ".parquet"):
             raise DataError(
                 f"{str(file)!r} cannot be read in chunks: CSV and Parquet can, and the "
-                "name says which it is."
+                "name says which it is. Read it by pandas, and pass the data frame."
             )
         own = values[file]
 

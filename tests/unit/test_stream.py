@@ -444,10 +444,12 @@ def test_an_iterator_serves_once() -> None:
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
     (tmp_path / "data.txt").write_text("y\n1\n")
     (tmp_path / "bad.parquet").write_text("y\n1\n")
     for name, message in (
-        ("nothing.csv", "there is no table"),
+        ("nothing.csv", "there is no file .* path of a CSV or Parquet file"),
+        ("nothing", "no file of Parquet or CSV in"),
         ("data.txt", "CSV and Parquet can"),
         ("bad.parquet", "cannot read"),
     ):
