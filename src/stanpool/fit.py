@@ -16,7 +16,7 @@ from stanpool.chunks import Streamed
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
-from stanpool.formula import formula_of, parse_formulas, quote_name, unquote_name
+from stanpool.formula import formula_of, outcome_name, parse_formulas, quote_name
 from stanpool.gram import (
     CompressedRows,
     compressed_rows,
@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from stanpool.diagnostics import Diagnosis
     from stanpool.engine.run import SampleSettings
     from stanpool.predict import GroupTerms
+
+
+_LONGEST = 300  # characters of a formula where a model describes itself
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -397,7 +400,7 @@ marginal, 100 rows, 85 groups)
         True
         """
         design = replace(self.design, y=check_other_outcome(self.spec, self.design, y))
-        name = unquote_name(self.spec.outcome) or self.spec.outcome
+        name = outcome_name(self.spec)
         model = Model.__new__(Model)
         model._build(
             replace(
@@ -640,7 +643,7 @@ marginal, 919 rows, 85 groups)
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
-        parts = [repr(formula_of(self.spec)), self.spec.family]
+        parts = [shorten(formula_of(self.spec), _LONGEST), self.spec.family]
         if self.spec.link is not None:
             parts.append(self.spec.link)
         parts.append(f"{self.spec.pooling} pooling")

@@ -33,6 +33,7 @@ from stanpool.chunks import OFFSET, OUTCOME, UNIT, Array, Streamed, TurnedColumn
 from stanpool.columns import (
     as_frame,
     column_named,
+    level_text,
     names_in,
     names_in_terms,
     rows_counted_from,
@@ -434,7 +435,7 @@ class _Reader:
         if isinstance(raw, pd.CategoricalDtype):
             whole = pd.api.types.is_integer_dtype(known.dtype)
             place = {
-                int(level) if whole else str(level): at
+                int(level) if whole else level_text(level): at
                 for at, level in enumerate(raw.categories)
             }
             order = np.argsort([place[label] for label in labels])

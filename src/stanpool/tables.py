@@ -74,14 +74,22 @@ def read_chunks(
     files = [path]
     if path.is_dir():
         files = sorted(each for each in path.rglob("*") if _kind(each) == ".parquet")
-    if not files or not (str(path) == "-" or path.exists()):
-        raise DataError(f"there is no table {str(path)!r}: no CSV, no Parquet.")
+    elif str(path) != "-" and not path.exists():
+        raise DataError(
+            f"there is no file {str(path)!r}. Give the path of a CSV or Parquet file, "
+            "or of a folder of Parquet files."
+        )
+    if not files:
+        raise DataError(
+            f"there is no file of Parquet in {str(path)!r}. Of a folder these are "
+            "read; give the path of a file of CSV itself."
+        )
     for file in files:
         kind = ".csv" if str(file) == "-" else _kind(file)
         if kind not in (".csv", ".parquet"):
             raise DataError(
                 f"{str(file)!r} cannot be read in chunks: CSV and Parquet can, and the "
-                "name says which it is."
+                "name says which it is. Read it by pandas, and pass the data frame."
             )
         parts = (_parts_of_csv if kind == ".csv" else _parts_of_parquet)(file, choose)
         while (part := _reading(str(file), partial(next, parts, None))) is not None:

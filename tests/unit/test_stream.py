@@ -397,10 +397,12 @@ def test_files_are_read_a_part_at_a_time(
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
     (tmp_path / "data.txt").write_text("y\n1\n")
     (tmp_path / "bad.parquet").write_text("y\n1\n")
     for name, message in (
-        ("nothing.csv", "there is no table"),
+        ("nothing.csv", "there is no file .* path of a CSV or Parquet file"),
+        ("nothing", "no file of Parquet in"),
         ("data.txt", "CSV and Parquet can"),
         ("bad.parquet", "cannot read"),
     ):
