@@ -112,7 +112,7 @@ def as_frame(data: Any) -> pd.DataFrame:
     except (TypeError, ValueError) as problem:
         raise DataError(
             f"cannot read data of type {type(data).__name__!r} as a table ({problem}); "
-            "pass a pandas DataFrame or a mapping of columns."
+            "pass a pandas DataFrame, a mapping of columns, or an iterator of these."
         ) from None
 
 

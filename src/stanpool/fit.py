@@ -90,7 +90,7 @@ class Model:
         A data frame, or a mapping of columns. It is copied: later changes of it
         have no effect on the model. Data that do not fit in memory are read once, in
         chunks, and kept as what the likelihood needs: the path of a CSV or Parquet
-        file or of a folder of Parquet files (which need ``stanpool[parquet]``), an
+        file or of a folder of them (Parquet needs ``stanpool[parquet]``), an
         iterator of data frames, or a function that returns one. For gaussian outcomes
         around a linear predictor, and for bernoulli, binomial and poisson ones with
         few combinations of predictors; terms are computed row by row. What needs the

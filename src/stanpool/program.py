@@ -151,11 +151,12 @@ class Structure:
     @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
-        parts = self.censored or self.truncated or self.latent
+        parts = self.censored, self.truncated, self.latent, self.residual, self.se
+        able = _WEIGHTED_GLMS if self.weights else _GROUPED_GLMS
         return (
             bool(self.factors)
-            and (self.family, self.link) in _GROUPED_GLMS
-            and not parts
+            and (self.family, self.link) in able
+            and not any(parts)
             and not any(factor.membership for factor in self.factors)
         )
 
@@ -238,14 +239,21 @@ _OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
 # Stan has no such distributions, or none that is exact in the tails.
 _OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
 _STAN_DISTRIBUTIONS = {"gaussian": "normal"}
-# Families and links whose rows have a likelihood in C++.
-_GROUPED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")}
+# Families and links whose rows have a likelihood in C++, with weights or not.
+_WEIGHTED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")}
+_GROUPED_GLMS = _WEIGHTED_GLMS | {
+    *(("negative_binomial", "log"), ("gamma", "log")),
+    *(("student_t", "identity"), ("lognormal", "identity")),
+}
 # Functions that are compiled from C++, by the header that has them.
 _HEADERS = {
-    f"{kind}_{family}_{link}_glm": "grouped_glm"
-    for kind in ("grouped", "weighted")
-    for family, link in _GROUPED_GLMS
-} | {"marginal_normal_id_glm": "marginal_normal_id_glm"}
+    **{f"grouped_{family}_{link}_glm": "grouped_glm" for family, link in _GROUPED_GLMS},
+    **{
+        f"weighted_{family}_{link}_glm": "grouped_glm"
+        for family, link in _WEIGHTED_GLMS
+    },
+    "marginal_normal_id_glm": "marginal_normal_id_glm",
+}
 _EVERY_HEADER = ("lanes", "team")
 # Constant where their parameter is declared.
 _UNSTATED = ("uniform", "flat")
