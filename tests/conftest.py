@@ -50,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
@@ -57,11 +58,28 @@ def pytest_collection_modifyitems(
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+    for item in items:
+        if not _goes_anywhere(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     # What needs no engine comes first, while the engine is being set up.
     items.sort(key=lambda item: "unit" not in item.path.parts)
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     if is_first and any("unit" not in item.path.parts for item in items):
         _set_up_engine_meanwhile(config)
+
+
+def _goes_anywhere(item: pytest.Item) -> bool:
+    """Say whether a process may take a test without the others of its module.
+
+    Others stay together for what they share: fixtures, and programs that only one
+    process can compile. Statistical tests are long and share little; those that do
+    are marked.
+    """
+    return bool(
+        item.get_closest_marker("xdist_group")
+        or "statistical" in item.path.parts
+        or item.path.stem == "test_notebooks"
+    )
 
 
 def _set_up_engine_meanwhile(config: pytest.Config) -> None:

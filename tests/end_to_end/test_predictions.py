@@ -15,7 +15,7 @@ import stanpool as sp
 from stanpool import arviz_seam
 from stanpool.simulate import draw_prior, simulate_outcomes
 
-FITTING: dict[str, Any] = {"seed": 20261121, "progress": False}
+FITTING: dict[str, Any] = {"warmup": 500, "seed": 20261121, "progress": False}
 ERRORS = 4.5
 
 
@@ -105,7 +105,6 @@ def test_a_herd_added_later_is_as_if_it_had_been_fitted() -> None:
     formula = "incidence | trials(size) ~ period + (1 | herd)"
     options: dict[str, Any] = {
         "family": "binomial",
-        "parameterization": "noncentered",
         "priors": {"Intercept": "normal(0, 2)", "beta": "normal(0, 1)"},
     }
     whole = sp.Model(formula, data, **options).fit(**FITTING)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -49,7 +50,9 @@ class Evaluator:
             for file, values in zip(files, (data, at), strict=True):
                 file.write_text(stanio.dump_stan_json(dict(values)))
             command = [self._executables[program], address(program), *files]
-            header, row = run(list(map(str, command))).splitlines()
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        header, row = done.stdout.splitlines()
         draw = np.array([row.split(",")], dtype=float)
         variables = stanio.parse_header(header).items()
         return {name: variable.extract_reshape(draw)[0] for name, variable in variables}

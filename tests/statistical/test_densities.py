@@ -31,6 +31,9 @@ POINTS = 6
 QUICK = (
     "complete_pooling_gaussian",
     "complete_pooling_bernoulli",
+    "complete_pooling_gaussian_se",
+    "complete_pooling_gaussian_compressed",
+    "complete_pooling_lognormal_truncated_both",
     "no_pooling_gaussian",
     "no_pooling_binomial",
     "no_pooling_poisson_common_intercept",
@@ -50,6 +53,7 @@ QUICK = (
     "complete_pooling_negative_binomial",
     "partial_pooling_ordinal_noncentered_correlated",
     "partial_pooling_bernoulli_adaptive",
+    "partial_pooling_binomial_adaptive_group_predictors_no_intercept",
     "partial_pooling_gaussian_adaptive_correlated_plain",
     "partial_pooling_gaussian_adaptive_correlated_group_predictors_pooled_sigma",
     "partial_pooling_gaussian_centered_correlated_mixed_priors",

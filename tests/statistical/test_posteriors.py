@@ -20,7 +20,7 @@ from stanpool.program import StanProgram
 from statistical.monte_carlo import STANDARD_ERRORS, assert_mean, assert_means_agree
 
 PROGRAMS = Path(__file__).parent / "programs"
-FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "seed": 20261121}
+FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
 
 RADON_PRIORS = {
     "Intercept": "normal(0, 10)",
@@ -105,6 +105,7 @@ class TestRadonByHand:
 
 
 class TestClosedForms:
+    @pytest.mark.slow
     def test_known_errors_and_a_normal_prior_are_conjugate(self) -> None:
         schools = sp.load_dataset("eight_schools")
         model = sp.Model(
@@ -266,6 +267,7 @@ def drawn() -> tuple[sp.Model, xr.Dataset]:
     return model, fit(model, prior_only=True, adapt_delta=0.95).posterior
 
 
+@pytest.mark.xdist_group("prior_only")
 class TestPriorOnly:
     """Without the outcome the draws are the priors', whatever the outcome is."""
 
@@ -366,7 +368,9 @@ class TestPublished:
         assert_near(tau.sel(Subject_coefficient="Days"), 35.07**0.5, sds=1)
         assert_near(posterior["sigma"], 654.9**0.5, sds=0.5)
 
-    @pytest.mark.parametrize("compress", [False, True])
+    @pytest.mark.parametrize(
+        "compress", [False, pytest.param(True, marks=pytest.mark.slow)]
+    )
     def test_complete_pooling_of_homework_is_least_squares(
         self, compress: bool
     ) -> None:

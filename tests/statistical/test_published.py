@@ -54,6 +54,7 @@ def exponential(scale: float) -> Callable[[np.ndarray], float]:
     return lambda scales: -float(np.sum(scales)) / scale
 
 
+@pytest.mark.slow
 class TestRats:
     def test_posterior_means_are_those_of_bugs_example(self) -> None:
         """Under the priors of BUGS, volume 1: vague normal and inverse gamma ones.

@@ -32,8 +32,15 @@ def test_fits_are_valid(formula: str, parameterization: str) -> None:
         ("y ~ far + (1 + far | g)", {}),
         ("y ~ x1 + (1 | g)", {"fixed": {"Intercept": 2.0, "tau_g": 0.5}}),
         ("y | se(known) ~ x1 + (1 | g)", {}),
-        ("hits | trials(shots) ~ 1 + (1 | g)", {"family": "binomial"}),
-        ("count ~ 1 + (1 | g)", {"family": "poisson"}),
+        ("win ~ 1 + (1 | g)", {"family": "bernoulli"}),
+        ("count ~ 1", {"family": "poisson", "pooling": "complete"}),
+        pytest.param(
+            *("hits | trials(shots) ~ 1 + (1 | g)", {"family": "binomial"}),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("count ~ 1 + (1 | g)", {"family": "poisson"}), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_fits_without_a_population_are_valid(
