@@ -213,7 +213,8 @@ def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
     for number, factor in enumerate(model.structure.factors, 1):
         if factor.integrated:
             for point in points:
-                point["tau_signed"] = point[f"tau_{number}" if number > 1 else "tau"]
+                end = f"_{number}" if number > 1 else ""
+                point[f"tau_signed{end}"] = point[f"tau{end}"]
     return points
 
 

@@ -11,45 +11,48 @@
 // (Fisher's identity): w - inverse(S) * A * u takes the place of w, and w * w' has inverse(S) * A * V * A' * inverse(S) added.
 // That for T is the sum over blocks of (r - P * u) * m' - P * T * inverse(M).
 //
-// A is sparse, and P falls into blocks: groups of the second factor that no group of the first one connects, as where one
-// factor is nested in the other, know nothing of each other. So no matrix is larger than such a block.
+// A is sparse, and P falls into components: groups of the second factor that no group of the first one connects, as where
+// one factor is nested in the other, know nothing of each other. So no matrix is larger than such a component.
 //
 // It is the function of the same name in its .stanfunctions file; tests compare values and gradients.
 
 namespace stanpool {
 
-// A, as in Stan's csr_to_dense_matrix, one for each of the outcomes of a group; and [y, X, A]' * A of other rows.
+// A, as in Stan's csr_to_dense_matrix, one for each of the outcomes of a group; and A' * [y, X, A] of other rows.
 struct SecondFactor {
+  int Q;
+  int columns;
   std::vector<const double*> a;
   const int* column;
   const int* first;
-  Eigen::MatrixXd T;
-  Eigen::VectorXd r;
-  const double* P;  // products of other rows, times v
+  const double* products;
+  const double* products_of_A;
+  const double* T;
   double v;
-  Eigen::Index columns;
 
-  int begin(Eigen::Index g) const { return first[g] - 1; }
-  int end(Eigen::Index g) const { return first[g + 1] - 1; }
-  double rest(int j, int k) const { return P[j + k * columns] / v; }
+  STANPOOL_INLINE int begin(Eigen::Index g) const { return first[g] - 1; }
+  STANPOOL_INLINE int end(Eigen::Index g) const { return first[g + 1] - 1; }
+  STANPOOL_INLINE const double* rest(int column) const {
+    return products_of_A + static_cast<std::size_t>(column) * columns;
+  }
 };
 
-// Columns whose coefficients depend on each other, given the outcome; whole groups of the second factor.
-struct Connected {
+// Some columns whose coefficients depend on each other, given the outcome: whole groups of the second factor.
+struct Component {
   std::vector<int> columns;
-  Eigen::MatrixXd P;
-  Eigen::MatrixXd V;
+  std::vector<double> P;
+  std::vector<double> V;
 };
 
-// Which of them each column is in, and where.
-struct Places {
-  std::vector<int> block;
-  std::vector<int> at;
+struct Components {
+  std::vector<Component> all;
+  std::vector<int> of;     // by column
+  std::vector<int> place;  // of each number of A, among the columns of its component
 };
 
-// Groups of the second factor are one if a group of the first one has rows of both.
-inline std::vector<Connected> connected_columns(const SecondFactor& second, Eigen::Index G, Places& places) {
-  const int Q = second.T.rows(), J = second.columns / Q;
+// Groups of the second factor belong together if a group of the first one has rows of both.
+inline Components components_of(const SecondFactor& second, Eigen::Index G) {
+  const int Q = second.Q, J = second.columns / Q;
   std::vector<int> leader(J);
   for (int j = 0; j < J; ++j) leader[j] = j;
   const auto find = [&](int j) {
@@ -62,142 +65,239 @@ inline std::vector<Connected> connected_columns(const SecondFactor& second, Eige
       leader[std::max(one, other)] = std::min(one, other);
     }
   }
-  std::vector<Connected> found;
-  std::vector<int> block_of(J, -1);
-  places.block.resize(second.columns);
-  places.at.resize(second.columns);
+  Components found;
+  found.of.resize(second.columns);
+  std::vector<int> place(second.columns);
   for (int j = 0; j < J; ++j) {
-    int& block = block_of[find(j)];
-    if (block < 0) {
-      block = found.size();
-      found.emplace_back();
+    const int first = find(j) * Q;
+    if (first == j * Q) {
+      found.of[first] = found.all.size();
+      found.all.emplace_back();
     }
     for (int k = j * Q; k < (j + 1) * Q; ++k) {
-      places.block[k] = block;
-      places.at[k] = found[block].columns.size();
-      found[block].columns.push_back(k);
+      std::vector<int>& columns = found.all[found.of[k] = found.of[first]].columns;
+      place[k] = columns.size();
+      columns.push_back(k);
     }
   }
+  found.place.resize(second.end(G - 1));
+  for (std::size_t i = 0; i < found.place.size(); ++i) found.place[i] = place[second.column[i] - 1];
   return found;
 }
 
-// The log of what is left of a block's coefficients, and the gradient for T and v; u, and V in its place.
-inline double integrate_block(const SecondFactor& second, Connected& block, Eigen::VectorXd& u, Eigen::MatrixXd& gradient_T,
-                              double& gradient_v) {
-  const Eigen::Index size = block.columns.size(), Q = second.T.rows(), J = size / Q;
-  const auto times_T = [&](const Eigen::MatrixXd& x) {
-    Eigen::MatrixXd product(x.rows(), size);
-    for (Eigen::Index j = 0; j < J; ++j) product.middleCols(j * Q, Q).noalias() = x.middleCols(j * Q, Q) * second.T;
-    return product;
-  };
-  const auto T_times = [&](const Eigen::MatrixXd& x, const Eigen::MatrixXd& T) {
-    Eigen::MatrixXd product(size, x.cols());
-    for (Eigen::Index j = 0; j < J; ++j) product.middleRows(j * Q, Q).noalias() = T * x.middleRows(j * Q, Q);
-    return product;
-  };
-
-  Eigen::VectorXd r(size);
-  for (Eigen::Index k = 0; k < size; ++k) r[k] = second.r[block.columns[k]];
-  const Eigen::MatrixXd PT = times_T(block.P);
-  Eigen::MatrixXd M = T_times(PT, second.T.transpose());
-  M.diagonal().array() += 1;
-  const Eigen::LLT<Eigen::MatrixXd> factor(M);
-  if (factor.info() != Eigen::Success) return std::numeric_limits<double>::quiet_NaN();
-  const Eigen::VectorXd Tr = T_times(r, second.T.transpose());
-  const Eigen::VectorXd m = factor.solve(Tr);
-  const Eigen::MatrixXd inverse_M = factor.solve(Eigen::MatrixXd::Identity(size, size));
-  const Eigen::VectorXd own = T_times(m, second.T);
-  block.V = T_times(T_times(inverse_M, second.T).transpose(), second.T);
-
-  const Eigen::VectorXd left = r - block.P * own;
-  for (Eigen::Index j = 0; j < J; ++j) {
-    gradient_T.noalias() += left.segment(j * Q, Q) * m.segment(j * Q, Q).transpose();
-    gradient_T.noalias() -= PT.middleRows(j * Q, Q) * inverse_M.middleCols(j * Q, Q);
+// half = x * S and found = S' * x * S, where S has T in each block of its diagonal; or T', if it is transposed.
+STANPOOL_INLINE void sandwich(const double* x, int size, const double* T, int Q, bool transposed, double* half,
+                              double* found) {
+  const auto t = [&](int a, int b) { return transposed ? T[b + a * Q] : T[a + b * Q]; };
+  for (int before = 0; before < size; before += Q) {
+    for (int b = 0; b < Q; ++b) {
+      double* column = half + (before + b) * size;
+      for (int i = 0; i < size; ++i) column[i] = 0;
+      for (int a = 0; a < Q; ++a) {
+        const double* from = x + (before + a) * size;
+        const double by = t(a, b);
+        for (int i = 0; i < size; ++i) column[i] += by * from[i];
+      }
+    }
   }
-  for (Eigen::Index k = 0; k < size; ++k) {
-    for (Eigen::Index j = 0; j < size; ++j)
-      gradient_v += 0.5 * (block.V(j, k) + own[j] * own[k]) * second.rest(block.columns[j], block.columns[k]) / second.v;
-    u[block.columns[k]] = own[k];
+  for (int k = 0; k < size; ++k) {
+    for (int before = 0; before < size; before += Q) {
+      for (int b = 0; b < Q; ++b) {
+        double total = 0;
+        for (int a = 0; a < Q; ++a) total += t(a, b) * half[before + a + k * size];
+        found[before + b + k * size] = total;
+      }
+    }
   }
-  return Tr.dot(m) / 2 - factor.matrixLLT().diagonal().array().log().sum();
 }
 
-STANPOOL_INLINE double factor_blocks(const Groups& at, std::vector<Block>& blocks) {
-  double lp = 0;
-  for (Eigen::Index first = 0; first < at.G; first += kGroups)
-    lp += factor_block(at, first, std::min<Eigen::Index>(kGroups, at.G - first), blocks[first / kGroups]);
-  return lp;
-}
-inline double factor_all(const Groups& at, std::vector<Block>& blocks) { return factor_blocks(at, blocks); }
-STANPOOL_AVX2 inline double factor_all_avx2(const Groups& at, std::vector<Block>& blocks) {
-  return factor_blocks(at, blocks);
+// M becomes its inverse, by way of the inverse of its Cholesky factor; returns half the log of its determinant.
+STANPOOL_INLINE double invert(double* M, int size, double* inverse_L) {
+  double log_diagonal = 0;
+  for (int k = 0; k < size; ++k) {
+    double* L = M + k * size;
+    if (!(L[k] > 0)) return std::numeric_limits<double>::quiet_NaN();
+    const double root = std::sqrt(L[k]), inverse = 1 / root;
+    log_diagonal += std::log(root);
+    for (int i = k; i < size; ++i) L[i] *= inverse;
+    for (int j = k + 1; j < size; ++j) {
+      double* column = M + j * size;
+      const double l = L[j];
+      for (int i = j; i < size; ++i) column[i] -= l * L[i];
+    }
+  }
+  for (int j = 0; j < size; ++j) {
+    double* x = inverse_L + j * size;
+    for (int i = j + 1; i < size; ++i) x[i] = 0;
+    x[j] = 1;
+    for (int k = j; k < size; ++k) {
+      const double* L = M + k * size;
+      x[k] /= L[k];
+      for (int i = k + 1; i < size; ++i) x[i] -= L[i] * x[k];
+    }
+  }
+  for (int j = 0; j < size; ++j)
+    for (int i = j; i < size; ++i)
+      M[i + j * size] = M[j + i * size] = dot(inverse_L + i + i * size, inverse_L + i + j * size, size - i);
+  return log_diagonal;
 }
 
-STANPOOL_INLINE void add_gradients(const Groups& at, std::vector<Block>& blocks, MarginalGradient& gradient) {
-  for (Eigen::Index first = 0; first < at.G; first += kGroups)
-    add_gradient(at, first, std::min<Eigen::Index>(kGroups, at.G - first), blocks[first / kGroups], gradient);
-}
-inline void add_all_gradients(const Groups& at, std::vector<Block>& blocks, MarginalGradient& gradient) {
-  add_gradients(at, blocks, gradient);
-}
-STANPOOL_AVX2 inline void add_all_gradients_avx2(const Groups& at, std::vector<Block>& blocks, MarginalGradient& gradient) {
-  add_gradients(at, blocks, gradient);
+// The log of what is left of a component's coefficients, and its gradient for T and v; P and r become V and u.
+STANPOOL_INLINE double integrate(const SecondFactor& second, Component& component, std::vector<double>& r,
+                                 double* gradient_T, double& gradient_v) {
+  const int Q = second.Q, size = component.columns.size();
+  std::vector<double> numbers(3 * size * size + 4 * size);
+  double *PT = numbers.data(), *M = PT + size * size, *other = M + size * size, *own = other + size * size,
+         *turned = own + size, *m = turned + size, *u = m + size;
+  component.V.resize(size * size);
+  double *P = component.P.data(), *V = component.V.data();
+  for (int k = 0; k < size; ++k)
+    for (int i = k + 1; i < size; ++i) P[k + i * size] = P[i + k * size];
+  sandwich(P, size, second.T, Q, false, PT, M);
+  for (int k = 0; k < size; ++k) M[k + k * size] += 1;
+  const double half_log_determinant = invert(M, size, other);
+  sandwich(M, size, second.T, Q, true, other, V);
+
+  for (int k = 0; k < size; ++k) own[k] = r[component.columns[k]];
+  for (int before = 0; before < size; before += Q)
+    for (int b = 0; b < Q; ++b)
+      for (int a = 0; a < Q; ++a) turned[before + b] += second.T[a + b * Q] * own[before + a];
+  for (int k = 0; k < size; ++k) m[k] = dot(M + k * size, turned, size);
+  for (int before = 0; before < size; before += Q)
+    for (int b = 0; b < Q; ++b)
+      for (int a = 0; a < Q; ++a) u[before + b] += second.T[b + a * Q] * m[before + a];
+
+  double of_rest = 0;
+  for (int before = 0; before < size; before += Q) {
+    for (int a = 0; a < Q; ++a) {
+      const int k = before + a;
+      const double left = own[k] - dot(P + k * size, u, size);
+      for (int b = 0; b < Q; ++b) {
+        const double* inverse = M + (before + b) * size;
+        double total = 0;
+        for (int i = 0; i < size; ++i) total += PT[k + i * size] * inverse[i];
+        gradient_T[a + b * Q] += left * m[before + b] - total;
+      }
+      const double* rest = second.rest(component.columns[k]);
+      for (int i = 0; i < size; ++i) of_rest += (V[i + k * size] + u[i] * u[k]) * rest[component.columns[i]];
+    }
+  }
+  gradient_v += of_rest / (2 * second.v * second.v);
+  for (int k = 0; k < size; ++k) r[component.columns[k]] = u[k];
+  return dot(turned, m, size) / 2 - half_log_determinant;
 }
 
-// r and P of all blocks have those of other rows; adds those of the groups. B = inverse(S) * A, as A is stored.
-inline void add_groups_to_blocks(const Groups& at, std::vector<Block>& blocks, SecondFactor& second, const Places& places,
-                                 std::vector<Connected>& connected, std::vector<std::vector<double>>& B) {
+// r and P of the components have those of other rows; adds those of the groups. B = inverse(S) * A, as A is stored.
+STANPOOL_INLINE void add_groups(const Groups& at, std::vector<Block>& blocks, const SecondFactor& second,
+                                Components& components, std::vector<double>& r, std::vector<double>& B) {
+  const std::size_t E = components.place.size();
   for (Eigen::Index g = 0; g < at.G; ++g) {
     const int begin = second.begin(g), end = second.end(g), i = g % kGroups;
     if (begin == end) continue;
     Block& block = blocks[g / kGroups];
-    Eigen::MatrixXd& P = connected[places.block[second.column[begin] - 1]].P;
+    Component& component = components.all[components.of[second.column[begin] - 1]];
+    const std::size_t size = component.columns.size();
+    const int* place = components.place.data();
     for (int q = 0; q < at.Q; ++q) {
-      std::fill(B[q].begin() + begin, B[q].begin() + end, 0.0);
-      for (int r = 0; r < at.Q; ++r) {
-        const double inverse_S = block.H(std::min(q, r), std::max(q, r))[i];
-        for (int k = begin; k < end; ++k) B[q][k] += inverse_S * second.a[r][k];
+      double* b = B.data() + q * E;
+      for (int s = 0; s < at.Q; ++s) {
+        const double inverse_S = block.H(std::min(q, s), std::max(q, s))[i];
+        const double* a = second.a[s];
+        for (int k = begin; k < end; ++k) b[k] += inverse_S * a[k];
       }
-    }
-    for (int q = 0; q < at.Q; ++q) {
       const double w = block.w(q)[i];
+      const double* a = second.a[q];
       for (int k = begin; k < end; ++k) {
-        const double a = second.a[q][k];
-        second.r[second.column[k] - 1] += a * w;
-        const int place = places.at[second.column[k] - 1];
-        for (int j = begin; j < end; ++j) P(places.at[second.column[j] - 1], place) += a * B[q][j];
+        double* column = component.P.data() + place[k] * size;
+        r[second.column[k] - 1] += a[k] * w;
+        for (int j = k; j < end; ++j) column[place[j]] += a[k] * b[j];
       }
     }
   }
 }
 
-// What the groups' outcomes say given the second factor's coefficients, expected over these: changes w, and adds to H.
-inline void expect_groups(const Groups& at, std::vector<Block>& blocks, const SecondFactor& second, const Places& places,
-                          const std::vector<Connected>& connected, const std::vector<std::vector<double>>& B,
-                          const Eigen::VectorXd& u) {
-  std::vector<double> BV;
+// What is known of the groups given the second factor's coefficients, expected over these: changes w, and adds to H.
+STANPOOL_INLINE void expect_groups(const Groups& at, std::vector<Block>& blocks, const SecondFactor& second,
+                                   const Components& components, const std::vector<double>& u,
+                                   const std::vector<double>& B) {
+  const std::size_t E = components.place.size();
   for (Eigen::Index g = 0; g < at.G; ++g) {
-    const int begin = second.begin(g), end = second.end(g), i = g % kGroups;
-    for (int q = 0; q < at.Q; ++q)
-      for (int k = begin; k < end; ++k) blocks[g / kGroups].w(q)[i] -= B[q][k] * u[second.column[k] - 1];
+    for (int q = 0; q < at.Q; ++q) {
+      double total = 0;
+      for (int k = second.begin(g); k < second.end(g); ++k) total += B[q * E + k] * u[second.column[k] - 1];
+      blocks[g / kGroups].w(q)[g % kGroups] -= total;
+    }
   }
   for (Eigen::Index first = 0; first < at.G; first += kGroups)
     finish_block(at, first, std::min<Eigen::Index>(kGroups, at.G - first), blocks[first / kGroups]);
   for (Eigen::Index g = 0; g < at.G; ++g) {
-    const int begin = second.begin(g), end = second.end(g), i = g % kGroups;
+    const int begin = second.begin(g), end = second.end(g);
     if (begin == end) continue;
-    const Eigen::MatrixXd& V = connected[places.block[second.column[begin] - 1]].V;
-    BV.resize(end - begin);
+    const Component& component = components.all[components.of[second.column[begin] - 1]];
+    const std::size_t size = component.columns.size();
+    const int* place = components.place.data();
     for (int q = 0; q < at.Q; ++q) {
-      for (int k = begin; k < end; ++k) {
-        const int place = places.at[second.column[k] - 1];
-        BV[k - begin] = 0;
-        for (int j = begin; j < end; ++j) BV[k - begin] += B[q][j] * V(places.at[second.column[j] - 1], place);
+      for (int s = q; s < at.Q; ++s) {
+        const double *b_q = B.data() + q * E, *b_s = B.data() + s * E;
+        double total = 0;
+        for (int k = begin; k < end; ++k) {
+          const double* column = component.V.data() + place[k] * size;
+          double product = 0;
+          for (int j = begin; j < end; ++j) product += b_q[j] * column[place[j]];
+          total += product * b_s[k];
+        }
+        blocks[g / kGroups].H(q, s)[g % kGroups] += total / 2;
       }
-      for (int r = q; r < at.Q; ++r)
-        for (int k = begin; k < end; ++k) blocks[g / kGroups].H(q, r)[i] += 0.5 * BV[k - begin] * B[r][k];
     }
   }
+}
+
+// What the density has of the arguments' values, and its gradient.
+struct TwiceGradient {
+  MarginalGradient of_groups;
+  std::vector<double> T;
+  double v;
+};
+
+STANPOOL_INLINE double add_all(const Groups& at, const SecondFactor& second, TwiceGradient& gradient) {
+  const Eigen::Index D = at.theta.size();
+  std::vector<Block> blocks((at.G + kGroups - 1) / kGroups, Block(at.Q));
+  double lp = 0;
+  for (Eigen::Index first = 0; first < at.G; first += kGroups)
+    lp += factor_block(at, first, std::min<Eigen::Index>(kGroups, at.G - first), blocks[first / kGroups]);
+
+  Components components = components_of(second, at.G);
+  for (Component& component : components.all) {
+    const std::size_t size = component.columns.size();
+    component.P.resize(size * size);
+    for (std::size_t k = 0; k < size; ++k)
+      for (std::size_t i = k; i < size; ++i)
+        component.P[i + k * size] = second.rest(component.columns[k])[component.columns[i]] / second.v;
+  }
+  std::vector<double> r_rest(second.products, second.products + second.columns);
+  for (Eigen::Index d = 0; d < D; ++d)
+    for (int k = 0; k < second.columns; ++k) r_rest[k] -= second.products[k + (1 + d) * second.columns] * at.theta[d];
+  for (double& each : r_rest) each /= second.v;
+  std::vector<double> r = r_rest, B(at.Q * components.place.size());
+  add_groups(at, blocks, second, components, r, B);
+
+  for (Component& component : components.all) lp += integrate(second, component, r, gradient.T.data(), gradient.v);
+  if (!std::isfinite(lp)) return std::numeric_limits<double>::quiet_NaN();
+  const std::vector<double>& u = r;
+  gradient.v -= dot(u.data(), r_rest.data(), second.columns) / second.v;
+  for (Eigen::Index d = 0; d < D; ++d)
+    gradient.of_groups.theta[d] -= dot(second.products + (1 + d) * second.columns, u.data(), second.columns) / second.v;
+
+  expect_groups(at, blocks, second, components, u, B);
+  for (Eigen::Index first = 0; first < at.G; first += kGroups)
+    add_gradient(at, first, std::min<Eigen::Index>(kGroups, at.G - first), blocks[first / kGroups], gradient.of_groups);
+  return lp;
+}
+inline double add_both(const Groups& at, const SecondFactor& second, TwiceGradient& gradient) {
+  return add_all(at, second, gradient);
+}
+STANPOOL_AVX2 inline double add_both_avx2(const Groups& at, const SecondFactor& second, TwiceGradient& gradient) {
+  return add_all(at, second, gradient);
 }
 
 }  // namespace stanpool
@@ -212,53 +312,34 @@ stan::return_type_t<Theta, Sigma, V, T> twice_marginal_normal_id_glm_lpdf(
   auto&& theta_ref = stan::math::to_ref(theta);
   auto&& sigma_ref = stan::math::to_ref(sigma);
   auto&& t_ref = stan::math::to_ref(t);
-  const double v_val = stan::math::value_of(v);
-  const Eigen::VectorXd theta_val = stan::math::value_of(theta_ref);
+  const double v_value = stan::math::value_of(v);
+  const Eigen::MatrixXd T_value = stan::math::value_of(t_ref);
   const stanpool::Groups at =
-      stanpool::groups_of(y, x, theta_val, z, stan::math::value_of(sigma_ref), Eigen::VectorXd::Constant(count.size(), v_val), count);
-  const Eigen::Index D = theta_val.size(), columns = products.rows();
-  stanpool::SecondFactor second{{},
+      stanpool::groups_of(y, x, stan::math::value_of(theta_ref), z, stan::math::value_of(sigma_ref),
+                          Eigen::VectorXd::Constant(count.size(), v_value), count);
+  stanpool::SecondFactor second{static_cast<int>(T_value.rows()),
+                                static_cast<int>(products.rows()),
+                                {},
                                 column.data(),
                                 first.data(),
-                                stan::math::value_of(t_ref),
-                                (products.col(0) - products.middleCols(1, D) * theta_val) / v_val,
-                                products.data() + (1 + D) * columns,
-                                v_val,
-                                columns};
+                                products.data(),
+                                products.data() + (1 + at.theta.size()) * products.rows(),
+                                T_value.data(),
+                                v_value};
   for (const auto& each : a) second.a.push_back(each.data());
-
-  std::vector<stanpool::Block> blocks((at.G + stanpool::kGroups - 1) / stanpool::kGroups, stanpool::Block(at.Q));
-  double lp = stanpool::has_avx2() ? stanpool::factor_all_avx2(at, blocks) : stanpool::factor_all(at, blocks);
-
-  stanpool::Places places;
-  std::vector<stanpool::Connected> connected = stanpool::connected_columns(second, at.G, places);
-  for (stanpool::Connected& block : connected) {
-    const int size = block.columns.size();
-    block.P.resize(size, size);
-    for (int k = 0; k < size; ++k)
-      for (int j = 0; j < size; ++j) block.P(j, k) = second.rest(block.columns[j], block.columns[k]);
-  }
-  std::vector<std::vector<double>> B(at.Q, std::vector<double>(column.size()));
-  const Eigen::VectorXd r_rest = second.r;
-  stanpool::add_groups_to_blocks(at, blocks, second, places, connected, B);
-
-  Eigen::VectorXd u(columns);
-  Eigen::MatrixXd gradient_T = Eigen::MatrixXd::Zero(second.T.rows(), second.T.cols());
-  double gradient_v = 0;
-  for (stanpool::Connected& block : connected) lp += stanpool::integrate_block(second, block, u, gradient_T, gradient_v);
-  gradient_v -= u.dot(r_rest) / v_val;
-
-  stanpool::expect_groups(at, blocks, second, places, connected, B, u);
-  Eigen::VectorXd gradient_of_groups = Eigen::VectorXd::Zero(at.G);
-  stanpool::MarginalGradient gradient{-products.middleCols(1, D).transpose() * u / v_val, Eigen::MatrixXd::Zero(at.Q, at.Q),
-                                      gradient_of_groups.data()};
-  stanpool::has_avx2() ? stanpool::add_all_gradients_avx2(at, blocks, gradient)
-                       : stanpool::add_all_gradients(at, blocks, gradient);
+  Eigen::VectorXd gradient_v = Eigen::VectorXd::Zero(at.G);
+  stanpool::TwiceGradient gradient{
+      {Eigen::VectorXd::Zero(at.theta.size()), Eigen::MatrixXd::Zero(at.Q, at.Q), gradient_v.data()},
+      std::vector<double>(T_value.size()),
+      0};
+  const double lp =
+      stanpool::has_avx2() ? stanpool::add_both_avx2(at, second, gradient) : stanpool::add_both(at, second, gradient);
 
   auto node = stan::math::make_partials_propagator(theta_ref, sigma_ref, v, t_ref);
-  if constexpr (!is_constant<Theta>::value) stan::math::partials<0>(node) = gradient.theta;
-  if constexpr (!is_constant<Sigma>::value) stan::math::partials<1>(node) = gradient.Sigma;
-  if constexpr (!is_constant<V>::value) stan::math::partials<2>(node)[0] = gradient_v + gradient_of_groups.sum();
-  if constexpr (!is_constant<T>::value) stan::math::partials<3>(node) = gradient_T;
+  if constexpr (!is_constant<Theta>::value) stan::math::partials<0>(node) = gradient.of_groups.theta;
+  if constexpr (!is_constant<Sigma>::value) stan::math::partials<1>(node) = gradient.of_groups.Sigma;
+  if constexpr (!is_constant<V>::value) stan::math::partials<2>(node)[0] = gradient.v + gradient_v.sum();
+  if constexpr (!is_constant<T>::value)
+    stan::math::partials<3>(node) = Eigen::Map<const Eigen::MatrixXd>(gradient.T.data(), T_value.rows(), T_value.cols());
   return node.build(lp);
 }
