@@ -101,11 +101,10 @@ def as_frame(data: Any) -> pd.DataFrame:
 
 def names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
     """List the columns that a model names, in order, without repeats."""
-    texts = [spec.outcome, *spec.terms, *spec.offsets]
+    # Of groups also under complete pooling, so that every pooling sees the same rows.
+    texts = [spec.outcome, *spec.all_terms, *spec.offsets]
     names = []
     for term in spec.groups:
-        # Also under complete pooling, so that every pooling sees the same rows.
-        texts += term.terms
         names += [*term.key, *term.weights]
     if spec.latent is not None:
         names += [spec.latent.scores_of, spec.latent.loadings_of]

@@ -31,7 +31,7 @@ import numpy as np
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool import arviz_seam
-from stanpool.errors import SpecError, shorten
+from stanpool.errors import SpecError, check_choice, shorten
 from stanpool.families import draw_outcomes, expected_outcomes, log_likelihood
 from stanpool.group_likelihood import (
     Grouping,
@@ -44,6 +44,7 @@ from stanpool.labels import short_label
 from stanpool.many import run_many
 from stanpool.predictors import predictors_of
 from stanpool.progress import counted
+from stanpool.sampling import sampled
 from stanpool.spec import FAMILIES, ModelSpec
 from stanpool.starts import starting_values
 
@@ -448,8 +449,7 @@ def check_unit(fit: Fit, unit: str, factor: str | None) -> None:
             f"{fit!r} was drawn from the prior: it has learned from no row, so that "
             "none can be left out. Fit with prior_only=False."
         )
-    if unit not in UNITS:
-        raise SpecError(f"unit={shorten(unit)} is not one of 'row', 'group'.")
+    check_choice("unit", unit, UNITS)
     if unit == "row" and factor is not None:
         raise SpecError(
             f"factor={shorten(factor)} says whose groups to leave out: pass "
@@ -687,18 +687,7 @@ def _predict_left_out(task: _Task) -> _Score:
     """Refit without some rows, and predict them."""
     model, settings = task.model, task.settings
     kept = np.delete(np.arange(model.design.rows), task.rows)
-    refit = model.take(kept).fit(
-        chains=settings.chains,
-        draws=settings.draws,
-        warmup=settings.warmup,
-        seed=settings.seed,
-        adapt_delta=settings.adapt_delta,
-        max_treedepth=settings.max_treedepth,
-        parallel_chains=settings.parallel_chains,
-        inits=settings.inits,
-        progress=False,
-        sample_options=dict(settings.sample_options),
-    )
+    refit = sampled(model.take(kept), settings, prior_only=False, progress=False)
     # The groups that were left out are in the refit, drawn from the population.
     whole = replace(refit, model=model)
     predictors, rows = predictors_of(whole), task.rows

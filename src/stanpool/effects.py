@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.coefficients import Coefficients, coefficients, flat
-from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.errors import SpecError, check_choice, listed, shorten, suggestion
 from stanpool.families import expected_outcomes, outcome_variances
 from stanpool.intervals import describe, interval_levels
 from stanpool.posterior import GroupNames
@@ -166,8 +166,7 @@ def varcorr(fit: Fit, *, prob: float = 0.9, at: str = "zero") -> pd.DataFrame:
     SpecError
         If ``at`` is neither.
     """
-    if at not in ("zero", "origins"):
-        raise SpecError(f"at={shorten(at)} is not one of 'zero', 'origins'.")
+    check_choice("at", at, ("zero", "origins"))
     if at == "origins":
         fit = fit_at_origins(fit)
     posterior, design = fit.posterior, fit.model.design

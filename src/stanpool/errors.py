@@ -16,7 +16,7 @@ user may want but should not overlook is a warning: ``PriorWarning``,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -92,3 +92,20 @@ def suggestion(given: str, known: Iterable[str]) -> str:
     """
     near = get_close_matches(given[:200], list(known), n=1)
     return f" Did you mean {shorten(near[0])}?" if near else ""
+
+
+def check_choice(option: str, given: object, known: Collection[str]) -> None:
+    """Refuse a choice that is not known, with the nearest one that is.
+
+    Examples
+    --------
+    >>> check_choice("pooling", "partail", ("complete", "partial"))
+    Traceback (most recent call last):
+    stanpool.errors.SpecError: pooling='partail' is not one of 'complete', 'partial'. \
+Did you mean 'partial'?
+    """
+    if not isinstance(given, str) or given not in known:
+        raise SpecError(
+            f"{option}={shorten(given)} is not one of {listed(known, limit=20)}."
+            + suggestion(str(given), known)
+        )

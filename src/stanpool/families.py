@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
-from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.errors import SpecError, check_choice, listed, shorten
 from stanpool.spec import FAMILIES, ModelSpec
 
 if TYPE_CHECKING:
@@ -153,11 +153,7 @@ def family_functions(family: str, link: str | None = None) -> FamilyFunctions:
     >>> poisson.log_density(np.array([0, 2]), np.log([1.5, 3.0])).round(3)
     array([-1.5  , -1.496])
     """
-    if family not in FAMILIES:
-        raise SpecError(
-            f"family={shorten(family)} is not one of {listed(FAMILIES, limit=20)}."
-            + suggestion(str(family), FAMILIES)
-        )
+    check_choice("family", family, FAMILIES)
     known = FAMILIES[family].links
     if link is not None and link not in known:
         raise SpecError(

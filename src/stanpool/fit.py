@@ -23,6 +23,7 @@ from stanpool.gram import (
     compression_pays,
     why_not_compressed,
 )
+from stanpool.linear_pilot import estimate_from_rows
 from stanpool.marginal import (
     MarginalRows,
     marginal_rows,
@@ -428,17 +429,23 @@ marginal, 100 rows, 85 groups)
 
         It says how far groups are centered and where chains start, and nothing else.
         """
-        is_kept = self.chunks is None or isinstance(self.rows, Cells)
+        is_kept = self.chunks is None or isinstance(self.rows, Cells | MarginalRows)
         if self.spec.pooling != "partial" or not is_kept:
             return None
         spec, design = self.spec, self.scaling.design(self.design)
+        priors = self.scaling.priors(self.priors)
+        if isinstance(self.rows, MarginalRows):
+            correlated = correlated_factors(spec, design)
+            found = estimate_from_rows(self.rows, design, priors, correlated)
+            if found is not None or self.chunks is not None:
+                return found
         if isinstance(self.rows, Cells):
             design = self.rows.design
             counted = spec.trials or spec.outcome
             trials = counted if self.rows.family == "binomial" else None
             spec = replace(spec, family=self.rows.family, trials=trials)
         correlated = correlated_factors(spec, design)
-        return estimate(spec, design, self.scaling.priors(self.priors), correlated)
+        return estimate(spec, design, priors, correlated)
 
     @cached_property
     def centering(self) -> tuple[Centering, ...]:
@@ -580,10 +587,11 @@ marginal, 919 rows, 85 groups)
             free, if there are many rows and ``parallel_chains`` is not set. No draw
             depends on it.
         inits
-            Where chains start: by default, in the adaptive form, around a pilot
-            estimate, from a distribution that is wider than the posterior, else at
-            random; ``"random"`` for random in (-2, 2) on the unconstrained scale; or
-            initial values as cmdstanpy takes them, in the units of ``stan_data()``.
+            Where chains start: by default, in the adaptive and the marginal form,
+            around a pilot estimate, from a distribution that is wider than the
+            posterior, else at random; ``"random"`` for random in (-2, 2) on the
+            unconstrained scale; or initial values as cmdstanpy takes them, in the
+            units of ``stan_data()``.
         prior_only
             Draw from the prior: the outcome is left out.
         progress

@@ -42,6 +42,8 @@ _STEP = 1e-3  # of a linear predictor, in differences
 _LARGEST_CORRELATION = 0.9
 _CONJUGATE = 15  # gradients for a step
 _EXACT = 1e-4  # of its squared length
+_SCALE_STEPS = 5
+_LEAST_SQUARES = 1e-18
 _FEWEST_LEFT = 1e-3  # of a group's information, whatever other factors know
 # Links whose score is outcome less mean, and whose information is the variance.
 _CANONICAL = {
@@ -69,12 +71,16 @@ class FactorPilot:
         The population's scales, shape ``(D,)``.
     Omega
         The correlations, shape ``(D, D)``.
+    count
+        How many groups each of the J stands for, where groups that are alike were
+        turned into fewer.
     """
 
     u: Array
     covariance: Array
     tau: Array
     Omega: Array
+    count: Array | None = None
 
     @property
     def information(self) -> Array:
@@ -84,6 +90,23 @@ class FactorPilot:
         """
         variance = np.einsum("jdd->jd", self.covariance)
         return np.asarray(np.clip(1 - variance / np.square(self.tau), 0.0, 1.0))
+
+    @property
+    def determined(self) -> Array:
+        """How many deviations the data say, of each coefficient, shape ``(D,)``."""
+        return self.over_groups(self.information)
+
+    @property
+    def scale_errors(self) -> Array:
+        """Standard errors of the logarithms of the scales, shape ``(D,)``."""
+        squares = self.over_groups(np.square(self.information))
+        return np.asarray(1 / np.sqrt(2.0 * np.maximum(squares, 1e-9)))
+
+    def over_groups(self, values: Array) -> Array:
+        """Sum up values of the J, as often as there are groups."""
+        return np.asarray(
+            values.sum(axis=0) if self.count is None else self.count @ values
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +125,23 @@ class Pilot:
     parameters
         The family's parameters by name; ``sigma`` is that of the population where
         groups have their own.
-    sigma_j
-        Residual scales of groups, or None.
+    residual
+        How the logarithms of the groups' residual scales deviate, or None.
     """
 
     theta: Array
     theta_sd: Array
     factors: tuple[FactorPilot, ...]
     parameters: Mapping[str, Any]
-    sigma_j: Array | None = None
+    residual: FactorPilot | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the estimate is made of numbers."""
+        values = [self.theta, self.theta_sd, *self.parameters.values()]
+        for factor in (*self.factors, *filter(None, [self.residual])):
+            values += [factor.u, factor.covariance, factor.tau, factor.Omega]
+        return all(bool(np.all(np.isfinite(each))) for each in values)
 
 
 def estimate(
@@ -142,7 +173,7 @@ def estimate(
                 found = _Search(spec, design, rows, correlated).run()
         except (np.linalg.LinAlgError, FloatingPointError):
             return None
-    return found if _is_finite(found) else None
+    return found if found.is_finite else None
 
 
 def _of_categories(
@@ -210,7 +241,7 @@ class _Factor:
             u=np.zeros((groups, q)),
             tau=tau,
             Omega=np.eye(q),
-            covariance=np.zeros((groups, q, q)),
+            covariance=np.tile(np.diag(np.square(tau)), (groups, 1, 1)),
         )
 
     @property
@@ -266,9 +297,9 @@ class _Search:
         first = int(design.intercept or self.has_cutpoints)
         ones = np.ones((design.rows, first))
         self.P = np.concatenate([ones, design.X - design.x_bar], axis=1)
-        self.location, self.ridge = _normal_priors(priors, self.P.shape[1], first)
+        self.location, self.ridge = normal_priors(priors, self.P.shape[1], first)
         self.theta = np.zeros(self.P.shape[1])
-        self.sigma_j: Array | None = None
+        self.residual: FactorPilot | None = None
         self.parameters, start, spread = _start(spec, design)
         if first and not self.has_cutpoints:
             self.theta[0] = start
@@ -308,7 +339,7 @@ class _Search:
                 for each in self.factors
             ),
             parameters=self.parameters,
-            sigma_j=self.sigma_j,
+            residual=self.residual,
         )
 
     def is_settled(self, before: list[Array]) -> bool:
@@ -330,8 +361,9 @@ class _Search:
     def of_rows(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the family's parameters as they belong to rows."""
         found = dict(parameters)
-        if self.sigma_j is not None and self.design.residual is not None:
-            found["sigma"] = self.sigma_j[self.design.residual[2]]
+        if self.residual is not None and self.design.residual is not None:
+            own = np.exp(self.residual.u[:, 0])
+            found["sigma"] = found["sigma"] * own[self.design.residual[2]]
         return found
 
     def derivatives(self) -> tuple[Array, Array]:
@@ -458,27 +490,11 @@ class _Search:
         """Make the scales of a factor agree with its deviations [2]_."""
         factor = self.factors[place]
         information = self.update_errors(place, weight)
-        square = np.square(factor.tau)
-        share = np.clip(1 - np.einsum("jqq->jq", factor.covariance) / square, 1e-9, 1)
-        # Their mean is learned from them, too, as the population's coefficient.
-        total, squares = share.sum(axis=0), np.square(share).sum(axis=0)
-        determined = total - squares / total
-        found = np.sum(np.square(factor.u), axis=0) / np.maximum(determined, 1e-9)
-        # Where data cannot tell tau from 0, half of what they cannot tell from it.
-        unknown = np.sqrt(2.0 / np.sum(np.square(information), axis=0))
-        found = np.where(np.isfinite(unknown), np.maximum(found, 0.5 * unknown), square)
-        if factor.correlated:
-            products = np.einsum("jq,jr->qr", factor.u, factor.u)
-            products += factor.covariance.sum(axis=0)
-            scale = np.sqrt(np.diag(products))
-            largest = _LARGEST_CORRELATION
-            Omega = np.clip(products / np.outer(scale, scale), -largest, largest)
-            np.fill_diagonal(Omega, 1.0)
-            values, vectors = np.linalg.eigh(Omega)
-            near = (vectors * np.maximum(values, 1 - largest)) @ vectors.T
-            scale = np.sqrt(np.diag(near))
-            factor.Omega = np.asarray(near / np.outer(scale, scale))
-        factor.tau = np.sqrt(np.clip(found, square / 4, square * 4))
+        factor.tau, factor.Omega = agreeing_scales(
+            FactorPilot(factor.u, factor.covariance, factor.tau, factor.Omega),
+            information,
+            correlated=factor.correlated,
+        )
 
     def errors_of_population(self, weight: Array) -> Array:
         """Return standard errors of the population's coefficients, roughly.
@@ -555,11 +571,13 @@ class _Search:
         if design.residual is not None:
             _, labels, index = design.residual
             total, count = (
-                np.bincount(index, each, minlength=len(labels))
+                np.bincount(index, each, minlength=len(labels)).astype(float)
                 for each in (squares, weights)
             )
             lost = left / weights.sum()
-            self.sigma_j = np.sqrt((total + 4 * sigma**2) / (count * lost + 4))
+            self.parameters["sigma"], self.residual = residual_scales(
+                total, count * lost, self.residual
+            )
 
     def search_along(self, name: str, eta: Array) -> None:
         """Look for the best value of one positive parameter near its last one."""
@@ -606,6 +624,75 @@ class _Search:
             highest = (highest + cutpoint[k]) / 2
             cutpoint[k] = np.clip(wanted, lowest, highest)
         self.parameters["cutpoint"] = cutpoint
+
+
+def agreeing_scales(
+    factor: FactorPilot, information: Array, *, correlated: bool
+) -> tuple[Array, Array]:
+    """Return scales and correlations that agree with a factor's deviations [2]_.
+
+    Parameters
+    ----------
+    factor
+        The deviations, their errors, and the scales under which they were estimated.
+    information
+        What the groups' own data say, shape ``(J, D)``.
+    correlated
+        Whether the coefficients are.
+    """
+    u, errors, square = factor.u, factor.covariance, np.square(factor.tau)
+    count = np.ones(len(u)) if factor.count is None else factor.count
+    share = np.clip(1 - np.einsum("jqq->jq", errors) / square, 1e-9, 1)
+    # Their mean is learned from them, too, as the population's coefficient.
+    total, squares = count @ share, count @ np.square(share)
+    determined = total - squares / total
+    # A step of Fisher scoring: few are enough where groups say little, too.
+    found = square + (np.sum(np.square(u), axis=0) - square * determined) / squares
+    # Where data cannot tell tau from 0, half of what they cannot tell from it.
+    unknown = np.sqrt(2.0 / (count @ np.square(information)))
+    found = np.where(np.isfinite(unknown), np.maximum(found, 0.5 * unknown), square)
+    Omega = factor.Omega
+    if correlated:
+        products = np.einsum("jq,jr->qr", u, u) + np.tensordot(count, errors, 1)
+        scale = np.sqrt(np.diag(products))
+        largest = _LARGEST_CORRELATION
+        Omega = np.clip(products / np.outer(scale, scale), -largest, largest)
+        np.fill_diagonal(Omega, 1.0)
+        values, vectors = np.linalg.eigh(Omega)
+        near = (vectors * np.maximum(values, 1 - largest)) @ vectors.T
+        scale = np.sqrt(np.diag(near))
+        Omega = np.asarray(near / np.outer(scale, scale))
+    return np.sqrt(np.clip(found, square / 4, square * 4)), Omega
+
+
+def residual_scales(
+    squares: Array, counts: Array, last: FactorPilot | None
+) -> tuple[float, FactorPilot]:
+    """Return the residual scale of the population, and how those of groups deviate.
+
+    Parameters
+    ----------
+    squares, counts
+        Sums of squared residuals of each group, and how many they are, shape ``(J,)``.
+    last
+        The estimate to start from.
+    """
+    sigma = float(np.sqrt(max(squares.sum(), _LEAST_SQUARES) / counts.sum()))
+    # A row more of the common scale: logarithms of few squares are long-tailed.
+    logs = 0.5 * np.log((squares / sigma**2 + 1.0) / (counts + 1.0))
+    logs *= (counts + 1.0) / np.maximum(counts, 1e-9)
+    information = 2.0 * counts
+    tau = np.full(1, 0.3) if last is None else last.tau
+    factor, center = last, 0.0
+    for _ in range(_SCALE_STEPS):
+        share = information * tau**2 / (1.0 + information * tau**2)
+        center = float(share @ logs / share.sum())
+        u = (share * (logs - center))[:, None]
+        errors = (tau**2 * (1.0 - share))[:, None, None]
+        factor = FactorPilot(u, errors, tau, np.eye(1))
+        tau, _ = agreeing_scales(factor, information[:, None], correlated=False)
+    assert factor is not None
+    return sigma * float(np.exp(center)), factor
 
 
 def _pairs(factors: Sequence[_Factor]) -> dict[int, dict[int, Any]]:
@@ -661,7 +748,7 @@ def _first_scales(factor: FactorDesign, spread: float) -> Array:
     return np.asarray(0.5 * spread / np.where(size > 0, size, 1.0), dtype=float)
 
 
-def _normal_priors(
+def normal_priors(
     priors: list[PriorRow], width: int, first: int
 ) -> tuple[Array, Array]:
     """Return location and precision of the population's priors, as if normal."""
@@ -678,13 +765,3 @@ def _normal_priors(
             location[at] = arguments["location"]
             precision[at] = arguments["scale"] ** -2.0
     return location, precision
-
-
-def _is_finite(found: Pilot) -> bool:
-    """Whether an estimate is made of numbers, and of scales that are positive."""
-    values = [found.theta, found.theta_sd, *found.parameters.values()]
-    if found.sigma_j is not None:
-        values.append(found.sigma_j)
-    for factor in found.factors:
-        values += [factor.u, factor.covariance, factor.tau, factor.Omega]
-    return all(bool(np.all(np.isfinite(each))) for each in values)

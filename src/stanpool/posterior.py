@@ -53,6 +53,21 @@ class Draws(Protocol):
         """Return a variable of the sampler."""
 
 
+@dataclass(frozen=True, eq=False)
+class NamedDraws:
+    """Draws that come from elsewhere, by Stan's names, ``(chain, draw, ...)``."""
+
+    variables: Mapping[str, np.ndarray]
+
+    def stan_variable(self, name: str) -> np.ndarray:
+        """Return a variable of the program."""
+        return self.variables[name]
+
+    def sampler_variable(self, name: str) -> np.ndarray:
+        """Refuse: there is no sampler."""
+        raise KeyError(name)
+
+
 @dataclass(frozen=True)
 class GroupNames:
     """The names that belong to a grouping factor in the posterior.

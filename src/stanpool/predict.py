@@ -27,7 +27,14 @@ import numpy as np
 
 from stanpool.coefficients import coefficients
 from stanpool.conditioning import condition
-from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
+from stanpool.errors import (
+    DataError,
+    SpecError,
+    check_choice,
+    listed,
+    shorten,
+    suggestion,
+)
 from stanpool.families import draw_outcomes, expected_outcomes, log_likelihood
 from stanpool.intervals import describe, interval_levels
 from stanpool.newdata import PARTS, new_design
@@ -260,11 +267,7 @@ def predict_table(
     """
     import pandas as pd
 
-    if kind not in _KINDS:
-        raise SpecError(
-            f"kind={shorten(kind)} is not one of {listed(_KINDS)}."
-            + suggestion(str(kind), _KINDS)
-        )
+    check_choice("kind", kind, _KINDS)
     interval_levels(prob)  # refuse a wrong one before the work
     source = predictors_with(
         fit,
@@ -395,15 +398,8 @@ def predictors_with(
     parts
         What of new rows is read besides predictors and groups, of ``newdata.PARTS``.
     """
-    for option, chosen, known in (
-        ("groups", groups, READINGS),
-        ("new_groups", new_groups, NEW_GROUPS),
-    ):
-        if chosen not in known:
-            raise SpecError(
-                f"{option}={shorten(chosen)} is not one of {listed(known)}."
-                + suggestion(str(chosen), known)
-            )
+    check_choice("groups", groups, READINGS)
+    check_choice("new_groups", new_groups, NEW_GROUPS)
     model = fit.model
     with_latent, group_terms = _chosen_latent(model, group_terms)
     terms, own_scales = _chosen_terms(model, group_terms)

@@ -19,7 +19,7 @@ import numpy as np
 
 from stanpool.centering import Centering
 from stanpool.design import Design, FactorDesign, LatentDesign
-from stanpool.errors import SpecError
+from stanpool.errors import check_choice
 from stanpool.gram import CompressedRows
 from stanpool.marginal import MarginalRows, pilot_of_rest
 from stanpool.priors import PriorRow, class_of, correlated_factors
@@ -602,11 +602,7 @@ def neals_funnel(parameterization: str = "centered") -> StanProgram:
     >>> neals_funnel("noncentered").name
     'neals_funnel_noncentered'
     """
-    if parameterization not in ("centered", "noncentered"):
-        raise SpecError(
-            f"parameterization={parameterization!r} is not one of 'centered', "
-            "'noncentered'."
-        )
+    check_choice("parameterization", parameterization, ("centered", "noncentered"))
     template = _environment().get_template("neals_funnel.stan.jinja")
     source = template.render(parameterization=parameterization)
     return StanProgram(f"neals_funnel_{parameterization}", _tidy(source))

@@ -356,19 +356,11 @@ class _Reader:
     def _is_weighted(self) -> bool:
         return self.spec.se is not None or self.spec.weights is not None
 
-    @property
-    def _texts(self) -> list[str]:
-        """The terms of the population and of all factors."""
-        texts = [*self.spec.terms]
-        for term in self.spec.groups:
-            texts += term.terms
-        return texts
-
     def _key(self) -> list[str]:
         """Name the columns whose combinations are told apart."""
         spec, names = self.spec, list[str]()
         if not self.is_gaussian:
-            names += names_in_terms([*self._texts, *spec.offsets], set(self.kinds))
+            names += names_in_terms([*spec.all_terms, *spec.offsets], set(self.kinds))
             names += [spec.exposure] if spec.exposure is not None else []
         for term in spec.groups:
             names += [*term.key, *(() if self.is_gaussian else term.weights)]
@@ -378,7 +370,7 @@ class _Reader:
     def _numberable(self) -> list[str]:
         """Name the columns of which all values are known."""
         names = [*self.categorical, *self._key()]
-        for text in self._texts if self.is_gaussian else ():
+        for text in self.spec.all_terms if self.is_gaussian else ():
             if "C(" in text:  # numbers may be levels there, unless they are too many
                 for name in names_in_terms([text], set(self.kinds)):
                     if len(self.numbers.get(name, ())) <= _MOST_VALUES:
@@ -417,7 +409,7 @@ class _Reader:
 
     def _refuse_dependent(self, frame: pd.DataFrame) -> None:
         """Refuse terms that a part of the data does not have as the whole has them."""
-        refuse_dependent(wide_matrix(self._texts, frame), frame)
+        refuse_dependent(wide_matrix(self.spec.all_terms, frame), frame)
         for text in expressions(self.spec):
             refuse_dependent(term_matrix(False, (text,), frame), frame)
 
@@ -464,7 +456,7 @@ class _Reader:
         offset: Array | None,
     ) -> NDArray[np.intp]:
         """Take in rows of a gaussian model; return some that show what varies."""
-        spec, texts = self.spec, self._texts
+        spec, texts = self.spec, self.spec.all_terms
         self.scale = _sum(self.scale, np.zeros(len(self.sizes), dtype=np.intp))
         if spec.residual is not None:
             self.scale[group] = codes[spec.residual]

@@ -52,6 +52,11 @@ def to_zero(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     return _turned(model, posterior, at_origins(design), design, lambda a: a)
 
 
+def tree_to_zero(model: Model, tree: xr.DataTree) -> xr.DataTree:
+    """Return a tree with its posterior turned by ``to_zero``."""
+    return _with_posterior(tree, to_zero(model, tree["posterior"].to_dataset()))
+
+
 def to_origins(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     """Turn draws of coefficients where predictors are 0 into those at the origins.
 
@@ -79,14 +84,20 @@ def fit_at_origins(fit: Fit) -> Fit:
 
     Its rows have the same linear predictors, and its priors are on its coefficients.
     """
-    import xarray as xr
-
     if not fit.model.design.origins:
         return fit
-    tree = fit.tree.copy()
-    tree["posterior"] = xr.DataTree(to_origins(fit.model, fit.posterior))
+    tree = _with_posterior(fit.tree, to_origins(fit.model, fit.posterior))
     model = _with_design(fit.model, at_origins(fit.model.design))
     return replace(fit, model=model, tree=tree)
+
+
+def _with_posterior(tree: xr.DataTree, posterior: xr.Dataset) -> xr.DataTree:
+    """Return a tree with another posterior."""
+    import xarray as xr
+
+    other = tree.copy()
+    other["posterior"] = xr.DataTree(posterior)
+    return other
 
 
 def _with_design(model: Model, design: Design) -> Model:

@@ -12,8 +12,8 @@ from stanpool.fit import Fit, Model
 from stanpool.latent import pilot, starting_points
 from stanpool.marginal import MarginalRows
 from stanpool.posterior import build_tree, draw_back
-from stanpool.relocate import to_zero
-from stanpool.starts import pilot_metric, points_around_pilot
+from stanpool.relocate import tree_to_zero
+from stanpool.starts import pilot_metric, points_around_pilot, starts_from_pilot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +39,6 @@ def sampled(
     progress
         Whether to show progress, on standard error.
     """
-    import xarray as xr
-
     program = model.program
     executable = compile_program(
         program.compiled, name=program.name, header=program.header, progress=progress
@@ -61,7 +59,7 @@ def sampled(
     raw = sample(executable, data, chosen, progress=progress)
     drawn_back = None
     if isinstance(model.rows, MarginalRows):
-        drawn_back = draw_back(
+        integrated = draw_back(
             raw,
             model.scaling.design(model.design),
             model.structure,
@@ -71,7 +69,7 @@ def sampled(
         )
         drawn_back = {
             name: model.scaling.undo(name, values)
-            for name, values in drawn_back.items()
+            for name, values in integrated.items()
         }
     tree = build_tree(
         model.scaling.undone(raw),
@@ -80,12 +78,9 @@ def sampled(
         max_treedepth=settings.max_treedepth,
         drawn_back=drawn_back,
     )
-    if model.design.origins:
-        moved = tree["posterior"].to_dataset()
-        tree["posterior"] = xr.DataTree(to_zero(model, moved))
     return Fit(
         model=model,
-        tree=tree,
+        tree=tree_to_zero(model, tree),
         settings=settings,
         seconds=time.perf_counter() - start,
         prior_only=prior_only,
@@ -117,7 +112,7 @@ def _starting_points(model: Model, settings: SampleSettings) -> Any:
     """Return where chains start; None for random points."""
     chains, seed, latent = settings.chains, settings.seed, model.design.latent
     points = None
-    if model.parameterization == "adaptive":
+    if starts_from_pilot(model):
         points = points_around_pilot(model, chains=chains, seed=seed)
     if latent is None:
         return points

@@ -25,7 +25,7 @@ from stanpool.families import LINKS
 from stanpool.latent import as_triangle
 from stanpool.origins import at_origins
 from stanpool.outcome import labelled_outcome
-from stanpool.posterior import build_posterior
+from stanpool.posterior import NamedDraws, build_posterior
 from stanpool.predict import predict
 from stanpool.priors import PriorRow, class_of
 from stanpool.program import group_means
@@ -130,8 +130,9 @@ def draw_prior(model: Model, draws: int, rng: np.random.Generator) -> xr.Dataset
     SpecError
         If a prior is improper.
     """
-    variables = _Variables(_prior_variables(model, draws, rng))
-    return to_zero(model, build_posterior(variables, model.design, model.structure))
+    drawn = _prior_variables(model, draws, rng)
+    one_chain = NamedDraws({name: values[None] for name, values in drawn.items()})
+    return to_zero(model, build_posterior(one_chain, model.design, model.structure))
 
 
 def simulate_outcomes(
@@ -170,19 +171,6 @@ def simulate_outcomes(
             "priors allow far too much; tighten them, as in priors={'Intercept': "
             "'normal(0, 2)', 'beta': 'normal(0, 1)'}. model.priors says what they are."
         ) from None
-
-
-@dataclass(frozen=True)
-class _Variables:
-    """Draws by Stan's names, ``(draw, ...)``, as ``build_posterior`` asks for them."""
-
-    values: Mapping[str, Array]
-
-    def stan_variable(self, name: str) -> Array:
-        return self.values[name][None]
-
-    def sampler_variable(self, name: str) -> Array:
-        raise KeyError(name)
 
 
 def _prior_variables(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.errors import SpecError, check_choice, listed, shorten, suggestion
 
 POOLINGS = ("complete", "none", "partial")
 PARAMETERIZATIONS = ("auto", "centered", "noncentered", "adaptive", "marginal")
@@ -555,11 +555,17 @@ class ModelSpec:
         known = self.se is not None and not self.se_sigma
         return "sigma" in FAMILIES[self.family].parameters and not known
 
+    @property
+    def all_terms(self) -> tuple[str, ...]:
+        """The terms of the population and of all grouping factors."""
+        of_groups = (text for group in self.groups for text in group.terms)
+        return (*self.terms, *of_groups)
+
     def __post_init__(self) -> None:
         """Check each choice, and that the choices fit together."""
-        _one_of("family", self.family, FAMILIES)
-        _one_of("pooling", self.pooling, POOLINGS)
-        _one_of("parameterization", self.parameterization, PARAMETERIZATIONS)
+        check_choice("family", self.family, FAMILIES)
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("parameterization", self.parameterization, PARAMETERIZATIONS)
         if self.compress not in (True, False, None):
             raise SpecError(
                 f"compress={shorten(self.compress)} is not one of True, False, None."
@@ -691,18 +697,7 @@ def _check_bounds(trunc: object) -> None:
         )
 
 
-def _one_of(
-    option: str, given: object, known: Mapping[str, object] | tuple[str, ...]
-) -> None:
-    """Refuse a choice that is not known, with the nearest one that is."""
-    if not isinstance(given, str) or given not in known:
-        raise SpecError(
-            f"{option}={shorten(given)} is not one of {listed(known, limit=20)}."
-            + suggestion(str(given), known)
-        )
-
-
-def as_names(option: str, columns: Sequence[str]) -> tuple[str, ...]:
+def as_names(option: str, columns: Collection[str]) -> tuple[str, ...]:
     """Return columns' names as a tuple; refuse one text, which is a sequence, too."""
     if isinstance(columns, str):
         raise SpecError(

@@ -14,7 +14,9 @@ References
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +34,14 @@ if TYPE_CHECKING:
 
     from stanpool.design import Design
     from stanpool.fit import Fit, Model
-    from stanpool.pilot import Pilot
+    from stanpool.pilot import FactorPilot, Pilot
 
 Array = np.ndarray
 
 _WIDER = 2.0  # than the posterior
 _LARGEST_SPREAD = 0.5  # of the logarithms of scales
 _SPREAD = 0.1  # of the logarithms of the families' parameters, and of cutpoints
+_LEAST_LEFT = 0.05  # of the variance of a standardised deviation
 _INSIDE = 0.02  # of the distance between bounds
 _STREAM = 0x7374617274  # no random numbers are shared with the chains
 
@@ -51,7 +54,7 @@ def points_around_pilot(
     Parameters
     ----------
     model
-        A partially pooled model in the adaptive form.
+        A partially pooled model in the adaptive or the marginal form.
     chains, seed
         How many points, and what is random about them.
 
@@ -62,15 +65,16 @@ def points_around_pilot(
     """
     if model.pilot is None:
         return None
-    design = model.scaling.design(model.design)
+    design, names = model.scaling.design(model.design), _declared(model)
     rngs = map(np.random.default_rng, ([_STREAM, seed, n] for n in range(chains)))
-    return [_around(model, model.pilot, design, rng) for rng in rngs]
+    points = (_around(model, model.pilot, design, rng) for rng in rngs)
+    return [{name: point[name] for name in names if name in point} for point in points]
 
 
 def _around(
     model: Model, pilot: Pilot, design: Design, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Draw one point."""
+    """Draw one point: what programs declare, and more."""
 
     def noise(shape: tuple[int, ...]) -> Array:
         return _WIDER * rng.standard_normal(shape)
@@ -81,38 +85,99 @@ def _around(
     point: dict[str, Any] = {"beta": beta}
     if alpha is not None:
         point["alpha_c"] = alpha
+    errors = _errors_of_parameters(model, pilot)
     for name, value in pilot.parameters.items():
         if name == "cutpoint":
             point["cutpoint_c"] = value + _SPREAD * noise(())
         else:
-            point[name] = value * np.exp(_SPREAD * noise(()))
-    if pilot.sigma_j is not None:
-        log = np.log(pilot.sigma_j / point["sigma"])
-        point["tau_sigma"] = max(float(log.std()), _SPREAD)
-        point["z_sigma"] = log / point["tau_sigma"] + _SPREAD * noise(log.shape)
+            point[name] = value * np.exp(errors[name] * noise(()))
+    if pilot.residual is not None:
+        own = pilot.residual
+        spread = float(own.tau[0] * np.exp(_errors_of_logs(own)[0] * noise(())))
+        errors_of_u = np.sqrt(own.covariance[:, 0, 0])
+        u = own.u[:, 0] + errors_of_u * noise(errors_of_u.shape)
+        point |= {"tau_sigma": spread, "z_sigma": u / spread}
     of_predictors = np.atleast_2d(beta.T)
     centers = None if alpha is None else np.atleast_1d(alpha)
     for number, own in enumerate(pilot.factors):
         end, form = f"_{number + 1}" if number else "", model.structure.factors[number]
-        determined = np.maximum(own.information.sum(axis=0), 1.0)
-        spread = np.minimum(1.0 / np.sqrt(2.0 * determined), _LARGEST_SPREAD)
-        tau = own.tau * np.exp(spread * noise(own.tau.shape))
+        tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
+        chol = _cholesky_around(own, noise) if form.correlated else np.eye(len(tau))
+        point |= {f"tau{end}": tau, f"L_Omega{end}": chol}
+        if form.integrated:
+            signs = rng.choice([-1.0, 1.0], tau.shape)
+            point["tau_signed"] = signs * (
+                own.tau + _errors_at_zero(own) * noise(tau.shape)
+            )
+            continue
         roots = np.linalg.cholesky(own.covariance)
         u = own.u + np.einsum("jde,je->jd", roots, noise(own.u.shape))
-        share = rng.random() if form.correlated else 1.0
-        Omega = (1.0 - share) * own.Omega + share * np.eye(len(tau))
-        chol: Array = np.linalg.cholesky(Omega)
+        if model.parameterization != "adaptive":
+            point[f"z{end}"] = np.linalg.solve(tau[:, None] * chol, u.T).T
+            continue
         at_means = group_means(design, number, centers, of_predictors)
         at_means = at_means.reshape(-1, len(tau))
-        point |= {f"tau{end}": tau, f"L_Omega{end}": chol}
         point[f"z{end}"] = model.centering[number].standardized(
             u, at_means, tau, chol if form.correlated else None
         )
-    return _inside_bounds(model, point)
+    point = _inside_bounds(model, point)
+    if "sigma" in point:
+        point["log_sigma"] = float(np.log(point["sigma"]))
+    return point
+
+
+def _cholesky_around(own: FactorPilot, noise: Callable[..., Array]) -> Array:
+    """Draw correlations: partial ones by their inverse hyperbolic tangents."""
+    chol = np.linalg.cholesky(own.Omega)
+    error = math.sqrt(_variance_of_partial(own))
+    for row in range(1, len(chol)):
+        was = left = 1.0
+        for column in range(row):
+            partial = np.arctanh(chol[row, column] / math.sqrt(was))
+            was -= chol[row, column] ** 2
+            partial = np.tanh(partial + error * noise(()))
+            chol[row, column] = partial * math.sqrt(left)
+            left -= chol[row, column] ** 2
+        chol[row, row] = math.sqrt(left)
+    return chol
+
+
+def _errors_of_logs(own: FactorPilot) -> Array:
+    """Return standard errors of the logarithms of a factor's scales."""
+    return np.minimum(own.scale_errors, _LARGEST_SPREAD)
+
+
+def _errors_at_zero(own: FactorPilot) -> Array:
+    """Return standard errors of a factor's scales where these may be 0."""
+    return np.asarray(own.tau * np.minimum(own.scale_errors, 1.0))
+
+
+def _variance_of_partial(own: FactorPilot) -> float:
+    """Return that of a partial correlation's inverse hyperbolic tangent."""
+    determined = 0.5 / np.square(own.scale_errors)
+    return float(1.0 / (3.0 + determined.min()))
+
+
+def _errors_of_parameters(model: Model, pilot: Pilot) -> dict[str, float]:
+    """Return standard errors of the logarithms of the families' parameters."""
+    errors = dict.fromkeys(pilot.parameters, _SPREAD)
+    if "sigma" in errors:
+        errors["sigma"] = math.sqrt(_variance_of_sigma(model, pilot))
+    return errors
+
+
+def _variance_of_sigma(model: Model, pilot: Pilot) -> float:
+    """Return that of the logarithm of the residual scale."""
+    if pilot.residual is not None:
+        own = pilot.residual
+        return float(own.tau[0] ** 2 / max(own.determined[0], 1.0))
+    rows = model.design.rows
+    learned = sum(float(own.determined.sum()) for own in pilot.factors)
+    return 0.5 / max(rows - learned, 0.1 * rows)
 
 
 def pilot_metric(model: Model) -> Array | None:
-    """Return a diagonal inverse metric for the adaptive program: rough variances.
+    """Return a diagonal inverse metric of the program: rough variances.
 
     A sampler that has to find the scales of well known groups by itself, from a unit
     metric, spends most of its time before it has done so.
@@ -123,7 +188,7 @@ def pilot_metric(model: Model) -> Array | None:
         In the order of the program's parameters, unconstrained; None without a pilot
         estimate, or if there are parameters that it says nothing of.
     """
-    if model.pilot is None or model.parameterization != "adaptive":
+    if not starts_from_pilot(model) or model.pilot is None:
         return None
     pilot, known = model.pilot, dict[str, Array]()
     variance = np.square(pilot.theta_sd)
@@ -133,25 +198,40 @@ def pilot_metric(model: Model) -> Array | None:
     known["beta"] = variance[first:]
     for number, own in enumerate(pilot.factors):
         end, width = f"_{number + 1}" if number else "", len(own.tau)
-        determined = np.maximum(own.information.sum(axis=0), 1.0)
         known |= {
-            f"tau{end}": np.minimum(0.5 / determined, _LARGEST_SPREAD**2),
+            f"tau{end}": np.square(_errors_of_logs(own)),
             f"L_Omega{end}": np.full(
-                width * (width - 1) // 2, 1.0 / (3.0 + determined.min())
+                width * (width - 1) // 2, _variance_of_partial(own)
             ),
             f"z{end}": np.ones_like(own.information),
         }
+        if model.structure.factors[number].integrated:
+            known["tau_signed"] = np.square(_errors_at_zero(own))
+        elif model.parameterization != "adaptive":
+            known[f"z{end}"] = np.maximum(1.0 - own.information, _LEAST_LEFT)
     rows = float(model.design.rows)
     known |= {name: np.array(2.0 / rows) for name in pilot.parameters}
+    if "sigma" in known:
+        known["sigma"] = np.array(_variance_of_sigma(model, pilot))
     if "cutpoint" in pilot.parameters:
         known["cutpoint_c"] = np.full(len(pilot.parameters["cutpoint"]), 4.0 / rows)
-    if pilot.sigma_j is not None:
-        groups = len(pilot.sigma_j)
-        known |= {"tau_sigma": np.array(0.5 / groups), "z_sigma": np.full(groups, 0.3)}
+    if pilot.residual is not None:
+        own = pilot.residual
+        known["tau_sigma"] = np.square(_errors_of_logs(own))
+        known["z_sigma"] = np.maximum(1.0 - own.information, _LEAST_LEFT)
+    if model.structure.piloted:
+        data = model.stan_data()
+        known["beta"] = known["beta"] / np.square(data["beta_unit"])
+        known["log_sigma"] = known["sigma"] / np.square(data["log_sigma_unit"])
     names = _declared(model)
     if not known.keys() >= set(names):
         return None
     return np.concatenate([np.ravel(known[name], order="F") for name in names])
+
+
+def starts_from_pilot(model: Model) -> bool:
+    """Whether chains start around a pilot estimate, if there is one."""
+    return model.parameterization in ("adaptive", "marginal")
 
 
 def _declared(model: Model) -> list[str]:

@@ -141,10 +141,7 @@ class _TurnedRows:
     @classmethod
     def of_data(cls, data: Streamed, turned: TurnedColumns) -> _TurnedRows:
         """Find the columns that all terms are made of."""
-        texts = [*data.spec.terms]
-        for term in data.spec.groups:
-            texts += term.terms
-        return cls(data, turned, wide_matrix(texts, data.specimen))
+        return cls(data, turned, wide_matrix(data.spec.all_terms, data.specimen))
 
     @property
     def unit(self) -> Array:

@@ -44,8 +44,8 @@ def read_table(path: Path) -> pd.DataFrame:
 
     if str(path) == "-":
         return _reading("standard input", lambda: pd.read_csv(sys.stdin))
-    kind = next((each for each in reversed(path.suffixes) if each in _READERS), None)
-    if kind is None:
+    kind = _kind(path)
+    if not kind:
         raise DataError(
             f"{str(path)!r} is no kind of table that is read here; its name must end "
             f"in one of {listed(_READERS)}."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stanpool.fit import Model
 from stanpool.priors import SET_BY_USER, PriorRow
+from stanpool.sampling import sampled
 from stanpool.spec import Prior, as_priors
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def update(
     DataError
         If the data cannot serve the model.
     """
-    model, settings = fit.model, fit.settings
+    model = fit.model
     in_force = {_name(row): row.prior for row in model.priors}
     if priors is not None:
         changed = replace(model.spec, priors=as_priors(priors))
@@ -68,22 +69,20 @@ def update(
         parameterization=model.parameterization or model.spec.parameterization,
     )
     again = Model.from_spec(spec, model.source if data is None else data, strict=False)
-    return again.fit(
-        chains=settings.chains if chains is None else chains,
-        draws=settings.draws if draws is None else draws,
-        warmup=settings.warmup if warmup is None else warmup,
-        seed=settings.seed if seed is None else seed,
-        adapt_delta=settings.adapt_delta if adapt_delta is None else adapt_delta,
-        max_treedepth=(
-            settings.max_treedepth if max_treedepth is None else max_treedepth
-        ),
-        parallel_chains=(
-            settings.parallel_chains if parallel_chains is None else parallel_chains
-        ),
-        prior_only=fit.prior_only,
-        progress=progress,
-        sample_options=dict(settings.sample_options),
-    )
+    given = {
+        "chains": chains,
+        "draws": draws,
+        "warmup": warmup,
+        "seed": seed,
+        "adapt_delta": adapt_delta,
+        "max_treedepth": max_treedepth,
+        "parallel_chains": parallel_chains,
+    }
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    # Initial values that were given for other data may not fit these.
+    inits = "random" if fit.settings.inits == "random" else None
+    settings = replace(fit.settings, inits=inits, **changes)
+    return sampled(again, settings, prior_only=fit.prior_only, progress=progress)
 
 
 def _name(row: PriorRow) -> str:

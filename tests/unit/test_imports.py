@@ -29,7 +29,7 @@ LAYERS = (
     ("design", "reading"),
     ("nesting", "priors", "gram", "cells"),
     ("marginal", "scaling", "pilot", "stream"),
-    ("centering",),
+    ("centering", "linear_pilot"),
     ("program",),
     ("posterior",),
     ("engine",),

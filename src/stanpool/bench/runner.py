@@ -7,7 +7,6 @@ the machine does hits all alike.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -31,7 +30,6 @@ from stanpool.bench.tools import Sampling
 from stanpool.bench.works import WORKS
 from stanpool.errors import SpecError
 
-_logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
 _COMPILE_LIMIT = 900.0
 _INSTALL = "pip install 'stanpool[bench]', with Python 3.12 or later"

@@ -28,18 +28,16 @@ APART_LIMIT = 5.0
 """Monte Carlo errors that estimates of one model do not differ by."""
 
 _HEADINGS = (
-    (
-        "tool",
-        "ESS/s",
-        "x peer",
-        "ESS",
-        "seconds",
-        "CPU",
-        "build",
-        "R-hat",
-        "div.",
-        "converged",
-    ),
+    "tool",
+    "ESS/s",
+    "x peer",
+    "ESS",
+    "seconds",
+    "CPU",
+    "build",
+    "R-hat",
+    "div.",
+    "converged",
 )
 _WIDTHS = (26, 9, 8, 7, 9, 7, 7, 8, 5, 11)
 
@@ -71,8 +69,8 @@ def _work_text(work: str, found: dict[tuple[str, str], Standing]) -> str:
     rival = best(work, found, PEERS)
     known = WORKS[work]
     lines = [f"{work}: {known.about}", f"  {known.formula} ({known.family})", ""]
-    lines += [_line(heading) for heading in _HEADINGS]
-    lines += [_line(_row(standing, rival)) for standing in own]
+    rows = (_row(standing, rival) for standing in own)
+    lines += map(_line, (_HEADINGS, *rows))
     lines += [f"  {note}" for note in _notes(own)]
     lines += [f"  {_verdict_text(verdict)}" for verdict in verdicts(work, found)]
     return "\n".join(lines)
@@ -101,8 +99,9 @@ def write_results(cells: Sequence[Cell], folder: Path) -> None:
     from stanpool.plots import plot_bench
 
     (folder / "bench.txt").write_text(bench_text(cells) + "\n", "utf-8")
-    (folder / "bench.json").write_text(as_json(bench_record(cells)) + "\n", "utf-8")
-    plot_bench(bench_record(cells)).savefig(folder / "bench.png", dpi=150)
+    record = bench_record(cells)
+    (folder / "bench.json").write_text(as_json(record) + "\n", "utf-8")
+    plot_bench(record).savefig(folder / "bench.png", dpi=150)
 
 
 def _line(texts: Sequence[str]) -> str:

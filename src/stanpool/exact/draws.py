@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.errors import SpecError, shorten
-from stanpool.posterior import GroupNames, build_posterior
-from stanpool.relocate import to_zero
+from stanpool.posterior import GroupNames, NamedDraws, build_posterior
+from stanpool.relocate import tree_to_zero
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,8 +104,6 @@ def draws_of_model(
     method, source
         As in ``ExactDraws``.
     """
-    import xarray as xr
-
     design = model.design
     assert design.factor is not None
     names = GroupNames.of(design.factor)
@@ -130,11 +128,8 @@ def draws_of_model(
         },
         observed={"y": ("row", design.y)},
     )
-    if design.origins:
-        moved = tree["posterior"].to_dataset()
-        tree["posterior"] = xr.DataTree(to_zero(model, moved))
     return ExactDraws(
-        tree=tree,
+        tree=tree_to_zero(model, tree),
         method=method,
         source=source,
         factor=design.factor,
@@ -159,30 +154,16 @@ def labelled_draws(
     import xarray as xr
 
     design = model.design
-    posterior = build_posterior(_Variables(variables), design, model.structure)
-    if design.origins:
-        posterior = to_zero(model, posterior)
+    posterior = build_posterior(NamedDraws(variables), design, model.structure)
     observed = xr.Dataset({"y": ("row", design.y)})
+    tree = xr.DataTree.from_dict({"posterior": posterior, "observed_data": observed})
     return ExactDraws(
-        tree=xr.DataTree.from_dict({"posterior": posterior, "observed_data": observed}),
+        tree=tree_to_zero(model, tree),
         method=method,
         source=source,
         factor=design.factor,
         model=model,
     )
-
-
-@dataclass(frozen=True)
-class _Variables:
-    """Draws by Stan's names, as the engine returns them."""
-
-    by_name: Mapping[str, Array]
-
-    def stan_variable(self, name: str) -> Array:
-        return self.by_name[name]
-
-    def sampler_variable(self, name: str) -> Array:
-        raise KeyError(name)
 
 
 def draws_by_group(

@@ -17,7 +17,7 @@ import numpy as np
 
 from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.exact.draws import Array
-from stanpool.spec import Prior
+from stanpool.spec import Prior, as_names
 
 if TYPE_CHECKING:
     from stanpool.fit import Model
@@ -103,10 +103,8 @@ def resolve(model: Model, flat: Collection[str]) -> Priors:
         If a name is unknown, a scale is named twice, or a prior on a coefficient
         is not normal.
     """
-    if isinstance(flat, str):
-        raise SpecError(f"flat={flat!r} is one text; write a list, [{flat!r}].")
     known = [name for name in _FLAT if model.spec.se is None or "sigma" not in name]
-    for name in flat:
+    for name in as_names("flat", flat):
         if name not in known:
             raise SpecError(
                 f"flat: {shorten(name)} is not one of {listed(known, limit=10)}."

@@ -78,17 +78,14 @@ def _panel(
         if rate > 0:
             ax.plot([limits[0], rate], [place, place], color=colour, alpha=0.3)
             ax.plot(rate, place, "o", color=colour, markersize=5)
-            text, x, shade = (
-                f" {rate:,.3g}" if rate < 100 else f" {rate:,.0f}",
-                rate,
-                INK,
-            )
+            text = f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}"
+            x, shade = rate, INK
         else:
             converged = line["status"] == "fitted"
             text = "not converged" if converged else line["status"]
             x, shade = limits[0], GREY
         ax.text(
-            *(x * 1.25, place, text.strip()),
+            *(x * 1.25, place, text),
             color=shade,
             fontsize="x-small",
             va="center",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.diagnostics.funnel import Funnel, measure_funnels
-from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.errors import SpecError, check_choice
 from stanpool.plots.canvas import (
     BLUE,
     INK,
@@ -103,11 +103,8 @@ def _most_affected(
     ]
     for given, name in ((factor, "factor"), (coefficient, "coefficient")):
         known = list(dict.fromkeys(getattr(funnel, name) for funnel in funnels))
-        if given is not None and given not in known:
-            raise SpecError(
-                f"{name}={shorten(given)} is not one of {listed(known)}."
-                + suggestion(given, known)
-            )
+        if given is not None:
+            check_choice(name, given, known)
         funnels = [each for each in funnels if given in (None, getattr(each, name))]
     return min(
         funnels,
@@ -124,11 +121,7 @@ def _group_of(funnel: Funnel, fit: Fit, group: str | None) -> str:
     labels = _labels(fit, funnel)
     if group is None:
         return next(iter(funnel.nearest), labels[int(np.argmin(funnel.information))])
-    if group not in labels:
-        raise SpecError(
-            f"group={shorten(group)} is not one of {listed(labels)}."
-            + suggestion(group, labels)
-        )
+    check_choice("group", group, labels)
     return group
 
 

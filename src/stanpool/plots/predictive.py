@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.errors import SpecError, check_choice, shorten
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
     BLUE,
@@ -96,11 +96,7 @@ def plot_predictive(
     .. [1] Kleiber and Zeileis (2016). Visualizing count data regressions using
        rootograms. The American Statistician 70(3), 296-303.
     """
-    if kind not in _KINDS:
-        raise SpecError(
-            f"kind={shorten(kind)} is not one of {listed(_KINDS)}."
-            + suggestion(str(kind), _KINDS)
-        )
+    check_choice("kind", kind, _KINDS)
     fit = with_model(fit)
     refuse_censored(fit)
     seed = seed_of(fit) if seed is None else seed

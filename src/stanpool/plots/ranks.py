@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.errors import SpecError, shorten, suggestion
+from stanpool.errors import SpecError, check_choice, shorten, suggestion
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -58,11 +58,7 @@ def plot_calibration(
     SpecError
         If a kind or a quantity is not known.
     """
-    if kind not in _KINDS:
-        raise SpecError(
-            f"kind={shorten(kind)} is not one of 'ecdf', 'histogram'."
-            + suggestion(str(kind), _KINDS)
-        )
+    check_choice("kind", kind, _KINDS)
     known = [str(label) for label in calibration.table.index]
     chosen = known if quantities is None else list(quantities)
     for label in chosen:

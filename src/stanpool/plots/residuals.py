@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.errors import SpecError, shorten, suggestion
+from stanpool.errors import SpecError, check_choice
 from stanpool.group_likelihood import grouping
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
@@ -90,11 +90,7 @@ def plot_residuals(
     """
     fit = with_model(fit)
     kind = kind or ("quantile" if is_discrete(fit) else "outcome")
-    if kind not in _KINDS:
-        raise SpecError(
-            f"kind={shorten(kind)} is not one of 'outcome', 'quantile'."
-            + suggestion(str(kind), _KINDS)
-        )
+    check_choice("kind", kind, _KINDS)
     _check_outcome(fit, kind)
     units = grouping(fit.model, factor)
     seed = seed_of(fit) if seed is None else seed

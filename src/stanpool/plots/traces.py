@@ -72,15 +72,12 @@ def plot_traces(
     SpecError
         If a quantity is not in the posterior.
     """
-    chosen = worst_quantities(fit, count) if quantities is None else list(quantities)
-    if not chosen:
-        raise SpecError("quantities is empty; give labels of the summary.")
-    draws = draws_of(fit, chosen)
+    draws = _chosen_draws(fit, quantities, count)
     diverging = fit.sample_stats["diverging"].to_numpy()
-    figure, grid = new_grid(9, 0.4 + 1.9 * len(chosen), rows=len(chosen), columns=2)
-    for (left, right), label in zip(grid, chosen, strict=True):
-        _draw_trace(left, draws[label], diverging)
-        _draw_ranks(right, draws[label])
+    figure, grid = new_grid(9, 0.4 + 1.9 * len(draws), rows=len(draws), columns=2)
+    for (left, right), (label, values) in zip(grid, draws.items(), strict=True):
+        _draw_trace(left, values, diverging)
+        _draw_ranks(right, values)
         headline(left, on_paper(label, 60))
         tidy(left, x="", y="value")
         tidy(right, x="", y="draws")
@@ -118,23 +115,20 @@ def plot_autocorrelation(
     SpecError
         If a quantity is not in the posterior.
     """
-    chosen = worst_quantities(fit, count) if quantities is None else list(quantities)
-    if not chosen:
-        raise SpecError("quantities is empty; give labels of the summary.")
-    draws = draws_of(fit, chosen)
-    columns = min(len(chosen), 4)
-    rows = -(-len(chosen) // columns)
+    draws = _chosen_draws(fit, quantities, count)
+    columns = min(len(draws), 4)
+    rows = -(-len(draws) // columns)
     figure, grid = new_grid(1 + 2.4 * columns, 2.4 * rows, rows=rows, columns=columns)
     panels = [ax for row in grid for ax in row]
-    for ax in panels[len(chosen) :]:
+    for ax in panels[len(draws) :]:
         ax.set_visible(False)
-    for ax, label in zip(panels, chosen, strict=False):
-        correlations = autocorrelation(draws[label], lags)
-        reach = 1.96 / np.sqrt(draws[label].shape[1])
+    for ax, (label, values) in zip(panels, draws.items(), strict=False):
+        correlations = autocorrelation(values, lags)
+        reach = 1.96 / np.sqrt(values.shape[1])
         ax.axhspan(-reach, reach, color=GREY, alpha=0.2, linewidth=0)
         ax.axhline(0, color=GREY, linewidth=0.8)
-        for chain, values in enumerate(correlations):
-            ax.plot(values, color=CHAINS[chain % len(CHAINS)], linewidth=1)
+        for chain, line in enumerate(correlations):
+            ax.plot(line, color=CHAINS[chain % len(CHAINS)], linewidth=1)
         ax.set_ylim(min(-0.3, float(correlations.min()) - 0.05), 1.05)
         headline(ax, on_paper(label, 28))
         tidy(ax, x="draws apart", y="")
@@ -234,7 +228,17 @@ def draws_of(fit: Fit | ExactDraws, chosen: Sequence[str]) -> dict[str, Array]:
                 f"quantities: {shorten(label)} is not in the posterior."
                 + suggestion(str(label), known[:5000])
             )
-    return found
+    return {label: found[label] for label in chosen}
+
+
+def _chosen_draws(
+    fit: Fit | ExactDraws, quantities: Sequence[str] | None, count: int
+) -> dict[str, Array]:
+    """Find the draws of the quantities asked for, or of those that mixed worst."""
+    chosen = worst_quantities(fit, count) if quantities is None else quantities
+    if not chosen:
+        raise SpecError("quantities is empty; give labels of the summary.")
+    return draws_of(fit, chosen)
 
 
 def _draw_trace(ax: Axes, draws: Array, diverging: NDArray[np.bool_]) -> None:
