@@ -247,7 +247,7 @@ marginal, 919 rows, 85 groups)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
             rows = marginal_rows(
-                scaling.design(read.rows), integrated=like and like.integrated
+                scaling.design(read.rows), integrated=like.integrated if like else None
             )
         elif not why_no_cells(spec):
             if spec.compress is not False:

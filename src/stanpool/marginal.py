@@ -59,6 +59,7 @@ _DENSE_PAYS = 20  # numbers of dense rows for each row of the data
 _FEW_NUMBERS = 100_000
 _MANY_ROWS = 50_000
 _SAYS_NOTHING = 1e-8
+_NOTHING = 1e-13
 _BLOCK_NUMBERS = 1 << 16  # of a block of draws, per array: stays in the cache
 _THREADS = 4
 _NUMBERS_AT_ONCE = 1 << 20
@@ -198,6 +199,9 @@ def marginal_rows(
     groups = len(factor.labels)
     scale = scale_of_groups(design, factor.index, groups)
     rows = turn_rows(z, matrix, factor.index, groups, scale=scale)
+    # What rounding leaves would connect all groups of the second factor.
+    found = rows.X[:, :, second]
+    found[np.abs(found) <= _NOTHING * np.abs(found).max(initial=0.0, axis=(0, 1))] = 0
     weight = scale_weights(design)
     kept = z.shape[1] * np.bincount(scale, minlength=len(weight))
     kept += np.bincount(rows.scale_of_rest, minlength=len(weight))
@@ -343,7 +347,7 @@ def draw_second(
     rng = np.random.Generator(np.random.SFC64([_STREAM, _SECOND, *seed]))
     noise = rng.standard_normal((len(theta), a.shape[2]))
     blocks = []
-    for columns in _blocks(a.any(axis=1), varying):
+    for columns in _blocks(np.any(a, axis=1), varying):
         touched = np.flatnonzero(a[:, :, columns].any(axis=(1, 2)))
         own, of_rest = a[touched][:, :, columns], a_rest[:, columns]
         pairs = np.einsum("jqa,jsb->qsjab", own, own)
@@ -402,7 +406,7 @@ def _inverse(S: dict[tuple[int, int], Array]) -> dict[tuple[int, int], Array]:
         for r in range(c + 1, q):
             M[r, c] = -sum(K[r, k] * M[k, c] for k in range(c, r)) / K[r, r]
     return {
-        (r, c): sum(M[k, r] * M[k, c] for k in range(max(r, c), q))
+        (r, c): np.sum([M[k, r] * M[k, c] for k in range(max(r, c), q)], axis=0)
         for r in range(q)
         for c in range(q)
     }
@@ -413,8 +417,8 @@ def _blocks(meets: NDArray[np.bool_], varying: int) -> Iterator[NDArray[np.intp]
 
     ``meets`` says for each group of the first factor which columns it has rows of.
     """
-    from scipy.sparse import csr_array  # type: ignore[import-untyped]
-    from scipy.sparse.csgraph import connected_components
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
     met = csr_array(meets.reshape(len(meets), -1, varying).any(axis=2).astype(float))
     blocks = connected_components(met.T @ met, directed=False)[1]
@@ -466,20 +470,18 @@ def integrated_factors(design: Design) -> tuple[int, ...]:
 
 def _numbers_in_blocks(design: Design, first: int, second: int) -> float:
     """Sum up the third powers of the sizes of a factor's blocks: the work."""
-    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     factor, other = design.factors[second], design.factors[first]
     groups, nodes = len(factor.labels), len(factor.labels) + len(other.labels)
-    edges = np.ones(design.rows), (factor.index, groups + other.index)
+    edges = np.ones(len(factor.index)), (factor.index, groups + other.index)
     graph = coo_array(edges, shape=(nodes, nodes))
     blocks = connected_components(graph, directed=False)[1][:groups]
     return float(((factor.Z.shape[1] * np.bincount(blocks).astype(float)) ** 3).sum())
 
 
-def _cholesky(
-    M: dict[tuple[int, int], Array], q: int
-) -> dict[tuple[int, int], Array]:
+def _cholesky(M: dict[tuple[int, int], Array], q: int) -> dict[tuple[int, int], Array]:
     """Factor many small matrices, of which the lower halves are given."""
     K: dict[tuple[int, int], Array] = {}
     for r in range(q):

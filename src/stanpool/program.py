@@ -816,7 +816,7 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
         }
         if second.any():
             A = groups.X[:, :, second]
-            group, column = A.any(axis=1).nonzero()
+            group, column = np.nonzero(A.any(axis=1))
             data |= {
                 "E": len(group),
                 "A": A[group, :, column].T,

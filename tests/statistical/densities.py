@@ -173,7 +173,9 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
             found |= {f"b{end}": varying.b}
             if model.structure.factors[number].integrated:
-                found[f"tau_signed{end}"] = varying.tau * (-1) ** np.arange(len(varying.tau))
+                found[f"tau_signed{end}"] = varying.tau * (-1) ** np.arange(
+                    len(varying.tau)
+                )
             if model.parameterization == "adaptive":
                 found[f"z{end}"] = _partly_centered(model, data, at, number)
             else:
