@@ -815,14 +815,15 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
             "X_rest": rest[:, other],
         }
         if second.any():
-            A = groups.X[:, :, second]
+            A, A_rest = groups.X[:, :, second], rest[:, second]
             group, column = np.nonzero(A.any(axis=1))
+            told = [rest[:, -1:], rest[:, other], A_rest]
             data |= {
                 "E": len(group),
                 "A": A[group, :, column].T,
                 "column": column + 1,
                 "first": np.searchsorted(group, np.arange(len(A) + 1)) + 1,
-                "A_rest": rest[:, second],
+                "products": A_rest.T @ np.concatenate(told, axis=1),
             }
         scales = {"group": groups.scale, "rest": rows.rows.scale_of_rest}
     else:

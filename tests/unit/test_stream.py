@@ -136,7 +136,6 @@ def assert_same(chunked: sp.Model, whole: sp.Model) -> None:
         "y",
         "Z",
         "X_rest",
-        "A_rest",
         "y_rest",
         "group",
         "trials",

@@ -90,7 +90,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
-  matrix[F, J * Q] A_rest;
+  matrix[J * Q, 1 + D + J * Q] products; // their A' * [y, X, A]
   real N_zero; // rows of zeros, less those that fill up small groups
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
@@ -98,11 +98,6 @@ data {
   vector<lower=0>[Q_2] prior_tau_2_rate;
   real<lower=0> prior_sigma_rate;
   int<lower=0, upper=1> prior_only; // 1: leave y out
-}
-transformed data {
-  int R = J * Q;
-  matrix[F, 1 + D] rest = append_col(y_rest, X_rest);
-  matrix[R, 1 + D + R] products = A_rest' * append_col(rest, A_rest);
 }
 parameters {
   vector[K] beta;

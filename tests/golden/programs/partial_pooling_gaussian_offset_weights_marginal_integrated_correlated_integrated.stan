@@ -94,7 +94,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
-  matrix[F, J * Q] A_rest;
+  matrix[J * Q, 1 + D + J * Q] products; // their A' * [y, X, A]
   real N_zero; // rows of zeros, less those that fill up small groups
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -105,11 +105,6 @@ data {
   real<lower=0> prior_Omega_2_shape;
   real<lower=0> prior_sigma_rate;
   int<lower=0, upper=1> prior_only; // 1: leave y out
-}
-transformed data {
-  int R = J * Q;
-  matrix[F, 1 + D] rest = append_col(y_rest, X_rest);
-  matrix[R, 1 + D + R] products = A_rest' * append_col(rest, A_rest);
 }
 parameters {
   real alpha_c; // alpha at x_bar

@@ -98,7 +98,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
-  matrix[F, J * Q] A_rest;
+  matrix[J * Q, 1 + D + J * Q] products; // their A' * [y, X, A]
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -107,11 +107,6 @@ data {
   vector<lower=0>[Q_2] prior_tau_2_rate;
   vector<lower=0>[Q_3] prior_tau_3_rate;
   int<lower=0, upper=1> prior_only; // 1: leave y out
-}
-transformed data {
-  int R = J * Q;
-  matrix[F, 1 + D] rest = append_col(y_rest, X_rest);
-  matrix[R, 1 + D + R] products = A_rest' * append_col(rest, A_rest);
 }
 parameters {
   real alpha_c; // alpha at x_bar
