@@ -16,7 +16,7 @@ from stanpool.chunks import Streamed
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
-from stanpool.formula import formula_of, parse_formulas, quote_name, unquote_name
+from stanpool.formula import formula_of, outcome_name, parse_formulas, quote_name
 from stanpool.gram import (
     CompressedRows,
     compressed_rows,
@@ -66,6 +66,9 @@ if TYPE_CHECKING:
     from stanpool.predict import GroupTerms
 
 
+_LONGEST = 300  # characters of a formula where a model describes itself
+
+
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class Model:
     """A hierarchical model of a data frame: stated, checked and ready to fit.
@@ -87,7 +90,7 @@ class Model:
         A data frame, or a mapping of columns. It is copied: later changes of it
         have no effect on the model. Data that do not fit in memory are read once, in
         chunks, and kept as what the likelihood needs: the path of a CSV or Parquet
-        file or of a folder of Parquet files (which need ``stanpool[parquet]``), an
+        file or of a folder of them (Parquet needs ``stanpool[parquet]``), an
         iterator of data frames, or a function that returns one. For gaussian outcomes
         around a linear predictor, and for bernoulli, binomial and poisson ones with
         few combinations of predictors; terms are computed row by row. What needs the
@@ -404,7 +407,7 @@ marginal, 100 rows, 85 groups)
         True
         """
         design = replace(self.design, y=check_other_outcome(self.spec, self.design, y))
-        name = unquote_name(self.spec.outcome) or self.spec.outcome
+        name = outcome_name(self.spec)
         model = Model.__new__(Model)
         model._build(
             replace(
@@ -650,7 +653,7 @@ marginal, 919 rows, 85 groups)
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
-        parts = [repr(formula_of(self.spec)), self.spec.family]
+        parts = [shorten(formula_of(self.spec), _LONGEST), self.spec.family]
         if self.spec.link is not None:
             parts.append(self.spec.link)
         parts.append(f"{self.spec.pooling} pooling")

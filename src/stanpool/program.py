@@ -157,11 +157,12 @@ class Structure:
     @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
-        parts = self.censored or self.truncated or self.latent
+        parts = self.censored, self.truncated, self.latent, self.residual, self.se
+        able = _WEIGHTED_GLMS if self.weights else _GROUPED_GLMS
         return (
             bool(self.factors)
-            and (self.family, self.link) in _GROUPED_GLMS
-            and not parts
+            and (self.family, self.link) in able
+            and not any(parts)
             and not any(factor.membership for factor in self.factors)
         )
 
@@ -244,16 +245,19 @@ _OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
 # Stan has no such distributions, or none that is exact in the tails.
 _OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
 _STAN_DISTRIBUTIONS = {"gaussian": "normal"}
-# Families and links whose rows have a likelihood in C++.
-_GROUPED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")}
+# Families and links whose rows have a likelihood in C++, with weights or not.
+_WEIGHTED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")}
+_GROUPED_GLMS = _WEIGHTED_GLMS | {
+    *(("negative_binomial", "log"), ("gamma", "log")),
+    *(("student_t", "identity"), ("lognormal", "identity")),
+}
 # Functions that are compiled from C++, and the headers that have them.
 _COMMON = ("lanes", "team")
+_GROUPED = (*_COMMON, "grouped_glm")
 _MARGINAL = (*_COMMON, "marginal_normal_id_glm")
 _HEADERS: Mapping[str, tuple[str, ...]] = {
-    f"{kind}_{family}_{link}_glm": (*_COMMON, "grouped_glm")
-    for kind in ("grouped", "weighted")
-    for family, link in _GROUPED_GLMS
-} | {
+    **{f"grouped_{family}_{link}_glm": _GROUPED for family, link in _GROUPED_GLMS},
+    **{f"weighted_{family}_{link}_glm": _GROUPED for family, link in _WEIGHTED_GLMS},
     "marginal_normal_id_glm": _MARGINAL,
     "twice_marginal_normal_id_glm": (*_MARGINAL, "twice_marginal_normal_id_glm"),
 }

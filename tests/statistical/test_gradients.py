@@ -14,11 +14,20 @@ from stanpool.engine import compile_program
 from stanpool.resources import resource
 
 OUTCOMES = ("bernoulli_logit", "binomial_logit", "poisson_log")
+# With parameters of their own.
+OWN = {
+    "grouped_negative_binomial_log_glm": ("phi",),
+    "grouped_student_t_identity_glm": ("nu", "sigma"),
+    "grouped_lognormal_identity_glm": ("sigma",),
+    "grouped_gamma_log_glm": ("shape",),
+}
 FAMILIES = (
     *(f"grouped_{outcome}_glm" for outcome in OUTCOMES),
     *(f"weighted_{outcome}_glm" for outcome in OUTCOMES),
+    *OWN,
 )
 MARGINALS = ("marginal_normal_id_glm", "twice_marginal_normal_id_glm")
+SOME = {"phi": 0.7, "nu": 4.0, "sigma": 1.3, "shape": 2.0}
 CLOSE = 1e-10
 
 PROGRAM = """\
@@ -26,13 +35,14 @@ functions {{
 {functions}
 }}
 data {{
-  int<lower=1, upper=6> family;
+  int<lower=1, upper=10> family;
   int<lower=0, upper=1> in_cpp;
   int N;
   int K;
   int R;
   int M;
   array[N] int y;
+  vector[N] amount;
   array[N] int trials;
   vector[N] weights;
   matrix[N, K] X;
@@ -43,6 +53,10 @@ parameters {{
   real alpha;
   vector[K] beta;
   vector[M] u;
+  real<lower=0> phi;
+  real<lower=0> nu;
+  real<lower=0> sigma;
+  real<lower=0> shape;
 }}
 model {{
 {statements}
@@ -75,15 +89,20 @@ def grouped_program() -> str:
     functions, statements = [], []
     for number, name in enumerate(FAMILIES, 1):
         functions += declared_and_defined(name)
-        told = "weights, " if "weighted" in name else ""
-        told += "trials, " if "binomial" in name else ""
-        call = f"({told}X, alpha, beta, W, place, u);"
+        told = ["weights"] if "weighted" in name else []
+        told += ["trials"] if "binomial_logit" in name else []
+        told += [*OWN.get(name, ()), "X, alpha, beta, W, place, u"]
+        arguments = ", ".join(told)
+        is_count = name not in OWN or "binomial" in name
+        y, kind = ("y", "lpmf") if is_count else ("amount", "lpdf")
         for test, called in (("==", f"own_{name}"), ("!=", name)):
-            # With and without the terms that are constant.
+            # With the terms that are constant, and without (of which Stan has others
+            # where there are parameters of a family's own).
+            dropped = "" if name in OWN else f"{y} ~ {called}({arguments});"
             statements += [
                 f"  if (family == {number} && in_cpp {test} 0) {{",
-                f"    y ~ {called}{call}",
-                f"    target += {called}_lpmf(y | {call[1:]}",
+                f"    {dropped}",
+                f"    target += {called}_{kind}({y} | {arguments});",
                 "  }",
             ]
     return PROGRAM.format(
@@ -101,8 +120,10 @@ def data_of(family: str, rows: int, columns: int, effects: int) -> dict[str, Any
     trials = rng.integers(0, 30, rows)
     outcomes = {
         "bernoulli": rng.integers(0, 2, rows),
-        "binomial": rng.binomial(trials, 0.3),
+        "binomial_logit": rng.binomial(trials, 0.3),
         "poisson": rng.poisson(2.0, rows),
+        # Some beyond the counts that are looked up together.
+        "negative_binomial": rng.poisson(2.0, rows) * rng.choice([1, 5000], rows),
     }
     numbers = 7 * effects
     return {
@@ -111,7 +132,8 @@ def data_of(family: str, rows: int, columns: int, effects: int) -> dict[str, Any
         "K": columns,
         "R": effects,
         "M": numbers,
-        "y": next(y for name, y in outcomes.items() if name in family).tolist(),
+        "y": next((y for n, y in outcomes.items() if f"_{n}_" in family), trials),
+        "amount": rng.lognormal(0.0, 2.0, rows).tolist(),
         "trials": trials.tolist(),
         "weights": rng.uniform(0.1, 3.0, rows).tolist(),
         "X": rng.normal(size=(rows, columns)).tolist(),
@@ -155,6 +177,7 @@ def test_rows_with_group_effects(
         "alpha": rng.normal(),
         "beta": rng.normal(size=columns).tolist(),
         "u": rng.normal(size=data["M"]).tolist(),
+        **{name: rng.lognormal() for name in SOME},
     }
     assert_equal(grouped, data, point)
 
@@ -163,7 +186,7 @@ def test_threads_change_no_digit(
     grouped: cmdstanpy.CmdStanModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = data_of("grouped_bernoulli_logit_glm", 10_000, 2, 1)
-    point = {"alpha": 0.3, "beta": [0.1, -0.2], "u": [0.2] * 7}
+    point = {"alpha": 0.3, "beta": [0.1, -0.2], "u": [0.2] * 7, **SOME}
     assert_equal(grouped, data, point)
     monkeypatch.setenv("STAN_NUM_THREADS", "1")
     alone = gradient(grouped, data, point, in_cpp=True)
@@ -176,9 +199,24 @@ def test_threads_change_no_digit(
 def test_rows_far_out(
     grouped: cmdstanpy.CmdStanModel, family: str, alpha: float
 ) -> None:
+    if "gamma" in family:  # Stan overflows where exp(-eta) does
+        alpha = max(alpha, -600.0)
     data = data_of(family, 20, 1, 1)
-    point = {"alpha": alpha, "beta": [0.1], "u": [0.2] * 7}
+    point = {"alpha": alpha, "beta": [0.1], "u": [0.2] * 7, **SOME}
     assert_equal(grouped, data, point)
+
+
+@pytest.mark.parametrize("own", [1e-3, 0.1, 30.0, 1000.0])
+@pytest.mark.parametrize("family", OWN)
+def test_own_parameters_far_out(
+    grouped: cmdstanpy.CmdStanModel, family: str, own: float
+) -> None:
+    data = data_of(family, 300, 1, 1)
+    point = {"alpha": 0.3, "beta": [0.1], "u": [0.2] * 7}
+    assert_equal(grouped, data, point | dict.fromkeys(SOME, own))
+    if family == "grouped_student_t_identity_glm":
+        assert_equal(grouped, data, point | SOME | {"nu": own})
+        assert_equal(grouped, data, point | SOME | {"sigma": own})
 
 
 MARGINAL = """\
