@@ -218,9 +218,12 @@ marginal, 919 rows, 85 groups)
         priors: PriorTable | None = None,
         design: Design | None = None,
         form: str | None = None,
-        many_rows: bool = False,
+        like: Structure | None = None,
     ) -> None:
-        """Fill the fields; the one place that does."""
+        """Fill the fields; the one place that does.
+
+        ``like`` is the structure of a model of more rows, whose program is kept.
+        """
         chunks = streamed(spec, data) if is_chunked(data) else None
         if chunks is None:
             frame = shown = used_columns(spec, data)
@@ -246,7 +249,9 @@ marginal, 919 rows, 85 groups)
         scaling = scaling_of(spec, read.moments, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
-            rows = marginal_rows(scaling.design(read.rows))
+            rows = marginal_rows(
+                scaling.design(read.rows), integrated=like.integrated if like else None
+            )
         elif not why_no_cells(spec):
             if spec.compress is not False:
                 rows = collect(
@@ -265,9 +270,11 @@ marginal, 919 rows, 85 groups)
             design,
             priors,
             parameterization,
-            integrated=rows.factor if isinstance(rows, MarginalRows) else None,
+            integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
             compressed=isinstance(rows, CompressedRows),
-            many_rows=many_rows or (isinstance(rows, MarginalRows) and rows.are_many),
+            many_rows=like.piloted
+            if like
+            else isinstance(rows, MarginalRows) and rows.are_many,
         )
         if isinstance(rows, Cells):
             offset = rows.design.offset is not None
@@ -371,7 +378,7 @@ marginal, 100 rows, 85 groups)
             self.data.iloc[chosen],
             priors=self.priors,
             design=design,
-            many_rows=self.structure.piloted,
+            like=self.structure,
         )
         model.__dict__["centering"] = self.centering
         return model
@@ -478,10 +485,13 @@ marginal, 919 rows, 85 groups)
                 "program counts; model.priors says what has its prior there"
             )
         if isinstance(self.rows, MarginalRows):
-            factor = self.design.factors[self.rows.factor]
+            factors = [self.design.factors[number] for number in self.rows.integrated]
+            groups = " and ".join(
+                f"{len(factor.labels)} groups of {shorten(factor.factor)}"
+                for factor in factors
+            )
             lines.append(
-                f"integrated out: the coefficients of {len(factor.labels)} groups of "
-                f"{shorten(factor.factor)}, drawn back exactly"
+                f"integrated out: the coefficients of {groups}, drawn back exactly"
             )
         for factor, centering in zip(self.design.factors, self.centering, strict=False):
             lines.append(centering.describe(factor))
