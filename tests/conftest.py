@@ -22,6 +22,19 @@ for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_library, "1")
 
 
+# The tests of a module run in one process, for what they share: fixtures, and programs
+# for which one process would wait while another compiles them. Those of these modules
+# are long and share little, but where they are marked.
+APART = (
+    "test_densities",
+    "test_notebooks",
+    "test_outcomes",
+    "test_posteriors",
+    "test_published",
+    "test_wheel",
+)
+
+
 def _keep_engine_and_move_other_caches() -> None:
     """Keep the engine's cache where it is, and let ArviZ write elsewhere.
 
@@ -59,27 +72,14 @@ def pytest_collection_modifyitems(
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
     for item in items:
-        if not _goes_anywhere(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if item.path.stem not in APART and not item.get_closest_marker("xdist_group"):
+            module = f"{item.path.parent.name}/{item.path.stem}"
+            item.add_marker(pytest.mark.xdist_group(module))
     # What needs no engine comes first, while the engine is being set up.
     items.sort(key=lambda item: "unit" not in item.path.parts)
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     if is_first and any("unit" not in item.path.parts for item in items):
         _set_up_engine_meanwhile(config)
-
-
-def _goes_anywhere(item: pytest.Item) -> bool:
-    """Say whether a process may take a test without the others of its module.
-
-    Others stay together for what they share: fixtures, and programs that only one
-    process can compile. Statistical tests are long and share little; those that do
-    are marked.
-    """
-    return bool(
-        item.get_closest_marker("xdist_group")
-        or "statistical" in item.path.parts
-        or item.path.stem == "test_notebooks"
-    )
 
 
 def _set_up_engine_meanwhile(config: pytest.Config) -> None:

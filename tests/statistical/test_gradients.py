@@ -13,9 +13,6 @@ import stanpool as sp
 from stanpool.engine import compile_program
 from stanpool.resources import resource
 
-# They share two programs that take long to compile.
-pytestmark = pytest.mark.xdist_group("gradients")
-
 OUTCOMES = ("bernoulli_logit", "binomial_logit", "poisson_log")
 # With parameters of their own.
 OWN = {
