@@ -15,7 +15,7 @@ from stanpool.centering import Centering, centering_of
 from stanpool.chunks import Streamed
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
-from stanpool.errors import SpecError, shorten
+from stanpool.errors import SpecError, listed, shorten
 from stanpool.formula import formula_of, outcome_name, parse_formulas, quote_name
 from stanpool.gram import (
     CompressedRows,
@@ -26,6 +26,7 @@ from stanpool.gram import (
 from stanpool.linear_pilot import estimate_from_rows
 from stanpool.marginal import (
     MarginalRows,
+    integrated_factors,
     marginal_rows,
     why_marginal_is_slow,
     why_not_marginal,
@@ -113,7 +114,8 @@ class Model:
         ``"centered"``; ``"noncentered"``; ``"adaptive"``, where each group's
         coefficients are centered as far as its own data say what they are;
         ``"marginal"``, for gaussian outcomes, where the coefficients of the factor with
-        most groups are integrated out, exactly, and drawn back after sampling; or
+        most groups, and of a second one where that is cheap, are integrated out,
+        exactly, and drawn back after sampling; or
         ``"auto"``, which is marginal where that is exact and fast, else adaptive.
     residual
         A column whose groups have residual scales of their own: free under no
@@ -1153,6 +1155,13 @@ def _choose_form(
         return "adaptive", (
             "auto: each group is centered as far as its own data say what its "
             f"coefficients are; marginal is not available: {against}"
+        )
+    integrated = integrated_factors(design)
+    left = [x.factor for n, x in enumerate(design.factors) if n not in integrated]
+    if left:
+        return "marginal", (
+            "auto: exact for gaussian outcomes, with no coefficients left to sample "
+            f"but those of {listed(left)}"
         )
     return "marginal", (
         "auto: exact for gaussian outcomes, and there is no funnel left to sample from"
