@@ -209,7 +209,7 @@ def test_the_second_factor_is_one_whose_blocks_are_small() -> None:
     data = pd.DataFrame({"y": rng.normal(size=n), "room": np.arange(n) % 1200})
     data["school"] = data["room"] % 400  # 400 blocks of one school
     data["town"] = data["room"] % 8
-    data["teacher"] = rng.integers(0, 300, n)  # one block of 300
+    data["teacher"] = rng.integers(0, 90, n)  # one block of 90
     for seconds, chosen in (
         (("town",), "town"),
         (("town", "school"), "school"),
