@@ -72,6 +72,9 @@ _verbose = click.option(
     callback=lambda context, _, wanted: context.with_resource(detailed(wanted)),
     help="Say how each stage came out, and what Stan said.",
 )
+_pooling = click.option(
+    "--pooling", type=click.Choice(POOLINGS), default="partial", show_default=True
+)
 _seed = click.option(
     "--seed", type=click.IntRange(0), help="Makes it reproducible.  [default: random]"
 )
@@ -106,12 +109,6 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--link", help="Other than the family's own, such as probit."),
         click.option(
-            "--pooling",
-            type=click.Choice(POOLINGS),
-            default="partial",
-            show_default=True,
-        ),
-        click.option(
             "--parameterization",
             type=click.Choice(PARAMETERIZATIONS),
             default="auto",
@@ -144,11 +141,11 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
         formula: tuple[str, ...],
         family: str,
         link: str | None,
-        pooling: str,
         parameterization: str,
         group_predictors: tuple[str, ...],
         priors: tuple[str, ...],
         chunked: bool,
+        pooling: str = "partial",
         **others: Any,
     ) -> Any:
         def state() -> Model:
@@ -238,7 +235,8 @@ def _read(path: Path) -> pd.DataFrame:
         return load_dataset(name)
     raise DataError(
         f"there is no file and no data set {shorten(name)}."
-        + suggestion(name, list_datasets())
+        f"{suggestion(name, list_datasets())} 'stanpool datasets' lists those that "
+        "come along."
     )
 
 
@@ -280,6 +278,7 @@ Examples:
       --strict --json > radon.json"""
 )
 @_states_a_model
+@_pooling
 @_sets_the_sampler
 @click.option("--out", type=_FOLDER, help="Keep the fit in this folder.")
 @click.option("--overwrite", is_flag=True, help="Replace a fit that is there.")
@@ -450,7 +449,7 @@ def compare_pooling(
 Examples:
   stanpool predict radon.fit
   stanpool predict radon.fit new_houses.csv --new-groups population --out new.parquet
-  tail -n 100 houses.csv | stanpool predict radon.fit - --kind epred --json"""
+  sqlite3 -csv -header houses.db 'select * from new' | stanpool predict radon.fit -"""
 )
 @click.argument("fitted", type=_FIT, metavar="FIT")
 @click.argument(
@@ -533,6 +532,7 @@ Examples:
       --stan-data radon.json"""
 )
 @_states_a_model
+@_pooling
 @click.option("--stan-data", type=_PATH, help="Write the data of the program here.")
 @_json
 def code(state: Callable[[], Model], stan_data: Path | None, as_json: bool) -> None:

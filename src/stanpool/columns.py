@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from stanpool.errors import DataError, listed, shorten, suggestion
-from stanpool.formula import alias_quoted_names, unquote_name
+from stanpool.formula import alias_quoted_names, quote_name, unquote_name
 from stanpool.spec import FAMILIES, ModelSpec
 
 _CONSTANTS = {"True", "False", "None", "np", "contr"}
+_LARGEST = 1e150  # sums of squares are finite
 _FIRST_ROW: ContextVar[int] = ContextVar("_FIRST_ROW", default=0)
 
 
@@ -71,9 +72,8 @@ def column_named(name: str, frame: pd.DataFrame) -> pd.Series[Any]:
     """Return a column of the user's frame, or say that it is not there."""
     if name not in frame.columns:
         raise DataError(
-            f"the data have no column {shorten(name)}."
-            + suggestion(name, [str(column) for column in frame.columns])
-            + f" Columns: {listed(frame.columns, limit=10)}."
+            f"the data have no column {shorten(name)}.{_found_instead(name, frame)} "
+            f"Columns: {listed(frame.columns, limit=10)}."
         )
     column = frame[name]
     if isinstance(column, pd.DataFrame):
@@ -84,10 +84,27 @@ def column_named(name: str, frame: pd.DataFrame) -> pd.Series[Any]:
     return column
 
 
+def _found_instead(name: str, frame: pd.DataFrame) -> str:
+    """Say what there is in the place of a column, and how to get at it."""
+    if name in frame.index.names:
+        return " The index has that name: pass data.reset_index()."
+    for column in frame.columns:
+        if not isinstance(column, str) and str(column) == name:
+            return f" {column!r} is no text: pass data.rename(columns=str)."
+        if isinstance(column, str) and name in column.split():
+            return f" Write names of several words in backticks, {quote_name(column)}."
+    return suggestion(name, [str(column) for column in frame.columns])
+
+
 def as_frame(data: Any) -> pd.DataFrame:
     """Return the user's data as a pandas frame, without copying."""
     if isinstance(data, pd.DataFrame):
         return data
+    if data is None:
+        raise DataError(
+            "data is None; pass a pandas DataFrame or a mapping of columns. (Methods "
+            "of pandas with inplace=True return None.)"
+        )
     if hasattr(data, "to_pandas"):
         return pd.DataFrame(data.to_pandas())
     try:
@@ -95,7 +112,7 @@ def as_frame(data: Any) -> pd.DataFrame:
     except (TypeError, ValueError) as problem:
         raise DataError(
             f"cannot read data of type {type(data).__name__!r} as a table ({problem}); "
-            "pass a pandas DataFrame or a mapping of columns."
+            "pass a pandas DataFrame, a mapping of columns, or an iterator of these."
         ) from None
 
 
@@ -172,12 +189,19 @@ def clean_column(
     if is_factor or is_categorical or not _is_numeric(name, column):
         return _as_categorical(name, column)
     values = column.to_numpy(dtype=float)
-    infinite = _rows_where(np.isinf(values))
+    beyond = _rows_where(np.abs(values) > _LARGEST)
+    infinite = _rows_where(np.isinf(values)) if beyond.size else beyond
     if infinite.size:
         raise DataError(
             f"column {shorten(name)} has {infinite.size} infinite value(s) (rows "
             f"{listed(infinite.tolist())}, counted from 0); numbers must be finite. "
             "Correct or drop these rows."
+        )
+    if beyond.size:
+        raise DataError(
+            f"column {shorten(name)} has {beyond.size} value(s) beyond {_LARGEST:g} "
+            f"(rows {listed(beyond.tolist())}, counted from 0), whose squares "
+            "overflow. Give it in another unit."
         )
     return values
 
@@ -210,7 +234,7 @@ def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
     whole = found.dtype.kind == "f" and all_whole(found)
     levels = pd.Index(found.astype(np.int64) if whole else found)
     if not pd.api.types.is_integer_dtype(levels.dtype):
-        levels = pd.Index([str(level) for level in levels], dtype=object)
+        levels = pd.Index([level_text(level) for level in levels], dtype=object)
     if not levels.is_unique:
         raise DataError(
             f"levels of column {shorten(name)} differ in type only, such as "
@@ -219,6 +243,13 @@ def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
         )
     ordered = is_categorical and bool(column.cat.ordered)
     return pd.Categorical.from_codes(codes, categories=levels, ordered=ordered)
+
+
+def level_text(level: object) -> str:
+    """Write a level as text, a day without the time at which it begins."""
+    if isinstance(level, pd.Timestamp) and level.tz is None:
+        return str(level.date() if level == level.normalize() else level)
+    return str(level)
 
 
 def type_of(column: pd.Series[Any]) -> str:

@@ -28,6 +28,7 @@ import numpy as np
 from stanpool.coefficients import Coefficients, coefficients, flat
 from stanpool.errors import SpecError, check_choice, listed, shorten, suggestion
 from stanpool.families import expected_outcomes, outcome_variances
+from stanpool.formula import outcome_name
 from stanpool.intervals import describe, interval_levels
 from stanpool.posterior import GroupNames
 from stanpool.predict import LARGEST, GroupTerms, predictors_with, some_draws
@@ -265,7 +266,7 @@ def pooling_factors(fit: Fit, *, by_group: bool = False) -> pd.DataFrame:
         ["factor", "group", "coefficient"] if by_group else ["factor", "coefficient"]
     )
     if not by_group and fit.model.spec.is_linear_gaussian:
-        index.append(("data", fit.model.spec.outcome))
+        index.append(("data", outcome_name(fit.model.spec)))
         rows.append(_pooling_of_data(fit))
     columns = ["pooling"] if by_group else ["pooling", "r_squared"]
     return pd.DataFrame(rows, index=_multi_index(index, names), columns=columns)
@@ -654,10 +655,13 @@ def _pooling_of_groups(fit: Fit, found: Coefficients, number: int) -> Array:
         means.append(u.mean(axis=0))
         for c in range(width):
             errors[c].add(u[..., c])
-            full[c].add(b[..., c])
+            if own.U is not None:  # else all groups have one mean
+                full[c].add(b[..., c])
     of_means = np.concatenate(means).var(axis=0, ddof=1)
     unexplained = np.array([each.variance.mean() for each in errors])
-    total = np.array([each.variance.mean() for each in full])
+    total = unexplained
+    if own.U is not None:
+        total = np.array([each.variance.mean() for each in full])
     return np.column_stack([1 - of_means / unexplained, 1 - unexplained / total])
 
 

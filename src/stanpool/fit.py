@@ -16,7 +16,7 @@ from stanpool.chunks import Streamed
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, shorten
-from stanpool.formula import formula_of, parse_formulas, quote_name, unquote_name
+from stanpool.formula import formula_of, outcome_name, parse_formulas, quote_name
 from stanpool.gram import (
     CompressedRows,
     compressed_rows,
@@ -66,6 +66,9 @@ if TYPE_CHECKING:
     from stanpool.predict import GroupTerms
 
 
+_LONGEST = 300  # characters of a formula where a model describes itself
+
+
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class Model:
     """A hierarchical model of a data frame: stated, checked and ready to fit.
@@ -87,7 +90,7 @@ class Model:
         A data frame, or a mapping of columns. It is copied: later changes of it
         have no effect on the model. Data that do not fit in memory are read once, in
         chunks, and kept as what the likelihood needs: the path of a CSV or Parquet
-        file or of a folder of Parquet files (which need ``stanpool[parquet]``), an
+        file or of a folder of them (Parquet needs ``stanpool[parquet]``), an
         iterator of data frames, or a function that returns one. For gaussian outcomes
         around a linear predictor, and for bernoulli, binomial and poisson ones with
         few combinations of predictors; terms are computed row by row. What needs the
@@ -215,9 +218,12 @@ marginal, 919 rows, 85 groups)
         priors: PriorTable | None = None,
         design: Design | None = None,
         form: str | None = None,
-        many_rows: bool = False,
+        like: Structure | None = None,
     ) -> None:
-        """Fill the fields; the one place that does."""
+        """Fill the fields; the one place that does.
+
+        ``like`` is the structure of a model of more rows, whose program is kept.
+        """
         chunks = streamed(spec, data) if is_chunked(data) else None
         if chunks is None:
             frame = shown = used_columns(spec, data)
@@ -243,7 +249,9 @@ marginal, 919 rows, 85 groups)
         scaling = scaling_of(spec, read.moments, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
-            rows = marginal_rows(scaling.design(read.rows))
+            rows = marginal_rows(
+                scaling.design(read.rows), integrated=like.integrated if like else None
+            )
         elif not why_no_cells(spec):
             if spec.compress is not False:
                 rows = collect(
@@ -262,9 +270,11 @@ marginal, 919 rows, 85 groups)
             design,
             priors,
             parameterization,
-            integrated=rows.factor if isinstance(rows, MarginalRows) else None,
+            integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
             compressed=isinstance(rows, CompressedRows),
-            many_rows=many_rows or (isinstance(rows, MarginalRows) and rows.are_many),
+            many_rows=like.piloted
+            if like
+            else isinstance(rows, MarginalRows) and rows.are_many,
         )
         if isinstance(rows, Cells):
             offset = rows.design.offset is not None
@@ -368,7 +378,7 @@ marginal, 100 rows, 85 groups)
             self.data.iloc[chosen],
             priors=self.priors,
             design=design,
-            many_rows=self.structure.piloted,
+            like=self.structure,
         )
         model.__dict__["centering"] = self.centering
         return model
@@ -397,7 +407,7 @@ marginal, 100 rows, 85 groups)
         True
         """
         design = replace(self.design, y=check_other_outcome(self.spec, self.design, y))
-        name = unquote_name(self.spec.outcome) or self.spec.outcome
+        name = outcome_name(self.spec)
         model = Model.__new__(Model)
         model._build(
             replace(
@@ -478,10 +488,13 @@ marginal, 919 rows, 85 groups)
                 "program counts; model.priors says what has its prior there"
             )
         if isinstance(self.rows, MarginalRows):
-            factor = self.design.factors[self.rows.factor]
+            factors = [self.design.factors[number] for number in self.rows.integrated]
+            groups = " and ".join(
+                f"{len(factor.labels)} groups of {shorten(factor.factor)}"
+                for factor in factors
+            )
             lines.append(
-                f"integrated out: the coefficients of {len(factor.labels)} groups of "
-                f"{shorten(factor.factor)}, drawn back exactly"
+                f"integrated out: the coefficients of {groups}, drawn back exactly"
             )
         for factor, centering in zip(self.design.factors, self.centering, strict=False):
             lines.append(centering.describe(factor))
@@ -655,7 +668,7 @@ marginal, 919 rows, 85 groups)
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
-        parts = [repr(formula_of(self.spec)), self.spec.family]
+        parts = [shorten(formula_of(self.spec), _LONGEST), self.spec.family]
         if self.spec.link is not None:
             parts.append(self.spec.link)
         parts.append(f"{self.spec.pooling} pooling")

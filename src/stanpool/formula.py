@@ -229,6 +229,17 @@ def unquote_name(text: str) -> str | None:
     return text if text.isidentifier() and not keyword.iskeyword(text) else None
 
 
+def outcome_name(spec: ModelSpec) -> str:
+    """Return what the outcome is called: its column, or the expression that it is.
+
+    Examples
+    --------
+    >>> outcome_name(ModelSpec("`log radon`", pooling="complete"))
+    'log radon'
+    """
+    return unquote_name(spec.outcome) or spec.outcome
+
+
 def alias_quoted_names(
     terms: Sequence[str], taken: Iterable[str] = ()
 ) -> tuple[tuple[str, ...], dict[str, str]]:

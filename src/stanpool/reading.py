@@ -33,6 +33,7 @@ from stanpool.chunks import OFFSET, OUTCOME, UNIT, Array, Streamed, TurnedColumn
 from stanpool.columns import (
     as_frame,
     column_named,
+    level_text,
     names_in,
     names_in_terms,
     rows_counted_from,
@@ -80,17 +81,43 @@ def read(spec: ModelSpec, data: Any) -> Streamed:
     if isinstance(data, str | os.PathLike):
         path = origin = Path(data)
         named = repr(str(path))
-        chunks = read_chunks(
-            path,
-            lambda known: [name for name in known if name in names_in(spec, {*known})],
-        )
+        chunks = read_chunks(path, lambda known: _chosen(spec, known))
     elif not isinstance(data, Iterator):
         chunks, origin, named = data(), data, "a function"
     reader = _Reader(spec)
-    for first, block in _blocks(spec, chunks):
-        with rows_counted_from(first):
-            reader.add(block, first)
+    try:
+        for first, block in _blocks(spec, chunks):
+            with rows_counted_from(first):
+                reader.add(block, first)
+    except DataError as problem:
+        if not isinstance(origin, Path) or not origin.exists():
+            raise
+        raise DataError(f"{problem} {_how_to_change(origin)}") from None
     return reader.finish(named, origin)
+
+
+def _chosen(spec: ModelSpec, known: list[str]) -> list[str]:
+    """Return the columns of a file that a model needs, or say which is not there."""
+    needed, header = names_in(spec, set(known)), pd.DataFrame(columns=known)
+    for name in needed:
+        column_named(name, header)
+    return needed
+
+
+def _how_to_change(path: Path) -> str:
+    """Say how to pass the data of a file otherwise than as they are."""
+    how, suffixes = (
+        "To change what is read, pass an iterator of data frames",
+        path.suffixes,
+    )
+    if ".csv" in suffixes:
+        how += (
+            f": pd.read_csv({str(path)!r}, chunksize=100_000), with sep, dtype or "
+            "na_values as they should be"
+        )
+    elif suffixes[-1:] in ([".parquet"], [".pq"]):
+        how += f", made from pq.ParquetFile({str(path)!r}).iter_batches()"
+    return f"{how}."
 
 
 def _blocks(
@@ -322,9 +349,10 @@ class _Reader:
     def finish(self, named: str, origin: Any) -> Streamed:
         """Return what is kept of the data."""
         if not self.rows:
+            is_iterator = named == "an iterator"
             raise DataError(
                 f"the data from {named} have no rows, and a model needs some. See what "
-                "emptied them."
+                f"emptied them{'; they can be read only once' * is_iterator}."
             )
         specimen = pd.concat(self.specimen)
         for name in self.categorical:
@@ -434,7 +462,7 @@ class _Reader:
         if isinstance(raw, pd.CategoricalDtype):
             whole = pd.api.types.is_integer_dtype(known.dtype)
             place = {
-                int(level) if whole else str(level): at
+                int(level) if whole else level_text(level): at
                 for at, level in enumerate(raw.categories)
             }
             order = np.argsort([place[label] for label in labels])

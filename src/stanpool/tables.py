@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 from stanpool.errors import DataError, listed
 
@@ -57,7 +58,10 @@ def read_table(path: Path) -> pd.DataFrame:
 def read_chunks(
     path: Path, choose: Callable[[list[str]], list[str]]
 ) -> Iterator[pd.DataFrame]:
-    """Read a table a part at a time: CSV, Parquet, or a folder of Parquet files.
+    """Read a table a part at a time: CSV, Parquet, or a folder of files of one kind.
+
+    Folders in a folder may be named after a column and its value in all of their rows,
+    as in ``year=2026/rows.parquet``.
 
     Parameters
     ----------
@@ -71,21 +75,65 @@ def read_chunks(
     DataError
         If there is no such file, or it cannot be read.
     """
-    files = [path]
-    if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if _kind(each) == ".parquet")
-    if not files or not (str(path) == "-" or path.exists()):
-        raise DataError(f"there is no table {str(path)!r}: no CSV, no Parquet.")
+    files = _files_in(path) if path.is_dir() else [path]
+    if not files:
+        raise DataError(
+            f"there is no file of Parquet or CSV in {str(path)!r}. Of a folder these "
+            "are read, and their names say what they are."
+        )
+    if str(path) != "-" and not path.exists():
+        raise DataError(
+            f"there is no file {str(path)!r}. Give the path of a CSV or Parquet file, "
+            "or of a folder of these."
+        )
+    values = _values_of_folders(path, files)
     for file in files:
         kind = ".csv" if str(file) == "-" else _kind(file)
         if kind not in (".csv", ".parquet"):
             raise DataError(
                 f"{str(file)!r} cannot be read in chunks: CSV and Parquet can, and the "
-                "name says which it is."
+                "name says which it is. Read it by pandas, and pass the data frame."
             )
-        parts = (_parts_of_csv if kind == ".csv" else _parts_of_parquet)(file, choose)
+        own = values[file]
+
+        def columns(known: list[str], own: Mapping[str, Any] = own) -> list[str]:
+            return [name for name in choose([*known, *own]) if name not in own]
+
+        parts = (_parts_of_csv if kind == ".csv" else _parts_of_parquet)(file, columns)
         while (part := _reading(str(file), partial(next, parts, None))) is not None:
-            yield part
+            yield part.assign(**own)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files of a table in a folder: Parquet, or CSV if there is none."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("*")):
+        # What those who write such folders keep there for themselves.
+        is_hidden = any(
+            part.startswith((".", "_")) for part in file.relative_to(folder).parts
+        )
+        if file.is_file() and not is_hidden:
+            found.setdefault(_kind(file), []).append(file)
+    return found.get(".parquet") or found.get(".csv") or []
+
+
+def _values_of_folders(path: Path, files: list[Path]) -> dict[Path, dict[str, Any]]:
+    """Return the columns that the names of a file's folders give it."""
+    values: dict[Path, dict[str, Any]] = {}
+    for file in files:
+        folders = file.relative_to(path).parts[:-1] if path.is_dir() else ()
+        pairs = (part.partition("=") for part in folders if "=" in part)
+        values[file] = {name: unquote(value) for name, _, value in pairs}
+    for name in {name for own in values.values() for name in own}:
+        if all(_is_whole(own.get(name, "")) for own in values.values()):
+            for own in values.values():
+                own[name] = int(own[name])
+    return values
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is a whole number as Python writes it."""
+    return text.lstrip("-").isdecimal() and str(int(text)) == text
 
 
 def _kind(path: Path) -> str:
@@ -166,8 +214,11 @@ def _reading(name: str, read: Callable[[], Table]) -> Table:
         return read()
     except ImportError:
         raise _without_pyarrow(name) from None
+    except DataError:
+        raise
     except (ValueError, OSError) as problem:
-        raise DataError(f"cannot read {name!r} as a table: {problem}") from None
+        text = str(problem).strip().rstrip(".")
+        raise DataError(f"cannot read {name!r} as a table: {text}.") from None
 
 
 def _without_pyarrow(name: object) -> DataError:

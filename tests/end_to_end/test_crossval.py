@@ -20,7 +20,7 @@ from stanpool import arviz_seam, crossval
 from stanpool.crossval import CrossValidation
 from stanpool.engine import compile
 from stanpool.group_likelihood import group_log_likelihood
-from statistical.stan import STANDARD_ERRORS
+from statistical.monte_carlo import STANDARD_ERRORS
 
 # Set, not scaled from the data, and about zero: so that a model of some rows, stated
 # anew, is the same model.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +13,9 @@ import pytest
 from scipy import stats
 
 import stanpool as sp
-from golden.catalogue import PARAMETERIZATIONS, models, small_data
+from golden.catalogue import PARAMETERIZATIONS, funnels, models, small_data
 from stanpool.centering import Centering
-from stanpool.engine import SampleSettings, compile_program, sample
+from stanpool.program import StanProgram
 from statistical.densities import (
     Point,
     Varying,
@@ -20,16 +23,17 @@ from statistical.densities import (
     random_point,
     stan_parameters,
 )
-from statistical.stan import log_prob
+from statistical.evaluation import Evaluator
 
 POINTS = 6
-# Families and structures, and what other tests compile anyway: a program costs half a
-# minute of a core. The others are slow.
+# Each family and each structure once: a program takes a second or two to compile. The
+# others are slow.
 QUICK = (
     "complete_pooling_gaussian",
     "complete_pooling_bernoulli",
     "no_pooling_gaussian",
     "no_pooling_binomial",
+    "no_pooling_poisson_common_intercept",
     "partial_pooling_gaussian_centered",
     "partial_pooling_gaussian_noncentered",
     "partial_pooling_gaussian_centered_correlated",
@@ -37,94 +41,146 @@ QUICK = (
     "partial_pooling_gaussian_se_centered",
     "partial_pooling_gaussian_se_noncentered",
     "partial_pooling_bernoulli_noncentered",
+    "partial_pooling_binomial_noncentered_correlated",
+    "partial_pooling_poisson_noncentered_correlated_no_intercept",
     "complete_pooling_student_t",
+    "complete_pooling_lognormal",
     "complete_pooling_gamma",
     "complete_pooling_beta",
     "complete_pooling_negative_binomial",
+    "partial_pooling_ordinal_noncentered_correlated",
     "partial_pooling_bernoulli_adaptive",
+    "partial_pooling_gaussian_adaptive_correlated_plain",
+    "partial_pooling_gaussian_adaptive_correlated_group_predictors_pooled_sigma",
     "partial_pooling_gaussian_centered_correlated_mixed_priors",
+    "partial_pooling_gaussian_noncentered_correlated_other_priors",
     "complete_pooling_ordinal_other_priors",
+    "partial_pooling_gaussian_centered_correlated_plain",
     "partial_pooling_gaussian_noncentered_correlated_group_predictors_pooled_sigma",
     "partial_pooling_poisson_noncentered_plain_membership",
     "partial_pooling_gaussian_noncentered_latent",
     "partial_pooling_gaussian_marginal_correlated",
     "partial_pooling_gaussian_se_marginal",
     "partial_pooling_gaussian_marginal_group_predictors_pooled_sigma",
+    "no_pooling_gaussian_compressed_free_sigma",
+    "partial_pooling_gaussian_weights_compressed_noncentered_correlated",
     "partial_pooling_gaussian_compressed_centered_group_predictors_pooled_sigma_no_intercept",
 )
 
 
+@pytest.fixture(scope="session")
+def evaluate(request: pytest.FixtureRequest) -> Evaluator:
+    """Evaluate programs; those among the parameters of tests are compiled together."""
+    chosen = [
+        parameter
+        for item in request.session.items
+        if "evaluate" in getattr(item, "fixturenames", ())
+        and not item.get_closest_marker("skip")
+        if hasattr(item, "callspec")
+        for parameter in item.callspec.params.values()
+    ]
+    return Evaluator(_programs(chosen))
+
+
+def _programs(parameters: Any) -> Iterator[StanProgram]:
+    """Find the programs among the parameters of tests."""
+    for each in parameters:
+        if isinstance(each, tuple):
+            yield from _programs(each)
+        elif isinstance(each, sp.Model):
+            yield each.program
+        elif isinstance(each, StanProgram):
+            yield each
+
+
+def small_model(formula: str, **options: Any) -> sp.Model:
+    return sp.Model(formula, small_data(), **options)
+
+
 @pytest.mark.parametrize(
-    "name",
+    "model",
     [
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        pytest.param(model, id=name, marks=() if name in QUICK else pytest.mark.slow)
         for name, model in models().items()
         if model.spec.family != "categorical"
     ],
 )
-def test_log_density_is_that_of_the_textbook(name: str) -> None:
-    assert_densities_agree(models()[name])
+def test_log_density_is_that_of_the_textbook(
+    model: sp.Model, evaluate: Evaluator
+) -> None:
+    assert_densities_agree(model, evaluate)
 
 
 @pytest.mark.parametrize(
-    "formula",
+    "model",
     [
-        "y ~ 1 + (1 | g)",  # no predictors at all
-        "y ~ x1 + (1 + x2 || g)",  # x2 varies around zero
-        "y ~ x1 + (0 + x1 | g)",  # a varying slope, a common intercept
-        "y ~ x1 + x2 + (x2 + x1 || g)",  # not in the order of the population
-        pytest.param("y ~ 0 + x1 + (1 | g)", marks=pytest.mark.slow),
+        pytest.param(
+            small_model(formula, parameterization=parameterization),
+            id=f"{formula}-{parameterization}",
+        )
+        for formula in (
+            "y ~ 1 + (1 | g)",  # no predictors at all
+            "y ~ x1 + (1 + x2 || g)",  # x2 varies around zero
+            "y ~ x1 + (0 + x1 | g)",  # a varying slope, a common intercept
+            "y ~ x1 + x2 + (x2 + x1 || g)",  # not in the order of the population
+            "y ~ 0 + x1 + (1 | g)",
+        )
+        for parameterization in PARAMETERIZATIONS
     ],
 )
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
 def test_varying_coefficients_have_the_means_of_the_population(
-    formula: str, parameterization: str
+    model: sp.Model, evaluate: Evaluator
 ) -> None:
-    model = sp.Model(formula, small_data(), parameterization=parameterization)
-    assert_densities_agree(model)
+    assert_densities_agree(model, evaluate)
 
 
 @pytest.mark.parametrize(
-    ("family", "outcome", "options"),
+    "model",
     [
-        ("bernoulli", "win", {"pooling": "complete"}),
-        ("bernoulli", "win", {"pooling": "none"}),
-        ("bernoulli", "win", {"parameterization": "noncentered"}),
-        ("binomial", "hits | trials(shots)", {"pooling": "none"}),
-        ("binomial", "hits | trials(shots)", {"parameterization": "noncentered"}),
-        ("poisson", "count", {"pooling": "complete"}),
         pytest.param(
-            *("poisson", "count", {"parameterization": "centered"}),
-            marks=pytest.mark.slow,
-        ),
-        ("negative_binomial", "count", {"pooling": "complete"}),
-        pytest.param(
-            *("ordinal", "grade", {"pooling": "none"}), marks=pytest.mark.slow
-        ),
+            small_model(f"{outcome} ~ 1 + (1 | g)", family=family, **options),
+            id="-".join((family, *options.values())),
+        )
+        for family, outcome, options in (
+            ("bernoulli", "win", {"pooling": "complete"}),
+            ("bernoulli", "win", {"pooling": "none"}),
+            ("bernoulli", "win", {"parameterization": "noncentered"}),
+            ("binomial", "hits | trials(shots)", {"pooling": "none"}),
+            ("binomial", "hits | trials(shots)", {"parameterization": "noncentered"}),
+            ("poisson", "count", {"pooling": "complete"}),
+            ("poisson", "count", {"parameterization": "centered"}),
+            ("negative_binomial", "count", {"pooling": "complete"}),
+            ("ordinal", "grade", {"pooling": "none"}),
+        )
     ],
 )
 def test_without_predictors_the_data_still_count(
-    family: str, outcome: str, options: dict[str, str]
+    model: sp.Model, evaluate: Evaluator
 ) -> None:
     """Stan's fused binomial_logit_glm of no predictors is 0, whatever the outcome."""
-    formula = f"{outcome} ~ 1 + (1 | g)"
-    model = sp.Model(formula, small_data(), family=family, **options)
     assert not model.design.coefficients
-    assert_densities_agree(model)
+    assert_densities_agree(model, evaluate)
 
 
-@pytest.mark.parametrize("pooling", ["complete", "none", "partial"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(
+            small_model(
+                "y ~ x1 + x2 + (1 + x2 || g)",
+                pooling=pooling,
+                center_predictors=False,
+                priors={"Intercept": "normal(3, 0.1)"},
+            ),
+            id=pooling,
+        )
+        for pooling in ("complete", "none", "partial")
+    ],
+)
 def test_uncentered_predictors_put_the_prior_on_the_intercept_at_zero(
-    pooling: str,
+    model: sp.Model, evaluate: Evaluator
 ) -> None:
-    model = sp.Model(
-        "y ~ x1 + x2 + (1 + x2 || g)",
-        small_data(),
-        pooling=pooling,
-        center_predictors=False,
-        priors={"Intercept": "normal(3, 0.1)"},
-    )
-    assert_densities_agree(model)
+    assert_densities_agree(model, evaluate)
 
 
 def test_no_pooling_of_slopes_only_keeps_the_intercept_common() -> None:
@@ -134,36 +190,54 @@ def test_no_pooling_of_slopes_only_keeps_the_intercept_common() -> None:
     assert model.design.coefficients == ("x1",)
 
 
-@pytest.mark.parametrize("correlated", [False, True])
-def test_parameterizations_differ_by_the_jacobian_alone(correlated: bool) -> None:
-    bar = "|" if correlated else "||"
-    centered, noncentered = (
-        sp.Model(f"y ~ x1 + x2 + (1 + x2 {bar} g)", small_data(), parameterization=each)
-        for each in PARAMETERIZATIONS
-    )
+@pytest.mark.parametrize(
+    "forms",
+    [
+        pytest.param(
+            tuple(
+                small_model(f"y ~ x1 + x2 + (1 + x2 {bar} g)", parameterization=each)
+                for each in PARAMETERIZATIONS
+            ),
+            id=bar,
+        )
+        for bar in ("|", "||")
+    ],
+)
+def test_parameterizations_differ_by_the_jacobian_alone(
+    forms: tuple[sp.Model, ...], evaluate: Evaluator
+) -> None:
+    centered, noncentered = forms
     rng, gaps = np.random.default_rng(7), []
     for _ in range(POINTS):
         at = random_point(centered, rng)
         scales = np.linalg.det(at.first.chol)
-        gap = stan_log_prob(noncentered, at) - stan_log_prob(centered, at)
+        gap = stan_log_prob(noncentered, at, evaluate)
+        gap -= stan_log_prob(centered, at, evaluate)
         gaps.append(gap - len(at.first.b) * np.log(scales))
     assert np.ptp(gaps) < 1e-8
 
 
-@pytest.mark.parametrize("correlated", [False, True])
-def test_weights_at_both_ends_are_the_centered_and_the_noncentered_form(
-    correlated: bool,
-) -> None:
-    bar = "|" if correlated else "||"
-    centered, noncentered, adaptive = (
-        sp.Model(
-            f"y ~ x1 + x2 + (1 + x2 {bar} g)",
-            small_data(),
-            parameterization=each,
-            center_predictors=False,
+@pytest.mark.parametrize(
+    "forms",
+    [
+        pytest.param(
+            tuple(
+                small_model(
+                    f"y ~ x1 + x2 + (1 + x2 {bar} g)",
+                    parameterization=each,
+                    center_predictors=False,
+                )
+                for each in (*PARAMETERIZATIONS, "adaptive")
+            ),
+            id=bar,
         )
-        for each in (*PARAMETERIZATIONS, "adaptive")
-    )
+        for bar in ("|", "||")
+    ],
+)
+def test_weights_at_both_ends_are_the_centered_and_the_noncentered_form(
+    forms: tuple[sp.Model, ...], evaluate: Evaluator
+) -> None:
+    centered, noncentered, adaptive = map(copy, forms)
     rng, gaps = np.random.default_rng(13), {0: [], 1: []}
     for _ in range(POINTS):
         at = random_point(centered, rng)
@@ -178,35 +252,57 @@ def test_weights_at_both_ends_are_the_centered_and_the_noncentered_form(
             adaptive.__dict__["centering"] = (
                 replace(ends, unit=np.broadcast_to(ends.unit, shape)),
             )
-            found = log_prob(adaptive.program, adaptive.stan_data(), parameters)
-            gaps[end].append(found - stan_log_prob(form, at))
+            found = evaluate(adaptive.program, adaptive.stan_data(), parameters)
+            gaps[end].append(found["lp__"] - stan_log_prob(form, at, evaluate))
     assert np.ptp(gaps[0]) < 1e-8
     assert np.ptp(gaps[1]) < 1e-8
 
 
-def test_vanishing_scales_are_complete_pooling() -> None:
-    data = small_data()
-    partial = sp.Model(
-        "y ~ x1 + x2 + (1 + x2 || g)", data, parameterization="noncentered"
-    )
-    complete = partial.with_(pooling="complete")
+@pytest.mark.parametrize(
+    "poolings",
+    [
+        tuple(
+            small_model("y ~ x1 + x2 + (1 + x2 || g)", **options)
+            for options in (
+                {"parameterization": "noncentered"},
+                {"pooling": "complete"},
+            )
+        )
+    ],
+    ids=["partial-complete"],
+)
+def test_vanishing_scales_are_complete_pooling(
+    poolings: tuple[sp.Model, ...], evaluate: Evaluator
+) -> None:
+    partial, complete = poolings
     rng, gaps = np.random.default_rng(8), []
     z = rng.normal(size=(4, 2))
     for _ in range(POINTS):
         at = random_point(partial, rng)
-        parameters = stan_parameters(partial, data, at)
+        parameters = stan_parameters(partial, small_data(), at)
         parameters |= {"tau": np.full(2, 1e-12), "z": z}
-        pooled = log_prob(partial.program, partial.stan_data(), parameters)
-        gaps.append(pooled - stan_log_prob(complete, at))
+        pooled = evaluate(partial.program, partial.stan_data(), parameters)
+        gaps.append(pooled["lp__"] - stan_log_prob(complete, at, evaluate))
     assert np.ptp(gaps) < 1e-8
 
 
-def test_endless_scales_are_no_pooling() -> None:
-    data = small_data()
-    partial = sp.Model("y ~ x1 + x2 + (1 + x2 || g)", data, parameterization="centered")
-    none = partial.with_(
-        pooling="none", priors=(("b_g", sp.Prior("normal", (0, 1e6))),)
-    )
+@pytest.mark.parametrize(
+    "poolings",
+    [
+        tuple(
+            small_model("y ~ x1 + x2 + (1 + x2 || g)", **options)
+            for options in (
+                {"parameterization": "centered"},
+                {"pooling": "none", "priors": {"b_g": "normal(0, 1e6)"}},
+            )
+        )
+    ],
+    ids=["partial-none"],
+)
+def test_endless_scales_are_no_pooling(
+    poolings: tuple[sp.Model, ...], evaluate: Evaluator
+) -> None:
+    partial, none = poolings
     rng, gaps = np.random.default_rng(9), []
     first = random_point(partial, rng)
     for _ in range(POINTS):
@@ -215,11 +311,12 @@ def test_endless_scales_are_no_pooling() -> None:
         own = Varying(np.full(2, 1e6), np.eye(2), at.first.b)
         there = Point(first.intercept, first.beta, at.sigma, (own,))
         apart = Point(0.0, first.beta[:1], at.sigma, (own,))
-        gaps.append(stan_log_prob(partial, there) - stan_log_prob(none, apart))
+        gap = stan_log_prob(partial, there, evaluate)
+        gaps.append(gap - stan_log_prob(none, apart, evaluate))
     assert np.ptp(gaps) < 1e-8
 
 
-def test_groups_that_are_alike_have_the_density_of_all() -> None:
+def test_groups_that_are_alike_have_the_density_of_all(evaluate: Evaluator) -> None:
     rng = np.random.default_rng(12)
     data = pd.DataFrame(
         {
@@ -235,12 +332,14 @@ def test_groups_that_are_alike_have_the_density_of_all() -> None:
     for _ in range(POINTS):
         at = random_point(model, rng)
         parameters = stan_parameters(model, data, at)
-        density = log_prob(model.program, model.stan_data(), parameters)
-        gaps.append(density - log_density(model, data, at))
+        found = evaluate(model.program, model.stan_data(), parameters)
+        gaps.append(found["lp__"] - log_density(model, data, at))
     assert np.ptp(gaps) < 1e-8
 
 
-def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy() -> None:
+def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy(
+    evaluate: Evaluator,
+) -> None:
     """An outcome of 1e6 with noise of 1, a predictor in thousands about 5000."""
     data = small_data()
     bad = data.assign(y=data["y"] + 1e6, x1=1000 * data["x1"] + 5000)
@@ -276,14 +375,14 @@ def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy() -> N
         for model, of, point in ((ours, data, at), (theirs, bad, there)):
             seen = model.scaling.to_stan(stan_parameters(model, of, point))
             seen["tau_signed"] = seen["tau"]
-            densities.append(log_prob(model.program, model.stan_data(), seen))
+            found = evaluate(model.program, model.stan_data(), seen)
+            densities.append(found["lp__"])
         gaps.append(densities[1] - densities[0])
     assert np.ptp(gaps) < 1e-7
 
 
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
-def test_neals_funnel_is_neals(parameterization: str) -> None:
-    program = sp.neals_funnel(parameterization)
+@pytest.mark.parametrize("program", funnels().values(), ids=list(funnels()))
+def test_neals_funnel_is_neals(program: StanProgram, evaluate: Evaluator) -> None:
     rng, gaps = np.random.default_rng(10), []
     for _ in range(POINTS):
         v, x = rng.normal(0, 3), rng.normal(size=9)
@@ -291,16 +390,17 @@ def test_neals_funnel_is_neals(parameterization: str) -> None:
         wanted = (
             stats.norm.logpdf(v, 0, 3) + stats.norm.logpdf(x, 0, np.exp(v / 2)).sum()
         )
-        if parameterization == "noncentered":
+        if "noncentered" in program.name:
             wanted += 9 * v / 2
-        gaps.append(log_prob(program, {"D": 9, "scale": 3}, parameters) - wanted)
+        found = evaluate(program, {"D": 9, "scale": 3}, parameters)
+        gaps.append(found["lp__"] - wanted)
     assert np.ptp(gaps) < 1e-8
 
 
 @pytest.mark.parametrize(
-    "name",
+    "model",
     [
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        pytest.param(models()[name], id=name)
         for name in (
             "complete_pooling_gaussian",
             "no_pooling_gaussian",
@@ -313,31 +413,22 @@ def test_neals_funnel_is_neals(parameterization: str) -> None:
         )
     ],
 )
-def test_what_is_derived_from_parameters_leads_back_to_them(name: str) -> None:
+def test_what_is_derived_from_parameters_leads_back_to_them(
+    model: sp.Model, evaluate: Evaluator
+) -> None:
     """Intercepts at zero and full coefficients, of draws, give what Stan declares."""
-    model = models()[name]
-    executable = compile_program(
-        model.program.compiled,
-        name=model.program.name,
-        header=model.program.header,
-        progress=False,
-    )
-    settings = SampleSettings(chains=1, draws=5, warmup=50, seed=1)
-    raw = sample(executable, model.stan_data(), settings, progress=False)
-    draws = {each: raw.stan_variable(each)[0] for each in raw.variable_names}
-    for n in range(5):
-        at = point_of({each: values[n] for each, values in draws.items()}, model)
+    rng = np.random.default_rng(14)
+    for _ in range(POINTS):
+        given = stan_parameters(model, small_data(), random_point(model, rng))
+        draw = evaluate(model.program, model.stan_data(), given)
+        at = point_of(draw, model)
         declared = stan_parameters(model, small_data(), at)
-        for each in declared.keys() & draws.keys():
-            np.testing.assert_allclose(
-                declared[each], draws[each][n], rtol=1e-5, atol=1e-6
-            )
+        for each in declared.keys() & draw.keys():
+            np.testing.assert_allclose(declared[each], draw[each], rtol=1e-9, atol=1e-9)
         for end in ("", "_2"):
-            if f"Omega{end}" in draws:
-                chol = draws[f"L_Omega{end}"][n]
-                np.testing.assert_allclose(
-                    draws[f"Omega{end}"][n], chol @ chol.T, atol=1e-6
-                )
+            if f"Omega{end}" in draw:
+                chol = draw[f"L_Omega{end}"]
+                np.testing.assert_allclose(draw[f"Omega{end}"], chol @ chol.T)
 
 
 def point_of(draw: dict[str, np.ndarray], model: sp.Model) -> Point:
@@ -358,19 +449,20 @@ def point_of(draw: dict[str, np.ndarray], model: sp.Model) -> Point:
     )
 
 
-def assert_densities_agree(model: sp.Model) -> None:
+def assert_densities_agree(model: sp.Model, evaluate: Evaluator) -> None:
     data, rng = small_data(), np.random.default_rng(6)
     points = [random_point(model, rng) for _ in range(POINTS)]
-    found = np.array([stan_log_prob(model, at) for at in points])
+    found = np.array([stan_log_prob(model, at, evaluate) for at in points])
     wanted = np.array([log_density(model, data, at) for at in points])
     tall = np.abs(wanted).max() if model.structure.piloted else 0.0
     # Rows that count 5000 times make covariances that lose six digits to NumPy.
     assert np.ptp(found - wanted) < max(1e-8, 1e-10 * tall)
 
 
-def stan_log_prob(model: sp.Model, at: Point) -> float:
+def stan_log_prob(model: sp.Model, at: Point, evaluate: Evaluator) -> float:
     parameters = stan_parameters(model, small_data(), at)
     # The log of sigma is a parameter in its place, and has its density.
     jacobian = np.log(at.sigma) if model.structure.piloted else 0.0
     parameters["log_sigma"] = np.log(at.sigma)
-    return log_prob(model.program, model.stan_data(), parameters) - jacobian
+    found = evaluate(model.program, model.stan_data(), parameters)
+    return float(found["lp__"]) - jacobian

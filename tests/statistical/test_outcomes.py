@@ -13,7 +13,7 @@ from scipy.special import expit, logsumexp
 
 import stanpool as sp
 from stanpool import arviz_seam
-from statistical.stan import STANDARD_ERRORS
+from statistical.monte_carlo import STANDARD_ERRORS
 
 FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
 # Of 30 quantities one lies beyond 3.5 posterior standard deviations once in 70 runs.

@@ -17,7 +17,7 @@ from golden.catalogue import MIXED_PRIORS, MIXED_SCALES, small_data
 from stanpool import arviz_seam, exact
 from stanpool.engine import SampleSettings, compile_program, sample
 from stanpool.program import StanProgram
-from statistical.stan import STANDARD_ERRORS, assert_mean, assert_means_agree
+from statistical.monte_carlo import STANDARD_ERRORS, assert_mean, assert_means_agree
 
 PROGRAMS = Path(__file__).parent / "programs"
 FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "seed": 20261121}

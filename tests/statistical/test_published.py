@@ -18,7 +18,7 @@ import xarray as xr
 import stanpool as sp
 from stanpool import arviz_seam, exact
 from statistical.mixed import Average, MixedModel, indicators
-from statistical.stan import STANDARD_ERRORS, assert_mean
+from statistical.monte_carlo import STANDARD_ERRORS, assert_mean
 
 FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
 

@@ -464,6 +464,39 @@ class TestShapeOfData:
         assert "column 'x' holds values of type" in said
         assert "number or a category" in said
 
+    def test_numbers_whose_squares_overflow(self) -> None:
+        data = frame().assign(x=np.linspace(0, 1e300, 12))
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert "column 'x' has 11 value(s) beyond 1e+150" in said
+        assert "unit" in said
+
+    @pytest.mark.parametrize(
+        ("data", "name", "advice"),
+        [
+            (frame().set_index("g"), "g", "data.reset_index()"),
+            (frame().rename(columns={"x": 7}), "7", "data.rename(columns=str)"),
+            (frame().rename(columns={"x": "a b"}), "a", "in backticks, `a b`"),
+        ],
+    )
+    def test_a_column_that_goes_by_another_name(
+        self, data: pd.DataFrame, name: str, advice: str
+    ) -> None:
+        said = refusal(DataError, lambda: Model(f"y ~ 1 + (1 | `{name}`)", data))
+        assert f"no column '{name}'" in said
+        assert advice in said
+
+    def test_nothing_in_the_place_of_a_frame(self) -> None:
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", None))
+        assert "data is None" in said
+        assert "inplace" in said
+
+    def test_days_read_as_days(self) -> None:
+        texts = ("2026-01-31", "2026-02-01", "2026-02-01 12:00:00")
+        days = pd.DatetimeIndex([pd.Timestamp(text) for text in texts] * 4)
+        for column in (days, pd.Categorical(days)):
+            model = Model("y ~ 1 + (1 | g)", frame().assign(g=column))
+            assert model.design.group_labels == texts
+
     def test_names_that_are_no_text(self) -> None:
         said = refusal(
             SpecError,

@@ -408,6 +408,17 @@ class TestLines:
         assert len(figure.axes) == 12
         assert saved(figure)
 
+    def test_names_in_backticks_are_those_of_columns(self) -> None:
+        names = {"log_radon": "log radon", "floor": "the floor"}
+        data = sp.load_dataset("radon").rename(columns=names)
+        fit = drawn(sp.Model("`log radon` ~ `the floor` + (1 | county)", data))
+        figure = plots.plot_lines(fit, count=1)
+        assert figure.get_supxlabel() == "the floor"
+        assert figure.get_supylabel() == "log radon"
+        (ax,) = plots.plot_predictive(fit).axes
+        assert ax.get_xlabel() == "log radon"
+        assert "(log radon)" in plots.plot_shrinkage(fit).axes[0].get_ylabel()
+
     def test_shares_of_trials_are_drawn(self) -> None:
         data = sp.load_dataset("cbpp")
         formula = "incidence | trials(size) ~ period + (1 | herd)"

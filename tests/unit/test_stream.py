@@ -396,11 +396,60 @@ def test_files_are_read_a_part_at_a_time(
     assert_same(complete, sp.Model(formula, frame, pooling="complete", compress=True))
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_folders_of_files_may_be_named_after_a_column(
+    tmp_path: Path, kind: str
+) -> None:
+    frame, path = table(), tmp_path / "data"
+    words = np.where(frame["r"] < 2, "a b", "c")
+    for (r, word), part in frame.assign(word=words).groupby(["r", "word"]):
+        folder = path / f"r={r}" / f"word={word.replace(' ', '%20')}"
+        folder.mkdir(parents=True)
+        part = part.drop(columns=["r", "word"])
+        getattr(part, f"to_{kind}")(folder / f"part-0.{kind}", index=False)
+        (folder / f".part-0.{kind}.crc").write_text("not a table")
+    (path / "_metadata.parquet").write_text("nor this")
+    model = sp.Model("y ~ x + (1 | r)", path)
+    assert_same(model, sp.Model("y ~ x + (1 | r)", frame, parameterization="marginal"))
+    by_word = sp.Model("y ~ x + (1 | word)", path)
+    assert by_word.design.factors[0].labels == ("a b", "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sep": ";"}, r"no column 'g'. Columns: 'x;w;far.*read_csv.*with sep"),
+        ({"na_rep": "?"}, r"'x' holds text in rows 300 to 449.*na_values"),
+        ({"na_rep": ""}, r"'x' has 1 missing value.*333.*pass an iterator of data"),
+    ],
+)
+def test_how_a_file_can_be_read_otherwise_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, str],
+    message: str,
+) -> None:
+    monkeypatch.setattr("stanpool.tables.CHUNK_ROWS", 150)
+    path = tmp_path / "data.csv"
+    bad(table(), "x", 333, None).to_csv(path, index=False, **change)
+    with pytest.raises(DataError, match=message):
+        sp.Model("y ~ x + (1 | g)", path)
+
+
+def test_an_iterator_serves_once() -> None:
+    chunks = in_chunks(table(), 130)
+    sp.Model("y ~ x + (1 | g)", chunks)
+    with pytest.raises(DataError, match="read only once"):
+        sp.Model("y ~ x + (1 | g)", chunks)
+
+
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
     (tmp_path / "data.txt").write_text("y\n1\n")
     (tmp_path / "bad.parquet").write_text("y\n1\n")
     for name, message in (
-        ("nothing.csv", "there is no table"),
+        ("nothing.csv", "there is no file .* path of a CSV or Parquet file"),
+        ("nothing", "no file of Parquet or CSV in"),
         ("data.txt", "CSV and Parquet can"),
         ("bad.parquet", "cannot read"),
     ):

@@ -287,7 +287,7 @@ def check_funnels(
     if not funnels or not divergences:
         return ()
     if divergences < FEWEST_DIVERGENCES:
-        sentence = f"{divergences} divergences are too few to say where they sit."
+        sentence = "Divergences are too few to say where they sit."
         return (Finding("funnel", "note", divergences, 0, _SOURCE, sentence),)
     return tuple(_check_funnel(each) for each in funnels)
 

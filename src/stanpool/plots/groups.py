@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.formula import outcome_name
 from stanpool.labels import short_label
 from stanpool.posterior import GroupNames
 
@@ -68,7 +69,7 @@ def group_draws(fit: Fit | ExactDraws, factor: FactorDesign, coefficient: str) -
 def unit_of(fit: Fit | ExactDraws) -> str:
     """Name the scale that coefficients are on."""
     spec = model_of(fit).spec
-    outcome = short_label(spec.outcome)
+    outcome = short_label(outcome_name(spec))
     if spec.link_name == "log" or spec.family == "lognormal":
         return f"log {outcome}"
     names = {"identity": outcome, "logit": "log odds"}

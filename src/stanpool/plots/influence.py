@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.conditioning import RELIABLE_K
 from stanpool.errors import SpecError
 from stanpool.influence import influence
 from stanpool.labels import short_label
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from stanpool.fit import Fit
 
 _NAMED = 8
-_GOOD_K = 0.7
 _MOST_NAMES = 40
 
 
@@ -126,11 +126,11 @@ def plot_influence(
     largest = moves.to_numpy()[np.arange(len(moves)), most]
     order = np.argsort(-np.abs(largest), kind="stable")
     x, shown = np.arange(len(order), dtype=float), largest[order]
-    bad = ~(k[order] <= _GOOD_K)
+    bad = ~(k[order] <= RELIABLE_K)
     ax = on(ax, 7.5, 4)
     for chosen, color, label in (
         (~bad, BLUE, "largest move of a quantity"),
-        (bad, ORANGE, f"Pareto k above {_GOOD_K}: {int(bad.sum()):,}"),
+        (bad, ORANGE, f"Pareto k above {RELIABLE_K}: {int(bad.sum()):,}"),
     ):
         if chosen.any():
             width = float(np.clip(400 / len(x), 0.5, 3))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stanpool.diagnostics.funnel import group_mean
 from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.formula import outcome_name, unquote_name
 from stanpool.intervals import interval_levels
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
@@ -222,14 +223,15 @@ def _numeric(fit: Fit, predictor: str | None) -> str:
     import pandas as pd
 
     spec, data = fit.model.spec, fit.model.data
-    kept = {spec.trials, spec.exposure, spec.se, spec.weights, spec.outcome}
+    kept = {spec.trials, spec.exposure, spec.se, spec.weights, outcome_name(spec)}
     known = [
         str(name)
         for name in data.columns
         if not isinstance(data[name].dtype, pd.CategoricalDtype) and name not in kept
     ]
     # Other than the outcome, in whatever expression, first those that are terms.
-    known.sort(key=lambda name: name not in spec.terms)
+    terms = {unquote_name(term) or term for term in spec.terms}
+    known.sort(key=lambda name: name not in terms)
     if not known:
         raise SpecError(f"{fit.model!r} has no numeric predictor to draw lines over.")
     if predictor is None:
@@ -324,7 +326,7 @@ def _outcomes(fit: Fit) -> Array:
 
 def _outcome_label(fit: Fit) -> str:
     spec = fit.model.spec
-    name = short_label(spec.outcome)
+    name = short_label(outcome_name(spec))
     if spec.trials is not None:
         return f"{name}, share of {short_label(spec.trials)}"
     return f"{name} / {short_label(spec.exposure)}" if spec.exposure else name

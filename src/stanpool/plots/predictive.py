@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.errors import SpecError, check_choice, shorten
+from stanpool.formula import outcome_name
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
     BLUE,
@@ -110,7 +111,7 @@ def plot_predictive(
     drawn = outcomes_drawn(fit, _DRAWS if is_discrete(fit) else _LINES, seed, prior)
     observed = fit.model.design.y
     ax = on(ax, 6.5, 3.8)
-    name = short_label(fit.model.spec.outcome)
+    name = short_label(outcome_name(fit.model.spec))
     if kind == "rootogram":
         _draw_rootogram(ax, observed, drawn)
         tidy(ax, x=name, y="rows, square root")
@@ -153,7 +154,7 @@ def plot_statistics(
     seed = seed_of(fit) if seed is None else seed
     drawn = outcomes_drawn(fit, 5 * _DRAWS, seed, prior)
     observed = fit.model.design.y.astype(float)
-    name = short_label(fit.model.spec.outcome)
+    name = short_label(outcome_name(fit.model.spec))
     figure, grid = new_grid(10, 2.6, rows=1, columns=len(_STATISTICS))
     for ax, (label, statistic) in zip(grid[0], _STATISTICS.items(), strict=True):
         values, seen = statistic(drawn, axis=1), float(statistic(observed))
@@ -379,7 +380,7 @@ def _groups(
     else:
         ax.set_xticks([])
         tidy(ax, x=f"{len(x):,} groups of {name}, in order of their means", y="")
-    outcome = short_label(fit.model.spec.outcome)
+    outcome = short_label(outcome_name(fit.model.spec))
     ax.set_ylabel(f"mean {outcome} of each {name}", color=INK, **PLAIN)
     legend(ax)
     return figure_of(ax)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.errors import SpecError, check_choice
+from stanpool.formula import outcome_name
 from stanpool.group_likelihood import grouping
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
@@ -124,7 +125,7 @@ def plot_residuals(
     else:
         ax.set_xticks([])
         tidy(ax, x=f"{len(x):,} groups of {name}, in order of their means", y="")
-    outcome = short_label(fit.model.spec.outcome)
+    outcome = short_label(outcome_name(fit.model.spec))
     of = {
         "outcome": f"{outcome}, less its expectation",
         "quantile": f"{outcome}: quantile residual (standard normal)",

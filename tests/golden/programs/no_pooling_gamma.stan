@@ -3,6 +3,30 @@
 //
 //   y[n] ~ gamma(shape, shape / exp(eta[n]))
 //   eta[n] = X[n] * beta + Z[n] * b[group[n]]
+functions {
+  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
+  // after so many numbers of other factors
+  array[,] int places(array[] int group, int J, int Q, int after) {
+    array[Q, size(group)] int place;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        place[q, n] = after + (q - 1) * J + group[n];
+      }
+    }
+    return place;
+  }
+  // log density of y[n] ~ gamma(shape, shape / exp(eta[n])), eta[n] = alpha
+  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  real grouped_gamma_log_glm_lpdf(vector y, real shape, matrix X, real alpha,
+                                  vector beta, matrix W, array[,] int place,
+                                  vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    for (r in 1 : cols(W)) {
+      eta += W[ : , r] .* u[place[r]];
+    }
+    return gamma_lupdf(y | shape, shape * exp(-eta));
+  }
+}
 data {
   int<lower=1> N; // rows
   vector<lower=0>[N] y; // outcome
@@ -25,6 +49,7 @@ data {
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
   matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
+  array[Q, N] int place = places(group, J, Q, 0);
 }
 parameters {
   vector[K] beta;
@@ -38,9 +63,8 @@ model {
     b_c[ : , q] ~ normal(prior_b_location[q], prior_b_scale[q]);
   }
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
-    vector[N] eta = group_effect + X_c * beta;
-    y ~ gamma(shape, shape * exp(-eta));
+    y ~ grouped_gamma_log_glm(shape, X_c, 0, beta, Z_c, place,
+                              to_vector(b_c));
   }
 }
 generated quantities {

@@ -3,6 +3,31 @@
 //
 //   y[n] ~ neg_binomial_2(exp(eta[n]), phi)
 //   eta[n] = X[n] * beta + Z[n] * b[group[n]]
+functions {
+  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
+  // after so many numbers of other factors
+  array[,] int places(array[] int group, int J, int Q, int after) {
+    array[Q, size(group)] int place;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        place[q, n] = after + (q - 1) * J + group[n];
+      }
+    }
+    return place;
+  }
+  // log mass of y[n] ~ neg_binomial_2_log(eta[n], phi), eta[n] = alpha
+  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  real grouped_negative_binomial_log_glm_lpmf(array[] int y, real phi,
+                                              matrix X, real alpha,
+                                              vector beta, matrix W,
+                                              array[,] int place, vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    for (r in 1 : cols(W)) {
+      eta += W[ : , r] .* u[place[r]];
+    }
+    return neg_binomial_2_log_lupmf(y | eta, phi);
+  }
+}
 data {
   int<lower=1> N; // rows
   array[N] int<lower=0> y; // counts
@@ -25,6 +50,7 @@ data {
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
   matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
+  array[Q, N] int place = places(group, J, Q, 0);
 }
 parameters {
   vector[K] beta;
@@ -38,8 +64,8 @@ model {
     b_c[ : , q] ~ normal(prior_b_location[q], prior_b_scale[q]);
   }
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
-    y ~ neg_binomial_2_log_glm(X_c, group_effect, beta, phi);
+    y ~ grouped_negative_binomial_log_glm(phi, X_c, 0, beta, Z_c, place,
+                                          to_vector(b_c));
   }
 }
 generated quantities {

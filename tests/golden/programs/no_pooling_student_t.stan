@@ -3,6 +3,31 @@
 //
 //   y[n] ~ student_t(nu, eta[n], sigma)
 //   eta[n] = X[n] * beta + Z[n] * b[group[n]]
+functions {
+  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
+  // after so many numbers of other factors
+  array[,] int places(array[] int group, int J, int Q, int after) {
+    array[Q, size(group)] int place;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        place[q, n] = after + (q - 1) * J + group[n];
+      }
+    }
+    return place;
+  }
+  // log density of y[n] ~ student_t(nu, eta[n], sigma), eta[n] = alpha
+  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  real grouped_student_t_identity_glm_lpdf(vector y, real nu, real sigma,
+                                           matrix X, real alpha, vector beta,
+                                           matrix W, array[,] int place,
+                                           vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    for (r in 1 : cols(W)) {
+      eta += W[ : , r] .* u[place[r]];
+    }
+    return student_t_lupdf(y | nu, eta, sigma);
+  }
+}
 data {
   int<lower=1> N; // rows
   vector[N] y; // outcome
@@ -26,6 +51,7 @@ data {
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
   matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
+  array[Q, N] int place = places(group, J, Q, 0);
 }
 parameters {
   vector[K] beta;
@@ -41,9 +67,8 @@ model {
     b_c[ : , q] ~ normal(prior_b_location[q], prior_b_scale[q]);
   }
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
-    vector[N] eta = group_effect + X_c * beta;
-    y ~ student_t(nu, eta, sigma);
+    y ~ grouped_student_t_identity_glm(nu, sigma, X_c, 0, beta, Z_c, place,
+                                       to_vector(b_c));
   }
 }
 generated quantities {

@@ -6,6 +6,30 @@
 //            + Z[n] * u[group[n]]
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+functions {
+  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
+  // after so many numbers of other factors
+  array[,] int places(array[] int group, int J, int Q, int after) {
+    array[Q, size(group)] int place;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        place[q, n] = after + (q - 1) * J + group[n];
+      }
+    }
+    return place;
+  }
+  // log density of y[n] ~ lognormal(eta[n], sigma), eta[n] = alpha
+  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  real grouped_lognormal_identity_glm_lpdf(vector y, real sigma, matrix X,
+                                           real alpha, vector beta, matrix W,
+                                           array[,] int place, vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    for (r in 1 : cols(W)) {
+      eta += W[ : , r] .* u[place[r]];
+    }
+    return lognormal_lupdf(y | eta, sigma);
+  }
+}
 data {
   int<lower=1> N; // rows
   vector<lower=0>[N] y; // outcome
@@ -28,6 +52,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int place = places(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -50,9 +75,8 @@ model {
   sigma ~ exponential(prior_sigma_rate);
   to_vector(z) ~ std_normal(); // so that u is distributed as above
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[N] eta = alpha_c + group_effect + X_c * beta;
-    y ~ lognormal(eta, sigma);
+    y ~ grouped_lognormal_identity_glm(sigma, X_c, alpha_c, beta, Z, place,
+                                       to_vector(u));
   }
 }
 generated quantities {

@@ -6,6 +6,31 @@
 //            + Z[n] * u[group[n]]
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+functions {
+  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
+  // after so many numbers of other factors
+  array[,] int places(array[] int group, int J, int Q, int after) {
+    array[Q, size(group)] int place;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        place[q, n] = after + (q - 1) * J + group[n];
+      }
+    }
+    return place;
+  }
+  // log mass of y[n] ~ neg_binomial_2_log(eta[n], phi), eta[n] = alpha
+  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  real grouped_negative_binomial_log_glm_lpmf(array[] int y, real phi,
+                                              matrix X, real alpha,
+                                              vector beta, matrix W,
+                                              array[,] int place, vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    for (r in 1 : cols(W)) {
+      eta += W[ : , r] .* u[place[r]];
+    }
+    return neg_binomial_2_log_lupmf(y | eta, phi);
+  }
+}
 data {
   int<lower=1> N; // rows
   array[N] int<lower=0> y; // counts
@@ -29,6 +54,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int place = places(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -51,8 +77,8 @@ model {
   phi ~ inv_gamma(prior_phi_shape, prior_phi_scale);
   to_vector(z) ~ std_normal(); // so that u is distributed as above
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    y ~ neg_binomial_2_log_glm(X_c, alpha_c + group_effect, beta, phi);
+    y ~ grouped_negative_binomial_log_glm(phi, X_c, alpha_c, beta, Z, place,
+                                          to_vector(u));
   }
 }
 generated quantities {

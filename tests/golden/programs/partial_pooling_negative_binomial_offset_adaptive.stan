@@ -22,6 +22,29 @@ functions {
     }
     return u;
   }
+  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
+  // after so many numbers of other factors
+  array[,] int places(array[] int group, int J, int Q, int after) {
+    array[Q, size(group)] int place;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        place[q, n] = after + (q - 1) * J + group[n];
+      }
+    }
+    return place;
+  }
+  // log mass of y[n] ~ neg_binomial_2_log(eta[n], phi), eta[n] = alpha
+  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  real grouped_negative_binomial_log_glm_lpmf(array[] int y, real phi,
+                                              matrix X, real alpha,
+                                              vector beta, matrix W,
+                                              array[,] int place, vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    for (r in 1 : cols(W)) {
+      eta += W[ : , r] .* u[place[r]];
+    }
+    return neg_binomial_2_log_lupmf(y | eta, phi);
+  }
 }
 data {
   int<lower=1> N; // rows
@@ -48,7 +71,8 @@ data {
   int<lower=0, upper=1> prior_only; // 1: leave y out
 }
 transformed data {
-  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  matrix[N, K + 1] X_c = append_col(X - rep_matrix(x_bar', N), offsets);
+  array[Q, N] int place = places(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -74,9 +98,9 @@ model {
   }
   target += sum((1 - w) * log(tau)); // z is stretched into u
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    y ~ neg_binomial_2_log_glm(X_c, alpha_c + offsets + group_effect, beta,
-                               phi);
+    y ~ grouped_negative_binomial_log_glm(phi, X_c, alpha_c,
+                                          append_row(beta, 1), Z, place,
+                                          to_vector(u));
   }
 }
 generated quantities {
