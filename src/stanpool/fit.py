@@ -1151,9 +1151,7 @@ def _choose_form(
     if spec.pooling != "partial":
         return None, ""
     chosen, against = spec.parameterization, ""
-    if spec.compress is False:
-        against = "compress=False asks for a program on the rows as they are"
-    elif chosen in ("marginal", "auto"):
+    if chosen in ("marginal", "auto"):
         against = why_not_marginal(spec, design)
     if chosen == "marginal" and against:
         raise SpecError(
