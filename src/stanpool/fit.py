@@ -476,7 +476,10 @@ marginal, 919 rows, 85 groups)
         parameterization: marginal (set)
         integrated out: the coefficients of 85 groups of 'county', drawn back exactly
         rows: 919, turned into 49 of the same likelihood
+        warm-up: 500 iterations, from around a pilot estimate and with its metric
         """
+        from stanpool.sampling import default_warmup
+
         lines = [repr(self)]
         if self.parameterization:
             reason = self.parameterization_reason
@@ -508,6 +511,12 @@ marginal, 919 rows, 85 groups)
             lines.append(
                 f"rows: {self.design.rows}, turned into {self.rows.kept} of the same "
                 "likelihood"
+            )
+        warmup = default_warmup(self)
+        if warmup < default_warmup(self, inits="random"):
+            lines.append(
+                f"warm-up: {warmup} iterations, from around a pilot estimate and with "
+                "its metric"
             )
         return "\n".join(lines)
 
@@ -559,7 +568,7 @@ marginal, 919 rows, 85 groups)
         *,
         chains: int = 4,
         draws: int = 1000,
-        warmup: int = 1000,
+        warmup: int | None = None,
         seed: int | None = None,
         adapt_delta: float = 0.8,
         max_treedepth: int = 10,
@@ -577,7 +586,9 @@ marginal, 919 rows, 85 groups)
         Parameters
         ----------
         chains, draws, warmup
-            How many chains, and how many draws and warm-up iterations of each.
+            How many chains, and how many draws and warm-up iterations of each: by
+            default 500 of warm-up where chains start around a pilot estimate (see
+            ``inits``; ``explain()`` says so), else 1000.
         seed
             0 to 2**32 - 1; drawn at random, and kept in the fit, if None.
         adapt_delta
@@ -624,8 +635,12 @@ marginal, 919 rows, 85 groups)
             If Stan could not be set up, the program not compiled, or a chain failed.
         """
         from stanpool.engine.run import SampleSettings
-        from stanpool.sampling import sampled
+        from stanpool.sampling import default_warmup, sampled
 
+        if warmup is None:
+            warmup = default_warmup(
+                self, inits=inits, prior_only=prior_only, sample_options=sample_options
+            )
         settings = SampleSettings(
             chains=chains,
             draws=draws,
