@@ -140,6 +140,8 @@ class MarginalRows:
 
 def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     """Say why no factor can be integrated out exactly; empty if one can."""
+    if spec.compress is False:
+        return "compress=False asks for a program on the rows as they are"
     against = why_not_sums(spec)
     if against:
         return against
