@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -23,8 +24,8 @@ for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 
 # The tests of a module run in one process, for what they share: fixtures, and programs
-# for which one process would wait while another compiles them. Those of these modules
-# are long and share little, but where they are marked.
+# for which one process would wait while another compiles them. In these modules they
+# are long and share little, but for those of the names below.
 APART = (
     "test_densities",
     "test_notebooks",
@@ -33,6 +34,7 @@ APART = (
     "test_published",
     "test_wheel",
 )
+TOGETHER = ("TestCrossed", "TestPriorOnly", "test_priors_on_the_scale")
 
 
 def _keep_engine_and_move_other_caches() -> None:
@@ -63,7 +65,6 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
@@ -71,15 +72,26 @@ def pytest_collection_modifyitems(
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
-    for item in items:
-        if item.path.stem not in APART and not item.get_closest_marker("xdist_group"):
-            module = f"{item.path.parent.name}/{item.path.stem}"
-            item.add_marker(pytest.mark.xdist_group(module))
     # What needs no engine comes first, while the engine is being set up.
     items.sort(key=lambda item: "unit" not in item.path.parts)
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     if is_first and any("unit" not in item.path.parts for item in items):
         _set_up_engine_meanwhile(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share tests among processes by what they have in common."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module, _, test = nodeid.partition("::")
+            if Path(module).stem not in APART:
+                return module
+            return next((each for each in TOGETHER if test.startswith(each)), nodeid)
+
+    return ByModule(config, log) if config.getoption("dist") == "load" else None
 
 
 def _set_up_engine_meanwhile(config: pytest.Config) -> None:

@@ -267,7 +267,6 @@ def drawn() -> tuple[sp.Model, xr.Dataset]:
     return model, fit(model, prior_only=True, adapt_delta=0.95).posterior
 
 
-@pytest.mark.xdist_group("prior_only")
 class TestPriorOnly:
     """Without the outcome the draws are the priors', whatever the outcome is."""
 

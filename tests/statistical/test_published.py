@@ -87,7 +87,6 @@ class TestRats:
         )
 
 
-@pytest.mark.xdist_group("crossed")
 class TestCrossed:
     def test_penicillin(self) -> None:
         data = sp.load_dataset("penicillin")
@@ -342,7 +341,6 @@ def pupils() -> tuple[pd.DataFrame, dict[str, Any]]:
     return data, truth | {"schools": own}
 
 
-@pytest.mark.xdist_group("scale_priors")
 @pytest.mark.parametrize("groups", [8, 3])
 def test_priors_on_the_scale_of_few_groups_have_the_posteriors_of_quadrature(
     groups: int,
