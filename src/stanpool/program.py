@@ -10,14 +10,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from stanpool.centering import Centering
+from stanpool.centering import Centering, centered_elsewhere
 from stanpool.design import Design, FactorDesign, LatentDesign
 from stanpool.errors import check_choice
 from stanpool.gram import CompressedRows
@@ -159,6 +159,12 @@ class Structure:
             and not any(parts)
             and not any(factor.membership for factor in self.factors)
         )
+
+    @property
+    def chooses_center(self) -> bool:
+        """Whether factors may be centered about a mean that belongs to another."""
+        several = len(self.factors) > 1
+        return self.parameterization == "adaptive" and self.intercept and several
 
 
 @dataclass(frozen=True)
@@ -384,6 +390,7 @@ def render(structure: Structure) -> StanProgram:
         compressed=structure.compressed,
         piloted=structure.piloted,
         parameterization=structure.parameterization,
+        chooses_center=structure.chooses_center,
         factors=factors,
         latent=structure.latent,
         grouped=_grouped(structure),
@@ -650,6 +657,9 @@ def stan_data(
             own["z_bar"] = factor.z_bar
         else:
             own["mean_of"] = _means_of(design, factor, taken)
+            if structure.chooses_center:
+                elsewhere = centered_elsewhere(design.factors, centering)[number - 1]
+                own["about"] = _means_of(design, factor, elsewhere)
             if factor.U is not None:
                 own["P"] = factor.U.shape[1]
                 own["U"] = factor.U
@@ -870,7 +880,9 @@ def _latent_data(latent: LatentDesign) -> dict[str, Any]:
     }
 
 
-def _means_of(design: Design, factor: FactorDesign, taken: set[str]) -> np.ndarray:
+def _means_of(
+    design: Design, factor: FactorDesign, taken: Collection[str]
+) -> np.ndarray:
     """Return where (0, alpha, beta) has the population mean of each coefficient.
 
     A mean that belongs to an earlier factor is 0 here.
@@ -892,7 +904,12 @@ def _effects_of(design: Design, factor: FactorDesign) -> np.ndarray:
 
 
 def group_means(
-    design: Design, number: int, alpha: np.ndarray | None, beta: np.ndarray
+    design: Design,
+    number: int,
+    alpha: np.ndarray | None,
+    beta: np.ndarray,
+    *,
+    elsewhere: Collection[str] | None = None,
 ) -> np.ndarray:
     """Return what the groups' coefficients vary around, for many draws.
 
@@ -908,6 +925,8 @@ def group_means(
     alpha, beta
         Intercepts, shape ``(..., D)``, or None; and the population's coefficients,
         shape ``(..., D, K)``, of D linear predictors.
+    elsewhere
+        Coefficients whose mean is left out, in the place of those of earlier factors.
 
     Returns
     -------
@@ -919,8 +938,10 @@ def group_means(
     if alpha is not None:
         parts.insert(1, alpha[..., None])
     population = np.concatenate(parts, axis=-1)
-    taken = {label for each in design.factors[:number] for label in each.varying}
-    means = population[..., _means_of(design, factor, taken) - 1][..., None, :, :]
+    if elsewhere is None:
+        earlier = design.factors[:number]
+        elsewhere = {label for each in earlier for label in each.varying}
+    means = population[..., _means_of(design, factor, elsewhere) - 1][..., None, :, :]
     if factor.U is None:
         return means
     effects = population[..., _effects_of(design, factor) - 1]
