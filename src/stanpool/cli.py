@@ -189,7 +189,11 @@ _SETTINGS: Sequence[Callable[..., Any]] = (
         show_default=True,
         help="Of each chain, after warm-up.",
     ),
-    click.option("--warmup", type=click.IntRange(0), default=1000, show_default=True),
+    click.option(
+        "--warmup",
+        type=click.IntRange(0),
+        help="By default 500 where chains start around an estimate, else 1000.",
+    ),
     _seed,
     click.option(
         "--adapt-delta",

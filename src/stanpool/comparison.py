@@ -189,7 +189,6 @@ progress, sample_options
         )
     if parameterizations is None:
         exact = not why_not_marginal(model.spec, model.design)
-        exact = exact and model.spec.compress is not False
         forms = ("centered", "noncentered", "adaptive", "marginal")
         parameterizations = forms if exact else forms[:-1]
     for form in parameterizations:

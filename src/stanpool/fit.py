@@ -15,7 +15,7 @@ from stanpool.centering import Centering, centering_of
 from stanpool.chunks import Streamed
 from stanpool.columns import used_columns
 from stanpool.design import Design, build_design
-from stanpool.errors import SpecError, shorten
+from stanpool.errors import SpecError, listed, shorten
 from stanpool.formula import formula_of, outcome_name, parse_formulas, quote_name
 from stanpool.gram import (
     CompressedRows,
@@ -26,6 +26,7 @@ from stanpool.gram import (
 from stanpool.linear_pilot import estimate_from_rows
 from stanpool.marginal import (
     MarginalRows,
+    integrated_factors,
     marginal_rows,
     why_marginal_is_slow,
     why_not_marginal,
@@ -113,7 +114,8 @@ class Model:
         ``"centered"``; ``"noncentered"``; ``"adaptive"``, where each group's
         coefficients are centered as far as its own data say what they are;
         ``"marginal"``, for gaussian outcomes, where the coefficients of the factor with
-        most groups are integrated out, exactly, and drawn back after sampling; or
+        most groups, and of a second one where that is cheap, are integrated out,
+        exactly, and drawn back after sampling; or
         ``"auto"``, which is marginal where that is exact and fast, else adaptive.
     residual
         A column whose groups have residual scales of their own: free under no
@@ -218,9 +220,12 @@ marginal, 919 rows, 85 groups)
         priors: PriorTable | None = None,
         design: Design | None = None,
         form: str | None = None,
-        many_rows: bool = False,
+        like: Structure | None = None,
     ) -> None:
-        """Fill the fields; the one place that does."""
+        """Fill the fields; the one place that does.
+
+        ``like`` is the structure of a model of more rows, whose program is kept.
+        """
         chunks = streamed(spec, data) if is_chunked(data) else None
         if chunks is None:
             frame = shown = used_columns(spec, data)
@@ -246,7 +251,9 @@ marginal, 919 rows, 85 groups)
         scaling = scaling_of(spec, read.moments, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
-            rows = marginal_rows(scaling.design(read.rows))
+            rows = marginal_rows(
+                scaling.design(read.rows), integrated=like.integrated if like else None
+            )
         elif not why_no_cells(spec):
             if spec.compress is not False:
                 rows = collect(
@@ -265,9 +272,11 @@ marginal, 919 rows, 85 groups)
             design,
             priors,
             parameterization,
-            integrated=rows.factor if isinstance(rows, MarginalRows) else None,
+            integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
             compressed=isinstance(rows, CompressedRows),
-            many_rows=many_rows or (isinstance(rows, MarginalRows) and rows.are_many),
+            many_rows=like.piloted
+            if like
+            else isinstance(rows, MarginalRows) and rows.are_many,
         )
         if isinstance(rows, Cells):
             offset = rows.design.offset is not None
@@ -371,7 +380,7 @@ marginal, 100 rows, 85 groups)
             self.data.iloc[chosen],
             priors=self.priors,
             design=design,
-            many_rows=self.structure.piloted,
+            like=self.structure,
         )
         model.__dict__["centering"] = self.centering
         return model
@@ -467,7 +476,10 @@ marginal, 919 rows, 85 groups)
         parameterization: marginal (set)
         integrated out: the coefficients of 85 groups of 'county', drawn back exactly
         rows: 919, turned into 49 of the same likelihood
+        warm-up: 500 iterations, from around a pilot estimate and with its metric
         """
+        from stanpool.sampling import default_warmup
+
         lines = [repr(self)]
         if self.parameterization:
             reason = self.parameterization_reason
@@ -478,10 +490,13 @@ marginal, 919 rows, 85 groups)
                 "program counts; model.priors says what has its prior there"
             )
         if isinstance(self.rows, MarginalRows):
-            factor = self.design.factors[self.rows.factor]
+            factors = [self.design.factors[number] for number in self.rows.integrated]
+            groups = " and ".join(
+                f"{len(factor.labels)} groups of {shorten(factor.factor)}"
+                for factor in factors
+            )
             lines.append(
-                f"integrated out: the coefficients of {len(factor.labels)} groups of "
-                f"{shorten(factor.factor)}, drawn back exactly"
+                f"integrated out: the coefficients of {groups}, drawn back exactly"
             )
         for factor, centering in zip(self.design.factors, self.centering, strict=False):
             lines.append(centering.describe(factor))
@@ -496,6 +511,12 @@ marginal, 919 rows, 85 groups)
             lines.append(
                 f"rows: {self.design.rows}, turned into {self.rows.kept} of the same "
                 "likelihood"
+            )
+        warmup = default_warmup(self)
+        if warmup < default_warmup(self, inits="random"):
+            lines.append(
+                f"warm-up: {warmup} iterations, from around a pilot estimate and with "
+                "its metric"
             )
         return "\n".join(lines)
 
@@ -547,7 +568,7 @@ marginal, 919 rows, 85 groups)
         *,
         chains: int = 4,
         draws: int = 1000,
-        warmup: int = 1000,
+        warmup: int | None = None,
         seed: int | None = None,
         adapt_delta: float = 0.8,
         max_treedepth: int = 10,
@@ -565,7 +586,9 @@ marginal, 919 rows, 85 groups)
         Parameters
         ----------
         chains, draws, warmup
-            How many chains, and how many draws and warm-up iterations of each.
+            How many chains, and how many draws and warm-up iterations of each: by
+            default 500 of warm-up where chains start around a pilot estimate (see
+            ``inits``; ``explain()`` says so), else 1000.
         seed
             0 to 2**32 - 1; drawn at random, and kept in the fit, if None.
         adapt_delta
@@ -612,8 +635,12 @@ marginal, 919 rows, 85 groups)
             If Stan could not be set up, the program not compiled, or a chain failed.
         """
         from stanpool.engine.run import SampleSettings
-        from stanpool.sampling import sampled
+        from stanpool.sampling import default_warmup, sampled
 
+        if warmup is None:
+            warmup = default_warmup(
+                self, inits=inits, prior_only=prior_only, sample_options=sample_options
+            )
         settings = SampleSettings(
             chains=chains,
             draws=draws,
@@ -1126,9 +1153,7 @@ def _choose_form(
     if spec.pooling != "partial":
         return None, ""
     chosen, against = spec.parameterization, ""
-    if spec.compress is False:
-        against = "compress=False asks for a program on the rows as they are"
-    elif chosen in ("marginal", "auto"):
+    if chosen in ("marginal", "auto"):
         against = why_not_marginal(spec, design)
     if chosen == "marginal" and against:
         raise SpecError(
@@ -1143,6 +1168,13 @@ def _choose_form(
         return "adaptive", (
             "auto: each group is centered as far as its own data say what its "
             f"coefficients are; marginal is not available: {against}"
+        )
+    integrated = integrated_factors(design)
+    left = [x.factor for n, x in enumerate(design.factors) if n not in integrated]
+    if left:
+        return "marginal", (
+            "auto: exact for gaussian outcomes, with no coefficients left to sample "
+            f"but those of {listed(left)}"
         )
     return "marginal", (
         "auto: exact for gaussian outcomes, and there is no funnel left to sample from"

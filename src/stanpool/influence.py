@@ -23,8 +23,9 @@ from stanpool import arviz_seam
 from stanpool.crossval import check_unit, relative_ess
 from stanpool.families import log_likelihood
 from stanpool.group_likelihood import check_population, group_log_likelihood, grouping
-from stanpool.labels import group_dims, is_of_groups, scalars
+from stanpool.labels import scalars
 from stanpool.predictors import predictors_of
+from stanpool.summary import population_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,10 +70,10 @@ def influence(
 
     check_unit(fit, unit, factor)
     labels, draws = _of_population(fit)
-    spread = draws.std(axis=0)
+    spread, ess = draws.std(axis=0), relative_ess(fit)
     shifts, pareto_k = [], []
     for values in _likelihoods(fit, unit, factor):
-        log_weights, k = arviz_seam.psis(values, relative_ess=relative_ess(fit))
+        log_weights, k = arviz_seam.psis(values, relative_ess=ess)
         moved = np.exp(log_weights) @ draws - draws.mean(axis=0)
         shifts.append(np.divide(moved, spread, where=spread > 0, out=0.0 * moved))
         pareto_k.append(k)
@@ -87,13 +88,7 @@ def influence(
 
 def _of_population(fit: Fit) -> tuple[list[str], Array]:
     """Return the quantities that are not of groups, draws as ``(S, quantity)``."""
-    dims = group_dims(fit.model.design)
-    names = [
-        str(name)
-        for name, variable in fit.posterior.data_vars.items()
-        if not is_of_groups(variable, dims)
-    ]
-    blocks = list(scalars(fit.posterior, var_names=names))
+    blocks = list(scalars(fit.posterior, var_names=population_names(fit)))
     labels = [label for each in blocks for label in each.labels]
     draws = [each.draws.reshape(-1, len(each.labels)) for each in blocks]
     return labels, np.concatenate(draws, axis=1)

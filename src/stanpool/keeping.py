@@ -29,13 +29,7 @@ from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
 from stanpool.progress import tell
 from stanpool.sampling import sampled
-from stanpool.spec import (
-    PARAMETERIZATIONS,
-    GroupTerm,
-    LatentFactors,
-    ModelSpec,
-    Prior,
-)
+from stanpool.spec import GroupTerm, LatentFactors, ModelSpec, Prior
 
 if TYPE_CHECKING:
     import numpy as np
@@ -228,6 +222,7 @@ def _write(fit: Fit, folder: Path) -> None:
     kept = {
         "spec": asdict(fit.model.spec),
         "priors": [_prior_row(row) for row in fit.model.priors],
+        "parameterization": fit.model.parameterization,
         "columns": columns,
         "chunks": None if chunks is None else chunks.facts,
         "settings": settings,
@@ -303,8 +298,7 @@ def _read_model(
     stated, facts = ModelSpec(**spec), kept.get("chunks")
     data = frame if facts is None else Streamed.restored(stated, frame, arrays, facts)
     # What was chosen then, whatever would be now.
-    parts = kept["program"].split("_")
-    form = next((each for each in PARAMETERIZATIONS if each in parts), None)
+    form = kept.get("parameterization")
     return Model.from_spec(stated, data, priors=priors, parameterization=form)
 
 

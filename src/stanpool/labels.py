@@ -147,9 +147,7 @@ def short_label(label: object, limit: int = 40) -> str:
     'ST. LOUIS'
     >>> short_label("x" * 100, limit=10)
     'xxxxxxx...'
-    >>> short_label("")
-    "''"
     """
     printable = (char if char.isprintable() else " " for char in str(label)[:1000])
-    text = " ".join("".join(printable).split()) or repr(str(label)[:1000])
+    text = " ".join("".join(printable).split())
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -130,7 +130,7 @@ def compare_pooling(
     executor: Executor | None = None,
     chains: int = 4,
     draws: int = 1000,
-    warmup: int = 1000,
+    warmup: int | None = None,
     seed: int | None = None,
     adapt_delta: float = 0.8,
     max_treedepth: int = 10,

@@ -114,7 +114,7 @@ class _Search:
         at = self.width
         for number, factor in enumerate(self.design.factors):
             groups, q, count = len(factor.labels), factor.Z.shape[1], None
-            if number == self.rows.factor:
+            if number == self.rows.integrated[0]:
                 count = self.rows.groups.count
                 groups = len(count)
                 squares = np.einsum("grr->r", self.squares)
@@ -154,7 +154,7 @@ class _Search:
         roots = np.sqrt(weight)[self.scale_of_row]
         whole = self.all * roots[:, None]
         gram = whole.T @ whole
-        own = self.factors[self.rows.factor]
+        own = self.factors[self.rows.integrated[0]]
         of_group = weight[self.rows.groups.scale][:, None, None]
         H = self.squares * of_group + _precision(own)
         G = self.products * of_group
@@ -168,10 +168,10 @@ class _Search:
         self.errors = np.linalg.inv(S)
         self.theta = self.errors @ wanted
         u = solved @ np.append(-self.theta, 1.0)
-        self.update(self.rows.factor, u, errors)
+        self.update(self.rows.integrated[0], u, errors)
         at = self.width
         for number, factor in enumerate(self.factors):
-            if number == self.rows.factor:
+            if number == self.rows.integrated[0]:
                 continue
             groups, q = factor.u.shape
             span = slice(at, at + groups * q)
@@ -186,7 +186,7 @@ class _Search:
         np.fill_diagonal(found[: self.width, : self.width], self.ridge)
         at = self.width
         for number, factor in enumerate(self.factors):
-            if number != self.rows.factor:
+            if number != self.rows.integrated[0]:
                 span = slice(at, at + factor.u.size)
                 found[span, span] = np.kron(np.eye(len(factor.u)), _precision(factor))
                 at = span.stop
@@ -200,7 +200,7 @@ class _Search:
     def update_scales(self) -> None:
         """Make all scales agree with their deviations."""
         for number, factor in enumerate(self.factors):
-            if number == self.rows.factor:
+            if number == self.rows.integrated[0]:
                 weight = (self.sigma**-2.0)[self.rows.groups.scale]
                 information = np.einsum("gqq->gq", self.squares) * weight[:, None]
             else:
@@ -220,7 +220,7 @@ class _Search:
         groups = self.rows.groups
         left = self.all @ np.append(-self.theta, 1.0)
         q = groups.Z.shape[1]
-        own = self.factors[self.rows.factor]
+        own = self.factors[self.rows.integrated[0]]
         left[: len(groups.Z) * q] -= np.einsum("gqr,gr->gq", groups.Z, own.u).ravel()
         scales = len(self.weight)
         squares = np.zeros(scales)

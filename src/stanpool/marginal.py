@@ -1,4 +1,4 @@
-r"""Integrating the coefficients of a factor out of a Gaussian model, and drawing back.
+r"""Integrating coefficients out of a Gaussian model, and drawing them back.
 
 The rows of group j are :math:`r_j = y_j - X_j \beta = Z_j u_j + \epsilon_j` with
 :math:`u_j \sim N(0, L L')` and :math:`\epsilon_j \sim N(0, \sigma^2 I)`, so that
@@ -15,6 +15,13 @@ rule for :math:`v_j = L^{-1} u_j \sim N(0, I)` gives precision :math:`M_j` and m
 :math:`M_j^{-1} L' d_j / \sigma^2`: with :math:`M_j = K K'` and :math:`z` standard
 normal, :math:`u_j = L K'^{-1} (K^{-1} L' d_j / \sigma^2 + z)` is an exact draw.
 
+A second factor is integrated out after the first, where its groups fall into small
+blocks: few groups, or groups that contain those of the first. Its rows :math:`A_j`
+in those that are left of group :math:`j` are those of a regression with covariance
+:math:`S_j`, so that :math:`u_2 = T z`, :math:`z \sim N(0, I)` has precision
+:math:`M = I + T' (\sum_j A_j' S_j^{-1} A_j) T` and is drawn back in the same way,
+before the first.
+
 References
 ----------
 .. [1] Bates, Mächler, Bolker and Walker (2015). Fitting linear mixed-effects models
@@ -24,7 +31,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -45,15 +52,19 @@ from stanpool.spec import ModelSpec
 
 Array = NDArray[np.float64]
 
-_MOST_COLUMNS = 1000  # of the factors that are not integrated out
+_MOST_COLUMNS = 1000  # of the factors that are not integrated out first
+_MOST_IN_BLOCKS = 60.0**3  # beyond, sampling costs less
 _MOST_NUMBERS = 20_000_000  # of these columns: 160 MB
 _DENSE_PAYS = 20  # numbers of dense rows for each row of the data
 _FEW_NUMBERS = 100_000
 _MANY_ROWS = 50_000
 _SAYS_NOTHING = 1e-8
+_NOTHING = 1e-13
 _BLOCK_NUMBERS = 1 << 16  # of a block of draws, per array: stays in the cache
 _THREADS = 4
+_NUMBERS_AT_ONCE = 1 << 20
 _STREAM = 0x6D617267  # no random numbers are shared with the chains
+_SECOND = 2  # nor with the first factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +92,10 @@ class MarginalRows:
 
     Attributes
     ----------
-    factor
-        Which factor is integrated out, counted from 0.
+    integrated
+        Which factor is integrated out, counted from 0; and which one after it.
+    second
+        Where the columns of that one are.
     rows
         The rows, turned; their columns are the intercept, the population's
         predictors, the coefficients of the other factors, and the outcome.
@@ -97,7 +110,8 @@ class MarginalRows:
         has emptied, less those that fill up groups with fewer rows than coefficients.
     """
 
-    factor: int
+    integrated: tuple[int, ...]
+    second: slice
     rows: TurnedRows
     groups: TurnedGroups
     y_bar: float
@@ -126,17 +140,19 @@ class MarginalRows:
 
 def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     """Say why no factor can be integrated out exactly; empty if one can."""
+    if spec.compress is False:
+        return "compress=False asks for a program on the rows as they are"
     against = why_not_sums(spec)
     if against:
         return against
     if all(each.weights is not None for each in design.factors):
         return "rows are members of several groups"
-    if _integrated(design) is None:
+    if not _able(design):
         return (
             "residual scales differ within groups, so that rows of a group cannot be "
             "summed up"
         )
-    columns = _sampled_columns(design)
+    columns = _coefficients_of(design, _others(design, _largest(design)))
     if columns > _MOST_COLUMNS or columns * design.rows > _MOST_NUMBERS:
         return f"the other factors have {columns} coefficients, too many to write out"
     return ""
@@ -148,45 +164,52 @@ def why_marginal_is_slow(design: Design) -> str:
     The columns of the other factors are dense once the rows are turned: what was one
     number of a row, the group that it belongs to, is one for each group.
     """
-    which = _integrated(design)
-    assert which is not None
-    coefficients = design.factors[which].Z.shape[1] * len(design.factors[which].labels)
-    dense = coefficients * _sampled_columns(design)
+    integrated = integrated_factors(design)
+    sampled = set(range(len(design.factors))).difference(integrated)
+    dense = _coefficients_of(design, integrated[:1]) * _coefficients_of(design, sampled)
     if dense <= max(_DENSE_PAYS * design.rows, _FEW_NUMBERS):
         return ""
     return (
-        f"the coefficients of {design.factors[which].factor!r} and of the other "
-        f"factors would meet in {dense} numbers, for {design.rows} rows"
+        f"the coefficients of {design.factors[integrated[0]].factor!r} and of the "
+        f"other factors would meet in {dense} numbers, for {design.rows} rows"
     )
 
 
-def marginal_rows(design: Design) -> MarginalRows:
+def marginal_rows(
+    design: Design, *, integrated: Sequence[int] | None = None
+) -> MarginalRows:
     """Sum up a design for the marginal program.
 
     Parameters
     ----------
     design
         One that ``why_not_marginal`` has nothing against.
+    integrated
+        The factors to integrate out, in this order; None to choose them.
     """
-    which = _integrated(design)
-    assert which is not None
-    factor = design.factors[which]
+    integrated = tuple(integrated or integrated_factors(design))
+    factor = design.factors[integrated[0]]
     population, y_bar = population_columns(design)
-    others = [
-        weighted(design, _dense(other))
-        for other in design.factors
-        if other is not factor
-    ]
+    others, second, columns = [], slice(0, 0), population.shape[1] - 1
+    for number in _others(design, integrated[0]):
+        others.append(weighted(design, _dense(design.factors[number])))
+        if number in integrated:
+            second = slice(columns, columns + others[-1].shape[1])
+        columns += others[-1].shape[1]
     matrix = np.concatenate([population[:, :-1], *others, population[:, -1:]], axis=1)
     z = weighted(design, factor.Z)
     groups = len(factor.labels)
     scale = scale_of_groups(design, factor.index, groups)
     rows = turn_rows(z, matrix, factor.index, groups, scale=scale)
+    # What rounding leaves would connect all groups of the second factor.
+    found = rows.X[:, :, second]
+    found[np.abs(found) <= _NOTHING * np.abs(found).max(initial=0.0, axis=(0, 1))] = 0
     weight = scale_weights(design)
     kept = z.shape[1] * np.bincount(scale, minlength=len(weight))
     kept += np.bincount(rows.scale_of_rest, minlength=len(weight))
     return MarginalRows(
-        factor=which,
+        integrated=integrated,
+        second=second,
         rows=rows,
         groups=turn_groups(rows, scale),
         y_bar=y_bar,
@@ -285,16 +308,131 @@ def draw_deviations(
     return out
 
 
+def draw_second(
+    rows: MarginalRows,
+    *,
+    theta: Array,
+    L: Array,
+    T: Array,
+    sigma: Array,
+    seed: Sequence[int],
+) -> Array:
+    """Draw the deviations of the second factor, the first one integrated out.
+
+    Parameters
+    ----------
+    rows
+        The data as the program saw them.
+    theta
+        Draws of the coefficients of ``rows.rows.X``, shape ``(S, D)``; of the second
+        factor's columns they have no effect.
+    L, T
+        Draws of the Cholesky factors of both factors' covariances, shapes
+        ``(S, Q, Q)`` and ``(S, Q_2, Q_2)``.
+    sigma
+        Draws of the residual scale, shape ``(S, 1)``.
+    seed
+        Numbers that decide the draws.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(S, J_2, Q_2)``.
+    """
+    from scipy.sparse import csr_array  # type: ignore[import-untyped]
+
+    varying = T.shape[1]
+    z, x, rest = rows.rows.Z, rows.rows.X, rows.rows.rest
+    a, a_rest = x[:, :, rows.second], rest[:, rows.second]
+    weights = np.concatenate([-theta, np.ones((len(theta), 1))], axis=1)
+    weights[:, rows.second] = 0.0
+    rng = np.random.Generator(np.random.SFC64([_STREAM, _SECOND, *seed]))
+    noise = rng.standard_normal((len(theta), a.shape[2]))
+    blocks = []
+    for columns in _blocks(np.any(a, axis=1), varying):
+        touched = np.flatnonzero(a[:, :, columns].any(axis=(1, 2)))
+        own, of_rest = a[touched][:, :, columns], a_rest[:, columns]
+        pairs = np.einsum("jqa,jsb->qsjab", own, own)
+        products = [
+            [csr_array(pair.reshape(len(touched), -1).T) for pair in row]
+            for row in pairs
+        ]
+        blocks.append((columns, touched, products, np.ravel(of_rest.T @ of_rest)))
+    out = np.empty_like(noise)
+    largest = max(len(columns) ** 2 for columns, *_ in blocks)
+    step = max(1, _NUMBERS_AT_ONCE // max(largest, len(z)))
+    for part in (slice(n, n + step) for n in range(0, len(theta), step)):
+        # A' inverse(S) (y - X theta), and A' inverse(S) A in a block after another.
+        precision = 1 / sigma[part] ** 2
+        inverse = _inverse(_covariance(z, L[part], sigma[part]))
+        left = np.einsum("nd,jrd->rnj", weights[part], x)
+        r = precision * (weights[part] @ (rest.T @ a_rest))
+        for (q, s), entry in inverse.items():
+            r += (entry * left[s]) @ a[:, q]
+        for columns, touched, products, of_rest in blocks:
+            P = precision * of_rest
+            for (q, s), entry in inverse.items():
+                P += (products[q][s] @ entry[:, touched].T).T
+            scales = np.zeros((len(P), len(columns), len(columns)))
+            for first in range(0, len(columns), varying):
+                block = slice(first, first + varying)
+                scales[:, block, block] = T[part]
+            turned = scales.swapaxes(1, 2)
+            M = turned @ P.reshape(scales.shape) @ scales + np.eye(len(columns))
+            K = np.linalg.cholesky(M)
+            g = np.linalg.solve(K, turned @ r[:, columns, None])
+            z_part = noise[part][:, columns, None]
+            v = scales @ np.linalg.solve(K.swapaxes(1, 2), g + z_part)
+            out[part, columns] = v[..., 0]
+    return out.reshape(len(theta), -1, varying)
+
+
+def _covariance(z: Array, L: Array, sigma: Array) -> dict[tuple[int, int], Array]:
+    """Return the lower half of sigma^2 I + Z L L' Z', entries of shape (S, J)."""
+    effects = np.einsum("jqd,ndc->qcnj", z, L)
+    S = {}
+    for q in range(len(effects)):
+        for s in range(q + 1):
+            S[q, s] = np.einsum("cnj,cnj->nj", effects[q], effects[s])
+        S[q, q] += sigma**2
+    return S
+
+
+def _inverse(S: dict[tuple[int, int], Array]) -> dict[tuple[int, int], Array]:
+    """Invert many small matrices, of which the lower halves are given."""
+    q = 1 + max(row for row, _ in S)
+    K = _cholesky(S, q)
+    M = {}
+    for c in range(q):
+        M[c, c] = 1 / K[c, c]
+        for r in range(c + 1, q):
+            M[r, c] = -sum(K[r, k] * M[k, c] for k in range(c, r)) / K[r, r]
+    return {
+        (r, c): np.sum([M[k, r] * M[k, c] for k in range(max(r, c), q)], axis=0)
+        for r in range(q)
+        for c in range(q)
+    }
+
+
+def _blocks(meets: NDArray[np.bool_], varying: int) -> Iterator[NDArray[np.intp]]:
+    """Yield the columns of groups of the second factor that depend on each other.
+
+    ``meets`` says for each group of the first factor which columns it has rows of.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+
+    met = csr_array(meets.reshape(len(meets), -1, varying).any(axis=2).astype(float))
+    blocks = connected_components(met.T @ met, directed=False)[1]
+    order = np.argsort(blocks, kind="stable")
+    for groups in np.split(order, np.cumsum(np.bincount(blocks))[:-1]):
+        yield (groups[:, None] * varying + np.arange(varying)).ravel()
+
+
 def _solve(M: dict[tuple[int, int], Array], g: list[Array], z: Array) -> list[Array]:
     """Return inv(K') (inv(K) g + z), M = K K', for many small M at the same time."""
     q = len(g)
-    K: dict[tuple[int, int], Array] = {}
-    for r in range(q):
-        for c in range(r, q):
-            entry = M[c, r]
-            for k in range(r):
-                entry = entry - K[c, k] * K[r, k]
-            K[c, r] = np.sqrt(entry) if c == r else entry / K[r, r]
+    K = _cholesky(M, q)
     v: list[Array] = []
     for r in range(q):
         entry = g[r]
@@ -309,25 +447,77 @@ def _solve(M: dict[tuple[int, int], Array], g: list[Array], z: Array) -> list[Ar
     return v
 
 
-def _integrated(design: Design) -> int | None:
-    """Return the factor with most groups of those that can be integrated out."""
-    able = [
+def integrated_factors(design: Design) -> tuple[int, ...]:
+    """Choose which factors are integrated out, counted from 0, in this order.
+
+    The one with most groups, and then the largest other one whose blocks are small
+    enough: groups are in one block if a group of the first factor has rows of both.
+
+    Parameters
+    ----------
+    design
+        One that ``why_not_marginal`` has nothing against.
+    """
+    first = _largest(design)
+    if design.residual is not None:
+        return (first,)
+    found = [
+        (len(design.factors[number].labels), -number)
+        for number in _others(design, first)
+        if design.factors[number].weights is None
+        and _numbers_in_blocks(design, first, number) <= _MOST_IN_BLOCKS
+    ]
+    return (first, -max(found)[1]) if found else (first,)
+
+
+def _numbers_in_blocks(design: Design, first: int, second: int) -> float:
+    """Sum up the third powers of the sizes of a factor's blocks: the work."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    factor, other = design.factors[second], design.factors[first]
+    groups, nodes = len(factor.labels), len(factor.labels) + len(other.labels)
+    edges = np.ones(len(factor.index)), (factor.index, groups + other.index)
+    graph = coo_array(edges, shape=(nodes, nodes))
+    blocks = connected_components(graph, directed=False)[1][:groups]
+    return float(((factor.Z.shape[1] * np.bincount(blocks).astype(float)) ** 3).sum())
+
+
+def _cholesky(M: dict[tuple[int, int], Array], q: int) -> dict[tuple[int, int], Array]:
+    """Factor many small matrices, of which the lower halves are given."""
+    K: dict[tuple[int, int], Array] = {}
+    for r in range(q):
+        for c in range(r, q):
+            entry = M[c, r]
+            for k in range(r):
+                entry = entry - K[c, k] * K[r, k]
+            K[c, r] = np.sqrt(entry) if c == r else entry / K[r, r]
+    return K
+
+
+def _able(design: Design) -> list[int]:
+    """Return the factors that can be integrated out, group by group."""
+    return [
         number
         for number, factor in enumerate(design.factors)
         if factor.weights is None and has_one_scale(design, factor)
     ]
-    sizes = [len(design.factors[number].labels) for number in able]
-    return able[int(np.argmax(sizes))] if able else None
 
 
-def _sampled_columns(design: Design) -> int:
-    """Count the coefficients of the factors that are not integrated out."""
-    which = _integrated(design)
-    return sum(
-        len(factor.labels) * factor.Z.shape[1]
-        for number, factor in enumerate(design.factors)
-        if number != which
-    )
+def _largest(design: Design) -> int:
+    """Return the factor with most groups of those that can be integrated out."""
+    return max(_able(design), key=lambda number: len(design.factors[number].labels))
+
+
+def _others(design: Design, first: int) -> list[int]:
+    """Return all factors but one."""
+    return [number for number in range(len(design.factors)) if number != first]
+
+
+def _coefficients_of(design: Design, factors: Iterable[int]) -> int:
+    """Count the coefficients of some factors."""
+    chosen = [design.factors[number] for number in factors]
+    return sum(len(factor.labels) * factor.Z.shape[1] for factor in chosen)
 
 
 def _dense(factor: FactorDesign) -> Array:

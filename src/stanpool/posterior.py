@@ -21,7 +21,7 @@ import numpy as np
 
 from stanpool.design import Design, LatentDesign
 from stanpool.errors import SpecError, shorten
-from stanpool.marginal import MarginalRows, draw_deviations
+from stanpool.marginal import MarginalRows, draw_deviations, draw_second
 from stanpool.priors import cutpoint_labels
 from stanpool.program import Structure, group_means
 from stanpool.spec import PARAMETER_CLASSES
@@ -253,7 +253,7 @@ def draw_back(
     -------
     dict
         The coefficients by their Stan name, such as ``{"b": ...}`` of shape
-        ``(chain, draw, J, Q)``.
+        ``(chain, draw, J, Q)``; the factor that is integrated out last is drawn first.
     """
 
     def flat(name: str) -> np.ndarray:
@@ -272,33 +272,45 @@ def draw_back(
         own = None if alpha is None else alpha[:, None]
         return group_means(design, number, own, beta[:, None])[:, :, 0]
 
-    if structure.intercept:
-        parts.insert(0, flat("alpha_c")[:, None] - rows.y_bar)
-    for number in range(len(design.factors)):
-        if number != rows.factor:
-            b = flat(f"b{suffix(number)}")
-            u = b - means(number)
-            parts.append(u.reshape(len(u), -1))
-    own = suffix(rows.factor)
-    tau = flat(f"tau{own}")
-    scales = np.eye(tau.shape[1])
-    if structure.factors[rows.factor].correlated:
-        scales = flat(f"L_Omega{own}")
+    def scales(number: int) -> np.ndarray:
+        tau = flat(f"tau{suffix(number)}")
+        if structure.factors[number].correlated:
+            return np.asarray(tau[:, :, None] * flat(f"L_Omega{suffix(number)}"))
+        return np.asarray(tau[:, :, None] * np.eye(tau.shape[1]))
+
     if prior_only:
         sigma = np.full((len(beta), 1), np.inf)
     elif design.residual is not None:
         sigma = flat("sigma_j")
     else:
         sigma = flat("sigma")[:, None] if design.se is None else np.ones((len(beta), 1))
-    b = draw_deviations(
-        rows,
-        theta=np.concatenate(parts, axis=1),
-        L=tau[:, :, None] * scales,
-        sigma=sigma,
-        seed=[seed],
+    if structure.intercept:
+        parts.insert(0, flat("alpha_c")[:, None] - rows.y_bar)
+    first, *second = rows.integrated
+    for number, factor in enumerate(design.factors):
+        if number in second:
+            parts.append(np.zeros((len(beta), factor.Z.shape[1] * len(factor.labels))))
+        elif number != first:
+            u = flat(f"b{suffix(number)}") - means(number)
+            parts.append(u.reshape(len(u), -1))
+    theta, drawn = np.concatenate(parts, axis=1), {}
+    for number in second:
+        drawn[number] = draw_second(
+            rows,
+            theta=theta,
+            L=scales(first),
+            T=scales(number),
+            sigma=sigma,
+            seed=[seed],
+        )
+        theta[:, rows.second] = drawn[number].reshape(len(theta), -1)
+    drawn[first] = draw_deviations(
+        rows, theta=theta, L=scales(first), sigma=sigma, seed=[seed]
     )
-    b += means(rows.factor)
-    return {f"b{own}": b.reshape(*shape, *b.shape[1:])}
+    return {
+        f"b{suffix(number)}": (u + means(number)).reshape(*shape, *u.shape[1:])
+        for number, u in drawn.items()
+    }
 
 
 def build_posterior(

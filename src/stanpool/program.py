@@ -76,13 +76,13 @@ class FactorStructure:
     group_predictors
         Whether group-level predictors move the means of the groups' coefficients.
     integrated
-        Whether its coefficients are integrated out.
+        Whether its coefficients are integrated out: 1 if first, 2 if after these.
     """
 
     correlated: bool = False
     membership: bool = False
     group_predictors: bool = False
-    integrated: bool = False
+    integrated: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,12 @@ class Structure:
     def is_categorical(self) -> bool:
         """Whether each category but one has a linear predictor of its own."""
         return FAMILIES[self.family].outcome == "categories"
+
+    @property
+    def integrated(self) -> tuple[int, ...]:
+        """Which factors are integrated out, counted from 0, in this order."""
+        order = {each.integrated: n for n, each in enumerate(self.factors)}
+        return tuple(order[place] for place in sorted(order.keys() - {0}))
 
     @property
     def has_cutpoints(self) -> bool:
@@ -251,16 +257,16 @@ _GROUPED_GLMS = _WEIGHTED_GLMS | {
     *(("negative_binomial", "log"), ("gamma", "log")),
     *(("student_t", "identity"), ("lognormal", "identity")),
 }
-# Functions that are compiled from C++, by the header that has them.
-_HEADERS = {
-    **{f"grouped_{family}_{link}_glm": "grouped_glm" for family, link in _GROUPED_GLMS},
-    **{
-        f"weighted_{family}_{link}_glm": "grouped_glm"
-        for family, link in _WEIGHTED_GLMS
-    },
-    "marginal_normal_id_glm": "marginal_normal_id_glm",
+# Functions that are compiled from C++, and the headers that have them.
+_COMMON = ("lanes", "team")
+_GROUPED = (*_COMMON, "grouped_glm")
+_MARGINAL = (*_COMMON, "marginal_normal_id_glm")
+_HEADERS: Mapping[str, tuple[str, ...]] = {
+    **{f"grouped_{family}_{link}_glm": _GROUPED for family, link in _GROUPED_GLMS},
+    **{f"weighted_{family}_{link}_glm": _GROUPED for family, link in _WEIGHTED_GLMS},
+    "marginal_normal_id_glm": _MARGINAL,
+    "twice_marginal_normal_id_glm": (*_MARGINAL, "twice_marginal_normal_id_glm"),
 }
-_EVERY_HEADER = ("lanes", "team")
 # Constant where their parameter is declared.
 _UNSTATED = ("uniform", "flat")
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
@@ -272,7 +278,7 @@ def structure_of(
     priors: Iterable[PriorRow],
     parameterization: str | None,
     *,
-    integrated: int | None = None,
+    integrated: Sequence[int] = (),
     compressed: bool = False,
     many_rows: bool = False,
 ) -> Structure:
@@ -286,7 +292,7 @@ def structure_of(
         ``"centered"``, ``"noncentered"``, ``"adaptive"`` or ``"marginal"`` for partial
         pooling, else None.
     integrated
-        Which factor the marginal program integrates out, counted from 0.
+        Which factors the marginal program integrates out, counted from 0.
     compressed
         Whether the rows are turned into fewer.
     many_rows
@@ -304,6 +310,7 @@ def structure_of(
         for name in sorted(uses, key=_block_order)
     )
     pooled = "pooled" if spec.pooling == "partial" else "free"
+    order = {number: place for place, number in enumerate(integrated, 1)}
     return Structure(
         pooling=spec.pooling,
         family=spec.family,
@@ -315,7 +322,7 @@ def structure_of(
                 correlated=correlated,
                 membership=factor.weights is not None,
                 group_predictors=factor.U is not None,
-                integrated=number == integrated,
+                integrated=order.get(number, 0),
             )
             for number, (factor, correlated) in enumerate(
                 zip(design.factors, correlated_factors(spec, design), strict=True)
@@ -365,7 +372,7 @@ def render(structure: Structure) -> StanProgram:
             "membership": factor.membership,
             "group_predictors": factor.group_predictors,
             "integrated": factor.integrated,
-            "signed": factor.integrated
+            "signed": factor.integrated > 0
             and _OPEN_AT_ZERO.issuperset(
                 dict(structure.priors)[f"tau_{number}" if number > 1 else "tau"]
             ),
@@ -403,12 +410,12 @@ def render(structure: Structure) -> StanProgram:
     )
     text = _environment().get_template(f"{template}.stan.jinja").render
     needed = _functions(structure)
-    headers = dict.fromkeys(_HEADERS[name] for name in needed if name in _HEADERS)
+    headers = [header for name in needed for header in _HEADERS.get(name, ())]
     return StanProgram(
         _program_name(template, structure),
         _tidy(text(chosen, functions="\n".join(map(_function, needed)))),
         _tidy(text(chosen, functions="\n".join(map(_declaration, needed)))),
-        "\n".join(map(_header, [*_EVERY_HEADER, *headers])) if headers else "",
+        "\n".join(map(_header, dict.fromkeys(headers))),
     )
 
 
@@ -461,7 +468,8 @@ def _functions(structure: Structure) -> list[str]:
         if any(correlated):
             needed.append("partly_centered_correlated")
     if structure.parameterization == "marginal":
-        needed.append("marginal_normal_id_glm")
+        twice = any(factor.integrated == 2 for factor in structure.factors)
+        needed.append("twice_" * twice + "marginal_normal_id_glm")
     if any(each.group_predictors and not each.integrated for each in structure.factors):
         needed.append("group_level")
     used = {each for _, distributions in structure.priors for each in distributions}
@@ -651,11 +659,11 @@ def stan_data(
         own = _factor_data(factor, rows)
         if structure.parameterization == "adaptive":
             own |= centering[number - 1].data(correlated=form.correlated)
-        if form.integrated:
-            own = {"Q": factor.Z.shape[1]}
+        if form.integrated == 1:
+            own = {"Q": own["Q"]}
         elif structure.pooling == "none":
             own["z_bar"] = factor.z_bar
-        else:
+        elif not form.integrated:
             own["mean_of"] = _means_of(design, factor, taken)
             if structure.chooses_center:
                 elsewhere = centered_elsewhere(design.factors, centering)[number - 1]
@@ -728,7 +736,7 @@ def annotate(
         )
         if not isinstance(rows, MarginalRows):
             lines += _labelled(f"Z{suffix}", varying)
-        elif rows.factor == number - 1:
+        elif rows.integrated[0] == number - 1:
             lines += _labelled("Z[ : ]", varying)
     return "\n".join(lines) + "\n" + program.source
 
@@ -805,17 +813,32 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
     data: dict[str, Any] = {"K": design.X.shape[1]}
     if isinstance(rows, MarginalRows):
         groups, rest = rows.groups, rows.rows.rest
+        second = np.zeros(rest.shape[1], dtype=bool)
+        second[rows.second] = True
+        other = ~second
+        other[-1] = False
         data |= {
-            "D": rest.shape[1] - 1,
+            "D": int(other.sum()),
             "G": len(groups.count),
             "y": groups.X[:, :, -1].T,
-            "X": groups.X[:, :, :-1].swapaxes(0, 1),
+            "X": groups.X[:, :, other].swapaxes(0, 1),
             "Z": groups.Z.swapaxes(0, 1),
             "count": groups.count,
             "F": len(rest),
             "y_rest": rest[:, -1],
-            "X_rest": rest[:, :-1],
+            "X_rest": rest[:, other],
         }
+        if second.any():
+            A, A_rest = groups.X[:, :, second], rest[:, second]
+            group, column = np.nonzero(A.any(axis=1))
+            told = [rest[:, -1:], rest[:, other], A_rest]
+            data |= {
+                "E": len(group),
+                "A": A[group, :, column].T,
+                "column": column + 1,
+                "first": np.searchsorted(group, np.arange(len(A) + 1)) + 1,
+                "products": A_rest.T @ np.concatenate(told, axis=1),
+            }
         scales = {"group": groups.scale, "rest": rows.rows.scale_of_rest}
     else:
         data |= {"N": rows.kept, "D": rows.X.shape[1], "y": rows.y, "X": rows.X}
@@ -1104,7 +1127,8 @@ def _tidy(source: str) -> str:
 def _wrap(line: str) -> str:
     """Break a statement that is too long as stanc does: fill the lines.
 
-    A product is broken before its sign, a call between its arguments.
+    A product is broken before its sign, a call between its arguments; a line that
+    ends in a comma is shorter by one.
     """
     if len(line) <= _LINE_WIDTH or not line.endswith(");"):
         return line
@@ -1121,7 +1145,7 @@ def _wrap(line: str) -> str:
     head, *rest = _arguments(line[call:])
     filled = [line[:call] + head]
     for argument in rest:
-        if len(filled[-1]) + 1 + len(argument) <= _LINE_WIDTH:
+        if len(filled[-1]) + len(argument) < _LINE_WIDTH - argument.endswith(","):
             filled[-1] += f" {argument}"
         else:
             filled.append(" " * call + argument)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from stanpool.engine.run import SampleSettings
 
+_WARMUP, _SHORT_WARMUP = 1000, 500
+_METRIC = {"metric", "inv_metric"}
+_FIRST_AND_LAST = 75 + 50  # of Stan's warm-up: the metric stays as it is
+
 # From here on two threads save a fifth of a gradient's time, and more save more.
 _MANY_ROWS = 20_000
 _MANY_GROUPS = 4_000
@@ -44,13 +48,11 @@ def sampled(
         program.compiled, name=program.name, header=program.header, progress=progress
     )
     start = time.perf_counter()
-    chosen = settings
+    chosen = settings if prior_only else from_pilot(model, settings)
     if settings.inits == "random" or (settings.inits is None and prior_only):
-        chosen = replace(settings, inits=None)
+        chosen = replace(chosen, inits=None)
     elif settings.inits is None:
-        chosen = replace(settings, inits=_starting_points(model, settings))
-    if not prior_only:
-        chosen = _with_metric(model, chosen)
+        chosen = replace(chosen, inits=_starting_points(model, settings))
     data = model.stan_data(prior_only=prior_only)
     if settings.threads_per_chain == "auto":
         shared = program.header and not prior_only and _is_much_work(data)
@@ -90,15 +92,52 @@ def sampled(
     )
 
 
-def _with_metric(model: Model, settings: SampleSettings) -> SampleSettings:
-    """Let chains start with the pilot's metric, unless users have one of their own."""
+def default_warmup(
+    model: Model,
+    *,
+    inits: Any = None,
+    prior_only: bool = False,
+    sample_options: Mapping[str, Any] | None = None,
+) -> int:
+    """Return how many iterations of warm-up a fit has unless users say.
+
+    Half of Stan's where chains start around the pilot estimate and with its metric.
+
+    Parameters
+    ----------
+    model, inits, prior_only, sample_options
+        What is fitted, as for ``Model.fit``.
+    """
+    is_plain = inits is None and not prior_only
+    if is_plain and not _METRIC & (sample_options or {}).keys():
+        return _WARMUP if pilot_metric(model) is None else _SHORT_WARMUP
+    return _WARMUP
+
+
+def from_pilot(model: Model, settings: SampleSettings) -> SampleSettings:
+    """Let chains start with the pilot's metric, unless users have one of their own.
+
+    Those that start around the pilot estimate, too, learn their own metric from all
+    draws between Stan's first stage, which brings chains to where the posterior is, and
+    its last, which is for the step size. Stan has windows there, each twice as long as
+    the one before, for chains that know nothing at first; of 500 iterations, only 200
+    are left to the last of these.
+
+    Parameters
+    ----------
+    model, settings
+        What is fitted, and how.
+    """
     given = dict(settings.sample_options)
-    if given.keys() & {"metric", "inv_metric"} or settings.warmup == 0:
+    if _METRIC & given.keys() or settings.warmup == 0:
         return settings
     metric = pilot_metric(model)
     if metric is None:
         return settings
     given["inv_metric"] = {"inv_metric": metric.tolist()}
+    window = settings.warmup - _FIRST_AND_LAST
+    if settings.inits is None and window > 0:
+        given.setdefault("adapt_metric_window", window)
     return replace(settings, sample_options=tuple(given.items()))
 
 

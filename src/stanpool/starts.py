@@ -108,7 +108,7 @@ def _around(
         point |= {f"tau{end}": tau, f"L_Omega{end}": chol}
         if form.integrated:
             signs = rng.choice([-1.0, 1.0], tau.shape)
-            point["tau_signed"] = signs * (
+            point[f"tau_signed{end}"] = signs * (
                 own.tau + _errors_at_zero(own) * noise(tau.shape)
             )
             continue
@@ -210,7 +210,7 @@ def pilot_metric(model: Model) -> Array | None:
             f"z{end}": np.ones_like(own.information),
         }
         if model.structure.factors[number].integrated:
-            known["tau_signed"] = np.square(_errors_at_zero(own))
+            known[f"tau_signed{end}"] = np.square(_errors_at_zero(own))
         elif model.parameterization != "adaptive":
             known[f"z{end}"] = np.maximum(1.0 - own.information, _LEAST_LEFT)
     rows = float(model.design.rows)
@@ -297,7 +297,8 @@ def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
     for number, factor in enumerate(model.structure.factors, 1):
         if factor.integrated:
             for point in points:
-                point["tau_signed"] = point[f"tau_{number}" if number > 1 else "tau"]
+                end = f"_{number}" if number > 1 else ""
+                point[f"tau_signed{end}"] = point[f"tau{end}"]
     return points
 
 

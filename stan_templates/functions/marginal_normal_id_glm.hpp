@@ -41,7 +41,7 @@ class Block {
   STANPOOL_INLINE double* w(int q) { return at(Q_ + q); }                      // inverse(S) * (y - X * theta)
   STANPOOL_INLINE double* S(int q, int r) { return at(2 * Q_ + q * Q_ + r); }  // then L and D of S = L * D * L'
   STANPOOL_INLINE double* M(int q, int r) { return at(2 * Q_ + (Q_ + q) * Q_ + r); }      // inverse(L), below its diagonal
-  STANPOOL_INLINE double* H(int q, int r) { return at(2 * Q_ + (2 * Q_ + q) * Q_ + r); }  // as above
+  STANPOOL_INLINE double* H(int q, int r) { return at(2 * Q_ + (2 * Q_ + q) * Q_ + r); }  // as above, of q <= r
   STANPOOL_INLINE double* P(int q, int r) { return at(2 * Q_ + (3 * Q_ + q) * Q_ + r); }  // products with Z
   STANPOOL_INLINE double* one() { return at(2 * Q_ + 4 * Q_ * Q_); }
 
@@ -63,8 +63,9 @@ STANPOOL_INLINE void subtract_product(double* x, const double* a, const double* 
   for (int i = 0; i < kGroups; ++i) x[i] -= a[i] * y[i];
 }
 
-// The groups from first on, n of them. Those that fill the block up have S = identity_matrix(Q) and count 0.
-STANPOOL_INLINE double add_block(const Groups& at, Eigen::Index first, int n, Block& block, MarginalGradient& gradient) {
+// The density of the groups from first on, n of them; leaves w, and inverse(S) in the place of H. Those that fill the
+// block up have S = identity_matrix(Q) and count 0.
+STANPOOL_INLINE double factor_block(const Groups& at, Eigen::Index first, int n, Block& block) {
   const int Q = at.Q;
   const auto z = [&](int q, int s) { return at.Z[q] + s * at.G + first; };
   double* one = block.one();
@@ -127,7 +128,7 @@ STANPOOL_INLINE double add_block(const Groups& at, Eigen::Index first, int n, Bl
   for (int i = 0; i < kGroups; ++i) lp -= term[i] / 2;
   if (wrong > 0) return std::numeric_limits<double>::quiet_NaN();
 
-  // w = inverse(L') * inverse(D) * e, and H from inverse(S) = inverse(L') * inverse(D) * inverse(L).
+  // w = inverse(L') * inverse(D) * e, and inverse(S) = inverse(L') * inverse(D) * inverse(L).
   for (int q = Q - 1; q >= 0; --q) {
     double *w = block.w(q), *e = block.e(q), *D = block.S(q, q);
     for (int i = 0; i < kGroups; ++i) w[i] = e[i] * D[i];
@@ -140,7 +141,7 @@ STANPOOL_INLINE double add_block(const Groups& at, Eigen::Index first, int n, Bl
   }
   for (int q = 0; q < Q; ++q) {
     for (int r = q; r < Q; ++r) {
-      double *H = block.H(q, r), *D = block.S(r, r), *w_q = block.w(q), *w_r = block.w(r);
+      double *inverse_S = block.H(q, r), *D = block.S(r, r);
       for (int i = 0; i < kGroups; ++i) one[i] = D[i];
       if (q < r) {
         const double* M = block.M(r, q);
@@ -150,10 +151,26 @@ STANPOOL_INLINE double add_block(const Groups& at, Eigen::Index first, int n, Bl
         const double *M_q = block.M(k, q), *M_r = block.M(k, r), *D_k = block.S(k, k);
         for (int i = 0; i < kGroups; ++i) one[i] += M_q[i] * M_r[i] * D_k[i];
       }
-      for (int i = 0; i < kGroups; ++i) H[i] = 0.5 * (w_q[i] * w_r[i] - count[i] * one[i]);
+      for (int i = 0; i < kGroups; ++i) inverse_S[i] = one[i];
     }
   }
+  return lp;
+}
 
+// H from w and inverse(S).
+STANPOOL_INLINE void finish_block(const Groups& at, Eigen::Index first, int n, Block& block) {
+  for (int q = 0; q < at.Q; ++q) {
+    for (int r = q; r < at.Q; ++r) {
+      double *H = block.H(q, r), *w_q = block.w(q), *w_r = block.w(r);
+      for (int i = 0; i < n; ++i) H[i] = 0.5 * (w_q[i] * w_r[i] - at.count[first + i] * H[i]);
+    }
+  }
+}
+
+// The gradient, of w and H.
+STANPOOL_INLINE void add_gradient(const Groups& at, Eigen::Index first, int n, Block& block, MarginalGradient& gradient) {
+  const int Q = at.Q;
+  const auto z = [&](int q, int s) { return at.Z[q] + s * at.G + first; };
   for (int q = 0; q < Q; ++q) {
     const double *w = block.w(q), *H = block.H(q, q);
     for (Eigen::Index d = 0; d < at.theta.size(); ++d) gradient.theta[d] += dot(at.X[q] + d * at.G + first, w, n);
@@ -168,14 +185,17 @@ STANPOOL_INLINE double add_block(const Groups& at, Eigen::Index first, int n, Bl
       for (int s = 0; s < Q; ++s) gradient.Sigma(s, t) += dot(z(q, s), p, n);
     }
   }
-  return lp;
 }
 
 STANPOOL_INLINE double add_blocks(const Groups& at, Eigen::Index first, Eigen::Index last, MarginalGradient& gradient) {
   Block block(at.Q);
   double lp = 0;
-  for (; first < last; first += kGroups)
-    lp += add_block(at, first, std::min<Eigen::Index>(kGroups, last - first), block, gradient);
+  for (; first < last; first += kGroups) {
+    const int n = std::min<Eigen::Index>(kGroups, last - first);
+    lp += factor_block(at, first, n, block);
+    finish_block(at, first, n, block);
+    add_gradient(at, first, n, block, gradient);
+  }
   return lp;
 }
 inline double add_groups(const Groups& at, Eigen::Index first, Eigen::Index last, MarginalGradient& gradient) {
@@ -204,6 +224,18 @@ inline double add_all_groups(const Groups& at, MarginalGradient& gradient) {
   return lp;
 }
 
+template <typename Y, typename X, typename Z, typename Count>
+Groups groups_of(const Y& y, const X& x, const Eigen::VectorXd& theta, const Z& z, const Eigen::MatrixXd& sigma,
+                 const Eigen::VectorXd& v, const Count& count) {
+  Groups at{static_cast<int>(y.size()), count.size(), {}, {}, {}, count.data(), theta, sigma, v};
+  for (int q = 0; q < at.Q; ++q) {
+    at.y.push_back(y[q].data());
+    at.X.push_back(x[q].data());
+    at.Z.push_back(z[q].data());
+  }
+  return at;
+}
+
 }  // namespace stanpool
 
 template <bool propto, typename Y, typename X, typename Theta, typename Z, typename Sigma, typename V, typename Count>
@@ -215,14 +247,8 @@ stan::return_type_t<Theta, Sigma, V> marginal_normal_id_glm_lpdf(const Y& y, con
   auto&& theta_ref = stan::math::to_ref(theta);
   auto&& sigma_ref = stan::math::to_ref(sigma);
   auto&& v_ref = stan::math::to_ref(v);
-  stanpool::Groups at{static_cast<int>(y.size()),         v_ref.size(), {}, {}, {}, count.data(),
-                      stan::math::value_of(theta_ref), stan::math::value_of(sigma_ref),
-                      stan::math::value_of(v_ref)};
-  for (int q = 0; q < at.Q; ++q) {
-    at.y.push_back(y[q].data());
-    at.X.push_back(x[q].data());
-    at.Z.push_back(z[q].data());
-  }
+  const stanpool::Groups at = stanpool::groups_of(y, x, stan::math::value_of(theta_ref), z,
+                                                  stan::math::value_of(sigma_ref), stan::math::value_of(v_ref), count);
   Eigen::VectorXd gradient_v = Eigen::VectorXd::Zero(at.G);
   stanpool::MarginalGradient gradient{Eigen::VectorXd::Zero(at.theta.size()), Eigen::MatrixXd::Zero(at.Q, at.Q),
                                       gradient_v.data()};

@@ -78,7 +78,7 @@ ADAPTIVE = (
     ("y ~ x1 + (1 + x2 | g)", {"compress": True}),
 )
 
-# One factor of a gaussian model is integrated out.
+# One factor of a gaussian model is integrated out, or two.
 MARGINAL = (
     ("y ~ x1 + x2 + (1 + x2 | g)", {}),
     ("y ~ 0 + x1 + (1 + x2 || g)", {"priors": {"tau": "lognormal(0, 1)"}}),
@@ -86,6 +86,8 @@ MARGINAL = (
     ("y ~ x1 + u + (1 + x1 || g)", {"residual": "g"}),
     ("y | weights(w) ~ x1 + offset(x2) + (1 | h) + (1 + x2 | g)", {}),
     ("y ~ x1 + u + (1 + x1 | g) + (1 | g:h)", {}),
+    ("y ~ x1 + u + (1 + x1 | g) + (1 | g:h)", {"residual": "g"}),
+    ("y | se(known) ~ x1 + (1 | g) + (1 + x2 || g:h) + (1 | h)", {}),
     ("y ~ 0 + x1 + u + (1 + x1 | mm(h, g_2)) + (1 || g)", {}),
     ("y ~ 0 + x1 + u + (1 || g) + (1 | g:h)", {}),
     # As many as 5000 times 14.

@@ -173,7 +173,9 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
             found |= {f"b{end}": varying.b}
             if model.structure.factors[number].integrated:
-                found["tau_signed"] = varying.tau * (-1) ** np.arange(len(varying.tau))
+                found[f"tau_signed{end}"] = varying.tau * (-1) ** np.arange(
+                    len(varying.tau)
+                )
             if model.parameterization == "adaptive":
                 found[f"z{end}"] = _partly_centered(model, data, at, number)
             else:
@@ -300,32 +302,28 @@ def _groups_of_rows(
 
 
 def _log_marginal_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
-    """Log density of all rows with the deviations of one factor integrated out.
+    """Log density of all rows with the deviations of some factors integrated out.
 
     The rows are jointly normal. A weight w makes a row's density that of w rows.
     """
-    number = [each.integrated for each in model.structure.factors].index(True)
-    factor, varying = model.design.factors[number], at.factors[number]
-    (rows,) = _groups_of_rows(model, data, number)
-    z = np.zeros((len(data), *varying.b.shape))
-    for q, label in enumerate(factor.varying):
-        z[np.arange(len(data)), rows, q] = _predictor(data, label)
-    means = group_means(model, data, at, number)
-    at_means = replace(
-        at,
-        factors=(
-            *at.factors[:number],
-            replace(varying, b=means),
-            *at.factors[number + 1 :],
-        ),
-    )
-    eta = linear_predictor(model, data, at_means)
+    covariance, factors = np.zeros((len(data), len(data))), list(at.factors)
+    for number, varying in enumerate(at.factors):
+        if not model.structure.factors[number].integrated:
+            continue
+        (rows,) = _groups_of_rows(model, data, number)
+        z = np.zeros((len(data), *varying.b.shape))
+        for q, label in enumerate(model.design.factors[number].varying):
+            z[np.arange(len(data)), rows, q] = _predictor(data, label)
+        population = varying.chol @ varying.chol.T
+        covariance += np.einsum("njq,qr,mjr->nm", z, population, z)
+        means = group_means(model, data, at, number)
+        factors[number] = replace(varying, b=means)
+    eta = linear_predictor(model, data, replace(at, factors=tuple(factors)))
     scale = _outcome(model, data, eta, at).std() * np.ones(len(data))
     weights = np.ones(len(data))
     if model.spec.weights is not None:
         weights = data[model.spec.weights].to_numpy()
-    covariance = np.diag(scale**2 / weights)
-    covariance += np.einsum("njq,qr,mjr->nm", z, varying.chol @ varying.chol.T, z)
+    covariance += np.diag(scale**2 / weights)
     y = data[model.spec.outcome]
     total = stats.multivariate_normal.logpdf(y, eta, covariance)
     return float(total + np.sum((1 - weights) * np.log(scale)))

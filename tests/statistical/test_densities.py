@@ -62,6 +62,8 @@ QUICK = (
     "partial_pooling_gaussian_marginal_correlated",
     "partial_pooling_gaussian_se_marginal",
     "partial_pooling_gaussian_marginal_group_predictors_pooled_sigma",
+    "partial_pooling_gaussian_offset_weights_marginal_integrated_correlated_integrated",
+    "partial_pooling_gaussian_se_marginal_integrated_integrated_plain",
     "no_pooling_gaussian_compressed_free_sigma",
     "partial_pooling_gaussian_weights_compressed_noncentered_correlated",
     "partial_pooling_gaussian_compressed_centered_group_predictors_pooled_sigma_no_intercept",

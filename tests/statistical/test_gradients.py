@@ -26,6 +26,7 @@ FAMILIES = (
     *(f"weighted_{outcome}_glm" for outcome in OUTCOMES),
     *OWN,
 )
+MARGINALS = ("marginal_normal_id_glm", "twice_marginal_normal_id_glm")
 SOME = {"phi": 0.7, "nu": 4.0, "sigma": 1.3, "shape": 2.0}
 CLOSE = 1e-10
 
@@ -74,14 +75,11 @@ def declared_and_defined(name: str) -> list[str]:
     return [text.partition(" {")[0] + ";", text.replace(name, f"own_{name}")]
 
 
-def compiled(name: str, program: str) -> cmdstanpy.CmdStanModel:
+def compiled(name: str, program: str, *headers: str) -> cmdstanpy.CmdStanModel:
     folder = resource("stan_templates") / "functions"
     header = "\n".join(
-        (folder / f"{each}.hpp").read_text() for each in ("lanes", "team", name)
+        (folder / f"{each}.hpp").read_text() for each in ("lanes", "team", *headers)
     )
-    if "{functions}" in program:
-        functions = "\n".join(declared_and_defined(name))
-        program = program.format(functions=functions)
     executable = compile_program(program, name=name, header=header, progress=False)
     return cmdstanpy.CmdStanModel(exe_file=str(executable))
 
@@ -114,7 +112,7 @@ def grouped_program() -> str:
 
 @pytest.fixture(scope="module")
 def grouped() -> cmdstanpy.CmdStanModel:
-    return compiled("grouped_glm", grouped_program())
+    return compiled("grouped_glm", grouped_program(), "grouped_glm")
 
 
 def data_of(family: str, rows: int, columns: int, effects: int) -> dict[str, Any]:
@@ -227,6 +225,7 @@ functions {{
 }}
 data {{
   int<lower=0, upper=1> in_cpp;
+  int<lower=0, upper=1> is_twice;
   int G;
   int Q;
   int D;
@@ -234,16 +233,33 @@ data {{
   array[Q] matrix[G, D] X;
   array[Q] matrix[G, Q] Z;
   vector[G] count;
+  int J_2;
+  int Q_2;
+  int E;
+  array[Q] vector[E] A;
+  array[E] int column;
+  array[G + 1] int first;
+  matrix[J_2 * Q_2, 1 + D + J_2 * Q_2] products;
 }}
 parameters {{
   vector[D] theta;
   vector<lower=0>[Q] tau;
   cholesky_factor_corr[Q] L_Omega;
   vector<lower=0>[G] v;
+  matrix[Q_2, Q_2] T;
 }}
 model {{
   matrix[Q, Q] Sigma = tcrossprod(diag_pre_multiply(tau, L_Omega));
-  if (in_cpp == 0) {{
+  if (is_twice == 1) {{
+    if (in_cpp == 0) {{
+      target += own_twice_marginal_normal_id_glm_lpdf(y | X, theta, Z, Sigma, v[1],
+                                                      count, A, column, first,
+                                                      products, T);
+    }} else {{
+      y ~ twice_marginal_normal_id_glm(X, theta, Z, Sigma, v[1], count, A, column,
+                                       first, products, T);
+    }}
+  }} else if (in_cpp == 0) {{
     target += own_marginal_normal_id_glm_lpdf(y | X, theta, Z, Sigma, v, count);
   }} else {{
     y ~ marginal_normal_id_glm(X, theta, Z, Sigma, v, count);
@@ -254,7 +270,12 @@ model {{
 
 @pytest.fixture(scope="module")
 def marginal() -> cmdstanpy.CmdStanModel:
-    return compiled("marginal_normal_id_glm", MARGINAL)
+    functions = [line for name in MARGINALS for line in declared_and_defined(name)]
+    program = MARGINAL.format(functions="\n".join(functions))
+    return compiled("marginal", program, *MARGINALS)
+
+
+NO_SECOND_FACTOR = {"is_twice": 0, "J_2": 0, "Q_2": 0, "E": 0, "column": []}
 
 
 def groups_of(
@@ -262,9 +283,12 @@ def groups_of(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return data and parameters."""
     rng = np.random.default_rng([groups, varying, columns])
-    data = {
+    data = NO_SECOND_FACTOR | {
         "G": groups,
         "Q": varying,
+        "A": [[]] * varying,
+        "first": [1] * (groups + 1),
+        "products": np.zeros((0, 1 + columns)).tolist(),
         "D": columns,
         "y": rng.normal(size=(varying, groups)).tolist(),
         "X": rng.normal(size=(varying, groups, columns)).tolist(),
@@ -276,8 +300,40 @@ def groups_of(
         "tau": rng.uniform(0.1, 2.0, varying).tolist(),
         "L_Omega": np.linalg.cholesky(0.3 + 0.7 * np.eye(varying)).tolist(),
         "v": rng.lognormal(0.0, 1.0, groups).tolist(),
+        "T": [],
     }
     return data, point
+
+
+def crossed_groups(
+    groups: int, varying: int, columns: int, second: tuple[int, int], *, nested: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the same with a second factor of so many groups and coefficients.
+
+    Each group of the first one meets some of it; one of it, if it is nested there.
+    """
+    data, point = groups_of(groups, varying, columns)
+    rng = np.random.default_rng([groups, *second])
+    j_2, q_2 = second
+    met = rng.uniform(size=(groups, j_2)) < 0.3
+    if nested:
+        met = rng.integers(0, j_2, groups)[:, None] == np.arange(j_2)
+    column = [np.flatnonzero(np.repeat(each, q_2)) + 1 for each in met]
+    sizes = [len(each) for each in column]
+    # Other rows connect what the groups connect: here each column with itself.
+    rest = np.diag(rng.normal(size=j_2 * q_2))
+    other = rng.normal(size=(j_2 * q_2, 1 + columns))
+    data |= {
+        "is_twice": 1,
+        "J_2": j_2,
+        "Q_2": q_2,
+        "E": sum(sizes),
+        "A": rng.normal(size=(varying, sum(sizes))).tolist(),
+        "column": np.concatenate(column).tolist(),
+        "first": np.cumsum([1, *sizes]).tolist(),
+        "products": (rest.T @ np.column_stack([other, rest])).tolist(),
+    }
+    return data, point | {"T": rng.normal(size=(q_2, q_2)).tolist()}
 
 
 @pytest.mark.parametrize(
@@ -288,6 +344,24 @@ def test_groups_that_are_integrated_out(
     marginal: cmdstanpy.CmdStanModel, groups: int, varying: int, columns: int
 ) -> None:
     assert_equal(marginal, *groups_of(groups, varying, columns))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("groups", "varying", "columns", "second"),
+    [(1, 1, 0, (1, 1)), (70, 1, 2, (9, 1)), (65, 3, 1, (5, 2)), (30, 2, 0, (4, 3))],
+)
+def test_groups_of_two_factors_are_integrated_out(
+    marginal: cmdstanpy.CmdStanModel,
+    groups: int,
+    varying: int,
+    columns: int,
+    second: tuple[int, int],
+    *,
+    nested: bool,
+) -> None:
+    found = crossed_groups(groups, varying, columns, second, nested=nested)
+    assert_equal(marginal, *found)
 
 
 def test_threads_change_no_digit_of_groups(
@@ -303,8 +377,9 @@ def test_a_variance_that_overflows_is_no_density(
     marginal: cmdstanpy.CmdStanModel,
 ) -> None:
     one = {"y": [[0.0]], "X": [[[]]], "Z": [[[1.0]]], "count": [1.0]}
-    data = {"G": 1, "Q": 1, "D": 0, **one}
-    point = {"theta": [], "tau": [1e200], "L_Omega": [[1.0]], "v": [1.0]}
+    none = {"A": [[]], "first": [1, 1], "products": np.zeros((0, 1)).tolist()}
+    data = {"G": 1, "Q": 1, "D": 0, **one, **NO_SECOND_FACTOR, **none}
+    point = {"theta": [], "tau": [1e200], "L_Omega": [[1.0]], "v": [1.0], "T": []}
     assert not np.isfinite(gradient(marginal, data, point, in_cpp=True)[0])
 
 

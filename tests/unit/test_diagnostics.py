@@ -209,6 +209,10 @@ def test_groups_that_differ_call_for_the_adaptive_form(parameterization):
     first, second = diagnose(slow(fit, "sigma")).advice[:2]
     assert first.arguments == {"parameterization": "adaptive"}
     assert second.arguments == {"parameterization": "marginal"}
+    # Where a program on the rows as they are was asked for, that one is not to be had.
+    plain = dataclasses.replace(fit, model=fit.model.with_(compress=False))
+    forms = [each.arguments for each in diagnose(slow(plain, "sigma")).advice]
+    assert {"parameterization": "marginal"} not in forms
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import linalg
 
 import stanpool as sp
 from golden.catalogue import small_data
-from stanpool.marginal import draw_deviations
+from stanpool.marginal import draw_deviations, draw_second
 
 DRAWS = 20_000
 
@@ -86,6 +87,64 @@ def test_draws_have_the_conditional_distribution(
     assert np.abs(products).max() < 4.8 * (2 / DRAWS) ** 0.5
 
 
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ x1 + (1 | g) + (1 | h)",
+        "y ~ x1 + (1 + x2 | g) + (1 + x3 | h)",
+        "y | se(known) ~ x1 + (1 + x2 | g:h) + (1 + x3 | g)",
+    ],
+)
+def test_draws_of_two_factors_have_the_conditional_distribution(formula: str) -> None:
+    """Jointly: u and u_2 are normal given y, with the covariance of a regression."""
+    model = marginal(formula)
+    assert model.rows is not None
+    design, rng = model.design, np.random.default_rng(3)
+    first, second = (design.factors[number] for number in model.rows.integrated)
+    w = np.array([0.4, -0.8])
+    sigma = np.full(design.rows, 0.7) if design.se is None else design.se
+    scales = []
+    for factor in (first, second):
+        q = factor.Z.shape[1]
+        scales.append(np.tril(rng.normal(size=(q, q))) + np.eye(q))
+    dense = []
+    for factor in (first, second):
+        columns = np.zeros((design.rows, len(factor.labels), factor.Z.shape[1]))
+        columns[np.arange(design.rows), factor.index] = factor.Z
+        dense.append(columns.reshape(design.rows, -1))
+    z = np.concatenate(dense, axis=1)
+    prior = linalg.block_diag(
+        *(
+            np.kron(np.eye(len(factor.labels)), L @ L.T)
+            for factor, L in zip((first, second), scales, strict=True)
+        )
+    )
+    left = design.y - model.rows.y_bar
+    left = left - np.column_stack([np.ones(design.rows), design.X - design.x_bar]) @ w
+    gain = prior @ z.T @ np.linalg.inv(z @ prior @ z.T + np.diag(sigma**2))
+    mean, covariance = gain @ left, prior - gain @ z @ prior
+
+    columns = model.rows.rows.X.shape[2] - 1
+    theta = np.zeros((DRAWS, columns))
+    theta[:, :2] = w
+    told = {
+        "L": np.broadcast_to(scales[0], (DRAWS, *scales[0].shape)),
+        "sigma": np.full((DRAWS, 1), 0.7 if design.se is None else 1.0),
+        "seed": [1],
+    }
+    T = np.broadcast_to(scales[1], (DRAWS, *scales[1].shape))
+    u_2 = draw_second(model.rows, theta=theta, T=T, **told)
+    theta[:, model.rows.second] = u_2.reshape(DRAWS, -1)
+    u = draw_deviations(model.rows, theta=theta, **told)
+    drawn = np.concatenate([u.reshape(DRAWS, -1), u_2.reshape(DRAWS, -1)], axis=1)
+    # Whitened, they are standard normal.
+    chol = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(chol, (drawn - mean).T)
+    assert np.abs(white.mean(axis=1)).max() < 4.8 / DRAWS**0.5
+    products = white @ white.T / DRAWS - np.eye(len(white))
+    assert np.abs(products).max() < 4.8 * (2 / DRAWS) ** 0.5
+
+
 def test_draws_go_by_the_seed() -> None:
     model = marginal("y ~ x1 + (1 | g)")
     assert model.rows is not None
@@ -134,11 +193,46 @@ def test_models_without_an_exact_marginal_form_are_refused(
         marginal(formula, **options)
 
 
-def test_the_factor_with_most_groups_is_integrated_out() -> None:
+def names_of_integrated(model: sp.Model) -> list[str]:
+    assert model.rows is not None
+    return [model.design.factors[number].factor for number in model.rows.integrated]
+
+
+def test_the_factor_with_most_groups_is_integrated_out_first() -> None:
     for formula in ("y ~ x1 + (1 | g) + (1 | h)", "y ~ x1 + (1 | h) + (1 | g)"):
-        model = marginal(formula)
-        assert model.rows is not None
-        assert model.design.factors[model.rows.factor].factor == "g"
+        assert names_of_integrated(marginal(formula)) == ["g", "h"]
+
+
+def test_the_second_factor_is_one_whose_blocks_are_small() -> None:
+    rng = np.random.default_rng(6)
+    n = 6000
+    data = pd.DataFrame({"y": rng.normal(size=n), "room": np.arange(n) % 1200})
+    data["school"] = data["room"] % 400  # 400 blocks of one school
+    data["town"] = data["room"] % 8
+    data["teacher"] = rng.integers(0, 90, n)  # one block of 90
+    for seconds, chosen in (
+        (("town",), "town"),
+        (("town", "school"), "school"),
+        (("teacher", "town"), "town"),
+    ):
+        bars = " + ".join(f"(1 | {each})" for each in ("room", *seconds))
+        model = marginal(f"y ~ 1 + {bars}", data)
+        assert names_of_integrated(model) == ["room", chosen]
+    model = sp.Model("y ~ 1 + (1 | room) + (1 | teacher)", data)
+    assert names_of_integrated(model) == ["room"]
+    assert "no coefficients left to sample but those of 'teacher'" in model.explain()
+
+
+def test_one_program_serves_all_subsets_of_the_rows() -> None:
+    rng = np.random.default_rng(7)
+    data = pd.DataFrame({"y": rng.normal(size=900), "g": np.arange(900) % 90})
+    data["h"] = rng.permutation(np.arange(900) % 80)
+    model = marginal("y ~ 1 + (1 | g) + (1 | h)", data)
+    assert names_of_integrated(model) == ["g"]
+    # Few rows connect few groups.
+    assert model.take(range(60)).program == model.program
+    few = marginal("y ~ 1 + (1 | g) + (1 | h)", data[:60])
+    assert len(names_of_integrated(few)) == 2
 
 
 def test_a_pooling_without_groups_has_no_parameterization() -> None:
@@ -159,6 +253,9 @@ def test_auto_leaves_the_marginal_form_where_rows_would_become_dense() -> None:
     model = sp.Model("y ~ 1 + (1 | g) + (1 | h)", data)
     assert model.parameterization == "adaptive"
     assert "750000 numbers" in model.parameterization_reason
+    nested = data.assign(h=data["g"] // 3)
+    nested = sp.Model("y ~ 1 + (1 | g) + (1 | h)", nested)
+    assert nested.parameterization == "marginal"
     assert sp.Model("y ~ 1 + (1 | g)", data).parameterization == "marginal"
 
 

@@ -97,4 +97,5 @@ def _panel(
     ax.set_yticks(range(len(lines)), labels, fontsize="small")
     ax.set_title(work, color=INK, fontsize="medium", loc="left", **PLAIN)
     ax.tick_params(axis="x", labelsize="small")
+    ax.xaxis.set_minor_formatter("")
     tidy(ax, x="ESS/s", y="")

@@ -13,11 +13,12 @@ from stanpool.crossval import LARGEST, score_name
 from stanpool.errors import StanpoolError
 from stanpool.formula import formula_of
 from stanpool.group_likelihood import is_gaussian
-from stanpool.labels import group_dims, is_of_groups, meanings, scalars, short_label
+from stanpool.labels import meanings, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
 from stanpool.report.record import digest_of_data, versions
 from stanpool.sensitivity import SENSITIVE, prior_sensitivity
 from stanpool.spec import FAMILIES
+from stanpool.summary import population_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,13 +109,8 @@ def rows_shown(fit: Fit, summary: pd.DataFrame) -> pd.DataFrame:
     """Choose the rows to print: the population's, and the worst of the groups'."""
     if len(summary) <= MOST_ROWS:
         return summary
-    dims = group_dims(fit.model.design)
-    of_population: set[str] = set()
-    for name, variable in fit.posterior.data_vars.items():
-        if not is_of_groups(variable, dims):
-            (block,) = scalars(fit.posterior, var_names=[str(name)])
-            of_population.update(block.labels)
-    first = summary.index.isin(of_population)
+    blocks = scalars(fit.posterior, var_names=population_names(fit))
+    first = summary.index.isin([label for each in blocks for label in each.labels])
     rest = worst_first(summary[~first]).iloc[: max(0, MOST_ROWS - int(first.sum()))]
     return summary[first | summary.index.isin(rest.index)]
 

@@ -46,9 +46,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "others; each has its own, drawn from a population that is learned.",
     ),
     (
-        "centered, noncentered, marginal",
+        "centered, noncentered, adaptive, marginal",
         "Ways to compute the same model: groups' coefficients themselves, standardized "
-        "deviations, or integrated out exactly.",
+        "deviations, between the two as far as each group's own data go, or integrated "
+        "out exactly.",
     ),
     (
         "tau, Omega, sigma",

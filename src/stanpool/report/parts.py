@@ -133,8 +133,9 @@ def facts(id: str, caption: str, pairs: Sequence[tuple[str, object]]) -> Table:
     return Table(id, caption, ("", ""), rows, (False, False))
 
 
-_WHOLE = ("ess_bulk", "ess_tail", "rows", "groups", "divergences", "unreliable")
-_THREE = ("r_hat",)
+_WHOLE = {"ess_bulk", "ess_tail", "rows", "groups", "divergences", "unreliable"}
+_WHOLE |= {"min_ess_bulk", "min_ess_tail", "ess_per_second"}
+_THREE = ("r_hat", "max_r_hat")
 
 
 def _cell(column: str, value: Any) -> Cell:

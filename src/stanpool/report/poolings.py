@@ -73,7 +73,8 @@ def _predictions(ladder: PoolingLadder) -> Section:
 
 
 def _ranking(id: str, caption: str, ranking: Ranking) -> Part:
-    return table(id, caption, ranking.table, note=ranking.verdict)
+    shown = ranking.table.dropna(axis=1, how="all").round({"weight": 3})
+    return table(id, caption, shown, note=ranking.verdict)
 
 
 def _groups(ladder: PoolingLadder) -> Section:

@@ -78,11 +78,11 @@ parameters {
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
   matrix[J, Q] z; // standardised deviations of b
-  vector[Q_2] tau_signed; // their signs mean nothing, and 0 is no wall
+  vector[Q_2] tau_signed_2; // their signs mean nothing, and 0 is no wall
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
-  vector<lower=0>[Q_2] tau_2 = abs(tau_signed); // population scales
+  vector<lower=0>[Q_2] tau_2 = abs(tau_signed_2); // population scales
   row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
 }
 model {

@@ -1,12 +1,13 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean, scales and correlations are learned.
 //
-//   y[n] ~ normal(eta[n], sigma)
-//   eta[n] = X[n] * beta
+//   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
+//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
+//   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //            + Z_2[n] * u_2[group_2[n]]
 //   b[j] = mu + (effects of U[j]) + u[j]
-//   u[j, q] ~ normal(0, tau[q])
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
@@ -61,15 +62,17 @@ functions {
 }
 data {
   int<lower=0> K; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real y_bar; // was taken from the outcome
   int<lower=1> J; // groups
   int<lower=1> Q; // varying coefficients
-  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
   int<lower=1> P; // group-level predictors
   matrix[J, P] U;
   array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
   int<lower=1> G; // groups that are left
   int<lower=1> Q_2; // varying coefficients
-  int<lower=0> D; // columns of X: predictors, other factors
+  int<lower=0> D; // columns of X: intercept, predictors, other factors
   array[Q_2] vector[G] y; // outcome
   array[Q_2] matrix[G, D] X;
   array[Q_2] matrix[G, Q_2] Z;
@@ -77,43 +80,62 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
-  real N_zero; // rows of zeros, less those that fill up small groups
+  int<lower=1> J_sigma; // groups with residual scales of their own
+  array[G] int<lower=1, upper=J_sigma> group_sigma;
+  array[F] int<lower=1, upper=J_sigma> rest_sigma;
+  vector[J_sigma] N_zero; // rows of zeros, less those that fill up small groups
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   vector<lower=0>[Q_2] prior_tau_2_rate;
+  real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
+  real<lower=0> prior_tau_sigma_rate;
   int<lower=0, upper=1> prior_only; // 1: leave y out
 }
 parameters {
+  real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
   matrix[J, Q] z; // standardised deviations of b
-  vector[Q_2] tau_signed; // their signs mean nothing, and 0 is no wall
+  vector[Q_2] tau_signed_2; // their signs mean nothing, and 0 is no wall
   real<lower=0> sigma; // residual scale
+  real<lower=0> tau_sigma; // spread of the log residual scales
+  vector[J_sigma] z_sigma; // their standardised deviations
 }
 transformed parameters {
-  vector<lower=0>[Q_2] tau_2 = abs(tau_signed); // population scales
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  vector<lower=0>[Q_2] tau_2 = abs(tau_signed_2); // population scales
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+  vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
 }
 model {
-  matrix[J, Q] u = diag_post_multiply(z, tau); // deviations
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   tau_2 ~ exponential(prior_tau_2_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ exponential(prior_sigma_rate);
+  tau_sigma ~ exponential(prior_tau_sigma_rate);
   to_vector(z) ~ std_normal(); // so that u is distributed as above
+  z_sigma ~ std_normal(); // so that sigma_j is distributed as above
   if (prior_only == 0) {
-    vector[D] theta = append_row(beta, to_vector(u'));
+    vector[D] theta = append_row(append_row(alpha_c - y_bar, beta),
+                                 to_vector(u'));
     matrix[Q_2, Q_2] Sigma = diag_matrix(square(tau_2));
     y ~ marginal_normal_id_glm(X, theta, Z, Sigma,
-                               rep_vector(square(sigma), G), count);
-    y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
-    target += -N_zero * log(sigma);
+                               square(sigma_j[group_sigma]), count);
+    y_rest ~ normal_id_glm(X_rest, 0, theta, sigma_j[rest_sigma]);
+    target += -dot_product(N_zero, log(sigma_j));
   }
 }
 generated quantities {
-  matrix[J, Q] b = diag_post_multiply(z, tau);
+  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
   b += rep_matrix(mu, J);
-  b += group_level(U, effect_of, append_row(0, beta));
+  b += group_level(U, effect_of, append_row([0, alpha]', beta));
 }

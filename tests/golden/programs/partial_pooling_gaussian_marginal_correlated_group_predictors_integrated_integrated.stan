@@ -1,0 +1,139 @@
+// Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are learned.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//            + Z_2[n] * u_2[group_2[n]]
+//   b[j] = mu + (effects of U[j]) + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+//   b_2[j] = mu_2 + u_2[j]
+//   u_2[j, q] ~ normal(0, tau_2[q])
+//
+// u_2 and u are integrated out and drawn back afterwards. The rows come turned
+// by an orthogonal matrix, which changes no sum of squares: of each group as
+// many have Z as it has coefficients, F rows have X and y only, and the others
+// are zero, so that their number says all. Groups with equal Z are turned, too.
+functions {
+  // as marginal_normal_id_glm, with coefficients of a second factor integrated
+  // out, too: y[q] has A[q] * u_2 added, where each group of the second factor
+  // has T * z in u_2, z ~ std_normal(). A is sparse, as in csr_to_dense_matrix.
+  // y_rest ~ normal(X_rest * theta + A_rest * u_2, sqrt(v)) is told by products
+  // = A_rest' * [y_rest, X_rest, A_rest], less its density at u_2 = 0
+  real twice_marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
+                                         vector theta, array[] matrix Z,
+                                         matrix Sigma, real v, vector count,
+                                         array[] vector a,
+                                         array[] int column,
+                                         array[] int first, matrix products,
+                                         matrix T) {
+    int G = num_elements(count);
+    int Q = size(y);
+    int D = num_elements(theta);
+    int K = rows(products);
+    int Q_2 = rows(T);
+    array[Q] vector[G] e;
+    array[Q] matrix[G, K] A;
+    array[Q, Q] vector[G] S;
+    vector[K] r = (products[ : , 1] - products[ : , 2 : D + 1] * theta) / v;
+    matrix[K, K] P = products[ : , D + 2 : D + 1 + K] / v;
+    matrix[K, K] T_all = rep_matrix(0, K, K);
+    real lp = 0;
+    for (q in 1 : Q) {
+      e[q] = y[q] - X[q] * theta;
+      A[q] = csr_to_dense_matrix(G, K, a[q], column, first);
+      for (s in 1 : q) {
+        S[q, s] = rows_dot_product(Z[q] * Sigma, Z[s]);
+      }
+      S[q, q] += v;
+    }
+    for (q in 1 : Q) {
+      lp -= 0.5 * dot_product(count, log(S[q, q]));
+      lp -= 0.5 * dot_product(e[q], e[q] ./ S[q, q]);
+      r += A[q]' * (e[q] ./ S[q, q]);
+      P += A[q]' * diag_pre_multiply(inv(S[q, q]), A[q]);
+      for (s in (q + 1) : Q) {
+        vector[G] l = S[s, q] ./ S[q, q];
+        e[s] -= l .* e[q];
+        A[s] -= diag_pre_multiply(l, A[q]);
+        for (t in s : Q) {
+          S[t, s] -= l .* S[t, q];
+        }
+      }
+    }
+    for (j in 1 : K %/% Q_2) {
+      int before = (j - 1) * Q_2;
+      T_all[before + 1 : before + Q_2, before + 1 : before + Q_2] = T;
+    }
+    r = T_all' * r;
+    P = add_diag(T_all' * P * T_all, 1);
+    P = 0.5 * (P + P');
+    return lp - 0.5 * log_determinant_spd(P)
+           + 0.5 * dot_product(r, mdivide_left_spd(P, r));
+  }
+}
+data {
+  int<lower=0> K; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real y_bar; // was taken from the outcome
+  int<lower=1> J; // groups
+  int<lower=1> Q; // varying coefficients
+  int<lower=1> G; // groups that are left
+  int<lower=1> Q_2; // varying coefficients
+  int<lower=0> D; // columns of X: intercept, predictors
+  array[Q_2] vector[G] y; // outcome
+  array[Q_2] matrix[G, D] X;
+  array[Q_2] matrix[G, Q_2] Z;
+  int<lower=0> E; // numbers of A: predictors of to_vector(u'), sparse
+  array[Q_2] vector[E] A;
+  array[E] int<lower=1, upper=J * Q> column; // as in csr_to_dense_matrix
+  array[G + 1] int<lower=1, upper=E + 1> first;
+  vector[G] count; // how many groups each stands for
+  int<lower=0> F; // rows without Z
+  vector[F] y_rest;
+  matrix[F, D] X_rest;
+  matrix[J * Q, 1 + D + J * Q] products; // their A' * [y, X, A]
+  real N_zero; // rows of zeros, less those that fill up small groups
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  vector<lower=0>[Q_2] prior_tau_2_rate;
+  real<lower=0> prior_Omega_shape;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+  vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
+  cholesky_factor_corr[Q] L_Omega;
+  vector[Q_2] tau_signed_2; // their signs mean nothing, and 0 is no wall
+  real<lower=0> sigma; // residual scale
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  vector<lower=0>[Q] tau = abs(tau_signed); // population scales
+  vector<lower=0>[Q_2] tau_2 = abs(tau_signed_2); // population scales
+}
+model {
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  tau_2 ~ exponential(prior_tau_2_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  sigma ~ exponential(prior_sigma_rate);
+  if (prior_only == 0) {
+    vector[D] theta = append_row(alpha_c - y_bar, beta);
+    matrix[Q_2, Q_2] Sigma = diag_matrix(square(tau_2));
+    y ~ twice_marginal_normal_id_glm(X, theta, Z, Sigma, square(sigma),
+                                     count, A, column, first, products,
+                                     diag_pre_multiply(tau, L_Omega));
+    y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
+    target += -N_zero * log(sigma);
+  }
+}
+generated quantities {
+  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+}

@@ -1,0 +1,74 @@
+"""How long chains warm up, and in which stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import stanpool as sp
+from golden.catalogue import models, small_data
+from stanpool.engine import SampleSettings
+from stanpool.sampling import default_warmup, from_pilot
+
+
+def gaussian(**options: Any) -> sp.Model:
+    return sp.Model("y ~ x1 + (1 + x2 | g)", small_data(), **options)
+
+
+@pytest.mark.parametrize("form", ["auto", "adaptive", "marginal"])
+def test_chains_that_start_well_warm_up_half_as_long(form: str) -> None:
+    model = gaussian(parameterization=form)
+    assert default_warmup(model) == 500
+    assert default_warmup(model, inits="random") == 1000
+    assert default_warmup(model, inits={"beta": [0.0]}) == 1000
+    assert default_warmup(model, prior_only=True) == 1000
+    assert default_warmup(model, sample_options={"metric": "dense_e"}) == 1000
+    assert "warm-up: 500 iterations" in model.explain()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"parameterization": "centered"},
+        {"parameterization": "noncentered"},
+        {"pooling": "none"},
+        {"pooling": "complete"},
+    ],
+)
+def test_others_warm_up_as_long_as_stan_does(options: dict[str, Any]) -> None:
+    model = gaussian(**options)
+    assert default_warmup(model) == 1000
+    assert "warm-up" not in model.explain()
+
+
+def test_latent_factors_are_not_known_from_the_pilot() -> None:
+    latent = [m for m in models().values() if m.design.latent is not None]
+    assert latent
+    assert {default_warmup(model) for model in latent} == {1000}
+
+
+@pytest.mark.parametrize("warmup", [150, 500, 1000])
+def test_the_metric_is_learned_in_one_window(warmup: int) -> None:
+    settings = SampleSettings(seed=1, warmup=warmup)
+    options = dict(from_pilot(gaussian(), settings).sample_options)
+    assert options["adapt_metric_window"] == warmup - 75 - 50
+    # alpha_c, beta, two of tau, their correlation, sigma
+    assert len(options["inv_metric"]["inv_metric"]) == 6
+
+
+def test_short_warm_ups_are_left_to_stan() -> None:
+    settings = SampleSettings(seed=1, warmup=100)
+    options = dict(from_pilot(gaussian(), settings).sample_options)
+    assert options.keys() == {"inv_metric"}
+
+
+def test_options_of_users_come_first() -> None:
+    own = SampleSettings(seed=1, sample_options=(("metric", "dense_e"),))
+    assert from_pilot(gaussian(), own) is own
+    own = SampleSettings(seed=1, sample_options=(("adapt_metric_window", 70),))
+    options = dict(from_pilot(gaussian(), own).sample_options)
+    assert options["adapt_metric_window"] == 70
+    own = SampleSettings(seed=1, inits="random")
+    options = dict(from_pilot(gaussian(), own).sample_options)
+    assert options.keys() == {"inv_metric"}
