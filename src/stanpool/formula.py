@@ -7,7 +7,6 @@ is kept as text for formulaic, which owns the rest of the notation.
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -210,7 +209,7 @@ def quote_name(name: str) -> str:
     ('floor', '`floor level`', '`a``b`')
     """
     check_name(name)
-    if name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
+    if name.isascii() and name.isidentifier():
         return name
     return "`" + name.replace("`", "``") + "`"
 
@@ -226,7 +225,7 @@ def unquote_name(text: str) -> str | None:
     match = _QUOTED_NAME.fullmatch(text)
     if match:
         return match.group(1).replace("``", "`")
-    return text if text.isidentifier() and not keyword.iskeyword(text) else None
+    return text if text.isidentifier() else None
 
 
 def outcome_name(spec: ModelSpec) -> str:

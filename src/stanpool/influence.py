@@ -21,10 +21,9 @@ import numpy as np
 
 from stanpool import arviz_seam
 from stanpool.crossval import check_unit, relative_ess
-from stanpool.families import log_likelihood
 from stanpool.group_likelihood import check_population, group_log_likelihood, grouping
 from stanpool.labels import scalars
-from stanpool.predictors import predictors_of
+from stanpool.predict import log_lik_chunks
 from stanpool.summary import population_names
 
 if TYPE_CHECKING:
@@ -100,8 +99,5 @@ def _likelihoods(fit: Fit, unit: str, factor: str | None) -> Iterator[Array]:
         check_population(fit.model)
         yield np.ascontiguousarray(group_log_likelihood(fit, factor).T)
         return
-    source, spec = predictors_of(fit), fit.model.spec
-    for rows in source.chunks():
-        design = source.design.take(rows)
-        eta, parameters = source.eta(rows), source.parameters(rows)
-        yield np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
+    for _, values in log_lik_chunks(fit):
+        yield np.ascontiguousarray(values.reshape(-1, values.shape[2]).T)

@@ -336,43 +336,23 @@ def log_lik(
     return _collected("log_lik", source)
 
 
-def log_lik_chunks(
-    fit: Fit,
-    data: Any = None,
-    *,
-    draws: int | None = None,
-    group_terms: GroupTerms | None = None,
-    groups: str = "fitted",
-    new_groups: str = "error",
-    given: Any = None,
-    seed: int | None = None,
-) -> Iterator[tuple[slice, Array]]:
-    """Yield the log likelihood of a few rows at a time, at all draws.
+def log_lik_chunks(fit: Fit) -> Iterator[tuple[slice, Array]]:
+    """Yield the log likelihood of a few rows of the data at a time, at all draws.
 
     Whoever needs a number per row, such as its expected log density, never holds more
     than some 8 MB of log likelihoods.
 
     Parameters
     ----------
-    fit, data, draws, group_terms, groups, new_groups, given, seed
-        As for ``log_lik``.
+    fit
+        A fit.
 
     Yields
     ------
     slice, numpy.ndarray
         Which rows, and their log likelihoods: shape ``(chain, draw, rows)``.
     """
-    source = predictors_with(
-        fit,
-        data,
-        draws=draws,
-        group_terms=group_terms,
-        groups=groups,
-        new_groups=new_groups,
-        given=given,
-        seed=seed,
-        parts=PARTS,
-    )
+    source = predictors_with(fit, parts=PARTS)
     for rows, values in _blocks("log_lik", source):
         yield rows, values.reshape(*source.shape, -1)
 

@@ -148,3 +148,10 @@ class TestNames:
     def test_a_name_that_is_no_text_is_refused(self, name: object) -> None:
         with pytest.raises(SpecError, match=r"named by a text.*rename"):
             quote_name(name)  # type: ignore[arg-type]
+
+
+def test_words_that_python_reserves_are_names_of_columns() -> None:
+    spec = parse_formula("if ~ class + (1 + in | school/class)")
+    assert (spec.outcome, spec.terms) == ("if", ("class",))
+    assert [group.key for group in spec.groups] == [("school",), ("school", "class")]
+    assert quote_name("class") == "class"

@@ -79,8 +79,3 @@ class Tool:
     fit: Callable[[Any, Sampling, int], Drawn]
     quantities: Callable[[Any, Drawn], Mapping[str, np.ndarray]]
     form: Callable[[Any], str] = lambda _: ""
-
-    @property
-    def is_peer(self) -> bool:
-        """Whether it is not stanpool's own."""
-        return bool(self.needs)

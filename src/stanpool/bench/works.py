@@ -108,7 +108,6 @@ def simulated(
     sizes: np.ndarray,
     *,
     seed: int,
-    intercept: float = 1.0,
     beta: tuple[float, ...] = (),
     tau: tuple[float, ...] = (0.5,),
     sigma: float = 1.0,
@@ -123,8 +122,8 @@ def simulated(
         Rows of each group, shape ``(J,)``; rows of all groups are mixed.
     seed
         Of the data, which are always the same.
-    intercept, beta
-        Population coefficients.
+    beta
+        Population coefficients; the intercept is 1.
     tau
         Scales of the deviations of the groups' intercepts and first slopes.
     sigma
@@ -149,7 +148,7 @@ def simulated(
         X = rng.normal(size=(len(g), len(beta)))
         if binary_predictors:
             X = (X > 0).astype(float)
-        eta = intercept + X @ np.array(beta) + deviations[g, 0]
+        eta = 1.0 + X @ np.array(beta) + deviations[g, 0]
         for slope in range(1, len(tau)):
             eta += deviations[g, slope] * X[:, slope - 1]
         if binary_outcome:

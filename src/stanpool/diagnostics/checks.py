@@ -34,6 +34,7 @@ R_HAT = 1.01
 ESS_PER_CHAIN = 100
 E_BFMI = 0.3
 CHAINS = 4
+_NAMED = 3  # quantities, where many are meant
 
 _VEHTARI = "Vehtari et al. 2021"
 _BETANCOURT_2016 = "Betancourt 2016"
@@ -240,9 +241,9 @@ def _share(count: int, mixed: Mixing) -> str:
     return f"{count:,} of {_count(len(mixed.labels), 'quantity', 'quantities')}"
 
 
-def _examples(mixed: Mixing, indices: NDArray[np.intp], limit: int = 3) -> str:
-    text = ", ".join(short_label(mixed.labels[index]) for index in indices[:limit])
-    more = len(indices) - limit
+def _examples(mixed: Mixing, indices: NDArray[np.intp]) -> str:
+    text = ", ".join(short_label(mixed.labels[index]) for index in indices[:_NAMED])
+    more = len(indices) - _NAMED
     return text if more <= 0 else f"{text} and {more:,} more"
 
 
