@@ -24,9 +24,9 @@ import numpy as np
 
 from stanpool.centering import centered_elsewhere
 from stanpool.coefficients import cholesky_of_population, coefficients
+from stanpool.means import group_means
 from stanpool.posterior import GroupNames
 from stanpool.priors import class_of
-from stanpool.program import group_means
 from stanpool.relocate import fit_at_origins
 from stanpool.spec import FAMILIES
 
