@@ -29,6 +29,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,3 +140,36 @@ def centering_of(factor: FactorDesign, pilot: FactorPilot | None) -> Centering:
     determined = np.maximum(share.sum(axis=0), _FEWEST_DETERMINED)
     odds = share / (1 - share) * np.exp(-2 * _BELOW / np.sqrt(2 * determined))
     return Centering.of(odds / (1 + odds), pilot.tau)
+
+
+def centered_elsewhere(
+    factors: Sequence[FactorDesign], centering: Sequence[Centering]
+) -> tuple[frozenset[str], ...]:
+    """Return for each factor its coefficients that are not centered about the mean.
+
+    The population mean of a coefficient that varies over several factors belongs to
+    the first of them. But the data know the sum of all means only: where the groups of
+    one factor are centered about it, they all move with it as far as the means of the
+    groups of the others may be from 0, which is ``tau / sqrt(J)``. So it is the factor
+    with the largest of these, if its groups are centered at all, that is centered about
+    the mean; the others are centered about 0. Scales of the pilot are too small by the
+    degrees of freedom of the group-level predictors.
+
+    Parameters
+    ----------
+    factors, centering
+        All factors of a model, and how far each is centered.
+    """
+    best: dict[str, tuple[float, int]] = {}
+    for number, (factor, own) in enumerate(zip(factors, centering, strict=True)):
+        used = 1 if factor.U is None else 1 + factor.U.shape[1]
+        slack = np.square(own.tau) / max(len(own.w) - used, 1)
+        slack *= own.w.mean(axis=0) > BREAK_EVEN
+        of_coefficients = slack.reshape(-1, len(factor.varying)).mean(axis=0)
+        for label, value in zip(factor.varying, of_coefficients.tolist(), strict=True):
+            if label not in best or value > best[label][0]:
+                best[label] = value, number
+    return tuple(
+        frozenset(label for label in factor.varying if best[label][1] != number)
+        for number, factor in enumerate(factors)
+    )

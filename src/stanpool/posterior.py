@@ -22,8 +22,9 @@ import numpy as np
 from stanpool.design import Design, LatentDesign
 from stanpool.errors import SpecError, shorten
 from stanpool.marginal import MarginalRows, draw_deviations, draw_second
+from stanpool.means import group_means
 from stanpool.priors import cutpoint_labels
-from stanpool.program import Structure, group_means
+from stanpool.program import Structure
 from stanpool.spec import PARAMETER_CLASSES
 
 if TYPE_CHECKING:

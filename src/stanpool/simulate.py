@@ -23,12 +23,12 @@ from stanpool.design import LatentDesign
 from stanpool.errors import DataError, SpecError, StanpoolError, shorten
 from stanpool.families import LINKS
 from stanpool.latent import as_triangle
+from stanpool.means import group_means
 from stanpool.origins import at_origins
 from stanpool.outcome import labelled_outcome
 from stanpool.posterior import NamedDraws, build_posterior
 from stanpool.predict import predict
 from stanpool.priors import PriorRow, class_of
-from stanpool.program import group_means
 from stanpool.relocate import to_zero
 
 if TYPE_CHECKING:

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.centering import centered_elsewhere
 from stanpool.coefficients import cholesky_of_population, coefficients
+from stanpool.means import group_means
 from stanpool.posterior import GroupNames
 from stanpool.priors import class_of
-from stanpool.program import group_means
 from stanpool.relocate import fit_at_origins
 from stanpool.spec import FAMILIES
 
@@ -99,6 +100,7 @@ def _around(
         point |= {"tau_sigma": spread, "z_sigma": u / spread}
     of_predictors = np.atleast_2d(beta.T)
     centers = None if alpha is None else np.atleast_1d(alpha)
+    elsewhere = _elsewhere(model)
     for number, own in enumerate(pilot.factors):
         end, form = f"_{number + 1}" if number else "", model.structure.factors[number]
         tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
@@ -115,7 +117,9 @@ def _around(
         if model.parameterization != "adaptive":
             point[f"z{end}"] = np.linalg.solve(tau[:, None] * chol, u.T).T
             continue
-        at_means = group_means(design, number, centers, of_predictors)
+        at_means = group_means(
+            design, number, centers, of_predictors, elsewhere=elsewhere[number]
+        )
         at_means = at_means.reshape(-1, len(tau))
         point[f"z{end}"] = model.centering[number].standardized(
             u, at_means, tau, chol if form.correlated else None
@@ -352,10 +356,20 @@ def _partly_centered(
     found = coefficients(model, draw).factors[number - 1]
     groups = np.arange(len(factor.labels))
     mean = np.broadcast_to(found.means(groups)[0, :, 0], u.shape).copy()
-    earlier = [each.varying for each in model.design.factors[: number - 1]]
-    has_mean = model.design.intercept and "Intercept" in factor.varying
-    if has_mean and not any("Intercept" in each for each in earlier):
-        mean[:, factor.varying.index("Intercept")] += shift
+    beta = coefficients(model, draw).beta[0, 0]
+    population = dict(zip(model.design.coefficients, beta, strict=True))
+    if model.design.intercept:
+        population["Intercept"] = float(coefficients(model, draw).alpha[0, 0])
+    earlier = {
+        label for each in model.design.factors[: number - 1] for label in each.varying
+    }
+    elsewhere = _elsewhere(model)[number - 1]
+    for q, label in enumerate(factor.varying):
+        value = population.get(label, 0.0)
+        is_there = label in (earlier if elsewhere is None else elsewhere)
+        mean[:, q] += value * ((label in earlier) - float(is_there))
+        if label == "Intercept" and label in population and not is_there:
+            mean[:, q] += shift
     end = f"_{number}" if number > 1 else ""
     centering = model.centering[number - 1]
     scale = model.scaling.undo(f"tau{end}", np.ones((1, 1, u.shape[1])))[0, 0]
@@ -367,6 +381,13 @@ def _partly_centered(
     return in_units_of_users.standardized(
         u, mean, tau, chol / tau[:, None] if form.correlated else None
     )
+
+
+def _elsewhere(model: Model) -> Sequence[frozenset[str] | None]:
+    """Return what factors are not centered about, if not means of earlier factors."""
+    if not model.structure.chooses_center:
+        return [None] * len(model.design.factors)
+    return centered_elsewhere(model.design.factors, model.centering)
 
 
 def _scales(draw: xr.Dataset, names: GroupNames) -> dict[str, Any]:

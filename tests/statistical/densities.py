@@ -192,14 +192,13 @@ def _partly_centered(
     """
     told, end = model.stan_data(), f"_{number + 1}" if number else ""
     w, unit, pilot = (told[f"{each}{end}"] for each in ("w", "unit", "tau_pilot"))
-    varying, factor = at.factors[number], model.design.factors[number]
-    mean = group_means(model, data, at, number)
-    u = varying.b - mean
-    earlier = [each.varying for each in model.design.factors[:number]]
-    if model.design.intercept and not any("Intercept" in each for each in earlier):
-        for q, label in enumerate(factor.varying):
-            if label == "Intercept":
-                mean[:, q] += _reference(model, data)[0] @ at.beta
+    varying = at.factors[number]
+    u = varying.b - group_means(model, data, at, number)
+    about = told.get(f"about{end}", told[f"mean_of{end}"])
+    mean = group_means(model, data, at, number, has_mean=about > 1)
+    if model.design.intercept:
+        # The second of (0, alpha, beta) is the intercept.
+        mean += (about == 2) * (_reference(model, data)[0] @ at.beta)
     z = np.empty_like(u)
     for j, q in np.ndindex(u.shape):
         stretch = (varying.tau[q] / pilot[q]) ** (1 - w[j, q])
@@ -211,11 +210,16 @@ def _partly_centered(
 
 
 def group_means(
-    model: sp.Model, data: pd.DataFrame, at: Point, number: int
+    model: sp.Model,
+    data: pd.DataFrame,
+    at: Point,
+    number: int,
+    has_mean: np.ndarray | None = None,
 ) -> np.ndarray:
     """Mean of the coefficients of each group of a factor, shape (J, Q).
 
-    A coefficient has the population's mean in the first factor that varies it, else 0;
+    A coefficient has the population's mean in the first factor that varies it, else 0
+    (or where ``has_mean`` says so);
     a predictor ``u`` that is constant in groups moves the mean of their intercepts,
     and ``x:u`` that of their slopes of ``x``.
     """
@@ -228,7 +232,8 @@ def group_means(
     }
     means = np.zeros((len(factor.labels), len(factor.varying)))
     for q, label in enumerate(factor.varying):
-        means[:, q] += 0.0 if label in earlier else population.get(label, 0.0)
+        has = label not in earlier if has_mean is None else has_mean[q]
+        means[:, q] += population.get(label, 0.0) if has else 0.0
         moved = {"u": "Intercept"} | {f"{slope}:u": slope for slope in factor.varying}
         for name, effect in population.items():
             if factor.factor == "g" and moved.get(name) == label:

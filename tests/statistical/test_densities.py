@@ -265,6 +265,32 @@ def test_weights_at_both_ends_are_the_centered_and_the_noncentered_form(
 
 
 @pytest.mark.parametrize(
+    "model",
+    [
+        small_model(
+            "win ~ x1 + (1 + x1 | g) + (1 | h)",
+            family="bernoulli",
+            parameterization="adaptive",
+        )
+    ],
+    ids=["bernoulli"],
+)
+def test_groups_that_know_a_mean_best_are_centered_about_it(
+    model: sp.Model, evaluate: Evaluator
+) -> None:
+    """The mean of the intercepts belongs to g, whose groups know less of it."""
+    model, rng = copy(model), np.random.default_rng(14)
+    weights = [rng.uniform(0.1, 0.4, (4, 2)), rng.uniform(0.6, 0.9, (3, 1))]
+    model.__dict__["centering"] = tuple(
+        Centering.of(w, np.ones(w.shape[1])) for w in weights
+    )
+    told = model.stan_data()
+    assert (told["mean_of"].tolist(), told["mean_of_2"].tolist()) == ([2, 3], [1])
+    assert (told["about"].tolist(), told["about_2"].tolist()) == ([1, 3], [2])
+    assert_densities_agree(model, evaluate)
+
+
+@pytest.mark.parametrize(
     "poolings",
     [
         tuple(

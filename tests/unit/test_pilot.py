@@ -165,6 +165,18 @@ def test_no_estimate_leaves_all_noncentered() -> None:
     assert model.centering[0].counts == (6, 0, 0)
 
 
+def test_groups_that_leave_the_mean_open_are_centered_about_it() -> None:
+    penicillin = sp.load_dataset("penicillin")  # 6 samples differ more than 24 plates
+    formulas = ("(1 | plate) + (1 | sample)", "(1 | sample) + (1 | plate)")
+    for terms, wanted in zip(formulas, ([1, 2], [2, 1]), strict=True):
+        model = sp.Model(
+            f"diameter ~ 1 + {terms}", penicillin, parameterization="adaptive"
+        )
+        told = model.stan_data()
+        assert [*told["mean_of"], *told["mean_of_2"]] == [2, 1]
+        assert [*told["about"], *told["about_2"]] == wanted
+
+
 @pytest.mark.slow
 def test_a_million_rows_and_a_hundred_thousand_groups_take_seconds() -> None:
     rng = np.random.default_rng(5)

@@ -72,6 +72,7 @@ data {
   int<lower=1> P; // group-level predictors
   matrix[J, P] U;
   array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
+  array[Q] int<lower=1, upper=K + 2> about; // what z is centered about
   matrix<lower=0, upper=1>[J, Q * (C - 1)] w; // 1: centered, 0: not
   matrix<lower=0>[J, Q * (C - 1)] unit; // of z
   vector<lower=0>[Q * (C - 1)] tau_pilot; // a guess of tau
@@ -83,6 +84,7 @@ data {
   matrix<lower=0>[N, M_2] weight_2;
   matrix[N, Q_2] Z_2;
   array[Q_2] int<lower=1, upper=K + 2> mean_of_2; // mu_2 in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> about_2; // what z_2 is centered about
   matrix<lower=0, upper=1>[J_2, Q_2 * (C - 1)] w_2; // 1: centered, 0: not
   matrix<lower=0>[J_2, Q_2 * (C - 1)] unit_2; // of z_2
   vector<lower=0>[Q_2 * (C - 1)] tau_pilot_2; // a guess of tau_2
@@ -120,9 +122,9 @@ parameters {
 transformed parameters {
   row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
   row_vector[D] mu = to_row_vector(population(alpha, beta)[mean_of]);
-  row_vector[D] mu_c = to_row_vector(population(alpha_c, beta)[mean_of]);
+  row_vector[D] mu_c = to_row_vector(population(alpha_c, beta)[about]);
   row_vector[D_2] mu_2 = to_row_vector(population(alpha, beta)[mean_of_2]);
-  row_vector[D_2] mu_c_2 = to_row_vector(population(alpha_c, beta)[mean_of_2]);
+  row_vector[D_2] mu_c_2 = to_row_vector(population(alpha_c, beta)[about_2]);
 }
 model {
   matrix[J, D] mean = rep_matrix(mu_c, J); // of b at x_bar

@@ -36,6 +36,7 @@ data {
   array[N] int<lower=1, upper=J> group;
   matrix[N, Q] Z;
   array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> about; // what z is centered about
   matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
   matrix<lower=0>[J, Q] unit; // of z
   vector<lower=0>[Q] tau_pilot; // a guess of tau
@@ -46,6 +47,7 @@ data {
   matrix<lower=0>[N, M_2] weight_2;
   matrix[N, Q_2] Z_2;
   array[Q_2] int<lower=1, upper=K + 2> mean_of_2; // mu_2 in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> about_2; // what z_2 is centered about
   matrix<lower=0, upper=1>[J_2, Q_2] w_2; // 1: centered, 0: not
   matrix<lower=0>[J_2, Q_2] unit_2; // of z_2
   vector<lower=0>[Q_2] tau_pilot_2; // a guess of tau_2
@@ -71,9 +73,9 @@ parameters {
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
-  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_of]';
+  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[about]';
   row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_of_2]'; // means
-  row_vector[Q_2] mu_c_2 = append_row([0, alpha_c]', beta)[mean_of_2]';
+  row_vector[Q_2] mu_c_2 = append_row([0, alpha_c]', beta)[about_2]';
 }
 model {
   matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
