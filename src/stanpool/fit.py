@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.annotation import annotate
 from stanpool.cells import Cells, collect, why_no_cells
 from stanpool.centering import Centering, centering_of
 from stanpool.chunks import Streamed
@@ -41,17 +42,11 @@ from stanpool.priors import (
     listed_origins,
     resolve_priors,
 )
-from stanpool.program import (
-    StanProgram,
-    Structure,
-    annotate,
-    render,
-    stan_data,
-    structure_of,
-)
+from stanpool.program import StanProgram, Structure, render, structure_of
 from stanpool.progress import detailed
 from stanpool.scaling import Scaling, scaling_of
 from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
+from stanpool.stan_data import stan_data
 from stanpool.stream import StreamedDesign, is_chunked, streamed, streamed_design
 
 if TYPE_CHECKING:
