@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.annotation import annotate
 from stanpool.cells import Cells, collect, why_no_cells
 from stanpool.centering import Centering, centering_of
 from stanpool.chunks import Streamed
@@ -41,17 +42,11 @@ from stanpool.priors import (
     listed_origins,
     resolve_priors,
 )
-from stanpool.program import (
-    StanProgram,
-    Structure,
-    annotate,
-    render,
-    stan_data,
-    structure_of,
-)
+from stanpool.program import StanProgram, Structure, render, structure_of
 from stanpool.progress import detailed
 from stanpool.scaling import Scaling, scaling_of
 from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
+from stanpool.stan_data import stan_data
 from stanpool.stream import StreamedDesign, is_chunked, streamed, streamed_design
 
 if TYPE_CHECKING:
@@ -1162,12 +1157,15 @@ def _choose_form(
         )
     if chosen != "auto":
         return chosen, "set"
-    if not is_read:  # else there is no other form
-        against = against or why_marginal_is_slow(design)
+    if against:
+        against = f"marginal is not available: {against}"
+    elif not is_read:  # else there is no other form
+        slow = why_marginal_is_slow(design)
+        against = f"marginal would be slower: {slow}" if slow else ""
     if against:
         return "adaptive", (
             "auto: each group is centered as far as its own data say what its "
-            f"coefficients are; marginal is not available: {against}"
+            f"coefficients are; {against}"
         )
     integrated = integrated_factors(design)
     left = [x.factor for n, x in enumerate(design.factors) if n not in integrated]

@@ -7,29 +7,19 @@ versions, user names or numbers of the data are in the source that is hashed.
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
-from stanpool.centering import Centering, centered_elsewhere
-from stanpool.design import Design, FactorDesign, LatentDesign
+from stanpool.design import Design
 from stanpool.errors import check_choice
-from stanpool.gram import CompressedRows
-from stanpool.marginal import MarginalRows, pilot_of_rest
 from stanpool.priors import PriorRow, class_of, correlated_factors
 from stanpool.resources import resource
-from stanpool.scaling import Scaling
-from stanpool.spec import DISTRIBUTIONS, FAMILIES, ModelSpec, Prior
+from stanpool.spec import DISTRIBUTIONS, FAMILIES, ModelSpec
 
-_LABEL_WIDTH = 40
 _LINE_WIDTH = 78
-_MOST_UNITS = 100.0
 
 
 @dataclass(frozen=True)
@@ -261,14 +251,14 @@ _GROUPED_GLMS = _WEIGHTED_GLMS | {
 _COMMON = ("lanes", "team")
 _GROUPED = (*_COMMON, "grouped_glm")
 _MARGINAL = (*_COMMON, "marginal_normal_id_glm")
-_HEADERS: Mapping[str, tuple[str, ...]] = {
+HEADERS: Mapping[str, tuple[str, ...]] = {
     **{f"grouped_{family}_{link}_glm": _GROUPED for family, link in _GROUPED_GLMS},
     **{f"weighted_{family}_{link}_glm": _GROUPED for family, link in _WEIGHTED_GLMS},
     "marginal_normal_id_glm": _MARGINAL,
     "twice_marginal_normal_id_glm": (*_MARGINAL, "twice_marginal_normal_id_glm"),
 }
 # Constant where their parameter is declared.
-_UNSTATED = ("uniform", "flat")
+UNSTATED = ("uniform", "flat")
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
 
 
@@ -339,7 +329,7 @@ def structure_of(
         piloted=many_rows
         and design.residual is None
         and spec.se is None
-        and not any(_is_bounded(dict(ordered).get(x, ())) for x in ("beta", "sigma")),
+        and not any(is_bounded(dict(ordered).get(x, ())) for x in ("beta", "sigma")),
         priors=ordered,
     )
 
@@ -367,7 +357,7 @@ def render(structure: Structure) -> StanProgram:
         template = "partial_pooling_marginal"
     factors = [
         {
-            "s": _suffix(number),
+            "s": suffix_of(number),
             "correlated": factor.correlated,
             "membership": factor.membership,
             "group_predictors": factor.group_predictors,
@@ -410,7 +400,7 @@ def render(structure: Structure) -> StanProgram:
     )
     text = _environment().get_template(f"{template}.stan.jinja").render
     needed = _functions(structure)
-    headers = [header for name in needed for header in _HEADERS.get(name, ())]
+    headers = [header for name in needed for header in HEADERS.get(name, ())]
     return StanProgram(
         _program_name(template, structure),
         _tidy(text(chosen, functions="\n".join(map(_function, needed)))),
@@ -513,7 +503,7 @@ def _theta(structure: Structure) -> str:
     theta = "append_row(alpha_c - y_bar, beta)" if structure.intercept else "beta"
     for number, factor in enumerate(structure.factors, 1):
         if not (factor.integrated or structure.compressed):
-            suffix = _suffix(number)
+            suffix = suffix_of(number)
             theta = f"append_row({theta}, to_vector(u{suffix}'))"
     return theta
 
@@ -528,7 +518,7 @@ def _grouped(structure: Structure) -> dict[str, str] | None:
     """Write what the likelihood of all rows and groups is told, if there is one."""
     if not structure.is_grouped_glm:
         return None
-    endings = [_suffix(number) for number in range(1, len(structure.factors) + 1)]
+    endings = [suffix_of(number) for number in range(1, len(structure.factors) + 1)]
     several = len(endings) > 1
     own, effects = ("Z_c", "b_c") if structure.pooling == "none" else ("Z", "u")
     arguments = (
@@ -563,12 +553,12 @@ def _joined(function: str, parts: Sequence[str]) -> str:
     return f"{function}({first}, {_joined(function, rest)})" if rest else first
 
 
-def _suffix(number: int) -> str:
+def suffix_of(number: int) -> str:
     """Return how names of a factor end, counted from 1."""
     return f"_{number}" if number > 1 else ""
 
 
-def _variable(name: str, structure: Structure) -> tuple[str, str | None]:
+def variable_of(name: str, structure: Structure) -> tuple[str, str | None]:
     """Return the Stan variable of a parameter class, and its size."""
     base, _ = _base_and_number(name)
     if structure.is_categorical and base in _CATEGORICAL_VARIABLES:
@@ -619,364 +609,12 @@ def neals_funnel(parameterization: str = "centered") -> StanProgram:
     return StanProgram(f"neals_funnel_{parameterization}", _tidy(source))
 
 
-def stan_data(
-    design: Design,
-    priors: Iterable[PriorRow],
-    structure: Structure,
-    *,
-    prior_only: bool,
-    rows: CompressedRows | MarginalRows | None = None,
-    centering: Sequence[Centering] = (),
-) -> dict[str, Any]:
-    """Build the data dictionary that goes with a rendered program.
-
-    Parameters
-    ----------
-    design, priors, structure
-        The data, the priors in force, and the structure that was rendered.
-    prior_only
-        Leave the outcome out, so that the fit draws from the prior.
-    rows
-        The rows as a compressed or a marginal program sees them.
-    centering
-        For the adaptive program: how far the coefficients of each factor are centered.
-
-    Returns
-    -------
-    dict
-        Stan's data by name, as numbers and NumPy arrays.
-    """
-    data = _row_data(design) if rows is None else _turned_data(design, rows)
-    if structure.intercept or structure.has_cutpoints or structure.pooling == "none":
-        data["x_bar"] = design.x_bar
-    if structure.piloted:
-        assert isinstance(rows, MarginalRows)
-        data |= _pilot_data(design, rows, prior_only=prior_only)
-    taken: set[str] = set()
-    for number, factor in enumerate(design.factors, 1):
-        suffix = _suffix(number)
-        form = structure.factors[number - 1]
-        own = _factor_data(factor, rows)
-        if structure.parameterization == "adaptive":
-            own |= centering[number - 1].data(correlated=form.correlated)
-        if form.integrated == 1:
-            own = {"Q": own["Q"]}
-        elif structure.pooling == "none":
-            own["z_bar"] = factor.z_bar
-        elif not form.integrated:
-            own["mean_of"] = _means_of(design, factor, taken)
-            if structure.chooses_center:
-                elsewhere = centered_elsewhere(design.factors, centering)[number - 1]
-                own["about"] = _means_of(design, factor, elsewhere)
-            if factor.U is not None:
-                own["P"] = factor.U.shape[1]
-                own["U"] = factor.U
-                own["effect_of"] = _effects_of(design, factor)
-        taken.update(factor.varying)
-        data |= {f"{name}{suffix}": value for name, value in own.items()}
-    if design.latent is not None:
-        data |= _latent_data(design.latent)
-    data |= _prior_data(list(priors), structure)
-    for bound in data.keys() & {"lower_b", "upper_b"}:
-        data[bound] = np.tile(data[bound], (data["J"], 1))
-    data["prior_only"] = int(prior_only)
-    return data
-
-
-def _censoring_data(design: Design, censored: np.ndarray) -> dict[str, Any]:
-    """Return the rows of each kind of outcome, known or censored."""
-    data: dict[str, Any] = {}
-    for kind, code in (("observed", 0), ("left", -1), ("right", 1), ("interval", 2)):
-        rows = np.flatnonzero(censored == code) + 1
-        data |= {f"n_{kind}": len(rows), kind: rows}
-    upper = design.y if design.y_upper is None else design.y_upper
-    data["y_upper"] = np.where(censored == 2, upper, design.y)
-    return data
-
-
-def annotate(
-    program: StanProgram,
-    design: Design,
-    rows: CompressedRows | MarginalRows | None = None,
-    scaling: Scaling | None = None,
-) -> str:
-    """Return a program's source under a comment that maps numbers to user's names.
-
-    The comment is not part of the hashed text; names are escaped, so that no user
-    string can leave it.
-    """
-    outcome = scaling.outcome if scaling else 1.0
-    divided = "" if outcome == 1.0 else f" / {outcome:g}"
-    lines = [
-        f"// {name} is compiled from C++, with its gradient"
-        for name in _HEADERS
-        if program.header and f" {name}_l" in program.source
-    ]
-    lines.append(f"// outcome{divided}, N = {design.rows} rows")
-    lines += [
-        f"// y = {number} is {_escaped(str(category))}"
-        for number, category in enumerate(design.categories, 1)
-    ]
-    origins = dict(design.origins)
-    population = _divided(
-        design.coefficients, origins, scaling.population if scaling else None
-    )
-    if rows is not None and design.intercept:
-        population = (_escaped("Intercept"), *population)
-    marginal = isinstance(rows, MarginalRows)
-    lines += _labelled("X[ : ]" if marginal else "X", population)
-    for number, factor in enumerate(design.factors, 1):
-        suffix = _suffix(number)
-        groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
-        lines.append(f"// {groups}")
-        varying = _divided(
-            factor.varying,
-            origins if "Intercept" in factor.varying else {},
-            scaling.factors[number - 1] if scaling else None,
-        )
-        if not isinstance(rows, MarginalRows):
-            lines += _labelled(f"Z{suffix}", varying)
-        elif rows.integrated[0] == number - 1:
-            lines += _labelled("Z[ : ]", varying)
-    return "\n".join(lines) + "\n" + program.source
-
-
-def _divided(
-    labels: tuple[str, ...], origins: Mapping[str, float], scales: np.ndarray | None
-) -> tuple[str, ...]:
-    """Write labels for a comment, with where columns start and what divides them."""
-    if scales is None:
-        scales = np.ones(len(labels))
-    written = []
-    for label, scale in zip(labels, scales, strict=True):
-        pieces = [label] if label in origins else label.split(":")
-        if not origins.keys() & set(pieces):
-            pieces = [label]
-        text = " * ".join(_from_origin(piece, origins) for piece in pieces)
-        if scale != 1:
-            text = f"({text})" if text[-1] != '"' else text
-            text += f" / {scale:g}"
-        written.append(text)
-    return tuple(written)
-
-
-def _from_origin(label: str, origins: Mapping[str, float]) -> str:
-    """Write a label less its origin."""
-    if label not in origins:
-        return _escaped(label)
-    sign = "-" if origins[label] > 0 else "+"
-    return f"{_escaped(label)} {sign} {abs(origins[label]):.15g}"
-
-
-def _labelled(matrix: str, labels: tuple[str, ...]) -> list[str]:
-    """Describe the columns of a matrix in a comment."""
-    return [
-        f"// {matrix}[ : , {number}] is {label}"
-        for number, label in enumerate(labels, 1)
-    ]
-
-
-def _escaped(text: str) -> str:
-    """Write a user string as one short line of ASCII."""
-    quoted = json.dumps(
-        text[:_LABEL_WIDTH] + ("..." if len(text) > _LABEL_WIDTH else "")
-    )
-    return quoted
-
-
-def _row_data(design: Design) -> dict[str, Any]:
-    """Return the data of the rows."""
-    n, k = design.X.shape
-    data: dict[str, Any] = {"N": n, "y": design.y, "K": k, "X": design.X}
-    if design.categories:
-        data["C"] = len(design.categories)
-        data["y"] = design.y + 1
-    parts = {
-        "trials": design.trials,
-        "se": design.se,
-        "offsets": design.offset,
-        "weights": design.weights,
-        "y_min": design.lower,
-        "y_max": design.upper,
-    }
-    data |= {name: values for name, values in parts.items() if values is not None}
-    if design.censored is not None:
-        data |= _censoring_data(design, design.censored)
-    if design.residual is not None:
-        data["J_sigma"] = len(design.residual[1])
-        data["group_sigma"] = design.residual[2] + 1
-    return data
-
-
-def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[str, Any]:
-    """Return the data of rows that were turned."""
-    data: dict[str, Any] = {"K": design.X.shape[1]}
-    if isinstance(rows, MarginalRows):
-        groups, rest = rows.groups, rows.rows.rest
-        second = np.zeros(rest.shape[1], dtype=bool)
-        second[rows.second] = True
-        other = ~second
-        other[-1] = False
-        data |= {
-            "D": int(other.sum()),
-            "G": len(groups.count),
-            "y": groups.X[:, :, -1].T,
-            "X": groups.X[:, :, other].swapaxes(0, 1),
-            "Z": groups.Z.swapaxes(0, 1),
-            "count": groups.count,
-            "F": len(rest),
-            "y_rest": rest[:, -1],
-            "X_rest": rest[:, other],
-        }
-        if second.any():
-            A, A_rest = groups.X[:, :, second], rest[:, second]
-            group, column = np.nonzero(A.any(axis=1))
-            told = [rest[:, -1:], rest[:, other], A_rest]
-            data |= {
-                "E": len(group),
-                "A": A[group, :, column].T,
-                "column": column + 1,
-                "first": np.searchsorted(group, np.arange(len(A) + 1)) + 1,
-                "products": A_rest.T @ np.concatenate(told, axis=1),
-            }
-        scales = {"group": groups.scale, "rest": rows.rows.scale_of_rest}
-    else:
-        data |= {"N": rows.kept, "D": rows.X.shape[1], "y": rows.y, "X": rows.X}
-        scales = {"group": rows.scale}
-    if design.intercept:
-        data["y_bar"] = rows.y_bar
-    if design.residual is not None:
-        data["J_sigma"] = len(design.residual[1])
-        data |= {f"{name}_sigma": scale + 1 for name, scale in scales.items()}
-        data["N_zero"] = rows.zeros
-    elif design.se is None:
-        data["N_zero"] = float(rows.zeros[0])
-    return data
-
-
-def _pilot_data(
-    design: Design, rows: MarginalRows, *, prior_only: bool
-) -> dict[str, Any]:
-    """Return where coefficients and the residual scale are sought, and how near."""
-    first = int(design.intercept)
-    own = slice(first, first + len(design.coefficients))
-    found = pilot_of_rest(rows)
-    # As wide for the sampler as what J groups leave of their mean and scale: a warm-up
-    # starts with one scale for all.
-    units = min(math.sqrt(2.0 * len(rows.rows.Z)), _MOST_UNITS)
-    data: dict[str, Any] = {
-        "beta_pilot": found.theta[own],
-        "beta_unit": np.nan_to_num(units * found.theta_sd[own], nan=1.0),
-        "log_sigma_pilot": found.log_sigma,
-        "log_sigma_unit": units * found.log_sigma_sd,
-    }
-    if prior_only or not rows.are_many:
-        # Nothing is known that well; of the prior, or of some of the rows.
-        data = {k: 0.0 * x + float(k.endswith("_unit")) for k, x in data.items()}
-    return data
-
-
-def _factor_data(
-    factor: FactorDesign, rows: CompressedRows | MarginalRows | None
-) -> dict[str, Any]:
-    """Return the data of a grouping factor that every pooling has."""
-    data: dict[str, Any] = {"J": len(factor.labels), "Q": factor.Z.shape[1]}
-    if isinstance(rows, MarginalRows):
-        return data
-    if factor.weights is not None:
-        data["M"] = factor.weights.shape[1]
-        data["weight"] = factor.weights
-    data["group"] = (factor.index if rows is None else rows.group) + 1
-    data["Z"] = factor.Z if rows is None else rows.Z
-    return data
-
-
-def _latent_data(latent: LatentDesign) -> dict[str, Any]:
-    """Return the data of latent factors; anchors of the rotation come first."""
-    place = np.argsort(latent.anchors)
-    return {
-        "R": latent.rank,
-        "J_scores": len(latent.score_labels),
-        "J_loadings": len(latent.loading_labels),
-        "scored": latent.scored + 1,
-        "loaded": place[latent.loaded] + 1,
-    }
-
-
-def _means_of(
-    design: Design, factor: FactorDesign, taken: Collection[str]
-) -> np.ndarray:
-    """Return where (0, alpha, beta) has the population mean of each coefficient.
-
-    A mean that belongs to an earlier factor is 0 here.
-    """
-    first = 2 if design.intercept else 1
-    places = {label: first + k for k, label in enumerate(design.coefficients, 1)}
-    if design.intercept:
-        places["Intercept"] = first
-    return np.array(
-        [1 if label in taken else places.get(label, 1) for label in factor.varying]
-    )
-
-
-def _effects_of(design: Design, factor: FactorDesign) -> np.ndarray:
-    """Return where (0, alpha, beta) has the effects of group-level predictors."""
-    assert factor.effect_of is not None
-    first = 1 + int(design.intercept)
-    return np.where(factor.effect_of > 0, factor.effect_of + first, 1)
-
-
-def group_means(
-    design: Design,
-    number: int,
-    alpha: np.ndarray | None,
-    beta: np.ndarray,
-    *,
-    elsewhere: Collection[str] | None = None,
-) -> np.ndarray:
-    """Return what the groups' coefficients vary around, for many draws.
-
-    Of the factors that vary a coefficient only the first has the population mean; the
-    others vary around zero.
-
-    Parameters
-    ----------
-    design
-        The data.
-    number
-        Which factor, counted from 0.
-    alpha, beta
-        Intercepts, shape ``(..., D)``, or None; and the population's coefficients,
-        shape ``(..., D, K)``, of D linear predictors.
-    elsewhere
-        Coefficients whose mean is left out, in the place of those of earlier factors.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(..., J, D, Q)``, or ``(..., 1, D, Q)`` where all groups have the same.
-    """
-    factor = design.factors[number]
-    parts = [np.zeros((*beta.shape[:-1], 1)), beta]
-    if alpha is not None:
-        parts.insert(1, alpha[..., None])
-    population = np.concatenate(parts, axis=-1)
-    if elsewhere is None:
-        earlier = design.factors[:number]
-        elsewhere = {label for each in earlier for label in each.varying}
-    means = population[..., _means_of(design, factor, elsewhere) - 1][..., None, :, :]
-    if factor.U is None:
-        return means
-    effects = population[..., _effects_of(design, factor) - 1]
-    return np.asarray(means + np.einsum("jp,...dpq->...jdq", factor.U, effects))
-
-
 def _prior_block(
     name: str, distributions: tuple[str, ...], structure: Structure
 ) -> _PriorBlock:
     """Lay out the data and the statement of a parameter class's priors."""
     base, number = _base_and_number(name)
-    variable, size = _variable(name, structure)
+    variable, size = variable_of(name, structure)
     variable = f"{variable}{number}"
     if size is not None and number:
         size = size.replace("Q", f"Q{number}")
@@ -984,7 +622,7 @@ def _prior_block(
         variable = "sigma_j"
     uses = []
     for distribution in distributions:
-        if distribution in _UNSTATED:
+        if distribution in UNSTATED:
             continue
         split = len(distributions) > 1
         stem = f"{name}_{distribution}" if split else name
@@ -1015,11 +653,11 @@ def _prior_block(
         size,
         tuple(uses),
         bounds=_declared_bounds(name, distributions),
-        bounds_type=_bounds_type(name, size) if _is_bounded(distributions) else None,
+        bounds_type=_bounds_type(name, size) if is_bounded(distributions) else None,
     )
 
 
-def _is_bounded(distributions: tuple[str, ...]) -> bool:
+def is_bounded(distributions: tuple[str, ...]) -> bool:
     """Whether some members of a class are declared between bounds that are data."""
     return any(DISTRIBUTIONS[each].support == "bounded" for each in distributions)
 
@@ -1033,56 +671,12 @@ def _bounds_type(name: str, size: str | None) -> str:
 
 def _declared_bounds(name: str, distributions: tuple[str, ...]) -> str:
     """Write the bounds with which a class of parameters is declared."""
-    if _is_bounded(distributions):
+    if is_bounded(distributions):
         return f"<lower=lower_{name}, upper=upper_{name}>"
     known = class_of(name)
     if known.support != "positive":
         return ""
     return f"<lower={known.lower or 0:g}>"
-
-
-def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
-    """Return the numbers of the priors, by the names that the program declares."""
-    data: dict[str, Any] = {}
-    for name, distributions in structure.priors:
-        members = [row.prior.canonical for row in rows if row.parameter_class == name]
-        single = _variable(name, structure)[1] is None
-        if _is_bounded(distributions):
-            data |= _bounds_data(name, members, single=single)
-        for distribution in distributions:
-            if distribution in _UNSTATED:
-                continue
-            stem = f"{name}_{distribution}" if len(distributions) > 1 else name
-            at = [
-                position
-                for position, prior in enumerate(members, 1)
-                if prior.distribution == distribution
-            ]
-            chosen = [members[position - 1].named_arguments for position in at]
-            if len(distributions) > 1:
-                data[f"n_{stem}"] = len(at)
-                data[f"at_{stem}"] = np.array(at)
-            for argument in DISTRIBUTIONS[distribution].arguments:
-                values = np.array([each[argument] for each in chosen], dtype=float)
-                data[f"prior_{stem}_{argument}"] = (
-                    float(values[0])
-                    if single or distribution == "dirichlet"
-                    else values
-                )
-    return data
-
-
-def _bounds_data(name: str, members: list[Prior], *, single: bool) -> dict[str, Any]:
-    """Return between which values the members of a class are declared."""
-    known = class_of(name)
-    least = (known.lower or 0.0) if known.support == "positive" else -np.inf
-    lower, upper = (
-        np.array([prior.bounds[side] for prior in members]) for side in (0, 1)
-    )
-    lower = np.maximum(lower, least)
-    if single:
-        return {f"lower_{name}": float(lower[0]), f"upper_{name}": float(upper[0])}
-    return {f"lower_{name}": lower, f"upper_{name}": upper}
 
 
 @lru_cache(maxsize=1)
@@ -1109,7 +703,7 @@ def _function(name: str) -> str:
 def _declaration(name: str) -> str:
     """Read a shared Stan function; where C++ has it, its comment and signature."""
     text = _function(name)
-    return f"{text.partition(' {')[0]};" if name in _HEADERS else text
+    return f"{text.partition(' {')[0]};" if name in HEADERS else text
 
 
 def _header(name: str) -> str:

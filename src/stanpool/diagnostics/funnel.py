@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 
 from stanpool.diagnostics.diagnosis import Finding
 from stanpool.labels import short_label
+from stanpool.means import group_means
 from stanpool.mixing import blockwise, mean_ranks
 from stanpool.posterior import GroupNames
-from stanpool.program import group_means
 
 if TYPE_CHECKING:
     import xarray as xr
