@@ -1157,12 +1157,15 @@ def _choose_form(
         )
     if chosen != "auto":
         return chosen, "set"
-    if not is_read:  # else there is no other form
-        against = against or why_marginal_is_slow(design)
+    if against:
+        against = f"marginal is not available: {against}"
+    elif not is_read:  # else there is no other form
+        slow = why_marginal_is_slow(design)
+        against = f"marginal would be slower: {slow}" if slow else ""
     if against:
         return "adaptive", (
             "auto: each group is centered as far as its own data say what its "
-            f"coefficients are; marginal is not available: {against}"
+            f"coefficients are; {against}"
         )
     integrated = integrated_factors(design)
     left = [x.factor for n, x in enumerate(design.factors) if n not in integrated]

@@ -24,7 +24,7 @@ from stanpool.errors import SpecError, shorten
 from stanpool.marginal import MarginalRows, draw_deviations, draw_second
 from stanpool.means import group_means
 from stanpool.priors import cutpoint_labels
-from stanpool.program import Structure
+from stanpool.program import Structure, suffix_of
 from stanpool.spec import PARAMETER_CLASSES
 
 if TYPE_CHECKING:
@@ -261,9 +261,6 @@ def draw_back(
         values = draws.stan_variable(name)
         return values.reshape(-1, *values.shape[2:])
 
-    def suffix(number: int) -> str:
-        return f"_{number + 1}" if number else ""
-
     shape = draws.sampler_variable("lp__").shape
     alpha = flat("alpha") if structure.intercept else None
     beta = flat("beta") if design.coefficients else np.zeros((shape[0] * shape[1], 0))
@@ -274,9 +271,9 @@ def draw_back(
         return group_means(design, number, own, beta[:, None])[:, :, 0]
 
     def scales(number: int) -> np.ndarray:
-        tau = flat(f"tau{suffix(number)}")
+        tau = flat(f"tau{suffix_of(number + 1)}")
         if structure.factors[number].correlated:
-            return np.asarray(tau[:, :, None] * flat(f"L_Omega{suffix(number)}"))
+            return np.asarray(tau[:, :, None] * flat(f"L_Omega{suffix_of(number + 1)}"))
         return np.asarray(tau[:, :, None] * np.eye(tau.shape[1]))
 
     if prior_only:
@@ -292,7 +289,7 @@ def draw_back(
         if number in second:
             parts.append(np.zeros((len(beta), factor.Z.shape[1] * len(factor.labels))))
         elif number != first:
-            u = flat(f"b{suffix(number)}") - means(number)
+            u = flat(f"b{suffix_of(number + 1)}") - means(number)
             parts.append(u.reshape(len(u), -1))
     theta, drawn = np.concatenate(parts, axis=1), {}
     for number in second:
@@ -309,7 +306,7 @@ def draw_back(
         rows, theta=theta, L=scales(first), sigma=sigma, seed=[seed]
     )
     return {
-        f"b{suffix(number)}": (u + means(number)).reshape(*shape, *u.shape[1:])
+        f"b{suffix_of(number + 1)}": (u + means(number)).reshape(*shape, *u.shape[1:])
         for number, u in drawn.items()
     }
 
@@ -360,7 +357,7 @@ def _posterior(
     for number, (factor, form) in enumerate(
         zip(design.factors, structure.factors, strict=True), 1
     ):
-        suffix = f"_{number}" if number > 1 else ""
+        suffix = suffix_of(number)
         names = GroupNames.of(factor.factor)
         coords[names.group] = _labels(factor.labels)
         coords[names.coefficient] = _labels(factor.coefficients)

@@ -29,6 +29,7 @@ from stanpool.outcome import labelled_outcome
 from stanpool.posterior import NamedDraws, build_posterior
 from stanpool.predict import predict
 from stanpool.priors import PriorRow, class_of
+from stanpool.program import suffix_of
 from stanpool.relocate import to_zero
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def _prior_variables(
     ):
         if structure.pooling == "none":
             break
-        suffix = f"_{number}" if number > 1 else ""
+        suffix = suffix_of(number)
         tau = members(f"tau{suffix}")
         deviations = rng.standard_normal((draws, len(factor.labels), tau.shape[-1]))
         if form.correlated:

@@ -27,6 +27,7 @@ from stanpool.coefficients import cholesky_of_population, coefficients
 from stanpool.means import group_means
 from stanpool.posterior import GroupNames
 from stanpool.priors import class_of
+from stanpool.program import suffix_of
 from stanpool.relocate import fit_at_origins
 from stanpool.spec import FAMILIES
 
@@ -102,7 +103,7 @@ def _around(
     centers = None if alpha is None else np.atleast_1d(alpha)
     elsewhere = _elsewhere(model)
     for number, own in enumerate(pilot.factors):
-        end, form = f"_{number + 1}" if number else "", model.structure.factors[number]
+        end, form = suffix_of(number + 1), model.structure.factors[number]
         tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
         chol = _cholesky_around(own, noise) if form.correlated else np.eye(len(tau))
         point |= {f"tau{end}": tau, f"L_Omega{end}": chol}
@@ -201,7 +202,7 @@ def pilot_metric(model: Model) -> Array | None:
         known["alpha_c"] = variance[0]
     known["beta"] = variance[first:]
     for number, own in enumerate(pilot.factors):
-        end, width = f"_{number + 1}" if number else "", len(own.tau)
+        end, width = suffix_of(number + 1), len(own.tau)
         known |= {
             f"tau{end}": np.square(_errors_of_logs(own)),
             f"L_Omega{end}": np.full(
@@ -297,7 +298,7 @@ def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
     for number, factor in enumerate(model.structure.factors, 1):
         if factor.integrated:
             for point in points:
-                end = f"_{number}" if number > 1 else ""
+                end = suffix_of(number)
                 point[f"tau_signed{end}"] = point[f"tau{end}"]
     return points
 
@@ -330,7 +331,7 @@ def _point(model: Model, draw: xr.Dataset) -> dict[str, Any]:
     for number, (factor, own) in enumerate(
         zip(design.factors, found.factors, strict=True), 1
     ):
-        end = f"_{number}" if number > 1 else ""
+        end = suffix_of(number)
         names = GroupNames.of(factor.factor)
         tau, chol = (
             draw[names.tau].to_numpy()[0, 0],
@@ -370,7 +371,7 @@ def _partly_centered(
         mean[:, q] += value * ((label in earlier) - float(is_there))
         if label == "Intercept" and label in population and not is_there:
             mean[:, q] += shift
-    end = f"_{number}" if number > 1 else ""
+    end = suffix_of(number)
     centering = model.centering[number - 1]
     scale = model.scaling.undo(f"tau{end}", np.ones((1, 1, u.shape[1])))[0, 0]
     chol = cholesky_of_population(draw, factor)[0]

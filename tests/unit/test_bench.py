@@ -175,7 +175,10 @@ def test_who_did_not_converge_ranks_nobody() -> None:
 
 def test_goals_are_open_where_nobody_ran() -> None:
     found = standings([cell("auto", 1000), cell("numpyro", 5, r_hat=2.0)])
-    assert BeatsPeers(5).judge("radon", found, PEERS).reached is None
+    verdict = BeatsPeers(5).judge("radon", found, PEERS)
+    assert (verdict.reached, verdict.found) == (None, "no peer converged")
+    alone = BeatsPeers(5).judge("radon", standings([cell("auto", 1000)]), PEERS)
+    assert (alone.reached, alone.found) == (None, "no peer was run")
     assert Beats("auto", ("cells",)).judge("radon", found, PEERS).reached is None
     assert Grows(1.3, "large_10k").judge("radon", found, PEERS).reached is None
     assert BeatsPeers(5).judge("sparse", found, PEERS).reached is None

@@ -78,7 +78,11 @@ class BeatsPeers:
             return _not_run(goal, OURS)
         rival = best(work, standings, peers)
         if rival is None:
-            return Verdict(goal, "no peer converged", None)
+            ran = any(
+                of == work and tool in peers and standing.fitted
+                for (of, tool), standing in standings.items()
+            )
+            return Verdict(goal, f"no peer {'converged' if ran else 'was run'}", None)
         ratio = ours.ess_per_second / rival.ess_per_second
         return Verdict(
             goal, f"{_times(ratio)} {rival.tool}", reached=ratio >= self.times
