@@ -192,7 +192,7 @@ _SETTINGS: Sequence[Callable[..., Any]] = (
     click.option(
         "--warmup",
         type=click.IntRange(0),
-        help="By default 500 where chains start around an estimate, else 1000.",
+        help="By default 500 in the marginal form, else 1000.",
     ),
     _seed,
     click.option(

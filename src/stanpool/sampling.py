@@ -101,7 +101,8 @@ def default_warmup(
 ) -> int:
     """Return how many iterations of warm-up a fit has unless users say.
 
-    Half of Stan's where chains start around the pilot estimate and with its metric.
+    Half of Stan's where chains start around the pilot estimate and with its metric, and
+    have the few parameters of the marginal form.
 
     Parameters
     ----------
@@ -109,7 +110,9 @@ def default_warmup(
         What is fitted, as for ``Model.fit``.
     """
     is_plain = inits is None and not prior_only
-    if is_plain and not _METRIC & (sample_options or {}).keys():
+    is_plain &= not _METRIC & (sample_options or {}).keys()
+    # The many coefficients of the adaptive form can be as correlated as ever.
+    if is_plain and model.parameterization == "marginal":
         return _WARMUP if pilot_metric(model) is None else _SHORT_WARMUP
     return _WARMUP
 
