@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -21,20 +20,6 @@ settings.load_profile("tests")
 # Several test processes at once: each keeps to one thread. Set before NumPy loads.
 for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_library, "1")
-
-
-# The tests of a module run in one process, for what they share: fixtures, and programs
-# for which one process would wait while another compiles them. In these modules they
-# are long and share little, but for those of the names below.
-APART = (
-    "test_densities",
-    "test_notebooks",
-    "test_outcomes",
-    "test_posteriors",
-    "test_published",
-    "test_wheel",
-)
-TOGETHER = ("TestCrossed", "TestPriorOnly", "test_priors_on_the_scale")
 
 
 def _keep_engine_and_move_other_caches() -> None:
@@ -77,21 +62,6 @@ def pytest_collection_modifyitems(
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     if is_first and any("unit" not in item.path.parts for item in items):
         _set_up_engine_meanwhile(config)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Share tests among processes by what they have in common."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByModule(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            module, _, test = nodeid.partition("::")
-            if Path(module).stem not in APART:
-                return module
-            return next((each for each in TOGETHER if test.startswith(each)), nodeid)
-
-    return ByModule(config, log) if config.getoption("dist") == "load" else None
 
 
 def _set_up_engine_meanwhile(config: pytest.Config) -> None:
