@@ -34,6 +34,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -272,11 +273,7 @@ def draw_deviations(
     """
     z, x = rows.rows.Z, rows.rows.X
     groups, q, _ = z.shape
-    # L'Z'(y - X theta) and L'Z'Z L as products of two matrices: draws times groups.
-    d = np.einsum("jrs,jrd->sdj", z, x)
-    d[:, :-1] *= -1
-    a = np.einsum("jrs,jrt->stj", z, z).reshape(q * q, groups)
-    weights = np.concatenate([theta, np.ones((len(theta), 1))], axis=1)
+    weights = np.concatenate([-theta, np.ones((len(theta), 1))], axis=1)
     out = np.empty((len(theta), groups, q))
     step = max(1, _BLOCK_NUMBERS // groups)
     starts = range(0, len(theta), step)
@@ -284,22 +281,17 @@ def draw_deviations(
 
     def block(start: int, own: np.random.SeedSequence) -> None:
         part = slice(start, start + step)
-        size = len(theta[part])
-        precision = 1 / sigma[part] ** 2
-        precision = precision[:, rows.scale] if precision.shape[1] > 1 else precision
+        roots = 1 / sigma[part]
+        roots = roots[:, rows.scale] if roots.shape[1] > 1 else roots
         factor = L[part]
-        products = np.einsum("nsq,ntr->qrnst", factor, factor).reshape(q, q, size, -1)
-        shares = np.einsum("nsq,nd->qnsd", factor, weights[part]).reshape(q, size, -1)
-        M = {
-            (c, r): products[c, r] @ a * precision
-            for r in range(q)
-            for c in range(r, q)
-        }
-        g = [share @ d.reshape(-1, groups) * precision for share in shares]
-        for c in range(q):
-            M[c, c] += 1
+        # Z L / sigma and (y - X theta) / sigma, as products of draws and groups.
+        ZL = [
+            [factor[:, c:, c] @ z[:, r, c:].T * roots for r in range(q)]
+            for c in range(q)
+        ]
+        left = [weights[part] @ x[:, r].T * roots for r in range(q)]
         rng = np.random.Generator(np.random.SFC64(own))
-        v = _solve(M, g, rng.standard_normal((q, size, groups)))
+        v = _solve(ZL, left, rng.standard_normal((q, len(factor), groups)))
         for r in range(q):
             out[part, :, r] = sum(factor[:, r, c, None] * v[c] for c in range(r + 1))
 
@@ -364,7 +356,7 @@ def draw_second(
     for part in (slice(n, n + step) for n in range(0, len(theta), step)):
         # A' inverse(S) (y - X theta), and A' inverse(S) A in a block after another.
         precision = 1 / sigma[part] ** 2
-        inverse = _inverse(_covariance(z, L[part], sigma[part]))
+        inverse = _inverse(_covariance(z, L[part], sigma[part]), sigma[part] ** 2)
         left = np.einsum("nd,jrd->rnj", weights[part], x)
         r = precision * (weights[part] @ (rest.T @ a_rest))
         for (q, s), entry in inverse.items():
@@ -398,10 +390,21 @@ def _covariance(z: Array, L: Array, sigma: Array) -> dict[tuple[int, int], Array
     return S
 
 
-def _inverse(S: dict[tuple[int, int], Array]) -> dict[tuple[int, int], Array]:
-    """Invert many small matrices, of which the lower halves are given."""
+def _inverse(
+    S: dict[tuple[int, int], Array], least: Array
+) -> dict[tuple[int, int], Array]:
+    """Invert many small matrices, of which the lower halves are given.
+
+    They are at least ``least`` times the identity, and so are the pivots: what
+    rounding takes from these is put back.
+    """
     q = 1 + max(row for row, _ in S)
-    K = _cholesky(S, q)
+    K: dict[tuple[int, int], Array] = {}
+    for c in range(q):
+        for r in range(c, q):
+            entry = S[r, c] - sum(K[r, k] * K[c, k] for k in range(c))
+            pivot = r == c
+            K[r, c] = np.sqrt(np.maximum(entry, least)) if pivot else entry / K[c, c]
     M = {}
     for c in range(q):
         M[c, c] = 1 / K[c, c]
@@ -429,21 +432,39 @@ def _blocks(meets: NDArray[np.bool_], varying: int) -> Iterator[NDArray[np.intp]
         yield (groups[:, None] * varying + np.arange(varying)).ravel()
 
 
-def _solve(M: dict[tuple[int, int], Array], g: list[Array], z: Array) -> list[Array]:
-    """Return inv(K') (inv(K) g + z), M = K K', for many small M at the same time."""
-    q = len(g)
-    K = _cholesky(M, q)
-    v: list[Array] = []
-    for r in range(q):
-        entry = g[r]
-        for k in range(r):
-            entry = entry - K[r, k] * v[k]
-        v.append(entry / K[r, r])
-    for r in reversed(range(q)):
-        entry = v[r] + z[r]
-        for k in range(r + 1, q):
-            entry = entry - K[k, r] * v[k]
-        v[r] = entry / K[r, r]
+def _solve(ZL: list[list[Array]], left: list[Array], z: Array) -> list[Array]:
+    """Draw from many small regressions of standard normal coefficients.
+
+    The columns of ``ZL``, with those of an identity matrix below, are made orthogonal
+    one after the other, and the outcome ``left``, with zeros below, is taken along:
+    that is the Cholesky factor of ``I + ZL' ZL``, and no product of it is formed, in
+    which the identity could drown.
+    """
+    q = len(left)
+    columns: list[list[Any]] = [
+        [*column, *([0.0] * c), 1.0, *([0.0] * (q - c - 1))]
+        for c, column in enumerate(ZL)
+    ]
+    outcome: list[Any] = [*left, *([0.0] * q)]
+    K: dict[tuple[int, int], Array] = {}
+    g: list[Array] = []
+    for c in range(q):
+        rows = range(q + c + 1)  # what is below is 0
+        K[c, c] = np.sqrt(sum(columns[c][row] ** 2 for row in rows))
+        unit = [columns[c][row] / K[c, c] for row in rows]
+        g.append(sum(unit[row] * outcome[row] for row in rows))
+        for row in rows if c < q - 1 else ():
+            outcome[row] = outcome[row] - unit[row] * g[c]
+        for d in range(c + 1, q):
+            K[c, d] = sum(unit[row] * columns[d][row] for row in rows)
+            for row in rows:
+                columns[d][row] = columns[d][row] - unit[row] * K[c, d]
+    v: list[Array] = [z[0]] * q
+    for c in reversed(range(q)):
+        entry = g[c] + z[c]
+        for d in range(c + 1, q):
+            entry = entry - K[c, d] * v[d]
+        v[c] = entry / K[c, c]
     return v
 
 
@@ -481,18 +502,6 @@ def _numbers_in_blocks(design: Design, first: int, second: int) -> float:
     graph = coo_array(edges, shape=(nodes, nodes))
     blocks = connected_components(graph, directed=False)[1][:groups]
     return float(((factor.Z.shape[1] * np.bincount(blocks).astype(float)) ** 3).sum())
-
-
-def _cholesky(M: dict[tuple[int, int], Array], q: int) -> dict[tuple[int, int], Array]:
-    """Factor many small matrices, of which the lower halves are given."""
-    K: dict[tuple[int, int], Array] = {}
-    for r in range(q):
-        for c in range(r, q):
-            entry = M[c, r]
-            for k in range(r):
-                entry = entry - K[c, k] * K[r, k]
-            K[c, r] = np.sqrt(entry) if c == r else entry / K[r, r]
-    return K
 
 
 def _able(design: Design) -> list[int]:

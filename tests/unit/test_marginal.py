@@ -87,6 +87,26 @@ def test_draws_have_the_conditional_distribution(
     assert np.abs(products).max() < 4.8 * (2 / DRAWS) ** 0.5
 
 
+def test_a_row_without_noise_leaves_what_it_does_not_see_to_the_population() -> None:
+    """One row z, of noise 1e-9: z'u is what it says, across it u has the prior."""
+    data = pd.DataFrame({"g": [0, 1, 1, 1], "x": [3.0, 1.0, 2.0, 4.0]})
+    data["y"] = [1.5, 0.3, -0.2, 0.1]
+    rows = marginal("y ~ x + (1 + x | g)", data).rows
+    assert rows is not None
+    drawn = draw_deviations(
+        rows,
+        theta=np.zeros((DRAWS, 2)),
+        L=np.broadcast_to(np.eye(2), (DRAWS, 2, 2)),
+        sigma=np.full((DRAWS, 1), 1e-9),
+        seed=[1],
+    )[:, 0]
+    z, y = rows.rows.Z[0, 0], rows.rows.X[0, 0, -1]
+    np.testing.assert_allclose(drawn @ z, y, atol=1e-7)
+    across = drawn @ [z[1], -z[0]] / np.linalg.norm(z)
+    assert abs(across.mean()) < 4.8 / DRAWS**0.5
+    assert abs(across.var() - 1) < 4.8 * (2 / DRAWS) ** 0.5
+
+
 @pytest.mark.parametrize(
     "formula",
     [
