@@ -331,8 +331,6 @@ def draw_second(
     numpy.ndarray
         Shape ``(S, J_2, Q_2)``.
     """
-    from scipy.sparse import csr_array  # type: ignore[import-untyped]
-
     varying = T.shape[1]
     z, x, rest = rows.rows.Z, rows.rows.X, rows.rows.rest
     a, a_rest = x[:, :, rows.second], rest[:, rows.second]
@@ -340,43 +338,74 @@ def draw_second(
     weights[:, rows.second] = 0.0
     rng = np.random.Generator(np.random.SFC64([_STREAM, _SECOND, *seed]))
     noise = rng.standard_normal((len(theta), a.shape[2]))
-    blocks = []
-    for columns in _blocks(np.any(a, axis=1), varying):
-        touched = np.flatnonzero(a[:, :, columns].any(axis=(1, 2)))
-        own, of_rest = a[touched][:, :, columns], a_rest[:, columns]
-        pairs = np.einsum("jqa,jsb->qsjab", own, own)
-        products = [
-            [csr_array(pair.reshape(len(touched), -1).T) for pair in row]
-            for row in pairs
-        ]
-        blocks.append((columns, touched, products, np.ravel(of_rest.T @ of_rest)))
+    blocks = [_Block.of(columns, a, a_rest) for columns in _blocks(a, varying)]
     out = np.empty_like(noise)
-    largest = max(len(columns) ** 2 for columns, *_ in blocks)
+    largest = max(len(block.columns) ** 2 for block in blocks)
     step = max(1, _NUMBERS_AT_ONCE // max(largest, len(z)))
     for part in (slice(n, n + step) for n in range(0, len(theta), step)):
-        # A' inverse(S) (y - X theta), and A' inverse(S) A in a block after another.
         precision = 1 / sigma[part] ** 2
         inverse = _inverse(_covariance(z, L[part], sigma[part]), sigma[part] ** 2)
         left = np.einsum("nd,jrd->rnj", weights[part], x)
         r = precision * (weights[part] @ (rest.T @ a_rest))
         for (q, s), entry in inverse.items():
             r += (entry * left[s]) @ a[:, q]
-        for columns, touched, products, of_rest in blocks:
-            P = precision * of_rest
-            for (q, s), entry in inverse.items():
-                P += (products[q][s] @ entry[:, touched].T).T
-            scales = np.zeros((len(P), len(columns), len(columns)))
-            for first in range(0, len(columns), varying):
-                block = slice(first, first + varying)
-                scales[:, block, block] = T[part]
-            turned = scales.swapaxes(1, 2)
-            M = turned @ P.reshape(scales.shape) @ scales + np.eye(len(columns))
-            K = np.linalg.cholesky(M)
-            g = np.linalg.solve(K, turned @ r[:, columns, None])
-            z_part = noise[part][:, columns, None]
-            v = scales @ np.linalg.solve(K.swapaxes(1, 2), g + z_part)
-            out[part, columns] = v[..., 0]
+        for block in blocks:
+            P = block.precision(inverse, precision)
+            own = block.columns
+            out[part, own] = _draw(P, r[:, own], T[part], noise[part][:, own])
     return out.reshape(len(theta), -1, varying)
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Columns of the second factor that depend on each other, and their products.
+
+    ``products[q][s]`` has those of rows q and s of each group that is ``touched``.
+    """
+
+    columns: NDArray[np.intp]
+    touched: NDArray[np.intp]
+    products: list[list[Any]]
+    of_rest: Array
+
+    @classmethod
+    def of(cls, columns: NDArray[np.intp], a: Array, a_rest: Array) -> _Block:
+        """Multiply columns of the rows with Z, and of the rest."""
+        from scipy.sparse import csr_array  # type: ignore[import-untyped]
+
+        touched = np.flatnonzero(a[:, :, columns].any(axis=(1, 2)))
+        own, of_rest = a[touched][:, :, columns], a_rest[:, columns]
+        pairs = np.einsum("jqa,jsb->qsabj", own, own)
+        shape = len(columns) ** 2, len(touched)
+        products = [[csr_array(pair.reshape(shape)) for pair in row] for row in pairs]
+        return cls(columns, touched, products, np.ravel(of_rest.T @ of_rest))
+
+    def precision(self, inverse: dict[tuple[int, int], Array], of_rest: Array) -> Array:
+        """Return ``A' inverse(S) A`` of each draw, shape ``(S, columns, columns)``."""
+        found = of_rest * self.of_rest
+        for (q, s), entry in inverse.items():
+            found += (self.products[q][s] @ entry[:, self.touched].T).T
+        return found.reshape(-1, len(self.columns), len(self.columns))
+
+
+def _draw(P: Array, r: Array, T: Array, z: Array) -> Array:
+    """Draw ``u = scales v``, ``v`` standard normal before ``exp(r'u - u'Pu / 2)``."""
+    size, varying = P.shape[1], T.shape[1]
+    scales = np.zeros_like(P)
+    for first in range(0, size, varying):
+        own = slice(first, first + varying)
+        scales[:, own, own] = T
+    turned = scales.swapaxes(1, 2)
+    M = turned @ P @ scales + np.eye(size)
+    try:
+        K = np.linalg.cholesky(M)
+    except np.linalg.LinAlgError:
+        # Almost no noise: no eigenvalue is below 1, whatever rounding says.
+        values, vectors = np.linalg.eigh(M)
+        K = vectors * np.sqrt(np.maximum(values, 1.0))[:, None, :]
+    g = np.linalg.solve(K, turned @ r[..., None])
+    v = np.linalg.solve(K.swapaxes(1, 2), g + z[..., None])
+    return np.asarray((scales @ v)[..., 0])
 
 
 def _covariance(z: Array, L: Array, sigma: Array) -> dict[tuple[int, int], Array]:
@@ -417,15 +446,22 @@ def _inverse(
     }
 
 
-def _blocks(meets: NDArray[np.bool_], varying: int) -> Iterator[NDArray[np.intp]]:
+def _blocks(a: Array, varying: int) -> Iterator[NDArray[np.intp]]:
     """Yield the columns of groups of the second factor that depend on each other.
 
-    ``meets`` says for each group of the first factor which columns it has rows of.
+    Parameters
+    ----------
+    a
+        The columns, shape ``(J, Q, J_2 * Q_2)``: a group of the first factor connects
+        the groups that it has rows of.
+    varying
+        How many columns a group has.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
-    met = csr_array(meets.reshape(len(meets), -1, varying).any(axis=2).astype(float))
+    meets = np.any(a, axis=1).reshape(len(a), -1, varying).any(axis=2)
+    met = csr_array(meets.astype(float))
     blocks = connected_components(met.T @ met, directed=False)[1]
     order = np.argsort(blocks, kind="stable")
     for groups in np.split(order, np.cumsum(np.bincount(blocks))[:-1]):

@@ -165,6 +165,22 @@ def test_draws_of_two_factors_have_the_conditional_distribution(formula: str) ->
     assert np.abs(products).max() < 4.8 * (2 / DRAWS) ** 0.5
 
 
+def test_two_factors_without_noise_are_drawn() -> None:
+    """Sums of both are what the rows say; what they share is the population's."""
+    data = pd.DataFrame({"g": np.arange(12) % 4, "h": np.arange(12) // 4})
+    data["y"] = data["g"] + 0.5 * data["h"]
+    rows = marginal("y ~ 1 + (1 | g) + (1 | h)", data).rows
+    assert rows is not None
+    theta = np.zeros((200, rows.rows.X.shape[2] - 1))
+    told: dict[str, Any] = {"L": np.ones((200, 1, 1)), "sigma": np.full((200, 1), 1e-9)}
+    u_2 = draw_second(rows, theta=theta, T=np.ones((200, 1, 1)), seed=[1], **told)
+    theta[:, rows.second] = u_2[..., 0]
+    u = draw_deviations(rows, theta=theta, seed=[1], **told)
+    found = u[:, data["g"], 0] + u_2[:, data["h"], 0] + rows.y_bar
+    np.testing.assert_allclose(found, np.tile(data["y"], (200, 1)), atol=1e-5)
+    assert u_2[:, 0].std() > 0.1
+
+
 def test_draws_go_by_the_seed() -> None:
     model = marginal("y ~ x1 + (1 | g)")
     assert model.rows is not None
