@@ -240,14 +240,14 @@ marginal, 919 rows, 85 groups)
         if priors is None:
             priors = resolve_priors(spec, read.moments, strict=strict)
         is_read = chunks is not None
-        parameterization, reason = _choose_form(spec, read.rows, is_read)
+        parameterization, reason, integrated = _choose_form(spec, read.rows, is_read)
         if form is not None and form != parameterization:
             parameterization, reason = form, "auto, when it was fitted"
         scaling = scaling_of(spec, read.moments, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
         if parameterization == "marginal":
             rows = marginal_rows(
-                scaling.design(read.rows), integrated=like.integrated if like else None
+                scaling.design(read.rows), like.integrated if like else integrated
             )
         elif not why_no_cells(spec):
             if spec.compress is not False:
@@ -434,8 +434,8 @@ marginal, 100 rows, 85 groups)
             return None
         spec, design = self.spec, self.scaling.design(self.design)
         priors = self.scaling.priors(self.priors)
+        correlated = correlated_factors(spec, design)
         if isinstance(self.rows, MarginalRows):
-            correlated = correlated_factors(spec, design)
             found = estimate_from_rows(self.rows, design, priors, correlated)
             if found is not None or self.chunks is not None:
                 return found
@@ -444,7 +444,6 @@ marginal, 100 rows, 85 groups)
             counted = spec.trials or spec.outcome
             trials = counted if self.rows.family == "binomial" else None
             spec = replace(spec, family=self.rows.family, trials=trials)
-        correlated = correlated_factors(spec, design)
         return estimate(spec, design, priors, correlated)
 
     @cached_property
@@ -1143,37 +1142,43 @@ def _is_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
 
 def _choose_form(
     spec: ModelSpec, design: Design, is_read: bool
-) -> tuple[str | None, str]:
-    """Return the parameterization that is fitted, and why."""
+) -> tuple[str | None, str, tuple[int, ...]]:
+    """Return the parameterization that is fitted, and why.
+
+    And which factors the marginal form would integrate out, none if it is not exact.
+    """
     if spec.pooling != "partial":
-        return None, ""
+        return None, "", ()
     chosen, against = spec.parameterization, ""
+    integrated: tuple[int, ...] = ()
     if chosen in ("marginal", "auto"):
         against = why_not_marginal(spec, design)
+        integrated = () if against else integrated_factors(design)
     if chosen == "marginal" and against:
         raise SpecError(
             f"parameterization='marginal' is not available: {against}. Pass 'auto', "
             "which chooses among the others."
         )
     if chosen != "auto":
-        return chosen, "set"
+        return chosen, "set", integrated
     if against:
         against = f"marginal is not available: {against}"
     elif not is_read:  # else there is no other form
-        slow = why_marginal_is_slow(design)
+        slow = why_marginal_is_slow(design, integrated)
         against = f"marginal would be slower: {slow}" if slow else ""
     if against:
-        return "adaptive", (
+        reason = (
             "auto: each group is centered as far as its own data say what its "
             f"coefficients are; {against}"
         )
-    integrated = integrated_factors(design)
+        return "adaptive", reason, integrated
     left = [x.factor for n, x in enumerate(design.factors) if n not in integrated]
+    reason = (
+        "auto: exact for gaussian outcomes, and there is no funnel left to sample from"
+    )
     if left:
-        return "marginal", (
+        reason = (
             "auto: exact for gaussian outcomes, with no coefficients left to sample "
             f"but those of {listed(left)}"
         )
-    return "marginal", (
-        "auto: exact for gaussian outcomes, and there is no funnel left to sample from"
-    )
+    return "marginal", reason, integrated

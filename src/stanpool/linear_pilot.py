@@ -83,6 +83,8 @@ class _Search:
         correlated: Sequence[bool],
     ) -> None:
         self.rows, self.design, self.correlated = rows, design, correlated
+        self.place = rows.integrated[0]
+        self.others = [n for n in range(len(design.factors)) if n != self.place]
         groups, rest = rows.groups, rows.rows.rest
         self.first = int(design.intercept)
         self.width = self.first + len(design.coefficients)
@@ -111,17 +113,15 @@ class _Search:
         """Guess that coefficients move rows by half of their spread."""
         found = []
         total = self.weight.sum()
-        at = self.width
         for number, factor in enumerate(self.design.factors):
             groups, q, count = len(factor.labels), factor.Z.shape[1], None
-            if number == self.rows.integrated[0]:
+            if number == self.place:
                 count = self.rows.groups.count
                 groups = len(count)
                 squares = np.einsum("grr->r", self.squares)
             else:
-                own = slice(at, at + groups * q)
-                squares = np.square(self.all[:, own]).sum(axis=0)
-                squares, at = squares.reshape(groups, q).sum(axis=0), own.stop
+                own = self.all[:, self.rows.columns[number]]
+                squares = np.square(own).sum(axis=0).reshape(groups, q).sum(axis=0)
             size = np.sqrt(squares / total)
             tau = 0.5 * spread / np.where(size > 0, size, 1.0)
             u, errors = np.zeros((groups, q)), np.zeros((groups, q, q))
@@ -154,9 +154,8 @@ class _Search:
         roots = np.sqrt(weight)[self.scale_of_row]
         whole = self.all * roots[:, None]
         gram = whole.T @ whole
-        own = self.factors[self.rows.integrated[0]]
         of_group = weight[self.rows.groups.scale][:, None, None]
-        H = self.squares * of_group + _precision(own)
+        H = self.squares * of_group + self.factors[self.place].precision
         G = self.products * of_group
         errors = np.linalg.inv(H)
         solved = errors @ G
@@ -168,28 +167,20 @@ class _Search:
         self.errors = np.linalg.inv(S)
         self.theta = self.errors @ wanted
         u = solved @ np.append(-self.theta, 1.0)
-        self.update(self.rows.integrated[0], u, errors)
-        at = self.width
-        for number, factor in enumerate(self.factors):
-            if number == self.rows.integrated[0]:
-                continue
-            groups, q = factor.u.shape
-            span = slice(at, at + groups * q)
-            of_groups = self.errors[span, span].reshape(groups, q, groups, q)
+        self.update(self.place, u, errors)
+        for number in self.others:
+            own, shape = self.rows.columns[number], self.factors[number].u.shape
+            of_groups = self.errors[own, own].reshape(shape + shape)
             blocks = np.einsum("jqjr->jqr", of_groups)
-            self.update(number, self.theta[span].reshape(groups, q), blocks)
-            at = span.stop
+            self.update(number, self.theta[own].reshape(shape), blocks)
 
     def penalty(self) -> Array:
         """Return the precision that priors and populations give to coefficients."""
         found = np.zeros((self.columns, self.columns))
         np.fill_diagonal(found[: self.width, : self.width], self.ridge)
-        at = self.width
-        for number, factor in enumerate(self.factors):
-            if number != self.rows.integrated[0]:
-                span = slice(at, at + factor.u.size)
-                found[span, span] = np.kron(np.eye(len(factor.u)), _precision(factor))
-                at = span.stop
+        for number in self.others:
+            own, factor = self.rows.columns[number], self.factors[number]
+            found[own, own] = np.kron(np.eye(len(factor.u)), factor.precision)
         return found
 
     def update(self, number: int, u: Array, errors: Array) -> None:
@@ -200,7 +191,7 @@ class _Search:
     def update_scales(self) -> None:
         """Make all scales agree with their deviations."""
         for number, factor in enumerate(self.factors):
-            if number == self.rows.integrated[0]:
+            if number == self.place:
                 weight = (self.sigma**-2.0)[self.rows.groups.scale]
                 information = np.einsum("gqq->gq", self.squares) * weight[:, None]
             else:
@@ -220,7 +211,7 @@ class _Search:
         groups = self.rows.groups
         left = self.all @ np.append(-self.theta, 1.0)
         q = groups.Z.shape[1]
-        own = self.factors[self.rows.integrated[0]]
+        own = self.factors[self.place]
         left[: len(groups.Z) * q] -= np.einsum("gqr,gr->gq", groups.Z, own.u).ravel()
         scales = len(self.weight)
         squares = np.zeros(scales)
@@ -238,9 +229,3 @@ class _Search:
     def scales(self) -> Array:
         """Return all scales of factors."""
         return np.concatenate([factor.tau for factor in self.factors])
-
-
-def _precision(factor: FactorPilot) -> Array:
-    """Return the inverse of a population's covariance."""
-    scales = np.outer(factor.tau, factor.tau)
-    return np.asarray(np.linalg.inv(factor.Omega) / scales)

@@ -95,8 +95,8 @@ class MarginalRows:
     ----------
     integrated
         Which factor is integrated out, counted from 0; and which one after it.
-    second
-        Where the columns of that one are.
+    columns
+        Where the columns of each factor's coefficients are: nowhere of the first.
     rows
         The rows, turned; their columns are the intercept, the population's
         predictors, the coefficients of the other factors, and the outcome.
@@ -112,12 +112,17 @@ class MarginalRows:
     """
 
     integrated: tuple[int, ...]
-    second: slice
+    columns: tuple[slice, ...]
     rows: TurnedRows
     groups: TurnedGroups
     y_bar: float
     scale: NDArray[np.intp]
     zeros: Array
+
+    @property
+    def second(self) -> slice:
+        """Where the columns of the factor are that is integrated out second."""
+        return self.columns[self.integrated[1]] if self.integrated[1:] else slice(0, 0)
 
     @property
     def kept(self) -> int:
@@ -159,13 +164,17 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     return ""
 
 
-def why_marginal_is_slow(design: Design) -> str:
+def why_marginal_is_slow(design: Design, integrated: Sequence[int]) -> str:
     """Say why the marginal form, although exact, is slower; empty if it is not.
 
     The columns of the other factors are dense once the rows are turned: what was one
     number of a row, the group that it belongs to, is one for each group.
+
+    Parameters
+    ----------
+    design, integrated
+        The data, and what ``integrated_factors`` says of them.
     """
-    integrated = integrated_factors(design)
     sampled = set(range(len(design.factors))).difference(integrated)
     dense = _coefficients_of(design, integrated[:1]) * _coefficients_of(design, sampled)
     if dense <= max(_DENSE_PAYS * design.rows, _FEW_NUMBERS):
@@ -176,9 +185,7 @@ def why_marginal_is_slow(design: Design) -> str:
     )
 
 
-def marginal_rows(
-    design: Design, *, integrated: Sequence[int] | None = None
-) -> MarginalRows:
+def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
     """Sum up a design for the marginal program.
 
     Parameters
@@ -186,31 +193,31 @@ def marginal_rows(
     design
         One that ``why_not_marginal`` has nothing against.
     integrated
-        The factors to integrate out, in this order; None to choose them.
+        The factors to integrate out, in this order, as of ``integrated_factors``.
     """
-    integrated = tuple(integrated or integrated_factors(design))
     factor = design.factors[integrated[0]]
     population, y_bar = population_columns(design)
-    others, second, columns = [], slice(0, 0), population.shape[1] - 1
-    for number in _others(design, integrated[0]):
-        others.append(weighted(design, _dense(design.factors[number])))
-        if number in integrated:
-            second = slice(columns, columns + others[-1].shape[1])
-        columns += others[-1].shape[1]
-    matrix = np.concatenate([population[:, :-1], *others, population[:, -1:]], axis=1)
+    parts, columns = [population[:, :-1]], list[slice]()
+    for number, other in enumerate(design.factors):
+        start = sum(part.shape[1] for part in parts)
+        if number != integrated[0]:
+            parts.append(weighted(design, _dense(other)))
+        columns.append(slice(start, sum(part.shape[1] for part in parts)))
+    matrix = np.concatenate([*parts, population[:, -1:]], axis=1)
     z = weighted(design, factor.Z)
     groups = len(factor.labels)
     scale = scale_of_groups(design, factor.index, groups)
     rows = turn_rows(z, matrix, factor.index, groups, scale=scale)
-    # What rounding leaves would connect all groups of the second factor.
-    found = rows.X[:, :, second]
-    found[np.abs(found) <= _NOTHING * np.abs(found).max(initial=0.0, axis=(0, 1))] = 0
+    for number in integrated[1:]:
+        # What rounding leaves would connect all groups of the second factor.
+        found = rows.X[:, :, columns[number]]
+        found[np.abs(found) <= _NOTHING * np.abs(found).max(axis=(0, 1))] = 0
     weight = scale_weights(design)
     kept = z.shape[1] * np.bincount(scale, minlength=len(weight))
     kept += np.bincount(rows.scale_of_rest, minlength=len(weight))
     return MarginalRows(
         integrated=integrated,
-        second=second,
+        columns=tuple(columns),
         rows=rows,
         groups=turn_groups(rows, scale),
         y_bar=y_bar,

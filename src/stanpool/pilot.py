@@ -97,6 +97,11 @@ class FactorPilot:
         return self.over_groups(self.information)
 
     @property
+    def precision(self) -> Array:
+        """The inverse of the population's covariance, shape ``(D, D)``."""
+        return _precision(self.tau, self.Omega)
+
+    @property
     def scale_errors(self) -> Array:
         """Standard errors of the logarithms of the scales, shape ``(D,)``."""
         squares = self.over_groups(np.square(self.information))
@@ -247,9 +252,7 @@ class _Factor:
     @property
     def precision(self) -> Array:
         """The inverse of the population's covariance."""
-        return np.asarray(
-            np.linalg.inv(self.Omega) / np.outer(self.tau, self.tau), dtype=float
-        )
+        return _precision(self.tau, self.Omega)
 
     def sums(self, values: Array) -> Array:
         """Sum Z times values of rows over groups, shape ``(J, Q, columns)``."""
@@ -624,6 +627,11 @@ class _Search:
             highest = (highest + cutpoint[k]) / 2
             cutpoint[k] = np.clip(wanted, lowest, highest)
         self.parameters["cutpoint"] = cutpoint
+
+
+def _precision(tau: Array, Omega: Array) -> Array:
+    """Return the inverse of ``diag(tau) Omega diag(tau)``."""
+    return np.asarray(np.linalg.inv(Omega) / np.outer(tau, tau), dtype=float)
 
 
 def agreeing_scales(

@@ -291,20 +291,13 @@ def draw_back(
         elif number != first:
             u = flat(f"b{suffix_of(number + 1)}") - means(number)
             parts.append(u.reshape(len(u), -1))
-    theta, drawn = np.concatenate(parts, axis=1), {}
+    theta, L, drawn = np.concatenate(parts, axis=1), scales(first), {}
     for number in second:
         drawn[number] = draw_second(
-            rows,
-            theta=theta,
-            L=scales(first),
-            T=scales(number),
-            sigma=sigma,
-            seed=[seed],
+            rows, theta=theta, L=L, T=scales(number), sigma=sigma, seed=[seed]
         )
         theta[:, rows.second] = drawn[number].reshape(len(theta), -1)
-    drawn[first] = draw_deviations(
-        rows, theta=theta, L=scales(first), sigma=sigma, seed=[seed]
-    )
+    drawn[first] = draw_deviations(rows, theta=theta, L=L, sigma=sigma, seed=[seed])
     return {
         f"b{suffix_of(number + 1)}": (u + means(number)).reshape(*shape, *u.shape[1:])
         for number, u in drawn.items()

@@ -52,7 +52,7 @@ from stanpool.outcome import (
     standard_errors,
 )
 from stanpool.spec import ModelSpec
-from stanpool.tables import read_chunks
+from stanpool.tables import kind_of, read_chunks
 
 _BLOCK_ROWS = 1 << 18
 _BLOCK_NUMBERS = 1 << 25  # of a block's matrix: 256 MB
@@ -106,16 +106,13 @@ def _chosen(spec: ModelSpec, known: list[str]) -> list[str]:
 
 def _how_to_change(path: Path) -> str:
     """Say how to pass the data of a file otherwise than as they are."""
-    how, suffixes = (
-        "To change what is read, pass an iterator of data frames",
-        path.suffixes,
-    )
-    if ".csv" in suffixes:
+    how = "To change what is read, pass an iterator of data frames"
+    if kind_of(path) == ".csv":
         how += (
             f": pd.read_csv({str(path)!r}, chunksize=100_000), with sep, dtype or "
             "na_values as they should be"
         )
-    elif suffixes[-1:] in ([".parquet"], [".pq"]):
+    elif kind_of(path) == ".parquet":
         how += f", made from pq.ParquetFile({str(path)!r}).iter_batches()"
     return f"{how}."
 

@@ -53,6 +53,9 @@ def stan_data(
     if structure.piloted:
         assert isinstance(rows, MarginalRows)
         data |= _pilot_data(design, rows, prior_only=prior_only)
+    elsewhere: Sequence[frozenset[str]] = ()
+    if structure.chooses_center:
+        elsewhere = centered_elsewhere(design.factors, centering)
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
         suffix = suffix_of(number)
@@ -66,9 +69,8 @@ def stan_data(
             own["z_bar"] = factor.z_bar
         elif not form.integrated:
             own["mean_of"] = means_of(design, factor, taken)
-            if structure.chooses_center:
-                elsewhere = centered_elsewhere(design.factors, centering)[number - 1]
-                own["about"] = means_of(design, factor, elsewhere)
+            if elsewhere:
+                own["about"] = means_of(design, factor, elsewhere[number - 1])
             if factor.U is not None:
                 own["P"] = factor.U.shape[1]
                 own["U"] = factor.U

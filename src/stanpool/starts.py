@@ -354,23 +354,14 @@ def _partly_centered(
 ) -> Array:
     """Return z of one draw's deviations, as an adaptive program has it."""
     factor, form = model.design.factors[number - 1], model.structure.factors[number - 1]
-    found = coefficients(model, draw).factors[number - 1]
-    groups = np.arange(len(factor.labels))
-    mean = np.broadcast_to(found.means(groups)[0, :, 0], u.shape).copy()
-    beta = coefficients(model, draw).beta[0, 0]
-    population = dict(zip(model.design.coefficients, beta, strict=True))
-    if model.design.intercept:
-        population["Intercept"] = float(coefficients(model, draw).alpha[0, 0])
-    earlier = {
-        label for each in model.design.factors[: number - 1] for label in each.varying
-    }
-    elsewhere = _elsewhere(model)[number - 1]
-    for q, label in enumerate(factor.varying):
-        value = population.get(label, 0.0)
-        is_there = label in (earlier if elsewhere is None else elsewhere)
-        mean[:, q] += value * ((label in earlier) - float(is_there))
-        if label == "Intercept" and label in population and not is_there:
-            mean[:, q] += shift
+    found = coefficients(model, draw)
+    mean = group_means(
+        model.design,
+        number - 1,
+        found.alpha[0] + shift if model.design.intercept else None,
+        found.beta[0],
+        elsewhere=_elsewhere(model)[number - 1],
+    )[:, 0]
     end = suffix_of(number)
     centering = model.centering[number - 1]
     scale = model.scaling.undo(f"tau{end}", np.ones((1, 1, u.shape[1])))[0, 0]

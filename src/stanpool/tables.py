@@ -45,7 +45,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
     if str(path) == "-":
         return _reading("standard input", lambda: pd.read_csv(sys.stdin))
-    kind = _kind(path)
+    kind = kind_of(path)
     if not kind:
         raise DataError(
             f"{str(path)!r} is no kind of table that is read here; its name must end "
@@ -88,7 +88,7 @@ def read_chunks(
         )
     values = _values_of_folders(path, files)
     for file in files:
-        kind = ".csv" if str(file) == "-" else _kind(file)
+        kind = ".csv" if str(file) == "-" else kind_of(file)
         if kind not in (".csv", ".parquet"):
             raise DataError(
                 f"{str(file)!r} cannot be read in chunks: CSV and Parquet can, and the "
@@ -113,7 +113,7 @@ def _files_in(folder: Path) -> list[Path]:
             part.startswith((".", "_")) for part in file.relative_to(folder).parts
         )
         if file.is_file() and not is_hidden:
-            found.setdefault(_kind(file), []).append(file)
+            found.setdefault(kind_of(file), []).append(file)
     return found.get(".parquet") or found.get(".csv") or []
 
 
@@ -136,7 +136,7 @@ def _is_whole(text: str) -> bool:
     return text.lstrip("-").isdecimal() and str(int(text)) == text
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """Return what kind of table a file's name says it is: ``.csv``, ``.parquet``."""
     kind = next((each for each in reversed(path.suffixes) if each in _READERS), "")
     return ".parquet" if kind == ".pq" else kind
