@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from stanpool.compress import number_combinations
 from stanpool.design import Design
 from stanpool.spec import ModelSpec
 
@@ -106,12 +106,4 @@ def _cell_of_rows(design: Design, most: int) -> NDArray[np.int64] | None:
             columns += [*factor.weights.T]
     if design.latent is not None:
         columns += [index for *_, index in design.latent.sides]
-    cell = np.zeros(design.rows, dtype=np.int64)
-    for column in columns:
-        codes, levels = pd.factorize(column)
-        if len(levels) > most:
-            return None
-        cell, found = pd.factorize(cell * len(levels) + codes)
-        if len(found) > most:
-            return None
-    return np.asarray(cell, dtype=np.int64)
+    return number_combinations(columns, design.rows, most=most)

@@ -22,10 +22,12 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -192,6 +194,34 @@ def turn_groups(rows: TurnedRows, scale: NDArray[np.intp]) -> TurnedGroups:
         scale=np.concatenate(scales),
         count=np.concatenate(count),
     )
+
+
+def number_combinations(
+    columns: Iterable[NDArray[Any]], rows: int, *, most: int | None = None
+) -> NDArray[np.int64] | None:
+    """Return the number of the combination of values in each row, as they are met.
+
+    Parameters
+    ----------
+    columns, rows
+        Columns of values, each of shape ``(rows,)``; without any, all rows are alike.
+    most
+        Return None as soon as there are more combinations than that.
+
+    Examples
+    --------
+    >>> number_combinations([np.array([3, 3, 5, 3]), np.array([1, 2, 1, 1])], 4)
+    array([0, 1, 2, 0])
+    """
+    number = np.zeros(rows, dtype=np.int64)
+    for column in columns:
+        codes, values = pd.factorize(column)
+        if most is not None and len(values) > most:
+            return None
+        number, found = pd.factorize(number * len(values) + codes)
+        if most is not None and len(found) > most:
+            return None
+    return np.asarray(number, dtype=np.int64)
 
 
 def _turn_block(block: Array, sizes: NDArray[np.intp], found: Array) -> None:

@@ -1163,7 +1163,7 @@ def _choose_form(
         return chosen, "set", integrated
     if against:
         against = f"marginal is not available: {against}"
-    elif not is_read:  # else there is no other form
+    elif not is_read:  # else there is no pilot for another
         slow = why_marginal_is_slow(design, integrated)
         against = f"marginal would be slower: {slow}" if slow else ""
     if against:

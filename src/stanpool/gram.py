@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.compress import turn_rows
+from stanpool.compress import number_combinations, turn_rows
 from stanpool.design import Design, FactorDesign
 from stanpool.spec import ModelSpec
 
@@ -33,8 +33,9 @@ class CompressedRows:
         Outcome and predictors, shapes ``(N,)`` and ``(N, D)``: the intercept's column
         comes first, if there is one.
     Z, group
-        Predictors of the groups' coefficients and the group of each row, shapes
-        ``(N, Q)`` and ``(N,)``; ``Z`` is 0 where a row is left of all groups.
+        For each factor the predictors of its groups' coefficients and the group of
+        each row, shapes ``(N, Q)`` and ``(N,)``; every ``Z`` is 0 in a row that is left
+        of all groups.
     scale
         The residual scale of each row, counted from 0, shape ``(N,)``.
     y_bar
@@ -46,8 +47,8 @@ class CompressedRows:
 
     y: Array
     X: Array
-    Z: Array
-    group: NDArray[np.intp]
+    Z: tuple[Array, ...]
+    group: tuple[NDArray[np.intp], ...]
     scale: NDArray[np.intp]
     y_bar: float
     zeros: Array
@@ -74,61 +75,92 @@ def why_not_sums(spec: ModelSpec) -> str:
 def why_not_compressed(spec: ModelSpec, design: Design) -> str:
     """Say why rows cannot be turned into fewer; empty if they can."""
     against = why_not_sums(spec)
-    if against:
-        return against
-    if len(design.factors) > 1:
-        return "groups of several factors cross each other"
-    if any(each.weights is not None for each in design.factors):
+    if not against and any(each.weights is not None for each in design.factors):
         return "rows are members of several groups"
-    if not all(has_one_scale(design, each) for each in design.factors):
-        return "residual scales differ within groups"
-    return ""
+    return against
 
 
 def compression_pays(design: Design) -> bool:
     """Whether turned rows are so much fewer that a gradient costs less."""
-    left = (design.X.shape[1] + 2) * len(scale_weights(design))
-    for factor in design.factors:
-        left += int(np.minimum(factor.sizes, factor.Z.shape[1]).sum())
-    return design.rows >= _FEWEST_ROWS and left <= _SHARE * design.rows
+    if design.rows < _FEWEST_ROWS:
+        return False
+    most = _SHARE * design.rows
+    combination = _combination_of_rows(design, most=int(most))
+    if combination is None:
+        return False
+    varying = {name for factor in design.factors for name in factor.varying}
+    left = np.minimum(np.bincount(combination), len(varying)).sum()
+    return bool(left + (design.X.shape[1] + 2) * len(scale_weights(design)) <= most)
 
 
 def compressed_rows(design: Design) -> CompressedRows:
     """Turn the rows of a design until few are left.
+
+    Rows that are of the same groups, and have one residual scale, are turned together.
 
     Parameters
     ----------
     design
         One that ``why_not_compressed`` has nothing against.
     """
+    combination = _combination_of_rows(design)
+    assert combination is not None
+    count = int(combination.max()) + 1
     columns, y_bar = population_columns(design)
-    if design.factors:
-        (factor,) = design.factors
-        # As the program of no pooling has them, at the priors' reference.
-        z = weighted(design, factor.Z) - np.outer(unit_column(design), factor.z_bar)
-        index, groups = factor.index, len(factor.labels)
-    else:
-        z, index, groups = np.zeros((design.rows, 0)), np.zeros(design.rows, int), 1
-    scale = scale_of_groups(design, index, groups)
-    turned = turn_rows(z, columns, index, groups, scale=scale)
-    q, rest = z.shape[1], len(turned.rest)
-    of_groups = turned.X.reshape(groups * q, columns.shape[1])
+    unit, factors = unit_column(design), design.factors
+    # As the program of no pooling has them, at the priors' reference.
+    z = [weighted(design, each.Z) - np.outer(unit, each.z_bar) for each in factors]
+    scale = scale_of_groups(design, combination, count)
+    turned = turn_rows(
+        np.concatenate([np.zeros((design.rows, 0)), *z], axis=1),
+        columns,
+        combination,
+        count,
+        scale=scale,
+    )
+    q, rest = turned.Z.shape[1], len(turned.rest)
+    of_groups = turned.X.reshape(count * q, columns.shape[1])
     values = np.concatenate([of_groups, turned.rest])
-    own = np.concatenate([turned.Z.reshape(groups * q, q), np.zeros((rest, q))])
-    group = np.append(np.repeat(np.arange(groups), q), np.zeros(rest, dtype=np.intp))
+    own = np.concatenate([turned.Z.reshape(count * q, q), np.zeros((rest, q))])
     scales = np.append(np.repeat(scale, q), turned.scale_of_rest)
-    # A group with fewer rows than coefficients was filled up with zeros.
+    # Where rows are fewer than coefficients, or columns alike, zeros fill up.
     kept = np.append((turned.Z != 0).any(axis=2).ravel(), np.ones(rest, dtype=bool))
+    group = []
+    for factor in factors:
+        index = np.zeros(count, dtype=np.intp)
+        index[combination] = factor.index
+        group.append(np.append(np.repeat(index, q), np.zeros(rest, dtype=np.intp)))
+    ends = np.cumsum([each.shape[1] for each in z])[:-1]
     weight = scale_weights(design)
     return CompressedRows(
         y=values[kept, -1],
         X=values[kept, :-1],
-        Z=own[kept],
-        group=group[kept],
+        Z=tuple(np.split(own[kept], ends, axis=1)) if factors else (),
+        group=tuple(index[kept] for index in group),
         scale=scales[kept],
         y_bar=y_bar,
         zeros=weight - np.bincount(scales[kept], minlength=len(weight)),
     )
+
+
+def _combination_of_rows(
+    design: Design, *, most: int | None = None
+) -> NDArray[np.int64] | None:
+    """Return which groups and which scale each row has; None if there are too many.
+
+    Combinations of one scale have numbers in a row, so that they are turned in one go.
+    """
+    columns = [factor.index for factor in design.factors]
+    if design.residual is None:
+        return number_combinations(columns, design.rows, most=most)
+    scale = design.residual[2]
+    found = number_combinations([scale, *columns], design.rows, most=most)
+    if found is None:
+        return None
+    of_scale = scale_of_groups(design, found, int(found.max()) + 1)
+    place = np.empty(len(of_scale), dtype=np.int64)
+    place[np.argsort(of_scale, kind="stable")] = np.arange(len(of_scale))
+    return np.asarray(place[found])
 
 
 def population_columns(design: Design) -> tuple[Array, float]:

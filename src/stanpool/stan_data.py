@@ -60,7 +60,7 @@ def stan_data(
     for number, factor in enumerate(design.factors, 1):
         suffix = suffix_of(number)
         form = structure.factors[number - 1]
-        own = _factor_data(factor, rows)
+        own = _factor_data(number, factor, rows)
         if structure.parameterization == "adaptive":
             own |= centering[number - 1].data(correlated=form.correlated)
         if form.integrated == 1:
@@ -190,17 +190,17 @@ def _pilot_data(
 
 
 def _factor_data(
-    factor: FactorDesign, rows: CompressedRows | MarginalRows | None
+    number: int, factor: FactorDesign, rows: CompressedRows | MarginalRows | None
 ) -> dict[str, Any]:
-    """Return the data of a grouping factor that every pooling has."""
+    """Return the data of a grouping factor, counted from 1, that every pooling has."""
     data: dict[str, Any] = {"J": len(factor.labels), "Q": factor.Z.shape[1]}
     if isinstance(rows, MarginalRows):
         return data
     if factor.weights is not None:
         data["M"] = factor.weights.shape[1]
         data["weight"] = factor.weights
-    data["group"] = (factor.index if rows is None else rows.group) + 1
-    data["Z"] = factor.Z if rows is None else rows.Z
+    data["group"] = (factor.index if rows is None else rows.group[number - 1]) + 1
+    data["Z"] = factor.Z if rows is None else rows.Z[number - 1]
     return data
 
 

@@ -102,6 +102,11 @@ COMPRESSED = (
     ("y ~ x1 + (1 + x2 | g)", {"pooling": "none", "residual": "g"}),
     ("y | weights(w) ~ x1 + (1 + x2 | g)", {"parameterization": "noncentered"}),
     ("y ~ 0 + x1 + u + (1 || g)", {"parameterization": "centered", "residual": "g"}),
+    ("y ~ x1 + (1 + x2 | g) + (1 | h)", {"parameterization": "adaptive"}),
+    (
+        "y ~ x1 + (1 | g) + (1 + x1 || h)",
+        {"parameterization": "noncentered", "residual": "g_2"},
+    ),
 )
 
 # The other families, each in three poolings.

@@ -71,6 +71,8 @@ QUICK = (
     "no_pooling_gaussian_compressed_free_sigma",
     "partial_pooling_gaussian_weights_compressed_noncentered_correlated",
     "partial_pooling_gaussian_compressed_centered_group_predictors_pooled_sigma_no_intercept",
+    "partial_pooling_gaussian_compressed_adaptive_correlated_plain",
+    "partial_pooling_gaussian_compressed_noncentered_plain_plain_pooled_sigma",
 )
 
 
