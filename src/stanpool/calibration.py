@@ -245,7 +245,7 @@ def sbc(
     import pandas as pd
 
     from stanpool.engine import compile_program
-    from stanpool.engine.run import usable_cores
+    from stanpool.engine.process import usable_cores
 
     _refuse_what_does_not_simulate(model, simulations, level)
     program = model.program

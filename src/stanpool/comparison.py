@@ -14,6 +14,7 @@ from stanpool.diagnostics.checks import E_BFMI, R_HAT, measure_mixing
 from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.labels import group_dims, short_label
 from stanpool.marginal import why_not_marginal
+from stanpool.sampling import fit_all
 from stanpool.spec import PARAMETERIZATIONS
 from stanpool.summary import summary
 
@@ -198,24 +199,21 @@ progress, sample_options
                 f"{listed(PARAMETERIZATIONS[1:])}."
                 + suggestion(str(form), PARAMETERIZATIONS)
             )
-    if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    forms_of = {form: model.with_(parameterization=form) for form in parameterizations}
     return compare_fits(
-        {
-            form: model.with_(parameterization=form).fit(
-                chains=chains,
-                draws=draws,
-                warmup=warmup,
-                seed=seed,
-                adapt_delta=adapt_delta,
-                max_treedepth=max_treedepth,
-                parallel_chains=parallel_chains,
-                inits=inits,
-                progress=progress,
-                sample_options=sample_options,
-            )
-            for form in parameterizations
-        }
+        fit_all(
+            forms_of,
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            seed=seed,
+            adapt_delta=adapt_delta,
+            max_treedepth=max_treedepth,
+            parallel_chains=parallel_chains,
+            inits=inits,
+            progress=progress,
+            sample_options=sample_options,
+        )
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from stanpool.comparison import Comparison, compare_fits
 from stanpool.datasets import load_dataset
 from stanpool.fit import Model
+from stanpool.sampling import fit_all
 
 FORMULA = "log_radon ~ floor + (1 | county)"
 FIGURE = "radon_shrinkage.png"
@@ -49,9 +50,7 @@ def run_demo(
         "partial, centered": model.with_(parameterization="centered"),
         "partial, noncentered": model,
     }
-    fits = {
-        name: each.fit(seed=seed, progress=progress) for name, each in models.items()
-    }
+    fits = fit_all(models, seed=seed, progress=progress)
     comparison = compare_fits(fits)
     write(str(comparison))
     best = fits["partial, noncentered"]

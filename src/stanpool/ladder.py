@@ -16,6 +16,7 @@ from stanpool.errors import DataError, SpecError
 from stanpool.group_likelihood import check_population, grouping
 from stanpool.labels import short_label
 from stanpool.ranking import Ranking, rank
+from stanpool.sampling import fit_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,22 +168,18 @@ progress, sample_options
     """
     rungs = _rungs(model)
     grouping(rungs["partial"], factor)
-    if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
-    fits = {
-        name: rung.fit(
-            chains=chains,
-            draws=draws,
-            warmup=warmup,
-            seed=seed,
-            adapt_delta=adapt_delta,
-            max_treedepth=max_treedepth,
-            parallel_chains=parallel_chains,
-            progress=progress,
-            sample_options=sample_options,
-        )
-        for name, rung in rungs.items()
-    }
+    fits = fit_all(
+        rungs,
+        chains=chains,
+        draws=draws,
+        warmup=warmup,
+        seed=seed,
+        adapt_delta=adapt_delta,
+        max_treedepth=max_treedepth,
+        parallel_chains=parallel_chains,
+        progress=progress,
+        sample_options=sample_options,
+    )
 
     def left_out(fit: Fit, unit: str) -> CrossValidation:
         chosen = factor if unit == "group" else None

@@ -707,9 +707,11 @@ def _declaration(name: str) -> str:
 
 
 def _header(name: str) -> str:
-    """Read functions in C++."""
+    """Read functions in C++, which may be met twice where programs share a file."""
     path = resource("stan_templates") / "functions" / f"{name}.hpp"
-    return path.read_text("utf-8")
+    guard = f"STANPOOL_{name.upper()}_HPP"
+    text = path.read_text("utf-8")
+    return f"#ifndef {guard}\n#define {guard}\n{text}#endif\n"
 
 
 def _tidy(source: str) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from stanpool.engine import compile_program, sample
+from stanpool.engine import (
+    SampleSettings,
+    compile_program,
+    compile_programs,
+    sample,
+)
 from stanpool.engine.run import spare_threads
 from stanpool.fit import Fit, Model
 from stanpool.latent import pilot, starting_points
@@ -18,7 +24,7 @@ from stanpool.starts import pilot_metric, points_around_pilot, starts_from_pilot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stanpool.engine.run import SampleSettings
+Name = TypeVar("Name")
 
 _WARMUP, _SHORT_WARMUP = 1000, 500
 _METRIC = {"metric", "inv_metric"}
@@ -90,6 +96,37 @@ def sampled(
         program=program,
         rejections=raw.rejections,
     )
+
+
+def fit_all(
+    models: Mapping[Name, Model],
+    *,
+    seed: int | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> dict[Name, Fit]:
+    """Fit several models alike; their programs are compiled together.
+
+    Parameters
+    ----------
+    models
+        What to fit, by any names.
+    seed
+        Of all fits; drawn at random if None.
+    progress, settings
+        As for ``Model.fit``.
+    """
+    if seed is None:
+        seed = int.from_bytes(os.urandom(4), "little")
+    given = {k: v for k, v in settings.items() if v is not None}
+    given.pop("sample_options", None)
+    SampleSettings(seed=seed, **given)  # says what is wrong before programs compile
+    programs = [model.program for model in models.values()]
+    compile_programs(programs, progress=progress)
+    return {
+        name: model.fit(seed=seed, progress=progress, **settings)
+        for name, model in models.items()
+    }
 
 
 def default_warmup(

@@ -23,6 +23,7 @@ from stanpool.intervals import describe
 from stanpool.labels import scalars, short_label
 from stanpool.priors import PriorRow, class_of, resolve_priors
 from stanpool.relocate import fit_at_origins
+from stanpool.sampling import fit_all
 from stanpool.spec import Prior
 
 if TYPE_CHECKING:
@@ -155,23 +156,23 @@ progress, sample_options
         scale = 1.0 / default[row.parameter].prior.arguments[0]
     if not (np.isfinite(scale) and scale > 0):
         raise SpecError(f"scale={scale!r} must be positive and finite.")
-    if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
-    fits = {
-        prior.distribution: _with_prior(model, row.parameter, prior).fit(
-            chains=chains,
-            draws=draws,
-            warmup=warmup,
-            seed=seed,
-            adapt_delta=adapt_delta,
-            max_treedepth=max_treedepth,
-            parallel_chains=parallel_chains,
-            inits=inits,
-            progress=progress,
-            sample_options=sample_options,
-        )
+    models = {
+        prior.distribution: _with_prior(model, row.parameter, prior)
         for prior in _scale_priors(scale)
     }
+    fits = fit_all(
+        models,
+        chains=chains,
+        draws=draws,
+        warmup=warmup,
+        seed=seed,
+        adapt_delta=adapt_delta,
+        max_treedepth=max_treedepth,
+        parallel_chains=parallel_chains,
+        inits=inits,
+        progress=progress,
+        sample_options=sample_options,
+    )
     return summarize_scale_priors(row.parameter, fits)
 
 

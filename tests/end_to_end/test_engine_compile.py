@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from stanpool.engine import compile_program, ensure
+from stanpool.engine import compile_program, compile_programs, ensure
 from stanpool.errors import CompileError, SpecError
+from stanpool.program import StanProgram
 
 TINY = """// café "quoted" $(HOME)
 parameters { real x; }
@@ -77,6 +78,47 @@ def test_second_request_starts_no_process(monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     assert compile_program(TINY, name="tiny") == first
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_programs_compiled_together_stay_apart(elsewhere, monkeypatch, at_once):
+    half = "template <typename T> T half(const T& x, std::ostream*) { return x / 2; }"
+    header = f"#ifndef HALF\n#define HALF\n{half}\n#endif\n"
+    tens = "functions { real half(real x); }\n" + TINY.replace(
+        "x ~ std_normal()", "half(x) ~ normal(10, 1)"
+    )
+    programs = {
+        0.0: StanProgram("tiny", TINY),
+        5.0: StanProgram("tiny", TINY.replace("std_normal()", "normal(5, 1)")),
+        20.0: StanProgram("tens", tens, tens, header),
+    }
+    compile_programs(programs.values(), at_once=at_once, progress=False)
+    monkeypatch.setenv("MAKE", "false")  # nothing is left to be compiled
+    for mode, program in programs.items():
+        executable = compile_program(
+            program.compiled, name=program.name, header=program.header, progress=False
+        )
+        found = elsewhere.parent / "mode.csv"
+        command = [
+            executable,
+            "optimize",
+            "random",
+            "seed=1",
+            "output",
+            f"file={found}",
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        assert float(found.read_text().split(",")[-1]) == pytest.approx(mode, abs=1e-3)
+        assert executable.with_suffix(".stan").read_text() == program.compiled
+    assert not list(elsewhere.parent.glob("stanpool-*"))
+
+
+def test_programs_that_fail_together_are_left_to_themselves(elsewhere):
+    wrong = StanProgram("wrong", TINY.replace("std_normal()", "normal(0, 1, 2)"))
+    compile_programs([StanProgram("tiny", TINY), wrong], progress=False)
+    assert not list(elsewhere.glob("programs/*/tiny"))
+    with pytest.raises(CompileError, match="stanc refuses"):
+        compile_program(wrong.compiled, name="wrong", progress=False)
 
 
 def test_refused_program_is_quoted_with_a_caret_and_kept(elsewhere):

@@ -13,12 +13,8 @@ import numpy as np
 import pytest
 
 from stanpool.engine.chains import Chains, Failure
-from stanpool.engine.run import (
-    SampleSettings,
-    _arguments,
-    spare_threads,
-    usable_cores,
-)
+from stanpool.engine.process import usable_cores
+from stanpool.engine.run import SampleSettings, _arguments, spare_threads
 from stanpool.errors import SpecError
 
 

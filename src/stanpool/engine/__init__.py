@@ -1,7 +1,7 @@
 """Stan, found or set up, and driven through cmdstanpy."""
 
 from stanpool.engine.cache import cache_folder, cache_size
-from stanpool.engine.compile import compile_program
+from stanpool.engine.compile import compile_program, compile_programs
 from stanpool.engine.home import ensure, identity
 from stanpool.engine.run import SampleSettings, sample
 from stanpool.engine.upkeep import Checkup, clean, doctor, setup
@@ -13,6 +13,7 @@ __all__ = [
     "cache_size",
     "clean",
     "compile_program",
+    "compile_programs",
     "doctor",
     "ensure",
     "identity",

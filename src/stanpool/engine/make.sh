@@ -3,8 +3,9 @@
 #
 #     make [NAME=VALUE | NAME+=VALUE]... [TARGET]...
 #
-# TARGET.stan becomes the executable TARGET; the target `build` compiles what all programs share into the folder that
-# INTO names. The other variables are those of CmdStan's makefile: STANCFLAGS, STAN_THREADS, STAN_NO_RANGE_CHECKS, USER_HEADER, CPPFLAGS, CXXFLAGS,
+# TARGET.stan becomes the executable TARGET. Several are compiled together, in as many files as -j says: the templates that
+# programs have in common, most of what is to be compiled, are in each file once. The target `build` compiles what all
+# programs share into the folder that INTO names. The other variables are those of CmdStan's makefile: STANCFLAGS, STAN_THREADS, STAN_NO_RANGE_CHECKS, USER_HEADER, CPPFLAGS, CXXFLAGS,
 # LDFLAGS, O. GNU make passes them through the environment (--exported); where there is none, cmdstanpy calls this
 # program in its place.
 set -euf
@@ -23,8 +24,10 @@ else
   unset STANCFLAGS CPPFLAGS CXXFLAGS LDFLAGS O
 fi
 targets=
+jobs=1
 for word; do
   case $word in
+    -j[0-9]*) jobs=${word#-j} ;;
     -*) ;;
     STANCFLAGS+=*) STANCFLAGS="${STANCFLAGS-} ${word#*=}" ;;
     CPPFLAGS+=*) CPPFLAGS="${CPPFLAGS-} ${word#*=}" ;;
@@ -127,10 +130,33 @@ compile() { # SOURCE OBJECT [FLAG]...
   cxx $flags "$@" -c -x c++ "$source" -o "$object"
 }
 
-build_program() {
-  [ -f "$1.stan" ] || fail "no rule to make '$1': there is no file '$1.stan'"
+build_programs() { # PROGRAM...
+  for program; do
+    [ -f "$program.stan" ] || fail "no rule to make '$program': there is no file '$program.stan'"
+  done
   echo '--- Translating Stan model to C++ code ---'
+  for program; do
+    translate "$program" $#
+  done
+  echo '--- Compiling C++ code ---'
+  if [ $# = 1 ]; then
+    compile "$1.hpp" "$1.o" ${USER_HEADER:+-include "$USER_HEADER"} $own
+    link "$1" "$1.o"
+    return
+  fi
+  workers=
+  for number in $(seq "$jobs"); do
+    build_together "$number" "$@" &
+    workers="$workers $!"
+  done
+  for worker in $workers; do
+    wait "$worker"
+  done
+}
+
+translate() { # PROGRAM PROGRAMS
   program=$1
+  several=$(($2 > 1))
   word=
   set --
   for part in ${STANCFLAGS-}; do # words end at blanks that no backslash escapes
@@ -142,19 +168,74 @@ build_program() {
         ;;
     esac
   done
+  [ $several = 0 ] || set -- "$@" "--filename-in-msg=${program##*/}.stan"
   bin/stanc "$@" --o="$program.hpp" "$program.stan"
+}
 
-  echo '--- Compiling C++ code ---'
-  set -- $own
-  [ -z "${USER_HEADER-}" ] || set -- "$@" -include "$USER_HEADER"
-  compile "$program.hpp" "$program.o" "$@"
+# Compile every $jobs-th program, from this number on, as one file, and link each with a choice of its own.
+build_together() { # NUMBER PROGRAM...
+  first=$1
+  shift
+  together=$1.together-$first
+  position=0
+  chosen=
+  for program; do
+    position=$((position + 1))
+    is_ours || continue
+    chosen="$chosen $position"
+    namespace=$(sed -n 's/^namespace \([A-Za-z0-9_]*\) {$/\1/p' "$program.hpp" | head -n 1)
+    { # Programs may have one name, and all have functions that the driver calls.
+      for name in $namespace stan_model new_model get_stan_profile_data; do
+        echo "#define $name ${name}_$position"
+      done
+      cat "$program.hpp"
+      echo
+      for name in $namespace stan_model new_model get_stan_profile_data; do
+        echo "#undef $name"
+      done
+    } >>"$together.hpp"
+  done
+  choose $chosen >>"$together.hpp"
+  compile "$together.hpp" "$together.o" ${USER_HEADER:+-include "$USER_HEADER"} $own
+  position=0
+  for program; do
+    position=$((position + 1))
+    is_ours || continue
+    echo "extern const int chosen; const int chosen = $position;" | cxx -x c++ -c - -o "$program.o"
+    link "$program" "$program.o" "$together.o"
+  done
+  rm -f "$together.hpp" "$together.o"
+}
 
+is_ours() {
+  [ $((position % jobs)) = $((first % jobs)) ]
+}
+
+# Write the driver's functions as those of the program that an executable is linked for.
+choose() { # POSITION...
+  echo 'extern const int chosen;'
+  echo 'stan::model::model_base& new_model(stan::io::var_context& data, unsigned int seed, std::ostream* messages) {'
+  for position; do
+    echo "  if (chosen == $position) return new_model_$position(data, seed, messages);"
+  done
+  echo '  std::abort();'
+  echo '}'
+  echo 'stan::math::profile_map& get_stan_profile_data() {'
+  for position; do
+    echo "  if (chosen == $position) return get_stan_profile_data_$position();"
+  done
+  echo '  std::abort();'
+  echo '}'
+}
+
+link() { # PROGRAM OBJECT...
+  program=$1
+  shift
   echo '--- Linking model ---'
-  set --
   for name in $DRIVER; do
     set -- "$@" "$shared/$name.o"
   done
-  cxx -O3 "$program.o" "$@" ${LDFLAGS-} \
+  cxx -O3 "$@" ${LDFLAGS-} \
     lib/libsundials_nvecserial.a lib/libsundials_cvodes.a lib/libsundials_idas.a lib/libsundials_kinsol.a \
     -Llib -ltbb -lpthread -Xlinker -rpath -Xlinker "$libraries" -o "$program.partial"
   mv "$program.partial" "$program"
@@ -165,13 +246,12 @@ IFS='
 '
 set -- $targets
 unset IFS
-for target; do
-  case $target in
-    clean-all) ;;
-    build) compile_shared "$INTO" ;;
-    *)
-      build_shared
-      build_program "$target"
-      ;;
-  esac
-done
+case ${1-clean-all} in
+  clean-all) ;;
+  build) compile_shared "$INTO" ;;
+  *)
+    [ "$jobs" -le $# ] || jobs=$#
+    build_shared
+    build_programs "$@"
+    ;;
+esac

@@ -72,6 +72,13 @@ def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
             tick()
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def tail(text: str, lines: int = 20) -> str:
     r"""Return the last lines of a console, indented.
 

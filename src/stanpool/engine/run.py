@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import operator
-import os
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -16,6 +15,7 @@ import numpy as np
 
 from stanpool.engine.chains import Chains, no_room
 from stanpool.engine.compile import versions
+from stanpool.engine.process import usable_cores
 from stanpool.errors import SamplingError, SpecError, shorten, suggestion
 from stanpool.progress import counted, tell_detail
 
@@ -227,13 +227,6 @@ def sample(
         raw = _read(mcmc, versions(executable), chains.rejections)
     _tell(raw, chains)
     return raw
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def spare_threads(settings: SampleSettings) -> int:
