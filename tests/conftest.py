@@ -17,6 +17,8 @@ from hypothesis import settings
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
+_MANY = 200  # tests that need the engine: nearly all of them
+
 # Several test processes at once: each keeps to one thread. Set before NumPy loads.
 for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_library, "1")
@@ -62,6 +64,18 @@ def pytest_collection_modifyitems(
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     if is_first and any("unit" not in item.path.parts for item in items):
         _set_up_engine_meanwhile(config)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compile what most of the suite needs, before the first test that needs some."""
+    if _needs_engine(item) and sum(map(_needs_engine, item.session.items)) > _MANY:
+        from together import compile_shared
+
+        compile_shared()
+
+
+def _needs_engine(item: pytest.Item) -> bool:
+    return not {"unit", "golden"} & set(item.path.parts)
 
 
 def _set_up_engine_meanwhile(config: pytest.Config) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import cast
 
 import numpy as np
@@ -67,6 +67,7 @@ def all_models() -> dict[str, sp.Model]:
     }
 
 
+@cache
 def choose(model: sp.Model) -> sp.Model | None:
     """Return the model of shifted predictors, if it is the same model."""
     other = sp.Model.from_spec(model.spec, moved_data(model))

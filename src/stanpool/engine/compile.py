@@ -135,15 +135,15 @@ def compile_programs(
     Examples
     --------
     >>> import stanpool as sp
-    >>> model = sp.Model("log_radon ~ floor", sp.load_dataset("radon"))
+    >>> model = sp.complete_pooling(sp.load_dataset("radon"), outcome="log_radon")
     >>> compile_programs([model.program])  # doctest: +SKIP
     """
     home = ensure(progress=progress)
     own_make = home / "bin" / "make"
+    engine: dict[str, Any] = {"identity": identity(home), "home": str(home)}
     jobs = {}
     for each in programs:
-        own = {"source": each.compiled, "name": each.name, "header": each.header}
-        job = _Job(**own, stanc={}, cpp={}, identity=identity(home), home=str(home))
+        job = _Job(each.compiled, each.name, each.header, stanc={}, cpp={}, **engine)
         if not job.folder.exists():
             jobs[job.address] = job
     if len(jobs) < 2 or not own_make.exists():

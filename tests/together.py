@@ -1,0 +1,93 @@
+"""The programs of the suite, compiled together before the first test that needs one.
+
+One by one they take about twice the time. Nothing depends on this list: a program that
+is not in it is compiled when a test asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import stanpool as sp
+from stanpool.engine import cache_folder, compile_programs
+from stanpool.program import StanProgram
+
+TOGETHER = 5  # in a file, for which the compiler takes 3 GB
+# By their names in the catalogue of golden programs.
+GOLDEN = (
+    "complete_pooling_bernoulli",
+    "complete_pooling_gaussian",
+    "complete_pooling_poisson",
+    "neals_funnel_centered",
+    "neals_funnel_noncentered",
+    "no_pooling_bernoulli",
+    "no_pooling_gaussian",
+    "no_pooling_gaussian_se",
+    "partial_pooling_bernoulli_noncentered",
+    "partial_pooling_binomial_adaptive",
+    "partial_pooling_gaussian_censored_adaptive",
+    "partial_pooling_gaussian_centered",
+    "partial_pooling_gaussian_marginal_correlated",
+    "partial_pooling_gaussian_marginal_correlated_mixed_priors",
+    "partial_pooling_gaussian_noncentered",
+    "partial_pooling_gaussian_noncentered_correlated",
+    "partial_pooling_gaussian_noncentered_latent",
+    "partial_pooling_gaussian_se_centered",
+    "partial_pooling_gaussian_se_marginal",
+    "partial_pooling_gaussian_se_noncentered",
+    "partial_pooling_ordinal_adaptive",
+)
+CAUCHY = {"sigma": "cauchy(0, 5)"}
+# By models of the same structure.
+OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("y ~ x1 + (1 | g)", {"parameterization": "marginal"}),
+    ("y ~ x1 + (1 | g)", {"parameterization": "adaptive"}),
+    ("y ~ x1 + (1 | g)", {"parameterization": "centered", "compress": True}),
+    ("y ~ x1 + (1 | g)", {"parameterization": "noncentered", "compress": True}),
+    ("y ~ x1 + (1 | g)", {"parameterization": "adaptive", "compress": True}),
+    ("y ~ x1 + u + (1 | g)", {"parameterization": "marginal"}),
+    ("y ~ x1 + (1 | g) + (1 | h)", {"parameterization": "marginal"}),
+    ("y ~ x1 + (1 | g/h)", {"parameterization": "marginal"}),
+    ("y ~ x1 + (1 | mm(g, h))", {"parameterization": "adaptive"}),
+    ("y | se(known) ~ 1 + (1 | g)", {"parameterization": "adaptive"}),
+    ("colour ~ x1 + (1 | g)", {"family": "categorical"}),
+    ("y | se(known) ~ 1 + (1 | g)", {"priors": {"tau": "normal(0, 5)"}}),
+    # The third notebook's.
+    ("y ~ x1", {"priors": CAUCHY, "pooling": "complete"}),
+    ("y ~ x1 + (1 + x1 | g)", {"priors": CAUCHY, "pooling": "none"}),
+    ("y ~ x1 + (1 + x1 || g)", {"priors": CAUCHY | {"tau": "normal(0, 5)"}}),
+)
+
+
+def shared_programs() -> Iterator[StanProgram]:
+    """Render programs that tests fit: those of structures, whatever the data are."""
+    from golden.catalogue import programs, small_data
+
+    known = programs()
+    yield from (known[name] for name in GOLDEN)
+    for formula, options in OTHERS:
+        yield sp.Model(formula, small_data(), **options).program
+
+
+@cache
+def compile_shared() -> None:
+    """Compile them, a batch in each of the processes that test."""
+    from filelock import FileLock, Timeout
+
+    wanted = sorted(set(shared_programs()), key=lambda each: each.source)
+    folder = cache_folder()
+    batches = [
+        wanted[start : start + TOGETHER] for start in range(0, len(wanted), TOGETHER)
+    ]
+    locks = [
+        FileLock(folder / f".together-{number}.lock") for number in range(len(batches))
+    ]
+    for wait in (False, True):
+        for batch, lock in zip(batches, locks, strict=True):
+            try:
+                with lock.acquire(blocking=wait):
+                    compile_programs(batch, at_once=1, progress=False)
+            except Timeout:
+                continue
