@@ -12,7 +12,6 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +65,10 @@ class Evaluator:
 
 
 def in_batches(programs: Iterable[StanProgram]) -> Iterable[Sequence[StanProgram]]:
-    """Put programs together that share their functions in C++, if they have any."""
+    """Put programs together, those first that share functions in C++."""
     ordered = sorted(programs, key=lambda each: (each.header, each.compiled))
-    for _, group in groupby(ordered, key=lambda each: each.header):
-        alike = list(group)
-        for start in range(0, len(alike), TOGETHER):
-            yield alike[start : start + TOGETHER]
+    for start in range(0, len(ordered), TOGETHER):
+        yield ordered[start : start + TOGETHER]
 
 
 def compile_batch(programs: Sequence[StanProgram]) -> Path:
@@ -80,7 +77,7 @@ def compile_batch(programs: Sequence[StanProgram]) -> Path:
     own = Path(__file__).with_name("evaluate.hpp").read_text()
     names = {address(each): each for each in programs}
     entries = ", ".join(f'{{"{n}", evaluate<{n}_namespace::{n}>}}' for n in names)
-    source = [programs[0].header, own]
+    source = [*dict.fromkeys(each.header for each in programs), own]
     for name in names:
         source += [f"#define stan_model {name}", f'#include "{name}.hpp"']
         source += ["#undef stan_model"]
