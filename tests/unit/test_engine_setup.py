@@ -226,12 +226,39 @@ def test_a_wrong_checksum_is_refused_and_the_file_removed(folder, monkeypatch):
     here, (tag, _) = next(iter(known.items()))
     monkeypatch.setattr(wheel, "_HTTPSTAN", {here: (tag, "0" * 64)})
 
-    with pytest.raises(EngineError, match=r"has SHA-256 \w{64}, expected 0{64}"):
+    with pytest.raises(EngineError, match=r"another SHA-256 than 0{64}.*do not use it"):
         embedded.set_up(progress=False)
 
     assert not list(folder.rglob("*.whl"))
     assert not _leftovers(folder)
     monkeypatch.setattr(wheel, "_HTTPSTAN", known)
+    assert embedded.is_ready(embedded.set_up(progress=False))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_files_of_one_version_the_known_one_is_taken(
+    folder, source, tmp_path, monkeypatch, order
+):
+    """PyPI has two of httpstan 4.13.0 for one Python, the second a year younger."""
+    known = next(source.glob("*.whl"))
+    first, second = (
+        "manylinux2014_x86_64.manylinux_2_17_x86_64",
+        "manylinux_2_17_x86_64.manylinux2014_x86_64",
+    )
+    page = tmp_path / "httpstan"
+    page.mkdir()
+    project = known.name.partition("-cp311-")[0]
+    other = page / f"{project}-cp311-cp311-{second}.whl"
+    other.write_bytes(b"built anew")
+    shutil.copyfile(known, page / f"{project}-cp311-cp311-{first}.whl")
+    links = [
+        f'<a href="{file.name}#sha256={wheel.sha256(file)}">{file.name}</a>'
+        for file in sorted(page.glob("*.whl"))[::order]
+    ]
+    (page / "index.html").write_text("<!DOCTYPE html>" + "\n".join(links))
+    monkeypatch.setenv("PIP_NO_INDEX", "0")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_INDEX_URL", tmp_path.as_uri())
     assert embedded.is_ready(embedded.set_up(progress=False))
 
 

@@ -42,6 +42,8 @@ class Wheel:
         return f"{self.project}-{self.version}"
 
 
+_HASH_MISMATCH = "DO NOT MATCH THE HASHES"  # says pip
+
 # Those of all CPythons hold the same headers and stanc, and libraries made alike.
 _HTTPSTAN = {
     ("Linux", "x86_64"): (
@@ -169,6 +171,11 @@ def sha256(file: Path) -> str:
 
 
 def _fetch(wheel: Wheel, folder: Path, tick: Callable[[], None]) -> Path:
+    # By digest, not by version alone: an index may have several files of one version,
+    # built anew later, and which of them pip would take is anyone's guess.
+    hashes = "".join(f" --hash=sha256:{digest}" for digest in wheel.digests)
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{wheel.project}=={wheel.version}{hashes}\n")
     try:
         run(
             [
@@ -185,28 +192,27 @@ def _fetch(wheel: Wheel, folder: Path, tick: Callable[[], None]) -> Path:
                 "--abi=cp311",
                 "--abi=none",
                 f"--dest={folder}",
-                f"{wheel.project}=={wheel.version}",
+                "--require-hashes",
+                f"--requirement={wanted}",
             ],
             env=_pip_environment(),
             tick=tick,
         )
     except EngineError as error:
+        if _HASH_MISMATCH in str(error):
+            raise EngineError(
+                f"the package index serves {wheel.name} with another SHA-256 than "
+                f"{wheel.digests[0]}. It was removed. Try again; if it happens again, "
+                "the index serves a file that is not the published one: do not use it."
+                f"\n{error}"
+            ) from error
         raise EngineError(
             f"cannot fetch {wheel.name} from the package index.\n{error}\n"
             "Check the network and pip's index settings. On a machine without a "
             f"network, copy the wheel of {wheel.project} {wheel.version} for "
             f"{wheel.platform} there and run `stanpool setup --wheel FILE`."
         ) from error
-    file = next(folder.glob("*.whl"))
-    digest = sha256(file)
-    if digest not in wheel.digests:
-        file.unlink()
-        raise EngineError(
-            f"{file.name} from the package index has SHA-256 {digest}, expected "
-            f"{wheel.digests[0]}. It was removed. Try again; if it happens again, the "
-            "index serves a file that is not the published one: do not use it."
-        )
-    return file
+    return next(folder.glob("*.whl"))
 
 
 def _pip_environment() -> dict[str, str]:
