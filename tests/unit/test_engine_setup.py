@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -226,13 +227,26 @@ def test_a_wrong_checksum_is_refused_and_the_file_removed(folder, monkeypatch):
     here, (tag, _) = next(iter(known.items()))
     monkeypatch.setattr(wheel, "_HTTPSTAN", {here: (tag, "0" * 64)})
 
-    with pytest.raises(EngineError, match=r"another SHA-256 than 0{64}.*do not use it"):
+    with pytest.raises(EngineError, match=r"has SHA-256 \w{64}, expected 0{64}"):
         embedded.set_up(progress=False)
 
     assert not list(folder.rglob("*.whl"))
     assert not _leftovers(folder)
     monkeypatch.setattr(wheel, "_HTTPSTAN", known)
     assert embedded.is_ready(embedded.set_up(progress=False))
+
+
+def test_a_pip_that_minds_no_digest_is_not_trusted(folder, tmp_path, monkeypatch):
+    careless = tmp_path / "pip.py"
+    careless.write_text(
+        "import pathlib, sys\n"
+        "(dest,) = [word[7:] for word in sys.argv if word.startswith('--dest=')]\n"
+        "pathlib.Path(dest, 'httpstan-4.13.0.whl').write_text('built anew')\n"
+    )
+    monkeypatch.setattr(wheel, "pip_command", lambda: [sys.executable, str(careless)])
+    with pytest.raises(EngineError, match=r"has SHA-256 \w{64}, expected \w{64}"):
+        embedded.set_up(progress=False)
+    assert not list(folder.rglob("*.whl"))
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 import sysconfig
@@ -42,7 +43,7 @@ class Wheel:
         return f"{self.project}-{self.version}"
 
 
-_HASH_MISMATCH = "DO NOT MATCH THE HASHES"  # says pip
+_REFUSED_BY_PIP = re.compile(r"Got\s+([0-9a-f]{64})")
 
 # Those of all CPythons hold the same headers and stanc, and libraries made alike.
 _HTTPSTAN = {
@@ -199,20 +200,28 @@ def _fetch(wheel: Wheel, folder: Path, tick: Callable[[], None]) -> Path:
             tick=tick,
         )
     except EngineError as error:
-        if _HASH_MISMATCH in str(error):
-            raise EngineError(
-                f"the package index serves {wheel.name} with another SHA-256 than "
-                f"{wheel.digests[0]}. It was removed. Try again; if it happens again, "
-                "the index serves a file that is not the published one: do not use it."
-                f"\n{error}"
-            ) from error
+        if other := _REFUSED_BY_PIP.search(str(error)):
+            raise _other_file(wheel, other[1]) from error
         raise EngineError(
             f"cannot fetch {wheel.name} from the package index.\n{error}\n"
             "Check the network and pip's index settings. On a machine without a "
             f"network, copy the wheel of {wheel.project} {wheel.version} for "
             f"{wheel.platform} there and run `stanpool setup --wheel FILE`."
         ) from error
-    return next(folder.glob("*.whl"))
+    file = next(folder.glob("*.whl"))
+    if (digest := sha256(file)) not in wheel.digests:  # whichever pip it was
+        file.unlink()
+        raise _other_file(wheel, digest)
+    return file
+
+
+def _other_file(wheel: Wheel, digest: str) -> EngineError:
+    """Say that the index has served something else."""
+    return EngineError(
+        f"{wheel.name} from the package index has SHA-256 {digest}, expected "
+        f"{wheel.digests[0]}. It was removed. Try again; if it happens again, the "
+        "index serves a file that is not the published one: do not use it."
+    )
 
 
 def _pip_environment() -> dict[str, str]:
