@@ -17,7 +17,8 @@ from hypothesis import settings
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
-_MANY = 200  # tests that need the engine: nearly all of them
+_MANY = 200  # tests that need programs: nearly all of them
+_is_whole_suite = pytest.StashKey[bool]()
 
 # Several test processes at once: each keeps to one thread. Set before NumPy loads.
 for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -59,6 +60,8 @@ def pytest_collection_modifyitems(
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+    needy = sum(map(_needs_programs, items))
+    config.stash[_is_whole_suite] = needy > _MANY
     # What needs no engine comes first, while the engine is being set up.
     items.sort(key=lambda item: "unit" not in item.path.parts)
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
@@ -68,13 +71,13 @@ def pytest_collection_modifyitems(
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Compile what most of the suite needs, before the first test that needs some."""
-    if _needs_engine(item) and sum(map(_needs_engine, item.session.items)) > _MANY:
+    if item.config.stash[_is_whole_suite] and _needs_programs(item):
         from together import compile_shared
 
         compile_shared()
 
 
-def _needs_engine(item: pytest.Item) -> bool:
+def _needs_programs(item: pytest.Item) -> bool:
     return not {"unit", "golden"} & set(item.path.parts)
 
 

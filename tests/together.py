@@ -6,7 +6,8 @@ is not in it is compiled when a test asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -76,18 +77,18 @@ def compile_shared() -> None:
     """Compile them, a batch in each of the processes that test."""
     from filelock import FileLock, Timeout
 
-    wanted = sorted(set(shared_programs()), key=lambda each: each.source)
-    folder = cache_folder()
-    batches = [
-        wanted[start : start + TOGETHER] for start in range(0, len(wanted), TOGETHER)
-    ]
-    locks = [
-        FileLock(folder / f".together-{number}.lock") for number in range(len(batches))
-    ]
+    batches = list(in_batches(shared_programs(), TOGETHER))
     for wait in (False, True):
-        for batch, lock in zip(batches, locks, strict=True):
-            try:
-                with lock.acquire(blocking=wait):
-                    compile_programs(batch, at_once=1, progress=False)
-            except Timeout:
-                continue
+        for number, batch in enumerate(batches):
+            lock = FileLock(cache_folder() / f".together-{number}.lock")
+            with suppress(Timeout), lock.acquire(blocking=wait):
+                compile_programs(batch, at_once=1, progress=False)
+
+
+def in_batches(
+    programs: Iterable[StanProgram], size: int
+) -> Iterator[Sequence[StanProgram]]:
+    """Put programs together, those first that share functions in C++."""
+    ordered = sorted(programs, key=lambda each: (each.header, each.compiled))
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]

@@ -197,7 +197,7 @@ def turn_groups(rows: TurnedRows, scale: NDArray[np.intp]) -> TurnedGroups:
 
 
 def number_combinations(
-    columns: Iterable[NDArray[Any]], rows: int, *, most: int | None = None
+    columns: Iterable[NDArray[Any]], rows: int, *, most: int
 ) -> NDArray[np.int64] | None:
     """Return the number of the combination of values in each row, as they are met.
 
@@ -210,16 +210,17 @@ def number_combinations(
 
     Examples
     --------
-    >>> number_combinations([np.array([3, 3, 5, 3]), np.array([1, 2, 1, 1])], 4)
+    >>> columns = np.array([3, 3, 5, 3]), np.array([1, 2, 1, 1])
+    >>> number_combinations(columns, 4, most=4)
     array([0, 1, 2, 0])
     """
     number = np.zeros(rows, dtype=np.int64)
     for column in columns:
         codes, values = pd.factorize(column)
-        if most is not None and len(values) > most:
+        if len(values) > most:
             return None
         number, found = pd.factorize(number * len(values) + codes)
-        if most is not None and len(found) > most:
+        if len(found) > most:
             return None
     return np.asarray(number, dtype=np.int64)
 

@@ -21,7 +21,6 @@ from stanpool.formula import formula_of, outcome_name, parse_formulas, quote_nam
 from stanpool.gram import (
     CompressedRows,
     compressed_rows,
-    compression_pays,
     why_not_compressed,
 )
 from stanpool.linear_pilot import estimate_from_rows
@@ -245,6 +244,7 @@ marginal, 919 rows, 85 groups)
             parameterization, reason = form, "auto, when it was fitted"
         scaling = scaling_of(spec, read.moments, priors)
         rows: Cells | CompressedRows | MarginalRows | None = None
+        always = spec.compress is True or is_read
         if parameterization == "marginal":
             rows = marginal_rows(
                 scaling.design(read.rows), like.integrated if like else integrated
@@ -254,11 +254,11 @@ marginal, 919 rows, 85 groups)
                 rows = collect(
                     spec,
                     scaling.design(read.rows),
-                    always=spec.compress is True or is_read,
+                    always=always,
                     counts=read.counts,
                 )
-        elif _is_compressed(spec, read.rows, is_read):
-            rows = compressed_rows(scaling.design(read.rows))
+        elif _can_be_compressed(spec, read.rows, is_read):
+            rows = compressed_rows(scaling.design(read.rows), always=always)
         if isinstance(rows, CompressedRows | MarginalRows):
             y_bar = rows.y_bar + read.y_origin / scaling.outcome
             rows = replace(rows, y_bar=y_bar)
@@ -628,24 +628,21 @@ marginal, 919 rows, 85 groups)
         CompileError, SamplingError, EngineError
             If Stan could not be set up, the program not compiled, or a chain failed.
         """
-        from stanpool.engine.run import SampleSettings
-        from stanpool.sampling import default_warmup, sampled
+        from stanpool.sampling import sampled, settings_of
 
-        if warmup is None:
-            warmup = default_warmup(
-                self, inits=inits, prior_only=prior_only, sample_options=sample_options
-            )
-        settings = SampleSettings(
+        settings = settings_of(
+            self,
             chains=chains,
             draws=draws,
             warmup=warmup,
-            seed=int.from_bytes(os.urandom(4), "little") if seed is None else seed,
+            seed=seed,
             adapt_delta=adapt_delta,
             max_treedepth=max_treedepth,
             parallel_chains=parallel_chains,
             threads_per_chain=threads_per_chain,
             inits=inits,
-            sample_options=tuple(sorted((sample_options or {}).items())),
+            prior_only=prior_only,
+            sample_options=sample_options,
         )
         shown = progress if verbose is None else verbose > 0
         with detailed(None if verbose is None else verbose > 1):
@@ -1120,8 +1117,8 @@ class Fit:
         return fit_html(self)
 
 
-def _is_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
-    """Whether the rows are turned into fewer, outside the marginal form.
+def _can_be_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
+    """Whether the rows may be turned into fewer, outside the marginal form.
 
     They must be if they were read in chunks.
     """
@@ -1133,11 +1130,9 @@ def _is_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
             f"data in chunks must be compressed, and {against}. Pass a data frame of "
             "all rows or of a sample of them."
         )
-    if is_read:
-        return True
     if spec.compress and against:
         raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
-    return not against and (spec.compress is True or compression_pays(design))
+    return not against
 
 
 def _choose_form(

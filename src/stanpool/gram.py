@@ -80,20 +80,7 @@ def why_not_compressed(spec: ModelSpec, design: Design) -> str:
     return against
 
 
-def compression_pays(design: Design) -> bool:
-    """Whether turned rows are so much fewer that a gradient costs less."""
-    if design.rows < _FEWEST_ROWS:
-        return False
-    most = _SHARE * design.rows
-    combination = _combination_of_rows(design, most=int(most))
-    if combination is None:
-        return False
-    varying = {name for factor in design.factors for name in factor.varying}
-    left = np.minimum(np.bincount(combination), len(varying)).sum()
-    return bool(left + (design.X.shape[1] + 2) * len(scale_weights(design)) <= most)
-
-
-def compressed_rows(design: Design) -> CompressedRows:
+def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
     """Turn the rows of a design until few are left.
 
     Rows that are of the same groups, and have one residual scale, are turned together.
@@ -102,10 +89,22 @@ def compressed_rows(design: Design) -> CompressedRows:
     ----------
     design
         One that ``why_not_compressed`` has nothing against.
+    always
+        Whether to do it even where rows left are so many that a gradient costs hardly
+        less; else None is returned there.
     """
-    combination = _combination_of_rows(design)
-    assert combination is not None
-    count = int(combination.max()) + 1
+    if not always and design.rows < _FEWEST_ROWS:
+        return None
+    most = design.rows if always else int(_SHARE * design.rows)
+    combination = _combination_of_rows(design, most)
+    if combination is None:
+        return None
+    weight, sizes = scale_weights(design), np.bincount(combination)
+    varying = {name for factor in design.factors for name in factor.varying}
+    left = np.minimum(sizes, len(varying)).sum()
+    if not always and left + (design.X.shape[1] + 2) * len(weight) > most:
+        return None
+    count = len(sizes)
     columns, y_bar = population_columns(design)
     unit, factors = unit_column(design), design.factors
     # As the program of no pooling has them, at the priors' reference.
@@ -131,7 +130,6 @@ def compressed_rows(design: Design) -> CompressedRows:
         index[combination] = factor.index
         group.append(np.append(np.repeat(index, q), np.zeros(rest, dtype=np.intp)))
     ends = np.cumsum([each.shape[1] for each in z])[:-1]
-    weight = scale_weights(design)
     return CompressedRows(
         y=values[kept, -1],
         X=values[kept, :-1],
@@ -143,9 +141,7 @@ def compressed_rows(design: Design) -> CompressedRows:
     )
 
 
-def _combination_of_rows(
-    design: Design, *, most: int | None = None
-) -> NDArray[np.int64] | None:
+def _combination_of_rows(design: Design, most: int) -> NDArray[np.int64] | None:
     """Return which groups and which scale each row has; None if there are too many.
 
     Combinations of one scale have numbers in a row, so that they are turned in one go.

@@ -103,7 +103,7 @@ def fit_all(
     *,
     seed: int | None = None,
     progress: bool = True,
-    **settings: Any,
+    **given: Any,
 ) -> dict[Name, Fit]:
     """Fit several models alike; their programs are compiled together.
 
@@ -113,20 +113,60 @@ def fit_all(
         What to fit, by any names.
     seed
         Of all fits; drawn at random if None.
-    progress, settings
+    progress, given
         As for ``Model.fit``.
     """
-    if seed is None:
-        seed = int.from_bytes(os.urandom(4), "little")
-    given = {k: v for k, v in settings.items() if v is not None}
-    given.pop("sample_options", None)
-    SampleSettings(seed=seed, **given)  # says what is wrong before programs compile
-    programs = [model.program for model in models.values()]
-    compile_programs(programs, progress=progress)
+    seed = _random_seed() if seed is None else seed
+    # First of all: what is wrong with them is said before anything is compiled.
+    settings = {
+        name: settings_of(model, seed=seed, **given) for name, model in models.items()
+    }
+    compile_programs([model.program for model in models.values()], progress=progress)
     return {
-        name: model.fit(seed=seed, progress=progress, **settings)
+        name: sampled(model, settings[name], prior_only=False, progress=progress)
         for name, model in models.items()
     }
+
+
+def settings_of(
+    model: Model,
+    *,
+    warmup: int | None = None,
+    seed: int | None = None,
+    inits: Any = None,
+    prior_only: bool = False,
+    sample_options: Mapping[str, Any] | None = None,
+    **others: Any,
+) -> SampleSettings:
+    """Return how a model is sampled: what was given, and defaults in the place of None.
+
+    Parameters
+    ----------
+    model
+        What is fitted.
+    warmup, seed, inits, prior_only, sample_options, others
+        As for ``Model.fit``.
+
+    Raises
+    ------
+    SpecError
+        If a value is out of its range.
+    """
+    if warmup is None:
+        warmup = default_warmup(
+            model, inits=inits, prior_only=prior_only, sample_options=sample_options
+        )
+    return SampleSettings(
+        warmup=warmup,
+        seed=_random_seed() if seed is None else seed,
+        inits=inits,
+        sample_options=tuple(sorted((sample_options or {}).items())),
+        **others,
+    )
+
+
+def _random_seed() -> int:
+    return int.from_bytes(os.urandom(4), "little")
 
 
 def default_warmup(

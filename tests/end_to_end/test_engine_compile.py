@@ -99,14 +99,8 @@ def test_programs_compiled_together_stay_apart(elsewhere, monkeypatch):
             program.compiled, name=program.name, header=program.header, progress=False
         )
         found = elsewhere.parent / "mode.csv"
-        command = [
-            executable,
-            "optimize",
-            "random",
-            "seed=1",
-            "output",
-            f"file={found}",
-        ]
+        options = "optimize random seed=1 output".split()
+        command = [executable, *options, f"file={found}"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         assert float(found.read_text().split(",")[-1]) == pytest.approx(mode, abs=1e-3)
         assert executable.with_suffix(".stan").read_text() == program.compiled

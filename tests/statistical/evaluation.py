@@ -22,6 +22,7 @@ from stanpool.engine.cache import cache_folder, publish
 from stanpool.engine.embedded import DESCRIPTION, set_up
 from stanpool.engine.process import run
 from stanpool.program import StanProgram
+from together import in_batches
 
 # A compiler takes 1 GB of memory for the headers, and 50 MB more for each program.
 TOGETHER = 20
@@ -57,18 +58,11 @@ class Evaluator:
         return {name: variable.extract_reshape(draw)[0] for name, variable in variables}
 
     def _compile(self, programs: Iterable[StanProgram]) -> None:
-        batches = list(in_batches(programs))
+        batches = list(in_batches(programs, TOGETHER))
         # Processes that test together begin with different ones.
         first = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
         for batch in batches[first % len(batches) :] + batches[: first % len(batches)]:
             self._executables |= dict.fromkeys(batch, compile_batch(batch))
-
-
-def in_batches(programs: Iterable[StanProgram]) -> Iterable[Sequence[StanProgram]]:
-    """Put programs together, those first that share functions in C++."""
-    ordered = sorted(programs, key=lambda each: (each.header, each.compiled))
-    for start in range(0, len(ordered), TOGETHER):
-        yield ordered[start : start + TOGETHER]
 
 
 def compile_batch(programs: Sequence[StanProgram]) -> Path:

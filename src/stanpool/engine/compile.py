@@ -75,6 +75,7 @@ def compile_program(
     ...     "parameters { real x; } model { x ~ std_normal(); }", name="normal"
     ... )
     """
+    _check_name(name)
     home = ensure(progress=progress)
     job = _Job(
         source=source,
@@ -119,8 +120,8 @@ def compile_programs(
     """Compile those of several programs that are not yet, in about half the time.
 
     Most of what is compiled are templates of Stan's that programs have in common. Here
-    several programs are one file for the compiler, which meets these once. If it
-    refuses one of them, all are left to ``compile_program``, which says why.
+    several programs are one file for the compiler, which meets these once. Where
+    that fails, all are left to ``compile_program``, which says why.
 
     Parameters
     ----------
@@ -138,6 +139,9 @@ def compile_programs(
     >>> model = sp.complete_pooling(sp.load_dataset("radon"), outcome="log_radon")
     >>> compile_programs([model.program])  # doctest: +SKIP
     """
+    programs = list(programs)
+    for each in programs:
+        _check_name(each.name)
     home = ensure(progress=progress)
     own_make = home / "bin" / "make"
     engine: dict[str, Any] = {"identity": identity(home), "home": str(home)}
@@ -149,13 +153,22 @@ def compile_programs(
     if len(jobs) < 2 or not own_make.exists():
         return
     names = listed(sorted({job.name for job in jobs.values()}))
-    with stages(1, shown=progress) as display, suppress(CompileError):
+    with stages(1, shown=progress) as display, suppress(CompileError, OSError):
         display.start(f"Compiling {len(jobs)} programs: {names}")
         _build_together(
             list(jobs.values()),
             own_make,
             at_once or min(4, usable_cores()),
             display.tick,
+        )
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that is not fit to be part of paths."""
+    if not _NAME.fullmatch(name):
+        raise SpecError(
+            f"name={shorten(name)} cannot name a program: give a letter, then "
+            "letters, digits and '_', 100 at most."
         )
 
 
@@ -182,14 +195,6 @@ class _Job:
     cpp: Mapping[str, Any]
     identity: str
     home: str
-
-    def __post_init__(self) -> None:
-        """Check the name, which becomes part of paths."""
-        if not _NAME.fullmatch(self.name):
-            raise SpecError(
-                f"name={shorten(self.name)} cannot name a program: give a letter, then "
-                "letters, digits and '_', 100 at most."
-            )
 
     @property
     def address(self) -> str:
@@ -246,18 +251,18 @@ def _build_together(
     """
     with tempfile.TemporaryDirectory(prefix="stanpool-") as scratch:
         header = Path(scratch, "functions.hpp")
-        header.write_text("\n".join(dict.fromkeys(job.header for job in jobs)))
-        programs = []
+        functions = "\n".join(dict.fromkeys(job.header for job in jobs))
+        header.write_text(functions, encoding="utf-8")
+        home, programs = Path(jobs[0].home), []
         for number, job in enumerate(jobs):
             programs.append(Path(scratch, str(number), f"{job.name}.stan"))
             programs[-1].parent.mkdir()
             programs[-1].write_text(job.source, encoding="utf-8")
         flags = ("STANCFLAGS+=--allow-undefined", f"USER_HEADER={header}")
         targets = [str(program.with_suffix("")) for program in programs]
-        command = [str(make), f"-j{min(at_once, len(jobs))}", *flags, *targets]
-        _attempt("the C++ compiler fails on", command, Path(jobs[0].home), tick)
+        command = [str(make), f"-j{at_once}", *flags, *targets]
+        _attempt("the C++ compiler fails on", command, home, tick)
         for job, program in zip(jobs, programs, strict=True):
-            home = Path(job.home)
             publish(job.folder, functools.partial(_keep_executable, program, home=home))
 
 
