@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import subprocess
@@ -67,6 +68,12 @@ def pytest_collection_modifyitems(
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     if is_first and any("unit" not in item.path.parts for item in items):
         _set_up_engine_meanwhile(config)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector of garbage from going through all tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -261,6 +261,8 @@ def alias_quoted_names(
     >>> alias_quoted_names(["log(`a b`)", "x"])
     (('log(_column_0_)', 'x'), {'_column_0_': 'a b'})
     """
+    if not any("`" in term for term in terms):
+        return tuple(terms), {}
     aliases: dict[str, str] = {}
     stem = "_column"
     for text in (*terms, *taken):

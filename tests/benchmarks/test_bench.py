@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from stanpool.bench import Sampling, Settings, bench_text, run_bench
 from stanpool.bench.peers import PEERS
 
 SHORT = Sampling(chains=2, draws=200, warmup=300)
+ENDLESS = Sampling(chains=2, draws=10**7, warmup=10)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,12 +33,26 @@ def test_a_tool_that_fails_or_takes_too_long_has_a_line(tmp_path: Path) -> None:
     )
     assert failed.status == "failed"
     assert "SpecError" in failed.message
-    endless = Sampling(chains=2, draws=10**7, warmup=10)
     start = time.monotonic()
-    cells = run_bench(Settings(("radon",), ("auto",), (1, 2), 0.5, endless), tmp_path)
+    cells = run_bench(Settings(("radon",), ("auto",), (1, 2), 0.5, ENDLESS), tmp_path)
     assert time.monotonic() - start < 60
     assert [each.status for each in cells] == ["over the time limit", "not run"]
     assert "fitting took more than 0.5 s" in bench_text([failed, *cells])
+
+
+def test_a_run_in_the_background_leaves_nothing_of_what_took_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scratch := tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as shells do with "&"
+    try:
+        endless = Settings(("radon",), ("auto",), (1,), 0.5, ENDLESS)
+        (cell,) = run_bench(endless, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert cell.status == "over the time limit"
+    assert not list(scratch.iterdir())
 
 
 def test_what_a_run_has_started_ends_with_it(tmp_path: Path) -> None:

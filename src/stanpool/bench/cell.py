@@ -168,6 +168,8 @@ def _end_with_the_runner() -> None:
 
 def main(order: str) -> None:
     """Carry out an order of the runner: JSON, with where to write the cell."""
+    # Ignored where the runner is in the background, and it asks us to end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_the_runner, daemon=True).start()
     told = json.loads(order)
     cell = measure(
