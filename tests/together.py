@@ -15,7 +15,7 @@ import stanpool as sp
 from stanpool.engine import cache_folder, compile_programs
 from stanpool.program import StanProgram
 
-TOGETHER = 5  # in a file, for which the compiler takes 3 GB
+TOGETHER = 5  # in a file, for which the compiler takes 3.5 GB
 # By their names in the catalogue of golden programs.
 GOLDEN = (
     "complete_pooling_bernoulli",

@@ -27,7 +27,7 @@ targets=
 jobs=1
 for word; do
   case $word in
-    -j[0-9]*) jobs=${word#-j} ;;
+    -j[1-9]*) jobs=${word#-j} ;;
     -*) ;;
     STANCFLAGS+=*) STANCFLAGS="${STANCFLAGS-} ${word#*=}" ;;
     CPPFLAGS+=*) CPPFLAGS="${CPPFLAGS-} ${word#*=}" ;;
@@ -121,7 +121,8 @@ compile() { # SOURCE OBJECT [FLAG]...
   object=$2
   shift 2
   if [ "$KIND" = gcc ]; then # ignores a precompiled header that was made with other flags
-    set -- "-I$shared" -Iinclude -include stan/model/model_header.hpp "$@"
+    # It collects garbage through all of the header: a tenth of the time, to save a tenth of the memory.
+    set -- --param ggc-min-heapsize=2097152 "-I$shared" -Iinclude -include stan/model/model_header.hpp "$@"
   elif [ -z "${own# }" ]; then
     set -- -Iinclude -include-pch "$shared/model_header.pch" "$@"
   else

@@ -168,7 +168,7 @@ model {
   }
 }
 generated quantities {
-  corr_matrix[D] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[D, D] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, D] b = rep_matrix(mu_c, J);
   for (c in 1 : C - 1) {
     b[ : , columns[c]] += group_level(U, effect_of,

@@ -128,5 +128,5 @@ model {
   }
 }
 generated quantities {
-  corr_matrix[D] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[D, D] Omega = multiply_lower_tri_self_transpose(L_Omega);
 }

@@ -75,7 +75,7 @@ model {
   }
 }
 generated quantities {
-  corr_matrix[D] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[D, D] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, D] b = z * diag_pre_multiply(tau, L_Omega)';
   b += rep_matrix(mu, J);
 }

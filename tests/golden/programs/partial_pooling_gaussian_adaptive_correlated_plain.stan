@@ -120,7 +120,7 @@ model {
   }
 }
 generated quantities {
-  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, Q] b = rep_matrix(mu_c, J);
   b += partly_centered(z, b, tau, L_Omega, w, unit, tau_pilot, apart);
   b += rep_matrix(mu - mu_c, J); // at X = 0

@@ -55,7 +55,7 @@ model {
   }
 }
 generated quantities {
-  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
   b += rep_matrix(mu, J);
 }

@@ -71,7 +71,7 @@ model {
   }
 }
 generated quantities {
-  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
   b += rep_matrix(mu, J);
   matrix[J_2, Q_2] b_2 = diag_post_multiply(z_2, tau_2);

@@ -137,5 +137,5 @@ model {
   }
 }
 generated quantities {
-  corr_matrix[Q_2] Omega_2 = multiply_lower_tri_self_transpose(L_Omega_2);
+  matrix[Q_2, Q_2] Omega_2 = multiply_lower_tri_self_transpose(L_Omega_2);
 }

@@ -60,5 +60,5 @@ model {
   }
 }
 generated quantities {
-  corr_matrix[Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
 }
