@@ -57,6 +57,18 @@ def test_what_a_dead_builder_left_is_removed(folder):
     assert not leftover.exists()
 
 
+def test_what_outlives_a_dead_builder_is_removed(folder):
+    target = folder / "wheels" / "one"
+    left = target.with_name(".one.partial-dead")
+
+    def build(partial):
+        left.mkdir()  # as by a download whose folder was removed before it began
+        _fill(partial)
+
+    cache.publish(target, build)
+    assert not left.exists()
+
+
 def test_the_second_waits_for_the_first(folder):
     target = folder / "programs" / "one"
     building, waited = threading.Event(), []

@@ -91,6 +91,7 @@ def publish(
             _remove_partial(target)  # whoever left it is dead: the lock is ours
             if not target.exists():
                 _build(target, build)
+                _remove_partial(target)  # what the dead had started may outlive them
     return target
 
 
