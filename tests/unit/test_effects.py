@@ -37,7 +37,7 @@ class TestPopulation:
     @pytest.mark.parametrize("name", proper_models())
     def test_is_what_the_summary_says(self, name: str) -> None:
         fit = fit_of_prior(models()[name], draws=20)
-        found, summary = effects.fixef(fit), fit.summary(groups=False)
+        found, summary = effects.fixef(fit), fit.summary()
         assert list(found.columns) == COLUMNS
         is_categorical = fit.model.spec.family == "categorical"
         for label, row in found.iterrows():
