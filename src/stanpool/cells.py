@@ -17,12 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.compress import number_combinations
+from stanpool.compress import most_rows_left, number_combinations
 from stanpool.design import Design
 from stanpool.spec import ModelSpec
 
-_FEWEST_ROWS = 1000
-_SHARE = 0.5
 _FAMILIES = ("bernoulli", "binomial", "poisson")
 
 
@@ -75,10 +73,7 @@ def collect(
     counts
         How many rows each stands for, with the sums of their outcomes and trials.
     """
-    if not always and design.rows < _FEWEST_ROWS:
-        return None
-    most = design.rows if always else int(_SHARE * design.rows)
-    cell = _cell_of_rows(design, most)
+    cell = _cell_of_rows(design, most_rows_left(design.rows, always=always))
     if cell is None:
         return None
     counts = np.ones(design.rows) if counts is None else counts

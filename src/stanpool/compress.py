@@ -36,6 +36,8 @@ _BLOCK = 1 << 16  # rows; a few columns of them stay in the processor's cache
 _BLOCK_NUMBERS = 1 << 22
 _NOTHING = 1e-12
 _ALIKE_DIGITS = 13
+_FEWEST_ROWS = 1000  # fewer are fitted in no time, by a program on the data as they are
+_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +198,26 @@ def turn_groups(rows: TurnedRows, scale: NDArray[np.intp]) -> TurnedGroups:
     )
 
 
+def most_rows_left(rows: int, *, always: bool) -> int:
+    """Return how many rows compression may leave, if it is to pay.
+
+    Parameters
+    ----------
+    rows
+        How many there are.
+    always
+        Whether it is wanted even where a gradient costs hardly less.
+
+    Examples
+    --------
+    >>> most_rows_left(5000, always=False), most_rows_left(50, always=False)
+    (2500, 0)
+    """
+    if always:
+        return rows
+    return int(_SHARE * rows) if rows >= _FEWEST_ROWS else 0
+
+
 def number_combinations(
     columns: Iterable[NDArray[Any]], rows: int, *, most: int
 ) -> NDArray[np.int64] | None:
@@ -214,6 +236,8 @@ def number_combinations(
     >>> number_combinations(columns, 4, most=4)
     array([0, 1, 2, 0])
     """
+    if most < 1:
+        return None
     number = np.zeros(rows, dtype=np.int64)
     for column in columns:
         codes, values = pd.factorize(column)

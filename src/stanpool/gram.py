@@ -13,14 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.compress import number_combinations, turn_rows
+from stanpool.compress import most_rows_left, number_combinations, turn_rows
 from stanpool.design import Design, FactorDesign
 from stanpool.spec import ModelSpec
 
 Array = NDArray[np.float64]
-
-_FEWEST_ROWS = 1000  # fewer are fitted in no time, by a program on the data as they are
-_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +90,7 @@ def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
         Whether to do it even where rows left are so many that a gradient costs hardly
         less; else None is returned there.
     """
-    if not always and design.rows < _FEWEST_ROWS:
-        return None
-    most = design.rows if always else int(_SHARE * design.rows)
+    most = most_rows_left(design.rows, always=always)
     combination = _combination_of_rows(design, most)
     if combination is None:
         return None

@@ -119,7 +119,8 @@ def fit_all(
     seed = _random_seed() if seed is None else seed
     # First of all: what is wrong with them is said before anything is compiled.
     settings = {
-        name: settings_of(model, seed=seed, **given) for name, model in models.items()
+        name: settings_of(model, seed=seed, prior_only=False, **given)
+        for name, model in models.items()
     }
     compile_programs([model.program for model in models.values()], progress=progress)
     return {
