@@ -54,7 +54,8 @@ class FactorDesign:
     z_bar
         Where the priors on intercepts apply, shape ``(Q,)``.
     weights
-        The weights of the memberships, shape ``(N, M)``, or None.
+        The weights of the memberships, shape ``(N, M)``, or None. A row that names a
+        group twice has their sum where the group is first, and 0 where it is again.
     U
         Group-level predictors, shape ``(J, P)``: they move the mean of the groups'
         coefficients.
@@ -549,8 +550,24 @@ def memberships(
     if term.membership == "matrix":
         return _members_of_matrix(term, frame)
     if term.membership == "labels":
-        return _members_of_labels(term, frame)
+        labels, index, weights = _members_of_labels(term, frame)
+        return labels, index, _added_up(index, weights)
     return *groups_of(term.key, frame), None
+
+
+def _added_up(index: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Give a group that a row names twice the sum of its weights, where it is first.
+
+    The row then has one coefficient with one weight, and not two coefficients that are
+    independent: variances and information are of the squared sum.
+    """
+    weights = weights.copy()
+    for again in range(1, index.shape[1]):
+        for first in range(again):
+            same = index[:, first] == index[:, again]
+            weights[same, first] += weights[same, again]
+            weights[same, again] = 0.0
+    return weights
 
 
 def groups_of(
@@ -579,7 +596,10 @@ def groups_of(
 def _members_of_labels(
     term: GroupTerm, frame: pd.DataFrame
 ) -> tuple[tuple[Any, ...], np.ndarray, np.ndarray]:
-    """Return groups, indices and weights where each column names a membership."""
+    """Return groups, indices and weights where each column names a membership.
+
+    The weights are equal and sum to one unless columns have them, as in brms.
+    """
     columns = [frame[name].cat for name in term.key]
     levels = columns[0].categories
     for column in columns[1:]:
@@ -592,7 +612,7 @@ def _members_of_labels(
     index = np.column_stack(
         [levels.get_indexer(column.categories)[column.codes] for column in columns]
     )
-    weights = np.ones(index.shape)
+    weights = np.full(index.shape, 1.0 / index.shape[1])
     if term.weights:
         weights = np.column_stack(
             [weights_column(frame, name, "weights") for name in term.weights]

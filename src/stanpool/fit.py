@@ -492,6 +492,12 @@ marginal, 919 rows, 85 groups)
             lines.append(
                 f"integrated out: the coefficients of {groups}, drawn back exactly"
             )
+        if self.spec.pooling != "complete":
+            lines += [
+                f"memberships: a row gets {each.of_a_row}"
+                for each in self.spec.groups
+                if each.membership
+            ]
         for factor, centering in zip(self.design.factors, self.centering, strict=False):
             lines.append(centering.describe(factor))
         if self.chunks is not None:

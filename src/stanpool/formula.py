@@ -92,7 +92,9 @@ def parse_formula(text: str) -> Formula:
         An outcome, ``~``, population terms in formulaic's notation, and group terms:
         ``(1 + x | g)``, or ``||`` for uncorrelated coefficients; ``a/b`` for groups
         ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
-        membership; ``factors(user, item, rank=2)`` for latent factors; ``offset(z)`` is
+        membership, where a row gets the mean of its groups' deviations, or
+        ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as
+        they are; ``factors(user, item, rank=2)`` for latent factors; ``offset(z)`` is
         added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
         ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)`` and

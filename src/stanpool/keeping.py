@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from stanpool.engine.run import SampleSettings
 
-FORMAT = 1
+FORMAT = 2  # since 2, mm() without weights is the mean of groups, and not their sum
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
 _FILES = ("model.json", "program.stan", "data.nc", "draws.nc")
 
@@ -187,8 +187,10 @@ def load(path: str | os.PathLike[str]) -> Fit:
     from stanpool.engine.run import SampleSettings
 
     folder = Path(path)
-    _check_manifest(folder)
+    version = _check_manifest(folder)
     kept = json.loads((folder / "model.json").read_text("utf-8"))
+    if version < 2:
+        _refuse_sums(kept["spec"]["groups"], folder)
     model = _read_model(kept, *_read_frame(folder / "data.nc", kept["columns"]))
     program = StanProgram(kept["program"], (folder / "program.stan").read_text("utf-8"))
     settings = kept["settings"]
@@ -244,8 +246,21 @@ def _write(fit: Fit, folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
 
 
-def _check_manifest(folder: Path) -> None:
-    """Refuse a folder that is no saved fit, or not as it was written."""
+def _refuse_sums(groups: Iterable[Mapping[str, Any]], folder: Path) -> None:
+    """Refuse a fit whose rows were sums of their groups, where they are means now."""
+    for each in groups:
+        if each["membership"] == "labels" and not each["weights"]:
+            raise DataError(
+                f"{str(folder)!r} was saved when mm() without weights was the sum of "
+                f"the groups of {shorten(each['factor'])}; it is their mean now, so "
+                "that the draws mean something else. Fit again; weights= with a "
+                "column of ones for each membership is the sum."
+            )
+
+
+def _check_manifest(folder: Path) -> int:
+    """Refuse a folder that is no saved fit, or not as it was written; say its format.
+    """
     manifest_path = folder / "manifest.json"
     if not manifest_path.is_file():
         raise FileNotFoundError(f"no saved fit at {str(folder)!r}: it has no manifest.")
@@ -268,6 +283,7 @@ def _check_manifest(folder: Path) -> None:
                 f"{str(path)!r} is not the file that was saved (missing, truncated or "
                 "changed). Restore it from a copy, or fit and save again."
             )
+    return version
 
 
 def _prior_row(row: PriorRow) -> dict[str, Any]:

@@ -373,7 +373,9 @@ class GroupTerm:
         ``members(a, b, c)``, where each column is a group and holds 0 or 1, or a
         weight.
     weights
-        For ``"labels"``: the columns of the memberships' weights; empty for ones.
+        For ``"labels"``: the columns of the memberships' weights, taken as they are;
+        empty for equal ones that sum to one, so that a row gets the mean of its
+        groups' deviations.
 
     Examples
     --------
@@ -393,6 +395,21 @@ class GroupTerm:
     def key(self) -> tuple[str, ...]:
         """The columns that say which group a row belongs to."""
         return self.columns or (self.factor,)
+
+    @property
+    def of_a_row(self) -> str:
+        """What a row gets of the deviations of the groups that it is a member of.
+
+        Examples
+        --------
+        >>> GroupTerm("a+b", columns=("a", "b"), membership="labels").of_a_row
+        "the mean of the deviations of its groups of 'a+b'"
+        """
+        deviations = f"of the deviations of its groups of {shorten(self.factor)}"
+        if self.membership == "labels" and not self.weights:
+            return f"the mean {deviations}"
+        weights = listed(self.weights or self.key)
+        return f"the sum {deviations}, with the weights in {weights}"
 
 
 @dataclass(frozen=True)

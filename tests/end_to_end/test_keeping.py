@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -73,6 +74,19 @@ def test_a_changed_or_truncated_file_is_refused(kept: Path, name: str) -> None:
     content = (kept / name).read_bytes()
     (kept / name).write_bytes(content[:-20])
     with pytest.raises(sp.DataError, match="not the file that was saved"):
+        sp.load(kept)
+
+
+def test_a_fit_of_summed_memberships_is_refused(kept: Path) -> None:
+    """Of format 1, whose mm() without weights was the sum of groups."""
+    content = json.loads((kept / "model.json").read_text())
+    content["spec"]["groups"][0] |= {"membership": "labels", "weights": []}
+    (kept / "model.json").write_text(json.dumps(content))
+    digest = hashlib.sha256((kept / "model.json").read_bytes()).hexdigest()
+    manifest = json.loads((kept / "manifest.json").read_text()) | {"format": 1}
+    manifest["sha256"]["model.json"] = digest
+    (kept / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(sp.DataError, match="mm.. without weights was the sum"):
         sp.load(kept)
 
 

@@ -265,7 +265,7 @@ def linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarr
 
 
 def _sum_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarray:
-    """Add to the population's part what each membership of a row deviates from it."""
+    """Add to the population's part what a row's memberships deviate on average."""
     design = model.design
     eta = _offsets(model, data) + (at.intercept if design.intercept else 0.0)
     for label, coefficient in zip(design.coefficients, at.beta, strict=True):
@@ -273,9 +273,11 @@ def _sum_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> np.nda
     for number, varying in enumerate(at.factors):
         factor = design.factors[number]
         deviations = varying.b - group_means(model, data, at, number)
-        for rows in _groups_of_rows(model, data, number):
+        memberships = _groups_of_rows(model, data, number)
+        for rows in memberships:
             for q, label in enumerate(factor.varying):
-                eta += deviations[rows, q] * _predictor(data, label)
+                own = deviations[rows, q] * _predictor(data, label)
+                eta += own / len(memberships)
     if at.latent is not None:
         eta += _products(model, data, at.latent)
     return eta

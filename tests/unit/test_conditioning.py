@@ -105,8 +105,9 @@ class TestGaussianRows:
         eta = predict.linpred(fit, new, given=given, seed=3).to_numpy().ravel()
         known = at.factors[1].b[:, 0]
         labels = model.design.factors[1].labels
-        base = at.intercept + known[labels.index("b")], at.intercept
-        s = np.array([[1, 1, 0], [1, 1, 1]])  # new of g, n and m of the memberships
+        base = at.intercept + known[labels.index("b")] / 2, at.intercept
+        # New of g, n and m of the memberships, each half of a row's.
+        s = np.array([[1, 0.5, 0], [1, 0.5, 0.5]])
         prior = np.diag(
             [at.first.tau[0] ** 2, at.factors[1].tau[0] ** 2, at.factors[1].tau[0] ** 2]
         )
@@ -114,7 +115,7 @@ class TestGaussianRows:
         residual = given["y"].to_numpy()[:2] - base
         covariance = np.linalg.inv(precision)
         mean = covariance @ s.T @ residual / at.sigma**2
-        of_new = np.ones(3)
+        of_new = np.array([1, 0.5, 0.5])
         assert_moments(
             eta, at.intercept + of_new @ mean, np.sqrt(of_new @ covariance @ of_new)
         )

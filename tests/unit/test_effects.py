@@ -293,9 +293,21 @@ class TestShares:
         model = sp.Model("y ~ x1 + (1 | mm(g, g_2))", small_data())
         fit, points = fit_of_points(model)
         found = effects.icc(fit).iloc[0]
-        tau = np.array([2 * at.first.tau[0] ** 2 for at in points])
+        # A mean of two has half of the variance of one.
+        stayed = np.mean(small_data()["g"] == small_data()["g_2"])
+        assert 0 < stayed < 1
+        share = stayed + (1 - stayed) / 2
+        tau = np.array([share * at.first.tau[0] ** 2 for at in points])
         sigma = np.array([at.sigma**2 for at in points])
         assert_describes(found, tau / (tau + sigma))
+
+    def test_those_who_stay_have_the_whole_variance(self) -> None:
+        data = small_data().assign(stayed=small_data()["g"], half=0.5)
+        for factor in ("mm(g, stayed)", "mm(g, stayed, weights=(half, half))"):
+            fit, points = fit_of_points(sp.Model(f"y ~ x1 + (1 | {factor})", data))
+            tau = np.array([at.first.tau[0] ** 2 for at in points])
+            sigma = np.array([at.sigma**2 for at in points])
+            assert_describes(effects.icc(fit).iloc[0], tau / (tau + sigma))
 
     @pytest.mark.parametrize(
         ("formula", "options"),

@@ -94,10 +94,10 @@ class TestNesting:
 
 
 def memberships() -> pd.DataFrame:
-    """Fourteen rows: two groups of each by name, and the same as a 0/1 matrix."""
+    """Fourteen rows: two groups of each by name, and the same as a matrix of shares."""
     data = small_data()
     for name in "abcd":
-        data[name] = 1 * (data["g"] == name) + 1 * (data["g_2"] == name)
+        data[name] = 0.5 * (data["g"] == name) + 0.5 * (data["g_2"] == name)
     return data
 
 
@@ -114,6 +114,51 @@ class TestMembership:
             for index, weights in zip(factor.index.T, factor.weights.T, strict=True):
                 dense[np.arange(14), index] += weights
             np.testing.assert_array_equal(dense, data[list("abcd")])
+
+    def test_a_group_named_twice_is_one_membership(self) -> None:
+        """Two pupils of four have stayed where they were: they have one school."""
+        data = {
+            "y": [1.0, 2.0, 4.0, 3.0],
+            "before": list("aabb"),
+            "after": list("abab"),
+            "later": list("acba"),
+            "share": [0.2, 0.3, 0.4, 0.5],
+            "rest": [0.8, 0.7, 0.6, 0.5],
+        }
+        (pair,) = Model("y ~ 1 + (1 | mm(before, after))", data).design.factors
+        assert pair.sizes.tolist() == [3, 3]
+        squares = np.square(pair.weights).sum(axis=1)
+        np.testing.assert_allclose(squares, [1.0, 0.5, 0.5, 1.0])
+        (three,) = Model("y ~ 1 + (1 | mm(before, after, later))", data).design.factors
+        np.testing.assert_allclose(
+            three.weights,
+            [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3], [2 / 3, 1 / 3, 0], [2 / 3, 0, 1 / 3]],
+        )
+        formula = "y ~ 1 + (1 | mm(before, after, weights=(share, rest)))"
+        model = Model(formula, data)
+        np.testing.assert_allclose(
+            model.design.factors[0].weights,
+            [[1.0, 0.0], [0.3, 0.7], [0.4, 0.6], [1.0, 0.0]],
+        )
+        assert "the sum of the deviations of its groups" in model.explain()
+        assert "weights in 'share', 'rest'" in model.explain()
+
+    def test_those_who_stay_are_modelled_as_members_of_one_group(self) -> None:
+        """What the pilot knows, and the weights of centering, count a group once.
+
+        The pilot's scales are those of the last sweep but one to within a fiftieth.
+        """
+        data = small_data().assign(same=small_data()["g"])
+        form = {"parameterization": "adaptive", "compress": False}
+        one = Model("y ~ x1 + (1 + x1 | g)", data, **form)
+        two = Model("y ~ x1 + (1 + x1 | mm(g, same))", data, **form)
+        assert one.pilot is not None and two.pilot is not None
+        mine, theirs = one.pilot.factors[0], two.pilot.factors[0]
+        np.testing.assert_allclose(mine.information, theirs.information, rtol=0.02)
+        for name in ("w", "unit", "tau_pilot"):
+            told = one.stan_data()[name], two.stan_data()[name]
+            np.testing.assert_allclose(*told, rtol=0.02)
+        assert "mean of the deviations of its groups of 'g+same'" in two.explain()
 
     def test_a_row_may_belong_to_any_number_of_groups(self) -> None:
         data = memberships().assign(

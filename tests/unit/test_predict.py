@@ -84,7 +84,7 @@ class TestRowsOfTheData:
                 slope = of_group.sel(g_coefficient=f"{category}, x1")
                 eta = eta + values["x1"] * slope
                 for column in ("h", "g_2"):
-                    eta = eta + others.sel(intercept).sel(group=values[column])
+                    eta = eta + others.sel(intercept).sel(group=values[column]) / 2
                 np.testing.assert_allclose(
                     found.sel(category=category).isel(row=row), eta, rtol=1e-12
                 )
@@ -385,11 +385,19 @@ def test_new_groups_of_two_factors_and_memberships() -> None:
     at = points[0]
     means = densities.group_means(model, data, at, 1)
     known = (at.factors[1].b - means)[1] @ [1.0, 1.5]
-    mean = at.intercept + 1.5 * at.beta[0] + known
-    tau = at.factors[1].tau
-    variance = at.factors[0].tau[0] ** 2 + tau[0] ** 2 + (1.5 * tau[1]) ** 2
-    assert abs(eta.mean() - mean) < 4.5 * np.sqrt(variance / len(eta))
-    assert abs(eta.var() / variance - 1) < 4.5 * np.sqrt(2 / len(eta))
+    own = at.factors[1].tau[0] ** 2 + (1.5 * at.factors[1].tau[1]) ** 2
+    mean = at.intercept + 1.5 * at.beta[0]
+    other = at.factors[0].tau[0] ** 2
+
+    def assert_normal(eta: np.ndarray, mean: float, variance: float) -> None:
+        assert abs(eta.mean() - mean) < 4.5 * np.sqrt(variance / len(eta))
+        assert abs(eta.var() / variance - 1) < 4.5 * np.sqrt(2 / len(eta))
+
+    assert_normal(eta, mean + known / 2, other + own / 4)
+    # Twice a member of one new group is a whole member of it.
+    new |= {"g_2": ["new"]}
+    eta = predict.linpred(fit, new, new_groups="population", seed=2).to_numpy().ravel()
+    assert_normal(eta, mean, other + own)
 
 
 def test_new_groups_of_categorical_outcomes_have_all_their_coefficients() -> None:
