@@ -45,7 +45,7 @@ class SamplingError(EngineError):
 
 
 class PriorWarning(UserWarning):
-    """A prior is improper: it has no draws, and the posterior may not exist."""
+    """A prior is improper, so that the posterior may not exist; or nothing uses it."""
 
 
 class NestingWarning(UserWarning):

@@ -14,7 +14,7 @@ from stanpool.annotation import annotate
 from stanpool.cells import Cells, collect, why_no_cells
 from stanpool.centering import Centering, centering_of
 from stanpool.chunks import Streamed
-from stanpool.columns import used_columns
+from stanpool.columns import as_frame, used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import SpecError, listed, shorten
 from stanpool.formula import formula_of, outcome_name, parse_formulas, quote_name
@@ -31,7 +31,7 @@ from stanpool.marginal import (
     why_marginal_is_slow,
     why_not_marginal,
 )
-from stanpool.nesting import check_nesting, warn_if_crossed
+from stanpool.nesting import check_nesting, check_single_rows, warn_if_crossed
 from stanpool.outcome import check_other_outcome, labelled_outcome
 from stanpool.pilot import Pilot, estimate
 from stanpool.posterior import check_names
@@ -234,10 +234,17 @@ marginal, 919 rows, 85 groups)
         if is_new:
             check_names(design)
             check_nesting(spec, shown, rows=design.rows)
+            check_single_rows(spec, design)
             if strict and priors is None:
                 warn_if_crossed(spec, shown)
         if priors is None:
-            priors = resolve_priors(spec, read.moments, strict=strict)
+            named = spec.priors and chunks is None
+            priors = resolve_priors(
+                spec,
+                read.moments,
+                strict=strict,
+                columns=(as_frame(data) if named else shown).columns,
+            )
         is_read = chunks is not None
         parameterization, reason, integrated = _choose_form(spec, read.rows, is_read)
         if form is not None and form != parameterization:

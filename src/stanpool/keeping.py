@@ -259,8 +259,7 @@ def _refuse_sums(groups: Iterable[Mapping[str, Any]], folder: Path) -> None:
 
 
 def _check_manifest(folder: Path) -> int:
-    """Refuse a folder that is no saved fit, or not as it was written; say its format.
-    """
+    """Refuse what is no saved fit, or not as it was written; return its format."""
     manifest_path = folder / "manifest.json"
     if not manifest_path.is_file():
         raise FileNotFoundError(f"no saved fit at {str(folder)!r}: it has no manifest.")

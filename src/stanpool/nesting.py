@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.design import groups_of
+from stanpool.design import Design, FactorDesign, groups_of
 from stanpool.errors import DataError, NestingWarning, listed, shorten
 from stanpool.formula import quote_name
 from stanpool.spec import GroupTerm, ModelSpec
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Their rows are sums of many outcomes, which a group of one row may scatter.
-_MORE_THAN_ONE_OUTCOME = ("binomial", "poisson")
+_MORE_THAN_ONE_OUTCOME = ("binomial", "poisson", "negative_binomial")
+# Their residual scale adds to what rows of their own group vary by.
+_HAVE_RESIDUALS = ("gaussian", "student_t", "lognormal")
+_ROUNDING = 1e-8
 
 
 def check_nesting(
@@ -63,6 +66,73 @@ def check_nesting(
                 f"{what}: every group of {shorten(inner.factor)} has one row, so that "
                 "it cannot be told from what rows vary by. " + _if_crossed(outer, inner)
             )
+
+
+def check_single_rows(spec: ModelSpec, design: Design) -> None:
+    """Refuse groups of one row each whose scale is not told from the residual one.
+
+    A row varies by ``sigma^2 + z' Sigma z`` about its mean. A sum of a constant and of
+    the products of the coefficients' predictors is identified unless some combination
+    of products is constant: an intercept's is, and that of a slope of 1 and -1.
+
+    Parameters
+    ----------
+    spec, design
+        The model and its data.
+
+    Raises
+    ------
+    DataError
+        If there are such groups. Known errors alone, ``se(s)``, leave the scale to be
+        learned, and so do weights.
+    """
+    adds_up = spec.family in _HAVE_RESIDUALS and spec.link_name == "identity"
+    known = not spec.has_sigma or spec.weights is not None or spec.trunc is not None
+    if spec.pooling != "partial" or not adds_up or known:
+        return
+    for term, factor in zip(spec.groups, design.factors, strict=True):
+        if factor.weights is not None or factor.sizes.max() > 1:
+            continue
+        if term.intercept or _is_constant_somewhere(term, factor, design):
+            raise DataError(
+                f"(... | {quote_name(term.factor)}): every group of "
+                f"{shorten(term.factor)} has one row, so that what its groups vary by "
+                "cannot be told from the residual scale: the data know only how far "
+                "rows vary by both. Drop the term; or state known standard errors, as "
+                "in 'y | se(s) ~ ...', which leave one scale to learn."
+            )
+
+
+def _is_constant_somewhere(
+    term: GroupTerm, factor: FactorDesign, design: Design
+) -> bool:
+    """Whether a combination of products of predictors is constant, as sigma^2 is.
+
+    In each group of residual scales, if there are several.
+    """
+    if design.count is not None:
+        return False  # rows that are not kept
+    Z, width = factor.Z, factor.Z.shape[1]
+    products = [
+        Z[:, q] * Z[:, r]
+        for q in range(width)
+        for r in range(q + 1)
+        if term.correlated or q == r
+    ]
+    scaled = np.column_stack(
+        [each / max(np.abs(each).max(), 1e-300) for each in products]
+    )
+    index = np.zeros(len(Z), dtype=np.intp)
+    if design.residual is not None:
+        index = design.residual[2]
+    sizes = np.bincount(index)
+    means = np.column_stack([np.bincount(index, each) / sizes for each in scaled.T])
+    ranks = (
+        np.linalg.matrix_rank(each, tol=_ROUNDING * np.sqrt(len(Z)))
+        for each in (scaled, scaled - means[index])
+    )
+    whole, within = ranks
+    return bool(within < whole)
 
 
 def warn_if_crossed(spec: ModelSpec, frame: pd.DataFrame) -> None:

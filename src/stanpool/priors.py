@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +145,11 @@ class PriorTable:
 
 
 def resolve_priors(
-    spec: ModelSpec, design: Design, *, strict: bool = True
+    spec: ModelSpec,
+    design: Design,
+    *,
+    strict: bool = True,
+    columns: Iterable[object] = (),
 ) -> PriorTable:
     """Find the prior of every parameter: the user's most specific one, or a default.
 
@@ -154,13 +158,23 @@ def resolve_priors(
     spec, design
         The model and its data; the data scale the defaults.
     strict
-        Whether a prior that the user set and that nothing uses is an error, and an
-        improper one a warning; not so when one set of priors serves several poolings.
+        Whether a prior that the user set and that nothing uses is an error or a
+        warning, and an improper one a warning; not so when one set of priors serves
+        several poolings.
+    columns
+        The names of the data's columns, of which other models may have coefficients.
 
     Raises
     ------
     SpecError
-        If a name is no parameter of the model, or a prior's support does not fit.
+        If a name is a parameter of no model of these data, or a prior's support does
+        not fit.
+
+    Warns
+    -----
+    PriorWarning
+        If a prior is improper, or on a parameter that only other models have, such as
+        ``Omega`` where nothing is correlated.
     """
     given = dict(spec.priors)
     if strict:
@@ -181,17 +195,53 @@ def resolve_priors(
         notes = _notes(spec, design, parameter_class, label, prior)
         note = "; ".join(each for each in notes if each)
         rows.append(PriorRow(names[0], parameter_class, label, prior, source, note))
-    unused = [name for name in given if name not in used]
-    if strict and unused:
-        raise SpecError(
-            f"priors has {listed(unused)}, which pooling={spec.pooling!r} does not "
-            f"have; its parameters are {listed([row.parameter for row in rows], 10)}"
-            f".{suggestion(unused[0], used)}"
-        )
+    if strict:
+        unused = [name for name in given if name not in used]
+        _say_unused(spec, unused, rows, used, {str(each) for each in columns})
     _refuse_half_simplex(rows)
     if strict:
         _warn_of_flat(rows, design)
     return PriorTable(tuple(rows))
+
+
+def _say_unused(
+    spec: ModelSpec,
+    unused: Sequence[str],
+    rows: Sequence[PriorRow],
+    used: Collection[str],
+    columns: Collection[str],
+) -> None:
+    """Refuse priors on what no model has; warn of those that other models have."""
+    wrong = [name for name in unused if not _is_elsewhere(name, columns)]
+    said = (
+        f"priors has {listed(wrong or unused)}, which pooling={spec.pooling!r} does "
+        f"not have; its parameters are {listed([row.parameter for row in rows], 10)}."
+    )
+    if wrong:
+        raise SpecError(said + suggestion(wrong[0], used))
+    if unused:
+        warnings.warn(f"{said} They change nothing here.", PriorWarning, stacklevel=5)
+
+
+def _is_elsewhere(name: str, columns: Collection[str]) -> bool:
+    """Whether other models of the same data could have a parameter of this name.
+
+    Examples
+    --------
+    >>> [_is_elsewhere(each, {"x", "g"}) for each in ("Omega", "tau_g[x]", "tau_h")]
+    [True, True, False]
+    """
+    found = re.fullmatch(
+        r"(tau_sigma|loading_scale|[A-Za-z]+)(?:_(.+?))?(\[.+\])?(\^2)?",
+        name,
+        re.DOTALL,
+    )
+    if not found or found[1] not in PARAMETER_CLASSES:
+        return False
+    if found[4] and found[1] not in ("tau", "sigma"):
+        return False
+    pieces = re.split(r"[:+*\[\], ]+", f"{found[2] or ''}{found[3] or ''}")
+    return all(piece in (*columns, "Intercept", "") for piece in pieces)
 
 
 def _check_fixed(spec: ModelSpec, design: Design) -> None:

@@ -272,6 +272,24 @@ class TestKnownSigma:
             exact.known_sigma(model)
         assert exact.known_sigma(model, flat=["Intercept"])
 
+    def test_priors_that_are_flat_in_the_model_are_flat(self) -> None:
+        with pytest.warns(sp.PriorWarning):
+            model = schools(priors={"Intercept": "flat", "tau": "flat"})
+        found = exact.known_sigma(model)
+        expected = exact.known_sigma(schools(), flat=["Intercept", "tau"])
+        np.testing.assert_allclose(found.theta.mean(), expected.theta.mean())
+        np.testing.assert_allclose(found.tau.mean(), expected.tau.mean())
+        on_variance = exact.known_sigma(model, flat=["tau^2"])
+        assert on_variance.tau.mean() > found.tau.mean() + 1
+        with pytest.warns(sp.PriorWarning, match="2 groups"):
+            two = sp.Model(
+                "y | se(sigma) ~ 1 + (1 | school)",
+                sp.load_dataset("eight_schools")[:2],
+                priors={"Intercept": "flat", "tau": "flat"},
+            )
+        with pytest.raises(sp.SpecError, match="2 groups, fewer than"):
+            exact.known_sigma(two)
+
     def test_a_uniform_prior_cuts_the_posterior_of_a_flat_one(self) -> None:
         bounded = exact.known_sigma(schools(priors={"tau": "uniform(1, 9)"})).tau
         flat = exact.known_sigma(schools(), flat=["tau"]).tau
@@ -374,13 +392,13 @@ class TestGibbs:
             exact.gibbs(model, rng(), flat=["Intercept", "beta", "tau"])
 
     def test_a_flat_residual_scale_needs_rows_to_tell_it(self) -> None:
-        frame = pd.DataFrame({"y": [0.5, 1.5, 4.0], "g": [1, 2, 3]})
+        frame = pd.DataFrame({"y": [0.5, 1.5, 4.0], "g": [1, 2, 2]})
         model = sp.Model("y ~ 1 + (1 | g)", frame)
         assert exact.gibbs(model, rng(), flat=["sigma^2"], draws=1, warmup=0)
         with pytest.raises(sp.SpecError, match="3 rows, fewer than 4"):
             exact.gibbs(model, rng(), flat=["Intercept", "sigma^2"])
-        with pytest.raises(sp.SpecError, match="one row in every group"):
-            exact.gibbs(model, rng(), flat=["log sigma"])
+        with pytest.raises(sp.DataError, match="has one row"):
+            sp.Model("y ~ 1 + (1 | g)", frame.assign(g=[1, 2, 3]))
 
     def test_refuses_a_prior_that_ends(self) -> None:
         model = radon(priors={"tau": "uniform(0, 0.2)"})

@@ -69,6 +69,52 @@ class TestNesting:
             Model("y ~ 1 + (1 | school/room)", data)
         assert Model("y | se(n) ~ 1 + (1 | school/room)", data)
 
+    @pytest.mark.parametrize(
+        ("formula", "family", "is_told"),
+        [
+            # What a row varies by: sigma^2 and ...
+            ("y ~ 1 + (1 | row)", "gaussian", False),  # tau^2
+            ("y ~ 1 + (1 | school) + (1 | row)", "gaussian", False),
+            ("y ~ 1 + (1 + x | row)", "gaussian", False),  # tau^2 + ...
+            ("y ~ 1 + (1 + x || row)", "gaussian", False),
+            ("y ~ 1 + (0 + x | row)", "gaussian", True),  # x^2 tau^2
+            ("y ~ 1 + (0 + sign | row)", "gaussian", False),  # 1 tau^2
+            ("y ~ 1 + (0 + school | row)", "gaussian", False),  # tau^2 of its school
+            ("y | se(s) ~ 1 + (1 | row)", "gaussian", True),  # in place of sigma, s
+            ("y | se(s) ~ 1 + (0 + sign | row)", "gaussian", True),
+            ("y | se(s, sigma=True) ~ 1 + (1 | row)", "gaussian", False),
+            ("y | weights(s) ~ 1 + (1 | row)", "gaussian", True),  # sigma^2 / w
+            ("y ~ 1 + (1 | row)", "student_t", False),
+            ("y ~ 1 + (1 | row)", "lognormal", False),
+            ("y ~ 1 + (1 | row)", "poisson", True),  # no scale of its own
+            ("y ~ 1 + (1 | row)", "negative_binomial", True),
+            ("y ~ 1 + (1 | school/row)", "negative_binomial", True),
+            ("y ~ 1 + (1 | school/row)", "lognormal", False),
+        ],
+    )
+    def test_a_scale_of_single_rows_must_differ_from_the_residual_one(
+        self, formula: str, family: str, is_told: bool
+    ) -> None:
+        data = pupils(
+            row=range(8),
+            x=[0.1, 0.5, -0.3, 2.0, 1.0, -1.0, 0.4, 0.7],
+            sign=[1, -1, -1, 1, 1, -1, 1, -1],
+            s=[1.0, 2.0, 1.5, 1.0, 0.5, 1.0, 1.0, 2.0],
+        )
+        if is_told:
+            assert Model(formula, data, family=family)
+            return
+        with pytest.raises(DataError, match=r"has one row, so that .* told from"):
+            Model(formula, data, family=family)
+
+    def test_single_rows_have_residual_scales_of_their_groups(self) -> None:
+        """A variance of each school takes up what is constant in schools."""
+        data = pupils(row=range(8), x=[1, 1, 1, 1, 2, 2, 2, 2])
+        model = Model("y ~ 1 + (0 + x | row)", data)
+        assert model.design.factors[0].sizes.max() == 1
+        with pytest.raises(DataError, match="has one row"):
+            Model("y ~ 1 + (0 + x | row)", data, residual="school")
+
     def test_labels_that_repeat_as_if_crossed_are_said(self) -> None:
         scotssec = sp.load_dataset("scotssec")
         with pytest.warns(NestingWarning) as said:
@@ -152,7 +198,8 @@ class TestMembership:
         form = {"parameterization": "adaptive", "compress": False}
         one = Model("y ~ x1 + (1 + x1 | g)", data, **form)
         two = Model("y ~ x1 + (1 + x1 | mm(g, same))", data, **form)
-        assert one.pilot is not None and two.pilot is not None
+        assert one.pilot is not None
+        assert two.pilot is not None
         mine, theirs = one.pilot.factors[0], two.pilot.factors[0]
         np.testing.assert_allclose(mine.information, theirs.information, rtol=0.02)
         for name in ("w", "unit", "tau_pilot"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -147,7 +148,8 @@ class TestRefusals:
             ("bta", "normal(0, 1)", ["'bta'", "does not have", "mean 'beta'?"]),
             ("beta[xx]", "normal(0, 1)", ["'beta[xx]'", "mean 'beta[x]'?"]),
             ("tau_h", "exponential(1)", ["'tau_h'", "mean 'tau_g'?"]),
-            ("Omega", "lkj(2)", ["'Omega'", "'tau_g[Intercept]'"]),
+            ("Omega_h", "lkj(2)", ["'Omega_h'", "'tau_g[Intercept]'"]),
+            ("sd", "normal(0, 1)", ["'sd'", "does not have"]),
             ("beta", "gamma(1, 1)", ["priors['beta']", "real ones", "normal(0, 1)"]),
             ("tau", "lkj(1)", ["priors['tau']", "positive ones", "exponential(1)"]),
             ("sigma", "lkj(1)", ["priors['sigma']", "positive ones"]),
@@ -159,6 +161,30 @@ class TestRefusals:
         with pytest.raises(SpecError) as refused:
             Model("y ~ x + (1 | g)", frame(), priors={name: text})
         assert all(part in str(refused.value) for part in said), str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("formula", "unused"),
+        [
+            ("y ~ x + (1 | g)", "'Omega', 'nu' and 'beta[z:x]'"),
+            ("y ~ z * x + (1 + x | g)", "'nu'"),
+            ("y ~ 1 + (1 + x | g)", "'nu', 'beta[z:x]'"),
+        ],
+    )
+    def test_models_may_share_priors_that_some_do_not_need(
+        self, formula: str, unused: str
+    ) -> None:
+        shared = {
+            "tau_g[Intercept]": "normal(0, 2)",
+            "Omega": "lkj(3)",
+            "nu": "gamma(2, 0.1)",
+            "beta[z:x]": "normal(0, 3)",
+        }
+        data = frame().assign(z=np.arange(len(frame())) % 5)
+        with pytest.warns(PriorWarning, match="change nothing here") as said:
+            model = Model(formula, data, priors=shared)
+        named = str(said[0].message).partition(", which pooling=")[0]
+        assert set(re.findall(r"'(.+?)'", named)) == set(re.findall(r"'(.+?)'", unused))
+        assert str(model.priors["tau_g[Intercept]"].prior) == "normal(0, 2)"
 
     def test_a_correlation_needs_lkj(self) -> None:
         with pytest.raises(SpecError, match=r"Use lkj\(2\)"):

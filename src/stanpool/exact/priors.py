@@ -89,6 +89,8 @@ def has_varying_intercept_only(model: Model) -> bool:
 def resolve(model: Model, flat: Collection[str]) -> Priors:
     """Take the model's priors, except where ``flat`` says otherwise.
 
+    Those that are flat in the model are flat here, on a scale as it is.
+
     Parameters
     ----------
     model
@@ -110,6 +112,7 @@ def resolve(model: Model, flat: Collection[str]) -> Priors:
                 f"flat: {shorten(name)} is not one of {listed(known, limit=10)}."
                 + suggestion(str(name), known)
             )
+    flat = [*flat, *_flat_in(model, flat)]
     priors = Priors(
         intercept=normal_prior(model, "Intercept", flat),
         beta=normal_prior(model, "beta", flat),
@@ -118,6 +121,16 @@ def resolve(model: Model, flat: Collection[str]) -> Priors:
     )
     _refuse_improper(model, priors, flat)
     return priors
+
+
+def _flat_in(model: Model, flat: Collection[str]) -> list[str]:
+    """Name the classes whose prior is flat in the model, and not said to be anyway."""
+    said = {name.split()[-1].split("^")[0] for name in flat}
+    given: dict[str, set[bool]] = {}
+    for row in model.priors:
+        is_flat = row.prior.distribution == "flat"
+        given.setdefault(row.parameter_class, set()).add(is_flat)
+    return [name for name in _FLAT if name not in said and given.get(name) == {True}]
 
 
 def _refuse_improper(model: Model, priors: Priors, flat: Collection[str]) -> None:
@@ -140,8 +153,6 @@ def _refuse_improper(model: Model, priors: Priors, flat: Collection[str]) -> Non
             needed = prior.exponent + means + 2
             if count < needed:
                 problem = f"{count} {what}, fewer than {needed}"
-    if priors.sigma == PowerPrior(-1) and design.rows == groups:
-        problem = "one row in every group, so that sigma may be 0"
     if problem is not None:
         raise SpecError(
             f"flat={shorten(list(flat))} with {problem}: the posterior cannot be "

@@ -372,7 +372,8 @@ def known_sigma(
         being normal, except for ``flat``.
     flat
         Parameters with a flat prior instead: ``"Intercept"``, and ``"tau"`` or
-        ``"tau^2"``, the textbooks' choices.
+        ``"tau^2"``, the textbooks' choices. Priors that are flat in the model need not
+        be named.
     tolerance
         The error allowed in a probability.
 
