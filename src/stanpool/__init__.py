@@ -27,12 +27,11 @@ if TYPE_CHECKING:
         SpecError,
         StanpoolError,
     )
-    from stanpool.fit import Fit, Model
-    from stanpool.keeping import load
+    from stanpool.fit import Fit, Model, load
     from stanpool.ladder import PoolingLadder, compare_pooling
+    from stanpool.pooling_report import report_comparison
     from stanpool.program import neals_funnel
     from stanpool.ranking import Ranking, compare
-    from stanpool.report import report_comparison
     from stanpool.scale_priors import ScalePriorComparison, compare_scale_priors
     from stanpool.simulate import prior_predictive
     from stanpool.spec import GroupTerm, Prior
@@ -58,12 +57,11 @@ _HOMES = {
         "SpecError",
         "StanpoolError",
     ),
-    "fit": ("Fit", "Model"),
-    "keeping": ("load",),
+    "fit": ("Fit", "Model", "load"),
     "ladder": ("PoolingLadder", "compare_pooling"),
     "program": ("neals_funnel",),
     "ranking": ("Ranking", "compare"),
-    "report": ("report_comparison",),
+    "pooling_report": ("report_comparison",),
     "scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
     "simulate": ("prior_predictive",),
     "spec": ("GroupTerm", "Prior"),

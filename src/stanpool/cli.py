@@ -368,7 +368,7 @@ def compare(fits: tuple[Path, ...], unit: str, as_json: bool) -> None:
     """
     from stanpool import tables
     from stanpool.comparison import compare_fits
-    from stanpool.keeping import load
+    from stanpool.fit import load
     from stanpool.ranking import compare as rank_by_loo
 
     names = [path.name.removesuffix(".fit") for path in fits]
@@ -431,14 +431,14 @@ def compare_pooling(
 
     ladder = compared(state(), folds=folds, progress=not quiet, **settings)
     if as_json:
-        from stanpool.report import ladder_record
+        from stanpool.pooling_report import ladder_record
         from stanpool.tables import as_json as written
 
         click.echo(written(ladder_record(ladder)))
     else:
         click.echo(str(ladder))
     if report is not None:
-        from stanpool.report import report_comparison
+        from stanpool.pooling_report import report_comparison
 
         report_comparison(ladder, report)
         click.echo(f"stanpool: written up in {str(report)!r}", err=True)
@@ -489,7 +489,7 @@ def predict(
     outcomes that are categories, their probabilities.
     """
     from stanpool import tables
-    from stanpool.keeping import load
+    from stanpool.fit import load
     from stanpool.predict import predict_table
 
     rows = None if data is None else _read(data)
@@ -516,7 +516,7 @@ Examples:
 @click.option("--no-loo", is_flag=True, help="Do not leave rows out.")
 def report(fitted: Path, out: Path | None, title: str | None, no_loo: bool) -> None:
     """Write a kept FIT up as one HTML file that opens without a network."""
-    from stanpool.keeping import load
+    from stanpool.fit import load
     from stanpool.report import write_report
 
     path = Path(fitted.resolve().with_suffix(".html").name) if out is None else out

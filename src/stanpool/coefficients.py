@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.design import FactorDesign
-    from stanpool.fit import Model
+    from stanpool.prepared_model import PreparedModel
 
 Array = np.ndarray
 
@@ -133,7 +133,7 @@ class Coefficients:
     latent: LatentCoefficients | None = None
 
 
-def coefficients(model: Model, posterior: xr.Dataset) -> Coefficients:
+def coefficients(model: PreparedModel, posterior: xr.Dataset) -> Coefficients:
     """Take the coefficients out of labelled draws.
 
     Parameters

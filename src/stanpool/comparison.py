@@ -12,9 +12,9 @@ import numpy as np
 from stanpool import arviz_seam
 from stanpool.diagnostics.checks import E_BFMI, R_HAT, measure_mixing
 from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.fit_all import fit_all
 from stanpool.labels import group_dims, short_label
 from stanpool.marginal import why_not_marginal
-from stanpool.sampling import fit_all
 from stanpool.spec import PARAMETERIZATIONS
 from stanpool.summary import summary
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse, special  # type: ignore[import-untyped]
+from scipy import special  # type: ignore[import-untyped]
 
 from stanpool import arviz_seam
 from stanpool.coefficients import cholesky_of_population, coefficients, flat
@@ -279,6 +279,8 @@ def _parts(seen: Predictors) -> Iterator[_Part]:
     size = design.rows + len(groups)
     first = [row for row, _, _ in pairs]
     second = [number[place, group] for _, place, group in pairs]
+    from scipy import sparse
+
     graph = sparse.coo_array((np.ones(len(pairs)), (first, second)), shape=(size, size))
     _, part_of = sparse.csgraph.connected_components(graph, directed=False)
     tied = np.unique(part_of[design.rows :])

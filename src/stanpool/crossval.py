@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
     from stanpool.design import Design
     from stanpool.engine.run import SampleSettings
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 Array = np.ndarray
 
@@ -103,7 +104,7 @@ class CrossValidation:
         How many units there are, of which ``units`` may be a sample.
     """
 
-    model: Model
+    model: PreparedModel
     unit: str
     factor: str | None
     folds: int | None
@@ -241,7 +242,7 @@ class CrossValidation:
 
 
 def loo(
-    fit: Fit,
+    fit: FitResult,
     *,
     unit: str = "row",
     factor: str | None = None,
@@ -313,7 +314,7 @@ def loo(
 
 
 def kfold(
-    fit: Fit,
+    fit: FitResult,
     *,
     folds: int = 10,
     unit: str = "row",
@@ -424,7 +425,7 @@ class _Task:
         The factor of these units; None where they are rows.
     """
 
-    model: Model
+    model: PreparedModel
     settings: SampleSettings
     rows: Array
     units: Array
@@ -442,7 +443,7 @@ class _Score:
     r_hat: float
 
 
-def check_unit(fit: Fit, unit: str, factor: str | None) -> None:
+def check_unit(fit: FitResult, unit: str, factor: str | None) -> None:
     """Refuse what cannot be left out, or was never learned from."""
     if fit.prior_only:
         raise SpecError(
@@ -457,7 +458,7 @@ def check_unit(fit: Fit, unit: str, factor: str | None) -> None:
         )
 
 
-def relative_ess(fit: Fit) -> float:
+def relative_ess(fit: FitResult) -> float:
     """Return the effective sample size of the draws over their number, as ArviZ does.
 
     Importance ratios are as dependent as the parameters are on average.
@@ -486,7 +487,7 @@ def _sample_rows(rows: int, unit: str, sample: int | None) -> Array:
 
 
 def _rows_left_out(
-    fit: Fit,
+    fit: FitResult,
     rows: Array,
     ess: float,
     rng: np.random.Generator,
@@ -509,7 +510,7 @@ def _rows_left_out(
 
 
 def _groups_left_out(
-    fit: Fit, units: Grouping, ess: float, rng: np.random.Generator
+    fit: FitResult, units: Grouping, ess: float, rng: np.random.Generator
 ) -> _LeftOut:
     """Leave each group out by importance sampling of the population's parameters."""
     found = _LeftOut.empty(len(units.labels), fit.model.design.rows)
@@ -616,7 +617,7 @@ def score_name(spec: ModelSpec) -> str:
     return "ranked probability score" if is_ordered else "Brier score"
 
 
-def _split_rows(model: Model, folds: int, rng: np.random.Generator) -> Array:
+def _split_rows(model: PreparedModel, folds: int, rng: np.random.Generator) -> Array:
     """Deal each group's rows out over the folds, in random order."""
     fold = _split(model.design.rows, folds, "rows", rng)
     if not model.spec.groups:
@@ -646,7 +647,9 @@ def _seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _settings(fit: Fit, executor: Executor | None, *, seed: int) -> SampleSettings:
+def _settings(
+    fit: FitResult, executor: Executor | None, *, seed: int
+) -> SampleSettings:
     """Return the fit's settings, and where the fit ended as initial values.
 
     The cores are left to the executor's workers.
@@ -660,7 +663,7 @@ def _settings(fit: Fit, executor: Executor | None, *, seed: int) -> SampleSettin
 
 
 def _refit(
-    model: Model,
+    model: PreparedModel,
     tasks: Sequence[_Task],
     *,
     executor: Executor | None,
@@ -709,7 +712,7 @@ def _predict_left_out(task: _Task) -> _Score:
 
 
 def _with_refits(
-    fit: Fit,
+    fit: FitResult,
     result: CrossValidation,
     units: Grouping | None,
     *,
@@ -744,7 +747,7 @@ def _with_refits(
 
 
 def _result(
-    model: Model, rows: Array, units: Grouping | None, found: _LeftOut
+    model: PreparedModel, rows: Array, units: Grouping | None, found: _LeftOut
 ) -> CrossValidation:
     """Label what was found of some rows, or of groups."""
     import pandas as pd

@@ -8,7 +8,7 @@ from pathlib import Path
 from stanpool.comparison import Comparison, compare_fits
 from stanpool.datasets import load_dataset
 from stanpool.fit import Model
-from stanpool.sampling import fit_all
+from stanpool.fit_all import fit_all
 
 FORMULA = "log_radon ~ floor + (1 | county)"
 FIGURE = "radon_shrinkage.png"

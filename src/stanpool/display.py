@@ -6,12 +6,14 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from stanpool.labels import short_label
+from stanpool.summary import summary
 
 if TYPE_CHECKING:
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 
-def model_html(model: Model) -> str:
+def model_html(model: PreparedModel) -> str:
     """Write what a model is, its priors, and its program to unfold."""
     priors = model.priors.to_frame()
     priors["parameter"] = priors["parameter"].map(short_label)
@@ -23,9 +25,9 @@ def model_html(model: Model) -> str:
     )
 
 
-def fit_html(fit: Fit) -> str:
+def fit_html(fit: FitResult) -> str:
     """Write what was fitted, the population's quantities, and the divergences."""
-    table = fit.summary(groups=False).rename(index=short_label)
+    table = summary(fit, groups=False).rename(index=short_label)
     count = int(fit.sample_stats["diverging"].sum())
     said = f"{count:,} divergent transitions" if count else "No transition diverged"
     return (

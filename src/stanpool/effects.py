@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.design import FactorDesign
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = np.ndarray
 
@@ -51,7 +51,7 @@ _MOST_PAIRS = 5000
 _LATENT = {"logit": math.pi**2 / 3, "probit": 1.0, "cloglog": math.pi**2 / 6}
 
 
-def fixef(fit: Fit, *, prob: float = 0.9) -> pd.DataFrame:
+def fixef(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
     """Describe the population's coefficients.
 
     Parameters
@@ -71,7 +71,9 @@ def fixef(fit: Fit, *, prob: float = 0.9) -> pd.DataFrame:
     return _table(*fixef_draws(fit), prob)
 
 
-def ranef(fit: Fit, *, factor: str | None = None, prob: float = 0.9) -> pd.DataFrame:
+def ranef(
+    fit: FitResult, *, factor: str | None = None, prob: float = 0.9
+) -> pd.DataFrame:
     """Describe what each group's coefficients deviate from the population's.
 
     Where group-level predictors move the mean of a group, from that mean.
@@ -119,7 +121,9 @@ def ranef(fit: Fit, *, factor: str | None = None, prob: float = 0.9) -> pd.DataF
     return _group_table(fit, number, own.deviations, prob)
 
 
-def coef(fit: Fit, *, factor: str | None = None, prob: float = 0.9) -> pd.DataFrame:
+def coef(
+    fit: FitResult, *, factor: str | None = None, prob: float = 0.9
+) -> pd.DataFrame:
     """Describe the full coefficients of each group: the population's, and its own part.
 
     What a row of the group has if all other grouping factors are at their mean.
@@ -143,7 +147,7 @@ def coef(fit: Fit, *, factor: str | None = None, prob: float = 0.9) -> pd.DataFr
     return _group_table(fit, number, _full(fit, number), prob)
 
 
-def varcorr(fit: Fit, *, prob: float = 0.9, at: str = "zero") -> pd.DataFrame:
+def varcorr(fit: FitResult, *, prob: float = 0.9, at: str = "zero") -> pd.DataFrame:
     """Describe the scales and correlations of what varies, and the residual scale.
 
     Parameters
@@ -199,7 +203,7 @@ def varcorr(fit: Fit, *, prob: float = 0.9, at: str = "zero") -> pd.DataFrame:
     return _table(_multi_index(index, ["factor", "term"]), draws, prob)
 
 
-def pooling_factors(fit: Fit, *, by_group: bool = False) -> pd.DataFrame:
+def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
     r"""Measure how far groups are pooled, and what predictors explain at each level.
 
     With errors :math:`\epsilon_j = \theta_j - \hat\theta_j` of a level (of groups:
@@ -272,7 +276,7 @@ def pooling_factors(fit: Fit, *, by_group: bool = False) -> pd.DataFrame:
     return pd.DataFrame(rows, index=_multi_index(index, names), columns=columns)
 
 
-def icc(fit: Fit, *, prob: float = 0.9) -> pd.DataFrame:
+def icc(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
     """Describe the share of each grouping factor in the variance of a new row.
 
     Where slopes vary, the factor's variance is that of its effects averaged over the
@@ -314,7 +318,7 @@ def icc(fit: Fit, *, prob: float = 0.9) -> pd.DataFrame:
 
 
 def bayes_R2(
-    fit: Fit,
+    fit: FitResult,
     *,
     group_terms: GroupTerms | None = None,
     prob: float = 0.9,
@@ -367,7 +371,7 @@ def bayes_R2(
 
 
 def contrasts(
-    fit: Fit,
+    fit: FitResult,
     pairs: Sequence[tuple[Any, Any]] | None = None,
     *,
     factor: str | None = None,
@@ -430,7 +434,7 @@ def contrasts(
 
 
 def rank_groups(
-    fit: Fit,
+    fit: FitResult,
     *,
     factor: str | None = None,
     coefficient: str = "Intercept",
@@ -506,7 +510,7 @@ def rank_groups(
     return table.rename_axis(design.factor).sort_values("mean", kind="stable")
 
 
-def fixef_draws(fit: Fit) -> tuple[list[str], list[Array]]:
+def fixef_draws(fit: FitResult) -> tuple[list[str], list[Array]]:
     """Return labels and draws of the population's coefficients."""
     posterior, design = fit.posterior, fit.model.design
     categories: Sequence[Any] = (
@@ -530,7 +534,7 @@ def fixef_draws(fit: Fit) -> tuple[list[str], list[Array]]:
 
 
 def _full(
-    fit: Fit, number: int, posterior: xr.Dataset | None = None
+    fit: FitResult, number: int, posterior: xr.Dataset | None = None
 ) -> Callable[[Array], Array]:
     """Return a function from groups to their full coefficients, ``(S, J, D, Q)``."""
     posterior = fit.posterior if posterior is None else posterior
@@ -551,7 +555,7 @@ def _full(
     return full
 
 
-def _number_of(fit: Fit, factor: str | None) -> int:
+def _number_of(fit: FitResult, factor: str | None) -> int:
     """Find a grouping factor."""
     names = [each.factor for each in fit.model.design.factors]
     if not names or (factor is not None and factor not in names):
@@ -581,7 +585,7 @@ def _slices(groups: int, width: int) -> Iterator[slice]:
 
 
 def _group_table(
-    fit: Fit, number: int, values: Callable[[Array], Array], prob: float
+    fit: FitResult, number: int, values: Callable[[Array], Array], prob: float
 ) -> pd.DataFrame:
     """Describe coefficients of all groups of a factor, block by block."""
     import pandas as pd
@@ -642,7 +646,7 @@ class _Moments:
         return np.asarray(self.squares / max(self.count - 1, 1))
 
 
-def _pooling_of_groups(fit: Fit, found: Coefficients, number: int) -> Array:
+def _pooling_of_groups(fit: FitResult, found: Coefficients, number: int) -> Array:
     """Return pooling and R2 of each coefficient of a factor, shape ``(C, 2)``."""
     own, factor = found.factors[number], fit.model.design.factors[number]
     draws, width = len(own.b), len(factor.coefficients)
@@ -665,7 +669,7 @@ def _pooling_of_groups(fit: Fit, found: Coefficients, number: int) -> Array:
     return np.column_stack([1 - of_means / unexplained, 1 - unexplained / total])
 
 
-def _pooling_of_data(fit: Fit) -> Array:
+def _pooling_of_data(fit: FitResult) -> Array:
     """Return pooling and R2 of the rows."""
     y, errors, means = fit.model.design.y, _Moments(), []
     source = predictors_of(fit)
@@ -678,7 +682,7 @@ def _pooling_of_data(fit: Fit) -> Array:
     return np.array([1 - of_means / unexplained, 1 - unexplained / y.var(ddof=1)])
 
 
-def _unlearned(fit: Fit, found: Coefficients, number: int) -> Array:
+def _unlearned(fit: FitResult, found: Coefficients, number: int) -> Array:
     """Return the posterior variances of standardized deviations, ``(J, C)``."""
     own, factor = found.factors[number], fit.model.design.factors[number]
     tau = flat(fit.posterior[GroupNames.of(factor.factor).tau])
@@ -691,7 +695,7 @@ def _unlearned(fit: Fit, found: Coefficients, number: int) -> Array:
     return np.asarray(np.clip(np.concatenate(blocks), 0, 1))
 
 
-def _variance_of(fit: Fit, factor: FactorDesign) -> Array:
+def _variance_of(fit: FitResult, factor: FactorDesign) -> Array:
     """Return the variance of a factor's effects, averaged over rows, shape ``(S,)``."""
     if factor.predictors_of:
         raise SpecError(
@@ -710,7 +714,7 @@ def _variance_of(fit: Fit, factor: FactorDesign) -> Array:
     return np.asarray(np.einsum("sa,sab,sb,ab->s", tau, omega, tau, square))
 
 
-def _residual_variance(fit: Fit, between: Array) -> Any:
+def _residual_variance(fit: FitResult, between: Array) -> Any:
     """Return the variance of rows about their linear predictor, shape ``(S,)``."""
     spec, design, posterior = fit.model.spec, fit.model.design, fit.posterior
     if spec.link_name in _LATENT and spec.family != "beta":

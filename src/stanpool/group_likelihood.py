@@ -20,7 +20,8 @@ from stanpool.predictors import Predictors, predictors_of
 
 if TYPE_CHECKING:
     from stanpool.design import Design, FactorDesign
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 Array = np.ndarray
 
@@ -52,7 +53,7 @@ class Grouping:
         return np.split(order, np.cumsum(sizes)[:-1])
 
 
-def grouping(model: Model, factor: str | None = None) -> Grouping:
+def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
     """Say which group of a factor each row of a model belongs to.
 
     Parameters
@@ -91,7 +92,7 @@ def grouping(model: Model, factor: str | None = None) -> Grouping:
     return Grouping(found.factor, found.labels, found.index)
 
 
-def check_population(model: Model) -> None:
+def check_population(model: PreparedModel) -> None:
     """Refuse a model that cannot say how likely a group is that it has not seen.
 
     Raises
@@ -112,7 +113,7 @@ def check_population(model: Model) -> None:
 
 
 def group_log_likelihood(
-    fit: Fit, factor: str | None = None, *, groups: Array | None = None
+    fit: FitResult, factor: str | None = None, *, groups: Array | None = None
 ) -> Array:
     """Return the log likelihood of groups given the population, at each draw.
 
@@ -147,7 +148,7 @@ def group_log_likelihood(
 
 
 def new_group_predictors(
-    fit: Fit, units: Grouping, rng: np.random.Generator
+    fit: FitResult, units: Grouping, rng: np.random.Generator
 ) -> Callable[[Array, Array], Array]:
     """Return a function that predicts a group's rows as if the group were new.
 
@@ -199,7 +200,7 @@ class _Inside:
     chols: tuple[Array, ...]
 
     @classmethod
-    def of(cls, fit: Fit, units: Grouping) -> _Inside:
+    def of(cls, fit: FitResult, units: Grouping) -> _Inside:
         model, everything = fit.model, predictors_of(fit)
         check_population(model)
         design = model.design

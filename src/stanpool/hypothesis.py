@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = np.ndarray
 
@@ -59,7 +59,7 @@ _NAME = re.compile(r"`(?P<quoted>[^`]*)`|(?P<plain>[^\W\d]\w*(?::[^\W\d]\w*)*)")
 
 
 def hypothesis(
-    fit: Fit, hypotheses: str | Sequence[str], *, prob: float = 0.9
+    fit: FitResult, hypotheses: str | Sequence[str], *, prob: float = 0.9
 ) -> pd.DataFrame:
     """Compute posterior probabilities of hypotheses.
 
@@ -114,7 +114,7 @@ def hypothesis(
     return pd.DataFrame(rows, index=texts)
 
 
-def _evaluate(fit: Fit, text: str) -> tuple[Array, Array]:
+def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
     """Return draws of what a hypothesis is about, and of whether it holds."""
     if not isinstance(text, str):
         raise SpecError(f"the hypothesis {shorten(text)} is no text. {_USAGE}")
@@ -203,7 +203,7 @@ def _value(node: ast.AST, draws: Mapping[str, Array], text: str) -> Any:
     raise SpecError(f"cannot read the hypothesis {shorten(text)}. {_USAGE}")
 
 
-def _draws_of(fit: Fit, name: str, text: str) -> Array:
+def _draws_of(fit: FitResult, name: str, text: str) -> Array:
     """Return the draws of a name, shape ``(S,)``."""
     name = name.strip()
     population = dict(zip(*fixef_draws(fit), strict=True))

@@ -29,13 +29,13 @@ from stanpool.summary import population_names
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = np.ndarray
 
 
 def influence(
-    fit: Fit, *, unit: str = "group", factor: str | None = None
+    fit: FitResult, *, unit: str = "group", factor: str | None = None
 ) -> pd.DataFrame:
     """Estimate how far quantities of the population move without each unit.
 
@@ -85,7 +85,7 @@ def influence(
     return table.assign(pareto_k=np.concatenate(pareto_k))
 
 
-def _of_population(fit: Fit) -> tuple[list[str], Array]:
+def _of_population(fit: FitResult) -> tuple[list[str], Array]:
     """Return the quantities that are not of groups, draws as ``(S, quantity)``."""
     blocks = list(scalars(fit.posterior, var_names=population_names(fit)))
     labels = [label for each in blocks for label in each.labels]
@@ -93,7 +93,7 @@ def _of_population(fit: Fit) -> tuple[list[str], Array]:
     return labels, np.concatenate(draws, axis=1)
 
 
-def _likelihoods(fit: Fit, unit: str, factor: str | None) -> Iterator[Array]:
+def _likelihoods(fit: FitResult, unit: str, factor: str | None) -> Iterator[Array]:
     """Yield log likelihoods of some units at all draws, shape ``(units, S)``."""
     if unit == "group":
         check_population(fit.model)

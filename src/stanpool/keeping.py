@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stanpool.chunks import Streamed
 from stanpool.errors import DataError, shorten
-from stanpool.fit import Fit, Model
+from stanpool.fit_result import FitResult
+from stanpool.prepared_model import PreparedModel
 from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
 from stanpool.progress import tell
@@ -43,7 +44,9 @@ _ENGINE: Literal["h5netcdf"] = "h5netcdf"
 _FILES = ("model.json", "program.stan", "data.nc", "draws.nc")
 
 
-def save(fit: Fit, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+def save(
+    fit: FitResult, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
     """Write a fit to a folder, completely or not at all.
 
     Parameters
@@ -75,14 +78,14 @@ def save(fit: Fit, path: str | os.PathLike[str], *, overwrite: bool = False) -> 
 
 
 def kept_or_new(
-    model: Model,
+    model: PreparedModel,
     settings: SampleSettings,
     path: str | os.PathLike[str],
     *,
     any_seed: bool,
     prior_only: bool,
     progress: bool,
-) -> Fit:
+) -> FitResult:
     """Return the fit kept at a path if a new one would be the same, else a new one.
 
     Parameters
@@ -124,7 +127,11 @@ def kept_or_new(
 
 
 def _changes(
-    kept: Fit, model: Model, settings: SampleSettings, any_seed: bool, prior_only: bool
+    kept: FitResult,
+    model: PreparedModel,
+    settings: SampleSettings,
+    any_seed: bool,
+    prior_only: bool,
 ) -> Iterator[str]:
     """Say what would be other in a new fit: model, priors, program, data, settings."""
     # What the form and the priors come to is compared as a program and as a table.
@@ -169,7 +176,7 @@ def _check_free(target: Path, *, overwrite: bool) -> None:
         )
 
 
-def load(path: str | os.PathLike[str]) -> Fit:
+def load(path: str | os.PathLike[str]) -> FitResult:
     """Read a fit that ``Fit.save`` wrote; no engine is needed.
 
     Parameters
@@ -197,7 +204,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     settings["sample_options"] = tuple(
         (name, value) for name, value in settings["sample_options"]
     )
-    return Fit(
+    return FitResult(
         model=model,
         tree=_read_tree(folder / "draws.nc"),
         settings=SampleSettings(**settings),
@@ -209,7 +216,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     )
 
 
-def _write(fit: Fit, folder: Path) -> None:
+def _write(fit: FitResult, folder: Path) -> None:
     """Write all files of a fit to a new folder; the manifest last."""
     folder.mkdir()
     chunks = fit.model.chunks
@@ -292,7 +299,7 @@ def _prior_row(row: PriorRow) -> dict[str, Any]:
 
 def _read_model(
     kept: Mapping[str, Any], frame: pd.DataFrame, arrays: Mapping[str, np.ndarray]
-) -> Model:
+) -> PreparedModel:
     """Build the model again, with the priors it was fitted with."""
     spec = dict(kept["spec"])
     spec["groups"] = tuple(GroupTerm(**_tuples(each)) for each in spec["groups"])
@@ -314,7 +321,7 @@ def _read_model(
     data = frame if facts is None else Streamed.restored(stated, frame, arrays, facts)
     # What was chosen then, whatever would be now.
     form = kept.get("parameterization")
-    return Model.from_spec(stated, data, priors=priors, parameterization=form)
+    return PreparedModel.from_spec(stated, data, priors=priors, parameterization=form)
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

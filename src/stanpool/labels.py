@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.posterior import GroupNames
+from stanpool.relocate import fit_at_origins
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.design import Design
     from stanpool.exact.draws import ExactDraws
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
+    from stanpool.priors import PriorRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ def group_dims(design: Design) -> frozenset[str]:
     return frozenset(GroupNames.of(factor).group for factor in factors)
 
 
-def dims_of_groups(fit: Fit | ExactDraws) -> frozenset[str]:
+def dims_of_groups(fit: FitResult | ExactDraws) -> frozenset[str]:
     """Name the dimensions over groups of a fit, or of draws that have no model."""
     if fit.model is not None:
         return group_dims(fit.model.design)
@@ -101,6 +104,20 @@ def dims_of_groups(fit: Fit | ExactDraws) -> frozenset[str]:
 def is_of_groups(variable: xr.DataArray, dims: frozenset[str]) -> bool:
     """Say whether a variable has a value for each group."""
     return not dims.isdisjoint(map(str, variable.dims))
+
+
+def scale_draws(fit: FitResult, parameter: str) -> np.ndarray:
+    """Return draws of a population scale where its prior is, ``(chain * draw,)``."""
+    variable = f"tau_{factor_of_scale(fit.model, fit.model.priors[parameter])}"
+    for each in scalars(fit_at_origins(fit).posterior, var_names=[variable]):
+        found = each.draws[:, :, each.labels.index(parameter)]
+    return np.asarray(found.ravel())
+
+
+def factor_of_scale(model: PreparedModel, row: PriorRow) -> str:
+    """Name the factor of a scale by the number of its class: 2 of ``tau_2``."""
+    number = int(row.parameter_class.partition("_")[2] or 1)
+    return model.design.factors[number - 1].factor
 
 
 def meanings(posterior: xr.Dataset, design: Design) -> dict[str, str]:

@@ -13,10 +13,10 @@ import numpy as np
 from stanpool.comparison import Comparison, compare_fits, mean_sd
 from stanpool.crossval import CrossValidation, kfold, loo
 from stanpool.errors import DataError, SpecError
+from stanpool.fit_all import fit_all
 from stanpool.group_likelihood import check_population, grouping
 from stanpool.labels import short_label
 from stanpool.ranking import Ranking, rank
-from stanpool.sampling import fit_all
 
 if TYPE_CHECKING:
     import pandas as pd

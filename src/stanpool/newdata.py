@@ -32,7 +32,7 @@ from stanpool.outcome import (
 from stanpool.spec import FAMILIES, ModelSpec
 
 if TYPE_CHECKING:
-    from stanpool.fit import Model
+    from stanpool.prepared_model import PreparedModel
 
 PARTS = ("outcome", "trials", "se", "weights", "cens", "trunc", "residual")
 
@@ -47,7 +47,7 @@ class _Names:
 
 
 def new_design(
-    model: Model,
+    model: PreparedModel,
     data: Any,
     *,
     factors: Sequence[int],
@@ -123,7 +123,9 @@ def new_design(
     )
 
 
-def _needed(model: Model, factors: Sequence[int], parts: Collection[str]) -> _Names:
+def _needed(
+    model: PreparedModel, factors: Sequence[int], parts: Collection[str]
+) -> _Names:
     """Name the columns that new rows need."""
     spec = model.spec
     used = [spec.groups[number] for number in factors]
@@ -159,7 +161,7 @@ def _needed(model: Model, factors: Sequence[int], parts: Collection[str]) -> _Na
     )
 
 
-def _conforming(model: Model, data: Any, names: _Names) -> pd.DataFrame:
+def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
     """Copy the columns, each of the type that it had at the fit."""
     frame = as_frame(data)
     if len(frame) == 0:
@@ -209,7 +211,7 @@ def _examples(column: pd.Series[Any]) -> list[Any]:
 
 
 def _with_levels_of_fit(
-    model: Model, name: str, column: pd.Series[Any]
+    model: PreparedModel, name: str, column: pd.Series[Any]
 ) -> pd.Series[Any]:
     """Return a column with all levels of the fit; refuse others."""
     fitted = model.data[name]
@@ -231,7 +233,7 @@ def _with_levels_of_fit(
     return pd.Series(pd.Categorical(column, dtype=dtype))
 
 
-def _factor(model: Model, number: int, frame: pd.DataFrame) -> FactorDesign:
+def _factor(model: PreparedModel, number: int, frame: pd.DataFrame) -> FactorDesign:
     """Build the group side of a factor, with new groups after those of the fit."""
     recipes, fitted = model.design.recipes, model.design.factors[number]
     assert recipes is not None
@@ -249,7 +251,7 @@ def _factor(model: Model, number: int, frame: pd.DataFrame) -> FactorDesign:
     )
 
 
-def _latent(model: Model, frame: pd.DataFrame) -> LatentDesign | None:
+def _latent(model: PreparedModel, frame: pd.DataFrame) -> LatentDesign | None:
     """Build the sides of the latent factors, new units after those of the fit."""
     fitted = model.design.latent
     if fitted is None:

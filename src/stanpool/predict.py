@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.design import Design, FactorDesign
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 Array = np.ndarray
 GroupTerms = Sequence[str] | Mapping[str, Sequence[str]]
@@ -58,7 +59,7 @@ READINGS = ("fitted", "redrawn")
 
 
 def linpred(
-    fit: Fit,
+    fit: FitResult,
     data: Any = None,
     *,
     draws: int | None = None,
@@ -143,7 +144,7 @@ def linpred(
 
 
 def epred(
-    fit: Fit,
+    fit: FitResult,
     data: Any = None,
     *,
     draws: int | None = None,
@@ -183,7 +184,7 @@ def epred(
 
 
 def predict(
-    fit: Fit,
+    fit: FitResult,
     data: Any = None,
     *,
     draws: int | None = None,
@@ -222,7 +223,7 @@ def predict(
 
 
 def predict_table(
-    fit: Fit,
+    fit: FitResult,
     data: Any = None,
     *,
     kind: str = "predict",
@@ -300,7 +301,7 @@ def predict_table(
 
 
 def log_lik(
-    fit: Fit,
+    fit: FitResult,
     data: Any = None,
     *,
     draws: int | None = None,
@@ -336,7 +337,7 @@ def log_lik(
     return _collected("log_lik", source)
 
 
-def log_lik_chunks(fit: Fit) -> Iterator[tuple[slice, Array]]:
+def log_lik_chunks(fit: FitResult) -> Iterator[tuple[slice, Array]]:
     """Yield the log likelihood of a few rows of the data at a time, at all draws.
 
     Whoever needs a number per row, such as its expected log density, never holds more
@@ -358,7 +359,7 @@ def log_lik_chunks(fit: Fit) -> Iterator[tuple[slice, Array]]:
 
 
 def predictors_with(
-    fit: Fit,
+    fit: FitResult,
     data: Any = None,
     *,
     draws: int | None = None,
@@ -424,7 +425,7 @@ def predictors_with(
 
 
 def _design(
-    model: Model,
+    model: PreparedModel,
     data: Any,
     terms: Mapping[int, Sequence[str]],
     own_scales: bool,
@@ -446,7 +447,7 @@ def _design(
 
 
 def _chosen_latent(
-    model: Model, group_terms: GroupTerms | None
+    model: PreparedModel, group_terms: GroupTerms | None
 ) -> tuple[bool, GroupTerms | None]:
     """Say whether latent factors enter, and return the other terms."""
     if model.design.latent is None or group_terms is None:
@@ -459,7 +460,7 @@ def _chosen_latent(
 
 
 def _chosen_terms(
-    model: Model, group_terms: GroupTerms | None
+    model: PreparedModel, group_terms: GroupTerms | None
 ) -> tuple[dict[int, Sequence[str]], bool]:
     """Return which coefficients of which factors enter, and whether scales do."""
     factors = model.design.factors
@@ -517,7 +518,7 @@ def _masked(factor: FactorDesign, labels: Sequence[str]) -> FactorDesign:
     return factor if enters.all() else replace(factor, Z=factor.Z * enters)
 
 
-def _redrawn(model: Model, design: Design) -> Design:
+def _redrawn(model: PreparedModel, design: Design) -> Design:
     """Give rows of fitted groups new groups of the same names."""
     factors = []
     for each in design.factors:

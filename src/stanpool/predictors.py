@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.design import Design, LatentDesign
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 Array = np.ndarray
 
@@ -66,7 +67,7 @@ class Predictors:
         Of the weights that the draws were conditioned with, if they were.
     """
 
-    model: Model
+    model: PreparedModel
     design: Design
     numbers: tuple[int, ...]
     posterior: xr.Dataset
@@ -253,7 +254,7 @@ class Predictors:
         return np.random.default_rng([self.seed, int.from_bytes(digest[:16])])
 
 
-def predictors_of(fit: Fit) -> Predictors:
+def predictors_of(fit: FitResult) -> Predictors:
     """Return the linear predictors of a fit's rows, at all draws."""
     design, posterior = fit.model.design, fit.posterior
     return Predictors(

@@ -14,7 +14,6 @@ then is what it comes to.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -29,14 +28,15 @@ from stanpool.posterior import GroupNames
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 Array = np.ndarray
 
 _BLOCK = 2**22  # numbers: draws are many, and are held twice as it is
 
 
-def to_zero(model: Model, posterior: xr.Dataset) -> xr.Dataset:
+def to_zero(model: PreparedModel, posterior: xr.Dataset) -> xr.Dataset:
     """Turn draws of coefficients at the origins into those where predictors are 0.
 
     Parameters
@@ -52,12 +52,12 @@ def to_zero(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     return _turned(model, posterior, at_origins(design), design, lambda a: a)
 
 
-def tree_to_zero(model: Model, tree: xr.DataTree) -> xr.DataTree:
+def tree_to_zero(model: PreparedModel, tree: xr.DataTree) -> xr.DataTree:
     """Return a tree with its posterior turned by ``to_zero``."""
     return _with_posterior(tree, to_zero(model, tree["posterior"].to_dataset()))
 
 
-def to_origins(model: Model, posterior: xr.Dataset) -> xr.Dataset:
+def to_origins(model: PreparedModel, posterior: xr.Dataset) -> xr.Dataset:
     """Turn draws of coefficients where predictors are 0 into those at the origins.
 
     That is where priors are stated, and what a sampler sees, but for its units.
@@ -79,7 +79,7 @@ def to_origins(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     return turned.drop_vars(uncorrelated, errors="ignore")
 
 
-def fit_at_origins(fit: Fit) -> Fit:
+def fit_at_origins(fit: FitResult) -> FitResult:
     """Return a fit whose data and draws are counted from the predictors' origins.
 
     Its rows have the same linear predictors, and its priors are on its coefficients.
@@ -87,7 +87,7 @@ def fit_at_origins(fit: Fit) -> Fit:
     if not fit.model.design.origins:
         return fit
     tree = _with_posterior(fit.tree, to_origins(fit.model, fit.posterior))
-    model = _with_design(fit.model, at_origins(fit.model.design))
+    model = fit.model.with_design(at_origins(fit.model.design))
     return replace(fit, model=model, tree=tree)
 
 
@@ -100,15 +100,8 @@ def _with_posterior(tree: xr.DataTree, posterior: xr.Dataset) -> xr.DataTree:
     return other
 
 
-def _with_design(model: Model, design: Design) -> Model:
-    """Return a model whose predictors are counted from elsewhere."""
-    moved = copy.copy(model)
-    object.__setattr__(moved, "design", design)
-    return moved
-
-
 def _turned(
-    model: Model,
+    model: PreparedModel,
     posterior: xr.Dataset,
     source: Design,
     target: Design,
@@ -116,7 +109,7 @@ def _turned(
 ) -> xr.Dataset:
     """Turn the draws of one design's coefficients into those of another."""
     spec, origins = model.spec, dict(model.design.origins)
-    found = coefficients(_with_design(model, source), posterior)
+    found = coefficients(model.with_design(source), posterior)
     matrix = turn(change_of_origin(("Intercept", *source.coefficients), origins))
     moved = found.beta @ matrix[0, 1:]
     new: dict[str, Array] = {}
@@ -128,7 +121,7 @@ def _turned(
         new["cutpoint"] = flat(posterior["cutpoint"]) - moved
     has_own_intercepts = not {"Intercept", "cutpoint"} & set(posterior)
     turned = _with(posterior, new)
-    means = coefficients(_with_design(model, target), turned)
+    means = coefficients(model.with_design(target), turned)
     for number, factor in enumerate(source.factors):
         own = turn(change_of_origin(factor.varying, origins))
         before, after = found.factors[number], means.factors[number]

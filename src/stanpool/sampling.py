@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from stanpool.engine import (
     SampleSettings,
     compile_program,
-    compile_programs,
     sample,
 )
 from stanpool.engine.run import spare_threads
-from stanpool.fit import Fit, Model
+from stanpool.fit_result import FitResult
 from stanpool.latent import pilot, starting_points
 from stanpool.marginal import MarginalRows
 from stanpool.posterior import build_tree, draw_back
+from stanpool.prepared_model import PreparedModel
 from stanpool.relocate import tree_to_zero
 from stanpool.starts import pilot_metric, points_around_pilot, starts_from_pilot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-Name = TypeVar("Name")
 
 _WARMUP, _SHORT_WARMUP = 1000, 500
 _METRIC = {"metric", "inv_metric"}
@@ -36,8 +34,8 @@ _MANY_GROUPS = 4_000
 
 
 def sampled(
-    model: Model, settings: SampleSettings, *, prior_only: bool, progress: bool
-) -> Fit:
+    model: PreparedModel, settings: SampleSettings, *, prior_only: bool, progress: bool
+) -> FitResult:
     """Compile the program of a model, or take it from the cache, and sample.
 
     Parameters
@@ -86,7 +84,7 @@ def sampled(
         max_treedepth=settings.max_treedepth,
         drawn_back=drawn_back,
     )
-    return Fit(
+    return FitResult(
         model=model,
         tree=tree_to_zero(model, tree),
         settings=settings,
@@ -98,39 +96,8 @@ def sampled(
     )
 
 
-def fit_all(
-    models: Mapping[Name, Model],
-    *,
-    seed: int | None = None,
-    progress: bool = True,
-    **given: Any,
-) -> dict[Name, Fit]:
-    """Fit several models alike; their programs are compiled together.
-
-    Parameters
-    ----------
-    models
-        What to fit, by any names.
-    seed
-        Of all fits; drawn at random if None.
-    progress, given
-        As for ``Model.fit``.
-    """
-    seed = _random_seed() if seed is None else seed
-    # First of all: what is wrong with them is said before anything is compiled.
-    settings = {
-        name: settings_of(model, seed=seed, prior_only=False, **given)
-        for name, model in models.items()
-    }
-    compile_programs([model.program for model in models.values()], progress=progress)
-    return {
-        name: sampled(model, settings[name], prior_only=False, progress=progress)
-        for name, model in models.items()
-    }
-
-
 def settings_of(
-    model: Model,
+    model: PreparedModel,
     *,
     warmup: int | None = None,
     seed: int | None = None,
@@ -159,19 +126,20 @@ def settings_of(
         )
     return SampleSettings(
         warmup=warmup,
-        seed=_random_seed() if seed is None else seed,
+        seed=random_seed() if seed is None else seed,
         inits=inits,
         sample_options=tuple(sorted((sample_options or {}).items())),
         **others,
     )
 
 
-def _random_seed() -> int:
+def random_seed() -> int:
+    """Return a seed from the system's own source of randomness."""
     return int.from_bytes(os.urandom(4), "little")
 
 
 def default_warmup(
-    model: Model,
+    model: PreparedModel,
     *,
     inits: Any = None,
     prior_only: bool = False,
@@ -195,7 +163,7 @@ def default_warmup(
     return _WARMUP
 
 
-def from_pilot(model: Model, settings: SampleSettings) -> SampleSettings:
+def from_pilot(model: PreparedModel, settings: SampleSettings) -> SampleSettings:
     """Let chains start with the pilot's metric, unless users have one of their own.
 
     Those that start around the pilot estimate, too, learn their own metric from all
@@ -228,7 +196,7 @@ def _is_much_work(data: Mapping[str, Any]) -> bool:
     return rows >= _MANY_ROWS or groups >= _MANY_GROUPS
 
 
-def _starting_points(model: Model, settings: SampleSettings) -> Any:
+def _starting_points(model: PreparedModel, settings: SampleSettings) -> Any:
     """Return where chains start; None for random points."""
     chains, seed, latent = settings.chains, settings.seed, model.design.latent
     points = None

@@ -19,11 +19,10 @@ import numpy as np
 from stanpool.comparison import compare_fits
 from stanpool.effects import pooling_factors
 from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.fit_all import fit_all
 from stanpool.intervals import describe
-from stanpool.labels import scalars, short_label
+from stanpool.labels import factor_of_scale, scale_draws, short_label
 from stanpool.priors import PriorRow, class_of, resolve_priors
-from stanpool.relocate import fit_at_origins
-from stanpool.sampling import fit_all
 from stanpool.spec import Prior
 
 if TYPE_CHECKING:
@@ -242,22 +241,6 @@ def _with_prior(model: Model, parameter: str, prior: Prior) -> Model:
     return model.with_(priors=tuple(sorted([*others, (parameter, prior)])))
 
 
-def scale_draws(fit: Fit, parameter: str) -> np.ndarray:
-    """Return draws of a population scale where its prior is, ``(chain * draw,)``."""
-    fit = fit_at_origins(fit)
-    row = fit.model.priors[parameter]
-    variable = f"tau_{_factor(fit.model, row)}"
-    for each in scalars(fit.posterior, var_names=[variable]):
-        found = each.draws[:, :, each.labels.index(parameter)]
-    return np.asarray(found.ravel())
-
-
-def _factor(model: Model, row: PriorRow) -> str:
-    """Name the factor of a scale by the number of its class: 2 of ``tau_2``."""
-    number = int(row.parameter_class.partition("_")[2] or 1)
-    return model.design.factors[number - 1].factor
-
-
 def _under_prior(fit: Fit, parameter: str) -> dict[str, Any]:
     """Describe a scale and the pooling that goes with it."""
     row = fit.model.priors[parameter]
@@ -266,14 +249,14 @@ def _under_prior(fit: Fit, parameter: str) -> dict[str, Any]:
     return {
         "prior": str(row.prior),
         **{name: float(described[name]) for name in ("mean", "q5", "q95")},
-        "pooling": pooling[_factor(fit.model, row), row.label],
+        "pooling": pooling[factor_of_scale(fit.model, row), row.label],
     }
 
 
 def _conclusion(model: Model, parameter: str, table: pd.DataFrame) -> str:
     """Say whether the prior matters, and what a uniform one does."""
     name, pooling = short_label(parameter), table["pooling"]
-    factor = _factor(model, model.priors[parameter])
+    factor = factor_of_scale(model, model.priors[parameter])
     groups = len(
         next(each.labels for each in model.design.factors if each.factor == factor)
     )

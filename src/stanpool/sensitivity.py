@@ -32,7 +32,7 @@ from stanpool.summary import population_names
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
     from stanpool.priors import PriorRow
 
 Array = np.ndarray
@@ -40,7 +40,7 @@ Array = np.ndarray
 SENSITIVE = 0.05
 
 
-def prior_sensitivity(fit: Fit) -> pd.DataFrame:
+def prior_sensitivity(fit: FitResult) -> pd.DataFrame:
     """Measure how sensitive each population quantity is to the priors and the data.
 
     Parameters
@@ -95,7 +95,7 @@ def prior_sensitivity(fit: Fit) -> pd.DataFrame:
     return table
 
 
-def log_prior(fit: Fit) -> Array:
+def log_prior(fit: FitResult) -> Array:
     """Return the log density of the priors in force at each draw.
 
     Without constants of flat, uniform and correlation priors, and of half forms.
@@ -137,7 +137,7 @@ def log_prior(fit: Fit) -> Array:
     return np.asarray(total).reshape(shape)
 
 
-def _values(fit: Fit, found: Coefficients, block: str) -> Array:
+def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
     """Return what priors of a class are on, shape ``(S, members, groups)``."""
     posterior, design = fit.posterior, fit.model.design
     draws = len(found.alpha)
@@ -170,7 +170,7 @@ def _values(fit: Fit, found: Coefficients, block: str) -> Array:
     return flat(posterior[base])[:, None, None]
 
 
-def _log_correlations(fit: Fit, block: str, row: PriorRow) -> Array:
+def _log_correlations(fit: FitResult, block: str, row: PriorRow) -> Array:
     """Return the log density of a matrix of correlations, LKJ, shape ``(S,)``."""
     number = int(block.partition("_")[2] or 1)
     names = GroupNames.of(fit.model.design.factors[number - 1].factor)
@@ -178,7 +178,7 @@ def _log_correlations(fit: Fit, block: str, row: PriorRow) -> Array:
     return np.asarray((row.prior.arguments[0] - 1) * log_determinant)
 
 
-def _log_likelihood(fit: Fit) -> Array:
+def _log_likelihood(fit: FitResult) -> Array:
     """Return the log likelihood of all rows, shape ``(chain, draw)``."""
     parts: Sequence[Array] = [values.sum(axis=2) for _, values in log_lik_chunks(fit)]
     return np.asarray(np.sum(parts, axis=0))

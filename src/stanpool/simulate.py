@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
 
 from stanpool.design import LatentDesign
 from stanpool.errors import DataError, SpecError, StanpoolError, shorten
@@ -35,7 +35,8 @@ from stanpool.relocate import to_zero
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 Array = np.ndarray
 
@@ -44,7 +45,7 @@ _BATCH = 1000
 
 
 def prior_predictive(
-    model: Model, *, draws: int = 1000, seed: int | None = None
+    model: PreparedModel, draws: int = 1000, seed: int | None = None
 ) -> xr.DataTree:
     """Draw parameters from the prior, and outcomes of the model's rows given them.
 
@@ -107,11 +108,13 @@ def prior_predictive(
 class Drawn:
     """A model and draws of its parameters, which read like a fit's."""
 
-    model: Model
+    model: PreparedModel
     posterior: xr.Dataset
 
 
-def draw_prior(model: Model, draws: int, rng: np.random.Generator) -> xr.Dataset:
+def draw_prior(
+    model: PreparedModel, draws: int, rng: np.random.Generator
+) -> xr.Dataset:
     """Draw a model's parameters from their priors, labelled as a fit's posterior is.
 
     Parameters
@@ -137,7 +140,7 @@ def draw_prior(model: Model, draws: int, rng: np.random.Generator) -> xr.Dataset
 
 
 def simulate_outcomes(
-    model: Model, parameters: xr.Dataset, rng: np.random.Generator
+    model: PreparedModel, parameters: xr.Dataset, rng: np.random.Generator
 ) -> xr.DataArray:
     """Draw an outcome of each of a model's rows given draws of its parameters.
 
@@ -160,7 +163,7 @@ def simulate_outcomes(
     DataError
         If counts are too large to draw.
     """
-    drawn = cast("Fit", Drawn(model, parameters))
+    drawn = cast("FitResult", Drawn(model, parameters))
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             return predict(drawn, seed=int(rng.integers(2**32)))
@@ -175,7 +178,7 @@ def simulate_outcomes(
 
 
 def _prior_variables(
-    model: Model, draws: int, rng: np.random.Generator
+    model: PreparedModel, draws: int, rng: np.random.Generator
 ) -> dict[str, Array]:
     """Draw what the model's Stan program calls by these names, ``(draw, ...)``."""
     design, structure = at_origins(model.design), model.structure
@@ -264,13 +267,13 @@ def distribution_of(row: PriorRow) -> Any:
         If it is improper.
     """
     prior = row.prior.canonical
-    if prior.distribution not in _DISTRIBUTIONS:
+    if prior.distribution not in _distributions():
         raise SpecError(
             f"the prior on {shorten(row.parameter)} is {row.prior}, which is no "
             "distribution that can be drawn from. Set a proper one, such as "
             f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
         )
-    return _DISTRIBUTIONS[prior.distribution](*prior.arguments)
+    return _distributions()[prior.distribution](*prior.arguments)
 
 
 def prior_density(row: PriorRow, at: Array) -> Array:
@@ -310,7 +313,9 @@ def _lower_end(row: PriorRow) -> float:
     return 0.0 if known.lower is None else known.lower
 
 
-def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array:
+def _draw_cutpoints(
+    model: PreparedModel, draws: int, rng: np.random.Generator
+) -> Array:
     """Draw cutpoints in order, ``(draw, cutpoint)``: each from its prior, given that.
 
     Equal priors are drawn and sorted, others until they are in order; a Dirichlet is
@@ -337,7 +342,7 @@ def _draw_cutpoints(model: Model, draws: int, rng: np.random.Generator) -> Array
 
 
 def _draw_correlations(
-    model: Model, name: str, tau: Array, rng: np.random.Generator
+    model: PreparedModel, name: str, tau: Array, rng: np.random.Generator
 ) -> Array:
     """Draw Cholesky factors of correlation matrices, LKJ, ``(draw, D, D)``.
 
@@ -358,17 +363,22 @@ def _draw_correlations(
     return cholesky
 
 
-_DISTRIBUTIONS: Mapping[str, Callable[..., Any]] = {
-    "normal": stats.norm,
-    "student_t": stats.t,
-    "cauchy": stats.cauchy,
-    "exponential": lambda rate: stats.expon(scale=1.0 / rate),
-    "gamma": lambda shape, rate: stats.gamma(shape, scale=1.0 / rate),
-    "inv_gamma": lambda shape, scale: stats.invgamma(shape, scale=scale),
-    "sqrt_inv_gamma": lambda shape, scale: stats.gengamma(
-        shape, -2, scale=np.sqrt(scale)
-    ),
-    "uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
-    "beta": stats.beta,
-    "lognormal": lambda location, scale: stats.lognorm(scale, scale=np.exp(location)),
-}
+@cache
+def _distributions() -> Mapping[str, Callable[..., Any]]:
+    """Return SciPy's distributions by Stan's names, loaded when needed."""
+    from scipy import stats  # type: ignore[import-untyped]
+
+    return {
+        "normal": stats.norm,
+        "student_t": stats.t,
+        "cauchy": stats.cauchy,
+        "exponential": lambda rate: stats.expon(scale=1.0 / rate),
+        "gamma": lambda shape, rate: stats.gamma(shape, scale=1.0 / rate),
+        "inv_gamma": lambda shape, scale: stats.invgamma(shape, scale=scale),
+        "sqrt_inv_gamma": lambda shape, scale: stats.gengamma(
+            shape, -2, scale=np.sqrt(scale)
+        ),
+        "uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
+        "beta": stats.beta,
+        "lognormal": lambda mean, scale: stats.lognorm(scale, scale=np.exp(mean)),
+    }

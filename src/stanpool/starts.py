@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.design import Design
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
     from stanpool.pilot import FactorPilot, Pilot
+    from stanpool.prepared_model import PreparedModel
 
 Array = np.ndarray
 
@@ -49,7 +50,7 @@ _STREAM = 0x7374617274  # no random numbers are shared with the chains
 
 
 def points_around_pilot(
-    model: Model, *, chains: int, seed: int
+    model: PreparedModel, *, chains: int, seed: int
 ) -> list[dict[str, Any]] | None:
     """Draw where chains start from a wide distribution about the pilot estimate.
 
@@ -74,7 +75,7 @@ def points_around_pilot(
 
 
 def _around(
-    model: Model, pilot: Pilot, design: Design, rng: np.random.Generator
+    model: PreparedModel, pilot: Pilot, design: Design, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Draw one point: what programs declare, and more."""
 
@@ -163,7 +164,7 @@ def _variance_of_partial(own: FactorPilot) -> float:
     return float(1.0 / (3.0 + determined.min()))
 
 
-def _errors_of_parameters(model: Model, pilot: Pilot) -> dict[str, float]:
+def _errors_of_parameters(model: PreparedModel, pilot: Pilot) -> dict[str, float]:
     """Return standard errors of the logarithms of the families' parameters."""
     errors = dict.fromkeys(pilot.parameters, _SPREAD)
     if "sigma" in errors:
@@ -171,7 +172,7 @@ def _errors_of_parameters(model: Model, pilot: Pilot) -> dict[str, float]:
     return errors
 
 
-def _variance_of_sigma(model: Model, pilot: Pilot) -> float:
+def _variance_of_sigma(model: PreparedModel, pilot: Pilot) -> float:
     """Return that of the logarithm of the residual scale."""
     if pilot.residual is not None:
         own = pilot.residual
@@ -181,7 +182,7 @@ def _variance_of_sigma(model: Model, pilot: Pilot) -> float:
     return 0.5 / max(rows - learned, 0.1 * rows)
 
 
-def pilot_metric(model: Model) -> Array | None:
+def pilot_metric(model: PreparedModel) -> Array | None:
     """Return a diagonal inverse metric of the program: rough variances.
 
     A sampler that has to find the scales of well known groups by itself, from a unit
@@ -234,19 +235,19 @@ def pilot_metric(model: Model) -> Array | None:
     return np.concatenate([np.ravel(known[name], order="F") for name in names])
 
 
-def starts_from_pilot(model: Model) -> bool:
+def starts_from_pilot(model: PreparedModel) -> bool:
     """Whether chains start around a pilot estimate, if there is one."""
     return model.parameterization in ("adaptive", "marginal")
 
 
-def _declared(model: Model) -> list[str]:
+def _declared(model: PreparedModel) -> list[str]:
     """Name the parameters that a program declares, in order."""
     source = model.program.source
     block = source[source.index("\nparameters {") :].partition("\n}")[0]
     return re.findall(r" (\w+);", block)
 
 
-def _inside_bounds(model: Model, point: dict[str, Any]) -> dict[str, Any]:
+def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any]:
     """Move a point to where the priors allow it."""
     bounds: dict[str, list[tuple[float, float]]] = {}
     for row in model.scaling.priors(model.priors):
@@ -271,7 +272,7 @@ def _inside_bounds(model: Model, point: dict[str, Any]) -> dict[str, Any]:
     return point
 
 
-def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
+def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     """Return the last draw of each chain as initial values.
 
     Parameters
@@ -303,7 +304,7 @@ def starting_values(fit: Fit) -> list[dict[str, Any]] | None:
     return points
 
 
-def _point(model: Model, draw: xr.Dataset) -> dict[str, Any]:
+def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
     """Turn one draw into the parameters of a program."""
     design, found = model.design, coefficients(model, draw)
     beta = found.beta[0, 0]
@@ -350,7 +351,7 @@ def _point(model: Model, draw: xr.Dataset) -> dict[str, Any]:
 
 
 def _partly_centered(
-    model: Model, draw: xr.Dataset, number: int, u: Array, shift: float
+    model: PreparedModel, draw: xr.Dataset, number: int, u: Array, shift: float
 ) -> Array:
     """Return z of one draw's deviations, as an adaptive program has it."""
     factor, form = model.design.factors[number - 1], model.structure.factors[number - 1]
@@ -375,7 +376,7 @@ def _partly_centered(
     )
 
 
-def _elsewhere(model: Model) -> Sequence[frozenset[str] | None]:
+def _elsewhere(model: PreparedModel) -> Sequence[frozenset[str] | None]:
     """Return what factors are not centered about, if not means of earlier factors."""
     if not model.structure.chooses_center:
         return [None] * len(model.design.factors)

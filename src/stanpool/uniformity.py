@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats  # type: ignore[import-untyped]
+from scipy import special  # type: ignore[import-untyped]
 
 Array = NDArray[np.float64]
 
@@ -96,6 +96,8 @@ def _tails(simulations: int, draws: int) -> Array:
 
     Shape ``(draws, simulations + 1)``.
     """
+    from scipy import stats
+
     shares = np.arange(1, draws + 1)[:, None] / (draws + 1)
     count = stats.binom(simulations, shares)
     counts = np.arange(simulations + 1)
@@ -110,6 +112,8 @@ def _coverage(simulations: int, draws: int, gamma: float) -> float:
     The counts of ranks between cuts are independent Poissons, given their sum; those
     paths are followed whose counts are all likelier.
     """
+    from scipy import stats
+
     inside = _tails(simulations, draws) > gamma
     mean = simulations / (draws + 1)
     step = stats.poisson.pmf(np.arange(simulations + 1), mean)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-from stanpool.fit import Model
+from stanpool.fit_result import FitResult
+from stanpool.prepared_model import PreparedModel
 from stanpool.priors import SET_BY_USER, PriorRow
 from stanpool.sampling import sampled
 from stanpool.spec import Prior, as_priors
 
-if TYPE_CHECKING:
-    from stanpool.fit import Fit
+AnyFit = TypeVar("AnyFit", bound=FitResult)
 
 
 def update(
-    fit: Fit,
+    fit: AnyFit,
     data: Any = None,
     *,
     priors: Mapping[str, str | Prior] | None = None,
@@ -28,7 +28,7 @@ def update(
     max_treedepth: int | None = None,
     parallel_chains: int | None = None,
     progress: bool = True,
-) -> Fit:
+) -> AnyFit:
     """Fit a model again, to other data or with other priors.
 
     Numbers are data of the program: it is compiled anew only if a prior changes its
@@ -59,7 +59,7 @@ def update(
     in_force = {_name(row): row.prior for row in model.priors}
     if priors is not None:
         changed = replace(model.spec, priors=as_priors(priors))
-        tried = Model.from_spec(changed, model.source)
+        tried = PreparedModel.from_spec(changed, model.source)
         in_force |= {
             _name(row): row.prior for row in tried.priors if row.source == SET_BY_USER
         }
@@ -68,7 +68,9 @@ def update(
         priors=as_priors(in_force),
         parameterization=model.parameterization or model.spec.parameterization,
     )
-    again = Model.from_spec(spec, model.source if data is None else data, strict=False)
+    again = PreparedModel.from_spec(
+        spec, model.source if data is None else data, strict=False
+    )
     given = {
         "chains": chains,
         "draws": draws,
@@ -82,7 +84,8 @@ def update(
     # Initial values that were given for other data may not fit these.
     inits = "random" if fit.settings.inits == "random" else None
     settings = replace(fit.settings, inits=inits, **changes)
-    return sampled(again, settings, prior_only=fit.prior_only, progress=progress)
+    result = sampled(again, settings, prior_only=fit.prior_only, progress=progress)
+    return type(fit).of(result)
 
 
 def _name(row: PriorRow) -> str:

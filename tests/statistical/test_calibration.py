@@ -12,7 +12,7 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import small_data
-from stanpool import fit as fit_module
+from stanpool import prepared_model
 from stanpool.calibration import LOG_LIKELIHOOD
 
 SHORT: dict[str, Any] = {"draws": 400, "warmup": 300, "progress": False}
@@ -41,7 +41,7 @@ def test_a_right_program_is_calibrated() -> None:
 def test_a_wrong_program_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A logit program in the place of a probit one: data and parameters are alike."""
     wrong = logistic("logit").program
-    monkeypatch.setattr(fit_module, "render", lambda structure: wrong)
+    monkeypatch.setattr(prepared_model, "render", lambda structure: wrong)
     found = sp.sbc(logistic("probit"), simulations=60, seed=1, **SHORT)
     assert not found.ok
     table = found.table

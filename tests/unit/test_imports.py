@@ -33,8 +33,9 @@ LAYERS = (
     ("program",),
     ("stan_data", "annotation"),
     ("posterior",),
-    ("engine",),
-    ("fit",),
+    ("engine", "form"),
+    ("prepared_model",),
+    ("fit_result",),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

@@ -12,6 +12,7 @@ import pytest
 import stanpool as sp
 from golden.catalogue import models
 from stanpool.pilot import Pilot
+from stanpool.prepared_model import prepare
 
 
 def simulated(
@@ -136,8 +137,7 @@ def test_groups_without_rows_know_nothing_of_themselves() -> None:
     model = sp.Model(
         "y ~ x + (1 | g)", data, family="poisson", parameterization="adaptive"
     )
-    some = sp.Model.__new__(sp.Model)
-    some._build(
+    some = prepare(
         model.spec,
         data[data["g"] > 0],
         priors=model.priors,

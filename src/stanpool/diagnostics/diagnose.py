@@ -22,10 +22,10 @@ from stanpool.mixing import FEWEST_DRAWS
 from stanpool.relocate import fit_at_origins
 
 if TYPE_CHECKING:
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 
-def diagnose(fit: Fit) -> Diagnosis:
+def diagnose(fit: FitResult) -> Diagnosis:
     """Check a fit and say what is wrong, where, and what to do about it.
 
     Parameters
@@ -112,7 +112,7 @@ def _too_short(subject: str, draws: int) -> Diagnosis:
     )
 
 
-def _subject(fit: Fit) -> str:
+def _subject(fit: FitResult) -> str:
     pooling = {"complete": "Complete", "none": "No", "partial": "Partial"}
     subject = pooling[fit.model.spec.pooling] + " pooling"
     factors = ", ".join(short_label(each.factor) for each in fit.model.design.factors)

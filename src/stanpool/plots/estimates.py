@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.exact.draws import ExactDraws
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ _MOST_ROWS = 60
 
 
 def plot_forest(
-    fit: Fit | ExactDraws,
+    fit: FitResult | ExactDraws,
     *,
     var_names: Sequence[str] | None = None,
     prob: float = 0.9,
@@ -103,7 +103,7 @@ def plot_forest(
 
 
 def plot_caterpillar(
-    fit: Fit | ExactDraws,
+    fit: FitResult | ExactDraws,
     *,
     factor: str | None = None,
     coefficient: str = "Intercept",

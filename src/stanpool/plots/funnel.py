@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = NDArray[np.float64]
 
 
 def plot_funnel(
-    fits: Fit | Mapping[str, Fit],
+    fits: FitResult | Mapping[str, FitResult],
     *,
     factor: str | None = None,
     coefficient: str | None = None,
@@ -89,7 +89,7 @@ def plot_funnel(
 
 
 def _most_affected(
-    fits: list[Fit], factor: str | None, coefficient: str | None
+    fits: list[FitResult], factor: str | None, coefficient: str | None
 ) -> Funnel:
     """Choose the coefficient whose neck is most marked, else the least informed."""
     funnels = [
@@ -116,7 +116,7 @@ def _most_affected(
     )
 
 
-def _group_of(funnel: Funnel, fit: Fit, group: str | None) -> str:
+def _group_of(funnel: Funnel, fit: FitResult, group: str | None) -> str:
     """Check the group, or choose the one that the funnel affects most."""
     labels = _labels(fit, funnel)
     if group is None:
@@ -125,7 +125,7 @@ def _group_of(funnel: Funnel, fit: Fit, group: str | None) -> str:
     return group
 
 
-def _labels(fit: Fit, funnel: Funnel) -> list[str]:
+def _labels(fit: FitResult, funnel: Funnel) -> list[str]:
     (labels,) = (
         each.labels for each in fit.model.design.factors if each.factor == funnel.factor
     )
@@ -133,7 +133,7 @@ def _labels(fit: Fit, funnel: Funnel) -> list[str]:
 
 
 def _points(
-    fit: Fit, funnel: Funnel, group: str
+    fit: FitResult, funnel: Funnel, group: str
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return coefficient, scale and divergence of each draw, shape ``(draw,)``."""
     names = GroupNames.of(funnel.factor)

@@ -15,12 +15,13 @@ from stanpool.posterior import GroupNames
 if TYPE_CHECKING:
     from stanpool.design import FactorDesign
     from stanpool.exact.draws import ExactDraws
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 Array = NDArray[np.float64]
 
 
-def model_of(fit: Fit | ExactDraws) -> Model:
+def model_of(fit: FitResult | ExactDraws) -> PreparedModel:
     """Return the model, or say that draws of an exact sampler have none."""
     if fit.model is None:
         raise SpecError(
@@ -30,14 +31,14 @@ def model_of(fit: Fit | ExactDraws) -> Model:
     return fit.model
 
 
-def with_model(fit: Fit | ExactDraws) -> Fit:
+def with_model(fit: FitResult | ExactDraws) -> FitResult:
     """Refuse draws without a model; those that have one can be read like a fit's."""
     model_of(fit)
-    return cast("Fit", fit)
+    return cast("FitResult", fit)
 
 
 def factor_of(
-    fit: Fit | ExactDraws, factor: str | None, coefficient: str
+    fit: FitResult | ExactDraws, factor: str | None, coefficient: str
 ) -> FactorDesign:
     """Find the factor over which a coefficient varies."""
     model = model_of(fit)
@@ -58,7 +59,9 @@ def factor_of(
     return found
 
 
-def group_draws(fit: Fit | ExactDraws, factor: FactorDesign, coefficient: str) -> Array:
+def group_draws(
+    fit: FitResult | ExactDraws, factor: FactorDesign, coefficient: str
+) -> Array:
     """Return a coefficient of all groups, shape ``(chain, draw, group)``."""
     names = GroupNames.of(factor.factor)
     selected = fit.posterior[names.b].sel({names.coefficient: coefficient})
@@ -66,7 +69,7 @@ def group_draws(fit: Fit | ExactDraws, factor: FactorDesign, coefficient: str) -
     return draws
 
 
-def unit_of(fit: Fit | ExactDraws) -> str:
+def unit_of(fit: FitResult | ExactDraws) -> str:
     """Name the scale that coefficients are on."""
     spec = model_of(fit).spec
     outcome = short_label(outcome_name(spec))

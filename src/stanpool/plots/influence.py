@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.crossval import CrossValidation
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 _NAMED = 8
 _MOST_NAMES = 40
@@ -93,7 +93,7 @@ def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
 
 
 def plot_influence(
-    fit: Fit,
+    fit: FitResult,
     *,
     unit: str = "group",
     factor: str | None = None,

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.exact.draws import ExactDraws
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 Array = NDArray[np.float64]
 
@@ -39,7 +40,10 @@ _PRIOR_DRAWS = 20_000
 
 
 def plot_prior_posterior(
-    fit: Fit | ExactDraws, *, var_names: Sequence[str] | None = None, seed: int = 1
+    fit: FitResult | ExactDraws,
+    *,
+    var_names: Sequence[str] | None = None,
+    seed: int = 1,
 ) -> Figure:
     """Draw the posterior of population quantities over their prior.
 
@@ -100,7 +104,7 @@ def plot_prior_posterior(
     return figure
 
 
-def _groups_in(model: Model) -> int:
+def _groups_in(model: PreparedModel) -> int:
     factors = model.design.factors
     return 1 + sum(len(each.labels) * len(each.coefficients) for each in factors)
 

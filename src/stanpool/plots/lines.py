@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from stanpool.design import FactorDesign
     from stanpool.exact.draws import ExactDraws
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = NDArray[np.float64]
 
@@ -49,10 +49,10 @@ _MOST_INTERVALS = 300
 
 
 def plot_lines(
-    fit: Fit | ExactDraws,
-    no_pooling: Fit | None = None,
+    fit: FitResult | ExactDraws,
+    no_pooling: FitResult | None = None,
     *,
-    complete: Fit | None = None,
+    complete: FitResult | None = None,
     predictor: str | None = None,
     factor: str | None = None,
     groups: Sequence[Any] | None = None,
@@ -141,7 +141,7 @@ def plot_lines(
 
 
 def plot_group_regression(
-    fit: Fit | ExactDraws,
+    fit: FitResult | ExactDraws,
     *,
     predictor: str | None = None,
     factor: str | None = None,
@@ -204,7 +204,7 @@ def plot_group_regression(
     return figure_of(ax)
 
 
-def _rows_of_groups(fit: Fit, factor: str | None) -> FactorDesign:
+def _rows_of_groups(fit: FitResult, factor: str | None) -> FactorDesign:
     """Find a factor of which each row is in one group."""
     factors = {each.factor: each for each in fit.model.design.factors}
     name = next(iter(factors), None) if factor is None else factor
@@ -218,7 +218,7 @@ def _rows_of_groups(fit: Fit, factor: str | None) -> FactorDesign:
     return varied
 
 
-def _numeric(fit: Fit, predictor: str | None) -> str:
+def _numeric(fit: FitResult, predictor: str | None) -> str:
     """Find the numeric column to draw along x."""
     import pandas as pd
 
@@ -269,7 +269,7 @@ def _chosen(
     return [places_of[label] for label in groups]
 
 
-def _grid(fit: Fit, varied: FactorDesign, name: str, group: int) -> pd.DataFrame:
+def _grid(fit: FitResult, varied: FactorDesign, name: str, group: int) -> pd.DataFrame:
     """Return rows of one group along a predictor; all else is typical of the group."""
     import pandas as pd
 
@@ -293,7 +293,7 @@ def _grid(fit: Fit, varied: FactorDesign, name: str, group: int) -> pd.DataFrame
 
 
 def _expectations(
-    fit: Fit, grids: Sequence[pd.DataFrame], terms: list[str] | None, prob: float
+    fit: FitResult, grids: Sequence[pd.DataFrame], terms: list[str] | None, prob: float
 ) -> list[Array]:
     """Return lower end, median and upper end along each grid, shape ``(3, points)``."""
     import pandas as pd
@@ -313,7 +313,7 @@ def _expectations(
     return list(np.split(found, ends, axis=1))
 
 
-def _outcomes(fit: Fit) -> Array:
+def _outcomes(fit: FitResult) -> Array:
     """Return outcomes on the scale of the lines: shares of trials, rates."""
     design, spec = fit.model.design, fit.model.spec
     y = design.y.astype(float)
@@ -324,7 +324,7 @@ def _outcomes(fit: Fit) -> Array:
     return y
 
 
-def _outcome_label(fit: Fit) -> str:
+def _outcome_label(fit: FitResult) -> str:
     spec = fit.model.spec
     name = short_label(outcome_name(spec))
     if spec.trials is not None:
@@ -332,7 +332,7 @@ def _outcome_label(fit: Fit) -> str:
     return f"{name} / {short_label(spec.exposure)}" if spec.exposure else name
 
 
-def _pooling_of(fit: Fit) -> str:
+def _pooling_of(fit: FitResult) -> str:
     pooling = fit.model.spec.pooling
     return {"none": "no pooling", "complete": "complete pooling"}.get(
         pooling, "partial pooling"
@@ -355,7 +355,7 @@ def _spread(x: Array, at: Array) -> Array:
 
 
 def _moving(
-    fit: Fit, varied: FactorDesign, coefficient: str, predictor: str | None
+    fit: FitResult, varied: FactorDesign, coefficient: str, predictor: str | None
 ) -> tuple[int, int]:
     """Find a group-level predictor of a coefficient: its column, its effect."""
     known: dict[str, tuple[int, int]] = {}

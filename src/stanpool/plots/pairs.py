@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.exact.draws import ExactDraws
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ _MOST_POINTS = 4000
 
 
 def plot_pairs(
-    fit: Fit | ExactDraws, *, quantities: Sequence[str] | None = None
+    fit: FitResult | ExactDraws, *, quantities: Sequence[str] | None = None
 ) -> Figure:
     """Draw quantities of the posterior in pairs; divergent draws are in orange.
 
@@ -108,7 +108,7 @@ def _limits(draws: Array) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _default(fit: Fit | ExactDraws) -> list[str]:
+def _default(fit: FitResult | ExactDraws) -> list[str]:
     """Name the first quantities of the population, or of the groups if it has none."""
     names = population_names(fit) or None
     labels = [

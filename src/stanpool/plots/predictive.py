@@ -27,6 +27,7 @@ from stanpool.plots.canvas import (
 )
 from stanpool.plots.groups import factor_of, with_model
 from stanpool.predict import predict
+from stanpool.simulate import prior_predictive
 from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.exact.draws import ExactDraws
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = NDArray[np.float64]
 
@@ -54,7 +55,7 @@ _STATISTICS: Mapping[str, Callable[..., Any]] = {
 
 
 def plot_predictive(
-    fit: Fit | ExactDraws,
+    fit: FitResult | ExactDraws,
     *,
     kind: str = "density",
     factor: str | None = None,
@@ -126,7 +127,7 @@ def plot_predictive(
 
 
 def plot_statistics(
-    fit: Fit | ExactDraws, *, prior: bool = False, seed: int | None = None
+    fit: FitResult | ExactDraws, *, prior: bool = False, seed: int | None = None
 ) -> Figure:
     """Draw mean, sd, smallest and largest outcome, as seen and as predicted.
 
@@ -175,13 +176,13 @@ def plot_statistics(
     return figure
 
 
-def seed_of(fit: Fit) -> int:
+def seed_of(fit: FitResult) -> int:
     """Return the fit's own seed; draws of an exact sampler have none."""
     settings = getattr(fit, "settings", None)
     return 0 if settings is None else int(settings.seed)
 
 
-def refuse_censored(fit: Fit) -> None:
+def refuse_censored(fit: FitResult) -> None:
     """Refuse outcomes that cannot be put beside predictions."""
     if fit.model.design.censored is not None:
         raise SpecError(
@@ -191,16 +192,16 @@ def refuse_censored(fit: Fit) -> None:
         )
 
 
-def is_discrete(fit: Fit) -> bool:
+def is_discrete(fit: FitResult) -> bool:
     """Say whether outcomes are whole numbers or categories."""
     return FAMILIES[fit.model.spec.family].is_discrete
 
 
-def _is_count(fit: Fit) -> bool:
+def _is_count(fit: FitResult) -> bool:
     return is_discrete(fit) and not fit.model.design.categories
 
 
-def outcomes_drawn(fit: Fit, draws: int, seed: int, prior: bool = False) -> Array:
+def outcomes_drawn(fit: FitResult, draws: int, seed: int, prior: bool = False) -> Array:
     """Draw outcomes of the fitted rows, shape ``(draws, N)``; categories as codes.
 
     Fewer draws where there are very many rows.
@@ -208,7 +209,7 @@ def outcomes_drawn(fit: Fit, draws: int, seed: int, prior: bool = False) -> Arra
     rows = fit.model.design.rows
     draws = max(2, min(draws, _LARGEST // rows))
     if prior:
-        tree = fit.model.prior_predictive(draws, seed=seed)
+        tree = prior_predictive(fit.model, draws, seed=seed)
         outcomes = tree["prior_predictive"]["y"]
     else:
         available = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
@@ -243,7 +244,7 @@ def _draw_densities(ax: Axes, observed: Array, drawn: Array) -> None:
     ax.set_xlim(low, high)
 
 
-def _draw_bars(ax: Axes, fit: Fit, observed: Array, drawn: Array) -> None:
+def _draw_bars(ax: Axes, fit: FitResult, observed: Array, drawn: Array) -> None:
     """Draw how often each outcome was seen, and is predicted, with intervals."""
     categories = fit.model.design.categories
     ends = (0, len(categories) - 1) if categories else None
@@ -322,7 +323,7 @@ def _whole_numbers(ax: Axes) -> None:
 
 
 def _groups(
-    fit: Fit, factor: str | None, prior: bool, seed: int, ax: Axes | None
+    fit: FitResult, factor: str | None, prior: bool, seed: int, ax: Axes | None
 ) -> Figure:
     """Draw the mean outcome of each group and its predictive interval."""
     design = fit.model.design

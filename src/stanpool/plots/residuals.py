@@ -29,13 +29,14 @@ from stanpool.plots.predictive import (
     refuse_censored,
     seed_of,
 )
+from stanpool.predict import predict_table
 from stanpool.spec import FAMILIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = NDArray[np.float64]
 
@@ -48,7 +49,7 @@ _LARGEST = 2**25  # rows x draws
 
 
 def plot_residuals(
-    fit: Fit,
+    fit: FitResult,
     *,
     kind: str | None = None,
     factor: str | None = None,
@@ -136,7 +137,7 @@ def plot_residuals(
     return figure_of(ax)
 
 
-def _check_outcome(fit: Fit, kind: str) -> None:
+def _check_outcome(fit: FitResult, kind: str) -> None:
     """Refuse outcomes that have no residuals, or none of this kind."""
     refuse_censored(fit)
     outcome = FAMILIES[fit.model.spec.family].outcome
@@ -149,7 +150,7 @@ def _check_outcome(fit: Fit, kind: str) -> None:
         raise SpecError("ordered categories have no expectation; use kind='quantile'.")
 
 
-def _residuals(fit: Fit, kind: str, seed: int) -> tuple[Array, Array]:
+def _residuals(fit: FitResult, kind: str, seed: int) -> tuple[Array, Array]:
     """Return the residuals of rows, and those of outcomes that are drawn."""
     observed = fit.model.design.y.astype(float)
     drawn = outcomes_drawn(fit, _DRAWS, seed).astype(float)
@@ -159,7 +160,7 @@ def _residuals(fit: Fit, kind: str, seed: int) -> tuple[Array, Array]:
             sizes = fit.posterior.sizes
             is_large = len(observed) * sizes["chain"] * sizes["draw"] > _LARGEST
             draws = len(drawn) if is_large else None
-            table = fit.predict_table(kind="epred", draws=draws)
+            table = predict_table(fit, kind="epred", draws=draws)
             expected = table["mean"].to_numpy()
         return observed - expected, drawn - expected
     from scipy import stats  # type: ignore[import-untyped]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.labels import scale_draws
 from stanpool.plots.canvas import BLUE, INK, ORANGE, PLAIN, new_figure, on_paper, tidy
-from stanpool.scale_priors import scale_draws
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

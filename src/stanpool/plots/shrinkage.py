@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from stanpool.design import FactorDesign
     from stanpool.exact.draws import ExactDraws
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = NDArray[np.float64]
 
@@ -37,10 +37,10 @@ _NAMED = 3
 
 
 def plot_shrinkage(
-    partial: Fit | ExactDraws,
-    no_pooling: Fit | None = None,
+    partial: FitResult | ExactDraws,
+    no_pooling: FitResult | None = None,
     *,
-    complete: Fit | None = None,
+    complete: FitResult | None = None,
     factor: str | None = None,
     coefficient: str = "Intercept",
     ax: Axes | None = None,
@@ -106,7 +106,7 @@ def plot_shrinkage(
     return cast("Figure", ax.figure)
 
 
-def _aligned(fit: Fit, factor: str, coefficient: str, labels: list[str]) -> Array:
+def _aligned(fit: FitResult, factor: str, coefficient: str, labels: list[str]) -> Array:
     """Return posterior means of another fit's groups in a given order."""
     own = factor_of(fit, factor, coefficient)
     means = group_draws(fit, own, coefficient).mean(axis=(0, 1))
@@ -141,8 +141,8 @@ def _draw_groups(ax: Axes, x: Array, draws: Array, alone: Array | None) -> None:
 
 def _draw_means(
     ax: Axes,
-    partial: Fit,
-    complete: Fit | None,
+    partial: FitResult,
+    complete: FitResult | None,
     factor: FactorDesign,
     coefficient: str,
 ) -> None:

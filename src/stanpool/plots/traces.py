@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.exact.draws import ExactDraws
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ _BINS = 20
 _MOST_POINTS = 1000
 
 
-def worst_quantities(fit: Fit | ExactDraws, count: int = 4) -> list[str]:
+def worst_quantities(fit: FitResult | ExactDraws, count: int = 4) -> list[str]:
     """Name the quantities whose chains mixed worst: by their least effective size."""
     mixed = measure_mixing(fit.posterior, group_dims=dims_of_groups(fit))
     least = np.fmin(mixed.ess_bulk, mixed.ess_tail)
@@ -50,7 +50,10 @@ def worst_quantities(fit: Fit | ExactDraws, count: int = 4) -> list[str]:
 
 
 def plot_traces(
-    fit: Fit | ExactDraws, *, quantities: Sequence[str] | None = None, count: int = 4
+    fit: FitResult | ExactDraws,
+    *,
+    quantities: Sequence[str] | None = None,
+    count: int = 4,
 ) -> Figure:
     """Draw the trace of each chain, and the ranks of its draws among all draws.
 
@@ -88,7 +91,7 @@ def plot_traces(
 
 
 def plot_autocorrelation(
-    fit: Fit,
+    fit: FitResult,
     *,
     quantities: Sequence[str] | None = None,
     count: int = 4,
@@ -169,7 +172,7 @@ def autocorrelation(draws: Array, lags: int) -> Array:
     return found
 
 
-def plot_energy(fit: Fit, *, ax: Axes | None = None) -> Figure:
+def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
     """Draw the energy of the draws, and how much of it one transition changes.
 
     Where transitions change much less than there is, chains explore tails slowly.
@@ -213,7 +216,7 @@ def plot_energy(fit: Fit, *, ax: Axes | None = None) -> Figure:
     return figure_of(ax)
 
 
-def draws_of(fit: Fit | ExactDraws, chosen: Sequence[str]) -> dict[str, Array]:
+def draws_of(fit: FitResult | ExactDraws, chosen: Sequence[str]) -> dict[str, Array]:
     """Find the draws of labelled scalars, each of shape ``(chain, draw)``."""
     found: dict[str, Array] = {}
     known: list[str] = []
@@ -232,7 +235,7 @@ def draws_of(fit: Fit | ExactDraws, chosen: Sequence[str]) -> dict[str, Array]:
 
 
 def _chosen_draws(
-    fit: Fit | ExactDraws, quantities: Sequence[str] | None, count: int
+    fit: FitResult | ExactDraws, quantities: Sequence[str] | None, count: int
 ) -> dict[str, Array]:
     """Find the draws of the quantities asked for, or of those that mixed worst."""
     chosen = worst_quantities(fit, count) if quantities is None else quantities

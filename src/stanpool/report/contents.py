@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool import plots
+from stanpool import crossval, plots
 from stanpool.crossval import LARGEST, score_name
+from stanpool.effects import bayes_R2, icc, pooling_factors
 from stanpool.errors import StanpoolError
 from stanpool.formula import formula_of
 from stanpool.group_likelihood import is_gaussian
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from stanpool.crossval import CrossValidation
     from stanpool.diagnostics import Diagnosis, Finding
-    from stanpool.fit import Fit
+    from stanpool.fit_result import FitResult
 
 MOST_ROWS = 2000
 _WORST = 10
@@ -79,7 +80,7 @@ def steps(diagnosis: Diagnosis) -> tuple[str, ...]:
 
 
 def sections(
-    fit: Fit, *, summary: pd.DataFrame, shown: pd.DataFrame, loo: bool
+    fit: FitResult, *, summary: pd.DataFrame, shown: pd.DataFrame, loo: bool
 ) -> tuple[Section, ...]:
     """Write all sections after the verdict.
 
@@ -105,7 +106,7 @@ def sections(
     )
 
 
-def rows_shown(fit: Fit, summary: pd.DataFrame) -> pd.DataFrame:
+def rows_shown(fit: FitResult, summary: pd.DataFrame) -> pd.DataFrame:
     """Choose the rows to print: the population's, and the worst of the groups'."""
     if len(summary) <= MOST_ROWS:
         return summary
@@ -121,7 +122,7 @@ def worst_first(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.loc[least.sort_values(kind="stable", na_position="last").index]
 
 
-def _model(fit: Fit) -> Section:
+def _model(fit: FitResult) -> Section:
     model, spec = fit.model, fit.model.spec
     pairs: list[tuple[str, object]] = [
         ("formula", formula_of(spec)),
@@ -158,7 +159,7 @@ def _model(fit: Fit) -> Section:
     )
 
 
-def _computation(fit: Fit) -> Section:
+def _computation(fit: FitResult) -> Section:
     settings, found = fit.settings, versions()
     pairs: list[tuple[str, object]] = [
         ("chains", settings.chains),
@@ -182,7 +183,7 @@ def _computation(fit: Fit) -> Section:
     )
 
 
-def _reproduce(fit: Fit) -> str:
+def _reproduce(fit: FitResult) -> str:
     """Write the call that gives the same draws."""
     spec, settings = fit.model.spec, fit.settings
     options: dict[str, Any] = {
@@ -209,7 +210,7 @@ def _reproduce(fit: Fit) -> str:
     )
 
 
-def _estimates(fit: Fit, summary: pd.DataFrame, shown: pd.DataFrame) -> Section:
+def _estimates(fit: FitResult, summary: pd.DataFrame, shown: pd.DataFrame) -> Section:
     note = "Intervals from q5 to q95 are central and have 90 % of the draws."
     if len(shown) < len(summary):
         note += (
@@ -265,13 +266,13 @@ def _estimates(fit: Fit, summary: pd.DataFrame, shown: pd.DataFrame) -> Section:
                 "How far groups are pooled (0 not at all, 1 completely), and what "
                 "predictors explain at each level",
                 "pooling_factors",
-                lambda caption: table("pooling", caption, fit.pooling_factors()),
+                lambda caption: table("pooling", caption, pooling_factors(fit)),
             )
         )
     return Section("estimates-section", "Estimates", "", tuple(parts))
 
 
-def _with_meanings(fit: Fit, summary: pd.DataFrame) -> pd.DataFrame:
+def _with_meanings(fit: FitResult, summary: pd.DataFrame) -> pd.DataFrame:
     """Say of each quantity of a summary what it belongs to."""
     of = meanings(fit.posterior, fit.model.design)
     table = summary.rename_axis("quantity")
@@ -284,7 +285,7 @@ def _if_there(part: Part) -> list[Part]:
     return [] if isinstance(part, Missing) else [part]
 
 
-def _caterpillar(fit: Fit, number: int, factor: str, coefficient: str) -> Part:
+def _caterpillar(fit: FitResult, number: int, factor: str, coefficient: str) -> Part:
     name = f"{short_label(coefficient)} by {short_label(factor)}"
     return picture(
         f"groups-{number + 1}",
@@ -295,7 +296,7 @@ def _caterpillar(fit: Fit, number: int, factor: str, coefficient: str) -> Part:
     )
 
 
-def _convergence(fit: Fit, summary: pd.DataFrame) -> Section:
+def _convergence(fit: FitResult, summary: pd.DataFrame) -> Section:
     worst = worst_first(summary).head(_WORST)
     quantities = [str(label) for label in worst.index[:4]]
     columns = ["r_hat", "ess_bulk", "ess_tail", "mcse_mean", "mean", "sd"]
@@ -356,7 +357,7 @@ def _mixing_in_words(worst: pd.DataFrame) -> str:
     return "; ".join(words) + "."
 
 
-def _predictive(fit: Fit) -> Section:
+def _predictive(fit: FitResult) -> Section:
     title = "Predictive checks"
     if fit.model.design.censored is not None:
         reason = "censored outcomes cannot be put beside predictions, which are not."
@@ -427,7 +428,7 @@ def _predictive(fit: Fit) -> Section:
     )
 
 
-def _criticism(fit: Fit, loo: bool) -> Section:
+def _criticism(fit: FitResult, loo: bool) -> Section:
     parts: list[Part] = []
     if loo:
         parts += _left_out(fit)
@@ -444,7 +445,7 @@ def _criticism(fit: Fit, loo: bool) -> Section:
                 "Share of the variance that is explained",
                 "bayes_R2",
                 lambda caption: table(
-                    "r2", caption, fit.bayes_R2().rename_axis("quantity")
+                    "r2", caption, bayes_R2(fit).rename_axis("quantity")
                 ),
             )
         )
@@ -452,24 +453,24 @@ def _criticism(fit: Fit, loo: bool) -> Section:
         caption = "Share of each grouping factor in the variance of a new row"
         parts.append(
             attempt(
-                caption, lambda: table("icc", caption, fit.icc().rename_axis("factor"))
+                caption, lambda: table("icc", caption, icc(fit).rename_axis("factor"))
             )
         )
     return Section("criticism", "What the model misses", "", tuple(parts))
 
 
-def _is_pooled(fit: Fit) -> bool:
+def _is_pooled(fit: FitResult) -> bool:
     return fit.model.spec.pooling == "partial" and bool(fit.model.design.factors)
 
 
-def _size(fit: Fit) -> int:
+def _size(fit: FitResult) -> int:
     """Count rows times draws."""
     sizes = fit.posterior.sizes
     return int(fit.model.design.rows * sizes["chain"] * sizes["draw"])
 
 
 def _of_all_rows(
-    fit: Fit, caption: str, method: str, make: Callable[[str], Part]
+    fit: FitResult, caption: str, method: str, make: Callable[[str], Part]
 ) -> Part:
     """Make a part that takes all rows at all draws, unless they are very many."""
     if _size(fit) > LARGEST:
@@ -479,7 +480,7 @@ def _of_all_rows(
     return attempt(caption, lambda: make(caption))
 
 
-def _influence(fit: Fit) -> Part:
+def _influence(fit: FitResult) -> Part:
     """Draw what leaving groups out does, unless it takes long."""
     caption = "How far estimates move where a group is left out"
     spec = fit.model.spec
@@ -496,11 +497,13 @@ def _influence(fit: Fit) -> Part:
     )
 
 
-def _left_out(fit: Fit) -> Iterator[Part]:
+def _left_out(fit: FitResult) -> Iterator[Part]:
     rows = fit.model.design.rows
     sample = max(_FEWEST_ROWS, LARGEST * rows // _size(fit))
     try:
-        result = fit.loo(progress=False, sample=sample if sample < rows else None)
+        result = crossval.loo(
+            fit, progress=False, sample=sample if sample < rows else None
+        )
     except StanpoolError as reason:
         yield Missing("Leave-one-out cross-validation", str(reason))
         return
@@ -562,7 +565,7 @@ def _worst_rows(result: CrossValidation) -> Table:
     )
 
 
-def _priors(fit: Fit) -> Section:
+def _priors(fit: FitResult) -> Section:
     return Section(
         "learning",
         "What the data taught",

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stanpool.diagnostics import Diagnosis
-    from stanpool.fit import Fit, Model
+    from stanpool.fit_result import FitResult
+    from stanpool.prepared_model import PreparedModel
 
 _LIBRARIES = ("stanpool", "cmdstanpy", "arviz", "numpy", "scipy", "pandas", "xarray")
 
 
 def fit_record(
-    fit: Fit, diagnosis: Diagnosis, *, summary: pd.DataFrame
+    fit: FitResult, diagnosis: Diagnosis, *, summary: pd.DataFrame
 ) -> dict[str, Any]:
     """Describe a fit by values that JSON can hold, and tables.
 
@@ -75,7 +76,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def digest_of_data(model: Model) -> str:
+def digest_of_data(model: PreparedModel) -> str:
     """Return a digest of a model's data, or of what was kept of data in chunks."""
     if model.chunks is None:
         return data_digest(model.data)

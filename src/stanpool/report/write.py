@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.diagnostics import diagnose
 from stanpool.formula import formula_of
 from stanpool.labels import short_label
-from stanpool.report.contents import checks, rows_shown, sections, steps
 from stanpool.report.glossary import GLOSSARY
 from stanpool.report.parts import Missing, Picture, Table
-from stanpool.report.poolings import ladder_record, ladder_sections, verdict_of
 from stanpool.report.record import fit_record
+from stanpool.summary import summary as summarize
 from stanpool.tables import as_json
 
 if TYPE_CHECKING:
-    from stanpool.fit import Fit
-    from stanpool.ladder import PoolingLadder
+    from stanpool.fit_result import FitResult
 
 _FOLDER = Path(__file__).parent
 
 
 def write_report(
-    fit: Fit,
+    fit: FitResult,
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
@@ -54,14 +53,15 @@ def write_report(
     pathlib.Path
         The file.
     """
-    from stanpool.summary import summary as summarize
+    # Loaded here: figures are a large part of the package.
+    from stanpool.report.contents import checks, rows_shown, sections, steps
 
-    diagnosis, summary = fit.diagnose(), summarize(fit)
+    diagnosis, summary = diagnose(fit), summarize(fit)
     shown = rows_shown(fit, summary)
     # Of draws that went astray some figures are not numbers; the verdict says so.
     with np.errstate(all="ignore"):
         written = sections(fit, summary=summary, shown=shown, loo=loo)
-    return _write(
+    return write_page(
         path,
         title=title or formula_of(fit.model.spec),
         verdict=diagnosis.verdict,
@@ -73,43 +73,22 @@ def write_report(
     )
 
 
-def report_comparison(
-    ladder: PoolingLadder, path: str | os.PathLike[str], *, title: str | None = None
+def write_page(
+    path: str | os.PathLike[str], *, title: str, record: Any, **parts: Any
 ) -> Path:
-    """Write the poolings of a model up as one HTML file, which needs no network.
+    """Fill the template of a report, and write the file.
 
     Parameters
     ----------
-    ladder
-        What ``compare_pooling`` returned.
     path
-        Where to write, such as ``"poolings.html"``; a file there is replaced.
+        Where to write; a file there is replaced.
     title
-        By default the formula.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
+        The heading.
+    record
+        What the report says, as values that JSON can hold.
+    parts
+        The verdict, its state, checks, next steps, and sections.
     """
-    found = tuple(verdict_of(*each) for each in ladder.fits.items())
-    model = ladder.fits["partial"].model
-    return _write(
-        path,
-        title=title or f"Poolings of {formula_of(model.spec)}",
-        verdict=ladder.verdict,
-        state="pass" if all(each.level == "passed" for each in found) else "check",
-        checks=found,
-        steps=(),
-        sections=ladder_sections(ladder),
-        record=ladder_record(ladder),
-    )
-
-
-def _write(
-    path: str | os.PathLike[str], *, title: str, record: Any, **parts: Any
-) -> Path:
-    """Fill the template, and write the file."""
     script = (_FOLDER / "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = (

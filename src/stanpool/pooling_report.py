@@ -1,7 +1,9 @@
-"""A pooling ladder -> the sections of its report, and its record."""
+"""A comparison of poolings written up as one HTML file, and as a record."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stanpool import plots
@@ -10,6 +12,7 @@ from stanpool.labels import short_label
 from stanpool.report.contents import Check, Section
 from stanpool.report.parts import Missing, Part, facts, picture, table
 from stanpool.report.record import digest_of_data, versions
+from stanpool.report.write import write_page
 
 if TYPE_CHECKING:
     from stanpool.fit import Fit
@@ -17,7 +20,40 @@ if TYPE_CHECKING:
     from stanpool.ranking import Ranking
 
 
-def verdict_of(name: str, fit: Fit) -> Check:
+def report_comparison(
+    ladder: PoolingLadder, path: str | os.PathLike[str], *, title: str | None = None
+) -> Path:
+    """Write the poolings of a model up as one HTML file, which needs no network.
+
+    Parameters
+    ----------
+    ladder
+        What ``compare_pooling`` returned.
+    path
+        Where to write, such as ``"poolings.html"``; a file there is replaced.
+    title
+        By default the formula.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    found = tuple(_verdict_of(*each) for each in ladder.fits.items())
+    model = ladder.fits["partial"].model
+    return write_page(
+        path,
+        title=title or f"Poolings of {formula_of(model.spec)}",
+        verdict=ladder.verdict,
+        state="pass" if all(each.level == "passed" for each in found) else "check",
+        checks=found,
+        steps=(),
+        sections=_ladder_sections(ladder),
+        record=ladder_record(ladder),
+    )
+
+
+def _verdict_of(name: str, fit: Fit) -> Check:
     """Say of one pooling whether its draws can be trusted."""
     diagnosis = fit.diagnose()
     level = "passed" if diagnosis.ok else "problem"
@@ -25,7 +61,7 @@ def verdict_of(name: str, fit: Fit) -> Check:
     return Check(level, sentence, "", "sampling")
 
 
-def ladder_sections(ladder: PoolingLadder) -> tuple[Section, ...]:
+def _ladder_sections(ladder: PoolingLadder) -> tuple[Section, ...]:
     """Write all sections after the verdict."""
     return (
         _predictions(ladder),

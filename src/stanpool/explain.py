@@ -1,0 +1,73 @@
+"""What was chosen for a model, and why, in words."""
+
+from __future__ import annotations
+
+from stanpool.cells import Cells
+from stanpool.errors import shorten
+from stanpool.marginal import MarginalRows
+from stanpool.prepared_model import PreparedModel
+from stanpool.priors import listed_origins
+from stanpool.sampling import default_warmup
+
+
+def explain(model: PreparedModel) -> str:
+    """Say what was chosen for the model, and why; to be printed.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> model = sp.Model("log_radon ~ floor + (1 | county)",
+    ...                  sp.load_dataset("radon"), parameterization="marginal")
+    >>> print(model.explain())
+    Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
+marginal, 919 rows, 85 groups)
+    parameterization: marginal (set)
+    integrated out: the coefficients of 85 groups of 'county', drawn back exactly
+    rows: 919, turned into 49 of the same likelihood
+    warm-up: 500 iterations, from around a pilot estimate and with its metric
+    """
+    lines = [repr(model)]
+    if model.parameterization:
+        reason = model.parameterization_reason
+        lines.append(f"parameterization: {model.parameterization} ({reason})")
+    if model.design.origins:
+        lines.append(
+            f"origins: {listed_origins(dict(model.design.origins))}, from where the "
+            "program counts; model.priors says what has its prior there"
+        )
+    if isinstance(model.rows, MarginalRows):
+        factors = [model.design.factors[number] for number in model.rows.integrated]
+        groups = " and ".join(
+            f"{len(factor.labels)} groups of {shorten(factor.factor)}"
+            for factor in factors
+        )
+        lines.append(
+            f"integrated out: the coefficients of {groups}, drawn back exactly"
+        )
+    if model.spec.pooling != "complete":
+        lines += [
+            f"memberships: a row gets {each.of_a_row}"
+            for each in model.spec.groups
+            if each.membership
+        ]
+    for factor, centering in zip(model.design.factors, model.centering, strict=False):
+        lines.append(centering.describe(factor))
+    if model.chunks is not None:
+        lines.append(f"data: read in chunks from {model.chunks.named}, and not kept")
+    if isinstance(model.rows, Cells):
+        lines.append(
+            f"rows: {model.design.rows}, collected into {model.rows.kept} cells of "
+            "the same predictors and groups"
+        )
+    elif model.rows is not None:
+        lines.append(
+            f"rows: {model.design.rows}, turned into {model.rows.kept} of the same "
+            "likelihood"
+        )
+    warmup = default_warmup(model)
+    if warmup < default_warmup(model, inits="random"):
+        lines.append(
+            f"warm-up: {warmup} iterations, from around a pilot estimate and with "
+            "its metric"
+        )
+    return "\n".join(lines)
