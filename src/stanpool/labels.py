@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.design import Design
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import FitResult, HasPosterior
     from stanpool.prepared_model import PreparedModel
     from stanpool.priors import PriorRow
 
@@ -93,7 +92,7 @@ def group_dims(design: Design) -> frozenset[str]:
     return frozenset(GroupNames.of(factor).group for factor in factors)
 
 
-def dims_of_groups(fit: FitResult | ExactDraws) -> frozenset[str]:
+def dims_of_groups(fit: HasPosterior) -> frozenset[str]:
     """Name the dimensions over groups of a fit, or of draws that have no model."""
     if fit.model is not None:
         return group_dims(fit.model.design)

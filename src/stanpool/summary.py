@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import HasPosterior
 
 COLUMNS = (
     "mean",
@@ -33,7 +32,7 @@ COLUMNS = (
 
 
 def summary(
-    fit: FitResult | ExactDraws,
+    fit: HasPosterior,
     *,
     var_names: Sequence[str] | None = None,
     groups: bool = True,
@@ -115,20 +114,20 @@ def _moments(draws: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def population_names(fit: FitResult | ExactDraws) -> list[str]:
+def population_names(fit: HasPosterior) -> list[str]:
     """Name the variables of the posterior that are not of groups."""
     dims, posterior = dims_of_groups(fit), fit.posterior
     names = [str(name) for name in posterior.data_vars]
     return [name for name in names if not is_of_groups(posterior[name], dims)]
 
 
-def _population_first(fit: FitResult | ExactDraws) -> list[str]:
+def _population_first(fit: HasPosterior) -> list[str]:
     population = population_names(fit)
     names = [str(name) for name in fit.posterior.data_vars]
     return sorted(names, key=lambda name: name not in population)
 
 
-def _known(fit: FitResult | ExactDraws, var_names: Sequence[str]) -> list[str]:
+def _known(fit: HasPosterior, var_names: Sequence[str]) -> list[str]:
     given = [var_names] if isinstance(var_names, str) else list(var_names)
     known = [str(name) for name in fit.posterior.data_vars]
     for name in given:

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import HasPosterior
 
 Array = NDArray[np.float64]
 
@@ -43,7 +42,7 @@ _MOST_ROWS = 60
 
 
 def plot_forest(
-    fit: FitResult | ExactDraws,
+    fit: HasPosterior,
     *,
     var_names: Sequence[str] | None = None,
     prob: float = 0.9,
@@ -103,7 +102,7 @@ def plot_forest(
 
 
 def plot_caterpillar(
-    fit: FitResult | ExactDraws,
+    fit: HasPosterior,
     *,
     factor: str | None = None,
     coefficient: str = "Intercept",

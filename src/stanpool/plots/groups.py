@@ -14,14 +14,13 @@ from stanpool.posterior import GroupNames
 
 if TYPE_CHECKING:
     from stanpool.design import FactorDesign
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import FitResult, HasPosterior
     from stanpool.prepared_model import PreparedModel
 
 Array = NDArray[np.float64]
 
 
-def model_of(fit: FitResult | ExactDraws) -> PreparedModel:
+def model_of(fit: HasPosterior) -> PreparedModel:
     """Return the model, or say that draws of an exact sampler have none."""
     if fit.model is None:
         raise SpecError(
@@ -31,15 +30,13 @@ def model_of(fit: FitResult | ExactDraws) -> PreparedModel:
     return fit.model
 
 
-def with_model(fit: FitResult | ExactDraws) -> FitResult:
+def with_model(fit: HasPosterior) -> FitResult:
     """Refuse draws without a model; those that have one can be read like a fit's."""
     model_of(fit)
     return cast("FitResult", fit)
 
 
-def factor_of(
-    fit: FitResult | ExactDraws, factor: str | None, coefficient: str
-) -> FactorDesign:
+def factor_of(fit: HasPosterior, factor: str | None, coefficient: str) -> FactorDesign:
     """Find the factor over which a coefficient varies."""
     model = model_of(fit)
     factors = {each.factor: each for each in model.design.factors}
@@ -59,9 +56,7 @@ def factor_of(
     return found
 
 
-def group_draws(
-    fit: FitResult | ExactDraws, factor: FactorDesign, coefficient: str
-) -> Array:
+def group_draws(fit: HasPosterior, factor: FactorDesign, coefficient: str) -> Array:
     """Return a coefficient of all groups, shape ``(chain, draw, group)``."""
     names = GroupNames.of(factor.factor)
     selected = fit.posterior[names.b].sel({names.coefficient: coefficient})
@@ -69,7 +64,7 @@ def group_draws(
     return draws
 
 
-def unit_of(fit: FitResult | ExactDraws) -> str:
+def unit_of(fit: HasPosterior) -> str:
     """Name the scale that coefficients are on."""
     spec = model_of(fit).spec
     outcome = short_label(outcome_name(spec))

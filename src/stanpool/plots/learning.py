@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import HasPosterior
     from stanpool.prepared_model import PreparedModel
 
 Array = NDArray[np.float64]
@@ -40,7 +39,7 @@ _PRIOR_DRAWS = 20_000
 
 
 def plot_prior_posterior(
-    fit: FitResult | ExactDraws,
+    fit: HasPosterior,
     *,
     var_names: Sequence[str] | None = None,
     seed: int = 1,

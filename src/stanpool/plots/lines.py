@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.design import FactorDesign
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 
@@ -49,7 +48,7 @@ _MOST_INTERVALS = 300
 
 
 def plot_lines(
-    fit: FitResult | ExactDraws,
+    fit: HasPosterior,
     no_pooling: FitResult | None = None,
     *,
     complete: FitResult | None = None,
@@ -141,7 +140,7 @@ def plot_lines(
 
 
 def plot_group_regression(
-    fit: FitResult | ExactDraws,
+    fit: HasPosterior,
     *,
     predictor: str | None = None,
     factor: str | None = None,

@@ -26,8 +26,7 @@ from stanpool.summary import population_names
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import HasPosterior
 
 Array = NDArray[np.float64]
 
@@ -36,9 +35,7 @@ _MOST = 8
 _MOST_POINTS = 4000
 
 
-def plot_pairs(
-    fit: FitResult | ExactDraws, *, quantities: Sequence[str] | None = None
-) -> Figure:
+def plot_pairs(fit: HasPosterior, *, quantities: Sequence[str] | None = None) -> Figure:
     """Draw quantities of the posterior in pairs; divergent draws are in orange.
 
     Parameters
@@ -108,7 +105,7 @@ def _limits(draws: Array) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _default(fit: FitResult | ExactDraws) -> list[str]:
+def _default(fit: HasPosterior) -> list[str]:
     """Name the first quantities of the population, or of the groups if it has none."""
     names = population_names(fit) or None
     labels = [

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 
@@ -55,7 +54,7 @@ _STATISTICS: Mapping[str, Callable[..., Any]] = {
 
 
 def plot_predictive(
-    fit: FitResult | ExactDraws,
+    fit: HasPosterior,
     *,
     kind: str = "density",
     factor: str | None = None,
@@ -127,7 +126,7 @@ def plot_predictive(
 
 
 def plot_statistics(
-    fit: FitResult | ExactDraws, *, prior: bool = False, seed: int | None = None
+    fit: HasPosterior, *, prior: bool = False, seed: int | None = None
 ) -> Figure:
     """Draw mean, sd, smallest and largest outcome, as seen and as predicted.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,9 +21,8 @@ from stanpool.plots.canvas import (
 from stanpool.uniformity import counts_below, uniformity_bands
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
-
-    from stanpool.calibration import Calibration
 
 _KINDS = ("ecdf", "histogram")
 _NAMED = 5  # lines of one figure that can be told apart by name
@@ -32,8 +31,28 @@ _BINS = 20
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
+class Ranked(Protocol):
+    """What the figure draws of a calibration: ranks, and which are not uniform."""
+
+    @property
+    def ranks(self) -> pd.DataFrame:
+        """Ranks from 0 to ``draws``, a row per simulation and a column per quantity."""
+
+    @property
+    def draws(self) -> int:
+        """Posterior draws that each true value was ranked among."""
+
+    @property
+    def level(self) -> float:
+        """How surely a correct program passes."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per quantity; ``finding`` says what is wrong with its ranks."""
+
+
 def plot_calibration(
-    calibration: Calibration,
+    calibration: Ranked,
     *,
     kind: str = "ecdf",
     quantities: Sequence[str] | None = None,
@@ -74,7 +93,7 @@ def plot_calibration(
     )
 
 
-def _ecdf(calibration: Calibration, chosen: list[str]) -> Figure:
+def _ecdf(calibration: Ranked, chosen: list[str]) -> Figure:
     """Draw differences of ECDFs; those that are not uniform are named."""
     figure, (ax,) = new_figure(6.4, 4)
     draws, simulations = calibration.draws, len(calibration.ranks)
@@ -106,7 +125,7 @@ def _ecdf(calibration: Calibration, chosen: list[str]) -> Figure:
     return figure
 
 
-def _histograms(calibration: Calibration, chosen: list[str]) -> Figure:
+def _histograms(calibration: Ranked, chosen: list[str]) -> Figure:
     """Draw a histogram for each quantity."""
     from matplotlib.ticker import MaxNLocator
     from scipy import stats  # type: ignore[import-untyped]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -10,14 +11,31 @@ from stanpool.labels import scale_draws
 from stanpool.plots.canvas import BLUE, INK, ORANGE, PLAIN, new_figure, on_paper, tidy
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
-    from stanpool.scale_priors import ScalePriorComparison
+    from stanpool.fit_result import FitResult
 
 _BINS = 50
 
 
-def plot_scale_priors(comparison: ScalePriorComparison) -> Figure:
+class UnderSeveralPriors(Protocol):
+    """What the figure draws: fits of one model whose priors on one scale differ."""
+
+    @property
+    def parameter(self) -> str:
+        """The scale, such as ``tau_county[Intercept]``."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per prior: ``prior``, ``mean``, ``q95``, ``pooling``."""
+
+    @property
+    def fits(self) -> Mapping[str, FitResult]:
+        """The fits, by the distribution of the prior."""
+
+
+def plot_scale_priors(comparison: UnderSeveralPriors) -> Figure:
     """Draw prior and posterior of a population scale under each prior.
 
     Where the posterior follows the prior far out, the data do not bound the scale, and

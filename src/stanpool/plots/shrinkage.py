@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.design import FactorDesign
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 
@@ -37,7 +36,7 @@ _NAMED = 3
 
 
 def plot_shrinkage(
-    partial: FitResult | ExactDraws,
+    partial: HasPosterior,
     no_pooling: FitResult | None = None,
     *,
     complete: FitResult | None = None,

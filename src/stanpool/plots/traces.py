@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.exact.draws import ExactDraws
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 
@@ -41,7 +40,7 @@ _BINS = 20
 _MOST_POINTS = 1000
 
 
-def worst_quantities(fit: FitResult | ExactDraws, count: int = 4) -> list[str]:
+def worst_quantities(fit: HasPosterior, count: int = 4) -> list[str]:
     """Name the quantities whose chains mixed worst: by their least effective size."""
     mixed = measure_mixing(fit.posterior, group_dims=dims_of_groups(fit))
     least = np.fmin(mixed.ess_bulk, mixed.ess_tail)
@@ -50,7 +49,7 @@ def worst_quantities(fit: FitResult | ExactDraws, count: int = 4) -> list[str]:
 
 
 def plot_traces(
-    fit: FitResult | ExactDraws,
+    fit: HasPosterior,
     *,
     quantities: Sequence[str] | None = None,
     count: int = 4,
@@ -216,7 +215,7 @@ def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
     return figure_of(ax)
 
 
-def draws_of(fit: FitResult | ExactDraws, chosen: Sequence[str]) -> dict[str, Array]:
+def draws_of(fit: HasPosterior, chosen: Sequence[str]) -> dict[str, Array]:
     """Find the draws of labelled scalars, each of shape ``(chain, draw)``."""
     found: dict[str, Array] = {}
     known: list[str] = []
@@ -235,7 +234,7 @@ def draws_of(fit: FitResult | ExactDraws, chosen: Sequence[str]) -> dict[str, Ar
 
 
 def _chosen_draws(
-    fit: FitResult | ExactDraws, quantities: Sequence[str] | None, count: int
+    fit: HasPosterior, quantities: Sequence[str] | None, count: int
 ) -> dict[str, Array]:
     """Find the draws of the quantities asked for, or of those that mixed worst."""
     chosen = worst_quantities(fit, count) if quantities is None else quantities
