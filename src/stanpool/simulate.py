@@ -45,7 +45,7 @@ _BATCH = 1000
 
 
 def prior_predictive(
-    model: PreparedModel, draws: int = 1000, seed: int | None = None
+    model: PreparedModel, draws: int = 1000, *, seed: int | None = None
 ) -> xr.DataTree:
     """Draw parameters from the prior, and outcomes of the model's rows given them.
 

@@ -191,12 +191,13 @@ class TestCategories:
                     g_coefficient=f"{category}, x1"
                 )
                 for group in (row["h"], row["g_2"]):
-                    expected = expected + prior["b_h+g_2"].sel(
+                    of_group = prior["b_h+g_2"].sel(
                         {
                             "h+g_2": group,
                             "h+g_2_coefficient": f"{category}, Intercept",
                         }
                     )
+                    expected = expected + of_group / 2
                 np.testing.assert_allclose(eta[:, :, n, c], expected, rtol=1e-9)
 
     def test_groups_have_their_population(
