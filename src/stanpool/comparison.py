@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool import arviz_seam
-from stanpool.diagnostics.checks import E_BFMI, R_HAT, measure_mixing
+from stanpool.diagnostics.checks import (
+    E_BFMI,
+    R_HAT,
+    few_divergences,
+    measure_mixing,
+)
 from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.fit_all import fit_all
 from stanpool.labels import group_dims, short_label
@@ -262,9 +267,10 @@ def _advice(table: pd.DataFrame) -> str:
         return ""
     names, rates = list(table.index), table["ess_per_second"]
     divergences, r_hat = table["divergences"], table["max_r_hat"]
-    sound = (divergences == 0) & (r_hat <= R_HAT) & (table["min_e_bfmi"] >= E_BFMI)
+    many = divergences.where(divergences > few_divergences(table["min_ess_bulk"]), 0)
+    sound = (many == 0) & (r_hat <= R_HAT) & (table["min_e_bfmi"] >= E_BFMI)
     first, second = sorted(
-        names, key=lambda name: (not sound[name], divergences[name], -rates[name])
+        names, key=lambda name: (not sound[name], many[name], -rates[name])
     )[:2]
     measured = "effective draws per second: " + ", ".join(
         f"{short_label(name)} {rates[name]:,.0f}" for name in (first, second)

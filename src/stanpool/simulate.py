@@ -297,6 +297,27 @@ def prior_density(row: PriorRow, at: Array) -> Array:
     return np.where(at < lower, 0.0, distribution.pdf(at) / distribution.sf(lower))
 
 
+def prior_below(row: PriorRow, at: Array) -> Array:
+    """Return the probability that a proper prior has below values of its parameter.
+
+    Parameters
+    ----------
+    row
+        A row of ``model.priors``.
+    at
+        Values of the parameter, any shape.
+
+    Examples
+    --------
+    >>> from stanpool.spec import Prior
+    >>> row = PriorRow("sigma", "sigma", None, Prior.parse("half_cauchy(1)"), "")
+    >>> prior_below(row, np.array([0.0, 1.0]))
+    array([0. , 0.5])
+    """
+    distribution, lower = distribution_of(row), _lower_end(row)
+    return np.asarray(1.0 - distribution.sf(at) / distribution.sf(lower))
+
+
 def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Draw from a prior, cut off below where its parameter is."""
     distribution = distribution_of(row)

@@ -64,7 +64,7 @@ def test_advice_says_when_both_serve():
 
 def test_advice_says_when_none_serves(forms):
     diverging = np.zeros((4, 500), bool)
-    diverging[0, 0] = True
+    diverging[0, :10] = True
     forms["noncentered"] = changed(
         forms["noncentered"], "sample_stats", diverging=diverging
     )

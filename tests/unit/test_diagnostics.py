@@ -7,9 +7,13 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.special import gammaln, psi
 
+import stanpool as sp
 from simulated_fits import autocorrelated, changed, simulated_fit
 from stanpool.diagnostics import Advice, Diagnosis, Finding, diagnose
+from stanpool.diagnostics.checks import measure_mixing
+from stanpool.diagnostics.learned import check_learned
 from stanpool.posterior import GroupNames
 
 
@@ -152,6 +156,84 @@ def test_divergences_elsewhere_are_not_called_a_funnel():
     assert levels(fit)["divergences"] == "problem"
     assert levels(fit)["funnel"] == "note"
     assert diagnose(fit).advice[0].arguments == {"adapt_delta": 0.95}
+
+
+@pytest.mark.parametrize(
+    ("count", "draws", "level"),
+    # 2000 and 8000 independent draws: a tenth of the square roots are 4.5 and 8.9.
+    [(4, 500, "note"), (6, 500, "problem"), (6, 2000, "note"), (300, 2000, "problem")],
+)
+def test_a_few_divergences_weigh_less_than_many(count, draws, level):
+    fit = simulated_fit(draws=draws)
+    diverging = np.zeros(4 * draws, dtype=bool)
+    diverging[np.random.default_rng(3).choice(4 * draws, count, replace=False)] = True
+    fit = changed(fit, "sample_stats", diverging=diverging.reshape(4, draws))
+    assert levels(fit)["divergences"] == level
+    assert diagnose(fit).ok == (level == "note")
+
+
+def test_a_few_divergences_of_draws_that_mix_badly_are_a_problem():
+    fit = slow(simulated_fit(draws=2000), "sigma")
+    diverging = np.zeros((4, 2000), dtype=bool)
+    diverging[0, :3] = True
+    fit = changed(fit, "sample_stats", diverging=diverging)
+    assert levels(fit)["divergences"] == "problem"
+
+
+def of_prior(fit, rng):
+    """Draws of tau from its default prior, exponential."""
+    (row,) = (each for each in fit.model.priors if each.parameter_class == "tau")
+    scale = 1 / row.prior.arguments[0]
+    return rng.exponential(scale, fit.posterior["tau_school"].shape), scale
+
+
+def test_a_scale_whose_posterior_is_its_prior_is_named():
+    fit = simulated_fit(draws=1000)
+    tau, _ = of_prior(fit, np.random.default_rng(4))
+    fit = changed(fit, "posterior", tau_school=tau)
+    found = finding(fit, "learned")
+    assert found.level == "note"
+    assert found.parameters == ("tau_school[Intercept]",)
+    assert "The posterior of tau_school[Intercept] is its prior, expo" in found.sentence
+    (advice,) = diagnose(fit).advice
+    assert "State a prior on tau_school[Intercept]" in advice.action
+    assert diagnose(fit).ok
+    assert diagnose(dataclasses.replace(fit, prior_only=True)).findings == ()
+
+
+@pytest.mark.parametrize(("shape", "is_prior"), [(1.1, True), (1.4, False)])
+def test_what_data_tell_is_the_divergence_from_the_prior(shape, is_prior):
+    """A gamma of shape a and scale 1 is log(1 / Gamma(a)) + (a - 1) psi(a) from exp(1).
+
+    0.0066 and 0.0929 nats, and the limit is 0.0527.
+    """
+    fit = simulated_fit(draws=4000)
+    rng = np.random.default_rng(5)
+    _, scale = of_prior(fit, rng)
+    tau = scale * rng.gamma(shape, size=(4, 4000, 1))
+    fit = changed(fit, "posterior", tau_school=tau)
+    assert ("learned" in levels(fit)) == is_prior
+    expected = -gammaln(shape) + (shape - 1) * psi(shape)
+    if is_prior:
+        assert finding(fit, "learned").measured == pytest.approx(expected, abs=0.003)
+    else:
+        assert expected > 0.0527
+
+
+@pytest.mark.parametrize(
+    ("prior", "is_prior"),
+    [("exponential(0.1)", False), ("half_cauchy(25)", False), ("exponential(1)", True)],
+)
+def test_the_eight_schools_tell_little_of_tau_but_not_nothing(prior, is_prior):
+    model = sp.Model(
+        "y | se(sigma) ~ 1 + (1 | school)",
+        sp.load_dataset("eight_schools"),
+        priors={"tau": prior},
+    )
+    fit = sp.exact.known_sigma(model).draw(np.random.default_rng(6))
+    posterior = fit.posterior
+    mixed = measure_mixing(posterior, group_dims=frozenset())
+    assert bool(check_learned(posterior, model.priors, mixed)) == is_prior
 
 
 def test_too_few_divergences_are_not_located():

@@ -82,6 +82,10 @@ def advise(
     if not advice:
         scales = "tau" if funnels else "the coefficients"
         advice += _change_sampler(found, settings, prior_of=scales)
+    if "learned" in found:
+        advice.append(
+            _defend_prior([each for each in findings if each.check == "learned"])
+        )
     if "chains" in found:
         advice.append(
             Advice(
@@ -159,6 +163,16 @@ def _separate_scales() -> Advice:
         "tau and sigma trade off, as they do when most groups have a single row: the "
         "data know only their sum. Give one of them an informative prior, or drop the "
         "group term (Gelman 2006).",
+    )
+
+
+def _defend_prior(findings: Sequence[Finding]) -> Advice:
+    names = ", ".join(short_label(each.parameters[0]) for each in findings[:3])
+    return Advice(
+        f"State a prior on {names} that you can defend",
+        "the data do not say how large it is, so that the prior does, also for what "
+        "depends on it; compare_scale_priors shows what others change. Or drop the "
+        "term, or get more groups (Gelman 2006).",
     )
 
 

@@ -9,7 +9,9 @@ References
    arXiv:1701.02434.
 .. [3] Betancourt (2016). Diagnosing suboptimal cotangent disintegrations in
    Hamiltonian Monte Carlo. arXiv:1604.00695.
-.. [4] Hoffman and Gelman (2014). The No-U-Turn sampler. Journal of Machine Learning
+.. [4] Mitrophanov (2005). Sensitivity and convergence of uniformly ergodic Markov
+   chains. Journal of Applied Probability 42(4), 1003-1014.
+.. [5] Hoffman and Gelman (2014). The No-U-Turn sampler. Journal of Machine Learning
    Research 15, 1593-1623.
 """
 
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,7 @@ R_HAT = 1.01
 ESS_PER_CHAIN = 100
 E_BFMI = 0.3
 CHAINS = 4
+FEW_DIVERGENCES = 0.1  # of a Monte Carlo standard error
 _NAMED = 3  # quantities, where many are meant
 
 _VEHTARI = "Vehtari et al. 2021"
@@ -161,17 +164,44 @@ def check_ess(mixed: Mixing, *, part: str, chains: int) -> Finding:
     return _finding(f"ess_{part}", worst, limit, _VEHTARI, sentence, mixed, bad)
 
 
-def check_divergences(diverging: NDArray[np.bool_]) -> Finding:
-    """Check that no trajectory diverged."""
-    count = int(diverging.sum())
-    sentence = (
-        f"{count:,} of {diverging.size:,} transitions diverged: the sampler could not "
-        "enter some region, and estimates that involve it are biased."
-        if count
-        else "No transition diverged."
-    )
-    level: Level = "problem" if count else "passed"
-    return Finding("divergences", level, count, 0, _BETANCOURT_2017, sentence)
+def few_divergences(ess: Any) -> Any:
+    """Return how many divergences move no estimate by a tenth of its Monte Carlo error.
+
+    A chain of which a share ``p`` of transitions goes wrong has another distribution
+    than it should, by at most about ``p`` times the transitions that it takes to forget
+    [4]_. With ``n`` draws worth ``ess`` independent ones, that is ``count / n * n /
+    ess``; the Monte Carlo standard error, in the same unit, is ``1 / sqrt(ess)``.
+
+    Parameters
+    ----------
+    ess
+        The smallest bulk effective sample size of all quantities.
+
+    Examples
+    --------
+    >>> few_divergences(np.array([400.0, 2000.0, np.nan]))
+    array([2., 4., 0.])
+    """
+    return np.floor(FEW_DIVERGENCES * np.sqrt(np.nan_to_num(ess)))
+
+
+def check_divergences(diverging: NDArray[np.bool_], *, ess: float) -> Finding:
+    """Check that no trajectory diverged, or so few that they cannot matter.
+
+    Where they sit is another check.
+    """
+    count, few = int(diverging.sum()), int(few_divergences(ess))
+    level: Level = "note" if 0 < count <= few else "problem" if count else "passed"
+    diverged = f"{count:,} of {diverging.size:,} transitions diverged"
+    sentence = {
+        "passed": "No transition diverged.",
+        "note": f"{diverged}: so few that they move no estimate by a tenth of its "
+        f"Monte Carlo error (up to {few} do not).",
+        "problem": f"{diverged}: the sampler could not enter some region, and "
+        "estimates that involve it are biased.",
+    }[level]
+    source = "Mitrophanov 2005" if level == "note" else _BETANCOURT_2017
+    return Finding("divergences", level, count, 0, source, sentence)
 
 
 def check_e_bfmi(energy: Array) -> Finding:

@@ -16,6 +16,7 @@ from stanpool.diagnostics.funnel import (
     measure_funnels,
     scales_trade_off,
 )
+from stanpool.diagnostics.learned import check_learned
 from stanpool.labels import group_dims, short_label
 from stanpool.marginal import why_not_marginal
 from stanpool.mixing import FEWEST_DRAWS
@@ -56,14 +57,15 @@ def diagnose(fit: FitResult) -> Diagnosis:
         return _too_short(_subject(fit), draws)
     mixed = checks.measure_mixing(posterior, group_dims=group_dims(design))
     funnels: tuple[Funnel, ...] = ()
-    trade_off = False
+    trade_off, seen = False, fit
     if parameterization is not None:
         # What the sampler sees: scales where predictors are at their origins.
         seen = fit_at_origins(fit)
         funnels = measure_funnels(seen.posterior, diverging, design=seen.model.design)
         trade_off = scales_trade_off(seen.posterior, design=seen.model.design)
+    smallest = float(np.fmin.reduce(mixed.ess_bulk))
     found = [
-        checks.check_divergences(diverging),
+        checks.check_divergences(diverging, ess=smallest),
         *check_funnels(funnels, divergences=int(diverging.sum())),
         checks.check_e_bfmi(stats["energy"].to_numpy()),
         checks.check_r_hat(mixed),
@@ -77,7 +79,9 @@ def diagnose(fit: FitResult) -> Diagnosis:
         checks.check_finite(mixed),
         *checks.check_rejections(fit.rejections),
     ]
-    ess_per_draw = float(np.fmin.reduce(mixed.ess_bulk)) / diverging.size
+    if not fit.prior_only:
+        found += check_learned(seen.posterior, fit.model.priors, mixed)
+    ess_per_draw = smallest / diverging.size
     if not any(each.level == "problem" for each in found):
         found += check_form(
             funnels, parameterization=parameterization, ess_per_draw=ess_per_draw
