@@ -1,15 +1,18 @@
 """The command ``stanpool``.
 
 Exit codes: 0 fine, 1 the diagnosis found problems and ``--strict``, 2 bad input, 3
-trouble with the engine, 130 interrupted.
+trouble with the engine, 130 interrupted, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
 
+import signal
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -40,7 +43,7 @@ class _Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command and turn what goes wrong into messages and exit codes."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _orderly_end():
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(context)
@@ -51,6 +54,35 @@ class _Group(click.Group):
             except KeyboardInterrupt:
                 click.echo("stanpool: interrupted.", err=True)
                 context.exit(INTERRUPTED)
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """End as at Ctrl-C, chains and temporary files gone, where the system ends us.
+
+    Batch systems and ``docker stop`` send SIGTERM, a terminal that is closed SIGHUP.
+    """
+
+    def end(number: int, _: Any) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)  # once is enough
+        raise SystemExit(128 + number)
+
+    heard = []
+    if threading.current_thread() is threading.main_thread():
+        signs = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+        heard = [each for each in signs if each and not _is_handled(each)]
+    for each in heard:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each in heard:
+            signal.signal(each, signal.SIG_DFL)
+
+
+def _is_handled(sign: signal.Signals) -> bool:
+    """Say whether somebody else hears a signal or, as nohup does, ignores it."""
+    return signal.getsignal(sign) is not signal.SIG_DFL
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -65,7 +65,7 @@ class Stages:
         """Say that the stage ``name`` begins, and those before it are done."""
         self._before += self._steps
         self._steps = steps
-        in_terminal = sys.stderr.isatty()
+        in_terminal = _is_terminal()
         tell(name, shown=self._shown and not in_terminal)
         if not (self._shown and in_terminal):
             return
@@ -117,7 +117,7 @@ def counted(
     line
         What to say in the place of a bar; by default the title.
     """
-    in_terminal = sys.stderr.isatty()
+    in_terminal = _is_terminal()
     tell(line or title, shown=shown and not in_terminal)
     if not (shown and in_terminal):
         yield lambda done: None
@@ -140,6 +140,17 @@ def _new_bar(title: str, total: int, **options: Any) -> Any:
     return tqdm(total=total, desc=title, file=sys.stderr, leave=False, **options)
 
 
+def _is_terminal() -> bool:
+    """Say whether a person sees standard error; daemons have none, or a closed one."""
+    try:
+        return sys.stderr is not None and sys.stderr.isatty()
+    except ValueError:
+        return False
+
+
 def _write(text: str) -> None:
-    sys.stderr.write(f"stanpool: {text}\n")
-    sys.stderr.flush()
+    if sys.stderr is None:
+        return
+    with suppress(OSError, ValueError):  # the terminal is gone, or the file is closed
+        sys.stderr.write(f"stanpool: {text}\n")
+        sys.stderr.flush()

@@ -8,7 +8,7 @@ import time
 import pytest
 from filelock import FileLock
 
-from stanpool.engine import cache
+from stanpool.engine import cache, contents
 from stanpool.errors import EngineError
 
 
@@ -94,13 +94,15 @@ def test_sizes_and_sweeping(folder):
         cache.publish(folder / "programs" / name, _fill)
     cache.publish(folder / "engines" / "old", _fill)
     cache.publish(folder / "engines" / "current", _fill)
-    assert cache.cache_size() == {"wheels": 0, "engines": 2000, "programs": 2000}
+    each = 1000 + contents.list_of(folder / "programs" / "one").stat().st_size
+    total = {"wheels": 0, "engines": 2 * each, "programs": 2 * each}
+    assert cache.cache_size() == total
 
-    expected = {"wheels": 0, "engines": 1000, "programs": 2000}
+    expected = total | {"engines": each}
     assert cache.sweep(keep={"current"}, dry_run=True) == expected
-    assert cache.cache_size()["programs"] == 2000
+    assert cache.cache_size() == total
     assert cache.sweep(keep={"current"}) == expected
-    assert cache.cache_size() == {"wheels": 0, "engines": 1000, "programs": 0}
+    assert cache.cache_size() == {"wheels": 0, "engines": each, "programs": 0}
 
 
 def test_sweeping_leaves_what_is_being_built(folder):

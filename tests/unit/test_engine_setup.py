@@ -11,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
@@ -409,13 +410,12 @@ def test_an_installed_cmdstan_without_make_is_passed_over(
 
 
 def test_pip_is_found_where_the_environment_has_none(monkeypatch):
-    find = wheel.importlib.util.find_spec
+    find = wheel.PathFinder.find_spec
     hidden = {"pip"}
-    monkeypatch.setattr(
-        wheel.importlib.util,
-        "find_spec",
-        lambda name: None if name in hidden else find(name),
+    finder = SimpleNamespace(
+        find_spec=lambda name, path: None if name in hidden else find(name, path)
     )
+    monkeypatch.setattr(wheel, "PathFinder", finder)
     bundled = wheel.pip_command()
     said = subprocess.run([*bundled, "--version"], capture_output=True, text=True)
     assert said.stdout.startswith("pip "), bundled

@@ -162,7 +162,7 @@ def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
     log = folder / "logs" / f"{cell.name}.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "stanpool.bench.cell", json.dumps(order)],
+            [sys.executable, "-P", "-m", "stanpool.bench.cell", json.dumps(order)],
             stdin=subprocess.PIPE,  # ends with us
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,8 +1,9 @@
 """The folder that all of a user's projects share: wheels, engines, programs.
 
 Everything in it is addressed by content, built in a temporary folder under a file
-lock and renamed into place, so that what exists is complete: a killed or concurrent
-build leaves nothing broken.
+lock and renamed into place, so that what exists was complete: a killed or concurrent
+build leaves nothing broken. What is broken later is found by the list of its files
+when it is used, and built anew in the same way.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from stanpool.engine.contents import faults, is_listed, record
+from stanpool.engine.trust import check_folders, distrust, make_private_folder
 from stanpool.errors import EngineError
 
 _PARTS = ("wheels", "engines", "programs")
@@ -33,10 +37,18 @@ def cache_folder() -> Path:
     """Return the cache: ``STANPOOL_CACHE``, else the user's cache folder."""
     chosen = os.environ.get("STANPOOL_CACHE")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return given_folder("STANPOOL_CACHE", chosen).absolute()
     from platformdirs import user_cache_path
 
     return user_cache_path("stanpool", appauthor=False)
+
+
+def given_folder(variable: str, value: str) -> Path:
+    """Return the folder that an environment variable names, ``~`` for a home."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise EngineError(f"{variable}={value!r} names no folder: {error}") from error
 
 
 def cache_size() -> dict[str, int]:
@@ -58,16 +70,63 @@ def free_space() -> int:
     return shutil.disk_usage(folder).free
 
 
+@dataclass(frozen=True)
+class Kind:
+    """How folders of one kind are listed when they are built, and checked.
+
+    Attributes
+    ----------
+    record
+        Writes the list of a folder.
+    full
+        Whether all digests are compared whenever a folder is used.
+    can_adopt
+        Whether a folder without a list, made by stanpool 0.1, may be listed as it is.
+    """
+
+    record: Callable[..., None] = record
+    full: bool = False
+    can_adopt: Callable[[Path], bool] = lambda folder: False
+
+    def is_sound(self, folder: Path) -> bool:
+        """Say whether a folder is there and as it was when it was listed."""
+        if not is_listed(folder):
+            return False
+        check_folders(folder, root=cache_folder())
+        return not any(faults(folder, full=self.full))
+
+    def adopted(self, folder: Path) -> bool:
+        """List a folder that has no list, if it may be; say whether it was."""
+        if is_listed(folder) or not folder.is_dir():
+            return False
+        check_folders(folder, root=cache_folder())
+        if any(map(_is_doubtful, folder.rglob("*"))) or not self.can_adopt(folder):
+            return False
+        if os.access(folder, os.W_OK):  # else it is a read-only cache, used as it is
+            self.record(folder, adopted=True)
+        return True
+
+
+def _is_doubtful(path: Path) -> bool:
+    try:
+        return distrust(path, path.stat()) is not None
+    except FileNotFoundError:  # a link that leads nowhere
+        return True
+
+
 def publish(
     target: Path,
     build: Callable[[Path], None],
     *,
+    kind: Kind | None = None,
+    anew: bool = False,
     on_wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """Return ``target``, a folder that ``build`` has filled, now or earlier.
 
     ``build`` gets an empty folder beside the target; when it returns, the folder is
-    renamed to the target. One process builds at a time; the others wait.
+    listed and renamed to the target. One process builds at a time; the others wait. A
+    target that is damaged is replaced.
 
     Parameters
     ----------
@@ -75,22 +134,31 @@ def publish(
         The folder that is wanted. It exists only when it is complete.
     build
         Fills the folder that it is given, or raises.
+    kind
+        How it is listed and checked.
+    anew
+        Build it again, whatever is there.
     on_wait
         Called once if another process is building this target.
 
     Raises
     ------
     EngineError
-        If the folder cannot be written: the message names it and says what to do.
+        If the folder cannot be written, or others can: the message names it and says
+        what to do.
     """
-    if target.exists():
+    kind = kind or Kind()
+    if not anew and kind.is_sound(target):
+        return target
+    if not os.access(target.parent, os.W_OK) and kind.adopted(target):
         return target
     with writing(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(target.parent)
+        check_folders(target.parent, root=cache_folder())
         with _lock(target, on_wait):
             _remove_partial(target)  # whoever left it is dead: the lock is ours
-            if not target.exists():
-                _build(target, build)
+            if anew or not (kind.is_sound(target) or kind.adopted(target)):
+                _build(target, build, kind)
                 _remove_partial(target)  # what the dead had started may outlive them
     return target
 
@@ -165,25 +233,31 @@ def remove(target: Path, *, dry_run: bool = False) -> int:
 
     doomed = [target, *target.parent.glob(f".{target.name}.partial-*")]
     size = sum(_size(path) for path in doomed)
-    if dry_run or not size:
+    if dry_run or not any(map(os.path.lexists, doomed)):
         return size
     try:
         with writing(target.parent), FileLock(_lock_file(target), timeout=0):
-            if target.is_dir():
-                _remove_partial(target)
-                # First renamed: nobody takes a half-removed folder for a whole one.
-                target.rename(target.with_name(f".{target.name}.partial-removed"))
-            else:
-                target.unlink(missing_ok=True)
+            _remove_partial(target)
+            _put_aside(target)
             _remove_partial(target)
     except Timeout:
         return 0
     return size
 
 
+def _put_aside(target: Path) -> None:
+    """Rename what is to go, so that nobody takes a half-removed folder for a whole."""
+    if os.path.lexists(target):
+        target.rename(target.with_name(f".{target.name}.partial-removed"))
+
+
 def _remove_partial(target: Path) -> None:
     for leftover in target.parent.glob(f".{target.name}.partial-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                leftover.unlink()
 
 
 def _lock_file(target: Path) -> Path:
@@ -206,13 +280,14 @@ def _lock(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         lock.release()
 
 
-def _build(target: Path, build: Callable[[Path], None]) -> None:
+def _build(target: Path, build: Callable[[Path], None], kind: Kind) -> None:
     partial = Path(
         tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent)
     )
     try:
         build(partial)
-        partial.chmod(0o755)
+        kind.record(partial)
+        _put_aside(target)
         partial.rename(target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

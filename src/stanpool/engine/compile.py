@@ -21,9 +21,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stanpool.engine.cache import cache_folder, publish, writing
-from stanpool.engine.home import ensure, identity, stan_version
+from stanpool.engine.cache import Kind, cache_folder, publish, writing
+from stanpool.engine.home import (
+    describe,
+    ensure,
+    ensure_to_run,
+    identity,
+    is_embedded,
+    stan_version,
+)
 from stanpool.engine.process import run, usable_cores
+from stanpool.engine.scratch import scratch_folder
 from stanpool.engine.toolchain import find_compiler
 from stanpool.errors import CompileError, EngineError, SpecError, listed, shorten
 from stanpool.progress import stages, tell_detail
@@ -76,7 +84,7 @@ def compile_program(
     ... )
     """
     _check_name(name)
-    home = ensure(progress=progress)
+    home = ensure_to_run(progress=progress)
     job = _Job(
         source=source,
         name=name,
@@ -87,8 +95,10 @@ def compile_program(
         home=str(home),
     )
     folder = job.folder
-    if folder.exists():
+    if job.kind.is_sound(folder):
         tell_detail(f"Took {name}, compiled before, from {folder}")
+        return folder / name
+    ensure(progress=progress)  # all of it, now that all of it is needed
     with stages(1, shown=progress) as display:
 
         def build(partial: Path) -> None:
@@ -108,7 +118,7 @@ def compile_program(
         def wait() -> None:
             display.start(f"Waiting for another process that compiles {name}")
 
-        return publish(folder, build, on_wait=wait) / name
+        return publish(folder, build, kind=job.kind, on_wait=wait) / name
 
 
 def compile_programs(
@@ -142,16 +152,17 @@ def compile_programs(
     programs = list(programs)
     for each in programs:
         _check_name(each.name)
-    home = ensure(progress=progress)
+    home = ensure_to_run(progress=progress)
     own_make = home / "bin" / "make"
     engine: dict[str, Any] = {"identity": identity(home), "home": str(home)}
     jobs = {}
     for each in programs:
         job = _Job(each.compiled, each.name, each.header, stanc={}, cpp={}, **engine)
-        if not job.folder.exists():
+        if not job.kind.is_sound(job.folder) and not job.can_adopt(job.folder):
             jobs[job.address] = job
     if len(jobs) < 2 or not own_make.exists():
         return
+    ensure(progress=progress)
     names = listed(sorted({job.name for job in jobs.values()}))
     with stages(1, shown=progress) as display, suppress(CompileError, OSError):
         display.start(f"Compiling {len(jobs)} programs: {names}")
@@ -175,10 +186,10 @@ def _check_name(name: str) -> None:
 def versions(executable: Path) -> dict[str, str]:
     """Say what an executable was made with: Stan, the kind of engine, the compiler."""
     try:
-        text = executable.with_name(_DESCRIPTION).read_text(encoding="utf-8")
-    except OSError:
+        found = json.loads(executable.with_name(_DESCRIPTION).read_text("utf-8"))
+        return {key: str(value) for key, value in found.items()}
+    except (OSError, ValueError, AttributeError):
         return {}
-    return {key: str(value) for key, value in json.loads(text).items()}
 
 
 @dataclass(frozen=True)
@@ -207,6 +218,25 @@ class _Job:
     def folder(self) -> Path:
         """Where the executable stands in the cache."""
         return cache_folder() / "programs" / self.address
+
+    @property
+    def kind(self) -> Kind:
+        """How that folder is checked: to the bit, since the executable runs."""
+        return Kind(full=True, can_adopt=self.can_adopt)
+
+    def can_adopt(self, folder: Path) -> bool:
+        """Say whether an older stanpool's executable is whole, as far as one sees.
+
+        It is for this program, and runs far enough to say what it is.
+        """
+        executable = folder / self.name
+        try:
+            if executable.with_suffix(".stan").read_text("utf-8") != self.source:
+                return False
+            run([str(executable), "info"])
+        except (OSError, ValueError, EngineError):
+            return False
+        return bool(versions(executable))
 
 
 def _build(job: _Job, folder: Path, tick: Callable[[], None]) -> None:
@@ -249,7 +279,7 @@ def _build_together(
 
     A function of theirs is the same in all headers, which do nothing the second time.
     """
-    with tempfile.TemporaryDirectory(prefix="stanpool-") as scratch:
+    with scratch_folder() as scratch:
         header = Path(scratch, "functions.hpp")
         functions = "\n".join(dict.fromkeys(job.header for job in jobs))
         header.write_text(functions, encoding="utf-8")
@@ -263,7 +293,8 @@ def _build_together(
         command = [str(make), f"-j{at_once}", *flags, *targets]
         _attempt("the C++ compiler fails on", command, home, tick)
         for job, program in zip(jobs, programs, strict=True):
-            publish(job.folder, functools.partial(_keep_executable, program, home=home))
+            keep = functools.partial(_keep_executable, program, home=home)
+            publish(job.folder, keep, kind=job.kind)
 
 
 def _keep_executable(program: Path, folder: Path, home: Path) -> None:
@@ -292,9 +323,8 @@ def _attempt(
 
 
 def _describe(home: Path) -> dict[str, str]:
-    own = home / _DESCRIPTION
-    if own.exists():
-        kind, compiler = "embedded", json.loads(own.read_text())["compiler"]
+    if is_embedded(home):
+        kind, compiler = "embedded", describe(home)["compiler"]
     else:
         found = find_compiler()
         kind, compiler = "official", found.version if found else ""

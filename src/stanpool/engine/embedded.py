@@ -9,6 +9,8 @@
         make/compiler                    which compiler, and how it is called
         build/plain, build/threads       precompiled header and driver's objects
         engine.json                      what the identity <id> is made of
+
+Each of the wheels' folders, the engine and build/plain have a list of their files.
 """
 
 from __future__ import annotations
@@ -21,16 +23,19 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from stanpool.engine.cache import (
+    Kind,
     cache_folder,
     cannot_write,
     free_space,
     publish,
     remove,
 )
+from stanpool.engine.contents import faults, is_listed, list_of, record, was_adopted
 from stanpool.engine.process import run
 from stanpool.engine.toolchain import Compiler, find_compiler, probe
 from stanpool.engine.wheel import Wheel, check_given, httpstan, unpack, ziglang
@@ -51,10 +56,12 @@ def set_up(
 ) -> Path:
     """Return the embedded engine's home, built in the cache if it is not there.
 
+    What is damaged is built again.
+
     Parameters
     ----------
     force
-        Build it again.
+        Build it again, and fetch the wheels again if they cannot be shown to be whole.
     wheels
         Wheel files to use instead of fetching them.
 
@@ -65,38 +72,176 @@ def set_up(
     """
     check_given(wheels)
     compiler = choose_compiler()
-    home = home_of(compiler)
+    parts = parts_of(compiler, wheels)
+    forced = [part for part in parts if force and part.is_to_be_forced()]
+    _check_variants(home_of(compiler))
+    lacking = [part for part in parts if part in forced or not part.is_sound()]
+    if not lacking:
+        return home_of(compiler)
+    if not all(part.folder.is_dir() for part in lacking):
+        check_space()
     if force:
-        remove(home)
-    wanted = [(httpstan(), _is_needed_of_httpstan)]
-    if compiler.kind == "zig":
-        wanted.append((ziglang(), _is_needed_of_ziglang))
-    missing = [(w, keep) for w, keep in wanted if not unpacked_folder(w).exists()]
-    if is_ready(home) and not missing:
-        return home
-    check_space()
-    steps = _compilations()
-    with stages(len(missing) + steps, shown=progress) as display:
+        remove(cache_folder() / "wheels" / "zig-cache")
+        remove(home_of(compiler) / "build" / "plain")
+    with stages(sum(part.steps for part in lacking), shown=progress) as display:
 
         def wait() -> None:
             display.start(_WAITING)
 
-        for wheel, keep in missing:
-            display.start(f"Fetching {wheel.name} from the package index")
-            fill = partial(unpack, wheel, keep, files=wheels, tick=display.tick)
-            publish(unpacked_folder(wheel), fill, on_wait=wait)
-        publish(home, partial(_lay_out, compiler), on_wait=wait)
-        display.start("Compiling Stan's headers and driver, once", steps=steps)
-        # In the finished home: clang's precompiled header remembers the headers' paths.
-        compile_all = partial(_compile_shared, home, tick=display.tick)
-        publish(home / "build" / "plain", compile_all, on_wait=wait)
-    return home
+        for part in parts:  # the sound ones, too: what they are made of may be new
+
+            def build(folder: Path, part: Part = part) -> None:
+                if part.doing:
+                    display.start(part.doing, steps=part.steps)
+                part.build(folder, display.tick)
+
+            publish(
+                part.folder, build, kind=part.kind, anew=part in forced, on_wait=wait
+            )
+    return home_of(compiler)
+
+
+def _check_variants(home: Path) -> None:
+    """Remove what make has compiled for programs with threads, if it is damaged."""
+    for folder in (home / "build").glob("[!.]*"):
+        kind = Kind(can_adopt=_is_compiled)
+        if folder.name != "plain" and not (
+            kind.is_sound(folder) or kind.adopted(folder)
+        ):
+            remove(folder)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A folder that an engine is made of.
+
+    Attributes
+    ----------
+    folder
+        Where it stands.
+    kind
+        How it is listed and checked.
+    build
+        Fills an empty folder, and calls its second argument while it does.
+    doing
+        What the user sees meanwhile.
+    steps
+        How long that takes, in compilations.
+    is_fetched
+        Whether it comes from the package index.
+    """
+
+    folder: Path
+    kind: Kind
+    build: Callable[[Path, Callable[..., None]], None]
+    doing: str = ""
+    steps: int = 0
+    is_fetched: bool = False
+
+    def is_sound(self) -> bool:
+        """Say whether it is as it was listed, by the sizes and times of its files."""
+        return self.kind.is_sound(self.folder)
+
+    def is_whole(self) -> bool:
+        """Say whether it is what it was to the bit, as far as that is known."""
+        if not is_listed(self.folder):
+            return self.folder.is_dir() and self.kind.can_adopt(self.folder)
+        return not any(faults(self.folder, full=True))
+
+    def is_to_be_forced(self) -> bool:
+        """Say whether a set-up by force makes it anew: not what surely is whole."""
+        is_known = is_listed(self.folder) and not was_adopted(self.folder)
+        return not (self.is_fetched and is_known and self.is_whole())
+
+
+def parts_of(compiler: Compiler, files: Sequence[Path] = ()) -> list[Part]:
+    """Return what an engine is made of, in the order in which it is built.
+
+    Parameters
+    ----------
+    files
+        Wheel files to use instead of fetching them.
+    """
+    home = home_of(compiler)
+    wheels = [_wheel_part(httpstan(), _is_needed_of_httpstan, _HTTPSTAN_NEEDS, files)]
+    if compiler.kind == "zig":
+        needs = ("ziglang/zig",)
+        wheels.append(_wheel_part(ziglang(), _is_needed_of_ziglang, needs, files))
+    made_of = [list_of(wheel.folder) for wheel in wheels]
+    # In the finished home: clang's precompiled header remembers the headers' paths.
+    shared = Part(
+        home / "build" / "plain",
+        Kind(record=partial(record, also=made_of), can_adopt=_is_compiled),
+        lambda folder, tick: _compile_shared(home, folder, tick=tick),
+        "Compiling Stan's headers and driver, once",
+        steps=len(list(_DRIVER.glob("*.cpp"))) + 1,  # and the precompiled header
+    )
+    laid_out = Part(
+        home,
+        Kind(record=_record_home, can_adopt=partial(_has_files, names=_HOME_NEEDS)),
+        lambda folder, _: _lay_out(compiler, folder, shared),
+    )
+    return [*wheels, laid_out, shared]
+
+
+_HOME_NEEDS = (DESCRIPTION, "makefile", "bin/make", "bin/stanc", "make/compiler")
+_HTTPSTAN_NEEDS = (
+    "httpstan/stanc",
+    "httpstan/include/stan/model/model_header.hpp",
+    *(
+        f"httpstan/lib/libsundials_{name}.a"
+        for name in ("nvecserial", "cvodes", "idas", "kinsol")
+    ),
+)
+
+
+def _wheel_part(
+    wheel: Wheel,
+    keep: Callable[[str], bool],
+    needs: Sequence[str],
+    files: Sequence[Path],
+) -> Part:
+    return Part(
+        unpacked_folder(wheel),
+        Kind(can_adopt=partial(_has_files, names=needs)),
+        lambda folder, tick: unpack(wheel, keep, folder, files=files, tick=tick),
+        f"Fetching {wheel.name} from the package index",
+        steps=1,
+        is_fetched=True,
+    )
+
+
+def _has_files(folder: Path, names: Sequence[str]) -> bool:
+    """Say whether files are there and not empty; no more is known of older folders."""
+    paths = [folder / name for name in names]
+    return all(path.is_file() and path.stat().st_size > 0 for path in paths)
+
+
+def _is_compiled(folder: Path) -> bool:
+    """Say whether the driver's objects and the precompiled header are there."""
+    names = [f"{source.stem}.o" for source in _DRIVER.glob("*.cpp")]
+    header = next(folder.glob("**/header"), folder / "model_header.pch")
+    return _has_files(folder, [*names, str(header.relative_to(folder))])
+
+
+def _record_home(folder: Path, *, adopted: bool = False) -> None:
+    """List a home's files, and the libraries that every program runs with."""
+    libraries = list((folder / "lib").iterdir())
+    record(folder, also=libraries, skip="build", adopted=adopted)
 
 
 def is_ready(home: Path) -> bool:
-    """Say whether an embedded home can compile programs."""
+    """Say whether an embedded home can compile programs, by a look at what there is."""
     needed = ("build/plain", "include", "lib", "bin/stanc")
     return all((home / name).exists() for name in needed)
+
+
+def is_fit_to_run(home: Path) -> bool:
+    """Say whether programs can run in a home, and its description be trusted.
+
+    A quick look, at twenty files: its own, stanc and the libraries, not the headers.
+    """
+    return is_ready(home) and Kind().is_sound(home)
 
 
 def choose_compiler() -> Compiler:
@@ -120,10 +265,13 @@ def home_of(compiler: Compiler) -> Path:
 
 
 def current_names() -> set[str]:
-    """Return the names in the cache that the current engine needs."""
+    """Return the names of what the current engine needs and what of that is whole."""
     compiler = choose_compiler()
-    names = {home_of(compiler).name, httpstan().name}
-    return names | {ziglang().name, "zig-cache"} if compiler.kind == "zig" else names
+    *wheels, home, shared = parts_of(compiler)
+    names = {part.folder.name for part in wheels if part.is_whole()}
+    if home.is_whole() and shared.is_whole():
+        names.add(home.folder.name)
+    return names | ({"zig-cache"} if compiler.kind == "zig" else set())
 
 
 def unpacked_folder(wheel: Wheel) -> Path:
@@ -223,7 +371,8 @@ def _is_needed_of_ziglang(member: str) -> bool:
     return not member.startswith(_ZIG_NOT_NEEDED)
 
 
-def _lay_out(compiler: Compiler, folder: Path) -> None:
+def _lay_out(compiler: Compiler, folder: Path, shared: Part) -> None:
+    """Fill a home; what was compiled for an earlier one and is whole moves in."""
     for name in ("bin", "make", "build", "driver"):
         (folder / name).mkdir()
     # Relative, so that the cache can be moved.
@@ -241,6 +390,8 @@ def _lay_out(compiler: Compiler, folder: Path) -> None:
     (folder / DESCRIPTION).write_text(
         json.dumps({"identity": digest(parts), **parts}, indent=2)
     )
+    if shared.is_sound():
+        shared.folder.rename(folder / "build" / shared.folder.name)
 
 
 def _compiler_script(compiler: Compiler) -> str:
@@ -274,8 +425,3 @@ def _compile_shared(home: Path, folder: Path, *, tick: Callable[[int], None]) ->
         if full in str(error):
             raise EngineError(cannot_write(cache_folder(), full)) from error
         raise
-
-
-def _compilations() -> int:
-    """Count the driver's sources, and the precompiled header."""
-    return len(list(_DRIVER.glob("*.cpp"))) + 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -11,6 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from stanpool.errors import EngineError
+
+# Runs the words that follow, and kills all processes of its group, which is all that
+# they have started, should its standard input end: when we are killed, however that is.
+_WATCHED = """
+exec 3<&0 </dev/null
+{ read -r _; kill -KILL 0; } <&3 3<&- >/dev/null 2>&1 &
+exec 3<&-
+"$@" &
+wait $!
+"""
 
 
 def run(
@@ -21,6 +33,8 @@ def run(
     tick: Callable[[], None] = lambda: None,
 ) -> str:
     """Return what ``command`` wrote, standard error included.
+
+    Whatever the command starts ends with it, and with this process.
 
     Parameters
     ----------
@@ -36,11 +50,12 @@ def run(
     """
     with tempfile.TemporaryFile() as output:
         try:
+            _check_there(command[0], cwd)
             process = subprocess.Popen(
-                command,
+                ["/bin/sh", "-c", _WATCHED, "sh", *command],
                 cwd=cwd,
                 env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # ends with us
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -54,6 +69,8 @@ def run(
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
         output.seek(0)
         text = output.read().decode(errors="replace")
     if code != 0:
@@ -62,6 +79,15 @@ def run(
             f"{tail(text)}"
         )
     return text
+
+
+def _check_there(program: str, cwd: Path | None) -> None:
+    """Raise what the system would if there is no such program."""
+    found = shutil.which(program) if os.sep not in program else Path(cwd or "", program)
+    if found is None or not os.path.exists(found):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    if not os.access(found, os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), program)
 
 
 def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import operator
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from stanpool.engine.chains import Chains, no_room
 from stanpool.engine.compile import versions
 from stanpool.engine.process import usable_cores
+from stanpool.engine.scratch import scratch_folder
 from stanpool.errors import SamplingError, SpecError, shorten, suggestion
 from stanpool.progress import counted, tell_detail
 
@@ -212,16 +212,13 @@ def sample(
     import stanio
 
     arguments, threads = _arguments(settings), settings.threads_per_chain
-    with tempfile.TemporaryDirectory(
-        prefix="stanpool-", ignore_cleanup_errors=True
-    ) as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         data_file = folder / "data.json"
         try:
             data_file.write_text(stanio.dump_stan_json(data))
         except OSError as error:
             raise SamplingError(f"{error}. {no_room(folder)}") from error
-        arguments |= {"data": str(data_file), "output_dir": name}
+        arguments |= {"data": str(data_file), "output_dir": str(folder)}
         chains = Chains(threads=1 if threads == "auto" else int(threads))
         mcmc = _run(executable, arguments, chains, progress=progress)
         raw = _read(mcmc, versions(executable), chains.rejections)

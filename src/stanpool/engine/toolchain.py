@@ -8,12 +8,12 @@ import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from stanpool.engine.process import run
+from stanpool.engine.scratch import scratch_folder
+from stanpool.errors import EngineError
 
 _PROBE = """
 #include <optional>
@@ -43,9 +43,15 @@ class Compiler:
 
 
 def find_compiler() -> Compiler | None:
-    """Return the machine's C++ compiler: ``CXX``, else the first on the path."""
+    """Return the machine's C++ compiler: ``CXX``, else the first on the path.
+
+    Raises
+    ------
+    EngineError
+        If ``CXX`` cannot be split into words.
+    """
     if chosen := os.environ.get("CXX"):
-        return _compiler(tuple(shlex.split(chosen)))
+        return _compiler(_words(chosen))
     names = ("clang++", "g++", "c++")
     if platform.system() != "Darwin":
         names = ("g++", "clang++", "c++")
@@ -71,11 +77,22 @@ def probe(compiler: Compiler) -> None:
     EngineError
         If it does not work, with the compiler's words.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        source, program = Path(folder, "probe.cpp"), Path(folder, "probe")
+    with scratch_folder() as folder:
+        source, program = folder / "probe.cpp", folder / "probe"
         source.write_text(_PROBE)
         run([*compiler.command, "-std=c++17", str(source), "-o", str(program)])
         run([str(program)])
+
+
+def _words(chosen: str) -> tuple[str, ...]:
+    """Split ``CXX`` into words, as a shell does."""
+    try:
+        return tuple(shlex.split(chosen))
+    except ValueError as error:
+        raise EngineError(
+            f"CXX={chosen!r} cannot be split into words: {error}. Correct the "
+            "variable, or unset it and the first compiler on the path is used."
+        ) from error
 
 
 @functools.cache

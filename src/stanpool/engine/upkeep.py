@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -19,12 +19,14 @@ from stanpool.engine.cache import (
     sweep,
     why_not_writable,
 )
+from stanpool.engine.contents import faults, is_listed
 from stanpool.engine.embedded import (
     check_space,
     choose_compiler,
     current_names,
     home_of,
     is_ready,
+    parts_of,
     set_up,
 )
 from stanpool.engine.home import (
@@ -35,6 +37,7 @@ from stanpool.engine.home import (
     stan_version,
 )
 from stanpool.engine.process import tail
+from stanpool.engine.scratch import sweep_scratch
 from stanpool.engine.toolchain import Compiler, find_compiler, find_make
 from stanpool.engine.wheel import pip_command
 from stanpool.errors import EngineError
@@ -74,7 +77,9 @@ def setup(
 
 
 def clean(*, everything: bool = False, dry_run: bool = False) -> dict[str, int]:
-    """Remove compiled programs, and engines and wheels that are out of date.
+    """Remove compiled programs, and engines and wheels out of date or damaged.
+
+    Temporary files that killed processes have left go, too.
 
     Parameters
     ----------
@@ -88,6 +93,8 @@ def clean(*, everything: bool = False, dry_run: bool = False) -> dict[str, int]:
     dict
         Bytes freed, by the part of the cache.
     """
+    if not dry_run:
+        sweep_scratch()
     return sweep(keep=() if everything else current_names(), dry_run=dry_run)
 
 
@@ -155,7 +162,9 @@ class Checkup:
 
 
 def doctor() -> Checkup:
-    """Look at the engine, the compiler, the packages and the cache; change nothing.
+    """Look at the engine, the compiler, the packages and all files of the cache.
+
+    Nothing is changed, but that others may not write what is the user's.
 
     Examples
     --------
@@ -178,6 +187,7 @@ def doctor() -> Checkup:
     ready = home is not None and (is_ready(home) if embedded else True)
     if reason := why_not_writable():
         problems.append(reason)
+    problems += _what_is_damaged(compiler if embedded else None)
     if home and embedded:
         problems += _what_prevents_set_up(ready)
         notes += _notes_on_embedded(compiler, ready)
@@ -187,8 +197,8 @@ def doctor() -> Checkup:
         kind=None if home is None else "embedded" if embedded else "official",
         home=str(home) if home else None,
         ready=ready,
-        stan=stan_version(home) if home and ready else None,
-        identity=identity(home) if home and ready else None,
+        stan=_unless_damaged(stan_version, home) if home and ready else None,
+        identity=_unless_damaged(identity, home) if home and ready else None,
         compiler=compiler.version if compiler else None,
         make=find_make() or ("stanpool's own" if embedded else None),
         python=platform.python_version(),
@@ -200,6 +210,38 @@ def doctor() -> Checkup:
         problems=tuple(problems),
         notes=tuple(notes),
     )
+
+
+def _what_is_damaged(compiler: Compiler | None) -> list[str]:
+    """Compare every file of the cache with its list, to the bit."""
+    parts = parts_of(compiler) if compiler else []
+    engine = [part.folder for part in parts if is_listed(part.folder)]
+    programs = sorted((cache_folder() / "programs").glob("*/"))
+    problems = []
+    for folder in [*engine, *(each for each in programs if is_listed(each))]:
+        try:
+            found = list(faults(folder, full=True))
+        except EngineError as error:
+            problems.append(str(error))
+            continue
+        if found:
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            problems.append(
+                f"{str(folder)!r} is damaged: {'; '.join(found[:5])}{more}. "
+                + (
+                    "The engine is built again by `stanpool setup --force`."
+                    if folder in engine
+                    else "The next fit that needs this program compiles it again."
+                )
+            )
+    return problems
+
+
+def _unless_damaged(ask: Callable[[Path], str], home: Path) -> str | None:
+    try:
+        return ask(home)
+    except EngineError:
+        return None
 
 
 def _install_cmdstan(force: bool, progress: bool) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import platform
 import re
@@ -14,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from stanpool.engine.process import run
@@ -196,6 +196,7 @@ def _fetch(wheel: Wheel, folder: Path, tick: Callable[[], None]) -> Path:
                 "--require-hashes",
                 f"--requirement={wanted}",
             ],
+            cwd=folder,  # not the user's: Python, pip and uv read files of theirs there
             env=_pip_environment(),
             tick=tick,
         )
@@ -236,6 +237,7 @@ def _pip_environment() -> dict[str, str]:
 def pip_command() -> list[str]:
     """Return the words that run pip, also where this Python has none of its own.
 
+    What is called pip in the current folder is none: anybody may have put it there.
     Environments made by uv have no pip; then the copy of pip that comes with Python
     (ensurepip) serves, without being installed; then uv's, then any on the path.
 
@@ -244,11 +246,11 @@ def pip_command() -> list[str]:
     EngineError
         If there is no pip anywhere.
     """
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"]
+    if _has_pip():
+        return [sys.executable, "-P", "-m", "pip"]
     bundled = _bundled_pip()
     if bundled is not None:
-        return [sys.executable, str(bundled / "pip")]
+        return [sys.executable, "-P", str(bundled / "pip")]
     if uv := shutil.which("uv"):
         return [uv, "tool", "run", "pip"]
     for name in ("pip3", "pip"):
@@ -262,12 +264,26 @@ def pip_command() -> list[str]:
     )
 
 
+def _has_pip() -> bool:
+    """Say whether this Python has pip, by a look at where it installs packages."""
+    return PathFinder.find_spec("pip", _trusted_path()) is not None
+
+
 def _bundled_pip() -> Path | None:
-    spec = importlib.util.find_spec("ensurepip")
+    spec = PathFinder.find_spec("ensurepip", _trusted_path())
     if spec is None or spec.origin is None:
         return None
     wheels = sorted(Path(spec.origin).parent.glob("_bundled/pip-*.whl"))
     return wheels[-1] if wheels else None
+
+
+def _trusted_path() -> list[str]:
+    """Return where Python looks for modules, but for the current folder."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        here = None
+    return [each for each in sys.path if each and Path(each).resolve() != here]
 
 
 def _extract(file: Path, keep: Callable[[str], bool], folder: Path) -> None:
