@@ -29,6 +29,7 @@ for word; do
     *) program=$word ;;
   esac
 done
+[ -n "${out-}" ] || exit 0 # asked for what it declares
 grep -q refuse "$program" && { echo "Syntax error in '$said'" >&2; exit 1; }
 {
   echo '#include <stan/model/model_header.hpp>'
@@ -113,17 +114,21 @@ def pretend(folder: Path) -> None:
     embedded._DRIVER = folder / "driver"
 
 
-def start_set_up(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Set the miniature up in a process of its own."""
+def start_set_up(
+    folder: Path, environment: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.Popen[str]:
+    """Set the miniature up in a process of its own, as the command would."""
+    path = [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
     return subprocess.Popen(
-        [sys.executable, "-c", SET_UP, str(folder)],
+        [sys.executable, "-P", "-c", SET_UP, str(folder)],
         env={
             **os.environ,
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join(filter(None, path)),
             "STANPOOL_ENGINE": "embedded",
             **index_of(folder),
             **environment,
         },
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -18,7 +18,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stanpool.engine import SampleSettings, chains, compile_program, sample
+from stanpool.engine import (
+    SampleSettings,
+    chains,
+    compile_program,
+    sample,
+    scratch,
+)
 from stanpool.errors import SamplingError, SpecError
 from stanpool.progress import detailed
 
@@ -276,13 +282,13 @@ def _hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
-def test_interrupt_and_kill_leave_no_process(executable, tmp_path, blow):
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupt_and_kill_leave_no_process(executable, temporary, blow):
     script = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(executable)],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(temporary)},
         preexec_fn=_hear_interrupts,
     )
     _wait_until(lambda: list(_processes().values()).count(script.pid) == 2)
@@ -293,8 +299,37 @@ def test_interrupt_and_kill_leave_no_process(executable, tmp_path, blow):
     if blow == signal.SIGINT:
         assert said.splitlines() == ["interrupted"]
         assert not _processes().keys() & running
-        assert not list(tmp_path.iterdir())
+        assert not list(temporary.iterdir())
+    else:
+        assert list(temporary.glob("stanpool-*/*.csv"))
     _wait_until(lambda: not _processes().keys() & running)
+    scratch._sweep_once.cache_clear()
+    sample(executable, _data(), QUICK, progress=False)
+    assert not list(temporary.glob("stanpool-*"))
+
+
+WITHOUT_STREAMS = """
+import sys
+sys.stdout = sys.stderr = None
+from pathlib import Path
+import numpy as np
+from stanpool.engine import SampleSettings, sample
+from stanpool.progress import detailed
+data = dict(N=0, K=0, X=np.zeros((0, 0)), y=[], counts=[], work=0)
+data |= dict(impossible=0, edge=1e9)
+for shown in (True, False):
+    with detailed(shown):
+        settings = SampleSettings(seed=1, draws=50, warmup=50)
+        sample(Path(sys.argv[1]), data, settings, progress=shown)
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "<&- >&- 2>&-"])
+def test_a_daemon_without_streams_can_sample(executable, temporary, closed):
+    words = [sys.executable, "-c", WITHOUT_STREAMS, str(executable)]
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def _wait_until(condition, seconds: float = 60.0) -> None:

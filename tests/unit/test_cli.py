@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -218,6 +220,55 @@ def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     done = stanpool(*FIT, "log_radon ~ floor")
     assert done.exit_code == 130
     assert done.stderr == "stanpool: interrupted.\n"
+
+
+LONG = """
+import time
+from click import group
+from stanpool.cli import _Group
+from stanpool.engine.scratch import scratch_folder
+
+@group(cls=_Group)
+def main():
+    pass
+
+@main.command()
+def work():
+    with scratch_folder():
+        print("at work", flush=True)
+        time.sleep(60)
+
+main(["work"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "blows", "code"),
+    [
+        ("", [signal.SIGTERM], 128 + signal.SIGTERM),
+        ("", [signal.SIGHUP], 128 + signal.SIGHUP),
+        # As nohup starts a command: it lives on.
+        ("trap '' HUP; ", [signal.SIGHUP, signal.SIGTERM], 128 + signal.SIGTERM),
+    ],
+)
+def test_the_end_that_a_batch_system_sends_is_an_orderly_one(
+    tmp_path: Path, before: str, blows: list[signal.Signals], code: int
+) -> None:
+    process = subprocess.Popen(
+        ["sh", "-c", f'{before}exec "$@"', "sh", sys.executable, "-c", LONG],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    for blow in blows:
+        process.send_signal(blow)
+        time.sleep(0.2)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (code, "")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,16 @@ import pytest
 from filelock import FileLock
 
 import miniature_engine
-from stanpool.engine import cache, embedded, home, toolchain, wheel
+from stanpool.engine import (
+    cache,
+    compile_program,
+    contents,
+    embedded,
+    home,
+    toolchain,
+    upkeep,
+    wheel,
+)
 from stanpool.errors import EngineError
 
 pytestmark = pytest.mark.skipif(
@@ -464,6 +473,263 @@ def test_a_killed_build_for_threads_is_taken_over(source, folder, tmp_path):
 
     assert target.exists(), said
     assert _built(ready) == ["plain", "threads"]
+
+
+WHEEL = "wheels/httpstan-4.13.0"
+STANC = f"{WHEEL}/httpstan/stanc"
+INCLUDE = f"{WHEEL}/httpstan/include"
+LIBRARY = f"{WHEEL}/httpstan/lib/libtbb.so"
+HEADER = "stan/model/model_header.hpp"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _alter(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+
+
+def _lose_mode(path: Path) -> None:
+    path.chmod(0o644)
+
+
+def _lead_nowhere(path: Path) -> None:
+    _remove(path)
+    path.symlink_to(path.with_name("nowhere"))
+
+
+@pytest.fixture
+def engine(ready, source, folder):
+    """Return an engine in a cache of its own: a copy of one that is set up."""
+    shutil.copytree(ready.parent.parent, folder, symlinks=True)
+    return folder / "engines" / ready.name
+
+
+def _answer(executable: Path) -> str:
+    return subprocess.run(
+        [executable], capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (STANC, _remove),
+        (STANC, _empty),
+        (STANC, _alter),
+        (STANC, _lose_mode),
+        (LIBRARY, _remove),
+        (LIBRARY, _alter),
+        (f"{INCLUDE}/{HEADER}", _remove),
+        (f"{INCLUDE}/boost", _remove),
+        (f"{WHEEL}/contents.json", _empty),
+        ("HOME/engine.json", _remove),
+        ("HOME/engine.json", _empty),
+        ("HOME/engine.json", _alter),
+        ("HOME/bin/make", _empty),
+        ("HOME/bin/stanc", _remove),
+        ("HOME/bin/stanc", _lead_nowhere),
+        ("HOME/lib", _lead_nowhere),
+        ("HOME/makefile", _remove),
+        ("HOME/make/compiler", _alter),
+        ("HOME/driver/main.cpp", _alter),
+        ("HOME/build/plain/main.o", _remove),
+        ("HOME/build/plain/main.o", _empty),
+        (f"HOME/build/plain/{HEADER}.gch/header", _alter),
+    ],
+)
+def test_damage_to_an_engine_is_found_by_doctor_and_when_it_is_used(
+    folder, engine, monkeypatch, name, damage
+):
+    asked = []
+    monkeypatch.setattr(embedded, "publish", lambda path, *_, **__: asked.append(path))
+    embedded.set_up(progress=False)
+    assert upkeep.doctor().ok
+    assert asked == []
+    damage(folder / name.replace("HOME", str(engine)))
+    (problem, *_) = upkeep.doctor().problems
+    assert name.rpartition("/")[2] in problem or "list of its files" in problem
+    embedded.set_up(progress=False)
+    assert len(asked) == 3  # all parts that may have to be made again
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (STANC, _empty),
+        (WHEEL, _lead_nowhere),
+        ("wheels", _lead_nowhere),
+        ("HOME/engine.json", _empty),
+        ("HOME/include", Path.unlink),
+        ("HOME/build", _remove),
+        ("HOME", _lead_nowhere),
+        ("engines", _lead_nowhere),
+    ],
+)
+def test_a_damaged_engine_mends_itself_when_a_program_is_compiled(
+    folder, engine, name, damage
+):
+    damage(folder / name.replace("HOME", str(engine)))
+    executable = compile_program("42", name="program", progress=False)
+    assert _answer(executable) == "42 of program.stan\n"
+    assert upkeep.doctor().ok
+    assert not _leftovers(folder)
+
+
+def test_a_damaged_description_costs_no_compilation(engine, capsys):
+    (engine / "engine.json").write_text("{")
+    kept = (engine / "build" / "plain" / "main.o").stat().st_ino
+    assert home.identity(home.ensure()) in engine.name
+    assert "Compiling" not in capsys.readouterr().err
+    assert (engine / "build" / "plain" / "main.o").stat().st_ino == kept
+
+
+def test_what_a_mended_wheel_went_into_is_compiled_again(folder, engine, capsys):
+    (folder / STANC).unlink()
+    embedded.set_up()
+    said = capsys.readouterr().err
+    assert "Fetching httpstan" in said
+    assert "Compiling Stan's headers" in said
+
+
+def _flip(path: Path) -> None:
+    """Alter a byte as a bad disk does: nothing that a folder's listing shows."""
+    before = path.stat()
+    _alter(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", [LIBRARY, f"HOME/build/plain/{HEADER}.gch/header"])
+def test_a_flipped_bit_is_found_by_doctor_and_mended_by_force_or_clean(
+    folder, engine, name
+):
+    for mend in (lambda: embedded.set_up(force=True, progress=False), upkeep.clean):
+        _flip(folder / name.replace("HOME", str(engine)))
+        for problem in upkeep.doctor().problems:
+            assert "was altered" in problem
+            assert "stanpool setup --force" in problem
+        assert not upkeep.doctor().ok
+        mend()
+        assert embedded.is_ready(embedded.set_up(progress=False))
+        assert upkeep.doctor().ok
+
+
+def _forget_lists(folder: Path) -> None:
+    """Make a cache as stanpool 0.1 left it."""
+    for path in folder.rglob("contents.json"):
+        path.unlink()
+
+
+def test_an_older_cache_is_taken_over_as_it_is(folder, engine, capsys, monkeypatch):
+    asked = {"source": "42", "name": "program"}
+    executable = compile_program(**asked)
+    capsys.readouterr()
+    _forget_lists(folder)
+    assert upkeep.doctor().ok
+    assert compile_program(**asked) == executable
+    said = capsys.readouterr().err
+    assert "Fetching" not in said
+    assert "Compiling" not in said
+    for known in (folder / WHEEL, engine, engine / "build/plain", executable.parent):
+        assert contents.was_adopted(known)
+    # What is known from then on is kept, but not trusted where it counts.
+    assert embedded.set_up(force=True) == engine
+    assert "Fetching httpstan" in capsys.readouterr().err
+
+
+def test_an_older_cache_that_lacks_something_is_not(folder, engine):
+    executable = compile_program("42", name="program", progress=False)
+    _forget_lists(folder)
+    _empty(executable)
+    _empty(folder / STANC)
+    _empty(engine / "build" / "plain" / "main.o")
+    again = compile_program("42", name="program", progress=False)
+    assert _answer(again) == "42 of program.stan\n"
+
+
+@pytest.mark.parametrize("damage", [_remove, _empty, _alter, _flip, _lose_mode])
+def test_a_damaged_program_is_compiled_again(engine, damage):
+    executable = compile_program("42", name="program", progress=False)
+    inode = executable.stat().st_ino
+    damage(executable)
+    (problem,) = upkeep.doctor().problems
+    assert "compiles it again" in problem
+    assert compile_program("42", name="program", progress=False) == executable
+    assert _answer(executable) == "42 of program.stan\n"
+    assert upkeep.doctor().ok
+    assert executable.stat().st_ino != inode
+
+
+def test_all_bits_of_a_program_count(engine):
+    executable = compile_program("42", name="program", progress=False)
+    content, before = executable.read_bytes(), executable.stat()
+    folder = executable.parent
+    for position in range(0, len(content), len(content) // 25):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << position % 8
+        executable.write_bytes(flipped)
+        os.utime(executable, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert not cache.Kind(full=True).is_sound(folder), position
+    executable.write_bytes(content)
+    assert cache.Kind(full=True).is_sound(folder)
+
+
+def test_what_threads_share_is_mended_too(folder, engine, tmp_path):
+    asked = {"source": "42", "name": "program", "threads": True, "progress": False}
+    compile_program(**asked)
+    for _ in range(2):
+        compile_program(**{**asked, "source": "43"})  # lists what make has compiled
+        _empty(engine / "build" / "threads" / "main.o")
+        shutil.rmtree(folder / "programs")
+        executable = compile_program(**asked)
+        assert _answer(executable) == "42 of program.stan\n"
+
+
+def test_pip_and_its_modules_are_not_those_of_the_current_folder(
+    folder, source, tmp_path
+):
+    """A cloned repository may have a pip.py, and a user a random.py."""
+    current = tmp_path / "current"
+    current.mkdir()
+    for name in ("pip", "random", "json", "ensurepip", "tempfile"):
+        (current / f"{name}.py").write_text(
+            f"import pathlib; pathlib.Path({str(current)!r}, 'ran').touch(); 1 / 0"
+        )
+    process = miniature_engine.start_set_up(
+        source, {"STANPOOL_CACHE": str(folder)}, cwd=current
+    )
+    said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert not (current / "ran").exists()
+
+
+def test_a_pip_in_the_current_folder_is_none(tmp_path, monkeypatch):
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path)])
+    assert not wheel._has_pip()
+    monkeypatch.chdir("/")
+    assert wheel._has_pip()
+
+
+def test_a_compiler_with_an_open_quote_is_named(folder, monkeypatch):
+    monkeypatch.setenv("CXX", "'g++")
+    (problem,) = upkeep.doctor().problems
+    assert "CXX=" in problem
+    assert "closing quotation" in problem
+    for ask in (embedded.set_up, toolchain.find_compiler, upkeep.clean):
+        with pytest.raises(EngineError, match="unset it"):
+            ask()
 
 
 def _built(ready: Path) -> list[str]:

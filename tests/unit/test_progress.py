@@ -75,6 +75,29 @@ def test_silence_is_logged_all_the_same(
     assert {each.name for each in caplog.records} == {"stanpool.progress"}
 
 
+class Gone(io.StringIO):
+    """A terminal that was closed, as at the end of an ssh session."""
+
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [None, closed(), Gone()], ids=repr)
+def test_work_goes_on_where_nobody_can_listen(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO | None
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    with detailed():
+        work(shown=True)
+        work(shown=False)
+
+
 def test_the_library_installs_no_handler_that_writes() -> None:
     code = (
         "import logging, stanpool.progress; "

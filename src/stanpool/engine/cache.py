@@ -34,13 +34,28 @@ _CANNOT_WRITE = {
 
 
 def cache_folder() -> Path:
-    """Return the cache: ``STANPOOL_CACHE``, else the user's cache folder."""
+    """Return the cache: ``STANPOOL_CACHE``, else the user's cache folder.
+
+    Raises
+    ------
+    EngineError
+        If there is no such folder, since nobody knows where the user's home is.
+    """
     chosen = os.environ.get("STANPOOL_CACHE")
     if chosen:
         return given_folder("STANPOOL_CACHE", chosen).absolute()
     from platformdirs import user_cache_path
 
-    return user_cache_path("stanpool", appauthor=False)
+    try:
+        folder = user_cache_path("stanpool", appauthor=False)
+    except RuntimeError:
+        folder = Path("stanpool")
+    if not folder.is_absolute():  # else it were below the current folder
+        raise EngineError(
+            "there is no home folder to keep Stan in: set the environment variable "
+            "HOME, or STANPOOL_CACHE to a folder of your own."
+        )
+    return folder
 
 
 def given_folder(variable: str, value: str) -> Path:

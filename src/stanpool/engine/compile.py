@@ -32,7 +32,7 @@ from stanpool.engine.home import (
 )
 from stanpool.engine.process import run, usable_cores
 from stanpool.engine.scratch import scratch_folder
-from stanpool.engine.toolchain import find_compiler
+from stanpool.engine.toolchain import answer, find_compiler
 from stanpool.errors import CompileError, EngineError, SpecError, listed, shorten
 from stanpool.progress import stages, tell_detail
 
@@ -233,10 +233,9 @@ class _Job:
         try:
             if executable.with_suffix(".stan").read_text("utf-8") != self.source:
                 return False
-            run([str(executable), "info"])
-        except (OSError, ValueError, EngineError):
+        except (OSError, ValueError):
             return False
-        return bool(versions(executable))
+        return bool(versions(executable) and answer(str(executable), "info"))
 
 
 def _build(job: _Job, folder: Path, tick: Callable[[], None]) -> None:

@@ -152,7 +152,7 @@ def _validated(home: Path, variable: str) -> Path:
 def _latest_installed() -> Path | None:
     from cmdstanpy.utils.cmdstan import get_latest_cmdstan
 
-    folder = Path("~/.cmdstan").expanduser()
+    folder = Path(os.path.expanduser("~/.cmdstan"))  # as it is where there is no home
     latest = get_latest_cmdstan(str(folder)) if folder.is_dir() else None
     home = folder / latest if latest else None
     return home if home and (home / "bin" / "stanc").exists() else None

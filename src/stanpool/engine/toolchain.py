@@ -55,7 +55,7 @@ def find_compiler() -> Compiler | None:
     names = ("clang++", "g++", "c++")
     if platform.system() != "Darwin":
         names = ("g++", "clang++", "c++")
-    elif shutil.which("xcode-select") and _output("xcode-select", "-p") is None:
+    elif shutil.which("xcode-select") and answer("xcode-select", "-p") is None:
         return (
             None  # Apple's clang++ would only open a window that offers to install it
         )
@@ -97,17 +97,23 @@ def _words(chosen: str) -> tuple[str, ...]:
 
 @functools.cache
 def _compiler(command: tuple[str, ...]) -> Compiler | None:
-    said = _output(*command, "--version")
+    said = answer(*command, "--version")
     if not said:
         return None
     kind: Literal["gcc", "clang"] = "clang" if "clang" in said else "gcc"
     return Compiler(kind, command, said.splitlines()[0])
 
 
-def _output(*command: str) -> str | None:
+def answer(*command: str) -> str | None:
+    """Return what a command writes to standard output; None if it fails."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=30, check=True
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=30,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

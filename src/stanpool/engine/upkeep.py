@@ -172,7 +172,7 @@ def doctor() -> Checkup:
     >>> doctor().python.count(".")
     2
     """
-    problems, notes = [], []
+    problems, notes, embedded = [], [], False
     home = compiler = None
     try:
         home = find_official()
@@ -180,10 +180,9 @@ def doctor() -> Checkup:
             compiler = find_compiler()
         else:
             compiler = choose_compiler()
-            home = home or home_of(compiler)
+            home, embedded = home or home_of(compiler), True
     except EngineError as error:
         problems.append(str(error))
-    embedded = home is not None and (is_embedded(home) or not home.exists())
     ready = home is not None and (is_ready(home) if embedded else True)
     if reason := why_not_writable():
         problems.append(reason)
