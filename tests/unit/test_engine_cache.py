@@ -330,6 +330,29 @@ def test_a_cache_that_root_shares_is_fine_and_folders_like_tmp_are(folder, monke
     assert stat.S_IMODE(folder.stat().st_mode) == 0o1777
 
 
+def test_a_cache_that_may_not_be_read_is_named(folder):
+    cache.publish(folder / "programs" / "one", _fill)
+    folder.chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:  # who may read everything
+            os.seteuid(65534)
+        with pytest.raises(EngineError, match=r"cannot read .*cache'.*chmod -R a\+rX"):
+            cache.cache_folder()
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+
+
+def test_what_is_added_to_a_shared_cache_is_as_open_as_that(folder):
+    cache.publish(folder / "programs" / "one", _fill)
+    (folder / "programs").chmod(0o777)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "check_folders", lambda *_, **__: None)
+        target = cache.publish(folder / "programs" / "two", _fill)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+
+
 def test_a_link_whose_folder_was_swept_away_gets_it_again(folder, tmp_path):
     folder.mkdir()
     (folder / "programs").symlink_to(tmp_path / "scratch" / "mine")

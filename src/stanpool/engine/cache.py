@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stanpool.engine.contents import faults, is_listed, record
-from stanpool.engine.trust import check_folders, distrust, make_private_folder
+from stanpool.engine.trust import (
+    check_folders,
+    check_readable,
+    distrust,
+    make_private_folder,
+)
 from stanpool.errors import EngineError
 
 _PARTS = ("wheels", "engines", "programs")
@@ -39,11 +45,18 @@ def cache_folder() -> Path:
     Raises
     ------
     EngineError
-        If there is no such folder, since nobody knows where the user's home is.
+        If it may not be read, or nobody knows where the user's home is.
     """
     chosen = os.environ.get("STANPOOL_CACHE")
     if chosen:
-        return given_folder("STANPOOL_CACHE", chosen).absolute()
+        folder = given_folder("STANPOOL_CACHE", chosen).absolute()
+    else:
+        folder = _users_folder()
+    check_readable(folder)
+    return folder
+
+
+def _users_folder() -> Path:
     from platformdirs import user_cache_path
 
     try:
@@ -302,6 +315,8 @@ def _build(target: Path, build: Callable[[Path], None], kind: Kind) -> None:
     try:
         build(partial)
         kind.record(partial)
+        # As open to readers as the cache is: 0700, unless somebody has opened it.
+        partial.chmod(stat.S_IMODE(target.parent.stat().st_mode) & 0o755)
         _put_aside(target)
         partial.rename(target)
     except BaseException:

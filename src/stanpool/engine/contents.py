@@ -16,8 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stanpool.engine.trust import close_to_others, distrust
-from stanpool.errors import EngineError
+from stanpool.engine.trust import check_readable, close_to_others, distrust
 
 _LIST = "contents.json"
 _FORMAT = 1
@@ -51,7 +50,7 @@ def record(
 
 def is_listed(folder: Path) -> bool:
     """Say whether a folder has a list, be it right or wrong."""
-    return (folder / _LIST).exists()
+    return os.path.exists(folder / _LIST)
 
 
 def was_adopted(folder: Path) -> bool:
@@ -121,12 +120,9 @@ def _read(folder: Path) -> dict[str, Any]:
             found: dict[str, Any] = json.load(file)
     except NotADirectoryError as error:
         raise FileNotFoundError(str(path)) from error
-    except PermissionError as error:
-        raise EngineError(
-            f"cannot read {str(path)!r}: Permission denied. Its owner can open it to "
-            "you (`chmod -R a+rX`); or set the environment variable STANPOOL_CACHE to "
-            "a folder of your own."
-        ) from error
+    except PermissionError:
+        check_readable(path)
+        raise
     return found
 
 

@@ -53,9 +53,34 @@ def check_folders(folder: Path, *, root: Path) -> None:
         If somebody else decides what is in one of them.
     """
     inside = [each for each in folder.parents if each.is_relative_to(root)]
-    for each in (folder, *inside):
+    for each in (*reversed(inside), folder):
         with suppress(FileNotFoundError, NotADirectoryError):
             distrust(each, each.stat())
+
+
+def check_readable(path: Path) -> None:
+    """Check that the user may read a file, or look into a folder, that is there.
+
+    Raises
+    ------
+    EngineError
+        If not.
+    """
+    needed = os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK
+    is_effective = os.access in os.supports_effective_ids
+    try:
+        os.stat(path)
+        may_read = os.access(path, needed, effective_ids=is_effective)
+    except PermissionError:  # in what it is in, one cannot even look
+        may_read = False
+    except OSError:
+        return
+    if not may_read:
+        raise EngineError(
+            f"cannot read {str(path)!r}: Permission denied. Its owner can open it to "
+            "you (`chmod -R a+rX`); or set the environment variable STANPOOL_CACHE to "
+            "a folder of your own."
+        )
 
 
 def close_to_others(folder: Path) -> None:

@@ -39,6 +39,7 @@ from stanpool.engine.home import (
 from stanpool.engine.process import tail
 from stanpool.engine.scratch import sweep_scratch
 from stanpool.engine.toolchain import Compiler, find_compiler, find_make
+from stanpool.engine.trust import check_folders
 from stanpool.engine.wheel import pip_command
 from stanpool.errors import EngineError
 
@@ -216,13 +217,13 @@ def _what_is_damaged(compiler: Compiler | None) -> list[str]:
     parts = parts_of(compiler) if compiler else []
     engine = [part.folder for part in parts if is_listed(part.folder)]
     programs = sorted((cache_folder() / "programs").glob("*/"))
-    problems = []
+    problems: list[str] = []
     for folder in [*engine, *(each for each in programs if is_listed(each))]:
         try:
+            check_folders(folder, root=cache_folder())
             found = list(faults(folder, full=True))
         except EngineError as error:
-            problems.append(str(error))
-            continue
+            return [*problems, str(error)]  # most likely all of it is like that
         if found:
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             problems.append(
