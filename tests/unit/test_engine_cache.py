@@ -257,7 +257,7 @@ def test_folders_of_an_older_stanpool_are_listed_once_or_built(folder):
 
 def test_an_older_read_only_cache_is_used_as_it_is(folder, monkeypatch):
     target = _unlisted(folder / "programs" / "one")
-    monkeypatch.setattr(cache.os, "access", lambda *_: False)
+    monkeypatch.setattr(cache.os, "access", lambda _, mode, **__: mode != os.W_OK)
     kind = cache.Kind(can_adopt=lambda found: True)
     cache.publish(target, lambda _: pytest.fail("built again"), kind=kind)
     assert [path.name for path in target.iterdir()] == ["content"]
