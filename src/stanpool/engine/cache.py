@@ -123,8 +123,11 @@ class Kind:
         check_folders(folder, root=cache_folder())
         return not any(faults(folder, full=self.full))
 
-    def adopted(self, folder: Path) -> bool:
-        """List a folder that has no list, if it may be; say whether it was."""
+    def is_usable(self, folder: Path) -> bool:
+        """Say whether a folder is sound, or of an older stanpool and now listed."""
+        return self.is_sound(folder) or self._adopted(folder)
+
+    def _adopted(self, folder: Path) -> bool:
         if is_listed(folder) or not folder.is_dir():
             return False
         check_folders(folder, root=cache_folder())
@@ -176,16 +179,14 @@ def publish(
         what to do.
     """
     kind = kind or Kind()
-    if not anew and kind.is_sound(target):
-        return target
-    if not os.access(target.parent, os.W_OK) and kind.adopted(target):
+    if not anew and kind.is_usable(target):
         return target
     with writing(target.parent):
         make_private_folder(target.parent)
         check_folders(target.parent, root=cache_folder())
         with _lock(target, on_wait):
             _remove_partial(target)  # whoever left it is dead: the lock is ours
-            if anew or not (kind.is_sound(target) or kind.adopted(target)):
+            if anew or not kind.is_usable(target):
                 _build(target, build, kind)
                 _remove_partial(target)  # what the dead had started may outlive them
     return target

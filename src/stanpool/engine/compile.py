@@ -95,7 +95,7 @@ def compile_program(
         home=str(home),
     )
     folder = job.folder
-    if job.kind.is_sound(folder):
+    if job.kind.is_usable(folder):
         tell_detail(f"Took {name}, compiled before, from {folder}")
         return folder / name
     ensure(progress=progress)  # all of it, now that all of it is needed
@@ -158,7 +158,7 @@ def compile_programs(
     jobs = {}
     for each in programs:
         job = _Job(each.compiled, each.name, each.header, stanc={}, cpp={}, **engine)
-        if not job.kind.is_sound(job.folder) and not job.can_adopt(job.folder):
+        if not job.kind.is_usable(job.folder):
             jobs[job.address] = job
     if len(jobs) < 2 or not own_make.exists():
         return
@@ -222,9 +222,9 @@ class _Job:
     @property
     def kind(self) -> Kind:
         """How that folder is checked: to the bit, since the executable runs."""
-        return Kind(full=True, can_adopt=self.can_adopt)
+        return Kind(full=True, can_adopt=self._is_whole)
 
-    def can_adopt(self, folder: Path) -> bool:
+    def _is_whole(self, folder: Path) -> bool:
         """Say whether an older stanpool's executable is whole, as far as one sees.
 
         It is for this program, and runs far enough to say what it is.

@@ -105,9 +105,7 @@ def _check_variants(home: Path) -> None:
     """Remove what make has compiled for programs with threads, if it is damaged."""
     for folder in (home / "build").glob("[!.]*"):
         kind = Kind(can_adopt=_is_compiled)
-        if folder.name != "plain" and not (
-            kind.is_sound(folder) or kind.adopted(folder)
-        ):
+        if folder.name != "plain" and not kind.is_usable(folder):
             remove(folder)
 
 
