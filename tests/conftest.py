@@ -90,8 +90,9 @@ def _needs_programs(item: pytest.Item) -> bool:
 
 def _set_up_engine_meanwhile(config: pytest.Config) -> None:
     """Begin to set the engine up; tests that need it wait for it, or find why not."""
+    code = "import stanpool.engine as e; e.ensure(progress=False)"
     setup = subprocess.Popen(
-        [sys.executable, "-c", "import stanpool.engine as e; e.ensure(progress=False)"],
+        [sys.executable, "-P", "-c", code],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -128,6 +128,9 @@ def test_a_read_only_cache_that_is_complete_can_be_used(folder, monkeypatch):
     assert cache.publish(target, _fill) == target
     with pytest.raises(EngineError, match=r"Permission denied.*STANPOOL_CACHE"):
         cache.publish(folder / "programs" / "two", _fill)
+    (target / "content").unlink()
+    with pytest.raises(EngineError, match=r"one' is damaged, 'content' is missing; .*"):
+        cache.publish(target, _fill)
 
 
 def _alter(path):

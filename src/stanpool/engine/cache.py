@@ -181,7 +181,9 @@ def publish(
     kind = kind or Kind()
     if not anew and kind.is_usable(target):
         return target
-    with writing(target.parent):
+    fault = next(faults(target), None) if is_listed(target) else None
+    because = f"{str(target)!r} is damaged, {fault}; stanpool " if fault else ""
+    with writing(target.parent, because):
         make_private_folder(target.parent)
         check_folders(target.parent, root=cache_folder())
         with _lock(target, on_wait):
@@ -193,14 +195,15 @@ def publish(
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, because: str = "") -> Iterator[None]:
     """Turn "disk full" and "read-only" into a message that says what to do."""
     try:
         yield
     except OSError as error:
         if error.errno not in _CANNOT_WRITE:
             raise
-        raise EngineError(cannot_write(folder, os.strerror(error.errno))) from error
+        reason = cannot_write(folder, os.strerror(error.errno))
+        raise EngineError(because + reason) from error
 
 
 def cannot_write(folder: Path, reason: str) -> str:
