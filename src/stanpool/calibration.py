@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.errors import DataError, SamplingError, SpecError, listed, shorten
 from stanpool.labels import scalars, short_label
 from stanpool.many import run_many
@@ -53,6 +54,7 @@ _SHOWN = 8
 _WIDTH = 88
 
 
+@public
 @dataclass(frozen=True, eq=False, repr=False)
 class Calibration:
     """What simulation-based calibration found.
@@ -185,6 +187,7 @@ class Calibration:
         return said
 
 
+@public
 def sbc(
     model: Model,
     *,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool import arviz_seam
+from stanpool.arguments import public
 from stanpool.diagnostics.checks import (
     E_BFMI,
     R_HAT,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _ALIKE = 1.25
 
 
+@public
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Fits side by side.
@@ -119,6 +121,7 @@ _CELLS = {
 }
 
 
+@public
 def compare_fits(fits: Mapping[str, Fit]) -> Comparison:
     """Put fits side by side.
 
@@ -155,6 +158,7 @@ def compare_fits(fits: Mapping[str, Fit]) -> Comparison:
     )
 
 
+@public
 def compare_parameterizations(
     model: Model,
     *,

@@ -23,7 +23,6 @@ References
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ from scipy import special  # type: ignore[import-untyped]
 
 from stanpool import arviz_seam
 from stanpool.coefficients import cholesky_of_population, coefficients, flat
-from stanpool.errors import DataError, ImportanceWarning, SpecError
+from stanpool.errors import DataError, ImportanceWarning, SpecError, warn_user
 from stanpool.families import log_likelihood
 from stanpool.group_likelihood import STEP, is_gaussian, spread
 from stanpool.integrate import find_mode, gaussian_log_likelihood
@@ -92,11 +91,10 @@ def condition(seen: Predictors) -> Predictors:
     smoothed, pareto_k = arviz_seam.psis(-log_weights[None], relative_ess=1.0)
     worst = max(worst, float(pareto_k[0]))
     if worst > RELIABLE_K:
-        warnings.warn(
+        warn_user(
             f"Pareto k is {worst:.2f}: the rows that are given say so much that the "
             "draws of the fit are a poor start. Fit again with these rows.",
             ImportanceWarning,
-            stacklevel=2,
         )
     chosen = _resample(np.exp(smoothed[0]), rng)
     posterior = _picked(seen.posterior, chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError
 from stanpool.fit import Model
 from stanpool.formula import check_name, quote_name
@@ -14,6 +15,7 @@ Bounds = tuple[str | float | None, str | float | None]
 GroupLike = str | tuple[str, ...] | GroupTerm
 
 
+@public
 def complete_pooling(
     data: Any,
     *,
@@ -87,6 +89,7 @@ def complete_pooling(
     return Model.from_spec(spec, data)
 
 
+@public
 def no_pooling(
     data: Any,
     *,
@@ -155,6 +158,7 @@ trunc, priors, fixed, center_predictors, compress
     return Model.from_spec(spec, data)
 
 
+@public
 def partial_pooling(
     data: Any,
     *,

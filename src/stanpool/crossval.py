@@ -28,9 +28,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool import arviz_seam
+from stanpool.arguments import public
 from stanpool.errors import SpecError, check_choice, shorten
 from stanpool.families import draw_outcomes, expected_outcomes, log_likelihood
 from stanpool.group_likelihood import (
@@ -67,6 +69,7 @@ _R_HAT = 1.05
 _FEWEST_DRAWS = 4  # of a chain, for its effective sample size
 
 
+@public
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossValidation:
     """How well a model predicts units that were left out.
@@ -129,14 +132,18 @@ class CrossValidation:
         """The effective number of parameters; NaN where folds were left out."""
         return self.total(self.units["p"])[0] if "p" in self.units else float("nan")
 
-    def total(self, values: Any) -> tuple[float, float]:
+    def total(self, values: ArrayLike) -> tuple[float, float]:
         """Return the sum over all units of values of these, and its standard error.
 
         The error is that of another population of as many units; where the units are a
         sample, that of the sample comes on top.
         """
         values, units = np.asarray(values), self.population
-        taken = len(values)
+        taken = len(self.units)
+        if values.shape != (taken,):
+            raise SpecError(
+                f"values={shorten(values)} must be one for each unit, {taken}."
+            )
         share = 1.0 + units / taken * (1.0 - taken / units)
         # A unit that is impossible under all draws makes the total minus infinity.
         with np.errstate(all="ignore"):
@@ -241,6 +248,7 @@ class CrossValidation:
         return ["", *caveats] if caveats else []
 
 
+@public
 def loo(
     fit: FitResult,
     *,
@@ -313,6 +321,7 @@ def loo(
     return _with_refits(fit, result, units, executor=executor, progress=progress)
 
 
+@public
 def kfold(
     fit: FitResult,
     *,

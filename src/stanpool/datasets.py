@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError, shorten, suggestion
 from stanpool.resources import resource
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@public
 def list_datasets() -> tuple[str, ...]:
     """Return the names that ``load_dataset`` knows.
 
@@ -24,6 +26,7 @@ def list_datasets() -> tuple[str, ...]:
     return tuple(sorted(each.name for each in folders if each.is_dir()))
 
 
+@public
 def load_dataset(name: str) -> pd.DataFrame:
     """Load a data set that comes with stanpool.
 

@@ -20,7 +20,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -415,6 +415,7 @@ def contrasts(
                 "pairs. Say which, as in pairs=[(first, second)], or see rank_groups."
             )
         pairs = [(a, b) for a in places for b in places if places[a] < places[b]]
+    _check_pairs(pairs, places)
     for label in (label for pair in pairs for label in pair):
         if label not in places:
             raise SpecError(
@@ -431,6 +432,24 @@ def contrasts(
     ]
     table = _table(_multi_index(pairs, ["group", "less"]), differences, prob)
     return table.assign(probability=[float((each > 0).mean()) for each in differences])
+
+
+def _check_pairs(pairs: Any, groups: Mapping[Any, int]) -> None:
+    """Refuse what is not a list of pairs, such as a text, which is one of letters."""
+    is_list = isinstance(pairs, Collection) and not isinstance(pairs, str | bytes)
+    if is_list and len(pairs) and all(map(_is_pair, pairs)):
+        return
+    wrong = [each for each in pairs if not _is_pair(each)] if is_list else []
+    first, second = [*groups, "first", "second"][:2]
+    raise SpecError(
+        f"pairs={shorten(pairs)} must be a list of pairs of groups, such as "
+        f"[({shorten(first)}, {shorten(second)})]"
+        + (f"; {shorten(wrong[0])} is not a pair." if wrong else ".")
+    )
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, tuple | list) and len(pair) == 2
 
 
 def rank_groups(

@@ -3,8 +3,10 @@
 ::
 
     StanpoolError
+    ├── ArgumentError (TypeError)    a function has no such argument
     ├── SpecError (ValueError)       the model as stated cannot be
     ├── DataError (ValueError)       the data cannot serve the model
+    ├── OutOfMemoryError (MemoryError)
     └── EngineError (RuntimeError)   Stan could not be found, built or run
         ├── CompileError             a program did not compile
         └── SamplingError            a chain did not finish
@@ -16,6 +18,9 @@ user may want but should not overlook is a warning: ``PriorWarning``,
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
@@ -24,12 +29,20 @@ class StanpoolError(Exception):
     """Base of all errors that stanpool raises on purpose."""
 
 
+class ArgumentError(StanpoolError, TypeError):
+    """A function was called with an argument that it does not have, or without one."""
+
+
 class SpecError(StanpoolError, ValueError):
     """The model as stated cannot be: a formula, a prior or an option is wrong."""
 
 
 class DataError(StanpoolError, ValueError):
     """The data cannot serve the model: missing, infinite or outside the support."""
+
+
+class OutOfMemoryError(StanpoolError, MemoryError):
+    """What was asked for does not fit into memory."""
 
 
 class EngineError(StanpoolError, RuntimeError):
@@ -64,7 +77,11 @@ def shorten(value: object, limit: int = 60) -> str:
     >>> shorten("x" * 100, limit=10)
     "'xxxxxx..."
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # of a number with thousands of digits, of users' own objects
+        text = f"<{type(value).__name__}>"
+    text = " ".join(text.split("\n"))
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -82,6 +99,15 @@ def listed(values: Iterable[object], limit: int = 5) -> str:
     return text if more <= 0 else f"{text} and {more} more"
 
 
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user's that called stanpool, however deep we are."""
+    package = os.path.join(os.path.dirname(__file__), "")
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
 def suggestion(given: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest known name, or nothing.
 
@@ -94,8 +120,10 @@ def suggestion(given: str, known: Iterable[str]) -> str:
     return f" Did you mean {shorten(near[0])}?" if near else ""
 
 
-def check_choice(option: str, given: object, known: Collection[str]) -> None:
-    """Refuse a choice that is not known, with the nearest one that is.
+def check_choice(
+    option: str, given: object, known: Collection[str], advice: str = ""
+) -> None:
+    """Refuse a choice that is not known, with the nearest one that is, or advice.
 
     Examples
     --------
@@ -107,5 +135,5 @@ Did you mean 'partial'?
     if not isinstance(given, str) or given not in known:
         raise SpecError(
             f"{option}={shorten(given)} is not one of {listed(known, limit=20)}."
-            + suggestion(str(given), known)
+            + (advice or (suggestion(given, known) if isinstance(given, str) else ""))
         )

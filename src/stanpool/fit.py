@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from stanpool import keeping
+from stanpool.arguments import public
 from stanpool.arviz_seam import to_arviz
 from stanpool.crossval import kfold, loo
 from stanpool.diagnostics import diagnose
@@ -45,6 +46,7 @@ from stanpool.summary import summary
 from stanpool.update import update
 
 
+@public
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class Model(PreparedModel):
     """A hierarchical model of a data frame: stated, checked and ready to fit.
@@ -284,6 +286,7 @@ marginal, 919 rows, 85 groups)
         return Fit.of(result)
 
 
+@public
 @dataclass(frozen=True, repr=False, eq=False)
 class Fit(FitResult):
     """The draws of a model, labelled, with how they were made.
@@ -348,6 +351,7 @@ class Fit(FitResult):
     _repr_html_ = fit_html
 
 
+@public
 def load(path: str | os.PathLike[str]) -> Fit:
     """Read a fit that ``Fit.save`` wrote; no engine is needed.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Protocol, Self
 
+from stanpool.arguments import public
 from stanpool.prepared_model import PreparedModel
 from stanpool.program import StanProgram
 
@@ -35,6 +36,7 @@ class HasPosterior(Protocol):
         """What the sampler says of each draw."""
 
 
+@public
 @dataclass(frozen=True, repr=False, eq=False)
 class FitResult:
     """The draws of a model, labelled, with how they were made.

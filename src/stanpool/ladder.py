@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.comparison import Comparison, compare_fits, mean_sd
 from stanpool.crossval import CrossValidation, kfold, loo
 from stanpool.errors import DataError, SpecError
@@ -34,6 +35,7 @@ _MEASURES = {
 }
 
 
+@public
 @dataclass(frozen=True, eq=False, repr=False)
 class PoolingLadder:
     """The poolings of one model side by side.
@@ -122,6 +124,7 @@ class PoolingLadder:
         return pd.DataFrame(cells, index=labels)
 
 
+@public
 def compare_pooling(
     model: Model,
     *,

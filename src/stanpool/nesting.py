@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stanpool.design import Design, FactorDesign, groups_of
-from stanpool.errors import DataError, NestingWarning, listed, shorten
+from stanpool.errors import DataError, NestingWarning, listed, shorten, warn_user
 from stanpool.formula import quote_name
 from stanpool.spec import GroupTerm, ModelSpec
 
@@ -161,14 +160,13 @@ def warn_if_crossed(spec: ModelSpec, frame: pd.DataFrame) -> None:
         by_size = occurs[np.argsort(-occurs.sum(axis=1), kind="stable")]
         is_numbered = not np.any(by_size[1:] & ~by_size[:-1])
         if repeated.size and not is_numbered:
-            warnings.warn(
+            warn_user(
                 f"{repeated.size} of the {occurs.shape[1]} labels of "
                 f"{shorten(inner.key[-1])}, such as "
                 f"{listed(labels.categories[repeated], limit=3)}, occur in several "
                 f"groups of {shorten(outer.factor)}. They are told apart, as groups of "
                 f"{shorten(inner.factor)}. " + _if_crossed(outer, inner),
                 NestingWarning,
-                stacklevel=4,
             )
 
 

@@ -83,7 +83,10 @@ def check_other_outcome(spec: ModelSpec, design: Design, y: object) -> np.ndarra
     DataError
         If they are not one for each row, or no row of the model can have them.
     """
-    values = np.asarray(y)
+    try:
+        values = np.asarray(y)
+    except ValueError:  # of lists of different lengths
+        values = np.empty(0, dtype=object)
     kinds = "biuf" if not design.categories else "biufOUT"
     if values.shape != (len(design.y),) or values.dtype.kind not in kinds:
         raise DataError(

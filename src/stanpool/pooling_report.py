@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stanpool import plots
+from stanpool.arguments import public
 from stanpool.formula import formula_of
 from stanpool.labels import short_label
 from stanpool.report.contents import Check, Section
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from stanpool.ranking import Ranking
 
 
+@public
 def report_comparison(
     ladder: PoolingLadder, path: str | os.PathLike[str], *, title: str | None = None
 ) -> Path:

@@ -19,7 +19,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -478,10 +478,10 @@ def _chosen_terms(
     else:
         chosen = {name: varying.get(name, ()) for name in group_terms}
     for name, labels in chosen.items():
-        if isinstance(labels, str):
+        if isinstance(labels, str) or not isinstance(labels, Collection):
             raise SpecError(
-                f"group_terms has {labels!r} for {shorten(name)}, which is one text; "
-                f"write a list, [{labels!r}]."
+                f"group_terms has {shorten(labels)} for {shorten(name)}; write a list, "
+                f"[{shorten(labels)}]."
             )
         if name not in varying:
             raise SpecError(

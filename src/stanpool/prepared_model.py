@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -9,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from stanpool.annotation import annotate
+from stanpool.arguments import public
 from stanpool.cells import Cells, collect, why_no_cells
 from stanpool.centering import Centering, centering_of
 from stanpool.chunks import Streamed
 from stanpool.columns import as_frame, used_columns
 from stanpool.design import Design, build_design
-from stanpool.errors import shorten
+from stanpool.errors import ArgumentError, SpecError, listed, shorten, suggestion
 from stanpool.form import can_be_compressed, choose_form
 from stanpool.formula import formula_of, outcome_name, quote_name
 from stanpool.gram import CompressedRows, compressed_rows
@@ -27,7 +30,7 @@ from stanpool.posterior import check_names
 from stanpool.priors import PriorTable, correlated_factors, resolve_priors
 from stanpool.program import StanProgram, Structure, render, structure_of
 from stanpool.scaling import Scaling, scaling_of
-from stanpool.spec import ModelSpec
+from stanpool.spec import ModelSpec, as_priors
 from stanpool.stan_data import stan_data
 from stanpool.stream import StreamedDesign, is_chunked, streamed, streamed_design
 
@@ -39,6 +42,7 @@ _LONGEST = 300  # characters of a formula where a model describes itself
 Rows = Cells | CompressedRows | MarginalRows
 
 
+@public
 @dataclass(frozen=True, repr=False, eq=False)
 class PreparedModel:
     """A model of data: stated, checked and ready to fit.
@@ -120,6 +124,19 @@ class PreparedModel:
         Priors that the changed model has no use for are left aside, so that one set
         of priors serves every pooling.
 
+        Parameters
+        ----------
+        changes
+            By the names of ``ModelSpec``, such as ``pooling="none"``; ``priors`` as for
+            ``Model``.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such field.
+        SpecError
+            If the changed specification cannot be.
+
         Examples
         --------
         >>> import stanpool as sp
@@ -128,6 +145,15 @@ class PreparedModel:
         >>> model.with_(pooling="complete").design.factor is None
         True
         """
+        own = vars(self.spec)
+        for name in changes:
+            if name not in own:
+                raise ArgumentError(
+                    f"with_() changes a field of the specification, and {shorten(name)}"
+                    f" is none: {listed(own, 30)}.{suggestion(name, own)}"
+                )
+        if isinstance(changes.get("priors", ()), Mapping):
+            changes["priors"] = as_priors(changes["priors"])
         return self.from_spec(replace(self.spec, **changes), self.source, strict=False)
 
     def with_design(self, design: Design) -> PreparedModel:
@@ -163,7 +189,7 @@ class PreparedModel:
         Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
 marginal, 100 rows, 85 groups)
         """
-        chosen = np.arange(self.design.rows)[np.asarray(rows)]
+        chosen = _chosen_rows(rows, self.design.rows)
         design = self.design.take(chosen)
         prepared = prepare(
             # What was chosen automatically is not chosen anew.
@@ -425,3 +451,18 @@ def _structure(
         offset = rows.design.offset is not None
         structure = replace(structure, family=rows.family, offset=offset)
     return structure
+
+
+def _chosen_rows(rows: Any, count: int) -> np.ndarray:
+    """Return positions of rows, of positions or of a mask."""
+    chosen = np.zeros((0, 0), dtype=np.intp)
+    with suppress(IndexError, ValueError, TypeError, OverflowError):
+        places = np.asarray(rows)
+        places = places if places.size else places.astype(np.intp)
+        chosen = np.arange(count)[places]
+    if chosen.ndim != 1:
+        raise SpecError(
+            f"rows={shorten(rows)} must be positions below {count}, or a mask of as "
+            "many True and False."
+        )
+    return chosen

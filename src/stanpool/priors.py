@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,8 +35,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.design import Design, FactorDesign
-from stanpool.errors import PriorWarning, SpecError, listed, shorten, suggestion
+from stanpool.errors import (
+    PriorWarning,
+    SpecError,
+    listed,
+    shorten,
+    suggestion,
+    warn_user,
+)
 from stanpool.origins import at_origins, origins_of
+from stanpool.other_tools import advice_on_parameter
 from stanpool.spec import (
     FAMILIES,
     PARAMETER_CLASSES,
@@ -218,9 +225,11 @@ def _say_unused(
         f"not have; its parameters are {listed([row.parameter for row in rows], 10)}."
     )
     if wrong:
-        raise SpecError(said + suggestion(wrong[0], used))
+        advice = advice_on_parameter(wrong[0], [row.parameter for row in rows])
+        raise SpecError(said + (advice or suggestion(wrong[0], used)))
     if unused:
-        warnings.warn(f"{said} They change nothing here.", PriorWarning, stacklevel=5)
+        advice = advice_on_parameter(unused[0], [row.parameter for row in rows])
+        warn_user(f"{said} They change nothing here.{advice}", PriorWarning)
 
 
 def _is_elsewhere(name: str, columns: Collection[str]) -> bool:
@@ -414,7 +423,7 @@ def _warn_of_flat(rows: list[PriorRow], design: Design) -> None:
                     f" With {groups} groups of {shorten(factor.factor)} it does not: "
                     "a scale needs three or more under a flat prior."
                 )
-    warnings.warn(said, PriorWarning, stacklevel=5)
+    warn_user(said, PriorWarning)
 
 
 def class_of(block: str) -> ParameterClass:

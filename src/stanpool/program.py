@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from stanpool.arguments import public
 from stanpool.design import Design
 from stanpool.errors import check_choice
 from stanpool.priors import PriorRow, class_of, correlated_factors
@@ -579,6 +580,7 @@ def _base_and_number(name: str) -> tuple[str, str]:
     return match.group(1), match.group(2) or ""
 
 
+@public
 def neals_funnel(parameterization: str = "centered") -> StanProgram:
     """Return Neal's funnel, the geometry that hierarchical models are notorious for.
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.crossval import CrossValidation, loo
 from stanpool.errors import SpecError, listed, shorten
 from stanpool.labels import short_label
@@ -77,6 +78,7 @@ class Ranking:
         return _shown(self.table).to_html(border=0) + f"<p>{escape(self.verdict)}</p>"
 
 
+@public
 def compare(
     models: Mapping[str, Fit | CrossValidation] | Sequence[Fit | CrossValidation],
     *,

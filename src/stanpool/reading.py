@@ -124,6 +124,11 @@ def _blocks(
     names: list[str] = []
     waiting: list[pd.DataFrame] = []
     start = size = 0
+    if not isinstance(chunks, Iterable):
+        raise DataError(
+            f"data is a function that returned {shorten(chunks)}; it must return an "
+            "iterator of data frames."
+        )
     for chunk in chunks:
         frame = as_frame(chunk)
         if not len(frame):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.comparison import compare_fits
 from stanpool.effects import pooling_factors
 from stanpool.errors import SpecError, listed, shorten, suggestion
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _ALIKE_SCALES, _ALIKE_POOLING = 1.15, 0.05
 
 
+@public
 @dataclass(frozen=True, eq=False, repr=False)
 class ScalePriorComparison:
     """One model under several priors on a population scale.
@@ -105,6 +107,7 @@ class ScalePriorComparison:
         )
 
 
+@public
 def compare_scale_priors(
     model: Model,
     *,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.design import LatentDesign
 from stanpool.errors import DataError, SpecError, StanpoolError, shorten
 from stanpool.families import LINKS
@@ -44,6 +45,7 @@ _MOST_TRIES = 100
 _BATCH = 1000
 
 
+@public
 def prior_predictive(
     model: PreparedModel, draws: int = 1000, *, seed: int | None = None
 ) -> xr.DataTree:

@@ -11,7 +11,9 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from stanpool.arguments import check_fields, public
 from stanpool.errors import SpecError, check_choice, listed, shorten, suggestion
+from stanpool.other_tools import advice_on_distribution, advice_on_family
 
 POOLINGS = ("complete", "none", "partial")
 PARAMETERIZATIONS = ("auto", "centered", "noncentered", "adaptive", "marginal")
@@ -36,6 +38,11 @@ class Distribution:
     arguments: tuple[str, ...]
     support: str
     half_of: str | None = None
+
+    @property
+    def usage(self) -> str:
+        """How it is written: ``normal(location, scale)``."""
+        return f"{self.name}({', '.join(self.arguments)})"
 
     @property
     def positive_arguments(self) -> tuple[str, ...]:
@@ -70,6 +77,7 @@ _PRIOR = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*")
 _FLAT = re.compile(r"\s*flat\s*")
 
 
+@public
 @dataclass(frozen=True)
 class Prior:
     """A prior distribution with numbers for its arguments, in Stan's order.
@@ -108,17 +116,25 @@ class Prior:
 
     def __post_init__(self) -> None:
         """Check the name and the numbers."""
-        if str(self.distribution) not in DISTRIBUTIONS:
+        given = self.distribution
+        if not isinstance(given, str) or given not in DISTRIBUTIONS:
+            usages = {name: each.usage for name, each in DISTRIBUTIONS.items()}
+            name = given if isinstance(given, str) else type(given).__name__
             raise SpecError(
-                f"unknown prior distribution {shorten(self.distribution)}; known are "
+                f"unknown prior distribution {shorten(given)}; known are "
                 f"{', '.join(DISTRIBUTIONS)}."
-                + suggestion(str(self.distribution), DISTRIBUTIONS)
+                + (
+                    advice_on_distribution(name, usages)
+                    or suggestion(name, DISTRIBUTIONS)
+                )
             )
-        known = DISTRIBUTIONS[self.distribution]
-        usage = f"{known.name}({', '.join(known.arguments)})"
+        known = DISTRIBUTIONS[given]
+        usage = known.usage
         try:
+            if isinstance(self.arguments, str | bytes):
+                raise TypeError
             numbers = tuple(float(value) for value in self.arguments)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise SpecError(
                 f"the arguments of a prior are numbers, got "
                 f"{shorten(self.arguments)}; write {usage}."
@@ -351,6 +367,7 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
+@public
 @dataclass(frozen=True)
 class GroupTerm:
     """Coefficients that vary over the groups of one factor: ``(1 + x | g)``.
@@ -390,6 +407,10 @@ class GroupTerm:
     columns: tuple[str, ...] = ()
     membership: str = ""
     weights: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that each field is of its type."""
+        check_fields(self)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -438,6 +459,7 @@ class LatentFactors:
 
     def __post_init__(self) -> None:
         """Check the rank and that there are two sides."""
+        check_fields(self)
         if isinstance(self.rank, bool) or not isinstance(self.rank, int):
             raise SpecError(f"rank={shorten(self.rank)} is not a whole number.")
         if self.rank < 1:
@@ -580,7 +602,9 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         """Check each choice, and that the choices fit together."""
-        check_choice("family", self.family, FAMILIES)
+        check_fields(self)
+        advice = advice_on_family(self.family, FAMILIES)
+        check_choice("family", self.family, FAMILIES, advice)
         check_choice("pooling", self.pooling, POOLINGS)
         check_choice("parameterization", self.parameterization, PARAMETERIZATIONS)
         if self.compress not in (True, False, None):
@@ -718,7 +742,11 @@ def as_names(option: str, columns: Collection[str]) -> tuple[str, ...]:
     """Return columns' names as a tuple; refuse one text, which is a sequence, too."""
     if isinstance(columns, str):
         raise SpecError(
-            f"{option}={columns!r} is one text; write a list, [{columns!r}]."
+            f"{option}={shorten(columns)} is one text; write a list, [{columns!r}]."
+        )
+    if not isinstance(columns, Collection) or isinstance(columns, bytes | Mapping):
+        raise SpecError(
+            f"{option}={shorten(columns)} must be a list of columns' names, ['x']."
         )
     return tuple(columns)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.diagnostics.checks import R_HAT
 from stanpool.errors import SpecError, shorten
 from stanpool.exact.draws import check_count
@@ -133,6 +134,7 @@ class Validation:
         return said
 
 
+@public
 def validate(
     fit: Fit, *, draws: int = 2000, seed: int | None = None, level: float = 0.99
 ) -> Validation:

@@ -156,7 +156,7 @@ class TestRefused:
             ("y | cens(c, y_high) ~ x1", {}, "which outcomes are censored"),
             ("y ~ x1", {"simulations": 5}, "simulations=5 must be"),
             ("y ~ x1", {"simulations": 20.5}, "simulations=20.5 must be"),
-            ("y ~ x1", {"level": 1.0}, "level=1.0 must be between"),
+            ("y ~ x1", {"level": 1.0}, "level=1.0 must be a number between"),
         ],
     )
     def test_what_cannot_be_simulated(

@@ -236,7 +236,7 @@ class TestNormal:
 @pytest.mark.parametrize("given", [None, 1, np.random.RandomState(1)])
 def test_randomness_is_a_generator(given: Any) -> None:
     for sampler in SAMPLERS.values():
-        with pytest.raises(sp.SpecError, match=r"is not a numpy\.random\.Generator"):
+        with pytest.raises(sp.SpecError, match=r"must be a numpy\.random\.Generator"):
             sampler(given)
 
 
@@ -316,7 +316,7 @@ class TestKnownSigma:
             ("tau", "is one text; write a list"),
             (["taw"], "Did you mean 'tau'"),
             (["tau", "tau^2"], "names tau more than once"),
-            ([1], "1 is not one of"),
+            ([1], "must be a list of texts"),
             (["sigma"], "'sigma' is not one of"),
         ],
     )

@@ -19,6 +19,8 @@ PACKAGE = Path(stanpool.__file__).parent
 # What each may build on, from the ground up; all else comes after the fit.
 LAYERS = (
     ("errors", "progress", "resources"),
+    ("other_tools",),
+    ("arguments",),
     ("tables",),
     ("spec",),
     ("chunks",),

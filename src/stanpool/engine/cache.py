@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stanpool.arguments import public
 from stanpool.engine.contents import faults, is_listed, record
 from stanpool.engine.trust import (
     check_folders,
@@ -39,6 +40,7 @@ _CANNOT_WRITE = {
 }
 
 
+@public
 def cache_folder() -> Path:
     """Return the cache: ``STANPOOL_CACHE``, else the user's cache folder.
 
@@ -79,6 +81,7 @@ def given_folder(variable: str, value: str) -> Path:
         raise EngineError(f"{variable}={value!r} names no folder: {error}") from error
 
 
+@public
 def cache_size() -> dict[str, int]:
     """Return the bytes on disk of each part of the cache.
 

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stanpool.arguments import public
 from stanpool.engine.cache import Kind, cache_folder, publish, writing
 from stanpool.engine.home import (
     describe,
@@ -43,6 +44,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _DESCRIPTION = "engine.json"
 
 
+@public
 def compile_program(
     source: str,
     *,
@@ -121,6 +123,7 @@ def compile_program(
         return publish(folder, build, kind=job.kind, on_wait=wait) / name
 
 
+@public
 def compile_programs(
     programs: Iterable[StanProgram],
     *,

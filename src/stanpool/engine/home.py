@@ -11,6 +11,7 @@ import json
 import os
 from pathlib import Path
 
+from stanpool.arguments import public
 from stanpool.engine.cache import cache_folder, given_folder
 from stanpool.engine.embedded import (
     DESCRIPTION,
@@ -24,6 +25,7 @@ from stanpool.engine.toolchain import find_compiler, find_make
 from stanpool.errors import EngineError
 
 
+@public
 def ensure(*, progress: bool = True) -> Path:
     """Return the CmdStan home, set up if need be, with cmdstanpy pointed at it.
 
@@ -76,6 +78,7 @@ def find_official() -> Path | None:
     return installed if installed and find_compiler() and find_make() else None
 
 
+@public
 def identity(home: Path) -> str:
     """Return a short digest of all that decides what a compiled program does.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.engine.chains import Chains, no_room
 from stanpool.engine.compile import versions
 from stanpool.engine.process import usable_cores
@@ -55,6 +56,7 @@ _REFRESH = 20
 _WORKER = "stanpool-sampling"
 
 
+@public
 @dataclass(frozen=True, kw_only=True)
 class SampleSettings:
     """How to sample.
@@ -173,6 +175,7 @@ class RawDraws:
         return values.swapaxes(0, 1)
 
 
+@public
 def sample(
     executable: Path,
     data: Mapping[str, Any],

@@ -12,6 +12,7 @@ from logging.handlers import QueueHandler
 from pathlib import Path
 from queue import SimpleQueue
 
+from stanpool.arguments import public
 from stanpool.engine.cache import (
     cache_folder,
     cache_size,
@@ -46,6 +47,7 @@ from stanpool.errors import EngineError
 _PACKAGES = ("stanpool", "cmdstanpy", "numpy", "pandas", "xarray", "arviz")
 
 
+@public
 def setup(
     *,
     official: bool = False,
@@ -77,6 +79,7 @@ def setup(
     return ensure(progress=progress)
 
 
+@public
 def clean(*, everything: bool = False, dry_run: bool = False) -> dict[str, int]:
     """Remove compiled programs, and engines and wheels out of date or damaged.
 
@@ -162,6 +165,7 @@ class Checkup:
         return "\n".join(lines if self.problems else [*lines, "All is well."])
 
 
+@public
 def doctor() -> Checkup:
     """Look at the engine, the compiler, the packages and all files of the cache.
 

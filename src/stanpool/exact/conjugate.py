@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from stanpool.arguments import public
 from stanpool.errors import DataError, listed, shorten
 from stanpool.exact.draws import (
     Array,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class NormalPosterior:
     r"""The posterior of a normal sample under its conjugate prior.
@@ -102,7 +105,7 @@ class NormalPosterior:
         """The distribution of one more observation: Student-t, frozen scipy."""
         return self._student_t(1 + 1 / self.kappa_n)
 
-    def theta_given(self, sigma2: Any) -> Any:
+    def theta_given(self, sigma2: ArrayLike) -> Any:
         """Return the conditional of ``theta``, ``N(mu_n, sigma^2 / kappa_n)``.
 
         Parameters
@@ -163,6 +166,7 @@ class NormalPosterior:
         return stats.t(2 * self.alpha_n, loc=self.mu_n, scale=scale)
 
 
+@public
 def normal(
     y: Any, *, mu: float, tau: float, alpha: float, beta: float
 ) -> NormalPosterior:
@@ -210,7 +214,7 @@ def _sample(y: Any) -> Array:
     """Return a copy of the sample as floats, or say what is wrong with it."""
     try:
         values = np.array(y, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"y={shorten(y)} is not a sample of numbers.") from None
     if values.ndim != 1 or values.size == 0:
         raise DataError(
@@ -225,6 +229,7 @@ def _sample(y: Any) -> Array:
     return values
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class BetaBinomialPosterior:
     """The posterior of success rates of groups, ``theta_j ~ Beta(a, b)``.
@@ -304,6 +309,7 @@ class BetaBinomialPosterior:
         return self.a + self.successes, self.b + self.trials - self.successes
 
 
+@public
 def beta_binomial(
     data: Any, *, outcome: str, trials: str, group: str, a: float, b: float
 ) -> BetaBinomialPosterior:
@@ -359,6 +365,7 @@ def beta_binomial(
     )
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class GammaPoissonPosterior:
     """The posterior of rates of groups, ``theta_j ~ Gamma(shape, rate)``.
@@ -436,6 +443,7 @@ class GammaPoissonPosterior:
         return self.shape + self.counts, self.rate + self.exposure
 
 
+@public
 def gamma_poisson(
     data: Any,
     *,

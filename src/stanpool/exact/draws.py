@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError, shorten
 from stanpool.posterior import GroupNames, NamedDraws, build_posterior
 from stanpool.relocate import tree_to_zero
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@public
 @dataclass(frozen=True, repr=False, eq=False)
 class ExactDraws:
     """Labelled draws that were made without Stan; they read like a ``Fit``.

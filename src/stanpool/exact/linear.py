@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError
 from stanpool.exact.draws import (
     Array,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from stanpool.fit import Model
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class LinearPosterior:
     """The posterior of a Gaussian regression without a population.
@@ -108,6 +110,7 @@ class LinearPosterior:
         )
 
 
+@public
 def linear(model: Model, *, tolerance: float = 1e-9) -> LinearPosterior:
     """Find the posterior of a Gaussian regression with complete or no pooling.
 

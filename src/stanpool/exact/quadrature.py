@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError, shorten
 from stanpool.exact.draws import (
     Array,
@@ -54,6 +55,7 @@ _CUTOFF = 46.0  # exp(-46) = 1e-20 of the largest value is left out
 _LOG_TAU = 345.0  # tau^2 overflows beyond
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class TauPosterior:
     r"""The marginal posterior of :math:`\tau`, on panels in :math:`\log \tau`.
@@ -76,7 +78,7 @@ class TauPosterior:
     _log_density: Callable[[Array], Array]
     _panels: _Panels
 
-    def pdf(self, tau: Any) -> Array:
+    def pdf(self, tau: ArrayLike) -> Array:
         """Return the posterior density at ``tau``, any shape; 0 below 0."""
         tau = np.asarray(tau, dtype=float)
         with np.errstate(divide="ignore"):
@@ -87,12 +89,12 @@ class TauPosterior:
         density[inside] = np.exp(self._log_density(at) - at)
         return density
 
-    def cdf(self, tau: Any) -> Array:
+    def cdf(self, tau: ArrayLike) -> Array:
         """Return the posterior probability of at most ``tau``, any shape."""
         with np.errstate(divide="ignore"):
             return self._panels.cdf(np.log(np.maximum(np.asarray(tau, float), 0)))
 
-    def ppf(self, probability: Any) -> Array:
+    def ppf(self, probability: ArrayLike) -> Array:
         """Return quantiles, any shape of probabilities in (0, 1)."""
         return np.exp(self._panels.ppf(_probabilities(probability)))
 
@@ -107,6 +109,7 @@ class TauPosterior:
         return float(np.sqrt(self.weights @ (self.nodes - self.mean()) ** 2))
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class NormalMixture:
     """Marginals that are mixtures of normals over the values of ``tau``.
@@ -138,7 +141,7 @@ class NormalMixture:
         spread = self.sds**2 + (self.means - self.mean()) ** 2
         return np.asarray(np.sqrt(self.weights @ spread))
 
-    def pdf(self, x: Any) -> Array:
+    def pdf(self, x: ArrayLike) -> Array:
         """Return densities at ``x``, of shape ``()`` or ``(J,)``, or broadcast to it.
 
         More points go in front: ``x`` of shape ``(points, J)``.
@@ -147,7 +150,7 @@ class NormalMixture:
         density = np.exp(-0.5 * scores**2) / (np.sqrt(2 * np.pi) * self.sds)
         return np.asarray(np.tensordot(density, self.weights, (self._axis, 0)))
 
-    def cdf(self, x: Any) -> Array:
+    def cdf(self, x: ArrayLike) -> Array:
         """Return probabilities of at most ``x``, shaped as in ``pdf``."""
         from scipy.special import ndtr  # type: ignore[import-untyped]
 
@@ -189,6 +192,7 @@ class NormalMixture:
         return np.asarray((x - self.means) / self.sds)
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class KnownSigmaPosterior:
     r"""The posterior of normal groups with known standard errors.
@@ -350,6 +354,7 @@ class KnownSigmaPosterior:
         return np.exp(self.tau._panels.ppf(uniform))
 
 
+@public
 def known_sigma(
     model: Model, *, flat: Collection[str] = (), tolerance: float = 1e-9
 ) -> KnownSigmaPosterior:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError
 from stanpool.exact.draws import (
     Array,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _FAMILIES = {"bernoulli": "logit", "binomial": "logit", "poisson": "log"}
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class RatesPosterior:
     """The posterior of the odds, or rates, of groups that share nothing.
@@ -83,6 +85,7 @@ class RatesPosterior:
         )
 
 
+@public
 def rates(model: Model, *, tolerance: float = 1e-9) -> RatesPosterior:
     """Find the posterior of rates with complete or no pooling.
 

@@ -13,7 +13,6 @@ References
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.errors import DataError, SpecError
+from stanpool.arguments import public
+from stanpool.errors import DataError, SpecError, warn_user
 from stanpool.exact.draws import (
     Array,
     ExactDraws,
@@ -147,6 +147,7 @@ class State:
     tau2: Array
 
 
+@public
 def gibbs(
     model: Model,
     rng: np.random.Generator,
@@ -244,11 +245,10 @@ def gibbs(
     priors = _priors(model, flat, of_rows, of_groups)
     statistics = _statistics(design, of_rows, of_groups)
     if plug_in:
-        warnings.warn(
+        warn_user(
             "plug_in=True sets both variances to sample values: what is not known "
             "about them is left out, and intervals are too narrow.",
             PlugInWarning,
-            stacklevel=2,
         )
 
     state = _start(statistics, design.y, chains, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stanpool.arguments import public
 from stanpool.plots.canvas import BLUE, GREY, INK, ORANGE, PLAIN, new_grid, tidy
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ _COLUMNS = 3
 _ROW_INCHES = 0.24
 
 
+@public
 def plot_bench(record: Mapping[str, Any]) -> Figure:
     """Draw a panel for each work, a line for each tool: ESS/s on a log scale.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.arguments import public
 from stanpool.diagnostics.funnel import group_mean
 from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.intervals import interval_levels
@@ -41,6 +42,7 @@ _MOST_INTERVALS = 300
 _MOST_ROWS = 60
 
 
+@public
 def plot_forest(
     fit: HasPosterior,
     *,
@@ -101,6 +103,7 @@ def plot_forest(
     return figure_of(ax)
 
 
+@public
 def plot_caterpillar(
     fit: HasPosterior,
     *,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.arguments import public
 from stanpool.diagnostics.funnel import Funnel, measure_funnels
 from stanpool.errors import SpecError, check_choice
 from stanpool.plots.canvas import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@public
 def plot_funnel(
     fits: FitResult | Mapping[str, FitResult],
     *,

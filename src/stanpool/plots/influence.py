@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.conditioning import RELIABLE_K
 from stanpool.errors import SpecError
 from stanpool.influence import influence
@@ -35,6 +36,7 @@ _NAMED = 8
 _MOST_NAMES = 40
 
 
+@public
 def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     """Draw the Pareto k of each unit left out; what is above the line is unreliable.
 
@@ -92,6 +94,7 @@ def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     return figure_of(ax)
 
 
+@public
 def plot_influence(
     fit: FitResult,
     *,

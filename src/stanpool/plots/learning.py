@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.labels import scalars
 from stanpool.plots.canvas import (
@@ -38,6 +39,7 @@ _MOST_PANELS = 18
 _PRIOR_DRAWS = 20_000
 
 
+@public
 def plot_prior_posterior(
     fit: HasPosterior,
     *,

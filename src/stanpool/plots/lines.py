@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.arguments import public
 from stanpool.diagnostics.funnel import group_mean
 from stanpool.errors import SpecError, listed, shorten, suggestion
 from stanpool.formula import outcome_name, unquote_name
@@ -47,6 +48,7 @@ _DRAWS = 400
 _MOST_INTERVALS = 300
 
 
+@public
 def plot_lines(
     fit: HasPosterior,
     no_pooling: FitResult | None = None,
@@ -139,6 +141,7 @@ def plot_lines(
     return figure
 
 
+@public
 def plot_group_regression(
     fit: HasPosterior,
     *,

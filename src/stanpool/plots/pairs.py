@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError
 from stanpool.labels import scalars
 from stanpool.plots.canvas import (
@@ -35,6 +36,7 @@ _MOST = 8
 _MOST_POINTS = 4000
 
 
+@public
 def plot_pairs(fit: HasPosterior, *, quantities: Sequence[str] | None = None) -> Figure:
     """Draw quantities of the posterior in pairs; divergent draws are in orange.
 

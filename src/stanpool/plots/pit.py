@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError
 from stanpool.plots.canvas import (
     BLUE,
@@ -38,6 +39,7 @@ _CUTS = 50
 _MOST_EXACT = 2000
 
 
+@public
 def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     """Draw whether left-out outcomes are where they were predicted to be.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError, check_choice, shorten
 from stanpool.formula import outcome_name
 from stanpool.labels import short_label
@@ -53,6 +54,7 @@ _STATISTICS: Mapping[str, Callable[..., Any]] = {
 }
 
 
+@public
 def plot_predictive(
     fit: HasPosterior,
     *,
@@ -125,6 +127,7 @@ def plot_predictive(
     return figure_of(ax)
 
 
+@public
 def plot_statistics(
     fit: HasPosterior, *, prior: bool = False, seed: int | None = None
 ) -> Figure:

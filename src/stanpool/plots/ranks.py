@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError, check_choice, shorten, suggestion
 from stanpool.plots.canvas import (
     BLUE,
@@ -51,6 +52,7 @@ class Ranked(Protocol):
         """One row per quantity; ``finding`` says what is wrong with its ranks."""
 
 
+@public
 def plot_calibration(
     calibration: Ranked,
     *,

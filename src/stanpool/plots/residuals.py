@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.arguments import public
 from stanpool.errors import SpecError, check_choice
 from stanpool.formula import outcome_name
 from stanpool.group_likelihood import grouping
@@ -48,6 +49,7 @@ _MOST_DOTS = 20_000
 _LARGEST = 2**25  # rows x draws
 
 
+@public
 def plot_residuals(
     fit: FitResult,
     *,

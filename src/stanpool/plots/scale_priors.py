@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from stanpool.arguments import public
 from stanpool.labels import scale_draws
 from stanpool.plots.canvas import BLUE, INK, ORANGE, PLAIN, new_figure, on_paper, tidy
 
@@ -35,6 +36,7 @@ class UnderSeveralPriors(Protocol):
         """The fits, by the distribution of the prior."""
 
 
+@public
 def plot_scale_priors(comparison: UnderSeveralPriors) -> Figure:
     """Draw prior and posterior of a population scale under each prior.
 

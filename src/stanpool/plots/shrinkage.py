@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.arguments import public
 from stanpool.diagnostics.funnel import group_mean, of_predictor, population_mean
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
@@ -35,6 +36,7 @@ _MOST_NAMES = 40
 _NAMED = 3
 
 
+@public
 def plot_shrinkage(
     partial: HasPosterior,
     no_pooling: FitResult | None = None,

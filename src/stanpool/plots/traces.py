@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool import arviz_seam
+from stanpool.arguments import public
 from stanpool.diagnostics.checks import E_BFMI, measure_mixing
 from stanpool.errors import SpecError, shorten, suggestion
 from stanpool.labels import dims_of_groups, scalars
@@ -48,6 +49,7 @@ def worst_quantities(fit: HasPosterior, count: int = 4) -> list[str]:
     return [mixed.labels[place] for place in order[:count]]
 
 
+@public
 def plot_traces(
     fit: HasPosterior,
     *,
@@ -89,6 +91,7 @@ def plot_traces(
     return figure
 
 
+@public
 def plot_autocorrelation(
     fit: FitResult,
     *,
@@ -171,6 +174,7 @@ def autocorrelation(draws: Array, lags: int) -> Array:
     return found
 
 
+@public
 def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
     """Draw the energy of the draws, and how much of it one transition changes.
 

@@ -1,0 +1,357 @@
+"""Every public function with every kind of wrong argument.
+
+What is public is read from the modules, and what each takes from its signature, so
+that a new function is here by itself. A call may return, or raise a StanpoolError;
+anything else is somebody else's exception, and a fault.
+
+``python tests/surface.py`` goes through all of it, some minutes long, and prints the
+faults and how many calls there were; ``python tests/surface.py predict`` through the
+functions with that in their names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+import resource
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import stanpool as sp
+from golden.catalogue import small_data
+from simulated_fits import fit_of_prior, simulated_fit
+
+# Of each kind some; the first are the fast test's.
+WRONG: Mapping[str, Callable[[], Any]] = {
+    "None": lambda: None,
+    "True": lambda: True,
+    "-1": lambda: -1,
+    "1.5": lambda: 1.5,
+    "nan": lambda: float("nan"),
+    "10**400": lambda: 10**400,
+    "empty text": lambda: "",
+    "text": lambda: "abc",
+    "bytes": lambda: b"abc",
+    "a list of None": lambda: [None],
+    "object": object,
+    "0": lambda: 0,
+    "2**31 - 1": lambda: 2**31 - 1,
+    "10**30": lambda: 10**30,
+    "10**5000": lambda: 10**5000,
+    "inf": lambda: float("inf"),
+    "-inf": lambda: float("-inf"),
+    "1e308": lambda: 1e308,
+    "5e-324": lambda: 5e-324,
+    "1j": lambda: 1j,
+    "NUL": lambda: "a\0b",
+    "long text": lambda: "x" * 10_000,
+    "braces": lambda: "{0} %s $x_{1}$ \\",
+    "no list": list,
+    "no mapping": dict,
+    "no set": set,
+    "numbers": lambda: [1, 2],
+    "texts": lambda: ["a", "b"],
+    "nested": lambda: [["a"], ["b", "c"]],
+    "mapping": lambda: {"a": 1},
+    "mapping of numbers": lambda: {1: "a"},
+    "mapping of lists": lambda: {"school": ["Intercept", 1], "y": [None]},
+    "array": lambda: np.array([1.0, np.nan]),
+    "object array": lambda: np.array(["a", 1, None], dtype=object),
+    "0-d array": lambda: np.array(3),
+    "2-d array": lambda: np.zeros((2, 2)),
+    "numpy int": lambda: np.int64(-5),
+    "numpy nan": lambda: np.float64("nan"),
+    "numpy True": lambda: np.True_,
+    "numpy text": lambda: np.str_("abc"),
+    "function": lambda: lambda: None,
+    "range": lambda: range(3),
+    "iterator": lambda: iter([1, "a"]),
+    "series": lambda: pd.Series([1, 2]),
+    "empty frame": pd.DataFrame,
+    "frame": lambda: pd.DataFrame({"y": [1, "a"], 2: [None, 3]}),
+    "type": lambda: int,
+    "path": lambda: Path("/nowhere/at/all"),
+    "folder": Path,
+    "NaT": lambda: pd.NaT,
+    "date": lambda: np.datetime64("2020-01-01"),
+    "a fit": lambda: _fit(),
+    "a model": lambda: _fit().model,
+    "slice": lambda: slice(None),
+}
+FAST = list(WRONG)[:11]
+
+
+@cache
+def _fit() -> sp.Fit:
+    return simulated_fit(chains=2, draws=50)
+
+
+@cache
+def _of_prior() -> sp.Fit:
+    model = sp.Model(
+        "hits | trials(shots) ~ x1 + (1 + x1 | g)", small_data(), family="binomial"
+    )
+    return fit_of_prior(model, chains=2, draws=50)
+
+
+@cache
+def _made(name: str) -> Any:
+    """Make what methods are called on, and functions on: one of each."""
+    from unit.test_calibration import calibration
+    from unit.test_scale_priors import comparison
+
+    fit = _fit()
+    poolings = {
+        name: simulated_fit(pooling=name, chains=2, draws=50)
+        for name in ("complete", "none", "partial")
+    }
+    rows = {name: each.loo() for name, each in poolings.items()}
+    from stanpool.ladder import build_ladder
+
+    rng = np.random.default_rng(1)
+    schools = sp.Model(
+        "y | se(sigma) ~ 1 + (1 | school)", sp.load_dataset("eight_schools")
+    )
+    counts = {"y": [1, 2, 3, 4], "n": [5, 5, 5, 5], "g": list("aabb")}
+    known = sp.exact.known_sigma(schools)
+    makers: dict[str, Callable[[], Any]] = {
+        "Fit": lambda: fit,
+        "Model": lambda: fit.model,
+        "CrossValidation": fit.loo,
+        "Diagnosis": fit.diagnose,
+        "Comparison": lambda: sp.compare_fits({"a": fit, "b": fit}),
+        "Ranking": lambda: sp.compare(rows),
+        "PoolingLadder": lambda: build_ladder(poolings, rows, {}),
+        "Calibration": calibration,
+        "ScalePriorComparison": comparison,
+        "Validation": lambda: None,
+        "ExactDraws": lambda: known.draw(rng, draws=20),
+        "KnownSigmaPosterior": lambda: known,
+        "TauPosterior": lambda: known.tau,
+        "NormalMixture": lambda: known.mu,
+        "NormalPosterior": lambda: sp.exact.normal(
+            [1.0, 2.0], mu=0, tau=1, alpha=2, beta=1
+        ),
+        "BetaBinomialPosterior": lambda: sp.exact.beta_binomial(
+            counts, outcome="y", trials="n", group="g", a=1, b=1
+        ),
+        "GammaPoissonPosterior": lambda: sp.exact.gamma_poisson(
+            counts, outcome="y", group="g", shape=1, rate=1
+        ),
+        "LinearPosterior": lambda: sp.exact.linear(
+            sp.Model("y ~ x1", small_data(), pooling="complete")
+        ),
+        "RatesPosterior": lambda: sp.exact.rates(
+            sp.Model(
+                "hits | trials(shots) ~ 1 + (1 | g)",
+                small_data(),
+                family="binomial",
+                pooling="none",
+            )
+        ),
+        "Prior": lambda: sp.Prior("normal", (0, 1)),
+    }
+    return makers[name]()
+
+
+def _right(name: str, parameter: inspect.Parameter, folder: Path) -> Any:
+    """Return a value that is right for an argument that must be given."""
+    outcomes = {"exact.beta_binomial": "hits", "exact.gamma_poisson": "count"}
+    known: dict[str, Callable[[], Any]] = {
+        "formula": lambda: "y ~ x1 + (1 | g)",
+        "data": small_data,
+        "outcome": lambda: outcomes.get(name, "y"),
+        "group": lambda: "g",
+        "groups": lambda: ["g"],
+        "trials": lambda: 3 if "predictive" in name else "shots",
+        "priors": dict,
+        "path": lambda: folder / "new",
+        "hypotheses": lambda: "sigma < 1",
+        "rows": lambda: [0, 1],
+        "y": lambda: np.zeros(_fit().model.design.rows),
+        "rng": lambda: np.random.default_rng(1),
+        "partial": _fit,
+        "fits": lambda: {"a": _fit(), "b": _fit()},
+        "models": lambda: {"a": _fit(), "b": _fit()},
+        "record": dict,
+        "result": lambda: _made("CrossValidation"),
+        "comparison": lambda: _made("ScalePriorComparison"),
+        "ladder": lambda: _made("PoolingLadder"),
+        "spec": lambda: _fit().model.spec,
+        "values": lambda: [1.0],
+        "x": lambda: 0.0,
+        "tau": lambda: 1.0,
+        "probability": lambda: 0.5,
+        "sigma2": lambda: 1.0,
+        "text": lambda: "normal(0, 1)",
+        "draws": lambda: _made("ExactDraws"),
+        "source": lambda: "parameters { real x; } model { x ~ normal(0, 1); }",
+        "programs": list,
+        "executable": lambda: folder / "none",
+        "settings": lambda: sp.engine.SampleSettings(seed=1),
+        "home": lambda: folder,
+        "distribution": lambda: "normal",
+        "arguments": lambda: (0, 1),
+    }
+    if parameter.name in known:
+        return known[parameter.name]()
+    if parameter.name in ("fit", "model", "calibration"):
+        return _made(parameter.name.capitalize())
+    return {"float": 1.0, "int": 3, "str": "a"}.get(str(parameter.annotation), 1.0)
+
+
+# A name, and how to get what is called: its object is made when it is needed.
+Call = tuple[str, Callable[[], Callable[..., Any]]]
+
+
+def public_calls() -> Iterator[Call]:
+    """Yield each public function, class with a constructor, and method of a result."""
+    for module, prefix in (
+        (sp, "sp"),
+        (sp.exact, "exact"),
+        (sp.plots, "plots"),
+        (sp.engine, "engine"),
+    ):
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if inspect.isfunction(thing):
+                yield f"{prefix}.{name}", partial(_itself, thing)
+            elif inspect.isclass(thing) and not issubclass(thing, Exception):
+                yield from _calls_of_class(f"{prefix}.{name}", thing)
+
+
+def _calls_of_class(name: str, thing: type) -> Iterator[Call]:
+    if thing in (sp.Model, sp.Prior, sp.GroupTerm, sp.engine.SampleSettings):
+        yield name, partial(_itself, thing)
+    for method, member in inspect.getmembers(thing):
+        if method.startswith("_") or not callable(member):
+            continue
+        if inspect.ismethod(member):  # of the class
+            yield f"{name}.{method}", partial(_itself, member)
+        elif inspect.isfunction(member):
+            yield f"{name}.{method}", partial(_method, thing.__name__, method)
+
+
+def _itself(thing: Any) -> Any:
+    return thing
+
+
+def _method(owner: str, name: str) -> Any:
+    return getattr(_made(owner), name)
+
+
+def wrong_calls(
+    name: str, function: Callable[..., Any], folder: Path, kinds: list[str]
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield calls with one wrong argument each, and what is wrong in words."""
+    parameters = list(inspect.signature(function).parameters.values())
+    named = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
+
+    def right() -> dict[str, Any]:
+        return {
+            each.name: _right(name, each, folder)
+            for each in named
+            if each.default is each.empty
+        } | {each.name: False for each in named if each.name == "progress"}
+
+    changes = [each.name for each in named]
+    if len(named) < len(parameters):  # **changes of with_
+        changes += list(vars(_fit().model.spec))
+    for argument in changes:
+        for kind in kinds:
+            yield (
+                f"{name}({argument}={kind})",
+                lambda argument=argument, kind=kind: function(
+                    **right() | {argument: WRONG[kind]()}
+                ),
+            )
+    yield f"{name}(no_such=1)", lambda: function(**right(), no_such=1)
+
+
+class _TooLongError(BaseException):
+    """A call has not come back."""
+
+
+def fault_of(call: Callable[[], Any], seconds: int = 60) -> str | None:
+    """Make a call; return what it raises that it must not, or None."""
+
+    def stop(*_: Any) -> None:
+        raise _TooLongError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            call()
+    except sp.StanpoolError as error:
+        return None if str(error) else f"{type(error).__name__} without a word"
+    except (FileExistsError, FileNotFoundError):
+        return None
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:160]}"
+    except _TooLongError:
+        return f"not done in {seconds} s"
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        if "matplotlib.pyplot" in sys.modules:
+            sys.modules["matplotlib.pyplot"].close("all")
+    return None
+
+
+@contextlib.contextmanager
+def without_engine(folder: Path) -> Iterator[None]:
+    """Have an engine refuse to be set up, in a cache of its own."""
+    from unittest import mock
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise sp.EngineError("there is no engine here")
+
+    cache_of_its_own = {"STANPOOL_CACHE": str(folder / "cache")}
+    with (
+        mock.patch.dict(os.environ, cache_of_its_own),
+        mock.patch("stanpool.engine.home.find_official", return_value=None),
+        mock.patch("stanpool.engine.home.set_up", refuse),
+        mock.patch("stanpool.engine.upkeep.find_official", return_value=None),
+        mock.patch("stanpool.engine.upkeep.set_up", refuse),
+        mock.patch("cmdstanpy.install_cmdstan", refuse),
+    ):
+        yield
+
+
+def main(only: str = "") -> int:
+    """Go through everything and print what is wrong."""
+    resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
+    count, faults = 0, 0
+    with tempfile.TemporaryDirectory() as text, without_engine(Path(text)):
+        os.chdir(text)
+        for name, found in public_calls():
+            if only not in name:
+                continue
+            for said, call in wrong_calls(name, found(), Path(text), list(WRONG)):
+                count += 1
+                fault = fault_of(call)
+                if fault is not None:
+                    faults += 1
+                    print(said, "->", fault, flush=True)
+    print(f"{faults} faults of {count} calls")
+    return min(faults, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
