@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from stanpool.columns import refuse_rows
+from stanpool.entries import refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
 from stanpool.latent import anchors_of, pilot
 from stanpool.matrix import TermMatrix, term_matrix, without_values

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stanpool.columns import all_whole, names_in_terms, refuse_rows
+from stanpool.columns import names_in_terms
+from stanpool.entries import all_whole, refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten
 from stanpool.formula import alias_quoted_names, pointed_error
 

@@ -11,12 +11,11 @@ import pandas as pd
 
 from stanpool.columns import (
     as_frame,
-    clean_column,
     column_named,
     names_in_terms,
-    type_of,
 )
 from stanpool.design import Design, FactorDesign, LatentDesign, groups_of, memberships
+from stanpool.entries import clean_column, type_of
 from stanpool.errors import DataError, listed, shorten
 from stanpool.formula import unquote_name
 from stanpool.matrix import rebuild

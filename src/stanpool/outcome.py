@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stanpool.columns import refuse_rows
+from stanpool.entries import refuse_rows
 from stanpool.errors import DataError, listed, shorten
 from stanpool.formula import unquote_name
 from stanpool.spec import FAMILIES, Family, ModelSpec

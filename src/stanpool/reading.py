@@ -33,14 +33,12 @@ from stanpool.chunks import OFFSET, OUTCOME, UNIT, Array, Streamed, TurnedColumn
 from stanpool.columns import (
     as_frame,
     column_named,
-    level_text,
     names_in,
     names_in_terms,
-    rows_counted_from,
-    type_of,
     used_columns,
 )
 from stanpool.compress import turn_rows
+from stanpool.entries import level_text, rows_counted_from, type_of
 from stanpool.errors import DataError, shorten
 from stanpool.matrix import refuse_dependent, term_matrix, wide_matrix
 from stanpool.outcome import (

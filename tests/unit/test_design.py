@@ -5,6 +5,8 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 import stanpool as sp
 from stanpool import DataError, Model, SpecError
 from stanpool.matrix import rebuild
+from stanpool.newdata import new_design
 
 # What may stand in a column's name, a group's label or a level, and must be data only.
 HOSTILE = [
@@ -27,7 +30,6 @@ HOSTILE = [
     "😀",
     "two\nlines",
     "\u2028",
-    "\x00",
     "real",
     "model",
     "target",
@@ -405,6 +407,16 @@ class TestMissingAndInfinite:
         assert "'log(x)' must be finite" in said
         assert "row 0 has -inf" in said
 
+    @pytest.mark.parametrize("value", [10**400, -(10**400)])
+    def test_whole_numbers_beyond_all_floats_are_listed_by_row(
+        self, value: int
+    ) -> None:
+        for name in ("y", "x"):
+            data = frame().astype({name: object})
+            data.loc[4, name] = value
+            said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))  # noqa: B023
+            assert f"column {name!r} has 1 value(s) beyond 1e+150 (rows 4" in said
+
     def test_columns_that_the_model_does_not_use_may_miss_anything(self) -> None:
         data = frame().assign(z=np.nan)
         assert Model("y ~ x + (1 | g)", data).design.rows == 12
@@ -413,6 +425,146 @@ class TestMissingAndInfinite:
         data = frame()
         data.loc[3, "g"] = None
         refusal(DataError, lambda: Model("y ~ x + (1 | g)", data, pooling="complete"))
+
+
+class TestMixedEntries:
+    """One entry of another type does not make a factor of a column of numbers."""
+
+    @pytest.mark.parametrize(
+        ("entry", "kind"),
+        [
+            ("1.5", "text"),
+            ("n/a", "text"),
+            ("", "text"),
+            (True, "boolean"),
+            (1j, "complex"),
+            ((1, 2), "tuple"),
+            ([1], "list"),
+            (pd.Timestamp("2026-12-01"), "Timestamp"),
+        ],
+    )
+    @pytest.mark.parametrize("column", ["y", "x", "n", "g"])
+    def test_the_row_is_shown(self, entry: Any, kind: str, column: str) -> None:
+        data = frame().assign(g=[1, 2, 3] * 4)
+        entries = data[column].tolist()
+        entries[3] = entry
+        data[column] = pd.Series(entries, dtype=object)
+        formula = "y | weights(n) ~ x + (1 | g)"
+        said = refusal(DataError, lambda: Model(formula, data))
+        assert f"column {column!r} mixes types: 11 row(s) have a number" in said
+        assert f"row 3 has {entry!r} ({kind}), counted from 0" in said
+        assert "pd.to_numeric" in said
+        assert "astype(str)" in said
+
+    def test_at_most_five_rows_are_shown(self) -> None:
+        data = frame().astype({"x": object})
+        data.loc[4:10, "x"] = ["4", "5", "6", "7", "8", "9", "10"]
+        data.loc[11:, "x"] = 1.0
+        data = pd.concat([data, data.iloc[:4]], ignore_index=True)
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert "row 8 has '8' (text) and 2 more" in said
+
+    @pytest.mark.parametrize("number", [Decimal, Fraction])
+    @pytest.mark.parametrize("rows", [slice(0, 1), slice(0, 12)])
+    def test_numbers_of_any_type_are_numbers(
+        self, number: Callable[[float], Any], rows: slice
+    ) -> None:
+        data = frame()
+        other = data.astype({"x": object})
+        other.loc[rows.start : rows.stop - 1, "x"] = [
+            number(value) for value in data["x"].iloc[rows]
+        ]
+        formula = "y ~ x + (1 | g)"
+        assert_same_model(Model(formula, data), Model(formula, other))
+
+    def test_new_rows_are_read_alike(self) -> None:
+        model = Model("y ~ x + (1 | g)", frame())
+        data = frame().astype({"x": object, "g": object})
+        data.loc[3, "x"] = "?"
+        said = refusal(DataError, lambda: new_design(model, data, factors=(0,)))
+        assert "row 3 has '?' (text)" in said
+
+
+class TestNumbersAsText:
+    """A stray entry of a file makes text of numbers; that is no factor."""
+
+    @pytest.mark.parametrize(
+        ("texts", "found"),
+        [
+            ([f"{k / 7:.2f}" for k in range(29)] + ["?"], "row 29 has '?'"),
+            ([str(k) for k in range(29)] + ["20+"], "row 29 has '20+'"),
+            ([f"{k},5" for k in range(30)], "such as '0,5'"),
+            ([f"{k},250" for k in range(30)], "such as '0,250'"),
+            ([f"{k}.5 %" for k in range(30)], "such as '0.5 %'"),
+            ([f"{k}e-3" for k in range(30)], "such as '0e-3'"),
+        ],
+    )
+    def test_it_is_refused(self, texts: list[str], found: str) -> None:
+        data = pd.DataFrame({"x": texts, "y": np.arange(30) % 7, "g": list("ab") * 15})
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert "column 'x' is text that reads as numbers" in said
+        assert found in said
+        assert "factor of 30 levels" in said
+        assert "pd.to_numeric(data['x'], errors='coerce')" in said
+
+    def test_whoever_says_that_it_is_a_factor_gets_one(self) -> None:
+        texts = [f"{k / 7:.2f}" for k in range(29)] + ["?"]
+        data = pd.DataFrame({"x": texts * 3, "y": np.arange(90) % 7})
+        data = data.astype({"x": "category"})
+        design = Model("y ~ x", data, pooling="complete").design
+        assert len(design.coefficients) == 29
+
+    @pytest.mark.parametrize(
+        "levels",
+        [
+            ["0", "1", "2", "3+"],
+            ["0.5", "1.0", "2.0"],
+            [f"{code:05}" for code in range(1000, 1012)],
+            [f"2026-12-{day}" for day in range(10, 25)],
+            [f"{k}a" for k in range(15)],
+        ],
+    )
+    def test_labels_with_digits_stay_labels(self, levels: list[str]) -> None:
+        data = pd.DataFrame({"x": levels * 3, "y": np.arange(len(levels) * 3) % 7})
+        design = Model("y ~ x", data, pooling="complete").design
+        assert len(design.coefficients) == len(levels) - 1
+
+    def test_groups_may_have_any_labels(self) -> None:
+        texts = [f"{k / 7:.2f}" for k in range(29)] + ["?"]
+        data = pd.DataFrame({"g": texts * 3, "y": np.arange(90) % 7})
+        assert len(Model("y ~ 1 + (1 | g)", data).design.group_labels) == 30
+
+
+class TestLabelsThatNoFileHolds:
+    """They are refused before hours of sampling, not after."""
+
+    @pytest.mark.parametrize("label", ["a\0b", "\0", "end\0", "\ud800"])
+    @pytest.mark.parametrize("column", ["g", "kind"])
+    def test_labels_are_refused(self, label: str, column: str) -> None:
+        data, of_row_5 = frame(), frame().loc[5, column]
+        labels = [label if each == of_row_5 else each for each in data[column]]
+        data[column] = pd.Series(labels, dtype=object)
+        formula = "y ~ kind + x + (1 | g)"
+        said = refusal(DataError, lambda: Model(formula, data))
+        assert f"levels of column {column!r}" in said
+        assert repr(label) in said
+        assert "Rename" in said
+
+    def test_levels_of_categoricals_are_refused(self) -> None:
+        data = frame().replace({"g": {"c": "a\0b"}}).astype({"g": "category"})
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        assert repr("a\0b") in said
+
+    @pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+    def test_names_are_refused(self, name: str) -> None:
+        data = frame().set_axis(
+            pd.Index(["y", name, *frame().columns[2:]], dtype=object), axis=1
+        )
+        said = refusal(
+            DataError,
+            lambda: sp.partial_pooling(data, outcome="y", predictors=[name], group="g"),
+        )
+        assert repr(name) in said
 
 
 class TestShapeOfData:
@@ -444,7 +596,7 @@ class TestShapeOfData:
         assert Model("y ~ x + (1 | g)", data, pooling=pooling).design.rows == 12
 
     def test_labels_that_differ_in_type_only(self) -> None:
-        data = frame().assign(g=pd.Series([1, "1"] * 6, dtype=object))
+        data = frame().assign(g=pd.Categorical([1, "1"] * 6, categories=[1, "1"]))
         said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
         assert "differ in type only" in said
         assert "astype(str)" in said

@@ -25,6 +25,7 @@ LAYERS = (
     ("spec",),
     ("chunks",),
     ("formula", "families", "datasets", "compress", "latent"),
+    ("entries",),
     ("columns",),
     ("matrix",),
     ("outcome", "origins"),
