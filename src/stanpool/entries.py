@@ -163,7 +163,9 @@ def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
     if found.dtype.kind in "iu":
         levels = pd.Index(found)
     else:
-        texts = [level_text(level) for level in found]
+        # pandas would not make an index of text that is no UTF-8.
+        each = found if found.dtype == object else pd.Index(found)
+        texts = [level_text(level) for level in each]
         refuse_unwritable(f"levels of column {shorten(name)}", texts)
         levels = pd.Index(texts, dtype=object)
     if not levels.is_unique:
