@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         SamplingError,
         SpecError,
         StanpoolError,
+        StorageError,
+        StorageWarning,
     )
     from stanpool.fit import Fit, Model, load
     from stanpool.ladder import PoolingLadder, compare_pooling
@@ -56,6 +58,8 @@ _HOMES = {
         "SamplingError",
         "SpecError",
         "StanpoolError",
+        "StorageError",
+        "StorageWarning",
     ),
     "fit": ("Fit", "Model", "load"),
     "ladder": ("PoolingLadder", "compare_pooling"),
@@ -93,6 +97,8 @@ __all__ = [
     "ScalePriorComparison",
     "SpecError",
     "StanpoolError",
+    "StorageError",
+    "StorageWarning",
     "Validation",
     "compare",
     "compare_fits",

@@ -7,13 +7,14 @@
     ├── SpecError (ValueError)       the model as stated cannot be
     ├── DataError (ValueError)       the data cannot serve the model
     ├── OutOfMemoryError (MemoryError)
+    ├── StorageError (OSError)       a file or folder could not be written or read
     └── EngineError (RuntimeError)   Stan could not be found, built or run
         ├── CompileError             a program did not compile
         └── SamplingError            a chain did not finish
 
 Doubt about a *result* is never an exception; it is a finding of a ``Diagnosis``. What a
 user may want but should not overlook is a warning: ``PriorWarning``,
-``NestingWarning``, ``ImportanceWarning``.
+``NestingWarning``, ``StorageWarning``, ``ImportanceWarning``.
 """
 
 from __future__ import annotations
@@ -45,6 +46,18 @@ class OutOfMemoryError(StanpoolError, MemoryError):
     """What was asked for does not fit into memory."""
 
 
+class StorageError(StanpoolError, OSError):
+    """A file or folder could not be written or read: no room, no permission."""
+
+
+class PathTakenError(StorageError, FileExistsError):
+    """Something is at a path that is not to be replaced."""
+
+
+class NoFitError(StorageError, FileNotFoundError):
+    """There is no saved fit at a path."""
+
+
 class EngineError(StanpoolError, RuntimeError):
     """Stan's tools could not be found, built or run."""
 
@@ -63,6 +76,10 @@ class PriorWarning(UserWarning):
 
 class NestingWarning(UserWarning):
     """Labels of a nesting repeat as if their factors were crossed."""
+
+
+class StorageWarning(UserWarning):
+    """A fit was sampled and could not be saved where it should have been."""
 
 
 class ImportanceWarning(UserWarning):

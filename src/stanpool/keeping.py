@@ -3,45 +3,99 @@
 ::
 
     radon.fit/
-    ├── manifest.json   format version and the SHA-256 of every other file
-    ├── model.json      specification, priors, settings, versions
-    ├── program.stan    the program that was fitted
-    ├── data.nc         the columns that the model uses
-    └── draws.nc        posterior, sample_stats, observed_data
+    ├── manifest.json         format, who wrote it, the SHA-256 of every file
+    └── saved-3f9ac2d1/
+        ├── model.json        specification, priors, settings, versions
+        ├── program.stan      the program that was fitted
+        ├── data.nc           the columns that the model uses
+        └── draws.nc          posterior, sample_stats, observed_data
+
+A fit that replaces another is written beside it, and counts once the manifest names
+it (see ``versions``). In format 1 the files were in the folder itself.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import asdict, fields, replace
+import warnings
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from stanpool import netcdf
 from stanpool.chunks import Streamed
-from stanpool.errors import DataError, shorten
+from stanpool.errors import (
+    DataError,
+    NoFitError,
+    StanpoolError,
+    StorageError,
+    StorageWarning,
+    shorten,
+)
+from stanpool.files import explained
 from stanpool.fit_result import FitResult
 from stanpool.prepared_model import PreparedModel
 from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
 from stanpool.progress import tell
 from stanpool.sampling import sampled
-from stanpool.spec import GroupTerm, LatentFactors, ModelSpec, Prior
+from stanpool.schema import read_record
+from stanpool.spec import ModelSpec, Prior
+from stanpool.versions import (
+    Manifest,
+    check_digests,
+    new_version,
+    read_manifest,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    import xarray as xr
 
     from stanpool.engine.run import SampleSettings
 
 FORMAT = 2  # since 2, mm() without weights is the mean of groups, and not their sum
-_ENGINE: Literal["h5netcdf"] = "h5netcdf"
 _FILES = ("model.json", "program.stan", "data.nc", "draws.nc")
+_STAYS = "The fit is still in memory: make room, or save it elsewhere."
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the data: its name, and its levels if it is categorical."""
+
+    name: str
+    levels: tuple[str | int, ...] | None
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class _ChunkFacts:
+    """What is kept of data in chunks besides arrays; see ``Streamed.facts``."""
+
+    named: str
+    origin: str | None
+    rows: int
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The content of model.json; the fields with defaults came later."""
+
+    spec: ModelSpec
+    priors: tuple[PriorRow, ...]
+    columns: tuple[_Column, ...]
+    settings: Mapping[str, Any]
+    seconds: float
+    prior_only: bool
+    engine: Mapping[str, str]
+    program: str
+    parameterization: str | None = None
+    chunks: _ChunkFacts | None = None
+    rejections: Mapping[str, int] = field(default_factory=dict)
 
 
 def save(
@@ -49,12 +103,15 @@ def save(
 ) -> None:
     """Write a fit to a folder, completely or not at all.
 
+    Whenever it is interrupted or killed, the fit that was there is whole, or the new
+    one. Other files in the folder are left alone, and a symbolic link stays one.
+
     Parameters
     ----------
     fit
         What to keep.
     path
-        A folder that does not exist yet.
+        A folder that does not exist yet, or is empty.
     overwrite
         Whether to replace a fit that was saved there before.
 
@@ -63,18 +120,48 @@ def save(
     FileExistsError
         If there is something at ``path``: another fit without ``overwrite``, or
         anything else at all.
+    StorageError
+        If it cannot be written, for example because there is no room; ``fit`` is as
+        it was.
     """
     target = Path(path)
-    _check_free(target, overwrite=overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        _write(fit, work / "new")
-        if target.exists():
-            target.rename(work / "old")
-        (work / "new").rename(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    needed = fit.tree.nbytes + int(fit.model.data.memory_usage().sum())
+    action = f"save the fit in {str(path)!r}"
+    with (
+        explained(action, target, needed=needed, advice=_STAYS),
+        _new_version(target, overwrite=overwrite) as folder,
+    ):
+        _write(fit, folder)
+
+
+def try_saving(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Find out whether a fit could be saved at a path, before it is sampled.
+
+    Raises
+    ------
+    FileExistsError, StorageError
+        As ``save`` would.
+    """
+    target = Path(path)
+    with (
+        explained(f"save a fit in {str(path)!r}", target),
+        suppress(_Tried),
+        _new_version(target, overwrite=overwrite) as folder,
+    ):
+        (folder / _FILES[0]).write_bytes(b" " * 4096)
+        raise _Tried
+
+
+class _Tried(Exception):
+    """Ends the trial of a place."""
+
+
+def _new_version(path: Path, *, overwrite: bool) -> AbstractContextManager[Path]:
+    from stanpool import __version__
+
+    return new_version(
+        path, overwrite=overwrite, format_=FORMAT, names=_FILES, stanpool=__version__
+    )
 
 
 def kept_or_new(
@@ -105,24 +192,31 @@ def kept_or_new(
     ------
     FileExistsError
         If there is something else at ``path``.
+    StorageError
+        If nothing can be written there, which is tried first. Is there no room for
+        the fit when it has been sampled, that is a warning, and it is returned.
     """
     target = Path(path)
-    _check_free(target, overwrite=True)
     changes = ["nothing is kept there yet"]
-    if target.exists():
-        try:
-            kept = load(target)
-        except DataError as damage:
-            changes = [str(damage)]
-        else:
-            changes = list(_changes(kept, model, settings, any_seed, prior_only))
-            if not changes:
-                tell(f"Took the fit in {str(target)!r}: it is the same", shown=progress)
-                # The same model, but stated by the caller.
-                return replace(kept, model=model)
+    try:
+        kept = load(target)
+    except NoFitError:
+        pass
+    except DataError as damage:
+        changes = [str(damage)]
+    else:
+        changes = list(_changes(kept, model, settings, any_seed, prior_only))
+        if not changes:
+            tell(f"Took the fit in {str(target)!r}: it is the same", shown=progress)
+            # The same model, but stated by the caller.
+            return replace(kept, model=model)
+    try_saving(target, overwrite=True)
     tell(f"Fitting for {str(target)!r}: {'; '.join(changes)}", shown=progress)
     fit = sampled(model, settings, prior_only=prior_only, progress=progress)
-    save(fit, target, overwrite=True)
+    try:
+        save(fit, target, overwrite=True)
+    except StorageError as problem:
+        warnings.warn(str(problem), StorageWarning, stacklevel=3)
     return fit
 
 
@@ -166,16 +260,6 @@ def _written(value: Any) -> str:
     return json.dumps(value, default=_plain)
 
 
-def _check_free(target: Path, *, overwrite: bool) -> None:
-    """Refuse a path where there is something that is not to be replaced."""
-    is_fit = (target / "manifest.json").is_file()
-    if target.exists() and not (overwrite and is_fit):
-        raise FileExistsError(
-            f"{str(target)!r} exists already. Choose another path"
-            + (", or pass overwrite=True." if is_fit else ".")
-        )
-
-
 def load(path: str | os.PathLike[str]) -> FitResult:
     """Read a fit that ``Fit.save`` wrote; no engine is needed.
 
@@ -189,107 +273,147 @@ def load(path: str | os.PathLike[str]) -> FitResult:
     FileNotFoundError
         If there is no saved fit at ``path``.
     DataError
-        If a file is missing, truncated or changed, or a newer stanpool wrote it.
+        If a file is missing, truncated or changed, a field is not as it should be, or
+        a newer stanpool wrote it.
     """
+    folder = Path(path)
+    with explained(f"read {str(path)!r}", folder, advice="May you read it?"):
+        while True:
+            manifest = read_manifest(folder, newest=FORMAT)
+            try:
+                check_digests(folder, manifest, _FILES)
+                return _read(folder, manifest)
+            except (DataError, OSError):
+                # Another process may just have replaced the fit.
+                if read_manifest(folder, newest=FORMAT) == manifest:
+                    raise
+
+
+def _read(folder: Path, manifest: Manifest) -> FitResult:
+    """Read the files of a fit; whatever is wrong with them is a ``DataError``."""
+    try:
+        return _read_fit(lambda name: manifest.path(folder, name), manifest.format)
+    except MemoryError:
+        raise
+    except Exception as problem:  # whatever libraries make of the files of others
+        is_ours = isinstance(problem, StanpoolError)
+        kind = "" if is_ours else f"{type(problem).__name__}: "
+        raise DataError(
+            f"cannot read the fit in {str(folder)!r}, which stanpool "
+            f"{manifest.stanpool} wrote in format {manifest.format}: {kind}{problem} "
+            "Read it with that version, or fit again."
+        ) from problem
+
+
+def _read_fit(path_of: Callable[[str], Path], version: int) -> FitResult:
+    """Build a fit from its files."""
     from stanpool.engine.run import SampleSettings
 
-    folder = Path(path)
-    version = _check_manifest(folder)
-    kept = json.loads((folder / "model.json").read_text("utf-8"))
+    written = _in_newest_format(json.loads(path_of("model.json").read_text("utf-8")))
+    kept = read_record(_Record, written, "model.json", {Prior: _read_prior})
     if version < 2:
-        _refuse_sums(kept["spec"]["groups"], folder)
-    model = _read_model(kept, *_read_frame(folder / "data.nc", kept["columns"]))
-    program = StanProgram(kept["program"], (folder / "program.stan").read_text("utf-8"))
-    settings = kept["settings"]
-    settings["sample_options"] = tuple(
-        (name, value) for name, value in settings["sample_options"]
-    )
+        _refuse_sums(kept.spec)
+    settings = read_record(SampleSettings, kept.settings, "model.json.settings")
+    if not kept.program.isidentifier():
+        raise DataError(f"the program has the name {shorten(kept.program)}.")
+    tree = netcdf.read_tree(path_of("draws.nc"))
+    if tree["posterior"].sizes["chain"] != settings.chains:
+        raise DataError(
+            f"draws.nc has {tree['posterior'].sizes['chain']} chains, and model.json "
+            f"says {settings.chains}."
+        )
     return FitResult(
-        model=model,
-        tree=_read_tree(folder / "draws.nc"),
-        settings=SampleSettings(**settings),
-        seconds=kept["seconds"],
-        prior_only=kept["prior_only"],
-        engine=kept["engine"],
-        program=program,
-        rejections=kept.get("rejections", {}),
+        model=_read_model(kept, *_read_frame(path_of("data.nc"), kept.columns)),
+        tree=tree,
+        settings=settings,
+        seconds=kept.seconds,
+        prior_only=kept.prior_only,
+        engine=kept.engine,
+        program=StanProgram(kept.program, path_of("program.stan").read_text("utf-8")),
+        rejections=kept.rejections,
+    )
+
+
+def _refuse_sums(spec: ModelSpec) -> None:
+    """Refuse a fit whose rows were sums of their groups, where they are means now."""
+    for each in spec.groups:
+        if each.membership == "labels" and not each.weights:
+            raise DataError(
+                "it was saved when mm() without weights was the sum of the groups of "
+                f"{shorten(each.factor)}; it is their mean now, so that the draws mean "
+                "something else. Fit again; weights= with a column of ones for each "
+                "membership is the sum."
+            )
+
+
+def _in_newest_format(written: Any) -> Any:
+    """Return the content of model.json as it would be written now."""
+    spec = written.get("spec") if isinstance(written, dict) else None
+    if isinstance(spec, dict) and "group" in spec:  # before several factors
+        group = spec.pop("group")
+        spec["groups"] = [] if group is None else [group]
+    return written
+
+
+def _read_prior(written: Any) -> Prior:
+    """Read a prior, which is text in the table and a mapping in the specification."""
+    if isinstance(written, str):
+        return Prior.parse(written)
+    return Prior(written["distribution"], tuple(written["arguments"]))
+
+
+def _read_model(
+    kept: _Record, frame: pd.DataFrame, arrays: Mapping[str, np.ndarray]
+) -> PreparedModel:
+    """Build the model again, with the priors it was fitted with."""
+    data: Any = frame
+    if kept.chunks is not None:
+        data = Streamed.restored(kept.spec, frame, arrays, asdict(kept.chunks))
+    # What was chosen then, whatever would be now.
+    return PreparedModel.from_spec(
+        kept.spec,
+        data,
+        priors=PriorTable(kept.priors),
+        parameterization=kept.parameterization,
     )
 
 
 def _write(fit: FitResult, folder: Path) -> None:
-    """Write all files of a fit to a new folder; the manifest last."""
-    folder.mkdir()
+    """Write all files of a fit to an empty folder."""
     chunks = fit.model.chunks
     columns = _write_frame(
         fit.model.data if chunks is None else chunks.specimen,
         folder / "data.nc",
         {} if chunks is None else chunks.arrays,
     )
-    settings = {
-        each.name: getattr(fit.settings, each.name) for each in fields(fit.settings)
-    }
-    kept = {
-        "spec": asdict(fit.model.spec),
-        "priors": [_prior_row(row) for row in fit.model.priors],
-        "parameterization": fit.model.parameterization,
-        "columns": columns,
-        "chunks": None if chunks is None else chunks.facts,
-        "settings": settings,
-        "seconds": fit.seconds,
-        "prior_only": fit.prior_only,
-        "engine": dict(fit.engine),
-        "program": fit.program.name,
-        "rejections": dict(fit.rejections),
-    }
-    (folder / "model.json").write_text(
-        json.dumps(kept, indent=1, default=_plain), "utf-8"
+    kept = _Record(
+        spec=fit.model.spec,
+        priors=tuple(fit.model.priors),
+        columns=columns,
+        settings={
+            each.name: getattr(fit.settings, each.name) for each in fields(fit.settings)
+        },
+        seconds=fit.seconds,
+        prior_only=fit.prior_only,
+        engine=dict(fit.engine),
+        program=fit.program.name,
+        parameterization=fit.model.parameterization,
+        chunks=None if chunks is None else _ChunkFacts(**chunks.facts),
+        rejections=dict(fit.rejections),
     )
-    (folder / "program.stan").write_text(fit.program.source, "utf-8")
-    fit.tree.to_netcdf(folder / "draws.nc", engine=_ENGINE)
-    manifest = {
-        "format": FORMAT,
-        "sha256": {name: _sha256(folder / name) for name in _FILES},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
+    written = asdict(kept) | {"priors": [_prior_row(row) for row in kept.priors]}
+    text = json.dumps(written, indent=1, default=_plain)
+    _write_bytes(folder / "model.json", text.encode())
+    _write_bytes(folder / "program.stan", fit.program.source.encode())
+    netcdf.write_tree(fit.tree, folder / "draws.nc")
 
 
-def _refuse_sums(groups: Iterable[Mapping[str, Any]], folder: Path) -> None:
-    """Refuse a fit whose rows were sums of their groups, where they are means now."""
-    for each in groups:
-        if each["membership"] == "labels" and not each["weights"]:
-            raise DataError(
-                f"{str(folder)!r} was saved when mm() without weights was the sum of "
-                f"the groups of {shorten(each['factor'])}; it is their mean now, so "
-                "that the draws mean something else. Fit again; weights= with a "
-                "column of ones for each membership is the sum."
-            )
-
-
-def _check_manifest(folder: Path) -> int:
-    """Refuse what is no saved fit, or not as it was written; return its format."""
-    manifest_path = folder / "manifest.json"
-    if not manifest_path.is_file():
-        raise FileNotFoundError(f"no saved fit at {str(folder)!r}: it has no manifest.")
-    try:
-        manifest = json.loads(manifest_path.read_text("utf-8"))
-        version, digests = int(manifest["format"]), dict(manifest["sha256"])
-    except (ValueError, KeyError, TypeError):
-        raise DataError(
-            f"{str(manifest_path)!r} is damaged; fit and save again."
-        ) from None
-    if version > FORMAT:
-        raise DataError(
-            f"{str(folder)!r} was saved in format {version} by a newer stanpool; this "
-            f"one reads up to {FORMAT}. Upgrade stanpool."
-        )
-    for name in _FILES:
-        path = folder / name
-        if not path.is_file() or _sha256(path) != digests.get(name):
-            raise DataError(
-                f"{str(path)!r} is not the file that was saved (missing, truncated or "
-                "changed). Restore it from a copy, or fit and save again."
-            )
-    return version
+def _write_bytes(path: Path, content: bytes) -> None:
+    """Write a new file, and wait until it is on the disk."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _prior_row(row: PriorRow) -> dict[str, Any]:
@@ -297,109 +421,61 @@ def _prior_row(row: PriorRow) -> dict[str, Any]:
     return {**asdict(row), "prior": str(row.prior)}
 
 
-def _read_model(
-    kept: Mapping[str, Any], frame: pd.DataFrame, arrays: Mapping[str, np.ndarray]
-) -> PreparedModel:
-    """Build the model again, with the priors it was fitted with."""
-    spec = dict(kept["spec"])
-    spec["groups"] = tuple(GroupTerm(**_tuples(each)) for each in spec["groups"])
-    spec["fixed"] = tuple((name, value) for name, value in spec.get("fixed", ()))
-    if spec.get("latent") is not None:
-        spec["latent"] = LatentFactors(**spec["latent"])
-    spec = _tuples(spec)
-    spec["priors"] = tuple(
-        (name, Prior(prior["distribution"], tuple(prior["arguments"])))
-        for name, prior in spec["priors"]
-    )
-    priors = PriorTable(
-        tuple(
-            PriorRow(**(row | {"prior": Prior.parse(row["prior"])}))
-            for row in kept["priors"]
-        )
-    )
-    stated, facts = ModelSpec(**spec), kept.get("chunks")
-    data = frame if facts is None else Streamed.restored(stated, frame, arrays, facts)
-    # What was chosen then, whatever would be now.
-    form = kept.get("parameterization")
-    return PreparedModel.from_spec(stated, data, priors=priors, parameterization=form)
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the lists that JSON has back into tuples."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-    }
-
-
 def _write_frame(
     frame: pd.DataFrame, path: Path, arrays: Mapping[str, np.ndarray]
-) -> list[dict[str, Any]]:
+) -> tuple[_Column, ...]:
     """Write columns by number, and arrays; return columns' names and levels."""
     import pandas as pd
     import xarray as xr
 
-    columns: list[dict[str, Any]] = []
+    columns: list[_Column] = []
     variables: dict[str, Any] = {}
     for number, name in enumerate(frame.columns):
         column = frame[name]
         levels, ordered = None, False
         if isinstance(column.dtype, pd.CategoricalDtype):
-            levels = column.cat.categories.tolist()
+            levels = tuple(column.cat.categories.tolist())
             ordered = bool(column.cat.ordered)
             column = column.cat.codes
-        columns.append({"name": name, "levels": levels, "ordered": ordered})
+        columns.append(_Column(name, levels, ordered))
         variables[f"column_{number}"] = ("row", column.to_numpy())
     for name, values in arrays.items():
         dims = tuple(f"{name}_{axis}" for axis in range(values.ndim))
         variables[f"array_{name}"] = (dims, values)
-    xr.Dataset(variables).to_netcdf(path, engine=_ENGINE)
-    return columns
+    netcdf.write_tree(xr.DataTree(xr.Dataset(variables)), path)
+    return tuple(columns)
 
 
 def _read_frame(
-    path: Path, columns: list[dict[str, Any]]
+    path: Path, columns: tuple[_Column, ...]
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Read columns as ``used_columns`` returns them, and arrays."""
     import pandas as pd
-    import xarray as xr
 
-    with xr.open_dataset(path, engine=_ENGINE) as dataset:
-        values = [
-            dataset[f"column_{number}"].to_numpy() for number in range(len(columns))
-        ]
-        arrays = {
-            str(name).removeprefix("array_"): dataset[name].to_numpy()
-            for name in dataset.data_vars
-            if str(name).startswith("array_")
-        }
+    dataset = netcdf.read_tree(path).to_dataset()
+    values = [dataset[f"column_{number}"].to_numpy() for number in range(len(columns))]
+    arrays = {
+        str(name).removeprefix("array_"): dataset[name].to_numpy()
+        for name in dataset.data_vars
+        if str(name).startswith("array_")
+    }
     frame = pd.DataFrame(
         {
-            column["name"]: array
-            if column["levels"] is None
-            else pd.Categorical.from_codes(
-                array,
-                categories=pd.Index(column["levels"]),
-                ordered=column.get("ordered", False),
-            )
+            column.name: _as_it_was(column, array)
             for column, array in zip(columns, values, strict=True)
         }
     )
     return frame, arrays
 
 
-def _read_tree(path: Path) -> xr.DataTree:
-    """Read the draws into memory and close the file."""
-    import xarray as xr
+def _as_it_was(column: _Column, values: np.ndarray) -> Any:
+    """Return a column's numbers, or the categories that they are the codes of."""
+    import pandas as pd
 
-    with xr.open_datatree(path, engine=_ENGINE) as tree:
-        return tree.load()
-
-
-def _sha256(path: Path) -> str:
-    """Return the digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if column.levels is None:
+        return values
+    levels: Any = pd.Index(list(column.levels))
+    return pd.Categorical.from_codes(values, levels, ordered=column.ordered)
 
 
 def _plain(value: Any) -> Any:
