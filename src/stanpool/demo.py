@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stanpool.comparison import Comparison, compare_fits
 from stanpool.datasets import load_dataset
+from stanpool.files import writing
 from stanpool.fit import Model
 from stanpool.fit_all import fit_all
 
@@ -69,6 +70,6 @@ def _save_figure(folder: Path, *, fits: Comparison) -> Path:
         fits.fits["no pooling"],
         complete=fits.fits["complete pooling"],
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    with writing(path) as file:
+        figure.savefig(file, format="png", dpi=150)
     return path

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from stanpool.errors import DataError, listed
+from stanpool.files import writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,21 +176,26 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     ------
     DataError
         If the name ends in something else.
+    StorageError
+        If the file cannot be written.
     """
-    kind = _READERS.get(path.suffix)
+    kind = _READERS.get(path.suffix.lower())
     if kind is None:
         raise DataError(
             f"{str(path)!r} is no kind of table that is written here; its name must "
             f"end in one of {listed(_READERS)}."
         )
     table = table.set_axis(table.columns.astype(str), axis=1)
-    if kind == "read_csv":
-        table.to_csv(path, index=False)
-        return
-    try:
-        table.to_parquet(path) if kind == "read_parquet" else table.to_feather(path)
-    except ImportError:
-        raise _without_pyarrow(path) from None
+    write: dict[str, Callable[..., Any]] = {
+        "read_csv": partial(table.to_csv, index=False),
+        "read_parquet": table.to_parquet,
+        "read_feather": table.to_feather,
+    }
+    with writing(path) as file:
+        try:
+            write[kind](file)
+        except ImportError:
+            raise _without_pyarrow(path) from None
 
 
 def as_json(value: Any, *, indent: int | None = 2) -> str:

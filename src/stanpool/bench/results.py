@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from stanpool.files import write_text
 from stanpool.tables import as_json
 
 R_HAT_LIMIT = 1.01
@@ -107,9 +108,7 @@ class Cell:
 
     def save(self, path: Path) -> None:
         """Write the cell as JSON, at once or not at all."""
-        part = path.with_suffix(".part")
-        part.write_text(as_json(asdict(self)), "utf-8")
-        part.replace(path)
+        write_text(path, as_json(asdict(self)))
 
     @classmethod
     def load_from(cls, path: Path) -> Cell:

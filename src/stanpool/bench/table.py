@@ -22,6 +22,7 @@ from stanpool.bench.results import (
 )
 from stanpool.bench.works import WORKS
 from stanpool.errors import shorten
+from stanpool.files import write_text, writing
 from stanpool.tables import as_json
 
 APART_LIMIT = 5.0
@@ -98,10 +99,11 @@ def write_results(cells: Sequence[Cell], folder: Path) -> None:
     """Write ``bench.txt``, ``bench.json`` and the figure ``bench.png``."""
     from stanpool.plots import plot_bench
 
-    (folder / "bench.txt").write_text(bench_text(cells) + "\n", "utf-8")
     record = bench_record(cells)
-    (folder / "bench.json").write_text(as_json(record) + "\n", "utf-8")
-    plot_bench(record).savefig(folder / "bench.png", dpi=150)
+    write_text(folder / "bench.txt", bench_text(cells) + "\n")
+    write_text(folder / "bench.json", as_json(record) + "\n")
+    with writing(folder / "bench.png") as file:
+        plot_bench(record).savefig(file, format="png", dpi=150)
 
 
 def _line(texts: Sequence[str]) -> str:

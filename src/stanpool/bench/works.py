@@ -15,6 +15,7 @@ import numpy as np
 
 from stanpool.bench.goals import NEVER_SLOWER, Beats, BeatsPeers, Converges, Goal, Grows
 from stanpool.datasets import load_dataset
+from stanpool.files import writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,16 +64,14 @@ class Work:
         import pyarrow as pa
         from pyarrow import parquet
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        writer = None
-        for frame in self.frames():
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-            writer = writer or parquet.ParquetWriter(part, table.schema)
-            writer.write_table(table)
-        if writer is not None:
-            writer.close()
-            part.replace(path)
+        with writing(path) as file:
+            writer = None
+            for frame in self.frames():
+                table = pa.Table.from_pandas(frame, preserve_index=False)
+                writer = writer or parquet.ParquetWriter(file, table.schema)
+                writer.write_table(table)
+            if writer is not None:
+                writer.close()
 
     def read(self, folder: Path) -> pd.DataFrame | Path:
         """Return the data, or the file that has them."""

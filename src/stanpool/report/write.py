@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.diagnostics import diagnose
+from stanpool.files import write_text
 from stanpool.formula import formula_of
 from stanpool.labels import short_label
 from stanpool.report.glossary import GLOSSARY
@@ -106,10 +107,8 @@ def write_page(
             **parts,
         )
     )
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, "utf-8")
-    return target
+    write_text(path, text)
+    return Path(path)
 
 
 def _for_script(json: str) -> str:
