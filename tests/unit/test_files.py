@@ -74,7 +74,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, write: object) 
     assert callable(write)
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "x", tmp_path / ("x" * 300) / "y"):
-        with pytest.raises(StorageError, match="cannot write .* Choose another place"):
+        with pytest.raises(StorageError, match=r"cannot write .* Choose another place"):
             write(path)
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
