@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from stanpool import keeping
 from stanpool.arguments import public
-from stanpool.arviz_seam import to_arviz
+from stanpool.arviz_export import to_arviz
 from stanpool.crossval import kfold, loo
 from stanpool.diagnostics import diagnose
 from stanpool.display import fit_html, model_html
@@ -42,7 +42,7 @@ from stanpool.sampling import sampled, settings_of
 from stanpool.sensitivity import prior_sensitivity
 from stanpool.simulate import prior_predictive
 from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
-from stanpool.summary import summary
+from stanpool.summary import draws, summary
 from stanpool.update import update
 
 
@@ -320,10 +320,8 @@ class Fit(FitResult):
         values = {each.name: getattr(result, each.name) for each in fields(result)}
         return cls(**values | {"model": Model.of(result.model)})
 
-    def to_arviz(self) -> Any:
-        """Return the draws as the container of the installed ArviZ."""
-        return to_arviz(self.tree)
-
+    to_arviz = to_arviz
+    draws = draws
     summary = summary
     diagnose = diagnose
     fixef = fixef

@@ -68,10 +68,67 @@ def summary(
        folding, and localization: an improved R-hat for assessing convergence of MCMC.
        Bayesian Analysis 16(2), 667-718.
     """
-    names = _population_first(fit) if var_names is None else _known(fit, var_names)
-    population = population_names(fit)
-    chosen = [name for name in names if groups or name in population]
-    return summarize(fit.posterior, var_names=chosen)
+    return summarize(fit.posterior, var_names=_chosen(fit, var_names, groups))
+
+
+def draws(
+    fit: HasPosterior,
+    *,
+    var_names: Sequence[str] | None = None,
+    groups: bool = True,
+) -> pd.DataFrame:
+    """Return the draws of each scalar of the posterior as one table.
+
+    Parameters
+    ----------
+    fit
+        A fit, or draws of an exact sampler.
+    var_names
+        The variables to take, such as ``["Intercept", "tau_county"]``; all by default.
+    groups
+        False leaves out the coefficients of the groups.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each draw, with the index ``chain`` and ``draw``, and a column for
+        each row of ``summary``, under its label and in its order. Constants, such as
+        the diagonal of a matrix of correlations, are left out.
+
+    Raises
+    ------
+    SpecError
+        If a variable is not in the posterior.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> table = draws(fit, groups=False)
+    >>> table.shape, list(table.columns)
+    ((4000, 2), ['Intercept', 'tau_school[Intercept]'])
+    >>> float((table["Intercept"] > 0).mean().round(2))
+    0.98
+    """
+    import pandas as pd
+
+    posterior = fit.posterior
+    blocks = list(scalars(posterior, var_names=_chosen(fit, var_names, groups)))
+    chains, count = posterior.sizes["chain"], posterior.sizes["draw"]
+    return pd.DataFrame(
+        np.concatenate(
+            [np.empty((chains, count, 0)), *(each.draws for each in blocks)], axis=2
+        ).reshape(chains * count, -1),
+        index=pd.MultiIndex.from_product(
+            [posterior["chain"].to_numpy(), posterior["draw"].to_numpy()],
+            names=["chain", "draw"],
+        ),
+        columns=[label for each in blocks for label in each.labels],
+    )
 
 
 def summarize(
@@ -119,6 +176,15 @@ def population_names(fit: HasPosterior) -> list[str]:
     dims, posterior = dims_of_groups(fit), fit.posterior
     names = [str(name) for name in posterior.data_vars]
     return [name for name in names if not is_of_groups(posterior[name], dims)]
+
+
+def _chosen(
+    fit: HasPosterior, var_names: Sequence[str] | None, groups: bool
+) -> list[str]:
+    """Name the variables that are wanted, those of the population first."""
+    names = _population_first(fit) if var_names is None else _known(fit, var_names)
+    population = population_names(fit)
+    return [name for name in names if groups or name in population]
 
 
 def _population_first(fit: HasPosterior) -> list[str]:

@@ -64,9 +64,12 @@ class ExactDraws:
 
     def to_arviz(self) -> Any:
         """Return the draws as the container of the installed ArviZ."""
-        from stanpool.arviz_seam import to_arviz
+        from stanpool import arviz_seam
+        from stanpool.arviz_export import without_constants
 
-        return to_arviz(self.tree)
+        groups = {name: node.to_dataset() for name, node in self.tree.children.items()}
+        groups["posterior"] = without_constants(self.posterior)
+        return arviz_seam.to_arviz(type(self.tree).from_dict(groups))
 
     def summary(self, *, groups: bool = True) -> pd.DataFrame:
         """Summarize each parameter: mean, sd, quantiles, R-hat, effective sizes.
