@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import keyword
-import tokenize
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from stanpool.entries import clean_column, refuse_unwritable
 from stanpool.errors import DataError, listed, shorten, suggestion
-from stanpool.formula import alias_quoted_names, quote_name, unquote_name
+from stanpool.expression import parse
+from stanpool.formula import quote_name, unquote_name
 from stanpool.spec import FAMILIES, ModelSpec
-
-_CONSTANTS = {"True", "False", "None", "np", "contr"}
+from stanpool.vocabulary import CONSTANTS, names
 
 
 def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
@@ -52,16 +50,18 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
         keys |= {spec.latent.scores_of, spec.latent.loadings_of}
     for term in spec.groups:
         keys |= set(() if term.membership == "matrix" else term.key)
-    names = names_in(spec, set(frame.columns))
-    refuse_unwritable("names of columns", names)
+    columns = set(frame.columns)
+    found = names_in(spec, columns)
+    refuse_unwritable("names of columns", found)
+    always = set(names_in(replace(spec, cens_upper=None), columns))
     clean = {
         name: clean_column(
             name,
             column_named(name, frame),
             is_factor=name in keys,
-            may_miss=name == spec.cens_upper,
+            may_miss=name not in always,
         )
-        for name in names
+        for name in found
     }
     return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
 
@@ -116,57 +116,22 @@ def as_frame(data: Any) -> pd.DataFrame:
 
 def names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
     """List the columns that a model names, in order, without repeats."""
-    # Of groups also under complete pooling, so that every pooling sees the same rows.
-    texts = [spec.outcome, *spec.all_terms, *spec.offsets]
-    names = []
+    found = []
     for term in spec.groups:
-        names += [*term.key, *term.weights]
+        found += [*term.key, *term.weights]
     if spec.latent is not None:
-        names += [spec.latent.scores_of, spec.latent.loadings_of]
-    optional = (
-        spec.trials,
-        spec.se,
-        spec.exposure,
-        spec.weights,
-        spec.cens,
-        spec.cens_upper,
-        *(spec.trunc or ()),
-        spec.residual,
-    )
-    names += [name for name in optional if isinstance(name, str)]
-    return list(dict.fromkeys([*names, *names_in_terms(texts, columns)]))
+        found += [spec.latent.scores_of, spec.latent.loadings_of]
+    found += [] if spec.residual is None else [spec.residual]
+    # Of groups also under complete pooling, so that every pooling sees the same rows.
+    texts = [*spec.all_expressions, *spec.all_terms]
+    return list(dict.fromkeys([*found, *names_in_terms(texts, columns)]))
 
 
 def names_in_terms(texts: Sequence[str], columns: set[Any]) -> list[str]:
-    """List the columns that terms of a formula name, with repeats."""
-    replaced, aliases = alias_quoted_names(texts)
+    """List the columns that terms and expressions name, with repeats."""
     return [
-        aliases.get(name, name)
-        for text in replaced
-        for name in _variables(text, columns)
+        name.name
+        for text in texts
+        for name in names(parse(text.removeprefix("-")))
+        if name.quoted or name.name in columns or name.name not in CONSTANTS
     ]
-
-
-def _variables(text: str, columns: set[Any]) -> list[str]:
-    """List the names in a term that are data: no functions, attributes, keywords."""
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(text.lstrip("-")).readline))
-    except (tokenize.TokenError, SyntaxError):
-        return []
-    found = []
-    for position, token in enumerate(tokens[:-1]):
-        if token.type != tokenize.NAME:
-            continue
-        name, after = token.string, tokens[position + 1].string
-        before = tokens[position - 1].string if position else ""
-        is_other = (
-            before == "."
-            or after in ("(", "=")
-            or keyword.iskeyword(name)
-            or name in _CONSTANTS
-        )
-        if name in columns and before != "." and after not in ("(", "="):
-            found.append(name)
-        elif not is_other:
-            found.append(name)
-    return found

@@ -73,15 +73,15 @@ def complete_pooling(
         family=family,
         pooling="complete",
         link=link,
-        trials=trials,
-        se=se,
+        trials=_named(trials),
+        se=_named(se),
         se_sigma=se_sigma,
-        exposure=exposure,
+        exposure=_named(exposure),
         offsets=() if offset is None else (quote_name(offset),),
-        weights=weights,
-        cens=cens,
-        cens_upper=cens_upper,
-        trunc=trunc,
+        weights=_named(weights),
+        cens=_named(cens),
+        cens_upper=_named(cens_upper),
+        trunc=_bounds(trunc),
         priors=as_priors(priors),
         center_predictors=center_predictors,
         compress=compress,
@@ -141,15 +141,15 @@ trunc, priors, fixed, center_predictors, compress
         pooling="none",
         residual=residual,
         link=link,
-        trials=trials,
-        se=se,
+        trials=_named(trials),
+        se=_named(se),
         se_sigma=se_sigma,
-        exposure=exposure,
+        exposure=_named(exposure),
         offsets=() if offset is None else (quote_name(offset),),
-        weights=weights,
-        cens=cens,
-        cens_upper=cens_upper,
-        trunc=trunc,
+        weights=_named(weights),
+        cens=_named(cens),
+        cens_upper=_named(cens_upper),
+        trunc=_bounds(trunc),
         priors=as_priors(priors),
         fixed=as_fixed(fixed),
         center_predictors=center_predictors,
@@ -236,20 +236,34 @@ trunc, priors, center_predictors, compress
         residual=residual,
         group_predictors=named,
         link=link,
-        trials=trials,
-        se=se,
+        trials=_named(trials),
+        se=_named(se),
         se_sigma=se_sigma,
-        exposure=exposure,
+        exposure=_named(exposure),
         offsets=() if offset is None else (quote_name(offset),),
-        weights=weights,
-        cens=cens,
-        cens_upper=cens_upper,
-        trunc=trunc,
+        weights=_named(weights),
+        cens=_named(cens),
+        cens_upper=_named(cens_upper),
+        trunc=_bounds(trunc),
         priors=as_priors(priors),
         center_predictors=center_predictors,
         compress=compress,
     )
     return Model.from_spec(spec, data)
+
+
+def _named(column: str | None) -> str | None:
+    """Write the name of a column that may be None as an expression."""
+    return None if column is None else quote_name(column)
+
+
+def _bounds(trunc: Bounds | None) -> Bounds | None:
+    """Write the names of columns among bounds as expressions."""
+    if not isinstance(trunc, tuple):
+        return trunc
+    return tuple(  # type: ignore[return-value]
+        quote_name(each) if isinstance(each, str) else each for each in trunc
+    )
 
 
 def _quoted(option: str, columns: Sequence[str]) -> tuple[str, ...]:

@@ -17,7 +17,13 @@ import pandas as pd
 from stanpool.entries import refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten, suggestion
 from stanpool.latent import anchors_of, pilot
-from stanpool.matrix import TermMatrix, term_matrix, without_values
+from stanpool.matrix import (
+    Column,
+    TermMatrix,
+    column_of,
+    term_matrix,
+    without_values,
+)
 from stanpool.origins import choose_origins
 from stanpool.outcome import (
     build_censoring,
@@ -163,12 +169,12 @@ class Recipes:
     factors
         Of the predictors of the coefficients that vary over each factor.
     expressions
-        Of the outcome and the offsets, by their texts.
+        Of the outcome, the offsets and what the outcome's parts are given, by text.
     """
 
     population: TermMatrix
     factors: tuple[TermMatrix, ...]
-    expressions: Mapping[str, TermMatrix]
+    expressions: Mapping[str, Column]
 
 
 @dataclass(frozen=True)
@@ -389,10 +395,11 @@ def build_design(
         within groups.
     """
     family = FAMILIES[spec.family]
-    expressed = {text: term_matrix(False, (text,), frame) for text in expressions(spec)}
-    evaluated = {text: matrix.values for text, matrix in expressed.items()}
+    functions = dict(spec.functions)
+    expressed = {text: column_of(text, frame, functions) for text in expressions(spec)}
+    evaluated = {text: column.values for text, column in expressed.items()}
     y, categories = build_outcome(spec, frame, evaluated)
-    population = term_matrix(spec.intercept, spec.terms, frame)
+    population = term_matrix(spec.intercept, spec.terms, frame, functions)
     x, labels = population.values, population.labels
     if spec.intercept:
         x, labels = x[:, 1:], labels[1:]
@@ -401,7 +408,7 @@ def build_design(
     built = [factor for factor, _ in factors]
     if spec.pooling == "partial":
         built = _with_group_predictors(spec, built, x, labels, frame)
-    offset = build_offset(spec, frame, evaluated)
+    offset = build_offset(spec, evaluated)
     residual = _residual_groups(spec, frame)
     seen = _by_label(x, labels, built)
     unit, outcome = None, y
@@ -444,8 +451,8 @@ def build_design(
             built[0] = replace(own_factor, z_bar=_frozen(z_bar))
     if family.outcome == "categories":
         built = [replace(each, predictors_of=categories[1:]) for each in built]
-    censored, y_upper = build_censoring(spec, frame, y)
-    lower, upper = build_truncation(spec, frame, y)
+    censored, y_upper = build_censoring(spec, evaluated, y)
+    lower, upper = build_truncation(spec, evaluated, y)
     # Somewhere the intercept is, so that predictors may be counted from anywhere.
     center = center and (intercept or own_intercepts or has_cutpoints)
     columns = _by_label(x, labels, built)
@@ -462,9 +469,9 @@ def build_design(
         x_bar=_frozen(_means(x, unit) if center else np.zeros(x.shape[1])),
         factors=tuple(built),
         latent=_build_latent(spec, frame, y),
-        trials=_frozen(build_trials(spec, frame, y)),
-        se=_frozen(standard_errors(spec, frame)),
-        weights=_frozen(likelihood_weights(spec, frame)),
+        trials=_frozen(build_trials(spec, evaluated, y)),
+        se=_frozen(standard_errors(spec, evaluated)),
+        weights=_frozen(likelihood_weights(spec, evaluated)),
         offset=_frozen(offset),
         censored=_frozen(censored),
         y_upper=_frozen(y_upper),
@@ -476,7 +483,9 @@ def build_design(
         recipes=Recipes(
             population=without_values(population),
             factors=tuple(without_values(matrix) for _, matrix in factors),
-            expressions={text: without_values(m) for text, m in expressed.items()},
+            expressions={
+                text: replace(c, values=None) for text, c in expressed.items()
+            },
         ),
         origins=origins if center else (),
     )
@@ -490,7 +499,8 @@ def _build_factor(
     ``labels`` are those of the population's predictors: the same interaction is
     written the same way on both sides.
     """
-    matrix = term_matrix(term.intercept, term.terms, frame)
+    functions = dict(spec.functions)
+    matrix = term_matrix(term.intercept, term.terms, frame, functions)
     varying = _in_same_order(matrix.labels, labels)
     groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and len(groups) < 2:

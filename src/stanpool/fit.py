@@ -6,7 +6,7 @@ Their methods are the functions that do the work, under their own names.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -44,6 +44,7 @@ from stanpool.simulate import prior_predictive
 from stanpool.spec import ModelSpec, Prior, as_fixed, as_names, as_priors
 from stanpool.summary import draws, summary
 from stanpool.update import update
+from stanpool.vocabulary import as_functions
 
 
 @public
@@ -124,6 +125,10 @@ class Model(PreparedModel):
         rows are turned, binary outcomes and counts with the same predictors and groups
         are collected. By default where that saves time. ``False`` rules the marginal
         form out, too.
+    functions
+        Functions of your own that the formula calls by these names, such as
+        ``{"f": f}``. They get arrays, and return a number for each row that follows
+        from that row.
 
     Raises
     ------
@@ -156,8 +161,10 @@ marginal, 919 rows, 85 groups)
         fixed: Mapping[str, float] | None = None,
         center_predictors: bool = True,
         compress: bool | None = None,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
-        parsed, group = parse_formulas(formula)
+        own = as_functions(functions)
+        parsed, group = parse_formulas(formula, dict(own))
         if residual is not None and group not in (None, residual):
             raise SpecError(
                 f"residual={shorten(residual)} and 'sigma ~ (1 | {group})' contradict "
@@ -175,6 +182,7 @@ marginal, 919 rows, 85 groups)
             fixed=as_fixed(fixed),
             center_predictors=center_predictors,
             compress=compress,
+            functions=own,
         )
         prepared = prepare(spec, data)
         super().__init__(
@@ -350,19 +358,27 @@ class Fit(FitResult):
 
 
 @public
-def load(path: str | os.PathLike[str]) -> Fit:
-    """Read a fit that ``Fit.save`` wrote; no engine is needed.
+def load(
+    path: str | os.PathLike[str],
+    *,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+) -> Fit:
+    """Read a fit that ``Fit.save`` wrote; no engine is needed, and nothing is run.
 
     Parameters
     ----------
     path
         The folder.
+    functions
+        Functions of your own that the model's formula calls, if it does: a kept fit has
+        their names only.
 
     Raises
     ------
     FileNotFoundError
         If there is no saved fit at ``path``.
     DataError
-        If a file is missing, truncated or changed, or a newer stanpool wrote it.
+        If a file is missing, truncated or changed, or a newer stanpool wrote it; or the
+        model calls functions that are not passed.
     """
-    return Fit.of(keeping.load(path))
+    return Fit.of(keeping.load(path, functions=functions))

@@ -8,12 +8,15 @@ is kept as text for formulaic, which owns the rest of the notation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stanpool import expression
 from stanpool.errors import SpecError, shorten, suggestion
+from stanpool.expression import Call, Node, Number, Span, Unary, parse
 from stanpool.spec import GroupTerm, LatentFactors, ModelSpec
+from stanpool.terms import read_arithmetic, read_term
 
 _OPEN, _CLOSE = "([{", ")]}"
 _QUOTED = re.compile(
@@ -29,7 +32,6 @@ _OUTCOME_PARTS = {
     "cens": "cens(column), cens(column, upper)",
     "trunc": "trunc(lower, upper)",
 }
-_CARET_WINDOW = 70
 
 
 @dataclass(frozen=True)
@@ -52,38 +54,7 @@ class Formula:
     trunc: tuple[str | float | None, str | float | None] | None = None
 
 
-@dataclass(frozen=True)
-class _Span:
-    """A stretch of the formula, so that an error can point at it."""
-
-    formula: str
-    start: int
-    stop: int
-
-    @property
-    def text(self) -> str:
-        return self.formula[self.start : self.stop]
-
-    def strip(self) -> _Span:
-        text = self.text
-        start = self.start + len(text) - len(text.lstrip())
-        return _Span(self.formula, start, start + len(text.strip()))
-
-    def part(self, start: int, stop: int) -> _Span:
-        return _Span(self.formula, self.start + start, self.start + stop)
-
-    def error(self, message: str) -> SpecError:
-        """Build the error that shows the formula with carets under this stretch."""
-        left = max(0, self.start - _CARET_WINDOW // 2)
-        shown = self.formula[left : left + 2 * _CARET_WINDOW]
-        width = max(1, min(self.stop, left + len(shown)) - self.start)
-        shown = "".join(char if char.isprintable() else " " for char in shown)
-        prefix = "..." if left else ""
-        indent = " " * (4 + len(prefix) + self.start - left)
-        return SpecError(f"{message}\n    {prefix}{shown}\n{indent}{'^' * width}")
-
-
-def parse_formula(text: str) -> Formula:
+def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
     """Read ``"y | trials(n) ~ x1 + x2 + (1 + x1 | g)"``.
 
     Parameters
@@ -113,14 +84,14 @@ def parse_formula(text: str) -> Formula:
     """
     if not isinstance(text, str):
         raise SpecError(f"a formula is a text such as 'y ~ x', got {shorten(text)}.")
-    whole = _Span(text, 0, len(text))
+    whole = Span(text, 0, len(text))
     sides = list(_split(whole, "~"))
     if len(sides) != 2:
         raise whole.error(
             "a formula has one '~' between outcome and predictors, as in "
             f"'y ~ x + (1 | g)'; this one has {len(sides) - 1}."
         )
-    parsed = _read_outcome(sides[0])
+    parsed = _read_outcome(sides[0], functions)
     intercept = True
     terms: list[str] = []
     offsets: list[str] = []
@@ -131,12 +102,13 @@ def parse_formula(text: str) -> Formula:
         if _is_group_term(span):
             if sign == "-":
                 raise span.error("a group term cannot be taken away.")
-            for term in _read_group_term(span):
+            for term in _read_group_term(span, functions):
                 _add(groups, term, span)
         elif call and call.group(1) == "offset":
             if sign == "-":
                 raise span.error("write 'offset(-z)' to take z away.")
-            offsets.append(call.group(2).strip())
+            inside = span.part(call.start(2), call.end(2)).strip()
+            offsets.append(_arithmetic(inside, functions))
         elif call and call.group(1) == "factors":
             if sign == "-" or latent is not None:
                 raise span.error("factors() is added, and once.")
@@ -144,7 +116,7 @@ def parse_formula(text: str) -> Formula:
         elif span.text in ("0", "1"):
             intercept = (span.text == "1") == (sign == "+")
         else:
-            terms.append(_population_term(sign, span))
+            terms.append(_population_term(sign, span, functions))
     return replace(
         parsed,
         latent=latent,
@@ -155,7 +127,9 @@ def parse_formula(text: str) -> Formula:
     )
 
 
-def parse_formulas(texts: str | Sequence[str]) -> tuple[Formula, str | None]:
+def parse_formulas(
+    texts: str | Sequence[str], functions: Collection[str] = ()
+) -> tuple[Formula, str | None]:
     """Read a formula, or one beside ``"sigma ~ (1 | g)"``.
 
     Returns
@@ -174,13 +148,13 @@ def parse_formulas(texts: str | Sequence[str]) -> tuple[Formula, str | None]:
     'g'
     """
     if isinstance(texts, str) or not isinstance(texts, Sequence):
-        return parse_formula(texts), None
+        return parse_formula(texts, functions), None
     if not 1 <= len(texts) <= 2:
         raise SpecError(
             f"a model is stated by one formula, or by one and 'sigma ~ (1 | g)'; got "
             f"{len(texts)} formulas."
         )
-    first = parse_formula(texts[0])
+    first = parse_formula(texts[0], functions)
     if len(texts) == 1:
         return first, None
     scale = parse_formula(texts[1])
@@ -211,9 +185,7 @@ def quote_name(name: str) -> str:
     ('floor', '`floor level`', '`a``b`')
     """
     check_name(name)
-    if name.isascii() and name.isidentifier():
-        return name
-    return "`" + name.replace("`", "``") + "`"
+    return expression.quote_name(name)
 
 
 def unquote_name(text: str) -> str | None:
@@ -241,52 +213,7 @@ def outcome_name(spec: ModelSpec) -> str:
     return unquote_name(spec.outcome) or spec.outcome
 
 
-def alias_quoted_names(
-    terms: Sequence[str], taken: Iterable[str] = ()
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Replace backticked names by plain aliases, so that any name can be a column.
-
-    Parameters
-    ----------
-    terms
-        Terms in formula notation.
-    taken
-        Other texts that no alias may occur in.
-
-    Returns
-    -------
-    tuple
-        The terms, and the column of each alias.
-
-    Examples
-    --------
-    >>> alias_quoted_names(["log(`a b`)", "x"])
-    (('log(_column_0_)', 'x'), {'_column_0_': 'a b'})
-    """
-    if not any("`" in term for term in terms):
-        return tuple(terms), {}
-    aliases: dict[str, str] = {}
-    stem = "_column"
-    for text in (*terms, *taken):
-        while f"{stem}_" in text:
-            stem += "_"
-
-    def alias(match: re.Match[str]) -> str:
-        if not match.group().startswith("`"):
-            return match.group()
-        name = match.group()[1:-1].replace("``", "`")
-        return aliases.setdefault(name, f"{stem}_{len(aliases)}_")
-
-    replaced = tuple(_QUOTED.sub(alias, term) for term in terms)
-    return replaced, {alias: name for name, alias in aliases.items()}
-
-
-def pointed_error(message: str, text: str, start: int, stop: int) -> SpecError:
-    """Build an error that shows a text with carets under a stretch of it."""
-    return _Span(text, start, stop).error(message)
-
-
-def _read_outcome(side: _Span) -> Formula:
+def _read_outcome(side: Span, functions: Collection[str]) -> Formula:
     """Read the left-hand side, ``y`` or ``y | trials(n)``."""
     pieces = [piece.strip() for piece in _split(side, "|")]
     if not pieces[0].text:
@@ -297,80 +224,75 @@ def _read_outcome(side: _Span) -> Formula:
     seen: set[str] = set()
     for part in _split(pieces[1], "+") if len(pieces) == 2 else ():
         part = part.strip()
-        match = _CALL.fullmatch(part.text)
-        if match is None or match.group(1) not in _OUTCOME_PARTS:
-            name = match.group(1) if match else part.text
-            raise part.error(
-                f"{shorten(part.text)} is not a part of an outcome; known are "
-                f"{', '.join(_OUTCOME_PARTS.values())}."
-                + suggestion(name, _OUTCOME_PARTS)
-            )
-        name = match.group(1)
+        read = _read_part(part, functions)
+        name = part.text.partition("(")[0].strip()
         if name in seen:
             raise part.error(f"{name}() is given twice.")
         seen.add(name)
-        found |= _read_part(name, part, part.part(match.start(2), match.end(2)))
-    return Formula(pieces[0].text, **found)
+        found |= read
+    return Formula(_arithmetic(pieces[0], functions), **found)
 
 
-def _read_part(name: str, part: _Span, inside: _Span) -> dict[str, Any]:
-    """Read what stands in the parentheses of a part of the outcome."""
-    usage = f"write {_OUTCOME_PARTS[name]}"
-    places = {"cens": ("", "upper"), "trunc": ("lower", "upper"), "se": ("", "sigma")}
-    given: dict[str, _Span] = {}
-    for number, piece in enumerate(each.strip() for each in _split(inside, ",")):
-        *keys, value = (each.strip() for each in _split(piece, "="))
-        known = places.get(name, ("",))
-        if not keys and number < len(known) and known[number] != "sigma":
-            key = known[number]
-        else:
-            key = keys[0].text if len(keys) == 1 else "?"
-        if key not in known or key in given or not value.text:
-            raise part.error(
-                f"{name}() does not take {shorten(piece.text)} here; {usage}."
-            )
-        given[key] = value
+def _read_part(part: Span, functions: Collection[str]) -> dict[str, Any]:
+    """Read a part of the outcome, such as ``se(s, sigma=True)``."""
+    match = _CALL.fullmatch(part.text)
+    if match is None or match.group(1) not in _OUTCOME_PARTS:
+        name = match.group(1) if match else part.text
+        raise part.error(
+            f"{shorten(part.text)} is not a part of an outcome; known are "
+            f"{', '.join(_OUTCOME_PARTS.values())}." + suggestion(name, _OUTCOME_PARTS)
+        )
+    call = parse(part)
+    if not isinstance(call, Call):
+        raise part.error("parts of an outcome are joined by '+'.")
+    name, usage = call.name, f"write {_OUTCOME_PARTS[call.name]}"
+    known = {"cens": ("", "upper"), "trunc": ("lower", "upper")}
+    places = known.get(name, ("",))
+    given = dict(zip(places, call.arguments, strict=False))
+    for node in call.arguments[len(places) :]:
+        raise part.error(
+            f"{name}() does not take {shorten(node.at.text)} here; {usage}."
+        )
+    for key, node in call.settings:
+        if key not in (*places, *(("sigma",) if name == "se" else ())) or key in given:
+            said = shorten(f"{key}={node.at.text}")
+            raise part.error(f"{name}() does not take {said} here; {usage}.")
+        given[key] = node
     if name == "trunc":
-        bounds = [_bound(given.get(key), usage) for key in ("lower", "upper")]
+        bounds = [_bound(given.get(key), functions) for key in ("lower", "upper")]
         return {"trunc": tuple(bounds)}
     if "" not in given:
         raise part.error(f"{name}() needs a column; {usage}.")
-    read: dict[str, Any] = {name: _part_column(name, given[""])}
+    read: dict[str, Any] = {name: _arithmetic(given[""].at, functions)}
     if "upper" in given:
-        read["cens_upper"] = _part_column(name, given["upper"])
+        read["cens_upper"] = _arithmetic(given["upper"].at, functions)
     if "sigma" in given:
-        if given["sigma"].text not in ("True", "False"):
-            raise given["sigma"].error(f"sigma is True or False; {usage}.")
-        read["se_sigma"] = given["sigma"].text == "True"
+        sigma = given["sigma"].at
+        if sigma.text not in ("True", "False"):
+            raise sigma.error(f"sigma is True or False; {usage}.")
+        read["se_sigma"] = sigma.text == "True"
     return read
 
 
-def _part_column(name: str, span: _Span) -> str:
-    """Return the column that an argument of a part of the outcome names."""
-    column = unquote_name(span.text)
-    if column is None:
-        raise span.error(
-            f"{name}() takes the name of a column, got {shorten(span.text)}; a name "
-            "that is not a plain identifier stands in backticks."
-        )
-    return column
+def _arithmetic(span: Span, functions: Collection[str]) -> str:
+    """Return the text of an expression of one column, having checked it."""
+    read_arithmetic(span, functions)
+    return span.text
 
 
-def _bound(span: _Span | None, usage: str) -> str | float | None:
-    """Return a bound of a truncated outcome: a column, a number or nothing."""
-    if span is None or span.text == "None":
+def _bound(node: Node | None, functions: Collection[str]) -> str | float | None:
+    """Return a bound of a truncated outcome: an expression, a number or nothing."""
+    if node is None or node.at.text == "None":
         return None
-    try:
-        return float(span.text)
-    except ValueError:
-        pass
-    column = unquote_name(span.text)
-    if column is None:
-        raise span.error(f"{shorten(span.text)} is no column and no number; {usage}.")
-    return column
+    match node:
+        case Number(value=value):
+            return float(value)
+        case Unary(sign="-", operand=Number(value=value)):
+            return -float(value)
+    return _arithmetic(node.at, functions)
 
 
-def _population_term(sign: str, span: _Span) -> str:
+def _population_term(sign: str, span: Span, functions: Collection[str]) -> str:
     """Return a term's text, refusing what only looks like one."""
     if not span.text:
         raise span.error("a term is missing beside this '+' or '-'.")
@@ -383,10 +305,17 @@ def _population_term(sign: str, span: _Span) -> str:
         )
     if any(_is_group_term(piece) for mark in "*:/" for piece in _split(span, mark)):
         raise span.error("a group term can only be added, as in '+ (1 + x | g)'.")
+    if span.text == "Intercept":
+        raise span.error(
+            "there is an intercept unless '0 +' takes it away, and it needs no word: "
+            "write 'y ~ x'. For a prior where predictors are 0 and not at their means, "
+            "pass center_predictors=False. (A column of that name: rename it.)"
+        )
+    read_term(span, functions)
     return span.text if sign == "+" else f"-{span.text}"
 
 
-def _is_group_term(span: _Span) -> bool:
+def _is_group_term(span: Span) -> bool:
     """Whether the stretch is ``( ... | ... )``."""
     span = span.strip()
     text = span.text
@@ -396,7 +325,7 @@ def _is_group_term(span: _Span) -> bool:
     return any(char == "|" for _, char in _top_level(inside))
 
 
-def _read_group_term(span: _Span) -> list[GroupTerm]:
+def _read_group_term(span: Span, functions: Collection[str]) -> list[GroupTerm]:
     """Read ``(1 + x | g)`` or ``(1 + x || g)``; nesting gives one term a level."""
     inside = span.part(1, len(span.text) - 1)
     bars = [position for position, char in _top_level(inside) if char == "|"]
@@ -413,14 +342,14 @@ def _read_group_term(span: _Span) -> list[GroupTerm]:
         if term.text in ("0", "1"):
             intercept = (term.text == "1") == (sign == "+")
         else:
-            terms.append(_population_term(sign, term))
+            terms.append(_population_term(sign, term, functions))
     if not (intercept or terms):
         raise left.error("nothing varies in this group term; write '(1 | g)'.")
     shared = GroupTerm("", intercept, tuple(terms), correlated=len(bars) == 1)
     return [replace(shared, **factor) for factor in _read_factors(right)]
 
 
-def _read_factors(span: _Span) -> list[dict[str, Any]]:
+def _read_factors(span: Span) -> list[dict[str, Any]]:
     """Read what stands after the bar: ``g``, ``a:b``, ``a/b``, or ``mm(g1, g2)``."""
     call = _CALL.fullmatch(span.text)
     if call and call.group(1) in ("mm", "members"):
@@ -433,7 +362,7 @@ def _read_factors(span: _Span) -> list[dict[str, Any]]:
     return [_factor(columns) for columns in levels]
 
 
-def _read_memberships(span: _Span, call: str) -> dict[str, Any]:
+def _read_memberships(span: Span, call: str) -> dict[str, Any]:
     """Read ``g1, g2, weights=(w1, w2)``: the groups that a row is a member of."""
     columns: list[str] = []
     weights: list[str] = []
@@ -466,7 +395,7 @@ def _read_memberships(span: _Span, call: str) -> dict[str, Any]:
     }
 
 
-def _read_latent(whole: _Span, inside: _Span) -> LatentFactors:
+def _read_latent(whole: Span, inside: Span) -> LatentFactors:
     """Read ``user, item, rank=2``: who has scores, who has loadings, how many."""
     columns: list[str] = []
     rank = 1
@@ -496,7 +425,7 @@ def _factor(columns: tuple[str, ...]) -> dict[str, Any]:
     return {"factor": ":".join(columns), "columns": columns}
 
 
-def _column(span: _Span, whole: _Span) -> str:
+def _column(span: Span, whole: Span) -> str:
     """Return the column that a stretch names."""
     name = unquote_name(span.text)
     if name is None:
@@ -508,7 +437,7 @@ def _column(span: _Span, whole: _Span) -> str:
     return name
 
 
-def _add(groups: list[GroupTerm], other: GroupTerm, span: _Span) -> None:
+def _add(groups: list[GroupTerm], other: GroupTerm, span: Span) -> None:
     """Add a term; ``(1 | g) + (0 + x | g)`` is joined to ``(1 + x || g)``."""
     at = [place for place, each in enumerate(groups) if each.factor == other.factor]
     if not at:
@@ -531,7 +460,7 @@ def _add(groups: list[GroupTerm], other: GroupTerm, span: _Span) -> None:
     )
 
 
-def _top_level(span: _Span) -> Iterator[tuple[int, str]]:
+def _top_level(span: Span) -> Iterator[tuple[int, str]]:
     """Yield the characters outside brackets and quotes, with their positions."""
     text, position, opened = span.text, 0, []
     while position < len(text):
@@ -559,7 +488,7 @@ def _top_level(span: _Span) -> Iterator[tuple[int, str]]:
         raise span.part(position, position + 1).error(f"this {char!r} is never closed.")
 
 
-def _split(span: _Span, mark: str) -> Iterator[_Span]:
+def _split(span: Span, mark: str) -> Iterator[Span]:
     """Split at a character that stands outside brackets and quotes."""
     start = 0
     for position in [at for at, char in _top_level(span) if char == mark]:
@@ -568,7 +497,7 @@ def _split(span: _Span, mark: str) -> Iterator[_Span]:
     yield span.part(start, len(span.text))
 
 
-def _signed_terms(span: _Span) -> Iterator[tuple[str, _Span]]:
+def _signed_terms(span: Span) -> Iterator[tuple[str, Span]]:
     """Split a sum into signed terms; a sign may lead."""
     marks = [(at, char) for at, char in _top_level(span) if char in "+-"]
     start, sign = 0, "+"
@@ -610,20 +539,20 @@ def formula_of(spec: ModelSpec) -> str:
 def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
     """Write the parts of an outcome as a formula has them."""
     if spec.trials is not None:
-        yield f"trials({quote_name(spec.trials)})"
+        yield f"trials({spec.trials})"
     if spec.se is not None:
-        yield f"se({quote_name(spec.se)}{', sigma=True' if spec.se_sigma else ''})"
+        yield f"se({spec.se}{', sigma=True' if spec.se_sigma else ''})"
     if spec.exposure is not None:
-        yield f"exposure({quote_name(spec.exposure)})"
+        yield f"exposure({spec.exposure})"
     if spec.weights is not None:
-        yield f"weights({quote_name(spec.weights)})"
+        yield f"weights({spec.weights})"
     if spec.cens is not None:
         columns = [each for each in (spec.cens, spec.cens_upper) if each is not None]
-        yield f"cens({', '.join(map(quote_name, columns))})"
+        yield f"cens({', '.join(columns)})"
     if spec.trunc is not None:
         bounds = zip(("lower", "upper"), spec.trunc, strict=True)
         texts = [
-            f"{side}={quote_name(bound) if isinstance(bound, str) else repr(bound)}"
+            f"{side}={bound if isinstance(bound, str) else repr(bound)}"
             for side, bound in bounds
             if bound is not None
         ]

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,12 @@ from stanpool.errors import (
     StanpoolError,
     StorageError,
     StorageWarning,
+    listed,
     shorten,
 )
 from stanpool.files import explained
 from stanpool.fit_result import FitResult
+from stanpool.formula import quote_name
 from stanpool.prepared_model import PreparedModel
 from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
@@ -50,12 +53,15 @@ from stanpool.versions import (
     new_version,
     read_manifest,
 )
+from stanpool.vocabulary import as_functions
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
     from stanpool.engine.run import SampleSettings
+
+Functions = tuple[tuple[str, Callable[..., Any]], ...]
 
 FORMAT = 2  # since 2, mm() without weights is the mean of groups, and not their sum
 _FILES = ("model.json", "program.stan", "data.nc", "draws.nc")
@@ -96,6 +102,7 @@ class _Record:
     parameterization: str | None = None
     chunks: _ChunkFacts | None = None
     rejections: Mapping[str, int] = field(default_factory=dict)
+    functions: tuple[str, ...] = ()
 
 
 def save(
@@ -199,7 +206,7 @@ def kept_or_new(
     target = Path(path)
     changes = ["nothing is kept there yet"]
     try:
-        kept = load(target)
+        kept = load(target, functions=dict(model.spec.functions))
     except NoFitError:
         pass
     except DataError as damage:
@@ -229,7 +236,9 @@ def _changes(
 ) -> Iterator[str]:
     """Say what would be other in a new fit: model, priors, program, data, settings."""
     # What the form and the priors come to is compared as a program and as a table.
-    apart = ("parameterization", "priors")
+    apart = ("parameterization", "priors", "functions")
+    if model.spec.functions:
+        yield "functions of yours may have changed"
     yield from _differences(kept.model.spec, model.spec, apart=apart)
     if kept.model.priors != model.priors:
         yield "the priors in force have changed"
@@ -260,39 +269,47 @@ def _written(value: Any) -> str:
     return json.dumps(value, default=_plain)
 
 
-def load(path: str | os.PathLike[str]) -> FitResult:
-    """Read a fit that ``Fit.save`` wrote; no engine is needed.
+def load(
+    path: str | os.PathLike[str],
+    *,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+) -> FitResult:
+    """Read a fit that ``Fit.save`` wrote; no engine is needed, and nothing is run.
 
     Parameters
     ----------
     path
         The folder.
+    functions
+        Functions of your own that the model's formula calls, if it does: a kept fit has
+        their names only.
 
     Raises
     ------
     FileNotFoundError
         If there is no saved fit at ``path``.
     DataError
-        If a file is missing, truncated or changed, a field is not as it should be, or
-        a newer stanpool wrote it.
+        If a file is missing, truncated or changed, a field is not as it should be, a
+        newer stanpool wrote it, or the model calls functions that are not passed.
     """
-    folder = Path(path)
+    folder, own = Path(path), as_functions(functions)
     with explained(f"read {str(path)!r}", folder, advice="May you read it?"):
         while True:
             manifest = read_manifest(folder, newest=FORMAT)
             try:
                 check_digests(folder, manifest, _FILES)
-                return _read(folder, manifest)
+                return _read(folder, manifest, own)
             except (DataError, OSError):
                 # Another process may just have replaced the fit.
                 if read_manifest(folder, newest=FORMAT) == manifest:
                     raise
 
 
-def _read(folder: Path, manifest: Manifest) -> FitResult:
+def _read(folder: Path, manifest: Manifest, functions: Functions) -> FitResult:
     """Read the files of a fit; whatever is wrong with them is a ``DataError``."""
     try:
-        return _read_fit(lambda name: manifest.path(folder, name), manifest.format)
+        path_of = partial(manifest.path, folder)
+        return _read_fit(path_of, manifest.format, functions)
     except MemoryError:
         raise
     except Exception as problem:  # whatever libraries make of the files of others
@@ -305,7 +322,9 @@ def _read(folder: Path, manifest: Manifest) -> FitResult:
         ) from problem
 
 
-def _read_fit(path_of: Callable[[str], Path], version: int) -> FitResult:
+def _read_fit(
+    path_of: Callable[[str], Path], version: int, functions: Functions
+) -> FitResult:
     """Build a fit from its files."""
     from stanpool.engine.run import SampleSettings
 
@@ -313,6 +332,8 @@ def _read_fit(path_of: Callable[[str], Path], version: int) -> FitResult:
     kept = read_record(_Record, written, "model.json", {Prior: _read_prior})
     if version < 2:
         _refuse_sums(kept.spec)
+    _refuse_missing(kept.functions, functions)
+    kept = replace(kept, spec=replace(kept.spec, functions=functions))
     settings = read_record(SampleSettings, kept.settings, "model.json.settings")
     if not kept.program.isidentifier():
         raise DataError(f"the program has the name {shorten(kept.program)}.")
@@ -334,6 +355,17 @@ def _read_fit(path_of: Callable[[str], Path], version: int) -> FitResult:
     )
 
 
+def _refuse_missing(needed: tuple[str, ...], functions: Functions) -> None:
+    """Refuse a fit of a formula that calls functions which were not passed."""
+    missing = [name for name in needed if name not in dict(functions)]
+    if missing:
+        raise DataError(
+            f"its formula calls functions of yours, {listed(missing)}, of which the "
+            "names are kept and nothing else: pass them, sp.load(path, "
+            f"functions={{{missing[0]!r}: {missing[0]}}})."
+        )
+
+
 def _refuse_sums(spec: ModelSpec) -> None:
     """Refuse a fit whose rows were sums of their groups, where they are means now."""
     for each in spec.groups:
@@ -352,7 +384,19 @@ def _in_newest_format(written: Any) -> Any:
     if isinstance(spec, dict) and "group" in spec:  # before several factors
         group = spec.pop("group")
         spec["groups"] = [] if group is None else [group]
+    if isinstance(spec, dict) and "functions" not in written:
+        _quote_columns(spec)  # before they were expressions
     return written
+
+
+def _quote_columns(spec: dict[str, Any]) -> None:
+    """Write the columns that parts of an outcome are given as expressions."""
+    for part in ("trials", "se", "exposure", "weights", "cens", "cens_upper"):
+        if isinstance(spec.get(part), str):
+            spec[part] = quote_name(spec[part])
+    if isinstance(spec.get("trunc"), list):
+        bounds = spec["trunc"]
+        spec["trunc"] = [quote_name(b) if isinstance(b, str) else b for b in bounds]
 
 
 def _read_prior(written: Any) -> Prior:
@@ -387,7 +431,7 @@ def _write(fit: FitResult, folder: Path) -> None:
         {} if chunks is None else chunks.arrays,
     )
     kept = _Record(
-        spec=fit.model.spec,
+        spec=replace(fit.model.spec, functions=()),
         priors=tuple(fit.model.priors),
         columns=columns,
         settings={
@@ -400,6 +444,7 @@ def _write(fit: FitResult, folder: Path) -> None:
         parameterization=fit.model.parameterization,
         chunks=None if chunks is None else _ChunkFacts(**chunks.facts),
         rejections=dict(fit.rejections),
+        functions=tuple(name for name, _ in fit.model.spec.functions),
     )
     written = asdict(kept) | {"priors": [_prior_row(row) for row in kept.priors]}
     text = json.dumps(written, indent=1, default=_plain)

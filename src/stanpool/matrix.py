@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from stanpool.columns import names_in_terms
-from stanpool.entries import all_whole, refuse_rows
+from stanpool.entries import LARGEST, refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten
-from stanpool.formula import alias_quoted_names, pointed_error
+from stanpool.evaluation import (
+    Functions,
+    Recipe,
+    evaluated,
+    evaluated_again,
+    is_category,
+)
+from stanpool.expression import Call, Name, Node, parse, written
+from stanpool.terms import factors, read_arithmetic, read_term, with_aliases
+from stanpool.vocabulary import calls, depends_on_rows
+
+if TYPE_CHECKING:
+    from formulaic import ModelSpec as FormulaicSpec
 
 _REPEATS = 8  # rows for each combination of levels
 
@@ -30,15 +42,56 @@ class TermMatrix:
     labels
         The user's name of each column, such as ``floor`` or ``sex[T.M]``.
     recipe
-        formulaic's specification: levels, knots and centers as first seen.
-    aliases
-        Which column each alias in the recipe stands for.
+        formulaic's specification: how factors are joined to terms, and coded.
+    factors
+        For each alias in the recipe, how the factor is evaluated.
     """
 
     values: np.ndarray
     labels: tuple[str, ...]
-    recipe: Any
-    aliases: tuple[tuple[str, str], ...]
+    recipe: FormulaicSpec | None
+    factors: Mapping[str, Recipe]
+
+
+@dataclass(frozen=True)
+class Column:
+    """An expression of one column, and how to evaluate it again for new rows.
+
+    Attributes
+    ----------
+    values
+        Floats, shape ``(N,)``; or a categorical, if the expression is a column of it.
+    recipe
+        What was taken from the rows of the fit.
+    """
+
+    values: Any
+    recipe: Recipe
+
+    def of(self, frame: pd.DataFrame) -> Any:
+        """Return the values for new rows."""
+        return _finite(self.recipe, evaluated_again(self.recipe, frame))
+
+
+def column_of(text: str, frame: pd.DataFrame, functions: Functions) -> Column:
+    """Evaluate an expression of one column for the rows of the fit.
+
+    Raises
+    ------
+    SpecError
+        If it is no expression of one column.
+    DataError
+        If its values are not finite.
+    """
+    found = evaluated(read_arithmetic(text, functions), frame, functions)
+    return Column(_finite(found[1], found[0]), found[1])
+
+
+def _finite(recipe: Recipe, values: Any) -> Any:
+    """Refuse values that are not finite; columns themselves were looked at."""
+    if not (is_category(values) or isinstance(recipe.node, Name)):
+        _refuse_infinite(values[:, None], [written(recipe.node, bare=True)])
+    return values
 
 
 def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
@@ -52,22 +105,18 @@ def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
     """
     if matrix.recipe is None:
         return np.ones((len(frame), len(matrix.labels)))
-    from formulaic.errors import DataMismatchWarning
-
-    data = frame.rename(columns={name: alias for alias, name in matrix.aliases})
+    columns = {
+        alias: _handed_over(evaluated_again(recipe, frame))
+        for alias, recipe in matrix.factors.items()
+    }
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", DataMismatchWarning)
-            built = matrix.recipe.get_model_matrix(data, context={}, na_action="ignore")
-    except DataMismatchWarning as problem:
-        unseen = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", str(problem).partition("{")[2])
-        raise DataError(
-            f"new rows have levels that the model has not seen: "
-            f"{unseen.partition('}')[0]}. It knows nothing of them; drop these rows."
-        ) from None
+            built = matrix.recipe.get_model_matrix(
+                pd.DataFrame(index=pd.RangeIndex(len(frame))), context=columns
+            )
     except Exception as problem:
-        names = _relabel(str(problem), dict(matrix.aliases))
+        names = _relabel(str(problem), matrix.factors)
         raise DataError(f"new rows do not fit the model: {names}") from None
     values = np.asarray(built, dtype=float)
     _refuse_infinite(values, matrix.labels)
@@ -78,150 +127,187 @@ def term_matrix(
     intercept: bool,
     terms: Sequence[str],
     frame: pd.DataFrame,
+    functions: Functions,
     *,
     full_rank: bool = True,
 ) -> TermMatrix:
     """Build a design matrix through formulaic, with the user's labels.
 
+    formulaic sees each factor as a column under an alias, and evaluates nothing.
     Without ``full_rank`` there is a column for each level of every factor, none is a
     reference, so that a level more is a column more and changes no other.
     """
     if not terms:
         values = np.ones((len(frame), int(intercept)))
-        return TermMatrix(values, ("Intercept",) if intercept else (), None, ())
+        return TermMatrix(values, ("Intercept",) if intercept else (), None, {})
+    signed = [
+        ("-" if text.startswith("-") else "+", _read(text, functions)) for text in terms
+    ]
+    nodes = {written(each): each for _, term in signed for each in factors(term)}
+    if full_rank and intercept:
+        _refuse_free_splines(term for sign, term in signed if sign == "+")
+    stem = _unused(_texts_in(frame, terms))
+    aliases = {text: f"{stem}{number}_" for number, text in enumerate(nodes)}
+    found = {
+        aliases[text]: evaluated(node, frame, functions) for text, node in nodes.items()
+    }
+    recipes = {alias: recipe for alias, (_, recipe) in found.items()}
+    text = str(int(intercept)) + "".join(
+        f" {sign} {with_aliases(term, aliases)}" for sign, term in signed
+    )
+    columns = {alias: _handed_over(value) for alias, (value, _) in found.items()}
+    shown = shorten(" + ".join(terms))
+    matrix = _materialized(text, shown, columns, recipes, len(frame), full_rank)
+    labels = tuple(
+        _relabel(str(name), recipes) for name in matrix.model_spec.column_names
+    )
+    values = np.asarray(matrix, dtype=float)
+    _refuse_infinite(values, labels)
+    return TermMatrix(values, labels, matrix.model_spec, recipes)
+
+
+def _materialized(
+    text: str,
+    shown: str,
+    columns: Mapping[str, Any],
+    recipes: Mapping[str, Recipe],
+    rows: int,
+    full_rank: bool,
+) -> Any:
+    """Let formulaic join and code columns; a text with aliases for their names."""
     from formulaic import Formula
-    from formulaic.errors import FormulaicError
     from formulaic.parser import DefaultFormulaParser
 
-    replaced, aliases = alias_quoted_names(terms, _texts_in(frame))
-    text = "1" if intercept else "0"
-    text += "".join(
-        f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in replaced
-    )
-    shown = shorten(" + ".join(terms))
-    data = frame.rename(columns={name: alias for alias, name in aliases.items()})
-    if full_rank:
-        data = data.assign(**_whole_codes(replaced, data))
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            matrix = Formula(
+            formula = Formula(
                 text, _parser=DefaultFormulaParser(include_intercept=False)
-            ).get_model_matrix(
-                data,
-                context={},
+            )
+            _refuse_python(formula)
+            matrix = formula.get_model_matrix(
+                pd.DataFrame(index=pd.RangeIndex(rows)),
+                context=columns,
                 na_action="ignore",
                 output="numpy",
                 ensure_full_rank=full_rank,
             )
-    except (FormulaicError, SyntaxError, AttributeError) as problem:
-        raise _formula_error(shown, str(problem), aliases) from None
+    except SpecError:
+        raise
     except Exception as problem:
-        raise DataError(
-            f"evaluating {shown} failed: {type(problem).__name__}: {problem}"
-        ) from problem
+        message = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(problem))
+        reason = " ".join(_relabel(message, recipes).split())
+        raise SpecError(f"cannot read the terms {shown}: {reason}") from None
     empty = [
-        _relabel(str(term), aliases)
-        for term, columns in matrix.model_spec.term_indices.items()
-        if not columns
+        _relabel(str(term), recipes)
+        for term, own in matrix.model_spec.term_indices.items()
+        if not own
     ]
     if empty:
         raise DataError(
             f"predictor(s) {listed(empty)} have one level only: they cannot be told "
             "from the intercept. Drop them."
         )
-    labels = tuple(
-        _relabel(str(name), aliases) for name in matrix.model_spec.column_names
-    )
-    values = np.asarray(matrix, dtype=float)
-    _refuse_infinite(values, labels)
-    return TermMatrix(values, labels, matrix.model_spec, tuple(aliases.items()))
+    return matrix
+
+
+def _refuse_python(formula: Any) -> None:
+    """Make sure that formulaic has nothing to evaluate."""
+    for term in formula:
+        for factor in term.factors:
+            if factor.eval_method.value not in ("lookup", "literal"):
+                raise SpecError(f"cannot read the term {shorten(str(term))}.")
+
+
+def _read(text: str, functions: Functions) -> Node:
+    """Read a term without its sign."""
+    return read_term(text.removeprefix("-").strip(), functions)
+
+
+def _handed_over(value: Any) -> Any:
+    """Return a column as formulaic takes it."""
+    return pd.Series(value) if is_category(value) else value
+
+
+def _refuse_free_splines(terms: Iterator[Node]) -> None:
+    """Refuse splines whose columns add up to the intercept."""
+    for term in terms:
+        if isinstance(term, Call) and term.name in ("cr", "cs", "cc"):
+            given = {name for name, _ in term.settings}
+            if "constraints" not in given and len(term.arguments) < 6:
+                inside = written(term).removesuffix(")")
+                raise term.at.error(
+                    "the columns of this spline add up to 1, and cannot be told from "
+                    f"the intercept. Write {inside}, constraints='center')."
+                )
+
+
+def _unused(texts: Iterator[str]) -> str:
+    """Return the beginning of aliases that occur in no text."""
+    stem = "_factor"
+    for text in texts:
+        while f"{stem}_" in text:
+            stem += "_"
+    return f"{stem}_"
 
 
 def _refuse_infinite(values: np.ndarray, labels: Sequence[str]) -> None:
     """Refuse columns with infinite or missing values, by name and rows."""
     for label, column in zip(labels, values.T, strict=True):
         refuse_rows(column, ~np.isfinite(column), f"{shorten(label)} must be finite")
+        beyond = np.abs(column) > LARGEST
+        refuse_rows(column, beyond, f"{shorten(label)} must be within {LARGEST:g}")
 
 
-def _texts_in(frame: pd.DataFrame) -> Iterator[str]:
-    """Yield the texts that can become parts of labels: columns' names and levels."""
-    for name, column in frame.items():
-        yield str(name)
-        if isinstance(column.dtype, pd.CategoricalDtype):
+def _texts_in(frame: pd.DataFrame, terms: Sequence[str]) -> Iterator[str]:
+    """Yield the texts that can become parts of labels: terms, and levels."""
+    yield from terms
+    for name in dict.fromkeys(names_in_terms(terms, set(frame.columns))):
+        column = frame.get(name)
+        if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
             yield from map(str, column.cat.categories)
 
 
-def _whole_codes(terms: Sequence[str], data: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return as integers what ``C(x)`` makes levels of: 1, not 1.0."""
-    names = set(re.findall(r"\bC\(\s*(\w+)", " ".join(terms))) & set(data.columns)
-    numbers = {n: data[n].to_numpy() for n in names if data[n].dtype.kind == "f"}
-    return {n: x.astype(np.int64) for n, x in numbers.items() if all_whole(x)}
-
-
-def _formula_error(shown: str, message: str, aliases: dict[str, str]) -> SpecError:
-    """Say what formulaic refuses; the stretch that it marks gets carets."""
-    message = _relabel(re.sub(r"\x1b\[[0-9;]*m", "", message), aliases)
-    reason, _, marked = message.partition("\n\n")
-    said = f"cannot evaluate {shown}: {' '.join(reason.split())}"
-    before, bracket, rest = marked.partition("⧛")
-    inside, _, after = rest.partition("⧚")
-    if not bracket:
-        return SpecError(said)
-    start, stop = len(before), len(before) + len(inside)
-    return pointed_error(said, before + inside + after, start, stop)
-
-
-def _relabel(label: str, aliases: dict[str, str]) -> str:
+def _relabel(label: str, recipes: Mapping[str, Recipe]) -> str:
     """Put the user's names back in the place of aliases."""
-    return re.sub(
-        r"_column_+\d+_", lambda match: aliases.get(match.group(), match.group()), label
-    )
+
+    def shown(match: re.Match[str]) -> str:
+        found = recipes.get(match.group())
+        return match.group() if found is None else written(found.node, bare=True)
+
+    return re.sub(r"_factor_+\d+_", shown, label)
 
 
 def without_values(matrix: TermMatrix) -> TermMatrix:
     """Keep the recipe of a matrix only."""
-    return TermMatrix(np.empty((0, 0)), matrix.labels, matrix.recipe, matrix.aliases)
+    return TermMatrix(np.empty((0, 0)), matrix.labels, matrix.recipe, matrix.factors)
 
 
-def wide_matrix(terms: Sequence[str], frame: pd.DataFrame) -> TermMatrix:
+def wide_matrix(
+    terms: Sequence[str], frame: pd.DataFrame, functions: Functions
+) -> TermMatrix:
     """Build a matrix of an intercept and all that terms can be made of."""
     kept = [term for term in terms if not term.startswith("-")]
-    return term_matrix(True, kept, frame, full_rank=False)
+    return term_matrix(True, kept, frame, functions, full_rank=False)
 
 
-def refuse_dependent(matrix: TermMatrix, frame: pd.DataFrame) -> None:
-    """Refuse terms whose value in one row depends on other rows.
-
-    Parameters
-    ----------
-    matrix, frame
-        A matrix with its values, and the rows that it was built from.
+def refuse_dependent(texts: Sequence[str]) -> None:
+    """Refuse expressions whose value in one row depends on other rows.
 
     Raises
     ------
     SpecError
-        If there are any: the term is named if it says so itself, as splines do, else
-        it is found out by leaving rows away.
+        If there are any; they are named.
     """
-    if matrix.recipe is None:
-        return
-    stateful = [
-        _relabel(str(each), dict(matrix.aliases))
-        for each, state in matrix.recipe.transform_state.items()
-        if state
-    ]
-    if not stateful:
-        later = slice(len(frame) // 2, None)
-        whole = matrix.values[later]
-        again = rebuild(matrix, frame.iloc[later])
-        same = np.isclose(whole, again, rtol=1e-9, atol=0).all(axis=0)
-        stateful = [
-            label for label, fine in zip(matrix.labels, same, strict=True) if not fine
-        ]
-    if stateful:
+    found = {
+        written(each): None
+        for text in texts
+        for each in factors(parse(text.removeprefix("-")))
+        if depends_on_rows(each)
+    }
+    if found:
         raise SpecError(
-            f"{listed(stateful)} depends in each row on all others, and data in chunks "
+            f"{listed(found)} depends in each row on all others, and data in chunks "
             "are never seen together. Add a column that has it to the data; predictors "
             "need no centering or scaling, which the model does by itself."
         )
@@ -251,18 +337,26 @@ def translation(
             result[place[label], at] = 1.0
     if matrix.recipe is None:
         return result
+    assert wide.recipe is not None
     columns_of = {
-        frozenset(map(str, term.factors)): columns
+        frozenset(_factors_of(term, wide)): columns
         for term, columns in wide.recipe.term_indices.items()
     }
     for term, columns in matrix.recipe.term_indices.items():
         if any(matrix.labels[column] not in place for column in columns):
-            factors = [str(factor) for factor in term.factors]
-            own = columns_of[frozenset(factors)]
-            result[np.ix_(own, columns)] = _solved(
-                matrix, wide, columns, own, _combinations(factors, matrix, frame)
-            )
+            found = _factors_of(term, matrix)
+            own = columns_of[frozenset(found)]
+            probe = _combinations(found.values(), frame)
+            result[np.ix_(own, columns)] = _solved(matrix, wide, columns, own, probe)
     return result
+
+
+def _factors_of(term: Any, matrix: TermMatrix) -> dict[str, Node]:
+    """Return the factors of a term of formulaic's by their texts."""
+    nodes = (
+        matrix.factors[str(each)].node for each in term.factors if str(each) != "1"
+    )
+    return {written(node): node for node in nodes}
 
 
 def _solved(
@@ -284,19 +378,15 @@ def _solved(
     return np.where(np.abs(found - rounded) < 1e-9, rounded, found)
 
 
-def _combinations(
-    factors: Sequence[str], matrix: TermMatrix, frame: pd.DataFrame
-) -> pd.DataFrame:
+def _combinations(nodes: Iterable[Node], frame: pd.DataFrame) -> pd.DataFrame:
     """Return rows with all combinations of the levels that parts of a term have."""
-    aliases = dict(matrix.aliases)
     levels: dict[str, Any] = {}
-    for factor in factors:
-        for name in names_in_terms([factor], set(frame.columns) | set(aliases)):
-            name = aliases.get(name, name)
+    for node in nodes:
+        for name in names_in_terms([written(node)], set(frame.columns)):
             column = frame[name]
             if isinstance(column.dtype, pd.CategoricalDtype):
                 levels[name] = column.cat.categories
-            elif factor.startswith("C("):
+            elif any(call.name == "C" for call in calls(node)):
                 levels[name] = pd.Index(column.unique())
     sizes = [len(each) for each in levels.values()]
     count = int(np.prod(sizes, dtype=np.int64))

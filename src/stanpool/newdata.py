@@ -12,19 +12,21 @@ import pandas as pd
 from stanpool.columns import (
     as_frame,
     column_named,
+    names_in,
     names_in_terms,
 )
 from stanpool.design import Design, FactorDesign, LatentDesign, groups_of, memberships
 from stanpool.entries import clean_column, type_of
 from stanpool.errors import DataError, listed, shorten
 from stanpool.formula import unquote_name
-from stanpool.matrix import rebuild
+from stanpool.matrix import Column, column_of, rebuild
 from stanpool.outcome import (
     build_censoring,
     build_offset,
     build_outcome,
     build_trials,
     build_truncation,
+    expressions,
     likelihood_weights,
     standard_errors,
 )
@@ -82,9 +84,9 @@ def new_design(
     assert recipes is not None
     frame = _conforming(model, data, _needed(model, factors, parts))
     evaluated = {
-        text: rebuild(recipe, frame)
-        for text, recipe in recipes.expressions.items()
-        if text != spec.outcome or "outcome" in parts
+        text: _again(recipes.expressions.get(text), text, frame)
+        for text in _given(spec, parts)
+        if text in expressions(spec)
     }
     y, categories = np.full(len(frame), np.nan), design.categories
     if "outcome" in parts:
@@ -93,10 +95,10 @@ def new_design(
     at = [recipes.population.labels.index(label) for label in design.coefficients]
     censored, y_upper = None, None
     if "cens" in parts:
-        censored, y_upper = build_censoring(spec, frame, y)
+        censored, y_upper = build_censoring(spec, evaluated, y)
     lower, upper = None, None
     if "trunc" in parts:
-        lower, upper = build_truncation(spec, frame, y)
+        lower, upper = build_truncation(spec, evaluated, y)
     residual = None
     if design.residual is not None and "residual" in parts:
         name, known, _ = design.residual
@@ -108,10 +110,10 @@ def new_design(
         X=x[:, at],
         factors=tuple(_factor(model, number, frame) for number in factors),
         latent=_latent(model, frame),
-        trials=build_trials(spec, frame, y) if "trials" in parts else None,
-        se=standard_errors(spec, frame) if "se" in parts else None,
-        weights=likelihood_weights(spec, frame) if "weights" in parts else None,
-        offset=build_offset(spec, frame, evaluated),
+        trials=build_trials(spec, evaluated, y) if "trials" in parts else None,
+        se=standard_errors(spec, evaluated) if "se" in parts else None,
+        weights=likelihood_weights(spec, evaluated) if "weights" in parts else None,
+        offset=build_offset(spec, evaluated),
         censored=censored,
         y_upper=y_upper,
         lower=lower,
@@ -122,30 +124,35 @@ def new_design(
     )
 
 
-def _needed(
-    model: PreparedModel, factors: Sequence[int], parts: Collection[str]
-) -> _Names:
-    """Name the columns that new rows need."""
-    spec = model.spec
-    used = [spec.groups[number] for number in factors]
-    texts = [
-        *spec.terms,
-        *spec.offsets,
-        *(text for term in used for text in term.terms),
-    ]
-    if "outcome" in parts:
-        texts.append(spec.outcome)
-    others: list[Any] = [spec.exposure]
+def _again(column: Column | None, text: str, frame: pd.DataFrame) -> Any:
+    """Return an expression's values; other outcomes are a column of their own."""
+    return column_of(text, frame, {}).values if column is None else column.of(frame)
+
+
+def _given(spec: ModelSpec, parts: Collection[str]) -> list[str]:
+    """List the expressions that new rows need: offsets, exposure, those of parts."""
     by_part = {
+        "outcome": (spec.outcome,),
         "trials": (spec.trials,),
         "se": (spec.se,),
         "weights": (spec.weights,),
         "cens": (spec.cens, spec.cens_upper),
         "trunc": spec.trunc or (),
     }
-    for part, columns in by_part.items():
-        if part in parts:
-            others += columns
+    others = (each for part in parts for each in by_part.get(part, ()))
+    texts = (*spec.offsets, spec.exposure, *others)
+    return list(dict.fromkeys(each for each in texts if isinstance(each, str)))
+
+
+def _needed(
+    model: PreparedModel, factors: Sequence[int], parts: Collection[str]
+) -> _Names:
+    """Name the columns that new rows need."""
+    spec = model.spec
+    used = [spec.groups[number] for number in factors]
+    terms = [*spec.terms, *(text for term in used for text in term.terms)]
+    given = _given(spec, parts)
+    own = [text for text in given if text in (spec.outcome, *spec.offsets)]
     groups = [name for term in used for name in term.key]
     if model.design.latent is not None:
         groups += [column for column, *_ in model.design.latent.sides]
@@ -153,9 +160,9 @@ def _needed(
         groups.append(model.design.residual[0])
     known = set(model.data.columns)
     return _Names(
-        terms=tuple(dict.fromkeys(names_in_terms(texts, known))),
+        terms=tuple(dict.fromkeys(names_in_terms([*terms, *own], known))),
         groups=tuple(dict.fromkeys(groups)),
-        parts=tuple(name for name in others if isinstance(name, str))
+        parts=tuple(names_in_terms([each for each in given if each not in own], known))
         + tuple(name for term in used for name in term.weights),
     )
 
@@ -166,6 +173,7 @@ def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
     if len(frame) == 0:
         raise DataError("there are no new rows. See what emptied the data.")
     clean: dict[str, Any] = {}
+    always = set(names_in(replace(model.spec, cens_upper=None), set(model.data)))
     for name in dict.fromkeys((*names.terms, *names.groups, *names.parts)):
         fitted = model.data[name]
         is_category = isinstance(fitted.dtype, pd.CategoricalDtype)
@@ -174,7 +182,7 @@ def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
                 name,
                 column_named(name, frame),
                 is_factor=is_category or _is_numbered_category(model.spec, name),
-                may_miss=name == model.spec.cens_upper,
+                may_miss=name not in always,
             )
         )
         if is_category or not _is_numbered_category(model.spec, name):

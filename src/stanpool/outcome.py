@@ -10,11 +10,14 @@ import pandas as pd
 
 from stanpool.entries import refuse_rows
 from stanpool.errors import DataError, listed, shorten
+from stanpool.evaluation import is_category
 from stanpool.formula import unquote_name
 from stanpool.spec import FAMILIES, Family, ModelSpec
 
 if TYPE_CHECKING:
     from stanpool.design import Design
+
+Evaluated = Mapping[str, Any]  # columns by expression: floats or categoricals
 
 _LARGEST = 2**31 - 1
 _CENSORING = {"none": 0, "left": -1, "right": 1, "interval": 2}
@@ -22,13 +25,18 @@ _OTHER_FAMILY = "Correct or drop these rows, or choose another family."
 
 
 def expressions(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the expressions that are evaluated to one column: outcome and offsets."""
+    """Return the expressions that are evaluated to one column each.
+
+    These are the outcome, unless it is a column of categories, the offsets, and what
+    the parts of the outcome are given.
+    """
     has_categories = FAMILIES[spec.family].outcome in ("ordered", "categories")
-    return (*(() if has_categories else (spec.outcome,)), *spec.offsets)
+    texts = spec.all_expressions
+    return texts[1:] if has_categories else texts
 
 
 def build_outcome(
-    spec: ModelSpec, frame: pd.DataFrame, evaluated: Mapping[str, np.ndarray]
+    spec: ModelSpec, frame: pd.DataFrame, evaluated: Evaluated
 ) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Check the left-hand side, as it was evaluated, against the family's support.
 
@@ -40,8 +48,8 @@ def build_outcome(
     if family.outcome in ("ordered", "categories"):
         return _categories(family, what, named, frame)
     values = evaluated[spec.outcome]
-    if named is not None and isinstance(frame[named].dtype, pd.CategoricalDtype):
-        levels = list(frame[named].cat.categories)
+    if is_category(values):
+        levels = list(values.categories)
         example = (
             f"(data[{shorten(named)}] == {shorten(levels[-1])}).astype(int)"
             if len(levels) == 2
@@ -51,9 +59,7 @@ def build_outcome(
             f"{what} is not numeric: its values are {listed(levels)}. Make it a "
             f"number first, for example by {example}."
         )
-    if values.shape[1] != 1:
-        raise DataError(f"{what} must be one column of numbers.")
-    return check_support(family, values[:, 0], what), ()
+    return check_support(family, values, what), ()
 
 
 def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
@@ -171,76 +177,71 @@ def _categories(
 
 
 def build_trials(
-    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+    spec: ModelSpec, evaluated: Evaluated, y: np.ndarray
 ) -> np.ndarray | None:
     """Return the binomial's trials, checked against the outcome."""
     if spec.trials is None:
         return None
-    trials = numeric_column(frame, spec.trials, "trials")
-    what = f"trials {shorten(spec.trials)}"
+    trials = _numbers(evaluated, spec.trials, "trials")
+    what = f"trials {shorten(_called(spec.trials))}"
     bad = (trials != np.round(trials)) | (trials < 0)
     refuse_rows(trials, bad, f"{what} must be whole numbers, 0 or more")
     refuse_rows(y, y > trials, f"successes must be at most {what}")
     return trials.astype(np.int64)
 
 
-def standard_errors(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+def standard_errors(spec: ModelSpec, evaluated: Evaluated) -> np.ndarray | None:
     """Return the known standard errors, all positive."""
     if spec.se is None:
         return None
-    errors = numeric_column(frame, spec.se, "se")
-    refuse_rows(errors, errors <= 0, f"se {shorten(spec.se)} must be positive")
+    errors = _numbers(evaluated, spec.se, "se")
+    refuse_rows(errors, errors <= 0, f"se {shorten(_called(spec.se))} must be positive")
     return errors
 
 
-def likelihood_weights(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray | None:
+def likelihood_weights(spec: ModelSpec, evaluated: Evaluated) -> np.ndarray | None:
     """Return the weights of the rows' log likelihood, none negative."""
     if spec.weights is None:
         return None
-    return weights_column(frame, spec.weights, "weights")
+    values = _numbers(evaluated, spec.weights, "weights")
+    rule = f"weights {shorten(_called(spec.weights))} must not be negative"
+    refuse_rows(values, values < 0, rule)
+    return values
 
 
-def build_offset(
-    spec: ModelSpec, frame: pd.DataFrame, evaluated: Mapping[str, np.ndarray]
-) -> np.ndarray | None:
+def build_offset(spec: ModelSpec, evaluated: Evaluated) -> np.ndarray | None:
     """Return what is added to the linear predictor: offsets and log exposure."""
     parts = []
     for text in spec.offsets:
-        if evaluated[text].shape[1] != 1 or _is_category(text, frame):
+        if is_category(evaluated[text]):
             raise DataError(f"offset({text}) must be one column of numbers.")
-        parts.append(evaluated[text][:, 0])
+        parts.append(evaluated[text])
     if spec.exposure is not None:
-        exposure = numeric_column(frame, spec.exposure, "exposure")
-        rule = f"exposure {shorten(spec.exposure)} must be positive"
+        exposure = _numbers(evaluated, spec.exposure, "exposure")
+        rule = f"exposure {shorten(_called(spec.exposure))} must be positive"
         refuse_rows(exposure, exposure <= 0, rule)
         parts.append(np.log(exposure))
     return np.sum(parts, axis=0) if parts else None
 
 
-def _is_category(text: str, frame: pd.DataFrame) -> bool:
-    """Whether a term is a column of categories."""
-    name = unquote_name(text)
-    return name is not None and isinstance(frame[name].dtype, pd.CategoricalDtype)
-
-
 def build_censoring(
-    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+    spec: ModelSpec, evaluated: Evaluated, y: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return how each outcome is censored, and the upper ends of intervals."""
     if spec.cens is None:
         return None, None
-    column = frame[spec.cens]
-    what = f"cens {shorten(spec.cens)}"
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        unknown = [each for each in column.cat.categories if each not in _CENSORING]
+    column = evaluated[spec.cens]
+    what = f"cens {shorten(_called(spec.cens))}"
+    if is_category(column):
+        unknown = [each for each in column.categories if each not in _CENSORING]
         if unknown:
             raise DataError(
                 f"{what} has {listed(unknown)}; its values are "
                 f"{listed(_CENSORING)}, or -1, 0, 1 and 2 for these."
             )
-        values = column.map(_CENSORING).to_numpy(dtype=float)
+        values = pd.Series(column).map(_CENSORING).to_numpy(dtype=float)
     else:
-        values = column.to_numpy()
+        values = column
         rule = f"{what} must be -1 (left), 0 (none), 1 (right) or 2 (interval)"
         refuse_rows(values, ~np.isin(values, (-1, 0, 1, 2)), rule)
     codes = values.astype(np.int64)
@@ -254,18 +255,18 @@ def build_censoring(
                 "cens_upper='upper'."
             )
         return codes, None
-    upper = numeric_column(frame, spec.cens_upper, "cens_upper")
+    upper = _numbers(evaluated, spec.cens_upper, "cens_upper")
     refuse_rows(
         upper,
         in_interval & ~(upper > y),
-        f"cens_upper {shorten(spec.cens_upper)} must be greater than the outcome, the "
-        "lower end, where it lies in an interval",
+        f"cens_upper {shorten(_called(spec.cens_upper))} must be greater than the "
+        "outcome, the lower end, where it lies in an interval",
     )
     return codes, np.where(in_interval, upper, np.nan)
 
 
 def build_truncation(
-    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+    spec: ModelSpec, evaluated: Evaluated, y: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the bounds of truncation; every outcome lies between them."""
     bounds: list[np.ndarray | None] = []
@@ -274,7 +275,7 @@ def build_truncation(
             bounds.append(None)
             continue
         values = (
-            numeric_column(frame, bound, "trunc")
+            _numbers(evaluated, bound, "trunc")
             if isinstance(bound, str)
             else np.full(len(y), float(bound))
         )
@@ -290,19 +291,31 @@ def build_truncation(
     return lower, upper
 
 
-def numeric_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
-    """Return a column of numbers, or say that it is none."""
-    if isinstance(frame[name].dtype, pd.CategoricalDtype):
-        raise DataError(
-            f"{role} column {shorten(name)} is not numeric: its values are "
-            f"{listed(frame[name].cat.categories)}. Make it a number first, for "
-            f"example by pd.to_numeric(data[{shorten(name)}])."
-        )
-    return frame[name].to_numpy(dtype=float)
+def _called(text: str) -> str:
+    """Return a column's bare name, or the expression."""
+    return unquote_name(text) or text
+
+
+def _numbers(evaluated: Evaluated, text: str, role: str) -> np.ndarray:
+    """Return what a part of the outcome is given, or say that it is no number."""
+    values = evaluated[text]
+    if is_category(values):
+        raise _no_number(_called(text), role, values.categories)
+    return np.asarray(values)
+
+
+def _no_number(name: str, role: str, levels: Any) -> DataError:
+    return DataError(
+        f"{role} column {shorten(name)} is not numeric: its values are "
+        f"{listed(levels)}. Make it a number first, for example by "
+        f"pd.to_numeric(data[{shorten(name)}])."
+    )
 
 
 def weights_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
     """Return a column of weights, none negative."""
-    values = numeric_column(frame, name, role)
+    if isinstance(frame[name].dtype, pd.CategoricalDtype):
+        raise _no_number(name, role, frame[name].cat.categories)
+    values = frame[name].to_numpy(dtype=float)
     refuse_rows(values, values < 0, f"{role} {shorten(name)} must not be negative")
     return values

@@ -40,8 +40,10 @@ from stanpool.columns import (
 from stanpool.compress import turn_rows
 from stanpool.entries import level_text, rows_counted_from, type_of
 from stanpool.errors import DataError, shorten
-from stanpool.matrix import refuse_dependent, term_matrix, wide_matrix
+from stanpool.expression import parse
+from stanpool.matrix import column_of, refuse_dependent, wide_matrix
 from stanpool.outcome import (
+    Evaluated,
     build_offset,
     build_outcome,
     build_trials,
@@ -51,13 +53,13 @@ from stanpool.outcome import (
 )
 from stanpool.spec import ModelSpec
 from stanpool.tables import kind_of, read_chunks
+from stanpool.vocabulary import calls
 
 _BLOCK_ROWS = 1 << 18
 _BLOCK_NUMBERS = 1 << 25  # of a block's matrix: 256 MB
 _MOST_CELLS = 1 << 22
 _MOST_VALUES = 10_000
 _FIRST_ROWS = 100
-_TRIED_ROWS = 10_000
 
 
 def read(spec: ModelSpec, data: Any) -> Streamed:
@@ -82,6 +84,7 @@ def read(spec: ModelSpec, data: Any) -> Streamed:
         chunks = read_chunks(path, lambda known: _chosen(spec, known))
     elif not isinstance(data, Iterator):
         chunks, origin, named = data(), data, "a function"
+    refuse_dependent([*expressions(spec), *spec.all_terms])
     reader = _Reader(spec)
     try:
         for first, block in _blocks(spec, chunks):
@@ -292,6 +295,7 @@ class _Reader:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec, self.rows = spec, 0
+        self.functions = dict(spec.functions)
         self.is_gaussian = spec.family == "gaussian"
         self.kinds: dict[str, str] = {}
         self.raw: dict[str, Any] = {}
@@ -312,8 +316,6 @@ class _Reader:
         """Take in the rows of a block, the first of which has this number."""
         frame = used_columns(self.spec, block)
         self._check_types(block, frame, first)
-        if not self.rows:
-            self._refuse_dependent(frame.iloc[:_TRIED_ROWS])
         known = {name: len(each) for name, each in self.numbers.items()}
         codes = {name: self._numbered(name, frame[name]) for name in self._numberable()}
         group = self.combinations.of([codes[name] for name in self._key()], len(frame))
@@ -322,7 +324,7 @@ class _Reader:
         self.first = np.append(self.first, first + kept[0])
         self.sizes = _sum(self.sizes, np.bincount(group))
         evaluated = {
-            text: term_matrix(False, (text,), frame).values
+            text: column_of(text, frame, self.functions).values
             for text in expressions(self.spec)
         }
         y, _ = build_outcome(self.spec, frame, evaluated)
@@ -331,10 +333,9 @@ class _Reader:
                 numbers, at = np.unique(code, return_index=True)
                 kept.append(at[numbers >= known.get(name, 0)])
             kept.append(np.arange(min(len(frame), max(0, _FIRST_ROWS - self.rows))))
-            offset = build_offset(self.spec, frame, evaluated)
-            kept.append(self._turn(frame, codes, group, y, offset))
+            kept.append(self._turn(frame, codes, group, y, evaluated))
         else:
-            trials = build_trials(self.spec, frame, y)
+            trials = build_trials(self.spec, evaluated, y)
             self.sums = [
                 _sum(self.sums[0], np.bincount(group, y)),
                 _sum(self.sums[1], np.bincount(group, trials)),
@@ -388,8 +389,9 @@ class _Reader:
         """Name the columns whose combinations are told apart."""
         spec, names = self.spec, list[str]()
         if not self.is_gaussian:
-            names += names_in_terms([*spec.all_terms, *spec.offsets], set(self.kinds))
-            names += [spec.exposure] if spec.exposure is not None else []
+            texts = [*spec.all_terms, *spec.offsets]
+            texts += [spec.exposure] if spec.exposure is not None else []
+            names += names_in_terms(texts, set(self.kinds))
         for term in spec.groups:
             names += [*term.key, *(() if self.is_gaussian else term.weights)]
         names += [spec.residual] if spec.residual is not None else []
@@ -399,7 +401,8 @@ class _Reader:
         """Name the columns of which all values are known."""
         names = [*self.categorical, *self._key()]
         for text in self.spec.all_terms if self.is_gaussian else ():
-            if "C(" in text:  # numbers may be levels there, unless they are too many
+            # Numbers may be levels there, unless they are too many.
+            if any(call.name == "C" for call in calls(parse(text.removeprefix("-")))):
                 for name in names_in_terms([text], set(self.kinds)):
                     if len(self.numbers.get(name, ())) <= _MOST_VALUES:
                         names.append(name)
@@ -434,12 +437,6 @@ class _Reader:
                         "others than before. Give it all levels in all chunks."
                     )
                 self.raw[str(name)] = None  # as if it were text
-
-    def _refuse_dependent(self, frame: pd.DataFrame) -> None:
-        """Refuse terms that a part of the data does not have as the whole has them."""
-        refuse_dependent(wide_matrix(self.spec.all_terms, frame), frame)
-        for text in expressions(self.spec):
-            refuse_dependent(term_matrix(False, (text,), frame), frame)
 
     def _refuse_many_cells(self) -> None:
         """Refuse data of which nearly all rows are cells of their own."""
@@ -481,7 +478,7 @@ class _Reader:
         codes: dict[str, NDArray[np.intp]],
         group: NDArray[np.intp],
         y: Array,
-        offset: Array | None,
+        evaluated: Evaluated,
     ) -> NDArray[np.intp]:
         """Take in rows of a gaussian model; return some that show what varies."""
         spec, texts = self.spec, self.spec.all_terms
@@ -496,19 +493,23 @@ class _Reader:
                 if name in named
             }
         )
-        errors, weights = standard_errors(spec, frame), likelihood_weights(spec, frame)
+        errors = standard_errors(spec, evaluated)
+        weights, offset = (
+            likelihood_weights(spec, evaluated),
+            build_offset(spec, evaluated),
+        )
         weight = np.ones(len(frame)) if weights is None else np.sqrt(weights)
         weight = weight if errors is None else weight / errors
         factors = [
             (combinations.of([codes[name] for name in term.key], len(frame)), varying)
             for term, combinations, varying in self.factors
         ]
-        width = len(wide_matrix(texts, frame.iloc[:1]).labels)
+        width = len(wide_matrix(texts, frame.iloc[:1], self.functions).labels)
         step = max(_FIRST_ROWS, _BLOCK_NUMBERS // width)
         rows: list[int] = []
         for start in range(0, len(frame), step):
             part = slice(start, start + step)
-            wide = wide_matrix(texts, frame.iloc[part])
+            wide = wide_matrix(texts, frame.iloc[part], self.functions)
             columns = dict(zip(wide.labels, wide.values.T, strict=True))
             for label in columns.keys() - self.has_zero:
                 if not columns[label].all():
@@ -536,7 +537,7 @@ class _Reader:
     ) -> None:
         """Add rows to those that are turned, what varies over groups in front."""
         of_groups = [text for term in self.spec.groups for text in term.terms]
-        own = dict.fromkeys(wide_matrix(of_groups, frame).labels)
+        own = dict.fromkeys(wide_matrix(of_groups, frame, self.functions).labels)
         self.of_groups |= own
         self.others |= dict.fromkeys(
             label for label in columns if label not in (*own, OFFSET, OUTCOME)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from stanpool.arguments import check_fields, public
 from stanpool.errors import SpecError, check_choice, listed, shorten, suggestion
@@ -503,21 +504,20 @@ class ModelSpec:
         ``"auto"``, ``"centered"``, ``"noncentered"``, ``"adaptive"`` or
         ``"marginal"``; matters for partial pooling.
     trials
-        The column of the binomial's trials.
+        The binomial's trials. Like all that follows up to ``trunc``, it is an
+        expression of columns; a name of several words stands in backticks.
     se, se_sigma
-        The column of known standard errors, and whether there is a residual scale to
-        learn besides.
+        Known standard errors, and whether there is a residual scale to learn besides.
     exposure, offsets
-        The column whose log is added to the linear predictor, and expressions that
-        are added as they are.
+        What the log is added of to the linear predictor, and what is added as it is.
     weights
-        The column of weights that multiply the rows' log likelihood.
+        Weights that multiply the rows' log likelihood.
     cens, cens_upper
-        The column that says which outcomes are censored, and how; and the column of
-        the upper ends of those that are known to lie in an interval.
+        Which outcomes are censored, and how; and the upper ends of those that are
+        known to lie in an interval.
     trunc
-        Between which bounds outcomes could be observed at all: columns, numbers or
-        None, lower and upper.
+        Between which bounds outcomes could be observed at all: expressions, numbers
+        or None, lower and upper.
     residual
         The column of the groups that have residual scales of their own: free under
         no pooling, pooled on the log scale under partial pooling.
@@ -536,6 +536,9 @@ class ModelSpec:
     compress
         Whether the rows are turned into fewer of the same likelihood: True, False, or
         None for where it pays.
+    functions
+        The user's own functions in terms, by name. They are no part of what makes two
+        specifications equal, which their names are.
 
     Raises
     ------
@@ -567,6 +570,9 @@ class ModelSpec:
     fixed: tuple[tuple[str, float], ...] = ()
     center_predictors: bool = True
     compress: bool | None = None
+    functions: tuple[tuple[str, Callable[..., Any]], ...] = field(
+        default=(), compare=False
+    )
 
     @property
     def group(self) -> GroupTerm | None:
@@ -599,6 +605,14 @@ class ModelSpec:
         """The terms of the population and of all grouping factors."""
         of_groups = (text for group in self.groups for text in group.terms)
         return (*self.terms, *of_groups)
+
+    @property
+    def all_expressions(self) -> tuple[str, ...]:
+        """The outcome, the offsets and all that parts of the outcome are given."""
+        given = (self.trials, self.se, self.exposure, self.weights, self.cens)
+        others = (*given, self.cens_upper, *(self.trunc or ()))
+        texts = (each for each in others if isinstance(each, str))
+        return tuple(dict.fromkeys((self.outcome, *self.offsets, *texts)))
 
     def __post_init__(self) -> None:
         """Check each choice, and that the choices fit together."""

@@ -141,7 +141,9 @@ class _TurnedRows:
     @classmethod
     def of_data(cls, data: Streamed, turned: TurnedColumns) -> _TurnedRows:
         """Find the columns that all terms are made of."""
-        return cls(data, turned, wide_matrix(data.spec.all_terms, data.specimen))
+        functions = dict(data.spec.functions)
+        wide = wide_matrix(data.spec.all_terms, data.specimen, functions)
+        return cls(data, turned, wide)
 
     @property
     def unit(self) -> Array:

@@ -22,12 +22,13 @@ LAYERS = (
     ("other_tools",),
     ("arguments",),
     ("files", "schema"),
-    ("tables", "versions", "netcdf"),
-    ("spec",),
-    ("chunks",),
+    ("tables", "versions", "netcdf", "expression"),
+    ("spec", "vocabulary"),
+    ("chunks", "terms"),
     ("formula", "families", "datasets", "compress", "latent"),
     ("entries",),
     ("columns",),
+    ("evaluation",),
     ("matrix",),
     ("outcome", "origins"),
     ("design", "reading"),
@@ -47,7 +48,7 @@ OWNERS = {
     "jinja2": {"program", "report"},
     "cmdstanpy": {"engine"},
     "arviz": {"arviz_seam"},
-    "formulaic": {"matrix"},
+    "formulaic": {"evaluation", "matrix"},
     "matplotlib": {"plots"},
     "click": {"cli"},
     "bambi": {"bench"},
@@ -138,7 +139,7 @@ def test_a_library_has_one_owner(library: str) -> None:
 
 
 def test_spec_and_formula_need_the_standard_library_only() -> None:
-    for name in ("errors", "spec", "formula"):
+    for name in ("errors", "expression", "vocabulary", "terms", "spec", "formula"):
         names = at_import_time(PACKAGE / f"{name}.py")
         tops = {each.split(".")[0] for each in names} - {"stanpool"}
         assert tops <= set(sys.stdlib_module_names)

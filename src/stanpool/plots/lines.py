@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.arguments import public
+from stanpool.columns import names_in_terms
 from stanpool.diagnostics.funnel import group_mean
 from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.formula import outcome_name, unquote_name
+from stanpool.expression import parse, written
+from stanpool.formula import outcome_name, quote_name, unquote_name
 from stanpool.intervals import interval_levels
 from stanpool.labels import short_label
 from stanpool.plots.canvas import (
@@ -225,7 +227,9 @@ def _numeric(fit: FitResult, predictor: str | None) -> str:
     import pandas as pd
 
     spec, data = fit.model.spec, fit.model.data
-    kept = {spec.trials, spec.exposure, spec.se, spec.weights, outcome_name(spec)}
+    given = [spec.trials, spec.exposure, spec.se, spec.weights]
+    texts = [spec.outcome, *(each for each in given if each is not None)]
+    kept = set(names_in_terms(texts, set(data.columns)))
     known = [
         str(name)
         for name in data.columns
@@ -287,7 +291,7 @@ def _grid(fit: FitResult, varied: FactorDesign, name: str, group: int) -> pd.Dat
             level = (own if len(own) else data)[each].mode().iloc[0]
             same = pd.Series([level] * len(values))
             typical[each] = same.astype(data[each].dtype)
-        elif each in (spec.trials, spec.exposure):
+        elif quote_name(str(each)) in (spec.trials, spec.exposure):
             typical[each] = np.ones(len(values))
         else:
             typical[each] = np.full(len(values), own[each].mean())
@@ -301,14 +305,10 @@ def _expectations(
     import pandas as pd
 
     available = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
-    expected = epred(
-        fit,
-        pd.concat(grids, ignore_index=True),
-        draws=min(_DRAWS, available),
-        group_terms=terms,
-    )
+    rows = pd.concat(grids, ignore_index=True)
+    expected = epred(fit, rows, draws=min(_DRAWS, available), group_terms=terms)
     flat = expected.transpose("chain", "draw", "row").to_numpy()
-    flat = flat.reshape(-1, flat.shape[2])
+    flat = flat.reshape(-1, flat.shape[2]) / _sizes(fit, rows)
     low, high = interval_levels(prob)
     found = np.quantile(flat, (low, 0.5, high), axis=0)
     ends = np.cumsum([len(grid) for grid in grids])[:-1]
@@ -317,21 +317,31 @@ def _expectations(
 
 def _outcomes(fit: FitResult) -> Array:
     """Return outcomes on the scale of the lines: shares of trials, rates."""
-    design, spec = fit.model.design, fit.model.spec
-    y = design.y.astype(float)
-    if design.trials is not None:
-        return np.asarray(y / np.maximum(design.trials, 1))
-    if spec.exposure is not None:
-        return np.asarray(y / fit.model.data[spec.exposure].to_numpy(dtype=float))
-    return y
+    y = fit.model.design.y.astype(float)
+    return np.asarray(y / _sizes(fit, fit.model.data))
+
+
+def _sizes(fit: FitResult, rows: pd.DataFrame) -> Array:
+    """Return the trials or the exposure of rows; ones without."""
+    spec, recipes = fit.model.spec, fit.model.design.recipes
+    text = spec.trials or spec.exposure
+    if text is None or recipes is None:
+        return np.ones(len(rows))
+    sizes = recipes.expressions[text].of(rows)
+    return np.maximum(sizes, 1) if spec.trials else np.asarray(sizes)
 
 
 def _outcome_label(fit: FitResult) -> str:
     spec = fit.model.spec
     name = short_label(outcome_name(spec))
     if spec.trials is not None:
-        return f"{name}, share of {short_label(spec.trials)}"
-    return f"{name} / {short_label(spec.exposure)}" if spec.exposure else name
+        return f"{name}, share of {short_label(_bare(spec.trials))}"
+    return f"{name} / {short_label(_bare(spec.exposure))}" if spec.exposure else name
+
+
+def _bare(text: str) -> str:
+    """Return an expression as labels have it."""
+    return written(parse(text), bare=True)
 
 
 def _pooling_of(fit: FitResult) -> str:
