@@ -305,7 +305,7 @@ def load(
                     raise
 
 
-def _read(folder: Path, manifest: Manifest, functions: Functions) -> FitResult:
+def _read(folder: Path, manifest: Manifest, functions: Functions = ()) -> FitResult:
     """Read the files of a fit; whatever is wrong with them is a ``DataError``."""
     try:
         path_of = partial(manifest.path, folder)
