@@ -62,9 +62,14 @@ class Model(PreparedModel):
         ``exposure(e)``; ``weights(w)``, which multiply the log likelihood;
         ``cens(c)`` and ``cens(c, upper)``, where ``c`` is ``none``, ``left``,
         ``right`` or ``interval`` (0, -1, 1, 2), and ``y`` and ``upper`` are the ends
-        of an interval; ``trunc(lower, upper)``, columns or numbers. Predictors are
-        formulaic's notation. A list of two formulas, the second ``"sigma ~ (1 | g)"``,
-        is the same as ``residual="g"``.
+        of an interval; ``trunc(lower, upper)``. The outcome, offsets and what the parts
+        are given is arithmetic of columns, as in ``post - pre`` and ``trials(n + m)``;
+        among predictors, where ``+ - * / : **`` join terms, it stands in ``I(x**2)``.
+        There are comparisons, NumPy's functions of single rows, ``mean(x)``,
+        ``std(x)``, ``min(x)`` and their like, ``center``, ``scale``, ``poly``, ``bs``,
+        ``cr`` and ``C``; what they take from all rows is taken at the fit. Nothing
+        else of Python can be written. A list of two formulas, the second
+        ``"sigma ~ (1 | g)"``, is the same as ``residual="g"``.
     data
         A data frame, or a mapping of columns. It is copied: later changes of it
         have no effect on the model. Data that do not fit in memory are read once, in

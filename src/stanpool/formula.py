@@ -2,7 +2,7 @@
 
 Only the structure that design matrices do not know is read here: ``~``, the parts of
 the outcome after ``|``, and group terms in parentheses with a bar. Every other term
-is kept as text for formulaic, which owns the rest of the notation.
+is checked and kept as text (see ``expression`` and ``terms``).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
     Parameters
     ----------
     text
-        An outcome, ``~``, population terms in formulaic's notation, and group terms:
+        An outcome, ``~``, population terms, and group terms:
         ``(1 + x | g)``, or ``||`` for uncorrelated coefficients; ``a/b`` for groups
         ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
         membership, where a row gets the mean of its groups' deviations, or
@@ -69,8 +69,11 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
         ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)`` and
-        ``trunc(lower, upper)``, joined by ``+``. Names that are not plain identifiers
+        ``trunc(lower, upper)``, joined by ``+``. The outcome, offsets and what the
+        parts are given is arithmetic of columns. Names that are not plain identifiers
         stand in backticks; a backtick inside is doubled.
+    functions
+        The names of a user's own functions.
 
     Raises
     ------

@@ -5,7 +5,6 @@ A text is taken apart here; nothing of it is run as code.
 
 from __future__ import annotations
 
-import ast
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from stanpool.coefficients import flat
 from stanpool.effects import fixef_draws
 from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.expression import Call, Chain, Name, Node, Number, Unary, parse
 from stanpool.intervals import describe, interval_levels
 
 if TYPE_CHECKING:
@@ -32,22 +32,19 @@ _USAGE = (
     "'b_county[AITKIN, floor] > b_county[ANOKA, floor]'; names with other signs go "
     "between backticks."
 )
-_BINARY: Mapping[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
+_BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "**": operator.pow,
 }
-_UNARY: Mapping[type, Callable[[Any], Any]] = {
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-}
-_COMPARISONS: Mapping[type, Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.Gt: operator.gt,
-    ast.LtE: operator.le,
-    ast.GtE: operator.ge,
+_UNARY: Mapping[str, Callable[[Any], Any]] = {"-": operator.neg, "+": operator.pos}
+_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
 }
 _FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
     "exp": np.exp,
@@ -125,19 +122,16 @@ def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
             "has no probability. State how close, as in 'abs(floor) < 0.1'."
         )
     try:
-        tree = ast.parse(replaced.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        tree = None
-    known = tuple(_COMPARISONS)
-    if not isinstance(tree, ast.Compare) or not all(
-        isinstance(each, known) for each in tree.ops
-    ):
+        node = parse(replaced)
+    except SpecError:
+        node = None
+    if not isinstance(node, Chain) or not set(node.signs) <= set(_COMPARISONS):
         raise SpecError(f"cannot read the hypothesis {shorten(text)}. {_USAGE}")
     draws = {alias: _draws_of(fit, name, text) for alias, name in names.items()}
-    sides = [_value(side, draws, text) for side in (tree.left, *tree.comparators)]
+    sides = [_value(side, draws, text) for side in node.operands]
     holds = np.ones(1, dtype=bool)
-    for compare, left, right in zip(tree.ops, sides, sides[1:], strict=False):
-        holds = holds & _COMPARISONS[type(compare)](left, right)
+    for sign, left, right in zip(node.signs, sides, sides[1:], strict=False):
+        holds = holds & _COMPARISONS[sign](left, right)
     if not names or len(sides) > 3:
         raise SpecError(f"cannot read the hypothesis {shorten(text)}. {_USAGE}")
     estimate = sides[0] - sides[1] if len(sides) == 2 else sides[1]
@@ -181,23 +175,22 @@ def _closing(text: str, start: int) -> int:
     return len(text)
 
 
-def _value(node: ast.AST, draws: Mapping[str, Array], text: str) -> Any:
+def _value(node: Node, draws: Mapping[str, Array], text: str) -> Any:
     """Compute a side of a hypothesis."""
     match node:
-        case ast.Constant(value=int() | float() as number) if not isinstance(
-            number, bool
-        ):
+        case Number(value=number):
             return float(number)
-        case ast.Name(id=name) if name in draws:
+        case Name(name=name) if name in draws:
             return draws[name]
-        case ast.BinOp(left, operation, right) if type(operation) in _BINARY:
+        case Chain(signs=signs, operands=operands) if set(signs) <= set(_BINARY):
+            found = np.asarray(_value(operands[0], draws, text))
             with np.errstate(all="ignore"):
-                return _BINARY[type(operation)](
-                    np.asarray(_value(left, draws, text)), _value(right, draws, text)
-                )
-        case ast.UnaryOp(operation, operand) if type(operation) in _UNARY:
-            return _UNARY[type(operation)](_value(operand, draws, text))
-        case ast.Call(ast.Name(id=name), [argument], []) if name in _FUNCTIONS:
+                for sign, each in zip(signs, operands[1:], strict=True):
+                    found = _BINARY[sign](found, _value(each, draws, text))
+            return found
+        case Unary(sign=sign, operand=operand) if sign in _UNARY:
+            return _UNARY[sign](_value(operand, draws, text))
+        case Call(name=name, arguments=(argument,), settings=()) if name in _FUNCTIONS:
             with np.errstate(all="ignore"):
                 return _FUNCTIONS[name](_value(argument, draws, text))
     raise SpecError(f"cannot read the hypothesis {shorten(text)}. {_USAGE}")

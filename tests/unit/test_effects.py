@@ -481,6 +481,8 @@ class TestHypotheses:
             ("x11 < 0", r"'x11', which is not in the posterior.* Did you mean 'x1'"),
             ("b_g[e, x1] < 0", r"name 'b_g\[e, x1\]'.*'b_g\[a, Intercept\]'"),
             ("(" * 3000 + "x1 < 0" + ")" * 3000, "cannot read"),
+            ("-" * 2000 + "x1 < 0", "cannot read"),
+            ("x1 < 1" + "0" * 400, "cannot read"),
             ("x1[0 < 0", "name"),
             (3, "is no text"),
         ],

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 import stanpool as sp
-from simulated_fits import simulated_fit
+from simulated_fits import fit_of_prior, simulated_fit
 from stanpool import netcdf
+from stanpool.cli import main
 
 KEPT = Path(__file__).parents[1] / "data" / "kept_fits"
 FIT = "format_2.fit"
@@ -319,3 +322,87 @@ def test_a_fit_that_cannot_be_kept_is_returned_with_a_warning(
         again = fit.model.fit(file=tmp_path / "x.fit", progress=False)
     assert again.tree is fit.tree
     assert not (tmp_path / "x.fit").exists()
+
+
+EVIL = "x * __import__('os').system('touch MARK')"
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("outcome", f"I({EVIL})"),
+        ("outcome", "np.load('MARK', allow_pickle=True)"),
+        ("terms", [f"I({EVIL})"]),
+        ("terms", ["x.__class__"]),
+        ("terms", ["{__import__('os')}"]),
+        ("offsets", [f"I(0 * {EVIL})"]),
+        ("se", EVIL),
+        ("weights", EVIL),
+        ("cens", EVIL),
+        ("trunc", [EVIL, None]),
+        ("groups", [{"factor": "school", "terms": [f"I({EVIL})"]}]),
+        ("functions", [["f", "os.system"]]),
+    ],
+)
+@pytest.mark.parametrize("command", ["load", "report"])
+def test_the_formula_of_somebody_elses_fit_runs_nothing(
+    kept: Path, field: str, text: Any, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its texts are of the language of formulas, as what is typed is."""
+    monkeypatch.chdir(kept.parent)
+    (path,) = kept.glob("saved-*/model.json")
+    written = json.loads(path.read_text())
+    written["spec"][field] = text
+    written["functions"] = []
+    path.write_text(json.dumps(written))
+    with_digests_made_right(kept, "model.json")
+    if command == "load":
+        with pytest.raises(sp.DataError, match="wrote in format 2"):
+            sp.load(kept)
+    else:
+        done = CliRunner().invoke(main, ["report", str(kept), "x.html"])
+        assert done.exit_code == 2, done.output
+    assert {each.name for each in kept.parent.iterdir()} == {kept.name}
+
+
+def test_functions_of_ones_own_are_kept_by_name_and_passed_again(
+    tmp_path: Path,
+) -> None:
+    data = {"y": [1.0, 2, 4, 3, 5, 4], "x": [1.0, 2, 3, 4, 5, 6], "g": list("aabbcc")}
+    model = sp.Model("y ~ f(x) + (1 | g)", data, functions={"f": np.sqrt})
+    fit = fit_of_prior(model)
+    fit.save(tmp_path / "own.fit")
+    with pytest.raises(
+        sp.DataError, match=r"calls functions of yours, 'f'.*\{'f': f\}"
+    ):
+        sp.load(tmp_path / "own.fit")
+    back = sp.load(tmp_path / "own.fit", functions={"f": np.sqrt, "h": np.exp})
+    assert back.model.spec == fit.model.spec
+    np.testing.assert_array_equal(back.model.design.X, np.sqrt(model.data[["x"]]))
+    np.testing.assert_array_equal(
+        back.epred(back.model.data), fit.epred(fit.model.data)
+    )
+
+
+def test_a_kept_fit_has_the_means_of_its_fit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"x": rng.normal(5, 1, 12), "n": 20, "g": list("abcd") * 3})
+    data["k"] = rng.binomial(20, 0.4, 12)
+    formula = "k | trials(n + 0) ~ I(x - mean(x)) + offset(x / max(x)) + (1 | g)"
+    fit = fit_of_prior(sp.Model(formula, data, family="binomial"))
+    fit.save(tmp_path / "means.fit")
+    back = sp.load(tmp_path / "means.fit")
+    rows = data.iloc[[3, 4]].assign(n=40)
+    np.testing.assert_allclose(back.epred(rows), 2 * fit.epred().values[..., 3:5])
+
+
+def test_columns_with_any_name_were_parts_of_the_outcome_before(kept: Path) -> None:
+    (path,) = kept.glob("saved-*/model.json")
+    written = json.loads(path.read_text())
+    assert "functions" not in written  # kept when parts of the outcome were columns
+    written["spec"] |= {"weights": "a b", "terms": ["`a b`"]}
+    written["columns"][2]["name"] = "a b"
+    path.write_text(json.dumps(written))
+    with_digests_made_right(kept, "model.json")
+    with pytest.raises(sp.DataError, match="weights 'a b' must not be negative"):
+        sp.load(kept)
