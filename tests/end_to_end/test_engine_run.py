@@ -291,7 +291,8 @@ def test_interrupt_and_kill_leave_no_process(executable, temporary, blow):
         env={**os.environ, "TMPDIR": str(temporary)},
         preexec_fn=_hear_interrupts,
     )
-    _wait_until(lambda: list(_processes().values()).count(script.pid) == 2)
+    # Two chains and their guard.
+    _wait_until(lambda: list(_processes().values()).count(script.pid) == 3)
     time.sleep(0.5)
     running = [pid for pid, parent in _processes().items() if parent == script.pid]
     script.send_signal(blow)

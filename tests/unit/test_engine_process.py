@@ -13,7 +13,7 @@ import time
 import pytest
 
 from stanpool.engine import scratch
-from stanpool.engine.process import run
+from stanpool.engine.process import Guard, run
 from stanpool.engine.scratch import scratch_folder, sweep_scratch
 from stanpool.errors import EngineError
 
@@ -23,7 +23,7 @@ NESTED = "sleep 60 & echo $! > number; wait"
 RUNNER = f"""
 import sys
 from pathlib import Path
-from stanpool.engine.process import run
+from stanpool.engine.process import Guard, run
 run(["sh", "-c", {NESTED!r}], cwd=Path(sys.argv[1]))
 """
 
@@ -168,3 +168,47 @@ def test_no_place_for_temporary_files_is_said(place, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(place / "gone"))
     with pytest.raises(EngineError, match="TMPDIR"), scratch_folder():
         pass
+
+
+GUARDED = """
+import subprocess, sys
+from stanpool.engine.process import Guard
+guard = Guard()
+sleep = ["sleep", "60"]
+first, ended, last = (subprocess.Popen(sleep) for _ in range(3))
+for each in (first, ended, last):
+    guard.add(each.pid)
+guard.remove(ended.pid)
+print(first.pid, ended.pid, last.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM])
+def test_a_guard_ends_those_that_run_when_we_are_killed_and_no_others(blow):
+    process = subprocess.Popen(
+        [sys.executable, "-c", GUARDED],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    first, ended, last = process.stdout.readline().split()
+    assert all(map(_runs, (first, ended, last)))
+    process.send_signal(blow)
+    process.wait()
+    _wait_until(lambda: not _runs(first) and not _runs(last))
+    assert _runs(ended)  # as if another had its number by now
+    os.kill(int(ended), signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_guard_with_nothing_to_guard_is_gone():
+    guard = Guard()
+    for _ in range(2):
+        process = subprocess.Popen(["sleep", "60"])
+        guard.add(process.pid)
+        shell = str(guard._shell.pid)
+        process.kill()
+        process.wait()
+        guard.remove(process.pid)
+        assert not _runs(shell)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stanpool.engine.process import tail
+from stanpool.engine.process import Guard, tail
 
 _ITERATION = re.compile(r"Iteration:\s*(\d+) /")
 _OF_COURSE = re.compile(
@@ -46,6 +46,7 @@ class Chains:
         self._environment = {**os.environ, "STAN_NUM_THREADS": str(threads)}
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
+        self._guard = Guard()
         self._stopped = False
         self._iterations: dict[int, int] = {}
         self._said: Counter[str] = Counter()
@@ -105,7 +106,7 @@ class Chains:
         """Return the exit code of a chain whose console goes to ``write``.
 
         Chains stay in our process group, so that a terminal's Ctrl-C and hang-up reach
-        them; should we be killed, they end when they next report their progress.
+        them; should we be killed, the guard ends them.
         """
         with self._lock:
             if self._stopped:
@@ -120,6 +121,7 @@ class Chains:
                 env=self._environment,
             )
             self._running.add(process)
+            self._guard.add(process.pid)
         try:
             with process:
                 for line in process.stdout or ():
@@ -129,6 +131,7 @@ class Chains:
         finally:
             with self._lock:
                 self._running.remove(process)
+                self._guard.remove(process.pid)
         return process.returncode
 
     def _fail(self, failure: Failure) -> None:

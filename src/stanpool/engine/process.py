@@ -24,6 +24,60 @@ exec 3<&-
 wait $!
 """
 
+# Hears of processes that start and end, and kills those that run when it hears no more.
+_GUARD = """
+running=' '
+while read -r sign number; do
+  case $sign in
+    +) running="$running$number " ;;
+    -) running="${running%% $number *} ${running#* $number }" ;;
+  esac
+done
+kill -KILL $running
+"""
+
+
+class Guard:
+    """Ends processes that outlive this one, should it be killed.
+
+    For those that ``run`` cannot start, since they are to hear a terminal's Ctrl-C.
+    """
+
+    def __init__(self) -> None:
+        self._shell: subprocess.Popen[str] | None = None
+        self._running: set[int] = set()
+
+    def add(self, number: int) -> None:
+        """Take a process, by its number, into care."""
+        self._running.add(number)
+        if self._shell is None:
+            with suppress(OSError):  # then there is no guard
+                self._shell = subprocess.Popen(
+                    ["/bin/sh", "-c", _GUARD],
+                    stdin=subprocess.PIPE,  # ends with us
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    text=True,
+                )
+        self._tell("+", number)
+
+    def remove(self, number: int) -> None:
+        """Forget a process that has ended; after the last one there is no guard."""
+        self._running.remove(number)
+        self._tell("-", number)
+        if self._shell is not None and not self._running:
+            self._shell.kill()
+            self._shell.communicate()
+            self._shell = None
+
+    def _tell(self, sign: str, number: int) -> None:
+        stream = self._shell and self._shell.stdin
+        if stream:
+            with suppress(BrokenPipeError):
+                stream.write(f"{sign} {number}\n")
+                stream.flush()
+
 
 def run(
     command: Sequence[str],

@@ -51,7 +51,7 @@ _SIG_FIGS = 9
 
 _POLL_SECONDS = 0.1
 
-# Iterations between a chain's reports. A chain notices then, too, if we were killed.
+# Iterations between a chain's reports.
 _REFRESH = 20
 _WORKER = "stanpool-sampling"
 
