@@ -86,6 +86,8 @@ class PreparedModel:
     @classmethod
     def of(cls, prepared: PreparedModel) -> Self:
         """Return a prepared model as one of this class."""
+        if isinstance(prepared, cls):
+            return prepared
         model = cls.__new__(cls)
         values = {each.name: getattr(prepared, each.name) for each in fields(prepared)}
         PreparedModel.__init__(model, **values)
