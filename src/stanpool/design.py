@@ -36,9 +36,8 @@ from stanpool.outcome import (
     standard_errors,
     weights_column,
 )
+from stanpool.rank import COLLINEAR, about_means, column_means, identified
 from stanpool.spec import FAMILIES, GroupTerm, ModelSpec
-
-_COLLINEAR = 1e-8
 
 
 @dataclass(frozen=True)
@@ -176,6 +175,14 @@ class Recipes:
     factors: tuple[TermMatrix, ...]
     expressions: Mapping[str, Column]
 
+    @property
+    def left_out(self) -> tuple[tuple[str, ...], ...]:
+        """What the data cannot tell: predictors, then of each factor."""
+        return tuple(
+            () if matrix.left_out is None else matrix.left_out.labels
+            for matrix in (self.population, *self.factors)
+        )
+
 
 @dataclass(frozen=True)
 class Design:
@@ -255,7 +262,7 @@ class Design:
 
     def mean(self, column: np.ndarray) -> float:
         """Return the mean of a column of the design over the rows of the data."""
-        return float(_means(column, self.unit))
+        return float(column_means(column, self.unit))
 
     def sd(self, column: np.ndarray) -> float:
         """Return its standard deviation, with the degrees of freedom less one."""
@@ -283,6 +290,21 @@ class Design:
             factors=tuple(factor.take(rows) for factor in self.factors),
             latent=None if self.latent is None else self.latent.take(rows),
             residual=residual,
+        )
+
+    def said_of_left_out(self) -> tuple[str, ...]:
+        """Say which predictors are left out, as the data cannot tell them from others.
+
+        One sentence each for the population and the factors that have any.
+        """
+        if self.recipes is None:
+            return ()
+        whose = ("", *(f" of {shorten(each.factor)}" for each in self.factors))
+        return tuple(
+            f"{listed(labels)}{of}: no row has that combination of predictors, or "
+            "those that have it cannot tell it from others"
+            for labels, of in zip(self.recipes.left_out, whose, strict=True)
+            if labels
         )
 
     @property
@@ -399,12 +421,16 @@ def build_design(
     expressed = {text: column_of(text, frame, functions) for text in expressions(spec)}
     evaluated = {text: column.values for text, column in expressed.items()}
     y, categories = build_outcome(spec, frame, evaluated)
-    population = term_matrix(spec.intercept, spec.terms, frame, functions)
+    population = _known(
+        term_matrix(spec.intercept, spec.terms, frame, functions),
+        spec.intercept,
+        stand_ins,
+    )
     x, labels = population.values, population.labels
     if spec.intercept:
         x, labels = x[:, 1:], labels[1:]
     pooled = () if spec.pooling == "complete" else spec.groups
-    factors = [_build_factor(spec, term, frame, labels) for term in pooled]
+    factors = [_build_factor(spec, term, frame, labels, stand_ins) for term in pooled]
     built = [factor for factor, _ in factors]
     if spec.pooling == "partial":
         built = _with_group_predictors(spec, built, x, labels, frame)
@@ -428,11 +454,6 @@ def build_design(
         ]
         if residual is not None:
             residual = (*residual[:2], _frozen(residual[2][stand_ins.like]))
-    _refuse_redundant(x, labels, spec.intercept, unit)
-    for factor, term in zip(built, pooled, strict=True):
-        own = int(term.intercept)
-        slopes = factor.Z[:, own:], factor.varying[own:]
-        _refuse_redundant(*slopes, term.intercept, unit)
     center = spec.center_predictors
     has_cutpoints = family.outcome == "ordered"
     intercept = spec.intercept and not has_cutpoints
@@ -446,7 +467,7 @@ def build_design(
         intercept = intercept and not _is_expressed(ones, own_factor, unit)
         own_intercepts = not intercept and own_factor.varying[0] == "Intercept"
         if own_intercepts and center:
-            z_bar = _means(own_factor.Z, unit)
+            z_bar = column_means(own_factor.Z, unit)
             z_bar[0] = 0.0
             built[0] = replace(own_factor, z_bar=_frozen(z_bar))
     if family.outcome == "categories":
@@ -457,7 +478,7 @@ def build_design(
     center = center and (intercept or own_intercepts or has_cutpoints)
     columns = _by_label(x, labels, built)
     moments = {
-        label: (float(_means(column, unit)), _spread(column, unit))
+        label: (float(column_means(column, unit)), _spread(column, unit))
         for label, column in columns.items()
     }
     origins = choose_origins([(label, seen[label]) for label in columns], moments)
@@ -466,7 +487,7 @@ def build_design(
         X=_frozen(x),
         coefficients=labels,
         intercept=intercept,
-        x_bar=_frozen(_means(x, unit) if center else np.zeros(x.shape[1])),
+        x_bar=_frozen(column_means(x, unit) if center else np.zeros(x.shape[1])),
         factors=tuple(built),
         latent=_build_latent(spec, frame, y),
         trials=_frozen(build_trials(spec, evaluated, y)),
@@ -491,8 +512,21 @@ def build_design(
     )
 
 
+def _known(
+    matrix: TermMatrix, intercept: bool, stand_ins: StandIns | None
+) -> TermMatrix:
+    """Leave out of a matrix what the rows, or those in their place, cannot tell."""
+    if stand_ins is None:
+        return identified(matrix, matrix.values, intercept, None)
+    return identified(matrix, stand_ins.of(matrix), intercept, stand_ins.unit)
+
+
 def _build_factor(
-    spec: ModelSpec, term: GroupTerm, frame: pd.DataFrame, labels: tuple[str, ...]
+    spec: ModelSpec,
+    term: GroupTerm,
+    frame: pd.DataFrame,
+    labels: tuple[str, ...],
+    stand_ins: StandIns | None,
 ) -> tuple[FactorDesign, TermMatrix]:
     """Build the group side of one factor, and the recipe of its matrix.
 
@@ -501,6 +535,7 @@ def _build_factor(
     """
     functions = dict(spec.functions)
     matrix = term_matrix(term.intercept, term.terms, frame, functions)
+    matrix = _known(matrix, term.intercept, stand_ins)
     varying = _in_same_order(matrix.labels, labels)
     groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and len(groups) < 2:
@@ -763,8 +798,8 @@ def _is_expressed(
     if factor.varying[0] == "Intercept":
         # Only the variation counts: a column of large mean and small spread is not
         # a constant.
-        column = _about_means(column, unit)
-        z = np.concatenate([z[:, :1], _about_means(z[:, 1:], unit)], axis=1)
+        column = about_means(column, unit)
+        z = np.concatenate([z[:, :1], about_means(z[:, 1:], unit)], axis=1)
     size = np.sqrt(np.mean(z**2, axis=0))
     z = z / np.where(size > 0, size, 1.0)  # units do not matter
     gram = np.zeros((len(factor.labels), z.shape[1], z.shape[1]))
@@ -775,78 +810,13 @@ def _is_expressed(
             gram[:, a, b] = np.bincount(groups, z[:, a] * z[:, b], len(factor.labels))
     coefficients = np.einsum("jab,jb->ja", np.linalg.pinv(gram, hermitian=True), cross)
     left = column - np.einsum("nq,nq->n", z, coefficients[groups])
-    return float(left @ left) <= _COLLINEAR * float(column @ column)
+    return float(left @ left) <= COLLINEAR * float(column @ column)
 
 
 def _in_same_order(labels: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
     """Write interactions as other labels do: ``a:b`` and ``b:a`` are one."""
     known = {tuple(sorted(other.split(":"))): other for other in others}
     return tuple(known.get(tuple(sorted(each.split(":"))), each) for each in labels)
-
-
-def _refuse_redundant(
-    x: np.ndarray, labels: Sequence[str], intercept: bool, unit: np.ndarray | None
-) -> None:
-    """Refuse constant predictors beside an intercept, and collinear ones, by name."""
-    if "Intercept" in labels:
-        raise DataError(
-            "a predictor is named 'Intercept', which is the intercept's own name; "
-            "rename the column."
-        )
-    doubled = {label for label in labels if labels.count(label) > 1}
-    if doubled:
-        raise DataError(f"predictors {listed(sorted(doubled))} are given twice.")
-    constant = [
-        label for label, flat in zip(labels, _is_constant(x, unit), strict=True) if flat
-    ]
-    if intercept and constant:
-        raise DataError(
-            f"predictor(s) {listed(constant)} are constant: they cannot be told from "
-            "the intercept. Drop them, or the intercept with '0 + ...'."
-        )
-    basis = _about_means(x, unit) if intercept else x
-    kept: list[int] = []
-    gram = _correlations(basis)
-    for column in range(x.shape[1]):
-        if kept and _residual(gram, kept, column) < _COLLINEAR:
-            weights = np.linalg.lstsq(
-                gram[np.ix_(kept, kept)], gram[kept, column], rcond=None
-            )[0]
-            others = [
-                labels[k] for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6
-            ]
-            raise DataError(
-                f"predictor {shorten(labels[column])} is an exact linear combination "
-                f"of {listed(others)}{' and the intercept' if intercept else ''}. "
-                "Drop one of them."
-            )
-        kept.append(column)
-
-
-def _is_constant(x: np.ndarray, unit: np.ndarray | None) -> Any:
-    """Whether each column is constant, but for rounding."""
-    if unit is None:
-        spread, size = x.max(axis=0) - x.min(axis=0), np.abs(x).max(axis=0)
-    else:
-        spread, size = (
-            np.sqrt(np.square(each).sum(axis=0)) for each in (_about_means(x, unit), x)
-        )
-    return spread <= 1e-12 * np.maximum(size, np.finfo(float).tiny)
-
-
-def _correlations(x: np.ndarray) -> np.ndarray:
-    """Return the cross-products of columns scaled to unit length."""
-    norms = np.sqrt(np.einsum("ij,ij->j", x, x))
-    scaled = x / np.where(norms > 0, norms, 1.0)
-    return np.asarray(scaled.T @ scaled)
-
-
-def _residual(gram: np.ndarray, kept: list[int], column: int) -> float:
-    """Return the share of a column's length that the kept columns leave over."""
-    weights = np.linalg.lstsq(gram[np.ix_(kept, kept)], gram[kept, column], rcond=None)[
-        0
-    ]
-    return float(gram[column, column] - gram[kept, column] @ weights)
 
 
 def _by_label(
@@ -861,20 +831,9 @@ def _by_label(
 
 def _spread(column: np.ndarray, unit: np.ndarray | None) -> float:
     """Return the standard deviation of a column over the rows of the data."""
-    about = _about_means(column, unit)
+    about = about_means(column, unit)
     rows = len(column) if unit is None else unit @ unit
     return math.sqrt(float(about @ about) / float(rows))
-
-
-def _means(x: np.ndarray, unit: np.ndarray | None) -> Any:
-    """Return the columns' means; ``unit`` is what has become of a column of ones."""
-    return x.mean(axis=0) if unit is None else unit @ x / (unit @ unit)
-
-
-def _about_means(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
-    """Return columns less their means."""
-    means = _means(x, unit)
-    return np.asarray(x - (means if unit is None else np.multiply.outer(unit, means)))
 
 
 def _taken(values: np.ndarray | None, rows: np.ndarray | slice) -> Any:

@@ -14,7 +14,7 @@
 
 Doubt about a *result* is never an exception; it is a finding of a ``Diagnosis``. What a
 user may want but should not overlook is a warning: ``PriorWarning``,
-``NestingWarning``, ``StorageWarning``, ``ImportanceWarning``.
+``NestingWarning``, ``RankWarning``, ``StorageWarning``, ``ImportanceWarning``.
 """
 
 from __future__ import annotations
@@ -76,6 +76,10 @@ class PriorWarning(UserWarning):
 
 class NestingWarning(UserWarning):
     """Labels of a nesting repeat as if their factors were crossed."""
+
+
+class RankWarning(UserWarning):
+    """Predictors are left out, for the data cannot tell them from others."""
 
 
 class StorageWarning(UserWarning):

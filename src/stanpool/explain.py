@@ -35,6 +35,7 @@ marginal, 919 rows, 85 groups)
             f"origins: {listed_origins(dict(model.design.origins))}, from where the "
             "program counts; model.priors says what has its prior there"
         )
+    lines += [f"left out: {each}" for each in model.design.said_of_left_out()]
     if isinstance(model.rows, MarginalRows):
         factors = [model.design.factors[number] for number in model.rows.integrated]
         groups = " and ".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from stanpool.evaluation import (
     is_category,
 )
 from stanpool.expression import Call, Name, Node, parse, written
+from stanpool.rank import LeftOut, check_known
 from stanpool.terms import factors, read_arithmetic, read_term, with_aliases
 from stanpool.vocabulary import calls, depends_on_rows
 
@@ -45,12 +46,24 @@ class TermMatrix:
         formulaic's specification: how factors are joined to terms, and coded.
     factors
         For each alias in the recipe, how the factor is evaluated.
+    left_out
+        The columns that the data cannot tell from others; they are not in the matrix.
     """
 
     values: np.ndarray
     labels: tuple[str, ...]
     recipe: FormulaicSpec | None
     factors: Mapping[str, Recipe]
+    left_out: LeftOut | None = None
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """The labels with those of the columns that are left out."""
+        if self.left_out is None:
+            return self.labels
+        places = dict(zip(self.left_out.kept, self.labels, strict=True))
+        places |= zip(self.left_out.at, self.left_out.labels, strict=True)
+        return tuple(places[place] for place in range(len(places)))
 
 
 @dataclass(frozen=True)
@@ -119,8 +132,8 @@ def rebuild(matrix: TermMatrix, frame: pd.DataFrame) -> np.ndarray:
         names = _relabel(str(problem), matrix.factors)
         raise DataError(f"new rows do not fit the model: {names}") from None
     values = np.asarray(built, dtype=float)
-    _refuse_infinite(values, matrix.labels)
-    return values
+    _refuse_infinite(values, matrix.all_labels)
+    return values if matrix.left_out is None else check_known(values, matrix.left_out)
 
 
 def term_matrix(
@@ -280,7 +293,7 @@ def _relabel(label: str, recipes: Mapping[str, Recipe]) -> str:
 
 def without_values(matrix: TermMatrix) -> TermMatrix:
     """Keep the recipe of a matrix only."""
-    return TermMatrix(np.empty((0, 0)), matrix.labels, matrix.recipe, matrix.factors)
+    return replace(matrix, values=np.empty((0, 0)))
 
 
 def wide_matrix(
@@ -330,6 +343,9 @@ def translation(
     numpy.ndarray
         Shape ``(columns of wide, columns of matrix)``.
     """
+    if matrix.left_out is not None:
+        whole = replace(matrix, labels=matrix.all_labels, left_out=None)
+        return translation(whole, wide, frame)[:, matrix.left_out.kept]
     place = {label: at for at, label in enumerate(wide.labels)}
     result = np.zeros((len(wide.labels), len(matrix.labels)))
     for at, label in enumerate(matrix.labels):

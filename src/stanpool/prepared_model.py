@@ -17,7 +17,15 @@ from stanpool.centering import Centering, centering_of
 from stanpool.chunks import Streamed
 from stanpool.columns import as_frame, used_columns
 from stanpool.design import Design, build_design
-from stanpool.errors import ArgumentError, SpecError, listed, shorten, suggestion
+from stanpool.errors import (
+    ArgumentError,
+    RankWarning,
+    SpecError,
+    listed,
+    shorten,
+    suggestion,
+    warn_user,
+)
 from stanpool.form import can_be_compressed, choose_form
 from stanpool.formula import formula_of, outcome_name, quote_name
 from stanpool.gram import CompressedRows, compressed_rows
@@ -379,6 +387,13 @@ def prepare(
         check_single_rows(spec, design)
         if strict and priors is None:
             warn_if_crossed(spec, shown)
+            for said in design.said_of_left_out():
+                warn_user(
+                    f"predictors are left out, {said}. New rows with it are refused; a "
+                    "model in which combinations are groups, as in (1 | a:b), predicts "
+                    "new ones.",
+                    RankWarning,
+                )
     if priors is None:
         named = spec.priors and chunks is None
         columns = (as_frame(data) if named else shown).columns

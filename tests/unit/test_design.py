@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from decimal import Decimal
@@ -748,6 +749,16 @@ class TestRedundantPredictors:
         assert "'c' have one level only" in said
         assert "Drop" in said
 
+    def test_a_predictor_of_zeros_is_named(self) -> None:
+        data = frame().assign(c=0.0)
+        said = refusal(DataError, lambda: Model("y ~ 0 + x + c + (1 | g)", data))
+        assert "'c' are 0 in all rows" in said
+
+    def test_levels_of_a_nested_factor_are_refused(self) -> None:
+        data = frame().assign(inner=list("uvwuvwuvwuvw"))
+        said = refusal(DataError, lambda: Model("y ~ kind + inner + (1 | g)", data))
+        assert "'inner[T.v]' is an exact linear combination of 'kind[T.q]'" in said
+
     def test_collinear_predictors_are_named(self) -> None:
         data = frame()
         data["w"] = 2 * data["x"] - data["z"] + 3
@@ -771,6 +782,93 @@ class TestRedundantPredictors:
         data = frame().assign(year=range(2000, 2012))
         design = Model("y ~ year + I(year**2) + (1 | g)", data).design
         assert len(design.coefficients) == 2
+
+
+CELLS = [a + b for a in "pqr" for b in "stu"]
+
+
+def cells(*, without: str, each: int = 3) -> pd.DataFrame:
+    """Rows of all combinations of two factors but one."""
+    kept = [cell for cell in CELLS if cell != without] * each
+    data = pd.DataFrame([tuple(cell) for cell in kept], columns=["a", "b"])
+    rng = np.random.default_rng(44)
+    return data.assign(
+        y=rng.normal(size=len(data)),
+        x=rng.normal(size=len(data)),
+        g=np.tile([0, 1, 2, 3], len(data) // 4),
+    )
+
+
+@pytest.mark.filterwarnings("ignore::stanpool.RankWarning")
+@pytest.mark.parametrize("empty", ["ru", "ps", "qt"])
+class TestEmptyCells:
+    """A combination of levels that no row has: R's lm has an NA there, too.
+
+    Ranks are those of R 4.2: ``lm(y ~ ..., data)$rank``.
+    """
+
+    @pytest.mark.parametrize(
+        ("terms", "rank"),
+        [
+            ("a * b", 8),
+            ("0 + a * b", 8),
+            ("a:b", 8),
+            ("0 + a:b", 8),
+            ("a / b", 8),
+            ("a * b * x", 16),
+        ],
+    )
+    def test_what_is_left_has_full_rank(
+        self, empty: str, terms: str, rank: int
+    ) -> None:
+        design = Model(f"y ~ {terms} + (1 | g)", cells(without=empty)).design
+        columns = np.column_stack([np.ones((24, int(design.intercept))), design.X])
+        assert columns.shape[1] == np.linalg.matrix_rank(columns) == rank
+
+    def test_coefficients_may_vary_over_cells(self, empty: str) -> None:
+        data = cells(without=empty)
+        (factor,) = Model("y ~ a + b + (a:b | g)", data).design.factors
+        assert factor.Z.shape[1] == np.linalg.matrix_rank(factor.Z) == 8
+        assert len(factor.varying) == 8
+
+    @pytest.mark.parametrize(
+        "formula", ["y ~ a*b + (1 | g)", "y ~ 0 + a:b + (1 | g)", "y ~ 1 + (a:b | g)"]
+    )
+    def test_rows_of_the_cell_are_refused_and_others_are_not(
+        self, empty: str, formula: str
+    ) -> None:
+        data = cells(without=empty)
+        model = Model(formula, data)
+        new = pd.DataFrame([tuple(cell) for cell in CELLS], columns=["a", "b"])
+        new = new.assign(g=1)
+        said = refusal(DataError, lambda: new_design(model, new, factors=(0,)))
+        assert f"(rows {CELLS.index(empty)}, counted from 0)" in said
+        assert "(1 | a:b)" in said
+        known = new.drop(index=CELLS.index(empty))
+        again = new_design(model, known, factors=(0,))
+        np.testing.assert_allclose(again.X, model.design.X[:8], atol=1e-12)
+        fitted = model.design.factors[0].Z[:8]
+        np.testing.assert_allclose(again.factors[0].Z, fitted, atol=1e-12)
+
+    def test_it_is_said(self, empty: str) -> None:
+        data = cells(without=empty)
+        with pytest.warns(sp.RankWarning, match="left out.*of 'g'") as said:
+            model = Model("y ~ a * b + (a:b | g)", data)
+        assert len(said) == 2
+        assert model.explain().count("left out: 'a[T.") == 2
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.with_(pooling="complete")
+
+    def test_a_slope_that_a_level_does_not_show_is_left_out(self, empty: str) -> None:
+        data = cells(without=empty)
+        data.loc[data["a"] == "q", "x"] = 2.0
+        model = Model("y ~ a * x + (1 | g)", data)
+        assert "a[T.q]:x" not in model.design.coefficients
+        new = pd.DataFrame({"a": ["q", "q"], "x": [2.0, 2.5], "g": 1})
+        said = refusal(DataError, lambda: new_design(model, new, factors=(0,)))
+        assert "(rows 1, counted from 0)" in said
+        assert "'a[T.q]:x'" in said
 
 
 class TestFormulasThatDataRefuse:

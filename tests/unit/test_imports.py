@@ -27,7 +27,7 @@ LAYERS = (
     ("chunks", "terms"),
     ("formula", "families", "datasets", "compress", "latent"),
     ("entries",),
-    ("columns",),
+    ("columns", "rank"),
     ("evaluation",),
     ("matrix",),
     ("outcome", "origins"),

@@ -452,3 +452,27 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=message):
             sp.Model("y ~ 1", tmp_path / name, pooling="complete")
+
+
+@pytest.mark.filterwarnings("ignore::stanpool.RankWarning")
+@pytest.mark.parametrize("empty", [("late", 3), ("a", 1)])
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli"])
+def test_empty_cells_are_left_out_as_in_memory(
+    empty: tuple[str, int], family: str
+) -> None:
+    frame = table().assign(k=lambda data: data["k"].map({1: "i", 2: "j", 3: "l"}))
+    cell = (empty[0], {1: "i", 3: "l"}[empty[1]])
+    frame = frame[(frame["kind"] != cell[0]) | (frame["k"] != cell[1])]
+    outcome = "y" if family == "gaussian" else "two"
+    formula = f"{outcome} ~ kind * k + (1 + kind:k | h)"
+    model = sp.Model(formula, in_chunks(frame, 100), family=family)
+    compress = {"compress": True} if family == "bernoulli" else {}
+    other = sp.Model(
+        formula,
+        frame,
+        family=family,
+        parameterization=model.parameterization,
+        **compress,
+    )
+    assert model.design.recipes.left_out == other.design.recipes.left_out
+    assert_same(model, other)
