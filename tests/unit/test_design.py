@@ -175,7 +175,8 @@ class TestGroupPredictors:
     def test_what_varies_is_no_group_level_predictor_besides(self) -> None:
         """Else its effect would be in the groups' intercepts and slopes: twice."""
         data = frame().assign(g=range(12))  # every predictor is constant in groups
-        factor = Model("y ~ x + z + (1 + x | g)", data).design.factors[0]
+        formula = "y | se(n) ~ x + z + (1 + x | g)"
+        factor = Model(formula, data).design.factors[0]
         np.testing.assert_array_equal(factor.U, data[["z"]])
 
     def test_predictors_that_are_constant_in_groups_move_their_means(self) -> None:
