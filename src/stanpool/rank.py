@@ -68,7 +68,7 @@ def identified(
     own, labels = int(intercept), matrix.labels[int(intercept) :]
     x = seen[:, own:]
     _refuse_names(labels)
-    flat = np.asarray(_is_constant(x, unit)) if intercept else ~x.any(axis=0)
+    flat: Any = _is_constant(x, unit) if intercept else ~x.any(axis=0)
     may_go = {column - own for column in _of_interactions(matrix)}
     constant = [labels[k] for k in np.flatnonzero(flat) if k not in may_go]
     if constant:
