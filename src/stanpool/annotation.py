@@ -51,9 +51,10 @@ def annotate(
         suffix = suffix_of(number)
         groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
         lines.append(f"// {groups}")
+        is_moved = "Intercept" in factor.varying and not factor.uncorrelated
         varying = _divided(
             factor.varying,
-            origins if "Intercept" in factor.varying else {},
+            origins if is_moved else {},
             scaling.factors[number - 1] if scaling else None,
         )
         if not isinstance(rows, MarginalRows):

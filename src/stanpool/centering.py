@@ -14,6 +14,9 @@ I: where it is right, z and m are independent a posteriori [2]_. A pilot estimat
 is what samplers expect. Coefficients that are correlated have the correlations taken
 out of z in the groups whose data say little.
 
+Coefficients that are uncorrelated where predictors are 0, far from all data, are
+correlated there, and known there: each then is about what those before it say of it.
+
 Where the data leave open whether the scale is near 0, weights that are right at its
 estimate leave a funnel below it. So weights are those at three standard errors of the
 logarithm of the scale below, :math:`1 / \sqrt{2 \nu}` each, with the number of
@@ -48,6 +51,7 @@ _NEAR = 0.1
 _LEAST_VARIANCE = 1e-8
 _LARGEST_SHARE = 1 - 1e-12
 _FEWEST_DETERMINED = 1e-3
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +66,10 @@ class Centering:
         A guess of the population's scales, in Stan's units, shape ``(D,)``.
     unit
         Of z, in Stan's units, shape ``(J, D)``: ``tau`` where ``w`` is 0.
+    to_zero
+        The matrix, shape ``(D, D)``, that turns deviations at the predictors' origins,
+        where z is, into those that are uncorrelated, if that is elsewhere; else None.
+        Then ``tau`` is a guess of the diagonal of their Cholesky factor there.
 
     Examples
     --------
@@ -72,11 +80,20 @@ class Centering:
     w: Array
     tau: Array
     unit: Array
+    to_zero: Array | None = None
 
     @classmethod
-    def of(cls, w: Array, tau: Array) -> Centering:
+    def of(cls, w: Array, tau: Array, to_zero: Array | None = None) -> Centering:
         """Return the centering of some weights, with units in which z varies by 1."""
-        return cls(w, tau, tau * np.sqrt(np.maximum(1.0 - w, _LEAST_VARIANCE)))
+        unit = tau * np.sqrt(np.maximum(1.0 - w, _LEAST_VARIANCE))
+        return cls(w, tau, unit, to_zero)
+
+    def scaled(self, by: Array) -> Centering:
+        """Return the same of coefficients in other units, shape ``(D,)``."""
+        to_zero = self.to_zero
+        if to_zero is not None:
+            to_zero = by[:, None] * to_zero / by
+        return Centering(self.w, self.tau * by, self.unit * by, to_zero)
 
     @property
     def apart(self) -> Array:
@@ -107,7 +124,15 @@ class Centering:
             The population's scales, and the Cholesky factor of its correlations, or
             None for a program without.
         """
-        z = (u * (self.tau / tau) ** (1 - self.w) + self.w * mean) / self.unit
+        known: Array | float = 0.0
+        if self.to_zero is not None:
+            # At the origins; each is about what those before it say.
+            L = cholesky_at_origins(tau, self.to_zero)
+            u = np.asarray(np.linalg.solve(self.to_zero, u.T).T, dtype=float)
+            known = np.linalg.solve(L, u.T).T @ np.tril(L, -1).T
+            tau = np.diag(L)
+        stretched = (u - known) * (self.tau / tau) ** (1 - self.w)
+        z = (stretched + self.w * (mean + known)) / self.unit
         if chol_omega is None:
             return np.asarray(z)
         whole = np.linalg.solve(chol_omega, z.T).T
@@ -133,13 +158,41 @@ def centering_of(factor: FactorDesign, pilot: FactorPilot | None) -> Centering:
     pilot
         The estimate; without one, all are noncentered.
     """
-    width = len(factor.coefficients)
+    width, to_zero = len(factor.coefficients), factor.to_zero
+    if to_zero is not None:
+        to_zero = np.kron(np.eye(width // len(to_zero)), to_zero)
     if pilot is None:
-        return Centering.of(np.zeros((len(factor.labels), width)), np.ones(width))
-    share = np.minimum(pilot.information, _LARGEST_SHARE)
+        none = np.zeros((len(factor.labels), width))
+        return Centering.of(none, np.ones(width), to_zero)
+    tau, share = pilot.tau, pilot.information
+    if to_zero is not None:
+        # What a group says of each, given those before it, against what they say.
+        tau = np.diag(cholesky_at_origins(tau, to_zero))
+        back = np.linalg.inv(to_zero)
+        errors = back @ pilot.covariance @ back.T
+        errors = errors * (1.0 + _ROUNDING * np.eye(width))
+        left = np.einsum("jdd->jd", np.linalg.cholesky(errors))
+        share = np.clip(1.0 - np.square(left / tau), 0.0, 1.0)
+    share = np.minimum(share, _LARGEST_SHARE)
     determined = np.maximum(share.sum(axis=0), _FEWEST_DETERMINED)
     odds = share / (1 - share) * np.exp(-2 * _BELOW / np.sqrt(2 * determined))
-    return Centering.of(odds / (1 + odds), pilot.tau)
+    return Centering.of(odds / (1 + odds), tau, to_zero)
+
+
+def cholesky_at_origins(tau: Array, to_zero: Array) -> Array:
+    """Return the Cholesky factor of deviations' covariance at predictors' origins.
+
+    Parameters
+    ----------
+    tau
+        Scales of the deviations where predictors are 0 and they are uncorrelated.
+    to_zero
+        The matrix that turns deviations at the origins into these.
+    """
+    # Not from the covariance, in which what is left of one may be lost in another.
+    root = tau[:, None] * np.linalg.inv(to_zero).T
+    R = np.asarray(np.linalg.qr(root, mode="r"))
+    return np.asarray(R.T * np.sign(np.diag(R)), dtype=float)
 
 
 def centered_elsewhere(

@@ -201,7 +201,8 @@ def partial_pooling(
         Which coefficients vary over groups: ``"Intercept"`` and predictors. A factor
         that needs others is given as a ``GroupTerm``.
     correlated
-        Whether their correlations are learned, too.
+        Whether their correlations are learned, too; if not, they are uncorrelated
+        where predictors are 0.
     group_predictors
         More predictors, constant within groups, that move the mean of the groups'
         coefficients.

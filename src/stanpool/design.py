@@ -72,6 +72,12 @@ class FactorDesign:
         outcomes; else empty.
     counts
         Rows per group, shape ``(J,)``, where the rows are not kept; else None.
+    uncorrelated
+        Whether deviations are drawn independently where predictors are 0, as ``||``
+        says, so that they stay there.
+    to_zero
+        The matrix, shape ``(Q, Q)``, that turns deviations at the predictors' origins
+        into those where predictors are 0, if these are uncorrelated; else None.
     """
 
     factor: str
@@ -85,6 +91,8 @@ class FactorDesign:
     effect_of: np.ndarray | None = None
     predictors_of: tuple[Any, ...] = ()
     counts: np.ndarray | None = None
+    uncorrelated: bool = False
+    to_zero: np.ndarray | None = None
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -552,6 +560,7 @@ def _build_factor(
         varying=varying,
         z_bar=_frozen(np.zeros(len(varying))),
         weights=_frozen(weights),
+        uncorrelated=spec.pooling == "partial" and not term.correlated,
     )
     return factor, matrix
 

@@ -156,7 +156,8 @@ def varcorr(fit: FitResult, *, prob: float = 0.9, at: str = "zero") -> pd.DataFr
         As for ``fixef``.
     at
         ``"zero"``: of intercepts where predictors are 0; ``"origins"``: where
-        predictors that are far from 0 are at their origins, as the priors are.
+        predictors that are far from 0 are at their origins, as the priors of
+        correlated coefficients are; those of ``||`` are where predictors are 0.
 
     Returns
     -------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stanpool.cells import Cells
 from stanpool.errors import shorten
 from stanpool.marginal import MarginalRows
+from stanpool.origins import matrix_to_zero
 from stanpool.prepared_model import PreparedModel
 from stanpool.priors import listed_origins
 from stanpool.sampling import default_warmup
@@ -33,9 +34,16 @@ marginal, 919 rows, 85 groups)
     if model.design.origins:
         lines.append(
             f"origins: {listed_origins(dict(model.design.origins))}, from where the "
-            "program counts; model.priors says what has its prior there"
+            "program counts predictors of the population and of correlated "
+            "coefficients; model.priors says what has its prior there"
         )
     lines += [f"left out: {each}" for each in model.design.said_of_left_out()]
+    lines += [
+        f"coefficients of {shorten(factor.factor)} are uncorrelated where "
+        "predictors are 0, far from their values; center(x) puts 0 among them"
+        for factor in model.design.factors
+        if matrix_to_zero(factor, dict(model.design.origins)) is not None
+    ]
     if isinstance(model.rows, MarginalRows):
         factors = [model.design.factors[number] for number in model.rows.integrated]
         groups = " and ".join(

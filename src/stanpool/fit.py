@@ -123,8 +123,10 @@ class Model(PreparedModel):
         Whether the prior on the intercept refers to the predictors' means, and
         predictors that are far from 0 are counted from an origin, a round number among
         their values (``explain()`` and ``model.priors`` say where): there ``tau`` and
-        ``Omega`` have their priors, and coefficients that are uncorrelated are so
-        there. Draws are those where predictors are 0, in any case.
+        ``Omega`` of coefficients that are correlated have their priors, so that the
+        model is the same wherever 0 is. Coefficients that are uncorrelated are so where
+        predictors are 0, and have their priors there. Draws are those where predictors
+        are 0, in any case.
     compress
         Whether the program sees fewer rows, of exactly the same likelihood: gaussian
         rows are turned, binary outcomes and counts with the same predictors and groups

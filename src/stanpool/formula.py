@@ -61,7 +61,8 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
     ----------
     text
         An outcome, ``~``, population terms, and group terms:
-        ``(1 + x | g)``, or ``||`` for uncorrelated coefficients; ``a/b`` for groups
+        ``(1 + x | g)``, or ``||`` for coefficients that are uncorrelated where
+        predictors are 0 (``center(x)`` says that 0 is elsewhere); ``a/b`` for groups
         ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
         membership, where a row gets the mean of its groups' deviations, or
         ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as

@@ -40,6 +40,7 @@ from stanpool.errors import (
 from stanpool.files import explained
 from stanpool.fit_result import FitResult
 from stanpool.formula import quote_name
+from stanpool.posterior import GroupNames
 from stanpool.prepared_model import PreparedModel
 from stanpool.priors import PriorRow, PriorTable
 from stanpool.program import StanProgram
@@ -343,8 +344,10 @@ def _read_fit(
             f"draws.nc has {tree['posterior'].sizes['chain']} chains, and model.json "
             f"says {settings.chains}."
         )
+    model = _read_model(kept, *_read_frame(path_of("data.nc"), kept.columns))
+    _refuse_correlated(model, tree)
     return FitResult(
-        model=_read_model(kept, *_read_frame(path_of("data.nc"), kept.columns)),
+        model=model,
         tree=tree,
         settings=settings,
         seconds=kept.seconds,
@@ -375,6 +378,19 @@ def _refuse_sums(spec: ModelSpec) -> None:
                 f"{shorten(each.factor)}; it is their mean now, so that the draws mean "
                 "something else. Fit again; weights= with a column of ones for each "
                 "membership is the sum."
+            )
+
+
+def _refuse_correlated(model: PreparedModel, tree: xr.DataTree) -> None:
+    """Refuse a fit whose ``||`` meant uncorrelated at another place than 0."""
+    for factor in model.design.factors:
+        if factor.uncorrelated and GroupNames.of(factor.factor).Omega in tree.posterior:
+            raise DataError(
+                "it was saved when '||' meant, for predictors far from 0, that "
+                "coefficients are uncorrelated at a place among their values; those of "
+                f"{shorten(factor.factor)} are correlated in its draws where predictors "
+                "are 0, and '||' means there. Fit again; center(x) in the place of x "
+                "is a model like the one that was fitted."
             )
 
 

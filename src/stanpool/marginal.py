@@ -33,7 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -204,7 +204,10 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
             parts.append(weighted(design, _dense(other)))
         columns.append(slice(start, sum(part.shape[1] for part in parts)))
     matrix = np.concatenate([*parts, population[:, -1:]], axis=1)
-    z = weighted(design, factor.Z)
+    z, back = weighted(design, factor.Z), np.eye(factor.Z.shape[1])
+    if factor.to_zero is not None:
+        # Turned where it is about the origins, which costs no digits.
+        z, back = z @ factor.to_zero, np.linalg.inv(factor.to_zero)
     groups = len(factor.labels)
     scale = scale_of_groups(design, factor.index, groups)
     rows = turn_rows(z, matrix, factor.index, groups, scale=scale)
@@ -215,11 +218,12 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
     weight = scale_weights(design)
     kept = z.shape[1] * np.bincount(scale, minlength=len(weight))
     kept += np.bincount(rows.scale_of_rest, minlength=len(weight))
+    alike = turn_groups(rows, scale)
     return MarginalRows(
         integrated=integrated,
         columns=tuple(columns),
-        rows=rows,
-        groups=turn_groups(rows, scale),
+        rows=replace(rows, Z=rows.Z @ back),
+        groups=replace(alike, Z=alike.Z @ back),
         y_bar=y_bar,
         scale=scale,
         zeros=weight - kept,

@@ -16,6 +16,10 @@ step is 1000 or less) shifts the origin alike, and the model counts from there a
 before. The mean itself would be no such place: it would move the intercepts of models
 that have their own good reasons for 0.
 
+Deviations that are uncorrelated, of ``||``, are so where predictors are 0: a formula
+says what it says. Their predictors stay where they are, and that of the population only
+is counted from an origin.
+
 With :math:`\tilde x = x - c` a product is :math:`\tilde x w = x w - c w`. A matrix with
 its intercept, its predictors and their products turns into another of them,
 :math:`\tilde X = X A`, and coefficients follow: :math:`\theta = A \tilde \theta`.
@@ -137,6 +141,26 @@ def origins_of(
     return {each: origins[each] for each in sorted(found)}
 
 
+def matrix_to_zero(factor: FactorDesign, origins: Mapping[str, float]) -> Array | None:
+    """Return what turns deviations at the origins into uncorrelated ones at zero.
+
+    Parameters
+    ----------
+    factor, origins
+        A factor of a design, and the design's origins.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape ``(Q, Q)``; None where that changes nothing, or if the deviations are
+        correlated.
+    """
+    matrix = change_of_origin(factor.varying, origins)
+    if not factor.uncorrelated or np.array_equal(matrix, np.eye(len(matrix))):
+        return None
+    return matrix
+
+
 def at_origins(design: Design) -> Design:
     """Return the data with predictors counted from their origins.
 
@@ -173,7 +197,10 @@ def _moved_factor(
     origins: Mapping[str, float],
     kept: bool,
 ) -> FactorDesign:
-    """Return the group side of a factor, counted from the origins."""
+    """Return the group side of a factor, counted from the origins.
+
+    Deviations that are uncorrelated where predictors are 0 stay there.
+    """
     matrix = change_of_origin(factor.varying, origins)
     z_bar, U = factor.z_bar, factor.U
     if np.any(z_bar):
@@ -182,6 +209,8 @@ def _moved_factor(
     if U is not None:
         labels = _labels_of_levels(factor, coefficients)
         U = _moved(U, change_of_origin(("Intercept", *labels), origins))
+    if factor.uncorrelated:
+        return replace(factor, U=U, to_zero=matrix_to_zero(factor, origins))
     z = factor.Z @ matrix if kept else factor.Z
     return replace(factor, Z=z, z_bar=z_bar, U=U)
 

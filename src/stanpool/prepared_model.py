@@ -289,7 +289,7 @@ marginal, 100 rows, 85 groups)
             return self.kept_centering
         if self.parameterization != "adaptive":
             return ()
-        factors, pilot = self.design.factors, self.pilot
+        factors, pilot = self.scaling.design(self.design).factors, self.pilot
         if pilot is None:
             return tuple(centering_of(factor, None) for factor in factors)
         return tuple(map(centering_of, factors, pilot.factors))

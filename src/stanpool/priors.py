@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -357,11 +357,9 @@ def _notes(
             own = factor.varying[factor.coefficients.index(label) % len(factor.varying)]
         at_means = known.name == "b" and own == "Intercept"
         at_means &= bool(np.any(factor.z_bar) or np.any(design.x_bar))
+        if factor.uncorrelated:
+            design = replace(design, origins=())
         yield _where(design, factor.varying, own, at_means)
-        correlated = correlated_factors(spec, design)[number]
-        if known.name == "tau" and own == "Intercept" and not correlated:
-            if origins_of(own, factor.varying, dict(design.origins)):
-                yield "uncorrelated there with the other coefficients"
 
 
 def _where(
@@ -568,12 +566,30 @@ def _population_scales(
 ) -> Iterator[_Parameter]:
     """Yield the scales of a factor's varying coefficients."""
     block, stem = f"tau{factor_suffix(design, factor.factor)}", f"tau_{factor.factor}"
-    rule = f"default: mean {unit} / sd(z) ({_PC_PRIOR})"
+    is_far = _is_far(factor)
     for own, label, column in _varying(factor):
-        spread = 1.0 if label == "Intercept" else _sd(design, column)
+        spread, size = 1.0, "sd(z)"
+        if label in is_far:
+            spread, size = _root_mean_square(design, column), "rms(z)"
+        elif label != "Intercept":
+            spread = _sd(design, column)
+        rule = f"default: mean {unit} / {size} ({_PC_PRIOR})"
         prior = Prior("exponential", (_round(spread / _outcome_scale(spec, design)),))
         names = [f"{stem}[{own}]", f"{stem}[{label}]", stem, "tau"]
         yield block, own, list(dict.fromkeys(names)), prior, rule
+
+
+def _is_far(factor: FactorDesign) -> frozenset[str]:
+    """Return the predictors far from 0 whose slopes are uncorrelated with intercepts.
+
+    Rows then vary by the intercepts' variance and, added to it, the slopes' times the
+    squared distance from 0. So a slope's scale is at most the outcome's over that
+    distance; over the predictor's spread it would be far more than rows vary.
+    """
+    if factor.to_zero is None:
+        return frozenset()
+    moved = (factor.to_zero - np.eye(len(factor.varying))).any(axis=0)
+    return frozenset(np.array(factor.varying, dtype=object)[moved])
 
 
 def _varying(factor: FactorDesign) -> Iterator[tuple[str, str, np.ndarray]]:
@@ -662,6 +678,11 @@ def _sd(design: Design, values: np.ndarray) -> float:
     """Return the standard deviation, or 1 where there is none."""
     sd = design.sd(values)
     return sd if math.isfinite(sd) and sd > 0 else 1.0
+
+
+def _root_mean_square(design: Design, values: np.ndarray) -> float:
+    """Return the root of the mean square of a column."""
+    return math.hypot(design.mean(values), _sd(design, values))
 
 
 def _round(value: float) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 from stanpool.arguments import public
 from stanpool.design import Design
 from stanpool.errors import check_choice
+from stanpool.origins import matrix_to_zero
 from stanpool.priors import PriorRow, class_of, correlated_factors
 from stanpool.resources import resource
 from stanpool.spec import DISTRIBUTIONS, FAMILIES, ModelSpec
@@ -68,12 +69,16 @@ class FactorStructure:
         Whether group-level predictors move the means of the groups' coefficients.
     integrated
         Whether its coefficients are integrated out: 1 if first, 2 if after these.
+    moved
+        Whether coefficients are sampled where predictors are at their origins, and
+        drawn independently where predictors are 0.
     """
 
     correlated: bool = False
     membership: bool = False
     group_predictors: bool = False
     integrated: int = 0
+    moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,6 +263,8 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "marginal_normal_id_glm": _MARGINAL,
     "twice_marginal_normal_id_glm": (*_MARGINAL, "twice_marginal_normal_id_glm"),
 }
+# Forms whose parameters are groups' coefficients, which the data say much of.
+_SAMPLED_AT_ORIGINS = ("centered", "adaptive")
 # Constant where their parameter is declared.
 UNSTATED = ("uniform", "flat")
 _STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
@@ -314,6 +321,8 @@ def structure_of(
                 membership=factor.weights is not None,
                 group_predictors=factor.U is not None,
                 integrated=order.get(number, 0),
+                moved=parameterization in _SAMPLED_AT_ORIGINS
+                and matrix_to_zero(factor, dict(design.origins)) is not None,
             )
             for number, (factor, correlated) in enumerate(
                 zip(design.factors, correlated_factors(spec, design), strict=True)
@@ -363,6 +372,7 @@ def render(structure: Structure) -> StanProgram:
             "membership": factor.membership,
             "group_predictors": factor.group_predictors,
             "integrated": factor.integrated,
+            "moved": factor.moved,
             "signed": factor.integrated > 0
             and _OPEN_AT_ZERO.issuperset(
                 dict(structure.priors)[f"tau_{number}" if number > 1 else "tau"]
@@ -393,6 +403,7 @@ def render(structure: Structure) -> StanProgram:
         latent=structure.latent,
         grouped=_grouped(structure),
         any_correlated=any(factor.correlated for factor in structure.factors),
+        any_moved=any(factor.moved for factor in structure.factors),
         residual=structure.residual,
         theta=_theta(structure),
         bounds={name: block.bounds for name, block in blocks.items()},
@@ -432,6 +443,7 @@ def _program_name(template: str, structure: Structure) -> str:
             "membership" if factor.membership else "",
             "group_predictors" if factor.group_predictors else "",
             "integrated" if factor.integrated and len(structure.factors) > 1 else "",
+            "moved" if factor.moved else "",
         ]
         described = "_".join(mark for mark in marks if mark)
         if len(structure.factors) > 1:
@@ -455,9 +467,13 @@ def _functions(structure: Structure) -> list[str]:
     if structure.parameterization in ("centered", "adaptive") and any(correlated):
         needed.append("multi_normal_rows")
     if structure.parameterization == "adaptive":
-        needed.append("partly_centered")
+        moved = [factor.moved for factor in structure.factors]
+        if not all(moved):
+            needed.append("partly_centered")
         if any(correlated):
             needed.append("partly_centered_correlated")
+        if any(moved):
+            needed.append("partly_centered_moved")
     if structure.parameterization == "marginal":
         twice = any(factor.integrated == 2 for factor in structure.factors)
         needed.append("twice_" * twice + "marginal_normal_id_glm")

@@ -7,9 +7,9 @@ factor, coefficients where predictors are 0 are
 .. math:: \theta = A \tilde\theta, \quad u_j = A \tilde u_j, \quad
           \Sigma = A \tilde\Sigma A^T,
 
-and the groups' coefficients are their means and these deviations. Coefficients that are
-uncorrelated at the origins, as of ``||``, are not so where predictors are 0: ``Omega``
-then is what it comes to.
+and the groups' coefficients are their means and these deviations. Deviations that are
+uncorrelated, as of ``||``, are so where predictors are 0, and stay there: theirs alone
+are the same on both sides.
 """
 
 from __future__ import annotations
@@ -70,13 +70,7 @@ def to_origins(model: PreparedModel, posterior: xr.Dataset) -> xr.Dataset:
     design = model.design
     if not design.origins:
         return posterior
-    turned = _turned(model, posterior, design, at_origins(design), np.linalg.inv)
-    uncorrelated = [
-        GroupNames.of(factor.factor).Omega
-        for factor, form in zip(design.factors, model.structure.factors, strict=True)
-        if not form.correlated
-    ]
-    return turned.drop_vars(uncorrelated, errors="ignore")
+    return _turned(model, posterior, design, at_origins(design), np.linalg.inv)
 
 
 def fit_at_origins(fit: FitResult) -> FitResult:
@@ -123,7 +117,9 @@ def _turned(
     turned = _with(posterior, new)
     means = coefficients(model.with_design(target), turned)
     for number, factor in enumerate(source.factors):
-        own = turn(change_of_origin(factor.varying, origins))
+        own = np.eye(len(factor.varying))
+        if not factor.uncorrelated:
+            own = turn(change_of_origin(factor.varying, origins))
         before, after = found.factors[number], means.factors[number]
         b = np.empty_like(before.b)
         step = max(1, _BLOCK * len(b) // b.size)
@@ -155,21 +151,11 @@ def _with_population(
     posterior: xr.Dataset, factor: FactorDesign, names: GroupNames, own: Array
 ) -> xr.Dataset:
     """Replace the scales and the correlations of a factor's coefficients."""
-    tau = flat(posterior[names.tau])
+    tau, omega = flat(posterior[names.tau]), flat(posterior[names.Omega])
     width = tau.shape[1]
-    omega = np.eye(width)
-    if names.Omega in posterior:
-        omega = flat(posterior[names.Omega])
     loadings = np.kron(np.eye(width // len(own)), own) * tau[:, None]
     covariance = loadings @ omega @ np.swapaxes(loadings, 1, 2)
     tau = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     omega = covariance / (tau[:, :, None] * tau[:, None])
     omega[:, range(width), range(width)] = 1.0
-    dims = "chain", "draw", names.coefficient, names.coefficient_2
-    shape = posterior.sizes["chain"], posterior.sizes["draw"], width, width
-    labels = posterior[names.coefficient].to_numpy()
-    return (
-        _with(posterior, {names.tau: tau})
-        .assign_coords({names.coefficient_2: labels})
-        .assign({names.Omega: (dims, omega.reshape(shape))})
-    )
+    return _with(posterior, {names.tau: tau, names.Omega: omega})

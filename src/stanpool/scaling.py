@@ -76,9 +76,11 @@ class Scaling:
             design.factors, self.factors, self.group_level, strict=True
         ):
             level = None if factor.U is None else factor.U / u
-            factors.append(
-                replace(factor, Z=factor.Z / z, z_bar=factor.z_bar / z, U=level)
-            )
+            to_zero = factor.to_zero
+            if to_zero is not None:
+                to_zero = z[:, None] * to_zero / z
+            scaled_factor = replace(factor, Z=factor.Z / z, z_bar=factor.z_bar / z)
+            factors.append(replace(scaled_factor, U=level, to_zero=to_zero))
         scaled = replace(
             design,
             X=design.X / self.population,

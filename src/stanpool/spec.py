@@ -382,7 +382,7 @@ class GroupTerm:
     terms
         The other varying terms, in formula notation.
     correlated
-        True for ``|``, False for ``||``.
+        True for ``|``; False for ``||``: uncorrelated where predictors are 0.
     columns
         The columns whose combinations are the groups; empty for ``(factor,)``.
     membership

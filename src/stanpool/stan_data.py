@@ -63,6 +63,10 @@ def stan_data(
         own = _factor_data(number, factor, rows)
         if structure.parameterization == "adaptive":
             own |= centering[number - 1].data(correlated=form.correlated)
+        if form.moved:
+            assert factor.to_zero is not None
+            predictors = max(len(factor.predictors_of), 1)
+            own["to_zero"] = np.kron(np.eye(predictors), factor.to_zero)
         if form.integrated == 1:
             own = {"Q": own["Q"]}
         elif structure.pooling == "none":

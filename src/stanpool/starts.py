@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -345,6 +344,9 @@ def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
             f"b{end}": own.b[0, :, 0],
             f"z{end}": np.linalg.solve(chol[0], u.T).T,
         }
+        if factor.to_zero is not None:
+            own_b = own.b[0, :, 0] - u + np.linalg.solve(factor.to_zero, u.T).T
+            point[f"b_c{end}"] = own_b
         if model.parameterization == "adaptive":
             point[f"z{end}"] = _partly_centered(model, draw, number, u, shift)
     return point
@@ -368,10 +370,7 @@ def _partly_centered(
     scale = model.scaling.undo(f"tau{end}", np.ones((1, 1, u.shape[1])))[0, 0]
     chol = cholesky_of_population(draw, factor)[0]
     tau = np.sqrt(np.square(chol).sum(axis=1))
-    in_units_of_users = replace(
-        centering, tau=centering.tau * scale, unit=centering.unit * scale
-    )
-    return in_units_of_users.standardized(
+    return centering.scaled(scale).standardized(
         u, mean, tau, chol / tau[:, None] if form.correlated else None
     )
 

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 import stanpool as sp
+from golden.catalogue import small_data
+from simulated_fits import fit_of_prior
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,18 @@ def test_a_fit_of_summed_memberships_is_refused(kept: Path) -> None:
     (kept / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(sp.DataError, match=r"mm\(\) without weights was the sum"):
         sp.load(kept)
+
+
+def test_a_fit_whose_two_bars_meant_elsewhere_is_refused(tmp_path: Path) -> None:
+    """Its coefficients are correlated where predictors are 0."""
+    data = small_data().assign(x1=small_data()["x1"] + 1000.0)
+    meant = sp.Model("y ~ x1 + (1 + x1 || g)", data)
+    fit_of_prior(meant).save(tmp_path / "now")
+    assert "Omega_g" not in sp.load(tmp_path / "now").posterior
+    drawn = fit_of_prior(sp.Model("y ~ x1 + (1 + x1 | g)", data))
+    replace(drawn, model=meant).save(tmp_path / "before")
+    with pytest.raises(sp.DataError, match=r"of 'g' are correlated .* center\(x\)"):
+        sp.load(tmp_path / "before")
 
 
 def test_a_newer_format_is_refused(kept: Path) -> None:

@@ -78,6 +78,19 @@ ADAPTIVE = (
     ("y ~ x1 + (1 + x2 | g)", {"compress": True}),
 )
 
+# Predictors are far from 0, where deviations are uncorrelated.
+FAR = (
+    ("y ~ x1 + u + (1 + x1 || g)", {"parameterization": "centered"}),
+    (
+        "win ~ x1 + (1 + x1 || g) + (1 | h)",
+        {"family": "bernoulli", "parameterization": "adaptive"},
+    ),
+    (
+        "colour ~ x1 + (1 + x1 || g)",
+        {"family": "categorical", "parameterization": "adaptive"},
+    ),
+)
+
 # One factor of a gaussian model is integrated out, or two.
 MARGINAL = (
     ("y ~ x1 + x2 + (1 + x2 | g)", {}),
@@ -200,6 +213,16 @@ def small_data() -> pd.DataFrame:
     return _small_data().copy()
 
 
+def data_of(model: sp.Model) -> pd.DataFrame:
+    """Return all columns of the data of one of the models."""
+    return far_data() if model.design.origins else small_data()
+
+
+def far_data(shift: float = 10.0) -> pd.DataFrame:
+    """Return the data with a predictor that is far from 0."""
+    return small_data().assign(x1=small_data()["x1"] + shift)
+
+
 @lru_cache(maxsize=1)
 def _small_data() -> pd.DataFrame:
     rng = np.random.default_rng(20261121)
@@ -252,7 +275,8 @@ def models() -> dict[str, sp.Model]:
             for model in _poolings(family, outcome, intercept):
                 found[model.program.name] = model
     found |= _with_mixed_priors() | _with_more_structure() | _adaptive()
-    return found | _of_other_families() | _with_parts() | _marginal() | _compressed()
+    found |= _of_other_families() | _with_parts() | _marginal() | _compressed()
+    return found | _far()
 
 
 def proper_models() -> dict[str, sp.Model]:
@@ -386,6 +410,12 @@ def _compressed() -> dict[str, sp.Model]:
         sp.Model(formula, data, compress=True, **options)
         for formula, options in COMPRESSED
     ]
+    return {model.program.name: model for model in models}
+
+
+def _far() -> dict[str, sp.Model]:
+    data = far_data()
+    models = [sp.Model(formula, data, **options) for formula, options in FAR]
     return {model.program.name: model for model in models}
 
 

@@ -172,6 +172,14 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             deviations = varying.b - group_means(model, data, at, number)
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
             found |= {f"b{end}": varying.b}
+            moved = _line_at_origin(model, number)
+            found[f"b_c{end}"] = varying.b - deviations + deviations @ moved.T
+            if model.design.intercept and not number:
+                # The population's line, whose intercept comes first.
+                origins = dict(model.design.origins)
+                labels = model.design.coefficients
+                line = np.array([origins.get(label, 0.0) for label in labels])
+                found[f"b_c{end}"][:, 0] += line @ at.beta
             if model.structure.factors[number].integrated:
                 found[f"tau_signed{end}"] = varying.tau * (-1) ** np.arange(
                     len(varying.tau)
@@ -199,14 +207,43 @@ def _partly_centered(
     if model.design.intercept:
         # The second of (0, alpha, beta) is the intercept.
         mean += (about == 2) * (_reference(model, data)[0] @ at.beta)
-    z = np.empty_like(u)
+    z, known = np.empty_like(u), np.zeros_like(u)
+    scales = varying.tau
+    if f"to_zero{end}" in told:
+        # Each where its predictor is at its origin, given those before it.
+        u = u @ _line_at_origin(model, number).T
+        covariance = _covariance_at_origin(model, varying, number)
+        scales = np.empty_like(varying.tau)
+        for q in range(len(scales)):
+            before, own = covariance[:q, :q], covariance[:q, q]
+            weights = np.linalg.solve(before, own)
+            known[:, q] = u[:, :q] @ weights
+            scales[q] = np.sqrt(covariance[q, q] - own @ weights)
     for j, q in np.ndindex(u.shape):
-        stretch = (varying.tau[q] / pilot[q]) ** (1 - w[j, q])
-        z[j, q] = (u[j, q] / stretch + w[j, q] * mean[j, q]) / unit[j, q]
+        stretch = (scales[q] / pilot[q]) ** (1 - w[j, q])
+        own = w[j, q] * (mean[j, q] + known[j, q])
+        z[j, q] = ((u[j, q] - known[j, q]) / stretch + own) / unit[j, q]
     for j in range(len(u)):
         if f"apart{end}" in told and told[f"apart{end}"][j] == 1:
             z[j] = np.linalg.solve(varying.chol_omega, z[j])
     return z
+
+
+def _line_at_origin(model: sp.Model, number: int) -> np.ndarray:
+    """Return what makes of a line's intercept and slopes its values at the origins."""
+    labels = list(model.design.factors[number].varying)
+    found = np.eye(len(labels))
+    for q, label in enumerate(labels):
+        if "Intercept" in labels:
+            origin = dict(model.design.origins).get(label, 0.0)
+            found[labels.index("Intercept"), q] += origin
+    return found
+
+
+def _covariance_at_origin(model: sp.Model, varying: Varying, number: int) -> np.ndarray:
+    """Return that of deviations that are uncorrelated where predictors are 0."""
+    line = _line_at_origin(model, number)
+    return np.asarray(line @ np.diag(np.square(varying.tau)) @ line.T)
 
 
 def group_means(
@@ -512,12 +549,17 @@ def _log_jacobian(model: sp.Model, varying: Varying, number: int) -> float:
 
     The Cholesky factor of Omega: each element of column k of the factor scales with
     its diagonal (reference 2). The noncentered z: b_j = mu + L z_j. The adaptive one:
-    tau to the power of 1 - w, and L_Omega for groups that are apart.
+    tau to the power of 1 - w, and L_Omega for groups that are apart; of deviations that
+    are taken elsewhere than they are uncorrelated, what is left given those before.
     """
     total = _log_jacobian_of_correlations(varying)
     if model.parameterization == "adaptive":
         told, end = model.stan_data(), f"_{number + 1}" if number else ""
-        total += np.sum((1 - told[f"w{end}"]) * np.log(varying.tau))
+        scales = varying.tau
+        if f"to_zero{end}" in told:
+            covariance = _covariance_at_origin(model, varying, number)
+            scales = np.diag(np.linalg.cholesky(covariance))
+        total += np.sum((1 - told[f"w{end}"]) * np.log(scales))
         if f"apart{end}" in told:
             diagonal = np.log(np.diag(varying.chol_omega)).sum()
             total += told[f"apart{end}"].sum() * diagonal

@@ -13,9 +13,18 @@ import pytest
 from scipy import stats
 
 import stanpool as sp
-from golden.catalogue import PARAMETERIZATIONS, funnels, models, small_data
+from golden.catalogue import (
+    PARAMETERIZATIONS,
+    data_of,
+    far_data,
+    funnels,
+    models,
+    small_data,
+)
 from stanpool.centering import Centering
+from stanpool.posterior import NamedDraws, build_posterior
 from stanpool.program import StanProgram
+from stanpool.relocate import to_zero
 from statistical.densities import (
     Point,
     Varying,
@@ -415,6 +424,36 @@ def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy(
     assert np.ptp(gaps) < 1e-7
 
 
+@pytest.mark.parametrize("shift", [10.0, 1000.0])
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(
+            sp.Model(formula, far_data(), parameterization=each), id=f"{formula}-{each}"
+        )
+        for formula in ("y ~ x1 + u + (1 + x1 || g)",)
+        for each in (*PARAMETERIZATIONS, "adaptive", "marginal")
+    ],
+)
+def test_deviations_are_uncorrelated_where_predictors_are_0(
+    model: sp.Model, shift: float, evaluate: Evaluator
+) -> None:
+    """However far they are from there, and whatever is sampled."""
+    data, rng, gaps = far_data(shift), np.random.default_rng(13), []
+    model = sp.Model.from_spec(model.spec, data)
+    assert model.design.origins == (("x1", shift),)
+    small = np.array([1.0, 1 / shift])  # so that lines are near the data
+    for _ in range(POINTS):
+        at = random_point(model, rng)
+        own = replace(at.first, tau=at.first.tau * small, b=at.first.b * small)
+        at = replace(at, beta=at.beta * [1 / shift, 1.0], factors=(own,))
+        found = stan_log_prob(model, at, evaluate, data)
+        gaps.append(found - log_density(model, data, at))
+        if model.parameterization != "marginal":
+            assert_draws_lead_back(model, data, at, evaluate)
+    assert np.ptp(gaps) < 1e-8 * shift
+
+
 @pytest.mark.parametrize("program", funnels().values(), ids=list(funnels()))
 def test_neals_funnel_is_neals(program: StanProgram, evaluate: Evaluator) -> None:
     rng, gaps = np.random.default_rng(10), []
@@ -484,7 +523,7 @@ def point_of(draw: dict[str, np.ndarray], model: sp.Model) -> Point:
 
 
 def assert_densities_agree(model: sp.Model, evaluate: Evaluator) -> None:
-    data, rng = small_data(), np.random.default_rng(6)
+    data, rng = data_of(model), np.random.default_rng(6)
     points = [random_point(model, rng) for _ in range(POINTS)]
     found = np.array([stan_log_prob(model, at, evaluate) for at in points])
     wanted = np.array([log_density(model, data, at) for at in points])
@@ -493,8 +532,31 @@ def assert_densities_agree(model: sp.Model, evaluate: Evaluator) -> None:
     assert np.ptp(found - wanted) < max(1e-8, 1e-10 * tall)
 
 
-def stan_log_prob(model: sp.Model, at: Point, evaluate: Evaluator) -> float:
-    parameters = stan_parameters(model, small_data(), at)
+def assert_draws_lead_back(
+    model: sp.Model, data: pd.DataFrame, at: Point, evaluate: Evaluator
+) -> None:
+    """What users see of a draw are the coefficients where predictors are 0."""
+    draw = evaluate(model.program, model.stan_data(), stan_parameters(model, data, at))
+    labelled = NamedDraws({name: each[None, None] for name, each in draw.items()})
+    seen = to_zero(model, build_posterior(labelled, model.design, model.structure))
+    for name, wanted in (
+        ("Intercept", at.intercept),
+        ("beta", at.beta),
+        ("b_g", at.first.b),
+        ("tau_g", at.first.tau),
+    ):
+        found = seen[name].to_numpy()[0, 0]
+        np.testing.assert_allclose(found, wanted, rtol=1e-8, atol=1e-8)
+
+
+def stan_log_prob(
+    model: sp.Model,
+    at: Point,
+    evaluate: Evaluator,
+    data: pd.DataFrame | None = None,
+) -> float:
+    data = data_of(model) if data is None else data
+    parameters = stan_parameters(model, data, at)
     # The log of sigma is a parameter in its place, and has its density.
     jacobian = np.log(at.sigma) if model.structure.piloted else 0.0
     parameters["log_sigma"] = np.log(at.sigma)

@@ -22,7 +22,9 @@ def test_weights_are_those_of_a_scale_three_standard_errors_below() -> None:
     )
     determined = np.sum(1 - left / tau**2)
     low = tau * np.exp(-3 / np.sqrt(2 * determined))
-    factor = SimpleNamespace(coefficients=("Intercept",), labels=tuple("abcde"))
+    factor = SimpleNamespace(
+        coefficients=("Intercept",), to_zero=None, labels=tuple("abcde")
+    )
     found = centering_of(factor, pilot)
     wanted = information * low**2 / (1 + information * low**2)
     np.testing.assert_allclose(found.w[:, 0], wanted, rtol=1e-9, atol=1e-11)

@@ -13,8 +13,9 @@ import stanpool as sp
 from golden.catalogue import proper_models, small_data
 from simulated_fits import fit_of_prior, without_rotation
 from stanpool import exact
+from stanpool.coefficients import coefficients
 from stanpool.group_likelihood import group_log_likelihood
-from stanpool.origins import change_of_origin, choose_origins
+from stanpool.origins import at_origins, change_of_origin, choose_origins
 from stanpool.predict import log_lik
 from stanpool.relocate import to_origins, to_zero
 from stanpool.sensitivity import log_prior
@@ -39,11 +40,14 @@ PRODUCTS = (
 
 
 def moved_data(model: sp.Model) -> pd.DataFrame:
-    """Shift predictors by 1000, but for offsets and slopes without intercepts."""
+    """Shift predictors by 1000, but for those whose 0 means something.
+
+    Offsets, slopes without intercepts, and slopes that are uncorrelated with them.
+    """
     fixed = set(model.spec.offsets)
     for factor in model.design.factors:
-        if "Intercept" not in factor.varying:
-            fixed.update(factor.varying)
+        if "Intercept" not in factor.varying or factor.uncorrelated:
+            fixed.update(*(label.split(":") for label in factor.varying))
     moved = {
         name: model.data[name] + 1000.0
         for name in ("x1", "x2", "x3", "u")
@@ -99,10 +103,9 @@ def test_a_shift_changes_nothing(name: str) -> None:
     np.testing.assert_allclose(*likelihoods, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("bar", ["|", "||"])
-def test_coefficients_are_those_of_the_line(bar: str) -> None:
+def test_coefficients_are_those_of_the_line() -> None:
     """Intercepts at zero are where the lines of the other predictor are at -1000."""
-    model = sp.Model(f"y ~ x1 + (1 + x1 {bar} g)", small_data())
+    model = sp.Model("y ~ x1 + (1 + x1 | g)", small_data())
     shifted = choose(model)
     assert shifted is not None
     old, new = (
@@ -113,8 +116,7 @@ def test_coefficients_are_those_of_the_line(bar: str) -> None:
         new["Intercept"], old["Intercept"] - 1000 * old["beta"][..., 0]
     )
     np.testing.assert_allclose(new["b_g"], old["b_g"].to_numpy() @ move.T)
-    omega = old["Omega_g"].to_numpy() if bar == "|" else np.eye(2)
-    tau = old["tau_g"].to_numpy()
+    omega, tau = old["Omega_g"].to_numpy(), old["tau_g"].to_numpy()
     covariance = move @ (tau[..., None] * omega * tau[..., None, :]) @ move.T
     found = new["tau_g"].to_numpy()
     np.testing.assert_allclose(
@@ -123,7 +125,7 @@ def test_coefficients_are_those_of_the_line(bar: str) -> None:
 
 
 def test_what_is_computed_from_draws_is_the_same() -> None:
-    model = sp.Model("y ~ x1 + u + (1 + x1 || g)", small_data())
+    model = sp.Model("y ~ x1 + u + (1 + x1 | g)", small_data())
     shifted = choose(model)
     assert shifted is not None
     old, new = (fit_of_prior(each, chains=2, draws=20) for each in (model, shifted))
@@ -138,6 +140,83 @@ def test_what_is_computed_from_draws_is_the_same() -> None:
         for name in here:
             np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(new.icc()["mean"], old.icc()["mean"], rtol=1e-6)
+
+
+UNCORRELATED = "y ~ x1 * u + (1 + x1 || g) + (1 + x1 | h)"
+
+
+@pytest.mark.parametrize("parameterization", ["adaptive", "marginal", "noncentered"])
+def test_two_bars_mean_uncorrelated_where_predictors_are_0(
+    parameterization: str,
+) -> None:
+    """Whatever the origin, which is that of the population and of other factors."""
+    data = small_data().assign(x1=small_data()["x1"] + 1000.0)
+    model = sp.Model(UNCORRELATED, data, parameterization=parameterization)
+    assert dict(model.design.origins) == {"x1": 1000.0}
+    told, (own, other) = model.stan_data(), at_origins(model.design).factors
+    np.testing.assert_array_equal(own.Z[:, 1], data["x1"])
+    np.testing.assert_allclose(other.Z[:, 1], data["x1"] - 1000.0)
+    if parameterization != "marginal":
+        np.testing.assert_array_equal(told["Z"], own.Z)
+    # Where predictors are 0, draws of the prior are independent and of these scales.
+    drawn = draw_prior(model, 4000, np.random.default_rng(1))
+    assert "Omega_g" not in drawn
+    assert "Omega_h" in drawn
+    found = coefficients(model, drawn).factors[0].deviations(slice(None))[:, :, 0]
+    z = (found / drawn["tau_g"].to_numpy()[0, :, None]).reshape(-1, 2)
+    assert abs(np.corrcoef(z.T)[0, 1]) < 4 / np.sqrt(len(z))
+    np.testing.assert_allclose(z.std(axis=0), 1.0, atol=4 / np.sqrt(2 * len(z)))
+    assert model.priors["tau_g[Intercept]"].note == "at predictors of 0"
+
+
+def test_whoever_wants_another_origin_writes_it() -> None:
+    """The same model as with a predictor that is near 0 already."""
+    near = small_data().assign(x1=small_data()["x1"] - small_data()["x1"].mean())
+    far = near.assign(x1=near["x1"] + 1000.0)
+    models = [
+        sp.Model("y ~ x1 + (1 + x1 || g)", near),
+        sp.Model("y ~ center(x1) + (1 + center(x1) || g)", far),
+    ]
+    one, two = (without_rotation(model.stan_data()) for model in models)
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        np.testing.assert_allclose(two[key], value, rtol=1e-7, atol=1e-7, err_msg=key)
+
+
+def test_default_scales_at_0_are_of_what_slopes_do_from_there() -> None:
+    """Or the prior would have lines a thousand times as far apart as outcomes are."""
+    data = small_data().assign(x1=small_data()["x1"] + 1000.0)
+    model = sp.Model(UNCORRELATED, data)
+    size = np.sqrt(np.mean(np.square(data["x1"])))
+    row = model.priors["tau_g[x1]"]
+    assert row.prior.arguments[0] == pytest.approx(size / data["y"].std(), rel=1e-2)
+    assert row.source.startswith("default: mean sd(y) / rms(z)")
+    assert model.priors["tau_g[Intercept]"].prior.arguments[0] == pytest.approx(
+        1 / data["y"].std(), rel=1e-2
+    )
+    assert model.priors["tau_h[x1]"].prior.arguments[0] == pytest.approx(
+        data["x1"].std() / data["y"].std(), rel=1e-2
+    )
+    indicator = sp.Model("y ~ 1 + (1 + C(h) || g)", data)
+    assert not indicator.design.origins
+
+
+def test_effects_of_uncorrelated_deviations_are_the_same_at_the_origins() -> None:
+    """What is computed there has the deviations and the scales of where they are."""
+    data = small_data().assign(x1=small_data()["x1"] + 1000.0)
+    fit = fit_of_prior(sp.Model("y ~ x1 + (1 + x1 || g)", data), chains=2, draws=50)
+    table = fit.varcorr()
+    assert list(table.index) == [
+        ("g", "sd(Intercept)"),
+        ("g", "sd(x1)"),
+        ("residual", "sigma"),
+    ]
+    assert fit.varcorr(at="origins").equals(table)
+    tau = fit.posterior["tau_g"].to_numpy().reshape(-1, 2)
+    between = np.square(tau) @ [1.0, np.mean(np.square(data["x1"]))]
+    sigma = fit.posterior["sigma"].to_numpy().ravel()
+    share = between / (between + sigma**2)
+    assert fit.icc().loc["g", "mean"] == pytest.approx(share.mean(), rel=1e-9)
 
 
 def test_new_groups_are_conditioned_alike() -> None:
@@ -220,17 +299,21 @@ def test_products_expand() -> None:
 def test_the_origin_is_said() -> None:
     data = small_data().assign(x1=small_data()["x1"] + 1000.0)
     model = sp.Model("y ~ x1 + x2 + (1 + x1 || g)", data)
-    assert model.priors["tau_g[Intercept]"].note == (
-        "at 'x1' = 1000; uncorrelated there with the other coefficients"
-    )
+    assert model.priors["tau_g[Intercept]"].note == "at predictors of 0"
     assert model.priors["tau_g[x1]"].note == ""
     assert "'x1' = 1000" in model.explain()
-    assert (
-        '// Z[ : , 2] is "x1" - 1000'
-        in sp.Model(
-            "y ~ x1 + x2 + (1 + x1 || g)", data, parameterization="centered"
+    assert "of 'g' are uncorrelated where predictors are 0" in model.explain()
+    codes = [
+        sp.Model(
+            f"y ~ x1 + x2 + (1 + x1 {bar} g)", data, parameterization="centered"
         ).stan_code
-    )
+        for bar in ("|", "||")
+    ]
+    assert all('// X[ : , 1] is "x1" - 1000' in code for code in codes)
+    assert '// Z[ : , 2] is "x1" - 1000\n' in codes[0]
+    assert '// Z[ : , 2] is "x1"\n' in codes[1]
+    correlated = sp.Model("y ~ x1 + x2 + (1 + x1 | g)", data)
+    assert correlated.priors["tau_g[Intercept]"].note == ("at 'x1' = 1000")
     zero = sp.Model("y ~ x1 + (1 + x1 | g)", data, center_predictors=False)
     assert zero.design.origins == ()
     assert zero.priors["Omega_g"].note == "at predictors of 0"

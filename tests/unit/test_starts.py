@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stanpool as sp
-from golden.catalogue import models, small_data
+from golden.catalogue import data_of, models, small_data
 from simulated_fits import fit_of_draws, fit_of_points
 from stanpool import exact
 from stanpool.starts import pilot_metric, points_around_pilot, starting_values
@@ -23,7 +23,7 @@ def test_draws_become_the_parameters_that_stan_declares(name: str) -> None:
     program = fit.program.source
     declared = program[program.index("parameters {") : program.index("model {")]
     for start, point in zip(starts, points, strict=True):
-        expected = densities.stan_parameters(fit.model, small_data(), point)
+        expected = densities.stan_parameters(fit.model, data_of(fit.model), point)
         for parameter, value in expected.items():
             if f" {parameter};" not in declared:
                 continue
