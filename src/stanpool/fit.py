@@ -114,7 +114,8 @@ class Model(PreparedModel):
         ``"sigma^2"`` and ``"tau_county^2"`` are variances, whose prior is
         ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
         priors of each group's own coefficients. ``model.priors`` is the table of what
-        is in force.
+        is in force, and of where predictors are then: scales of correlated intercepts
+        have their priors at an origin among the data (``center_predictors``).
     fixed
         With ``pooling="none"``: hyperparameters that are known numbers, such as
         ``{"Intercept": 1.3, "tau_county": 0.3}``. The groups' coefficients have that
