@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import special, stats
 
 import stanpool as sp
-from golden.catalogue import models, proper_models, small_data
+from golden.catalogue import data_of, models, proper_models, small_data
 from stanpool.predict import linpred
 from stanpool.simulate import Drawn, draw_prior, simulate_outcomes
 from stanpool.spec import DISTRIBUTIONS
@@ -99,7 +99,7 @@ def test_linear_predictors_are_the_textbooks(name: str) -> None:
     assert eta.shape == (1, 3, 14)
     for draw in range(3):
         point = point_at(model, prior, draw)
-        expected = densities.linear_predictor(model, small_data(), point)
+        expected = densities.linear_predictor(model, data_of(model), point)
         np.testing.assert_allclose(eta[0, draw], expected, rtol=1e-9, atol=1e-9)
 
 
