@@ -59,6 +59,7 @@ from stanpool.vocabulary import as_functions
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import xarray as xr
 
     from stanpool.engine.run import SampleSettings
 
@@ -388,9 +389,9 @@ def _refuse_correlated(model: PreparedModel, tree: xr.DataTree) -> None:
             raise DataError(
                 "it was saved when '||' meant, for predictors far from 0, that "
                 "coefficients are uncorrelated at a place among their values; those of "
-                f"{shorten(factor.factor)} are correlated in its draws where predictors "
-                "are 0, and '||' means there. Fit again; center(x) in the place of x "
-                "is a model like the one that was fitted."
+                f"{shorten(factor.factor)} are correlated in its draws where "
+                "predictors are 0, and '||' means there. Fit again; center(x) in the "
+                "place of x is a model like the one that was fitted."
             )
 
 
