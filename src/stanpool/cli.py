@@ -6,11 +6,13 @@ trouble with the engine, 130 interrupted, 143 ended by SIGTERM.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,8 +23,11 @@ from stanpool import __version__
 from stanpool.errors import (
     DataError,
     EngineError,
+    PathTakenError,
     SpecError,
     StanpoolError,
+    StorageError,
+    StorageWarning,
     shorten,
     suggestion,
 )
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from stanpool.fit import Fit, Model
 
 FOUND_PROBLEMS, BAD_INPUT, ENGINE_TROUBLE, INTERRUPTED = 1, 2, 3, 130
+_NOT_KEPT = f"{__name__}.not_kept"
 
 
 class _Group(click.Group):
@@ -47,13 +53,39 @@ class _Group(click.Group):
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(context)
-            except (StanpoolError, FileNotFoundError, FileExistsError) as error:
-                click.echo(f"stanpool: {error}", err=True)
-                trouble = isinstance(error, EngineError)
-                context.exit(ENGINE_TROUBLE if trouble else BAD_INPUT)
+            except EngineError as error:
+                _complain(error)
+                context.exit(ENGINE_TROUBLE)
+            except (StanpoolError, OSError) as error:
+                if not _output_is_lost():
+                    _complain(error)
+                context.exit(BAD_INPUT)
             except KeyboardInterrupt:
                 click.echo("stanpool: interrupted.", err=True)
                 context.exit(INTERRUPTED)
+
+
+def _complain(error: Exception) -> None:
+    click.echo(f"stanpool: {error}", err=True)
+
+
+def _output_is_lost() -> bool:
+    """Whether nobody reads standard output any more, as after ``| head``, or no room.
+
+    What is left of it goes nowhere then, so that Python can end without a traceback.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        lost = True
+    except (OSError, ValueError) as problem:
+        _complain(StorageError(f"cannot write to standard output: {problem}."))
+        lost = True
+    else:
+        return False
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return lost
 
 
 @contextmanager
@@ -85,9 +117,13 @@ def _is_handled(sign: signal.Signals) -> bool:
     return signal.getsignal(sign) is not signal.SIG_DFL
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+def _show_warning(
+    message: Warning | str, category: type[Warning], *_: Any, **__: Any
+) -> None:
     """Write a warning as a message, without the line of code that it comes from."""
     click.echo(f"stanpool: warning: {message}", err=True)
+    if issubclass(category, StorageWarning):
+        click.get_current_context().meta[_NOT_KEPT] = True
 
 
 _PATH = click.Path(path_type=Path)
@@ -341,16 +377,51 @@ def fit(
     """Fit a model to DATA; print estimates and whether they can be trusted."""
     if reuse and out is None:
         raise SpecError("--reuse needs --out, the folder of the fit.")
-    if out is not None and out.exists() and not (overwrite or reuse):
-        raise DataError(
-            f"{str(out)!r} exists already; --overwrite replaces a fit, --reuse takes "
-            "it if nothing has changed."
-        )
+    _try_places(out, report, overwrite=overwrite or reuse)
+    model = state()
     settings["file"] = out if reuse else None
-    fitted = state().fit(progress=not quiet, **settings)
-    if out is not None and not reuse:
-        fitted.save(out, overwrite=overwrite)
-    diagnosis = fitted.diagnose()
+    fitted = model.fit(progress=not quiet, **settings)
+    try:
+        diagnosis = fitted.diagnose()
+        _show_fit(fitted, diagnosis, as_json=as_json)
+    finally:  # also if nobody reads what is shown
+        if out is not None and not reuse:
+            fitted.save(out, overwrite=overwrite)
+    kept = out is not None and _NOT_KEPT not in context.meta
+    if report is not None:
+        fitted.report(report)
+    for what, where in (("kept in", out if kept else None), ("written up in", report)):
+        if where is not None:
+            click.echo(f"stanpool: {what} {str(where)!r}", err=True)
+    if out is not None and not kept:
+        context.exit(BAD_INPUT)
+    context.exit(FOUND_PROBLEMS if strict and not diagnosis.ok else 0)
+
+
+def _try_places(
+    out: Path | None, file: Path | None, *, overwrite: bool = False
+) -> None:
+    """Find out before a long task whether its results can be written.
+
+    They are a kept fit in a folder ``out``, and a file.
+    """
+    if out is not None:
+        from stanpool.keeping import try_saving
+
+        try:
+            try_saving(out, overwrite=overwrite)
+        except PathTakenError as problem:
+            options = "--overwrite replaces the fit, --reuse takes it if it is the same"
+            text = str(problem).replace("or pass overwrite=True", options)
+            raise PathTakenError(text) from None
+    if file is not None:
+        from stanpool.files import try_writing
+
+        try_writing(file)
+
+
+def _show_fit(fitted: Fit, diagnosis: Diagnosis, *, as_json: bool) -> None:
+    """Print estimates and the verdict, for people or for programs."""
     if as_json:
         from stanpool.report import fit_record
         from stanpool.tables import as_json as written
@@ -359,12 +430,6 @@ def fit(
         click.echo(written(record))
     else:
         click.echo(_told(fitted, diagnosis))
-    if report is not None:
-        fitted.report(report)
-    for what, where in (("kept in", out), ("written up in", report)):
-        if where is not None:
-            click.echo(f"stanpool: {what} {str(where)!r}", err=True)
-    context.exit(FOUND_PROBLEMS if strict and not diagnosis.ok else 0)
 
 
 def _told(fitted: Fit, diagnosis: Diagnosis) -> str:
@@ -461,6 +526,7 @@ def compare_pooling(
     """Fit DATA with complete, no and partial pooling, and say which predicts best."""
     from stanpool.ladder import compare_pooling as compared
 
+    _try_places(None, report)
     ladder = compared(state(), folds=folds, progress=not quiet, **settings)
     if as_json:
         from stanpool.pooling_report import ladder_record
@@ -524,6 +590,7 @@ def predict(
     from stanpool.fit import load
     from stanpool.predict import predict_table
 
+    _try_places(None, out)
     rows = None if data is None else _read(data)
     table = predict_table(load(fitted), rows, **options).rename_axis("row")
     if out is not None:
@@ -552,6 +619,7 @@ def report(fitted: Path, out: Path | None, title: str | None, no_loo: bool) -> N
     from stanpool.report import write_report
 
     path = Path(fitted.resolve().with_suffix(".html").name) if out is None else out
+    _try_places(None, path)
     written = write_report(load(fitted), path, title=title, loo=not no_loo)
     click.echo(str(written))
 
@@ -573,7 +641,9 @@ def code(state: Callable[[], Model], stan_data: Path | None, as_json: bool) -> N
 
     model = state()
     if stan_data is not None:
-        stan_data.write_text(tables.as_json(model.stan_data(), indent=None), "utf-8")
+        from stanpool.files import write_text
+
+        write_text(stan_data, tables.as_json(model.stan_data(), indent=None))
     if as_json:
         both = {"program": model.stan_code, "data": model.stan_data()}
         click.echo(tables.as_json(both))
