@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,24 +22,20 @@ from click.shell_completion import CompletionItem
 
 from stanpool import __version__
 from stanpool.errors import (
-    DataError,
     EngineError,
     PathTakenError,
     SpecError,
     StanpoolError,
-    StorageError,
     StorageWarning,
     shorten,
-    suggestion,
 )
 from stanpool.progress import detailed
 from stanpool.spec import FAMILIES, PARAMETERIZATIONS, POOLINGS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from stanpool.diagnostics import Diagnosis
     from stanpool.fit import Fit, Model
+    from stanpool.sources import Source
 
 FOUND_PROBLEMS, BAD_INPUT, ENGINE_TROUBLE, INTERRUPTED = 1, 2, 3, 130
 _NOT_KEPT = f"{__name__}.not_kept"
@@ -56,9 +53,12 @@ class _Group(click.Group):
             except EngineError as error:
                 _complain(error)
                 context.exit(ENGINE_TROUBLE)
+            except BrokenPipeError:  # nobody reads any more, as after "| head"
+                _let_output_go()
+                context.exit(BAD_INPUT)
             except (StanpoolError, OSError) as error:
-                if not _output_is_lost():
-                    _complain(error)
+                _complain(error)
+                _let_output_go()
                 context.exit(BAD_INPUT)
             except KeyboardInterrupt:
                 click.echo("stanpool: interrupted.", err=True)
@@ -69,23 +69,16 @@ def _complain(error: Exception) -> None:
     click.echo(f"stanpool: {error}", err=True)
 
 
-def _output_is_lost() -> bool:
-    """Whether nobody reads standard output any more, as after ``| head``, or no room.
+def _let_output_go() -> None:
+    """Send what is left for standard output nowhere, if it cannot be written.
 
-    What is left of it goes nowhere then, so that Python can end without a traceback.
+    Python would try once more at its end, and show a traceback.
     """
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        lost = True
-    except (OSError, ValueError) as problem:
-        _complain(StorageError(f"cannot write to standard output: {problem}."))
-        lost = True
-    else:
-        return False
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return lost
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -158,10 +151,62 @@ def _data_sets(
     return [CompletionItem(each) for each in names if each.startswith(incomplete)]
 
 
+_READING: Sequence[Callable[..., Any]] = (
+    click.option("--sep", help="Between columns.  [default: found in the first line]"),
+    click.option("--decimal", default=".", help="The mark in 1.5.  [default: .]"),
+    click.option("--thousands", help="The mark in 1,000.  [default: none]"),
+    click.option("--encoding", default="utf-8", show_default=True, help="Of CSV."),
+    click.option(
+        "--na",
+        metavar="WORDS",
+        help="What means missing in CSV, with commas, beside nothing at all; '' for no "
+        "word.  [default: NA, NaN, None, null, n/a and the like]",
+    ),
+    click.option("--dropna", is_flag=True, help="Leave rows out that miss something."),
+)
+
+
+def _reads_data(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of reading, handed on as ``source``."""
+
+    def reading(
+        data: Path | None,
+        sep: str | None,
+        decimal: str,
+        thousands: str | None,
+        encoding: str,
+        na: str | None,
+        dropna: bool,
+        **others: Any,
+    ) -> Any:
+        if data is None:
+            return command(source=None, **others)
+        from stanpool.sources import Source
+        from stanpool.tables import CsvFormat
+
+        words = None if na is None else tuple(each.strip() for each in na.split(","))
+        form = CsvFormat(sep, decimal, thousands, encoding, words)
+        tell = partial(click.echo, err=True)
+        source = Source(data, form, dropna, lambda text: tell(f"stanpool: {text}"))
+        return command(source=source, **others)
+
+    return _all_of(_like(command, reading), _READING)
+
+
+def _like(command: Callable[..., Any], new: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function the name, help and options of another."""
+    new.__name__, new.__doc__ = command.__name__, command.__doc__
+    new.__click_params__ = getattr(  # type: ignore[attr-defined]
+        command, "__click_params__", []
+    )
+    return new
+
+
 def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument and options that state a model, handed on as ``stated``."""
     options: Sequence[Callable[..., Any]] = (
         click.argument("data", type=click.Path(path_type=Path, allow_dash=True)),
+        _reads_data,
         click.option(
             "--formula",
             required=True,
@@ -205,7 +250,7 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
     def stating(
-        data: Path,
+        source: Source,
         formula: tuple[str, ...],
         family: str,
         link: str | None,
@@ -218,25 +263,46 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         def state() -> Model:
             from stanpool.fit import Model
+            from stanpool.tables import CsvFormat
 
-            return Model(
-                formula[0] if len(formula) == 1 else list(formula),
-                data if chunked else _read(data),
-                family=family,
-                link=link,
-                pooling=pooling,
-                parameterization=parameterization,
-                group_predictors=group_predictors,
-                priors=dict(map(_split_prior, priors)),
-            )
+            stated = formula[0] if len(formula) == 1 else list(formula)
+            names: Any = tuple
+            if source.dropna:
+                names = _names_used(stated, family=family, pooling=pooling)
+            data: Any = source.path
+            if not chunked:
+                data = source.table(names)
+            elif source.dropna or source.form != CsvFormat():
+                data = partial(source.chunks, names)
+            with source.explained():
+                return Model(
+                    stated,
+                    data,
+                    family=family,
+                    link=link,
+                    pooling=pooling,
+                    parameterization=parameterization,
+                    group_predictors=group_predictors,
+                    priors=dict(map(_split_prior, priors)),
+                )
 
         return command(state, **others)
 
-    stating.__name__, stating.__doc__ = command.__name__, command.__doc__
-    stating.__click_params__ = getattr(  # type: ignore[attr-defined]
-        command, "__click_params__", []
-    )
-    return _all_of(stating, options)
+    return _all_of(_like(command, stating), options)
+
+
+def _names_used(
+    formula: str | Sequence[str], **options: Any
+) -> Callable[[set[Any]], list[str]]:
+    """Return a function that says which of the columns a formula uses."""
+    from stanpool.columns import names_in
+    from stanpool.formula import parse_formulas
+    from stanpool.spec import ModelSpec
+
+    parsed, residual = parse_formulas(formula)
+    spec = ModelSpec(**vars(parsed), residual=residual, **options)
+    # The upper end of an interval may be missing where there is none.
+    return lambda known: [x for x in names_in(spec, known) if x != spec.cens_upper]
 
 
 def _all_of(
@@ -289,23 +355,6 @@ def _split_prior(text: str) -> tuple[str, str]:
             f"--prior {shorten(text)} is not NAME=DIST, as in 'tau=exponential(1)'."
         )
     return name.strip(), distribution.strip()
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Read a file, or a data set that stanpool ships if there is no such file."""
-    from stanpool.datasets import list_datasets, load_dataset
-    from stanpool.tables import read_table
-
-    name = str(path)
-    if name == "-" or path.exists():
-        return read_table(path)
-    if name in list_datasets():
-        return load_dataset(name)
-    raise DataError(
-        f"there is no file and no data set {shorten(name)}."
-        f"{suggestion(name, list_datasets())} 'stanpool datasets' lists those that "
-        "come along."
-    )
 
 
 @click.group(
@@ -553,6 +602,7 @@ Examples:
 @click.argument(
     "data", type=click.Path(path_type=Path, allow_dash=True), required=False
 )
+@_reads_data
 @click.option(
     "--kind",
     type=click.Choice(["predict", "epred", "linpred"]),
@@ -579,7 +629,11 @@ Examples:
 @click.option("--out", type=_PATH, help="Write a file of CSV, Parquet or Feather.")
 @_json
 def predict(
-    fitted: Path, data: Path | None, out: Path | None, as_json: bool, **options: Any
+    fitted: Path,
+    source: Source | None,
+    out: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Predict the rows of DATA, or those fitted, from a kept FIT.
 
@@ -588,11 +642,22 @@ def predict(
     """
     from stanpool import tables
     from stanpool.fit import load
+    from stanpool.formula import outcome_name
     from stanpool.predict import predict_table
 
     _try_places(None, out)
-    rows = None if data is None else _read(data)
-    table = predict_table(load(fitted), rows, **options).rename_axis("row")
+    fit = load(fitted)
+    if source is None:
+        table = predict_table(fit, **options)
+    else:
+        outcome = outcome_name(fit.model.spec)
+        needed = [name for name in fit.model.data.columns if name != outcome]
+        rows = source.table(lambda _: needed)
+        with source.explained():
+            table = predict_table(fit, rows, **options)
+        if source.dropna:
+            table.index = rows.index
+    table = table.rename_axis("row")
     if out is not None:
         tables.write_table(table.reset_index(), out)
     elif as_json:

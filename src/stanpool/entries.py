@@ -30,6 +30,30 @@ _READS_AS_NUMBER = re.compile(
 _FIRST_ROW: ContextVar[int] = ContextVar("_FIRST_ROW", default=0)
 
 
+class EntriesError(DataError):
+    """Entries of a column cannot serve.
+
+    Attributes
+    ----------
+    column, finding, advice
+        Which column it is, what is wrong with it, and what to do, which depends on
+        where the data are from.
+    is_missing
+        Whether entries are missing; else they are numbers as people write them.
+    """
+
+    def __init__(self, column: str, finding: str, advice: str, *, is_missing: bool):
+        super().__init__(f"{finding} {advice}")
+        self.column, self.finding, self.advice = column, finding, advice
+        self.is_missing = is_missing
+
+    def advising(self, advice: str) -> EntriesError:
+        """Return the same with other advice."""
+        return EntriesError(
+            self.column, self.finding, advice, is_missing=self.is_missing
+        )
+
+
 def clean_column(
     name: str, column: pd.Series[Any], *, is_factor: bool, may_miss: bool = False
 ) -> Any:
@@ -51,10 +75,13 @@ def clean_column(
     """
     missing = rows_where(column.isna().to_numpy())
     if missing.size and not (may_miss and pd.api.types.is_numeric_dtype(column)):
-        raise DataError(
+        raise EntriesError(
+            name,
             f"column {shorten(name)} has {missing.size} missing value(s) (rows "
-            f"{listed(missing.tolist())}, counted from 0). Rows are not dropped "
-            f"silently: call data.dropna(subset=[{shorten(name)}]) or impute first."
+            f"{listed(missing.tolist())}, counted from 0).",
+            "Rows are not dropped silently: call "
+            f"data.dropna(subset=[{shorten(name)}]) or impute first.",
+            is_missing=True,
         )
     if isinstance(column.dtype, pd.CategoricalDtype):
         return _as_categorical(name, column)
@@ -223,12 +250,14 @@ def _refuse_numbers_as_text(name: str, labels: pd.Categorical) -> None:
         ]
         more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         found = f"but for {', '.join(shown)}{more}, rows counted from 0"
-    raise DataError(
+    raise EntriesError(
+        name,
         f"column {shorten(name)} is text that reads as numbers, {found}: it would be a "
-        f"factor of {len(levels)} levels, each with a coefficient. Make it numbers, by "
-        f"pd.to_numeric(data[{shorten(name)}], errors='coerce'), and drop or impute "
-        "what is missing then. If it is a factor, say so by "
-        f"data[{shorten(name)}].astype('category')."
+        f"factor of {len(levels)} levels, each with a coefficient.",
+        f"Make it numbers, by pd.to_numeric(data[{shorten(name)}], errors='coerce'), "
+        "and drop or impute what is missing then. If it is a factor, say so by "
+        f"data[{shorten(name)}].astype('category').",
+        is_missing=False,
     )
 
 

@@ -120,6 +120,8 @@ def explained(
 
 def make_folder(folder: Path) -> list[Path]:
     """Make a folder and those above it; return those that were not there, in order."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing[::-1]

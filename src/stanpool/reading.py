@@ -38,7 +38,7 @@ from stanpool.columns import (
     used_columns,
 )
 from stanpool.compress import turn_rows
-from stanpool.entries import level_text, rows_counted_from, type_of
+from stanpool.entries import EntriesError, level_text, rows_counted_from, type_of
 from stanpool.errors import DataError, shorten
 from stanpool.expression import parse
 from stanpool.matrix import column_of, refuse_dependent, wide_matrix
@@ -93,6 +93,9 @@ def read(spec: ModelSpec, data: Any) -> Streamed:
     except DataError as problem:
         if not isinstance(origin, Path) or not origin.exists():
             raise
+        if isinstance(problem, EntriesError):
+            advice = f"{problem.advice} {_how_to_change(origin)}"
+            raise problem.advising(advice) from None
         raise DataError(f"{problem} {_how_to_change(origin)}") from None
     return reader.finish(named, origin)
 

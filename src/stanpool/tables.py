@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
-from stanpool.errors import DataError, listed
+from stanpool.errors import DataError, SpecError, StanpoolError, listed, shorten
 from stanpool.files import writing
 
 if TYPE_CHECKING:
@@ -22,42 +25,198 @@ Table = TypeVar("Table")
 
 _READERS = {
     ".csv": "read_csv",
+    ".tsv": "read_csv",
+    ".tab": "read_csv",
+    ".txt": "read_csv",
     ".parquet": "read_parquet",
     ".pq": "read_parquet",
     ".feather": "read_feather",
     ".arrow": "read_feather",
 }
+_READ_ONLY = (".tsv", ".tab", ".txt")
+_SEPARATORS = (",", "\t", ";", "|")
+_NEVER = "\x1f"  # no separator of anybody's
 
 
-def read_table(path: Path) -> pd.DataFrame:
+@dataclass(frozen=True)
+class CsvFormat:
+    """How numbers and missing values are written in a file of CSV.
+
+    Attributes
+    ----------
+    sep
+        The character between columns, `` `` for any space; None for the one of comma,
+        tab, semicolon and bar that parts most columns in the first line.
+    decimal, thousands
+        The marks in numbers, as in ``1.5`` and ``1,000``.
+    encoding
+        As Python names it.
+    na
+        The words for what is missing, beside nothing at all; None for those that
+        pandas knows, such as ``NA``, ``None`` and ``n/a``.
+
+    Raises
+    ------
+    SpecError
+        If marks are no single characters or the same, or there is no such encoding.
+    """
+
+    sep: str | None = None
+    decimal: str = "."
+    thousands: str | None = None
+    encoding: str = "utf-8"
+    na: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the marks and the encoding."""
+        if self.sep in ("\\t", "tab"):
+            object.__setattr__(self, "sep", "\t")
+        marks = [each for each in (self.sep, self.decimal, self.thousands) if each]
+        for mark in marks:
+            if len(mark) != 1:
+                raise SpecError(f"{shorten(mark)} must be one character.")
+        if len(set(marks)) < len(marks):
+            raise SpecError(
+                f"separator, decimal and thousands mark are {listed(marks)}, and must "
+                "differ."
+            )
+        try:
+            codecs.lookup(self.encoding)
+        except (LookupError, ValueError):
+            raise SpecError(
+                f"there is no encoding {shorten(self.encoding)}; usual ones are utf-8, "
+                "latin-1, cp1252 and utf-16."
+            ) from None
+
+    def options(self, first_line: str) -> dict[str, Any]:
+        """Return the arguments of ``pandas.read_csv``."""
+        sep = self.sep or _separator(first_line, self.decimal)
+        options: dict[str, Any] = {
+            "sep": r"\s+" if sep == " " else sep,
+            "decimal": self.decimal,
+            "thousands": self.thousands,
+            "encoding": self.encoding,
+        }
+        if self.na is not None:
+            options |= {"na_values": ["", *self.na], "keep_default_na": False}
+        return options
+
+
+def _separator(line: str, decimal: str) -> str:
+    """Return the separator that parts most columns; a comma if none does."""
+    possible = [each for each in _SEPARATORS if each != decimal]
+    return max(possible, key=lambda sep: len(_fields(line, sep)))
+
+
+def _fields(line: str, sep: str) -> list[str]:
+    return next(csv.reader([line], delimiter=sep), [])
+
+
+def read_table(path: Path, form: CsvFormat | None = None, **more: Any) -> pd.DataFrame:
     """Read a table; the end of the file's name says what it is.
 
     CSV may be compressed, as in ``radon.csv.gz``, and a path of ``-`` is CSV on
     standard input. Parquet and Feather need pyarrow.
+
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        How CSV is written.
+    more
+        More arguments of ``pandas.read_csv``.
 
     Raises
     ------
     DataError
         If the file cannot be read as what its name says it is.
     """
+    import pandas as pd
+
+    kind = ".csv" if str(path) == "-" else kind_of(path)
+    if not kind:
+        raise DataError(
+            f"{str(path)!r} is no kind of table that is read here; its name must end "
+            f"in one of {listed(_READERS, limit=9)}."
+        )
+    read: Callable[[], Any] = partial(getattr(pd, _READERS[kind]), path)
+    if kind == ".csv":
+        read = partial(_read_csv, path, form, low_memory=False, **more)
+    table: pd.DataFrame = _reading(path, read)
+    return table
+
+
+def _read_csv(path: Path, form: CsvFormat | None, **more: Any) -> Any:
+    """Read CSV, or return a reader of its parts; repeated names of columns stay."""
+    import pandas as pd
+
+    form = form or CsvFormat()
+    source, line = _opened(path, form.encoding)
+    options = form.options(line)
+    read = pd.read_csv(source, **options, **more)
+    if "chunksize" in more:
+        return read
+    names = _fields(line, options["sep"]) if len(options["sep"]) == 1 else []
+    if len(set(names)) < len(names) == len(read.columns):
+        read.columns = pd.Index(names)
+    _refuse_repeated_header(read, 0)
+    return read
+
+
+def _opened(path: Path, encoding: str) -> tuple[Any, str]:
+    """Return what pandas reads, and the first line of it."""
+    import io
     import sys
 
     import pandas as pd
 
     if str(path) == "-":
-        return _reading("standard input", lambda: pd.read_csv(sys.stdin))
-    kind = kind_of(path)
-    if not kind:
-        raise DataError(
-            f"{str(path)!r} is no kind of table that is read here; its name must end "
-            f"in one of {listed(_READERS)}."
-        )
-    table: pd.DataFrame = _reading(str(path), lambda: getattr(pd, _READERS[kind])(path))
-    return table
+        if not hasattr(sys.stdin, "buffer"):
+            text = sys.stdin.read()
+            return io.StringIO(text), next(iter(text.splitlines()), "")
+        source = io.BufferedReader(sys.stdin.buffer, 1 << 16)  # type: ignore[type-var]
+        text = source.peek(1).decode(encoding, "replace").lstrip("\ufeff")
+        return source, next(iter(text.splitlines()), "")
+    first = pd.read_csv(
+        path,
+        sep=_NEVER,
+        header=None,
+        nrows=1,
+        dtype=str,
+        na_filter=False,
+        quoting=csv.QUOTE_NONE,
+        encoding=encoding,
+    )
+    return path, str(first.iloc[0, 0])
+
+
+def _refuse_repeated_header(table: pd.DataFrame, first: int) -> None:
+    """Refuse rows that are the header again, as in files that were joined."""
+    if not len(table.columns) or table.dtypes.iloc[0].kind not in "OU":
+        return
+    for row in (table.iloc[:, 0] == table.columns[0]).to_numpy().nonzero()[0]:
+        if [str(value) for value in table.iloc[row]] == list(table.columns):
+            raise DataError(
+                f"row {first + row}, counted from 0, is the header once more, as in "
+                "files that were joined. Remove such lines."
+            )
+
+
+def words_for_missing(path: Path, form: CsvFormat, column: str) -> dict[str, int]:
+    """Count what a file of CSV has where a column's values were taken as missing."""
+    missing = read_table(path, form, usecols=[column])[column].isna()
+    texts = read_table(
+        path, replace(form, na=None), usecols=[column], dtype=str, na_filter=False
+    )
+    counts: pd.Series[int] = texts[column][missing].value_counts()
+    return {str(word): int(count) for word, count in counts.items()}
 
 
 def read_chunks(
-    path: Path, choose: Callable[[list[str]], list[str]]
+    path: Path,
+    choose: Callable[[list[str]], list[str]],
+    form: CsvFormat | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Read a table a part at a time: CSV, Parquet, or a folder of files of one kind.
 
@@ -70,6 +229,8 @@ def read_chunks(
         As for ``read_table``.
     choose
         Which of the columns to read.
+    form
+        How CSV is written.
 
     Raises
     ------
@@ -100,8 +261,11 @@ def read_chunks(
         def columns(known: list[str], own: Mapping[str, Any] = own) -> list[str]:
             return [name for name in choose([*known, *own]) if name not in own]
 
-        parts = (_parts_of_csv if kind == ".csv" else _parts_of_parquet)(file, columns)
-        while (part := _reading(str(file), partial(next, parts, None))) is not None:
+        if kind == ".csv":
+            parts = _parts_of_csv(file, columns, form)
+        else:
+            parts = _parts_of_parquet(file, columns)
+        while (part := _reading(file, partial(next, parts, None))) is not None:
             yield part.assign(**own)
 
 
@@ -113,7 +277,8 @@ def _files_in(folder: Path) -> list[Path]:
         is_hidden = any(
             part.startswith((".", "_")) for part in file.relative_to(folder).parts
         )
-        if file.is_file() and not is_hidden:
+        is_notes = ".txt" in file.suffixes
+        if file.is_file() and not is_hidden and not is_notes:
             found.setdefault(kind_of(file), []).append(file)
     return found.get(".parquet") or found.get(".csv") or []
 
@@ -139,21 +304,21 @@ def _is_whole(text: str) -> bool:
 
 def kind_of(path: Path) -> str:
     """Return what kind of table a file's name says it is: ``.csv``, ``.parquet``."""
-    kind = next((each for each in reversed(path.suffixes) if each in _READERS), "")
-    return ".parquet" if kind == ".pq" else kind
+    suffixes = [each.lower() for each in reversed(path.suffixes)]
+    kind = next((each for each in suffixes if each in _READERS), "")
+    same = {".pq": ".parquet", **dict.fromkeys(_READ_ONLY, ".csv")}
+    return same.get(kind, kind)
 
 
 def _parts_of_csv(
-    path: Path, choose: Callable[[list[str]], list[str]]
+    path: Path, choose: Callable[[list[str]], list[str]], form: CsvFormat | None
 ) -> Iterator[pd.DataFrame]:
     """Read CSV, compressed or not; pandas infers types anew in each part."""
-    import sys
-
-    import pandas as pd
-
-    source = sys.stdin if str(path) == "-" else path
-    with pd.read_csv(source, chunksize=CHUNK_ROWS) as parts:
+    first = 0
+    with _read_csv(path, form, chunksize=CHUNK_ROWS) as parts:
         for part in parts:
+            _refuse_repeated_header(part, first)
+            first += len(part)
             yield part[choose(list(part.columns))]
 
 
@@ -179,11 +344,13 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     StorageError
         If the file cannot be written.
     """
-    kind = _READERS.get(path.suffix.lower())
-    if kind is None:
+    suffix = path.suffix.lower()
+    kind = _READERS.get(suffix)
+    if kind is None or suffix in _READ_ONLY:
+        written = [each for each in _READERS if each not in _READ_ONLY]
         raise DataError(
             f"{str(path)!r} is no kind of table that is written here; its name must "
-            f"end in one of {listed(_READERS)}."
+            f"end in one of {listed(written)}."
         )
     table = table.set_axis(table.columns.astype(str), axis=1)
     write: dict[str, Callable[..., Any]] = {
@@ -214,16 +381,26 @@ def as_json(value: Any, *, indent: int | None = 2) -> str:
     return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _reading(name: str, read: Callable[[], Table]) -> Table:
+def _reading(path: Path, read: Callable[[], Table]) -> Table:
     """Read, and say which file it was if that fails."""
+    name = "standard input" if str(path) == "-" else str(path)
     try:
         return read()
     except ImportError:
         raise _without_pyarrow(name) from None
-    except DataError:
+    except StanpoolError:
         raise
-    except (ValueError, OSError) as problem:
-        text = str(problem).strip().rstrip(".")
+    except UnicodeDecodeError as problem:
+        byte = problem.object[problem.start : problem.start + 1]
+        raise DataError(
+            f"cannot read {name!r} as {problem.encoding}: it has the byte {byte!r}. "
+            "Say how it is encoded (--encoding at the command line): files of Excel "
+            "and older programs are often cp1252, latin-1 or utf-16."
+        ) from None
+    except MemoryError:
+        raise
+    except Exception as problem:  # damaged files: of gzip, zip, xz, Arrow, ...
+        text = str(problem).strip().rstrip(".") or type(problem).__name__
         raise DataError(f"cannot read {name!r} as a table: {text}.") from None
 
 

@@ -289,3 +289,78 @@ def test_the_shell_completes(typed: str, offered: str) -> None:
         text=True,
     )
     assert f"plain,{offered}" in done.stdout.splitlines()
+
+
+class TestPlaces:
+    """Where nothing can be written, that is a message, and nothing is lost."""
+
+    @pytest.fixture
+    def sampled(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Make up draws, and note that they were drawn."""
+        fit, drawn = simulated_fit(draws=50), list[str]()
+
+        def fitted(*_: object, **__: object) -> sp.Fit:
+            drawn.append("drawn")
+            return fit
+
+        monkeypatch.setattr("stanpool.fit.Model.fit", fitted)
+        return drawn
+
+    @pytest.mark.parametrize("option", ["--out", "--report"])
+    def test_they_are_tried_before_sampling(
+        self, tmp_path: Path, sampled: list[str], option: str
+    ) -> None:
+        (tmp_path / "file").touch()
+        where = tmp_path / "file" / "x"
+        words = ["fit", "eight_schools", "--formula", SCHOOLS, option, where]
+        shown = stanpool(*words)
+        assert shown.exit_code == 2
+        assert "ot a directory" in shown.stderr
+        assert not sampled
+
+    def test_a_fit_that_is_there_is_not_replaced(
+        self, kept: Path, sampled: list[str]
+    ) -> None:
+        shown = stanpool("fit", "radon", "--formula", SCHOOLS, "--out", kept)
+        assert shown.exit_code == 2
+        assert "--overwrite replaces the fit" in shown.stderr
+        assert not sampled
+
+    def test_estimates_are_printed_if_the_fit_cannot_be_kept(
+        self, tmp_path: Path, sampled: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, os.strerror(28))
+
+        monkeypatch.setattr("stanpool.netcdf.write_tree", full)
+        words = ["fit", "eight_schools", "--formula", SCHOOLS]
+        shown = stanpool(*words, "--out", tmp_path / "x.fit")
+        assert shown.exit_code == 2
+        assert sampled
+        assert "tau_school" in shown.stdout
+        assert "no space left on device. It needs about" in shown.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+    def test_a_full_standard_output_is_a_message(self) -> None:
+        command = [sys.executable, "-m", "stanpool", "datasets", "radon"]
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                command, stdout=full, stderr=subprocess.PIPE, text=True
+            )
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "No space left on device" in done.stderr
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="pipes as here")
+    def test_nobody_who_reads_is_no_traceback(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [sys.executable, "-m", "stanpool", "datasets", "radon"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (2, "")
