@@ -67,6 +67,15 @@ def test_code_is_that_of_the_model(tmp_path: Path) -> None:
     assert both["data"]["y"] == sp.load_dataset("eight_schools")["y"].tolist()
 
 
+def test_formulas_are_arithmetic_of_columns() -> None:
+    formula = "y - 8 | se(2 * sigma / 2) ~ 1 + (1 | school)"
+    words = ["code", "eight_schools", "--formula", formula, "--pooling", "none"]
+    data = json.loads(stanpool(*words, "--json").output)["data"]
+    schools = sp.load_dataset("eight_schools")
+    assert data["y"] == (schools["y"] - 8).tolist()
+    assert data["se"] == schools["sigma"].tolist()
+
+
 def test_options_reach_the_model() -> None:
     formula = "log_radon ~ floor + log_uranium + (1 + floor || county)"
     model = sp.Model(
@@ -178,6 +187,8 @@ FIT = ["fit", "radon", "--pooling=complete", "--formula"]
     [
         (["fit", "radn", "--formula", "y ~ x"], "Did you mean 'radon'?"),
         ([*FIT, "log_radon ~ flor"], "Did you mean 'floor'?"),
+        ([*FIT, "log_radon ~ s(floor)"], "no penalised smooths"),
+        ([*FIT, "log_radon ~ open('x', 'w')"], "no function 'open'"),
         ([*FIT, "log_radon ~ floor", "--prior", "tau"], "is not NAME=DIST"),
         ([*FIT, "log_radon ~ floor", "--prior", "sigma=x("], "cannot read the prior"),
         ([*FIT, "log_radon ~ floor", "--chains", "0"], "--chains"),

@@ -259,6 +259,27 @@ class TestModels:
         with pytest.raises(DataError, match="se column 'kind' is not numeric"):
             Model("y | se(kind) ~ 1 + (1 | g)", data)
 
+    def test_fewer_rows_keep_the_means_of_all(self) -> None:
+        data = frame().assign(g=np.arange(40) % 5)
+        model = Model("y - mean(y) ~ scale(x) + I(z / max(z)) + (1 | g)", data)
+        kept, left = np.arange(30), np.arange(30, 40)
+        fold = model.take(kept)
+        np.testing.assert_array_equal(fold.design.X, model.design.X[kept])
+        held_out = new_design(fold, data.iloc[left], factors=[0], parts=("outcome",))
+        np.testing.assert_allclose(held_out.X, model.design.X[left])
+        np.testing.assert_allclose(held_out.y, model.design.y[left])
+
+    def test_other_outcomes_are_a_column_of_the_expressions_name(self) -> None:
+        data = frame().assign(g=np.arange(40) % 5)
+        model = Model("log(y**2) | weights(z / mean(z)) ~ x + (1 | g)", data)
+        other = model.with_outcome(np.arange(40.0))
+        np.testing.assert_array_equal(other.design.y, np.arange(40.0))
+        np.testing.assert_array_equal(other.design.weights, model.design.weights)
+        rows = other.data.iloc[:3]
+        again = new_design(other, rows, factors=[0], parts=("outcome", "weights"))
+        np.testing.assert_array_equal(again.y, np.arange(3.0))
+        np.testing.assert_array_equal(again.weights, model.design.weights[:3])
+
     def test_chunks_refuse_what_depends_on_all_rows(self) -> None:
         data = frame().assign(g=np.arange(40) % 5)
         for formula in (

@@ -419,6 +419,36 @@ class TestLines:
         assert ax.get_xlabel() == "log radon"
         assert "(log radon)" in plots.plot_shrinkage(fit).axes[0].get_ylabel()
 
+    @pytest.mark.parametrize(
+        ("part", "same", "family", "label"),
+        [
+            ("trials(5 * n)", "trials(m)", "binomial", "k, share of (5 * n)"),
+            ("exposure(n / 2)", "exposure(e)", "poisson", "k / (n / 2)"),
+        ],
+    )
+    def test_expressions_are_drawn_as_columns_are(
+        self, part: str, same: str, family: str, label: str
+    ) -> None:
+        rng = np.random.default_rng(4)
+        data = pd.DataFrame({"x": rng.normal(size=30), "g": list("abcde") * 6})
+        data = data.assign(n=rng.integers(4, 9, 30), k=rng.integers(0, 4, 30))
+        data = data.assign(m=5 * data.n, e=data.n / 2)
+        one, two = (
+            fit_of_prior(sp.Model(f"k | {each} ~ x + (1 | g)", data, family=family))
+            for each in (part, same)
+        )
+        figures = [
+            plots.plot_lines(each, predictor="x", groups=["a", "b"])
+            for each in (one, two)
+        ]
+        for at in range(2):
+            ours, theirs = (figure.axes[at] for figure in figures)
+            (mine,), (other,) = ours.lines, theirs.lines
+            np.testing.assert_allclose(mine.get_ydata(), other.get_ydata())
+            points = [ax.collections[-1].get_offsets() for ax in (ours, theirs)]
+            np.testing.assert_allclose(*map(np.asarray, points))
+        assert figures[0].get_supylabel() == label
+
     def test_shares_of_trials_are_drawn(self) -> None:
         data = sp.load_dataset("cbpp")
         formula = "incidence | trials(size) ~ period + (1 | herd)"

@@ -12,7 +12,7 @@ from stanpool.arguments import public
 from stanpool.columns import names_in_terms
 from stanpool.diagnostics.funnel import group_mean
 from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.expression import parse, written
+from stanpool.expression import Call, Name, parse, written
 from stanpool.formula import outcome_name, quote_name, unquote_name
 from stanpool.intervals import interval_levels
 from stanpool.labels import short_label
@@ -285,14 +285,20 @@ def _grid(fit: FitResult, varied: FactorDesign, name: str, group: int) -> pd.Dat
     if len(values) > _POINTS:
         values = np.linspace(values[0], values[-1], _POINTS)
     own = data[varied.index == group]
+    sizes = [each for each in (spec.trials, spec.exposure) if each is not None]
+    of_sizes = set(names_in_terms(sizes, set(data.columns)))
     typical: dict[str, Any] = {}
     for each in data.columns:
         if isinstance(own[each].dtype, pd.CategoricalDtype):
             level = (own if len(own) else data)[each].mode().iloc[0]
             same = pd.Series([level] * len(values))
             typical[each] = same.astype(data[each].dtype)
-        elif quote_name(str(each)) in (spec.trials, spec.exposure):
+        elif quote_name(str(each)) in sizes:
             typical[each] = np.ones(len(values))
+        elif each in of_sizes:  # which may have to be whole numbers
+            typical[each] = np.full(
+                len(values), (own if len(own) else data)[each].iloc[0]
+            )
         else:
             typical[each] = np.full(len(values), own[each].mean())
     return pd.DataFrame(typical | {name: values})
@@ -341,7 +347,9 @@ def _outcome_label(fit: FitResult) -> str:
 
 def _bare(text: str) -> str:
     """Return an expression as labels have it."""
-    return written(parse(text), bare=True)
+    node = parse(text)
+    shown = written(node, bare=True)
+    return shown if isinstance(node, Name | Call) else f"({shown})"
 
 
 def _pooling_of(fit: FitResult) -> str:
