@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stanpool.entries import all_whole
+from stanpool.entries import all_whole, refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten
 from stanpool.expression import Call, Chain, Name, Node, Number, Text, Unary, written
 from stanpool.vocabulary import (
@@ -157,7 +157,7 @@ class _Walk:
                         found = _ARITHMETIC[sign](found, self._numbers(each))
                 return found
             case Call():
-                return self._called(node)
+                return _guarded(node, self._called)
         raise node.at.error(f"{shorten(written(node))} cannot be evaluated here.")
 
     def _name(self, node: Name) -> Any:
@@ -253,9 +253,8 @@ class _Walk:
         if function == "where":
             arguments[0] = self._condition(columns_of(call)[0])
         with np.errstate(all="ignore"):
-            return _guarded(call, _OWN.get(function) or getattr(np, function))(
-                *arguments, **settings
-            )
+            apply = _OWN.get(function) or getattr(np, function)
+            return apply(*arguments, **settings)
 
     def _isin(self, call: Call, settings: Mapping[str, Any]) -> Any:
         values = settings.get("values")
@@ -280,18 +279,17 @@ class _Walk:
                 numbers = np.broadcast_to(
                     self._numbers(call.arguments[0]), len(self.frame)
                 )
-                function = getattr(np, call.function)
                 with np.errstate(all="ignore"):
-                    found = _guarded(call, function)(numbers, **settings)
+                    found = getattr(np, call.function)(numbers, **settings)
                 self.taken[key] = float(found)
             return np.float64(self.taken[key])
         if kind == "levels":
             return self._levels(call, key, settings)
         numbers = np.broadcast_to(self._numbers(call.arguments[0]), len(self.frame))
         state = dict(self.taken.get(key, {}))
-        function = _transform(call.function)
+        transform = _transform(call.function)
         with np.errstate(all="ignore"):
-            found = _guarded(call, function)(numbers.copy(), **settings, _state=state)
+            found = transform(numbers.copy(), **settings, _state=state)
         self.taken.setdefault(key, state)
         return np.asarray(found, dtype=float) if kind == "frozen" else found
 
@@ -302,6 +300,9 @@ class _Walk:
         value = self.value(call.arguments[0])
         if not is_category(value):
             value = np.broadcast_to(np.asarray(value), len(self.frame))
+            if value.dtype.kind == "f":
+                inside = shorten(written(call.arguments[0], bare=True))
+                refuse_rows(value, ~np.isfinite(value), f"{inside} must be finite")
             if value.dtype.kind == "f" and all_whole(value):
                 value = value.astype(np.int64)
             levels, codes = np.unique(value, return_inverse=True)
@@ -321,9 +322,9 @@ class _Walk:
             )
         coding = contrasts_of(call)
         if coding is not None:
-            settings["contrasts"] = _guarded(call, _contrasts)(coding)
+            settings["contrasts"] = _contrasts(coding)
         series = pd.Series(pd.Categorical(value, categories=known))
-        return _guarded(call, C)(series, **settings)
+        return C(series, **settings)
 
     def _of_user(self, call: Call) -> Any:
         """Call a user's function, with columns that are copies."""
@@ -341,7 +342,7 @@ class _Walk:
                 for each in values
             ]
             count = len(range(len(self.frame))[rows])
-            found = _guarded(call, function)(*some, **settings)
+            found = function(*some, **settings)
             try:
                 return np.array(np.broadcast_to(np.asarray(found, dtype=float), count))
             except (TypeError, ValueError):
@@ -365,24 +366,20 @@ class _Walk:
         return found
 
 
-def _guarded(call: Call, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function whose errors say where it is called."""
-
-    def guarded(*arguments: Any, **settings: Any) -> Any:
-        try:
-            return function(*arguments, **settings)
-        except (DataError, SpecError):
-            raise
-        except Exception as problem:
-            reason = " ".join(str(problem).split())
-            raise DataError(
-                call.at.pointed(
-                    f"evaluating {shorten(written(call))} failed: "
-                    f"{type(problem).__name__}: {reason}"
-                )
-            ) from problem
-
-    return guarded
+def _guarded(call: Call, evaluate: Callable[[Call], Any]) -> Any:
+    """Evaluate a call; whatever goes wrong says where."""
+    try:
+        return evaluate(call)
+    except (DataError, SpecError):
+        raise
+    except Exception as problem:
+        reason = " ".join(str(problem).split())
+        raise DataError(
+            call.at.pointed(
+                f"evaluating {shorten(written(call))} failed: "
+                f"{type(problem).__name__}: {reason}"
+            )
+        ) from problem
 
 
 def _contrasts(node: Node) -> Any:

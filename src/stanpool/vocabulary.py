@@ -307,7 +307,7 @@ def constant(node: Node) -> object:
             return -value if sign == "-" else value
         case Name(name="True" | "False" | "None" as word, quoted=False):
             return {"True": True, "False": False, "None": None}[word]
-        case Listing(items=items):
+        case Listing(items=items) if not any(isinstance(i, Listing) for i in items):
             return [constant(each) for each in items]
     raise node.at.error(
         "a number, a text, True, False, None or a list of these is expected here."

@@ -379,6 +379,11 @@ class TestRefusals:
             ("I(x & z)", "no condition"),
             ("I('a')", "no number"),
             ("I(nothing)", "no column 'nothing'"),
+            ("C(log(4 - x))", "'log(4 - x)' must be finite"),
+            ("C(k, levels=[0, 1, 2, 3, 3])", "levels=[0, 1, 2, 3, 3])' failed"),
+            ("C(k, levels=[[1]])", "or a list of these is expected"),
+            ("I(x - quantile(x, q=[0.1, 0.2]))", "'quantile(x, q=[0.1, 0.2])' failed"),
+            ("I(x - quantile(x, q=2))", "'quantile(x, q=2)' failed"),
             ("I(C(kind))", "arithmetic of single columns"),
             ("log(bs(x, df=4))", "arithmetic of single columns"),
             ("Intercept", "center_predictors=False"),
@@ -643,6 +648,7 @@ class TestAttacks:
 
 
 WORDS = (
+    "levels=[1,2] q= knots=[4] "
     "x y z k kind flag year 1 0 2 0.5 1e3 'a' \"b\" True None [1,2] `a b` np np.log "
     "log I( C( bs( center( mean( where( exp( ) ) ) ( + - * / : ** ^ // % == < > >= & | "
     "and or not ~ , = . df=4 ddof=1 [ ] { } lambda if else for := __class__ x.mean() "
