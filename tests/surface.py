@@ -20,7 +20,7 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -283,6 +283,59 @@ class _TooLongError(BaseException):
     """A call has not come back."""
 
 
+# What a shell can hand on.
+WRONG_TEXTS = (
+    *("", "-1", "0", "1.5", "nan", "inf", "1e400", "abc", "-", "--", "True", "None"),
+    *("9" * 5000, "x" * 5000, "a,b", "a=b", "=", "[1]", "{0}", "~ 1", ".", "/dev/null"),
+    *("nowhere/at/all", "\U0001f98a", "\udcff", "y ~ x1", "normal(0, 1)"),
+)
+
+
+def command_calls(
+    folder: Path, texts: Sequence[str]
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield each option and argument of each command with wrong texts."""
+    from stanpool.cli import main as command_line
+
+    table, kept = folder / "rows.csv", folder / "kept.fit"
+    small_data().to_csv(table, index=False)
+    _fit().save(kept, overwrite=True)
+    model = [str(table), "--formula", "y ~ x1 + (1 | g)"]
+    right = {
+        "fit": model,
+        "code": model,
+        "compare-pooling": model,
+        "compare": [str(kept)],
+        "predict": [str(kept)],
+        "report": [str(kept), "--no-loo"],
+        "bench": ["--list"],
+        "clean": ["--yes"],
+    }
+    for name, command in command_line.commands.items():
+        given = right.get(name, [])
+        for parameter in command.params:
+            if "--help" in parameter.opts:
+                continue
+            for text in texts:
+                is_option = parameter.opts[0].startswith("-")
+                words = [*given, parameter.opts[0], text] if is_option else [text]
+                said = f"stanpool {name} {' '.join(words)}"[:120]
+                yield said, partial(_run_command, [name, *words])
+
+
+def _run_command(words: Sequence[str]) -> None:
+    """Run a command in this process; raise what a shell would show as a traceback."""
+    from click.testing import CliRunner
+
+    from stanpool.cli import main as command_line
+
+    result = CliRunner().invoke(command_line, list(words), input="a,b\n1,x\n")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    if result.exit_code not in (0, 1, 2, 3):
+        raise ValueError(f"exit code {result.exit_code}")
+
+
 def fault_of(call: Callable[[], Any], seconds: int = 60) -> str | None:
     """Make a call; return what it raises that it must not, or None."""
 
@@ -300,8 +353,6 @@ def fault_of(call: Callable[[], Any], seconds: int = 60) -> str | None:
             call()
     except sp.StanpoolError as error:
         return None if str(error) else f"{type(error).__name__} without a word"
-    except (FileExistsError, FileNotFoundError):
-        return None
     except Exception as error:
         return f"{type(error).__name__}: {str(error)[:160]}"
     except _TooLongError:
@@ -339,18 +390,24 @@ def main(only: str = "") -> int:
     resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
     count, faults = 0, 0
     with tempfile.TemporaryDirectory() as text, without_engine(Path(text)):
-        os.chdir(text)
-        for name, found in public_calls():
-            if only not in name:
-                continue
-            for said, call in wrong_calls(name, found(), Path(text), list(WRONG)):
-                count += 1
-                fault = fault_of(call)
-                if fault is not None:
-                    faults += 1
-                    print(said, "->", fault, flush=True)
+        folder = Path(text)
+        os.chdir(folder)
+        for said, call in _all_calls(folder, only):
+            count += 1
+            fault = fault_of(call)
+            if fault is not None:
+                faults += 1
+                print(said, "->", fault, flush=True)
     print(f"{faults} faults of {count} calls")
     return min(faults, 1)
+
+
+def _all_calls(folder: Path, only: str) -> Iterator[tuple[str, Callable[[], Any]]]:
+    for name, found in public_calls():
+        if only in name:
+            yield from wrong_calls(name, found(), folder, list(WRONG))
+    if only in "stanpool":
+        yield from command_calls(folder, WRONG_TEXTS)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from stanpool.datasets import list_datasets, load_dataset
     from stanpool.diagnostics import Advice, Diagnosis, Finding
     from stanpool.errors import (
+        ArgumentError,
         CompileError,
         DataError,
         EngineError,
         ImportanceWarning,
         NestingWarning,
+        OutOfMemoryError,
         PriorWarning,
         RankWarning,
         SamplingError,
@@ -50,11 +52,13 @@ _HOMES = {
     "datasets": ("list_datasets", "load_dataset"),
     "diagnostics": ("Advice", "Diagnosis", "Finding"),
     "errors": (
+        "ArgumentError",
         "CompileError",
         "DataError",
         "EngineError",
         "ImportanceWarning",
         "NestingWarning",
+        "OutOfMemoryError",
         "PriorWarning",
         "RankWarning",
         "RankWarning",
@@ -79,6 +83,7 @@ _MODULES = ("engine", "exact", "plots")
 
 __all__ = [
     "Advice",
+    "ArgumentError",
     "Calibration",
     "Comparison",
     "CompileError",
@@ -92,6 +97,7 @@ __all__ = [
     "ImportanceWarning",
     "Model",
     "NestingWarning",
+    "OutOfMemoryError",
     "PoolingLadder",
     "Prior",
     "PriorWarning",

@@ -24,6 +24,7 @@ from stanpool.errors import (
     OutOfMemoryError,
     SpecError,
     StanpoolError,
+    StorageError,
     shorten,
     suggestion,
 )
@@ -57,6 +58,7 @@ _CHECKED_LATER = {
     *("priors", "fixed", "folds", "sample", "simulations", "trunc", "rank"),
     *("outcome", "predictors", "varying", "group_predictors"),
 }
+_NOT_EMPTY = {"var_names", "quantities", "hypotheses"}
 _ALIASES = {"GroupTerms": "Sequence[str] | Mapping[str, Any]"}
 _ANY = {"Any", "Bounds", "GroupLike", "Array", "Level"}
 
@@ -151,7 +153,8 @@ None.
 def check_fields(value: Any) -> None:
     """Check the fields of a frozen dataclass as ``public`` checks arguments."""
     for field in fields(value):
-        if field.name not in _CHOICES or field.type != "str":
+        is_choice = field.name in _CHOICES and field.type == "str"
+        if not is_choice and field.name not in ("trunc", "rank"):  # which say more
             given = _read(field.name, field.type, getattr(value, field.name))
             object.__setattr__(value, field.name, given)
 
@@ -175,12 +178,17 @@ def _checked(
                 bound.arguments[key] = _argument(signature.parameters[key], value)
         try:
             return function(*bound.args, **bound.kwargs)
+        except StanpoolError:
+            raise
         except MemoryError as error:
-            if isinstance(error, StanpoolError):
-                raise
             raise OutOfMemoryError(
                 f"{called}() needs more memory than there is: {error}. Ask for fewer "
                 "draws, or pass fewer rows."
+            ) from error
+        except OSError as error:
+            what = f"{error.strerror}: {shorten(error.filename)}"
+            raise StorageError(
+                f"{called}(): {what if error.filename else error}. Choose another path."
             ) from error
 
     return checked
@@ -192,7 +200,10 @@ def _argument(parameter: inspect.Parameter, value: Any) -> Any:
     is_left = name in _CHECKED_LATER or (name in _CHOICES and annotation == "str")
     if value is parameter.default or parameter.kind is parameter.VAR_KEYWORD or is_left:
         return value
-    return _read(name, annotation, value)
+    read = _read(name, annotation, value)
+    if name in _NOT_EMPTY and isinstance(read, list | tuple) and not read:
+        raise SpecError(f"{name}={value!r} is empty; leave it out for all.")
+    return read
 
 
 def _wrong_call(

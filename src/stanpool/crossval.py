@@ -139,10 +139,11 @@ class CrossValidation:
         sample, that of the sample comes on top.
         """
         values, units = np.asarray(values), self.population
-        taken = len(self.units)
-        if values.shape != (taken,):
+        taken = len(values) if values.ndim == 1 else 0
+        if not 0 < taken <= units:
             raise SpecError(
-                f"values={shorten(values)} must be one for each unit, {taken}."
+                f"values={shorten(values)} must be a number for each unit, of which "
+                f"there are {units}."
             )
         share = 1.0 + units / taken * (1.0 - taken / units)
         # A unit that is impossible under all draws makes the total minus infinity.

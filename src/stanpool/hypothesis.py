@@ -135,7 +135,7 @@ def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
     if not names or len(sides) > 3:
         raise SpecError(f"cannot read the hypothesis {shorten(text)}. {_USAGE}")
     estimate = sides[0] - sides[1] if len(sides) == 2 else sides[1]
-    return estimate, holds
+    return np.broadcast_to(np.asarray(estimate, dtype=float), holds.shape), holds
 
 
 def _alias(text: str) -> tuple[str, dict[str, str]]:

@@ -480,7 +480,8 @@ def _chosen_terms(
     for name, labels in chosen.items():
         if isinstance(labels, str) or not isinstance(labels, Collection):
             raise SpecError(
-                f"group_terms has {shorten(labels)} for {shorten(name)}; write a list, "
+                f"group_terms has {shorten(labels)} for {shorten(name)}, which is one "
+                f"{'text' if isinstance(labels, str) else 'value'}; write a list, "
                 f"[{shorten(labels)}]."
             )
         if name not in varying:

@@ -645,6 +645,12 @@ class ModelSpec:
                 "crossed or nested groups cannot be told apart without pooling. Keep "
                 "one group term, or pass pooling='partial'."
             )
+        if self.pooling == "none" and self.groups[0].membership:
+            raise SpecError(
+                "pooling='none' fits each group to rows of its own, and a row of "
+                f"{self.groups[0].factor} belongs to several groups. Pass "
+                "pooling='partial'."
+            )
         self._check_outcome_parts(family)
         if self.latent is not None and self.pooling == "none":
             raise SpecError(
@@ -758,7 +764,8 @@ def as_names(option: str, columns: Collection[str]) -> tuple[str, ...]:
         raise SpecError(
             f"{option}={shorten(columns)} is one text; write a list, [{columns!r}]."
         )
-    if not isinstance(columns, Collection) or isinstance(columns, bytes | Mapping):
+    is_list = isinstance(columns, Collection) and getattr(columns, "ndim", 1) == 1
+    if not is_list or isinstance(columns, bytes | Mapping):
         raise SpecError(
             f"{option}={shorten(columns)} must be a list of columns' names, ['x']."
         )

@@ -114,7 +114,9 @@ class SampleSettings:
             if value is not None or name != "parallel_chains":
                 object.__setattr__(self, name, _whole(name, value, lowest))
         object.__setattr__(self, "seed", _whole("seed", self.seed, 0, _MAX_SEED))
-        if self.threads_per_chain != "auto":
+        if not isinstance(self.threads_per_chain, str) or (
+            self.threads_per_chain != "auto"
+        ):
             threads = _whole("threads_per_chain", self.threads_per_chain, 1)
             object.__setattr__(self, "threads_per_chain", threads)
         _check_adapt_delta(self.adapt_delta)

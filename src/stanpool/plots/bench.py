@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stanpool.arguments import public
+from stanpool.errors import SpecError, shorten
 from stanpool.plots.canvas import BLUE, GREY, INK, ORANGE, PLAIN, new_grid, tidy
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['900']
     """
+    if "table" not in record:
+        raise SpecError(
+            f"record={shorten(record)} has no 'table': pass what bench.json holds."
+        )
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for line in record["table"]:
         lines.setdefault(line["work"], []).append(line)

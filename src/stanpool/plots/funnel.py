@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 
 @public
 def plot_funnel(
-    fits: FitResult | Mapping[str, FitResult],
+    fits: HasPosterior | Mapping[str, HasPosterior],
     *,
     factor: str | None = None,
     coefficient: str | None = None,
