@@ -686,7 +686,7 @@ def report(fitted: Path, out: Path | None, title: str | None, no_loo: bool) -> N
     path = Path(fitted.resolve().with_suffix(".html").name) if out is None else out
     _try_places(None, path)
     written = write_report(load(fitted), path, title=title, loo=not no_loo)
-    click.echo(str(written))
+    click.echo(click.format_filename(written))
 
 
 @main.command(

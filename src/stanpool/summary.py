@@ -112,7 +112,7 @@ def draws(
     >>> table.shape, list(table.columns)
     ((4000, 2), ['Intercept', 'tau_school[Intercept]'])
     >>> float((table["Intercept"] > 0).mean().round(2))
-    0.98
+    0.96
     """
     import pandas as pd
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit_result import FitResult
+    from stanpool.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 
@@ -63,10 +63,11 @@ def plot_funnel(
     SpecError
         If a fit is not partially pooled, or has no such factor, coefficient or group.
     """
-    named = dict(fits) if isinstance(fits, Mapping) else {"": fits}
-    if not named:
+    given = dict(fits) if isinstance(fits, Mapping) else {"": fits}
+    if not given:
         raise SpecError("fits={} is empty; give at least one partially pooled fit.")
-    for fit in map(with_model, named.values()):
+    named = {name: with_model(fit) for name, fit in given.items()}
+    for fit in named.values():
         if fit.model.parameterization is None:
             raise SpecError(
                 f"{fit.model!r} has no funnel: pooling is not partial. Give partially "
