@@ -415,7 +415,7 @@ def test_folders_of_files_may_be_named_after_a_column(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sep": ";"}, r"no column 'g'. Columns: 'x;w;far.*read_csv.*with sep"),
+        ({"sep": ":"}, r"no column 'g'. Columns: 'x:w:far.*read_csv.*with sep"),
         ({"na_rep": "?"}, r"'x' is text that reads.*row 333 has '\?'.*na_values"),
         ({"na_rep": ""}, r"'x' has 1 missing value.*333.*pass an iterator of data"),
     ],
@@ -442,12 +442,12 @@ def test_an_iterator_serves_once() -> None:
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
-    (tmp_path / "data.txt").write_text("y\n1\n")
+    (tmp_path / "data.dat").write_text("y\n1\n")
     (tmp_path / "bad.parquet").write_text("y\n1\n")
     for name, message in (
         ("nothing.csv", "there is no file .* path of a CSV or Parquet file"),
         ("nothing", "no file of Parquet or CSV in"),
-        ("data.txt", "CSV and Parquet can"),
+        ("data.dat", "CSV and Parquet can"),
         ("bad.parquet", "cannot read"),
     ):
         with pytest.raises(DataError, match=message):
