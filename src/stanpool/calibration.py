@@ -359,8 +359,10 @@ def _simulate(model: Model, rng: np.random.Generator) -> tuple[xr.Dataset, Model
     for redrawn in range(_MOST_TRIES):
         truth = draw_prior(model, 1, rng)
         try:
-            y = simulate_outcomes(model, truth, rng).to_numpy()[0, 0]
-            return truth, model.with_outcome(y), redrawn
+            y = simulate_outcomes(model, truth, rng)
+            if y.attrs.get("beyond", 0):
+                raise DataError("outcomes overflow.")
+            return truth, model.with_outcome(y.to_numpy()[0, 0]), redrawn
         except DataError as error:
             problem = error
     raise DataError(

@@ -64,7 +64,8 @@ class Streamed:
         Rows that stand for all, and the same with weights or standard errors if there
         are any; or None.
     sums
-        Of each cell the sums of outcomes and of trials, shape ``(2, cells)``; or None.
+        Of each cell the sums of outcomes, of trials and of the outcomes' squares, shape
+        ``(3, cells)``; or None.
     """
 
     spec: ModelSpec

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from stanpool.errors import DataError, listed, shorten
+from stanpool.spec import LARGEST_NUMBER
 
-LARGEST = 1e150  # sums of squares are finite
 _NUMBERS = ("floating", "integer", "mixed-integer-float", "decimal")
 _WITHOUT_MEANING = ("datetime", "timedelta", "date", "time", "period", "complex")
 _FEW_LEVELS = 10
@@ -154,7 +154,7 @@ def _as_float(value: Any) -> float:
 
 def _finite(name: str, values: np.ndarray) -> np.ndarray:
     """Return numbers if their squares are finite, too."""
-    beyond = rows_where(np.abs(values) > LARGEST)
+    beyond = rows_where(np.abs(values) > LARGEST_NUMBER)
     infinite = rows_where(np.isinf(values)) if beyond.size else beyond
     if infinite.size:
         raise DataError(
@@ -164,9 +164,9 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
         )
     if beyond.size:
         raise DataError(
-            f"column {shorten(name)} has {beyond.size} value(s) beyond {LARGEST:g} "
-            f"(rows {listed(beyond.tolist())}, counted from 0), whose squares "
-            "overflow. Give it in another unit."
+            f"column {shorten(name)} has {beyond.size} value(s) beyond "
+            f"{LARGEST_NUMBER:g} (rows {listed(beyond.tolist())}, counted from 0), "
+            "whose squares overflow. Give it in another unit."
         )
     return values
 

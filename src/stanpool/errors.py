@@ -14,7 +14,8 @@
 
 Doubt about a *result* is never an exception; it is a finding of a ``Diagnosis``. What a
 user may want but should not overlook is a warning: ``PriorWarning``,
-``NestingWarning``, ``RankWarning``, ``StorageWarning``, ``ImportanceWarning``.
+``NestingWarning``, ``RankWarning``, ``StorageWarning``, ``ImportanceWarning``,
+``OutcomeWarning``.
 """
 
 from __future__ import annotations
@@ -88,6 +89,10 @@ class StorageWarning(UserWarning):
 
 class ImportanceWarning(UserWarning):
     """Importance weights are so uneven that what they give is not reliable."""
+
+
+class OutcomeWarning(UserWarning):
+    """Outcomes that were drawn overflowed, and are set to the largest number."""
 
 
 def shorten(value: object, limit: int = 60) -> str:

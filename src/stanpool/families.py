@@ -24,7 +24,7 @@ import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
 from stanpool.errors import SpecError, check_choice, listed, shorten
-from stanpool.spec import FAMILIES, ModelSpec
+from stanpool.spec import FAMILIES, LARGEST_NUMBER, ModelSpec
 
 if TYPE_CHECKING:
     from stanpool.design import Design
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 _LOG_2_PI = math.log(2.0 * math.pi)
 _TINY = np.finfo(float).tiny
+_BELOW_ONE = 1.0 - np.finfo(float).epsneg
+_LARGEST_RATE = 2.0**62  # draws of larger ones need not fit into 64 bits
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,9 @@ def draw_outcomes(
     """Draw an outcome of each row, between its bounds where rows are truncated.
 
     Censoring is how an outcome is seen, not what it is: the draws are uncensored.
-    Weights have no effect.
+    Weights have no effect. What overflows is set to the largest number that data may
+    have; what is rounded to an end of the support, where no outcome lies, to the number
+    next to it.
 
     Parameters
     ----------
@@ -231,13 +235,33 @@ def draw_outcomes(
     Returns
     -------
     numpy.ndarray
-        Shape ``(..., N)``; categories are counted from 0.
+        Shape ``(..., N)``; categories are counted from 0. Whole numbers, but floats
+        where some counts are beyond those of 64 bits.
     """
     functions = family_functions(spec.family, spec.link)
     known = _known(design) | dict(parameters)
     if design.lower is not None or design.upper is not None:
         known["lower"], known["upper"] = _bounds(design)
-    return np.asarray(functions.draw(rng, eta, **known))
+    with np.errstate(over="ignore"):
+        drawn = np.asarray(functions.draw(rng, eta, **known))
+    if drawn.dtype.kind != "f":
+        return drawn
+    ends = {"positive": (_TINY, LARGEST_NUMBER), "proportion": (_TINY, _BELOW_ONE)}
+    either = (-LARGEST_NUMBER, LARGEST_NUMBER)
+    return np.asarray(np.clip(drawn, *ends.get(FAMILIES[spec.family].outcome, either)))
+
+
+def count_beyond(outcomes: Array) -> int:
+    """Count the drawn outcomes that overflowed.
+
+    Examples
+    --------
+    >>> count_beyond(np.array([1.0, -1e150, 1e150])), count_beyond(np.array([2]))
+    (2, 0)
+    """
+    if outcomes.dtype.kind != "f":
+        return 0
+    return int(np.sum(np.abs(outcomes) >= LARGEST_NUMBER))
 
 
 def expected_outcomes(
@@ -257,7 +281,8 @@ def expected_outcomes(
         each category, along one more axis, the last.
     """
     functions = family_functions(spec.family, spec.link)
-    return np.asarray(functions.mean(eta, **(_known(design) | dict(parameters))))
+    with np.errstate(over="ignore"):
+        return np.asarray(functions.mean(eta, **(_known(design) | dict(parameters))))
 
 
 def outcome_variances(
@@ -353,7 +378,7 @@ def _poisson(link: LinkFunctions) -> FamilyFunctions:
         return _times(y, log_mu) - np.exp(log_mu) - special.gammaln(np.add(y, 1))
 
     def draw(rng: np.random.Generator, eta: Any) -> Any:
-        return rng.poisson(link.inverse(eta))
+        return _drawn_counts(rng, link.inverse(eta))
 
     return FamilyFunctions(link, log_density, link.inverse, draw, link.inverse)
 
@@ -376,7 +401,7 @@ def _negative_binomial(link: LinkFunctions) -> FamilyFunctions:
         return link.inverse(eta) + np.zeros_like(phi, dtype=float)
 
     def draw(rng: np.random.Generator, eta: Any, *, phi: Any) -> Any:
-        return rng.poisson(rng.gamma(phi, link.inverse(eta) / phi))
+        return _drawn_counts(rng, _drawn_gamma(rng, phi, link.inverse(eta)))
 
     def variance(eta: Any, *, phi: Any) -> Any:
         mu = link.inverse(eta)
@@ -401,7 +426,7 @@ def _gamma(link: LinkFunctions) -> FamilyFunctions:
         return link.inverse(eta) + np.zeros_like(shape, dtype=float)
 
     def draw(rng: np.random.Generator, eta: Any, *, shape: Any) -> Any:
-        return rng.gamma(shape, link.inverse(eta) / shape)
+        return _drawn_gamma(rng, shape, link.inverse(eta))
 
     def variance(eta: Any, *, shape: Any) -> Any:
         return np.square(link.inverse(eta)) / shape
@@ -639,6 +664,26 @@ def _drawn_category(rng: np.random.Generator, probabilities: Array) -> Any:
     """Draw categories, counted from 0, with probabilities along the last axis."""
     cumulative = np.cumsum(probabilities, axis=-1)[..., :-1]
     return np.sum(rng.random((*cumulative.shape[:-1], 1)) > cumulative, axis=-1)
+
+
+def _drawn_gamma(rng: np.random.Generator, shape: Any, mean: Any) -> Any:
+    """Draw gamma variables of a shape and a mean, which may be infinite."""
+    scale = np.divide(mean, shape)
+    standard = rng.standard_gamma(shape, scale.shape)
+    with np.errstate(invalid="ignore"):
+        return np.where(standard == 0.0, 0.0, standard * scale)
+
+
+def _drawn_counts(rng: np.random.Generator, rate: Any) -> Any:
+    """Draw Poisson counts: whole numbers, but floats where some are too large."""
+    rate = np.asarray(rate)
+    counts = rng.poisson(np.minimum(rate, _LARGEST_RATE))
+    is_large = rate > _LARGEST_RATE
+    if not is_large.any():
+        return counts
+    # So many are as good as normal; a product, since infinity has no difference.
+    about = 1.0 + rng.standard_normal(rate.shape) / np.sqrt(np.maximum(rate, 1.0))
+    return np.where(is_large, rate * about, counts)
 
 
 def _times(count: Any, log_value: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stanpool.columns import names_in_terms
-from stanpool.entries import LARGEST, refuse_rows
+from stanpool.entries import refuse_rows
 from stanpool.errors import DataError, SpecError, listed, shorten
 from stanpool.evaluation import (
     Functions,
@@ -268,8 +268,10 @@ def _refuse_infinite(values: np.ndarray, labels: Sequence[str]) -> None:
     """Refuse columns with infinite or missing values, by name and rows."""
     for label, column in zip(labels, values.T, strict=True):
         refuse_rows(column, ~np.isfinite(column), f"{shorten(label)} must be finite")
-        beyond = np.abs(column) > LARGEST
-        refuse_rows(column, beyond, f"{shorten(label)} must be within {LARGEST:g}")
+        beyond = np.abs(column) > LARGEST_NUMBER
+        refuse_rows(
+            column, beyond, f"{shorten(label)} must be within {LARGEST_NUMBER:g}"
+        )
 
 
 def _texts_in(frame: pd.DataFrame, terms: Sequence[str]) -> Iterator[str]:

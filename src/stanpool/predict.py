@@ -29,16 +29,24 @@ from stanpool.coefficients import coefficients
 from stanpool.conditioning import condition
 from stanpool.errors import (
     DataError,
+    OutcomeWarning,
     SpecError,
     check_choice,
     listed,
     shorten,
     suggestion,
+    warn_user,
 )
-from stanpool.families import draw_outcomes, expected_outcomes, log_likelihood
+from stanpool.families import (
+    count_beyond,
+    draw_outcomes,
+    expected_outcomes,
+    log_likelihood,
+)
 from stanpool.intervals import describe, interval_levels
 from stanpool.newdata import PARTS, new_design
 from stanpool.predictors import Predictors
+from stanpool.spec import LARGEST_NUMBER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +62,11 @@ GroupTerms = Sequence[str] | Mapping[str, Sequence[str]]
 LARGEST = 2**28  # numbers: 2 GB
 
 NEW_GROUPS = ("error", "population", "resample", "zero")
+_FAR_OUT = (
+    "The linear predictor of these rows is far beyond that of any data: look for "
+    "predictors and exposures in wrong units, and new groups of a wide population. "
+    "Quantiles below that are right, means are not."
+)
 _LATENT = "factors"  # in group_terms
 READINGS = ("fitted", "redrawn")
 
@@ -196,7 +209,10 @@ def predict(
 ) -> xr.DataArray:
     """Draw an outcome of each row at each posterior draw.
 
-    Outcomes lie between the bounds of truncation, and are not censored.
+    Outcomes lie between the bounds of truncation, and are not censored. Counts are
+    whole numbers, but floats where some are beyond 2^63. Outcomes beyond 1e150 are set
+    to that; an ``OutcomeWarning`` says how many, and so does ``beyond`` among the
+    result's ``attrs``.
 
     Parameters
     ----------
@@ -219,7 +235,24 @@ def predict(
         seed=seed,
         parts=_KINDS["predict"].parts,
     )
-    return _collected("predict", source)
+    drawn = _collected("predict", source)
+    warn_of_overflow(drawn.attrs.get("beyond", 0), drawn.size, _FAR_OUT)
+    return drawn
+
+
+def outcomes_of_rows(fit: FitResult, seed: int) -> xr.DataArray:
+    """Draw outcomes of the fitted rows as ``predict`` does, but warn of nothing."""
+    return _collected("predict", predictors_with(fit, seed=seed))
+
+
+def warn_of_overflow(beyond: int, drawn: int, advice: str) -> None:
+    """Say how many of the drawn outcomes overflowed, if any did, and what to do."""
+    if beyond:
+        warn_user(
+            f"{beyond:,} of {drawn:,} outcomes drawn are beyond {LARGEST_NUMBER:g}, "
+            f"and set to that. {advice}",
+            OutcomeWarning,
+        )
 
 
 def predict_table(
@@ -291,7 +324,12 @@ def predict_table(
             "kind='linpred' has a linear predictor for each category, and no table; "
             "use linpred, or kind='epred'."
         )
-    tables = [describe(each, prob) for _, each in _blocks(kind, source)]
+    tables, beyond = [], 0
+    for _, each in _blocks(kind, source):
+        tables.append(describe(each, prob))
+        beyond += count_beyond(each) if kind == "predict" else 0
+    draws_used = source.shape[0] * source.shape[1]
+    warn_of_overflow(beyond, draws_used * source.design.rows, _FAR_OUT)
     table = pd.DataFrame(
         {name: np.concatenate([each[name] for each in tables]) for name in tables[0]},
         index=index,
@@ -678,11 +716,17 @@ def _collected(kind: str, source: Predictors) -> xr.DataArray:
     for some, values in _blocks(kind, source):
         if result is None:
             result = np.empty((draws, rows, *values.shape[2:]), dtype=values.dtype)
+        elif values.dtype != result.dtype:  # counts beyond those of 64 bits
+            result = result.astype(np.result_type(result, values), copy=False)
         result[:, some] = values
     assert result is not None
+    attributes: dict[str, float] = _attributes(source)
+    beyond = count_beyond(result) if kind == "predict" else 0
+    if beyond:
+        attributes["beyond"] = beyond
     return xr.DataArray(
         result.reshape(*source.shape, *result.shape[1:]),
         dims=dims,
         coords=coords,
-        attrs=_attributes(source),
+        attrs=attributes,
     )

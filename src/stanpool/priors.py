@@ -1,13 +1,15 @@
 """Which prior is in force on each parameter, and why.
 
 Defaults are proper, weakly informative and scaled from the data; none is flat on a
-population scale.
+population scale. How wide they are on intercepts, coefficients and population scales,
+and so what they say together, is in ``stanpool.default_scales``.
 
 References
 ----------
-.. [1] Gabry and Goodrich. Prior distributions for rstanarm models (vignette):
-   ``normal(mean(y), 2.5 sd(y))`` on the intercept, ``normal(0, 2.5 sd(y) / sd(x))``
-   on coefficients, ``exponential(1 / sd(y))`` on the residual scale.
+.. [1] Gabry and Goodrich. Prior distributions for rstanarm models (vignette): where
+   the link is the identity ``normal(mean(y), 2.5 sd(y))`` on the intercept,
+   ``normal(0, 2.5 sd(y) / sd(x))`` on coefficients; ``exponential(1 / sd(y))`` on the
+   residual scale.
 .. [2] Simpson, Rue, Riebler, Martins and Sorbye (2017). Penalising model component
    complexity. Statistical Science 32(1), 1-28: an exponential on a population scale.
 .. [3] Stan User's Guide, multivariate priors for hierarchical models: ``lkj(2)``.
@@ -19,7 +21,7 @@ References
    has no overdispersion. Used alike for the precisions of beta and gamma outcomes.
 .. [6] Bürkner and Vuorre (2019). Ordinal regression models in psychology: a tutorial.
    Advances in Methods and Practices in Psychological Science 2(1), 77-101, and brms:
-   ``student_t(3, 0, 2.5)`` on cutpoints.
+   ``student_t(3, 0, 2.5)`` on cutpoints; here with the scale of the link.
 .. [7] Gelman (2006). Prior distributions for variance parameters in hierarchical
    models. Bayesian Analysis 1(3), 515-533: flat on ``tau`` needs three groups.
 """
@@ -34,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.default_scales import DefaultScales, default_scales, residual_scale
 from stanpool.design import Design, FactorDesign
 from stanpool.errors import (
     PriorWarning,
@@ -66,7 +69,6 @@ _FAMILY_PRIORS = {
     "nu": (Prior("gamma", (2.0, 0.1)), "Juárez and Steel 2010"),
     "shape": (Prior("inv_gamma", (0.4, 0.3)), f"Vehtari 2024, {_PC_PRIOR}"),
     "phi": (Prior("inv_gamma", (0.4, 0.3)), f"Vehtari 2024, {_PC_PRIOR}"),
-    "cutpoint": (Prior("student_t", (3.0, 0.0, 2.5)), "brms"),
 }
 
 
@@ -472,16 +474,15 @@ _Parameter = tuple[str, str | None, list[str], Prior, str]
 
 def _parameters(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
     """Yield class, label, names (most specific first), default and its rule."""
-    own_scale = "sd(log(y))" if spec.family == "lognormal" else "sd(y)"
-    unit = own_scale if spec.link_name == "identity" else "1"
-    yield from _population(spec, design, unit)
+    scales = default_scales(spec, design)
+    yield from _population(spec, design, scales)
     for factor, correlated in zip(
         design.factors, correlated_factors(spec, design), strict=True
     ):
         if spec.pooling == "none":
-            yield from _own_coefficients(spec, design, factor, unit)
+            yield from _own_coefficients(spec, design, factor, scales)
         else:
-            yield from _population_scales(spec, design, factor, unit)
+            yield from _population_scales(design, factor, scales)
         if correlated:
             block = f"Omega{factor_suffix(design, factor.factor)}"
             names = [f"Omega_{factor.factor}", "Omega"]
@@ -493,68 +494,67 @@ def _parameters(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
                 "default: lkj(2) (Stan User's Guide)",
             )
     if design.latent is not None:
-        prior = Prior("exponential", (_round(1.0 / _outcome_scale(spec, design)),))
-        rule = f"default: mean {unit} ({_PC_PRIOR})"
+        rule = f"default: {scales.rules['latent']}"
+        prior = _exponential(scales.group)
         yield "loading_scale", None, ["loading_scale"], prior, rule
     if spec.has_sigma:
         # On the scale of the outcome, whatever the link.
-        prior = Prior("exponential", (_round(1.0 / _residual_scale(spec, design)),))
-        yield (
-            "sigma",
-            None,
-            ["sigma"],
-            prior,
-            f"default: mean {own_scale} ({_RSTANARM})",
-        )
+        name = "sd(log(y))" if spec.family == "lognormal" else "sd(y)"
+        rule = f"default: mean {name} ({_RSTANARM})"
+        prior = _exponential(residual_scale(spec, design))
+        yield "sigma", None, ["sigma"], prior, rule
     for name in FAMILIES[spec.family].parameters:
-        if name != "sigma":
+        if name == "cutpoint":
+            prior, rule = _cutpoint_prior(scales)
+            for label in cutpoint_labels(design):
+                yield name, label, _member(name, label), prior, rule
+        elif name != "sigma":
             prior, whose = _FAMILY_PRIORS[name]
-            for label in cutpoint_labels(design) if name == "cutpoint" else (None,):
-                yield (
-                    name,
-                    label,
-                    _member(name, label),
-                    prior,
-                    f"default: {prior} ({whose})",
-                )
+            yield name, None, [name], prior, f"default: {prior} ({whose})"
     if design.residual is not None and spec.pooling == "partial":
         names = [f"tau_sigma_{design.residual[0]}", "tau_sigma"]
         rule = f"default: mean 1 on the log scale ({_PC_PRIOR})"
         yield "tau_sigma", None, names, Prior("exponential", (1.0,)), rule
 
 
-def _population(spec: ModelSpec, design: Design, unit: str) -> Iterator[_Parameter]:
+def _population(
+    spec: ModelSpec, design: Design, scales: DefaultScales
+) -> Iterator[_Parameter]:
     """Yield the intercept and coefficients, once for each linear predictor."""
     predictors = predicted_categories(spec, design) or (None,)
     if design.intercept:
-        rule = f"default: 2.5 {unit} ({_RSTANARM})"
-        for category in predictors:
+        rule = f"default: {scales.rules['intercept']}"
+        for category, location in zip(predictors, scales.locations, strict=True):
             label = None if category is None else str(category)
             names = _member("Intercept", category)
-            yield "Intercept", label, names, _intercept_prior(spec, design), rule
-    rule = f"default: 2.5 {unit} / sd(x) ({_RSTANARM})"
+            prior = _normal(location, scales.intercept)
+            yield "Intercept", label, names, prior, rule
+    rule = f"default: {scales.rules['predictor']}"
     for category in predictors:
         for label, column in zip(design.coefficients, design.X.T, strict=True):
             own = label if category is None else f"{category}, {label}"
             names = list(dict.fromkeys([f"beta[{own}]", f"beta[{label}]", "beta"]))
-            yield "beta", own, names, _slope_prior(spec, design, column), rule
+            prior = _normal(0.0, scales.predictor / scales.spread(design, column))
+            yield "beta", own, names, prior, rule
 
 
 def _own_coefficients(
-    spec: ModelSpec, design: Design, factor: FactorDesign, unit: str
+    spec: ModelSpec, design: Design, factor: FactorDesign, scales: DefaultScales
 ) -> Iterator[_Parameter]:
     """Yield the groups' own coefficients, which no population pools."""
     stem = f"b_{factor.factor}"
-    for own, label, column in _varying(factor):
+    for number, (own, label, column) in enumerate(_varying(factor)):
         names = [f"{stem}[{own}]", f"{stem}[{label}]", stem, "b"]
         if label == "Intercept":
             names.append("Intercept")
-            prior, size = _intercept_prior(spec, design), unit
+            location = scales.locations[number // len(factor.varying)]
+            prior, rule = _normal(location, scales.intercept), "intercept"
         else:
             names += [f"beta[{label}]", "beta"]
-            prior, size = _slope_prior(spec, design, column), f"{unit} / sd(x)"
+            prior = _normal(0.0, scales.predictor / scales.spread(design, column))
+            rule = "predictor"
         names = list(dict.fromkeys(names))
-        rule = f"default: 2.5 {size} ({_RSTANARM})"
+        rule = f"default: {scales.rules[rule]}"
         mean, scale = _fixed_population(spec, factor, label)
         if mean is not None and scale is not None:
             prior, rule = Prior("normal", (mean, scale)), "fixed by the user"
@@ -562,20 +562,20 @@ def _own_coefficients(
 
 
 def _population_scales(
-    spec: ModelSpec, design: Design, factor: FactorDesign, unit: str
+    design: Design, factor: FactorDesign, scales: DefaultScales
 ) -> Iterator[_Parameter]:
     """Yield the scales of a factor's varying coefficients."""
     block, stem = f"tau{factor_suffix(design, factor.factor)}", f"tau_{factor.factor}"
     is_far = _is_far(factor)
     for own, label, column in _varying(factor):
-        spread, size = 1.0, "sd(z)"
+        rule, spread = f"default: {scales.rules['group']}", 1.0
         if label in is_far:
-            spread, size = _root_mean_square(design, column), "rms(z)"
+            rule = f"default: {scales.rules['far']}"
+            spread = scales.spread(design, column, about_zero=True)
         elif label != "Intercept":
-            spread = _sd(design, column)
-        rule = f"default: mean {unit} / {size} ({_PC_PRIOR})"
-        prior = Prior("exponential", (_round(spread / _outcome_scale(spec, design)),))
+            spread = scales.spread(design, column)
         names = [f"{stem}[{own}]", f"{stem}[{label}]", stem, "tau"]
+        prior = _exponential(scales.group / spread)
         yield block, own, list(dict.fromkeys(names)), prior, rule
 
 
@@ -602,18 +602,20 @@ def _varying(factor: FactorDesign) -> Iterator[tuple[str, str, np.ndarray]]:
         yield own, label, column
 
 
-def _intercept_prior(spec: ModelSpec, design: Design) -> Prior:
-    """Return the default prior of an intercept."""
-    scale = _round(2.5 * _outcome_scale(spec, design))
-    return Prior("normal", (_outcome_location(spec, design), scale))
+def _cutpoint_prior(scales: DefaultScales) -> tuple[Prior, str]:
+    """Return the default prior of cutpoints, and its rule."""
+    prior = Prior("student_t", (3.0, 0.0, _round(scales.unit)))
+    return prior, f"default: 3 degrees of freedom, {scales.rules['unit']} (brms)"
 
 
-def _slope_prior(spec: ModelSpec, design: Design, column: np.ndarray) -> Prior:
-    """Return the default prior of the coefficient of a predictor."""
-    return Prior(
-        "normal",
-        (0.0, _round(2.5 * _outcome_scale(spec, design) / _sd(design, column))),
-    )
+def _normal(location: float, scale: float) -> Prior:
+    """Return a normal prior of numbers that claim no more than they know."""
+    return Prior("normal", (_round(location), _round(scale)))
+
+
+def _exponential(mean: float) -> Prior:
+    """Return an exponential prior of that mean."""
+    return Prior("exponential", (_round(1.0 / mean),))
 
 
 def _member(name: str, label: object) -> list[str]:
@@ -650,39 +652,6 @@ def correlated_factors(spec: ModelSpec, design: Design) -> tuple[bool, ...]:
         and len(factor.coefficients) > 1
         for factor in design.factors
     )
-
-
-def _outcome_scale(spec: ModelSpec, design: Design) -> float:
-    """Return the scale of the linear predictor: the outcome's, or 1 on a link."""
-    return _residual_scale(spec, design) if spec.link_name == "identity" else 1.0
-
-
-def _residual_scale(spec: ModelSpec, design: Design) -> float:
-    """Return the scale of the outcome, or of its log where that is what is modelled."""
-    return _sd(design, np.log(design.y) if spec.family == "lognormal" else design.y)
-
-
-def _outcome_location(spec: ModelSpec, design: Design) -> float:
-    """Return where the linear predictor lies: mean(y), log(mean(y)), or 0."""
-    offset = 0.0 if design.offset is None else design.mean(design.offset)
-    if spec.link_name == "identity":
-        y = np.log(design.y) if spec.family == "lognormal" else design.y
-        return _round(design.mean(y) - offset)
-    mean = design.mean(design.y)
-    if spec.link_name == "log" and mean > 0:
-        return _round(math.log(mean) - offset)
-    return 0.0
-
-
-def _sd(design: Design, values: np.ndarray) -> float:
-    """Return the standard deviation, or 1 where there is none."""
-    sd = design.sd(values)
-    return sd if math.isfinite(sd) and sd > 0 else 1.0
-
-
-def _root_mean_square(design: Design, values: np.ndarray) -> float:
-    """Return the root of the mean square of a column."""
-    return math.hypot(design.mean(values), _sd(design, values))
 
 
 def _round(value: float) -> float:

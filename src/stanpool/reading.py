@@ -313,7 +313,7 @@ class _Reader:
         self.of_groups: dict[str, None] = {}
         self.others: dict[str, None] = {}
         self.turned, self.weighted = _Turning(), _Turning()
-        self.sums: list[Array] = [np.zeros(0), np.zeros(0)]
+        self.sums: list[Array] = [np.zeros(0), np.zeros(0), np.zeros(0)]
 
     def add(self, block: pd.DataFrame, first: int) -> None:
         """Take in the rows of a block, the first of which has this number."""
@@ -340,8 +340,10 @@ class _Reader:
         else:
             trials = build_trials(self.spec, evaluated, y)
             self.sums = [
-                _sum(self.sums[0], np.bincount(group, y)),
-                _sum(self.sums[1], np.bincount(group, trials)),
+                _sum(sums, np.bincount(group, values))
+                for sums, values in zip(
+                    self.sums, (y, trials, np.square(y.astype(float))), strict=True
+                )
             ]
             self._refuse_many_cells()
         rows = np.unique(np.concatenate(kept)).astype(np.int64)

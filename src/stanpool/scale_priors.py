@@ -137,8 +137,8 @@ def compare_scale_priors(
     parameter
         Which scale, as ``model.priors`` names it; by default the first.
     scale
-        S; by default what the model's default priors take: the standard deviation of
-        the outcome over that of the predictor, or 1 over that on a link.
+        S; by default the mean of the model's default prior: of real outcomes their
+        standard deviation over that of the predictor.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
 progress, sample_options
         As for ``Model.fit``, the same for each prior.

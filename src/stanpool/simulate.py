@@ -21,14 +21,14 @@ import numpy as np
 
 from stanpool.arguments import public
 from stanpool.design import LatentDesign
-from stanpool.errors import DataError, SpecError, StanpoolError, shorten
+from stanpool.errors import SpecError, shorten
 from stanpool.families import LINKS
 from stanpool.latent import as_triangle
 from stanpool.means import group_means
 from stanpool.origins import at_origins
 from stanpool.outcome import labelled_outcome
 from stanpool.posterior import NamedDraws, build_posterior
-from stanpool.predict import predict
+from stanpool.predict import outcomes_of_rows, warn_of_overflow
 from stanpool.priors import PriorRow, class_of
 from stanpool.program import suffix_of
 from stanpool.relocate import to_zero
@@ -43,6 +43,10 @@ Array = np.ndarray
 
 _MOST_TRIES = 100
 _BATCH = 1000
+_ALLOWED = (
+    "The priors allow far too much: tighten them, as in priors={'Intercept': "
+    "'normal(0, 2)', 'beta': 'normal(0, 1)'}. model.priors says what they are."
+)
 
 
 @public
@@ -75,8 +79,11 @@ def prior_predictive(
     ------
     SpecError
         If a prior is improper, so that there is nothing to draw from.
-    DataError
-        If the priors allow counts that are too large to draw.
+
+    Warns
+    -----
+    OutcomeWarning
+        If priors allow so much that outcomes overflow; they are set to 1e150.
 
     Examples
     --------
@@ -97,10 +104,12 @@ def prior_predictive(
     rng = np.random.default_rng(seed)
     prior = draw_prior(model, draws, rng)
     observed = np.asarray(labelled_outcome(model.design))
+    y = simulate_outcomes(model, prior, rng)
+    warn_of_overflow(y.attrs.get("beyond", 0), y.size, _ALLOWED)
     return xr.DataTree.from_dict(
         {
             "prior": prior,
-            "prior_predictive": xr.Dataset({"y": simulate_outcomes(model, prior, rng)}),
+            "prior_predictive": xr.Dataset({"y": y}),
             "observed_data": xr.Dataset({"y": ("row", observed)}),
         }
     )
@@ -158,25 +167,11 @@ def simulate_outcomes(
     Returns
     -------
     xarray.DataArray
-        Dimensions ``(chain, draw, row)``; categories by their names.
-
-    Raises
-    ------
-    DataError
-        If counts are too large to draw.
+        Dimensions ``(chain, draw, row)``; categories by their names. Outcomes beyond
+        1e150 are set to that, and ``beyond`` among the ``attrs`` says how many.
     """
     drawn = cast("FitResult", Drawn(model, parameters))
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return predict(drawn, seed=int(rng.integers(2**32)))
-    except StanpoolError:
-        raise
-    except ValueError as problem:
-        raise DataError(
-            f"cannot draw {model.spec.family} outcomes from the prior: {problem}. The "
-            "priors allow far too much; tighten them, as in priors={'Intercept': "
-            "'normal(0, 2)', 'beta': 'normal(0, 1)'}. model.priors says what they are."
-        ) from None
+    return outcomes_of_rows(drawn, int(rng.integers(2**32)))
 
 
 def _prior_variables(

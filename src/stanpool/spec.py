@@ -18,6 +18,7 @@ from stanpool.other_tools import advice_on_distribution, advice_on_family
 
 POOLINGS = ("complete", "none", "partial")
 PARAMETERIZATIONS = ("auto", "centered", "noncentered", "adaptive", "marginal")
+LARGEST_NUMBER = 1e150  # in data, and of drawn outcomes: sums of squares are finite
 
 
 @dataclass(frozen=True)

@@ -191,12 +191,30 @@ class _TurnedRows:
 
 @dataclass(frozen=True, eq=False)
 class _CellRows:
-    """The rows of cells, each as long as its rows are together."""
+    """Two rows for each cell, which are together as long as its rows.
+
+    Their outcomes lie a standard deviation above and below the mean of the cell's.
+    """
 
     unit: Array
     y: Array
     offset: Array | None
     like: NDArray[np.intp]
+
+    @classmethod
+    def of_data(cls, data: Streamed, offset: Array | None) -> _CellRows:
+        """Take means and spreads from the cells' sums; fits of old kept no squares."""
+        assert data.sums is not None
+        total, _, *squares = data.sums
+        mean, unit = total / data.sizes, np.repeat(np.sqrt(data.sizes / 2), 2)
+        variance = squares[0] / data.sizes - mean**2 if squares else np.zeros(len(mean))
+        spread = np.sqrt(np.maximum(variance, 0.0))
+        return cls(
+            unit,
+            np.column_stack([mean - spread, mean + spread]).ravel() * unit,
+            None if offset is None else np.repeat(offset, 2) * unit,
+            np.repeat(np.arange(len(mean)), 2),
+        )
 
     def of(self, matrix: TermMatrix) -> Array:
         """Return the rows of a design matrix."""
@@ -246,13 +264,13 @@ def _turned_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, fl
 def _cell_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design]:
     """Return rows of the same moments, and the cells."""
     assert data.sums is not None
-    unit, cells = np.sqrt(data.sizes), data.specimen.iloc[data.first]
-    cells = cells.reset_index(drop=True)
-    y, trials = np.rint(data.sums).astype(np.int64)
+    cells = data.specimen.iloc[data.first].reset_index(drop=True)
+    y, trials = np.rint(data.sums[:2]).astype(np.int64)
     own = build_design(spec, cells)
-    offset = None if own.offset is None else own.offset * unit
-    stand_ins = _CellRows(unit, data.sums[0] / unit, offset, np.arange(len(unit)))
-    moments = build_design(spec, cells, stand_ins)
+    moments = build_design(spec, cells, _CellRows.of_data(data, own.offset))
+    if own.trials is not None:
+        unit = np.repeat(np.sqrt(data.sizes / 2), 2)
+        moments = replace(moments, trials=np.repeat(trials / data.sizes, 2) * unit)
     factors = [
         replace(factor, z_bar=other.z_bar)
         for factor, other in zip(own.factors, moments.factors, strict=True)

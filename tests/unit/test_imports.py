@@ -32,6 +32,7 @@ LAYERS = (
     ("matrix",),
     ("outcome", "origins"),
     ("design", "reading"),
+    ("default_scales",),
     ("nesting", "priors", "gram", "cells", "means"),
     ("marginal", "scaling", "pilot", "stream"),
     ("centering", "linear_pilot"),

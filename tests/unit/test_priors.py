@@ -45,16 +45,19 @@ class TestDefaults:
             "sigma": "exponential(0.0577)",
         }
 
-    def test_logits_have_unit_scale(self) -> None:
+    def test_logits_have_the_scale_of_a_uniform_probability(self) -> None:
+        # A standard logistic distribution's, 1.814; 5 of 9 are won; sd(x) is 1.73.
         assert priors_of("win ~ x + (1 | g)", family="bernoulli") == {
-            "Intercept": "normal(0, 2.5)",
-            "beta[x]": "normal(0, 1.44)",
-            "tau_g[Intercept]": "exponential(1)",
+            "Intercept": "normal(0.223, 1.81)",  # log(5 / 4)
+            "beta[x]": "normal(0, 1.05)",
+            "tau_g[Intercept]": "exponential(1.1)",
         }
 
-    def test_log_rates_are_centered_at_the_log_of_the_mean(self) -> None:
+    def test_log_rates_have_the_scale_of_the_logarithm_of_the_outcome(self) -> None:
         found = priors_of("count ~ x + (1 | g)", family="poisson")
-        assert found["Intercept"] == "normal(1.39, 2.5)"  # log(4)
+        # The counts' mean is 4, their variance 8 / 3: sqrt(log(1 + 1 / 6)) is 0.393.
+        assert found["Intercept"] == "normal(1.39, 0.393)"  # log(4)
+        assert found["tau_g[Intercept]"] == "exponential(5.09)"
 
     def test_groups_of_their_own_have_the_priors_of_the_population(self) -> None:
         assert priors_of("y ~ x + (1 + x | g)", pooling="none") == {

@@ -388,18 +388,66 @@ class TestPriorPredictive:
         with pytest.raises(sp.SpecError, match=r"draws=.* 1 or more"):
             model.prior_predictive(draws)
 
-    def test_counts_beyond_reach_are_the_priors_fault(self) -> None:
+    @pytest.mark.parametrize(
+        ("family", "outcome"),
+        [
+            ("poisson", "count"),
+            ("negative_binomial", "count"),
+            ("gamma", "wait"),
+            ("lognormal", "wait"),
+        ],
+    )
+    def test_what_overflows_is_capped_counted_and_the_priors_fault(
+        self, family: str, outcome: str
+    ) -> None:
         model = sp.Model(
-            "count ~ 1",
-            small_data(),
+            f"{outcome} ~ 1",
+            small_data().assign(wait=np.arange(1.0, 15.0)),
+            family=family,
+            pooling="complete",
+            priors={"Intercept": "normal(0, 1000)"},
+        )
+        with pytest.warns(sp.OutcomeWarning, match=r"beyond 1e\+150.*tighten them"):
+            drawn = model.prior_predictive(1000, seed=1)
+        y = drawn["prior_predictive"]["y"]
+        beyond = (y == 1e150).to_numpy()
+        assert y.attrs["beyond"] == beyond.sum()
+        assert np.all(np.isfinite(y))
+        assert y.min() > 0 or outcome == "count"
+        # exp(eta) > 1e150 where eta > 345: 36.5 % of normal(0, 1000).
+        share = stats.norm.sf(np.log(1e150) / 1000)
+        error = np.sqrt(share * (1 - share) / 1000)  # rows of a draw share their eta
+        assert abs(beyond.mean() - share) < 4.8 * error
+
+    def test_counts_beyond_64_bits_are_floats_and_their_neighbours_counts(self) -> None:
+        model = sp.Model(
+            "count | exposure(e) ~ 1",
+            small_data().assign(e=np.repeat([1.0, 1e30], [13, 1])),
             family="poisson",
             pooling="complete",
-            priors={"Intercept": "normal(100, 1)"},
+            priors={"Intercept": "normal(1, 0.01)"},
         )
-        with pytest.raises(
-            sp.DataError, match=r"poisson outcomes from the prior.*tighten"
-        ):
-            model.prior_predictive(10)
+        y = model.prior_predictive(1000, seed=1)["prior_predictive"]["y"][0].to_numpy()
+        assert np.all(y == np.rint(y))
+        for rows, exposure in ((y[:, 0], 1.0), (y[:, 13], 1e30)):
+            scaled = rows / (exposure * np.exp(1.0))
+            assert abs(scaled.mean() - 1.0) < 4.8 * scaled.std() / np.sqrt(1000)
+        # The prior's spread and none of the generator's: 1 %.
+        assert scaled.std() == pytest.approx(0.01, rel=4.8 / np.sqrt(2000))
+
+    @pytest.mark.parametrize("link", ["logit", "probit", "cloglog"])
+    def test_proportions_stay_between_0_and_1(self, link: str) -> None:
+        model = sp.Model(
+            "p ~ x1",
+            small_data().assign(p=np.arange(1, 15) / 15),
+            family="beta",
+            link=link,
+            pooling="complete",
+            priors={"beta": "normal(0, 1000)"},
+        )
+        y = model.prior_predictive(200, seed=1)["prior_predictive"]["y"]
+        assert y.min() > 0
+        assert y.max() < 1
 
     @pytest.mark.filterwarnings("ignore:flat prior:stanpool.errors.PriorWarning")
     def test_nothing_is_drawn_from_an_improper_prior(self) -> None:
