@@ -23,6 +23,7 @@ from stanpool.evaluation import (
 )
 from stanpool.expression import Call, Name, Node, parse, written
 from stanpool.rank import LeftOut, check_known
+from stanpool.spec import LARGEST_NUMBER
 from stanpool.terms import factors, read_arithmetic, read_term, with_aliases
 from stanpool.vocabulary import calls, depends_on_rows
 
