@@ -29,7 +29,7 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One column for each name in the model: numbers and booleans as float64, all
+        One column for each name in the model: numbers as float64, booleans as such, all
         else as categoricals whose levels occur; the rows are numbered from 0.
 
     Raises

@@ -1,4 +1,4 @@
-"""The entries of one column of the user's data: to floats or a categorical, checked.
+"""The entries of one column of the user's data: floats, booleans or a categorical.
 
 What a column holds is decided by all of its entries: one that is of another kind than
 the rest is refused, by its row, for it would make a factor of a column of numbers.
@@ -57,7 +57,7 @@ class EntriesError(DataError):
 def clean_column(
     name: str, column: pd.Series[Any], *, is_factor: bool, may_miss: bool = False
 ) -> Any:
-    """Return a column as float64 or a categorical, and check its entries.
+    """Return a column as float64, booleans or a categorical, and check its entries.
 
     Parameters
     ----------
@@ -93,7 +93,9 @@ def clean_column(
             f"column {shorten(name)} holds values of type {kind!r}; make it a number "
             "or a category first."
         )
-    if kind in (*_NUMBERS, "boolean"):
+    if kind == "boolean":
+        return column.to_numpy(dtype=bool)
+    if kind in _NUMBERS:
         return _finite(name, _as_floats(column))
     labels = _as_categorical(name, column)
     if kind == "string":
@@ -267,11 +269,24 @@ def _reads_as_number(text: str) -> bool:
 
 
 def type_of(column: pd.Series[Any]) -> str:
-    """Say what a column that was cleaned holds: numbers, whole numbers or text."""
+    """Say what a cleaned column holds: numbers, booleans, whole numbers or text."""
     if not isinstance(column.dtype, pd.CategoricalDtype):
-        return "numbers"
+        return "booleans" if column.dtype.kind == "b" else "numbers"
     whole = pd.api.types.is_integer_dtype(column.cat.categories.dtype)
     return "whole numbers" if whole else "text"
+
+
+def as_before(name: str, column: pd.Series[Any], before: str) -> pd.Series[Any]:
+    """Return 0 and 1 as booleans, or booleans as numbers, as a column was before."""
+    now = type_of(column)
+    if (now, before) == ("booleans", "numbers"):
+        return column.astype(float)
+    if (now, before) == ("numbers", "booleans"):
+        values = column.to_numpy()
+        rule = f"column {shorten(name)} was true or false before, so it must be 1 or 0"
+        refuse_rows(values, ~np.isin(values, (0, 1)), rule)
+        return column.astype(bool)
+    return column
 
 
 def all_whole(values: np.ndarray) -> bool:

@@ -89,7 +89,8 @@ def evaluated(
     Returns
     -------
     tuple
-        A column: floats of shape ``(N,)``, a categorical, or what formulaic encodes;
+        A column: floats or booleans of shape ``(N,)``, a categorical, or what formulaic
+        encodes;
         and how to evaluate the same for other rows.
 
     Raises
@@ -130,7 +131,17 @@ class _Walk:
             raise node.at.error(f"{shorten(written(node))} is no column.")
         if value.ndim == 2:
             return value
-        return np.array(np.broadcast_to(value, len(self.frame)), dtype=float)
+        kind = bool if self._is_truth(node) else float
+        return np.array(np.broadcast_to(value, len(self.frame)), dtype=kind)
+
+    def _is_truth(self, node: Node) -> bool:
+        """Whether an expression is true or false: a factor of two levels as a term."""
+        if isinstance(node, Call) and node.name == "I" and "I" not in self.functions:
+            return self._is_truth(node.arguments[0])
+        if isinstance(node, Name) and node.name in self.frame.columns:
+            return bool(self.frame[node.name].dtype == bool)
+        value = self.value(node)
+        return isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "b"
 
     def value(self, node: Node) -> Any:
         """Return the value of an expression."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from formulaic import ModelSpec as FormulaicSpec
 
 _REPEATS = 8  # rows for each combination of levels
+_TRIED_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,10 @@ def column_of(text: str, frame: pd.DataFrame, functions: Functions) -> Column:
 
 def _finite(recipe: Recipe, values: Any) -> Any:
     """Refuse values that are not finite; columns themselves were looked at."""
-    if not (is_category(values) or isinstance(recipe.node, Name)):
+    if is_category(values):
+        return values
+    values = np.asarray(values, dtype=float)
+    if not isinstance(recipe.node, Name):
         _refuse_infinite(values[:, None], [written(recipe.node, bare=True)])
     return values
 
@@ -172,8 +176,15 @@ def term_matrix(
     columns = {alias: _handed_over(value) for alias, (value, _) in found.items()}
     shown = shorten(" + ".join(terms))
     matrix = _materialized(text, shown, columns, recipes, len(frame), full_rank)
+    # Beside an intercept the column of a boolean is called as the boolean is.
+    true = {
+        f"{alias}[T.True]": alias
+        for alias, (value, _) in found.items()
+        if isinstance(value, np.ndarray) and value.dtype == bool
+    }
     labels = tuple(
-        _relabel(str(name), recipes) for name in matrix.model_spec.column_names
+        _relabel(":".join(true.get(each, each) for each in name.split(":")), recipes)
+        for name in matrix.model_spec.column_names
     )
     values = np.asarray(matrix, dtype=float)
     _refuse_infinite(values, labels)
@@ -239,7 +250,9 @@ def _read(text: str, functions: Functions) -> Node:
 
 
 def _handed_over(value: Any) -> Any:
-    """Return a column as formulaic takes it."""
+    """Return a column as formulaic takes it; booleans are a factor, as in R."""
+    if isinstance(value, np.ndarray) and value.dtype == bool:
+        value = pd.Categorical(value, categories=[False, True])
     return pd.Series(value) if is_category(value) else value
 
 
@@ -405,12 +418,16 @@ def _combinations(nodes: Iterable[Node], frame: pd.DataFrame) -> pd.DataFrame:
             column = frame[name]
             if isinstance(column.dtype, pd.CategoricalDtype):
                 levels[name] = column.cat.categories
+            elif column.dtype == bool:
+                levels[name] = pd.Index([False, True])
             elif any(call.name == "C" for call in calls(node)):
                 levels[name] = pd.Index(column.unique())
     sizes = [len(each) for each in levels.values()]
     count = int(np.prod(sizes, dtype=np.int64))
     rng = np.random.default_rng(1)
-    rows = rng.integers(0, len(frame), _REPEATS * count)
+    # All rows there are, too, where what is compared may be true in few of them.
+    some = np.arange(min(len(frame), _TRIED_ROWS))
+    rows = np.append(some, rng.integers(0, len(frame), _REPEATS * count))
     at = np.unravel_index(np.arange(len(rows)) % count, sizes or (1,))
     probe = frame.iloc[rows].reset_index(drop=True)
     for (name, known), codes in zip(levels.items(), at, strict=bool(sizes)):

@@ -16,7 +16,7 @@ from stanpool.columns import (
     names_in_terms,
 )
 from stanpool.design import Design, FactorDesign, LatentDesign, groups_of, memberships
-from stanpool.entries import clean_column, type_of
+from stanpool.entries import as_before, clean_column, type_of
 from stanpool.errors import DataError, listed, shorten
 from stanpool.formula import unquote_name
 from stanpool.matrix import Column, column_of, rebuild
@@ -185,6 +185,7 @@ def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
                 may_miss=name not in always,
             )
         )
+        column = as_before(name, column, type_of(fitted))
         if is_category or not _is_numbered_category(model.spec, name):
             _refuse_other_type(name, column, fitted)
         if name in names.terms:

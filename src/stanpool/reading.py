@@ -38,7 +38,13 @@ from stanpool.columns import (
     used_columns,
 )
 from stanpool.compress import turn_rows
-from stanpool.entries import EntriesError, level_text, rows_counted_from, type_of
+from stanpool.entries import (
+    EntriesError,
+    as_before,
+    level_text,
+    rows_counted_from,
+    type_of,
+)
 from stanpool.errors import DataError, shorten
 from stanpool.expression import parse
 from stanpool.matrix import column_of, refuse_dependent, wide_matrix
@@ -318,6 +324,8 @@ class _Reader:
     def add(self, block: pd.DataFrame, first: int) -> None:
         """Take in the rows of a block, the first of which has this number."""
         frame = used_columns(self.spec, block)
+        for name, kind in self.kinds.items():
+            frame[name] = as_before(name, frame[name], kind)
         self._check_types(block, frame, first)
         known = {name: len(each) for name, each in self.numbers.items()}
         codes = {name: self._numbered(name, frame[name]) for name in self._numberable()}
@@ -383,8 +391,9 @@ class _Reader:
 
     @property
     def categorical(self) -> list[str]:
-        """The columns that are not numbers."""
-        return [name for name, kind in self.kinds.items() if kind != "numbers"]
+        """The columns that have levels."""
+        levelled = ("text", "whole numbers")
+        return [name for name, kind in self.kinds.items() if kind in levelled]
 
     @property
     def _is_weighted(self) -> bool:

@@ -785,6 +785,104 @@ class TestRedundantPredictors:
         assert len(design.coefficients) == 2
 
 
+class TestBooleans:
+    """As R 4.2's ``model.matrix`` codes logical vectors, and under the names we had.
+
+    ``F`` and ``T`` are 1 where the flag is false and true; ``f`` and ``t`` the same of
+    another; ``x`` is a number. The columns in R's order.
+    """
+
+    @staticmethod
+    def data() -> pd.DataFrame:
+        return frame().assign(
+            flag=[True, False] * 6, other=[True, True, False, False] * 3
+        )
+
+    @pytest.mark.parametrize("dtype", ["bool", "boolean", "object"])
+    @pytest.mark.parametrize(
+        ("terms", "columns"),
+        [
+            ("flag", {"flag": "T"}),
+            ("0 + flag", {"flag[False]": "F", "flag[True]": "T"}),
+            ("flag:x", {"flag[False]:x": "Fx", "flag[True]:x": "Tx"}),
+            ("0 + flag:x", {"flag[False]:x": "Fx", "flag[True]:x": "Tx"}),
+            ("flag * x", {"flag": "T", "x": "x", "flag:x": "Tx"}),
+            ("flag * other", {"flag": "T", "other": "t", "flag:other": "Tt"}),
+            (
+                "0 + flag * other",
+                {"flag[False]": "F", "flag[True]": "T", "other": "t"}
+                | {"flag:other": "Tt"},
+            ),
+            (
+                "0 + flag + other",
+                {"flag[False]": "F", "flag[True]": "T", "other": "t"},
+            ),
+            (
+                "0 + flag:other",
+                {"flag[False]:other[False]": "Ff", "flag[True]:other[False]": "Tf"}
+                | {"flag[False]:other[True]": "Ft", "flag[True]:other[True]": "Tt"},
+            ),
+            ("0 + I(x > 0)", {"I(x > 0)[False]": "-", "I(x > 0)[True]": "+"}),
+            ("I(x > 0)", {"I(x > 0)": "+"}),
+            ("0 + C(flag)", {"C(flag)[0]": "F", "C(flag)[1]": "T"}),
+            ("I(flag + other)", {"I(flag + other)": "sum"}),
+        ],
+    )
+    def test_columns_are_those_of_r(
+        self, terms: str, columns: dict[str, str], dtype: str
+    ) -> None:
+        data = self.data()
+        flag, other, x = (data[name].to_numpy() for name in ("flag", "other", "x"))
+        known = {"F": ~flag, "T": flag, "f": ~other, "t": other, "x": x}
+        known |= {"-": ~(x > 0), "+": x > 0}
+        wanted = [
+            flag.astype(float) + other
+            if each == "sum"
+            else np.prod([known[part] for part in each], axis=0)
+            for each in columns.values()
+        ]
+        data = data.astype({"flag": dtype, "other": dtype})
+        model = Model(f"y ~ {terms} + (1 | g)", data)
+        assert model.design.coefficients == tuple(columns)
+        np.testing.assert_array_equal(model.design.X, np.column_stack(wanted))
+        for rows in (data["flag"], ~data["flag"].astype(bool)):
+            some = rows.to_numpy(dtype=bool)
+            again = new_design(model, data[some], factors=(0,))
+            np.testing.assert_array_equal(again.X, model.design.X[some])
+
+    def test_varying_coefficients_are_coded_alike(self) -> None:
+        model = Model("y ~ 0 + flag + (0 + flag | g)", self.data())
+        (factor,) = model.design.factors
+        assert factor.varying == ("flag[False]", "flag[True]")
+        np.testing.assert_array_equal(factor.Z, model.design.X)
+        # Each has the population's mean of its own.
+        assert factor.varying == model.design.coefficients
+
+    @pytest.mark.parametrize("dtype", ["int", "float"])
+    def test_new_rows_may_have_0_and_1(self, dtype: str) -> None:
+        data = self.data()
+        model = Model("y ~ 0 + flag + (1 | g)", data)
+        again = new_design(model, data.astype({"flag": dtype}), factors=(0,))
+        np.testing.assert_array_equal(again.X, model.design.X)
+        refused = data.astype({"flag": float})
+        refused.loc[2, "flag"] = 0.5
+        said = refusal(DataError, lambda: new_design(model, refused, factors=(0,)))
+        assert "was true or false before" in said
+        assert "row 2 has 0.5" in said
+
+    def test_numbers_at_the_fit_may_be_booleans_later(self) -> None:
+        data = self.data()
+        model = Model("y ~ 0 + flag + (1 | g)", data.astype({"flag": int}))
+        assert model.design.coefficients == ("flag",)
+        again = new_design(model, data, factors=(0,))
+        np.testing.assert_array_equal(again.X, model.design.X)
+
+    def test_what_is_always_true_is_named(self) -> None:
+        data = self.data().assign(flag=True)
+        said = refusal(DataError, lambda: Model("y ~ flag + (1 | g)", data))
+        assert "'flag' are constant" in said
+
+
 CELLS = [a + b for a in "pqr" for b in "stu"]
 
 

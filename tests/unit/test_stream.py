@@ -476,3 +476,18 @@ def test_empty_cells_are_left_out_as_in_memory(
     )
     assert model.design.recipes.left_out == other.design.recipes.left_out
     assert_same(model, other)
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        "0 + flag + (0 + flag | h)",
+        "flag * x + (flag | h)",
+        "0 + flag:x + (1 | h)",
+        "0 + I(x > 1.5) + (1 | h)",
+    ],
+)
+def test_booleans_are_coded_as_in_memory(terms: str) -> None:
+    frame = table().assign(flag=lambda data: data["kind"] == "late")
+    model = sp.Model(f"y ~ {terms}", in_chunks(frame, 100))
+    assert_same(model, sp.Model(f"y ~ {terms}", frame, parameterization="marginal"))

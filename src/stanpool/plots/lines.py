@@ -289,7 +289,7 @@ def _grid(fit: FitResult, varied: FactorDesign, name: str, group: int) -> pd.Dat
     of_sizes = set(names_in_terms(sizes, set(data.columns)))
     typical: dict[str, Any] = {}
     for each in data.columns:
-        if isinstance(own[each].dtype, pd.CategoricalDtype):
+        if own[each].dtype == bool or isinstance(own[each].dtype, pd.CategoricalDtype):
             level = (own if len(own) else data)[each].mode().iloc[0]
             same = pd.Series([level] * len(values))
             typical[each] = same.astype(data[each].dtype)
