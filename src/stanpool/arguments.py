@@ -171,8 +171,9 @@ def _checked(
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            own = list(signature.parameters)[len(args) :]
-            raise _wrong_call(called, own, kwargs, error) from None
+            own = list(signature.parameters)
+            left = own[len(args) :]
+            raise _wrong_call(called, own, left, kwargs, error) from None
         if values:
             for key, value in bound.arguments.items():
                 bound.arguments[key] = _argument(signature.parameters[key], value)
@@ -207,17 +208,21 @@ def _argument(parameter: inspect.Parameter, value: Any) -> Any:
 
 
 def _wrong_call(
-    name: str, own: Sequence[str], given: Mapping[str, Any], error: TypeError
+    name: str,
+    own: Sequence[str],
+    left: Sequence[str],
+    given: Mapping[str, Any],
+    error: TypeError,
 ) -> ArgumentError:
-    """Say which argument there is not, and what to write instead."""
+    """Say which argument there is not, and what to write instead, of those left."""
     unknown = [each for each in given if each not in own]
     if not unknown:
-        named = ", ".join(f"{each}=" for each in own[:20])
+        named = ", ".join(f"{each}=" for each in left[:20]) or "given already"
         return ArgumentError(f"{name}(): {error}; its arguments are {named}.")
     said = advice_on_argument(unknown[0], own)
     if not said:
-        has = f"; it has {', '.join(own[:20])}." if own else "; it has none."
-        said = f".{suggestion(unknown[0], own)}".removesuffix(".") or has
+        has = f"; it has {', '.join(left[:20])}." if left else "; it has no other."
+        said = f".{suggestion(unknown[0], left)}".removesuffix(".") or has
     return ArgumentError(f"{name}() has no argument {shorten(unknown[0])}{said}")
 
 

@@ -101,6 +101,7 @@ _OF_FITTING = (
 _OF_THE_MODEL = (
     *("formula", "data", "family", "link", "pooling", "parameterization", "residual"),
     *("group_predictors", "priors", "fixed", "center_predictors", "compress"),
+    "functions",
 )
 
 _WITHOUT_COUNTERPART = {
