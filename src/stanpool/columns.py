@@ -54,12 +54,15 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
     found = names_in(spec, columns)
     refuse_unwritable("names of columns", found)
     always = set(names_in(replace(spec, cens_upper=None), columns))
+    has_levels = FAMILIES[spec.family].outcome in ("ordered", "binary")
     clean = {
         name: clean_column(
             name,
             column_named(name, frame),
             is_factor=name in keys,
             may_miss=name not in always,
+            # A category that could have been seen, and was not, says something.
+            all_levels=has_levels and name == unquote_name(spec.outcome),
         )
         for name in found
     }

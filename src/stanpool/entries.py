@@ -55,7 +55,12 @@ class EntriesError(DataError):
 
 
 def clean_column(
-    name: str, column: pd.Series[Any], *, is_factor: bool, may_miss: bool = False
+    name: str,
+    column: pd.Series[Any],
+    *,
+    is_factor: bool,
+    may_miss: bool = False,
+    all_levels: bool = False,
 ) -> Any:
     """Return a column as float64, booleans or a categorical, and check its entries.
 
@@ -67,6 +72,8 @@ def clean_column(
         Whether numbers are labels, too.
     may_miss
         Whether numbers may be missing.
+    all_levels
+        Whether a categorical keeps levels that do not occur.
 
     Raises
     ------
@@ -84,7 +91,7 @@ def clean_column(
             is_missing=True,
         )
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return _as_categorical(name, column)
+        return _as_categorical(name, column, all_levels=all_levels)
     kind = _kind_of(name, column)
     if is_factor:
         return _as_categorical(name, column)
@@ -173,11 +180,15 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _as_categorical(name: str, column: pd.Series[Any]) -> pd.Categorical:
-    """Return a categorical of whole numbers or text whose levels all occur."""
+def _as_categorical(
+    name: str, column: pd.Series[Any], *, all_levels: bool = False
+) -> pd.Categorical:
+    """Return a categorical of whole numbers or text, usually of levels that occur."""
     is_categorical = isinstance(column.dtype, pd.CategoricalDtype)
     if is_categorical:
-        values = pd.Categorical(column.cat.remove_unused_categories())
+        values = pd.Categorical(
+            column if all_levels else column.cat.remove_unused_categories()
+        )
         codes, found = values.codes, values.categories.to_numpy()
     else:
         try:

@@ -6,6 +6,7 @@ from stanpool.cells import Cells
 from stanpool.errors import shorten
 from stanpool.marginal import MarginalRows
 from stanpool.origins import matrix_to_zero
+from stanpool.outcome import said_of_success
 from stanpool.prepared_model import PreparedModel
 from stanpool.priors import listed_origins
 from stanpool.sampling import default_warmup
@@ -37,6 +38,9 @@ marginal, 919 rows, 85 groups)
             "program counts predictors of the population and of correlated "
             "coefficients; model.priors says what has its prior there"
         )
+    success = said_of_success(model.spec, model.data)
+    if success:
+        lines.append(f"outcome: {success}")
     lines += [f"left out: {each}" for each in model.design.said_of_left_out()]
     lines += [
         f"coefficients of {shorten(factor.factor)} are uncorrelated where "

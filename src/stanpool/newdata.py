@@ -175,6 +175,13 @@ def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
     clean: dict[str, Any] = {}
     always = set(names_in(replace(model.spec, cens_upper=None), set(model.data)))
     for name in dict.fromkeys((*names.terms, *names.groups, *names.parts)):
+        if name in names.groups and name not in (*names.terms, *frame.columns):
+            raise DataError(
+                f"the new rows have no column {shorten(name)}, and groups of it enter. "
+                "Pass group_terms=[] to predict without groups' deviations; or add the "
+                "column with new labels, of which new_groups='population' draws new "
+                f"groups. Columns: {listed(frame.columns, limit=10)}."
+            )
         fitted = model.data[name]
         is_category = isinstance(fitted.dtype, pd.CategoricalDtype)
         column = pd.Series(

@@ -50,6 +50,8 @@ def build_outcome(
     values = evaluated[spec.outcome]
     if is_category(values):
         levels = list(values.categories)
+        if family.outcome == "binary" and len(levels) == 2:
+            return values.codes.astype(np.int64), ()
         example = (
             f"(data[{shorten(named)}] == {shorten(levels[-1])}).astype(int)"
             if len(levels) == 2
@@ -60,6 +62,17 @@ def build_outcome(
             f"number first, for example by {example}."
         )
     return check_support(family, values, what), ()
+
+
+def said_of_success(spec: ModelSpec, frame: pd.DataFrame) -> str:
+    """Say which level of a binary outcome is success; nothing of numbers."""
+    named = unquote_name(spec.outcome)
+    if FAMILIES[spec.family].outcome != "binary" or named not in frame.columns:
+        return ""
+    if not isinstance(frame[named].dtype, pd.CategoricalDtype):
+        return ""
+    failure, success = frame[named].cat.categories
+    return f"{shorten(success)} is success, 1, and {shorten(failure)} is 0"
 
 
 def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:

@@ -46,6 +46,7 @@ from stanpool.entries import (
     type_of,
 )
 from stanpool.errors import DataError, shorten
+from stanpool.evaluation import is_category
 from stanpool.expression import parse
 from stanpool.matrix import column_of, refuse_dependent, wide_matrix
 from stanpool.outcome import (
@@ -338,6 +339,11 @@ class _Reader:
             text: column_of(text, frame, self.functions).values
             for text in expressions(self.spec)
         }
+        if is_category(evaluated.get(self.spec.outcome)):
+            raise DataError(
+                f"outcome {shorten(self.spec.outcome)} is not numeric, and the levels "
+                "of other chunks are not known yet. Make it numbers, 0 and 1."
+            )
         y, _ = build_outcome(self.spec, frame, evaluated)
         if self.is_gaussian:
             for name, code in codes.items():

@@ -652,6 +652,13 @@ class ModelSpec:
                 f"{self.groups[0].factor} belongs to several groups. Pass "
                 "pooling='partial'."
             )
+        several = [group.factor for group in self.groups if group.membership]
+        if self.pooling == "none" and several:
+            raise SpecError(
+                f"pooling='none' learns each group from its own rows alone, and a row "
+                f"of {listed(several)} belongs to several groups. Pass "
+                "pooling='partial', or name one column as the group."
+            )
         self._check_outcome_parts(family)
         if self.latent is not None and self.pooling == "none":
             raise SpecError(
@@ -708,7 +715,8 @@ class ModelSpec:
         if "trials" in family.parts and self.trials is None:
             raise SpecError(
                 f"family={family.name!r} needs the number of trials of each row. Write "
-                "'successes | trials(n) ~ ...', or pass trials='n'."
+                "'successes | trials(n) ~ ...', or pass trials='n'. Outcomes of 0 and "
+                "1, one trial a row, are family='bernoulli'."
             )
         if self.se_sigma and self.se is None:
             raise SpecError(

@@ -674,12 +674,69 @@ class TestOutcome:
         assert "outcome 'kind' is not numeric: its values are 'p', 'q', 'r'" in said
         assert "pd.to_numeric(data['kind'])" in said
 
-    def test_two_levels_are_told_how_to_be_0_and_1(self) -> None:
-        data = frame().assign(won=["no", "yes"] * 6)
+    @pytest.mark.parametrize(
+        ("won", "success"),
+        [
+            (["no", "yes"] * 6, "yes"),
+            (pd.Categorical(["no", "yes"] * 6, ["yes", "no"]), "no"),
+            (pd.Categorical(["no"] * 12, ["no", "yes"]), "yes"),
+        ],
+    )
+    def test_the_second_of_two_levels_is_success(self, won: Any, success: str) -> None:
+        """As in R's glm, where the first level is failure."""
+        data = frame().assign(won=won)
+        model = Model("won ~ x + (1 | g)", data, family="bernoulli")
+        np.testing.assert_array_equal(model.design.y, data["won"] == success)
+        assert f"{success!r} is success, 1, and" in model.explain()
+        again = new_design(model, data.iloc[[1]], factors=(), parts=("outcome",))
+        assert again.y.tolist() == model.design.y[[1]].tolist()
+
+    def test_booleans_are_outcomes(self) -> None:
+        data = frame().assign(won=[True, False] * 6)
+        model = Model("won ~ x + (1 | g)", data, family="bernoulli")
+        np.testing.assert_array_equal(model.design.y, data["won"])
+
+    def test_three_levels_are_no_binary_outcome(self) -> None:
         said = refusal(
-            DataError, lambda: Model("won ~ x + (1 | g)", data, family="bernoulli")
+            DataError, lambda: Model("kind ~ x + (1 | g)", frame(), family="bernoulli")
         )
-        assert "(data['won'] == 'yes').astype(int)" in said
+        assert "outcome 'kind' is not numeric" in said
+
+    def test_an_ordered_category_without_rows_stays(self) -> None:
+        levels = ["never", "rarely", "often", "always"]
+        codes = [0, 1, 3] * 4
+        y = pd.Categorical.from_codes(codes, levels, ordered=True)
+        model = Model("y ~ x + (1 | g)", frame().assign(y=y), family="ordinal")
+        assert model.design.categories == tuple(levels)
+        np.testing.assert_array_equal(model.design.y, codes)
+        names = [row.parameter for row in model.priors]
+        assert [each for each in names if each.startswith("cutpoint")] == [
+            "cutpoint[never|rarely]",
+            "cutpoint[rarely|often]",
+            "cutpoint[often|always]",
+        ]
+
+    def test_binomial_without_trials_names_bernoulli(self) -> None:
+        said = refusal(
+            SpecError, lambda: Model("count ~ x + (1 | g)", frame(), family="binomial")
+        )
+        assert "trials(n)" in said
+        assert "family='bernoulli'" in said
+
+    @pytest.mark.parametrize("formula", ["y ~ x + (1 | mm(g, kind))"])
+    def test_members_of_several_groups_have_no_rows_of_their_own(
+        self, formula: str
+    ) -> None:
+        said = refusal(SpecError, lambda: Model(formula, frame(), pooling="none"))
+        assert "belongs to several groups" in said
+
+    def test_a_grid_without_groups_is_told_how(self) -> None:
+        model = Model("y ~ x + (1 | g)", frame())
+        new = frame()[["x"]]
+        said = refusal(DataError, lambda: new_design(model, new, factors=(0,)))
+        assert "no column 'g'" in said
+        assert "group_terms=[]" in said
+        assert "new_groups='population'" in said
 
     @pytest.mark.parametrize(
         ("family", "column", "bad", "rule"),
