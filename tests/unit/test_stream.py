@@ -157,6 +157,8 @@ GAUSSIAN = [
     ("y ~ 0 + kind + x + (0 + x | g)", {}),
     ("y ~ C(kind, contr.sum) + (1 | g)", {}),
     ("y ~ x + w + far + (1 + far | g)", {}),
+    ("y ~ x + w + far + (1 + far || g) + (1 + far | h)", {}),
+    ("y ~ far + (1 + far || g)", {"parameterization": "centered"}),
     ("y ~ x + u + x:u + v + (1 + x | g)", {}),
     ("np.log(se) ~ I(x > 0) + (1 | g)", {}),
     ("y | se(se) ~ x + (1 | g)", {}),
@@ -192,6 +194,7 @@ CELLS = [
     ("c | exposure(n) ~ two + u + (1 | g)", {"family": "poisson"}),
     ("two ~ k + (1 | g)", {"family": "bernoulli", "pooling": "none"}),
     ("two ~ I(x > 0) + far + (1 | g)", {"family": "bernoulli", "link": "probit"}),
+    ("two ~ far + (1 + far || h)", {"family": "bernoulli"}),
 ]
 
 
