@@ -61,3 +61,10 @@ def test_the_harness_sees_a_foreign_exception():
     ]
     assert [fault.partition(":")[0] for fault in faults] == ["TypeError", "TypeError"]
     assert surface.fault_of(sp.list_datasets) is None
+
+
+def test_no_option_of_a_command_ends_in_a_traceback(tmp_path):
+    for said, call in surface.command_calls(tmp_path, ["nan"]):
+        if "report" not in said:  # which is written, and takes long
+            fault = surface.fault_of(call)
+            assert fault is None, f"{said}: {fault}"
