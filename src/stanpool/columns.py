@@ -15,6 +15,8 @@ from stanpool.formula import quote_name, unquote_name
 from stanpool.spec import FAMILIES, ModelSpec
 from stanpool.vocabulary import CONSTANTS, names
 
+_MANY_LEVELS = 1000
+
 
 def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
     """Copy the columns that a model uses, as floats and categoricals, and check them.
@@ -67,6 +69,26 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
         for name in found
     }
     return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
+
+
+def refuse_level_per_row(spec: ModelSpec, frame: pd.DataFrame) -> None:
+    """Refuse a predictor of so many levels that a dense matrix of them is no model.
+
+    More than a thousand levels that are not even twice in the rows, on average, are
+    groups, or numbers that were read as text.
+    """
+    for name in dict.fromkeys(names_in_terms(spec.all_terms, set(frame.columns))):
+        column = frame[name]
+        if not isinstance(column.dtype, pd.CategoricalDtype):
+            continue
+        levels = len(column.cat.categories)
+        if levels > _MANY_LEVELS and 2 * levels > len(frame):
+            raise DataError(
+                f"predictor {shorten(name)} has {levels:,} levels in {len(frame):,} "
+                "rows, and each would have a coefficient and a column of a dense "
+                f"matrix. If they are groups, write (1 | {quote_name(name)}); if they "
+                f"are numbers, pd.to_numeric(data[{shorten(name)}])."
+            )
 
 
 def column_named(name: str, frame: pd.DataFrame) -> pd.Series[Any]:

@@ -64,6 +64,22 @@ def build_outcome(
     return check_support(family, values, what), ()
 
 
+def refuse_constant(spec: ModelSpec, design: Design) -> None:
+    """Refuse to learn a residual scale from outcomes that are all the same.
+
+    The likelihood has no bound as the scale goes to 0: the posterior is improper.
+    """
+    has_scale = spec.family in ("gaussian", "student_t", "lognormal") and spec.has_sigma
+    is_plain = design.se is None and design.censored is None and design.count is None
+    if has_scale and is_plain and design.offset is None and np.ptp(design.y) == 0:
+        raise DataError(
+            f"outcome {shorten(unquote_name(spec.outcome) or spec.outcome)} is "
+            f"{design.y[0]:g} in all {design.rows} rows: the residual scale's "
+            "posterior is improper, for its likelihood has no bound near 0. See "
+            "whether this is the column that was meant, and whether rows were lost."
+        )
+
+
 def said_of_success(spec: ModelSpec, frame: pd.DataFrame) -> str:
     """Say which level of a binary outcome is success; nothing of numbers."""
     named = unquote_name(spec.outcome)

@@ -15,7 +15,7 @@ from stanpool.arguments import public
 from stanpool.cells import Cells, collect, why_no_cells
 from stanpool.centering import Centering, centering_of
 from stanpool.chunks import Streamed
-from stanpool.columns import as_frame, used_columns
+from stanpool.columns import as_frame, refuse_level_per_row, used_columns
 from stanpool.design import Design, build_design
 from stanpool.errors import (
     ArgumentError,
@@ -373,6 +373,7 @@ def prepare(
     chunks = streamed(spec, data) if is_chunked(data) else None
     if chunks is None:
         frame = used_columns(spec, data)
+        refuse_level_per_row(spec, frame)
         is_checked = design is not None
         design = build_design(spec, frame) if design is None else design
         read = StreamedDesign(design, design, design)

@@ -16,6 +16,7 @@ from stanpool.engine.run import spare_threads
 from stanpool.fit_result import FitResult
 from stanpool.latent import pilot, starting_points
 from stanpool.marginal import MarginalRows
+from stanpool.outcome import refuse_constant
 from stanpool.posterior import build_tree, draw_back
 from stanpool.prepared_model import PreparedModel
 from stanpool.relocate import tree_to_zero
@@ -47,6 +48,8 @@ def sampled(
     progress
         Whether to show progress, on standard error.
     """
+    if not prior_only:
+        refuse_constant(model.spec, model.design)
     program = model.program
     executable = compile_program(
         program.compiled, name=program.name, header=program.header, progress=progress

@@ -652,13 +652,6 @@ class ModelSpec:
                 f"{self.groups[0].factor} belongs to several groups. Pass "
                 "pooling='partial'."
             )
-        several = [group.factor for group in self.groups if group.membership]
-        if self.pooling == "none" and several:
-            raise SpecError(
-                f"pooling='none' learns each group from its own rows alone, and a row "
-                f"of {listed(several)} belongs to several groups. Pass "
-                "pooling='partial', or name one column as the group."
-            )
         self._check_outcome_parts(family)
         if self.latent is not None and self.pooling == "none":
             raise SpecError(

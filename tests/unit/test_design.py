@@ -716,6 +716,33 @@ class TestOutcome:
             "cutpoint[often|always]",
         ]
 
+    @pytest.mark.parametrize("family", ["gaussian", "student_t"])
+    def test_constant_outcomes_are_refused_before_sampling(self, family: str) -> None:
+        model = Model("y ~ x + (1 | g)", frame().assign(y=3.0), family=family)
+        said = refusal(DataError, lambda: model.fit(seed=1, progress=False))
+        assert "outcome 'y' is 3 in all 12 rows" in said
+        assert "improper" in said
+
+    def test_a_level_for_each_row_is_refused_before_memory_is_taken(self) -> None:
+        rows = 50_000
+        texts = [f"person {k}" for k in range(rows)]
+        data = pd.DataFrame({"x": texts, "y": np.arange(rows) % 7, "g": [0, 1] * 25000})
+        tracemalloc.start()
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 100e6
+        assert "'x' has 50,000 levels in 50,000 rows" in said
+        assert "(1 | x)" in said
+        assert (
+            len(
+                Model(
+                    "y ~ 1 + (1 | x)", data.iloc[:9000].assign(x=texts[:4500] * 2)
+                ).design.group_labels
+            )
+            == 4500
+        )
+
     def test_binomial_without_trials_names_bernoulli(self) -> None:
         said = refusal(
             SpecError, lambda: Model("count ~ x + (1 | g)", frame(), family="binomial")
