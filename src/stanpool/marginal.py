@@ -248,10 +248,64 @@ def pilot_of_rest(rows: MarginalRows) -> RestPilot:
     inverse = np.linalg.pinv(gram, rcond=_SAYS_NOTHING, hermitian=True)
     theta[known] = inverse @ (x[:, known] / scale).T @ y / scale
     left = float(np.square(y - x @ theta).sum())
-    count = max(float(rows.zeros[0]), 1.0)
+    count = max(float(rows.zeros.sum()), 1.0)
     sigma = math.sqrt(max(left, np.finfo(float).tiny) / count)
     theta_sd[known] = sigma * np.sqrt(inverse.diagonal()) / scale
     return RestPilot(theta, theta_sd, math.log(sigma), math.sqrt(0.5 / count))
+
+
+def scale_units(rows: MarginalRows, design: Design) -> dict[int, Array]:
+    """Return below which the rows tell population scales no more apart.
+
+    It is the standard error of a group's coefficient: that of an average group, had it
+    nothing but this coefficient.
+
+    Parameters
+    ----------
+    rows
+        What ``marginal_rows`` returned.
+    design
+        The data, in the units of the program.
+
+    Returns
+    -------
+    dict
+        By the numbers of the factors that are integrated out, shape ``(Q,)`` each.
+    """
+    groups, rest = rows.groups, rows.rows.rest
+    squares = np.einsum("gqr,g->r", np.square(groups.Z), groups.count)
+    found = {rows.integrated[0]: squares / groups.count.sum()}
+    for number in rows.integrated[1:]:
+        width = len(design.factors[number].varying)
+        whole = np.concatenate([groups.X.reshape(-1, rest.shape[1]), rest])
+        own = np.square(whole[:, rows.second]).sum(axis=0)
+        found[number] = own.reshape(-1, width).mean(axis=0)
+    # Rows come divided by known errors.
+    sigma = 1.0 if design.se is not None else _residual_spread(rows)
+    return {
+        number: sigma / np.sqrt(np.where(each > 0, each, 1.0))
+        for number, each in found.items()
+    }
+
+
+def _residual_spread(rows: MarginalRows) -> float:
+    """Return a rough residual standard deviation, from a twentieth of the outcome's."""
+    y = np.concatenate([rows.rows.X[..., -1].ravel(), rows.rows.rest[:, -1]])
+    total = max(float(rows.zeros.sum()) + len(y), 1.0)
+    whole = math.sqrt(max(float(np.square(y).sum()), np.finfo(float).tiny) / total)
+    return float(np.clip(math.exp(pilot_of_rest(rows).log_sigma), whole / 20, whole))
+
+
+def root_of_scale(tau: Array, unit: Array) -> Array:
+    """Return x with ``tau = unit * x * sqrt(1 + x^2)``, as marginal programs have it.
+
+    Examples
+    --------
+    >>> root_of_scale(np.array([0.0, -2.0]), np.sqrt(2.0))
+    array([ 0., -1.])
+    """
+    ratio = np.asarray(tau) / unit
+    return np.asarray(ratio * np.sqrt(2 / (1 + np.sqrt(1 + 4 * np.square(ratio)))))
 
 
 def draw_deviations(

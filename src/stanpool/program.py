@@ -145,6 +145,13 @@ class Structure:
         order = {each.integrated: n for n, each in enumerate(self.factors)}
         return tuple(order[place] for place in sorted(order.keys() - {0}))
 
+    def is_signed(self, number: int) -> bool:
+        """Whether a factor's scales are sampled by roots with signs, counted from 1."""
+        name = f"tau{suffix_of(number)}"
+        return self.factors[number - 1].integrated > 0 and _OPEN_AT_ZERO.issuperset(
+            dict(self.priors)[name]
+        )
+
     @property
     def has_cutpoints(self) -> bool:
         """Whether cutpoints are in the place of an intercept."""
@@ -373,10 +380,7 @@ def render(structure: Structure) -> StanProgram:
             "group_predictors": factor.group_predictors,
             "integrated": factor.integrated,
             "moved": factor.moved,
-            "signed": factor.integrated > 0
-            and _OPEN_AT_ZERO.issuperset(
-                dict(structure.priors)[f"tau_{number}" if number > 1 else "tau"]
-            ),
+            "signed": structure.is_signed(number),
         }
         for number, factor in enumerate(structure.factors, 1)
     ]
@@ -477,6 +481,9 @@ def _functions(structure: Structure) -> list[str]:
     if structure.parameterization == "marginal":
         twice = any(factor.integrated == 2 for factor in structure.factors)
         needed.append("twice_" * twice + "marginal_normal_id_glm")
+        numbers = range(1, len(structure.factors) + 1)
+        if any(structure.is_signed(number) for number in numbers):
+            needed.append("scale_of_root")
     if any(each.group_predictors and not each.integrated for each in structure.factors):
         needed.append("group_level")
     used = {each for _, distributions in structure.priors for each in distributions}

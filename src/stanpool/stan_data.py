@@ -11,7 +11,7 @@ import numpy as np
 from stanpool.centering import Centering, centered_elsewhere
 from stanpool.design import Design, FactorDesign, LatentDesign
 from stanpool.gram import CompressedRows
-from stanpool.marginal import MarginalRows, pilot_of_rest
+from stanpool.marginal import MarginalRows, pilot_of_rest, scale_units
 from stanpool.means import effects_of, means_of
 from stanpool.priors import PriorRow, class_of
 from stanpool.program import UNSTATED, Structure, is_bounded, suffix_of, variable_of
@@ -53,6 +53,10 @@ def stan_data(
     if structure.piloted:
         assert isinstance(rows, MarginalRows)
         data |= _pilot_data(design, rows, prior_only=prior_only)
+    if isinstance(rows, MarginalRows):
+        for number, unit in scale_units(rows, design).items():
+            if structure.is_signed(number + 1):
+                data[f"tau_unit{suffix_of(number + 1)}"] = unit
     elsewhere: Sequence[frozenset[str]] = ()
     if structure.chooses_center:
         elsewhere = centered_elsewhere(design.factors, centering)

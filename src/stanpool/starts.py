@@ -23,6 +23,7 @@ import numpy as np
 
 from stanpool.centering import centered_elsewhere
 from stanpool.coefficients import cholesky_of_population, coefficients
+from stanpool.marginal import MarginalRows, root_of_scale, scale_units
 from stanpool.means import group_means
 from stanpool.posterior import GroupNames
 from stanpool.priors import class_of
@@ -101,7 +102,7 @@ def _around(
         point |= {"tau_sigma": spread, "z_sigma": u / spread}
     of_predictors = np.atleast_2d(beta.T)
     centers = None if alpha is None else np.atleast_1d(alpha)
-    elsewhere = _elsewhere(model)
+    elsewhere, units = _elsewhere(model), _scale_units(model)
     for number, own in enumerate(pilot.factors):
         end, form = suffix_of(number + 1), model.structure.factors[number]
         tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
@@ -109,9 +110,9 @@ def _around(
         point |= {f"tau{end}": tau, f"L_Omega{end}": chol}
         if form.integrated:
             signs = rng.choice([-1.0, 1.0], tau.shape)
-            point[f"tau_signed{end}"] = signs * (
-                own.tau + _errors_at_zero(own) * noise(tau.shape)
-            )
+            tau = signs * (own.tau + _errors_at_zero(own) * noise(tau.shape))
+            if number in units:
+                point[f"tau_root{end}"] = root_of_scale(tau, units[number])
             continue
         roots = np.linalg.cholesky(own.covariance)
         u = own.u + np.einsum("jde,je->jd", roots, noise(own.u.shape))
@@ -201,6 +202,7 @@ def pilot_metric(model: PreparedModel) -> Array | None:
     if first:
         known["alpha_c"] = variance[0]
     known["beta"] = variance[first:]
+    units = _scale_units(model)
     for number, own in enumerate(pilot.factors):
         end, width = suffix_of(number + 1), len(own.tau)
         known |= {
@@ -210,8 +212,10 @@ def pilot_metric(model: PreparedModel) -> Array | None:
             ),
             f"z{end}": np.ones_like(own.information),
         }
-        if model.structure.factors[number].integrated:
-            known[f"tau_signed{end}"] = np.square(_errors_at_zero(own))
+        if number in units:
+            root = root_of_scale(own.tau, units[number])
+            slope = units[number] * (1 + 2 * root**2) / np.sqrt(1 + root**2)
+            known[f"tau_root{end}"] = np.square(_errors_at_zero(own) / slope)
         elif model.parameterization != "adaptive":
             known[f"z{end}"] = np.maximum(1.0 - own.information, _LEAST_LEFT)
     rows = float(model.design.rows)
@@ -295,12 +299,24 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     if model.structure.piloted:
         for point in points:
             point["log_sigma"] = float(np.log(point["sigma"]))
-    for number, factor in enumerate(model.structure.factors, 1):
-        if factor.integrated:
-            for point in points:
-                end = suffix_of(number)
-                point[f"tau_signed{end}"] = point[f"tau{end}"]
+    for number, unit in _scale_units(model).items():
+        end = suffix_of(number + 1)
+        for point in points:
+            point[f"tau_root{end}"] = root_of_scale(point[f"tau{end}"], unit)
     return points
+
+
+def _scale_units(model: PreparedModel) -> dict[int, Array]:
+    """Return the units of scales that are sampled by roots, by factors' numbers."""
+    if not isinstance(model.rows, MarginalRows):
+        return {}
+    return {
+        number: unit
+        for number, unit in scale_units(
+            model.rows, model.scaling.design(model.design)
+        ).items()
+        if model.structure.is_signed(number + 1)
+    }
 
 
 def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:

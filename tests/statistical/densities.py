@@ -133,6 +133,7 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         for number, varying in enumerate(at.factors):
             if model.structure.factors[number].integrated:
                 total += _log_jacobian_of_correlations(varying)
+                total += _log_jacobian_of_roots(model, varying, number)
                 continue
             deviations = varying.b - group_means(model, data, at, number)
             covariance = varying.chol @ varying.chol.T
@@ -145,6 +146,23 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         if model.design.residual is not None:
             total += _log_density_of_residual_scales(at)
     return float(total)
+
+
+def _roots(model: sp.Model, varying: Varying, number: int) -> np.ndarray:
+    """Return x > 0 with tau = unit * x * sqrt(1 + x^2): x^2 solves a quadratic."""
+    told = model.stan_data()
+    unit = told.get(f"tau_unit_{number + 1}" if number else "tau_unit", 1.0)
+    return np.sqrt((np.sqrt(1 + 4 * np.square(varying.tau / unit)) - 1) / 2)
+
+
+def _log_jacobian_of_roots(model: sp.Model, varying: Varying, number: int) -> float:
+    """Log of |d tau / d x|, but for the unit, where the program has x."""
+    end = f"_{number + 1}" if number else ""
+    if f"tau_root{end};" not in model.program.source:
+        return 0.0
+    x = _roots(model, varying, number)
+    # Of (x^2 + x^4)^(1/2): half of its square's derivative over itself.
+    return float(np.sum(np.log((x + 2 * x**3) / np.sqrt(x**2 + x**4))))
 
 
 def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str, Any]:
@@ -181,9 +199,8 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
                 line = np.array([origins.get(label, 0.0) for label in labels])
                 found[f"b_c{end}"][:, 0] += line @ at.beta
             if model.structure.factors[number].integrated:
-                found[f"tau_signed{end}"] = varying.tau * (-1) ** np.arange(
-                    len(varying.tau)
-                )
+                signs = (-1) ** np.arange(len(varying.tau))
+                found[f"tau_root{end}"] = signs * _roots(model, varying, number)
             if model.parameterization == "adaptive":
                 found[f"z{end}"] = _partly_centered(model, data, at, number)
             else:

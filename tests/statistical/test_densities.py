@@ -22,6 +22,7 @@ from golden.catalogue import (
     small_data,
 )
 from stanpool.centering import Centering
+from stanpool.marginal import root_of_scale
 from stanpool.posterior import NamedDraws, build_posterior
 from stanpool.program import StanProgram
 from stanpool.relocate import to_zero
@@ -417,7 +418,7 @@ def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy(
         densities = []
         for model, of, point in ((ours, data, at), (theirs, bad, there)):
             seen = model.scaling.to_stan(stan_parameters(model, of, point))
-            seen["tau_signed"] = seen["tau"]
+            seen["tau_root"] = root_of_scale(seen["tau"], model.stan_data()["tau_unit"])
             found = evaluate(model.program, model.stan_data(), seen)
             densities.append(found["lp__"])
         gaps.append(densities[1] - densities[0])

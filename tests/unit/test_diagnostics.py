@@ -170,6 +170,7 @@ def test_a_few_divergences_weigh_less_than_many(count, draws, level):
     fit = changed(fit, "sample_stats", diverging=diverging.reshape(4, draws))
     assert levels(fit)["divergences"] == level
     assert diagnose(fit).ok == (level == "note")
+    assert bool(diagnose(fit).advice) == (level == "problem")
 
 
 def test_a_few_divergences_of_draws_that_mix_badly_are_a_problem():
@@ -304,6 +305,14 @@ def test_groups_that_differ_call_for_the_adaptive_form(parameterization):
 def test_smaller_steps_until_the_prior_is_to_blame(adapt_delta, advised):
     fit = simulated_fit(information=0.1, neck=0.02, adapt_delta=adapt_delta)
     assert diagnose(fit).advice[0].arguments == advised
+
+
+def test_divergences_of_a_run_that_mixes_badly_call_for_a_longer_one_too():
+    fit = slow(simulated_fit(information=0.3, neck=0.02), "sigma")
+    (advice,) = diagnose(fit).advice
+    assert advice.arguments["adapt_delta"] == 0.95
+    assert advice.arguments["draws"] > 500
+    assert advice.arguments["warmup"] == 2 * fit.settings.warmup
 
 
 def test_short_runs_are_told_how_long():

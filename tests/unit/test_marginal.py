@@ -11,7 +11,12 @@ from scipy import linalg
 
 import stanpool as sp
 from golden.catalogue import small_data
-from stanpool.marginal import draw_deviations, draw_second
+from stanpool.marginal import (
+    draw_deviations,
+    draw_second,
+    root_of_scale,
+    scale_units,
+)
 
 DRAWS = 20_000
 
@@ -267,7 +272,8 @@ def test_one_program_serves_all_subsets_of_the_rows() -> None:
     assert names_of_integrated(model) == ["g"]
     # Few rows connect few groups.
     assert model.take(range(60)).program == model.program
-    few = marginal("y ~ 1 + (1 | g) + (1 | h)", data[:60])
+    # One group has two rows, so that g is told from the residual.
+    few = marginal("y ~ 1 + (1 | g) + (1 | h)", data.iloc[[*range(59), 90]])
     assert len(names_of_integrated(few)) == 2
 
 
@@ -325,3 +331,34 @@ def test_with_many_rows_what_all_share_is_sought_near_least_squares() -> None:
     assert prior["beta_pilot"].tolist() == [0.0, 0.0, 0.0]
     assert prior["beta_unit"].tolist() == [1.0, 1.0, 1.0]
     assert (prior["log_sigma_pilot"], prior["log_sigma_unit"]) == (0.0, 1.0)
+
+
+def test_units_of_scales_are_standard_errors_of_groups() -> None:
+    rng = np.random.default_rng(8)
+    g, x = np.repeat(np.arange(40), 10), rng.normal(size=400)
+    data = pd.DataFrame({"g": g, "h": np.tile(np.arange(8), 50), "x": x})
+    data["y"] = 5 * rng.normal(size=40)[g] + rng.normal(size=8)[data["h"]] + x
+    data["y"] += rng.normal(size=400)
+    model = marginal("y ~ x + (1 + x | g)", data.assign(y=data["y"] / 10))
+    (units,) = scale_units(model.rows, model.scaling.design(model.design)).values()
+    # Ordinary least squares in each group: residuals, and what they leave of each.
+    squares = sum(
+        np.linalg.lstsq(np.column_stack([np.ones(10), of.x]), of.y)[1][0]
+        for _, of in data.groupby("g")
+    )
+    sigma = np.sqrt(squares / (400 - 80)) / 10
+    expected = sigma / np.sqrt([10, np.sum(x**2) / 40])
+    np.testing.assert_allclose(units * model.scaling.outcome, expected, rtol=0.01)
+    twice = marginal("y ~ x + (1 | g) + (1 | h)", data)
+    found = scale_units(twice.rows, twice.scaling.design(twice.design))
+    assert len(found) == 2
+    np.testing.assert_allclose(found[1] / found[0], np.sqrt(10 / 50), rtol=1e-8)
+    known = marginal("y | se(s) ~ x + (1 | g)", data.assign(s=2.0))
+    units = scale_units(known.rows, known.scaling.design(known.design))[0]
+    np.testing.assert_allclose(units * known.scaling.outcome, 2 / np.sqrt(10))
+
+
+def test_roots_have_the_scale_that_they_are_of() -> None:
+    tau = np.array([0.0, 1e-9, 0.3, -2.0, 1e6])
+    x = root_of_scale(tau, 0.7)
+    np.testing.assert_allclose(0.7 * x * np.sqrt(1 + x**2), tau, rtol=1e-12)

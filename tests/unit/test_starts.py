@@ -28,7 +28,7 @@ def test_draws_become_the_parameters_that_stan_declares(name: str) -> None:
             if f" {parameter};" not in declared:
                 continue
             found = start[parameter]
-            if parameter.startswith("tau_signed"):
+            if parameter.startswith("tau_root"):
                 value = np.abs(value)
             np.testing.assert_allclose(found, value, rtol=1e-8, atol=1e-10)
 
@@ -119,7 +119,8 @@ def test_starts_are_wider_than_the_posterior() -> None:
     assert points is not None
     unit = model.scaling.outcome
     alpha = unit * np.array([point["alpha_c"] for point in points])
-    tau = unit * np.abs([point["tau_signed"] for point in points])
+    x = np.array([point["tau_root"] for point in points])
+    tau = unit * model.stan_data()["tau_unit"] * np.abs(x) * np.sqrt(1 + x**2)
     sd = float(exact_draws.posterior["Intercept"].std())
     assert 1.5 * sd < alpha.std() < 4 * sd
     sd = float(exact_draws.posterior["tau_school"].std())

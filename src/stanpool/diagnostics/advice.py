@@ -69,7 +69,12 @@ def advise(
     can_integrate
         Whether the marginal form is to be had.
     """
-    found = {each.check: each for each in findings}
+    # Divergences that are so few that they are only noted call for nothing.
+    found = {
+        each.check: each
+        for each in findings
+        if (each.check, each.level) != ("divergences", "note")
+    }
     advice: list[Advice] = []
     if found.keys() & _GEOMETRY or (
         found.keys() & _MIXING and ess_per_draw < INEFFICIENT
@@ -180,15 +185,20 @@ def _change_sampler(
     found: dict[str, Finding], settings: SampleSettings, *, prior_of: str
 ) -> Iterator[Advice]:
     """Advise smaller steps, larger trees or longer runs, in this order."""
+    longer = {}
+    if found.keys() & (_MIXING | {"e_bfmi"}):
+        longer = {"draws": settings.draws * _times_longer(found)}
+        if "r_hat" in found:
+            longer["warmup"] = settings.warmup * 2
     if "divergences" in found:
         smaller = [each for each in _ADAPT_DELTAS if each > settings.adapt_delta]
         if smaller:
             yield Advice(
-                "Take smaller steps",
+                "Take smaller steps" + (", and more of them" if longer else ""),
                 "nothing speaks against the form, so divergences call for a higher "
                 "target acceptance rate; if they stay, the next suspect is the prior "
                 f"on {prior_of}.",
-                {"adapt_delta": smaller[0]},
+                {"adapt_delta": smaller[0], **longer},
             )
         else:
             yield Advice(
@@ -203,13 +213,9 @@ def _change_sampler(
             "some were cut off before they turned.",
             {"max_treedepth": settings.max_treedepth + 2},
         )
-    if found.keys() & (_MIXING | {"e_bfmi"}):
-        times = _times_longer(found)
-        longer = {"draws": settings.draws * times}
-        if "r_hat" in found:
-            longer["warmup"] = settings.warmup * 2
+    if longer:
         yield Advice(
-            f"Take {times} times as many draws",
+            f"Take {_times_longer(found)} times as many draws",
             "the geometry looks right and there are too few independent draws.",
             longer,
         )

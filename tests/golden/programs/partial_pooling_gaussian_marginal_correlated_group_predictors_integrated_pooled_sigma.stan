@@ -49,6 +49,14 @@ functions {
     }
     return lp;
   }
+  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  vector scale_of_root(vector x) {
+    return abs(x) .* sqrt(1 + square(x));
+  }
+  // log of its slope, so that a prior on it is its own
+  real log_slope_of_scale(vector x) {
+    return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
+  }
   // what group-level predictors U add to the means of the groups' coefficients;
   // effect_of says which population coefficients (first: 0) are their effects
   matrix group_level(matrix U, array[,] int effect_of, vector population) {
@@ -80,6 +88,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
+  vector<lower=0>[Q_2] tau_unit_2; // of tau_2: the rows tell smaller ones hardly apart
   int<lower=1> J_sigma; // groups with residual scales of their own
   array[G] int<lower=1, upper=J_sigma> group_sigma;
   array[F] int<lower=1, upper=J_sigma> rest_sigma;
@@ -101,14 +110,14 @@ parameters {
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
   matrix[J, Q] z; // standardised deviations of b
-  vector[Q_2] tau_signed_2; // their signs mean nothing, and 0 is no wall
+  vector[Q_2] tau_root_2; // of tau_2, whose signs mean nothing: 0 is no wall
   real<lower=0> sigma; // residual scale
   real<lower=0> tau_sigma; // spread of the log residual scales
   vector[J_sigma] z_sigma; // their standardised deviations
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  vector<lower=0>[Q_2] tau_2 = abs(tau_signed_2); // population scales
+  vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_of_root(tau_root_2);
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
   vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
 }
@@ -122,6 +131,7 @@ model {
   sigma ~ exponential(prior_sigma_rate);
   tau_sigma ~ exponential(prior_tau_sigma_rate);
   to_vector(z) ~ std_normal(); // so that u is distributed as above
+  target += log_slope_of_scale(tau_root_2); // the prior is that of tau_2
   z_sigma ~ std_normal(); // so that sigma_j is distributed as above
   if (prior_only == 0) {
     vector[D] theta = append_row(append_row(alpha_c - y_bar, beta),

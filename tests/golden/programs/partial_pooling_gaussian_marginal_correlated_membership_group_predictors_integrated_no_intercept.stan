@@ -48,6 +48,14 @@ functions {
     }
     return lp;
   }
+  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  vector scale_of_root(vector x) {
+    return abs(x) .* sqrt(1 + square(x));
+  }
+  // log of its slope, so that a prior on it is its own
+  real log_slope_of_scale(vector x) {
+    return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
+  }
 }
 data {
   int<lower=0> K; // population predictors
@@ -64,6 +72,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
+  vector<lower=0>[Q_2] tau_unit_2; // of tau_2: the rows tell smaller ones hardly apart
   real N_zero; // rows of zeros, less those that fill up small groups
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
@@ -78,11 +87,11 @@ parameters {
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
   matrix[J, Q] z; // standardised deviations of b
-  vector[Q_2] tau_signed_2; // their signs mean nothing, and 0 is no wall
+  vector[Q_2] tau_root_2; // of tau_2, whose signs mean nothing: 0 is no wall
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
-  vector<lower=0>[Q_2] tau_2 = abs(tau_signed_2); // population scales
+  vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_of_root(tau_root_2);
   row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
 }
 model {
@@ -93,6 +102,7 @@ model {
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ exponential(prior_sigma_rate);
   to_vector(z) ~ std_normal(); // so that u is distributed as above
+  target += log_slope_of_scale(tau_root_2); // the prior is that of tau_2
   if (prior_only == 0) {
     vector[D] theta = append_row(beta, to_vector(u'));
     matrix[Q_2, Q_2] Sigma = diag_matrix(square(tau_2));

@@ -71,6 +71,14 @@ functions {
     return lp - 0.5 * log_determinant_spd(P)
            + 0.5 * dot_product(r, mdivide_left_spd(P, r));
   }
+  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  vector scale_of_root(vector x) {
+    return abs(x) .* sqrt(1 + square(x));
+  }
+  // log of its slope, so that a prior on it is its own
+  real log_slope_of_scale(vector x) {
+    return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
+  }
 }
 data {
   int<lower=0> K; // population predictors
@@ -90,6 +98,8 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
+  vector<lower=0>[Q] tau_unit; // of tau: the rows tell smaller ones hardly apart
+  vector<lower=0>[Q_2] tau_unit_2; // of tau_2: the rows tell smaller ones hardly apart
   matrix[J * Q, 1 + D + J * Q] products; // their A' * [y, X, A]
   real N_zero; // rows of zeros, less those that fill up small groups
   vector[K] prior_beta_location;
@@ -101,19 +111,21 @@ data {
 }
 parameters {
   vector[K] beta;
-  vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
-  vector[Q_2] tau_signed_2; // their signs mean nothing, and 0 is no wall
+  vector[Q] tau_root; // of tau, whose signs mean nothing: 0 is no wall
+  vector[Q_2] tau_root_2; // of tau_2, whose signs mean nothing: 0 is no wall
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
-  vector<lower=0>[Q] tau = abs(tau_signed); // population scales
-  vector<lower=0>[Q_2] tau_2 = abs(tau_signed_2); // population scales
+  vector<lower=0>[Q] tau = tau_unit .* scale_of_root(tau_root);
+  vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_of_root(tau_root_2);
 }
 model {
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   tau_2 ~ exponential(prior_tau_2_rate);
   sigma ~ exponential(prior_sigma_rate);
+  target += log_slope_of_scale(tau_root); // the prior is that of tau
+  target += log_slope_of_scale(tau_root_2); // the prior is that of tau_2
   if (prior_only == 0) {
     vector[D] theta = beta;
     matrix[Q_2, Q_2] Sigma = diag_matrix(square(tau_2));

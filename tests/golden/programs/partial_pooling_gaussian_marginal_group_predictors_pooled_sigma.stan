@@ -46,6 +46,14 @@ functions {
     }
     return lp;
   }
+  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  vector scale_of_root(vector x) {
+    return abs(x) .* sqrt(1 + square(x));
+  }
+  // log of its slope, so that a prior on it is its own
+  real log_slope_of_scale(vector x) {
+    return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
+  }
 }
 data {
   int<lower=0> K; // population predictors
@@ -61,6 +69,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
+  vector<lower=0>[Q] tau_unit; // of tau: the rows tell smaller ones hardly apart
   int<lower=1> J_sigma; // groups with residual scales of their own
   array[G] int<lower=1, upper=J_sigma> group_sigma;
   array[F] int<lower=1, upper=J_sigma> rest_sigma;
@@ -77,14 +86,14 @@ data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
+  vector[Q] tau_root; // of tau, whose signs mean nothing: 0 is no wall
   real<lower=0> sigma; // residual scale
   real<lower=0> tau_sigma; // spread of the log residual scales
   vector[J_sigma] z_sigma; // their standardised deviations
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  vector<lower=0>[Q] tau = abs(tau_signed); // population scales
+  vector<lower=0>[Q] tau = tau_unit .* scale_of_root(tau_root);
   vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
 }
 model {
@@ -93,6 +102,7 @@ model {
   tau ~ exponential(prior_tau_rate);
   sigma ~ exponential(prior_sigma_rate);
   tau_sigma ~ exponential(prior_tau_sigma_rate);
+  target += log_slope_of_scale(tau_root); // the prior is that of tau
   z_sigma ~ std_normal(); // so that sigma_j is distributed as above
   if (prior_only == 0) {
     vector[D] theta = append_row(alpha_c - y_bar, beta);

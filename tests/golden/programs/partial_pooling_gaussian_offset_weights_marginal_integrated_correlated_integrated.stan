@@ -73,6 +73,14 @@ functions {
     return lp - 0.5 * log_determinant_spd(P)
            + 0.5 * dot_product(r, mdivide_left_spd(P, r));
   }
+  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  vector scale_of_root(vector x) {
+    return abs(x) .* sqrt(1 + square(x));
+  }
+  // log of its slope, so that a prior on it is its own
+  real log_slope_of_scale(vector x) {
+    return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
+  }
 }
 data {
   int<lower=0> K; // population predictors
@@ -94,6 +102,8 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
+  vector<lower=0>[Q] tau_unit; // of tau: the rows tell smaller ones hardly apart
+  vector<lower=0>[Q_2] tau_unit_2; // of tau_2: the rows tell smaller ones hardly apart
   matrix[J * Q, 1 + D + J * Q] products; // their A' * [y, X, A]
   real N_zero; // rows of zeros, less those that fill up small groups
   real prior_Intercept_location;
@@ -109,15 +119,15 @@ data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
-  vector[Q_2] tau_signed_2; // their signs mean nothing, and 0 is no wall
+  vector[Q] tau_root; // of tau, whose signs mean nothing: 0 is no wall
+  vector[Q_2] tau_root_2; // of tau_2, whose signs mean nothing: 0 is no wall
   cholesky_factor_corr[Q_2] L_Omega_2;
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  vector<lower=0>[Q] tau = abs(tau_signed); // population scales
-  vector<lower=0>[Q_2] tau_2 = abs(tau_signed_2); // population scales
+  vector<lower=0>[Q] tau = tau_unit .* scale_of_root(tau_root);
+  vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_of_root(tau_root_2);
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
@@ -126,6 +136,8 @@ model {
   tau_2 ~ exponential(prior_tau_2_rate);
   L_Omega_2 ~ lkj_corr_cholesky(prior_Omega_2_shape);
   sigma ~ exponential(prior_sigma_rate);
+  target += log_slope_of_scale(tau_root); // the prior is that of tau
+  target += log_slope_of_scale(tau_root_2); // the prior is that of tau_2
   if (prior_only == 0) {
     vector[D] theta = append_row(alpha_c - y_bar, beta);
     matrix[Q_2, Q_2] Sigma = tcrossprod(diag_pre_multiply(tau_2, L_Omega_2));

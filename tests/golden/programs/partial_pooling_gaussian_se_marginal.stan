@@ -45,6 +45,14 @@ functions {
     }
     return lp;
   }
+  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  vector scale_of_root(vector x) {
+    return abs(x) .* sqrt(1 + square(x));
+  }
+  // log of its slope, so that a prior on it is its own
+  real log_slope_of_scale(vector x) {
+    return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
+  }
 }
 data {
   int<lower=0> K; // population predictors
@@ -60,6 +68,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
+  vector<lower=0>[Q] tau_unit; // of tau: the rows tell smaller ones hardly apart
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -70,16 +79,17 @@ data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
+  vector[Q] tau_root; // of tau, whose signs mean nothing: 0 is no wall
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  vector<lower=0>[Q] tau = abs(tau_signed); // population scales
+  vector<lower=0>[Q] tau = tau_unit .* scale_of_root(tau_root);
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
+  target += log_slope_of_scale(tau_root); // the prior is that of tau
   if (prior_only == 0) {
     vector[D] theta = append_row(alpha_c - y_bar, beta);
     matrix[Q, Q] Sigma = diag_matrix(square(tau));

@@ -74,6 +74,14 @@ functions {
     return lp - 0.5 * log_determinant_spd(P)
            + 0.5 * dot_product(r, mdivide_left_spd(P, r));
   }
+  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  vector scale_of_root(vector x) {
+    return abs(x) .* sqrt(1 + square(x));
+  }
+  // log of its slope, so that a prior on it is its own
+  real log_slope_of_scale(vector x) {
+    return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
+  }
 }
 data {
   int<lower=0> K; // population predictors
@@ -98,6 +106,8 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
+  vector<lower=0>[Q] tau_unit; // of tau: the rows tell smaller ones hardly apart
+  vector<lower=0>[Q_2] tau_unit_2; // of tau_2: the rows tell smaller ones hardly apart
   matrix[J * Q, 1 + D + J * Q] products; // their A' * [y, X, A]
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -111,15 +121,15 @@ data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
-  vector[Q_2] tau_signed_2; // their signs mean nothing, and 0 is no wall
+  vector[Q] tau_root; // of tau, whose signs mean nothing: 0 is no wall
+  vector[Q_2] tau_root_2; // of tau_2, whose signs mean nothing: 0 is no wall
   vector<lower=0>[Q_3] tau_3; // population scales
   matrix[J_3, Q_3] z_3; // standardised deviations of b_3
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  vector<lower=0>[Q] tau = abs(tau_signed); // population scales
-  vector<lower=0>[Q_2] tau_2 = abs(tau_signed_2); // population scales
+  vector<lower=0>[Q] tau = tau_unit .* scale_of_root(tau_root);
+  vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_of_root(tau_root_2);
   row_vector[Q_3] mu_3 = append_row([0, alpha]', beta)[mean_of_3]'; // means
 }
 model {
@@ -130,6 +140,8 @@ model {
   tau_2 ~ exponential(prior_tau_2_rate);
   tau_3 ~ exponential(prior_tau_3_rate);
   to_vector(z_3) ~ std_normal(); // so that u_3 is distributed as above
+  target += log_slope_of_scale(tau_root); // the prior is that of tau
+  target += log_slope_of_scale(tau_root_2); // the prior is that of tau_2
   if (prior_only == 0) {
     vector[D] theta = append_row(append_row(alpha_c - y_bar, beta),
                                  to_vector(u_3'));

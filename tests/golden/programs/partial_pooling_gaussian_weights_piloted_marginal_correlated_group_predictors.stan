@@ -46,6 +46,14 @@ functions {
     }
     return lp;
   }
+  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  vector scale_of_root(vector x) {
+    return abs(x) .* sqrt(1 + square(x));
+  }
+  // log of its slope, so that a prior on it is its own
+  real log_slope_of_scale(vector x) {
+    return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
+  }
 }
 data {
   int<lower=0> K; // population predictors
@@ -61,6 +69,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
+  vector<lower=0>[Q] tau_unit; // of tau: the rows tell smaller ones hardly apart
   real N_zero; // rows of zeros, less those that fill up small groups
   vector[K] beta_pilot; // where it is sought, and in which units: nothing
   vector<lower=0>[K] beta_unit; // that the model says depends on them
@@ -78,13 +87,13 @@ data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector<offset=beta_pilot, multiplier=beta_unit>[K] beta;
-  vector[Q] tau_signed; // their signs mean nothing, and 0 is no wall
+  vector[Q] tau_root; // of tau, whose signs mean nothing: 0 is no wall
   cholesky_factor_corr[Q] L_Omega;
   real<offset=log_sigma_pilot, multiplier=log_sigma_unit> log_sigma;
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  vector<lower=0>[Q] tau = abs(tau_signed); // population scales
+  vector<lower=0>[Q] tau = tau_unit .* scale_of_root(tau_root);
   real<lower=0> sigma = exp(log_sigma); // residual scale
 }
 model {
@@ -93,6 +102,7 @@ model {
   tau ~ exponential(prior_tau_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ exponential(prior_sigma_rate);
+  target += log_slope_of_scale(tau_root); // the prior is that of tau
   target += log_sigma; // so that the prior is that of sigma
   if (prior_only == 0) {
     vector[D] theta = append_row(alpha_c - y_bar, beta);
