@@ -45,7 +45,7 @@ functions {
     }
     return lp;
   }
-  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  // a scale of a root x of any sign: near 0 as |x|, far from it as its square
   vector scale_of_root(vector x) {
     return abs(x) .* sqrt(1 + square(x));
   }
@@ -68,7 +68,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
-  vector<lower=0>[Q] tau_unit; // of tau: the rows tell smaller ones hardly apart
+  vector<lower=0>[Q] tau_unit; // smaller ones are alike to the rows
   real N_zero; // rows of zeros, less those that fill up small groups
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;

@@ -49,7 +49,7 @@ functions {
     }
     return lp;
   }
-  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  // a scale of a root x of any sign: near 0 as |x|, far from it as its square
   vector scale_of_root(vector x) {
     return abs(x) .* sqrt(1 + square(x));
   }
@@ -88,7 +88,7 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
-  vector<lower=0>[Q_2] tau_unit_2; // of tau_2: the rows tell smaller ones hardly apart
+  vector<lower=0>[Q_2] tau_unit_2; // smaller ones are alike to the rows
   int<lower=1> J_sigma; // groups with residual scales of their own
   array[G] int<lower=1, upper=J_sigma> group_sigma;
   array[F] int<lower=1, upper=J_sigma> rest_sigma;

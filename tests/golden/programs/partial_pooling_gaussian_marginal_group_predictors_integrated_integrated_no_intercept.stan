@@ -71,7 +71,7 @@ functions {
     return lp - 0.5 * log_determinant_spd(P)
            + 0.5 * dot_product(r, mdivide_left_spd(P, r));
   }
-  // a scale of a root x of any sign: near 0 as |x|, and far from it as its square
+  // a scale of a root x of any sign: near 0 as |x|, far from it as its square
   vector scale_of_root(vector x) {
     return abs(x) .* sqrt(1 + square(x));
   }
@@ -98,8 +98,8 @@ data {
   int<lower=0> F; // rows without Z
   vector[F] y_rest;
   matrix[F, D] X_rest;
-  vector<lower=0>[Q] tau_unit; // of tau: the rows tell smaller ones hardly apart
-  vector<lower=0>[Q_2] tau_unit_2; // of tau_2: the rows tell smaller ones hardly apart
+  vector<lower=0>[Q] tau_unit; // smaller ones are alike to the rows
+  vector<lower=0>[Q_2] tau_unit_2; // smaller ones are alike to the rows
   matrix[J * Q, 1 + D + J * Q] products; // their A' * [y, X, A]
   real N_zero; // rows of zeros, less those that fill up small groups
   vector[K] prior_beta_location;
