@@ -167,7 +167,7 @@ def compare_parameterizations(
     draws: int = 1000,
     warmup: int = 1000,
     seed: int | None = None,
-    adapt_delta: float = 0.8,
+    adapt_delta: float | None = None,
     max_treedepth: int = 10,
     parallel_chains: int | None = None,
     inits: Any = None,

@@ -9,7 +9,7 @@ from stanpool.origins import matrix_to_zero
 from stanpool.outcome import said_of_success
 from stanpool.prepared_model import PreparedModel
 from stanpool.priors import listed_origins
-from stanpool.sampling import default_warmup
+from stanpool.sampling import ADAPT_DELTA, default_adapt_delta, default_warmup
 
 
 def explain(model: PreparedModel) -> str:
@@ -83,4 +83,7 @@ marginal, 919 rows, 85 groups)
             f"warm-up: {warmup} iterations, from around a pilot estimate and with "
             "its metric"
         )
+    target = default_adapt_delta(model)
+    if target > ADAPT_DELTA:
+        lines.append(f"target acceptance rate: {target}, for there are few groups")
     return "\n".join(lines)

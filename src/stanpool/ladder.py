@@ -136,7 +136,7 @@ def compare_pooling(
     draws: int = 1000,
     warmup: int | None = None,
     seed: int | None = None,
-    adapt_delta: float = 0.8,
+    adapt_delta: float | None = None,
     max_treedepth: int = 10,
     parallel_chains: int | None = None,
     progress: bool = True,

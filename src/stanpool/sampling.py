@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _WARMUP, _SHORT_WARMUP = 1000, 500
+ADAPT_DELTA = 0.8  # Stan's
+_ADAPT_DELTA_OF_FEW, _FEW_GROUPS = 0.9, 5
 _METRIC = {"metric", "inv_metric"}
 _FIRST_AND_LAST = 75 + 50  # of Stan's warm-up: the metric stays as it is
 
@@ -104,6 +106,7 @@ def settings_of(
     *,
     warmup: int | None = None,
     seed: int | None = None,
+    adapt_delta: float | None = None,
     inits: Any = None,
     prior_only: bool = False,
     sample_options: Mapping[str, Any] | None = None,
@@ -115,7 +118,7 @@ def settings_of(
     ----------
     model
         What is fitted.
-    warmup, seed, inits, prior_only, sample_options, others
+    warmup, seed, adapt_delta, inits, prior_only, sample_options, others
         As for ``Model.fit``.
 
     Raises
@@ -130,6 +133,7 @@ def settings_of(
     return SampleSettings(
         warmup=warmup,
         seed=random_seed() if seed is None else seed,
+        adapt_delta=default_adapt_delta(model) if adapt_delta is None else adapt_delta,
         inits=inits,
         sample_options=tuple(sorted((sample_options or {}).items())),
         **others,
@@ -164,6 +168,26 @@ def default_warmup(
     if is_plain and model.parameterization == "marginal":
         return _WARMUP if pilot_metric(model) is None else _SHORT_WARMUP
     return _WARMUP
+
+
+def default_adapt_delta(model: PreparedModel) -> float:
+    """Return the target acceptance rate of a fit, unless users say.
+
+    Stan's, but for few groups whose coefficients are integrated out: the smaller their
+    population's scale, the better its mean is known, so that steps that suit most of
+    the posterior are too long in some of it. Of simulated sets of 3 to 5 groups of 10
+    rows a few in a hundred had a divergence at 0.8, and none of 200 at 0.9.
+
+    Parameters
+    ----------
+    model
+        What is fitted.
+    """
+    if model.parameterization != "marginal":
+        return ADAPT_DELTA
+    places = model.structure.integrated
+    fewest = min(len(model.design.factors[place].labels) for place in places)
+    return _ADAPT_DELTA_OF_FEW if fewest <= _FEW_GROUPS else ADAPT_DELTA
 
 
 def from_pilot(model: PreparedModel, settings: SampleSettings) -> SampleSettings:

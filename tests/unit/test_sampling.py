@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import stanpool as sp
 from golden.catalogue import models, small_data
 from stanpool.engine import SampleSettings
-from stanpool.sampling import default_warmup, from_pilot
+from stanpool.sampling import default_warmup, from_pilot, settings_of
 
 
 def gaussian(**options: Any) -> sp.Model:
@@ -73,3 +75,16 @@ def test_options_of_users_come_first() -> None:
     own = SampleSettings(seed=1, inits="random")
     options = dict(from_pilot(gaussian(), own).sample_options)
     assert options.keys() == {"inv_metric"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "form", "target"),
+    [(5, "marginal", 0.9), (6, "marginal", 0.8), (5, "adaptive", 0.8)],
+)
+def test_few_groups_have_smaller_steps(groups: int, form: str, target: float) -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"y": rng.normal(size=60), "g": np.arange(60) % groups})
+    model = sp.Model("y ~ 1 + (1 | g)", data, parameterization=form)
+    assert settings_of(model, seed=1).adapt_delta == target
+    assert settings_of(model, seed=1, adapt_delta=0.7).adapt_delta == 0.7
+    assert ("target acceptance rate: 0.9" in model.explain()) == (target == 0.9)
