@@ -236,10 +236,13 @@ def pilot_of_rest(rows: MarginalRows) -> RestPilot:
     Parameters
     ----------
     rows
-        What ``marginal_rows`` returned, with one residual scale.
+        What ``marginal_rows`` returned; of several residual scales all are taken as
+        one.
     """
     x, y = rows.rows.rest[:, :-1], rows.rows.rest[:, -1]
-    all_x = np.concatenate([rows.rows.X[..., :-1].reshape(-1, x.shape[1]), x])
+    of_groups = rows.rows.X[..., :-1]
+    flat = math.prod(of_groups.shape[:2]), of_groups.shape[2]
+    all_x = np.concatenate([of_groups.reshape(flat), x])
     length, whole = (np.square(each).sum(axis=0) for each in (x, all_x))
     known = length > _SAYS_NOTHING * np.maximum(whole, np.finfo(float).tiny)
     theta, theta_sd = np.zeros(x.shape[1]), np.full(x.shape[1], np.nan)
@@ -293,6 +296,8 @@ def _residual_spread(rows: MarginalRows) -> float:
     y = np.concatenate([rows.rows.X[..., -1].ravel(), rows.rows.rest[:, -1]])
     total = max(float(rows.zeros.sum()) + len(y), 1.0)
     whole = math.sqrt(max(float(np.square(y).sum()), np.finfo(float).tiny) / total)
+    if rows.zeros.sum() < 1:
+        return whole  # no row is left to say what the groups' coefficients do not
     return float(np.clip(math.exp(pilot_of_rest(rows).log_sigma), whole / 20, whole))
 
 

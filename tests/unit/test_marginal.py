@@ -362,3 +362,15 @@ def test_roots_have_the_scale_that_they_are_of() -> None:
     tau = np.array([0.0, 1e-9, 0.3, -2.0, 1e6])
     x = root_of_scale(tau, 0.7)
     np.testing.assert_allclose(0.7 * x * np.sqrt(1 + x**2), tau, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["y ~ 1 + (1 + x | g)", "y ~ 0 + (1 + x || g)", "y ~ x + (1 | g)"],
+)
+@pytest.mark.parametrize("y", [[1.0, 2, 4, 3, 0, 5], [1.0, 1, 2, 2, 3, 3]])
+def test_scales_have_units_where_no_rows_are_left(formula: str, y: list[float]) -> None:
+    data = pd.DataFrame({"y": y, "x": [1.0, 3, 2, 5, 4, 6], "g": [0, 0, 1, 1, 2, 2]})
+    model = marginal(formula, data)
+    units = model.stan_data()["tau_unit"]
+    assert np.all((units > 0.01) & (units < 10))
