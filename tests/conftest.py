@@ -32,7 +32,7 @@ def _keep_engine_and_move_other_caches() -> None:
     ArviZ 0.x notes in a cache folder that it has warned today, and cannot be imported
     where that folder cannot be written.
     """
-    from stanpool.engine.cache import cache_folder
+    from stanpool.engine.install.cache import cache_folder
 
     os.environ["STANPOOL_CACHE"] = str(cache_folder())
     folder = tempfile.mkdtemp(prefix="stanpool-tests-")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from stanpool.engine import embedded, wheel
+from stanpool.engine.install import embedded, wheel
 
 STANC = """#!/bin/sh
 for word; do
@@ -51,7 +51,7 @@ import sys
 from pathlib import Path
 import miniature_engine
 miniature_engine.pretend(Path(sys.argv[1]))
-from stanpool.engine.embedded import set_up
+from stanpool.engine.install.embedded import set_up
 print(set_up())
 """
 

@@ -9,9 +9,10 @@ import pandas as pd
 import xarray as xr
 
 import stanpool as sp
-from stanpool.engine.run import SampleSettings
-from stanpool.posterior import GroupNames, build_tree
-from stanpool.simulate import draw_prior
+from stanpool.engine.settings import SampleSettings
+from stanpool.inference.prediction.prior_predictive import draw_prior
+from stanpool.model.parameter_names import GroupNames
+from stanpool.posterior.labelled_draws import build_tree
 from statistical import densities
 
 

@@ -117,7 +117,7 @@ def _made(name: str) -> Any:
         for name in ("complete", "none", "partial")
     }
     rows = {name: each.loo() for name, each in poolings.items()}
-    from stanpool.ladder import build_ladder
+    from stanpool.studies.poolings import build_ladder
 
     rng = np.random.default_rng(1)
     schools = sp.Model(
@@ -376,10 +376,10 @@ def without_engine(folder: Path) -> Iterator[None]:
     cache_of_its_own = {"STANPOOL_CACHE": str(folder / "cache")}
     with (
         mock.patch.dict(os.environ, cache_of_its_own),
-        mock.patch("stanpool.engine.home.find_official", return_value=None),
-        mock.patch("stanpool.engine.home.set_up", refuse),
-        mock.patch("stanpool.engine.upkeep.find_official", return_value=None),
-        mock.patch("stanpool.engine.upkeep.set_up", refuse),
+        mock.patch("stanpool.engine.install.home.find_official", return_value=None),
+        mock.patch("stanpool.engine.install.home.set_up", refuse),
+        mock.patch("stanpool.engine.install.upkeep.find_official", return_value=None),
+        mock.patch("stanpool.engine.install.upkeep.set_up", refuse),
         mock.patch("cmdstanpy.install_cmdstan", refuse),
     ):
         yield

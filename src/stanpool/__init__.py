@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stanpool import engine, exact, plots
-    from stanpool.calibration import Calibration, sbc
-    from stanpool.comparison import Comparison, compare_fits, compare_parameterizations
-    from stanpool.constructors import complete_pooling, no_pooling, partial_pooling
-    from stanpool.crossval import CrossValidation, kfold, loo
-    from stanpool.datasets import list_datasets, load_dataset
-    from stanpool.diagnostics import Advice, Diagnosis, Finding
-    from stanpool.errors import (
+    from stanpool.api.constructors import complete_pooling, no_pooling, partial_pooling
+    from stanpool.api.facade import Fit, Model, load
+    from stanpool.base.errors import (
         ArgumentError,
         CompileError,
         DataError,
@@ -33,26 +29,33 @@ if TYPE_CHECKING:
         StorageError,
         StorageWarning,
     )
-    from stanpool.fit import Fit, Model, load
-    from stanpool.ladder import PoolingLadder, compare_pooling
-    from stanpool.pooling_report import report_comparison
-    from stanpool.program import neals_funnel
-    from stanpool.ranking import Ranking, compare
-    from stanpool.scale_priors import ScalePriorComparison, compare_scale_priors
-    from stanpool.simulate import prior_predictive
-    from stanpool.spec import GroupTerm, Prior
-    from stanpool.validation import Validation, validate
+    from stanpool.data.datasets import list_datasets, load_dataset
+    from stanpool.inference.diagnostics import Advice, Diagnosis, Finding
+    from stanpool.inference.evaluation.cross_validation import CrossValidation
+    from stanpool.inference.evaluation.kfold import kfold
+    from stanpool.inference.evaluation.loo import loo
+    from stanpool.inference.prediction.prior_predictive import prior_predictive
+    from stanpool.language.model_spec import GroupTerm
+    from stanpool.language.prior import Prior
+    from stanpool.model.program.render import neals_funnel
+    from stanpool.studies.calibration.against_exact import Validation, validate
+    from stanpool.studies.calibration.simulation_based import Calibration, sbc
+    from stanpool.studies.parameterizations import (
+        Comparison,
+        compare_fits,
+        compare_parameterizations,
+    )
+    from stanpool.studies.pooling_report import report_comparison
+    from stanpool.studies.poolings import PoolingLadder, compare_pooling
+    from stanpool.studies.ranking import Ranking, compare
+    from stanpool.studies.scale_priors import ScalePriorComparison, compare_scale_priors
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "calibration": ("Calibration", "sbc"),
-    "comparison": ("Comparison", "compare_fits", "compare_parameterizations"),
-    "constructors": ("complete_pooling", "no_pooling", "partial_pooling"),
-    "crossval": ("CrossValidation", "kfold", "loo"),
-    "datasets": ("list_datasets", "load_dataset"),
-    "diagnostics": ("Advice", "Diagnosis", "Finding"),
-    "errors": (
+    "api.constructors": ("complete_pooling", "no_pooling", "partial_pooling"),
+    "api.facade": ("Fit", "Model", "load"),
+    "base.errors": (
         "ArgumentError",
         "CompileError",
         "DataError",
@@ -63,22 +66,32 @@ _HOMES = {
         "OutcomeWarning",
         "PriorWarning",
         "RankWarning",
-        "RankWarning",
         "SamplingError",
         "SpecError",
         "StanpoolError",
         "StorageError",
         "StorageWarning",
     ),
-    "fit": ("Fit", "Model", "load"),
-    "ladder": ("PoolingLadder", "compare_pooling"),
-    "program": ("neals_funnel",),
-    "ranking": ("Ranking", "compare"),
-    "pooling_report": ("report_comparison",),
-    "scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
-    "simulate": ("prior_predictive",),
-    "spec": ("GroupTerm", "Prior"),
-    "validation": ("Validation", "validate"),
+    "data.datasets": ("list_datasets", "load_dataset"),
+    "inference.diagnostics": ("Advice", "Diagnosis", "Finding"),
+    "inference.evaluation.cross_validation": ("CrossValidation",),
+    "inference.evaluation.kfold": ("kfold",),
+    "inference.evaluation.loo": ("loo",),
+    "inference.prediction.prior_predictive": ("prior_predictive",),
+    "language.model_spec": ("GroupTerm",),
+    "language.prior": ("Prior",),
+    "model.program.render": ("neals_funnel",),
+    "studies.calibration.against_exact": ("Validation", "validate"),
+    "studies.calibration.simulation_based": ("Calibration", "sbc"),
+    "studies.parameterizations": (
+        "Comparison",
+        "compare_fits",
+        "compare_parameterizations",
+    ),
+    "studies.pooling_report": ("report_comparison",),
+    "studies.poolings": ("PoolingLadder", "compare_pooling"),
+    "studies.ranking": ("Ranking", "compare"),
+    "studies.scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("engine", "exact", "plots")

@@ -21,7 +21,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from stanpool import __version__
-from stanpool.errors import (
+from stanpool.base.errors import (
     EngineError,
     PathTakenError,
     SpecError,
@@ -29,13 +29,14 @@ from stanpool.errors import (
     StorageWarning,
     shorten,
 )
-from stanpool.progress import detailed
-from stanpool.spec import FAMILIES, PARAMETERIZATIONS, POOLINGS
+from stanpool.base.progress import detailed
+from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import PARAMETERIZATIONS, POOLINGS
 
 if TYPE_CHECKING:
-    from stanpool.diagnostics import Diagnosis
-    from stanpool.fit import Fit, Model
-    from stanpool.sources import Source
+    from stanpool.api.facade import Fit, Model
+    from stanpool.data.sources import Source
+    from stanpool.inference.diagnostics import Diagnosis
 
 FOUND_PROBLEMS, BAD_INPUT, ENGINE_TROUBLE, INTERRUPTED = 1, 2, 3, 130
 _NOT_KEPT = f"{__name__}.not_kept"
@@ -145,7 +146,7 @@ def _data_sets(
     _: click.Context, __: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete the name of a data set that stanpool ships."""
-    from stanpool.datasets import list_datasets
+    from stanpool.data.datasets import list_datasets
 
     names = list_datasets()
     return [CompletionItem(each) for each in names if each.startswith(incomplete)]
@@ -181,8 +182,8 @@ def _reads_data(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if data is None:
             return command(source=None, **others)
-        from stanpool.sources import Source
-        from stanpool.tables import CsvFormat
+        from stanpool.base.table_files import CsvFormat
+        from stanpool.data.sources import Source
 
         words = None if na is None else tuple(each.strip() for each in na.split(","))
         form = CsvFormat(sep, decimal, thousands, encoding, words)
@@ -262,8 +263,8 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
         **others: Any,
     ) -> Any:
         def state() -> Model:
-            from stanpool.fit import Model
-            from stanpool.tables import CsvFormat
+            from stanpool.api.facade import Model
+            from stanpool.base.table_files import CsvFormat
 
             stated = formula[0] if len(formula) == 1 else list(formula)
             names: Any = tuple
@@ -295,9 +296,9 @@ def _names_used(
     formula: str | Sequence[str], **options: Any
 ) -> Callable[[set[Any]], list[str]]:
     """Return a function that says which of the columns a formula uses."""
-    from stanpool.columns import names_in
-    from stanpool.formula import parse_formulas
-    from stanpool.spec import ModelSpec
+    from stanpool.data.columns import names_in
+    from stanpool.language.formula import parse_formulas
+    from stanpool.language.model_spec import ModelSpec
 
     parsed, residual = parse_formulas(formula)
     spec = ModelSpec(**vars(parsed), residual=residual, **options)
@@ -453,7 +454,7 @@ def _try_places(
     They are a kept fit in a folder ``out``, and a file.
     """
     if out is not None:
-        from stanpool.keeping import try_saving
+        from stanpool.sampling.storage import try_saving
 
         try:
             try_saving(out, overwrite=overwrite)
@@ -462,7 +463,7 @@ def _try_places(
             text = str(problem).replace("or pass overwrite=True", options)
             raise PathTakenError(text) from None
     if file is not None:
-        from stanpool.files import try_writing
+        from stanpool.base.files import try_writing
 
         try_writing(file)
 
@@ -470,8 +471,8 @@ def _try_places(
 def _show_fit(fitted: Fit, diagnosis: Diagnosis, *, as_json: bool) -> None:
     """Print estimates and the verdict, for people or for programs."""
     if as_json:
+        from stanpool.base.table_files import as_json as written
         from stanpool.report import fit_record
-        from stanpool.tables import as_json as written
 
         record = fit_record(fitted, diagnosis, summary=fitted.summary())
         click.echo(written(record))
@@ -481,7 +482,7 @@ def _show_fit(fitted: Fit, diagnosis: Diagnosis, *, as_json: bool) -> None:
 
 def _told(fitted: Fit, diagnosis: Diagnosis) -> str:
     """Write a fit for a person to read."""
-    from stanpool.labels import short_label
+    from stanpool.posterior.scalars import short_label
 
     table = fitted.summary(groups=False).rename(index=short_label)
     text = table.to_string(float_format=lambda value: f"{value:.4g}")
@@ -510,10 +511,10 @@ def compare(fits: tuple[Path, ...], unit: str, as_json: bool) -> None:
     Shows estimates, how well each was sampled, and, of fits of the same data, which
     one the data prefer.
     """
-    from stanpool import tables
-    from stanpool.comparison import compare_fits
-    from stanpool.fit import load
-    from stanpool.ranking import compare as rank_by_loo
+    from stanpool.api.facade import load
+    from stanpool.base import table_files
+    from stanpool.studies.parameterizations import compare_fits
+    from stanpool.studies.ranking import compare as rank_by_loo
 
     names = [path.name.removesuffix(".fit") for path in fits]
     if len(set(names)) < len(names):
@@ -532,7 +533,7 @@ def compare(fits: tuple[Path, ...], unit: str, as_json: bool) -> None:
         name: comparison.estimates[name].rename_axis("quantity") for name in loaded
     }
     click.echo(
-        tables.as_json(
+        table_files.as_json(
             {
                 "sampling": comparison.table.rename_axis("fit"),
                 "estimates": estimates,
@@ -571,19 +572,19 @@ def compare_pooling(
     **settings: Any,
 ) -> None:
     """Fit DATA with complete, no and partial pooling, and say which predicts best."""
-    from stanpool.ladder import compare_pooling as compared
+    from stanpool.studies.poolings import compare_pooling as compared
 
     _try_places(None, report)
     ladder = compared(state(), folds=folds, progress=not quiet, **settings)
     if as_json:
-        from stanpool.pooling_report import ladder_record
-        from stanpool.tables import as_json as written
+        from stanpool.base.table_files import as_json as written
+        from stanpool.studies.pooling_report import ladder_record
 
         click.echo(written(ladder_record(ladder)))
     else:
         click.echo(str(ladder))
     if report is not None:
-        from stanpool.pooling_report import report_comparison
+        from stanpool.studies.pooling_report import report_comparison
 
         report_comparison(ladder, report)
         click.echo(f"stanpool: written up in {str(report)!r}", err=True)
@@ -638,10 +639,10 @@ def predict(
     Prints CSV with a line for each row: mean, sd, median and an interval; for
     outcomes that are categories, their probabilities.
     """
-    from stanpool import tables
-    from stanpool.fit import load
-    from stanpool.formula import outcome_name
-    from stanpool.predict import predict_table
+    from stanpool.api.facade import load
+    from stanpool.base import table_files
+    from stanpool.inference.prediction.predict import predict_table
+    from stanpool.language.formula import outcome_name
 
     _try_places(None, out)
     fit = load(fitted)
@@ -657,9 +658,9 @@ def predict(
             table.index = rows.index
     table = table.rename_axis("row")
     if out is not None:
-        tables.write_table(table.reset_index(), out)
+        table_files.write_table(table.reset_index(), out)
     elif as_json:
-        click.echo(tables.as_json(table))
+        click.echo(table_files.as_json(table))
     else:
         click.echo(table.to_csv(), nl=False)
 
@@ -678,7 +679,7 @@ Examples:
 @click.option("--no-loo", is_flag=True, help="Do not leave rows out.")
 def report(fitted: Path, out: Path | None, title: str | None, no_loo: bool) -> None:
     """Write a kept FIT up as one HTML file that opens without a network."""
-    from stanpool.fit import load
+    from stanpool.api.facade import load
     from stanpool.report import write_report
 
     path = Path(fitted.resolve().with_suffix(".html").name) if out is None else out
@@ -700,16 +701,16 @@ Examples:
 @_json
 def code(state: Callable[[], Model], stan_data: Path | None, as_json: bool) -> None:
     """Print the Stan program of a model, to read or to take elsewhere."""
-    from stanpool import tables
+    from stanpool.base import table_files
 
     model = state()
     if stan_data is not None:
-        from stanpool.files import write_text
+        from stanpool.base.files import write_text
 
-        write_text(stan_data, tables.as_json(model.stan_data(), indent=None))
+        write_text(stan_data, table_files.as_json(model.stan_data(), indent=None))
     if as_json:
         both = {"program": model.stan_code, "data": model.stan_data()}
-        click.echo(tables.as_json(both))
+        click.echo(table_files.as_json(both))
     else:
         click.echo(model.stan_code)
 
@@ -726,17 +727,17 @@ Examples:
 @_json
 def datasets(name: str | None, out: Path | None, as_json: bool) -> None:
     """List the data sets that come along, or describe or write one."""
-    from stanpool import tables
-    from stanpool.datasets import describe_dataset, list_datasets, load_dataset
+    from stanpool.base import table_files
+    from stanpool.data.datasets import describe_dataset, list_datasets, load_dataset
 
     if name is None and out is not None:
         raise SpecError("--out needs the name of a data set.")
     names = list_datasets() if name is None else (name,)
     if out is not None:
-        tables.write_table(load_dataset(names[0]), out)
+        table_files.write_table(load_dataset(names[0]), out)
     elif as_json:
         texts = {each: describe_dataset(each) for each in names}
-        click.echo(tables.as_json(texts))
+        click.echo(table_files.as_json(texts))
     elif name is not None:
         click.echo(describe_dataset(name))
     else:
@@ -762,7 +763,7 @@ Examples:
 @_quiet
 def demo(out: Path, seed: int, quiet: bool) -> None:
     """Fit the radon data in three poolings and two forms, and report."""
-    from stanpool.demo import run_demo
+    from stanpool.studies.demo import run_demo
 
     run_demo(
         out,
@@ -793,7 +794,7 @@ Examples:
 @_quiet
 def setup(official: bool, wheels: tuple[Path, ...], force: bool, quiet: bool) -> None:
     """Find Stan, or set up an engine for it, once for all projects."""
-    from stanpool.engine import upkeep
+    from stanpool.engine.install import upkeep
 
     home = upkeep.setup(
         official=official, wheels=wheels, force=force, progress=not quiet
@@ -870,7 +871,7 @@ def bench(
     bench.txt and bench.png.
     """
     from stanpool import bench as suite
-    from stanpool.tables import as_json as written
+    from stanpool.base.table_files import as_json as written
 
     if listing:
         for known in (suite.WORKS, suite.TOOLS):
@@ -902,7 +903,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from stanpool.engine import upkeep
+    from stanpool.engine.install import upkeep
 
     checkup = upkeep.doctor()
     click.echo(json.dumps(asdict(checkup), indent=2) if as_json else str(checkup))
@@ -919,7 +920,8 @@ Examples:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(everything: bool, yes: bool) -> None:
     """Remove compiled programs and engines that are out of date."""
-    from stanpool.engine import cache_folder, upkeep
+    from stanpool.engine import cache_folder
+    from stanpool.engine.install import upkeep
 
     found = upkeep.clean(everything=everything, dry_run=True)
     for part, size in found.items():

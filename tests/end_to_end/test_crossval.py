@@ -16,10 +16,11 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import stanpool as sp
-from stanpool import arviz_seam, crossval
-from stanpool.crossval import CrossValidation
 from stanpool.engine import compile
-from stanpool.group_likelihood import group_log_likelihood
+from stanpool.inference.evaluation import cross_validation
+from stanpool.inference.evaluation.cross_validation import CrossValidation
+from stanpool.inference.prediction.group_likelihood import group_log_likelihood
+from stanpool.posterior import arviz
 from statistical.monte_carlo import STANDARD_ERRORS
 
 # Set, not scaled from the data, and about zero: so that a model of some rows, stated
@@ -91,7 +92,7 @@ def test_loo_is_arvizs_of_a_log_likelihood_by_hand(
     tree["log_likelihood"] = xr.Dataset({"y": (("chain", "draw", "n"), log_lik)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = arviz.loo(arviz_seam.to_arviz(tree), pointwise=True, var_name="y")
+        theirs = arviz.loo(arviz.to_arviz(tree), pointwise=True, var_name="y")
     ours = fit.loo()
     old = hasattr(theirs, "loo_i")
     elpd_i = np.asarray(theirs.loo_i if old else theirs.elpd_i)
@@ -128,14 +129,14 @@ def log_mean(values: np.ndarray, fit: sp.Fit) -> tuple[float, float]:
     by_chain = xr.Dataset(
         {"it": (("chain", "draw"), density.reshape(fit.settings.chains, -1))}
     )
-    error = float(arviz_seam.mcse_mean(by_chain)["it"]) / density.mean()
+    error = float(arviz.mcse_mean(by_chain)["it"]) / density.mean()
     return top + np.log(density.mean()), error
 
 
 def error_of_importance_sampling(fit: sp.Fit, group: int) -> float:
     """Standard error of a group's elpd, by the delta method."""
     values = group_log_likelihood(fit, groups=np.array([group])).T
-    log_weights, _ = arviz_seam.psis(values, relative_ess=1.0)
+    log_weights, _ = arviz.psis(values, relative_ess=1.0)
     weighted = np.exp(values + log_weights - logsumexp(values + log_weights))
     return float(np.sqrt(np.square(weighted - np.exp(log_weights)).sum()))
 
@@ -164,7 +165,7 @@ def test_rows_of_schools_left_out_are_predicted_as_by_refits(
     fit: sp.Fit, data: pd.DataFrame, by_school: CrossValidation
 ) -> None:
     loo, index = fit.loo(unit="group"), fit.model.design.group_index
-    log_weights, _ = arviz_seam.psis(group_log_likelihood(fit).T, relative_ess=1.0)
+    log_weights, _ = arviz.psis(group_log_likelihood(fit).T, relative_ess=1.0)
     sizes = 1 / np.exp(2 * log_weights).sum(axis=1)
     # A new school's pupils scatter about the mean by the population's scales.
     z = np.column_stack([np.ones(len(data)), data["homework"]])
@@ -185,8 +186,8 @@ def test_units_that_importance_sampling_cannot_leave_out_are_refitted(
     worst = loo.units["pareto_k"].idxmax()
     limit = float(loo.units["pareto_k"].max()) - 1e-9
     strict = replace(loo, good_k=limit)
-    exact = crossval._with_refits(
-        fit, strict, crossval.grouping(fit.model), executor=None, progress=False
+    exact = cross_validation._with_refits(
+        fit, strict, cross_validation.grouping(fit.model), executor=None, progress=False
     )
     assert strict.unreliable == (worst,)
     assert exact.unreliable == ()

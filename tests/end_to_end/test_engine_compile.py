@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from stanpool.base.errors import CompileError, SpecError
 from stanpool.engine import compile_program, compile_programs, ensure
-from stanpool.errors import CompileError, SpecError
-from stanpool.program import StanProgram
+from stanpool.engine.program import StanProgram
 
 TINY = """// café "quoted" $(HOME)
 parameters { real x; }

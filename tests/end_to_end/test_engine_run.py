@@ -18,15 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stanpool.engine import (
-    SampleSettings,
-    chains,
-    compile_program,
-    sample,
-    scratch,
-)
-from stanpool.errors import SamplingError, SpecError
-from stanpool.progress import detailed
+from stanpool.base.errors import SamplingError, SpecError
+from stanpool.base.progress import detailed
+from stanpool.engine import SampleSettings, chains, compile_program, sample, scratch
 
 # One program for all tests: y ~ normal(mu + X beta, 1), mu ~ normal(0, 1), and knobs.
 PROGRAM = """
@@ -315,7 +309,7 @@ sys.stdout = sys.stderr = None
 from pathlib import Path
 import numpy as np
 from stanpool.engine import SampleSettings, sample
-from stanpool.progress import detailed
+from stanpool.base.progress import detailed
 data = dict(N=0, K=0, X=np.zeros((0, 0)), y=[], counts=[], work=0)
 data |= dict(impossible=0, edge=1e9)
 for shown in (True, False):

@@ -9,7 +9,8 @@ import shutil
 import pytest
 
 from miniature_engine import forget
-from stanpool.engine import doctor, embedded, ensure, toolchain
+from stanpool.engine import doctor, ensure
+from stanpool.engine.install import embedded, toolchain
 
 SOLVER = """
 functions {

@@ -12,8 +12,8 @@ import xarray as xr
 from scipy import stats
 
 import stanpool as sp
-from stanpool import arviz_seam
-from stanpool.simulate import draw_prior, simulate_outcomes
+from stanpool.inference.prediction.prior_predictive import draw_prior, simulate_outcomes
+from stanpool.posterior import arviz
 
 FITTING: dict[str, Any] = {"warmup": 500, "seed": 20261121, "progress": False}
 ERRORS = 4.5
@@ -22,7 +22,7 @@ ERRORS = 4.5
 def assert_agree(conditioned: xr.DataArray, refit: xr.DataArray) -> None:
     """Compare means and sds of two ways to the same posterior."""
     assert conditioned.attrs["pareto_k"] < 0.7
-    errors = arviz_seam.mcse_mean(refit.to_dataset(name="it"))["it"].to_numpy()
+    errors = arviz.mcse_mean(refit.to_dataset(name="it"))["it"].to_numpy()
     first, second = (each.to_numpy().reshape(4000, -1) for each in (conditioned, refit))
     sd = second.std(axis=0)
     # Of the weighted draws at least a quarter is effective.

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 import stanpool as sp
+from stanpool.base.errors import DataError
 from stanpool.cli import main
-from stanpool.errors import DataError
 
 FORMULA = "log_radon ~ floor + (1 + floor || county)"
 

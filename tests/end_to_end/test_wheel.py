@@ -64,11 +64,11 @@ def test_main_job_works_from_the_wheel_in_a_clean_environment(
 def test_wheel_ships_templates_data_and_the_driver(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
-        "stanpool/stan_templates/partial_pooling.stan.jinja",
-        "stanpool/data/radon/radon.csv",
-        "stanpool/data/radon/SOURCE.md",
+        "stanpool/shipped/stan_templates/partial_pooling.stan.jinja",
+        "stanpool/shipped/data/radon/radon.csv",
+        "stanpool/shipped/data/radon/SOURCE.md",
         "stanpool/engine/driver/main.cpp",
-        "stanpool/engine/make.sh",
+        "stanpool/engine/install/make.sh",
         "stanpool/py.typed",
     ):
         assert needed in names

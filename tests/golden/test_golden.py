@@ -18,8 +18,9 @@ from jinja2 import nodes
 
 from golden.catalogue import OUTCOMES, PARAMETERIZATIONS, models, programs
 from golden.write import PROGRAMS
-from stanpool import program as program_module
-from stanpool.program import Structure, render
+from stanpool.model.program import render as program_module
+from stanpool.model.program.render import render
+from stanpool.model.program.structure import Structure
 
 NAMES = sorted(programs())
 MODEL_NAMES = sorted(models())

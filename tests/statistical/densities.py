@@ -23,8 +23,8 @@ from scipy import stats
 from scipy.special import expit
 
 import stanpool as sp
-from stanpool.design import FactorDesign
-from stanpool.spec import ModelSpec
+from stanpool.data.design.design import FactorDesign
+from stanpool.language.model_spec import ModelSpec
 
 
 @dataclass(frozen=True)

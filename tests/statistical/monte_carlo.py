@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from stanpool import arviz_seam
+from stanpool.posterior import arviz
 
 # Two in a million beyond: thousands of comparisons pass unless something is wrong.
 STANDARD_ERRORS = 4.8
@@ -31,4 +31,4 @@ def assert_means_agree(first: xr.Dataset, second: xr.Dataset) -> None:
 
 
 def _standard_error(draws: xr.Dataset) -> xr.Dataset:
-    return arviz_seam.mcse_mean(draws)
+    return arviz.mcse_mean(draws)

@@ -12,8 +12,8 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import small_data
-from stanpool import prepared_model
-from stanpool.calibration import LOG_LIKELIHOOD
+from stanpool.model import prepared_model
+from stanpool.studies.calibration.simulation_based import LOG_LIKELIHOOD
 
 SHORT: dict[str, Any] = {"draws": 400, "warmup": 300, "progress": False}
 

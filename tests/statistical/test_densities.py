@@ -21,11 +21,12 @@ from golden.catalogue import (
     models,
     small_data,
 )
-from stanpool.centering import Centering
-from stanpool.marginal import root_of_scale
-from stanpool.posterior import NamedDraws, build_posterior
-from stanpool.program import StanProgram
-from stanpool.relocate import to_zero
+from stanpool.data.compression.integrated_rows import root_of_scale
+from stanpool.engine.draws import NamedDraws
+from stanpool.engine.program import StanProgram
+from stanpool.model.pilot.centering import Centering
+from stanpool.posterior.labelled_draws import build_posterior
+from stanpool.posterior.origins import to_zero
 from statistical.densities import (
     Point,
     Varying,

@@ -17,14 +17,9 @@ from scipy import integrate, stats
 import stanpool as sp
 from stanpool import exact
 from stanpool.exact.priors import NormalPrior, log_prior
-from stanpool.exact.regression import (
-    RegressionPriors,
-    State,
-    Statistics,
-    sweep,
-)
-from stanpool.mixing import mixing
-from stanpool.spec import Prior
+from stanpool.exact.regression import RegressionPriors, State, Statistics, sweep
+from stanpool.language.prior import Prior
+from stanpool.posterior.convergence import mixing
 
 ERRORS = 5  # Monte Carlo standard errors
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import stanpool as sp
+from stanpool.base.shipped_files import resource
 from stanpool.engine import compile_program
-from stanpool.resources import resource
 
 OUTCOMES = ("bernoulli_logit", "binomial_logit", "poisson_log")
 # With parameters of their own.

@@ -13,7 +13,7 @@ from scipy.special import expit, logsumexp
 
 import stanpool as sp
 from simulated_fits import fit_of_prior
-from stanpool import arviz_seam
+from stanpool.posterior import arviz
 from statistical.monte_carlo import STANDARD_ERRORS
 
 FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
@@ -64,7 +64,7 @@ class TestSeeds:
             },
         )
         posterior = fit(model)
-        errors = arviz_seam.mcse_mean(posterior)
+        errors = arviz.mcse_mean(posterior)
         for name, label, published, error in self.JAGS:
             found, own = posterior[name], errors[name]
             if label is not None:
@@ -125,7 +125,7 @@ def test_cbpp_has_the_posterior_of_quadrature() -> None:
             ),
         }
     )
-    own = arviz_seam.mcse_mean(found)
+    own = arviz.mcse_mean(found)
     for name, mean in zip(found, expected, strict=True):
         gap = abs(float(found[name].mean()) - mean)
         assert gap <= STANDARD_ERRORS * float(own[name]), name

@@ -14,9 +14,10 @@ from scipy.special import expit
 
 import stanpool as sp
 from golden.catalogue import MIXED_PRIORS, MIXED_SCALES, small_data
-from stanpool import arviz_seam, exact
+from stanpool import exact
 from stanpool.engine import SampleSettings, compile_program, sample
-from stanpool.program import StanProgram
+from stanpool.engine.program import StanProgram
+from stanpool.posterior import arviz
 from statistical.monte_carlo import STANDARD_ERRORS, assert_mean, assert_means_agree
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -330,7 +331,7 @@ class TestPriorOnly:
                 # Both quantiles and shares are estimates: of independent draws there
                 # are more than effective ones here.
                 error = np.hypot(
-                    arviz_seam.mcse_mean(below.to_dataset(name="it"))["it"],
+                    arviz.mcse_mean(below.to_dataset(name="it"))["it"],
                     np.sqrt(mass * (1 - mass) / 20_000),
                 )
                 varies = posterior[name].std(("chain", "draw")) > 1e-9

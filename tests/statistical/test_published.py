@@ -16,7 +16,8 @@ import pytest
 import xarray as xr
 
 import stanpool as sp
-from stanpool import arviz_seam, exact
+from stanpool import exact
+from stanpool.posterior import arviz
 from statistical.mixed import Average, MixedModel, indicators
 from statistical.monte_carlo import STANDARD_ERRORS, assert_mean
 
@@ -37,7 +38,7 @@ def stacked(*variables: xr.DataArray) -> xr.DataArray:
 
 def assert_averages(draws: xr.DataArray, expected: Average) -> None:
     """Compare means within the Monte Carlo errors of both sides."""
-    own = arviz_seam.mcse_mean(draws.to_dataset(name="it"))["it"].to_numpy()
+    own = arviz.mcse_mean(draws.to_dataset(name="it"))["it"].to_numpy()
     gap = draws.mean(("chain", "draw")).to_numpy() - expected.mean
     error = np.hypot(own, expected.error)
     assert gap.shape == expected.mean.shape

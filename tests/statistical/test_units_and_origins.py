@@ -22,8 +22,8 @@ import pytest
 import xarray as xr
 
 import stanpool as sp
-from stanpool.coefficients import flat
-from stanpool.mixing import mixing
+from stanpool.posterior.coefficients import flat
+from stanpool.posterior.convergence import mixing
 
 SHIFT, UNITS, OF_OUTCOME = 1000.0, 1e3, 1e-6
 # From coefficients of the other data to those of the data as they came.

@@ -18,9 +18,9 @@ from click.testing import CliRunner, Result
 
 import stanpool as sp
 from simulated_fits import simulated_fit
+from stanpool.base.table_files import as_json
 from stanpool.cli import main
-from stanpool.predict import predict_table
-from stanpool.tables import as_json
+from stanpool.inference.prediction.predict import predict_table
 
 SCHOOLS = "y | se(sigma) ~ 1 + (1 | school)"
 
@@ -314,7 +314,7 @@ class TestPlaces:
             drawn.append("drawn")
             return fit
 
-        monkeypatch.setattr("stanpool.fit.Model.fit", fitted)
+        monkeypatch.setattr("stanpool.api.facade.Model.fit", fitted)
         return drawn
 
     @pytest.mark.parametrize("option", ["--out", "--report"])
@@ -343,7 +343,7 @@ class TestPlaces:
         def full(*_: object, **__: object) -> None:
             raise OSError(28, os.strerror(28))
 
-        monkeypatch.setattr("stanpool.netcdf.write_tree", full)
+        monkeypatch.setattr("stanpool.sampling.netcdf.write_tree", full)
         words = ["fit", "eight_schools", "--formula", SCHOOLS]
         shown = stanpool(*words, "--out", tmp_path / "x.fit")
         assert shown.exit_code == 2

@@ -37,6 +37,10 @@ def test_there_are_examples() -> None:
     finder = Finder(exclude_empty=True)
     examples = {
         name: sum(len(test.examples) for test in finder.find(import_module(name)))
-        for name in ("stanpool.spec", "stanpool.formula", "stanpool.fit")
+        for name in (
+            "stanpool.language.model_spec",
+            "stanpool.language.formula",
+            "stanpool.api.facade",
+        )
     }
     assert all(count > 2 for count in examples.values())

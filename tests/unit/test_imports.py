@@ -1,4 +1,4 @@
-"""Arrows between modules go one way, and heavy libraries wait until they are used."""
+"""Rooms import what is below them, files form no circles, and libraries have owners."""
 
 from __future__ import annotations
 
@@ -16,40 +16,32 @@ import stanpool
 
 PACKAGE = Path(stanpool.__file__).parent
 
-# What each may build on, from the ground up; all else comes after the fit.
-LAYERS = (
-    ("errors", "progress", "resources"),
-    ("other_tools",),
-    ("arguments",),
-    ("files", "schema"),
-    ("tables", "versions", "netcdf", "expression"),
-    ("spec", "vocabulary"),
-    ("chunks", "terms"),
-    ("formula", "families", "datasets", "compress", "latent"),
-    ("entries",),
-    ("columns", "rank"),
-    ("evaluation",),
-    ("matrix",),
-    ("outcome", "origins"),
-    ("design", "reading"),
-    ("default_scales",),
-    ("nesting", "priors", "gram", "cells", "means"),
-    ("marginal", "scaling", "pilot", "stream"),
-    ("centering", "linear_pilot"),
-    ("program",),
-    ("stan_data", "annotation"),
-    ("posterior",),
-    ("engine", "form"),
-    ("prepared_model",),
-    ("fit_result",),
-)
-RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+# What the files of each room may import of stanpool, at any time: when they are loaded,
+# inside a function, or for types only. "engine.draws" is one module of a room.
+_OF_ENGINE = {"engine.program", "engine.draws", "engine.settings"}
+_MODEL = {"base", "language", "families", "data", "model"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "base": set(),
+    "language": {"base"},
+    "families": {"base", "language"},
+    "engine": {"base"},
+    "data": {"base", "language", "families"},
+    "model": {"base", "language", "families", "data"} | _OF_ENGINE,
+    "posterior": _MODEL | _OF_ENGINE,
+    "sampling": _MODEL | {"posterior", "engine"},
+    "inference": _MODEL | {"posterior", "sampling", "engine"},
+    "plots": _MODEL | {"posterior", "inference"},
+    "report": _MODEL | {"posterior", "inference", "plots"},
+}
+_BELOW_API = {*MAY_IMPORT}
+MAY_IMPORT["api"] = {*_BELOW_API}
+MAY_IMPORT["studies"] = MAY_IMPORT["exact"] = {*_BELOW_API, "api", "studies", "exact"}
 
 OWNERS = {
-    "jinja2": {"program", "report"},
+    "jinja2": {"model.program", "report"},
     "cmdstanpy": {"engine"},
-    "arviz": {"arviz_seam"},
-    "formulaic": {"evaluation", "matrix"},
+    "arviz": {"posterior.arviz"},
+    "formulaic": {"data.evaluation", "data.model_matrix"},
     "matplotlib": {"plots"},
     "click": {"cli"},
     "bambi": {"bench"},
@@ -65,85 +57,107 @@ def sources() -> list[Path]:
 
 
 def module_of(path: Path) -> str:
-    """Return the first part below the package: ``engine`` for engine/run.py."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    """Return the module's name below the package: ``engine.run``; "" for itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Name all that is imported at any time, but not for types only."""
+MODULES = {module_of(path): path for path in sources()}
+
+
+@cache
+def imported(path: Path, *, types: bool = True) -> frozenset[str]:
+    """Name all that a file imports at any time, with or without what is for types."""
+    tree = ast.parse(path.read_text())
     for_types = {
         id(each)
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for each in ast.walk(node)
     }
+    found: set[str] = set()
     for node in ast.walk(tree):
-        if id(node) in for_types:
+        if id(node) in for_types and not types:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
 
 
-@cache
-def all_imported(path: Path) -> frozenset[str]:
-    """List what a module imports at any time."""
-    return frozenset(imported(ast.parse(path.read_text())))
+def own_modules(path: Path) -> set[str]:
+    """Name the modules of stanpool that a file imports."""
+    names = {
+        name.removeprefix("stanpool.")
+        for name in imported(path)
+        if name.startswith("stanpool.")
+    }
+    return {
+        name if name in MODULES else name.rpartition(".")[0]
+        for name in names
+        if name in MODULES or name.rpartition(".")[0] in MODULES
+    } - {module_of(path), ""}
 
 
-def at_import_time(path: Path) -> set[str]:
-    """List what importing a module imports: not in functions, not for types."""
-    tree = ast.parse(path.read_text())
-    now = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom | ast.Try)
-    ]
-    return set(imported(ast.Module(now, [])))
+def _is_in(module: str, parts: set[str]) -> bool:
+    return any(module == each or module.startswith(f"{each}.") for each in parts)
 
 
-def parts_of_stanpool(names: set[str]) -> set[str]:
-    own = {name.split(".")[1] for name in names if name.startswith("stanpool.")}
-    return own & {module_of(path) for path in sources()}
-
-
-@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
-def test_a_module_builds_on_lower_layers_only(path: Path) -> None:
-    name = module_of(path)
-    if name in RANK:
-        built_on = parts_of_stanpool(at_import_time(path)) - {name}
-        above = {other for other in built_on if RANK.get(other, 99) >= RANK[name]}
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_imports_what_is_below_it(module: str) -> None:
+    room = module.partition(".")[0]
+    if room in MAY_IMPORT:
+        above = {
+            other
+            for other in own_modules(MODULES[module])
+            if not _is_in(other, MAY_IMPORT[room] | {room})
+        }
         assert not above
 
 
-def test_no_modules_import_each_other() -> None:
-    graph: dict[str, set[str]] = {}
-    for path in sources():
-        name = module_of(path)
-        graph.setdefault(name, set()).update(
-            parts_of_stanpool(at_import_time(path)) - {name}
-        )
+def test_every_room_has_its_rule() -> None:
+    rooms = {name.partition(".")[0] for name in MODULES} - {"", "__main__"}
+    assert rooms - {"bench", "cli"} == set(MAY_IMPORT)
+
+
+def test_files_form_no_circle() -> None:
+    graph = {
+        # A package is what its own files make of it, not a stop on their way.
+        module: own_modules(path)
+        for module, path in MODULES.items()
+        if module
+    }
     assert list(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("library", OWNERS)
 def test_a_library_has_one_owner(library: str) -> None:
     users = {
-        module_of(path)
-        for path in sources()
-        for name in all_imported(path)
+        module
+        for module, path in MODULES.items()
+        for name in imported(path, types=False)
         if name.split(".")[0].startswith(library)
     }
-    assert users == OWNERS[library]
+    assert users
+    assert {each for each in users if not _is_in(each, OWNERS[library])} == set()
 
 
-def test_spec_and_formula_need_the_standard_library_only() -> None:
-    for name in ("errors", "expression", "vocabulary", "terms", "spec", "formula"):
-        names = at_import_time(PACKAGE / f"{name}.py")
-        tops = {each.split(".")[0] for each in names} - {"stanpool"}
-        assert tops <= set(sys.stdlib_module_names)
+def test_the_language_needs_the_standard_library_only() -> None:
+    for module, path in MODULES.items():
+        if _is_in(module, {"language", "base.errors"}):
+            tops = {name.split(".")[0] for name in imported(path)} - {"stanpool"}
+            assert tops <= set(sys.stdlib_module_names), module
+
+
+def test_folders_are_small() -> None:
+    for folder in {path.parent for path in sources()} - {PACKAGE, PACKAGE / "plots"}:
+        entries = [
+            each
+            for each in folder.iterdir()
+            if each.name not in ("__init__.py", "__pycache__", "py.typed")
+        ]
+        assert len(entries) <= 10, folder
 
 
 def test_imports_are_absolute() -> None:
@@ -152,28 +166,25 @@ def test_imports_are_absolute() -> None:
             assert not (isinstance(node, ast.ImportFrom) and node.level), path
 
 
-def test_importing_stanpool_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, stanpool; "
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
-    )
+def _printed_by(code: str) -> Iterator[str]:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    yield from done.stdout.split()
+
+
+def test_importing_stanpool_loads_nothing_heavy() -> None:
+    code = f"import sys, stanpool; print(*{{*{HEAVY!r}}} & {{*sys.modules}})"
+    assert list(_printed_by(code)) == []
 
 
 def test_building_a_model_needs_neither_engine_nor_arviz() -> None:
     code = (
         "import sys, stanpool as sp; "
         "sp.Model('y ~ x', {'y': [1, 2, 4], 'x': [1, 2, 3]}, pooling='complete'); "
-        "print([name for name in ('cmdstanpy', 'arviz', 'matplotlib', 'xarray') "
-        "if name in sys.modules])"
+        "print(*{'cmdstanpy', 'arviz', 'matplotlib', 'xarray'} & {*sys.modules})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
+    assert list(_printed_by(code)) == []
 
 
 def test_nothing_prints() -> None:

@@ -22,7 +22,7 @@ def test_each_name_is_there_and_documented(name: str) -> None:
 
 def test_names_are_loaded_once() -> None:
     assert sp.Model is sp.Model
-    from stanpool.fit import Model
+    from stanpool.api.facade import Model
 
     assert sp.Model is Model
 

@@ -13,12 +13,7 @@ from __future__ import annotations
 from stanpool.bench.results import Cell, Standing, standings
 from stanpool.bench.runner import Settings, run_bench
 from stanpool.bench.suite import QUICK, TOOLS
-from stanpool.bench.table import (
-    bench_record,
-    bench_text,
-    cell_text,
-    write_results,
-)
+from stanpool.bench.table import bench_record, bench_text, cell_text, write_results
 from stanpool.bench.tools import Sampling, Tool
 from stanpool.bench.works import WORKS, Work
 

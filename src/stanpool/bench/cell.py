@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from stanpool import arviz_seam
 from stanpool.bench.results import Cell
 from stanpool.bench.suite import TOOLS
 from stanpool.bench.tools import Sampling, Tool
 from stanpool.bench.works import WORKS
+from stanpool.posterior import arviz
 
 _IN_ALL_GROUPS = ("b_", "u_")
 
@@ -110,15 +110,15 @@ def statistics(quantities: Mapping[str, np.ndarray]) -> dict[str, Any]:
             labels.append(f"{name}[{inner}]" if place else name)
     array = np.concatenate(columns, axis=2)
     dataset = xr.Dataset({"it": (("chain", "draw", "scalar"), array)})
-    ess = arviz_seam.ess_bulk(dataset)["it"].to_numpy()
-    r_hat = arviz_seam.rhat(dataset)["it"].to_numpy()
+    ess = arviz.ess_bulk(dataset)["it"].to_numpy()
+    r_hat = arviz.rhat(dataset)["it"].to_numpy()
     # A constant, such as a chain that never moved, has neither.
     ess, r_hat = np.nan_to_num(ess), np.nan_to_num(r_hat, nan=np.inf)
     least, worst = int(ess.argmin()), int(r_hat.argmax())
     population = [
         k for k, label in enumerate(labels) if not label.startswith(_IN_ALL_GROUPS)
     ]
-    errors = arviz_seam.mcse_mean(dataset.isel(scalar=population))["it"].to_numpy()
+    errors = arviz.mcse_mean(dataset.isel(scalar=population))["it"].to_numpy()
     means = array[..., population].mean(axis=(0, 1))
     return {
         "ess": float(ess[least]),

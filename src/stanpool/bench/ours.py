@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.api.facade import Model
 from stanpool.bench.tools import Drawn, Sampling, Tool
 from stanpool.bench.works import Work
-from stanpool.fit import Model
 
 if TYPE_CHECKING:
     import pandas as pd

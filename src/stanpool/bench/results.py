@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from stanpool.files import write_text
-from stanpool.tables import as_json
+from stanpool.base.files import write_text
+from stanpool.base.table_files import as_json
 
 R_HAT_LIMIT = 1.01
 

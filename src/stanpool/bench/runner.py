@@ -17,18 +17,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from stanpool.bench.results import (
-    FAILED,
-    FITTED,
-    MISSING,
-    OVER,
-    SKIPPED,
-    Cell,
-)
+from stanpool.base.errors import SpecError
+from stanpool.bench.results import FAILED, FITTED, MISSING, OVER, SKIPPED, Cell
 from stanpool.bench.suite import TOOLS, chosen, default_tools, missing_packages
 from stanpool.bench.tools import Sampling
 from stanpool.bench.works import WORKS
-from stanpool.errors import SpecError
 
 _POLL_SECONDS = 0.2
 _COMPILE_LIMIT = 900.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
 from stanpool.bench.ours import OURS
 from stanpool.bench.peers import PEERS
 from stanpool.bench.tools import Tool
 from stanpool.bench.works import Work
-from stanpool.errors import SpecError, listed, shorten, suggestion
 
 TOOLS: dict[str, Tool] = {**OURS, **PEERS}
 

@@ -10,6 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from stanpool.base.errors import shorten
+from stanpool.base.files import write_text, writing
+from stanpool.base.table_files import as_json
 from stanpool.bench.goals import OURS, Verdict, best
 from stanpool.bench.peers import PEERS
 from stanpool.bench.results import (
@@ -21,9 +24,6 @@ from stanpool.bench.results import (
     standings,
 )
 from stanpool.bench.works import WORKS
-from stanpool.errors import shorten
-from stanpool.files import write_text, writing
-from stanpool.tables import as_json
 
 APART_LIMIT = 5.0
 """Monte Carlo errors that estimates of one model do not differ by."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.files import writing
 from stanpool.bench.goals import NEVER_SLOWER, Beats, BeatsPeers, Converges, Goal, Grows
-from stanpool.datasets import load_dataset
-from stanpool.files import writing
+from stanpool.data.datasets import load_dataset
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,9 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stanpool.arguments import public
-from stanpool.engine.cache import Kind, cache_folder, publish, writing
-from stanpool.engine.home import (
+from stanpool.base.arguments import public
+from stanpool.base.errors import CompileError, EngineError, SpecError, listed, shorten
+from stanpool.base.progress import stages, tell_detail
+from stanpool.engine.install.cache import Kind, cache_folder, publish, writing
+from stanpool.engine.install.home import (
     describe,
     ensure,
     ensure_to_run,
@@ -31,14 +33,12 @@ from stanpool.engine.home import (
     is_embedded,
     stan_version,
 )
+from stanpool.engine.install.toolchain import answer, find_compiler
 from stanpool.engine.process import run, usable_cores
 from stanpool.engine.scratch import scratch_folder
-from stanpool.engine.toolchain import answer, find_compiler
-from stanpool.errors import CompileError, EngineError, SpecError, listed, shorten
-from stanpool.progress import stages, tell_detail
 
 if TYPE_CHECKING:
-    from stanpool.program import StanProgram
+    from stanpool.engine.program import StanProgram
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _DESCRIPTION = "engine.json"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from stanpool.errors import EngineError
+from stanpool.base.errors import EngineError
 
 # Runs the words that follow, and kills all processes of its group, which is all that
 # they have started, should its standard input end: when we are killed, however that is.

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import logging
-import operator
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.arguments import public
+from stanpool.base.arguments import public
+from stanpool.base.errors import SamplingError, SpecError, shorten
+from stanpool.base.progress import counted, tell_detail
 from stanpool.engine.chains import Chains, no_room
 from stanpool.engine.compile import versions
+from stanpool.engine.draws import RawDraws
 from stanpool.engine.process import usable_cores
 from stanpool.engine.scratch import scratch_folder
-from stanpool.errors import SamplingError, SpecError, shorten, suggestion
-from stanpool.progress import counted, tell_detail
+from stanpool.engine.settings import SampleSettings
 
 if TYPE_CHECKING:
     import cmdstanpy
 
-_LOWEST = {
-    "chains": 1,
-    "draws": 1,
-    "warmup": 0,
-    "max_treedepth": 1,
-    "parallel_chains": 1,
-    "thin": 1,
-}
-_MAX_SEED = 2**32 - 1
 
 # Arguments of cmdstanpy's that are stanpool's to choose, or that Chains replaces.
 _CHOSEN = {
@@ -54,127 +45,6 @@ _POLL_SECONDS = 0.1
 # Iterations between a chain's reports.
 _REFRESH = 20
 _WORKER = "stanpool-sampling"
-
-
-@public
-@dataclass(frozen=True, kw_only=True)
-class SampleSettings:
-    """How to sample.
-
-    Attributes
-    ----------
-    chains, draws, warmup
-        How many chains, and how many draws and warm-up iterations of each.
-    seed
-        0 to 2**32 - 1.
-    adapt_delta
-        Target acceptance rate, between 0 and 1.
-    max_treedepth
-        Trajectories double at most this often.
-    parallel_chains
-        Chains at a time; None for as many as this process has cores.
-    threads_per_chain
-        Threads that share the work of a chain's likelihood, where it is C++; or
-        ``"auto"``, which is one here: the caller knows how much work there is.
-    inits
-        Initial values as cmdstanpy takes them: a number for the half width of random
-        ones, a mapping, or one mapping for each chain.
-    thin
-        Keep every so-many-th draw.
-    sample_options
-        Pairs of more arguments for ``cmdstanpy.CmdStanModel.sample``.
-
-    Raises
-    ------
-    SpecError
-        If a value is out of its range.
-
-    Examples
-    --------
-    >>> SampleSettings(seed=1, adapt_delta=0.95).draws
-    1000
-    """
-
-    chains: int = 4
-    draws: int = 1000
-    warmup: int = 1000
-    seed: int
-    adapt_delta: float = 0.8
-    max_treedepth: int = 10
-    parallel_chains: int | None = None
-    threads_per_chain: int | str = "auto"
-    inits: Any = None
-    thin: int = 1
-    sample_options: tuple[tuple[str, Any], ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check every value; NumPy's integers become Python's."""
-        for name, lowest in _LOWEST.items():
-            value = getattr(self, name)
-            if value is not None or name != "parallel_chains":
-                object.__setattr__(self, name, _whole(name, value, lowest))
-        object.__setattr__(self, "seed", _whole("seed", self.seed, 0, _MAX_SEED))
-        if not isinstance(self.threads_per_chain, str) or (
-            self.threads_per_chain != "auto"
-        ):
-            threads = _whole("threads_per_chain", self.threads_per_chain, 1)
-            object.__setattr__(self, "threads_per_chain", threads)
-        _check_adapt_delta(self.adapt_delta)
-        if isinstance(self.inits, list | tuple) and len(self.inits) != self.chains:
-            raise SpecError(
-                f"inits has {len(self.inits)} members for chains={self.chains}: give "
-                "one mapping of initial values for each chain, or one for all."
-            )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class RawDraws:
-    """The draws of a run by Stan's own names, none of them copied.
-
-    Attributes
-    ----------
-    step_size
-        ``(chain,)``; None where nothing was adapted.
-    inv_metric
-        The inverse metric: ``(chain, parameter)`` if diagonal, ``(chain, parameter,
-        parameter)`` if dense.
-    seconds_warmup, seconds_sampling
-        What each chain says it took: ``(chain,)``.
-    engine
-        What the executable was made with: Stan, the kind of engine, the compiler.
-    rejections
-        Why the log density could not be evaluated at proposals, which were then
-        rejected, and how often after warm-up.
-    """
-
-    # (draw, chain, column), each column's draws together in memory
-    _array: np.ndarray
-    _variables: Mapping[str, Any]
-    step_size: np.ndarray | None
-    inv_metric: np.ndarray | None
-    seconds_warmup: np.ndarray
-    seconds_sampling: np.ndarray
-    engine: Mapping[str, str]
-    rejections: Mapping[str, int]
-
-    @property
-    def variable_names(self) -> tuple[str, ...]:
-        """The variables of the program that hold at least one number."""
-        return tuple(name for name in self._variables if not name.endswith("__"))
-
-    def stan_variable(self, name: str) -> np.ndarray:
-        """Return a variable of the program, ``(chain, draw, ...)``."""
-        return self._slice(name, self.variable_names)
-
-    def sampler_variable(self, name: str) -> np.ndarray:
-        """Return ``lp__``, ``divergent__`` or its like, ``(chain, draw)``."""
-        return self._slice(name, set(self._variables) - set(self.variable_names))
-
-    def _slice(self, name: str, known: Any) -> np.ndarray:
-        if name not in known:
-            raise KeyError(f"the draws have no {name!r}.{suggestion(name, known)}")
-        values: np.ndarray = self._variables[name].extract_reshape(self._array)
-        return values.swapaxes(0, 1)
 
 
 @public
@@ -239,34 +109,6 @@ def spare_threads(settings: SampleSettings) -> int:
     if settings.parallel_chains is not None:
         return 1
     return max(1, usable_cores() // settings.chains)
-
-
-def _whole(name: str, value: Any, lowest: int, highest: int | None = None) -> int:
-    """Return a whole number within bounds."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    inside = (
-        number is not None
-        and not isinstance(value, bool)
-        and number >= lowest
-        and (highest is None or number <= highest)
-    )
-    if not inside or number is None:
-        bounds = f"at least {lowest}" if highest is None else f"{lowest} to {highest}"
-        raise SpecError(
-            f"{name}={shorten(value)} does not do: give a whole number, {bounds}."
-        )
-    return number
-
-
-def _check_adapt_delta(value: Any) -> None:
-    if not isinstance(value, int | float | np.floating) or not 0 < value < 1:
-        raise SpecError(
-            f"adapt_delta={shorten(value)} is no rate of acceptance: give a number "
-            "between 0 and 1, such as 0.8, or 0.95 for smaller steps."
-        )
 
 
 def _arguments(settings: SampleSettings) -> dict[str, Any]:

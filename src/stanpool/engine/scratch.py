@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stanpool.errors import EngineError
+from stanpool.base.errors import EngineError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

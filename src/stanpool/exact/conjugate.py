@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stanpool.arguments import public
-from stanpool.errors import DataError, listed, shorten
+from stanpool.base.arguments import public
+from stanpool.base.errors import DataError, listed, shorten
 from stanpool.exact.draws import (
     Array,
     ExactDraws,
@@ -28,8 +28,8 @@ from stanpool.exact.draws import (
     draws_by_group,
     draws_of_scalars,
 )
-from stanpool.formula import quote_name
-from stanpool.spec import GroupTerm, ModelSpec
+from stanpool.language.formula import quote_name
+from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -347,7 +347,7 @@ def beta_binomial(
     >>> posterior.labels, posterior.theta.mean().round(3)
     (('Alvis', 'Clemente'), array([0.245, 0.29 ]))
     """
-    from stanpool.constructors import no_pooling
+    from stanpool.api.constructors import no_pooling
 
     check_positive(a=a, b=b)
     design = no_pooling(
@@ -487,8 +487,8 @@ def gamma_poisson(
     >>> posterior.theta.mean()
     array([2.33333333, 1.        ])
     """
-    from stanpool.columns import used_columns
-    from stanpool.design import build_design
+    from stanpool.data.columns import used_columns
+    from stanpool.data.design.build_design import build_design
 
     check_positive(shape=shape, rate=rate)
     spec = ModelSpec(

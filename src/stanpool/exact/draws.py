@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError, shorten
-from stanpool.posterior import GroupNames, NamedDraws, build_posterior
-from stanpool.relocate import tree_to_zero
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, shorten
+from stanpool.engine.draws import NamedDraws
+from stanpool.model.parameter_names import GroupNames
+from stanpool.posterior.labelled_draws import build_posterior
+from stanpool.posterior.origins import tree_to_zero
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from stanpool.fit import Model
+    from stanpool.api.facade import Model
 
 Array = NDArray[np.float64]
 
@@ -64,12 +66,12 @@ class ExactDraws:
 
     def to_arviz(self) -> Any:
         """Return the draws as the container of the installed ArviZ."""
-        from stanpool import arviz_seam
-        from stanpool.arviz_export import without_constants
+        from stanpool.inference.arviz_export import without_constants
+        from stanpool.posterior import arviz
 
         groups = {name: node.to_dataset() for name, node in self.tree.children.items()}
         groups["posterior"] = without_constants(self.posterior)
-        return arviz_seam.to_arviz(type(self.tree).from_dict(groups))
+        return arviz.to_arviz(type(self.tree).from_dict(groups))
 
     def summary(self, *, groups: bool = True) -> pd.DataFrame:
         """Summarize each parameter: mean, sd, quantiles, R-hat, effective sizes.
@@ -79,7 +81,7 @@ class ExactDraws:
         groups
             Whether to list the groups' own values, too; they come last.
         """
-        from stanpool.summary import summary
+        from stanpool.inference.estimates.summary import summary
 
         return summary(self, groups=groups)
 

@@ -33,8 +33,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError
+from stanpool.data.design.origins import at_origins
 from stanpool.exact.draws import (
     Array,
     ExactDraws,
@@ -44,11 +45,10 @@ from stanpool.exact.draws import (
 )
 from stanpool.exact.priors import log_prior, normal_prior, scale_prior, tail_order
 from stanpool.exact.quadrature import TauPosterior, integrate_scale
-from stanpool.origins import at_origins
 
 if TYPE_CHECKING:
-    from stanpool.design import Design
-    from stanpool.fit import Model
+    from stanpool.api.facade import Model
+    from stanpool.data.design.design import Design
 
 
 @public

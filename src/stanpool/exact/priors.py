@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
 from stanpool.exact.draws import Array
-from stanpool.spec import Prior, as_names
+from stanpool.language.model_spec import as_names
+from stanpool.language.prior import Prior
 
 if TYPE_CHECKING:
-    from stanpool.fit import Model
+    from stanpool.api.facade import Model
 
 
 @dataclass(frozen=True)

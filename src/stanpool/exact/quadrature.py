@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError, shorten
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, shorten
 from stanpool.exact.draws import (
     Array,
     ExactDraws,
@@ -46,7 +46,7 @@ from stanpool.exact.priors import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.fit import Model
+    from stanpool.api.facade import Model
 
 _NODES = 8  # of the Gauss-Legendre rule in each panel
 _FIRST_PANELS = 64
@@ -319,7 +319,7 @@ class KnownSigmaPosterior:
         """
         import xarray as xr
 
-        from stanpool.posterior import GroupNames
+        from stanpool.model.parameter_names import GroupNames
 
         check_generator(rng)
         check_positive(new_se=new_se)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError
 from stanpool.exact.draws import (
     Array,
     ExactDraws,
@@ -31,7 +31,7 @@ from stanpool.exact.priors import normal_prior
 from stanpool.exact.quadrature import TauPosterior, integrate_scale
 
 if TYPE_CHECKING:
-    from stanpool.fit import Model
+    from stanpool.api.facade import Model
 
 _FAMILIES = {"bernoulli": "logit", "binomial": "logit", "poisson": "log"}
 

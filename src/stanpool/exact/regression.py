@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.errors import DataError, SpecError, warn_user
+from stanpool.base.arguments import public
+from stanpool.base.errors import DataError, SpecError, warn_user
+from stanpool.data.design.origins import at_origins
 from stanpool.exact.draws import (
     Array,
     ExactDraws,
@@ -37,12 +38,11 @@ from stanpool.exact.priors import (
     log_prior,
     resolve,
 )
-from stanpool.origins import at_origins
-from stanpool.spec import Prior
+from stanpool.language.prior import Prior
 
 if TYPE_CHECKING:
-    from stanpool.design import Design
-    from stanpool.fit import Model
+    from stanpool.api.facade import Model
+    from stanpool.data.design.design import Design
 
 
 _LEAST_VARIANCE = 1e-200  # a sample variance of 0 would end the chain

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError, shorten
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, shorten
 from stanpool.plots.canvas import BLUE, GREY, INK, ORANGE, PLAIN, new_grid, tidy
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.labels import short_label
+from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.diagnostics.funnel import group_mean
-from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.intervals import interval_levels
-from stanpool.labels import scalars, short_label
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.inference.diagnostics.funnel import group_mean
+from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -26,13 +25,14 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.groups import factor_of, group_draws, model_of, unit_of
-from stanpool.summary import population_names
+from stanpool.posterior.intervals import interval_levels
+from stanpool.posterior.scalars import scalars, short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit_result import HasPosterior
+    from stanpool.model.fit_result import HasPosterior
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.diagnostics.funnel import Funnel, measure_funnels
-from stanpool.errors import SpecError, check_choice
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, check_choice
+from stanpool.inference.diagnostics.funnel import Funnel, measure_funnels
+from stanpool.model.parameter_names import GroupNames
 from stanpool.plots.canvas import (
     BLUE,
     INK,
@@ -22,14 +23,13 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.groups import with_model
-from stanpool.posterior import GroupNames
-from stanpool.relocate import fit_at_origins
+from stanpool.posterior.origins import fit_at_origins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit_result import FitResult, HasPosterior
+    from stanpool.model.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.formula import outcome_name
-from stanpool.labels import short_label
-from stanpool.posterior import GroupNames
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.language.formula import outcome_name
+from stanpool.model.parameter_names import GroupNames
+from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
-    from stanpool.design import FactorDesign
-    from stanpool.fit_result import FitResult, HasPosterior
-    from stanpool.prepared_model import PreparedModel
+    from stanpool.data.design.design import FactorDesign
+    from stanpool.model.fit_result import FitResult, HasPosterior
+    from stanpool.model.prepared_model import PreparedModel
 
 Array = NDArray[np.float64]
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.arguments import public
-from stanpool.conditioning import RELIABLE_K
-from stanpool.errors import SpecError
-from stanpool.influence import influence
-from stanpool.labels import short_label
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError
+from stanpool.inference.evaluation.influence import influence
+from stanpool.inference.prediction.conditioning import RELIABLE_K
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -24,13 +23,14 @@ from stanpool.plots.canvas import (
     on,
     tidy,
 )
+from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.crossval import CrossValidation
-    from stanpool.fit_result import FitResult
+    from stanpool.inference.evaluation.cross_validation import CrossValidation
+    from stanpool.model.fit_result import FitResult
 
 _NAMED = 8
 _MOST_NAMES = 40

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.labels import scalars
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -22,15 +22,15 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.groups import model_of
-from stanpool.summary import population_names
+from stanpool.posterior.scalars import scalars
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit_result import HasPosterior
-    from stanpool.prepared_model import PreparedModel
+    from stanpool.model.fit_result import HasPosterior
+    from stanpool.model.prepared_model import PreparedModel
 
 Array = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def plot_prior_posterior(
     SpecError
         If a variable is not known, or a prior is improper.
     """
-    from stanpool.simulate import draw_prior
+    from stanpool.inference.prediction.prior_predictive import draw_prior
 
     model, known = model_of(fit), population_names(fit)
     for name in var_names or ():

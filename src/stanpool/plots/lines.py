@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.columns import names_in_terms
-from stanpool.diagnostics.funnel import group_mean
-from stanpool.errors import SpecError, listed, shorten, suggestion
-from stanpool.expression import Call, Name, parse, written
-from stanpool.formula import outcome_name, quote_name, unquote_name
-from stanpool.intervals import interval_levels
-from stanpool.labels import short_label
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.data.columns import names_in_terms
+from stanpool.inference.diagnostics.funnel import group_mean
+from stanpool.inference.prediction.predict import epred
+from stanpool.language.expression import Call, Name, parse, written
+from stanpool.language.family import FAMILIES
+from stanpool.language.formula import outcome_name, quote_name, unquote_name
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -30,16 +30,16 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.groups import factor_of, group_draws, unit_of, with_model
-from stanpool.predict import epred
-from stanpool.spec import FAMILIES
+from stanpool.posterior.intervals import interval_levels
+from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.design import FactorDesign
-    from stanpool.fit_result import FitResult, HasPosterior
+    from stanpool.data.design.design import FactorDesign
+    from stanpool.model.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError
-from stanpool.labels import scalars
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError
+from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
     BLUE,
     INK,
@@ -22,12 +22,12 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.traces import draws_of
-from stanpool.summary import population_names
+from stanpool.posterior.scalars import scalars
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from stanpool.fit_result import HasPosterior
+    from stanpool.model.fit_result import HasPosterior
 
 Array = NDArray[np.float64]
 

@@ -15,24 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError
-from stanpool.plots.canvas import (
-    BLUE,
-    GREY,
-    ORANGE,
-    figure_of,
-    headline,
-    on,
-    tidy,
-)
-from stanpool.uniformity import uniformity_bands
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError
+from stanpool.inference.evaluation.uniformity import uniformity_bands
+from stanpool.plots.canvas import BLUE, GREY, ORANGE, figure_of, headline, on, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.crossval import CrossValidation
+    from stanpool.inference.evaluation.cross_validation import CrossValidation
 
 _LEVEL = 0.95
 _CUTS = 50

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError, check_choice, shorten
-from stanpool.formula import outcome_name
-from stanpool.labels import short_label
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, check_choice, shorten
+from stanpool.inference.prediction.predict import predict
+from stanpool.inference.prediction.prior_predictive import prior_predictive
+from stanpool.language.family import FAMILIES
+from stanpool.language.formula import outcome_name
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -27,15 +29,13 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.groups import factor_of, with_model
-from stanpool.predict import predict
-from stanpool.simulate import prior_predictive
-from stanpool.spec import FAMILIES
+from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit_result import FitResult, HasPosterior
+    from stanpool.model.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError, check_choice, shorten, suggestion
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, check_choice, shorten, suggestion
+from stanpool.inference.evaluation.uniformity import counts_below, uniformity_bands
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -19,7 +20,6 @@ from stanpool.plots.canvas import (
     on_paper,
     tidy,
 )
-from stanpool.uniformity import counts_below, uniformity_bands
 
 if TYPE_CHECKING:
     import pandas as pd

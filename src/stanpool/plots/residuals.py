@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.errors import SpecError, check_choice
-from stanpool.formula import outcome_name
-from stanpool.group_likelihood import grouping
-from stanpool.labels import short_label
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, check_choice
+from stanpool.inference.prediction.group_likelihood import grouping
+from stanpool.inference.prediction.predict import predict_table
+from stanpool.language.family import FAMILIES
+from stanpool.language.formula import outcome_name
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -30,14 +31,13 @@ from stanpool.plots.predictive import (
     refuse_censored,
     seed_of,
 )
-from stanpool.predict import predict_table
-from stanpool.spec import FAMILIES
+from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit_result import FitResult
+    from stanpool.model.fit_result import FitResult
 
 Array = NDArray[np.float64]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from stanpool.arguments import public
-from stanpool.labels import scale_draws
+from stanpool.base.arguments import public
 from stanpool.plots.canvas import BLUE, INK, ORANGE, PLAIN, new_figure, on_paper, tidy
+from stanpool.posterior.scalars import scale_draws
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from stanpool.fit_result import FitResult
+    from stanpool.model.fit_result import FitResult
 
 _BINS = 50
 
@@ -49,7 +49,7 @@ def plot_scale_priors(comparison: UnderSeveralPriors) -> Figure:
     comparison
         What ``compare_scale_priors`` returned.
     """
-    from stanpool.simulate import prior_density
+    from stanpool.model.prior_distributions import prior_density
 
     table, fits = comparison.table, comparison.fits
     figure, axes = new_figure(1 + 2.5 * len(fits), 3, columns=len(fits))

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.arguments import public
-from stanpool.diagnostics.funnel import group_mean, of_predictor, population_mean
-from stanpool.labels import short_label
+from stanpool.base.arguments import public
+from stanpool.inference.diagnostics.funnel import (
+    group_mean,
+    of_predictor,
+    population_mean,
+)
 from stanpool.plots.canvas import (
     BLUE,
     GREY,
@@ -21,13 +24,14 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.groups import factor_of, group_draws, unit_of, with_model
+from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.design import FactorDesign
-    from stanpool.fit_result import FitResult, HasPosterior
+    from stanpool.data.design.design import FactorDesign
+    from stanpool.model.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 

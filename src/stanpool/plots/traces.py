@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool import arviz_seam
-from stanpool.arguments import public
-from stanpool.diagnostics.checks import E_BFMI, measure_mixing
-from stanpool.errors import SpecError, shorten, suggestion
-from stanpool.labels import dims_of_groups, scalars
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, shorten, suggestion
+from stanpool.inference.diagnostics.checks import E_BFMI, measure_mixing
 from stanpool.plots.canvas import (
     BLUE,
     CHAINS,
@@ -28,12 +26,14 @@ from stanpool.plots.canvas import (
     on_paper,
     tidy,
 )
+from stanpool.posterior import arviz
+from stanpool.posterior.scalars import dims_of_groups, scalars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stanpool.fit_result import FitResult, HasPosterior
+    from stanpool.model.fit_result import FitResult, HasPosterior
 
 Array = NDArray[np.float64]
 
@@ -199,7 +199,7 @@ def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
         x, y = density(values.ravel(), -reach, reach)
         ax.fill_between(x, y, color=color, alpha=0.3, linewidth=0, label=label)
         ax.plot(x, y, color=color, linewidth=1)
-    fractions = arviz_seam.bfmi(energy)
+    fractions = arviz.bfmi(energy)
     shown = ", ".join(f"{each:.2f}" for each in fractions[:8])
     text = f"E-BFMI by chain: {shown}\n(low: under {E_BFMI})"
     bad = bool((fractions < E_BFMI).any())

@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool import crossval, plots
-from stanpool.crossval import LARGEST, score_name
-from stanpool.effects import bayes_R2, icc, pooling_factors
-from stanpool.errors import StanpoolError
-from stanpool.formula import formula_of
-from stanpool.group_likelihood import is_gaussian
-from stanpool.labels import meanings, scalars, short_label
+from stanpool import plots
+from stanpool.base.errors import StanpoolError
+from stanpool.inference.estimates.summary import population_names
+from stanpool.inference.estimates.variance import bayes_R2, icc, pooling_factors
+from stanpool.inference.evaluation.cross_validation import LARGEST, score_name
+from stanpool.inference.evaluation.loo import loo as leave_one_out
+from stanpool.inference.evaluation.prior_sensitivity import SENSITIVE, prior_sensitivity
+from stanpool.inference.prediction.group_likelihood import is_gaussian
+from stanpool.language.family import FAMILIES
+from stanpool.language.formula import formula_of
+from stanpool.posterior.scalars import meanings, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
 from stanpool.report.record import digest_of_data, versions
-from stanpool.sensitivity import SENSITIVE, prior_sensitivity
-from stanpool.spec import FAMILIES
-from stanpool.summary import population_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stanpool.crossval import CrossValidation
-    from stanpool.diagnostics import Diagnosis, Finding
-    from stanpool.fit_result import FitResult
+    from stanpool.inference.diagnostics import Diagnosis, Finding
+    from stanpool.inference.evaluation.cross_validation import CrossValidation
+    from stanpool.model.fit_result import FitResult
 
 MOST_ROWS = 2000
 _WORST = 10
@@ -501,7 +502,7 @@ def _left_out(fit: FitResult) -> Iterator[Part]:
     rows = fit.model.design.rows
     sample = max(_FEWEST_ROWS, LARGEST * rows // _size(fit))
     try:
-        result = crossval.loo(
+        result = leave_one_out(
             fit, progress=False, sample=sample if sample < rows else None
         )
     except StanpoolError as reason:

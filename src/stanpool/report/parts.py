@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stanpool.errors import StanpoolError
-from stanpool.labels import short_label
+from stanpool.base.errors import StanpoolError
+from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
     import pandas as pd

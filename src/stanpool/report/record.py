@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.formula import formula_of
+from stanpool.language.formula import formula_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stanpool.diagnostics import Diagnosis
-    from stanpool.fit_result import FitResult
-    from stanpool.prepared_model import PreparedModel
+    from stanpool.inference.diagnostics import Diagnosis
+    from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
 
 _LIBRARIES = ("stanpool", "cmdstanpy", "arviz", "numpy", "scipy", "pandas", "xarray")
 

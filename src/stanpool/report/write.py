@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.diagnostics import diagnose
-from stanpool.files import write_text
-from stanpool.formula import formula_of
-from stanpool.labels import short_label
+from stanpool.base.files import write_text
+from stanpool.base.table_files import as_json
+from stanpool.inference.diagnostics import diagnose
+from stanpool.inference.estimates.summary import summary as summarize
+from stanpool.language.formula import formula_of
+from stanpool.posterior.scalars import short_label
 from stanpool.report.glossary import GLOSSARY
 from stanpool.report.parts import Missing, Picture, Table
 from stanpool.report.record import fit_record
-from stanpool.summary import summary as summarize
-from stanpool.tables import as_json
 
 if TYPE_CHECKING:
-    from stanpool.fit_result import FitResult
+    from stanpool.model.fit_result import FitResult
 
 _FOLDER = Path(__file__).parent
 

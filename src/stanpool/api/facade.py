@@ -1,0 +1,394 @@
+"""The facade: ``Model`` states, builds and fits; ``Fit`` holds what came out.
+
+Their methods are the functions that do the work, under their own names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from stanpool.api.notebook_display import fit_html, model_html
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, shorten
+from stanpool.base.progress import detailed
+from stanpool.inference.arviz_export import to_arviz
+from stanpool.inference.diagnostics import diagnose
+from stanpool.inference.estimates.coefficients import coef, fixef, ranef, varcorr
+from stanpool.inference.estimates.contrasts import contrasts, rank_groups
+from stanpool.inference.estimates.hypothesis import hypothesis
+from stanpool.inference.estimates.summary import draws, summary
+from stanpool.inference.estimates.variance import bayes_R2, icc, pooling_factors
+from stanpool.inference.evaluation.influence import influence
+from stanpool.inference.evaluation.kfold import kfold
+from stanpool.inference.evaluation.loo import loo
+from stanpool.inference.evaluation.prior_sensitivity import prior_sensitivity
+from stanpool.inference.prediction.predict import (
+    epred,
+    linpred,
+    log_lik,
+    predict,
+    predict_table,
+)
+from stanpool.inference.prediction.prior_predictive import prior_predictive
+from stanpool.language.formula import parse_formulas
+from stanpool.language.model_spec import ModelSpec, as_fixed, as_names, as_priors
+from stanpool.language.prior import Prior
+from stanpool.language.vocabulary import as_functions
+from stanpool.model.fit_result import FitResult
+from stanpool.model.prepared_model import PreparedModel, prepare
+from stanpool.report import write_report
+from stanpool.sampling import storage
+from stanpool.sampling.explain import explain
+from stanpool.sampling.refit import update
+from stanpool.sampling.sample import sampled, settings_of
+from stanpool.sampling.storage import kept_or_new, save
+
+
+@public
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class Model(PreparedModel):
+    """A hierarchical model of a data frame: stated, checked and ready to fit.
+
+    Parameters
+    ----------
+    formula
+        ``"y ~ x1 + x2 + (1 + x1 | g)"``; ``||`` for uncorrelated coefficients;
+        ``offset(z)`` is added as it is. Parts of the outcome stand behind a bar and
+        are joined by ``+``: ``y | trials(n)`` for binomial outcomes; ``se(s)`` for
+        known standard errors, ``se(s, sigma=True)`` if there is a residual besides;
+        ``exposure(e)``; ``weights(w)``, which multiply the log likelihood;
+        ``cens(c)`` and ``cens(c, upper)``, where ``c`` is ``none``, ``left``,
+        ``right`` or ``interval`` (0, -1, 1, 2), and ``y`` and ``upper`` are the ends
+        of an interval; ``trunc(lower, upper)``. The outcome, offsets and what the parts
+        are given is arithmetic of columns, as in ``post - pre`` and ``trials(n + m)``;
+        among predictors, where ``+ - * / : **`` join terms, it stands in ``I(x**2)``.
+        There are comparisons, NumPy's functions of single rows, ``mean(x)``,
+        ``std(x)``, ``min(x)`` and their like, ``center``, ``scale``, ``poly``, ``bs``,
+        ``cr`` and ``C``; what they take from all rows is taken at the fit. Nothing
+        else of Python can be written. A list of two formulas, the second
+        ``"sigma ~ (1 | g)"``, is the same as ``residual="g"``.
+    data
+        A data frame, or a mapping of columns. It is copied: later changes of it
+        have no effect on the model. Data that do not fit in memory are read once, in
+        chunks, and kept as what the likelihood needs: the path of a CSV or Parquet
+        file or of a folder of them (Parquet needs ``stanpool[parquet]``), an
+        iterator of data frames, or a function that returns one. For gaussian outcomes
+        around a linear predictor, and for bernoulli, binomial and poisson ones with
+        few combinations of predictors; terms are computed row by row. What needs the
+        rows afterwards (``loo``, checks, predictions of the data) says so.
+    family
+        ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
+        ``"bernoulli"``, ``"binomial"``, ``"beta"``, ``"poisson"``,
+        ``"negative_binomial"``, ``"ordinal"`` (cumulative: an ordered categorical or
+        whole numbers, with cutpoints in the place of an intercept) or
+        ``"categorical"`` (the first category is the reference; the others have linear
+        predictors of their own, and with ``|`` a group's coefficients are correlated
+        over the categories, too).
+    link
+        ``"identity"`` or ``"log"`` for gaussian; ``"logit"``, ``"probit"`` or
+        ``"cloglog"`` for bernoulli, binomial and beta; ``"logit"`` or ``"probit"``
+        for ordinal. By default the first; the others have one link.
+    pooling
+        ``"partial"``, ``"none"`` or ``"complete"``.
+    parameterization
+        ``"centered"``; ``"noncentered"``; ``"adaptive"``, where each group's
+        coefficients are centered as far as its own data say what they are;
+        ``"marginal"``, for gaussian outcomes, where the coefficients of the factor with
+        most groups, and of a second one where that is cheap, are integrated out,
+        exactly, and drawn back after sampling; or
+        ``"auto"``, which is marginal where that is exact and fast, else adaptive.
+    residual
+        A column whose groups have residual scales of their own: free under no
+        pooling, pooled on the log scale under partial pooling.
+    group_predictors
+        Predictors that must be constant within groups: a check. Predictors that are
+        constant within groups are recognised anyway, and move the mean of the
+        groups' coefficients.
+    priors
+        By the names of the posterior: ``{"Intercept": "normal(0, 10)", "beta[floor]":
+        "normal(0, 1)", "tau_county": "exponential(1)", "Omega": "lkj(2)"}``, as text
+        or ``Prior``. On a positive parameter a distribution is its half form;
+        ``"sigma^2"`` and ``"tau_county^2"`` are variances, whose prior is
+        ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
+        priors of each group's own coefficients. ``model.priors`` is the table of what
+        is in force, and of where predictors are then: scales of correlated intercepts
+        have their priors at an origin among the data (``center_predictors``).
+    fixed
+        With ``pooling="none"``: hyperparameters that are known numbers, such as
+        ``{"Intercept": 1.3, "tau_county": 0.3}``. The groups' coefficients have that
+        population as their prior, and share nothing; ``pooling="partial"`` learns it.
+    center_predictors
+        Whether the prior on the intercept refers to the predictors' means, and
+        predictors that are far from 0 are counted from an origin, a round number among
+        their values (``explain()`` and ``model.priors`` say where): there ``tau`` and
+        ``Omega`` of coefficients that are correlated have their priors, so that the
+        model is the same wherever 0 is. Coefficients that are uncorrelated are so where
+        predictors are 0, and have their priors there. Draws are those where predictors
+        are 0, in any case.
+    compress
+        Whether the program sees fewer rows, of exactly the same likelihood: gaussian
+        rows are turned, binary outcomes and counts with the same predictors and groups
+        are collected. By default where that saves time. ``False`` rules the marginal
+        form out, too.
+    functions
+        Functions of your own that the formula calls by these names, such as
+        ``{"f": f}``. They get arrays, and return a number for each row that follows
+        from that row.
+
+    Raises
+    ------
+    SpecError
+        If the formula, an option or a prior is wrong.
+    DataError
+        If the data cannot serve the model.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> model = sp.Model("log_radon ~ floor + (1 | county)", sp.load_dataset("radon"))
+    >>> model
+    Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
+marginal, 919 rows, 85 groups)
+    """
+
+    def __init__(
+        self,
+        formula: str | Sequence[str],
+        data: Any,
+        *,
+        family: str = "gaussian",
+        link: str | None = None,
+        pooling: str = "partial",
+        parameterization: str = "auto",
+        residual: str | None = None,
+        group_predictors: Sequence[str] = (),
+        priors: Mapping[str, str | Prior] | None = None,
+        fixed: Mapping[str, float] | None = None,
+        center_predictors: bool = True,
+        compress: bool | None = None,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
+        own = as_functions(functions)
+        parsed, group = parse_formulas(formula, dict(own))
+        if residual is not None and group not in (None, residual):
+            raise SpecError(
+                f"residual={shorten(residual)} and 'sigma ~ (1 | {group})' contradict "
+                "each other; state one."
+            )
+        spec = ModelSpec(
+            **vars(parsed),
+            family=family,
+            link=link,
+            pooling=pooling,
+            parameterization=parameterization,
+            residual=residual if group is None else group,
+            group_predictors=as_names("group_predictors", group_predictors),
+            priors=as_priors(priors),
+            fixed=as_fixed(fixed),
+            center_predictors=center_predictors,
+            compress=compress,
+            functions=own,
+        )
+        prepared = prepare(spec, data)
+        super().__init__(
+            **{each.name: getattr(prepared, each.name) for each in fields(prepared)}
+        )
+
+    explain = explain
+    prior_predictive = prior_predictive
+    _repr_html_ = model_html
+
+    def fit(
+        self,
+        *,
+        chains: int = 4,
+        draws: int = 1000,
+        warmup: int | None = None,
+        seed: int | None = None,
+        adapt_delta: float | None = None,
+        max_treedepth: int = 10,
+        parallel_chains: int | None = None,
+        threads_per_chain: int | str = "auto",
+        inits: Any = None,
+        prior_only: bool = False,
+        progress: bool = True,
+        verbose: int | None = None,
+        sample_options: Mapping[str, Any] | None = None,
+        file: str | os.PathLike[str] | None = None,
+    ) -> Fit:
+        """Compile the program, or take it from the cache, and sample with NUTS.
+
+        Parameters
+        ----------
+        chains, draws, warmup
+            How many chains, and how many draws and warm-up iterations of each: by
+            default 500 of warm-up in the marginal form, where chains start around a
+            pilot estimate (``explain()`` says so), else 1000.
+        seed
+            0 to 2**32 - 1; drawn at random, and kept in the fit, if None.
+        adapt_delta
+            Target acceptance rate, between 0 and 1; higher means smaller steps. By
+            default 0.8, and 0.9 in the marginal form of five groups or fewer
+            (``explain()`` says so).
+        max_treedepth
+            Trajectories double at most this often.
+        parallel_chains
+            Chains at a time; by default as many as there are cores.
+        threads_per_chain
+            Threads that share the rows of a chain, where their likelihood is C++
+            (``model.program.header``); ``"auto"`` for the cores that the chains leave
+            free, if there are many rows and ``parallel_chains`` is not set. No draw
+            depends on it.
+        inits
+            Where chains start: by default, in the adaptive and the marginal form,
+            around a pilot estimate, from a distribution that is wider than the
+            posterior, else at random; ``"random"`` for random in (-2, 2) on the
+            unconstrained scale; or initial values as cmdstanpy takes them, in the
+            units of ``stan_data()``.
+        prior_only
+            Draw from the prior: the outcome is left out.
+        progress
+            Whether to show progress, on standard error: bars in a terminal, one line
+            for each stage elsewhere.
+        verbose
+            0: nothing, as ``progress=False``; 1: progress; 2: how each stage came out
+            and what Stan said, too. The logger ``stanpool`` has all of it, whatever is
+            shown.
+        sample_options
+            More arguments for ``cmdstanpy.CmdStanModel.sample``, unchanged.
+        file
+            A folder to keep the fit in. A fit that is there already is returned if
+            the model, its program, priors and data, and these settings are the same
+            (any seed if ``seed`` is None); otherwise it is replaced. The logger
+            ``stanpool`` and ``progress`` say which, and what has changed.
+
+        Raises
+        ------
+        SpecError
+            If an argument is out of its range.
+        FileExistsError
+            If there is something at ``file`` that is not a fit.
+        CompileError, SamplingError, EngineError
+            If Stan could not be set up, the program not compiled, or a chain failed.
+        """
+        settings = settings_of(
+            self,
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            seed=seed,
+            adapt_delta=adapt_delta,
+            max_treedepth=max_treedepth,
+            parallel_chains=parallel_chains,
+            threads_per_chain=threads_per_chain,
+            inits=inits,
+            prior_only=prior_only,
+            sample_options=sample_options,
+        )
+        shown = progress if verbose is None else verbose > 0
+        with detailed(None if verbose is None else verbose > 1):
+            if file is None:
+                result = sampled(self, settings, prior_only=prior_only, progress=shown)
+            else:
+                result = kept_or_new(
+                    self,
+                    settings,
+                    file,
+                    any_seed=seed is None,
+                    prior_only=prior_only,
+                    progress=shown,
+                )
+        return Fit.of(result)
+
+
+@public
+@dataclass(frozen=True, repr=False, eq=False)
+class Fit(FitResult):
+    """The draws of a model, labelled, with how they were made.
+
+    Attributes
+    ----------
+    model
+        What was fitted.
+    tree
+        The draws: groups ``posterior``, ``sample_stats``, ``observed_data``.
+    settings
+        Chains, draws, seed and the rest.
+    seconds
+        Wall time of sampling and reading the draws; compiling is not in it.
+    prior_only
+        Whether the draws are from the prior.
+    engine
+        Versions of Stan, its engine and compiler.
+    program
+        The Stan program that was fitted.
+    rejections
+        Why Stan could not evaluate the log density at proposals, which it then
+        rejected, and how often after warm-up.
+    """
+
+    model: Model
+
+    @classmethod
+    def of(cls, result: FitResult) -> Self:
+        """Return a result as a fit, with all methods."""
+        values = {each.name: getattr(result, each.name) for each in fields(result)}
+        return cls(**values | {"model": Model.of(result.model)})
+
+    to_arviz = to_arviz
+    draws = draws
+    summary = summary
+    diagnose = diagnose
+    fixef = fixef
+    ranef = ranef
+    coef = coef
+    varcorr = varcorr
+    pooling_factors = pooling_factors
+    icc = icc
+    bayes_R2 = bayes_R2
+    hypothesis = hypothesis
+    contrasts = contrasts
+    rank_groups = rank_groups
+    update = update
+    prior_sensitivity = prior_sensitivity
+    linpred = linpred
+    epred = epred
+    predict = predict
+    predict_table = predict_table
+    log_lik = log_lik
+    loo = loo
+    kfold = kfold
+    influence = influence
+    report = write_report
+    save = save
+    _repr_html_ = fit_html
+
+
+@public
+def load(
+    path: str | os.PathLike[str],
+    *,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+) -> Fit:
+    """Read a fit that ``Fit.save`` wrote; no engine is needed, and nothing is run.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    functions
+        Functions of your own that the model's formula calls, if it does: a kept fit has
+        their names only.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no saved fit at ``path``.
+    DataError
+        If a file is missing, truncated or changed, or a newer stanpool wrote it; or the
+        model calls functions that are not passed.
+    """
+    return Fit.of(storage.load(path, functions=functions))

@@ -1,0 +1,38 @@
+"""How models and fits show themselves in notebooks; every label is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from stanpool.inference.estimates.summary import summary
+from stanpool.posterior.scalars import short_label
+
+if TYPE_CHECKING:
+    from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
+
+
+def model_html(model: PreparedModel) -> str:
+    """Write what a model is, its priors, and its program to unfold."""
+    priors = model.priors.to_frame()
+    priors["parameter"] = priors["parameter"].map(short_label)
+    return (
+        f"<p><b>{escape(repr(model))}</b></p>"
+        f"{priors.to_html(index=False, border=0)}"
+        "<details><summary>Stan program</summary>"
+        f"<pre>{escape(model.stan_code)}</pre></details>"
+    )
+
+
+def fit_html(fit: FitResult) -> str:
+    """Write what was fitted, the population's quantities, and the divergences."""
+    table = summary(fit, groups=False).rename(index=short_label)
+    count = int(fit.sample_stats["diverging"].sum())
+    said = f"{count:,} divergent transitions" if count else "No transition diverged"
+    return (
+        f"<p><b>{escape(repr(fit))}</b></p>"
+        f"{table.to_html(border=0, float_format=lambda value: f'{value:.4g}')}"
+        f"<p>{said}; <code>fit.diagnose()</code> says whether the draws can be trusted."
+        "</p>"
+    )

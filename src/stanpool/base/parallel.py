@@ -1,0 +1,77 @@
+"""Many pieces of work, one after the other or on any executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, as_completed
+from typing import TypeVar
+
+from stanpool.base.progress import counted
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def run_many(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    title: str,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> list[Result]:
+    """Do the same work on each task, and return the results in the tasks' order.
+
+    Parameters
+    ----------
+    work
+        A function of one task; where an executor has processes, one at the top of a
+        module.
+    tasks
+        What to work on.
+    title
+        What the progress bar says.
+    executor
+        Any ``concurrent.futures.Executor``, such as a ``ProcessPoolExecutor`` or
+        ``dask.distributed.Client.get_executor()``; None works here, in order.
+    progress
+        Whether to show progress on standard error.
+
+    Raises
+    ------
+    Exception
+        The first that a task raises; tasks that have not begun are cancelled.
+
+    Examples
+    --------
+    >>> run_many(abs, [-1, 2], title="Taking absolute values", progress=False)
+    [1, 2]
+    """
+    line = f"{title}, {len(tasks)} in all"
+    with counted(title, len(tasks), shown=progress, line=line) as show:
+        if executor is not None:
+            return _submit(work, tasks, executor, show)
+        results = []
+        for task in tasks:
+            results.append(work(task))
+            show(len(results))
+        return results
+
+
+def _submit(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    executor: Executor,
+    show: Callable[[int], None],
+) -> list[Result]:
+    """Work on an executor; cancel what is left when a task fails or on Ctrl-C."""
+    futures = [executor.submit(work, task) for task in tasks]
+    try:
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            show(done)
+        return [future.result() for future in futures]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise

@@ -1,0 +1,1 @@
+"""From a table to the design that a model sees."""

@@ -1,0 +1,163 @@
+"""The user's data to the columns that a model uses, each of them checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from stanpool.base.errors import DataError, listed, shorten, suggestion
+from stanpool.data.entries import clean_column, refuse_unwritable
+from stanpool.language.expression import parse
+from stanpool.language.family import FAMILIES
+from stanpool.language.formula import quote_name, unquote_name
+from stanpool.language.model_spec import ModelSpec
+from stanpool.language.vocabulary import CONSTANTS, names
+
+_MANY_LEVELS = 1000
+
+
+def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
+    """Copy the columns that a model uses, as floats and categoricals, and check them.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    data
+        A pandas data frame, a mapping of columns, or anything with ``to_pandas()``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One column for each name in the model: numbers as float64, booleans as such, all
+        else as categoricals whose levels occur; the rows are numbered from 0.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, a column is missing or doubled, has missing or infinite
+        values, or mixes numbers with other values.
+    """
+    frame = as_frame(data)
+    if len(frame) == 0:
+        raise DataError(
+            "the data have no rows, and a model needs some. See what emptied them."
+        )
+    keys = {spec.residual}
+    if FAMILIES[spec.family].outcome == "categories":
+        keys.add(unquote_name(spec.outcome))
+    if spec.latent is not None:
+        keys |= {spec.latent.scores_of, spec.latent.loadings_of}
+    for term in spec.groups:
+        keys |= set(() if term.membership == "matrix" else term.key)
+    columns = set(frame.columns)
+    found = names_in(spec, columns)
+    refuse_unwritable("names of columns", found)
+    always = set(names_in(replace(spec, cens_upper=None), columns))
+    has_levels = FAMILIES[spec.family].outcome in ("ordered", "binary")
+    clean = {
+        name: clean_column(
+            name,
+            column_named(name, frame),
+            is_factor=name in keys,
+            may_miss=name not in always,
+            # A category that could have been seen, and was not, says something.
+            all_levels=has_levels and name == unquote_name(spec.outcome),
+        )
+        for name in found
+    }
+    return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
+
+
+def refuse_level_per_row(spec: ModelSpec, frame: pd.DataFrame) -> None:
+    """Refuse a predictor of so many levels that a dense matrix of them is no model.
+
+    More than a thousand levels that are not even twice in the rows, on average, are
+    groups, or numbers that were read as text.
+    """
+    for name in dict.fromkeys(names_in_terms(spec.all_terms, set(frame.columns))):
+        column = frame[name]
+        if not isinstance(column.dtype, pd.CategoricalDtype):
+            continue
+        levels = len(column.cat.categories)
+        if levels > _MANY_LEVELS and 2 * levels > len(frame):
+            raise DataError(
+                f"predictor {shorten(name)} has {levels:,} levels in {len(frame):,} "
+                "rows, and each would have a coefficient and a column of a dense "
+                f"matrix. If they are groups, write (1 | {quote_name(name)}); if they "
+                f"are numbers, pd.to_numeric(data[{shorten(name)}])."
+            )
+
+
+def column_named(name: str, frame: pd.DataFrame) -> pd.Series[Any]:
+    """Return a column of the user's frame, or say that it is not there."""
+    if name not in frame.columns:
+        raise DataError(
+            f"the data have no column {shorten(name)}.{_found_instead(name, frame)} "
+            f"Columns: {listed(frame.columns, limit=10)}."
+        )
+    column = frame[name]
+    if isinstance(column, pd.DataFrame):
+        raise DataError(
+            f"the data have {column.shape[1]} columns named {shorten(name)}; "
+            "rename or drop all but one."
+        )
+    return column
+
+
+def _found_instead(name: str, frame: pd.DataFrame) -> str:
+    """Say what there is in the place of a column, and how to get at it."""
+    if name in frame.index.names:
+        return " The index has that name: pass data.reset_index()."
+    for column in frame.columns:
+        if not isinstance(column, str) and str(column) == name:
+            return f" {column!r} is no text: pass data.rename(columns=str)."
+        if isinstance(column, str) and name in column.split():
+            return f" Write names of several words in backticks, {quote_name(column)}."
+    return suggestion(name, [str(column) for column in frame.columns])
+
+
+def as_frame(data: Any) -> pd.DataFrame:
+    """Return the user's data as a pandas frame, without copying."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    if data is None:
+        raise DataError(
+            "data is None; pass a pandas DataFrame or a mapping of columns. (Methods "
+            "of pandas with inplace=True return None.)"
+        )
+    if hasattr(data, "to_pandas"):
+        return pd.DataFrame(data.to_pandas())
+    try:
+        return pd.DataFrame(data)
+    except (TypeError, ValueError) as problem:
+        raise DataError(
+            f"cannot read data of type {type(data).__name__!r} as a table ({problem}); "
+            "pass a pandas DataFrame, a mapping of columns, or an iterator of these."
+        ) from None
+
+
+def names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
+    """List the columns that a model names, in order, without repeats."""
+    found = []
+    for term in spec.groups:
+        found += [*term.key, *term.weights]
+    if spec.latent is not None:
+        found += [spec.latent.scores_of, spec.latent.loadings_of]
+    found += [] if spec.residual is None else [spec.residual]
+    # Of groups also under complete pooling, so that every pooling sees the same rows.
+    texts = [*spec.all_expressions, *spec.all_terms]
+    return list(dict.fromkeys([*found, *names_in_terms(texts, columns)]))
+
+
+def names_in_terms(texts: Sequence[str], columns: set[Any]) -> list[str]:
+    """List the columns that terms and expressions name, with repeats."""
+    return [
+        name.name
+        for text in texts
+        for name in names(parse(text.removeprefix("-")))
+        if name.quoted or name.name in columns or name.name not in CONSTANTS
+    ]

@@ -1,0 +1,332 @@
+"""The design of a model whose data were read in chunks, without its rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.base.errors import SpecError
+from stanpool.data.compression.cells import why_no_cells
+from stanpool.data.compression.chunk_reader import read
+from stanpool.data.compression.chunks import (
+    OFFSET,
+    OUTCOME,
+    UNIT,
+    Array,
+    Streamed,
+    TurnedColumns,
+)
+from stanpool.data.compression.gaussian_rows import why_not_sums
+from stanpool.data.design.build_design import build_design
+from stanpool.data.design.design import Design, RowsNotKept
+from stanpool.data.design.groups import groups_of, memberships
+from stanpool.data.model_matrix import translation, wide_matrix
+from stanpool.data.term_matrix import TermMatrix
+from stanpool.language.model_spec import GroupTerm, ModelSpec
+
+_DECIDED_LATER = (
+    *("pooling", "parameterization", "priors", "fixed", "center_predictors"),
+    *("compress", "group_predictors"),
+)
+
+
+def is_chunked(data: Any) -> bool:
+    """Whether data are to be read in chunks: a path, an iterator or a function."""
+    return isinstance(data, str | os.PathLike | Iterator | Streamed) or callable(data)
+
+
+def streamed(spec: ModelSpec, data: Any) -> Streamed:
+    """Return what a model needs of data in chunks, read again only if necessary.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    data
+        A path of CSV or Parquet, or a folder of Parquet files; an iterator of data
+        frames, or a function that returns one; or what this function returned before.
+
+    Raises
+    ------
+    SpecError
+        If the likelihood needs the rows, or data of another model cannot be read again.
+    DataError
+        If the data cannot serve the model.
+    """
+    against = why_not_chunked(spec)
+    if against:
+        raise SpecError(
+            f"data in chunks must be compressed as they are read, and {against}. Pass "
+            "a data frame, by pd.read_parquet or pd.read_csv, of all rows or of a "
+            "sample of them."
+        )
+    if not isinstance(data, Streamed):
+        return read(spec, data)
+    same = {name: getattr(spec, name) for name in _DECIDED_LATER}
+    if replace(data.spec, **same) == spec:
+        return data
+    if data.origin is None:
+        raise SpecError(
+            f"what was kept of {data.named} serves models with the same outcome, terms "
+            "and groups only, and it cannot be read again. Build the model from the "
+            "data."
+        )
+    return read(spec, data.origin)
+
+
+def why_not_chunked(spec: ModelSpec) -> str:
+    """Say why a model needs its rows; empty if it does not."""
+    if spec.compress is False:
+        return "compress=False asks for a program on the rows as they are"
+    if spec.family == "gaussian":
+        if any(term.membership for term in spec.groups):
+            return "rows are members of several groups"
+        return why_not_sums(spec)
+    if spec.latent is not None:
+        return "latent factors start at an estimate from the rows"
+    return why_no_cells(spec)
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedDesign:
+    """The design of data that were read in chunks.
+
+    Attributes
+    ----------
+    design
+        The design of the model, whose rows are not kept.
+    moments
+        Rows of the same means and variances, which scale priors and predictors.
+    rows
+        Rows of the same likelihood, to be compressed.
+    y_origin
+        What was taken from their outcomes.
+    counts
+        How many rows each stands for, if they are cells.
+    """
+
+    design: Design
+    moments: Design
+    rows: Design
+    y_origin: float = 0.0
+    counts: Array | None = None
+
+
+def streamed_design(spec: ModelSpec, data: Streamed) -> StreamedDesign:
+    """Build the design of data that were read in chunks.
+
+    Raises
+    ------
+    DataError
+        As ``build_design``.
+    """
+    if data.turned is None:
+        moments, rows = _cell_designs(spec, data)
+        design = _without_rows(data, moments)
+        counts = data.sizes.astype(float)
+        return StreamedDesign(design, moments, rows, counts=counts)
+    moments, rows, y_origin = _turned_designs(spec, data)
+    return StreamedDesign(_without_rows(data, moments), moments, rows, y_origin)
+
+
+@dataclass(frozen=True, eq=False)
+class _TurnedRows:
+    """Rows that stand for all: what ``build_design`` takes for those of the data."""
+
+    data: Streamed
+    turned: TurnedColumns
+    wide: TermMatrix
+
+    @classmethod
+    def of_data(cls, data: Streamed, turned: TurnedColumns) -> _TurnedRows:
+        """Find the columns that all terms are made of."""
+        functions = dict(data.spec.functions)
+        wide = wide_matrix(data.spec.all_terms, data.specimen, functions)
+        return cls(data, turned, wide)
+
+    @property
+    def unit(self) -> Array:
+        """What has become of a column of ones."""
+        return self._column(UNIT)
+
+    @property
+    def y(self) -> Array:
+        """What has become of the outcome."""
+        y = self._column(OUTCOME)
+        return y if self.offset is None else y + self.offset
+
+    @property
+    def offset(self) -> Array | None:
+        """What has become of the offsets."""
+        return self._column(OFFSET) if OFFSET in self.turned.labels else None
+
+    @property
+    def like(self) -> NDArray[np.intp]:
+        """The row of the specimen that is of the same groups."""
+        return self.data.first[self.turned.group]
+
+    def of(self, matrix: TermMatrix) -> Array:
+        """Return what has become of a design matrix."""
+        values, origin = self.about_origin(matrix)
+        return values + np.outer(self.unit, origin)
+
+    def about_origin(self, matrix: TermMatrix) -> tuple[Array, Array]:
+        """Return the same less an origin near the columns' means, and the origin."""
+        how = translation(matrix, self.wide, self.data.specimen)
+        at = [
+            self.wide.labels.index(label)
+            for label in self.turned.labels[:-1]
+            if label != OFFSET
+        ]
+        return self.turned.values[:, : len(at)] @ how[at], self.turned.origin[
+            : len(at)
+        ] @ how[at]
+
+    def _column(self, label: str) -> Array:
+        at = self.turned.labels.index(label)
+        column = self.turned.values[:, at]
+        return np.asarray(column + self.turned.values[:, 0] * self.turned.origin[at])
+
+
+@dataclass(frozen=True, eq=False)
+class _CellRows:
+    """Two rows for each cell, which are together as long as its rows.
+
+    Their outcomes lie a standard deviation above and below the mean of the cell's.
+    """
+
+    unit: Array
+    y: Array
+    offset: Array | None
+    like: NDArray[np.intp]
+
+    @classmethod
+    def of_data(cls, data: Streamed, offset: Array | None) -> _CellRows:
+        """Take means and spreads from the cells' sums; fits of old kept no squares."""
+        assert data.sums is not None
+        total, _, *squares = data.sums
+        mean, unit = total / data.sizes, np.repeat(np.sqrt(data.sizes / 2), 2)
+        variance = squares[0] / data.sizes - mean**2 if squares else np.zeros(len(mean))
+        spread = np.sqrt(np.maximum(variance, 0.0))
+        return cls(
+            unit,
+            np.column_stack([mean - spread, mean + spread]).ravel() * unit,
+            None if offset is None else np.repeat(offset, 2) * unit,
+            np.repeat(np.arange(len(mean)), 2),
+        )
+
+    def of(self, matrix: TermMatrix) -> Array:
+        """Return the rows of a design matrix."""
+        return matrix.values[self.like] * self.unit[:, None]
+
+
+def _turned_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, float]:
+    """Return rows of the same moments, rows of the same likelihood, and y's origin."""
+    assert data.turned is not None
+    weighted = data.turned if data.weighted is None else data.weighted
+    moments = build_design(spec, data.specimen, _TurnedRows.of_data(data, data.turned))
+    rows = _TurnedRows.of_data(data, weighted)
+    recipes = moments.recipes
+    assert recipes is not None
+    x, origin = rows.about_origin(recipes.population)
+    at = [recipes.population.labels.index(label) for label in moments.coefficients]
+    # The outcome keeps its own origin where an intercept takes it up.
+    y, origin_of_y = weighted.values[:, -1], float(weighted.origin[-1])
+    if not moments.intercept:
+        y, origin_of_y = y + rows.unit * origin_of_y, 0.0
+    terms = {term.factor: term for term in spec.groups}
+    factors = [
+        replace(
+            factor,
+            Z=rows.of(recipe),
+            index=groups_of(terms[factor.factor].key, data.specimen)[1][rows.like],
+        )
+        for factor, recipe in zip(moments.factors, recipes.factors, strict=True)
+    ]
+    residual = moments.residual
+    if residual is not None:
+        index = groups_of((residual[0],), data.specimen)[1]
+        residual = (*residual[:2], index[rows.like])
+    rows_of_likelihood = replace(
+        moments,
+        y=y,
+        X=x[:, at],
+        x_bar=moments.x_bar - origin[at],
+        unit=rows.unit,
+        offset=None,
+        factors=tuple(factors),
+        residual=residual,
+    )
+    return moments, rows_of_likelihood, origin_of_y
+
+
+def _cell_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design]:
+    """Return rows of the same moments, and the cells."""
+    assert data.sums is not None
+    cells = data.specimen.iloc[data.first].reset_index(drop=True)
+    y, trials = np.rint(data.sums[:2]).astype(np.int64)
+    own = build_design(spec, cells)
+    moments = build_design(spec, cells, _CellRows.of_data(data, own.offset))
+    if own.trials is not None:
+        unit = np.repeat(np.sqrt(data.sizes / 2), 2)
+        moments = replace(moments, trials=np.repeat(trials / data.sizes, 2) * unit)
+    factors = [
+        replace(factor, z_bar=other.z_bar)
+        for factor, other in zip(own.factors, moments.factors, strict=True)
+    ]
+    return moments, replace(
+        own,
+        y=y,
+        trials=None if own.trials is None else trials,
+        x_bar=moments.x_bar,
+        factors=tuple(factors),
+        origins=moments.origins,
+    )
+
+
+def _without_rows(data: Streamed, design: Design) -> Design:
+    """Return a design with all that is not of rows."""
+
+    def unkept(values: Any) -> Any:
+        return None if values is None else RowsNotKept(data.named, *values.shape[1:])
+
+    terms = {term.factor: term for term in data.spec.groups}
+    factors = [
+        replace(
+            factor,
+            **{
+                name: unkept(getattr(factor, name))
+                for name in ("Z", "index", "weights")
+            },
+            counts=_sizes(terms[factor.factor], data),
+        )
+        for factor in design.factors
+    ]
+    names = ("y", "X", "trials", "se", "weights", "offset")
+    residual = design.residual
+    if residual is not None:
+        residual = (*residual[:2], unkept(residual[2]))
+    return replace(
+        design,
+        **{name: unkept(getattr(design, name)) for name in names},
+        factors=tuple(factors),
+        residual=residual,
+        unit=None,
+        count=data.rows,
+    )
+
+
+def _sizes(term: GroupTerm, data: Streamed) -> NDArray[np.intp]:
+    """Count the rows of each group of a factor."""
+    labels, index, weights = memberships(term, data.specimen)
+    index, sizes = index[data.first], data.sizes
+    if weights is not None:
+        member = weights[data.first] > 0
+        index, sizes = index[member], np.repeat(sizes, member.sum(axis=1))
+    counted = np.bincount(index, sizes, minlength=len(labels))
+    return np.rint(counted).astype(np.intp)

@@ -1,0 +1,227 @@
+"""Gaussian rows as programs see them that do not need each row of the data.
+
+What the likelihood needs of Gaussian rows are sums of squares and products, which
+``compress`` keeps by turning the rows. Here a design becomes such rows: offsets are
+taken from the outcome, rows are divided by known standard errors and multiplied by the
+roots of weights, and what is lost of the normalising constant is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.data.compression.orthogonal import (
+    most_rows_left,
+    number_combinations,
+    turn_rows,
+)
+from stanpool.data.design.design import Design, FactorDesign
+from stanpool.language.model_spec import ModelSpec
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class CompressedRows:
+    """What a compressed program sees of the data: N rows of a regression.
+
+    Attributes
+    ----------
+    y, X
+        Outcome and predictors, shapes ``(N,)`` and ``(N, D)``: the intercept's column
+        comes first, if there is one.
+    Z, group
+        For each factor the predictors of its groups' coefficients and the group of
+        each row, shapes ``(N, Q)`` and ``(N,)``; every ``Z`` is 0 in a row that is left
+        of all groups.
+    scale
+        The residual scale of each row, counted from 0, shape ``(N,)``.
+    y_bar
+        What was taken from the outcome.
+    zeros
+        For each residual scale the number (or the weight) of the rows that turning
+        has emptied.
+    """
+
+    y: Array
+    X: Array
+    Z: tuple[Array, ...]
+    group: tuple[NDArray[np.intp], ...]
+    scale: NDArray[np.intp]
+    y_bar: float
+    zeros: Array
+
+    @property
+    def kept(self) -> int:
+        """How many rows the program sees."""
+        return len(self.y)
+
+
+def why_not_sums(spec: ModelSpec) -> str:
+    """Say why sums of products do not do for the likelihood; empty if they do."""
+    if spec.family != "gaussian" or spec.link_name != "identity":
+        return "the outcome is not gaussian around a linear predictor"
+    if spec.latent is not None and spec.pooling != "complete":
+        return "latent factors are products of parameters"
+    if spec.cens is not None or spec.trunc is not None:
+        return "outcomes are censored or truncated"
+    if spec.se_sigma:
+        return "rows have known standard errors besides a residual scale"
+    return ""
+
+
+def why_not_compressed(spec: ModelSpec, design: Design) -> str:
+    """Say why rows cannot be turned into fewer; empty if they can."""
+    against = why_not_sums(spec)
+    if not against and any(each.weights is not None for each in design.factors):
+        return "rows are members of several groups"
+    return against
+
+
+def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
+    """Turn the rows of a design until few are left.
+
+    Rows that are of the same groups, and have one residual scale, are turned together.
+
+    Parameters
+    ----------
+    design
+        One that ``why_not_compressed`` has nothing against.
+    always
+        Whether to do it even where rows left are so many that a gradient costs hardly
+        less; else None is returned there.
+    """
+    most = most_rows_left(design.rows, always=always)
+    combination = _combination_of_rows(design, most)
+    if combination is None:
+        return None
+    weight, sizes = scale_weights(design), np.bincount(combination)
+    varying = {name for factor in design.factors for name in factor.varying}
+    left = np.minimum(sizes, len(varying)).sum()
+    if not always and left + (design.X.shape[1] + 2) * len(weight) > most:
+        return None
+    count = len(sizes)
+    columns, y_bar = population_columns(design)
+    unit, factors = unit_column(design), design.factors
+    # As the program of no pooling has them, at the priors' reference.
+    z = [weighted(design, each.Z) - np.outer(unit, each.z_bar) for each in factors]
+    scale = scale_of_groups(design, combination, count)
+    turned = turn_rows(
+        np.concatenate([np.zeros((design.rows, 0)), *z], axis=1),
+        columns,
+        combination,
+        count,
+        scale=scale,
+    )
+    q, rest = turned.Z.shape[1], len(turned.rest)
+    of_groups = turned.X.reshape(count * q, columns.shape[1])
+    values = np.concatenate([of_groups, turned.rest])
+    own = np.concatenate([turned.Z.reshape(count * q, q), np.zeros((rest, q))])
+    scales = np.append(np.repeat(scale, q), turned.scale_of_rest)
+    # Where rows are fewer than coefficients, or columns alike, zeros fill up.
+    kept = np.append((turned.Z != 0).any(axis=2).ravel(), np.ones(rest, dtype=bool))
+    group = []
+    for factor in factors:
+        index = np.zeros(count, dtype=np.intp)
+        index[combination] = factor.index
+        group.append(np.append(np.repeat(index, q), np.zeros(rest, dtype=np.intp)))
+    ends = np.cumsum([each.shape[1] for each in z])[:-1]
+    return CompressedRows(
+        y=values[kept, -1],
+        X=values[kept, :-1],
+        Z=tuple(np.split(own[kept], ends, axis=1)) if factors else (),
+        group=tuple(index[kept] for index in group),
+        scale=scales[kept],
+        y_bar=y_bar,
+        zeros=weight - np.bincount(scales[kept], minlength=len(weight)),
+    )
+
+
+def _combination_of_rows(design: Design, most: int) -> NDArray[np.int64] | None:
+    """Return which groups and which scale each row has; None if there are too many.
+
+    Combinations of one scale have numbers in a row, so that they are turned in one go.
+    """
+    columns = [factor.index for factor in design.factors]
+    if design.residual is None:
+        return number_combinations(columns, design.rows, most=most)
+    scale = design.residual[2]
+    found = number_combinations([scale, *columns], design.rows, most=most)
+    if found is None:
+        return None
+    of_scale = scale_of_groups(design, found, int(found.max()) + 1)
+    place = np.empty(len(of_scale), dtype=np.int64)
+    place[np.argsort(of_scale, kind="stable")] = np.arange(len(of_scale))
+    return np.asarray(place[found])
+
+
+def population_columns(design: Design) -> tuple[Array, float]:
+    """Return intercept, predictors about ``x_bar`` and outcome; and what it has lost.
+
+    The outcome loses the offsets and, where there is an intercept, its mean. Rows are
+    weighted, so that they have one scale.
+    """
+    unit = unit_column(design)
+    y = design.y if design.offset is None else design.y - design.offset
+    # First about a value of its own: a large mean must not swamp a small spread.
+    about = float(y[0]) if design.unit is None and design.intercept else 0.0
+    y = weighted(design, y - about)
+    y_bar = float(unit @ y / (unit @ unit)) if design.intercept else 0.0
+    ones = unit[:, None][:, : int(design.intercept)]
+    x = weighted(design, design.X) - np.outer(unit, design.x_bar)
+    columns = [ones, x, (y - unit * y_bar)[:, None]]
+    return np.concatenate(columns, axis=1), y_bar + about
+
+
+def unit_column(design: Design) -> Array:
+    """Return what has become of a column of ones: the weights of the rows."""
+    if design.unit is not None:
+        return design.unit
+    return weighted(design, np.ones(design.rows))
+
+
+def weighted(design: Design, values: Array) -> Array:
+    """Return a column or a matrix of the rows, weighted so that they have one scale.
+
+    Rows that stand for others are weighted already.
+    """
+    if design.unit is not None or (design.se is None and design.weights is None):
+        return values
+    weights = np.ones(design.rows) if design.weights is None else design.weights
+    precision = np.sqrt(weights) / (1.0 if design.se is None else design.se)
+    return values * precision.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def has_one_scale(design: Design, factor: FactorDesign) -> bool:
+    """Whether the rows of each group have the same residual scale."""
+    if design.residual is None:
+        return True
+    scale = scale_of_groups(design, factor.index, len(factor.labels))
+    return np.array_equal(scale[factor.index], design.residual[2])
+
+
+def scale_of_groups(
+    design: Design, index: NDArray[np.intp], groups: int
+) -> NDArray[np.intp]:
+    """Return the residual scale of each group, counted from 0, shape ``(J,)``."""
+    scale = np.zeros(groups, dtype=np.intp)
+    if design.residual is not None:
+        scale[index] = design.residual[2]
+    return scale
+
+
+def scale_weights(design: Design) -> Array:
+    """Return the number (or the weight) of the rows of each residual scale."""
+    each, index, scales = design.weights, np.zeros(design.rows, dtype=np.intp), 1
+    if design.unit is not None:
+        each = np.square(design.unit)
+    if design.residual is not None:
+        _, labels, index = design.residual
+        scales = len(labels)
+    counted = np.bincount(index, each, minlength=scales)
+    if design.weights is None:
+        counted = np.rint(counted)
+    return np.asarray(counted, dtype=float)

@@ -1,0 +1,385 @@
+r"""Integrating coefficients out of a Gaussian model, and drawing them back.
+
+The rows of group j are :math:`r_j = y_j - X_j \beta = Z_j u_j + \epsilon_j` with
+:math:`u_j \sim N(0, L L')` and :math:`\epsilon_j \sim N(0, \sigma^2 I)`, so that
+:math:`r_j \sim N(0, S_j)`, :math:`S_j = \sigma^2 I + Z_j L L' Z_j'`. ``compress``
+turns them until :math:`Z_j` has Q rows; the others are independent with variance
+:math:`\sigma^2`. Sylvester's identity and Woodbury's,
+
+.. math:: |S_j| = \sigma^{2 n_j} |M_j|, \quad
+    S_j^{-1} = \sigma^{-2} (I - Z_j L M_j^{-1} L' Z_j' / \sigma^2), \quad
+    M_j = I + L' Z_j' Z_j L / \sigma^2,
+
+give the form of [1]_ in terms of :math:`Z_j'Z_j` and :math:`d_j = Z_j' r_j`. Bayes'
+rule for :math:`v_j = L^{-1} u_j \sim N(0, I)` gives precision :math:`M_j` and mean
+:math:`M_j^{-1} L' d_j / \sigma^2`: with :math:`M_j = K K'` and :math:`z` standard
+normal, :math:`u_j = L K'^{-1} (K^{-1} L' d_j / \sigma^2 + z)` is an exact draw.
+
+A second factor is integrated out after the first, where its groups fall into small
+blocks: few groups, or groups that contain those of the first. Its rows :math:`A_j`
+in those that are left of group :math:`j` are those of a regression with covariance
+:math:`S_j`, so that :math:`u_2 = T z`, :math:`z \sim N(0, I)` has precision
+:math:`M = I + T' (\sum_j A_j' S_j^{-1} A_j) T` and is drawn back in the same way,
+before the first.
+
+References
+----------
+.. [1] Bates, Mächler, Bolker and Walker (2015). Fitting linear mixed-effects models
+   using lme4. Journal of Statistical Software 67(1), section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.data.compression.gaussian_rows import (
+    has_one_scale,
+    population_columns,
+    scale_of_groups,
+    scale_weights,
+    weighted,
+    why_not_sums,
+)
+from stanpool.data.compression.orthogonal import (
+    TurnedGroups,
+    TurnedRows,
+    turn_groups,
+    turn_rows,
+)
+from stanpool.data.design.design import Design, FactorDesign
+from stanpool.language.model_spec import ModelSpec
+
+Array = NDArray[np.float64]
+
+_MOST_COLUMNS = 1000  # of the factors that are not integrated out first
+_MOST_IN_BLOCKS = 60.0**3  # beyond, sampling costs less
+_MOST_NUMBERS = 20_000_000  # of these columns: 160 MB
+_DENSE_PAYS = 20  # numbers of dense rows for each row of the data
+_FEW_NUMBERS = 100_000
+_MANY_ROWS = 50_000
+_SAYS_NOTHING = 1e-8
+_NOTHING = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class RestPilot:
+    """What the rows without group coefficients say of what all rows share.
+
+    Attributes
+    ----------
+    theta, theta_sd
+        Least squares of the coefficients of ``X`` and their standard errors, shape
+        ``(D,)``; 0 and NaN where these rows say nothing.
+    log_sigma, log_sigma_sd
+        The log of the residual scale, and its standard error.
+    """
+
+    theta: Array
+    theta_sd: Array
+    log_sigma: float
+    log_sigma_sd: float
+
+
+@dataclass(frozen=True, eq=False)
+class MarginalRows:
+    """What a marginal program sees of the data.
+
+    Attributes
+    ----------
+    integrated
+        Which factor is integrated out, counted from 0; and which one after it.
+    columns
+        Where the columns of each factor's coefficients are: nowhere of the first.
+    rows
+        The rows, turned; their columns are the intercept, the population's
+        predictors, the coefficients of the other factors, and the outcome.
+    groups
+        The same, with groups that are alike turned, too.
+    y_bar
+        What was taken from the outcome.
+    scale
+        The residual scale of each group, counted from 0, shape ``(J,)``.
+    zeros
+        For each residual scale the number (or the weight) of the rows that turning
+        has emptied, less those that fill up groups with fewer rows than coefficients.
+    """
+
+    integrated: tuple[int, ...]
+    columns: tuple[slice, ...]
+    rows: TurnedRows
+    groups: TurnedGroups
+    y_bar: float
+    scale: NDArray[np.intp]
+    zeros: Array
+
+    @property
+    def second(self) -> slice:
+        """Where the columns of the factor are that is integrated out second."""
+        return self.columns[self.integrated[1]] if self.integrated[1:] else slice(0, 0)
+
+    @property
+    def kept(self) -> int:
+        """How many rows the program sees."""
+        return int(np.prod(self.groups.X.shape[:2])) + len(self.rows.rest)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether rows are so many that one scale does not do for all parameters.
+
+        Stan pulls variances towards 1e-3, with a weight of 5 against the number of
+        draws in the last window of the warm-up, some 500 [1]_: standard errors below
+        3e-3 look larger than they are, and hold all others back.
+
+        References
+        ----------
+        .. [1] Stan Reference Manual, "Automatic parameter tuning": regularization.
+        """
+        return len(self.zeros) == 1 and bool(self.zeros[0] > _MANY_ROWS)
+
+
+def why_not_marginal(spec: ModelSpec, design: Design) -> str:
+    """Say why no factor can be integrated out exactly; empty if one can."""
+    if spec.compress is False:
+        return "compress=False asks for a program on the rows as they are"
+    against = why_not_sums(spec)
+    if against:
+        return against
+    if all(each.weights is not None for each in design.factors):
+        return "rows are members of several groups"
+    if not _able(design):
+        return (
+            "residual scales differ within groups, so that rows of a group cannot be "
+            "summed up"
+        )
+    columns = _coefficients_of(design, _others(design, _largest(design)))
+    if columns > _MOST_COLUMNS or columns * design.rows > _MOST_NUMBERS:
+        return f"the other factors have {columns} coefficients, too many to write out"
+    return ""
+
+
+def why_marginal_is_slow(design: Design, integrated: Sequence[int]) -> str:
+    """Say why the marginal form, although exact, is slower; empty if it is not.
+
+    The columns of the other factors are dense once the rows are turned: what was one
+    number of a row, the group that it belongs to, is one for each group.
+
+    Parameters
+    ----------
+    design, integrated
+        The data, and what ``integrated_factors`` says of them.
+    """
+    sampled = set(range(len(design.factors))).difference(integrated)
+    dense = _coefficients_of(design, integrated[:1]) * _coefficients_of(design, sampled)
+    if dense <= max(_DENSE_PAYS * design.rows, _FEW_NUMBERS):
+        return ""
+    return (
+        f"the coefficients of {design.factors[integrated[0]].factor!r} and of the "
+        f"other factors would meet in {dense} numbers, for {design.rows} rows"
+    )
+
+
+def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
+    """Sum up a design for the marginal program.
+
+    Parameters
+    ----------
+    design
+        One that ``why_not_marginal`` has nothing against.
+    integrated
+        The factors to integrate out, in this order, as of ``integrated_factors``.
+    """
+    factor = design.factors[integrated[0]]
+    population, y_bar = population_columns(design)
+    parts, columns = [population[:, :-1]], list[slice]()
+    for number, other in enumerate(design.factors):
+        start = sum(part.shape[1] for part in parts)
+        if number != integrated[0]:
+            parts.append(weighted(design, _dense(other)))
+        columns.append(slice(start, sum(part.shape[1] for part in parts)))
+    matrix = np.concatenate([*parts, population[:, -1:]], axis=1)
+    z, back = weighted(design, factor.Z), np.eye(factor.Z.shape[1])
+    if factor.to_zero is not None:
+        # Turned where it is about the origins, which costs no digits.
+        z, back = z @ factor.to_zero, np.linalg.inv(factor.to_zero)
+    groups = len(factor.labels)
+    scale = scale_of_groups(design, factor.index, groups)
+    rows = turn_rows(z, matrix, factor.index, groups, scale=scale)
+    for number in integrated[1:]:
+        # What rounding leaves would connect all groups of the second factor.
+        found = rows.X[:, :, columns[number]]
+        found[np.abs(found) <= _NOTHING * np.abs(found).max(axis=(0, 1))] = 0
+    weight = scale_weights(design)
+    kept = z.shape[1] * np.bincount(scale, minlength=len(weight))
+    kept += np.bincount(rows.scale_of_rest, minlength=len(weight))
+    alike = turn_groups(rows, scale)
+    return MarginalRows(
+        integrated=integrated,
+        columns=tuple(columns),
+        rows=replace(rows, Z=rows.Z @ back),
+        groups=replace(alike, Z=alike.Z @ back),
+        y_bar=y_bar,
+        scale=scale,
+        zeros=weight - kept,
+    )
+
+
+def pilot_of_rest(rows: MarginalRows) -> RestPilot:
+    """Estimate what all rows share from the rows without group coefficients.
+
+    Parameters
+    ----------
+    rows
+        What ``marginal_rows`` returned; of several residual scales all are taken as
+        one.
+    """
+    x, y = rows.rows.rest[:, :-1], rows.rows.rest[:, -1]
+    of_groups = rows.rows.X[..., :-1]
+    flat = math.prod(of_groups.shape[:2]), of_groups.shape[2]
+    all_x = np.concatenate([of_groups.reshape(flat), x])
+    length, whole = (np.square(each).sum(axis=0) for each in (x, all_x))
+    known = length > _SAYS_NOTHING * np.maximum(whole, np.finfo(float).tiny)
+    theta, theta_sd = np.zeros(x.shape[1]), np.full(x.shape[1], np.nan)
+    scale = np.sqrt(length[known])
+    gram = (x[:, known] / scale).T @ (x[:, known] / scale)
+    inverse = np.linalg.pinv(gram, rcond=_SAYS_NOTHING, hermitian=True)
+    theta[known] = inverse @ (x[:, known] / scale).T @ y / scale
+    left = float(np.square(y - x @ theta).sum())
+    count = max(float(rows.zeros.sum()), 1.0)
+    sigma = math.sqrt(max(left, np.finfo(float).tiny) / count)
+    theta_sd[known] = sigma * np.sqrt(inverse.diagonal()) / scale
+    return RestPilot(theta, theta_sd, math.log(sigma), math.sqrt(0.5 / count))
+
+
+def scale_units(rows: MarginalRows, design: Design) -> dict[int, Array]:
+    """Return below which the rows tell population scales no more apart.
+
+    It is the standard error of a group's coefficient: that of an average group, had it
+    nothing but this coefficient.
+
+    Parameters
+    ----------
+    rows
+        What ``marginal_rows`` returned.
+    design
+        The data, in the units of the program.
+
+    Returns
+    -------
+    dict
+        By the numbers of the factors that are integrated out, shape ``(Q,)`` each.
+    """
+    groups, rest = rows.groups, rows.rows.rest
+    squares = np.einsum("gqr,g->r", np.square(groups.Z), groups.count)
+    found = {rows.integrated[0]: squares / groups.count.sum()}
+    for number in rows.integrated[1:]:
+        width = len(design.factors[number].varying)
+        whole = np.concatenate([groups.X.reshape(-1, rest.shape[1]), rest])
+        own = np.square(whole[:, rows.second]).sum(axis=0)
+        found[number] = own.reshape(-1, width).mean(axis=0)
+    # Rows come divided by known errors.
+    sigma = 1.0 if design.se is not None else _residual_spread(rows)
+    return {
+        number: sigma / np.sqrt(np.where(each > 0, each, 1.0))
+        for number, each in found.items()
+    }
+
+
+def _residual_spread(rows: MarginalRows) -> float:
+    """Return a rough residual standard deviation, from a twentieth of the outcome's."""
+    y = np.concatenate([rows.rows.X[..., -1].ravel(), rows.rows.rest[:, -1]])
+    total = max(float(rows.zeros.sum()) + len(y), 1.0)
+    whole = math.sqrt(max(float(np.square(y).sum()), np.finfo(float).tiny) / total)
+    if rows.zeros.sum() < 1:
+        return whole  # no row is left to say what the groups' coefficients do not
+    return float(np.clip(math.exp(pilot_of_rest(rows).log_sigma), whole / 20, whole))
+
+
+def root_of_scale(tau: Array, unit: Array) -> Array:
+    """Return x with ``tau = unit * x * sqrt(1 + x^2)``, as marginal programs have it.
+
+    Examples
+    --------
+    >>> root_of_scale(np.array([0.0, -2.0]), np.sqrt(2.0))
+    array([ 0., -1.])
+    """
+    ratio = np.asarray(tau) / unit
+    return np.asarray(ratio * np.sqrt(2 / (1 + np.sqrt(1 + 4 * np.square(ratio)))))
+
+
+def integrated_factors(design: Design) -> tuple[int, ...]:
+    """Choose which factors are integrated out, counted from 0, in this order.
+
+    The one with most groups, and then the largest other one whose blocks are small
+    enough: groups are in one block if a group of the first factor has rows of both.
+
+    Parameters
+    ----------
+    design
+        One that ``why_not_marginal`` has nothing against.
+    """
+    first = _largest(design)
+    if design.residual is not None:
+        return (first,)
+    found = [
+        (len(design.factors[number].labels), -number)
+        for number in _others(design, first)
+        if design.factors[number].weights is None
+        and _numbers_in_blocks(design, first, number) <= _MOST_IN_BLOCKS
+    ]
+    return (first, -max(found)[1]) if found else (first,)
+
+
+def _numbers_in_blocks(design: Design, first: int, second: int) -> float:
+    """Sum up the third powers of the sizes of a factor's blocks: the work."""
+    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse.csgraph import (  # type: ignore[import-untyped]
+        connected_components,
+    )
+
+    factor, other = design.factors[second], design.factors[first]
+    groups, nodes = len(factor.labels), len(factor.labels) + len(other.labels)
+    edges = np.ones(len(factor.index)), (factor.index, groups + other.index)
+    graph = coo_array(edges, shape=(nodes, nodes))
+    blocks = connected_components(graph, directed=False)[1][:groups]
+    return float(((factor.Z.shape[1] * np.bincount(blocks).astype(float)) ** 3).sum())
+
+
+def _able(design: Design) -> list[int]:
+    """Return the factors that can be integrated out, group by group."""
+    return [
+        number
+        for number, factor in enumerate(design.factors)
+        if factor.weights is None and has_one_scale(design, factor)
+    ]
+
+
+def _largest(design: Design) -> int:
+    """Return the factor with most groups of those that can be integrated out."""
+    return max(_able(design), key=lambda number: len(design.factors[number].labels))
+
+
+def _others(design: Design, first: int) -> list[int]:
+    """Return all factors but one."""
+    return [number for number in range(len(design.factors)) if number != first]
+
+
+def _coefficients_of(design: Design, factors: Iterable[int]) -> int:
+    """Count the coefficients of some factors."""
+    chosen = [design.factors[number] for number in factors]
+    return sum(len(factor.labels) * factor.Z.shape[1] for factor in chosen)
+
+
+def _dense(factor: FactorDesign) -> Array:
+    """Return a factor's matrix: a column for each coefficient of each group."""
+    n, q = factor.Z.shape
+    matrix = np.zeros((n, len(factor.labels), q))
+    members = factor.index if factor.index.ndim == 2 else factor.index[:, None]
+    weights = np.ones(members.shape) if factor.weights is None else factor.weights
+    for m in range(members.shape[1]):
+        matrix[np.arange(n), members[:, m]] += weights[:, m, None] * factor.Z
+    return matrix.reshape(n, -1)

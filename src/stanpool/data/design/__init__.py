@@ -1,0 +1,1 @@
+"""The design: model matrices, groups and the outcome, with labels."""

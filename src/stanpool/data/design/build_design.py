@@ -1,0 +1,255 @@
+"""A specification and a table -> a design."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stanpool.base.errors import DataError, listed, shorten
+from stanpool.data.design.design import (
+    Design,
+    FactorDesign,
+    LatentDesign,
+    Recipes,
+    StandIns,
+    _frozen,
+    _known,
+    _spread,
+    _taken,
+)
+from stanpool.data.design.groups import _with_group_predictors, groups_of, memberships
+from stanpool.data.design.identifiability import _is_expressed
+from stanpool.data.design.latent_factors import anchors_of, pilot
+from stanpool.data.design.origins import choose_origins
+from stanpool.data.design.outcome import (
+    build_censoring,
+    build_offset,
+    build_outcome,
+    build_trials,
+    build_truncation,
+    expressions,
+    likelihood_weights,
+    standard_errors,
+)
+from stanpool.data.design.rank import column_means
+from stanpool.data.model_matrix import column_of, term_matrix, without_values
+from stanpool.data.term_matrix import TermMatrix
+from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import GroupTerm, ModelSpec
+
+
+def build_design(
+    spec: ModelSpec, frame: pd.DataFrame, stand_ins: StandIns | None = None
+) -> Design:
+    """Build the arrays of a model from a frame that ``used_columns`` has cleaned.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    frame
+        The columns that the model uses, as ``used_columns`` returns them.
+    stand_ins
+        Rows in the place of those of the data. The frame then is what decides the
+        structure: all levels and groups occur in it, and a predictor that varies
+        within groups does so here.
+
+    Raises
+    ------
+    DataError
+        If the data cannot serve the model: outside the family's support, a constant
+        or collinear predictor, a single group, a group-level predictor that varies
+        within groups.
+    """
+    family = FAMILIES[spec.family]
+    functions = dict(spec.functions)
+    expressed = {text: column_of(text, frame, functions) for text in expressions(spec)}
+    evaluated = {text: column.values for text, column in expressed.items()}
+    y, categories = build_outcome(spec, frame, evaluated)
+    population = _known(
+        term_matrix(spec.intercept, spec.terms, frame, functions),
+        spec.intercept,
+        stand_ins,
+    )
+    x, labels = population.values, population.labels
+    if spec.intercept:
+        x, labels = x[:, 1:], labels[1:]
+    pooled = () if spec.pooling == "complete" else spec.groups
+    factors = [_build_factor(spec, term, frame, labels, stand_ins) for term in pooled]
+    built = [factor for factor, _ in factors]
+    if spec.pooling == "partial":
+        built = _with_group_predictors(spec, built, x, labels, frame)
+    offset = build_offset(spec, evaluated)
+    residual = _residual_groups(spec, frame)
+    seen = _by_label(x, labels, built)
+    unit, outcome = None, y
+    if stand_ins is not None:
+        unit, outcome, offset = stand_ins.unit, stand_ins.y, stand_ins.offset
+        x = stand_ins.of(population)[:, int(spec.intercept) :]
+        built = [
+            replace(
+                factor,
+                Z=_frozen(stand_ins.of(matrix)),
+                **{
+                    name: _taken(getattr(factor, name), stand_ins.like)
+                    for name in ("index", "weights")
+                },
+            )
+            for factor, (_, matrix) in zip(built, factors, strict=True)
+        ]
+        if residual is not None:
+            residual = (*residual[:2], _frozen(residual[2][stand_ins.like]))
+    center = spec.center_predictors
+    has_cutpoints = family.outcome == "ordered"
+    intercept = spec.intercept and not has_cutpoints
+    own_intercepts = False
+    if spec.pooling == "none":
+        # What the groups' own coefficients can express is not estimated once more.
+        own_factor = built[0]
+        kept = [not _is_expressed(column, own_factor, unit) for column in x.T]
+        x, labels = x[:, kept], tuple(np.array(labels, dtype=object)[kept])
+        ones = np.ones(len(x)) if unit is None else unit
+        intercept = intercept and not _is_expressed(ones, own_factor, unit)
+        own_intercepts = not intercept and own_factor.varying[0] == "Intercept"
+        if own_intercepts and center:
+            z_bar = column_means(own_factor.Z, unit)
+            z_bar[0] = 0.0
+            built[0] = replace(own_factor, z_bar=_frozen(z_bar))
+    if family.outcome == "categories":
+        built = [replace(each, predictors_of=categories[1:]) for each in built]
+    censored, y_upper = build_censoring(spec, evaluated, y)
+    lower, upper = build_truncation(spec, evaluated, y)
+    # Somewhere the intercept is, so that predictors may be counted from anywhere.
+    center = center and (intercept or own_intercepts or has_cutpoints)
+    columns = _by_label(x, labels, built)
+    moments = {
+        label: (float(column_means(column, unit)), _spread(column, unit))
+        for label, column in columns.items()
+    }
+    origins = choose_origins([(label, seen[label]) for label in columns], moments)
+    return Design(
+        y=_frozen(outcome),
+        X=_frozen(x),
+        coefficients=labels,
+        intercept=intercept,
+        x_bar=_frozen(column_means(x, unit) if center else np.zeros(x.shape[1])),
+        factors=tuple(built),
+        latent=_build_latent(spec, frame, y),
+        trials=_frozen(build_trials(spec, evaluated, y)),
+        se=_frozen(standard_errors(spec, evaluated)),
+        weights=_frozen(likelihood_weights(spec, evaluated)),
+        offset=_frozen(offset),
+        censored=_frozen(censored),
+        y_upper=_frozen(y_upper),
+        lower=_frozen(lower),
+        upper=_frozen(upper),
+        categories=categories,
+        residual=residual,
+        unit=_frozen(unit),
+        recipes=Recipes(
+            population=without_values(population),
+            factors=tuple(without_values(matrix) for _, matrix in factors),
+            expressions={
+                text: replace(c, values=None) for text, c in expressed.items()
+            },
+        ),
+        origins=origins if center else (),
+    )
+
+
+def _build_factor(
+    spec: ModelSpec,
+    term: GroupTerm,
+    frame: pd.DataFrame,
+    labels: tuple[str, ...],
+    stand_ins: StandIns | None,
+) -> tuple[FactorDesign, TermMatrix]:
+    """Build the group side of one factor, and the recipe of its matrix.
+
+    ``labels`` are those of the population's predictors: the same interaction is
+    written the same way on both sides.
+    """
+    functions = dict(spec.functions)
+    matrix = term_matrix(term.intercept, term.terms, frame, functions)
+    matrix = _known(matrix, term.intercept, stand_ins)
+    varying = _in_same_order(matrix.labels, labels)
+    groups, index, weights = memberships(term, frame)
+    if spec.pooling == "partial" and len(groups) < 2:
+        raise DataError(
+            f"column {shorten(term.factor)} has one group, {listed(groups)}: "
+            "partial pooling learns how groups differ and needs two or more. Pass "
+            "pooling='complete'."
+        )
+    factor = FactorDesign(
+        factor=term.factor,
+        labels=groups,
+        index=_frozen(index),
+        Z=_frozen(matrix.values),
+        varying=varying,
+        z_bar=_frozen(np.zeros(len(varying))),
+        weights=_frozen(weights),
+        uncorrelated=spec.pooling == "partial" and not term.correlated,
+    )
+    return factor, matrix
+
+
+def _build_latent(
+    spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
+) -> LatentDesign | None:
+    """Build the sides of the latent factors."""
+    latent = spec.latent
+    if latent is None or spec.pooling == "complete":
+        return None
+    score_labels, scored = groups_of((latent.scores_of,), frame)
+    loading_labels, loaded = groups_of((latent.loadings_of,), frame)
+    for name, labels in (
+        (latent.scores_of, score_labels),
+        (latent.loadings_of, loading_labels),
+    ):
+        if len(labels) < latent.rank:
+            raise DataError(
+                f"{latent} has rank {latent.rank}, and column {shorten(name)} has "
+                f"{len(labels)} level(s): the rank is at most their number. Lower it."
+            )
+    shape = len(score_labels), len(loading_labels)
+    estimate = pilot(y, scored, loaded, shape, latent.rank)
+    return LatentDesign(
+        scores_of=latent.scores_of,
+        score_labels=score_labels,
+        scored=_frozen(scored),
+        loadings_of=latent.loadings_of,
+        loading_labels=loading_labels,
+        loaded=_frozen(loaded),
+        rank=latent.rank,
+        anchors=_frozen(anchors_of(estimate[1])),
+    )
+
+
+def _residual_groups(
+    spec: ModelSpec, frame: pd.DataFrame
+) -> tuple[str, tuple[Any, ...], np.ndarray] | None:
+    """Return the groups that have residual scales of their own."""
+    if spec.residual is None or spec.pooling == "complete":
+        return None
+    labels, index = groups_of((spec.residual,), frame)
+    return spec.residual, labels, _frozen(index)
+
+
+def _in_same_order(labels: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Write interactions as other labels do: ``a:b`` and ``b:a`` are one."""
+    known = {tuple(sorted(other.split(":"))): other for other in others}
+    return tuple(known.get(tuple(sorted(each.split(":"))), each) for each in labels)
+
+
+def _by_label(
+    x: np.ndarray, labels: Sequence[str], factors: Sequence[FactorDesign]
+) -> dict[str, np.ndarray]:
+    """Return the columns of the population's matrix and of all factors."""
+    columns = dict(zip(labels, x.T, strict=True))
+    for factor in factors:
+        columns |= zip(factor.varying, factor.Z.T, strict=True)
+    return columns

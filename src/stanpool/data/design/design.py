@@ -1,0 +1,424 @@
+"""Data frame and specification to the arrays that Stan sees, with the user's labels.
+
+Population matrices come from formulaic; the group side is an index per row, never a
+dense matrix. Nothing of the user's frame is kept by reference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from stanpool.base.errors import DataError, listed, shorten
+from stanpool.data.design.rank import about_means, column_means, identified
+from stanpool.data.model_matrix import Column
+from stanpool.data.term_matrix import TermMatrix
+
+
+@dataclass(frozen=True)
+class FactorDesign:
+    """The group side of one grouping factor: an index per row, never a dense matrix.
+
+    Attributes
+    ----------
+    factor
+        The factor's name.
+    labels
+        The user's names of its J groups.
+    index
+        The group of each row, counted from 0: shape ``(N,)``, or ``(N, M)`` where a
+        row is a member of up to M groups.
+    Z
+        Predictors of the varying coefficients, shape ``(N, Q)``; an intercept is a
+        column of ones. ``varying`` has their labels.
+    z_bar
+        Where the priors on intercepts apply, shape ``(Q,)``.
+    weights
+        The weights of the memberships, shape ``(N, M)``, or None. A row that names a
+        group twice has their sum where the group is first, and 0 where it is again.
+    U
+        Group-level predictors, shape ``(J, P)``: they move the mean of the groups'
+        coefficients.
+    effect_of
+        Which population coefficient (counted from 1; 0: none) is the effect of each
+        group-level predictor on each varying coefficient, shape ``(P, Q)``.
+    predictors_of
+        The categories that have linear predictors of their own, for categorical
+        outcomes; else empty.
+    counts
+        Rows per group, shape ``(J,)``, where the rows are not kept; else None.
+    uncorrelated
+        Whether deviations are drawn independently where predictors are 0, as ``||``
+        says, so that they stay there.
+    to_zero
+        The matrix, shape ``(Q, Q)``, that turns deviations at the predictors' origins
+        into those where predictors are 0, if these are uncorrelated; else None.
+    """
+
+    factor: str
+    labels: tuple[Any, ...]
+    index: np.ndarray
+    Z: np.ndarray
+    varying: tuple[str, ...]
+    z_bar: np.ndarray
+    weights: np.ndarray | None = None
+    U: np.ndarray | None = None
+    effect_of: np.ndarray | None = None
+    predictors_of: tuple[Any, ...] = ()
+    counts: np.ndarray | None = None
+    uncorrelated: bool = False
+    to_zero: np.ndarray | None = None
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        """The labels of a group's coefficients: ``varying``, once for each category."""
+        if not self.predictors_of:
+            return self.varying
+        return tuple(
+            f"{category}, {label}"
+            for category in self.predictors_of
+            for label in self.varying
+        )
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Rows per group, shape ``(J,)``."""
+        if self.counts is not None:
+            return self.counts
+        members = self.index if self.weights is None else self.index[self.weights > 0]
+        return np.bincount(members, minlength=len(self.labels))
+
+    def take(self, rows: np.ndarray | slice) -> FactorDesign:
+        """Return the group side of some rows, with all groups."""
+        per_row = ("index", "Z", "weights")
+        return replace(
+            self, **{name: _taken(getattr(self, name), rows) for name in per_row}
+        )
+
+
+@dataclass(frozen=True)
+class LatentDesign:
+    """Who has scores and who has loadings on latent factors.
+
+    Attributes
+    ----------
+    scores_of, score_labels, scored
+        The column of those that have scores, their J labels, and which one each row
+        is of, counted from 0.
+    loadings_of, loading_labels, loaded
+        The same of those that have loadings.
+    rank
+        The number of latent factors, R.
+    anchors
+        Those with loadings in the order in which Stan sees them. The first R anchor
+        the rotation: their loadings are a triangle with a positive diagonal.
+    """
+
+    scores_of: str
+    score_labels: tuple[Any, ...]
+    scored: np.ndarray
+    loadings_of: str
+    loading_labels: tuple[Any, ...]
+    loaded: np.ndarray
+    rank: int
+    anchors: np.ndarray
+
+    @property
+    def sides(self) -> tuple[tuple[str, tuple[Any, ...], np.ndarray], ...]:
+        """Both sides: column, labels, and the index of each row."""
+        return (
+            (self.scores_of, self.score_labels, self.scored),
+            (self.loadings_of, self.loading_labels, self.loaded),
+        )
+
+    def take(self, rows: np.ndarray | slice) -> LatentDesign:
+        """Return the sides of some rows, with all who have scores and loadings."""
+        return replace(
+            self,
+            scored=_frozen(self.scored[rows]),
+            loaded=_frozen(self.loaded[rows]),
+        )
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """How the matrices of a design are built again for new rows.
+
+    Attributes
+    ----------
+    population
+        Of the population's predictors, with the intercept.
+    factors
+        Of the predictors of the coefficients that vary over each factor.
+    expressions
+        Of the outcome, the offsets and what the outcome's parts are given, by text.
+    """
+
+    population: TermMatrix
+    factors: tuple[TermMatrix, ...]
+    expressions: Mapping[str, Column]
+
+    @property
+    def left_out(self) -> tuple[tuple[str, ...], ...]:
+        """What the data cannot tell: predictors, then of each factor."""
+        return tuple(
+            () if matrix.left_out is None else matrix.left_out.labels
+            for matrix in (self.population, *self.factors)
+        )
+
+
+@dataclass(frozen=True)
+class Design:
+    """The data that a model sees, with labels. All arrays are read-only copies.
+
+    Attributes
+    ----------
+    y
+        Outcome, shape ``(N,)``: float for real outcomes, int for counts and for
+        categories, which are counted from 0.
+    X
+        Population predictors without the intercept, shape ``(N, K)``, and
+        ``coefficients``, their labels.
+    intercept
+        Whether there is a population intercept.
+    x_bar
+        Where the prior on the intercept applies, shape ``(K,)``.
+    factors
+        The grouping factors, in the order of the formula.
+    latent
+        Latent factors, or None.
+    trials, se, weights
+        Known number of trials, known standard errors, and weights of the log
+        likelihood per row, or None.
+    offset
+        What is added to the linear predictor, shape ``(N,)``, or None: the offsets
+        and the log of the exposure.
+    censored
+        How each outcome is censored: 0 not, -1 left, 1 right, 2 in an interval from
+        ``y`` to ``y_upper``; or None.
+    y_upper
+        Upper ends of the intervals; NaN in other rows; or None.
+    lower, upper
+        Bounds of truncation per row, or None.
+    categories
+        The levels of an ordinal or categorical outcome; else empty.
+    residual
+        The factor whose groups have residual scales of their own, as
+        ``(name, labels, index)``, or None.
+    recipes
+        How to build the matrices again for new rows.
+    origins
+        From where the model counts predictors that are far from 0, by label.
+    unit
+        What has become of a column of ones, shape ``(N,)``, where rows stand for
+        others; else None.
+    count
+        The number of rows where they are not kept; else None.
+    """
+
+    y: np.ndarray
+    X: np.ndarray
+    coefficients: tuple[str, ...]
+    intercept: bool
+    x_bar: np.ndarray
+    factors: tuple[FactorDesign, ...] = ()
+    latent: LatentDesign | None = None
+    trials: np.ndarray | None = None
+    se: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    censored: np.ndarray | None = None
+    y_upper: np.ndarray | None = None
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+    categories: tuple[Any, ...] = ()
+    residual: tuple[str, tuple[Any, ...], np.ndarray] | None = None
+    recipes: Recipes | None = None
+    origins: tuple[tuple[str, float], ...] = ()
+    unit: np.ndarray | None = None
+    count: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, N."""
+        return len(self.y) if self.count is None else self.count
+
+    def mean(self, column: np.ndarray) -> float:
+        """Return the mean of a column of the design over the rows of the data."""
+        return float(column_means(column, self.unit))
+
+    def sd(self, column: np.ndarray) -> float:
+        """Return its standard deviation, with the degrees of freedom less one."""
+        if self.unit is None:
+            return float(np.std(column, ddof=1)) if len(column) > 1 else 0.0
+        left = float(self.unit @ self.unit) - 1
+        return _spread(column, self.unit) * math.sqrt(1 + 1 / left) if left > 0 else 0.0
+
+    def take(self, rows: np.ndarray | slice) -> Design:
+        """Return the design of some rows, with all groups, levels and centers.
+
+        Parameters
+        ----------
+        rows
+            Which rows, counted from 0. Groups may be left without rows.
+        """
+        per_row = ["y", "X", "trials", "se", "weights", "offset", "censored"]
+        per_row += ["y_upper", "lower", "upper", "unit"]
+        residual = self.residual
+        if residual is not None:
+            residual = (*residual[:2], _frozen(residual[2][rows]))
+        return replace(
+            self,
+            **{name: _taken(getattr(self, name), rows) for name in per_row},
+            factors=tuple(factor.take(rows) for factor in self.factors),
+            latent=None if self.latent is None else self.latent.take(rows),
+            residual=residual,
+        )
+
+    def said_of_left_out(self) -> tuple[str, ...]:
+        """Say which predictors are left out, as the data cannot tell them from others.
+
+        One sentence each for the population and the factors that have any.
+        """
+        if self.recipes is None:
+            return ()
+        whose = ("", *(f" of {shorten(each.factor)}" for each in self.factors))
+        return tuple(
+            f"{listed(labels)}{of}: no row has that combination of predictors, or "
+            "those that have it cannot tell it from others"
+            for labels, of in zip(self.recipes.left_out, whose, strict=True)
+            if labels
+        )
+
+    @property
+    def factor(self) -> str | None:
+        """The name of the first grouping factor, or None."""
+        return self.factors[0].factor if self.factors else None
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The labels of the coefficients that vary over the first factor."""
+        return self.factors[0].varying if self.factors else ()
+
+    @property
+    def group_labels(self) -> tuple[Any, ...]:
+        """The groups of the first factor."""
+        return self.factors[0].labels if self.factors else ()
+
+    @property
+    def group_index(self) -> np.ndarray | None:
+        """The group of each row in the first factor."""
+        return self.factors[0].index if self.factors else None
+
+    @property
+    def group_sizes(self) -> np.ndarray:
+        """Rows per group of the first factor, shape ``(J,)``."""
+        return self.factors[0].sizes if self.factors else np.array([self.rows])
+
+
+class RowsNotKept:
+    """In the place of an array of rows that were read and not kept: refuses all use.
+
+    Parameters
+    ----------
+    source
+        Where the rows were read from, for messages.
+    shape
+        The shape that the array would have, but for its rows.
+    """
+
+    def __init__(self, source: str, *shape: int) -> None:
+        self.source, self.shape = source, (0, *shape)
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise DataError(
+            f"this needs the rows of the data, which were read in chunks from "
+            f"{self.source} and not kept. Pass the rows of interest where there is "
+            "data=, as in fit.predict(data); or build the model from a data frame of "
+            "all rows or of a sample."
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse all that an array has, but for what Python itself looks for."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._refuse()
+
+    def __truediv__(self, _: Any) -> RowsNotKept:
+        """Return the same: rows in other units are not kept either."""
+        return self
+
+    __array__ = __array_ufunc__ = __len__ = __iter__ = __getitem__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = __invert__ = __neg__ = __rmatmul__ = _refuse
+
+
+class StandIns(Protocol):
+    """Rows in the place of those of the data, with the same sums of products."""
+
+    @property
+    def unit(self) -> np.ndarray:
+        """What has become of a column of ones."""
+
+    @property
+    def y(self) -> np.ndarray:
+        """What has become of the outcome."""
+
+    @property
+    def offset(self) -> np.ndarray | None:
+        """What has become of the offsets."""
+
+    @property
+    def like(self) -> np.ndarray:
+        """The row of the frame whose groups each of them belongs to."""
+
+    def of(self, matrix: TermMatrix) -> np.ndarray:
+        """Return what has become of a design matrix."""
+
+
+def _known(
+    matrix: TermMatrix, intercept: bool, stand_ins: StandIns | None
+) -> TermMatrix:
+    """Leave out of a matrix what the rows, or those in their place, cannot tell."""
+    if stand_ins is None:
+        return identified(matrix, matrix.values, intercept, None)
+    return identified(matrix, stand_ins.of(matrix), intercept, stand_ins.unit)
+
+
+def _added_up(index: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Give a group that a row names twice the sum of its weights, where it is first.
+
+    The row then has one coefficient with one weight, and not two coefficients that are
+    independent: variances and information are of the squared sum.
+    """
+    weights = weights.copy()
+    for again in range(1, index.shape[1]):
+        for first in range(again):
+            same = index[:, first] == index[:, again]
+            weights[same, first] += weights[same, again]
+            weights[same, again] = 0.0
+    return weights
+
+
+def _spread(column: np.ndarray, unit: np.ndarray | None) -> float:
+    """Return the standard deviation of a column over the rows of the data."""
+    about = about_means(column, unit)
+    rows = len(column) if unit is None else unit @ unit
+    return math.sqrt(float(about @ about) / float(rows))
+
+
+def _taken(values: np.ndarray | None, rows: np.ndarray | slice) -> Any:
+    """Return some rows of an array, read-only."""
+    return None if values is None else _frozen(values[rows])
+
+
+def _frozen(values: Any) -> Any:
+    """Make an array read-only."""
+    if values is not None:
+        values = np.ascontiguousarray(values)
+        values.setflags(write=False)
+    return values

@@ -1,0 +1,191 @@
+"""Groups within groups: whether labels say what a nesting takes them to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.base.errors import DataError, NestingWarning, listed, shorten, warn_user
+from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.groups import groups_of
+from stanpool.language.formula import quote_name
+from stanpool.language.model_spec import GroupTerm, ModelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Their rows are sums of many outcomes, which a group of one row may scatter.
+_MORE_THAN_ONE_OUTCOME = ("binomial", "poisson", "negative_binomial")
+# Their residual scale adds to what rows of their own group vary by.
+_HAVE_RESIDUALS = ("gaussian", "student_t", "lognormal")
+_ROUNDING = 1e-8
+
+
+def check_nesting(
+    spec: ModelSpec, frame: pd.DataFrame, *, rows: int | None = None
+) -> None:
+    """Refuse a nesting that leaves nothing to learn at its inner level.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    frame
+        The columns that the model uses, as ``used_columns`` returns them.
+    rows
+        How many rows there are, if the frame has not all of them.
+
+    Raises
+    ------
+    DataError
+        If each outer group has one inner group, so that the two cannot be told apart;
+        or each inner group has one row, so that it cannot be told from the residual.
+    """
+    known_errors = spec.se is not None and not spec.se_sigma
+    for outer, inner in _nestings(spec):
+        if not (outer.intercept and inner.intercept):
+            continue
+        what = f"(... | {'/'.join(map(quote_name, inner.key))})"
+        parents, children = (
+            len(groups_of(each.key, frame)[0]) for each in (outer, inner)
+        )
+        if children == parents:
+            raise DataError(
+                f"{what}: every group of {shorten(outer.factor)} has one of "
+                f"{shorten(inner.key[-1])}, so that the two cannot be told apart. The "
+                "outer level stands first; drop one of them, or turn them round."
+            )
+        if (
+            children == (len(frame) if rows is None else rows)
+            and not known_errors
+            and spec.family not in _MORE_THAN_ONE_OUTCOME
+        ):
+            raise DataError(
+                f"{what}: every group of {shorten(inner.factor)} has one row, so that "
+                "it cannot be told from what rows vary by. " + _if_crossed(outer, inner)
+            )
+
+
+def check_single_rows(spec: ModelSpec, design: Design) -> None:
+    """Refuse groups of one row each whose scale is not told from the residual one.
+
+    A row varies by ``sigma^2 + z' Sigma z`` about its mean. A sum of a constant and of
+    the products of the coefficients' predictors is identified unless some combination
+    of products is constant: an intercept's is, and that of a slope of 1 and -1.
+
+    Parameters
+    ----------
+    spec, design
+        The model and its data.
+
+    Raises
+    ------
+    DataError
+        If there are such groups. Known errors alone, ``se(s)``, leave the scale to be
+        learned, and so do weights.
+    """
+    adds_up = spec.family in _HAVE_RESIDUALS and spec.link_name == "identity"
+    known = not spec.has_sigma or spec.weights is not None or spec.trunc is not None
+    if spec.pooling != "partial" or not adds_up or known:
+        return
+    for term, factor in zip(spec.groups, design.factors, strict=True):
+        if factor.weights is not None or factor.sizes.max() > 1:
+            continue
+        if term.intercept or _is_constant_somewhere(term, factor, design):
+            raise DataError(
+                f"(... | {quote_name(term.factor)}): every group of "
+                f"{shorten(term.factor)} has one row, so that what its groups vary by "
+                "cannot be told from the residual scale: the data know only how far "
+                "rows vary by both. Drop the term; or state known standard errors, as "
+                "in 'y | se(s) ~ ...', which leave one scale to learn."
+            )
+
+
+def _is_constant_somewhere(
+    term: GroupTerm, factor: FactorDesign, design: Design
+) -> bool:
+    """Whether a combination of products of predictors is constant, as sigma^2 is.
+
+    In each group of residual scales, if there are several.
+    """
+    if design.count is not None:
+        return False  # rows that are not kept
+    Z, width = factor.Z, factor.Z.shape[1]
+    products = [
+        Z[:, q] * Z[:, r]
+        for q in range(width)
+        for r in range(q + 1)
+        if term.correlated or q == r
+    ]
+    scaled = np.column_stack(
+        [each / max(np.abs(each).max(), 1e-300) for each in products]
+    )
+    index = np.zeros(len(Z), dtype=np.intp)
+    if design.residual is not None:
+        index = design.residual[2]
+    sizes = np.bincount(index)
+    means = np.column_stack([np.bincount(index, each) / sizes for each in scaled.T])
+    ranks = (
+        np.linalg.matrix_rank(each, tol=_ROUNDING * np.sqrt(len(Z)))
+        for each in (scaled, scaled - means[index])
+    )
+    whole, within = ranks
+    return bool(within < whole)
+
+
+def warn_if_crossed(spec: ModelSpec, frame: pd.DataFrame) -> None:
+    """Warn where inner labels look as if they meant the same in several outer groups.
+
+    Labels that occur in one outer group only are nested. Those that repeat are told
+    apart, and nothing is said where they look like numbers given anew in each outer
+    group: the labels of a smaller group are then all among those of a larger one.
+
+    Parameters
+    ----------
+    spec, frame
+        As for ``check_nesting``.
+
+    Warns
+    -----
+    NestingWarning
+        If labels repeat otherwise.
+    """
+    for outer, inner in _nestings(spec):
+        parents, index = groups_of(outer.key, frame)
+        labels = frame[inner.key[-1]].cat
+        occurs = np.zeros((len(parents), len(labels.categories)), dtype=bool)
+        occurs[index, labels.codes] = True
+        repeated = np.flatnonzero(occurs.sum(axis=0) > 1)
+        by_size = occurs[np.argsort(-occurs.sum(axis=1), kind="stable")]
+        is_numbered = not np.any(by_size[1:] & ~by_size[:-1])
+        if repeated.size and not is_numbered:
+            warn_user(
+                f"{repeated.size} of the {occurs.shape[1]} labels of "
+                f"{shorten(inner.key[-1])}, such as "
+                f"{listed(labels.categories[repeated], limit=3)}, occur in several "
+                f"groups of {shorten(outer.factor)}. They are told apart, as groups of "
+                f"{shorten(inner.factor)}. " + _if_crossed(outer, inner),
+                NestingWarning,
+            )
+
+
+def _nestings(spec: ModelSpec) -> Iterator[tuple[GroupTerm, GroupTerm]]:
+    """Yield outer and inner terms, but no interactions of factors that are crossed."""
+    if spec.pooling != "partial":
+        return
+    plain = {term.key: term for term in spec.groups if not term.membership}
+    for key, inner in plain.items():
+        outer = plain.get(key[:-1])
+        if outer is not None and key[-1:] not in plain:
+            yield outer, inner
+
+
+def _if_crossed(outer: GroupTerm, inner: GroupTerm) -> str:
+    """Say how crossed factors are written."""
+    first = ":".join(map(quote_name, outer.key))
+    return (
+        f"If a label of {shorten(inner.key[-1])} means the same in each, they are "
+        f"crossed: write (1 | {first}) + (1 | {quote_name(inner.key[-1])})."
+    )

@@ -1,0 +1,351 @@
+"""The outcome of a model and what stands beside it: trials, errors, bounds, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stanpool.base.errors import DataError, listed, shorten
+from stanpool.data.entries import refuse_rows
+from stanpool.data.evaluation import is_category
+from stanpool.language.family import FAMILIES, Family
+from stanpool.language.formula import unquote_name
+from stanpool.language.model_spec import ModelSpec
+
+if TYPE_CHECKING:
+    from stanpool.data.design.design import Design
+
+Evaluated = Mapping[str, Any]  # columns by expression: floats or categoricals
+
+_LARGEST = 2**31 - 1
+_CENSORING = {"none": 0, "left": -1, "right": 1, "interval": 2}
+_OTHER_FAMILY = "Correct or drop these rows, or choose another family."
+
+
+def expressions(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the expressions that are evaluated to one column each.
+
+    These are the outcome, unless it is a column of categories, the offsets, and what
+    the parts of the outcome are given.
+    """
+    has_categories = FAMILIES[spec.family].outcome in ("ordered", "categories")
+    texts = spec.all_expressions
+    return texts[1:] if has_categories else texts
+
+
+def build_outcome(
+    spec: ModelSpec, frame: pd.DataFrame, evaluated: Evaluated
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Check the left-hand side, as it was evaluated, against the family's support.
+
+    Returns the outcome, and the categories that its numbers count, if any.
+    """
+    family = FAMILIES[spec.family]
+    named = unquote_name(spec.outcome)
+    what = f"outcome {shorten(named or spec.outcome)}"
+    if family.outcome in ("ordered", "categories"):
+        return _categories(family, what, named, frame)
+    values = evaluated[spec.outcome]
+    if is_category(values):
+        levels = list(values.categories)
+        if family.outcome == "binary" and len(levels) == 2:
+            return values.codes.astype(np.int64), ()
+        example = (
+            f"(data[{shorten(named)}] == {shorten(levels[-1])}).astype(int)"
+            if len(levels) == 2
+            else f"pd.to_numeric(data[{shorten(named)}])"
+        )
+        raise DataError(
+            f"{what} is not numeric: its values are {listed(levels)}. Make it a "
+            f"number first, for example by {example}."
+        )
+    return check_support(family, values, what), ()
+
+
+def refuse_constant(spec: ModelSpec, design: Design) -> None:
+    """Refuse to learn a residual scale from outcomes that are all the same.
+
+    The likelihood has no bound as the scale goes to 0: the posterior is improper.
+    """
+    has_scale = spec.family in ("gaussian", "student_t", "lognormal") and spec.has_sigma
+    is_plain = design.se is None and design.censored is None and design.count is None
+    if has_scale and is_plain and design.offset is None and np.ptp(design.y) == 0:
+        raise DataError(
+            f"outcome {shorten(unquote_name(spec.outcome) or spec.outcome)} is "
+            f"{design.y[0]:g} in all {design.rows} rows: the residual scale's "
+            "posterior is improper, for its likelihood has no bound near 0. See "
+            "whether this is the column that was meant, and whether rows were lost."
+        )
+
+
+def said_of_success(spec: ModelSpec, frame: pd.DataFrame) -> str:
+    """Say which level of a binary outcome is success; nothing of numbers."""
+    named = unquote_name(spec.outcome)
+    if FAMILIES[spec.family].outcome != "binary" or named not in frame.columns:
+        return ""
+    if not isinstance(frame[named].dtype, pd.CategoricalDtype):
+        return ""
+    failure, success = frame[named].cat.categories
+    return f"{shorten(success)} is success, 1, and {shorten(failure)} is 0"
+
+
+def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
+    """Return outcomes, whole numbers as such; refuse those outside the support."""
+    bad, must = {
+        "real": (~np.isfinite(y), "finite"),
+        "positive": (~((y > 0) & np.isfinite(y)), "positive"),
+        "proportion": (~((y > 0) & (y < 1)), "between 0 and 1, and neither,"),
+        "binary": (~np.isin(y, (0, 1)), "0 or 1"),
+        "count": (
+            ~np.isclose(y, np.round(y), rtol=0, atol=1e-9) | (y < 0),
+            "whole numbers, 0 or more,",
+        ),
+    }[family.outcome]
+    refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", _OTHER_FAMILY)
+    if not family.is_discrete:
+        return y
+    refuse_rows(y, y > _LARGEST, f"{what} must be at most {_LARGEST}, as Stan counts")
+    return np.round(y).astype(np.int64)
+
+
+def check_other_outcome(spec: ModelSpec, design: Design, y: object) -> np.ndarray:
+    """Return outcomes that take the place of a design's own.
+
+    Raises
+    ------
+    DataError
+        If they are not one for each row, or no row of the model can have them.
+    """
+    try:
+        values = np.asarray(y)
+    except ValueError:  # of lists of different lengths
+        values = np.empty(0, dtype=object)
+    kinds = "biuf" if not design.categories else "biufOUT"
+    if values.shape != (len(design.y),) or values.dtype.kind not in kinds:
+        raise DataError(
+            f"y has shape {values.shape} and type {values.dtype}; a model of "
+            f"{design.rows} rows takes as many "
+            f"{'names of categories' if design.categories else 'numbers'}."
+        )
+    if design.censored is not None:
+        raise DataError(
+            "the model has censored rows: which they are went with the outcomes that "
+            "were seen. Build a model with cens for the new ones."
+        )
+    if design.categories:
+        known = pd.Index(design.categories, dtype=object)
+        checked = known.get_indexer(pd.Index(values, dtype=object)).astype(np.int64)
+        if (checked < 0).any():
+            unknown = dict.fromkeys(values[checked < 0].tolist())
+            raise DataError(
+                f"y has {listed(unknown)}, which are no categories of the model; it "
+                f"has {listed(design.categories, limit=10)}."
+            )
+    else:
+        checked = check_support(FAMILIES[spec.family], values.astype(float), "y")
+    for name, lower, upper in (
+        ("its trials", None, design.trials),
+        ("its bounds of truncation", design.lower, design.upper),
+    ):
+        outside = np.zeros(len(checked), dtype=bool)
+        outside |= False if lower is None else checked < lower
+        outside |= False if upper is None else checked > upper
+        refuse_rows(checked, outside, f"y must be within {name}")
+    checked.setflags(write=False)
+    return np.asarray(checked)
+
+
+def labelled_outcome(design: Design) -> Any:
+    """Return a design's outcome as a column of data: numbers or categories."""
+    if not design.categories:
+        return design.y
+    if all(isinstance(each, int) for each in design.categories):
+        return np.array(design.categories)[design.y]
+    levels = pd.Index(design.categories)
+    return pd.Categorical.from_codes(design.y, levels, ordered=True)
+
+
+def _categories(
+    family: Family, what: str, named: str | None, frame: pd.DataFrame
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Return an outcome's categories as numbers from 0, and their levels in order."""
+    if named is None:
+        raise DataError(
+            f"{what} is an expression; {family.name!r} takes a column of categories."
+        )
+    column = frame[named]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes = column.cat.codes.to_numpy()
+        levels = tuple(column.cat.categories.tolist())
+        if family.outcome == "ordered" and not column.cat.ordered:
+            raise DataError(
+                f"{what} has the values {listed(levels)}, in no order that "
+                f"{family.name!r} could go by. Make it an ordered categorical, by "
+                f"pd.Categorical(data[{shorten(named)}], categories=[lowest, ..., "
+                "highest], ordered=True), or whole numbers."
+            )
+    else:
+        values = column.to_numpy()
+        refuse_rows(
+            values,
+            values != np.round(values),
+            f"{what} must be whole numbers or an ordered categorical for "
+            f"{family.name!r}",
+            _OTHER_FAMILY,
+        )
+        found, codes = np.unique(values.astype(np.int64), return_inverse=True)
+        levels = tuple(found.tolist())
+    if len(levels) < 2:
+        raise DataError(
+            f"{what} has one category, {listed(levels)}; {family.name!r} needs two or "
+            "more."
+        )
+    return codes.astype(np.int64), levels
+
+
+def build_trials(
+    spec: ModelSpec, evaluated: Evaluated, y: np.ndarray
+) -> np.ndarray | None:
+    """Return the binomial's trials, checked against the outcome."""
+    if spec.trials is None:
+        return None
+    trials = _numbers(evaluated, spec.trials, "trials")
+    what = f"trials {shorten(_called(spec.trials))}"
+    bad = (trials != np.round(trials)) | (trials < 0)
+    refuse_rows(trials, bad, f"{what} must be whole numbers, 0 or more")
+    refuse_rows(y, y > trials, f"successes must be at most {what}")
+    return trials.astype(np.int64)
+
+
+def standard_errors(spec: ModelSpec, evaluated: Evaluated) -> np.ndarray | None:
+    """Return the known standard errors, all positive."""
+    if spec.se is None:
+        return None
+    errors = _numbers(evaluated, spec.se, "se")
+    refuse_rows(errors, errors <= 0, f"se {shorten(_called(spec.se))} must be positive")
+    return errors
+
+
+def likelihood_weights(spec: ModelSpec, evaluated: Evaluated) -> np.ndarray | None:
+    """Return the weights of the rows' log likelihood, none negative."""
+    if spec.weights is None:
+        return None
+    values = _numbers(evaluated, spec.weights, "weights")
+    rule = f"weights {shorten(_called(spec.weights))} must not be negative"
+    refuse_rows(values, values < 0, rule)
+    return values
+
+
+def build_offset(spec: ModelSpec, evaluated: Evaluated) -> np.ndarray | None:
+    """Return what is added to the linear predictor: offsets and log exposure."""
+    parts = []
+    for text in spec.offsets:
+        if is_category(evaluated[text]):
+            raise DataError(f"offset({text}) must be one column of numbers.")
+        parts.append(evaluated[text])
+    if spec.exposure is not None:
+        exposure = _numbers(evaluated, spec.exposure, "exposure")
+        rule = f"exposure {shorten(_called(spec.exposure))} must be positive"
+        refuse_rows(exposure, exposure <= 0, rule)
+        parts.append(np.log(exposure))
+    return np.sum(parts, axis=0) if parts else None
+
+
+def build_censoring(
+    spec: ModelSpec, evaluated: Evaluated, y: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return how each outcome is censored, and the upper ends of intervals."""
+    if spec.cens is None:
+        return None, None
+    column = evaluated[spec.cens]
+    what = f"cens {shorten(_called(spec.cens))}"
+    if is_category(column):
+        unknown = [each for each in column.categories if each not in _CENSORING]
+        if unknown:
+            raise DataError(
+                f"{what} has {listed(unknown)}; its values are "
+                f"{listed(_CENSORING)}, or -1, 0, 1 and 2 for these."
+            )
+        values = pd.Series(column).map(_CENSORING).to_numpy(dtype=float)
+    else:
+        values = column
+        rule = f"{what} must be -1 (left), 0 (none), 1 (right) or 2 (interval)"
+        refuse_rows(values, ~np.isin(values, (-1, 0, 1, 2)), rule)
+    codes = values.astype(np.int64)
+    in_interval = codes == 2
+    if spec.cens_upper is None:
+        if in_interval.any():
+            raise DataError(
+                f"{what} has intervals (rows "
+                f"{listed(np.flatnonzero(in_interval).tolist())}, counted from 0), "
+                "whose upper ends are not known. Write cens(column, upper), or pass "
+                "cens_upper='upper'."
+            )
+        return codes, None
+    upper = _numbers(evaluated, spec.cens_upper, "cens_upper")
+    refuse_rows(
+        upper,
+        in_interval & ~(upper > y),
+        f"cens_upper {shorten(_called(spec.cens_upper))} must be greater than the "
+        "outcome, the lower end, where it lies in an interval",
+    )
+    return codes, np.where(in_interval, upper, np.nan)
+
+
+def build_truncation(
+    spec: ModelSpec, evaluated: Evaluated, y: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the bounds of truncation; every outcome lies between them."""
+    bounds: list[np.ndarray | None] = []
+    for side, bound in zip(("lower", "upper"), spec.trunc or (None, None), strict=True):
+        if bound is None:
+            bounds.append(None)
+            continue
+        values = (
+            _numbers(evaluated, bound, "trunc")
+            if isinstance(bound, str)
+            else np.full(len(y), float(bound))
+        )
+        outside = y < values if side == "lower" else y > values
+        rule = f"the outcome must not be {'below' if side == 'lower' else 'above'} "
+        rule += f"its {side} bound of truncation, {shorten(bound)}"
+        refuse_rows(y, outside, rule)
+        bounds.append(values)
+    lower, upper = bounds
+    if lower is not None and upper is not None:
+        rule = "the lower bound of truncation must be less than the upper one"
+        refuse_rows(lower, lower >= upper, rule)
+    return lower, upper
+
+
+def _called(text: str) -> str:
+    """Return a column's bare name, or the expression."""
+    return unquote_name(text) or text
+
+
+def _numbers(evaluated: Evaluated, text: str, role: str) -> np.ndarray:
+    """Return what a part of the outcome is given, or say that it is no number."""
+    values = evaluated[text]
+    if is_category(values):
+        raise _no_number(_called(text), role, values.categories)
+    return np.asarray(values)
+
+
+def _no_number(name: str, role: str, levels: Any) -> DataError:
+    return DataError(
+        f"{role} column {shorten(name)} is not numeric: its values are "
+        f"{listed(levels)}. Make it a number first, for example by "
+        f"pd.to_numeric(data[{shorten(name)}])."
+    )
+
+
+def weights_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
+    """Return a column of weights, none negative."""
+    if isinstance(frame[name].dtype, pd.CategoricalDtype):
+        raise _no_number(name, role, frame[name].cat.categories)
+    values = frame[name].to_numpy(dtype=float)
+    refuse_rows(values, values < 0, f"{role} {shorten(name)} must not be negative")
+    return values

@@ -1,0 +1,207 @@
+"""Columns of a design matrix that the data cannot tell from others.
+
+A predictor that is constant or follows from others is refused. A column of an
+interaction with a factor is left out where no row has the combination of levels, or
+none from which the column could be told, as lme4 and R's ``lm`` do; new rows that need
+it are refused, for nothing is known of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.errors import DataError, listed, shorten
+from stanpool.data.entries import rows_where
+from stanpool.data.term_matrix import LeftOut
+
+if TYPE_CHECKING:
+    from stanpool.data.term_matrix import TermMatrix
+
+COLLINEAR = 1e-8  # share of a column's squared length that others leave over
+
+
+def identified(
+    matrix: TermMatrix, seen: np.ndarray, intercept: bool, unit: np.ndarray | None
+) -> TermMatrix:
+    """Return a design matrix without the columns of empty cells.
+
+    Parameters
+    ----------
+    matrix
+        With an intercept as its first column, if there is one.
+    seen
+        Its rows, or rows in the place of those, shape ``(N, columns)``.
+    intercept
+        Whether there is an intercept.
+    unit
+        What has become of a column of ones in these rows; None where they are rows.
+
+    Raises
+    ------
+    DataError
+        If other columns are constant beside an intercept, or follow from others.
+    """
+    own, labels = int(intercept), matrix.labels[int(intercept) :]
+    x = seen[:, own:]
+    _refuse_names(labels)
+    flat: Any = _is_constant(x, unit) if intercept else ~x.any(axis=0)
+    may_go = {column - own for column in _of_interactions(matrix)}
+    constant = [labels[k] for k in np.flatnonzero(flat) if k not in may_go]
+    if constant:
+        raise DataError(
+            f"predictor(s) {listed(constant)} are constant: they cannot be told from "
+            "the intercept. Drop them, or the intercept with '0 + ...'."
+            if intercept
+            else f"predictor(s) {listed(constant)} are 0 in all rows. Drop them."
+        )
+    gram = _correlations(about_means(x, unit) if intercept else x)
+    kept: list[int] = []
+    for column in range(x.shape[1]):
+        if not flat[column] and not _follows(gram, kept, column):
+            kept.append(column)
+        elif column not in may_go:
+            raise DataError(_said_of_collinear(gram, kept, column, labels, intercept))
+    if len(kept) == len(labels):
+        return matrix
+    return _select(matrix, seen, [*range(own), *(own + each for each in kept)])
+
+
+def check_known(values: np.ndarray, left_out: LeftOut) -> np.ndarray:
+    """Return the columns that a model has; refuse rows that need the others, too.
+
+    Parameters
+    ----------
+    values
+        All columns, shape ``(N, columns)``.
+    left_out
+        Which of them are left out.
+    """
+    kept, gone = values[:, left_out.kept], values[:, left_out.at]
+    apart = np.abs(gone - kept @ left_out.follows)
+    scale = 1.0 + np.abs(gone) + np.abs(kept) @ np.abs(left_out.follows)
+    unknown = apart > 1e-7 * scale
+    rows = rows_where(unknown.any(axis=1))
+    if rows.size:
+        named = [left_out.labels[k] for k in np.flatnonzero(unknown.any(axis=0))]
+        raise DataError(
+            "new rows have combinations of predictors that no row of the data had "
+            f"(rows {listed(rows.tolist())}, counted from 0): the model knows nothing "
+            f"of {listed(named)}, and leaves it out. Drop these rows. A model in which "
+            "the combinations are groups, as in (1 | a:b), predicts new ones."
+        )
+    return kept
+
+
+def _select(matrix: TermMatrix, seen: np.ndarray, kept: list[int]) -> TermMatrix:
+    """Leave out columns, and find how they follow from others in the data."""
+    gone = [k for k in range(seen.shape[1]) if k not in kept]
+    size = np.sqrt(np.square(seen[:, kept]).sum(axis=0))
+    size = np.where(size > 0, size, 1.0)
+    follows = np.linalg.lstsq(seen[:, kept] / size, seen[:, gone], rcond=None)[0]
+    follows /= size[:, None]
+    rounded = np.round(follows)
+    follows = np.where(np.abs(follows - rounded) < 1e-8, rounded, follows)
+    return replace(
+        matrix,
+        values=matrix.values[:, kept],
+        labels=tuple(matrix.labels[k] for k in kept),
+        left_out=LeftOut(
+            labels=tuple(matrix.labels[k] for k in gone),
+            at=tuple(gone),
+            kept=tuple(kept),
+            follows=follows,
+        ),
+    )
+
+
+def _of_interactions(matrix: TermMatrix) -> set[int]:
+    """Return the columns of terms of two parts or more, one of them a factor."""
+    found: set[int] = set()
+    if matrix.recipe is None:
+        return found
+    kinds = {
+        text: kind.value for text, (kind, _) in matrix.recipe.encoder_state.items()
+    }
+    for term, columns in matrix.recipe.term_indices.items():
+        parts = [str(factor) for factor in term.factors]
+        if len(parts) > 1 and "categorical" in map(kinds.get, parts):
+            found |= set(columns)
+    return found
+
+
+def _refuse_names(labels: Sequence[str]) -> None:
+    """Refuse a predictor called as the intercept is, and one that is given twice."""
+    if "Intercept" in labels:
+        raise DataError(
+            "a predictor is named 'Intercept', which is the intercept's own name; "
+            "rename the column."
+        )
+    doubled = {label for label in labels if labels.count(label) > 1}
+    if doubled:
+        raise DataError(f"predictors {listed(sorted(doubled))} are given twice.")
+
+
+def _said_of_collinear(
+    gram: np.ndarray,
+    kept: list[int],
+    column: int,
+    labels: Sequence[str],
+    intercept: bool,
+) -> str:
+    """Say from which others a predictor follows."""
+    weights = _weights(gram, kept, column)
+    others = [labels[k] for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6]
+    return (
+        f"predictor {shorten(labels[column])} is an exact linear combination of "
+        f"{listed(others)}{' and the intercept' if intercept else ''}. Drop one of "
+        "them."
+    )
+
+
+def _follows(gram: np.ndarray, kept: list[int], column: int) -> bool:
+    """Whether kept columns leave nothing of a column's length over."""
+    if not kept:
+        return False
+    weights = _weights(gram, kept, column)
+    left = gram[column, column] - gram[kept, column] @ weights
+    return bool(left < COLLINEAR)
+
+
+def _weights(gram: np.ndarray, kept: list[int], column: int) -> np.ndarray:
+    """Return how a column follows best from kept ones."""
+    return np.asarray(
+        np.linalg.lstsq(gram[np.ix_(kept, kept)], gram[kept, column], rcond=None)[0]
+    )
+
+
+def _is_constant(x: np.ndarray, unit: np.ndarray | None) -> Any:
+    """Whether each column is constant, but for rounding."""
+    if unit is None:
+        spread, size = x.max(axis=0) - x.min(axis=0), np.abs(x).max(axis=0)
+    else:
+        spread, size = (
+            np.sqrt(np.square(each).sum(axis=0)) for each in (about_means(x, unit), x)
+        )
+    return spread <= 1e-12 * np.maximum(size, np.finfo(float).tiny)
+
+
+def _correlations(x: np.ndarray) -> np.ndarray:
+    """Return the cross-products of columns scaled to unit length."""
+    norms = np.sqrt(np.einsum("ij,ij->j", x, x))
+    scaled = x / np.where(norms > 0, norms, 1.0)
+    return np.asarray(scaled.T @ scaled)
+
+
+def column_means(x: np.ndarray, unit: np.ndarray | None) -> Any:
+    """Return the columns' means; ``unit`` is what has become of a column of ones."""
+    return x.mean(axis=0) if unit is None else unit @ x / (unit @ unit)
+
+
+def about_means(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
+    """Return columns less their means."""
+    means = column_means(x, unit)
+    return np.asarray(x - (means if unit is None else np.multiply.outer(unit, means)))

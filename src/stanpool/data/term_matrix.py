@@ -1,0 +1,71 @@
+"""A design matrix with the user's labels, and what builds it again for new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.data.evaluation import (
+    Recipe,
+)
+
+if TYPE_CHECKING:
+    from formulaic import ModelSpec as FormulaicSpec
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Columns of a design matrix that are left out.
+
+    Attributes
+    ----------
+    labels, at
+        The columns, and their places among all.
+    kept
+        The places of the others.
+    follows
+        How they follow from the others in the data: what to multiply those by, shape
+        ``(others, left out)``.
+    """
+
+    labels: tuple[str, ...]
+    at: tuple[int, ...]
+    kept: tuple[int, ...]
+    follows: np.ndarray
+
+
+@dataclass(frozen=True)
+class TermMatrix:
+    """A design matrix and what it takes to build it again for new data.
+
+    Attributes
+    ----------
+    values
+        Shape ``(N, columns)``.
+    labels
+        The user's name of each column, such as ``floor`` or ``sex[T.M]``.
+    recipe
+        formulaic's specification: how factors are joined to terms, and coded.
+    factors
+        For each alias in the recipe, how the factor is evaluated.
+    left_out
+        The columns that the data cannot tell from others; they are not in the matrix.
+    """
+
+    values: np.ndarray
+    labels: tuple[str, ...]
+    recipe: FormulaicSpec | None
+    factors: Mapping[str, Recipe]
+    left_out: LeftOut | None = None
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """The labels with those of the columns that are left out."""
+        if self.left_out is None:
+            return self.labels
+        places = dict(zip(self.left_out.kept, self.labels, strict=True))
+        places |= zip(self.left_out.at, self.left_out.labels, strict=True)
+        return tuple(places[place] for place in range(len(places)))

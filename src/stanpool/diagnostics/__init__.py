@@ -1,8 +1,0 @@
-"""Say whether draws can be trusted, what is wrong, where it is, and what to do."""
-
-from __future__ import annotations
-
-from stanpool.diagnostics.diagnose import diagnose
-from stanpool.diagnostics.diagnosis import Advice, Diagnosis, Finding
-
-__all__ = ["Advice", "Diagnosis", "Finding", "diagnose"]

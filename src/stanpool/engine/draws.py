@@ -1,0 +1,89 @@
+"""Draws as an engine returns them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from stanpool.base.errors import suggestion
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RawDraws:
+    """The draws of a run by Stan's own names, none of them copied.
+
+    Attributes
+    ----------
+    step_size
+        ``(chain,)``; None where nothing was adapted.
+    inv_metric
+        The inverse metric: ``(chain, parameter)`` if diagonal, ``(chain, parameter,
+        parameter)`` if dense.
+    seconds_warmup, seconds_sampling
+        What each chain says it took: ``(chain,)``.
+    engine
+        What the executable was made with: Stan, the kind of engine, the compiler.
+    rejections
+        Why the log density could not be evaluated at proposals, which were then
+        rejected, and how often after warm-up.
+    """
+
+    # (draw, chain, column), each column's draws together in memory
+    _array: np.ndarray
+    _variables: Mapping[str, Any]
+    step_size: np.ndarray | None
+    inv_metric: np.ndarray | None
+    seconds_warmup: np.ndarray
+    seconds_sampling: np.ndarray
+    engine: Mapping[str, str]
+    rejections: Mapping[str, int]
+
+    @property
+    def variable_names(self) -> tuple[str, ...]:
+        """The variables of the program that hold at least one number."""
+        return tuple(name for name in self._variables if not name.endswith("__"))
+
+    def stan_variable(self, name: str) -> np.ndarray:
+        """Return a variable of the program, ``(chain, draw, ...)``."""
+        return self._slice(name, self.variable_names)
+
+    def sampler_variable(self, name: str) -> np.ndarray:
+        """Return ``lp__``, ``divergent__`` or its like, ``(chain, draw)``."""
+        return self._slice(name, set(self._variables) - set(self.variable_names))
+
+    def _slice(self, name: str, known: Any) -> np.ndarray:
+        if name not in known:
+            raise KeyError(f"the draws have no {name!r}.{suggestion(name, known)}")
+        values: np.ndarray = self._variables[name].extract_reshape(self._array)
+        return values.swapaxes(0, 1)
+
+
+class Draws(Protocol):
+    """What the engine returns: arrays by Stan's names, ``(chain, draw, ...)``."""
+
+    def stan_variable(self, name: str) -> np.ndarray:
+        """Return a variable of the program."""
+
+    def sampler_variable(self, name: str) -> np.ndarray:
+        """Return a variable of the sampler."""
+
+
+@dataclass(frozen=True, eq=False)
+class NamedDraws:
+    """Draws that come from elsewhere, by Stan's names, ``(chain, draw, ...)``."""
+
+    variables: Mapping[str, np.ndarray]
+
+    def stan_variable(self, name: str) -> np.ndarray:
+        """Return a variable of the program."""
+        return self.variables[name]
+
+    def sampler_variable(self, name: str) -> np.ndarray:
+        """Refuse: there is no sampler."""
+        raise KeyError(name)

@@ -1,0 +1,1 @@
+"""Finding, setting up and keeping Stan."""

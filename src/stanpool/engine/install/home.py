@@ -1,0 +1,170 @@
+"""Find the CmdStan home that cmdstanpy shall use, or set up the embedded one.
+
+The order: ``STANPOOL_CMDSTAN`` or ``CMDSTAN``; an installation that cmdstanpy knows;
+else the embedded engine. ``STANPOOL_ENGINE=embedded`` asks for the embedded engine
+in any case.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import EngineError
+from stanpool.engine.install.cache import cache_folder, given_folder
+from stanpool.engine.install.embedded import (
+    DESCRIPTION,
+    choose_compiler,
+    digest,
+    home_of,
+    is_fit_to_run,
+    set_up,
+)
+from stanpool.engine.install.toolchain import find_compiler, find_make
+
+
+@public
+def ensure(*, progress: bool = True) -> Path:
+    """Return the CmdStan home, set up if need be, with cmdstanpy pointed at it.
+
+    Afterwards ``cmdstanpy.CmdStanModel(stan_file=...)`` works in this process and in
+    those that it starts.
+
+    Parameters
+    ----------
+    progress
+        Show the stages of a set-up on standard error.
+
+    Raises
+    ------
+    EngineError
+        If there is no engine and none can be set up; the message says what to do.
+    """
+    home = find_official() or set_up(progress=progress)
+    _activate(home)
+    return home
+
+
+def ensure_to_run(*, progress: bool = True) -> Path:
+    """Return what ``ensure`` does, without a look at the files that only make needs.
+
+    There are 13,000 of them: a tenth of a second, which a fit whose program is
+    compiled does not have to wait.
+    """
+    home = find_official() or home_of(choose_compiler())
+    if home.is_relative_to(cache_folder()) and not is_fit_to_run(home):
+        return ensure(progress=progress)
+    _activate(home)
+    return home
+
+
+def find_official() -> Path | None:
+    """Return the CmdStan that the user has installed, if any.
+
+    Raises
+    ------
+    EngineError
+        If ``STANPOOL_CMDSTAN`` or ``CMDSTAN`` names a folder that is no CmdStan.
+    """
+    if os.environ.get("STANPOOL_ENGINE") == "embedded":
+        return None
+    for variable in ("STANPOOL_CMDSTAN", "CMDSTAN"):
+        value = os.environ.get(variable)
+        if value and not _is_our_doing(variable, Path(value)):
+            return _validated(given_folder(variable, value), variable)
+    installed = _latest_installed()
+    return installed if installed and find_compiler() and find_make() else None
+
+
+@public
+def identity(home: Path) -> str:
+    """Return a short digest of all that decides what a compiled program does.
+
+    Equal identities make equal programs: the kind of engine, Stan's version, the
+    headers and the driver, the compiler and its flags.
+    """
+    if is_embedded(home):
+        return describe(home)["identity"]
+    local = home / "make" / "local"
+    compiler = find_compiler()
+    return digest(
+        {
+            "kind": "official",
+            "stan": stan_version(home),
+            "stanc": (home / "bin" / "stanc").stat().st_size,
+            "local": local.read_text() if local.exists() else "",
+            "compiler": compiler.version if compiler else "",
+        }
+    )
+
+
+def describe(home: Path) -> dict[str, str]:
+    """Return what an embedded home says of itself.
+
+    Raises
+    ------
+    EngineError
+        If that is damaged: one of another cache, which nobody mends.
+    """
+    try:
+        found = json.loads((home / DESCRIPTION).read_text(encoding="utf-8"))
+        return {name: str(found[name]) for name in ("identity", "compiler")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(
+            f"{str(home / DESCRIPTION)!r} is damaged, so that nobody knows what engine "
+            "this is. `stanpool setup --force` builds that of the cache again."
+        ) from error
+
+
+def is_embedded(home: Path) -> bool:
+    """Say whether a home was made by stanpool."""
+    return (home / DESCRIPTION).exists()
+
+
+def stan_version(home: Path) -> str:
+    """Return the version of the CmdStan in ``home``, such as ``"2.35.0"``."""
+    try:
+        lines = (home / "makefile").read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("CMDSTAN_VERSION :="):
+            return line.partition(":=")[2].strip()
+    raise EngineError(f"the makefile of {str(home)!r} does not say which CmdStan it is")
+
+
+def _is_our_doing(variable: str, home: Path) -> bool:
+    """Tell what an earlier ensure() put into a variable from what the user did."""
+    ours = is_embedded(home) or home.is_relative_to(cache_folder())
+    return variable == "CMDSTAN" and ours
+
+
+def _validated(home: Path, variable: str) -> Path:
+    for needed in ("makefile", "bin/stanc"):
+        if not (home / needed).exists():
+            raise EngineError(
+                f"{variable}={str(home)!r} is not a CmdStan that is built: there is no "
+                f"{needed!r} in it. Correct the variable, or unset it and stanpool "
+                "finds or sets up an engine by itself."
+            )
+    return home
+
+
+def _latest_installed() -> Path | None:
+    from cmdstanpy.utils.cmdstan import get_latest_cmdstan
+
+    folder = Path(os.path.expanduser("~/.cmdstan"))  # as it is where there is no home
+    latest = get_latest_cmdstan(str(folder)) if folder.is_dir() else None
+    home = folder / latest if latest else None
+    return home if home and (home / "bin" / "stanc").exists() else None
+
+
+def _activate(home: Path) -> None:
+    import cmdstanpy
+
+    cmdstanpy.set_cmdstan_path(str(home))
+    own_make = home / "bin" / "make"
+    if not find_make() and own_make.exists():
+        cmdstanpy.set_make_env(str(own_make))

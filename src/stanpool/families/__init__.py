@@ -1,0 +1,1 @@
+"""Densities, means and draws of outcomes, as functions of arrays."""

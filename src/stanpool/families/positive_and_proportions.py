@@ -1,0 +1,71 @@
+"""Gamma and beta outcomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special  # type: ignore[import-untyped]
+
+from stanpool.families.functions import (
+    _TINY,
+    FamilyFunctions,
+    LinkFunctions,
+    _complement,
+    _drawn_gamma,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def _gamma(link: LinkFunctions) -> FamilyFunctions:
+    """``y ~ gamma(shape, shape / mu)``: variance ``mu^2 / shape``."""
+
+    def log_density(y: Any, eta: Any, *, shape: Any) -> Any:
+        log_rate = np.log(shape) - link.log_inverse(eta)
+        return (
+            shape * log_rate
+            - special.gammaln(shape)
+            + (shape - 1.0) * np.log(y)
+            - np.exp(log_rate) * y
+        )
+
+    def mean(eta: Any, *, shape: Any) -> Any:
+        return link.inverse(eta) + np.zeros_like(shape, dtype=float)
+
+    def draw(rng: np.random.Generator, eta: Any, *, shape: Any) -> Any:
+        return _drawn_gamma(rng, shape, link.inverse(eta))
+
+    def variance(eta: Any, *, shape: Any) -> Any:
+        return np.square(link.inverse(eta)) / shape
+
+    return FamilyFunctions(link, log_density, mean, draw, variance)
+
+
+def _beta(link: LinkFunctions) -> FamilyFunctions:
+    """``y ~ beta(mu phi, (1 - mu) phi)``: variance ``mu (1 - mu) / (1 + phi)``."""
+
+    def shapes(eta: Any, phi: Any) -> tuple[Any, Any]:
+        log_phi = np.log(phi)
+        return (
+            np.exp(log_phi + link.log_inverse(eta)),
+            np.exp(log_phi + _complement(link)(eta)),
+        )
+
+    def log_density(y: Any, eta: Any, *, phi: Any) -> Any:
+        a, b = shapes(eta, phi)
+        return (a - 1.0) * np.log(y) + (b - 1.0) * np.log1p(-y) - special.betaln(a, b)
+
+    def mean(eta: Any, *, phi: Any) -> Any:
+        return link.inverse(eta) + np.zeros_like(phi, dtype=float)
+
+    def draw(rng: np.random.Generator, eta: Any, *, phi: Any) -> Any:
+        # A mean that is 0 or 1 to rounding has a shape of 0.
+        return rng.beta(*(np.maximum(shape, _TINY) for shape in shapes(eta, phi)))
+
+    def variance(eta: Any, *, phi: Any) -> Any:
+        mu = link.inverse(eta)
+        return mu * (1.0 - mu) / (1.0 + phi)
+
+    return FamilyFunctions(link, log_density, mean, draw, variance)

@@ -1,0 +1,82 @@
+"""The families in numbers: log density, mean and random draws of an outcome.
+
+What the Stan templates state, once more in NumPy, for everything that is computed from
+draws: predictions, pointwise log likelihood, simulated data. ``family_functions`` are
+of a family, ``log_likelihood`` and ``draw_outcomes`` of a model's rows.
+
+Arrays broadcast as NumPy does, so ``(draws, rows)`` predictors go with parameters of
+shape ``(draws, 1)`` and outcomes of shape ``(rows,)``.
+
+References
+----------
+.. [1] Stan Functions Reference 2.35: the densities and their parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.base.errors import SpecError, check_choice, listed, shorten
+from stanpool.families.categories import _categorical, _ordinal
+from stanpool.families.counts import _binary, _binomial, _negative_binomial, _poisson
+from stanpool.families.functions import LINKS, FamilyFunctions, LinkFunctions
+from stanpool.families.location_scale import _NORMAL, _STUDENT_T, _location_scale
+from stanpool.families.positive_and_proportions import _beta, _gamma
+from stanpool.language.family import FAMILIES
+
+if TYPE_CHECKING:
+    pass
+
+_BELOW_ONE = 1.0 - np.finfo(float).epsneg
+
+
+@lru_cache(maxsize=64)
+def family_functions(family: str, link: str | None = None) -> FamilyFunctions:
+    """Return a family in numbers.
+
+    Parameters
+    ----------
+    family
+        A name in ``stanpool.language.family.FAMILIES``.
+    link
+        One of its links; by default the first.
+
+    Raises
+    ------
+    SpecError
+        If there is no such family, or it has no such link.
+
+    Examples
+    --------
+    >>> poisson = family_functions("poisson")
+    >>> poisson.mean(np.log([1.5, 3.0]))
+    array([1.5, 3. ])
+    >>> poisson.log_density(np.array([0, 2]), np.log([1.5, 3.0])).round(3)
+    array([-1.5  , -1.496])
+    """
+    check_choice("family", family, FAMILIES)
+    known = FAMILIES[family].links
+    if link is not None and link not in known:
+        raise SpecError(
+            f"link={shorten(link)} is not a link of {family!r}; it has {listed(known)}."
+        )
+    return _BUILDERS[family](LINKS[link or known[0]])
+
+
+_BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
+    "gaussian": lambda link: _location_scale(_NORMAL, link),
+    "student_t": lambda link: _location_scale(_STUDENT_T, link),
+    "lognormal": lambda link: _location_scale(_NORMAL, link, is_log=True),
+    "gamma": _gamma,
+    "bernoulli": _binary,
+    "binomial": _binomial,
+    "beta": _beta,
+    "poisson": _poisson,
+    "negative_binomial": _negative_binomial,
+    "ordinal": _ordinal,
+    "categorical": _categorical,
+}

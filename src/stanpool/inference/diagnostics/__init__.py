@@ -1,0 +1,8 @@
+"""Say whether draws can be trusted, what is wrong, where it is, and what to do."""
+
+from __future__ import annotations
+
+from stanpool.inference.diagnostics.diagnose import diagnose
+from stanpool.inference.diagnostics.diagnosis import Advice, Diagnosis, Finding
+
+__all__ = ["Advice", "Diagnosis", "Finding", "diagnose"]

@@ -1,0 +1,126 @@
+"""A fit -> its diagnosis: run the checks, locate the trouble, advise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import stanpool.inference.diagnostics.checks as checks
+from stanpool.data.compression.integrated_rows import why_not_marginal
+from stanpool.inference.diagnostics.advice import advise
+from stanpool.inference.diagnostics.diagnosis import Advice, Diagnosis, Finding
+from stanpool.inference.diagnostics.funnel import (
+    Funnel,
+    check_form,
+    check_funnels,
+    measure_funnels,
+    scales_trade_off,
+)
+from stanpool.inference.diagnostics.learned import check_learned
+from stanpool.posterior.convergence import FEWEST_DRAWS
+from stanpool.posterior.origins import fit_at_origins
+from stanpool.posterior.scalars import group_dims, short_label
+
+if TYPE_CHECKING:
+    from stanpool.model.fit_result import FitResult
+
+
+def diagnose(fit: FitResult) -> Diagnosis:
+    """Check a fit and say what is wrong, where, and what to do about it.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+
+    Returns
+    -------
+    Diagnosis
+        ``ok``, ``findings`` (what did not pass) and ``advice``. Prints in words.
+
+    References
+    ----------
+    .. [1] Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021). Rank-normalization,
+       folding, and localization: an improved R-hat for assessing convergence of MCMC.
+       Bayesian Analysis 16(2), 667-718.
+    .. [2] Betancourt (2017). A conceptual introduction to Hamiltonian Monte Carlo.
+       arXiv:1701.02434.
+    .. [3] Betancourt and Girolami (2015). Hamiltonian Monte Carlo for hierarchical
+       models. In Current Trends in Bayesian Methodology with Applications.
+    """
+    posterior, stats = fit.posterior, fit.sample_stats
+    parameterization, design = fit.model.parameterization, fit.model.design
+    diverging = stats["diverging"].to_numpy()
+    chains, draws = diverging.shape
+    if draws < FEWEST_DRAWS:
+        return _too_short(_subject(fit), draws)
+    mixed = checks.measure_mixing(posterior, group_dims=group_dims(design))
+    funnels: tuple[Funnel, ...] = ()
+    trade_off, seen = False, fit
+    if parameterization is not None:
+        # What the sampler sees: scales where predictors are at their origins.
+        seen = fit_at_origins(fit)
+        funnels = measure_funnels(seen.posterior, diverging, design=seen.model.design)
+        trade_off = scales_trade_off(seen.posterior, design=seen.model.design)
+    smallest = float(np.fmin.reduce(mixed.ess_bulk))
+    found = [
+        checks.check_divergences(diverging, ess=smallest),
+        *check_funnels(funnels, divergences=int(diverging.sum())),
+        checks.check_e_bfmi(stats["energy"].to_numpy()),
+        checks.check_r_hat(mixed),
+        checks.check_ess(mixed, part="bulk", chains=chains),
+        checks.check_ess(mixed, part="tail", chains=chains),
+        checks.check_tree_depth(
+            stats["reached_max_treedepth"].to_numpy(),
+            max_treedepth=fit.settings.max_treedepth,
+        ),
+        checks.check_chains(chains),
+        checks.check_finite(mixed),
+        *checks.check_rejections(fit.rejections),
+    ]
+    if not fit.prior_only:
+        found += check_learned(seen.posterior, fit.model.priors, mixed)
+    ess_per_draw = smallest / diverging.size
+    if not any(each.level == "problem" for each in found):
+        found += check_form(
+            funnels, parameterization=parameterization, ess_per_draw=ess_per_draw
+        )
+    return Diagnosis(
+        subject=_subject(fit),
+        checks=tuple(found),
+        advice=advise(
+            [each for each in found if each.level != "passed"],
+            funnels=funnels,
+            parameterization=parameterization,
+            ess_per_draw=ess_per_draw,
+            scales_trade_off=trade_off,
+            settings=fit.settings,
+            can_integrate=not why_not_marginal(fit.model.spec, design),
+        ),
+    )
+
+
+def _too_short(subject: str, draws: int) -> Diagnosis:
+    """Say that there is nothing to check."""
+    sentence = f"With {draws} draws in a chain nothing can be checked."
+    source = "Vehtari et al. 2021"
+    return Diagnosis(
+        subject,
+        (Finding("draws", "problem", draws, FEWEST_DRAWS, source, sentence),),
+        (
+            Advice(
+                "Run longer", "chains are compared by their halves.", {"draws": 1000}
+            ),
+        ),
+    )
+
+
+def _subject(fit: FitResult) -> str:
+    pooling = {"complete": "Complete", "none": "No", "partial": "Partial"}
+    subject = pooling[fit.model.spec.pooling] + " pooling"
+    factors = ", ".join(short_label(each.factor) for each in fit.model.design.factors)
+    if factors:
+        subject += f" over {factors}"
+    form = fit.model.parameterization
+    return f"{subject}, {form}" if form else subject

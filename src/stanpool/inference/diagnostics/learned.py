@@ -1,0 +1,104 @@
+"""Whether the data say anything about a scale, or its posterior is its prior.
+
+What data tell about a parameter is how far its posterior is from its prior, in nats:
+the expected logarithm of the ratio of the two densities [1]_, 0 where they are the same
+[2]_. A normal posterior that owes a share ``r`` of what is known to the data is, on
+average over data, ``-log(1 - r) / 2`` nats from its prior; the limit is that of
+a tenth.
+
+References
+----------
+.. [1] Kullback and Leibler (1951). On information and sufficiency. Annals of
+   Mathematical Statistics 22(1), 79-86.
+.. [2] Lindley (1956). On a measure of the information provided by an experiment. Annals
+   of Mathematical Statistics 27(4), 986-1005.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.inference.diagnostics.checks import Mixing
+from stanpool.inference.diagnostics.diagnosis import Finding
+from stanpool.model.prior_distributions import prior_below
+from stanpool.model.priors import class_of
+from stanpool.posterior.scalars import scalars, short_label
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.model.priors import PriorTable
+
+LEAST_NATS = -0.5 * math.log(1 - 0.1)
+_SCALES = {"tau", "tau_sigma", "sigma", "loading_scale"}
+_BINS = 20  # of the prior's probability
+
+Array = NDArray[np.float64]
+
+
+def check_learned(
+    posterior: xr.Dataset, priors: PriorTable, mixed: Mixing
+) -> tuple[Finding, ...]:
+    """Note the scales whose posterior is their prior.
+
+    Parameters
+    ----------
+    posterior
+        Draws where the priors are stated.
+    priors
+        Those of the model.
+    mixed
+        How well the draws mix.
+    """
+    known = {
+        row.parameter: row
+        for row in priors
+        if class_of(row.parameter_class).name in _SCALES
+        and row.prior.distribution != "flat"
+    }
+    ess = dict(zip(mixed.labels, mixed.ess_bulk, strict=True))
+    names = [str(name) for name in posterior.data_vars]
+    named = [name for name in names if name.partition("_")[0] in ("tau", "sigma")]
+    named += [name for name in names if name == "loading_scale"]
+    found = []
+    for block in scalars(posterior, var_names=named):
+        for place, label in enumerate(block.labels):
+            if label not in known or not ess.get(label, 0.0) > _BINS:
+                continue
+            row = known[label]
+            below = prior_below(row, block.draws[..., place])
+            nats = _nats(below, effective=float(ess[label]))
+            if nats < LEAST_NATS:
+                sentence = (
+                    f"The posterior of {short_label(label)} is its prior, {row.prior}: "
+                    f"the data tell {max(nats, 0.0):.2f} nats about it (limit "
+                    f"{LEAST_NATS:.2f}), next to nothing."
+                )
+                found.append(
+                    Finding(
+                        "learned",
+                        "note",
+                        nats,
+                        LEAST_NATS,
+                        "Lindley 1956",
+                        sentence,
+                        parameters=(label,),
+                    )
+                )
+    return tuple(found)
+
+
+def _nats(below: Array, *, effective: float) -> float:
+    """Return how far draws are from a prior, by the prior's probability below each.
+
+    The excess that so few draws have by chance is taken off: half a degree of freedom
+    for each of them [1]_.
+    """
+    counts, _ = np.histogram(below, bins=_BINS, range=(0.0, 1.0))
+    shares = counts[counts > 0] / counts.sum()
+    chance = (_BINS - 1) / (2 * min(effective, below.size))
+    return float(shares @ np.log(_BINS * shares) - chance)

@@ -1,0 +1,312 @@
+"""Effects of a fit, each a labelled table with intervals.
+
+Population coefficients (``fixef``), what groups deviate from them (``ranef``), full
+coefficients of groups (``coef``), scales and correlations (``varcorr``); how much is
+pooled and explained; hypotheses, contrasts and rankings.
+
+References
+----------
+.. [1] Gelman and Pardoe (2006). Bayesian measures of explained variance and pooling in
+   multilevel (hierarchical) models. Technometrics 48(2), 241-251.
+.. [2] Nakagawa, Johnson and Schielzeth (2017). The coefficient of determination R2 and
+   intra-class correlation coefficient from generalized linear mixed-effects models
+   revisited and expanded. Journal of the Royal Society Interface 14, 20170213.
+.. [3] Johnson (2014). Extension of Nakagawa and Schielzeth's R2GLMM to random slopes
+   models. Methods in Ecology and Evolution 5(9), 944-946.
+.. [4] Gelman, Goodrich, Gabry and Vehtari (2019). R-squared for Bayesian regression
+   models. The American Statistician 73(3), 307-309.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.errors import SpecError, check_choice, listed, shorten
+from stanpool.model.parameter_names import GroupNames
+from stanpool.posterior.coefficients import coefficients, flat
+from stanpool.posterior.intervals import describe, interval_levels
+from stanpool.posterior.origins import fit_at_origins
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from stanpool.model.fit_result import FitResult
+
+Array = np.ndarray
+
+_BLOCK = 2**21  # numbers: 16 MB of draws x groups
+
+
+def fixef(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
+    """Describe the population's coefficients.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    prob
+        Probability of the central interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``mean``, ``sd``, ``median`` and the interval, such as ``q5`` and
+        ``q95``; rows such as ``Intercept`` and ``floor``; ``blue, floor`` for a
+        category's own linear predictor; ``cutpoint[low|high]`` for ordinal outcomes.
+    """
+    return _table(*fixef_draws(fit), prob)
+
+
+def ranef(
+    fit: FitResult, *, factor: str | None = None, prob: float = 0.9
+) -> pd.DataFrame:
+    """Describe what each group's coefficients deviate from the population's.
+
+    Where group-level predictors move the mean of a group, from that mean.
+
+    Parameters
+    ----------
+    fit
+        A partially pooled fit.
+    factor
+        Which grouping factor; by default the first.
+    prob
+        Probability of the central interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as of ``fixef``; rows by group and coefficient.
+
+    Raises
+    ------
+    SpecError
+        If there is no such factor, or no population to deviate from.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> ranef(fit).round(1).head(2)
+                        mean   sd  median   q5   q95
+    school coefficient
+    A      Intercept     2.0  5.5     0.6 -4.5  12.8
+    B      Intercept     0.0  4.5     0.0 -7.1   7.5
+    """
+    number = _number_of(fit, factor)
+    if fit.model.spec.pooling != "partial":
+        raise SpecError(
+            f"{fit.model!r} has no population that groups deviate from; see coef, or "
+            "fit with pooling='partial'."
+        )
+    own = coefficients(fit.model, fit.posterior).factors[number]
+    return _group_table(fit, number, own.deviations, prob)
+
+
+def coef(
+    fit: FitResult, *, factor: str | None = None, prob: float = 0.9
+) -> pd.DataFrame:
+    """Describe the full coefficients of each group: the population's, and its own part.
+
+    What a row of the group has if all other grouping factors are at their mean.
+
+    Parameters
+    ----------
+    fit, factor, prob
+        As for ``ranef``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of ``ranef``.
+
+    Raises
+    ------
+    SpecError
+        If there is no such factor.
+    """
+    number = _number_of(fit, factor)
+    return _group_table(fit, number, _full(fit, number), prob)
+
+
+def varcorr(fit: FitResult, *, prob: float = 0.9, at: str = "zero") -> pd.DataFrame:
+    """Describe the scales and correlations of what varies, and the residual scale.
+
+    Parameters
+    ----------
+    fit, prob
+        As for ``fixef``.
+    at
+        ``"zero"``: of intercepts where predictors are 0; ``"origins"``: where
+        predictors that are far from 0 are at their origins, as the priors of
+        correlated coefficients are; those of ``||`` are where predictors are 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as of ``fixef``; rows by ``factor`` and ``term``, such as
+        ``("county", "sd(floor)")``, ``("county", "cor(Intercept, floor)")`` and
+        ``("residual", "sigma")``; ``sd(log sigma)`` where groups' residual scales
+        are pooled.
+
+    Raises
+    ------
+    SpecError
+        If ``at`` is neither.
+    """
+    check_choice("at", at, ("zero", "origins"))
+    if at == "origins":
+        fit = fit_at_origins(fit)
+    posterior, design = fit.posterior, fit.model.design
+    index: list[tuple[str, str]] = []
+    draws: list[Array] = []
+
+    def add(factor: str, term: str, values: Array) -> None:
+        index.append((factor, term))
+        draws.append(values)
+
+    for factor in design.factors if fit.model.spec.pooling == "partial" else ():
+        names = GroupNames.of(factor.factor)
+        labels = factor.coefficients
+        for label, tau in zip(labels, flat(posterior[names.tau]).T, strict=True):
+            add(factor.factor, f"sd({label})", tau)
+        if names.Omega in posterior:
+            omega = flat(posterior[names.Omega])
+            for row, column in zip(*np.triu_indices(len(labels), 1), strict=True):
+                term = f"cor({labels[row]}, {labels[column]})"
+                add(factor.factor, term, omega[:, row, column])
+    if design.latent is not None:
+        add("factors", "sd(loadings)", flat(posterior["loading_scale"]))
+    if "sigma" in posterior:
+        add("residual", "sigma", flat(posterior["sigma"]))
+    if design.residual is not None:
+        names = GroupNames.of(design.residual[0])
+        if names.tau_sigma in posterior:
+            add(design.residual[0], "sd(log sigma)", flat(posterior[names.tau_sigma]))
+    return _table(_multi_index(index, ["factor", "term"]), draws, prob)
+
+
+def _check_pairs(pairs: Any, groups: Mapping[Any, int]) -> None:
+    """Refuse what is not a list of pairs, such as a text, which is one of letters."""
+    is_list = isinstance(pairs, Collection) and not isinstance(pairs, str | bytes)
+    if is_list and len(pairs) and all(map(_is_pair, pairs)):
+        return
+    wrong = [each for each in pairs if not _is_pair(each)] if is_list else []
+    first, second = [*groups, "first", "second"][:2]
+    raise SpecError(
+        f"pairs={shorten(pairs)} must be a list of pairs of groups, such as "
+        f"[({shorten(first)}, {shorten(second)})]"
+        + (f"; {shorten(wrong[0])} is not a pair." if wrong else ".")
+    )
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, tuple | list) and len(pair) == 2
+
+
+def fixef_draws(fit: FitResult) -> tuple[list[str], list[Array]]:
+    """Return labels and draws of the population's coefficients."""
+    posterior, design = fit.posterior, fit.model.design
+    categories: Sequence[Any] = (
+        posterior["category"].to_numpy().tolist() if "category" in posterior else [None]
+    )
+    index: list[str] = []
+    draws: list[Array] = []
+    for category in categories:
+        own = posterior if category is None else posterior.sel(category=category)
+        of = "" if category is None else f"{category}, "
+        if "Intercept" in own:
+            index.append(f"{of}Intercept")
+            draws.append(flat(own["Intercept"]))
+        if design.coefficients:
+            index += [f"{of}{label}" for label in design.coefficients]
+            draws += [*flat(own["beta"]).T]
+    if "cutpoint" in posterior:
+        index += [f"cutpoint[{each}]" for each in posterior["between"].to_numpy()]
+        draws += [*flat(posterior["cutpoint"]).T]
+    return index, draws
+
+
+def _full(
+    fit: FitResult, number: int, posterior: xr.Dataset | None = None
+) -> Callable[[Array], Array]:
+    """Return a function from groups to their full coefficients, ``(S, J, D, Q)``."""
+    posterior = fit.posterior if posterior is None else posterior
+    found = coefficients(fit.model, posterior)
+    own, design = found.factors[number], fit.model.design
+    # Where the mean belongs to an earlier factor, the coefficients here are without.
+    missing = np.zeros_like(own.mean)
+    for q, label in enumerate(design.factors[number].varying):
+        if any(label in each.varying for each in design.factors[:number]):
+            if label == "Intercept":
+                missing[..., q] = found.alpha
+            elif label in design.coefficients:
+                missing[..., q] = found.beta[..., design.coefficients.index(label)]
+
+    def full(groups: Array) -> Array:
+        return np.asarray(own.b[:, groups] + missing[:, None])
+
+    return full
+
+
+def _number_of(fit: FitResult, factor: str | None) -> int:
+    """Find a grouping factor."""
+    names = [each.factor for each in fit.model.design.factors]
+    if not names or (factor is not None and factor not in names):
+        raise SpecError(
+            f"{fit.model!r} has no groups of {shorten(factor)}; its grouping factors: "
+            f"{listed(names) or 'none'}."
+        )
+    return 0 if factor is None else names.index(factor)
+
+
+def _slices(groups: int, width: int) -> Iterator[slice]:
+    """Cut groups into blocks of some 16 MB."""
+    size = max(1, _BLOCK // width)
+    for start in range(0, groups, size):
+        yield slice(start, min(start + size, groups))
+
+
+def _group_table(
+    fit: FitResult, number: int, values: Callable[[Array], Array], prob: float
+) -> pd.DataFrame:
+    """Describe coefficients of all groups of a factor, block by block."""
+    import pandas as pd
+
+    interval_levels(prob)
+    factor = fit.model.design.factors[number]
+    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+    tables = []
+    for some in _slices(len(factor.labels), draws * len(factor.coefficients)):
+        block = values(np.arange(some.start, some.stop))
+        tables.append(describe(block.reshape(draws, -1), prob))
+    index = [(group, label) for group in factor.labels for label in factor.coefficients]
+    return pd.DataFrame(
+        {name: np.concatenate([each[name] for each in tables]) for name in tables[0]},
+        index=_multi_index(index, [factor.factor, "coefficient"]),
+    )
+
+
+def _table(index: Any, draws: Sequence[Array] | Array, prob: float) -> pd.DataFrame:
+    """Describe some quantities, a row each."""
+    import pandas as pd
+
+    interval_levels(prob)
+    values = np.stack(list(draws), axis=1) if len(draws) else np.empty((2, 0))
+    return pd.DataFrame(describe(values, prob), index=index)
+
+
+def _multi_index(rows: Sequence[tuple[Any, ...]], names: list[str]) -> pd.MultiIndex:
+    import pandas as pd
+
+    if not rows:
+        return pd.MultiIndex.from_arrays([[] for _ in names], names=names)
+    return pd.MultiIndex.from_tuples(rows, names=names)

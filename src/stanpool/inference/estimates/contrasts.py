@@ -1,0 +1,181 @@
+"""Differences between groups, and their ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.inference.estimates.coefficients import (
+    _check_pairs,
+    _full,
+    _multi_index,
+    _number_of,
+    _slices,
+    _table,
+)
+from stanpool.inference.prediction.predict import LARGEST
+from stanpool.inference.prediction.rows import some_draws
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.data.design.design import FactorDesign
+    from stanpool.model.fit_result import FitResult
+
+
+_MOST_PAIRS = 5000
+
+
+def contrasts(
+    fit: FitResult,
+    pairs: Sequence[tuple[Any, Any]] | None = None,
+    *,
+    factor: str | None = None,
+    coefficient: str = "Intercept",
+    prob: float = 0.9,
+) -> pd.DataFrame:
+    """Describe differences between groups' full coefficients.
+
+    Parameters
+    ----------
+    fit
+        A fit with groups.
+    pairs
+        Which groups to compare, such as ``[("AITKIN", "ANOKA")]``: the first less the
+        second; by default all pairs.
+    factor, coefficient
+        Which grouping factor, by default the first, and which of its coefficients.
+    prob
+        Probability of the central interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as of ``fixef`` and ``probability``, that the first is greater; rows by
+        ``group`` and ``less``.
+
+    Raises
+    ------
+    SpecError
+        If a group or the coefficient is not known, or there are too many pairs.
+    """
+    number = _number_of(fit, factor)
+    design = fit.model.design.factors[number]
+    at = _place_of(design, coefficient)
+    places = {label: place for place, label in enumerate(design.labels)}
+    if pairs is None:
+        count = len(places) * (len(places) - 1) // 2
+        if count > _MOST_PAIRS:
+            raise SpecError(
+                f"{len(places)} groups of {shorten(design.factor)} make {count:,} "
+                "pairs. Say which, as in pairs=[(first, second)], or see rank_groups."
+            )
+        pairs = [(a, b) for a in places for b in places if places[a] < places[b]]
+    _check_pairs(pairs, places)
+    for label in (label for pair in pairs for label in pair):
+        if label not in places:
+            raise SpecError(
+                f"pairs has {shorten(label)}, which is no group of "
+                f"{shorten(design.factor)}; there are {listed(places)}."
+                + suggestion(str(label), [str(known) for known in places])
+            )
+    used = sorted({places[label] for pair in pairs for label in pair})
+    full = _full(fit, number)(np.array(used, dtype=np.int64))
+    values = full.reshape(*full.shape[:2], -1)[..., at]
+    column = {place: k for k, place in enumerate(used)}
+    differences = [
+        values[:, column[places[a]]] - values[:, column[places[b]]] for a, b in pairs
+    ]
+    table = _table(_multi_index(pairs, ["group", "less"]), differences, prob)
+    return table.assign(probability=[float((each > 0).mean()) for each in differences])
+
+
+def rank_groups(
+    fit: FitResult,
+    *,
+    factor: str | None = None,
+    coefficient: str = "Intercept",
+    largest_first: bool = True,
+    draws: int | None = None,
+    prob: float = 0.9,
+) -> pd.DataFrame:
+    """Rank groups by their full coefficients, with the uncertainty of the ranks.
+
+    Groups are ranked at each draw. A table of estimates in order hides that most ranks
+    are hardly known.
+
+    Parameters
+    ----------
+    fit
+        A fit with groups.
+    factor, coefficient
+        Which grouping factor, by default the first, and which of its coefficients.
+    largest_first
+        Whether rank 1 is the largest.
+    draws
+        How many posterior draws to use; all by default.
+    prob
+        Probability of the central interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as of ``fixef``, of the rank, and ``probability_first``; a row for each
+        group, in the order of the mean rank.
+
+    Raises
+    ------
+    SpecError
+        If the coefficient is not known, or there are too many groups and draws.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> rank_groups(fit).round(1).head(2)[["mean", "q5", "q95", "probability_first"]]
+            mean   q5  q95  probability_first
+    school
+    G        3.7  1.0  8.0                0.2
+    A        3.7  1.0  8.0                0.2
+    """
+    number = _number_of(fit, factor)
+    design = fit.model.design.factors[number]
+    at = _place_of(design, coefficient)
+    posterior = some_draws(fit.posterior, draws)
+    groups = len(design.labels)
+    count = posterior.sizes["chain"] * posterior.sizes["draw"]
+    if groups * count > LARGEST:
+        raise SpecError(
+            f"ranking {groups:,} groups at {count:,} draws takes "
+            f"{groups * count * 8 / 2**30:,.1f} GB. Pass "
+            f"draws={max(1, LARGEST // groups)} for a sample of the draws."
+        )
+    ranks = np.empty((count, groups))
+    full = _full(fit, number, posterior)
+    for some in _slices(groups, count * len(design.coefficients)):
+        values = full(np.arange(some.start, some.stop))
+        ranks[:, some] = values.reshape(count, some.stop - some.start, -1)[..., at]
+    for values in ranks:
+        order = np.argsort(-values if largest_first else values, kind="stable")
+        values[order] = np.arange(1, groups + 1)
+    table = _table(list(design.labels), ranks.T, prob)
+    table = table.assign(probability_first=(ranks == 1).mean(axis=0))
+    return table.rename_axis(design.factor).sort_values("mean", kind="stable")
+
+
+def _place_of(factor: FactorDesign, coefficient: str) -> int:
+    """Find a varying coefficient."""
+    if coefficient not in factor.coefficients:
+        raise SpecError(
+            f"{shorten(coefficient)} does not vary over {shorten(factor.factor)}; "
+            f"{listed(factor.coefficients)} do."
+            + suggestion(str(coefficient), factor.coefficients)
+        )
+    return factor.coefficients.index(coefficient)

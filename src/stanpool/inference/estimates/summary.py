@@ -1,0 +1,205 @@
+"""Posterior draws -> a table with one labelled row for each scalar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.posterior.convergence import blockwise, mixing
+from stanpool.posterior.scalars import dims_of_groups, is_of_groups, scalars
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from stanpool.model.fit_result import HasPosterior
+
+COLUMNS = (
+    "mean",
+    "sd",
+    "median",
+    "q5",
+    "q95",
+    "r_hat",
+    "ess_bulk",
+    "ess_tail",
+    "mcse_mean",
+)
+
+
+def summary(
+    fit: HasPosterior,
+    *,
+    var_names: Sequence[str] | None = None,
+    groups: bool = True,
+) -> pd.DataFrame:
+    """Summarize each scalar of the posterior in one row.
+
+    Population quantities come first, the coefficients of the groups last.
+
+    Parameters
+    ----------
+    fit
+        A fit, or draws of an exact sampler.
+    var_names
+        The variables to show, such as ``["Intercept", "tau_county"]``; all by default.
+    groups
+        False leaves out the coefficients of the groups.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``mean``, ``sd``, ``median``, ``q5``, ``q95`` (a central 90 %
+        interval), ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse_mean``; rows
+        labelled as in ``beta[floor]`` or ``b_county[AITKIN, floor]``.
+
+    Raises
+    ------
+    SpecError
+        If a variable is not in the posterior.
+
+    References
+    ----------
+    .. [1] Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021). Rank-normalization,
+       folding, and localization: an improved R-hat for assessing convergence of MCMC.
+       Bayesian Analysis 16(2), 667-718.
+    """
+    return summarize(fit.posterior, var_names=_chosen(fit, var_names, groups))
+
+
+def draws(
+    fit: HasPosterior,
+    *,
+    var_names: Sequence[str] | None = None,
+    groups: bool = True,
+) -> pd.DataFrame:
+    """Return the draws of each scalar of the posterior as one table.
+
+    Parameters
+    ----------
+    fit
+        A fit, or draws of an exact sampler.
+    var_names
+        The variables to take, such as ``["Intercept", "tau_county"]``; all by default.
+    groups
+        False leaves out the coefficients of the groups.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each draw, with the index ``chain`` and ``draw``, and a column for
+        each row of ``summary``, under its label and in its order. Constants, such as
+        the diagonal of a matrix of correlations, are left out.
+
+    Raises
+    ------
+    SpecError
+        If a variable is not in the posterior.
+
+    Examples
+    --------
+    Draws that are exact, as those of a fit:
+
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
+    >>> table = draws(fit, groups=False)
+    >>> table.shape, list(table.columns)
+    ((4000, 2), ['Intercept', 'tau_school[Intercept]'])
+    >>> float((table["Intercept"] > 0).mean().round(2))
+    0.96
+    """
+    import pandas as pd
+
+    posterior = fit.posterior
+    blocks = list(scalars(posterior, var_names=_chosen(fit, var_names, groups)))
+    chains, count = posterior.sizes["chain"], posterior.sizes["draw"]
+    return pd.DataFrame(
+        np.concatenate(
+            [np.empty((chains, count, 0)), *(each.draws for each in blocks)], axis=2
+        ).reshape(chains * count, -1),
+        index=pd.MultiIndex.from_product(
+            [posterior["chain"].to_numpy(), posterior["draw"].to_numpy()],
+            names=["chain", "draw"],
+        ),
+        columns=[label for each in blocks for label in each.labels],
+    )
+
+
+def summarize(
+    posterior: xr.Dataset, *, var_names: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Summarize each scalar of a posterior in one row, in the order of the variables.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> draws = np.random.default_rng(1).normal(size=(4, 100))
+    >>> summarize(xr.Dataset({"mu": (("chain", "draw"), draws)})).index
+    Index(['mu'], dtype='str')
+    """
+    import pandas as pd
+
+    blocks = list(scalars(posterior, var_names=var_names))
+    tables = [blockwise(_moments, each.draws) | mixing(each.draws) for each in blocks]
+    return pd.DataFrame(
+        {
+            column: np.concatenate([np.empty(0), *(table[column] for table in tables)])
+            for column in COLUMNS
+        },
+        index=[label for each in blocks for label in each.labels],
+    )
+
+
+def _moments(draws: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Describe draws of shape ``(scalar, chain, draw)``."""
+    flat = draws.reshape(len(draws), -1)
+    mean = flat.mean(axis=1)
+    squares = np.square(flat - mean[:, None]).sum(axis=1)
+    q5, median, q95 = np.quantile(flat, (0.05, 0.5, 0.95), axis=1)
+    return {
+        "mean": mean,
+        "sd": np.sqrt(squares / np.float64(flat.shape[1] - 1)),
+        "median": median,
+        "q5": q5,
+        "q95": q95,
+    }
+
+
+def population_names(fit: HasPosterior) -> list[str]:
+    """Name the variables of the posterior that are not of groups."""
+    dims, posterior = dims_of_groups(fit), fit.posterior
+    names = [str(name) for name in posterior.data_vars]
+    return [name for name in names if not is_of_groups(posterior[name], dims)]
+
+
+def _chosen(
+    fit: HasPosterior, var_names: Sequence[str] | None, groups: bool
+) -> list[str]:
+    """Name the variables that are wanted, those of the population first."""
+    names = _population_first(fit) if var_names is None else _known(fit, var_names)
+    population = population_names(fit)
+    return [name for name in names if groups or name in population]
+
+
+def _population_first(fit: HasPosterior) -> list[str]:
+    population = population_names(fit)
+    names = [str(name) for name in fit.posterior.data_vars]
+    return sorted(names, key=lambda name: name not in population)
+
+
+def _known(fit: HasPosterior, var_names: Sequence[str]) -> list[str]:
+    given = [var_names] if isinstance(var_names, str) else list(var_names)
+    known = [str(name) for name in fit.posterior.data_vars]
+    for name in given:
+        if name not in known:
+            raise SpecError(
+                f"var_names: {shorten(name)} is not in the posterior; it has "
+                f"{listed(known)}.{suggestion(str(name), known)}"
+            )
+    return given

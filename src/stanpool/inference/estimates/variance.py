@@ -1,0 +1,330 @@
+"""Shares of variance: pooling factors, intraclass correlation, R-squared."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.errors import SpecError
+from stanpool.data.likelihood import expected_outcomes, outcome_variances
+from stanpool.inference.estimates.coefficients import (
+    Array,
+    _multi_index,
+    _slices,
+    _table,
+)
+from stanpool.inference.prediction.linear_predictor import predictors_of
+from stanpool.inference.prediction.rows import GroupTerms, predictors_with
+from stanpool.language.formula import outcome_name
+from stanpool.model.parameter_names import GroupNames
+from stanpool.posterior.coefficients import Coefficients, coefficients, flat
+from stanpool.posterior.origins import fit_at_origins
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.data.design.design import FactorDesign
+    from stanpool.model.fit_result import FitResult
+
+
+# Variance of the latent outcome about its linear predictor, by link.
+_LATENT = {"logit": math.pi**2 / 3, "probit": 1.0, "cloglog": math.pi**2 / 6}
+
+
+def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
+    r"""Measure how far groups are pooled, and what predictors explain at each level.
+
+    With errors :math:`\epsilon_j = \theta_j - \hat\theta_j` of a level (of groups:
+    what their coefficients deviate from their mean) and variances over its units,
+
+    .. math:: \lambda = 1 - \frac{\operatorname{var}_j \operatorname{E} \epsilon_j}
+                                 {\operatorname{E} \operatorname{var}_j \epsilon_j},
+              \qquad
+              R^2 = 1 - \frac{\operatorname{E} \operatorname{var}_j \epsilon_j}
+                             {\operatorname{E} \operatorname{var}_j \theta_j}.
+
+    ``pooling`` near 0: the groups speak for themselves; near 1: they cannot be told
+    from their mean. Intercepts are those at the predictors' origins.
+
+    Parameters
+    ----------
+    fit
+        A partially pooled fit.
+    by_group
+        Instead for each group: the posterior variance of its standardized deviation,
+        ``(b - mean) / tau``, which is 1 where its own data say nothing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``pooling`` and ``r_squared``; rows by ``factor`` and ``coefficient``,
+        and the data where outcomes are gaussian. ``by_group``: a column ``pooling``,
+        rows also by ``group``.
+
+    Raises
+    ------
+    SpecError
+        If the fit is not partially pooled: the ratios are then not defined.
+
+    References
+    ----------
+    .. [1] Gelman and Pardoe (2006). Bayesian measures of explained variance and
+       pooling in multilevel (hierarchical) models. Technometrics 48(2), 241-251.
+    """
+    import pandas as pd
+
+    if fit.model.spec.pooling != "partial":
+        raise SpecError(
+            f"{fit.model!r} is not partially pooled, so nothing measures how much it "
+            "pools. Use fit.model.with_(pooling='partial')."
+        )
+    fit = fit_at_origins(fit)
+    found = coefficients(fit.model, fit.posterior)
+    index: list[tuple[Any, ...]] = []
+    rows: list[Array] = []
+    for number, factor in enumerate(fit.model.design.factors):
+        if by_group:
+            shares = _unlearned(fit, found, number)
+            index += [
+                (factor.factor, group, label)
+                for group in factor.labels
+                for label in factor.coefficients
+            ]
+            rows += [*shares.ravel()[:, None]]
+        else:
+            index += [(factor.factor, label) for label in factor.coefficients]
+            rows += [*_pooling_of_groups(fit, found, number)]
+    names = (
+        ["factor", "group", "coefficient"] if by_group else ["factor", "coefficient"]
+    )
+    if not by_group and fit.model.spec.is_linear_gaussian:
+        index.append(("data", outcome_name(fit.model.spec)))
+        rows.append(_pooling_of_data(fit))
+    columns = ["pooling"] if by_group else ["pooling", "r_squared"]
+    return pd.DataFrame(rows, index=_multi_index(index, names), columns=columns)
+
+
+def icc(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
+    """Describe the share of each grouping factor in the variance of a new row.
+
+    Where slopes vary, the factor's variance is that of its effects averaged over the
+    rows. Outcomes with a link have the variance of their latent scale: that of the
+    logistic, normal or Gumbel distribution, or of a count on the log scale.
+
+    Parameters
+    ----------
+    fit
+        A partially pooled fit.
+    prob
+        Probability of the central interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as of ``fixef``; a row for each factor.
+
+    Raises
+    ------
+    SpecError
+        If the fit is not partially pooled, or its family has no such variance.
+
+    References
+    ----------
+    .. [1] Nakagawa, Johnson and Schielzeth (2017), sections 2 and 3; Johnson (2014).
+    """
+    model = fit.model
+    if model.spec.pooling != "partial":
+        raise SpecError(
+            f"{model!r} is not partially pooled: without a population of groups there "
+            "is no variance of theirs. Use fit.model.with_(pooling='partial')."
+        )
+    variances = [_variance_of(fit, factor) for factor in model.design.factors]
+    between = np.sum(variances, axis=0)
+    total = between + _residual_variance(fit, between)
+    labels = [factor.factor for factor in model.design.factors]
+    return _table(labels, [each / total for each in variances], prob)
+
+
+def bayes_R2(
+    fit: FitResult,
+    *,
+    group_terms: GroupTerms | None = None,
+    prob: float = 0.9,
+) -> pd.DataFrame:
+    """Describe the share of the variance of outcomes that is explained.
+
+    The variance of the rows' expected outcomes over the same plus the mean variance of
+    outcomes about them, at each draw. Of binomial outcomes, the share of successes.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    group_terms
+        What enters the expectation, as for ``predict.linpred``: by default all; ``[]``
+        is the population alone.
+    prob
+        Probability of the central interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as of ``fixef``, one row, ``R2``.
+
+    Raises
+    ------
+    SpecError
+        If outcomes are categories, which have no variance.
+
+    References
+    ----------
+    .. [1] Gelman, Goodrich, Gabry and Vehtari (2019), section 2.
+    """
+    spec, moments = fit.model.spec, _Moments()
+    noise: Any = 0.0
+    source = predictors_with(fit, group_terms=group_terms)
+    # Draws that went astray have variances too large for a number, or too small.
+    with np.errstate(all="ignore"):
+        for rows in source.chunks():
+            design = source.design.take(rows)
+            eta, parameters = source.eta(rows), source.parameters(rows)
+            size: Any = 1 if design.trials is None else np.maximum(design.trials, 1)
+            variance = outcome_variances(spec, design, eta, parameters)
+            noise = noise + np.sum(variance / np.square(size), axis=1)
+            moments.add(expected_outcomes(spec, design, eta, parameters) / size)
+        explained = moments.variance
+        unexplained = noise / fit.model.design.rows
+        share = explained / (explained + unexplained)
+        return _table(["R2"], [np.where(np.isinf(unexplained), 0.0, share)], prob)
+
+
+class _Moments:
+    """Means and variances over rows that come a few at a time, for each draw."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Any = 0.0
+        self.squares: Any = 0.0
+
+    def add(self, values: Array) -> None:
+        """Add values of shape ``(S, rows)``; Chan, Golub and LeVeque's update."""
+        count, mean = values.shape[1], values.mean(axis=1)
+        gap, total = mean - self.mean, self.count + count
+        self.squares = (
+            self.squares
+            + np.square(values - mean[:, None]).sum(axis=1)
+            + np.square(gap) * (self.count * count / total)
+        )
+        self.mean = self.mean + gap * (count / total)
+        self.count = total
+
+    @property
+    def variance(self) -> Array:
+        return np.asarray(self.squares / max(self.count - 1, 1))
+
+
+def _pooling_of_groups(fit: FitResult, found: Coefficients, number: int) -> Array:
+    """Return pooling and R2 of each coefficient of a factor, shape ``(C, 2)``."""
+    own, factor = found.factors[number], fit.model.design.factors[number]
+    draws, width = len(own.b), len(factor.coefficients)
+    errors, full = ([_Moments() for _ in range(width)] for _ in range(2))
+    means = []
+    for some in _slices(len(factor.labels), draws * width):
+        groups = np.arange(some.start, some.stop)
+        u = own.deviations(groups).reshape(draws, len(groups), width)
+        b = own.b[:, groups].reshape(draws, len(groups), width)
+        means.append(u.mean(axis=0))
+        for c in range(width):
+            errors[c].add(u[..., c])
+            if own.U is not None:  # else all groups have one mean
+                full[c].add(b[..., c])
+    of_means = np.concatenate(means).var(axis=0, ddof=1)
+    unexplained = np.array([each.variance.mean() for each in errors])
+    total = unexplained
+    if own.U is not None:
+        total = np.array([each.variance.mean() for each in full])
+    return np.column_stack([1 - of_means / unexplained, 1 - unexplained / total])
+
+
+def _pooling_of_data(fit: FitResult) -> Array:
+    """Return pooling and R2 of the rows."""
+    y, errors, means = fit.model.design.y, _Moments(), []
+    source = predictors_of(fit)
+    for rows in source.chunks():
+        residual = y[rows] - source.eta(rows)
+        errors.add(residual)
+        means.append(residual.mean(axis=0))
+    unexplained = errors.variance.mean()
+    of_means = np.concatenate(means).var(ddof=1)
+    return np.array([1 - of_means / unexplained, 1 - unexplained / y.var(ddof=1)])
+
+
+def _unlearned(fit: FitResult, found: Coefficients, number: int) -> Array:
+    """Return the posterior variances of standardized deviations, ``(J, C)``."""
+    own, factor = found.factors[number], fit.model.design.factors[number]
+    tau = flat(fit.posterior[GroupNames.of(factor.factor).tau])
+    draws, width = tau.shape
+    blocks = []
+    for some in _slices(len(factor.labels), draws * width):
+        groups = np.arange(some.start, some.stop)
+        u = own.deviations(groups).reshape(draws, len(groups), width)
+        blocks.append((u / tau[:, None]).var(axis=0))
+    return np.asarray(np.clip(np.concatenate(blocks), 0, 1))
+
+
+def _variance_of(fit: FitResult, factor: FactorDesign) -> Array:
+    """Return the variance of a factor's effects, averaged over rows, shape ``(S,)``."""
+    if factor.predictors_of:
+        raise SpecError(
+            "family='categorical' has a linear predictor for each category; see "
+            "varcorr for the scales of each."
+        )
+    names = GroupNames.of(factor.factor)
+    tau = flat(fit.posterior[names.tau])
+    weights = np.ones(len(factor.Z))
+    if factor.weights is not None:
+        weights = np.square(factor.weights).sum(axis=1)
+    square = (factor.Z * weights[:, None]).T @ factor.Z / len(factor.Z)
+    if names.Omega not in fit.posterior:
+        return np.asarray(np.square(tau) @ np.diag(square))
+    omega = flat(fit.posterior[names.Omega])
+    return np.asarray(np.einsum("sa,sab,sb,ab->s", tau, omega, tau, square))
+
+
+def _residual_variance(fit: FitResult, between: Array) -> Any:
+    """Return the variance of rows about their linear predictor, shape ``(S,)``."""
+    spec, design, posterior = fit.model.spec, fit.model.design, fit.posterior
+    if spec.link_name in _LATENT and spec.family != "beta":
+        return _LATENT[spec.link_name]
+    if spec.link_name == "identity":
+        known = 0.0 if design.se is None else np.mean(np.square(design.se))
+        learned: Any = 0.0
+        if design.residual is not None:
+            sigma = flat(posterior[GroupNames.of(design.residual[0]).sigma])
+            share = np.bincount(design.residual[2], minlength=sigma.shape[1])
+            learned = np.asarray(np.square(sigma) @ share / design.rows)
+        elif "sigma" in posterior:
+            learned = np.square(flat(posterior["sigma"]))
+        if spec.family != "student_t":
+            return learned + known
+        nu = flat(posterior["nu"])
+        with np.errstate(divide="ignore"):
+            heavier = np.where(nu > 2, 1 / (1 - 2 / nu), np.inf)
+        return (learned + known) * heavier
+    if spec.family == "gamma":
+        return np.asarray(np.log1p(1 / flat(posterior["shape"])))
+    if spec.family in ("poisson", "negative_binomial"):
+        mean: Any = 0.0
+        source = predictors_with(fit, group_terms=[])
+        for rows in source.chunks():
+            mean = mean + np.exp(source.eta(rows)).sum(axis=1) / design.rows
+        inverse = 1 / (mean * np.exp(between / 2))
+        if spec.family == "negative_binomial":
+            inverse = inverse + 1 / flat(posterior["phi"])
+        return np.asarray(np.log1p(inverse))
+    raise SpecError(
+        f"family={spec.family!r} with link={spec.link_name!r} has no residual variance "
+        "on the scale of the linear predictor; see bayes_R2, or varcorr."
+    )

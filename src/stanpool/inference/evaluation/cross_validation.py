@@ -1,0 +1,391 @@
+"""How well a fit predicts rows, or whole groups, that it has not seen.
+
+``loo`` leaves one unit out at a time without refitting, by Pareto smoothed importance
+sampling (PSIS); ``kfold`` refits. A unit is a row, whose group stays with its other
+rows, or a whole group, whose coefficients are then integrated out. Nothing of the size
+draws x rows is kept.
+
+References
+----------
+.. [1] Vehtari, Gelman and Gabry (2017). Practical Bayesian model evaluation using
+   leave-one-out cross-validation and WAIC. Statistics and Computing 27, 1413-1432.
+.. [2] Vehtari, Simpson, Gelman, Yao and Gabry (2024). Pareto smoothed importance
+   sampling. Journal of Machine Learning Research 25(72): which k is good.
+.. [3] Merkle, Furr and Rabe-Hesketh (2019). Bayesian comparison of latent variable
+   models: conditional versus marginal likelihoods. Psychometrika 84, 802-829.
+.. [4] Czado, Gneiting and Held (2009). Predictive model assessment for count data.
+   Biometrics 65, 1254-1261: the randomized probability integral transform.
+.. [5] Gneiting and Raftery (2007). Strictly proper scoring rules, prediction, and
+   estimation. Journal of the American Statistical Association 102, 359-378: sections
+   3.1 and 4.2, the scores of Brier and of ranked probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, check_choice, shorten
+from stanpool.data.likelihood import draw_outcomes, expected_outcomes
+from stanpool.inference.prediction.group_likelihood import (
+    Grouping,
+)
+from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import ModelSpec
+from stanpool.posterior.scalars import short_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.data.design.design import Design
+    from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
+
+Array = np.ndarray
+
+UNITS = ("row", "group")
+LARGEST = 2**28  # rows x draws that are left out without being asked
+_SAMPLE = 10_000
+_OF_ROWS = ("predicted", "pit", "score", "hit")
+_NAMED = 5
+_R_HAT = 1.05
+_FEWEST_DRAWS = 4  # of a chain, for its effective sample size
+
+
+@public
+@dataclass(frozen=True, eq=False, repr=False)
+class CrossValidation:
+    """How well a model predicts units that were left out.
+
+    Parameters
+    ----------
+    model
+        The model.
+    unit
+        What was left out: ``"row"`` or ``"group"``.
+    factor
+        The grouping factor whose groups were left out, or None.
+    folds
+        None where one unit at a time was left out, by importance sampling; else into
+        how many parts the units were split, each left out of one refit.
+    units
+        One row for each unit: ``elpd``, its log predictive density given the others,
+        and, where importance was sampled, ``p`` (how much more it is with the unit
+        seen), ``pareto_k`` and ``refitted``; otherwise ``fold``.
+    rows
+        One row for each row of the data: the outcome ``y``, its expectation
+        ``predicted`` where its unit is left out, and ``pit``, the predicted probability
+        of a smaller outcome, randomized where outcomes are discrete; categories without
+        an order stand in that of their predicted probabilities. Of categories also
+        ``score``, between 0 and 2 for those without an order, and ``hit``, whether the
+        category came out that was the most probable. Missing where they make no sense,
+        or an outcome is censored.
+    good_k
+        Up to which Pareto k importance sampling is reliable with so many draws, or
+        None.
+    refits
+        One row for each refit: ``seconds``, ``divergences``, and ``r_hat`` of the log
+        density, by which chains that got stuck are found.
+    population
+        How many units there are, of which ``units`` may be a sample.
+    """
+
+    model: PreparedModel
+    unit: str
+    factor: str | None
+    folds: int | None
+    units: pd.DataFrame
+    rows: pd.DataFrame
+    good_k: float | None
+    refits: pd.DataFrame
+    population: int
+
+    @property
+    def elpd(self) -> float:
+        """The sum of the units' expected log predictive densities; higher is better."""
+        return self.total(self.units["elpd"])[0]
+
+    @property
+    def se(self) -> float:
+        """The standard error of ``elpd``, as if other units had been sampled."""
+        return self.total(self.units["elpd"])[1]
+
+    @property
+    def p(self) -> float:
+        """The effective number of parameters; NaN where folds were left out."""
+        return self.total(self.units["p"])[0] if "p" in self.units else float("nan")
+
+    def total(self, values: ArrayLike) -> tuple[float, float]:
+        """Return the sum over all units of values of these, and its standard error.
+
+        The error is that of another population of as many units; where the units are a
+        sample, that of the sample comes on top.
+        """
+        values, units = np.asarray(values), self.population
+        taken = len(values) if values.ndim == 1 else 0
+        if not 0 < taken <= units:
+            raise SpecError(
+                f"values={shorten(values)} must be a number for each unit, of which "
+                f"there are {units}."
+            )
+        share = 1.0 + units / taken * (1.0 - taken / units)
+        # A unit that is impossible under all draws makes the total minus infinity.
+        with np.errstate(all="ignore"):
+            error = np.std(values, ddof=min(1, taken - 1)) * (units * share) ** 0.5
+            return float(values.mean() * units), float(error)
+
+    @property
+    def rmse(self) -> float:
+        """The root mean squared error of the expected outcomes."""
+        errors = self.rows["y"] - self.rows["predicted"]
+        return float(np.sqrt((errors**2).mean()))
+
+    @property
+    def score(self) -> float:
+        """The mean score of categories, lower is better; NaN for other outcomes.
+
+        The quadratic score of Brier, the sum over categories of the squared difference
+        of the predicted probability and what came out; where categories are ordered the
+        ranked probability score, the same of cumulative probabilities.
+        """
+        return float(self.rows["score"].mean())
+
+    @property
+    def accuracy(self) -> float:
+        """How many rows have the category that was the most probable."""
+        return float(self.rows["hit"].mean())
+
+    def coverage(self, prob: float = 0.9) -> float:
+        """Return how many outcomes lie in their central predictive intervals."""
+        pit = self.rows["pit"].dropna()
+        return float((np.abs(pit - 0.5) <= 0.5 * prob).mean()) if len(pit) else np.nan
+
+    @property
+    def unreliable(self) -> tuple[Any, ...]:
+        """The units whose Pareto k is too large for importance sampling to be right."""
+        if self.good_k is None:
+            return ()
+        bad = ~(self.units["pareto_k"] <= self.good_k) & ~self.units["refitted"]
+        return tuple(self.units.index[bad])
+
+    def __str__(self) -> str:
+        """Write the figures, and what of them cannot be relied on."""
+        lines = [f"{self._title} of {self.model!r}", ""]
+        lines += [f"{name:<26}{value}" for name, value in self._figures()]
+        return "\n".join([*lines, *self._caveats()])
+
+    def __repr__(self) -> str:
+        """Describe the result in one line."""
+        return f"CrossValidation({self._title}, elpd {self.elpd:.1f}, SE {self.se:.1f})"
+
+    def _repr_html_(self) -> str:
+        """Write the same as HTML, with every label escaped."""
+        from html import escape
+
+        cells = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self._figures()
+        )
+        notes = "".join(f"<p>{escape(each)}</p>" for each in self._caveats() if each)
+        return f"<p>{escape(self._title)}</p><table>{cells}</table>{notes}"
+
+    @property
+    def _title(self) -> str:
+        of = (
+            self.unit if self.factor is None else f"group of {short_label(self.factor)}"
+        )
+        if len(self.units) < self.population:
+            of += f" ({len(self.units):,} of {self.population:,} at random)"
+        if self.folds is None:
+            return f"Leave-one-out by {of}"
+        return f"{self.folds}-fold cross-validation by {of}"
+
+    def _figures(self) -> list[tuple[str, str]]:
+        figures = [("elpd (SE)", f"{self.elpd:,.1f} ({self.se:,.1f})")]
+        if np.isfinite(self.p):
+            figures.append(("effective parameters", f"{self.p:,.1f}"))
+        if np.isfinite(self.rmse):
+            figures.append(("RMSE", f"{self.rmse:.3g}"))
+        if np.isfinite(self.score):
+            figures.append((score_name(self.model.spec), f"{self.score:.3g}"))
+            figures.append(("most probable category", f"{self.accuracy:.1%} right"))
+        if np.isfinite(self.coverage()):
+            figures.append(("90% intervals cover", f"{self.coverage():.1%}"))
+        return figures
+
+    def _caveats(self) -> list[str]:
+        bad, caveats = self.unreliable, []
+        if bad:
+            named = ", ".join(short_label(each) for each in bad[:_NAMED])
+            more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+            caveats.append(
+                f"Pareto k is above {self.good_k:.2f} for {len(bad)} of "
+                f"{len(self.units)} {self.unit}s ({named}{more}): their elpd is not "
+                "reliable. loo(reloo=True) refits without each of them."
+            )
+        doubtful = (self.refits["divergences"] > 0) | (self.refits["r_hat"] > _R_HAT)
+        if doubtful.any():
+            caveats.append(
+                f"{int(doubtful.sum())} of {len(self.refits)} refits had divergences "
+                "or did not converge: see refits."
+            )
+        return ["", *caveats] if caveats else []
+
+
+@dataclass(frozen=True, eq=False)
+class _LeftOut:
+    """What is known of units and rows that were left out, filled bit by bit."""
+
+    elpd: Array
+    p: Array
+    pareto_k: Array
+    rows: dict[str, Array]
+
+    @classmethod
+    def empty(cls, units: int, rows: int) -> _LeftOut:
+        elpd, p, pareto_k = (np.full(units, np.nan) for _ in range(3))
+        of_rows = {name: np.full(rows, np.nan) for name in _OF_ROWS}
+        return cls(elpd, p, pareto_k, of_rows)
+
+    def fill(self, rows: slice | Array, found: Mapping[str, Array]) -> None:
+        """Fill in what is known of some rows."""
+        for name, values in found.items():
+            self.rows[name][rows] = values
+
+
+@dataclass(frozen=True, eq=False)
+class _Score:
+    """How well a refit predicts what was left out of it."""
+
+    elpd: Array
+    rows: Mapping[str, Array]
+    seconds: float
+    divergences: int
+    r_hat: float
+
+
+def check_unit(fit: FitResult, unit: str, factor: str | None) -> None:
+    """Refuse what cannot be left out, or was never learned from."""
+    if fit.prior_only:
+        raise SpecError(
+            f"{fit!r} was drawn from the prior: it has learned from no row, so that "
+            "none can be left out. Fit with prior_only=False."
+        )
+    check_choice("unit", unit, UNITS)
+    if unit == "row" and factor is not None:
+        raise SpecError(
+            f"factor={shorten(factor)} says whose groups to leave out: pass "
+            "unit='group', too."
+        )
+
+
+def _predict(
+    spec: ModelSpec,
+    design: Design,
+    eta: Array,
+    parameters: dict[str, Array],
+    weights: Array,
+    rng: np.random.Generator,
+) -> dict[str, Array]:
+    """Return expected outcomes and PITs of rows, averaged over weighted draws.
+
+    ``weights`` broadcast against the draws and rows of ``eta`` and sum to 1.
+    """
+    if design.categories:
+        expected = expected_outcomes(spec, design, eta, parameters)
+        return _predict_categories(
+            (weights[..., None] * expected).sum(axis=0),
+            design.y.astype(int),
+            is_ordered=FAMILIES[spec.family].outcome == "ordered",
+            rng=rng,
+        )
+    drawn = draw_outcomes(spec, design, rng, eta, parameters)
+    # Where outcomes are truncated, their expectation is known by draws only.
+    expected = (
+        expected_outcomes(spec, design, eta, parameters)
+        if spec.trunc is None
+        else drawn
+    )
+    predicted = (weights * expected).sum(axis=0)
+    below = (weights * (drawn < design.y)).sum(axis=0)
+    equal = (weights * (drawn == design.y)).sum(axis=0)
+    pit = np.clip(below + rng.random(design.rows) * equal, 0.0, 1.0)
+    seen = True if design.censored is None else design.censored == 0
+    return {
+        "predicted": np.where(seen, predicted, np.nan),
+        "pit": np.where(seen, pit, np.nan),
+    }
+
+
+def _predict_categories(
+    probability: Array, y: Array, *, is_ordered: bool, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Return PITs and scores of categories from probabilities of shape ``(N, K)``."""
+    rows, came_out = np.arange(len(y)), np.eye(probability.shape[1])[y]
+    seen = probability[rows, y]
+    if is_ordered:
+        below = probability.cumsum(axis=1)[rows, y] - seen
+        error = (probability - came_out).cumsum(axis=1)
+    else:
+        # An order that does not depend on what came out: ties go by the category.
+        order = np.argsort(-probability, axis=1, kind="stable")
+        place = np.argsort(order, axis=1, kind="stable")
+        below = (probability * (place < place[rows, y][:, None])).sum(axis=1)
+        error = probability - came_out
+    return {
+        "pit": np.clip(below + rng.random(len(y)) * seen, 0.0, 1.0),
+        "score": (error**2).sum(axis=1),
+        "hit": (probability.argmax(axis=1) == y).astype(float),
+    }
+
+
+def score_name(spec: ModelSpec) -> str:
+    """Name the score of a family's categories."""
+    is_ordered = FAMILIES[spec.family].outcome == "ordered"
+    return "ranked probability score" if is_ordered else "Brier score"
+
+
+def _result(
+    model: PreparedModel, rows: Array, units: Grouping | None, found: _LeftOut
+) -> CrossValidation:
+    """Label what was found of some rows, or of groups."""
+    import pandas as pd
+
+    of_rows = pd.Index(rows, name="row")
+    index = of_rows if units is None else pd.Index(units.labels, name=units.factor)
+    return CrossValidation(
+        model=model,
+        unit="row" if units is None else "group",
+        factor=None if units is None else units.factor,
+        folds=None,
+        units=pd.DataFrame(
+            {
+                "elpd": found.elpd,
+                "p": found.p,
+                "pareto_k": found.pareto_k,
+                "refitted": False,
+            },
+            index=index,
+        ),
+        rows=pd.DataFrame({"y": model.design.y[rows], **found.rows}, index=of_rows),
+        good_k=None,
+        refits=_refits([]),
+        population=model.design.rows if units is None else len(units.labels),
+    )
+
+
+def _refits(scores: Sequence[_Score]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "seconds": [each.seconds for each in scores],
+            "divergences": [each.divergences for each in scores],
+            "r_hat": [each.r_hat for each in scores],
+        }
+    )

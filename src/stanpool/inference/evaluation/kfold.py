@@ -1,0 +1,233 @@
+"""Cross-validation by refitting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import logsumexp  # type: ignore[import-untyped]
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, shorten
+from stanpool.base.parallel import run_many
+from stanpool.data.likelihood import log_likelihood
+from stanpool.inference.evaluation.cross_validation import (
+    Array,
+    CrossValidation,
+    _LeftOut,
+    _predict,
+    _refits,
+    _result,
+    _Score,
+    check_unit,
+)
+from stanpool.inference.prediction.group_likelihood import (
+    check_population,
+    group_log_likelihood,
+    grouping,
+)
+from stanpool.inference.prediction.linear_predictor import predictors_of
+from stanpool.posterior import arviz
+from stanpool.sampling.initial_values import starting_values
+from stanpool.sampling.sample import sampled
+
+if TYPE_CHECKING:
+    from stanpool.engine.settings import SampleSettings
+    from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
+
+
+@public
+def kfold(
+    fit: FitResult,
+    *,
+    folds: int = 10,
+    unit: str = "row",
+    factor: str | None = None,
+    seed: int | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> CrossValidation:
+    """Predict rows, or whole groups, from refits that have not seen them.
+
+    Parameters
+    ----------
+    fit
+        A fit. It is refitted with its own settings, priors, levels and program:
+        nothing is compiled anew.
+    folds
+        Into how many parts to split the units; each is left out of one refit.
+    unit
+        ``"row"``: rows within groups, each group's as evenly over the folds as can be;
+        ``"group"``: whole groups, which are then predicted as new ones.
+    factor
+        Which grouping factor's groups; the first by default.
+    seed
+        Of the split, and of the refits; the fit's own if None.
+    executor
+        Where to refit, any ``concurrent.futures.Executor``, whose workers fit one chain
+        at a time unless ``parallel_chains`` is set; here, one fold at a time, if None.
+    progress
+        Whether to show progress.
+
+    Returns
+    -------
+    CrossValidation
+        The figures of each unit and each row.
+
+    Raises
+    ------
+    SpecError
+        If there are fewer units than folds, the model has no such groups, or they have
+        no population.
+    """
+    check_unit(fit, unit, factor)
+    model = fit.model
+    units = None
+    if unit == "group":
+        check_population(model)
+        units = grouping(model, factor)
+    seed = fit.settings.seed if seed is None else seed
+    rng = np.random.default_rng([seed, 2])
+    if units is None:
+        fold_of_unit = _split_rows(model, folds, rng)
+        fold_of_row = fold_of_unit
+    else:
+        fold_of_unit = _split(len(units.labels), folds, "groups", rng)
+        fold_of_row = fold_of_unit[units.index]
+    tasks = [
+        _Task(
+            model,
+            _settings(fit, executor, seed=_seed(seed, fold)),
+            np.flatnonzero(fold_of_row == fold),
+            np.flatnonzero(fold_of_unit == fold),
+            None if units is None else units.factor,
+        )
+        for fold in range(folds)
+    ]
+    scores = _refit(model, tasks, executor=executor, progress=progress)
+    left_out = _LeftOut.empty(len(fold_of_unit), model.design.rows)
+    for task, score in zip(tasks, scores, strict=True):
+        left_out.elpd[task.units] = score.elpd
+        left_out.fill(task.rows, score.rows)
+    result = _result(model, np.arange(model.design.rows), units, left_out)
+    kept = result.units[["elpd"]].assign(fold=fold_of_unit)
+    return replace(result, folds=folds, units=kept, refits=_refits(scores))
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One refit: what is left out of it.
+
+    Attributes
+    ----------
+    model, settings
+        What is refitted, and how.
+    rows, units
+        The rows that are left out, and the units that they make up.
+    factor
+        The factor of these units; None where they are rows.
+    """
+
+    model: PreparedModel
+    settings: SampleSettings
+    rows: Array
+    units: Array
+    factor: str | None
+
+
+def _split_rows(model: PreparedModel, folds: int, rng: np.random.Generator) -> Array:
+    """Deal each group's rows out over the folds, in random order."""
+    fold = _split(model.design.rows, folds, "rows", rng)
+    if not model.spec.groups:
+        return fold
+    try:
+        index = grouping(model).index
+    except SpecError:  # rows are members of several groups
+        return fold
+    order = np.lexsort((rng.random(len(index)), index))
+    dealt = np.empty_like(fold)
+    dealt[order] = np.arange(len(order)) % folds
+    return dealt
+
+
+def _split(count: int, folds: int, what: str, rng: np.random.Generator) -> Array:
+    """Deal units out over the folds, in random order."""
+    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= count:
+        raise SpecError(
+            f"folds={shorten(folds)} must be a whole number from 2 to the number of "
+            f"{what}, {count}."
+        )
+    return np.asarray(rng.permutation(np.arange(count) % folds))
+
+
+def _seed(seed: int, number: int) -> int:
+    """Return another seed for each refit."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def _settings(
+    fit: FitResult, executor: Executor | None, *, seed: int
+) -> SampleSettings:
+    """Return the fit's settings, and where the fit ended as initial values.
+
+    The cores are left to the executor's workers.
+    """
+    at_a_time, inits = fit.settings.parallel_chains, fit.settings.inits
+    if executor is not None and at_a_time is None:
+        at_a_time = 1
+    if inits is None:
+        inits = starting_values(fit)
+    return replace(fit.settings, seed=seed, parallel_chains=at_a_time, inits=inits)
+
+
+def _refit(
+    model: PreparedModel,
+    tasks: Sequence[_Task],
+    *,
+    executor: Executor | None,
+    progress: bool,
+) -> list[_Score]:
+    """Refit without each part of the data, and predict it."""
+    from stanpool.engine import compile_program
+
+    # Once, here: the workers find it in the cache.
+    program = model.program
+    compile_program(
+        program.compiled, name=program.name, header=program.header, progress=progress
+    )
+    return run_many(
+        _predict_left_out,
+        tasks,
+        title="Refitting",
+        executor=executor,
+        progress=progress,
+    )
+
+
+def _predict_left_out(task: _Task) -> _Score:
+    """Refit without some rows, and predict them."""
+    model, settings = task.model, task.settings
+    kept = np.delete(np.arange(model.design.rows), task.rows)
+    refit = sampled(model.take(kept), settings, prior_only=False, progress=False)
+    # The groups that were left out are in the refit, drawn from the population.
+    whole = replace(refit, model=model)
+    predictors, rows = predictors_of(whole), task.rows
+    eta, parameters = predictors.eta(rows), predictors.parameters(rows)
+    design = predictors.design.take(rows)
+    if task.factor is None:
+        values = log_likelihood(model.spec, design, eta, parameters)
+    else:
+        values = group_log_likelihood(whole, task.factor, groups=task.units)
+    weights = np.full((len(eta), 1), 1.0 / len(eta))
+    rng = np.random.default_rng([settings.seed, 3])
+    return _Score(
+        elpd=logsumexp(values, axis=0) - np.log(len(values)),
+        rows=_predict(model.spec, design, eta, parameters, weights, rng),
+        seconds=refit.seconds,
+        divergences=int(refit.sample_stats["diverging"].sum()),
+        r_hat=float(arviz.rhat(refit.sample_stats[["lp"]])["lp"]),
+    )

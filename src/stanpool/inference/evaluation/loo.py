@@ -1,0 +1,242 @@
+"""Leave-one-out cross-validation by importance sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import logsumexp  # type: ignore[import-untyped]
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, shorten
+from stanpool.base.progress import counted
+from stanpool.data.likelihood import log_likelihood
+from stanpool.inference.evaluation.cross_validation import (
+    _FEWEST_DRAWS,
+    _SAMPLE,
+    LARGEST,
+    Array,
+    CrossValidation,
+    _LeftOut,
+    _predict,
+    _refits,
+    _result,
+    check_unit,
+)
+from stanpool.inference.evaluation.kfold import _refit, _seed, _settings, _Task
+from stanpool.inference.prediction.group_likelihood import (
+    Grouping,
+    check_population,
+    group_log_likelihood,
+    grouping,
+    new_group_predictors,
+)
+from stanpool.inference.prediction.linear_predictor import predictors_of
+from stanpool.posterior import arviz
+
+if TYPE_CHECKING:
+    from stanpool.model.fit_result import FitResult
+
+
+@public
+def loo(
+    fit: FitResult,
+    *,
+    unit: str = "row",
+    factor: str | None = None,
+    sample: int | None = None,
+    reloo: bool = False,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> CrossValidation:
+    """Predict each row, or each group, from the others, without refitting.
+
+    Parameters
+    ----------
+    fit
+        A fit. The likelihood of a row is that of its outcome given all parameters; the
+        likelihood of a group has its coefficients integrated out, so that the group is
+        predicted as a new one is.
+    unit
+        ``"row"`` or ``"group"``.
+    factor
+        Which grouping factor's groups; the first by default.
+    sample
+        How many rows to leave out, at random, where they are too many to wait for; the
+        same ones of all fits of as many rows. The totals are scaled up, and their
+        errors account for the sampling. By default all, in memory that does not depend
+        on their number; where rows times draws are more than 270 million, progress
+        says how many there are and that a sample is to be had.
+    reloo
+        Whether to refit without each unit whose Pareto k is too large for importance
+        sampling. Nothing is compiled anew.
+    executor, progress
+        Where to refit, any ``concurrent.futures.Executor``; and whether to show
+        progress.
+
+    Returns
+    -------
+    CrossValidation
+        The figures of each unit and each row.
+
+    Raises
+    ------
+    SpecError
+        If the model has no such groups, or they have no population.
+    """
+    check_unit(fit, unit, factor)
+    rows = _sample_rows(fit.model.design.rows, unit, sample)
+    units = None
+    if unit == "group":
+        check_population(fit.model)
+        units = grouping(fit.model, factor)
+    ess = relative_ess(fit)
+    rng = np.random.default_rng([fit.settings.seed, 1])
+    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+    if units is not None:
+        left_out = _groups_left_out(fit, units, ess, rng)
+    else:
+        is_long = len(rows) * draws > LARGEST
+        title = f"Leaving out {len(rows):,} rows"
+        line = f"{title}, one by one; loo(sample={_SAMPLE}) leaves out a sample of them"
+        if is_long:
+            with counted(title, len(rows), shown=progress, line=line) as show:
+                left_out = _rows_left_out(fit, rows, ess, rng, show)
+        else:
+            left_out = _rows_left_out(fit, rows, ess, rng)
+    result = _result(fit.model, rows, units, left_out)
+    result = replace(result, good_k=min(1.0 - 1.0 / np.log10(max(draws, 2)), 0.7))
+    if not (reloo and result.unreliable):
+        return result
+    return _with_refits(fit, result, units, executor=executor, progress=progress)
+
+
+def relative_ess(fit: FitResult) -> float:
+    """Return the effective sample size of the draws over their number, as ArviZ does.
+
+    Importance ratios are as dependent as the parameters are on average.
+    """
+    posterior = fit.posterior
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    if chains == 1 or draws < _FEWEST_DRAWS:
+        return 1.0
+    sizes = arviz.ess_mean(posterior)
+    every = np.concatenate([np.ravel(sizes[name]) for name in sizes.data_vars])
+    return float(np.nanmean(every)) / (chains * draws)
+
+
+def _sample_rows(rows: int, unit: str, sample: int | None) -> Array:
+    """Return the rows that are left out, in order."""
+    if sample is None:
+        return np.arange(rows)
+    is_whole = isinstance(sample, int) and not isinstance(sample, bool)
+    if not is_whole or sample < 2 or unit != "row":
+        raise SpecError(
+            f"sample={shorten(sample)} must be a whole number of rows, 2 or more, to "
+            "go with unit='row'."
+        )
+    rng = np.random.default_rng([rows, sample])
+    return np.sort(rng.choice(rows, min(sample, rows), replace=False))
+
+
+def _rows_left_out(
+    fit: FitResult,
+    rows: Array,
+    ess: float,
+    rng: np.random.Generator,
+    show: Callable[[int], None] = lambda done: None,
+) -> _LeftOut:
+    """Leave each row out by importance sampling, a chunk of rows at a time."""
+    everything, spec = predictors_of(fit), fit.model.spec
+    predictors = replace(everything, design=everything.design.take(rows))
+    found = _LeftOut.empty(len(rows), len(rows))
+    for some in predictors.chunks():
+        design = predictors.design.take(some)
+        eta, parameters = predictors.eta(some), predictors.parameters(some)
+        values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
+        log_weights, found.pareto_k[some] = arviz.psis(values, relative_ess=ess)
+        _score(found, some, values, log_weights)
+        weights = np.exp(log_weights.T)
+        found.fill(some, _predict(spec, design, eta, parameters, weights, rng))
+        show(some.stop)
+    return found
+
+
+def _groups_left_out(
+    fit: FitResult, units: Grouping, ess: float, rng: np.random.Generator
+) -> _LeftOut:
+    """Leave each group out by importance sampling of the population's parameters."""
+    found = _LeftOut.empty(len(units.labels), fit.model.design.rows)
+    values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
+    log_weights, found.pareto_k[:] = arviz.psis(values, relative_ess=ess)
+    _score(found, slice(None), values, log_weights)
+    predictors = predictors_of(fit)
+    draw_new = new_group_predictors(fit, units, rng)
+    for rows, weights in zip(units.rows, np.exp(log_weights), strict=True):
+        # Each time that a draw is taken it gets a new group of its own.
+        draws = _resampled(weights, rng)
+        parameters = {
+            name: values[draws] for name, values in predictors.parameters(rows).items()
+        }
+        predicted = _predict(
+            fit.model.spec,
+            fit.model.design.take(rows),
+            draw_new(rows, draws),
+            parameters,
+            np.full((len(draws), 1), 1.0 / len(draws)),
+            rng,
+        )
+        found.fill(rows, predicted)
+    return found
+
+
+def _resampled(weights: Array, rng: np.random.Generator) -> Array:
+    """Take draws in proportion to their weights, as many as there are."""
+    at = (np.arange(len(weights)) + rng.random(len(weights))) / len(weights)
+    chosen = np.searchsorted(np.cumsum(weights), at * weights.sum())
+    return np.asarray(np.minimum(chosen, len(weights) - 1))
+
+
+def _score(found: _LeftOut, units: slice, log_lik: Array, log_weights: Array) -> None:
+    """Fill in elpd and p of units from arrays of shape ``(units, S)``."""
+    seen = logsumexp(log_lik, axis=1) - np.log(log_lik.shape[1])
+    found.elpd[units] = logsumexp(log_lik + log_weights, axis=1)
+    found.p[units] = seen - found.elpd[units]
+
+
+def _with_refits(
+    fit: FitResult,
+    result: CrossValidation,
+    units: Grouping | None,
+    *,
+    executor: Executor | None,
+    progress: bool,
+) -> CrossValidation:
+    """Replace what importance sampling says of unreliable units by exact refits."""
+    bad = np.flatnonzero(result.units.index.isin(result.unreliable)).tolist()
+    tasks = [
+        _Task(
+            fit.model,
+            _settings(fit, executor, seed=_seed(fit.settings.seed, place)),
+            result.units.index.to_numpy()[[place]]
+            if units is None
+            else units.rows[place],
+            np.array([place]),
+            None if units is None else units.factor,
+        )
+        for place in bad
+    ]
+    scores = _refit(fit.model, tasks, executor=executor, progress=progress)
+    exact, rows = result.units.copy(), result.rows.copy()
+    for task, score in zip(tasks, scores, strict=True):
+        unit = exact.index[task.units]
+        seen = exact.loc[unit, "elpd"] + exact.loc[unit, "p"]
+        exact.loc[unit, "elpd"] = score.elpd
+        exact.loc[unit, "p"] = seen - score.elpd
+        exact.loc[unit, "refitted"] = True
+        for name, values in score.rows.items():
+            rows.loc[task.rows, name] = values
+    return replace(result, units=exact, rows=rows, refits=_refits(scores))

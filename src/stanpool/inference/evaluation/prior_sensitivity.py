@@ -1,0 +1,184 @@
+"""How much a posterior hangs on its priors, and how much on the data.
+
+Priors or likelihood are raised to a power a little off 1, by weights for the draws; how
+far the posterior of each quantity moves says how sensitive it is. The priors that are
+scaled are those in force on the population: the distribution of groups given their
+population is part of the model.
+
+References
+----------
+.. [1] Kallioinen, Paananen, Bürkner and Vehtari (2024). Detecting and diagnosing prior
+   and likelihood sensitivity with power-scaling. Statistics and Computing 34, 57.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.errors import SpecError
+from stanpool.families.functions import LINKS
+from stanpool.inference.estimates.summary import population_names
+from stanpool.inference.prediction.predict import log_lik_chunks
+from stanpool.model.parameter_names import GroupNames
+from stanpool.model.prior_distributions import distribution_of
+from stanpool.posterior import arviz
+from stanpool.posterior.coefficients import Coefficients, coefficients, flat
+from stanpool.posterior.origins import fit_at_origins
+from stanpool.posterior.scalars import scalars
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.model.fit_result import FitResult
+    from stanpool.model.priors import PriorRow
+
+Array = np.ndarray
+
+SENSITIVE = 0.05
+
+
+def prior_sensitivity(fit: FitResult) -> pd.DataFrame:
+    """Measure how sensitive each population quantity is to the priors and the data.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows as of ``summary`` without the groups. ``prior`` and ``likelihood``: how far
+        the posterior moves for each doubling of the power, as a cumulative
+        Jensen-Shannon distance; above 0.05 is sensitive. ``finding``: ``"prior and
+        data in conflict"`` if both are, ``"strong prior or weak data"`` if only the
+        prior's is, else empty.
+
+    Raises
+    ------
+    SpecError
+        If the draws are from the prior.
+
+    References
+    ----------
+    .. [1] Kallioinen et al. (2024), section 3.4 and table 1.
+    """
+    import pandas as pd
+
+    if fit.prior_only:
+        raise SpecError(
+            "the draws are from the prior, so there is no posterior whose sensitivity "
+            "could be measured. Fit with prior_only=False."
+        )
+    posterior = fit.posterior[population_names(fit)]
+    total = _log_likelihood(fit)
+    labels: list[str] = []
+    draws: list[Array] = []
+    for each in scalars(posterior):
+        labels += each.labels
+        draws.append(each.draws)
+    values = np.concatenate(draws, axis=2)
+    moved = {
+        name: arviz.power_scaling(values, log)
+        for name, log in (("prior", log_prior(fit)), ("likelihood", total))
+    }
+    table = pd.DataFrame(moved, index=labels)
+    by_prior, by_data = table["prior"] > SENSITIVE, table["likelihood"] > SENSITIVE
+    table["finding"] = np.select(
+        [by_prior & by_data, by_prior],
+        ["prior and data in conflict", "strong prior or weak data"],
+        "",
+    )
+    return table
+
+
+def log_prior(fit: FitResult) -> Array:
+    """Return the log density of the priors in force at each draw.
+
+    Without constants of flat, uniform and correlation priors, and of half forms.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(chain, draw)``.
+    """
+    fit = fit_at_origins(fit)  # where priors are stated
+    posterior = fit.posterior
+    found = coefficients(fit.model, posterior)
+    blocks: dict[str, list[PriorRow]] = {}
+    for row in fit.model.priors:
+        blocks.setdefault(row.parameter_class, []).append(row)
+    total: Any = np.zeros(len(found.alpha))
+    for block, rows in blocks.items():
+        if block.startswith("Omega"):
+            total = total + _log_correlations(fit, block, rows[0])
+            continue
+        values = _values(fit, found, block)
+        if rows[0].prior.distribution == "dirichlet":
+            below = LINKS[fit.model.spec.link_name].inverse(values[..., 0])
+            shares = np.diff(below, axis=1, prepend=0.0, append=1.0)
+            (concentration,) = rows[0].prior.arguments
+            total = total + (concentration - 1) * np.log(shares).sum(axis=1)
+            continue
+        for k, row in enumerate(rows):
+            prior = row.prior.canonical
+            if prior.distribution not in ("flat", "uniform"):
+                density = distribution_of(row).logpdf(values[:, k])
+                total = total + density.sum(axis=1)
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    return np.asarray(total).reshape(shape)
+
+
+def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
+    """Return what priors of a class are on, shape ``(S, members, groups)``."""
+    posterior, design = fit.posterior, fit.model.design
+    draws = len(found.alpha)
+    shift = found.beta @ design.x_bar
+    base, _, number = block.rpartition("_") if block[-1].isdigit() else (block, "", "1")
+    if base == "Intercept":
+        return np.asarray(found.alpha + shift)[..., None]
+    if base == "beta":
+        return found.beta.reshape(draws, -1, 1)
+    if base == "cutpoint":
+        return np.asarray(flat(posterior["cutpoint"]) - shift)[..., None]
+    if base == "tau":
+        names = GroupNames.of(design.factors[int(number) - 1].factor)
+        return flat(posterior[names.tau])[..., None]
+    if base == "b":
+        own = found.factors[0].b.copy()
+        factor = design.factors[0]
+        if not design.intercept and factor.varying[0] == "Intercept":
+            # The priors on intercepts are where predictors are at their means.
+            own[..., 0] += found.factors[0].b @ factor.z_bar
+            if "cutpoint" not in posterior:
+                own[..., 0] += shift[:, None]
+        return np.moveaxis(own.reshape(draws, own.shape[1], -1), 1, 2)
+    if base == "sigma" and "sigma" not in posterior and design.residual is not None:
+        names = GroupNames.of(design.residual[0])
+        return flat(posterior[names.sigma])[:, None]
+    if base == "tau_sigma" and design.residual is not None:
+        names = GroupNames.of(design.residual[0])
+        return flat(posterior[names.tau_sigma])[:, None, None]
+    return flat(posterior[base])[:, None, None]
+
+
+def _log_correlations(fit: FitResult, block: str, row: PriorRow) -> Array:
+    """Return the log density of a matrix of correlations, LKJ, shape ``(S,)``."""
+    number = int(block.partition("_")[2] or 1)
+    names = GroupNames.of(fit.model.design.factors[number - 1].factor)
+    _, log_determinant = np.linalg.slogdet(flat(fit.posterior[names.Omega]))
+    return np.asarray((row.prior.arguments[0] - 1) * log_determinant)
+
+
+def _log_likelihood(fit: FitResult) -> Array:
+    """Return the log likelihood of all rows, shape ``(chain, draw)``."""
+    parts: Sequence[Array] = [values.sum(axis=2) for _, values in log_lik_chunks(fit)]
+    return np.asarray(np.sum(parts, axis=0))

@@ -1,0 +1,1 @@
+"""Predictions for rows and groups, seen and new."""

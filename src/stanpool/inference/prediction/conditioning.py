@@ -1,0 +1,339 @@
+r"""Condition a fit on a few more rows, of new groups above all, without refitting.
+
+The draws of the population are weighted by how likely the rows are, with the new
+groups' coefficients integrated out, and drawn again with these weights; given the
+population, the coefficients are drawn from what the rows leave of them,
+
+.. math:: p(\theta, u \mid y, y') \propto p(\theta \mid y) \, p(y' \mid \theta) \,
+          p(u \mid \theta, y').
+
+For gaussian rows both factors are closed forms. For others they are estimated by
+importance sampling around the mode of each draw; that the first is an unbiased estimate
+makes the whole exact but for its Monte Carlo error. Pareto k says whether the weights
+are to be relied on.
+
+References
+----------
+.. [1] Vehtari, Simpson, Gelman, Yao and Gabry (2024). Pareto smoothed importance
+   sampling. Journal of Machine Learning Research 25(72), 1-58.
+.. [2] Andrieu and Roberts (2009). The pseudo-marginal approach for efficient Monte
+   Carlo computations. Annals of Statistics 37(2), 697-725: estimates in the place of
+   likelihoods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special  # type: ignore[import-untyped]
+
+from stanpool.base.errors import DataError, ImportanceWarning, SpecError, warn_user
+from stanpool.data.likelihood import log_likelihood
+from stanpool.inference.prediction.adaptive_quadrature import (
+    find_mode,
+    gaussian_log_likelihood,
+)
+from stanpool.inference.prediction.group_likelihood import STEP, is_gaussian, spread
+from stanpool.inference.prediction.linear_predictor import Predictors
+from stanpool.posterior import arviz
+from stanpool.posterior.coefficients import cholesky_of_population, coefficients, flat
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = np.ndarray
+
+LARGEST = 2**26  # numbers: rows x draws x groups, 512 MB
+RELIABLE_K = 0.7
+
+_CANDIDATES = 40
+_DF = 7.0
+
+
+def condition(seen: Predictors) -> Predictors:
+    """Condition draws on rows that were not fitted.
+
+    Parameters
+    ----------
+    seen
+        The draws, and the rows with their outcomes; some of their groups are new.
+
+    Returns
+    -------
+    Predictors
+        The same with other draws, as many, and with those of the new groups in
+        ``given`` and ``given_scales``; ``pareto_k`` of the weights.
+
+    Raises
+    ------
+    DataError
+        If no draw of the population allows the rows.
+    SpecError
+        If there are too many rows.
+    """
+    rng = np.random.default_rng([seen.seed, 1])
+    seen = replace(seen, given_scales=_new_scales(seen))
+    average = replace(seen, new_groups="zero")
+    draws = len(seen.coefficients.alpha)
+    log_weights, worst = np.zeros(draws), -np.inf
+    given: dict[tuple[str, Any], Array] = {}
+    for part in _parts(seen):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            found = _RowsOfPart(average, part).draw(rng)
+        log_weights += np.nan_to_num(found.log_weights, nan=-np.inf, neginf=-np.inf)
+        worst = max(worst, found.pareto_k)
+        given |= _by_group(seen, part, found.u)
+    if not np.isfinite(log_weights).any():
+        raise DataError(
+            "given has rows that no draw of the fit allows: their likelihood is zero. "
+            "See whether they are what the model is of."
+        )
+    smoothed, pareto_k = arviz.psis(-log_weights[None], relative_ess=1.0)
+    worst = max(worst, float(pareto_k[0]))
+    if worst > RELIABLE_K:
+        warn_user(
+            f"Pareto k is {worst:.2f}: the rows that are given say so much that the "
+            "draws of the fit are a poor start. Fit again with these rows.",
+            ImportanceWarning,
+        )
+    chosen = _resample(np.exp(smoothed[0]), rng)
+    posterior = _picked(seen.posterior, chosen)
+    return replace(
+        seen,
+        posterior=posterior,
+        coefficients=coefficients(seen.model, posterior),
+        given={group: u[chosen] for group, u in given.items()},
+        given_scales={
+            group: scale[chosen] for group, scale in seen.given_scales.items()
+        },
+        pareto_k=worst,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Rows that new groups tie together, and these groups as (factor, group) places."""
+
+    rows: Array
+    groups: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What rows say: log likelihoods, Pareto k, and coefficients, shape ``(S, P)``."""
+
+    log_weights: Array
+    pareto_k: float
+    u: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _RowsOfPart:
+    """Some rows, whose new groups are average ones but for what is drawn here."""
+
+    average: Predictors
+    part: _Part
+
+    def draw(self, rng: np.random.Generator) -> _Found:
+        """Weigh the draws, and draw the coefficients of the new groups."""
+        spec = self.average.model.spec
+        size = len(self.part.rows) * len(self.average.coefficients.alpha)
+        if size * (1 + len(self.part.groups)) > LARGEST:
+            raise SpecError(
+                f"given has {len(self.part.rows):,} rows of groups that belong "
+                "together, too many to condition on without refitting. Give a few of "
+                "them, pass draws=, or fit again."
+            )
+        design = self.average.design.take(self.part.rows)
+        eta = self.average.eta(self.part.rows)
+        parameters = self.average.parameters(self.part.rows)
+
+        def log_density(at: Array) -> Array:
+            return log_likelihood(spec, design, at, parameters)
+
+        if not self.part.groups:
+            total = log_density(eta).sum(axis=1)
+            return _Found(total, -np.inf, np.empty((len(eta), 0)))
+        loadings, chol = self._loadings(), self._cholesky()
+        if is_gaussian(design, spec.family, spec.link_name):
+            variance = np.square(spread(design, parameters)) + np.zeros_like(eta)
+            return _exactly(design.y - eta, variance, loadings[:, 0], chol, rng)
+        standard = np.einsum("ndp,spq->sndq", loadings, chol)
+        z, scale = (
+            np.zeros((len(eta), chol.shape[1])),
+            np.broadcast_to(np.eye(chol.shape[1]), chol.shape),
+        )
+        if not self.average.is_categorical:
+            step = STEP * spread(design, parameters)
+            z, scale = find_mode(log_density, eta, standard[:, :, 0], z, step)
+
+        def log_joint(z: Array) -> Array:
+            moved = np.einsum("sndp,sp->snd", standard, z)
+            at = eta + (moved if self.average.is_categorical else moved[..., 0])
+            normal = 0.5 * (np.square(z) + np.log(2 * np.pi)).sum(axis=1)
+            return np.asarray(log_density(at).sum(axis=1) - normal)
+
+        log_weights, pareto_k, z = _by_importance(log_joint, z, scale, rng)
+        return _Found(log_weights, pareto_k, np.einsum("spq,sq->sp", chol, z))
+
+    def _loadings(self) -> Array:
+        """Return what coefficients of the new groups do to rows, ``(n, D, P)``."""
+        rows, blocks = self.part.rows, []
+        predictors = self.average.coefficients.alpha.shape[1]
+        for place, group in self.part.groups:
+            factor = self.average.design.factors[place]
+            index = factor.index[rows].reshape(len(rows), -1)
+            weights = (
+                1.0 if factor.weights is None else factor.weights[rows]
+            ) * np.equal(index, group)
+            z = factor.Z[rows] * weights.sum(axis=1)[:, None]
+            blocks.append(np.kron(np.eye(predictors), z[:, None]))
+        return np.concatenate(blocks, axis=2)
+
+    def _cholesky(self) -> Array:
+        """Return the Cholesky factor of all coefficients' covariance, ``(S, P, P)``."""
+        own = [
+            cholesky_of_population(
+                self.average.posterior,
+                self.average.model.design.factors[self.average.numbers[place]],
+            )
+            for place, _ in self.part.groups
+        ]
+        ends = np.cumsum([each.shape[1] for each in own])
+        chol = np.zeros((len(own[0]), ends[-1], ends[-1]))
+        for each, end in zip(own, ends, strict=True):
+            start = end - each.shape[1]
+            chol[:, start:end, start:end] = each
+        return chol
+
+
+def _exactly(
+    residual: Array,
+    variance: Array,
+    Z: Array,
+    chol: Array,
+    rng: np.random.Generator,
+) -> _Found:
+    """Integrate gaussian rows, and draw coefficients from what the rows leave."""
+    log_weights = gaussian_log_likelihood(residual, variance, Z, chol)
+    loadings = Z @ chol
+    turned = loadings.swapaxes(1, 2) / variance[:, None]
+    precision = np.eye(Z.shape[1]) + turned @ loadings
+    root = np.linalg.cholesky(precision)
+    mean = np.linalg.solve(precision, turned @ residual[..., None])
+    noise = rng.standard_normal(mean.shape)
+    z = mean + np.linalg.solve(root.swapaxes(1, 2), noise)
+    return _Found(log_weights, -np.inf, (chol @ z)[..., 0])
+
+
+def _by_importance(
+    log_joint: Any, mode: Array, scale: Array, rng: np.random.Generator
+) -> tuple[Array, float, Array]:
+    """Integrate any rows by importance, and draw a point with the same weights.
+
+    The proposals are multivariate t about the mode of each draw.
+    """
+    draws, width = mode.shape
+    points = np.empty((_CANDIDATES, draws, width))
+    log_ratios = np.empty((_CANDIDATES, draws))
+    volume = np.log(np.diagonal(scale, axis1=1, axis2=2)).sum(axis=1)
+    constant = (
+        special.gammaln((_DF + width) / 2)
+        - special.gammaln(_DF / 2)
+        - width / 2 * np.log(_DF * np.pi)
+    )
+    for k in range(_CANDIDATES):
+        heavy = np.sqrt(_DF / rng.chisquare(_DF, size=(draws, 1)))
+        x = rng.standard_normal((draws, width)) * heavy
+        points[k] = mode + np.einsum("spq,sq->sp", scale, x)
+        tail = np.log1p(np.square(x).sum(axis=1) / _DF)
+        log_proposal = constant - (_DF + width) / 2 * tail - volume
+        log_ratios[k] = log_joint(points[k]) - log_proposal
+    log_ratios = np.where(np.isnan(log_ratios), -np.inf, log_ratios)
+    _, pareto_k = arviz.psis(-log_ratios.reshape(1, -1), relative_ess=1.0)
+    best = np.argmax(log_ratios + rng.gumbel(size=log_ratios.shape), axis=0)
+    chosen = np.take_along_axis(points, best[None, :, None], axis=0)[0]
+    total = special.logsumexp(log_ratios, axis=0) - np.log(_CANDIDATES)
+    return total, float(pareto_k[0]), chosen
+
+
+def _parts(seen: Predictors) -> Iterator[_Part]:
+    """Part the rows by the new groups that tie them together."""
+    design = seen.design
+    pairs: list[tuple[int, int, int]] = []
+    for place, factor in enumerate(design.factors):
+        known = seen.coefficients.factors[seen.numbers[place]].b.shape[1]
+        index = factor.index.reshape(design.rows, -1)
+        rows, members = np.nonzero(index >= known)
+        if factor.weights is not None:
+            counts = factor.weights[rows, members] > 0
+            rows, members = rows[counts], members[counts]
+        pairs += [
+            (int(row), place, int(group))
+            for row, group in zip(rows, index[rows, members], strict=True)
+        ]
+    groups = list(dict.fromkeys((place, group) for _, place, group in pairs))
+    number = {group: design.rows + k for k, group in enumerate(groups)}
+    size = design.rows + len(groups)
+    first = [row for row, _, _ in pairs]
+    second = [number[place, group] for _, place, group in pairs]
+    from scipy import sparse
+
+    graph = sparse.coo_array((np.ones(len(pairs)), (first, second)), shape=(size, size))
+    _, part_of = sparse.csgraph.connected_components(graph, directed=False)
+    tied = np.unique(part_of[design.rows :])
+    for part in tied.tolist():
+        rows = np.flatnonzero(part_of[: design.rows] == part)
+        own = tuple(group for group in groups if part_of[number[group]] == part)
+        yield _Part(rows, own)
+    alone = np.flatnonzero(~np.isin(part_of[: design.rows], tied))
+    if alone.size:
+        sizes = [rows.stop - rows.start for rows in seen.chunks()]
+        for start in range(0, alone.size, sizes[0]):
+            yield _Part(alone[start : start + sizes[0]], ())
+
+
+def _by_group(
+    seen: Predictors, part: _Part, u: Array
+) -> Iterator[tuple[tuple[str, Any], Array]]:
+    """Yield the coefficients of each new group, shape ``(S, D, Q)``, by its names."""
+    start = 0
+    for place, group in part.groups:
+        factor = seen.design.factors[place]
+        shape = seen.coefficients.factors[seen.numbers[place]].b.shape[2:]
+        stop = start + shape[0] * shape[1]
+        values = u[:, start:stop].reshape(len(u), *shape)
+        yield (factor.factor, factor.labels[group]), values
+        start = stop
+
+
+def _new_scales(seen: Predictors) -> dict[Any, Array]:
+    """Draw the residual scales of new groups from their population."""
+    if seen.design.residual is None:
+        return {}
+    _, labels, index = seen.design.residual
+    known = len(seen.model.design.residual[1]) if seen.model.design.residual else 0
+    new = np.unique(index[index >= known]).tolist()
+    return {labels[group]: seen.new_scale(group) for group in new}
+
+
+def _resample(weights: Array, rng: np.random.Generator) -> Array:
+    """Draw as many draws as there are, systematically, in random order."""
+    count = len(weights)
+    at = (rng.random() + np.arange(count)) / count
+    chosen = np.searchsorted(np.cumsum(weights / weights.sum()), at)
+    return rng.permutation(np.minimum(chosen, count - 1))
+
+
+def _picked(posterior: xr.Dataset, chosen: Array) -> xr.Dataset:
+    """Return draws in another order, laid out in the same chains."""
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    variables = {}
+    for name, variable in posterior.data_vars.items():
+        values = flat(variable)[chosen]
+        dims = ("chain", "draw", *variable.dims[2:])
+        variables[name] = (dims, values.reshape(*shape, *values.shape[1:]))
+    return posterior.assign(variables)

@@ -1,0 +1,308 @@
+"""The likelihood of whole groups, their own coefficients integrated out.
+
+What tells how well a model predicts a group that it has not seen: given the population,
+not given what was learned of the group itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.data.likelihood import log_likelihood
+from stanpool.inference.prediction.adaptive_quadrature import (
+    gaussian_log_likelihood,
+    integrated_log_likelihood,
+)
+from stanpool.inference.prediction.linear_predictor import Predictors, predictors_of
+from stanpool.posterior.coefficients import cholesky_of_population
+
+if TYPE_CHECKING:
+    from stanpool.data.design.design import Design, FactorDesign
+    from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
+
+Array = np.ndarray
+
+# Of a linear predictor, in units of the outcomes' spread about it.
+STEP = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which group of a factor each row belongs to.
+
+    Attributes
+    ----------
+    factor, labels
+        The factor, and its groups.
+    index
+        The group of each row, counted from 0, shape ``(N,)``.
+    """
+
+    factor: str
+    labels: tuple[Any, ...]
+    index: Array
+
+    @property
+    def rows(self) -> list[Array]:
+        """The rows of each group."""
+        order = np.argsort(self.index, kind="stable")
+        sizes = np.bincount(self.index, minlength=len(self.labels))
+        return np.split(order, np.cumsum(sizes)[:-1])
+
+
+def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
+    """Say which group of a factor each row of a model belongs to.
+
+    Parameters
+    ----------
+    model
+        A model with groups; complete pooling remembers those that it drops.
+    factor
+        Which grouping factor; the first by default.
+
+    Raises
+    ------
+    SpecError
+        If the model has no such factor, or rows belong to several of its groups.
+    """
+    if not model.spec.groups:
+        raise SpecError(
+            f"{model!r} has no groups to leave out; use unit='row', or add a group "
+            "term such as (1 | county)."
+        )
+    factors = model.design.factors
+    if model.spec.pooling == "complete":
+        factors = model.with_(pooling="partial").design.factors
+    names = [each.factor for each in factors]
+    chosen = names[0] if factor is None else factor
+    if chosen not in names:
+        raise SpecError(
+            f"factor={shorten(chosen)} is not one of the model's grouping factors, "
+            f"{listed(names)}.{suggestion(str(chosen), names)}"
+        )
+    found = factors[names.index(chosen)]
+    if found.weights is not None:
+        raise SpecError(
+            f"factor={shorten(chosen)}: its rows are members of several groups, so "
+            "that no group can be left out by itself. Leave out rows."
+        )
+    return Grouping(found.factor, found.labels, found.index)
+
+
+def check_population(model: PreparedModel) -> None:
+    """Refuse a model that cannot say how likely a group is that it has not seen.
+
+    Raises
+    ------
+    SpecError
+        If there is no pooling, or if there are latent factors.
+    """
+    if model.spec.pooling == "none":
+        raise SpecError(
+            "pooling='none' has no population from which a new group could come, so "
+            "it predicts none. Leave out rows, or fit with pooling='partial'."
+        )
+    if model.design.latent is not None:
+        raise SpecError(
+            f"{model.spec.latent}: scores and loadings cannot be integrated out, so "
+            "that groups cannot be left out. Leave out rows."
+        )
+
+
+def group_log_likelihood(
+    fit: FitResult, factor: str | None = None, *, groups: Array | None = None
+) -> Array:
+    """Return the log likelihood of groups given the population, at each draw.
+
+    A group's coefficients are integrated out, and those of factors nested in it: in
+    closed form for gaussian rows, by adaptive quadrature for others. Coefficients of
+    crossed factors, and residual scales of groups, are those of the draw.
+
+    Parameters
+    ----------
+    fit
+        A fit with complete or partial pooling.
+    factor
+        Which grouping factor; the first by default.
+    groups
+        Which of its groups, counted from 0; all by default.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(S, groups)``, draws chain by chain.
+
+    Raises
+    ------
+    SpecError
+        If there is no such factor, or its groups have no population: under no pooling.
+    """
+    units = grouping(fit.model, factor)
+    chosen = range(len(units.labels)) if groups is None else groups
+    inside = _Inside.of(fit, units)
+    rows = units.rows
+    return np.stack([inside.log_likelihood(rows[group]) for group in chosen], axis=-1)
+
+
+def new_group_predictors(
+    fit: FitResult, units: Grouping, rng: np.random.Generator
+) -> Callable[[Array, Array], Array]:
+    """Return a function that predicts a group's rows as if the group were new.
+
+    Parameters
+    ----------
+    fit, units
+        A fit, and its groups.
+    rng
+        Where the group's coefficients come from: drawn from the population, once for
+        each of the draws that are asked for.
+
+    Returns
+    -------
+    callable
+        From the rows of one group, and posterior draws, to linear predictors of shape
+        ``(draws, rows)``, and one more axis for categories.
+    """
+    inside = _Inside.of(fit, units)
+
+    def predictors(rows: Array, draws: Array) -> Array:
+        Z, chol, _ = inside.effects(rows)
+        z = rng.standard_normal((len(draws), chol.shape[1], 1))
+        u = (chol[draws] @ z)[..., 0]
+        deviations = np.einsum("n...d,sd->sn...", Z, u)
+        return np.asarray(inside.outside.eta(rows)[draws] + deviations)
+
+    return predictors
+
+
+@dataclass(frozen=True, eq=False)
+class _Inside:
+    """The coefficients that belong to one group each of a factor, and the rest.
+
+    Attributes
+    ----------
+    predictors
+        Of the whole fit.
+    outside
+        The same without the factors whose coefficients are integrated out.
+    factors
+        Those factors, as positions in the design.
+    chols
+        Cholesky factors of their coefficients' covariances.
+    """
+
+    predictors: Predictors
+    outside: Predictors
+    factors: tuple[int, ...]
+    chols: tuple[Array, ...]
+
+    @classmethod
+    def of(cls, fit: FitResult, units: Grouping) -> _Inside:
+        model, everything = fit.model, predictors_of(fit)
+        check_population(model)
+        design = model.design
+        factors = tuple(
+            number
+            for number, factor in enumerate(design.factors)
+            if _is_nested(factor, units)
+        )
+        return cls(
+            everything,
+            everything.without(factors),
+            factors,
+            tuple(
+                cholesky_of_population(fit.posterior, design.factors[number])
+                for number in factors
+            ),
+        )
+
+    def log_likelihood(self, rows: Array) -> Array:
+        """Integrate the coefficients of one group out of the likelihood of its rows."""
+        spec, some = self.predictors.model.spec, self.predictors.design.take(rows)
+        eta, parameters = self.outside.eta(rows), self.outside.parameters(rows)
+        if not self.factors:
+            return np.asarray(log_likelihood(spec, some, eta, parameters).sum(axis=-1))
+        Z, chol, start = self.effects(rows)
+        if is_gaussian(some, spec.family, spec.link_name):
+            variance = spread(some, parameters) ** 2
+            return gaussian_log_likelihood(some.y - eta, variance, Z, chol)
+        return integrated_log_likelihood(
+            lambda at: log_likelihood(spec, some, at, parameters),
+            eta,
+            Z,
+            chol,
+            step=STEP * spread(some, parameters),
+            start=start,
+        )
+
+    def effects(self, rows: Array) -> tuple[Array, Array, Array]:
+        """Return the coefficients of one group: predictors, Cholesky factors, draws.
+
+        Shapes ``(n, D)`` (for categories ``(n, C, D)``), ``(S, D, D)`` and ``(S, D)``.
+        """
+        parts = [
+            part
+            for number, chol in zip(self.factors, self.chols, strict=True)
+            for part in self._parts(number, chol, rows)
+        ]
+        draws, predictors = self.predictors.coefficients.alpha.shape
+        shape = (
+            (len(rows), predictors) if self.predictors.is_categorical else (len(rows),)
+        )
+        widths = [Z.shape[-1] for Z, _, _ in parts]
+        chol = np.zeros((draws, sum(widths), sum(widths)))
+        ends = np.cumsum(widths)
+        for (_, own, _), end, width in zip(parts, ends, widths, strict=True):
+            chol[:, end - width : end, end - width : end] = own
+        none = np.zeros((*shape, 0))
+        return (
+            np.concatenate([none, *(Z for Z, _, _ in parts)], axis=-1),
+            chol,
+            np.concatenate([np.zeros((draws, 0)), *(u for _, _, u in parts)], axis=1),
+        )
+
+    def _parts(
+        self, number: int, chol: Array, rows: Array
+    ) -> Iterator[tuple[Array, Array, Array]]:
+        factor = self.predictors.design.factors[number]
+        own = self.predictors.coefficients.factors[number]
+        index, z = factor.index[rows], factor.Z[rows]
+        for group in np.unique(index):
+            start = own.deviations(np.array([group]))[:, 0]
+            own_z = z * (index == group)[:, None]
+            if self.predictors.is_categorical:
+                own_z = np.kron(np.eye(start.shape[1]), own_z[:, None])
+            yield own_z, chol, start.reshape(len(start), -1)
+
+
+def _is_nested(factor: FactorDesign, units: Grouping) -> bool:
+    """Whether each of a factor's groups has its rows in one unit."""
+    if factor.weights is not None:
+        return False
+    unit_of = np.zeros(len(factor.labels), dtype=np.int64)
+    unit_of[factor.index] = units.index
+    return bool(np.array_equal(unit_of[factor.index], units.index))
+
+
+def is_gaussian(design: Design, family: str, link: str) -> bool:
+    """Whether the rows are gaussian around their linear predictor, as they were seen.
+
+    Unlike ``ModelSpec.is_linear_gaussian`` with offsets, which are known.
+    """
+    parts = (design.weights, design.censored, design.lower, design.upper)
+    is_gaussian = (family, link) == ("gaussian", "identity")
+    return is_gaussian and all(part is None for part in parts)
+
+
+def spread(design: Design, parameters: dict[str, Array]) -> Any:
+    """Return the residual scale of rows, learned or known; 1 where there is none."""
+    sigma = parameters.get("sigma")
+    if design.se is None:
+        return 1.0 if sigma is None else sigma
+    return design.se[None] if sigma is None else np.hypot(sigma, design.se)

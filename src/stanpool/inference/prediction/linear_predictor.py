@@ -1,0 +1,266 @@
+"""The linear predictors of rows and the family's parameters, a few rows at a time.
+
+Of the rows of a fit or of new ones, whose groups may be new. New groups have draws of
+their own, which hang on the seed and the group's label alone: the same in every chunk
+of rows, in every order of rows, and in every call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.language.family import FAMILIES
+from stanpool.model.parameter_names import GroupNames
+from stanpool.posterior.coefficients import (
+    Coefficients,
+    cholesky_of_population,
+    coefficients,
+    flat,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.data.design.design import Design, LatentDesign
+    from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
+
+Array = np.ndarray
+
+CHUNK = 2**20  # numbers: 8 MB of draws x rows
+
+
+@dataclass(frozen=True, eq=False)
+class Predictors:
+    """The linear predictors of rows, a few at a time.
+
+    Attributes
+    ----------
+    model
+        The model that was fitted.
+    design
+        The rows, and the grouping factors that enter. Groups beyond those of the model
+        are new.
+    numbers
+        Which of the model's factors these are.
+    posterior
+        The draws.
+    coefficients
+        The same as arrays.
+    new_groups
+        Where coefficients of new groups come from: ``"population"``, ``"resample"`` or
+        ``"zero"``.
+    seed
+        Of these.
+    given
+        Draws of groups that are known from elsewhere, by factor and label: deviations,
+        shape ``(S, D, Q)``.
+    given_scales
+        And their residual scales by label, shape ``(S,)``.
+    pareto_k
+        Of the weights that the draws were conditioned with, if they were.
+    """
+
+    model: PreparedModel
+    design: Design
+    numbers: tuple[int, ...]
+    posterior: xr.Dataset
+    coefficients: Coefficients
+    new_groups: str = "population"
+    seed: int = 0
+    given: Mapping[tuple[str, Any], Array] = field(default_factory=dict)
+    given_scales: Mapping[Any, Array] = field(default_factory=dict)
+    pareto_k: float | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Chains, and draws of each."""
+        return self.posterior.sizes["chain"], self.posterior.sizes["draw"]
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether there is a linear predictor for each category but one."""
+        return FAMILIES[self.model.spec.family].outcome == "categories"
+
+    def without(self, factors: Collection[int]) -> Predictors:
+        """Leave out what deviates from the population in some of the factors."""
+        kept = [k for k, number in enumerate(self.numbers) if number not in factors]
+        own = self.design.factors
+        return replace(
+            self,
+            design=replace(self.design, factors=tuple(own[k] for k in kept)),
+            numbers=tuple(self.numbers[k] for k in kept),
+        )
+
+    def chunks(self) -> Iterator[slice]:
+        """Cut the rows into chunks of some 8 MB of linear predictors."""
+        draws, predictors, _ = self.coefficients.beta.shape
+        width = max(predictors, len(self.design.categories))
+        size = max(1, CHUNK // (draws * width))
+        for start in range(0, self.design.rows, size):
+            yield slice(start, min(start + size, self.design.rows))
+
+    def eta(self, rows: slice | Array) -> Array:
+        """Return linear predictors with offsets of some rows.
+
+        Shape ``(S, rows)``, and one more axis for categories.
+        """
+        found, design = self.coefficients, self.design
+        eta = found.alpha[..., None] + found.beta @ design.X[rows].T
+        for place, factor in enumerate(design.factors):
+            index, z = factor.index[rows], factor.Z[rows]
+            if factor.weights is None:
+                eta += self._effects(place, index, z)
+                continue
+            for member in range(index.shape[1]):
+                weighted = factor.weights[rows, member, None] * z
+                eta += self._effects(place, index[:, member], weighted)
+        if design.latent is not None:
+            eta += self._products(design.latent.take(rows))[:, None]
+        if design.offset is not None:
+            eta += design.offset[rows]
+        return np.moveaxis(eta, 1, 2) if self.is_categorical else eta[:, 0]
+
+    def parameters(self, rows: slice | Array) -> dict[str, Array]:
+        """Return the family's parameters, which broadcast against ``(S, rows)``."""
+        posterior, residual = self.posterior, self.design.residual
+        found = {}
+        for name in FAMILIES[self.model.spec.family].parameters:
+            if name == "sigma" and residual is not None:
+                found[name] = self._scales(residual[2][rows])
+            elif name in posterior:
+                found[name] = flat(posterior[name])[:, None]
+        return found
+
+    def new_scale(self, group: int) -> Array:
+        """Return the residual scale of a new group, shape ``(S,)``."""
+        assert self.design.residual is not None
+        factor, labels, _ = self.design.residual
+        if labels[group] in self.given_scales:
+            return self.given_scales[labels[group]]
+        if self.new_groups == "resample":
+            scales = flat(self.posterior[GroupNames.of(factor).sigma])
+            return np.asarray(
+                np.take_along_axis(
+                    scales, self._resampled(factor, labels[group], scales), axis=1
+                )[:, 0]
+            )
+        middle = flat(self.posterior["sigma"])
+        if self.new_groups == "zero":
+            return np.asarray(middle)
+        spread = flat(self.posterior[GroupNames.of(factor).tau_sigma])
+        z = self._stream("scale", factor, labels[group]).standard_normal(len(middle))
+        return np.asarray(middle * np.exp(spread * z))
+
+    def _effects(self, place: int, groups: Array, z: Array) -> Array:
+        """Return what a factor's deviations do to rows, shape ``(S, D, rows)``."""
+        own = self.coefficients.factors[self.numbers[place]]
+        draws, known, predictors, _ = own.b.shape
+        new = np.unique(groups[groups >= known]).tolist()
+        if not new:
+            return own.effects_on(groups, z)
+        effects = np.empty((draws, predictors, len(z)))
+        is_known = groups < known
+        effects[..., is_known] = own.effects_on(groups[is_known], z[is_known])
+        for group in new:
+            at = groups == group
+            effects[..., at] = self._deviations(place, group) @ z[at].T
+        return effects
+
+    def _products(self, latent: LatentDesign) -> Array:
+        """Return the inner products of scores and loadings of rows, ``(S, rows)``."""
+        fitted = self.coefficients.latent
+        assert fitted is not None
+        scale = fitted.scale[:, None]
+        product = np.zeros((len(scale), len(latent.scored)))
+        scores = self._units(
+            latent.scores_of, latent.score_labels, fitted.scores, np.ones_like(scale)
+        )
+        loadings = self._units(
+            latent.loadings_of, latent.loading_labels, fitted.loadings, scale
+        )
+        for r in range(latent.rank):
+            product += scores[:, latent.scored, r] * loadings[:, latent.loaded, r]
+        return product
+
+    def _units(
+        self, column: str, labels: tuple[Any, ...], known: Array, scale: Array
+    ) -> Array:
+        """Append scores or loadings of new units to those of fitted ones."""
+        new = []
+        for label in labels[known.shape[1] :]:
+            if self.new_groups == "zero":
+                new.append(np.zeros_like(known[:, 0]))
+            elif self.new_groups == "resample":
+                chosen = self._resampled(column, label, known)
+                new.append(np.take_along_axis(known, chosen[..., None], axis=1)[:, 0])
+            else:
+                z = self._stream("latent", column, label)
+                new.append(scale * z.standard_normal(known[:, 0].shape))
+        return np.concatenate([known, *(each[:, None] for each in new)], axis=1)
+
+    def _deviations(self, place: int, group: int) -> Array:
+        """Return what a new group deviates from its mean, shape ``(S, D, Q)``."""
+        number, factor = self.numbers[place], self.design.factors[place]
+        own, label = self.coefficients.factors[number], factor.labels[group]
+        draws, _, predictors, varying = own.b.shape
+        if (factor.factor, label) in self.given:
+            return self.given[factor.factor, label]
+        if self.new_groups == "zero":
+            return np.zeros((draws, predictors, varying))
+        if self.new_groups == "resample":
+            chosen = self._resampled(factor.factor, label, own.b)
+            return own.deviations_at(chosen[:, 0])
+        chol = self._chols[number]
+        z = self._stream("coefficients", factor.factor, label).standard_normal(
+            (draws, chol.shape[1])
+        )
+        u = np.einsum("sij,sj->si", chol, z)
+        return np.asarray(u.reshape(draws, predictors, varying))
+
+    @cached_property
+    def _chols(self) -> dict[int, Array]:
+        """Cholesky factors of the populations' covariances, by factor."""
+        factors = self.model.design.factors
+        return {
+            number: cholesky_of_population(self.posterior, factors[number])
+            for number in self.numbers
+        }
+
+    def _scales(self, groups: Array) -> Array:
+        """Return the residual scales of rows' groups, shape ``(S, rows)``."""
+        assert self.design.residual is not None
+        scales = flat(self.posterior[GroupNames.of(self.design.residual[0]).sigma])
+        known = scales.shape[1]
+        sigma = scales[:, np.minimum(groups, known - 1)]
+        for group in np.unique(groups[groups >= known]).tolist():
+            sigma[:, groups == group] = self.new_scale(group)[:, None]
+        return np.asarray(sigma)
+
+    def _resampled(self, factor: str, label: Any, values: Array) -> Array:
+        """Choose a fitted group for each draw, shape ``(S, 1)``."""
+        stream = self._stream("group", factor, label)
+        return np.asarray(stream.integers(values.shape[1], size=(len(values), 1)))
+
+    def _stream(self, *what: Any) -> np.random.Generator:
+        """Return a stream of randomness that is something's own."""
+        digest = hashlib.sha256(repr(what).encode()).digest()
+        return np.random.default_rng([self.seed, int.from_bytes(digest[:16])])
+
+
+def predictors_of(fit: FitResult) -> Predictors:
+    """Return the linear predictors of a fit's rows, at all draws."""
+    design, posterior = fit.model.design, fit.posterior
+    return Predictors(
+        fit.model,
+        design,
+        tuple(range(len(design.factors))),
+        posterior,
+        coefficients(fit.model, posterior),
+    )

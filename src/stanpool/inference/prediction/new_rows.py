@@ -1,0 +1,298 @@
+"""New rows of a fitted model: its levels, knots and centers; groups old and new."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stanpool.base.errors import DataError, listed, shorten
+from stanpool.data.columns import as_frame, column_named, names_in, names_in_terms
+from stanpool.data.design.design import Design, FactorDesign, LatentDesign
+from stanpool.data.design.groups import groups_of, memberships
+from stanpool.data.design.outcome import (
+    build_censoring,
+    build_offset,
+    build_outcome,
+    build_trials,
+    build_truncation,
+    expressions,
+    likelihood_weights,
+    standard_errors,
+)
+from stanpool.data.entries import as_before, clean_column, type_of
+from stanpool.data.model_matrix import Column, column_of, rebuild
+from stanpool.language.family import FAMILIES
+from stanpool.language.formula import unquote_name
+from stanpool.language.model_spec import ModelSpec
+
+if TYPE_CHECKING:
+    from stanpool.model.prepared_model import PreparedModel
+
+PARTS = ("outcome", "trials", "se", "weights", "cens", "trunc", "residual")
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The columns that new rows need: in terms, of groups, and of outcome parts."""
+
+    terms: tuple[str, ...]
+    groups: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
+def new_design(
+    model: PreparedModel,
+    data: Any,
+    *,
+    factors: Sequence[int],
+    parts: Collection[str] = (),
+) -> Design:
+    """Build the arrays of new rows for a model's coefficients.
+
+    Parameters
+    ----------
+    model
+        The model, as it was fitted.
+    data
+        A data frame, or a mapping of columns. Columns that nothing needs may be absent.
+    factors
+        Which grouping factors to use, counted from 0.
+    parts
+        What else to read, of ``PARTS``: an outcome that is not read is NaN.
+
+    Returns
+    -------
+    Design
+        Groups that the model has not seen come after those that it has; there are no
+        group-level predictors of their own, whose effects are in ``X``.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, is of another type than at the fit, has missing or
+        infinite values, or an ordinary factor has a level that the model has not seen.
+    """
+    spec, design = model.spec, model.design
+    recipes = design.recipes
+    assert recipes is not None
+    frame = _conforming(model, data, _needed(model, factors, parts))
+    evaluated = {
+        text: _again(recipes.expressions.get(text), text, frame)
+        for text in _given(spec, parts)
+        if text in expressions(spec)
+    }
+    y, categories = np.full(len(frame), np.nan), design.categories
+    if "outcome" in parts:
+        y, _ = build_outcome(spec, frame, evaluated)
+    x = rebuild(recipes.population, frame)
+    at = [recipes.population.labels.index(label) for label in design.coefficients]
+    censored, y_upper = None, None
+    if "cens" in parts:
+        censored, y_upper = build_censoring(spec, evaluated, y)
+    lower, upper = None, None
+    if "trunc" in parts:
+        lower, upper = build_truncation(spec, evaluated, y)
+    residual = None
+    if design.residual is not None and "residual" in parts:
+        name, known, _ = design.residual
+        labels, index = groups_of((name,), frame)
+        residual = (name, *_among_known(name, known, labels, index))
+    return replace(
+        design,
+        y=y,
+        X=x[:, at],
+        factors=tuple(_factor(model, number, frame) for number in factors),
+        latent=_latent(model, frame),
+        trials=build_trials(spec, evaluated, y) if "trials" in parts else None,
+        se=standard_errors(spec, evaluated) if "se" in parts else None,
+        weights=likelihood_weights(spec, evaluated) if "weights" in parts else None,
+        offset=build_offset(spec, evaluated),
+        censored=censored,
+        y_upper=y_upper,
+        lower=lower,
+        upper=upper,
+        categories=categories,
+        residual=residual,
+        count=None,
+    )
+
+
+def _again(column: Column | None, text: str, frame: pd.DataFrame) -> Any:
+    """Return an expression's values; other outcomes are a column of their own."""
+    return column_of(text, frame, {}).values if column is None else column.of(frame)
+
+
+def _given(spec: ModelSpec, parts: Collection[str]) -> list[str]:
+    """List the expressions that new rows need: offsets, exposure, those of parts."""
+    by_part = {
+        "outcome": (spec.outcome,),
+        "trials": (spec.trials,),
+        "se": (spec.se,),
+        "weights": (spec.weights,),
+        "cens": (spec.cens, spec.cens_upper),
+        "trunc": spec.trunc or (),
+    }
+    others = (each for part in parts for each in by_part.get(part, ()))
+    texts = (*spec.offsets, spec.exposure, *others)
+    return list(dict.fromkeys(each for each in texts if isinstance(each, str)))
+
+
+def _needed(
+    model: PreparedModel, factors: Sequence[int], parts: Collection[str]
+) -> _Names:
+    """Name the columns that new rows need."""
+    spec = model.spec
+    used = [spec.groups[number] for number in factors]
+    terms = [*spec.terms, *(text for term in used for text in term.terms)]
+    given = _given(spec, parts)
+    own = [text for text in given if text in (spec.outcome, *spec.offsets)]
+    groups = [name for term in used for name in term.key]
+    if model.design.latent is not None:
+        groups += [column for column, *_ in model.design.latent.sides]
+    if "residual" in parts and model.design.residual is not None:
+        groups.append(model.design.residual[0])
+    known = set(model.data.columns)
+    return _Names(
+        terms=tuple(dict.fromkeys(names_in_terms([*terms, *own], known))),
+        groups=tuple(dict.fromkeys(groups)),
+        parts=tuple(names_in_terms([each for each in given if each not in own], known))
+        + tuple(name for term in used for name in term.weights),
+    )
+
+
+def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
+    """Copy the columns, each of the type that it had at the fit."""
+    frame = as_frame(data)
+    if len(frame) == 0:
+        raise DataError("there are no new rows. See what emptied the data.")
+    clean: dict[str, Any] = {}
+    always = set(names_in(replace(model.spec, cens_upper=None), set(model.data)))
+    for name in dict.fromkeys((*names.terms, *names.groups, *names.parts)):
+        if name in names.groups and name not in (*names.terms, *frame.columns):
+            raise DataError(
+                f"the new rows have no column {shorten(name)}, and groups of it enter. "
+                "Pass group_terms=[] to predict without groups' deviations; or add the "
+                "column with new labels, of which new_groups='population' draws new "
+                f"groups. Columns: {listed(frame.columns, limit=10)}."
+            )
+        fitted = model.data[name]
+        is_category = isinstance(fitted.dtype, pd.CategoricalDtype)
+        column = pd.Series(
+            clean_column(
+                name,
+                column_named(name, frame),
+                is_factor=is_category or _is_numbered_category(model.spec, name),
+                may_miss=name not in always,
+            )
+        )
+        column = as_before(name, column, type_of(fitted))
+        if is_category or not _is_numbered_category(model.spec, name):
+            _refuse_other_type(name, column, fitted)
+        if name in names.terms:
+            column = _with_levels_of_fit(model, name, column)
+        clean[name] = column.array
+    return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
+
+
+def _is_numbered_category(spec: ModelSpec, name: str) -> bool:
+    """Whether a column has the categories of the outcome as whole numbers."""
+    family = FAMILIES[spec.family]
+    return family.outcome == "ordered" and unquote_name(spec.outcome) == name
+
+
+def _refuse_other_type(
+    name: str, column: pd.Series[Any], fitted: pd.Series[Any]
+) -> None:
+    """Refuse a column that holds another type than when the model was fitted."""
+    now, before = type_of(column), type_of(fitted)
+    if now != before:
+        raise DataError(
+            f"column {shorten(name)} holds {now}, and held {before} when the model was "
+            f"fitted ({listed(_examples(fitted), 3)}). Give it the type that it had."
+        )
+
+
+def _examples(column: pd.Series[Any]) -> list[Any]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return list(column.cat.categories.tolist())
+    return list(column.tolist())
+
+
+def _with_levels_of_fit(
+    model: PreparedModel, name: str, column: pd.Series[Any]
+) -> pd.Series[Any]:
+    """Return a column with all levels of the fit; refuse others."""
+    fitted = model.data[name]
+    if _is_numbered_category(model.spec, name):
+        dtype = pd.CategoricalDtype(list(model.design.categories), ordered=True)
+    elif isinstance(fitted.dtype, pd.CategoricalDtype):
+        dtype = fitted.dtype
+    else:
+        return column
+    unseen = [each for each in column.cat.categories if each not in dtype.categories]
+    if unseen:
+        rows = np.flatnonzero(column.isin(unseen))
+        raise DataError(
+            f"column {shorten(name)} has {len(unseen)} level(s) that the model has not "
+            f"seen: {listed(unseen)} (rows {listed(rows.tolist())}, counted from 0). "
+            f"It knows {listed(dtype.categories)}, and nothing of others. Drop these "
+            "rows; a model with a group term of that column would predict new groups."
+        )
+    return pd.Series(pd.Categorical(column, dtype=dtype))
+
+
+def _factor(model: PreparedModel, number: int, frame: pd.DataFrame) -> FactorDesign:
+    """Build the group side of a factor, with new groups after those of the fit."""
+    recipes, fitted = model.design.recipes, model.design.factors[number]
+    assert recipes is not None
+    labels, index, weights = memberships(model.spec.groups[number], frame)
+    labels, index = _among_known(fitted.factor, fitted.labels, labels, index)
+    return replace(
+        fitted,
+        labels=labels,
+        index=index,
+        Z=rebuild(recipes.factors[number], frame),
+        weights=weights,
+        U=None,
+        effect_of=None,
+        counts=None,
+    )
+
+
+def _latent(model: PreparedModel, frame: pd.DataFrame) -> LatentDesign | None:
+    """Build the sides of the latent factors, new units after those of the fit."""
+    fitted = model.design.latent
+    if fitted is None:
+        return None
+    new = []
+    for column, known, _ in fitted.sides:
+        labels, index = groups_of((column,), frame)
+        new.append(_among_known(column, known, labels, index))
+    (score_labels, scored), (loading_labels, loaded) = new
+    return replace(
+        fitted,
+        score_labels=score_labels,
+        scored=scored,
+        loading_labels=loading_labels,
+        loaded=loaded,
+    )
+
+
+def _among_known(
+    factor: str, known: tuple[Any, ...], labels: tuple[Any, ...], index: np.ndarray
+) -> tuple[tuple[Any, ...], np.ndarray]:
+    """Return the groups of the fit and then the new ones, and indices among them."""
+    place = {label: at for at, label in enumerate(known)}
+    if len(place) < len(known):
+        raise DataError(
+            f"groups of {shorten(factor)} have the same label, so that new rows cannot "
+            "be told apart. Rename the levels that hold ':', and fit again."
+        )
+    new = tuple(label for label in labels if label not in place)
+    place |= {label: len(known) + at for at, label in enumerate(new)}
+    among = np.array([place[label] for label in labels], dtype=np.int64)
+    return known + new, among[index]

@@ -1,0 +1,303 @@
+"""Parameters and outcomes drawn from a model's prior, in NumPy.
+
+The draws are independent and exact, whatever the geometry of the prior, and owe nothing
+to the model's Stan program: nothing is compiled, and a program can be tested by them.
+
+References
+----------
+.. [1] Lewandowski, Kurowicka and Joe (2009). Generating random correlation matrices
+   based on vines and extended onion method. Journal of Multivariate Analysis 100(9),
+   1989-2001, section 3.2: the onion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, shorten
+from stanpool.data.design.design import LatentDesign
+from stanpool.data.design.latent_factors import as_triangle
+from stanpool.data.design.origins import at_origins
+from stanpool.data.design.outcome import labelled_outcome
+from stanpool.engine.draws import NamedDraws
+from stanpool.families.functions import LINKS
+from stanpool.inference.prediction.predict import outcomes_of_rows, warn_of_overflow
+from stanpool.model.prior_distributions import Array, _draw
+from stanpool.model.program.population_means import group_means
+from stanpool.model.program.structure import suffix_of
+from stanpool.posterior.labelled_draws import build_posterior
+from stanpool.posterior.origins import to_zero
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
+
+
+_MOST_TRIES = 100
+_BATCH = 1000
+_ALLOWED = (
+    "The priors allow far too much: tighten them, as in priors={'Intercept': "
+    "'normal(0, 2)', 'beta': 'normal(0, 1)'}. model.priors says what they are."
+)
+
+
+@public
+def prior_predictive(
+    model: PreparedModel, draws: int = 1000, *, seed: int | None = None
+) -> xr.DataTree:
+    """Draw parameters from the prior, and outcomes of the model's rows given them.
+
+    Nothing is compiled or run in Stan: the draws are independent.
+
+    Parameters
+    ----------
+    model
+        The model; its own outcome is not used, except that default priors are scaled
+        from it.
+    draws
+        How many.
+    seed
+        Of the random numbers; drawn at random if None.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups as ArviZ names them: ``prior`` with the variables of a fit's posterior,
+        ``prior_predictive`` with the outcomes ``y``, ``(chain, draw, row)``, in one
+        chain, and ``observed_data``. Censored outcomes are drawn uncensored; categories
+        go by their names.
+
+    Raises
+    ------
+    SpecError
+        If a prior is improper, so that there is nothing to draw from.
+
+    Warns
+    -----
+    OutcomeWarning
+        If priors allow so much that outcomes overflow; they are set to 1e150.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"),
+    ...                  priors={"Intercept": "normal(0, 10)", "tau": "normal(0, 5)"})
+    >>> drawn = prior_predictive(model, draws=4000, seed=1)
+    >>> drawn["prior"]["tau_school"].mean().round().item()
+    4.0
+    >>> dict(drawn["prior_predictive"].sizes)
+    {'chain': 1, 'draw': 4000, 'row': 8}
+    """
+    import xarray as xr
+
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+        raise SpecError(f"draws={shorten(draws)} must be a whole number, 1 or more.")
+    rng = np.random.default_rng(seed)
+    prior = draw_prior(model, draws, rng)
+    observed = np.asarray(labelled_outcome(model.design))
+    y = simulate_outcomes(model, prior, rng)
+    warn_of_overflow(y.attrs.get("beyond", 0), y.size, _ALLOWED)
+    return xr.DataTree.from_dict(
+        {
+            "prior": prior,
+            "prior_predictive": xr.Dataset({"y": y}),
+            "observed_data": xr.Dataset({"y": ("row", observed)}),
+        }
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A model and draws of its parameters, which read like a fit's."""
+
+    model: PreparedModel
+    posterior: xr.Dataset
+
+
+def draw_prior(
+    model: PreparedModel, draws: int, rng: np.random.Generator
+) -> xr.Dataset:
+    """Draw a model's parameters from their priors, labelled as a fit's posterior is.
+
+    Parameters
+    ----------
+    model, draws
+        The model, and how many draws.
+    rng
+        Where randomness comes from.
+
+    Returns
+    -------
+    xarray.Dataset
+        In one chain.
+
+    Raises
+    ------
+    SpecError
+        If a prior is improper.
+    """
+    drawn = _prior_variables(model, draws, rng)
+    one_chain = NamedDraws({name: values[None] for name, values in drawn.items()})
+    return to_zero(model, build_posterior(one_chain, model.design, model.structure))
+
+
+def simulate_outcomes(
+    model: PreparedModel, parameters: xr.Dataset, rng: np.random.Generator
+) -> xr.DataArray:
+    """Draw an outcome of each of a model's rows given draws of its parameters.
+
+    Parameters
+    ----------
+    model
+        The model.
+    parameters
+        Of the prior or the posterior, dimensions ``(chain, draw, ...)``.
+    rng
+        Where randomness comes from.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dimensions ``(chain, draw, row)``; categories by their names. Outcomes beyond
+        1e150 are set to that, and ``beyond`` among the ``attrs`` says how many.
+    """
+    drawn = cast("FitResult", Drawn(model, parameters))
+    return outcomes_of_rows(drawn, int(rng.integers(2**32)))
+
+
+def _prior_variables(
+    model: PreparedModel, draws: int, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Draw what the model's Stan program calls by these names, ``(draw, ...)``."""
+    design, structure = at_origins(model.design), model.structure
+
+    def members(name: str, groups: int = 1) -> Array:
+        """Draw the members of a class for each group, ``(draw, groups, member)``."""
+        columns = [
+            _draw(row, (draws, groups), rng)
+            for row in model.priors
+            if row.parameter_class == name
+        ]
+        return np.stack(columns, -1) if columns else np.empty((draws, groups, 0))
+
+    width = len(design.categories) - 1 if structure.is_categorical else 1
+    beta = members("beta").reshape(draws, width, -1)
+    shift = beta @ design.x_bar
+    alpha = members("Intercept")[:, 0] - shift if structure.intercept else None
+    found: dict[str, Array] = {"beta": np.swapaxes(beta, 1, 2)}
+    if alpha is not None:
+        found["alpha"] = alpha
+    if not structure.is_categorical:
+        found = {name: values[..., 0] for name, values in found.items()}
+    if structure.has_cutpoints:
+        found["cutpoint"] = _draw_cutpoints(model, draws, rng) + shift
+    if structure.pooling == "none":
+        (factor,) = design.factors
+        b = members("b", len(factor.labels))
+        own = b.reshape(*b.shape[:2], width, -1)
+        if not structure.intercept and factor.varying[0] == "Intercept":
+            # The priors on intercepts are where predictors are at their means.
+            own[..., 0] -= own @ factor.z_bar
+            if not structure.has_cutpoints:
+                own[..., 0] -= shift[:, None]
+        found["b"] = b
+    for number, (factor, form) in enumerate(
+        zip(design.factors, structure.factors, strict=True), 1
+    ):
+        if structure.pooling == "none":
+            break
+        suffix = suffix_of(number)
+        tau = members(f"tau{suffix}")
+        deviations = rng.standard_normal((draws, len(factor.labels), tau.shape[-1]))
+        if form.correlated:
+            cholesky = _draw_correlations(model, f"Omega{suffix}", tau, rng)
+            found[f"Omega{suffix}"] = cholesky @ np.swapaxes(cholesky, 1, 2)
+            deviations = deviations @ np.swapaxes(cholesky, 1, 2)
+        means = group_means(design, number - 1, alpha, beta)
+        own = (deviations * tau).reshape(*deviations.shape[:2], width, -1)
+        found[f"tau{suffix}"] = tau[:, 0]
+        found[f"b{suffix}"] = (means + own).reshape(deviations.shape)
+    if design.latent is not None:
+        scale = members("loading_scale")[:, 0, 0]
+        found["loading_scale"] = scale
+        found |= _draw_latent(design.latent, scale, rng)
+    for name in ("sigma", "tau_sigma", "nu", "shape", "phi"):
+        values = members(name)
+        if values.size and not (name == "sigma" and structure.residual == "free"):
+            found[name] = values[:, 0, 0]
+    if design.residual is not None:
+        groups = len(design.residual[1])
+        if structure.residual == "free":
+            found["sigma_j"] = members("sigma", groups)[..., 0]
+        else:
+            log = found["tau_sigma"][:, None] * rng.standard_normal((draws, groups))
+            found["sigma_j"] = found["sigma"][:, None] * np.exp(log)
+    return found
+
+
+def _draw_latent(
+    latent: LatentDesign, scale: Array, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Draw scores and loadings, and rotate them until the loadings are a triangle."""
+    draws, rank = len(scale), latent.rank
+    scores = rng.standard_normal((draws, len(latent.score_labels), rank))
+    loadings = rng.standard_normal((draws, len(latent.loading_labels), rank))
+    scores, loadings = as_triangle(scores, loadings)
+    return {"scores": scores, "loadings": scale[:, None, None] * loadings}
+
+
+def _draw_cutpoints(
+    model: PreparedModel, draws: int, rng: np.random.Generator
+) -> Array:
+    """Draw cutpoints in order, ``(draw, cutpoint)``: each from its prior, given that.
+
+    Equal priors are drawn and sorted, others until they are in order; a Dirichlet is
+    of the categories' probabilities.
+    """
+    rows = [row for row in model.priors if row.parameter_class == "cutpoint"]
+    if rows[0].prior.distribution == "dirichlet":
+        parts = np.repeat(rows[0].prior.arguments, len(rows) + 1)
+        below = np.cumsum(rng.dirichlet(parts, size=draws), axis=-1)[:, :-1]
+        return np.asarray(LINKS[model.spec.link_name].apply(below))
+    if len({row.prior for row in rows}) == 1:
+        return np.sort(_draw(rows[0], (draws, len(rows)), rng), axis=-1)
+    found, size = np.empty((0, len(rows))), max(draws, _BATCH)
+    for _ in range(_MOST_TRIES):
+        tried = np.stack([_draw(row, (size,), rng) for row in rows], axis=-1)
+        ordered = tried[np.all(np.diff(tried, axis=-1) > 0, axis=-1)]
+        found = np.concatenate([found, ordered])[:draws]
+        if len(found) == draws:
+            return found
+    raise SpecError(
+        "the priors on the cutpoints hardly ever leave them in order; bring "
+        f"{rows[0].parameter} and those after it into the order of the categories."
+    )
+
+
+def _draw_correlations(
+    model: PreparedModel, name: str, tau: Array, rng: np.random.Generator
+) -> Array:
+    """Draw Cholesky factors of correlation matrices, LKJ, ``(draw, D, D)``.
+
+    The onion of [1]_: row by row, a squared length that is beta distributed and a
+    direction that is uniform.
+    """
+    draws, size = len(tau), tau.shape[-1]
+    (row,) = (row for row in model.priors if row.parameter_class == name)
+    (shape,) = row.prior.arguments
+    cholesky = np.zeros((draws, size, size))
+    cholesky[:, 0, 0] = 1.0
+    for k in range(1, size):
+        squared = rng.beta(k / 2, shape + (size - 1 - k) / 2, draws)
+        direction = rng.standard_normal((draws, k))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        cholesky[:, k, :k] = np.sqrt(squared)[:, None] * direction
+        cholesky[:, k, k] = np.sqrt(1.0 - squared)
+    return cholesky

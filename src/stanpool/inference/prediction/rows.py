@@ -1,0 +1,281 @@
+"""Which rows and which group terms a prediction is of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.errors import (
+    DataError,
+    SpecError,
+    check_choice,
+    listed,
+    shorten,
+    suggestion,
+)
+from stanpool.inference.prediction.conditioning import condition
+from stanpool.inference.prediction.linear_predictor import Predictors
+from stanpool.inference.prediction.new_rows import PARTS, new_design
+from stanpool.posterior.coefficients import coefficients
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.data.design.design import Design, FactorDesign
+    from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
+
+
+GroupTerms = Sequence[str] | Mapping[str, Sequence[str]]
+
+
+NEW_GROUPS = ("error", "population", "resample", "zero")
+
+
+_LATENT = "factors"  # in group_terms
+
+
+READINGS = ("fitted", "redrawn")
+
+
+def predictors_with(
+    fit: FitResult,
+    data: Any = None,
+    *,
+    draws: int | None = None,
+    group_terms: GroupTerms | None = None,
+    groups: str = "fitted",
+    new_groups: str = "error",
+    given: Any = None,
+    seed: int | None = None,
+    parts: Sequence[str] = (),
+) -> Predictors:
+    """Check the options and gather what predictions are computed from.
+
+    Parameters
+    ----------
+    fit, data, draws, group_terms, groups, new_groups, given, seed
+        As for ``linpred``.
+    parts
+        What of new rows is read besides predictors and groups, of ``newdata.PARTS``.
+    """
+    check_choice("groups", groups, READINGS)
+    check_choice("new_groups", new_groups, NEW_GROUPS)
+    model = fit.model
+    with_latent, group_terms = _chosen_latent(model, group_terms)
+    terms, own_scales = _chosen_terms(model, group_terms)
+    # Of the means only the lognormal's depends on the residual scale.
+    needs_scales = "se" in parts or model.spec.family == "lognormal" or data is None
+    design = _design(model, data, terms, own_scales and needs_scales, parts)
+    if not with_latent:
+        design = replace(design, latent=None)
+    if groups == "redrawn":
+        design = _redrawn(model, design)
+        new_groups = "population" if new_groups == "error" else new_groups
+    posterior = some_draws(fit.posterior, draws)
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    source = Predictors(
+        model=model,
+        design=design,
+        numbers=tuple(terms),
+        posterior=posterior,
+        coefficients=coefficients(model, posterior),
+        new_groups=new_groups,
+        seed=seed,
+    )
+    if given is not None:
+        if model.design.latent is not None:
+            raise SpecError(
+                f"given does not go with {model.spec.latent}: what new rows say of "
+                "scores and loadings is learned by fitting again with these rows."
+            )
+        if data is None or groups == "redrawn":
+            raise SpecError(
+                "given conditions predictions of new rows on others: pass data=, and "
+                "groups='fitted'."
+            )
+        rows = _design(model, given, terms, own_scales, PARTS)
+        seen = replace(source, design=rows, new_groups="population")
+        _check_new_groups(seen)
+        found = condition(seen)
+        source = replace(found, design=design, new_groups=new_groups)
+    _check_new_groups(source)
+    return source
+
+
+def _design(
+    model: PreparedModel,
+    data: Any,
+    terms: Mapping[int, Sequence[str]],
+    own_scales: bool,
+    parts: Sequence[str],
+) -> Design:
+    """Build the rows' design with the terms that enter."""
+    if data is None:
+        own = model.design.factors
+        design = replace(model.design, factors=tuple(own[number] for number in terms))
+    else:
+        wanted = [part for part in parts if own_scales or part != "residual"]
+        design = new_design(model, data, factors=list(terms), parts=wanted)
+    factors = zip(design.factors, terms.values(), strict=True)
+    return replace(
+        design,
+        factors=tuple(_masked(*each) for each in factors),
+        residual=design.residual if own_scales else None,
+    )
+
+
+def _chosen_latent(
+    model: PreparedModel, group_terms: GroupTerms | None
+) -> tuple[bool, GroupTerms | None]:
+    """Say whether latent factors enter, and return the other terms."""
+    if model.design.latent is None or group_terms is None:
+        return True, group_terms
+    if isinstance(group_terms, str) or _LATENT not in group_terms:
+        return False, group_terms
+    if isinstance(group_terms, Mapping):
+        return True, {k: v for k, v in group_terms.items() if k != _LATENT}
+    return True, [each for each in group_terms if each != _LATENT]
+
+
+def _chosen_terms(
+    model: PreparedModel, group_terms: GroupTerms | None
+) -> tuple[dict[int, Sequence[str]], bool]:
+    """Return which coefficients of which factors enter, and whether scales do."""
+    factors = model.design.factors
+    varying = {each.factor: list(each.varying) for each in factors}
+    if model.design.residual is not None:
+        varying.setdefault(model.design.residual[0], []).append("sigma")
+    if group_terms is None:
+        chosen: dict[str, Sequence[str]] = dict(varying)
+    elif isinstance(group_terms, Mapping):
+        chosen = dict(group_terms)
+    elif isinstance(group_terms, str):
+        raise SpecError(
+            f"group_terms={group_terms!r} is one text; write a list, [{group_terms!r}]."
+        )
+    else:
+        chosen = {name: varying.get(name, ()) for name in group_terms}
+    for name, labels in chosen.items():
+        if isinstance(labels, str) or not isinstance(labels, Collection):
+            raise SpecError(
+                f"group_terms has {shorten(labels)} for {shorten(name)}, which is one "
+                f"{'text' if isinstance(labels, str) else 'value'}; write a list, "
+                f"[{shorten(labels)}]."
+            )
+        if name not in varying:
+            raise SpecError(
+                f"group_terms has {shorten(name)}, over which nothing varies in "
+                f"{model!r}; its grouping factors are {listed(varying) or 'none'}."
+                + suggestion(str(name), varying)
+            )
+        for label in labels:
+            if label not in varying[name]:
+                raise SpecError(
+                    f"group_terms has {shorten(label)}, which does not vary over "
+                    f"{shorten(name)}; {listed(varying[name])} do."
+                    + suggestion(str(label), varying[name])
+                )
+    left_out = any(set(varying[name]) - set(chosen.get(name, ())) for name in varying)
+    if model.spec.pooling == "none" and left_out:
+        raise SpecError(
+            f"group_terms={shorten(group_terms)} leaves out coefficients of groups, "
+            "and without pooling there is no population to take their place. Fit with "
+            "pooling='partial'."
+        )
+    residual = model.design.residual
+    own_scales = residual is not None and "sigma" in chosen.get(residual[0], ())
+    return {
+        number: chosen[each.factor]
+        for number, each in enumerate(factors)
+        if set(chosen.get(each.factor, ())) & set(each.varying)
+    }, own_scales
+
+
+def _masked(factor: FactorDesign, labels: Sequence[str]) -> FactorDesign:
+    """Leave the coefficients out that do not enter."""
+    enters = np.isin(np.array(factor.varying, dtype=object), [*labels])
+    return factor if enters.all() else replace(factor, Z=factor.Z * enters)
+
+
+def _redrawn(model: PreparedModel, design: Design) -> Design:
+    """Give rows of fitted groups new groups of the same names."""
+    factors = []
+    for each in design.factors:
+        of_fit = next(f for f in model.design.factors if f.factor == each.factor)
+        known = of_fit.labels
+        factors.append(
+            replace(each, labels=known + each.labels, index=each.index + len(known))
+        )
+    residual = design.residual
+    if residual is not None and model.design.residual is not None:
+        known = model.design.residual[1]
+        residual = (residual[0], known + residual[1], residual[2] + len(known))
+    latent, fitted = design.latent, model.design.latent
+    if latent is not None and fitted is not None:
+        latent = replace(
+            latent,
+            score_labels=fitted.score_labels + latent.score_labels,
+            scored=latent.scored + len(fitted.score_labels),
+            loading_labels=fitted.loading_labels + latent.loading_labels,
+            loaded=latent.loaded + len(fitted.loading_labels),
+        )
+    return replace(design, factors=tuple(factors), residual=residual, latent=latent)
+
+
+def _check_new_groups(source: Predictors) -> None:
+    """Refuse new groups where they are not wanted or nothing is known of them."""
+    model, design, new_groups = source.model, source.design, source.new_groups
+    sides = [
+        (each.factor, each.labels, len(model.design.factors[number].labels), each.index)
+        for number, each in zip(source.numbers, design.factors, strict=True)
+    ]
+    if design.residual is not None and model.design.residual is not None:
+        name, labels, index = design.residual
+        sides.append((name, labels, len(model.design.residual[1]), index))
+    latent, fitted = design.latent, model.design.latent
+    if latent is not None and fitted is not None:
+        for side, of_fit in zip(latent.sides, fitted.sides, strict=True):
+            sides.append((*side[:2], len(of_fit[1]), side[2]))
+    given = set(source.given)
+    if model.design.residual is not None:
+        given |= {(model.design.residual[0], label) for label in source.given_scales}
+    for factor, labels, known, index in sides:
+        is_new = np.array([(factor, label) not in given for label in labels])
+        is_new[:known] = False
+        if not is_new.any():
+            continue
+        rows = np.flatnonzero(is_new[index].reshape(len(index), -1).any(axis=1))
+        new = [labels[place] for place in np.flatnonzero(is_new)]
+        met = (
+            f"{len(new)} group(s) of {shorten(factor)} that the model has not seen: "
+            f"{listed(new)} (rows {listed(rows.tolist())}, counted from 0)"
+        )
+        if new_groups == "error":
+            raise DataError(
+                f"the rows have {met}. Pass new_groups='population' to draw them from "
+                "the population, 'resample' to take fitted groups in their place, or "
+                "'zero' for an average group."
+            )
+        if model.spec.pooling == "none" and new_groups != "resample":
+            raise SpecError(
+                f"new_groups={new_groups!r} needs a population, which a model without "
+                f"pooling does not have; and the rows have {met}. Fit with "
+                "pooling='partial', or pass new_groups='resample' to take fitted "
+                "groups in their place."
+            )
+
+
+def some_draws(posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
+    """Take evenly spaced draws, as many of each chain."""
+    if draws is None:
+        return posterior
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+        raise SpecError(f"draws={draws!r} must be a positive whole number, or None.")
+    of_chain = posterior.sizes["draw"]
+    wanted = min(of_chain, max(1, draws // posterior.sizes["chain"]))
+    return posterior.isel(draw=np.arange(wanted) * of_chain // wanted)

@@ -1,0 +1,1 @@
+"""What a user states: formulas, specifications, priors and families."""

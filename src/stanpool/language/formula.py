@@ -1,0 +1,583 @@
+"""Formula text to its parts, outcome, population terms and group terms, and back.
+
+Only the structure that design matrices do not know is read here: ``~``, the parts of
+the outcome after ``|``, and group terms in parentheses with a bar. Every other term
+is checked and kept as text (see ``expression`` and ``terms``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stanpool.base.errors import SpecError, shorten, suggestion
+from stanpool.language import expression
+from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
+from stanpool.language.model_spec import GroupTerm, LatentFactors, ModelSpec
+from stanpool.language.terms import read_arithmetic, read_term
+
+_OPEN, _CLOSE = "([{", ")]}"
+_QUOTED = re.compile(
+    r"`(?:[^`]|``)*`|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL
+)
+_QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
+_CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
+_OUTCOME_PARTS = {
+    "trials": "trials(column)",
+    "se": "se(column), se(column, sigma=True)",
+    "exposure": "exposure(column)",
+    "weights": "weights(column)",
+    "cens": "cens(column), cens(column, upper)",
+    "trunc": "trunc(lower, upper)",
+}
+
+
+@dataclass(frozen=True)
+class Formula:
+    """The parts of a formula, as ``ModelSpec`` names them."""
+
+    outcome: str
+    intercept: bool = True
+    terms: tuple[str, ...] = ()
+    groups: tuple[GroupTerm, ...] = ()
+    latent: LatentFactors | None = None
+    trials: str | None = None
+    se: str | None = None
+    se_sigma: bool = False
+    exposure: str | None = None
+    offsets: tuple[str, ...] = ()
+    weights: str | None = None
+    cens: str | None = None
+    cens_upper: str | None = None
+    trunc: tuple[str | float | None, str | float | None] | None = None
+
+
+def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
+    """Read ``"y | trials(n) ~ x1 + x2 + (1 + x1 | g)"``.
+
+    Parameters
+    ----------
+    text
+        An outcome, ``~``, population terms, and group terms:
+        ``(1 + x | g)``, or ``||`` for coefficients that are uncorrelated where
+        predictors are 0 (``center(x)`` says that 0 is elsewhere); ``a/b`` for groups
+        ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
+        membership, where a row gets the mean of its groups' deviations, or
+        ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as
+        they are; ``factors(user, item, rank=2)`` for latent factors; ``offset(z)`` is
+        added to the linear predictor as it is. Parts of
+        the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
+        ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)`` and
+        ``trunc(lower, upper)``, joined by ``+``. The outcome, offsets and what the
+        parts are given is arithmetic of columns. Names that are not plain identifiers
+        stand in backticks; a backtick inside is doubled.
+    functions
+        The names of a user's own functions.
+
+    Raises
+    ------
+    SpecError
+        If the text is not such a formula; a caret shows where.
+
+    Examples
+    --------
+    >>> [term.factor for term in parse_formula("y ~ x + (1 + x | school/room)").groups]
+    ['school', 'school:room']
+    """
+    if not isinstance(text, str):
+        raise SpecError(f"a formula is a text such as 'y ~ x', got {shorten(text)}.")
+    whole = Span(text, 0, len(text))
+    sides = list(_split(whole, "~"))
+    if len(sides) != 2:
+        raise whole.error(
+            "a formula has one '~' between outcome and predictors, as in "
+            f"'y ~ x + (1 | g)'; this one has {len(sides) - 1}."
+        )
+    parsed = _read_outcome(sides[0], functions)
+    intercept = True
+    terms: list[str] = []
+    offsets: list[str] = []
+    groups: list[GroupTerm] = []
+    latent: LatentFactors | None = None
+    for sign, span in _signed_terms(sides[1]):
+        call = _CALL.fullmatch(span.text)
+        if _is_group_term(span):
+            if sign == "-":
+                raise span.error("a group term cannot be taken away.")
+            for term in _read_group_term(span, functions):
+                _add(groups, term, span)
+        elif call and call.group(1) == "offset":
+            if sign == "-":
+                raise span.error("write 'offset(-z)' to take z away.")
+            inside = span.part(call.start(2), call.end(2)).strip()
+            offsets.append(_arithmetic(inside, functions))
+        elif call and call.group(1) == "factors":
+            if sign == "-" or latent is not None:
+                raise span.error("factors() is added, and once.")
+            latent = _read_latent(span, span.part(call.start(2), call.end(2)))
+        elif span.text in ("0", "1"):
+            intercept = (span.text == "1") == (sign == "+")
+        else:
+            terms.append(_population_term(sign, span, functions))
+    return replace(
+        parsed,
+        latent=latent,
+        intercept=intercept,
+        terms=tuple(terms),
+        groups=tuple(groups),
+        offsets=tuple(offsets),
+    )
+
+
+def parse_formulas(
+    texts: str | Sequence[str], functions: Collection[str] = ()
+) -> tuple[Formula, str | None]:
+    """Read a formula, or one beside ``"sigma ~ (1 | g)"``.
+
+    Returns
+    -------
+    tuple
+        The formula, and the column whose groups have residual scales of their own.
+
+    Raises
+    ------
+    SpecError
+        If a text is no formula, or one of another parameter is not of that form.
+
+    Examples
+    --------
+    >>> parse_formulas(["y ~ x + (1 | g)", "sigma ~ (1 | g)"])[1]
+    'g'
+    """
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        return parse_formula(texts, functions), None
+    if not 1 <= len(texts) <= 2:
+        raise SpecError(
+            f"a model is stated by one formula, or by one and 'sigma ~ (1 | g)'; got "
+            f"{len(texts)} formulas."
+        )
+    first = parse_formula(texts[0], functions)
+    if len(texts) == 1:
+        return first, None
+    scale = parse_formula(texts[1])
+    factor = scale.groups[0].factor if scale.groups else ""
+    if scale != Formula("sigma", groups=(GroupTerm(factor),)):
+        raise SpecError(
+            f"cannot read {shorten(texts[1])}: the residual scale can differ by the "
+            "groups of one column, and nothing else; write 'sigma ~ (1 | g)'."
+        )
+    return first, factor
+
+
+def check_name(name: object) -> None:
+    """Refuse a column's name that is not a text."""
+    if not isinstance(name, str) or not name:
+        raise SpecError(
+            f"a column is named by a text, got {shorten(name)}; rename the columns, "
+            "for example by data.rename(columns=str)."
+        )
+
+
+def quote_name(name: str) -> str:
+    """Write a column's name so that a formula reads it back, in backticks if needed.
+
+    Examples
+    --------
+    >>> quote_name("floor"), quote_name("floor level"), quote_name("a`b")
+    ('floor', '`floor level`', '`a``b`')
+    """
+    check_name(name)
+    return expression.quote_name(name)
+
+
+def unquote_name(text: str) -> str | None:
+    """Return the column that a plain or backticked name means; None if it is neither.
+
+    Examples
+    --------
+    >>> unquote_name("`a``b`"), unquote_name("floor"), unquote_name("log(x)")
+    ('a`b', 'floor', None)
+    """
+    match = _QUOTED_NAME.fullmatch(text)
+    if match:
+        return match.group(1).replace("``", "`")
+    return text if text.isidentifier() else None
+
+
+def outcome_name(spec: ModelSpec) -> str:
+    """Return what the outcome is called: its column, or the expression that it is.
+
+    Examples
+    --------
+    >>> outcome_name(ModelSpec("`log radon`", pooling="complete"))
+    'log radon'
+    """
+    return unquote_name(spec.outcome) or spec.outcome
+
+
+def _read_outcome(side: Span, functions: Collection[str]) -> Formula:
+    """Read the left-hand side, ``y`` or ``y | trials(n)``."""
+    pieces = [piece.strip() for piece in _split(side, "|")]
+    if not pieces[0].text:
+        raise side.error("the outcome is missing; write 'y ~ ...'.")
+    if len(pieces) > 2:
+        raise side.error("the outcome has more than one '|'; join its parts with '+'.")
+    found: dict[str, Any] = {}
+    seen: set[str] = set()
+    for part in _split(pieces[1], "+") if len(pieces) == 2 else ():
+        part = part.strip()
+        read = _read_part(part, functions)
+        name = part.text.partition("(")[0].strip()
+        if name in seen:
+            raise part.error(f"{name}() is given twice.")
+        seen.add(name)
+        found |= read
+    return Formula(_arithmetic(pieces[0], functions), **found)
+
+
+def _read_part(part: Span, functions: Collection[str]) -> dict[str, Any]:
+    """Read a part of the outcome, such as ``se(s, sigma=True)``."""
+    match = _CALL.fullmatch(part.text)
+    if match is None or match.group(1) not in _OUTCOME_PARTS:
+        name = match.group(1) if match else part.text
+        raise part.error(
+            f"{shorten(part.text)} is not a part of an outcome; known are "
+            f"{', '.join(_OUTCOME_PARTS.values())}." + suggestion(name, _OUTCOME_PARTS)
+        )
+    call = parse(part)
+    if not isinstance(call, Call):
+        raise part.error("parts of an outcome are joined by '+'.")
+    name, usage = call.name, f"write {_OUTCOME_PARTS[call.name]}"
+    known = {"cens": ("", "upper"), "trunc": ("lower", "upper")}
+    places = known.get(name, ("",))
+    given = dict(zip(places, call.arguments, strict=False))
+    for node in call.arguments[len(places) :]:
+        raise part.error(
+            f"{name}() does not take {shorten(node.at.text)} here; {usage}."
+        )
+    for key, node in call.settings:
+        if key not in (*places, *(("sigma",) if name == "se" else ())) or key in given:
+            said = shorten(f"{key}={node.at.text}")
+            raise part.error(f"{name}() does not take {said} here; {usage}.")
+        given[key] = node
+    if name == "trunc":
+        bounds = [_bound(given.get(key), functions) for key in ("lower", "upper")]
+        return {"trunc": tuple(bounds)}
+    if "" not in given:
+        raise part.error(f"{name}() needs a column; {usage}.")
+    read: dict[str, Any] = {name: _arithmetic(given[""].at, functions)}
+    if "upper" in given:
+        read["cens_upper"] = _arithmetic(given["upper"].at, functions)
+    if "sigma" in given:
+        sigma = given["sigma"].at
+        if sigma.text not in ("True", "False"):
+            raise sigma.error(f"sigma is True or False; {usage}.")
+        read["se_sigma"] = sigma.text == "True"
+    return read
+
+
+def _arithmetic(span: Span, functions: Collection[str]) -> str:
+    """Return the text of an expression of one column, having checked it."""
+    read_arithmetic(span, functions)
+    return span.text
+
+
+def _bound(node: Node | None, functions: Collection[str]) -> str | float | None:
+    """Return a bound of a truncated outcome: an expression, a number or nothing."""
+    if node is None or node.at.text == "None":
+        return None
+    match node:
+        case Number(value=value):
+            return float(value)
+        case Unary(sign="-", operand=Number(value=value)):
+            return -float(value)
+    return _arithmetic(node.at, functions)
+
+
+def _population_term(sign: str, span: Span, functions: Collection[str]) -> str:
+    """Return a term's text, refusing what only looks like one."""
+    if not span.text:
+        raise span.error("a term is missing beside this '+' or '-'.")
+    if span.text == ".":
+        raise span.error("'.' for all columns is not supported; name the predictors.")
+    bars = [char for _, char in _top_level(span) if char == "|"]
+    if bars:
+        raise span.error(
+            "a group term stands in parentheses of its own, as in '+ (1 + x | g)'."
+        )
+    if any(_is_group_term(piece) for mark in "*:/" for piece in _split(span, mark)):
+        raise span.error("a group term can only be added, as in '+ (1 + x | g)'.")
+    if span.text == "Intercept":
+        raise span.error(
+            "there is an intercept unless '0 +' takes it away, and it needs no word: "
+            "write 'y ~ x'. For a prior where predictors are 0 and not at their means, "
+            "pass center_predictors=False. (A column of that name: rename it.)"
+        )
+    read_term(span, functions)
+    return span.text if sign == "+" else f"-{span.text}"
+
+
+def _is_group_term(span: Span) -> bool:
+    """Whether the stretch is ``( ... | ... )``."""
+    span = span.strip()
+    text = span.text
+    if not (text.startswith("(") and text.endswith(")")):
+        return False
+    inside = span.part(1, len(text) - 1)
+    return any(char == "|" for _, char in _top_level(inside))
+
+
+def _read_group_term(span: Span, functions: Collection[str]) -> list[GroupTerm]:
+    """Read ``(1 + x | g)`` or ``(1 + x || g)``; nesting gives one term a level."""
+    inside = span.part(1, len(span.text) - 1)
+    bars = [position for position, char in _top_level(inside) if char == "|"]
+    if len(bars) > 2 or (len(bars) == 2 and bars[1] != bars[0] + 1):
+        raise inside.error("a group term has one '|' (or '||'), as in '(1 + x | g)'.")
+    left = inside.part(0, bars[0]).strip()
+    right = inside.part(bars[-1] + 1, len(inside.text)).strip()
+    if not left.text:
+        raise span.error("no varying coefficients before '|'; write '(1 | g)'.")
+    if not right.text:
+        raise span.error("no grouping factor after '|'; write '(1 | g)'.")
+    intercept, terms = True, []
+    for sign, term in _signed_terms(left):
+        if term.text in ("0", "1"):
+            intercept = (term.text == "1") == (sign == "+")
+        else:
+            terms.append(_population_term(sign, term, functions))
+    if not (intercept or terms):
+        raise left.error("nothing varies in this group term; write '(1 | g)'.")
+    shared = GroupTerm("", intercept, tuple(terms), correlated=len(bars) == 1)
+    return [replace(shared, **factor) for factor in _read_factors(right)]
+
+
+def _read_factors(span: Span) -> list[dict[str, Any]]:
+    """Read what stands after the bar: ``g``, ``a:b``, ``a/b``, or ``mm(g1, g2)``."""
+    call = _CALL.fullmatch(span.text)
+    if call and call.group(1) in ("mm", "members"):
+        inside = span.part(call.start(2), call.end(2))
+        return [_read_memberships(inside, call.group(1))]
+    levels: list[tuple[str, ...]] = []
+    for level in _split(span, "/"):
+        columns = tuple(_column(piece.strip(), span) for piece in _split(level, ":"))
+        levels.append((*levels[-1], *columns) if levels else columns)
+    return [_factor(columns) for columns in levels]
+
+
+def _read_memberships(span: Span, call: str) -> dict[str, Any]:
+    """Read ``g1, g2, weights=(w1, w2)``: the groups that a row is a member of."""
+    columns: list[str] = []
+    weights: list[str] = []
+    for piece in (piece.strip() for piece in _split(span, ",")):
+        name, equals, value = piece.text.partition("=")
+        if not equals:
+            columns.append(_column(piece, piece))
+        elif name.strip() == "weights" and call == "mm":
+            start = len(piece.text) - len(value)
+            listing = piece.part(start, len(piece.text)).strip()
+            if listing.text[:1] in _OPEN and listing.text[-1:] in _CLOSE:
+                listing = listing.part(1, len(listing.text) - 1)
+            weights = [_column(each.strip(), piece) for each in _split(listing, ",")]
+        else:
+            raise piece.error(
+                "mm() takes columns and weights=(columns), members() only columns."
+            )
+    if len(columns) < 2:
+        raise span.error(f"{call}() needs two or more columns.")
+    if weights and len(weights) != len(columns):
+        raise span.error(
+            f"mm() has {len(columns)} memberships and {len(weights)} weights; they "
+            "go together."
+        )
+    return {
+        "factor": "+".join(columns),
+        "columns": tuple(columns),
+        "weights": tuple(weights),
+        "membership": "labels" if call == "mm" else "matrix",
+    }
+
+
+def _read_latent(whole: Span, inside: Span) -> LatentFactors:
+    """Read ``user, item, rank=2``: who has scores, who has loadings, how many."""
+    columns: list[str] = []
+    rank = 1
+    for piece in (piece.strip() for piece in _split(inside, ",")):
+        name, equals, value = piece.text.partition("=")
+        if not equals:
+            columns.append(_column(piece, piece))
+        elif name.strip() == "rank" and value.strip().isdecimal():
+            rank = int(value)
+        else:
+            raise piece.error("factors() takes two columns and rank=1, 2, 3, ...")
+    if len(columns) != 2:
+        raise whole.error(
+            f"factors() has {len(columns)} column(s) and needs two, as in "
+            "'factors(user, item, rank=2)'."
+        )
+    try:
+        return LatentFactors(columns[0], columns[1], rank)
+    except SpecError as problem:
+        raise whole.error(str(problem)) from None
+
+
+def _factor(columns: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields of a factor that combines columns."""
+    if len(columns) == 1:
+        return {"factor": columns[0]}
+    return {"factor": ":".join(columns), "columns": columns}
+
+
+def _column(span: Span, whole: Span) -> str:
+    """Return the column that a stretch names."""
+    name = unquote_name(span.text)
+    if name is None:
+        raise (span if span.text else whole).error(
+            f"a grouping factor is a column, a:b, a/b or mm(a, b), got "
+            f"{shorten(span.text)}. A name that is not a plain identifier stands in "
+            "backticks."
+        )
+    return name
+
+
+def _add(groups: list[GroupTerm], other: GroupTerm, span: Span) -> None:
+    """Add a term; ``(1 | g) + (0 + x | g)`` is joined to ``(1 + x || g)``."""
+    at = [place for place, each in enumerate(groups) if each.factor == other.factor]
+    if not at:
+        groups.append(other)
+        return
+    group = groups[at[0]]
+    if set(group.terms) & set(other.terms) or (group.intercept and other.intercept):
+        raise span.error(f"a coefficient varies twice over {shorten(group.factor)}.")
+    both = (group, other)
+    if any(each.correlated and each.intercept + len(each.terms) > 1 for each in both):
+        raise span.error(
+            "two group terms of one factor must each have a single coefficient, or "
+            "use '||': they are uncorrelated with each other."
+        )
+    groups[at[0]] = replace(
+        group,
+        intercept=group.intercept or other.intercept,
+        terms=group.terms + other.terms,
+        correlated=False,
+    )
+
+
+def _top_level(span: Span) -> Iterator[tuple[int, str]]:
+    """Yield the characters outside brackets and quotes, with their positions."""
+    text, position, opened = span.text, 0, []
+    while position < len(text):
+        char = text[position]
+        quoted = _QUOTED.match(text, position)
+        if quoted:
+            position = quoted.end()
+            continue
+        if char in "`'\"":
+            raise span.part(position, position + 1).error(
+                f"this {char} is never closed."
+            )
+        if char in _OPEN:
+            opened.append((char, position))
+        elif char in _CLOSE:
+            if not opened or _OPEN.index(opened.pop()[0]) != _CLOSE.index(char):
+                raise span.part(position, position + 1).error(
+                    f"this {char!r} closes nothing."
+                )
+        elif not opened:
+            yield position, char
+        position += 1
+    if opened:
+        char, position = opened[-1]
+        raise span.part(position, position + 1).error(f"this {char!r} is never closed.")
+
+
+def _split(span: Span, mark: str) -> Iterator[Span]:
+    """Split at a character that stands outside brackets and quotes."""
+    start = 0
+    for position in [at for at, char in _top_level(span) if char == mark]:
+        yield span.part(start, position)
+        start = position + 1
+    yield span.part(start, len(span.text))
+
+
+def _signed_terms(span: Span) -> Iterator[tuple[str, Span]]:
+    """Split a sum into signed terms; a sign may lead."""
+    marks = [(at, char) for at, char in _top_level(span) if char in "+-"]
+    start, sign = 0, "+"
+    for position, char in [*marks, (len(span.text), "")]:
+        term = span.part(start, position).strip()
+        leads = start == 0 and char != "" and not term.text
+        if not leads:
+            if not term.text:
+                at = max(start - 1, 0)
+                raise span.part(at, at + 1).error("a term is missing here.")
+            yield sign, term
+        start, sign = position + 1, char
+
+
+def formula_of(spec: ModelSpec) -> str:
+    """Write a specification as the formula that states it.
+
+    Examples
+    --------
+    >>> formula_of(ModelSpec("y", terms=("x",), groups=(GroupTerm("my group"),)))
+    'y ~ 1 + x + (1 | `my group`)'
+    """
+    outcome = spec.outcome
+    given = list(_outcome_parts(spec))
+    if given:
+        outcome += " | " + " + ".join(given)
+    terms = _sum(spec.intercept, spec.terms)
+    for group in spec.groups:
+        bar = "|" if group.correlated else "||"
+        inside = _sum(group.intercept, group.terms)
+        terms += f" + ({inside} {bar} {_factor_text(group)})"
+    if spec.latent is not None:
+        sides = (quote_name(spec.latent.scores_of), quote_name(spec.latent.loadings_of))
+        terms += f" + factors({', '.join(sides)}, rank={spec.latent.rank})"
+    terms += "".join(f" + offset({offset})" for offset in spec.offsets)
+    return f"{outcome} ~ {terms}"
+
+
+def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
+    """Write the parts of an outcome as a formula has them."""
+    if spec.trials is not None:
+        yield f"trials({spec.trials})"
+    if spec.se is not None:
+        yield f"se({spec.se}{', sigma=True' if spec.se_sigma else ''})"
+    if spec.exposure is not None:
+        yield f"exposure({spec.exposure})"
+    if spec.weights is not None:
+        yield f"weights({spec.weights})"
+    if spec.cens is not None:
+        columns = [each for each in (spec.cens, spec.cens_upper) if each is not None]
+        yield f"cens({', '.join(columns)})"
+    if spec.trunc is not None:
+        bounds = zip(("lower", "upper"), spec.trunc, strict=True)
+        texts = [
+            f"{side}={bound if isinstance(bound, str) else repr(bound)}"
+            for side, bound in bounds
+            if bound is not None
+        ]
+        yield f"trunc({', '.join(texts)})"
+
+
+def _factor_text(group: GroupTerm) -> str:
+    """Write a grouping factor as a formula has it."""
+    columns = [quote_name(column) for column in group.key]
+    if not group.membership:
+        return ":".join(columns)
+    if group.weights:
+        weights = ", ".join(quote_name(column) for column in group.weights)
+        columns.append(f"weights=({weights})")
+    call = "mm" if group.membership == "labels" else "members"
+    return f"{call}({', '.join(columns)})"
+
+
+def _sum(intercept: bool, terms: Sequence[str]) -> str:
+    """Write an intercept and terms as a sum."""
+    text = "1" if intercept else "0"
+    for term in terms:
+        text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
+    return text

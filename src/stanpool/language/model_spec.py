@@ -1,0 +1,483 @@
+"""The model, stated without data: families, priors, group terms, the specification.
+
+Standard library only. Everything here is a frozen value; changing a model is
+``dataclasses.replace``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stanpool.base.arguments import check_fields, public
+from stanpool.base.errors import SpecError, check_choice, listed, shorten, suggestion
+from stanpool.base.other_tools import advice_on_family
+from stanpool.language.family import FAMILIES, Family
+from stanpool.language.prior import Prior
+
+POOLINGS = ("complete", "none", "partial")
+PARAMETERIZATIONS = ("auto", "centered", "noncentered", "adaptive", "marginal")
+LARGEST_NUMBER = 1e150  # in data, and of drawn outcomes: sums of squares are finite
+
+
+@public
+@dataclass(frozen=True)
+class GroupTerm:
+    """Coefficients that vary over the groups of one factor: ``(1 + x | g)``.
+
+    Attributes
+    ----------
+    factor
+        The factor's name: a column, or ``school:classroom`` for combinations.
+    intercept
+        Whether the intercept varies.
+    terms
+        The other varying terms, in formula notation.
+    correlated
+        True for ``|``; False for ``||``: uncorrelated where predictors are 0.
+    columns
+        The columns whose combinations are the groups; empty for ``(factor,)``.
+    membership
+        Empty when a row belongs to one group; ``"labels"`` for ``mm(g1, g2)``, where
+        each column names one group that the row belongs to; ``"matrix"`` for
+        ``members(a, b, c)``, where each column is a group and holds 0 or 1, or a
+        weight.
+    weights
+        For ``"labels"``: the columns of the memberships' weights, taken as they are;
+        empty for equal ones that sum to one, so that a row gets the mean of its
+        groups' deviations.
+
+    Examples
+    --------
+    >>> GroupTerm("county").key
+    ('county',)
+    """
+
+    factor: str
+    intercept: bool = True
+    terms: tuple[str, ...] = ()
+    correlated: bool = True
+    columns: tuple[str, ...] = ()
+    membership: str = ""
+    weights: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that each field is of its type."""
+        check_fields(self)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that say which group a row belongs to."""
+        return self.columns or (self.factor,)
+
+    @property
+    def of_a_row(self) -> str:
+        """What a row gets of the deviations of the groups that it is a member of.
+
+        Examples
+        --------
+        >>> GroupTerm("a+b", columns=("a", "b"), membership="labels").of_a_row
+        "the mean of the deviations of its groups of 'a+b'"
+        """
+        deviations = f"of the deviations of its groups of {shorten(self.factor)}"
+        if self.membership == "labels" and not self.weights:
+            return f"the mean {deviations}"
+        weights = listed(self.weights or self.key)
+        return f"the sum {deviations}, with the weights in {weights}"
+
+
+@dataclass(frozen=True)
+class LatentFactors:
+    """The product of unobserved covariates of two sides: ``factors(user, item)``.
+
+    A row of user ``j`` and item ``i`` gets the inner product of the user's scores and
+    the item's loadings, ``rank`` numbers each.
+
+    Attributes
+    ----------
+    scores_of, loadings_of
+        The columns of those that have scores, and of those that have loadings.
+    rank
+        How many latent factors.
+
+    Raises
+    ------
+    SpecError
+        If the rank is no positive whole number, or both columns are the same.
+    """
+
+    scores_of: str
+    loadings_of: str
+    rank: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the rank and that there are two sides."""
+        check_fields(self)
+        if isinstance(self.rank, bool) or not isinstance(self.rank, int):
+            raise SpecError(f"rank={shorten(self.rank)} is not a whole number.")
+        if self.rank < 1:
+            raise SpecError(f"rank={self.rank} must be 1 or more.")
+        if self.scores_of == self.loadings_of:
+            raise SpecError(
+                f"factors() has {shorten(self.scores_of)} twice and needs two columns, "
+                "such as users and items."
+            )
+
+    def __str__(self) -> str:
+        """Return how a formula writes it."""
+        return f"factors({self.scores_of}, {self.loadings_of}, rank={self.rank})"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A hierarchical regression, stated without data.
+
+    Attributes
+    ----------
+    outcome
+        The left-hand side: a column or an expression of columns.
+    intercept, terms
+        The population part: whether it has an intercept, and its other terms in
+        formula notation.
+    groups
+        The varying coefficients of each grouping factor, in the order written. When
+        several factors vary a coefficient, its population mean belongs to the first
+        and the others vary around zero.
+    latent
+        Latent factors, or None; complete pooling drops them, as it does group terms.
+    family, link
+        A name in ``FAMILIES``, and one of its links; None is its default.
+    pooling
+        ``"complete"``: one set of coefficients, group terms are dropped;
+        ``"none"``: each group has its own, under fixed independent priors;
+        ``"partial"``: the groups' coefficients are drawn from a population whose
+        mean, scales and correlations are learned.
+    parameterization
+        ``"auto"``, ``"centered"``, ``"noncentered"``, ``"adaptive"`` or
+        ``"marginal"``; matters for partial pooling.
+    trials
+        The binomial's trials. Like all that follows up to ``trunc``, it is an
+        expression of columns; a name of several words stands in backticks.
+    se, se_sigma
+        Known standard errors, and whether there is a residual scale to learn besides.
+    exposure, offsets
+        What the log is added of to the linear predictor, and what is added as it is.
+    weights
+        Weights that multiply the rows' log likelihood.
+    cens, cens_upper
+        Which outcomes are censored, and how; and the upper ends of those that are
+        known to lie in an interval.
+    trunc
+        Between which bounds outcomes could be observed at all: expressions, numbers
+        or None, lower and upper.
+    residual
+        The column of the groups that have residual scales of their own: free under
+        no pooling, pooled on the log scale under partial pooling.
+    group_predictors
+        Predictors that must be constant within groups. Others that are constant are
+        recognised from the data.
+    priors
+        What the user set, by the names of the posterior, sorted by name.
+    fixed
+        Hyperparameters that are numbers and not learned, for pooling="none", sorted
+        by name: the groups' coefficients are drawn from a population that is known.
+    center_predictors
+        Whether the prior on the intercept refers to the predictors' means (True)
+        or to zero (False), and those on varying coefficients to the predictors'
+        origins, which are 0 unless that is far from the data, or to zero.
+    compress
+        Whether the rows are turned into fewer of the same likelihood: True, False, or
+        None for where it pays.
+    functions
+        The user's own functions in terms, by name. They are no part of what makes two
+        specifications equal, which their names are.
+
+    Raises
+    ------
+    SpecError
+        If an option is not one of its choices or the options contradict each other.
+    """
+
+    outcome: str
+    intercept: bool = True
+    terms: tuple[str, ...] = ()
+    groups: tuple[GroupTerm, ...] = ()
+    latent: LatentFactors | None = None
+    family: str = "gaussian"
+    link: str | None = None
+    pooling: str = "partial"
+    parameterization: str = "auto"
+    trials: str | None = None
+    se: str | None = None
+    se_sigma: bool = False
+    exposure: str | None = None
+    offsets: tuple[str, ...] = ()
+    weights: str | None = None
+    cens: str | None = None
+    cens_upper: str | None = None
+    trunc: tuple[str | float | None, str | float | None] | None = None
+    residual: str | None = None
+    group_predictors: tuple[str, ...] = ()
+    priors: tuple[tuple[str, Prior], ...] = ()
+    fixed: tuple[tuple[str, float], ...] = ()
+    center_predictors: bool = True
+    compress: bool | None = None
+    functions: tuple[tuple[str, Callable[..., Any]], ...] = field(
+        default=(), compare=False
+    )
+
+    @property
+    def group(self) -> GroupTerm | None:
+        """The first group term, or None."""
+        return self.groups[0] if self.groups else None
+
+    @property
+    def link_name(self) -> str:
+        """The link: the one that was set, or the family's default."""
+        return self.link or FAMILIES[self.family].link
+
+    @property
+    def is_linear_gaussian(self) -> bool:
+        """Whether rows are gaussian around a linear predictor, as they were seen.
+
+        Without offset, weights, censoring and truncation; standard errors may be known.
+        """
+        parts = (self.weights, self.cens, self.trunc, self.offsets or None)
+        is_linear = self.family == "gaussian" and self.link_name == "identity"
+        return is_linear and all(part is None for part in parts)
+
+    @property
+    def has_sigma(self) -> bool:
+        """Whether there is a residual scale to learn."""
+        known = self.se is not None and not self.se_sigma
+        return "sigma" in FAMILIES[self.family].parameters and not known
+
+    @property
+    def all_terms(self) -> tuple[str, ...]:
+        """The terms of the population and of all grouping factors."""
+        of_groups = (text for group in self.groups for text in group.terms)
+        return (*self.terms, *of_groups)
+
+    @property
+    def all_expressions(self) -> tuple[str, ...]:
+        """The outcome, the offsets and all that parts of the outcome are given."""
+        given = (self.trials, self.se, self.exposure, self.weights, self.cens)
+        others = (*given, self.cens_upper, *(self.trunc or ()))
+        texts = (each for each in others if isinstance(each, str))
+        return tuple(dict.fromkeys((self.outcome, *self.offsets, *texts)))
+
+    def __post_init__(self) -> None:
+        """Check each choice, and that the choices fit together."""
+        check_fields(self)
+        advice = advice_on_family(self.family, FAMILIES)
+        check_choice("family", self.family, FAMILIES, advice)
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("parameterization", self.parameterization, PARAMETERIZATIONS)
+        if self.compress not in (True, False, None):
+            raise SpecError(
+                f"compress={shorten(self.compress)} is not one of True, False, None."
+            )
+        family = FAMILIES[self.family]
+        if self.link is not None and self.link not in family.links:
+            raise SpecError(
+                f"link={shorten(self.link)} is not a link of family={family.name!r}; "
+                f"it has {listed(family.links)}."
+                + suggestion(str(self.link), family.links)
+            )
+        if self.pooling != "complete" and not self.groups:
+            raise SpecError(
+                f"pooling={self.pooling!r} needs groups, and the model has none. Add a "
+                "group term such as (1 | county) to the formula, or pass "
+                "pooling='complete'."
+            )
+        if self.pooling == "none" and len(self.groups) > 1:
+            raise SpecError(
+                "pooling='none' is for one grouping factor, the model has "
+                f"{listed(group.factor for group in self.groups)}: coefficients of "
+                "crossed or nested groups cannot be told apart without pooling. Keep "
+                "one group term, or pass pooling='partial'."
+            )
+        if self.pooling == "none" and self.groups[0].membership:
+            raise SpecError(
+                "pooling='none' fits each group to rows of its own, and a row of "
+                f"{self.groups[0].factor} belongs to several groups. Pass "
+                "pooling='partial'."
+            )
+        self._check_outcome_parts(family)
+        if self.latent is not None and self.pooling == "none":
+            raise SpecError(
+                f"{self.latent} is learned from all groups together, which "
+                "pooling='none' forbids. Drop it, or pass pooling='partial'."
+            )
+        if self.latent is not None and family.outcome == "categories":
+            raise SpecError(
+                f"{self.latent} does not go with family={family.name!r}, which has a "
+                "linear predictor for each category. Drop it."
+            )
+        if family.outcome == "ordered" and not self.intercept:
+            raise SpecError(
+                "family='ordinal' has cutpoints in the place of an intercept, so there "
+                "is none to leave out; drop '0 +' from the formula."
+            )
+        if self.residual is not None and not self.has_sigma:
+            raise SpecError(
+                f"residual={shorten(self.residual)} needs a residual scale to learn, "
+                f"which family={family.name!r}"
+                + (" with se" if self.se else "")
+                + " does not have."
+                + (" Write se(column, sigma=True)." if self.se else "")
+            )
+        names = [group.factor for group in self.groups]
+        if len(set(names)) < len(names):
+            raise SpecError(f"the grouping factors {listed(names)} are not distinct.")
+        groups = self.groups and self.pooling != "complete"
+        if not (self.intercept or self.terms or groups):
+            raise SpecError(
+                f"with pooling={self.pooling!r} the model has nothing to estimate: no "
+                "intercept, no predictor and no group term. Write at least 'y ~ 1'."
+            )
+
+    def _check_outcome_parts(self, family: Family) -> None:
+        """Check that the parts of the outcome go with the family and each other."""
+        given = {
+            "trials": self.trials,
+            "se": self.se,
+            "exposure": self.exposure,
+            "cens": self.cens,
+            "trunc": self.trunc,
+        }
+        for part, value in given.items():
+            if value is not None and part not in family.parts:
+                fitting = [
+                    each.name for each in FAMILIES.values() if part in each.parts
+                ]
+                raise SpecError(
+                    f"{part}={shorten(value)} does not go with "
+                    f"family={family.name!r}; {part} goes with "
+                    f"{listed(fitting, limit=10)}."
+                )
+        if "trials" in family.parts and self.trials is None:
+            raise SpecError(
+                f"family={family.name!r} needs the number of trials of each row. Write "
+                "'successes | trials(n) ~ ...', or pass trials='n'. Outcomes of 0 and "
+                "1, one trial a row, are family='bernoulli'."
+            )
+        if self.se_sigma and self.se is None:
+            raise SpecError(
+                "se_sigma=True learns a residual scale besides known standard errors, "
+                "and there are none: pass se='column', too."
+            )
+        if self.offsets and family.outcome == "categories":
+            raise SpecError(
+                f"offset {shorten(self.offsets[0])} does not go with "
+                "family='categorical', which has a linear predictor for each category. "
+                "Drop it."
+            )
+        if self.cens_upper is not None and self.cens is None:
+            raise SpecError(
+                f"cens_upper={shorten(self.cens_upper)} needs cens='column', which "
+                "says which outcomes lie in an interval."
+            )
+        if self.cens is not None and self.trunc is not None:
+            raise SpecError(
+                "an outcome that is censored and truncated at once is not supported; "
+                "state cens or trunc."
+            )
+        if self.trunc is not None:
+            _check_bounds(self.trunc)
+
+
+def _check_bounds(trunc: object) -> None:
+    """Refuse bounds that are no pair, both absent, not finite, or in no order."""
+    usage = "write trunc=(lower, upper), each a column, a number or None"
+    if not isinstance(trunc, tuple) or len(trunc) != 2:
+        raise SpecError(f"trunc={shorten(trunc)} is not a pair of bounds; {usage}.")
+    numbers = []
+    for bound in trunc:
+        if isinstance(bound, bool) or not isinstance(bound, str | int | float | None):
+            raise SpecError(f"trunc has the bound {shorten(bound)}; {usage}.")
+        if isinstance(bound, int | float):
+            if not math.isfinite(bound):
+                raise SpecError(
+                    f"trunc has the bound {bound!r}, which must be finite; pass None "
+                    "for a side without a bound."
+                )
+            numbers.append(bound)
+    if trunc == (None, None):
+        raise SpecError(f"trunc has no bound; {usage}.")
+    if len(numbers) == 2 and numbers[0] >= numbers[1]:
+        raise SpecError(
+            f"trunc={trunc!r}: its lower bound must be less than its upper one."
+        )
+
+
+def as_names(option: str, columns: Collection[str]) -> tuple[str, ...]:
+    """Return columns' names as a tuple; refuse one text, which is a sequence, too."""
+    if isinstance(columns, str):
+        raise SpecError(
+            f"{option}={shorten(columns)} is one text; write a list, [{columns!r}]."
+        )
+    is_list = isinstance(columns, Collection) and getattr(columns, "ndim", 1) == 1
+    if not is_list or isinstance(columns, bytes | Mapping):
+        raise SpecError(
+            f"{option}={shorten(columns)} must be a list of columns' names, ['x']."
+        )
+    return tuple(columns)
+
+
+def as_fixed(fixed: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]:
+    """Turn what a user passes as ``fixed=`` into sorted ``(name, number)`` pairs.
+
+    Raises
+    ------
+    SpecError
+        If it is no mapping of names to finite numbers, or a scale is not positive.
+    """
+    if not isinstance(fixed, Mapping | None):
+        raise SpecError(
+            f"fixed={shorten(fixed)} is not a mapping such as {{'Intercept': 0, "
+            "'tau_county': 1}."
+        )
+    found = []
+    for name, value in (fixed or {}).items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            raise SpecError(f"fixed[{shorten(name)}] = {shorten(value)} is no number.")
+        if str(name).startswith("tau") and value <= 0:
+            raise SpecError(
+                f"fixed[{shorten(name)}] = {value:g}: a population scale is positive."
+            )
+        found.append((str(name), float(value)))
+    return tuple(sorted(found))
+
+
+def as_priors(
+    priors: Mapping[str, str | Prior] | None,
+) -> tuple[tuple[str, Prior], ...]:
+    """Turn what a user passes as ``priors=`` into sorted ``(name, Prior)`` pairs.
+
+    Examples
+    --------
+    >>> as_priors({"tau": "exponential(1)", "Intercept": Prior("normal", (0, 1))})
+    (('Intercept', Prior('normal(0, 1)')), ('tau', Prior('exponential(1)')))
+    """
+    if priors is None:
+        return ()
+    if not isinstance(priors, Mapping):
+        raise SpecError(
+            f"priors={shorten(priors)} is not a mapping; write "
+            "priors={'Intercept': 'normal(0, 10)'}."
+        )
+    read: dict[str, Prior] = {}
+    for name, prior in priors.items():
+        if isinstance(prior, str):
+            prior = Prior.parse(prior)
+        if not (isinstance(name, str) and isinstance(prior, Prior)):
+            raise SpecError(
+                f"priors has {shorten(name)}: {shorten(prior)}; a name of the "
+                "posterior goes with a text such as 'normal(0, 1)' or a Prior."
+            )
+        read[name] = prior
+    return tuple(sorted(read.items()))

@@ -1,0 +1,297 @@
+"""Prior distributions, as text and as values."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, shorten, suggestion
+from stanpool.base.other_tools import advice_on_distribution
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A distribution that priors may use: arguments in Stan's order, and support.
+
+    Attributes
+    ----------
+    name, arguments
+        As users write them.
+    support
+        ``"real"``, ``"positive"``, ``"bounded"`` on both sides, ``"correlation"``, or
+        ``"simplex"``, the probabilities of an ordinal outcome's categories.
+    half_of
+        The distribution about 0 that a half form is the positive half of.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    support: str
+    half_of: str | None = None
+
+    @property
+    def usage(self) -> str:
+        """How it is written: ``normal(location, scale)``."""
+        return f"{self.name}({', '.join(self.arguments)})"
+
+    @property
+    def positive_arguments(self) -> tuple[str, ...]:
+        """The arguments that must be positive: all but locations and bounds."""
+        anywhere = ("location", "lower", "upper")
+        return tuple(name for name in self.arguments if name not in anywhere)
+
+
+DISTRIBUTIONS: Mapping[str, Distribution] = {
+    each.name: each
+    for each in (
+        Distribution("normal", ("location", "scale"), "real"),
+        Distribution("student_t", ("df", "location", "scale"), "real"),
+        Distribution("cauchy", ("location", "scale"), "real"),
+        Distribution("exponential", ("rate",), "positive"),
+        Distribution("gamma", ("shape", "rate"), "positive"),
+        Distribution("inv_gamma", ("shape", "scale"), "positive"),
+        Distribution("sqrt_inv_gamma", ("shape", "scale"), "positive"),
+        Distribution("lognormal", ("location", "scale"), "positive"),
+        Distribution("half_normal", ("scale",), "positive", "normal"),
+        Distribution("half_student_t", ("df", "scale"), "positive", "student_t"),
+        Distribution("half_cauchy", ("scale",), "positive", "cauchy"),
+        Distribution("uniform", ("lower", "upper"), "bounded"),
+        Distribution("beta", ("a", "b"), "bounded"),
+        Distribution("flat", (), "real"),
+        Distribution("lkj", ("shape",), "correlation"),
+        Distribution("dirichlet", ("concentration",), "simplex"),
+    )
+}
+
+
+_PRIOR = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*")
+
+
+_FLAT = re.compile(r"\s*flat\s*")
+
+
+@public
+@dataclass(frozen=True)
+class Prior:
+    """A prior distribution with numbers for its arguments, in Stan's order.
+
+    Parameters
+    ----------
+    distribution
+        One of ``normal(location, scale)``, ``student_t(df, location, scale)``,
+        ``cauchy(location, scale)``, ``exponential(rate)``, ``gamma(shape, rate)``,
+        ``inv_gamma(shape, scale)``, ``lognormal(location, scale)``,
+        ``uniform(lower, upper)``, ``beta(a, b)``, ``half_normal(scale)``,
+        ``half_student_t(df, scale)``, ``half_cauchy(scale)``, ``lkj(shape)``;
+        ``sqrt_inv_gamma(shape, scale)``, whose square is ``inv_gamma``;
+        ``dirichlet(concentration)``, on cutpoints: of the probabilities of an ordinal
+        outcome's categories at the predictors' means; ``flat()``, which is improper.
+        On a positive parameter the first three are their half forms.
+    arguments
+        The numbers.
+
+    Raises
+    ------
+    SpecError
+        For an unknown distribution, a wrong count of arguments, or a scale, rate,
+        shape or df that is not positive and finite.
+
+    Examples
+    --------
+    >>> Prior("normal", (0, 2.5))
+    Prior('normal(0, 2.5)')
+    >>> Prior.parse("exponential(1)").arguments
+    (1.0,)
+    """
+
+    distribution: str
+    arguments: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Check the name and the numbers."""
+        given = self.distribution
+        if not isinstance(given, str) or given not in DISTRIBUTIONS:
+            usages = {name: each.usage for name, each in DISTRIBUTIONS.items()}
+            name = given if isinstance(given, str) else type(given).__name__
+            raise SpecError(
+                f"unknown prior distribution {shorten(given)}; known are "
+                f"{', '.join(DISTRIBUTIONS)}."
+                + (
+                    advice_on_distribution(name, usages)
+                    or suggestion(name, DISTRIBUTIONS)
+                )
+            )
+        known = DISTRIBUTIONS[given]
+        usage = known.usage
+        try:
+            if isinstance(self.arguments, str | bytes):
+                raise TypeError
+            numbers = tuple(float(value) for value in self.arguments)
+        except (TypeError, ValueError, OverflowError):
+            raise SpecError(
+                f"the arguments of a prior are numbers, got "
+                f"{shorten(self.arguments)}; write {usage}."
+            ) from None
+        object.__setattr__(self, "arguments", numbers)
+        if len(numbers) != len(known.arguments):
+            raise SpecError(
+                f"prior {self}: {known.name} takes {len(known.arguments)} "
+                f"argument(s), got {len(numbers)}; write {usage}."
+            )
+        for name, value in zip(known.arguments, numbers, strict=True):
+            if not math.isfinite(value):
+                raise SpecError(
+                    f"prior {self}: its {name} must be finite; write {usage}."
+                )
+            if name in known.positive_arguments and value <= 0:
+                raise SpecError(
+                    f"prior {self}: its {name} must be positive, got {value:g}; "
+                    f"write {usage}."
+                )
+        if self.distribution == "uniform" and numbers[0] >= numbers[1]:
+            raise SpecError(
+                f"prior {self}: its lower bound must be less than its upper one; "
+                f"write {usage}."
+            )
+
+    def __str__(self) -> str:
+        """Return the text that ``parse`` reads."""
+        numbers = ", ".join(repr(value).removesuffix(".0") for value in self.arguments)
+        return f"{self.distribution}({numbers})"
+
+    def __repr__(self) -> str:
+        """Return a short, readable form."""
+        return f"Prior({str(self)!r})"
+
+    @property
+    def named_arguments(self) -> dict[str, float]:
+        """The arguments by name, such as ``{"location": 0.0, "scale": 2.5}``."""
+        names = DISTRIBUTIONS[self.distribution].arguments
+        return dict(zip(names, self.arguments, strict=True))
+
+    @property
+    def support(self) -> str:
+        """Where it lives, as ``Distribution.support`` says."""
+        return DISTRIBUTIONS[self.distribution].support
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which values it lives; infinite where there is no bound."""
+        if self.distribution == "uniform":
+            return self.arguments[0], self.arguments[1]
+        lower = 0.0 if self.support in ("positive", "bounded") else -math.inf
+        return lower, 1.0 if self.distribution == "beta" else math.inf
+
+    @property
+    def canonical(self) -> Prior:
+        """The prior as a program states it: a half form is its whole, cut at 0.
+
+        Examples
+        --------
+        >>> Prior.parse("half_cauchy(25)").canonical
+        Prior('cauchy(0, 25)')
+        """
+        whole = DISTRIBUTIONS[self.distribution].half_of
+        if whole is None:
+            return self
+        return Prior(whole, (*self.arguments[:-1], 0.0, self.arguments[-1]))
+
+    def scaled(self, factor: float) -> Prior | None:
+        """Return the prior of ``factor`` times the parameter; None if it has no name.
+
+        Examples
+        --------
+        >>> Prior.parse("gamma(2, 1)").scaled(10)
+        Prior('gamma(2, 0.1)')
+        """
+        if factor == 1.0:
+            return self
+        if self.distribution == "beta":
+            return None
+        scaled = {
+            "location": lambda value: value * factor,
+            "scale": lambda value: value * factor,
+            "lower": lambda value: value * factor,
+            "upper": lambda value: value * factor,
+            "rate": lambda value: value / factor,
+        }
+        if self.distribution == "lognormal":
+            scaled = {"location": lambda value: value + math.log(factor)}
+        elif self.distribution == "sqrt_inv_gamma":
+            scaled = {"scale": lambda value: value * factor**2}
+        unchanged = float
+        return Prior(
+            self.distribution,
+            tuple(
+                scaled.get(name, unchanged)(value)
+                for name, value in self.named_arguments.items()
+            ),
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Prior:
+        """Read ``"normal(0, 2.5)"``.
+
+        Raises
+        ------
+        SpecError
+            If the text is not a distribution with numbers in parentheses.
+        """
+        if _FLAT.fullmatch(text):
+            return cls("flat", ())
+        match = _PRIOR.fullmatch(text)
+        if match is None:
+            raise SpecError(
+                f"cannot read the prior {shorten(text)}; write a distribution with "
+                "numbers, such as 'normal(0, 2.5)' or 'exponential(1)'."
+            )
+        name, inside = match.groups()
+        pieces = (
+            [piece.strip() for piece in inside.split(",")] if inside.strip() else []
+        )
+        return cls(name, tuple(pieces))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ParameterClass:
+    """A class of parameters that priors are set on.
+
+    Attributes
+    ----------
+    name
+        Its name in the posterior and in ``priors=``.
+    support
+        Where the parameter lives: ``"real"``, ``"positive"``, ``"correlation"``.
+    indexed
+        What its members are: ``"coefficient"`` (of the population), ``"varying"``
+        (of a group), ``"cutpoint"``, or None for a single number or matrix.
+    lower
+        Where the parameter, and so its prior, is cut off below: 1 for ``nu``.
+    """
+
+    name: str
+    support: str
+    indexed: str | None = None
+    lower: float | None = None
+
+
+PARAMETER_CLASSES: Mapping[str, ParameterClass] = {
+    each.name: each
+    for each in (
+        ParameterClass("Intercept", "real"),
+        ParameterClass("beta", "real", "coefficient"),
+        ParameterClass("b", "real", "varying"),
+        ParameterClass("tau", "positive", "varying"),
+        ParameterClass("Omega", "correlation"),
+        ParameterClass("loading_scale", "positive"),
+        ParameterClass("sigma", "positive"),
+        ParameterClass("tau_sigma", "positive"),
+        ParameterClass("nu", "positive", lower=1.0),
+        ParameterClass("shape", "positive"),
+        ParameterClass("phi", "positive"),
+        ParameterClass("cutpoint", "real", "cutpoint"),
+    )
+}

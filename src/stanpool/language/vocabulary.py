@@ -1,0 +1,441 @@
+"""The functions that formula text may use, and what to write in place of others.
+
+This list is the whole of what a formula can call, besides a user's own functions that
+are passed by name. It is checked before anything is evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stanpool.base.errors import SpecError, shorten, suggestion
+from stanpool.language.expression import (
+    Call,
+    Chain,
+    Listing,
+    Name,
+    Node,
+    Number,
+    Text,
+    Unary,
+    written,
+)
+
+MOST_COLUMNS = 100  # that one spline or polynomial may have
+
+CONSTANTS = ("True", "False", "None", "np.pi", "np.e")
+CONTRASTS: Mapping[str, tuple[str, ...]] = {
+    "Treatment": ("reference",),
+    "Sum": (),
+    "Helmert": ("reverse", "scale"),
+    "Diff": ("backward",),
+    "Poly": ("scores",),
+    "contr.treatment": ("base",),
+    "contr.SAS": ("base",),
+    "contr.sum": (),
+    "contr.helmert": ("reverse", "scale"),
+    "contr.diff": ("backward",),
+    "contr.poly": ("scores",),
+}
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the language.
+
+    Attributes
+    ----------
+    kind
+        ``"row"``: each row's value follows from that row; ``"taken"``: one number,
+        taken from the rows of the fit; ``"frozen"``: a column that needs such numbers;
+        ``"basis"``: several columns, and ``"levels"``: a category, which stand as
+        terms of their own.
+    columns
+        How many expressions of columns it takes.
+    settings
+        The names of what else it takes: numbers, texts and lists of these.
+    """
+
+    kind: str
+    columns: int = 1
+    settings: tuple[str, ...] = ()
+
+
+_ROW = (
+    "abs absolute fabs sign exp exp2 exp10 expm1 log log2 log10 log1p sqrt cbrt square "
+    "reciprocal negative floor ceil trunc rint sin cos tan arcsin arccos arctan sinh "
+    "cosh tanh arcsinh arccosh arctanh degrees radians deg2rad rad2deg isfinite isnan "
+    "logical_not I"
+)
+_ROW_OF_TWO = (
+    "maximum minimum fmax fmin hypot arctan2 power mod remainder fmod floor_divide add "
+    "subtract multiply divide copysign logaddexp logical_and logical_or logical_xor"
+)
+_SPLINE = ("df", "knots", "lower_bound", "upper_bound", "constraints", "extrapolation")
+
+FUNCTIONS: Mapping[str, Function] = {
+    **{name: Function("row") for name in _ROW.split()},
+    **{name: Function("row", 2) for name in _ROW_OF_TWO.split()},
+    "where": Function("row", 3),
+    "clip": Function("row", 3),
+    "round": Function("row", 1, ("decimals",)),
+    "isin": Function("row", 1, ("values",)),
+    **dict.fromkeys(("mean", "median", "min", "max", "sum", "ptp"), Function("taken")),
+    **dict.fromkeys(("std", "var"), Function("taken", 1, ("ddof",))),
+    "quantile": Function("taken", 1, ("q",)),
+    "center": Function("frozen"),
+    "scale": Function("frozen", 1, ("center", "scale", "ddof")),
+    "standardize": Function("frozen", 1, ("center", "rescale", "ddof")),
+    "poly": Function("basis", 1, ("degree", "raw")),
+    "bs": Function(
+        "basis",
+        1,
+        (
+            *("df", "knots", "degree", "include_intercept"),
+            *("lower_bound", "upper_bound", "extrapolation"),
+        ),
+    ),
+    **dict.fromkeys(("cr", "cs", "cc"), Function("basis", 1, _SPLINE)),
+    "C": Function("levels", 1, ("contrasts", "levels", "spans_intercept")),
+}
+_NOT_OF_NUMPY = {"I", "center", "scale", "standardize", "poly", "bs", "cr", "cs", "cc"}
+_NOT_OF_NUMPY |= {"C", "exp10"}
+_SPLINES = "cr(x, df=5, constraints='center') or bs(x, df=5) is a spline"
+_SMOOTH = f"there are no penalised smooths; {_SPLINES} of chosen flexibility"
+_SHIFTED = "a row does not see other rows; add the column to the data"
+_ORDER = (
+    "monotonic effects are not available; write C(x) for a coefficient per level, "
+    "C(x, Diff) for the steps between levels, or x for a straight line"
+)
+_IN_THE_DATA = "do so in the data, before the model sees them"
+_INSTEAD = {
+    **dict.fromkeys(("s", "te", "ti", "t2", "pspline", "lo", "smooth"), _SMOOTH),
+    "gp": f"there are no Gaussian processes; {_SPLINES}",
+    **dict.fromkeys(
+        ("ns", "rcs", "splines.ns"),
+        "write cr(x, df=3, constraints='center') for natural cubic splines",
+    ),
+    **dict.fromkeys(
+        ("factor", "as.factor", "ordered", "Categorical", "pd.Categorical", "category"),
+        "write C(x) for a coefficient per level",
+    ),
+    **dict.fromkeys(("mo", "monotonic", "monotone"), _ORDER),
+    **dict.fromkeys(
+        ("lag", "lead", "shift", "diff", "cumsum", "ar", "ma", "arma", "cor_ar"),
+        _SHIFTED,
+    ),
+    "rank": "it depends on all rows; add data['x'].rank() to the data",
+    **dict.fromkeys(("ifelse", "if_else", "case_when"), "write np.where(x > 0, a, b)"),
+    "c": "write lists in brackets, [1, 2]",
+    "sd": "write std(x, ddof=1)",
+    "as.numeric": "it is a number already, or make it one in the data",
+    "as.integer": "write np.trunc(x)",
+    "pow": "write x ** 2",
+    "logit": "write log(x / (1 - x))",
+    "inv_logit": "write 1 / (1 + exp(-x))",
+    "expit": "write 1 / (1 + exp(-x))",
+    "cut": _IN_THE_DATA,
+    "relevel": "write C(x, Treatment('level'))",
+    "Q": "write names of several words in backticks",
+    "cbind": "write 'successes | trials(n) ~ ...'",
+    "Surv": "write 'time | cens(1 - event) ~ ...'",
+    "mi": "missing values are not modelled; drop or impute them",
+    "me": "errors in predictors are not modelled",
+    "offset": "an offset is added as a term of its own, '+ offset(x)'",
+    **dict.fromkeys(
+        ("trials", "se", "exposure", "weights", "cens"),
+        "it is a part of the outcome, 'y | weights(w) ~ ...'",
+    ),
+    **dict.fromkeys(("factors", "mm", "members"), "it stands as a term of its own"),
+    "hashed": "write C(x)",
+    **dict.fromkeys(("fillna", "dropna", "astype", "map", "apply"), _IN_THE_DATA),
+}
+_METHODS = {
+    "mean": "center(x), or mean(x)",
+    "std": "scale(x), or std(x, ddof=1)",
+    "rank": "a column that has data['x'].rank()",
+    "astype": "C(x) for levels",
+    "isin": "np.isin(x, [1, 2])",
+    "between": "(x >= a) & (x <= b)",
+    "pow": "x ** 2",
+}
+
+
+def check(node: Node, functions: Collection[str] = ()) -> None:
+    """Refuse what is not of the language, before anything is evaluated.
+
+    Parameters
+    ----------
+    node
+        An expression.
+    functions
+        The names of a user's own functions.
+
+    Raises
+    ------
+    SpecError
+        That points at it, and says what to write.
+
+    Examples
+    --------
+    >>> from stanpool.language.expression import parse
+    >>> check(parse("sd(x)"))
+    Traceback (most recent call last):
+    stanpool.base.errors.SpecError: formulas have no function 'sd': write std(x, \
+ddof=1).
+        sd(x)
+        ^^^^^
+    """
+    match node:
+        case Call():
+            _check_call(node, functions)
+        case Chain(signs=signs, operands=operands):
+            if ":" in signs:
+                raise node.at.error("':' joins terms, and is no arithmetic; write '*'.")
+            for each in operands:
+                check(each, functions)
+        case Unary(operand=operand):
+            check(operand, functions)
+        case Listing():
+            raise node.at.error(
+                "a list stands as an argument only, as in np.isin(x, [1, 2])."
+            )
+        case Name(name=name, quoted=False) if "." in name and name not in CONSTANTS:
+            raise node.at.error(_of_point(name))
+
+
+def check_arithmetic(node: Node, functions: Collection[str] = ()) -> None:
+    """Refuse what is not one column of numbers or conditions.
+
+    Raises
+    ------
+    SpecError
+        As ``check``; and if a function stands for several columns or levels.
+    """
+    check(node, functions)
+    for each in calls(node):
+        function = FUNCTIONS.get(each.function)
+        if function is not None and function.kind in ("basis", "levels"):
+            raise each.at.error(
+                f"{each.name}() stands for several columns, and is a term of its own; "
+                "here is arithmetic of single columns."
+            )
+
+
+def calls(node: Node) -> Iterator[Call]:
+    """Yield the calls of functions of columns in an expression."""
+    match node:
+        case Call():
+            yield node
+            below = columns_of(node)
+        case Chain(operands=operands):
+            below = operands
+        case Unary(operand=operand):
+            below = (operand,)
+        case _:
+            below = ()
+    for each in below:
+        yield from calls(each)
+
+
+def names(node: Node) -> Iterator[Name]:
+    """Yield the names in an expression that are columns, or may be."""
+    match node:
+        case Name():
+            yield node
+            below: tuple[Node, ...] = ()
+        case Call():
+            below = columns_of(node)
+        case Chain(operands=operands):
+            below = operands
+        case Unary(operand=operand):
+            below = (operand,)
+        case _:
+            below = ()
+    for each in below:
+        yield from names(each)
+
+
+def columns_of(call: Call) -> tuple[Node, ...]:
+    """Return the arguments of a call that are expressions of columns."""
+    function = FUNCTIONS.get(call.function)
+    return call.arguments if function is None else call.arguments[: function.columns]
+
+
+def depends_on_rows(node: Node) -> bool:
+    """Whether an expression has something that is taken from all rows of the fit."""
+    found = (FUNCTIONS.get(each.function) for each in calls(node))
+    return any(f is not None and f.kind in ("taken", "frozen", "basis") for f in found)
+
+
+def settings_of(call: Call) -> dict[str, object]:
+    """Return what a call has besides columns, by name: numbers, texts, lists."""
+    return {
+        name: constant(value)
+        for name, value in _others_of(call)
+        if name != "contrasts" or call.function != "C"
+    }
+
+
+def contrasts_of(call: Call) -> Node | None:
+    """Return the coding that ``C()`` is given."""
+    return dict(_others_of(call)).get("contrasts")
+
+
+def _others_of(call: Call) -> list[tuple[str, Node]]:
+    """Return the arguments of a call that are no columns, by name."""
+    function = FUNCTIONS.get(call.function)
+    if function is None:
+        return list(call.settings)
+    others = call.arguments[function.columns :]
+    return [*zip(function.settings, others, strict=False), *call.settings]
+
+
+def constant(node: Node) -> object:
+    """Return the value of a constant.
+
+    Raises
+    ------
+    SpecError
+        If it is none.
+    """
+    match node:
+        case Number(value=value) | Text(value=value):
+            return value
+        case Unary(sign="-" | "+" as sign, operand=Number(value=value)):
+            return -value if sign == "-" else value
+        case Name(name="True" | "False" | "None" as word, quoted=False):
+            return {"True": True, "False": False, "None": None}[word]
+        case Listing(items=items) if not any(isinstance(i, Listing) for i in items):
+            return [constant(each) for each in items]
+    raise node.at.error(
+        "a number, a text, True, False, None or a list of these is expected here."
+    )
+
+
+def _check_call(call: Call, functions: Collection[str]) -> None:
+    """Refuse a function that is not known, and arguments that it does not take."""
+    if call.name in functions:
+        for each in call.arguments:
+            check(each, functions)
+        settings_of(call)
+        return
+    function = FUNCTIONS.get(call.function)
+    of_numpy = call.name.startswith("np.")
+    if function is None or (of_numpy and call.function in _NOT_OF_NUMPY):
+        raise call.at.error(_unknown(call, functions))
+    count, least = len(call.arguments), function.columns
+    most = least + len(function.settings)
+    given = list(function.settings[: max(0, count - least)])
+    for name, value in call.settings:
+        if name not in function.settings or name in given:
+            takes = ", ".join(function.settings) or "none ('==' compares)"
+            raise value.at.error(
+                f"{call.name}() does not take {name!r} here; its options: {takes}."
+                + suggestion(name, function.settings)
+            )
+    if not least <= count <= most:
+        wanted = f"{least}" if least == most else f"{least} to {most}"
+        raise call.at.error(f"{call.name}() takes {wanted} argument(s), got {count}.")
+    for each in columns_of(call):
+        check(each, functions)
+    for name, value in _others_of(call):
+        if call.function == "C" and name == "contrasts":
+            _check_contrasts(value)
+        else:
+            _check_size(name, value)
+
+
+def _check_size(name: str, node: Node) -> None:
+    """Refuse what is no constant, and more columns than anybody needs."""
+    value = constant(node)
+    if name not in ("df", "degree", "knots"):
+        return
+    size = len(value) if isinstance(value, list) else value
+    if isinstance(size, int | float) and not 0 <= size <= MOST_COLUMNS:
+        raise node.at.error(f"{name} is between 0 and {MOST_COLUMNS} here.")
+
+
+def _check_contrasts(node: Node) -> None:
+    """Refuse what is not one of the known codings of levels."""
+    match node:
+        case Name(name=name, quoted=False) if name in CONTRASTS or name == "None":
+            return
+        case Call(name=name, arguments=given, settings=settings) if name in CONTRASTS:
+            known = CONTRASTS[name]
+            names = [*known[: len(given)], *(key for key, _ in settings)]
+            if len(given) <= len(known) and set(names) <= set(known):
+                for each in (*given, *(value for _, value in settings)):
+                    constant(each)
+                return
+    raise node.at.error(
+        f"{shorten(written(node))} is no coding of levels; write one of "
+        f"{', '.join(list(CONTRASTS)[:5])}, or Treatment('level')."
+    )
+
+
+def _unknown(call: Call, functions: Collection[str]) -> str:
+    """Say what to write in the place of a function that is not known."""
+    name = call.name
+    column, point, method = name.rpartition(".")
+    said = f"formulas have no function {shorten(name)}"
+    known_as = name if name in _INSTEAD else method if point else ""
+    if known_as in _INSTEAD and column in ("", "np", "pd", "as", "splines", "mgcv"):
+        x = written(call.arguments[0])[:60] if call.arguments else "x"
+        return f"{said}: {_INSTEAD[known_as].replace('(x', f'({x}')}."
+    if point and column not in ("np", "contr", "pd"):
+        return _of_point(name)
+    return (
+        f"{said}.{suggestion(method or name, [*FUNCTIONS, *functions])} There are "
+        "NumPy's of single rows (exp, log, where, ...), mean, std, min, max, center, "
+        "scale, poly, bs, cr, C and I; your own are passed by name, "
+        "functions={'f': f}."
+    )
+
+
+def _of_point(name: str) -> str:
+    """Say what to write in the place of ``x.mean()``."""
+    column, _, method = name.rpartition(".")
+    if method in _METHODS:
+        instead = f"write {_METHODS[method]}"
+    elif method in FUNCTIONS:
+        instead = f"write {method}(x)"
+    elif method in _INSTEAD:
+        instead = _INSTEAD[method]
+    else:
+        instead = "add a column to the data"
+    return (
+        f"nothing can be taken from {shorten(column)} with a point: {instead}. (If a "
+        f"column is called {shorten(name)}, its name stands in backticks.)"
+    )
+
+
+def as_functions(
+    functions: Mapping[str, Callable[..., Any]] | None,
+) -> tuple[tuple[str, Callable[..., Any]], ...]:
+    """Turn what a user passes as ``functions=`` into sorted pairs.
+
+    Raises
+    ------
+    SpecError
+        If they are no mapping of plain names to functions, or one is in the language.
+    """
+    if functions is None:
+        return ()
+    if not isinstance(functions, Mapping):
+        raise SpecError(
+            f"functions={shorten(functions)} is no mapping; write functions={{'f': f}}."
+        )
+    for name, function in functions.items():
+        if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
+            raise SpecError(f"functions has {shorten(name)}, which is no plain name.")
+        if name in FUNCTIONS or name in CONTRASTS or name in CONSTANTS:
+            raise SpecError(
+                f"functions has {shorten(name)}, which formulas have already; give "
+                "yours another name."
+            )
+        if not callable(function):
+            raise SpecError(f"functions[{shorten(name)}] is no function.")
+    return tuple(sorted(functions.items(), key=lambda pair: pair[0]))

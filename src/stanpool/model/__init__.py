@@ -1,0 +1,1 @@
+"""A model that has met its data: priors, form, program."""

@@ -1,0 +1,75 @@
+"""Which form of a model is fitted, by ``"auto"`` or as set, and whether rows shrink."""
+
+from __future__ import annotations
+
+from stanpool.base.errors import SpecError, listed
+from stanpool.data.compression.gaussian_rows import why_not_compressed
+from stanpool.data.compression.integrated_rows import (
+    integrated_factors,
+    why_marginal_is_slow,
+    why_not_marginal,
+)
+from stanpool.data.design.design import Design
+from stanpool.language.model_spec import ModelSpec
+
+
+def can_be_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
+    """Whether the rows may be turned into fewer, outside the marginal form.
+
+    They must be if they were read in chunks.
+    """
+    if spec.compress is False:
+        return False
+    against = why_not_compressed(spec, design)
+    if is_read and against:
+        raise SpecError(
+            f"data in chunks must be compressed, and {against}. Pass a data frame of "
+            "all rows or of a sample of them."
+        )
+    if spec.compress and against:
+        raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
+    return not against
+
+
+def choose_form(
+    spec: ModelSpec, design: Design, is_read: bool
+) -> tuple[str | None, str, tuple[int, ...]]:
+    """Return the parameterization that is fitted, and why.
+
+    And which factors the marginal form would integrate out, none if it is not exact.
+    """
+    if spec.pooling != "partial":
+        return None, "", ()
+    chosen, against = spec.parameterization, ""
+    integrated: tuple[int, ...] = ()
+    if chosen in ("marginal", "auto"):
+        against = why_not_marginal(spec, design)
+        integrated = () if against else integrated_factors(design)
+    if chosen == "marginal" and against:
+        raise SpecError(
+            f"parameterization='marginal' is not available: {against}. Pass 'auto', "
+            "which chooses among the others."
+        )
+    if chosen != "auto":
+        return chosen, "set", integrated
+    if against:
+        against = f"marginal is not available: {against}"
+    elif not is_read:  # else there is no pilot for another
+        slow = why_marginal_is_slow(design, integrated)
+        against = f"marginal would be slower: {slow}" if slow else ""
+    if against:
+        reason = (
+            "auto: each group is centered as far as its own data say what its "
+            f"coefficients are; {against}"
+        )
+        return "adaptive", reason, integrated
+    left = [x.factor for n, x in enumerate(design.factors) if n not in integrated]
+    reason = (
+        "auto: exact for gaussian outcomes, and there is no funnel left to sample from"
+    )
+    if left:
+        reason = (
+            "auto: exact for gaussian outcomes, with no coefficients left to sample "
+            f"but those of {listed(left)}"
+        )
+    return "marginal", reason, integrated

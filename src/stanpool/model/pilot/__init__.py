@@ -1,0 +1,1 @@
+"""Quick estimates: where chains start, and how far groups are centered."""

@@ -1,0 +1,228 @@
+r"""How far each group's coefficients are centered, and what that makes of them.
+
+Between the centered form, :math:`b \sim N(m, \tau)`, and the noncentered one,
+:math:`b = m + \tau z`, lie forms with a weight w for each group [1]_:
+
+.. math:: s z \sim N(w m, \tau_0^{1 - w} \tau^w), \quad
+    b = m + (\tau / \tau_0)^{1 - w} (s z - w m),
+
+all of the same distribution of b. The weight is the share of a group's own data in what
+is known of its coefficient, :math:`I \tau^2 / (1 + I \tau^2)` with Fisher information
+I: where it is right, z and m are independent a posteriori [2]_. A pilot estimate
+:math:`\tau_0` of the scale makes that so in all units, and :math:`s = \tau_0
+\sqrt{1 - w}` is the standard deviation of b that is left, so that z has one of 1, which
+is what samplers expect. Coefficients that are correlated have the correlations taken
+out of z in the groups whose data say little.
+
+Coefficients that are uncorrelated where predictors are 0, far from all data, are
+correlated there, and known there: each then is about what those before it say of it.
+
+Where the data leave open whether the scale is near 0, weights that are right at its
+estimate leave a funnel below it. So weights are those at three standard errors of the
+logarithm of the scale below, :math:`1 / \sqrt{2 \nu}` each, with the number of
+well-determined coefficients :math:`\nu`, the sum of the shares.
+
+References
+----------
+.. [1] Gorinova, Moore and Hoffman (2020). Automatic reparameterisation of probabilistic
+   programs. ICML, section 3.
+.. [2] Papaspiliopoulos, Roberts and Sköld (2007). A general framework for the
+   parametrization of hierarchical models. Statistical Science 22(1), 59-73.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from stanpool.data.design.design import FactorDesign
+    from stanpool.model.pilot.estimate import FactorPilot
+
+Array = NDArray[np.float64]
+
+BREAK_EVEN = 0.5
+_BELOW = 3.0  # standard errors of the logarithm of a scale
+_NEAR = 0.1
+_LEAST_VARIANCE = 1e-8
+_LARGEST_SHARE = 1 - 1e-12
+_FEWEST_DETERMINED = 1e-3
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Centering:
+    """How far the coefficients of a factor are centered.
+
+    Attributes
+    ----------
+    w
+        Of each group and coefficient, shape ``(J, D)``: 1 is centered, 0 noncentered.
+    tau
+        A guess of the population's scales, in Stan's units, shape ``(D,)``.
+    unit
+        Of z, in Stan's units, shape ``(J, D)``: ``tau`` where ``w`` is 0.
+    to_zero
+        The matrix, shape ``(D, D)``, that turns deviations at the predictors' origins,
+        where z is, into those that are uncorrelated, if that is elsewhere; else None.
+        Then ``tau`` is a guess of the diagonal of their Cholesky factor there.
+
+    Examples
+    --------
+    >>> Centering.of(np.array([[0.02], [0.98], [0.97]]), np.ones(1)).counts
+    (1, 0, 2)
+    """
+
+    w: Array
+    tau: Array
+    unit: Array
+    to_zero: Array | None = None
+
+    @classmethod
+    def of(cls, w: Array, tau: Array, to_zero: Array | None = None) -> Centering:
+        """Return the centering of some weights, with units in which z varies by 1."""
+        unit = tau * np.sqrt(np.maximum(1.0 - w, _LEAST_VARIANCE))
+        return cls(w, tau, unit, to_zero)
+
+    def scaled(self, by: Array) -> Centering:
+        """Return the same of coefficients in other units, shape ``(D,)``."""
+        to_zero = self.to_zero
+        if to_zero is not None:
+            to_zero = by[:, None] * to_zero / by
+        return Centering(self.w, self.tau * by, self.unit * by, to_zero)
+
+    @property
+    def apart(self) -> Array:
+        """1 for groups whose z are uncorrelated, else 0, shape ``(J,)``."""
+        return np.asarray(self.w.mean(axis=1) < BREAK_EVEN, dtype=float)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many weights are near 0, in between, and near 1."""
+        low, high = int((self.w < _NEAR).sum()), int((self.w > 1 - _NEAR).sum())
+        return low, self.w.size - low - high, high
+
+    def data(self, *, correlated: bool) -> dict[str, Any]:
+        """Return what Stan is told."""
+        found = {"w": self.w, "unit": self.unit, "tau_pilot": self.tau}
+        return found | ({"apart": self.apart} if correlated else {})
+
+    def standardized(
+        self, u: Array, mean: Array, tau: Array, chol_omega: Array | None = None
+    ) -> Array:
+        """Return z of deviations, as the program has it.
+
+        Parameters
+        ----------
+        u, mean
+            Deviations and what the coefficients vary around, shape ``(J, D)``.
+        tau, chol_omega
+            The population's scales, and the Cholesky factor of its correlations, or
+            None for a program without.
+        """
+        known: Array | float = 0.0
+        if self.to_zero is not None:
+            # At the origins; each is about what those before it say.
+            L = cholesky_at_origins(tau, self.to_zero)
+            u = np.asarray(np.linalg.solve(self.to_zero, u.T).T, dtype=float)
+            known = np.linalg.solve(L, u.T).T @ np.tril(L, -1).T
+            tau = np.diag(L)
+        stretched = (u - known) * (self.tau / tau) ** (1 - self.w)
+        z = (stretched + self.w * (mean + known)) / self.unit
+        if chol_omega is None:
+            return np.asarray(z)
+        whole = np.linalg.solve(chol_omega, z.T).T
+        return np.where(self.apart[:, None] > 0, whole, z)
+
+    def describe(self, factor: FactorDesign) -> str:
+        """Say how many groups are near which end."""
+        low, between, high = self.counts
+        of = "groups" if self.w.shape[1] == 1 else "coefficients of groups"
+        return (
+            f"{of} of {factor.factor!r}: {low} noncentered (w < {_NEAR:g}), "
+            f"{between} in between, {high} centered (w > {1 - _NEAR:g})"
+        )
+
+
+def centering_of(factor: FactorDesign, pilot: FactorPilot | None) -> Centering:
+    """Choose how far the coefficients of a factor are centered.
+
+    Parameters
+    ----------
+    factor
+        The data of the factor.
+    pilot
+        The estimate; without one, all are noncentered.
+    """
+    width, to_zero = len(factor.coefficients), factor.to_zero
+    if to_zero is not None:
+        to_zero = np.kron(np.eye(width // len(to_zero)), to_zero)
+    if pilot is None:
+        none = np.zeros((len(factor.labels), width))
+        return Centering.of(none, np.ones(width), to_zero)
+    tau, share = pilot.tau, pilot.information
+    if to_zero is not None:
+        # What a group says of each, given those before it, against what they say.
+        tau = np.diag(cholesky_at_origins(tau, to_zero))
+        back = np.linalg.inv(to_zero)
+        errors = back @ pilot.covariance @ back.T
+        errors = errors * (1.0 + _ROUNDING * np.eye(width))
+        left = np.einsum("jdd->jd", np.linalg.cholesky(errors))
+        share = np.clip(1.0 - np.square(left / tau), 0.0, 1.0)
+    share = np.minimum(share, _LARGEST_SHARE)
+    determined = np.maximum(share.sum(axis=0), _FEWEST_DETERMINED)
+    odds = share / (1 - share) * np.exp(-2 * _BELOW / np.sqrt(2 * determined))
+    return Centering.of(odds / (1 + odds), tau, to_zero)
+
+
+def cholesky_at_origins(tau: Array, to_zero: Array) -> Array:
+    """Return the Cholesky factor of deviations' covariance at predictors' origins.
+
+    Parameters
+    ----------
+    tau
+        Scales of the deviations where predictors are 0 and they are uncorrelated.
+    to_zero
+        The matrix that turns deviations at the origins into these.
+    """
+    # Not from the covariance, in which what is left of one may be lost in another.
+    root = tau[:, None] * np.linalg.inv(to_zero).T
+    R = np.asarray(np.linalg.qr(root, mode="r"))
+    return np.asarray(R.T * np.sign(np.diag(R)), dtype=float)
+
+
+def centered_elsewhere(
+    factors: Sequence[FactorDesign], centering: Sequence[Centering]
+) -> tuple[frozenset[str], ...]:
+    """Return for each factor its coefficients that are not centered about the mean.
+
+    The population mean of a coefficient that varies over several factors belongs to
+    the first of them. But the data know the sum of all means only: where the groups of
+    one factor are centered about it, they all move with it as far as the means of the
+    groups of the others may be from 0, which is ``tau / sqrt(J)``. So it is the factor
+    with the largest of these, if its groups are centered at all, that is centered about
+    the mean; the others are centered about 0. Scales of the pilot are too small by the
+    degrees of freedom of the group-level predictors.
+
+    Parameters
+    ----------
+    factors, centering
+        All factors of a model, and how far each is centered.
+    """
+    best: dict[str, tuple[float, int]] = {}
+    for number, (factor, own) in enumerate(zip(factors, centering, strict=True)):
+        used = 1 if factor.U is None else 1 + factor.U.shape[1]
+        slack = np.square(own.tau) / max(len(own.w) - used, 1)
+        slack *= own.w.mean(axis=0) > BREAK_EVEN
+        of_coefficients = slack.reshape(-1, len(factor.varying)).mean(axis=0)
+        for label, value in zip(factor.varying, of_coefficients.tolist(), strict=True):
+            if label not in best or value > best[label][0]:
+                best[label] = value, number
+    return tuple(
+        frozenset(label for label in factor.varying if best[label][1] != number)
+        for number, factor in enumerate(factors)
+    )

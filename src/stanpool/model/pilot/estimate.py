@@ -1,0 +1,208 @@
+"""A pilot estimate as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.model.priors import PriorRow
+
+Array = NDArray[np.float64]
+
+
+_LARGEST_CORRELATION = 0.9
+
+
+_SCALE_STEPS = 5
+
+
+_LEAST_SQUARES = 1e-18
+
+
+@dataclass(frozen=True, eq=False)
+class FactorPilot:
+    """The estimate of what varies over one grouping factor.
+
+    Attributes
+    ----------
+    u
+        Deviations of the groups' coefficients, shape ``(J, D)``.
+    covariance
+        Of their errors, given all scales, shape ``(J, D, D)``.
+    tau
+        The population's scales, shape ``(D,)``.
+    Omega
+        The correlations, shape ``(D, D)``.
+    count
+        How many groups each of the J stands for, where groups that are alike were
+        turned into fewer.
+    """
+
+    u: Array
+    covariance: Array
+    tau: Array
+    Omega: Array
+    count: Array | None = None
+
+    @property
+    def information(self) -> Array:
+        """The share of the groups' own data in what is known, shape ``(J, D)``.
+
+        ``I tau^2 / (1 + I tau^2)``, with the Fisher information I of a group's rows.
+        """
+        variance = np.einsum("jdd->jd", self.covariance)
+        return np.asarray(np.clip(1 - variance / np.square(self.tau), 0.0, 1.0))
+
+    @property
+    def determined(self) -> Array:
+        """How many deviations the data say, of each coefficient, shape ``(D,)``."""
+        return self.over_groups(self.information)
+
+    @property
+    def precision(self) -> Array:
+        """The inverse of the population's covariance, shape ``(D, D)``."""
+        return _precision(self.tau, self.Omega)
+
+    @property
+    def scale_errors(self) -> Array:
+        """Standard errors of the logarithms of the scales, shape ``(D,)``."""
+        squares = self.over_groups(np.square(self.information))
+        return np.asarray(1 / np.sqrt(2.0 * np.maximum(squares, 1e-9)))
+
+    def over_groups(self, values: Array) -> Array:
+        """Sum up values of the J, as often as there are groups."""
+        return np.asarray(
+            values.sum(axis=0) if self.count is None else self.count @ values
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Pilot:
+    """The estimate of a model, in the units of its Stan program.
+
+    Attributes
+    ----------
+    theta
+        The intercept where predictors are at their means, if there is one, and the
+        population's coefficients: shape ``(P,)``, or ``(P, C - 1)`` for categories.
+    theta_sd
+        Their standard errors.
+    factors
+        What varies over each grouping factor.
+    parameters
+        The family's parameters by name; ``sigma`` is that of the population where
+        groups have their own.
+    residual
+        How the logarithms of the groups' residual scales deviate, or None.
+    """
+
+    theta: Array
+    theta_sd: Array
+    factors: tuple[FactorPilot, ...]
+    parameters: Mapping[str, Any]
+    residual: FactorPilot | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the estimate is made of numbers."""
+        values = [self.theta, self.theta_sd, *self.parameters.values()]
+        for factor in (*self.factors, *filter(None, [self.residual])):
+            values += [factor.u, factor.covariance, factor.tau, factor.Omega]
+        return all(bool(np.all(np.isfinite(each))) for each in values)
+
+
+def _precision(tau: Array, Omega: Array) -> Array:
+    """Return the inverse of ``diag(tau) Omega diag(tau)``."""
+    return np.asarray(np.linalg.inv(Omega) / np.outer(tau, tau), dtype=float)
+
+
+def agreeing_scales(
+    factor: FactorPilot, information: Array, *, correlated: bool
+) -> tuple[Array, Array]:
+    """Return scales and correlations that agree with a factor's deviations [2]_.
+
+    Parameters
+    ----------
+    factor
+        The deviations, their errors, and the scales under which they were estimated.
+    information
+        What the groups' own data say, shape ``(J, D)``.
+    correlated
+        Whether the coefficients are.
+    """
+    u, errors, square = factor.u, factor.covariance, np.square(factor.tau)
+    count = np.ones(len(u)) if factor.count is None else factor.count
+    share = np.clip(1 - np.einsum("jqq->jq", errors) / square, 1e-9, 1)
+    # Their mean is learned from them, too, as the population's coefficient.
+    total, squares = count @ share, count @ np.square(share)
+    determined = total - squares / total
+    # A step of Fisher scoring: few are enough where groups say little, too.
+    found = square + (np.sum(np.square(u), axis=0) - square * determined) / squares
+    # Where data cannot tell tau from 0, half of what they cannot tell from it.
+    unknown = np.sqrt(2.0 / (count @ np.square(information)))
+    found = np.where(np.isfinite(unknown), np.maximum(found, 0.5 * unknown), square)
+    Omega = factor.Omega
+    if correlated:
+        products = np.einsum("jq,jr->qr", u, u) + np.tensordot(count, errors, 1)
+        scale = np.sqrt(np.diag(products))
+        largest = _LARGEST_CORRELATION
+        Omega = np.clip(products / np.outer(scale, scale), -largest, largest)
+        np.fill_diagonal(Omega, 1.0)
+        values, vectors = np.linalg.eigh(Omega)
+        near = (vectors * np.maximum(values, 1 - largest)) @ vectors.T
+        scale = np.sqrt(np.diag(near))
+        Omega = np.asarray(near / np.outer(scale, scale))
+    return np.sqrt(np.clip(found, square / 4, square * 4)), Omega
+
+
+def residual_scales(
+    squares: Array, counts: Array, last: FactorPilot | None
+) -> tuple[float, FactorPilot]:
+    """Return the residual scale of the population, and how those of groups deviate.
+
+    Parameters
+    ----------
+    squares, counts
+        Sums of squared residuals of each group, and how many they are, shape ``(J,)``.
+    last
+        The estimate to start from.
+    """
+    sigma = float(np.sqrt(max(squares.sum(), _LEAST_SQUARES) / counts.sum()))
+    # A row more of the common scale: logarithms of few squares are long-tailed.
+    logs = 0.5 * np.log((squares / sigma**2 + 1.0) / (counts + 1.0))
+    logs *= (counts + 1.0) / np.maximum(counts, 1e-9)
+    information = 2.0 * counts
+    tau = np.full(1, 0.3) if last is None else last.tau
+    factor, center = last, 0.0
+    for _ in range(_SCALE_STEPS):
+        share = information * tau**2 / (1.0 + information * tau**2)
+        center = float(share @ logs / share.sum())
+        u = (share * (logs - center))[:, None]
+        errors = (tau**2 * (1.0 - share))[:, None, None]
+        factor = FactorPilot(u, errors, tau, np.eye(1))
+        tau, _ = agreeing_scales(factor, information[:, None], correlated=False)
+    assert factor is not None
+    return sigma * float(np.exp(center)), factor
+
+
+def normal_priors(
+    priors: list[PriorRow], width: int, first: int
+) -> tuple[Array, Array]:
+    """Return location and precision of the population's priors, as if normal."""
+    location, precision = np.zeros(width), np.full(width, 1e-10)
+    place = first
+    for row in priors:
+        arguments = row.prior.canonical.named_arguments
+        at = None
+        if row.parameter_class == "Intercept" and first:
+            at = 0
+        elif row.parameter_class == "beta" and place < width:
+            at, place = place, place + 1
+        if at is not None and {"location", "scale"} <= arguments.keys():
+            location[at] = arguments["location"]
+            precision[at] = arguments["scale"] ** -2.0
+    return location, precision

@@ -1,0 +1,597 @@
+r"""A quick estimate of a partially pooled model before any sampling.
+
+Penalised quasi-likelihood [1]_: Newton steps for the population's coefficients and the
+groups' deviations under a guess of their covariance, which is then made to agree with
+the deviations [2]_, in turn until neither changes. All sums are over rows and groups,
+so that the cost grows with N and J and no matrix is as large as both.
+
+The estimate decides how samplers see a model and where chains start, never what a
+model says: it may be rough, and None where there is none.
+
+References
+----------
+.. [1] Breslow and Clayton (1993). Approximate inference in generalized linear mixed
+   models. Journal of the American Statistical Association 88(421), 9-25.
+.. [2] MacKay (1992). Bayesian interpolation. Neural Computation 4(3), 415-447,
+   equation 4.9: a variance is a sum of squares over the number of well-determined
+   deviations.
+.. [3] Begg and Gray (1984). Calculation of polychotomous logistic regression parameters
+   using individualized regressions. Biometrika 71(1), 11-18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.likelihood import log_likelihood
+from stanpool.families.functions import LINKS
+from stanpool.families.registry import family_functions
+from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import ModelSpec
+from stanpool.model.pilot.estimate import (
+    Array,
+    FactorPilot,
+    Pilot,
+    _precision,
+    agreeing_scales,
+    normal_priors,
+    residual_scales,
+)
+from stanpool.model.priors import PriorRow
+
+_SWEEPS = 40
+_CLOSE = 0.01  # of logarithms of scales
+_LARGEST_STEP = 3.0  # of a linear predictor on a link
+_STEP = 1e-3  # of a linear predictor, in differences
+_CONJUGATE = 15  # gradients for a step
+_EXACT = 1e-4  # of its squared length
+_FEWEST_LEFT = 1e-3  # of a group's information, whatever other factors know
+# Links whose score is outcome less mean, and whose information is the variance.
+_CANONICAL = {
+    ("gaussian", "identity"),
+    ("bernoulli", "logit"),
+    ("binomial", "logit"),
+    ("poisson", "log"),
+}
+# Between which values the parameters of families are sought.
+_POSITIVE = {"sigma": (1e-6, 1e9), "nu": (1.5, 60.0), "shape": (1e-2, 1e4)}
+_POSITIVE |= {"phi": (1e-2, 1e4)}
+
+
+def estimate(
+    spec: ModelSpec,
+    design: Design,
+    priors: Iterable[PriorRow],
+    correlated: Sequence[bool],
+) -> Pilot | None:
+    """Estimate a partially pooled model.
+
+    Parameters
+    ----------
+    spec, design, priors
+        The model, its data and its priors, in the units of its Stan program.
+    correlated
+        Whether the coefficients of each factor are.
+
+    Returns
+    -------
+    Pilot or None
+        None if the estimate did not come to an end.
+    """
+    rows = list(priors)
+    with np.errstate(all="ignore"):
+        try:
+            if design.categories and FAMILIES[spec.family].outcome == "categories":
+                found = _of_categories(spec, design, rows, correlated)
+            else:
+                found = _Search(spec, design, rows, correlated).run()
+        except (np.linalg.LinAlgError, FloatingPointError):
+            return None
+    return found if found.is_finite else None
+
+
+def _of_categories(
+    spec: ModelSpec,
+    design: Design,
+    priors: list[PriorRow],
+    correlated: Sequence[bool],
+) -> Pilot:
+    """Estimate each category against the reference, among the rows of both [3]_."""
+    found = []
+    each_of = replace(spec, family="bernoulli", link=None)
+    for category in range(1, len(design.categories)):
+        some = design.take(np.flatnonzero((design.y == 0) | (design.y == category)))
+        binary = replace(some, y=(some.y > 0).astype(np.int64), categories=())
+        found.append(_Search(each_of, binary, priors, correlated).run())
+    factors = []
+    for own in zip(*(each.factors for each in found), strict=True):
+        groups, q = own[0].u.shape
+        width = q * len(own)
+        covariance, Omega = np.zeros((groups, width, width)), np.zeros((width, width))
+        for c, part in enumerate(own):
+            at = slice(c * q, (c + 1) * q)
+            covariance[:, at, at], Omega[at, at] = part.covariance, part.Omega
+        factors.append(
+            FactorPilot(
+                u=np.concatenate([part.u for part in own], axis=1),
+                covariance=covariance,
+                tau=np.concatenate([part.tau for part in own]),
+                Omega=Omega,
+            )
+        )
+    return Pilot(
+        theta=np.stack([each.theta for each in found], axis=1),
+        theta_sd=np.stack([each.theta_sd for each in found], axis=1),
+        factors=tuple(factors),
+        parameters={},
+    )
+
+
+@dataclass(eq=False)
+class _Factor:
+    """What is being learned of a factor; ``members`` are pairs of index and Z."""
+
+    groups: int
+    members: list[tuple[NDArray[np.intp], Array]]
+    correlated: bool
+    u: Array
+    tau: Array
+    Omega: Array
+    covariance: Array
+
+    @classmethod
+    def of(cls, factor: FactorDesign, tau: Array, *, correlated: bool) -> _Factor:
+        groups, q = len(factor.labels), factor.Z.shape[1]
+        members = [(factor.index, factor.Z)]
+        if factor.weights is not None:
+            members = [
+                (factor.index[:, m], factor.Z * factor.weights[:, m, None])
+                for m in range(factor.index.shape[1])
+            ]
+        return cls(
+            groups,
+            members,
+            correlated,
+            u=np.zeros((groups, q)),
+            tau=tau,
+            Omega=np.eye(q),
+            covariance=np.tile(np.diag(np.square(tau)), (groups, 1, 1)),
+        )
+
+    @property
+    def precision(self) -> Array:
+        """The inverse of the population's covariance."""
+        return _precision(self.tau, self.Omega)
+
+    def sums(self, values: Array) -> Array:
+        """Sum Z times values of rows over groups, shape ``(J, Q, columns)``."""
+        found = np.zeros((self.groups, self.u.shape[1], values.shape[1]))
+        for index, z in self.members:
+            for q in range(z.shape[1]):
+                for c in range(values.shape[1]):
+                    product = z[:, q] * values[:, c]
+                    found[:, q, c] += np.bincount(index, product, minlength=self.groups)
+        return found
+
+    def squares(self, weights: Array) -> Array:
+        """Sum weighted products of Z over groups, shape ``(J, Q, Q)``."""
+        width = self.u.shape[1]
+        found = np.zeros((self.groups, width, width))
+        for index, z in self.members:
+            for q in range(width):
+                for r in range(q + 1):
+                    product = z[:, q] * z[:, r] * weights
+                    summed = np.bincount(index, product, minlength=self.groups)
+                    found[:, q, r] += summed
+                    if r < q:
+                        found[:, r, q] += summed
+        return found
+
+    def effects(self, u: Array) -> Array:
+        """Return what deviations add to the rows' linear predictors."""
+        return np.asarray(
+            sum(np.einsum("nq,nq->n", z, u[index]) for index, z in self.members)
+        )
+
+
+class _Search:
+    """The estimate of a model with one linear predictor, as it is being found."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        design: Design,
+        priors: list[PriorRow],
+        correlated: Sequence[bool],
+    ) -> None:
+        self.spec, self.design = spec, design
+        self.has_cutpoints = FAMILIES[spec.family].outcome == "ordered"
+        first = int(design.intercept or self.has_cutpoints)
+        ones = np.ones((design.rows, first))
+        self.P = np.concatenate([ones, design.X - design.x_bar], axis=1)
+        self.location, self.ridge = normal_priors(priors, self.P.shape[1], first)
+        self.theta = np.zeros(self.P.shape[1])
+        self.residual: FactorPilot | None = None
+        self.parameters, start, spread = _start(spec, design)
+        if first and not self.has_cutpoints:
+            self.theta[0] = start
+        self.largest_step = _LARGEST_STEP if spec.link_name != "identity" else np.inf
+        self.factors = [
+            _Factor.of(factor, _first_scales(factor, spread), correlated=each)
+            for factor, each in zip(design.factors, correlated, strict=True)
+        ]
+        self.pairs = _pairs(self.factors)
+
+    def run(self) -> Pilot:
+        """Go on until the scales stay where they are."""
+        for _ in range(_SWEEPS):
+            before = [np.log(factor.tau) for factor in self.factors]
+            score, weight = self.derivatives()
+            if len(self.factors) == len(self.factors[0].members) == 1:
+                self.move(score, weight)
+            else:
+                self.move_by_gradients(score, weight)
+            self.update_parameters()
+            _, weight = self.derivatives()
+            for place in range(len(self.factors)):
+                self.update_scales(place, weight)
+            if self.is_settled(before):
+                break
+        for place in range(len(self.factors)):
+            self.update_errors(place, weight)
+        sd = self.errors_of_population(weight)
+        theta = self.theta
+        if self.has_cutpoints:
+            theta, sd = theta[1:], sd[1:]
+        return Pilot(
+            theta=theta,
+            theta_sd=sd,
+            factors=tuple(
+                FactorPilot(each.u, each.covariance, each.tau, each.Omega)
+                for each in self.factors
+            ),
+            parameters=self.parameters,
+            residual=self.residual,
+        )
+
+    def is_settled(self, before: list[Array]) -> bool:
+        """Whether scales stay where they are, where groups hang on them at all."""
+        moves = []
+        for factor, last in zip(self.factors, before, strict=True):
+            variance = np.einsum("jqq->jq", factor.covariance).mean(axis=0)
+            share = 1 - variance / np.square(factor.tau)
+            moves.append(np.abs(np.log(factor.tau) - last) * np.clip(share, 0.1, 1))
+        return bool(np.max(np.concatenate(moves)) < _CLOSE)
+
+    @property
+    def eta(self) -> Array:
+        eta = self.P @ self.theta
+        for factor in self.factors:
+            eta += factor.effects(factor.u)
+        return eta if self.design.offset is None else eta + self.design.offset
+
+    def of_rows(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the family's parameters as they belong to rows."""
+        found = dict(parameters)
+        if self.residual is not None and self.design.residual is not None:
+            own = np.exp(self.residual.u[:, 0])
+            found["sigma"] = found["sigma"] * own[self.design.residual[2]]
+        return found
+
+    def derivatives(self) -> tuple[Array, Array]:
+        """Return score and information of each row's linear predictor."""
+        spec, design, eta = self.spec, self.design, self.eta
+        known = self.of_rows(self.parameters)
+        parts = (design.censored, design.lower, design.upper)
+        is_plain = all(part is None for part in parts)
+        if is_plain and (spec.family, spec.link_name) in _CANONICAL:
+            functions = family_functions(spec.family, spec.link)
+            data = {"trials": design.trials, "se": design.se}
+            known |= {name: each for name, each in data.items() if each is not None}
+            score = design.y - functions.mean(eta, **known)
+            assert functions.variance is not None
+            variance = functions.variance(eta, **known)
+            if spec.family == "gaussian":
+                score, weight = score / variance, 1.0 / variance
+            else:
+                weight = variance
+            weight = np.broadcast_to(weight, eta.shape)
+            if design.weights is not None:
+                score, weight = score * design.weights, weight * design.weights
+            return np.asarray(score), np.asarray(weight)
+        step: Any = _STEP
+        if spec.link_name == "identity" and spec.family != "ordinal":
+            step = _STEP * (known.get("sigma", 0.0) + np.zeros(design.rows))
+            step = step if design.se is None else np.hypot(step, _STEP * design.se)
+        below, at, above = (
+            log_likelihood(spec, design, eta + move, known)
+            for move in (-step, 0.0, step)
+        )
+        score = (above - below) / (2 * step)
+        weight = np.maximum((2 * at - above - below) / np.square(step), 0.0)
+        return np.nan_to_num(score), np.nan_to_num(weight)
+
+    def move(self, score: Array, weight: Array) -> None:
+        """Take a Newton step of the population's coefficients and the deviations."""
+        (factor,) = self.factors
+        precision = factor.precision
+        H = factor.squares(weight) + precision
+        slope = factor.sums(score[:, None])[..., 0] - factor.u @ precision
+        weighted = self.P * weight[:, None]
+        G = factor.sums(weighted)
+        solved = np.linalg.solve(H, G)
+        S = weighted.T @ self.P + np.diag(self.ridge)
+        S -= np.einsum("jqp,jqr->pr", G, solved)
+        gradient = self.P.T @ score - self.ridge * (self.theta - self.location)
+        gradient -= np.einsum("jqp,jq->p", solved, slope)
+        step = np.linalg.solve(S, gradient) if len(S) else np.zeros(0)
+        own = np.linalg.solve(H, (slope - G @ step)[..., None])[..., 0]
+        self.take([step, np.asarray(own)])
+
+    def move_by_gradients(self, score: Array, weight: Array) -> None:
+        """Take the same step where several groups share rows, by conjugate gradients.
+
+        Blocks of the population and of each group are the preconditioner.
+        """
+        weighted = self.P * weight[:, None]
+        precisions = [factor.precision for factor in self.factors]
+        blocks = [np.linalg.inv(weighted.T @ self.P + np.diag(self.ridge))]
+        blocks += [
+            np.linalg.inv(factor.squares(weight) + precision)
+            for factor, precision in zip(self.factors, precisions, strict=True)
+        ]
+
+        def sums(rows: Array) -> list[Array]:
+            own = [factor.sums(rows[:, None])[..., 0] for factor in self.factors]
+            return [self.P.T @ rows, *own]
+
+        def penalties(values: list[Array]) -> list[Array]:
+            own = [u @ each for u, each in zip(values[1:], precisions, strict=True)]
+            return [self.ridge * values[0], *own]
+
+        def preconditioned(values: list[Array]) -> list[Array]:
+            own = zip(blocks[1:], values[1:], strict=True)
+            return [blocks[0] @ values[0], *(np.einsum("jqr,jr->jq", *x) for x in own)]
+
+        def dot(a: list[Array], b: list[Array]) -> float:
+            return float(sum(np.vdot(x, y) for x, y in zip(a, b, strict=True)))
+
+        here = [self.theta - self.location, *(factor.u for factor in self.factors)]
+        left = [a - b for a, b in zip(sums(score), penalties(here), strict=True)]
+        step = [np.zeros_like(each) for each in left]
+        good = preconditioned(left)
+        direction, length = good, dot(left, good)
+        enough = _EXACT * length
+        for _ in range(_CONJUGATE):
+            if length <= enough or not np.isfinite(length):
+                break
+            moved = sums(weight * self.moved(direction))
+            turned = [a + b for a, b in zip(moved, penalties(direction), strict=True)]
+            size = length / dot(direction, turned)
+            step = [a + size * b for a, b in zip(step, direction, strict=True)]
+            left = [a - size * b for a, b in zip(left, turned, strict=True)]
+            good = preconditioned(left)
+            last, length = length, dot(left, good)
+            direction = [
+                a + length / last * b for a, b in zip(good, direction, strict=True)
+            ]
+        self.take(step)
+
+    def moved(self, step: list[Array]) -> Array:
+        """Return what a step does to the rows' linear predictors."""
+        own = zip(self.factors, step[1:], strict=True)
+        moved = self.P @ step[0] + sum(factor.effects(u) for factor, u in own)
+        return np.asarray(moved)
+
+    def take(self, step: list[Array]) -> None:
+        """Take a step, or as much of it as is safe."""
+        largest = float(np.max(np.abs(self.moved(step)), initial=1e-12))
+        share = min(1.0, self.largest_step / largest)
+        self.theta = self.theta + share * step[0]
+        for factor, own in zip(self.factors, step[1:], strict=True):
+            factor.u = factor.u + share * own
+
+    def update_errors(self, place: int, weight: Array) -> Array:
+        """Compute a factor's errors under its scales; return the information."""
+        factor = self.factors[place]
+        own = self.left_by_others(place, factor.squares(weight), weight)
+        factor.covariance = np.asarray(np.linalg.inv(own + factor.precision))
+        return np.asarray(np.einsum("jqq->jq", own))
+
+    def update_scales(self, place: int, weight: Array) -> None:
+        """Make the scales of a factor agree with its deviations [2]_."""
+        factor = self.factors[place]
+        information = self.update_errors(place, weight)
+        factor.tau, factor.Omega = agreeing_scales(
+            FactorPilot(factor.u, factor.covariance, factor.tau, factor.Omega),
+            information,
+            correlated=factor.correlated,
+        )
+
+    def errors_of_population(self, weight: Array) -> Array:
+        """Return standard errors of the population's coefficients, roughly.
+
+        Exact for one factor; groups of the others are known only in their means.
+        """
+        place = int(np.argmax([factor.groups for factor in self.factors]))
+        factor = self.factors[place]
+        weighted = self.P * weight[:, None]
+        G = factor.sums(weighted)
+        S = weighted.T @ self.P + np.diag(self.ridge)
+        H = factor.squares(weight) + factor.precision
+        S -= np.einsum("jqp,jqr->pr", G, np.linalg.solve(H, G)) / len(factor.members)
+        variance = np.diag(np.linalg.inv(S)).copy()
+        for other in self.factors:
+            if other is not factor and len(variance):
+                share = 1 - np.einsum("jqq->jq", other.covariance) / other.tau**2
+                between = np.square(other.tau) / np.maximum(share.sum(axis=0), 1.0)
+                variance[0] += between[0]
+        return np.asarray(np.sqrt(variance))
+
+    def left_by_others(self, place: int, own: Array, weight: Array) -> Array:
+        """Take from groups' information what groups of other factors may explain."""
+        factor, left = self.factors[place], own.copy()
+        for other_place, (pair, first, second) in self.pairs.get(place, {}).items():
+            other = self.factors[other_place]
+            H = np.linalg.inv(other.squares(weight) + other.precision)
+            ((_, z),), ((_, z_2),) = factor.members, other.members
+            shape = (len(first), z.shape[1], z_2.shape[1])
+            A = np.empty(shape)
+            for q in range(shape[1]):
+                for r in range(shape[2]):
+                    product = weight * z[:, q] * z_2[:, r]
+                    A[:, q, r] = np.bincount(pair, product, minlength=len(first))
+            explained = A @ H[second] @ np.swapaxes(A, 1, 2)
+            for q in range(shape[1]):
+                for r in range(shape[1]):
+                    left[:, q, r] -= np.bincount(
+                        first, explained[:, q, r], minlength=factor.groups
+                    )
+        if left is not own and self.pairs.get(place):
+            values, vectors = np.linalg.eigh(left)
+            least = _FEWEST_LEFT * np.linalg.eigvalsh(own)
+            kept = np.maximum(values, least)
+            left = (vectors * kept[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+        return np.asarray(left)
+
+    def update_parameters(self) -> None:
+        """Move the family's parameters to where the likelihood is largest."""
+        design = self.design
+        if self.has_cutpoints:
+            self.update_cutpoints()
+        if self.spec.family == "gaussian" and design.se is None:
+            self.update_sigma()
+            return
+        eta = self.eta
+        for name in FAMILIES[self.spec.family].parameters:
+            if name in self.parameters and name != "cutpoint":
+                self.search_along(name, eta)
+
+    def update_sigma(self) -> None:
+        """Estimate residual scales by sums of squares over degrees of freedom."""
+        design = self.design
+        mean = family_functions("gaussian", self.spec.link).mean(self.eta)
+        weights = np.ones(design.rows) if design.weights is None else design.weights
+        squares = weights * np.square(design.y - mean)
+        used = float(len(self.theta))
+        for factor in self.factors:
+            share = 1 - np.einsum("jqq->jq", factor.covariance) / factor.tau**2
+            used += float(np.clip(share, 0, 1).sum())
+        left = max(weights.sum() - used, 0.1 * weights.sum())
+        sigma = np.sqrt(squares.sum() / left)
+        self.parameters["sigma"] = max(float(sigma), 1e-9)
+        if design.residual is not None:
+            _, labels, index = design.residual
+            total, count = (
+                np.bincount(index, each, minlength=len(labels)).astype(float)
+                for each in (squares, weights)
+            )
+            lost = left / weights.sum()
+            self.parameters["sigma"], self.residual = residual_scales(
+                total, count * lost, self.residual
+            )
+
+    def search_along(self, name: str, eta: Array) -> None:
+        """Look for the best value of one positive parameter near its last one."""
+        from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+
+        lowest, highest = np.log(_POSITIVE[name])
+        last = float(np.log(self.parameters[name]))
+
+        def loss(log: float) -> float:
+            known = self.of_rows(self.parameters | {name: float(np.exp(log))})
+            total = log_likelihood(self.spec, self.design, eta, known).sum()
+            return -float(total) if np.isfinite(total) else 1e300
+
+        bounds = max(last - 1.0, lowest), min(last + 1.0, highest)
+        found = minimize_scalar(
+            loss, bounds=bounds, method="bounded", options={"maxiter": 8, "xatol": 0.05}
+        )
+        self.parameters[name] = float(np.exp(found.x))
+
+    def update_cutpoints(self) -> None:
+        """Take Newton steps of the cutpoints, one at a time, that stay in order."""
+        cutpoint = self.parameters["cutpoint"] - self.theta[0]
+        self.theta[0] = 0.0
+        eta = self.eta
+
+        def total(at: Array) -> float:
+            known = {"cutpoint": at}
+            return float(log_likelihood(self.spec, self.design, eta, known).sum())
+
+        step = 1e-3
+        for k in range(len(cutpoint)):
+            move = step * np.eye(len(cutpoint))[k]
+            below, at, above = (
+                total(cutpoint + sign * move) for sign in (-1.0, 0.0, 1.0)
+            )
+            curve = (2 * at - above - below) / step**2
+            if curve <= 0 or not np.isfinite(curve):
+                continue
+            wanted = cutpoint[k] + (above - below) / (2 * step) / curve
+            lowest = -np.inf if k == 0 else cutpoint[k - 1]
+            highest = np.inf if k == len(cutpoint) - 1 else cutpoint[k + 1]
+            # At most half of the way to a neighbour.
+            lowest = (lowest + cutpoint[k]) / 2
+            highest = (highest + cutpoint[k]) / 2
+            cutpoint[k] = np.clip(wanted, lowest, highest)
+        self.parameters["cutpoint"] = cutpoint
+
+
+def _pairs(factors: Sequence[_Factor]) -> dict[int, dict[int, Any]]:
+    """Return which groups of two factors meet, for each pair of factors."""
+    found: dict[int, dict[int, Any]] = {}
+    for place, factor in enumerate(factors):
+        for other_place, other in enumerate(factors):
+            single = len(factor.members) == len(other.members) == 1
+            if place == other_place or not single:
+                continue
+            ((index, _),), ((index_2, _),) = factor.members, other.members
+            keys = index.astype(np.int64) * other.groups + index_2
+            known, pair = np.unique(keys, return_inverse=True)
+            both = (pair, known // other.groups, known % other.groups)
+            found.setdefault(place, {})[other_place] = both
+    return found
+
+
+def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, float]:
+    """Return first guesses: parameters, the intercept, a spread of predictors."""
+    y = np.asarray(design.y, dtype=float)
+    if spec.family == "ordinal":
+        counts = np.bincount(design.y, minlength=len(design.categories)) + 0.5
+        below = np.cumsum(counts)[:-1] / counts.sum()
+        cutpoint = np.asarray(LINKS[spec.link_name].apply(below))
+        return {"cutpoint": cutpoint}, 0.0, 1.0
+    if spec.family == "lognormal":
+        y = np.log(np.maximum(y, np.finfo(float).tiny))
+    offset = 0.0 if design.offset is None else design.offset
+    spread, parameters = 1.0, dict[str, Any]()
+    if spec.link_name == "identity":
+        mean = float(np.mean(y - offset))
+        spread = float(np.std(y - offset)) or 1.0
+    elif spec.family in ("bernoulli", "binomial", "beta"):
+        trials = 1.0 if design.trials is None else design.trials
+        share = (y.sum() + 0.5) / (np.sum(trials * np.ones_like(y)) + 1.0)
+        mean = float(LINKS[spec.link_name].apply(share))
+    else:
+        expected = max(float(np.mean(y)), 0.5 / len(y))
+        mean = float(np.log(expected) - np.log(np.mean(np.exp(offset))))
+    for name in FAMILIES[spec.family].parameters:
+        scale = float(np.std(y)) or 1.0
+        value = {"sigma": spread if spec.link_name == "identity" else scale}
+        parameters[name] = value.get(name, 5.0)
+    if not spec.has_sigma:
+        parameters.pop("sigma", None)
+    return parameters, mean, spread
+
+
+def _first_scales(factor: FactorDesign, spread: float) -> Array:
+    """Guess scales: that coefficients move rows by half of their spread."""
+    size = np.sqrt(np.mean(np.square(factor.Z), axis=0))
+    return np.asarray(0.5 * spread / np.where(size > 0, size, 1.0), dtype=float)

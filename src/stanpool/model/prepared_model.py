@@ -1,0 +1,500 @@
+"""A model that has met its data: specification, design, priors and program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import (
+    ArgumentError,
+    RankWarning,
+    SpecError,
+    listed,
+    shorten,
+    suggestion,
+    warn_user,
+)
+from stanpool.data.columns import as_frame, refuse_level_per_row, used_columns
+from stanpool.data.compression.cells import Cells, collect, why_no_cells
+from stanpool.data.compression.chunked_design import (
+    StreamedDesign,
+    is_chunked,
+    streamed,
+    streamed_design,
+)
+from stanpool.data.compression.chunks import Streamed
+from stanpool.data.compression.gaussian_rows import CompressedRows, compressed_rows
+from stanpool.data.compression.integrated_rows import MarginalRows, marginal_rows
+from stanpool.data.design.build_design import build_design
+from stanpool.data.design.design import Design
+from stanpool.data.design.nesting import (
+    check_nesting,
+    check_single_rows,
+    warn_if_crossed,
+)
+from stanpool.data.design.outcome import check_other_outcome, labelled_outcome
+from stanpool.engine.program import StanProgram
+from stanpool.language.formula import formula_of, outcome_name, quote_name
+from stanpool.language.model_spec import ModelSpec, as_priors
+from stanpool.model.form import can_be_compressed, choose_form
+from stanpool.model.parameter_names import check_names
+from stanpool.model.pilot.centering import Centering, centering_of
+from stanpool.model.pilot.estimate import Pilot
+from stanpool.model.pilot.gaussian import estimate_from_rows
+from stanpool.model.pilot.quasi_likelihood import estimate
+from stanpool.model.prior_defaults import correlated_factors
+from stanpool.model.priors import PriorTable, resolve_priors
+from stanpool.model.program.annotation import annotate
+from stanpool.model.program.render import render
+from stanpool.model.program.stan_data import stan_data
+from stanpool.model.program.structure import Structure, structure_of
+from stanpool.model.program.units import Scaling, scaling_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LONGEST = 300  # characters of a formula where a model describes itself
+
+Rows = Cells | CompressedRows | MarginalRows
+
+
+@public
+@dataclass(frozen=True, repr=False, eq=False)
+class PreparedModel:
+    """A model of data: stated, checked and ready to fit.
+
+    Attributes
+    ----------
+    spec
+        The model as it was stated, without data.
+    data
+        The columns that the model uses; of data in chunks, a few rows of them.
+    chunks
+        What was kept of data that were read in chunks, or None.
+    design
+        The data as the model sees them.
+    priors
+        The priors in force, and where they come from.
+    structure
+        What of the model decides the text of its program.
+    scaling
+        The units in which the program counts.
+    rows
+        The fewer rows that the program sees in the place of all, if any.
+    parameterization_reason
+        Why the parameterization is what it is.
+    kept_centering
+        How far groups are centered, where another model decides it: that of all rows
+        for a model of some of them.
+    """
+
+    spec: ModelSpec
+    data: pd.DataFrame
+    chunks: Streamed | None
+    design: Design
+    priors: PriorTable
+    structure: Structure
+    scaling: Scaling
+    rows: Rows | None
+    parameterization_reason: str
+    kept_centering: tuple[Centering, ...] | None = None
+
+    @classmethod
+    def of(cls, prepared: PreparedModel) -> Self:
+        """Return a prepared model as one of this class."""
+        if isinstance(prepared, cls):
+            return prepared
+        model = cls.__new__(cls)
+        values = {each.name: getattr(prepared, each.name) for each in fields(prepared)}
+        PreparedModel.__init__(model, **values)
+        return model
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: ModelSpec,
+        data: Any,
+        *,
+        strict: bool = True,
+        priors: PriorTable | None = None,
+        parameterization: str | None = None,
+    ) -> Self:
+        """Build a model from a specification.
+
+        Parameters
+        ----------
+        spec, data
+            The model without data, and the data.
+        strict
+            Whether a prior that nothing uses is an error.
+        priors
+            The priors in force, where they are known already: those of a kept fit.
+        parameterization
+            And what was chosen, where the specification leaves the choice.
+        """
+        return cls.of(
+            prepare(spec, data, strict=strict, priors=priors, form=parameterization)
+        )
+
+    def with_(self, **changes: Any) -> Self:
+        """Return the model with fields of its specification changed, on the same data.
+
+        Priors that the changed model has no use for are left aside, so that one set
+        of priors serves every pooling.
+
+        Parameters
+        ----------
+        changes
+            By the names of ``ModelSpec``, such as ``pooling="none"``; ``priors`` as for
+            ``Model``.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such field.
+        SpecError
+            If the changed specification cannot be.
+
+        Examples
+        --------
+        >>> import stanpool as sp
+        >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+        ...                  sp.load_dataset("eight_schools"))
+        >>> model.with_(pooling="complete").design.factor is None
+        True
+        """
+        own = vars(self.spec)
+        for name in changes:
+            if name not in own:
+                raise ArgumentError(
+                    f"with_() changes a field of the specification, and {shorten(name)}"
+                    f" is none: {listed(own, 30)}.{suggestion(name, own)}"
+                )
+        if isinstance(changes.get("priors", ()), Mapping):
+            changes["priors"] = as_priors(changes["priors"])
+        return self.from_spec(replace(self.spec, **changes), self.source, strict=False)
+
+    def with_design(self, design: Design) -> PreparedModel:
+        """Return the model with another design of the same rows, and all else as is."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return PreparedModel(**values | {"design": design})
+
+    @property
+    def source(self) -> Any:
+        """What to build another model of the same data from.
+
+        The columns that the model uses, or what was kept of data in chunks.
+        """
+        return self.data if self.chunks is None else self.chunks
+
+    def take(self, rows: Any) -> Self:
+        """Return the same model of some rows: its priors, levels, groups and program.
+
+        Groups that are left without rows stay: under partial pooling their
+        coefficients are drawn from the population. Nothing is compiled anew.
+
+        Parameters
+        ----------
+        rows
+            Which rows, as positions counted from 0 or as a mask.
+
+        Examples
+        --------
+        >>> import stanpool as sp
+        >>> model = sp.Model("log_radon ~ floor + (1 | county)",
+        ...                  sp.load_dataset("radon"))
+        >>> model.take(range(100))
+        Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
+marginal, 100 rows, 85 groups)
+        """
+        chosen = _chosen_rows(rows, self.design.rows)
+        design = self.design.take(chosen)
+        prepared = prepare(
+            # What was chosen automatically is not chosen anew.
+            replace(
+                self.spec,
+                parameterization=self.parameterization or "auto",
+                compress=None
+                if isinstance(self.rows, MarginalRows)
+                else self.rows is not None,
+            ),
+            self.data.iloc[chosen],
+            priors=self.priors,
+            design=design,
+            like=self.structure,
+        )
+        return self.of(replace(prepared, kept_centering=self.centering))
+
+    def with_outcome(self, y: Any) -> Self:
+        """Return the same model of other outcomes: its priors, rows and program.
+
+        Parameters
+        ----------
+        y
+            An outcome for each row, shape ``(N,)``, as ``predict`` and
+            ``prior_predictive`` draw them: categories by their names.
+
+        Raises
+        ------
+        DataError
+            If the family does not have such outcomes, or rows are censored.
+
+        Examples
+        --------
+        >>> import stanpool as sp
+        >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+        ...                  sp.load_dataset("eight_schools"))
+        >>> drawn = model.prior_predictive(1, seed=1)["prior_predictive"]["y"]
+        >>> model.with_outcome(drawn[0, 0]).priors == model.priors
+        True
+        """
+        design = replace(self.design, y=check_other_outcome(self.spec, self.design, y))
+        name = outcome_name(self.spec)
+        prepared = prepare(
+            replace(
+                self.spec,
+                outcome=quote_name(name),
+                parameterization=self.parameterization or "auto",
+            ),
+            self.data.assign(**{name: labelled_outcome(design)}),
+            priors=self.priors,
+            design=design,
+        )
+        return self.of(prepared)
+
+    @property
+    def parameterization(self) -> str | None:
+        """``"adaptive"``, ``"marginal"`` or what was set; None unless partial."""
+        return self.structure.parameterization
+
+    @cached_property
+    def pilot(self) -> Pilot | None:
+        """A quick estimate, in the units of the program; None if there is none.
+
+        It says how far groups are centered and where chains start, and nothing else.
+        """
+        is_kept = self.chunks is None or isinstance(self.rows, Cells | MarginalRows)
+        if self.spec.pooling != "partial" or not is_kept:
+            return None
+        spec, design = self.spec, self.scaling.design(self.design)
+        priors = self.scaling.priors(self.priors)
+        correlated = correlated_factors(spec, design)
+        if isinstance(self.rows, MarginalRows):
+            found = estimate_from_rows(self.rows, design, priors, correlated)
+            if found is not None or self.chunks is not None:
+                return found
+        if isinstance(self.rows, Cells):
+            design = self.rows.design
+            counted = spec.trials or spec.outcome
+            trials = counted if self.rows.family == "binomial" else None
+            spec = replace(spec, family=self.rows.family, trials=trials)
+        return estimate(spec, design, priors, correlated)
+
+    @cached_property
+    def centering(self) -> tuple[Centering, ...]:
+        """How far the coefficients of each factor are centered, if adaptive."""
+        if self.kept_centering is not None:
+            return self.kept_centering
+        if self.parameterization != "adaptive":
+            return ()
+        factors, pilot = self.scaling.design(self.design).factors, self.pilot
+        if pilot is None:
+            return tuple(centering_of(factor, None) for factor in factors)
+        return tuple(map(centering_of, factors, pilot.factors))
+
+    @property
+    def program(self) -> StanProgram:
+        """The Stan program; its likelihood may be compiled from C++ (``header``)."""
+        return render(self.structure)
+
+    @property
+    def stan_code(self) -> str:
+        """The Stan program to read, under a comment that names columns and groups."""
+        if isinstance(self.rows, Cells):
+            return annotate(self.program, self.rows.design, scaling=self.scaling)
+        return annotate(self.program, self.design, self.rows, self.scaling)
+
+    def stan_data(self, *, prior_only: bool = False) -> dict[str, Any]:
+        """Return the data dictionary that goes with ``stan_code``.
+
+        Parameters
+        ----------
+        prior_only
+            Leave the outcome out.
+        """
+        design, rows = self.scaling.design(self.design), self.rows
+        if isinstance(rows, Cells):
+            design, rows = rows.design, None
+        return stan_data(
+            design,
+            self.scaling.priors(self.priors),
+            self.structure,
+            prior_only=prior_only,
+            rows=rows,
+            centering=self.centering,
+        )
+
+    def __repr__(self) -> str:
+        """Describe the model in one line."""
+        parts = [shorten(formula_of(self.spec), _LONGEST), self.spec.family]
+        if self.spec.link is not None:
+            parts.append(self.spec.link)
+        parts.append(f"{self.spec.pooling} pooling")
+        if self.parameterization:
+            parts.append(self.parameterization)
+        parts.append(f"{self.design.rows} rows")
+        if self.design.factor is not None:
+            parts.append(f"{len(self.design.group_labels)} groups")
+        return f"Model({', '.join(parts)})"
+
+
+def prepare(
+    spec: ModelSpec,
+    data: Any,
+    *,
+    strict: bool = True,
+    priors: PriorTable | None = None,
+    design: Design | None = None,
+    form: str | None = None,
+    like: Structure | None = None,
+) -> PreparedModel:
+    """Bring a specification and data together.
+
+    Parameters
+    ----------
+    spec, data
+        The model without data, and the data.
+    strict
+        Whether a prior that nothing uses is an error.
+    priors, design, form
+        What is known already: priors in force, the design, the parameterization.
+    like
+        The structure of a model of more rows, whose program is kept.
+
+    Raises
+    ------
+    SpecError
+        If the formula, an option or a prior is wrong.
+    DataError
+        If the data cannot serve the model.
+    """
+    chunks = streamed(spec, data) if is_chunked(data) else None
+    if chunks is None:
+        frame = used_columns(spec, data)
+        refuse_level_per_row(spec, frame)
+        is_checked = design is not None
+        design = build_design(spec, frame) if design is None else design
+        read = StreamedDesign(design, design, design)
+    else:
+        frame, is_checked = chunks.frame, False
+        read = streamed_design(spec, chunks)
+        design = read.design
+    shown = frame if chunks is None else chunks.specimen
+    if not is_checked:
+        check_names(design)
+        check_nesting(spec, shown, rows=design.rows)
+        check_single_rows(spec, design)
+        if strict and priors is None:
+            warn_if_crossed(spec, shown)
+            for said in design.said_of_left_out():
+                warn_user(
+                    f"predictors are left out, {said}. New rows with it are refused; a "
+                    "model in which combinations are groups, as in (1 | a:b), predicts "
+                    "new ones.",
+                    RankWarning,
+                )
+    if priors is None:
+        named = spec.priors and chunks is None
+        columns = (as_frame(data) if named else shown).columns
+        priors = resolve_priors(spec, read.moments, strict=strict, columns=columns)
+    is_read = chunks is not None
+    chosen, reason, integrated = choose_form(spec, read.rows, is_read)
+    if form is not None and form != chosen:
+        chosen, reason = form, "auto, when it was fitted"
+    scaling = scaling_of(spec, read.moments, priors)
+    if like is not None:
+        integrated = like.integrated
+    rows = _fewer_rows(spec, read, scaling, chosen, integrated, is_read)
+    return PreparedModel(
+        spec=spec,
+        data=frame,
+        chunks=chunks,
+        design=design,
+        priors=priors,
+        structure=_structure(spec, design, priors, chosen, rows, like),
+        scaling=scaling,
+        rows=rows,
+        parameterization_reason=reason,
+    )
+
+
+def _fewer_rows(
+    spec: ModelSpec,
+    read: StreamedDesign,
+    scaling: Scaling,
+    parameterization: str | None,
+    integrated: tuple[int, ...],
+    is_read: bool,
+) -> Rows | None:
+    """Return the rows that the program sees, if they are other than the data's."""
+    always = spec.compress is True or is_read
+    rows: Rows | None = None
+    if parameterization == "marginal":
+        rows = marginal_rows(scaling.design(read.rows), integrated)
+    elif not why_no_cells(spec):
+        if spec.compress is not False:
+            design = scaling.design(read.rows)
+            rows = collect(spec, design, always=always, counts=read.counts)
+    elif can_be_compressed(spec, read.rows, is_read):
+        rows = compressed_rows(scaling.design(read.rows), always=always)
+    if isinstance(rows, CompressedRows | MarginalRows):
+        y_bar = rows.y_bar + read.y_origin / scaling.outcome
+        rows = replace(rows, y_bar=y_bar)
+    return rows
+
+
+def _structure(
+    spec: ModelSpec,
+    design: Design,
+    priors: PriorTable,
+    parameterization: str | None,
+    rows: Rows | None,
+    like: Structure | None,
+) -> Structure:
+    """Return what decides the text of the program."""
+    structure = structure_of(
+        spec,
+        design,
+        priors,
+        parameterization,
+        integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
+        compressed=isinstance(rows, CompressedRows),
+        many_rows=like.piloted
+        if like
+        else isinstance(rows, MarginalRows) and rows.are_many,
+    )
+    if isinstance(rows, Cells):
+        offset = rows.design.offset is not None
+        structure = replace(structure, family=rows.family, offset=offset)
+    return structure
+
+
+def _chosen_rows(rows: Any, count: int) -> np.ndarray:
+    """Return positions of rows, of positions or of a mask."""
+    chosen = np.zeros((0, 0), dtype=np.intp)
+    with suppress(IndexError, ValueError, TypeError, OverflowError):
+        places = np.asarray(rows)
+        places = places if places.size else places.astype(np.intp)
+        chosen = np.arange(count)[places]
+    if chosen.ndim != 1:
+        raise SpecError(
+            f"rows={shorten(rows)} must be positions below {count}, or a mask of as "
+            "many True and False."
+        )
+    return chosen

@@ -1,0 +1,242 @@
+"""Default priors of each parameter, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.data.design.design import Design, FactorDesign
+from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import ModelSpec
+from stanpool.language.prior import Prior
+from stanpool.model.default_scales import DefaultScales, default_scales, residual_scale
+
+if TYPE_CHECKING:
+    pass
+
+
+_RSTANARM = "rstanarm"
+
+
+_PC_PRIOR = "Simpson et al. 2017"
+
+
+# Of the families' own parameters: the default and its rule.
+_FAMILY_PRIORS = {
+    "nu": (Prior("gamma", (2.0, 0.1)), "Juárez and Steel 2010"),
+    "shape": (Prior("inv_gamma", (0.4, 0.3)), f"Vehtari 2024, {_PC_PRIOR}"),
+    "phi": (Prior("inv_gamma", (0.4, 0.3)), f"Vehtari 2024, {_PC_PRIOR}"),
+}
+
+
+def _fixed_population(
+    spec: ModelSpec, factor: FactorDesign, label: str
+) -> tuple[float | None, float | None]:
+    """Return the mean and the scale that the user fixed for a coefficient."""
+    fixed = dict(spec.fixed)
+    mean, scale = (
+        next((fixed[name] for name in names if name in fixed), None)
+        for names in _hyperparameters(factor, label)
+    )
+    return mean, scale
+
+
+def _hyperparameters(
+    factor: FactorDesign, label: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the mean and the scale of a coefficient, the most specific name first."""
+    stem = f"tau_{factor.factor}"
+    mean = ("Intercept",) if label == "Intercept" else (f"beta[{label}]",)
+    return mean, (f"{stem}[{label}]", stem, "tau")
+
+
+_Parameter = tuple[str, str | None, list[str], Prior, str]
+
+
+def _parameters(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
+    """Yield class, label, names (most specific first), default and its rule."""
+    scales = default_scales(spec, design)
+    yield from _population(spec, design, scales)
+    for factor, correlated in zip(
+        design.factors, correlated_factors(spec, design), strict=True
+    ):
+        if spec.pooling == "none":
+            yield from _own_coefficients(spec, design, factor, scales)
+        else:
+            yield from _population_scales(design, factor, scales)
+        if correlated:
+            block = f"Omega{factor_suffix(design, factor.factor)}"
+            names = [f"Omega_{factor.factor}", "Omega"]
+            yield (
+                block,
+                None,
+                names,
+                Prior("lkj", (2.0,)),
+                "default: lkj(2) (Stan User's Guide)",
+            )
+    if design.latent is not None:
+        rule = f"default: {scales.rules['latent']}"
+        prior = _exponential(scales.group)
+        yield "loading_scale", None, ["loading_scale"], prior, rule
+    if spec.has_sigma:
+        # On the scale of the outcome, whatever the link.
+        name = "sd(log(y))" if spec.family == "lognormal" else "sd(y)"
+        rule = f"default: mean {name} ({_RSTANARM})"
+        prior = _exponential(residual_scale(spec, design))
+        yield "sigma", None, ["sigma"], prior, rule
+    for name in FAMILIES[spec.family].parameters:
+        if name == "cutpoint":
+            prior, rule = _cutpoint_prior(scales)
+            for label in cutpoint_labels(design):
+                yield name, label, _member(name, label), prior, rule
+        elif name != "sigma":
+            prior, whose = _FAMILY_PRIORS[name]
+            yield name, None, [name], prior, f"default: {prior} ({whose})"
+    if design.residual is not None and spec.pooling == "partial":
+        names = [f"tau_sigma_{design.residual[0]}", "tau_sigma"]
+        rule = f"default: mean 1 on the log scale ({_PC_PRIOR})"
+        yield "tau_sigma", None, names, Prior("exponential", (1.0,)), rule
+
+
+def _population(
+    spec: ModelSpec, design: Design, scales: DefaultScales
+) -> Iterator[_Parameter]:
+    """Yield the intercept and coefficients, once for each linear predictor."""
+    predictors = predicted_categories(spec, design) or (None,)
+    if design.intercept:
+        rule = f"default: {scales.rules['intercept']}"
+        for category, location in zip(predictors, scales.locations, strict=True):
+            label = None if category is None else str(category)
+            names = _member("Intercept", category)
+            prior = _normal(location, scales.intercept)
+            yield "Intercept", label, names, prior, rule
+    rule = f"default: {scales.rules['predictor']}"
+    for category in predictors:
+        for label, column in zip(design.coefficients, design.X.T, strict=True):
+            own = label if category is None else f"{category}, {label}"
+            names = list(dict.fromkeys([f"beta[{own}]", f"beta[{label}]", "beta"]))
+            prior = _normal(0.0, scales.predictor / scales.spread(design, column))
+            yield "beta", own, names, prior, rule
+
+
+def _own_coefficients(
+    spec: ModelSpec, design: Design, factor: FactorDesign, scales: DefaultScales
+) -> Iterator[_Parameter]:
+    """Yield the groups' own coefficients, which no population pools."""
+    stem = f"b_{factor.factor}"
+    for number, (own, label, column) in enumerate(_varying(factor)):
+        names = [f"{stem}[{own}]", f"{stem}[{label}]", stem, "b"]
+        if label == "Intercept":
+            names.append("Intercept")
+            location = scales.locations[number // len(factor.varying)]
+            prior, rule = _normal(location, scales.intercept), "intercept"
+        else:
+            names += [f"beta[{label}]", "beta"]
+            prior = _normal(0.0, scales.predictor / scales.spread(design, column))
+            rule = "predictor"
+        names = list(dict.fromkeys(names))
+        rule = f"default: {scales.rules[rule]}"
+        mean, scale = _fixed_population(spec, factor, label)
+        if mean is not None and scale is not None:
+            prior, rule = Prior("normal", (mean, scale)), "fixed by the user"
+        yield "b", own, names, prior, rule
+
+
+def _population_scales(
+    design: Design, factor: FactorDesign, scales: DefaultScales
+) -> Iterator[_Parameter]:
+    """Yield the scales of a factor's varying coefficients."""
+    block, stem = f"tau{factor_suffix(design, factor.factor)}", f"tau_{factor.factor}"
+    is_far = _is_far(factor)
+    for own, label, column in _varying(factor):
+        rule, spread = f"default: {scales.rules['group']}", 1.0
+        if label in is_far:
+            rule = f"default: {scales.rules['far']}"
+            spread = scales.spread(design, column, about_zero=True)
+        elif label != "Intercept":
+            spread = scales.spread(design, column)
+        names = [f"{stem}[{own}]", f"{stem}[{label}]", stem, "tau"]
+        prior = _exponential(scales.group / spread)
+        yield block, own, list(dict.fromkeys(names)), prior, rule
+
+
+def _is_far(factor: FactorDesign) -> frozenset[str]:
+    """Return the predictors far from 0 whose slopes are uncorrelated with intercepts.
+
+    Rows then vary by the intercepts' variance and, added to it, the slopes' times the
+    squared distance from 0. So a slope's scale is at most the outcome's over that
+    distance; over the predictor's spread it would be far more than rows vary.
+    """
+    if factor.to_zero is None:
+        return frozenset()
+    moved = (factor.to_zero - np.eye(len(factor.varying))).any(axis=0)
+    return frozenset(np.array(factor.varying, dtype=object)[moved])
+
+
+def _varying(factor: FactorDesign) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield the label of each coefficient, its predictor's, and its predictor."""
+    predictors = list(zip(factor.varying, factor.Z.T, strict=True))
+    repeated = len(factor.coefficients) // len(predictors)
+    for own, (label, column) in zip(
+        factor.coefficients, predictors * repeated, strict=True
+    ):
+        yield own, label, column
+
+
+def _cutpoint_prior(scales: DefaultScales) -> tuple[Prior, str]:
+    """Return the default prior of cutpoints, and its rule."""
+    prior = Prior("student_t", (3.0, 0.0, _round(scales.unit)))
+    return prior, f"default: 3 degrees of freedom, {scales.rules['unit']} (brms)"
+
+
+def _normal(location: float, scale: float) -> Prior:
+    """Return a normal prior of numbers that claim no more than they know."""
+    return Prior("normal", (_round(location), _round(scale)))
+
+
+def _exponential(mean: float) -> Prior:
+    """Return an exponential prior of that mean."""
+    return Prior("exponential", (_round(1.0 / mean),))
+
+
+def _member(name: str, label: object) -> list[str]:
+    """Return how a member of a class is named, and the class."""
+    return [name] if label is None else [f"{name}[{label}]", name]
+
+
+def predicted_categories(spec: ModelSpec, design: Design) -> tuple[Any, ...]:
+    """Return the categories that have linear predictors of their own."""
+    is_categorical = FAMILIES[spec.family].outcome == "categories"
+    return design.categories[1:] if is_categorical else ()
+
+
+def cutpoint_labels(design: Design) -> tuple[str, ...]:
+    """Label the cutpoints by the categories that they part: ``low|high``."""
+    return tuple(
+        f"{below}|{above}"
+        for below, above in zip(design.categories, design.categories[1:], strict=False)
+    )
+
+
+def factor_suffix(design: Design, factor: str) -> str:
+    """Return the number of a factor's Stan names: ``""``, ``"_2"``, ``"_3"``, ..."""
+    place = [each.factor for each in design.factors].index(factor)
+    return f"_{place + 1}" if place else ""
+
+
+def correlated_factors(spec: ModelSpec, design: Design) -> tuple[bool, ...]:
+    """Say for each factor whether it has a correlation matrix to learn."""
+    terms = {term.factor: term for term in spec.groups}
+    return tuple(
+        spec.pooling == "partial"
+        and terms[factor.factor].correlated
+        and len(factor.coefficients) > 1
+        for factor in design.factors
+    )
+
+
+def _round(value: float) -> float:
+    """Round to three significant digits: a prior is not more exact than that."""
+    return float(f"{value:.3g}")

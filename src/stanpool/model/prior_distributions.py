@@ -1,0 +1,115 @@
+"""Priors as distributions: densities and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.errors import SpecError, shorten
+from stanpool.model.priors import PriorRow, class_of
+
+if TYPE_CHECKING:
+    pass
+
+
+Array = np.ndarray
+
+
+def distribution_of(row: PriorRow) -> Any:
+    """Return a prior as SciPy's distribution; a half form as its whole.
+
+    Raises
+    ------
+    SpecError
+        If it is improper.
+    """
+    prior = row.prior.canonical
+    if prior.distribution not in _distributions():
+        raise SpecError(
+            f"the prior on {shorten(row.parameter)} is {row.prior}, which is no "
+            "distribution that can be drawn from. Set a proper one, such as "
+            f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
+        )
+    return _distributions()[prior.distribution](*prior.arguments)
+
+
+def prior_density(row: PriorRow, at: Array) -> Array:
+    """Return the density of a proper prior, cut off below where its parameter is.
+
+    Parameters
+    ----------
+    row
+        A row of ``model.priors``.
+    at
+        Values of the parameter, any shape.
+
+    Examples
+    --------
+    >>> from stanpool.language.model_spec import Prior
+    >>> row = PriorRow("sigma", "sigma", None, Prior.parse("half_cauchy(1)"), "")
+    >>> (np.pi * prior_density(row, np.array([-1.0, 0.0, 1.0]))).round(6)
+    array([0., 2., 1.])
+    """
+    distribution, lower = distribution_of(row), _lower_end(row)
+    return np.where(at < lower, 0.0, distribution.pdf(at) / distribution.sf(lower))
+
+
+def prior_below(row: PriorRow, at: Array) -> Array:
+    """Return the probability that a proper prior has below values of its parameter.
+
+    Parameters
+    ----------
+    row
+        A row of ``model.priors``.
+    at
+        Values of the parameter, any shape.
+
+    Examples
+    --------
+    >>> from stanpool.language.model_spec import Prior
+    >>> row = PriorRow("sigma", "sigma", None, Prior.parse("half_cauchy(1)"), "")
+    >>> prior_below(row, np.array([0.0, 1.0]))
+    array([0. , 0.5])
+    """
+    distribution, lower = distribution_of(row), _lower_end(row)
+    return np.asarray(1.0 - distribution.sf(at) / distribution.sf(lower))
+
+
+def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw from a prior, cut off below where its parameter is."""
+    distribution = distribution_of(row)
+    # From the upper tail: exact there, however far out the cut is.
+    above = distribution.sf(_lower_end(row))
+    return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
+
+
+def _lower_end(row: PriorRow) -> float:
+    """Return where a parameter, and so its prior, is cut off below."""
+    known = class_of(row.parameter_class)
+    if known.support != "positive":
+        return -np.inf
+    return 0.0 if known.lower is None else known.lower
+
+
+@cache
+def _distributions() -> Mapping[str, Callable[..., Any]]:
+    """Return SciPy's distributions by Stan's names, loaded when needed."""
+    from scipy import stats  # type: ignore[import-untyped]
+
+    return {
+        "normal": stats.norm,
+        "student_t": stats.t,
+        "cauchy": stats.cauchy,
+        "exponential": lambda rate: stats.expon(scale=1.0 / rate),
+        "gamma": lambda shape, rate: stats.gamma(shape, scale=1.0 / rate),
+        "inv_gamma": lambda shape, scale: stats.invgamma(shape, scale=scale),
+        "sqrt_inv_gamma": lambda shape, scale: stats.gengamma(
+            shape, -2, scale=np.sqrt(scale)
+        ),
+        "uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
+        "beta": stats.beta,
+        "lognormal": lambda mean, scale: stats.lognorm(scale, scale=np.exp(mean)),
+    }

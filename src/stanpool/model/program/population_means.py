@@ -1,0 +1,77 @@
+"""Which population coefficients groups' coefficients vary around, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from stanpool.data.design.design import Design, FactorDesign
+
+
+def group_means(
+    design: Design,
+    number: int,
+    alpha: np.ndarray | None,
+    beta: np.ndarray,
+    *,
+    elsewhere: Collection[str] | None = None,
+) -> np.ndarray:
+    """Return what the groups' coefficients vary around, for many draws.
+
+    Of the factors that vary a coefficient only the first has the population mean; the
+    others vary around zero.
+
+    Parameters
+    ----------
+    design
+        The data.
+    number
+        Which factor, counted from 0.
+    alpha, beta
+        Intercepts, shape ``(..., D)``, or None; and the population's coefficients,
+        shape ``(..., D, K)``, of D linear predictors.
+    elsewhere
+        Coefficients whose mean is left out, in the place of those of earlier factors.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(..., J, D, Q)``, or ``(..., 1, D, Q)`` where all groups have the same.
+    """
+    factor = design.factors[number]
+    parts = [np.zeros((*beta.shape[:-1], 1)), beta]
+    if alpha is not None:
+        parts.insert(1, alpha[..., None])
+    population = np.concatenate(parts, axis=-1)
+    if elsewhere is None:
+        earlier = design.factors[:number]
+        elsewhere = {label for each in earlier for label in each.varying}
+    means = population[..., means_of(design, factor, elsewhere) - 1][..., None, :, :]
+    if factor.U is None:
+        return means
+    effects = population[..., effects_of(design, factor) - 1]
+    return np.asarray(means + np.einsum("jp,...dpq->...jdq", factor.U, effects))
+
+
+def means_of(
+    design: Design, factor: FactorDesign, taken: Collection[str]
+) -> np.ndarray:
+    """Return where (0, alpha, beta) has the population mean of each coefficient.
+
+    A mean that belongs to an earlier factor is 0 here.
+    """
+    first = 2 if design.intercept else 1
+    places = {label: first + k for k, label in enumerate(design.coefficients, 1)}
+    if design.intercept:
+        places["Intercept"] = first
+    return np.array(
+        [1 if label in taken else places.get(label, 1) for label in factor.varying]
+    )
+
+
+def effects_of(design: Design, factor: FactorDesign) -> np.ndarray:
+    """Return where (0, alpha, beta) has the effects of group-level predictors."""
+    assert factor.effect_of is not None
+    first = 1 + int(design.intercept)
+    return np.where(factor.effect_of > 0, factor.effect_of + first, 1)

@@ -1,0 +1,149 @@
+"""The lines of a program that state priors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stanpool.language.prior import DISTRIBUTIONS
+from stanpool.model.priors import class_of
+from stanpool.model.program.structure import (
+    _VARIABLES,
+    Structure,
+    _base_and_number,
+    is_bounded,
+)
+
+
+@dataclass(frozen=True)
+class _Argument:
+    """A number (or vector of numbers) of a prior, as Stan data."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One distribution on a parameter class, or on some of its members."""
+
+    distribution: str
+    arguments: tuple[_Argument, ...]
+    count: str | None = None
+    at: str | None = None
+
+    @property
+    def index(self) -> str:
+        return f"[{self.at}]" if self.at else ""
+
+    @property
+    def call(self) -> str:
+        return ", ".join(argument.name for argument in self.arguments)
+
+    def call_at(self, index: str) -> str:
+        return ", ".join(f"{argument.name}[{index}]" for argument in self.arguments)
+
+
+@dataclass(frozen=True)
+class _PriorBlock:
+    """How a parameter class stands in a program.
+
+    ``bounds`` are those it is declared with; where they are data, ``bounds_type`` is
+    their type.
+    """
+
+    name: str
+    variable: str
+    size: str | None
+    uses: tuple[_Use, ...]
+    bounds: str = ""
+    bounds_type: str | None = None
+
+
+# Where there is a linear predictor for each of C - 1 categories.
+_CATEGORICAL_VARIABLES: Mapping[str, tuple[str, str | None]] = {
+    "Intercept": ("alpha_c", "C - 1"),
+    "beta": ("to_vector(beta)", "K * (C - 1)"),
+    "b": ("b_c", "Q * (C - 1)"),
+    "tau": ("tau", "Q * (C - 1)"),
+}
+
+
+# Constant where their parameter is declared.
+UNSTATED = ("uniform", "flat")
+
+
+_STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
+
+
+def variable_of(name: str, structure: Structure) -> tuple[str, str | None]:
+    """Return the Stan variable of a parameter class, and its size."""
+    base, _ = _base_and_number(name)
+    if structure.is_categorical and base in _CATEGORICAL_VARIABLES:
+        return _CATEGORICAL_VARIABLES[base]
+    return _VARIABLES[base]
+
+
+def _prior_block(
+    name: str, distributions: tuple[str, ...], structure: Structure
+) -> _PriorBlock:
+    """Lay out the data and the statement of a parameter class's priors."""
+    base, number = _base_and_number(name)
+    variable, size = variable_of(name, structure)
+    variable = f"{variable}{number}"
+    if size is not None and number:
+        size = size.replace("Q", f"Q{number}")
+    if base == "sigma" and structure.residual == "free":
+        variable = "sigma_j"
+    uses = []
+    for distribution in distributions:
+        if distribution in UNSTATED:
+            continue
+        split = len(distributions) > 1
+        stem = f"{name}_{distribution}" if split else name
+        length = f"n_{stem}" if split else size
+        if distribution == "dirichlet":
+            length = None  # one number for all cutpoints
+        known = DISTRIBUTIONS[distribution]
+        arguments = tuple(
+            _Argument(
+                f"prior_{stem}_{argument}",
+                ("vector" if length else "real")
+                + ("<lower=0>" if argument in known.positive_arguments else "")
+                + (f"[{length}]" if length else ""),
+            )
+            for argument in known.arguments
+        )
+        uses.append(
+            _Use(
+                _STAN_NAMES.get(distribution, distribution),
+                arguments,
+                count=f"n_{stem}" if split else None,
+                at=f"at_{stem}" if split else None,
+            )
+        )
+    return _PriorBlock(
+        name,
+        variable,
+        size,
+        tuple(uses),
+        bounds=_declared_bounds(name, distributions),
+        bounds_type=_bounds_type(name, size) if is_bounded(distributions) else None,
+    )
+
+
+def _bounds_type(name: str, size: str | None) -> str:
+    """Return the type of the bounds of a class: as many as it has members."""
+    if size is None:
+        return "real"
+    return f"matrix[J, {size}]" if name == "b" else f"vector[{size}]"
+
+
+def _declared_bounds(name: str, distributions: tuple[str, ...]) -> str:
+    """Write the bounds with which a class of parameters is declared."""
+    if is_bounded(distributions):
+        return f"<lower=lower_{name}, upper=upper_{name}>"
+    known = class_of(name)
+    if known.support != "positive":
+        return ""
+    return f"<lower={known.lower or 0:g}>"

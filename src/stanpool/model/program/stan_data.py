@@ -1,0 +1,273 @@
+"""The data dictionary that goes with a rendered program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from stanpool.data.compression.gaussian_rows import CompressedRows
+from stanpool.data.compression.integrated_rows import (
+    MarginalRows,
+    pilot_of_rest,
+    scale_units,
+)
+from stanpool.data.design.design import Design, FactorDesign, LatentDesign
+from stanpool.language.prior import DISTRIBUTIONS, Prior
+from stanpool.model.pilot.centering import Centering, centered_elsewhere
+from stanpool.model.priors import PriorRow, class_of
+from stanpool.model.program.population_means import effects_of, means_of
+from stanpool.model.program.prior_blocks import UNSTATED, variable_of
+from stanpool.model.program.structure import Structure, is_bounded, suffix_of
+
+_MOST_UNITS = 100.0
+
+
+def stan_data(
+    design: Design,
+    priors: Iterable[PriorRow],
+    structure: Structure,
+    *,
+    prior_only: bool,
+    rows: CompressedRows | MarginalRows | None = None,
+    centering: Sequence[Centering] = (),
+) -> dict[str, Any]:
+    """Build the data dictionary that goes with a rendered program.
+
+    Parameters
+    ----------
+    design, priors, structure
+        The data, the priors in force, and the structure that was rendered.
+    prior_only
+        Leave the outcome out, so that the fit draws from the prior.
+    rows
+        The rows as a compressed or a marginal program sees them.
+    centering
+        For the adaptive program: how far the coefficients of each factor are centered.
+
+    Returns
+    -------
+    dict
+        Stan's data by name, as numbers and NumPy arrays.
+    """
+    data = _row_data(design) if rows is None else _turned_data(design, rows)
+    if structure.intercept or structure.has_cutpoints or structure.pooling == "none":
+        data["x_bar"] = design.x_bar
+    if structure.piloted:
+        assert isinstance(rows, MarginalRows)
+        data |= _pilot_data(design, rows, prior_only=prior_only)
+    if isinstance(rows, MarginalRows):
+        for number, unit in scale_units(rows, design).items():
+            if structure.is_signed(number + 1):
+                data[f"tau_unit{suffix_of(number + 1)}"] = unit
+    elsewhere: Sequence[frozenset[str]] = ()
+    if structure.chooses_center:
+        elsewhere = centered_elsewhere(design.factors, centering)
+    taken: set[str] = set()
+    for number, factor in enumerate(design.factors, 1):
+        suffix = suffix_of(number)
+        form = structure.factors[number - 1]
+        own = _factor_data(number, factor, rows)
+        if structure.parameterization == "adaptive":
+            own |= centering[number - 1].data(correlated=form.correlated)
+        if form.moved:
+            assert factor.to_zero is not None
+            predictors = max(len(factor.predictors_of), 1)
+            own["to_zero"] = np.kron(np.eye(predictors), factor.to_zero)
+        if form.integrated == 1:
+            own = {"Q": own["Q"]}
+        elif structure.pooling == "none":
+            own["z_bar"] = factor.z_bar
+        elif not form.integrated:
+            own["mean_of"] = means_of(design, factor, taken)
+            if elsewhere:
+                own["about"] = means_of(design, factor, elsewhere[number - 1])
+            if factor.U is not None:
+                own["P"] = factor.U.shape[1]
+                own["U"] = factor.U
+                own["effect_of"] = effects_of(design, factor)
+        taken.update(factor.varying)
+        data |= {f"{name}{suffix}": value for name, value in own.items()}
+    if design.latent is not None:
+        data |= _latent_data(design.latent)
+    data |= _prior_data(list(priors), structure)
+    for bound in data.keys() & {"lower_b", "upper_b"}:
+        data[bound] = np.tile(data[bound], (data["J"], 1))
+    data["prior_only"] = int(prior_only)
+    return data
+
+
+def _censoring_data(design: Design, censored: np.ndarray) -> dict[str, Any]:
+    """Return the rows of each kind of outcome, known or censored."""
+    data: dict[str, Any] = {}
+    for kind, code in (("observed", 0), ("left", -1), ("right", 1), ("interval", 2)):
+        rows = np.flatnonzero(censored == code) + 1
+        data |= {f"n_{kind}": len(rows), kind: rows}
+    upper = design.y if design.y_upper is None else design.y_upper
+    data["y_upper"] = np.where(censored == 2, upper, design.y)
+    return data
+
+
+def _row_data(design: Design) -> dict[str, Any]:
+    """Return the data of the rows."""
+    n, k = design.X.shape
+    data: dict[str, Any] = {"N": n, "y": design.y, "K": k, "X": design.X}
+    if design.categories:
+        data["C"] = len(design.categories)
+        data["y"] = design.y + 1
+    parts = {
+        "trials": design.trials,
+        "se": design.se,
+        "offsets": design.offset,
+        "weights": design.weights,
+        "y_min": design.lower,
+        "y_max": design.upper,
+    }
+    data |= {name: values for name, values in parts.items() if values is not None}
+    if design.censored is not None:
+        data |= _censoring_data(design, design.censored)
+    if design.residual is not None:
+        data["J_sigma"] = len(design.residual[1])
+        data["group_sigma"] = design.residual[2] + 1
+    return data
+
+
+def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[str, Any]:
+    """Return the data of rows that were turned."""
+    data: dict[str, Any] = {"K": design.X.shape[1]}
+    if isinstance(rows, MarginalRows):
+        groups, rest = rows.groups, rows.rows.rest
+        second = np.zeros(rest.shape[1], dtype=bool)
+        second[rows.second] = True
+        other = ~second
+        other[-1] = False
+        data |= {
+            "D": int(other.sum()),
+            "G": len(groups.count),
+            "y": groups.X[:, :, -1].T,
+            "X": groups.X[:, :, other].swapaxes(0, 1),
+            "Z": groups.Z.swapaxes(0, 1),
+            "count": groups.count,
+            "F": len(rest),
+            "y_rest": rest[:, -1],
+            "X_rest": rest[:, other],
+        }
+        if second.any():
+            A, A_rest = groups.X[:, :, second], rest[:, second]
+            group, column = np.nonzero(A.any(axis=1))
+            told = [rest[:, -1:], rest[:, other], A_rest]
+            data |= {
+                "E": len(group),
+                "A": A[group, :, column].T,
+                "column": column + 1,
+                "first": np.searchsorted(group, np.arange(len(A) + 1)) + 1,
+                "products": A_rest.T @ np.concatenate(told, axis=1),
+            }
+        scales = {"group": groups.scale, "rest": rows.rows.scale_of_rest}
+    else:
+        data |= {"N": rows.kept, "D": rows.X.shape[1], "y": rows.y, "X": rows.X}
+        scales = {"group": rows.scale}
+    if design.intercept:
+        data["y_bar"] = rows.y_bar
+    if design.residual is not None:
+        data["J_sigma"] = len(design.residual[1])
+        data |= {f"{name}_sigma": scale + 1 for name, scale in scales.items()}
+        data["N_zero"] = rows.zeros
+    elif design.se is None:
+        data["N_zero"] = float(rows.zeros[0])
+    return data
+
+
+def _pilot_data(
+    design: Design, rows: MarginalRows, *, prior_only: bool
+) -> dict[str, Any]:
+    """Return where coefficients and the residual scale are sought, and how near."""
+    first = int(design.intercept)
+    own = slice(first, first + len(design.coefficients))
+    found = pilot_of_rest(rows)
+    # As wide for the sampler as what J groups leave of their mean and scale: a warm-up
+    # starts with one scale for all.
+    units = min(math.sqrt(2.0 * len(rows.rows.Z)), _MOST_UNITS)
+    data: dict[str, Any] = {
+        "beta_pilot": found.theta[own],
+        "beta_unit": np.nan_to_num(units * found.theta_sd[own], nan=1.0),
+        "log_sigma_pilot": found.log_sigma,
+        "log_sigma_unit": units * found.log_sigma_sd,
+    }
+    if prior_only or not rows.are_many:
+        # Nothing is known that well; of the prior, or of some of the rows.
+        data = {k: 0.0 * x + float(k.endswith("_unit")) for k, x in data.items()}
+    return data
+
+
+def _factor_data(
+    number: int, factor: FactorDesign, rows: CompressedRows | MarginalRows | None
+) -> dict[str, Any]:
+    """Return the data of a grouping factor, counted from 1, that every pooling has."""
+    data: dict[str, Any] = {"J": len(factor.labels), "Q": factor.Z.shape[1]}
+    if isinstance(rows, MarginalRows):
+        return data
+    if factor.weights is not None:
+        data["M"] = factor.weights.shape[1]
+        data["weight"] = factor.weights
+    data["group"] = (factor.index if rows is None else rows.group[number - 1]) + 1
+    data["Z"] = factor.Z if rows is None else rows.Z[number - 1]
+    return data
+
+
+def _latent_data(latent: LatentDesign) -> dict[str, Any]:
+    """Return the data of latent factors; anchors of the rotation come first."""
+    place = np.argsort(latent.anchors)
+    return {
+        "R": latent.rank,
+        "J_scores": len(latent.score_labels),
+        "J_loadings": len(latent.loading_labels),
+        "scored": latent.scored + 1,
+        "loaded": place[latent.loaded] + 1,
+    }
+
+
+def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
+    """Return the numbers of the priors, by the names that the program declares."""
+    data: dict[str, Any] = {}
+    for name, distributions in structure.priors:
+        members = [row.prior.canonical for row in rows if row.parameter_class == name]
+        single = variable_of(name, structure)[1] is None
+        if is_bounded(distributions):
+            data |= _bounds_data(name, members, single=single)
+        for distribution in distributions:
+            if distribution in UNSTATED:
+                continue
+            stem = f"{name}_{distribution}" if len(distributions) > 1 else name
+            at = [
+                position
+                for position, prior in enumerate(members, 1)
+                if prior.distribution == distribution
+            ]
+            chosen = [members[position - 1].named_arguments for position in at]
+            if len(distributions) > 1:
+                data[f"n_{stem}"] = len(at)
+                data[f"at_{stem}"] = np.array(at)
+            for argument in DISTRIBUTIONS[distribution].arguments:
+                values = np.array([each[argument] for each in chosen], dtype=float)
+                data[f"prior_{stem}_{argument}"] = (
+                    float(values[0])
+                    if single or distribution == "dirichlet"
+                    else values
+                )
+    return data
+
+
+def _bounds_data(name: str, members: list[Prior], *, single: bool) -> dict[str, Any]:
+    """Return between which values the members of a class are declared."""
+    known = class_of(name)
+    least = (known.lower or 0.0) if known.support == "positive" else -np.inf
+    lower, upper = (
+        np.array([prior.bounds[side] for prior in members]) for side in (0, 1)
+    )
+    lower = np.maximum(lower, least)
+    if single:
+        return {f"lower_{name}": float(lower[0]), f"upper_{name}": float(upper[0])}
+    return {f"lower_{name}": lower, f"upper_{name}": upper}

@@ -1,0 +1,276 @@
+"""What decides the text of a program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stanpool.data.design.design import Design
+from stanpool.data.design.origins import matrix_to_zero
+from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import ModelSpec
+from stanpool.language.prior import DISTRIBUTIONS
+from stanpool.model.prior_defaults import correlated_factors
+from stanpool.model.priors import PriorRow
+
+
+@dataclass(frozen=True)
+class FactorStructure:
+    """What of a grouping factor decides a program's text.
+
+    Attributes
+    ----------
+    correlated
+        Whether its varying coefficients have a correlation matrix.
+    membership
+        Whether a row is a member of several groups.
+    group_predictors
+        Whether group-level predictors move the means of the groups' coefficients.
+    integrated
+        Whether its coefficients are integrated out: 1 if first, 2 if after these.
+    moved
+        Whether coefficients are sampled where predictors are at their origins, and
+        drawn independently where predictors are 0.
+    """
+
+    correlated: bool = False
+    membership: bool = False
+    group_predictors: bool = False
+    integrated: int = 0
+    moved: bool = False
+
+
+@dataclass(frozen=True)
+class Structure:
+    """All that decides a program's text.
+
+    Attributes
+    ----------
+    pooling
+        ``"complete"``, ``"none"`` or ``"partial"``: which template.
+    family, link
+        The name of a family file, and the link.
+    intercept
+        Whether there is a population intercept.
+    parameterization
+        ``"centered"``, ``"noncentered"``, ``"adaptive"`` or ``"marginal"``; None
+        unless pooling is partial.
+    factors
+        The grouping factors.
+    latent
+        Whether there are latent factors.
+    residual
+        ``"free"`` or ``"pooled"`` where groups have residual scales of their own.
+    se
+        ``"known"`` standard errors, or ``"added"`` to a residual scale.
+    offset, weights, censored
+        Whether the outcome has these parts.
+    truncated
+        ``"lower"``, ``"upper"`` or ``"both"``: where outcomes are truncated.
+    compressed
+        Whether the rows are turned into fewer; those of the marginal form always are.
+    piloted
+        Whether coefficients and the residual scale are in units of their errors.
+    priors
+        For each parameter class the distributions in use, such as
+        ``(("beta", ("normal",)), ...)``.
+    """
+
+    pooling: str
+    family: str
+    link: str
+    intercept: bool
+    parameterization: str | None = None
+    factors: tuple[FactorStructure, ...] = ()
+    latent: bool = False
+    residual: str | None = None
+    se: str | None = None
+    offset: bool = False
+    weights: bool = False
+    censored: bool = False
+    truncated: str | None = None
+    compressed: bool = False
+    piloted: bool = False
+    priors: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether each category but one has a linear predictor of its own."""
+        return FAMILIES[self.family].outcome == "categories"
+
+    @property
+    def integrated(self) -> tuple[int, ...]:
+        """Which factors are integrated out, counted from 0, in this order."""
+        order = {each.integrated: n for n, each in enumerate(self.factors)}
+        return tuple(order[place] for place in sorted(order.keys() - {0}))
+
+    def is_signed(self, number: int) -> bool:
+        """Whether a factor's scales are sampled by roots with signs, counted from 1."""
+        name = f"tau{suffix_of(number)}"
+        return self.factors[number - 1].integrated > 0 and _OPEN_AT_ZERO.issuperset(
+            dict(self.priors)[name]
+        )
+
+    @property
+    def has_cutpoints(self) -> bool:
+        """Whether cutpoints are in the place of an intercept."""
+        return "cutpoint" in FAMILIES[self.family].parameters
+
+    @property
+    def is_grouped_glm(self) -> bool:
+        """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
+        parts = self.censored, self.truncated, self.latent, self.residual, self.se
+        able = _WEIGHTED_GLMS if self.weights else _GROUPED_GLMS
+        return (
+            bool(self.factors)
+            and (self.family, self.link) in able
+            and not any(parts)
+            and not any(factor.membership for factor in self.factors)
+        )
+
+    @property
+    def chooses_center(self) -> bool:
+        """Whether factors may be centered about a mean that belongs to another."""
+        several = len(self.factors) > 1
+        return self.parameterization == "adaptive" and self.intercept and several
+
+
+_VARIABLES: Mapping[str, tuple[str, str | None]] = {
+    "Intercept": ("alpha_c", None),
+    "beta": ("beta", "K"),
+    "b": ("b_c", "Q"),
+    "tau": ("tau", "Q"),
+    "Omega": ("L_Omega", None),
+    "loading_scale": ("loading_scale", None),
+    "sigma": ("sigma", None),
+    "tau_sigma": ("tau_sigma", None),
+    "nu": ("nu", None),
+    "shape": ("shape", None),
+    "phi": ("phi", None),
+    "cutpoint": ("cutpoint_c", "C - 1"),
+}
+
+
+# Priors that let a scale be 0, where the likelihood is smooth in its square.
+_OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
+
+
+# Families and links whose rows have a likelihood in C++, with weights or not.
+_WEIGHTED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")}
+
+
+_GROUPED_GLMS = _WEIGHTED_GLMS | {
+    *(("negative_binomial", "log"), ("gamma", "log")),
+    *(("student_t", "identity"), ("lognormal", "identity")),
+}
+
+
+# Forms whose parameters are groups' coefficients, which the data say much of.
+_SAMPLED_AT_ORIGINS = ("centered", "adaptive")
+
+
+def structure_of(
+    spec: ModelSpec,
+    design: Design,
+    priors: Iterable[PriorRow],
+    parameterization: str | None,
+    *,
+    integrated: Sequence[int] = (),
+    compressed: bool = False,
+    many_rows: bool = False,
+) -> Structure:
+    """Reduce a model to what decides its program's text.
+
+    Parameters
+    ----------
+    spec, design, priors
+        The model, its data and the priors in force.
+    parameterization
+        ``"centered"``, ``"noncentered"``, ``"adaptive"`` or ``"marginal"`` for partial
+        pooling, else None.
+    integrated
+        Which factors the marginal program integrates out, counted from 0.
+    compressed
+        Whether the rows are turned into fewer.
+    many_rows
+        Whether rows of the marginal program are so many that they leave little to
+        learn of what they all have in common.
+    """
+    uses: dict[str, tuple[str, ...]] = {"beta": ()}
+    for row in priors:
+        seen = uses.get(row.parameter_class, ())
+        uses[row.parameter_class] = tuple(
+            dict.fromkeys((*seen, row.prior.canonical.distribution))
+        )
+    ordered = tuple(
+        (name, tuple(d for d in DISTRIBUTIONS if d in uses[name]) or ("normal",))
+        for name in sorted(uses, key=_block_order)
+    )
+    pooled = "pooled" if spec.pooling == "partial" else "free"
+    order = {number: place for place, number in enumerate(integrated, 1)}
+    return Structure(
+        pooling=spec.pooling,
+        family=spec.family,
+        link=spec.link_name,
+        intercept=design.intercept,
+        parameterization=parameterization,
+        factors=tuple(
+            FactorStructure(
+                correlated=correlated,
+                membership=factor.weights is not None,
+                group_predictors=factor.U is not None,
+                integrated=order.get(number, 0),
+                moved=parameterization in _SAMPLED_AT_ORIGINS
+                and matrix_to_zero(factor, dict(design.origins)) is not None,
+            )
+            for number, (factor, correlated) in enumerate(
+                zip(design.factors, correlated_factors(spec, design), strict=True)
+            )
+        ),
+        latent=design.latent is not None,
+        residual=pooled if design.residual is not None else None,
+        se=None if spec.se is None else "added" if spec.se_sigma else "known",
+        offset=design.offset is not None,
+        weights=design.weights is not None,
+        censored=design.censored is not None,
+        truncated=_truncated(design),
+        compressed=compressed,
+        piloted=many_rows
+        and design.residual is None
+        and spec.se is None
+        and not any(is_bounded(dict(ordered).get(x, ())) for x in ("beta", "sigma")),
+        priors=ordered,
+    )
+
+
+def _truncated(design: Design) -> str | None:
+    """Say where outcomes are truncated."""
+    if design.lower is not None and design.upper is not None:
+        return "both"
+    if design.lower is not None:
+        return "lower"
+    return "upper" if design.upper is not None else None
+
+
+def suffix_of(number: int) -> str:
+    """Return how names of a factor end, counted from 1."""
+    return f"_{number}" if number > 1 else ""
+
+
+def _block_order(name: str) -> tuple[int, str]:
+    """Order blocks of priors as the program declares their parameters."""
+    base, number = _base_and_number(name)
+    return list(_VARIABLES).index(base), number.rjust(9)
+
+
+def _base_and_number(name: str) -> tuple[str, str]:
+    """Split ``tau_2`` into ``tau`` and ``_2``."""
+    match = re.fullmatch(r"(\w+?)(_\d+)?", name)
+    assert match is not None
+    return match.group(1), match.group(2) or ""
+
+
+def is_bounded(distributions: tuple[str, ...]) -> bool:
+    """Whether some members of a class are declared between bounds that are data."""
+    return any(DISTRIBUTIONS[each].support == "bounded" for each in distributions)

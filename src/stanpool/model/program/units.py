@@ -1,0 +1,251 @@
+"""Data on a scale near 1 for Stan, whatever their units.
+
+A sampler starts at a unit scale, and Stan's estimate of variances is pulled towards
+1e-3 times that [1]_: the coefficient of a predictor in the thousands, a thousandth of
+the others, would hold all back, and an outcome in millionths would not converge at all.
+So Stan sees predictors, counted from their origins, over powers of ten, and outcomes
+that are located and scaled by their predictors over powers of a thousand; it sees
+coefficients, scales and their priors accordingly, and draws are turned back. The log
+density moves by a constant.
+
+References
+----------
+.. [1] Stan Reference Manual, "Automatic parameter tuning": regularization.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.origins import at_origins
+from stanpool.language.model_spec import ModelSpec
+from stanpool.model.priors import PriorRow
+
+if TYPE_CHECKING:
+    from stanpool.engine.draws import Draws
+
+Array = np.ndarray
+
+_PER_PREDICTOR = {"beta", "b", "b_c", "tau"}
+_PER_OUTCOME = {"Intercept", "alpha_c", "alpha", "sigma", "sigma_j", "loading_scale"}
+_PER_OUTCOME |= {"loadings"} | _PER_PREDICTOR
+_LOCATION_SCALE = ("gaussian", "student_t")
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """What predictors and outcomes are divided by.
+
+    Attributes
+    ----------
+    population
+        Of the population's predictors, shape ``(K,)``.
+    factors
+        Of the predictors of each factor's coefficients, shape ``(Q,)`` each.
+    group_level
+        Of each factor's group-level predictors, shape ``(P,)`` each.
+    outcome
+        Of the outcome, and all on its scale.
+    """
+
+    population: Array
+    factors: tuple[Array, ...]
+    group_level: tuple[Array, ...]
+    outcome: float = 1.0
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing is scaled."""
+        own = (self.population, *self.factors, *self.group_level)
+        return self.outcome == 1.0 and all(np.all(each == 1.0) for each in own)
+
+    def design(self, design: Design) -> Design:
+        """Return the data as Stan sees them, counted from their origins."""
+        design = at_origins(design)
+        if self.is_identity:
+            return design
+        factors = []
+        for factor, z, u in zip(
+            design.factors, self.factors, self.group_level, strict=True
+        ):
+            level = None if factor.U is None else factor.U / u
+            to_zero = factor.to_zero
+            if to_zero is not None:
+                to_zero = z[:, None] * to_zero / z
+            scaled_factor = replace(factor, Z=factor.Z / z, z_bar=factor.z_bar / z)
+            factors.append(replace(scaled_factor, U=level, to_zero=to_zero))
+        scaled = replace(
+            design,
+            X=design.X / self.population,
+            x_bar=design.x_bar / self.population,
+            factors=tuple(factors),
+            **self._outcome_of(design),
+        )
+        if design.unit is None or design.se is None:
+            return scaled
+        # Rows that were divided by standard errors, which are smaller now.
+        return replace(
+            scaled,
+            y=scaled.y * self.outcome,
+            X=scaled.X * self.outcome,
+            unit=design.unit * self.outcome,
+            factors=tuple(
+                replace(each, Z=each.Z * self.outcome) for each in scaled.factors
+            ),
+        )
+
+    def priors(self, rows: Iterable[PriorRow]) -> list[PriorRow]:
+        """Return the priors of the coefficients that Stan sees."""
+        scaled, seen = [], dict[str, int]()
+        for row in rows:
+            place = seen.get(row.parameter_class, 0)
+            seen[row.parameter_class] = place + 1
+            scales = self._of(row.parameter_class)
+            prior = row.prior.scaled(float(scales[place % len(scales)]))
+            assert prior is not None
+            scaled.append(replace(row, prior=prior))
+        return scaled
+
+    def to_stan(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters, by Stan's names, as Stan sees them."""
+        return {name: each * self._along(name, each, 0) for name, each in point.items()}
+
+    def undone(self, draws: Draws) -> Draws:
+        """Return draws of Stan in the units of the user."""
+        return draws if self.is_identity else _Undone(draws, self)
+
+    def undo(self, name: str, values: Array) -> Array:
+        """Return a variable's draws in the units of the user."""
+        return np.asarray(values / self._along(name, values, 2))
+
+    def _outcome_of(self, design: Design) -> dict[str, Any]:
+        """Return what is on the scale of the outcome, as Stan sees it."""
+        if self.outcome == 1.0:
+            return {}
+        names = ("y", "se", "offset", "y_upper", "lower", "upper")
+        values = {name: getattr(design, name) for name in names}
+        return {
+            name: None if each is None else each / self.outcome
+            for name, each in values.items()
+        }
+
+    def _of(self, name: str) -> Array:
+        """Return what members of a class of parameters are multiplied by."""
+        base, number = re.fullmatch(r"(\w+?)(?:_(\d+))?", name).groups()  # type: ignore[union-attr]
+        scales = np.ones(1)
+        if base == "beta":
+            scales = self.population
+        elif base in _PER_PREDICTOR:
+            scales = self.factors[int(number or 1) - 1]
+        return scales / self.outcome if base in _PER_OUTCOME else scales
+
+    def _along(self, name: str, values: Any, leading: int) -> Any:
+        """Return the scales of a variable, in its shape."""
+        scales = self._of(name)
+        if len(scales) < 2:
+            return scales.item() if len(scales) else 1.0
+        shape = np.shape(values)
+        if name == "beta":  # a column for each category
+            return scales.reshape(-1, *[1] * (len(shape) - leading - 1))
+        return np.tile(scales, shape[-1] // len(scales))
+
+
+@dataclass(frozen=True, eq=False)
+class _Undone:
+    """Draws in the units of the user."""
+
+    draws: Draws
+    scaling: Scaling
+
+    def stan_variable(self, name: str) -> Array:
+        """Return a variable of the program."""
+        return self.scaling.undo(name, self.draws.stan_variable(name))
+
+    def sampler_variable(self, name: str) -> Array:
+        """Return a variable of the sampler."""
+        return self.draws.sampler_variable(name)
+
+
+def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> Scaling:
+    """Choose what the predictors and the outcome of a design are divided by.
+
+    One power of ten for each label, wherever it stands. The effect of a group-level
+    predictor on a slope is one of a product, and scales like it. Where a coefficient or
+    a scale has a beta prior, all stays as it is.
+
+    Parameters
+    ----------
+    spec, design, priors
+        The model, its data, and the priors in force.
+    """
+    design = at_origins(design)
+    of_label = {"Intercept": 1.0}
+    columns = [*zip(design.coefficients, design.X.T, strict=True)]
+    for factor in design.factors:
+        columns += zip(factor.varying, factor.Z.T, strict=True)
+    for label, column in columns:
+        of_label.setdefault(label, _power_of_ten(design.sd(column)))
+    levels = []
+    for factor in design.factors:
+        u = np.zeros((1, 0)) if factor.U is None else factor.U
+        level = np.array([_power_of_ten(float(np.std(column))) for column in u.T])
+        for p, q, label in _effects(design, factor):
+            if factor.varying[q] == "Intercept":
+                level[p] = of_label[label]
+        levels.append(level)
+    products: dict[str, float] = {}
+    may_scale = all(row.prior.distribution != "beta" for row in priors)
+    is_clear = may_scale
+    for factor, level in zip(design.factors, levels, strict=True):
+        for p, q, label in _effects(design, factor):
+            wanted = of_label[factor.varying[q]] * level[p]
+            is_clear &= products.setdefault(label, wanted) == wanted
+            is_clear &= label not in factor.varying
+    if not is_clear:
+        of_label, products = dict.fromkeys(of_label, 1.0), {}
+        levels = [np.ones_like(level) for level in levels]
+    of_label |= products
+    return Scaling(
+        np.array([of_label[label] for label in design.coefficients]),
+        tuple(
+            np.array([of_label[label] for label in factor.varying])
+            for factor in design.factors
+        ),
+        tuple(levels),
+        _power_of_a_thousand(spec, design) if may_scale else 1.0,
+    )
+
+
+def _effects(design: Design, factor: FactorDesign) -> Iterable[tuple[int, int, str]]:
+    """Yield which group-level predictor moves which coefficient, by which effect."""
+    if factor.effect_of is not None:
+        for (p, q), effect in np.ndenumerate(factor.effect_of):
+            if effect:
+                yield p, q, design.coefficients[effect - 1]
+
+
+def _power_of_ten(spread: float) -> float:
+    """Return 1 where a predictor's scale is between 0.1 and 10."""
+    if spread == 0.0 or 0.1 < spread < 10.0 or not math.isfinite(spread):
+        return 1.0
+    return float(10.0 ** round(math.log10(spread)))
+
+
+def _power_of_a_thousand(spec: ModelSpec, design: Design) -> float:
+    """Return 1 where an outcome's scale is between 0.1 and 100, or it has none.
+
+    A power of a thousand: outcomes in other units of these have the same numbers.
+    """
+    if spec.family not in _LOCATION_SCALE or spec.link_name != "identity":
+        return 1.0
+    spread = design.sd(design.y)
+    if spread == 0.0 or not math.isfinite(spread):
+        return 1.0
+    return float(1000.0 ** math.floor((math.log10(spread) + 1.0) / 3.0))

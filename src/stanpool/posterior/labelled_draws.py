@@ -1,0 +1,286 @@
+"""Stan's draws as an ``xarray.DataTree`` with the user's names and labels.
+
+The same variables and dimensions in every pooling and parameterization that has
+them. Categorical outcomes have a linear predictor for each category but the first:
+``Intercept[category]`` and ``beta[category, coefficient]``; the labels of a group's
+coefficients say which, as in ``b_county[AITKIN, blue, floor]``. Of ordinal outcomes
+``cutpoint[low|high]`` parts two categories. Latent factors are ``scores_user[user,
+latent]`` and ``loadings_item[item, latent]``.
+
+xarray allows one set of labels for a dimension, so the coefficients that vary over a
+factor have a dimension of their own, ``<factor>_coefficient``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.data.compression.integrated_rows import MarginalRows
+from stanpool.data.design.design import Design, LatentDesign
+from stanpool.engine.draws import Draws
+from stanpool.model.parameter_names import GroupNames, LatentNames
+from stanpool.model.prior_defaults import cutpoint_labels
+from stanpool.model.program.population_means import group_means
+from stanpool.model.program.structure import Structure, suffix_of
+from stanpool.posterior.integrated_draws import draw_deviations, draw_second
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_SAMPLE_STATS = {
+    "lp": "lp__",
+    "acceptance_rate": "accept_stat__",
+    "step_size": "stepsize__",
+    "tree_depth": "treedepth__",
+    "n_steps": "n_leapfrog__",
+    "diverging": "divergent__",
+    "energy": "energy__",
+}
+
+
+def build_tree(
+    draws: Draws,
+    design: Design,
+    structure: Structure,
+    *,
+    max_treedepth: int,
+    drawn_back: Mapping[str, np.ndarray] | None = None,
+) -> xr.DataTree:
+    """Label the draws of a model.
+
+    Parameters
+    ----------
+    draws
+        What the engine returned.
+    design, structure
+        The data with labels, and the structure of the program that was fitted.
+    max_treedepth
+        The limit that trajectories are compared with.
+    drawn_back
+        Variables that the program does not have, by the names that others give them.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` and ``sample_stats`` with dimensions ``(chain, draw,
+        ...)``, and ``observed_data`` with the outcome ``y`` if the rows are kept.
+    """
+    import xarray as xr
+
+    stats = {
+        name: (("chain", "draw"), draws.sampler_variable(column))
+        for name, column in _SAMPLE_STATS.items()
+    }
+    for name in ("tree_depth", "n_steps"):
+        stats[name] = (stats[name][0], stats[name][1].astype(np.int64))
+    stats["diverging"] = (("chain", "draw"), stats["diverging"][1] > 0)
+    stats["reached_max_treedepth"] = (
+        ("chain", "draw"),
+        stats["tree_depth"][1] >= max_treedepth,
+    )
+    observed = {} if design.count is not None else {"y": ("row", design.y)}
+    return xr.DataTree.from_dict(
+        {
+            "posterior": build_posterior(
+                draws, design, structure, drawn_back=drawn_back
+            ),
+            "sample_stats": _label((stats, {})),
+            "observed_data": xr.Dataset(observed),
+        }
+    )
+
+
+def draw_back(
+    draws: Draws,
+    design: Design,
+    structure: Structure,
+    rows: MarginalRows,
+    *,
+    seed: int,
+    prior_only: bool = False,
+) -> dict[str, np.ndarray]:
+    """Draw the coefficients that a marginal program has integrated out, exactly.
+
+    Parameters
+    ----------
+    draws
+        What the engine returned.
+    design, structure, rows
+        The data, the structure of the program, and the rows that it saw.
+    seed
+        That of the fit.
+    prior_only
+        Whether the outcome was left out.
+
+    Returns
+    -------
+    dict
+        The coefficients by their Stan name, such as ``{"b": ...}`` of shape
+        ``(chain, draw, J, Q)``; the factor that is integrated out last is drawn first.
+    """
+
+    def flat(name: str) -> np.ndarray:
+        values = draws.stan_variable(name)
+        return values.reshape(-1, *values.shape[2:])
+
+    shape = draws.sampler_variable("lp__").shape
+    alpha = flat("alpha") if structure.intercept else None
+    beta = flat("beta") if design.coefficients else np.zeros((shape[0] * shape[1], 0))
+    parts = [beta]
+
+    def means(number: int) -> np.ndarray:
+        own = None if alpha is None else alpha[:, None]
+        return group_means(design, number, own, beta[:, None])[:, :, 0]
+
+    def scales(number: int) -> np.ndarray:
+        tau = flat(f"tau{suffix_of(number + 1)}")
+        if structure.factors[number].correlated:
+            return np.asarray(tau[:, :, None] * flat(f"L_Omega{suffix_of(number + 1)}"))
+        return np.asarray(tau[:, :, None] * np.eye(tau.shape[1]))
+
+    if prior_only:
+        sigma = np.full((len(beta), 1), np.inf)
+    elif design.residual is not None:
+        sigma = flat("sigma_j")
+    else:
+        sigma = flat("sigma")[:, None] if design.se is None else np.ones((len(beta), 1))
+    if structure.intercept:
+        parts.insert(0, flat("alpha_c")[:, None] - rows.y_bar)
+    first, *second = rows.integrated
+    for number, factor in enumerate(design.factors):
+        if number in second:
+            parts.append(np.zeros((len(beta), factor.Z.shape[1] * len(factor.labels))))
+        elif number != first:
+            u = flat(f"b{suffix_of(number + 1)}") - means(number)
+            parts.append(u.reshape(len(u), -1))
+    theta, L, drawn = np.concatenate(parts, axis=1), scales(first), {}
+    for number in second:
+        drawn[number] = draw_second(
+            rows, theta=theta, L=L, T=scales(number), sigma=sigma, seed=[seed]
+        )
+        theta[:, rows.second] = drawn[number].reshape(len(theta), -1)
+    drawn[first] = draw_deviations(rows, theta=theta, L=L, sigma=sigma, seed=[seed])
+    return {
+        f"b{suffix_of(number + 1)}": (u + means(number)).reshape(*shape, *u.shape[1:])
+        for number, u in drawn.items()
+    }
+
+
+def build_posterior(
+    draws: Draws,
+    design: Design,
+    structure: Structure,
+    *,
+    drawn_back: Mapping[str, np.ndarray] | None = None,
+) -> xr.Dataset:
+    """Label the draws of a model's parameters, as ``build_tree`` does.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions ``(chain, draw, ...)``.
+    """
+    return _label(_posterior(draws, design, structure, drawn_back or {}))
+
+
+def _posterior(
+    draws: Draws,
+    design: Design,
+    structure: Structure,
+    drawn_back: Mapping[str, np.ndarray],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the variables and coordinates of the posterior."""
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
+
+    def add(name: str, stan_name: str, *dims: str) -> None:
+        values = drawn_back.get(stan_name)
+        values = draws.stan_variable(stan_name) if values is None else values
+        variables[name] = (("chain", "draw", *dims), values)
+
+    categories = ("category",) if structure.is_categorical else ()
+    if categories:
+        coords["category"] = _labels(design.categories[1:])
+    if structure.intercept:
+        add("Intercept", "alpha", *categories)
+    if design.coefficients:
+        add("beta", "beta", "coefficient", *categories)
+        coords["coefficient"] = _labels(design.coefficients)
+    if structure.has_cutpoints:
+        add("cutpoint", "cutpoint", "between")
+        coords["between"] = _labels(cutpoint_labels(design))
+    for number, (factor, form) in enumerate(
+        zip(design.factors, structure.factors, strict=True), 1
+    ):
+        suffix = suffix_of(number)
+        names = GroupNames.of(factor.factor)
+        coords[names.group] = _labels(factor.labels)
+        coords[names.coefficient] = _labels(factor.coefficients)
+        if structure.pooling == "partial":
+            add(names.tau, f"tau{suffix}", names.coefficient)
+        if form.correlated:
+            add(names.Omega, f"Omega{suffix}", names.coefficient, names.coefficient_2)
+            coords[names.coefficient_2] = _labels(factor.coefficients)
+        add(names.b, f"b{suffix}", names.group, names.coefficient)
+    if design.latent is not None:
+        _add_latent(design.latent, draws, variables, coords)
+    classes = {name for name, _ in structure.priors}
+    if "sigma" in classes and structure.residual != "free":
+        add("sigma", "sigma")
+    for name in ("nu", "shape", "phi"):
+        if name in classes:
+            add(name, name)
+    if design.residual is not None:
+        names = GroupNames.of(design.residual[0])
+        coords[names.group] = _labels(design.residual[1])
+        if structure.residual == "pooled":
+            add(names.tau_sigma, "tau_sigma")
+        add(names.sigma, "sigma_j", names.group)
+    if categories and "beta" in variables:
+        order = ("chain", "draw", "category", "coefficient")
+        values = np.swapaxes(variables["beta"][1], 2, 3)
+        variables["beta"] = (order, values)
+    return variables, coords
+
+
+def _add_latent(
+    latent: LatentDesign,
+    draws: Draws,
+    variables: dict[str, Any],
+    coords: dict[str, Any],
+) -> None:
+    """Add scores, loadings in the order of their labels, and the loadings' scale."""
+    names = LatentNames.of(latent)
+    own = ("chain", "draw")
+    place = np.argsort(latent.anchors)
+    loadings = draws.stan_variable("loadings")[:, :, place]
+    variables["loading_scale"] = (own, draws.stan_variable("loading_scale"))
+    variables[names.scores] = (
+        (*own, names.scored, "latent"),
+        draws.stan_variable("scores"),
+    )
+    variables[names.loadings] = ((*own, names.loaded, "latent"), loadings)
+    coords[names.scored] = _labels(latent.score_labels)
+    coords[names.loaded] = _labels(latent.loading_labels)
+    coords["latent"] = np.arange(1, latent.rank + 1)
+
+
+def _label(parts: tuple[dict[str, Any], dict[str, Any]]) -> xr.Dataset:
+    """Build a dataset whose chains and draws are numbered from 0."""
+    import xarray as xr
+
+    variables, coords = parts
+    dataset = xr.Dataset(variables, coords)
+    return dataset.assign_coords(
+        chain=np.arange(dataset.sizes["chain"]), draw=np.arange(dataset.sizes["draw"])
+    )
+
+
+def _labels(labels: tuple[Any, ...]) -> np.ndarray:
+    """Return labels as whole numbers where all are, else as text objects."""
+    if labels and all(isinstance(label, int) for label in labels):
+        return np.array(labels)
+    return np.array(labels, dtype=object)

@@ -1,0 +1,169 @@
+"""A posterior taken apart into scalars with labels, and labels written short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stanpool.model.parameter_names import GroupNames
+from stanpool.posterior.origins import fit_at_origins
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from stanpool.data.design.design import Design
+    from stanpool.model.fit_result import FitResult, HasPosterior
+    from stanpool.model.prepared_model import PreparedModel
+    from stanpool.model.priors import PriorRow
+
+
+@dataclass(frozen=True, eq=False)
+class Scalars:
+    """One posterior variable as scalars: labels, positions, and a view of the draws.
+
+    Parameters
+    ----------
+    variable
+        Its name, such as ``"b_county"``.
+    labels
+        Of each scalar, such as ``"b_county[AITKIN, floor]"``.
+    positions
+        The index of each scalar in the variable's own dimensions, shape
+        ``(scalar, dimension)``.
+    draws
+        Shape ``(chain, draw, scalar)``.
+    """
+
+    variable: str
+    labels: tuple[str, ...]
+    positions: NDArray[np.intp]
+    draws: NDArray[np.float64]
+
+
+def scalars(
+    posterior: xr.Dataset, *, var_names: Sequence[str] | None = None
+) -> Iterator[Scalars]:
+    """Take a posterior apart into labelled scalars, one variable at a time.
+
+    Of a correlation matrix only the upper triangle is kept: its diagonal is constant
+    and its other half says the same again. Of loadings those that are 0 are left out.
+    """
+    for name in posterior.data_vars if var_names is None else var_names:
+        variable = posterior[name].transpose("chain", "draw", ...)
+        shape = variable.shape[2:]
+        positions = np.argwhere(np.ones(shape, dtype=bool))
+        draws = variable.to_numpy().reshape(*variable.shape[:2], -1)
+        if is_correlation(variable):
+            upper = positions[:, 0] < positions[:, 1]
+            positions, draws = positions[upper], draws[:, :, upper]
+        elif "latent" in variable.dims:
+            moves = draws.any(axis=(0, 1))
+            positions, draws = positions[moves], draws[:, :, moves]
+        yield Scalars(str(name), _labels(variable, positions), positions, draws)
+
+
+def is_correlation(variable: xr.DataArray) -> bool:
+    """Say whether a variable is a matrix of correlations among coefficients."""
+    return str(variable.name).startswith("Omega") and variable.ndim == 4
+
+
+def _labels(variable: xr.DataArray, positions: NDArray[np.intp]) -> tuple[str, ...]:
+    dims = variable.dims[2:]
+    if not dims:
+        return (str(variable.name),)
+    coordinates = [[str(value) for value in variable[dim].to_numpy()] for dim in dims]
+    return tuple(
+        f"{variable.name}[{', '.join(map(list.__getitem__, coordinates, row))}]"
+        for row in positions.tolist()
+    )
+
+
+def group_dims(design: Design) -> frozenset[str]:
+    """Name the dimensions of the posterior that run over groups."""
+    factors = [each.factor for each in design.factors]
+    if design.residual is not None:
+        factors.append(design.residual[0])
+    if design.latent is not None:
+        factors += [column for column, *_ in design.latent.sides]
+    return frozenset(GroupNames.of(factor).group for factor in factors)
+
+
+def dims_of_groups(fit: HasPosterior) -> frozenset[str]:
+    """Name the dimensions over groups of a fit, or of draws that have no model."""
+    if fit.model is not None:
+        return group_dims(fit.model.design)
+    factor = getattr(fit, "factor", None)
+    return frozenset() if factor is None else frozenset({GroupNames.of(factor).group})
+
+
+def is_of_groups(variable: xr.DataArray, dims: frozenset[str]) -> bool:
+    """Say whether a variable has a value for each group."""
+    return not dims.isdisjoint(map(str, variable.dims))
+
+
+def scale_draws(fit: FitResult, parameter: str) -> np.ndarray:
+    """Return draws of a population scale where its prior is, ``(chain * draw,)``."""
+    variable = f"tau_{factor_of_scale(fit.model, fit.model.priors[parameter])}"
+    for each in scalars(fit_at_origins(fit).posterior, var_names=[variable]):
+        found = each.draws[:, :, each.labels.index(parameter)]
+    return np.asarray(found.ravel())
+
+
+def factor_of_scale(model: PreparedModel, row: PriorRow) -> str:
+    """Name the factor of a scale by the number of its class: 2 of ``tau_2``."""
+    number = int(row.parameter_class.partition("_")[2] or 1)
+    return model.design.factors[number - 1].factor
+
+
+def meanings(posterior: xr.Dataset, design: Design) -> dict[str, str]:
+    """Say of each scalar of a posterior what it belongs to.
+
+    Returns
+    -------
+    dict
+        By the scalar's label: ``"population"``, ``"scale over county"``, ``"correlation
+        over county"``, ``"county AITKIN"``, or ``"outcome"`` for what else the family
+        has.
+    """
+    dims = group_dims(design)
+    over: dict[str, str] = {}
+    for each in design.factors:
+        names = GroupNames.of(each.factor)
+        over |= {
+            names.tau: f"scale over {each.factor}",
+            names.Omega: f"correlation over {each.factor}",
+        }
+    if design.residual is not None:
+        column = design.residual[0]
+        over[GroupNames.of(column).tau_sigma] = f"scale over {column}"
+    found: dict[str, str] = {}
+    for block in scalars(posterior):
+        dim = next(iter(posterior[block.variable].dims[2:]), None)
+        if dim in dims:
+            groups = [str(each) for each in posterior[dim].to_numpy()]
+            texts = [f"{dim} {groups[place]}" for place in block.positions[:, 0]]
+        else:
+            is_mean = block.variable in ("Intercept", "beta")
+            other = "population" if is_mean else "outcome"
+            texts = [over.get(block.variable, other)] * len(block.labels)
+        found.update(zip(block.labels, texts, strict=True))
+    return found
+
+
+def short_label(label: object, limit: int = 40) -> str:
+    r"""Write a user's label on one line of at most ``limit`` characters.
+
+    Examples
+    --------
+    >>> short_label("ST.\n LOUIS")
+    'ST. LOUIS'
+    >>> short_label("x" * 100, limit=10)
+    'xxxxxxx...'
+    """
+    printable = (char if char.isprintable() else " " for char in str(label)[:1000])
+    text = " ".join("".join(printable).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."

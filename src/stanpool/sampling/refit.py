@@ -1,0 +1,95 @@
+"""The same model on other data or with other priors, fitted in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from stanpool.language.model_spec import as_priors
+from stanpool.language.prior import Prior
+from stanpool.model.fit_result import FitResult
+from stanpool.model.prepared_model import PreparedModel
+from stanpool.model.priors import SET_BY_USER, PriorRow
+from stanpool.sampling.sample import sampled
+
+AnyFit = TypeVar("AnyFit", bound=FitResult)
+
+
+def update(
+    fit: AnyFit,
+    data: Any = None,
+    *,
+    priors: Mapping[str, str | Prior] | None = None,
+    chains: int | None = None,
+    draws: int | None = None,
+    warmup: int | None = None,
+    seed: int | None = None,
+    adapt_delta: float | None = None,
+    max_treedepth: int | None = None,
+    parallel_chains: int | None = None,
+    progress: bool = True,
+) -> AnyFit:
+    """Fit a model again, to other data or with other priors.
+
+    Numbers are data of the program: it is compiled anew only if a prior changes its
+    distribution, or the data their structure. Priors that were in force stay in force;
+    defaults are not scaled anew from other data.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    data
+        Other data; by default the same.
+    priors
+        Priors that change.
+    chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains
+        As for ``Model.fit``; by default those of the fit.
+    progress
+        Whether to show progress bars.
+
+    Raises
+    ------
+    SpecError
+        If there is no such parameter, or its prior does not fit.
+    DataError
+        If the data cannot serve the model.
+    """
+    model = fit.model
+    in_force = {_name(row): row.prior for row in model.priors}
+    if priors is not None:
+        changed = replace(model.spec, priors=as_priors(priors))
+        tried = PreparedModel.from_spec(changed, model.source)
+        in_force |= {
+            _name(row): row.prior for row in tried.priors if row.source == SET_BY_USER
+        }
+    spec = replace(
+        model.spec,
+        priors=as_priors(in_force),
+        parameterization=model.parameterization or model.spec.parameterization,
+    )
+    again = PreparedModel.from_spec(
+        spec, model.source if data is None else data, strict=False
+    )
+    given = {
+        "chains": chains,
+        "draws": draws,
+        "warmup": warmup,
+        "seed": seed,
+        "adapt_delta": adapt_delta,
+        "max_treedepth": max_treedepth,
+        "parallel_chains": parallel_chains,
+    }
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    # Initial values that were given for other data may not fit these.
+    inits = "random" if fit.settings.inits == "random" else None
+    settings = replace(fit.settings, inits=inits, **changes)
+    result = sampled(again, settings, prior_only=fit.prior_only, progress=progress)
+    return type(fit).of(result)
+
+
+def _name(row: PriorRow) -> str:
+    """Name what a prior is set on: a parameter, or all cutpoints together."""
+    together = row.prior.support == "simplex"
+    return row.parameter_class if together else row.parameter

@@ -1,0 +1,548 @@
+"""Keeping a fit: a folder with its data, model and draws; nothing is pickled.
+
+::
+
+    radon.fit/
+    ├── manifest.json         format, who wrote it, the SHA-256 of every file
+    └── saved-3f9ac2d1/
+        ├── model.json        specification, priors, settings, versions
+        ├── program.stan      the program that was fitted
+        ├── data.nc           the columns that the model uses
+        └── draws.nc          posterior, sample_stats, observed_data
+
+A fit that replaces another is written beside it, and counts once the manifest names
+it (see ``versions``). In format 1 the files were in the folder itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stanpool.base.errors import (
+    DataError,
+    NoFitError,
+    StanpoolError,
+    StorageError,
+    StorageWarning,
+    listed,
+    shorten,
+)
+from stanpool.base.files import explained
+from stanpool.base.progress import tell
+from stanpool.data.compression.chunks import Streamed
+from stanpool.engine.program import StanProgram
+from stanpool.language.formula import quote_name
+from stanpool.language.model_spec import ModelSpec
+from stanpool.language.prior import Prior
+from stanpool.language.vocabulary import as_functions
+from stanpool.model.fit_result import FitResult
+from stanpool.model.parameter_names import GroupNames
+from stanpool.model.prepared_model import PreparedModel
+from stanpool.model.priors import PriorRow, PriorTable
+from stanpool.sampling import netcdf
+from stanpool.sampling.sample import sampled
+from stanpool.sampling.schema import read_record
+from stanpool.sampling.versions import (
+    Manifest,
+    check_digests,
+    new_version,
+    read_manifest,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+
+    from stanpool.engine.settings import SampleSettings
+
+Functions = tuple[tuple[str, Callable[..., Any]], ...]
+
+FORMAT = 2  # since 2, mm() without weights is the mean of groups, and not their sum
+_FILES = ("model.json", "program.stan", "data.nc", "draws.nc")
+_STAYS = "The fit is still in memory: make room, or save it elsewhere."
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the data: its name, and its levels if it is categorical."""
+
+    name: str
+    levels: tuple[str | int, ...] | None
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class _ChunkFacts:
+    """What is kept of data in chunks besides arrays; see ``Streamed.facts``."""
+
+    named: str
+    origin: str | None
+    rows: int
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The content of model.json; the fields with defaults came later."""
+
+    spec: ModelSpec
+    priors: tuple[PriorRow, ...]
+    columns: tuple[_Column, ...]
+    settings: Mapping[str, Any]
+    seconds: float
+    prior_only: bool
+    engine: Mapping[str, str]
+    program: str
+    parameterization: str | None = None
+    chunks: _ChunkFacts | None = None
+    rejections: Mapping[str, int] = field(default_factory=dict)
+    functions: tuple[str, ...] = ()
+
+
+def save(
+    fit: FitResult, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
+    """Write a fit to a folder, completely or not at all.
+
+    Whenever it is interrupted or killed, the fit that was there is whole, or the new
+    one. Other files in the folder are left alone, and a symbolic link stays one.
+
+    Parameters
+    ----------
+    fit
+        What to keep.
+    path
+        A folder that does not exist yet, or is empty.
+    overwrite
+        Whether to replace a fit that was saved there before.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something at ``path``: another fit without ``overwrite``, or
+        anything else at all.
+    StorageError
+        If it cannot be written, for example because there is no room; ``fit`` is as
+        it was.
+    """
+    target = Path(path)
+    needed = fit.tree.nbytes + int(fit.model.data.memory_usage().sum())
+    action = f"save the fit in {str(path)!r}"
+    with (
+        explained(action, target, needed=needed, advice=_STAYS),
+        _new_version(target, overwrite=overwrite) as folder,
+    ):
+        _write(fit, folder)
+
+
+def try_saving(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Find out whether a fit could be saved at a path, before it is sampled.
+
+    Raises
+    ------
+    FileExistsError, StorageError
+        As ``save`` would.
+    """
+    target = Path(path)
+    with (
+        explained(f"save a fit in {str(path)!r}", target),
+        suppress(_Tried),
+        _new_version(target, overwrite=overwrite) as folder,
+    ):
+        (folder / _FILES[0]).write_bytes(b" " * 4096)
+        raise _Tried
+
+
+class _Tried(Exception):
+    """Ends the trial of a place."""
+
+
+def _new_version(path: Path, *, overwrite: bool) -> AbstractContextManager[Path]:
+    from stanpool import __version__
+
+    return new_version(
+        path, overwrite=overwrite, format_=FORMAT, names=_FILES, stanpool=__version__
+    )
+
+
+def kept_or_new(
+    model: PreparedModel,
+    settings: SampleSettings,
+    path: str | os.PathLike[str],
+    *,
+    any_seed: bool,
+    prior_only: bool,
+    progress: bool,
+) -> FitResult:
+    """Return the fit kept at a path if a new one would be the same, else a new one.
+
+    Parameters
+    ----------
+    model, settings
+        What to fit, and how.
+    path
+        A folder: of a fit, which is replaced if anything has changed, or a new one.
+    any_seed
+        Whether a fit of another seed is the same.
+    prior_only
+        Leave the outcome out.
+    progress
+        Whether to show progress, on standard error.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something else at ``path``.
+    StorageError
+        If nothing can be written there, which is tried first. Is there no room for
+        the fit when it has been sampled, that is a warning, and it is returned.
+    """
+    target = Path(path)
+    changes = ["nothing is kept there yet"]
+    try:
+        kept = load(target, functions=dict(model.spec.functions))
+    except NoFitError:
+        pass
+    except DataError as damage:
+        changes = [str(damage)]
+    else:
+        changes = list(_changes(kept, model, settings, any_seed, prior_only))
+        if not changes:
+            tell(f"Took the fit in {str(target)!r}: it is the same", shown=progress)
+            # The same model, but stated by the caller.
+            return replace(kept, model=model)
+    try_saving(target, overwrite=True)
+    tell(f"Fitting for {str(target)!r}: {'; '.join(changes)}", shown=progress)
+    fit = sampled(model, settings, prior_only=prior_only, progress=progress)
+    try:
+        save(fit, target, overwrite=True)
+    except StorageError as problem:
+        warnings.warn(str(problem), StorageWarning, stacklevel=3)
+    return fit
+
+
+def _changes(
+    kept: FitResult,
+    model: PreparedModel,
+    settings: SampleSettings,
+    any_seed: bool,
+    prior_only: bool,
+) -> Iterator[str]:
+    """Say what would be other in a new fit: model, priors, program, data, settings."""
+    # What the form and the priors come to is compared as a program and as a table.
+    apart = ("parameterization", "priors", "functions")
+    if model.spec.functions:
+        yield "functions of yours may have changed"
+    yield from _differences(kept.model.spec, model.spec, apart=apart)
+    if kept.model.priors != model.priors:
+        yield "the priors in force have changed"
+    elif kept.program != model.program:
+        yield "the Stan program has changed"
+    chunks = model.chunks
+    if not kept.model.data.equals(model.data) or (
+        kept.model.chunks is not None
+        if chunks is None
+        else not chunks.same_as(kept.model.chunks)
+    ):
+        yield "the data have changed"
+    free = {"parallel_chains", "threads_per_chain"} | ({"seed"} if any_seed else set())
+    yield from _differences(kept.settings, settings, apart=free)
+    if kept.prior_only != prior_only:
+        yield f"prior_only was {kept.prior_only!r} and is {prior_only!r}"
+
+
+def _differences(old: Any, new: Any, *, apart: Container[str]) -> Iterator[str]:
+    """Name the fields of two dataclasses that are written to a file differently."""
+    for each in fields(old):
+        was, now = getattr(old, each.name), getattr(new, each.name)
+        if each.name not in apart and _written(was) != _written(now):
+            yield f"{each.name} was {shorten(was)} and is {shorten(now)}"
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, default=_plain)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+) -> FitResult:
+    """Read a fit that ``Fit.save`` wrote; no engine is needed, and nothing is run.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    functions
+        Functions of your own that the model's formula calls, if it does: a kept fit has
+        their names only.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no saved fit at ``path``.
+    DataError
+        If a file is missing, truncated or changed, a field is not as it should be, a
+        newer stanpool wrote it, or the model calls functions that are not passed.
+    """
+    folder, own = Path(path), as_functions(functions)
+    with explained(f"read {str(path)!r}", folder, advice="May you read it?"):
+        while True:
+            manifest = read_manifest(folder, newest=FORMAT)
+            try:
+                check_digests(folder, manifest, _FILES)
+                return _read(folder, manifest, own)
+            except (DataError, OSError):
+                # Another process may just have replaced the fit.
+                if read_manifest(folder, newest=FORMAT) == manifest:
+                    raise
+
+
+def _read(folder: Path, manifest: Manifest, functions: Functions = ()) -> FitResult:
+    """Read the files of a fit; whatever is wrong with them is a ``DataError``."""
+    try:
+        path_of = partial(manifest.path, folder)
+        return _read_fit(path_of, manifest.format, functions)
+    except MemoryError:
+        raise
+    except Exception as problem:  # whatever libraries make of the files of others
+        is_ours = isinstance(problem, StanpoolError)
+        kind = "" if is_ours else f"{type(problem).__name__}: "
+        raise DataError(
+            f"cannot read the fit in {str(folder)!r}, which stanpool "
+            f"{manifest.stanpool} wrote in format {manifest.format}: {kind}{problem} "
+            "Read it with that version, or fit again."
+        ) from problem
+
+
+def _read_fit(
+    path_of: Callable[[str], Path], version: int, functions: Functions
+) -> FitResult:
+    """Build a fit from its files."""
+    from stanpool.engine.settings import SampleSettings
+
+    written = _in_newest_format(json.loads(path_of("model.json").read_text("utf-8")))
+    kept = read_record(_Record, written, "model.json", {Prior: _read_prior})
+    if version < 2:
+        _refuse_sums(kept.spec)
+    _refuse_missing(kept.functions, functions)
+    kept = replace(kept, spec=replace(kept.spec, functions=functions))
+    settings = read_record(SampleSettings, kept.settings, "model.json.settings")
+    if not kept.program.isidentifier():
+        raise DataError(f"the program has the name {shorten(kept.program)}.")
+    tree = netcdf.read_tree(path_of("draws.nc"))
+    if tree["posterior"].sizes["chain"] != settings.chains:
+        raise DataError(
+            f"draws.nc has {tree['posterior'].sizes['chain']} chains, and model.json "
+            f"says {settings.chains}."
+        )
+    model = _read_model(kept, *_read_frame(path_of("data.nc"), kept.columns))
+    _refuse_correlated(model, tree)
+    return FitResult(
+        model=model,
+        tree=tree,
+        settings=settings,
+        seconds=kept.seconds,
+        prior_only=kept.prior_only,
+        engine=kept.engine,
+        program=StanProgram(kept.program, path_of("program.stan").read_text("utf-8")),
+        rejections=kept.rejections,
+    )
+
+
+def _refuse_missing(needed: tuple[str, ...], functions: Functions) -> None:
+    """Refuse a fit of a formula that calls functions which were not passed."""
+    missing = [name for name in needed if name not in dict(functions)]
+    if missing:
+        raise DataError(
+            f"its formula calls functions of yours, {listed(missing)}, of which the "
+            "names are kept and nothing else: pass them, sp.load(path, "
+            f"functions={{{missing[0]!r}: {missing[0]}}})."
+        )
+
+
+def _refuse_sums(spec: ModelSpec) -> None:
+    """Refuse a fit whose rows were sums of their groups, where they are means now."""
+    for each in spec.groups:
+        if each.membership == "labels" and not each.weights:
+            raise DataError(
+                "it was saved when mm() without weights was the sum of the groups of "
+                f"{shorten(each.factor)}; it is their mean now, so that the draws mean "
+                "something else. Fit again; weights= with a column of ones for each "
+                "membership is the sum."
+            )
+
+
+def _refuse_correlated(model: PreparedModel, tree: xr.DataTree) -> None:
+    """Refuse a fit whose ``||`` meant uncorrelated at another place than 0."""
+    for factor in model.design.factors:
+        if factor.uncorrelated and GroupNames.of(factor.factor).Omega in tree.posterior:
+            raise DataError(
+                "it was saved when '||' meant, for predictors far from 0, that "
+                "coefficients are uncorrelated at a place among their values; those of "
+                f"{shorten(factor.factor)} are correlated in its draws where "
+                "predictors are 0, and '||' means there. Fit again; center(x) in the "
+                "place of x is a model like the one that was fitted."
+            )
+
+
+def _in_newest_format(written: Any) -> Any:
+    """Return the content of model.json as it would be written now."""
+    spec = written.get("spec") if isinstance(written, dict) else None
+    if isinstance(spec, dict) and "group" in spec:  # before several factors
+        group = spec.pop("group")
+        spec["groups"] = [] if group is None else [group]
+    if isinstance(spec, dict) and "functions" not in written:
+        _quote_columns(spec)  # before they were expressions
+    return written
+
+
+def _quote_columns(spec: dict[str, Any]) -> None:
+    """Write the columns that parts of an outcome are given as expressions."""
+    for part in ("trials", "se", "exposure", "weights", "cens", "cens_upper"):
+        if isinstance(spec.get(part), str):
+            spec[part] = quote_name(spec[part])
+    if isinstance(spec.get("trunc"), list):
+        bounds = spec["trunc"]
+        spec["trunc"] = [quote_name(b) if isinstance(b, str) else b for b in bounds]
+
+
+def _read_prior(written: Any) -> Prior:
+    """Read a prior, which is text in the table and a mapping in the specification."""
+    if isinstance(written, str):
+        return Prior.parse(written)
+    return Prior(written["distribution"], tuple(written["arguments"]))
+
+
+def _read_model(
+    kept: _Record, frame: pd.DataFrame, arrays: Mapping[str, np.ndarray]
+) -> PreparedModel:
+    """Build the model again, with the priors it was fitted with."""
+    data: Any = frame
+    if kept.chunks is not None:
+        data = Streamed.restored(kept.spec, frame, arrays, asdict(kept.chunks))
+    # What was chosen then, whatever would be now.
+    return PreparedModel.from_spec(
+        kept.spec,
+        data,
+        priors=PriorTable(kept.priors),
+        parameterization=kept.parameterization,
+    )
+
+
+def _write(fit: FitResult, folder: Path) -> None:
+    """Write all files of a fit to an empty folder."""
+    chunks = fit.model.chunks
+    columns = _write_frame(
+        fit.model.data if chunks is None else chunks.specimen,
+        folder / "data.nc",
+        {} if chunks is None else chunks.arrays,
+    )
+    kept = _Record(
+        spec=replace(fit.model.spec, functions=()),
+        priors=tuple(fit.model.priors),
+        columns=columns,
+        settings={
+            each.name: getattr(fit.settings, each.name) for each in fields(fit.settings)
+        },
+        seconds=fit.seconds,
+        prior_only=fit.prior_only,
+        engine=dict(fit.engine),
+        program=fit.program.name,
+        parameterization=fit.model.parameterization,
+        chunks=None if chunks is None else _ChunkFacts(**chunks.facts),
+        rejections=dict(fit.rejections),
+        functions=tuple(name for name, _ in fit.model.spec.functions),
+    )
+    written = asdict(kept) | {"priors": [_prior_row(row) for row in kept.priors]}
+    text = json.dumps(written, indent=1, default=_plain)
+    _write_bytes(folder / "model.json", text.encode())
+    _write_bytes(folder / "program.stan", fit.program.source.encode())
+    netcdf.write_tree(fit.tree, folder / "draws.nc")
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    """Write a new file, and wait until it is on the disk."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _prior_row(row: PriorRow) -> dict[str, Any]:
+    """Return a prior in force as plain values."""
+    return {**asdict(row), "prior": str(row.prior)}
+
+
+def _write_frame(
+    frame: pd.DataFrame, path: Path, arrays: Mapping[str, np.ndarray]
+) -> tuple[_Column, ...]:
+    """Write columns by number, and arrays; return columns' names and levels."""
+    import pandas as pd
+    import xarray as xr
+
+    columns: list[_Column] = []
+    variables: dict[str, Any] = {}
+    for number, name in enumerate(frame.columns):
+        column = frame[name]
+        levels, ordered = None, False
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            levels = tuple(column.cat.categories.tolist())
+            ordered = bool(column.cat.ordered)
+            column = column.cat.codes
+        columns.append(_Column(name, levels, ordered))
+        variables[f"column_{number}"] = ("row", column.to_numpy())
+    for name, values in arrays.items():
+        dims = tuple(f"{name}_{axis}" for axis in range(values.ndim))
+        variables[f"array_{name}"] = (dims, values)
+    netcdf.write_tree(xr.DataTree(xr.Dataset(variables)), path)
+    return tuple(columns)
+
+
+def _read_frame(
+    path: Path, columns: tuple[_Column, ...]
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Read columns as ``used_columns`` returns them, and arrays."""
+    import pandas as pd
+
+    dataset = netcdf.read_tree(path).to_dataset()
+    values = [dataset[f"column_{number}"].to_numpy() for number in range(len(columns))]
+    arrays = {
+        str(name).removeprefix("array_"): dataset[name].to_numpy()
+        for name in dataset.data_vars
+        if str(name).startswith("array_")
+    }
+    frame = pd.DataFrame(
+        {
+            column.name: _as_it_was(column, array)
+            for column, array in zip(columns, values, strict=True)
+        }
+    )
+    return frame, arrays
+
+
+def _as_it_was(column: _Column, values: np.ndarray) -> Any:
+    """Return a column's numbers, or the categories that they are the codes of."""
+    import pandas as pd
+
+    if column.levels is None:
+        return values
+    levels: Any = pd.Index(list(column.levels))
+    return pd.Categorical.from_codes(values, levels, ordered=column.ordered)
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy values and paths into what JSON has."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

@@ -1,0 +1,1 @@
+"""Whether a program, or a sampler, is right."""

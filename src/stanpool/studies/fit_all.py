@@ -1,0 +1,44 @@
+"""Several models fitted alike, their programs compiled together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from stanpool.api.facade import Fit, Model
+from stanpool.engine import compile_programs
+from stanpool.sampling.sample import random_seed, sampled, settings_of
+
+Name = TypeVar("Name")
+
+
+def fit_all(
+    models: Mapping[Name, Model],
+    *,
+    seed: int | None = None,
+    progress: bool = True,
+    **given: Any,
+) -> dict[Name, Fit]:
+    """Fit several models alike; their programs are compiled together.
+
+    Parameters
+    ----------
+    models
+        What to fit, by any names.
+    seed
+        Of all fits; drawn at random if None.
+    progress, given
+        As for ``Model.fit``.
+    """
+    seed = random_seed() if seed is None else seed
+    # First of all: what is wrong with them is said before anything is compiled.
+    settings = {
+        name: settings_of(model, seed=seed, prior_only=False, **given)
+        for name, model in models.items()
+    }
+    compile_programs([model.program for model in models.values()], progress=progress)
+    results = {
+        name: sampled(model, settings[name], prior_only=False, progress=progress)
+        for name, model in models.items()
+    }
+    return {name: Fit.of(result) for name, result in results.items()}

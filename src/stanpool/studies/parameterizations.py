@@ -1,0 +1,293 @@
+"""Fits side by side: estimates, and what they cost and can be trusted for."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.data.compression.integrated_rows import why_not_marginal
+from stanpool.inference.diagnostics.checks import (
+    E_BFMI,
+    R_HAT,
+    few_divergences,
+    measure_mixing,
+)
+from stanpool.inference.estimates.summary import summary
+from stanpool.language.model_spec import PARAMETERIZATIONS
+from stanpool.posterior import arviz
+from stanpool.posterior.scalars import group_dims, short_label
+from stanpool.studies.fit_all import fit_all
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from stanpool.api.facade import Fit, Model
+
+_ALIKE = 1.25
+
+
+@public
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Fits side by side.
+
+    Parameters
+    ----------
+    table
+        One row per fit: ``divergences``, ``max_r_hat``, ``min_ess_bulk`` and
+        ``min_ess_tail`` over all quantities, ``ess_per_second`` (the smaller of the
+        two over the wall time of sampling), ``min_e_bfmi``, ``max_tree_depth``,
+        ``mean_leapfrog_steps`` and ``seconds``.
+    estimates
+        One row per population quantity; for each fit its posterior ``mean`` and
+        ``sd``, missing where a fit has no such quantity.
+    fits
+        The fits by name.
+    advice
+        Which parameterization to take, and why; empty if there is no choice.
+    """
+
+    table: pd.DataFrame
+    estimates: pd.DataFrame
+    fits: Mapping[str, Fit]
+    advice: str
+
+    def plot(
+        self,
+        *,
+        factor: str | None = None,
+        coefficient: str | None = None,
+        group: str | None = None,
+    ) -> Figure:
+        """Draw the funnels of the partially pooled fits side by side.
+
+        See ``stanpool.plots.plot_funnel``.
+        """
+        from stanpool.plots import plot_funnel
+
+        return plot_funnel(
+            _partial(self.fits), factor=factor, coefficient=coefficient, group=group
+        )
+
+    def __str__(self) -> str:
+        """Write one column per fit: estimates as mean (sd), then the sampler."""
+        text = self._cells().to_string()
+        return f"{text}\n\n{textwrap.fill(self.advice, 88)}".rstrip()
+
+    def __repr__(self) -> str:
+        """Name what is compared."""
+        return f"Comparison({', '.join(map(repr, self.fits))})"
+
+    def _repr_html_(self) -> str:
+        """Write the same as HTML, with every label escaped."""
+        from html import escape
+
+        return self._cells().to_html(border=0) + f"<p>{escape(self.advice)}</p>"
+
+    def _cells(self) -> pd.DataFrame:
+        """Format all numbers, with a row per quantity and a column per fit."""
+        import pandas as pd
+
+        cells = [
+            [
+                *(mean_sd(*row) for row in self.estimates[name].to_numpy()),
+                *(form.format(self.table.loc[name, of]) for of, form in _CELLS.items()),
+            ]
+            for name in self.fits
+        ]
+        return pd.DataFrame(
+            dict(enumerate(cells)),
+            index=[short_label(each) for each in (*self.estimates.index, *_CELLS)],
+        ).set_axis([short_label(name) for name in self.fits], axis=1)
+
+
+_CELLS = {
+    "divergences": "{:,.0f}",
+    "max_r_hat": "{:.3f}",
+    "min_ess_bulk": "{:,.0f}",
+    "min_ess_tail": "{:,.0f}",
+    "ess_per_second": "{:,.0f}",
+    "min_e_bfmi": "{:.2f}",
+    "max_tree_depth": "{:.0f}",
+    "mean_leapfrog_steps": "{:.1f}",
+    "seconds": "{:.1f}",
+}
+
+
+@public
+def compare_fits(fits: Mapping[str, Fit]) -> Comparison:
+    """Put fits side by side.
+
+    Parameters
+    ----------
+    fits
+        Fits by name, such as ``{"complete": a, "partial": b}``.
+
+    Raises
+    ------
+    SpecError
+        If there is no fit.
+    """
+    import pandas as pd
+
+    if not fits:
+        raise SpecError("fits={} is empty; give at least one fit by name.")
+    table = pd.DataFrame.from_dict(
+        {name: _sampling(fit) for name, fit in fits.items()}, orient="index"
+    )
+    estimates = pd.concat(
+        {
+            name: summary(fit, groups=False)[["mean", "sd"]]
+            for name, fit in fits.items()
+        },
+        axis=1,
+        sort=False,
+    )
+    return Comparison(
+        table=table,
+        estimates=estimates.loc[sorted(estimates.index, key=_place)],
+        fits=dict(fits),
+        advice=_advice(table.loc[list(_partial(fits))]),
+    )
+
+
+@public
+def compare_parameterizations(
+    model: Model,
+    *,
+    parameterizations: Sequence[str] | None = None,
+    chains: int = 4,
+    draws: int = 1000,
+    warmup: int = 1000,
+    seed: int | None = None,
+    adapt_delta: float | None = None,
+    max_treedepth: int = 10,
+    parallel_chains: int | None = None,
+    inits: Any = None,
+    progress: bool = True,
+    sample_options: Mapping[str, Any] | None = None,
+) -> Comparison:
+    """Fit a model in several forms and say which one samples better.
+
+    Parameters
+    ----------
+    model
+        A partially pooled model.
+    parameterizations
+        The forms to fit; by default centered, noncentered, adaptive and, where it is
+        exact, marginal.
+    chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
+progress, sample_options
+        As for ``Model.fit``, the same for each form.
+
+    Raises
+    ------
+    SpecError
+        If the model is not partially pooled or a form is not known.
+    """
+    if model.spec.pooling != "partial":
+        raise SpecError(
+            f"{model!r} has no parameterizations to compare: pooling is "
+            f"{model.spec.pooling!r}. Use model.with_(pooling='partial')."
+        )
+    if parameterizations is None:
+        exact = not why_not_marginal(model.spec, model.design)
+        forms = ("centered", "noncentered", "adaptive", "marginal")
+        parameterizations = forms if exact else forms[:-1]
+    for form in parameterizations:
+        if form not in PARAMETERIZATIONS or form == "auto":
+            raise SpecError(
+                f"parameterizations: {shorten(form)} is not one of "
+                f"{listed(PARAMETERIZATIONS[1:])}."
+                + suggestion(str(form), PARAMETERIZATIONS)
+            )
+    forms_of = {form: model.with_(parameterization=form) for form in parameterizations}
+    return compare_fits(
+        fit_all(
+            forms_of,
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            seed=seed,
+            adapt_delta=adapt_delta,
+            max_treedepth=max_treedepth,
+            parallel_chains=parallel_chains,
+            inits=inits,
+            progress=progress,
+            sample_options=sample_options,
+        )
+    )
+
+
+def _sampling(fit: Fit) -> dict[str, float]:
+    """Measure how well a fit was sampled, and how fast."""
+    mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
+    stats = fit.sample_stats
+    bulk, tail = np.fmin.reduce(mixed.ess_bulk), np.fmin.reduce(mixed.ess_tail)
+    return {
+        "divergences": int(stats["diverging"].sum()),
+        "max_r_hat": float(np.fmax.reduce(mixed.r_hat)),
+        "min_ess_bulk": float(bulk),
+        "min_ess_tail": float(tail),
+        "ess_per_second": float(min(bulk, tail) / fit.seconds),
+        "min_e_bfmi": float(arviz.bfmi(stats["energy"].to_numpy()).min()),
+        "max_tree_depth": int(stats["tree_depth"].max()),
+        "mean_leapfrog_steps": float(stats["n_steps"].mean()),
+        "seconds": fit.seconds,
+    }
+
+
+_ORDER = ("Intercept", "beta", "tau", "Omega", "sigma")
+
+
+def _place(label: str) -> int:
+    """Place a label from the intercept to the residual scale, whichever fit has it."""
+    starts = [label.startswith(start) for start in _ORDER]
+    return starts.index(True) if any(starts) else len(_ORDER)
+
+
+def _partial(fits: Mapping[str, Fit]) -> dict[str, Fit]:
+    return {name: fit for name, fit in fits.items() if fit.model.parameterization}
+
+
+def mean_sd(mean: float, sd: float) -> str:
+    """Write a mean and, in brackets, its sd, to two digits of the sd."""
+    if not np.isfinite(mean):
+        return ""
+    digits = int(np.clip(1 - np.floor(np.log10(sd)), 0, 6)) if sd > 0 else 2
+    return f"{mean:.{digits}f} ({sd:.{digits}f})"
+
+
+def _advice(table: pd.DataFrame) -> str:
+    """Say which of several partially pooled fits to take."""
+    if len(table) < 2:
+        return ""
+    names, rates = list(table.index), table["ess_per_second"]
+    divergences, r_hat = table["divergences"], table["max_r_hat"]
+    many = divergences.where(divergences > few_divergences(table["min_ess_bulk"]), 0)
+    sound = (many == 0) & (r_hat <= R_HAT) & (table["min_e_bfmi"] >= E_BFMI)
+    first, second = sorted(
+        names, key=lambda name: (not sound[name], many[name], -rates[name])
+    )[:2]
+    measured = "effective draws per second: " + ", ".join(
+        f"{short_label(name)} {rates[name]:,.0f}" for name in (first, second)
+    )
+    if divergences[second]:
+        measured += f" with {divergences[second]:,.0f} divergences"
+    elif r_hat[second] > R_HAT:
+        measured += f" with R-hat up to {r_hat[second]:.2f}"
+    if not sound[first]:
+        return (
+            f"None passes all checks. Go on from {short_label(first)} and follow its "
+            f"diagnosis; {measured}."
+        )
+    if sound[second] and rates[first] < _ALIKE * rates[second]:
+        return f"Both serve equally well; {measured}."
+    return f"Take {short_label(first)}; {measured}."

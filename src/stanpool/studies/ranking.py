@@ -1,0 +1,280 @@
+"""Models side by side by how well they predict what they have not seen.
+
+References
+----------
+.. [1] Vehtari, Gelman and Gabry (2017). Practical Bayesian model evaluation using
+   leave-one-out cross-validation and WAIC. Statistics and Computing 27, section 5.2:
+   the standard error of a difference.
+.. [2] Yao, Vehtari, Simpson and Gelman (2018). Using stacking to average Bayesian
+   predictive distributions. Bayesian Analysis 13(3), 917-1003.
+.. [3] Sivula, Magnusson, Matamoros and Vehtari (2025). Uncertainty in Bayesian
+   leave-one-out cross-validation based model comparison: small differences (below 4)
+   are not told from zero, whatever their standard errors.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, listed, shorten
+from stanpool.inference.evaluation.cross_validation import CrossValidation
+from stanpool.inference.evaluation.loo import loo
+from stanpool.posterior.scalars import short_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.api.facade import Fit
+
+Array = np.ndarray
+
+_SMALL = 4.0
+_CLEAR = 2.0
+_ITERATIONS = 10_000
+_CLOSE = 1e-9
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ranking:
+    """Models by their expected log predictive densities, the best first.
+
+    Parameters
+    ----------
+    table
+        One row per model: ``elpd`` and ``se``; ``elpd_diff``, at most 0, from the best
+        and ``se_diff``, of the units' differences; ``p``, the effective number of
+        parameters; ``weight`` in the mixture of models that predicts best (stacking);
+        ``rmse`` of expected outcomes, ``coverage`` of 90 % intervals; ``score`` and
+        ``accuracy`` of categories; ``unreliable``, the count of units whose Pareto k is
+        too large.
+    results
+        The cross-validations by name, the best first.
+    verdict
+        What the data prefer, in a sentence.
+    """
+
+    table: pd.DataFrame
+    results: Mapping[str, CrossValidation]
+    verdict: str
+
+    def __str__(self) -> str:
+        """Write a row per model, and the verdict."""
+        text = _shown(self.table).to_string()
+        return f"{text}\n\n{textwrap.fill(self.verdict, 88)}"
+
+    def __repr__(self) -> str:
+        """Write the verdict."""
+        return f"Ranking({self.verdict!r})"
+
+    def _repr_html_(self) -> str:
+        """Write the same as HTML, with every label escaped."""
+        from html import escape
+
+        return _shown(self.table).to_html(border=0) + f"<p>{escape(self.verdict)}</p>"
+
+
+@public
+def compare(
+    models: Mapping[str, Fit | CrossValidation] | Sequence[Fit | CrossValidation],
+    *,
+    unit: str = "row",
+    factor: str | None = None,
+) -> Ranking:
+    """Rank models of the same outcomes by how well they predict the unseen.
+
+    Parameters
+    ----------
+    models
+        Fits, to which ``loo`` is applied, or results of ``loo`` or ``kfold``, all
+        of the same units; by name, or in a list and named after their pooling or
+        formula.
+    unit, factor
+        For fits: what is left out, as for ``loo``.
+
+    Returns
+    -------
+    Ranking
+        The best model first, with stacking weights.
+
+    Raises
+    ------
+    SpecError
+        If there are fewer than two models, or they do not predict the same outcomes in
+        the same units.
+    """
+    named = models if isinstance(models, Mapping) else _named(models)
+    if len(named) < 2:
+        raise SpecError(f"{len(named)} model(s) to compare; give at least two.")
+    results = {
+        name: each
+        if isinstance(each, CrossValidation)
+        else loo(each, unit=unit, factor=factor)
+        for name, each in named.items()
+    }
+    _check_alike(results)
+    return rank(results)
+
+
+def rank(results: Mapping[str, CrossValidation]) -> Ranking:
+    """Rank cross-validations that are of the same units."""
+    import pandas as pd
+
+    order = sorted(results, key=lambda name: -results[name].elpd)
+    pointwise = np.column_stack([results[name].units["elpd"] for name in order])
+    totals = [results[order[0]].total(gap) for gap in (pointwise - pointwise[:, :1]).T]
+    table = pd.DataFrame(
+        {
+            "elpd": [results[name].elpd for name in order],
+            "se": [results[name].se for name in order],
+            "elpd_diff": [total for total, _ in totals],
+            "se_diff": [error for _, error in totals],
+            "p": [results[name].p for name in order],
+            "weight": stacking_weights(pointwise),
+            "rmse": [results[name].rmse for name in order],
+            "coverage": [results[name].coverage() for name in order],
+            "score": [results[name].score for name in order],
+            "accuracy": [results[name].accuracy for name in order],
+            "unreliable": [len(results[name].unreliable) for name in order],
+        },
+        index=pd.Index(order, name="model"),
+    )
+    return Ranking(table, {name: results[name] for name in order}, _verdict(table))
+
+
+def stacking_weights(pointwise: Array) -> Array:
+    """Return the weights of the mixture of models that predicts the units best.
+
+    Maximizes the sum over units of the log of the weighted predictive densities, by
+    expectation and maximization: the weights stay in the simplex and never get worse.
+
+    Parameters
+    ----------
+    pointwise
+        Log predictive densities, shape ``(units, models)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(models,)``, adding up to 1.
+
+    Examples
+    --------
+    >>> stacking_weights(np.log([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]])).round(3)
+    array([0.708, 0.292])
+    """
+    density = np.exp(pointwise - pointwise.max(axis=1, keepdims=True))
+    weights = np.full(density.shape[1], 1.0 / density.shape[1])
+    for _ in range(_ITERATIONS):
+        share = density / (density @ weights)[:, None]
+        gradient = share.mean(axis=0)
+        weights = weights * gradient
+        # At the maximum no model's density is worth more than the mixture's.
+        if gradient.max() < 1.0 + _CLOSE:
+            break
+    return np.asarray(weights / weights.sum())
+
+
+def _named(models: Sequence[Fit | CrossValidation]) -> dict[str, Fit | CrossValidation]:
+    """Name models after their pooling if that tells them apart, or their formula."""
+    from stanpool.language.formula import formula_of
+
+    specs = [each.model.spec for each in models]
+    for names in (
+        [spec.pooling for spec in specs],
+        [formula_of(spec) for spec in specs],
+        [f"{formula_of(spec)}, {spec.pooling}, {spec.family}" for spec in specs],
+        [f"{number}: {formula_of(spec)}" for number, spec in enumerate(specs, 1)],
+    ):
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(names, models, strict=True))
+
+
+def _check_alike(results: Mapping[str, CrossValidation]) -> None:
+    """Refuse results that are not of the same units of the same outcomes."""
+    names = list(results)
+    first = results[names[0]]
+    for name in names[1:]:
+        other = results[name]
+        pair = listed([names[0], name])
+        if (first.unit, first.factor, first.folds) != (
+            other.unit,
+            other.factor,
+            other.folds,
+        ):
+            raise SpecError(
+                f"{pair} are of different units: {first!r}, {other!r}. Leave the same "
+                "units out of both, in as many folds."
+            )
+        if not first.rows["y"].equals(other.rows["y"]):
+            raise SpecError(
+                f"{pair} are of different outcomes, so their densities cannot be "
+                "compared: fit both to the same rows in the same order, on the same "
+                "scale."
+            )
+        if first.folds is not None and not first.units["fold"].equals(
+            other.units["fold"]
+        ):
+            raise SpecError(
+                f"{pair} were split into different folds. Pass the same seed= to "
+                "both kfold()."
+            )
+        if first.factor is not None and not first.units.index.equals(other.units.index):
+            raise SpecError(f"{pair} have other groups of {shorten(first.factor)}.")
+
+
+def _verdict(table: pd.DataFrame) -> str:
+    """Say which model predicts best, and whether it is clear."""
+    best, second = table.index[:2]
+    gap, error = -table["elpd_diff"].iloc[1], table["se_diff"].iloc[1]
+    of = f"{short_label(best)} over {short_label(second)}"
+    measured = f"{of}: elpd higher by {gap:.1f} (SE {error:.1f})"
+    if gap < _SMALL:
+        text = f"No clear preference; {measured}, too little to tell apart."
+    elif gap < _CLEAR * error:
+        text = f"No clear preference; {measured}."
+    else:
+        text = f"The data prefer {measured}."
+    bad = table["unreliable"][table["unreliable"] > 0]
+    if len(bad):
+        units = ", ".join(f"{short_label(name)} {count}" for name, count in bad.items())
+        text += (
+            " Importance sampling failed for some units, so that their elpd is not "
+            f"reliable ({units}); reloo=True or kfold() refits."
+        )
+    return text
+
+
+_FORMATS = {
+    "elpd": "{:,.1f}",
+    "se": "{:,.1f}",
+    "elpd_diff": "{:,.1f}",
+    "se_diff": "{:,.1f}",
+    "p": "{:,.1f}",
+    "weight": "{:.2f}",
+    "rmse": "{:.3g}",
+    "coverage": "{:.1%}",
+    "score": "{:.3g}",
+    "accuracy": "{:.1%}",
+    "unreliable": "{:d}",
+}
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Format all numbers; leave out columns that no model has."""
+    import pandas as pd
+
+    shown = pd.DataFrame(
+        {
+            name: ["" if pd.isna(x) else form.format(x) for x in table[name]]
+            for name, form in _FORMATS.items()
+            if table[name].notna().any()
+        }
+    )
+    return shown.set_axis([short_label(name) for name in table.index], axis=0)

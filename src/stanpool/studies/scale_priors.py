@@ -1,0 +1,293 @@
+"""One model under several priors on a population scale.
+
+References
+----------
+.. [1] Gelman (2006). Prior distributions for variance parameters in hierarchical
+   models. Bayesian Analysis 1(3), 515-533: eight schools, and three of them, under a
+   uniform and a half-Cauchy prior.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.arguments import public
+from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.inference.estimates.variance import pooling_factors
+from stanpool.language.prior import Prior
+from stanpool.model.priors import PriorRow, class_of, resolve_priors
+from stanpool.posterior.intervals import describe
+from stanpool.posterior.scalars import factor_of_scale, scale_draws, short_label
+from stanpool.studies.fit_all import fit_all
+from stanpool.studies.parameterizations import compare_fits
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from stanpool.api.facade import Fit, Model
+
+# Priors say the same if the ratio of means, and the gap of pooling, are below these.
+_ALIKE_SCALES, _ALIKE_POOLING = 1.15, 0.05
+
+
+@public
+@dataclass(frozen=True, eq=False, repr=False)
+class ScalePriorComparison:
+    """One model under several priors on a population scale.
+
+    Parameters
+    ----------
+    parameter
+        The scale, such as ``tau_county[Intercept]``.
+    table
+        One row per prior, by its distribution: ``prior``, as it is written; the scale's
+        posterior ``mean`` and central 90 % interval, ``q5`` and ``q95``; ``pooling``,
+        how far groups are pooled (0 not at all, 1 completely; see
+        ``Fit.pooling_factors``); ``divergences`` and ``min_ess_bulk``.
+    fits
+        The fits by distribution.
+    conclusion
+        What the choice of the prior does here, in words.
+    """
+
+    parameter: str
+    table: pd.DataFrame
+    fits: Mapping[str, Fit]
+    conclusion: str
+
+    def plot(self) -> Figure:
+        """Draw the scale's prior and posterior under each prior.
+
+        See ``stanpool.plots.plot_scale_priors``.
+        """
+        from stanpool.plots import plot_scale_priors
+
+        return plot_scale_priors(self)
+
+    def __str__(self) -> str:
+        """Write the table and the conclusion."""
+        title, table = short_label(self.parameter), self._cells().to_string(index=False)
+        return f"{title}\n\n{table}\n\n{textwrap.fill(self.conclusion, 88)}"
+
+    def __repr__(self) -> str:
+        """Write the conclusion."""
+        return f"ScalePriorComparison({self.conclusion!r})"
+
+    def _repr_html_(self) -> str:
+        """Write the same as HTML, with every label escaped."""
+        from html import escape
+
+        table = self._cells().to_html(border=0, index=False)
+        title = escape(short_label(self.parameter))
+        return f"<p>{title}</p>{table}<p>{escape(self.conclusion)}</p>"
+
+    def _cells(self) -> pd.DataFrame:
+        """Format the numbers."""
+        import pandas as pd
+
+        numbers = self.table
+        return pd.DataFrame(
+            {
+                "prior": numbers["prior"],
+                "mean": numbers["mean"].map("{:.3g}".format),
+                "90 % interval": [
+                    f"{low:.3g} to {high:.3g}"
+                    for low, high in zip(numbers["q5"], numbers["q95"], strict=True)
+                ],
+                "pooling": numbers["pooling"].map("{:.0%}".format),
+                "divergences": numbers["divergences"].map("{:,.0f}".format),
+                "min_ess_bulk": numbers["min_ess_bulk"].map("{:,.0f}".format),
+            }
+        )
+
+
+@public
+def compare_scale_priors(
+    model: Model,
+    *,
+    parameter: str | None = None,
+    scale: float | None = None,
+    chains: int = 4,
+    draws: int = 1000,
+    warmup: int | None = None,
+    seed: int | None = None,
+    adapt_delta: float | None = None,
+    max_treedepth: int = 10,
+    parallel_chains: int | None = None,
+    inits: Any = None,
+    progress: bool = True,
+    sample_options: Mapping[str, Any] | None = None,
+) -> ScalePriorComparison:
+    """Fit a model under four priors on a population scale, and say what they do.
+
+    With S from the data, the priors are ``uniform(0, 10 S)``; ``half_cauchy(2.5 S)``,
+    which is wide; ``half_normal(S)``; and ``exponential(1 / S)``. Each makes a program
+    of its own, so that the first call compiles up to four.
+
+    Parameters
+    ----------
+    model
+        A partially pooled model.
+    parameter
+        Which scale, as ``model.priors`` names it; by default the first.
+    scale
+        S; by default the mean of the model's default prior: of real outcomes their
+        standard deviation over that of the predictor.
+    chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
+progress, sample_options
+        As for ``Model.fit``, the same for each prior.
+
+    Raises
+    ------
+    SpecError
+        If the model has no such scale, or S is not positive and finite.
+
+    References
+    ----------
+    .. [1] Gelman (2006), sections 5.1 and 5.2: the uniform and the half-Cauchy prior.
+    """
+    row = _scale_row(model, parameter)
+    if scale is None:
+        default = resolve_priors(replace(model.spec, priors=()), model.design)
+        scale = 1.0 / default[row.parameter].prior.arguments[0]
+    if not (np.isfinite(scale) and scale > 0):
+        raise SpecError(f"scale={scale!r} must be positive and finite.")
+    models = {
+        prior.distribution: _with_prior(model, row.parameter, prior)
+        for prior in _scale_priors(scale)
+    }
+    fits = fit_all(
+        models,
+        chains=chains,
+        draws=draws,
+        warmup=warmup,
+        seed=seed,
+        adapt_delta=adapt_delta,
+        max_treedepth=max_treedepth,
+        parallel_chains=parallel_chains,
+        inits=inits,
+        progress=progress,
+        sample_options=sample_options,
+    )
+    return summarize_scale_priors(row.parameter, fits)
+
+
+def summarize_scale_priors(
+    parameter: str, fits: Mapping[str, Fit]
+) -> ScalePriorComparison:
+    """Put fits side by side that differ by the prior on a population scale.
+
+    Parameters
+    ----------
+    parameter
+        The scale, as ``model.priors`` names it.
+    fits
+        The fits by the names of the priors' distributions.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame.from_dict(
+        {name: _under_prior(fit, parameter) for name, fit in fits.items()},
+        orient="index",
+    )
+    sampling = compare_fits(fits).table[["divergences", "min_ess_bulk"]]
+    first = next(iter(fits.values())).model
+    return ScalePriorComparison(
+        parameter=parameter,
+        table=table.join(sampling),
+        fits=dict(fits),
+        conclusion=_conclusion(first, parameter, table),
+    )
+
+
+def _scale_priors(scale: float) -> tuple[Prior, ...]:
+    """Return the four priors on a scale about as large as ``scale``."""
+    return (
+        Prior("uniform", (0.0, float(f"{10 * scale:.3g}"))),
+        Prior("half_cauchy", (float(f"{2.5 * scale:.3g}"),)),
+        Prior("half_normal", (float(f"{scale:.3g}"),)),
+        Prior("exponential", (float(f"{1 / scale:.3g}"),)),
+    )
+
+
+def _scale_row(model: Model, parameter: str | None) -> PriorRow:
+    """Find a population scale among a model's priors."""
+    scales = {
+        row.parameter: row
+        for row in model.priors
+        if class_of(row.parameter_class).name == "tau"
+    }
+    if not scales:
+        raise SpecError(
+            f"{model!r} has no population scale, which only partial pooling learns. "
+            "Use model.with_(pooling='partial')."
+        )
+    name = next(iter(scales)) if parameter is None else parameter
+    if name not in scales:
+        raise SpecError(
+            f"parameter={shorten(name)} is no population scale of {model!r}; its "
+            f"scales: {listed(scales)}.{suggestion(str(name), scales)}"
+        )
+    return scales[name]
+
+
+def _with_prior(model: Model, parameter: str, prior: Prior) -> Model:
+    """Return the model with another prior on one scale, the others unchanged."""
+    own = {parameter, f"{parameter}^2"}
+    others = [(name, each) for name, each in model.spec.priors if name not in own]
+    return model.with_(priors=tuple(sorted([*others, (parameter, prior)])))
+
+
+def _under_prior(fit: Fit, parameter: str) -> dict[str, Any]:
+    """Describe a scale and the pooling that goes with it."""
+    row = fit.model.priors[parameter]
+    described = describe(scale_draws(fit, parameter))
+    pooling = pooling_factors(fit)["pooling"].to_dict()
+    return {
+        "prior": str(row.prior),
+        **{name: float(described[name]) for name in ("mean", "q5", "q95")},
+        "pooling": pooling[factor_of_scale(fit.model, row), row.label],
+    }
+
+
+def _conclusion(model: Model, parameter: str, table: pd.DataFrame) -> str:
+    """Say whether the prior matters, and what a uniform one does."""
+    name, pooling = short_label(parameter), table["pooling"]
+    factor = factor_of_scale(model, model.priors[parameter])
+    groups = len(
+        next(each.labels for each in model.design.factors if each.factor == factor)
+    )
+    rows = table.to_dict("index")
+    least, most = (rows[at] for at in (table["mean"].idxmin(), table["mean"].idxmax()))
+    few = f"With {groups:,} groups of {short_label(factor)}"
+    shares = f"groups are pooled by {pooling.min():.0%} to {pooling.max():.0%}"
+    if np.ptp(pooling) < _ALIKE_POOLING:
+        if most["mean"] < _ALIKE_SCALES * least["mean"]:
+            return (
+                f"{few} the data decide: the posterior mean of {name} is "
+                f"{least['mean']:.3g} to {most['mean']:.3g} and {shares}, whatever the "
+                "prior."
+            )
+        return (
+            f"{few} the prior moves the posterior mean of {name}, from "
+            f"{least['mean']:.3g} under {least['prior']} to {most['mean']:.3g} under "
+            f"{most['prior']}; {shares}, whatever the prior."
+        )
+    ends = ", and ".join(
+        f"{row['mean']:.3g} under {row['prior']}, which pools groups by "
+        f"{row['pooling']:.0%}"
+        for row in (least, most)
+    )
+    said = f"{few} the prior decides, too: the posterior mean of {name} is {ends}."
+    if pooling.idxmin() == "uniform":
+        said += (
+            " The uniform prior takes scales far beyond the data's to be as likely as "
+            "theirs, and so undoes the pooling."
+        )
+    return said

@@ -1,0 +1,183 @@
+"""The facade: both roads to a model, and what is refused before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+import stanpool as sp
+from golden.catalogue import small_data
+from stanpool import Model, SpecError
+from stanpool.language.formula import formula_of
+
+PARTIAL = {"predictors": ["x1", "x2"], "group": "g"}
+
+
+class TestTwoRoads:
+    @pytest.mark.parametrize(
+        ("by_columns", "formula", "options"),
+        [
+            (
+                lambda d: sp.complete_pooling(d, outcome="y", predictors=["x1"]),
+                "y ~ x1",
+                {"pooling": "complete"},
+            ),
+            (
+                lambda d: sp.complete_pooling(d, outcome="y"),
+                "y ~ 1",
+                {"pooling": "complete"},
+            ),
+            (
+                lambda d: sp.no_pooling(d, outcome="y", predictors=["x1"], group="g"),
+                "y ~ x1 + (1 | g)",
+                {"pooling": "none"},
+            ),
+            (
+                lambda d: sp.no_pooling(
+                    d, outcome="win", group="g", varying=["x1"], family="bernoulli"
+                ),
+                "win ~ (0 + x1 | g)",
+                {"pooling": "none", "family": "bernoulli"},
+            ),
+            (
+                lambda d: sp.partial_pooling(
+                    d,
+                    outcome="y",
+                    varying=["Intercept", "x2"],
+                    parameterization="centered",
+                    **PARTIAL,
+                ),
+                "y ~ x1 + x2 + (1 + x2 | g)",
+                {"parameterization": "centered"},
+            ),
+            (
+                lambda d: sp.partial_pooling(
+                    d,
+                    outcome="hits",
+                    trials="shots",
+                    family="binomial",
+                    varying=["Intercept", "x2"],
+                    correlated=False,
+                    priors={"tau": "normal(0, 1)"},
+                    **PARTIAL,
+                ),
+                "hits | trials(shots) ~ x1 + x2 + (1 + x2 || g)",
+                {"family": "binomial", "priors": {"tau": "normal(0, 1)"}},
+            ),
+            (
+                lambda d: sp.partial_pooling(d, outcome="y", se="known", group="g"),
+                "y | se(known) ~ 1 + (1 | g)",
+                {},
+            ),
+        ],
+    )
+    def test_columns_and_formulas_make_the_same_spec(
+        self, by_columns: Callable[[Any], Model], formula: str, options: dict[str, Any]
+    ) -> None:
+        assert (
+            by_columns(small_data()).spec
+            == Model(formula, small_data(), **options).spec
+        )
+
+    @pytest.mark.parametrize(
+        "formula",
+        [
+            "y ~ 1 + x1 + (1 + x2 || g)",
+            "log(y + 9) | se(known) ~ 0 + x1*x2 - x2 + (0 + x1 | `my group`)",
+            "hits | trials(shots) ~ 1",
+        ],
+    )
+    def test_a_spec_reads_back_from_its_formula(self, formula: str) -> None:
+        data = (
+            small_data().rename(columns={"g": "my group"}).assign(g=list("abcdefg") * 2)
+        )
+        family = "binomial" if "trials" in formula else "gaussian"
+        pooling = "partial" if "|" in formula.split("~")[1] else "complete"
+        model = Model(formula, data, family=family, pooling=pooling)
+        assert formula_of(model.spec) == formula
+
+
+class TestModel:
+    def test_auto_is_resolved_and_gives_its_reason(self) -> None:
+        model = Model("y ~ x1 + (1 | g)", small_data())
+        assert model.parameterization == "marginal"
+        assert "auto: exact" in model.parameterization_reason
+        assert "parameterization: marginal (auto: exact" in model.explain()
+        model = Model("count ~ x1 + (1 | g)", small_data(), family="poisson")
+        assert model.parameterization == "adaptive"
+        assert "the outcome is not gaussian" in model.explain()
+        assert (
+            Model("y ~ x1", small_data(), pooling="complete").parameterization is None
+        )
+
+    def test_changing_a_model_makes_another(self) -> None:
+        model = Model("y ~ x1 + (1 | g)", small_data())
+        centered = model.with_(parameterization="centered")
+        assert model.spec.parameterization == "auto"
+        assert centered.parameterization == "centered"
+        assert centered.with_(parameterization="auto").spec == model.spec
+
+    def test_a_model_is_frozen(self) -> None:
+        model = Model("y ~ x1 + (1 | g)", small_data())
+        with pytest.raises(FrozenInstanceError):
+            model.spec = None  # type: ignore[misc,assignment]
+
+    def test_repr_is_one_line(self) -> None:
+        text = repr(Model("y ~ x1 + (1 | g)", small_data()))
+        assert "\n" not in text
+        assert "partial pooling" in text
+        assert "4 groups" in text
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"predictors": "x1"}, "predictors='x1'.*write a list"),
+            ({"varying": "x1"}, "varying='x1'.*write a list"),
+            ({"varying": []}, r"varying is empty.*\['Intercept'\]"),
+            ({"group": 3}, "named by a text, got 3"),
+        ],
+    )
+    def test_texts_for_lists_and_lists_for_texts_are_refused(
+        self, options: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(SpecError, match=said):
+            sp.partial_pooling(
+                small_data(), **({"outcome": "y", "group": "g"} | options)
+            )
+
+
+class TestSettings:
+    """Refused before a compiler or a process is started."""
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("chains", 0),
+            ("chains", 1.5),
+            ("draws", 0),
+            ("draws", -1),
+            ("warmup", -1),
+            ("seed", -1),
+            ("seed", 2**32),
+            ("seed", "one"),
+            ("adapt_delta", 0.0),
+            ("adapt_delta", 1.0),
+            ("max_treedepth", 0),
+            ("parallel_chains", 0),
+        ],
+    )
+    def test_what_is_out_of_range_is_named(
+        self, option: str, value: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*arguments: object, **options: object) -> None:
+            raise AssertionError("compiled before the settings were checked")
+
+        monkeypatch.setattr("stanpool.sampling.sample.compile_program", refuse)
+        model = Model("y ~ x1 + (1 | g)", small_data())
+        with pytest.raises(SpecError) as refused:
+            model.fit(**{option: value})  # type: ignore[arg-type]
+        assert option in str(refused.value)
+        assert repr(value) in str(refused.value)

@@ -1,0 +1,199 @@
+"""Latent factors: stated, built, rotated, predicted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import stanpool as sp
+from golden.catalogue import models, small_data
+from simulated_fits import fit_of_points
+from stanpool.data.design.latent_factors import anchors_of, as_triangle, pilot
+from stanpool.language.formula import parse_formula
+from stanpool.language.model_spec import LatentFactors
+from stanpool.sampling.initial_values import starting_points
+
+NAME = "partial_pooling_gaussian_noncentered_latent"
+
+
+def many(rank: int, *, noise: float, seed: int = 1) -> dict[str, Any]:
+    """Simulate outcomes of 80 users and 30 items, two thirds of the pairs."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(80, rank))
+    loadings = rng.normal(size=(30, rank))
+    pairs = np.argwhere(rng.random((80, 30)) < 2 / 3)
+    scored, loaded = pairs.T
+    product = (scores[scored] * loadings[loaded]).sum(axis=1)
+    y = product + noise * rng.normal(size=len(product))
+    return {"y": y, "scored": scored, "loaded": loaded, "product": product}
+
+
+class TestFormula:
+    def test_names_both_sides_and_the_rank(self) -> None:
+        read = parse_formula("y ~ x + factors(user, `my item`, rank=3) + (1 | user)")
+        assert read.latent == LatentFactors("user", "my item", 3)
+        assert read.terms == ("x",)
+        assert parse_formula("y ~ factors(a, b)").latent == LatentFactors("a", "b", 1)
+
+    def test_is_written_back(self) -> None:
+        text = repr(models()[NAME])
+        assert "factors(g, h, rank=2)" in text
+
+    @pytest.mark.parametrize(
+        ("term", "said"),
+        [
+            ("factors(g)", "1 column(s) and needs two"),
+            ("factors(g, h, g)", "3 column(s) and needs two"),
+            ("factors(g, g)", "twice and needs two columns"),
+            ("factors(g, h, rank=0)", "must be 1 or more"),
+            ("factors(g, h, rank=x)", "rank=1, 2, 3"),
+            ("factors(g, h) + factors(h, g)", "and once"),
+            ("factors(g, h, rank=4)", "column 'h' has 3 level(s)"),
+        ],
+    )
+    def test_what_cannot_be_is_said(self, term: str, said: str) -> None:
+        with pytest.raises(sp.StanpoolError) as refused:
+            sp.Model(f"y ~ 1 + (1 | g) + {term}", small_data())
+        assert said in str(refused.value)
+
+    def test_nothing_is_shared_without_pooling(self) -> None:
+        with pytest.raises(sp.SpecError, match="pooling='none' forbids"):
+            sp.Model("y ~ (1 | g) + factors(g, h)", small_data(), pooling="none")
+
+    def test_categories_have_several_predictors(self) -> None:
+        with pytest.raises(sp.SpecError, match="does not go with family='categorical'"):
+            sp.Model(
+                "colour ~ (1 | g) + factors(g, h)", small_data(), family="categorical"
+            )
+
+    def test_complete_pooling_drops_them(self) -> None:
+        model = models()[NAME].with_(pooling="complete")
+        assert model.design.latent is None
+        assert "loading_scale" not in [row.parameter for row in model.priors]
+
+    def test_marginal_says_why_not(self) -> None:
+        with pytest.raises(sp.SpecError, match="products of parameters"):
+            models()[NAME].with_(parameterization="marginal")
+
+
+class TestRotation:
+    @pytest.mark.parametrize("rank", [1, 2, 3])
+    def test_leaves_products_alone(self, rank: int) -> None:
+        rng = np.random.default_rng(rank)
+        scores, loadings = rng.normal(size=(5, 7, rank)), rng.normal(size=(5, 4, rank))
+        moved, triangle = as_triangle(scores, loadings)
+        np.testing.assert_allclose(
+            moved @ triangle.swapaxes(1, 2),
+            scores @ loadings.swapaxes(1, 2),
+            atol=1e-12,
+        )
+        top = triangle[:, :rank]
+        assert np.all(np.triu(top, 1) == 0)
+        assert np.all(np.einsum("sii->si", top) > 0)
+
+    def test_anchors_are_far_from_zero_and_from_multiples_of_each_other(self) -> None:
+        loadings = np.array([[0.01, 0.0], [3.0, 0.1], [2.9, 0.0], [0.0, 1.0]])
+        assert anchors_of(loadings).tolist() == [1, 3, 0, 2]
+
+    @pytest.mark.parametrize("rank", [1, 2])
+    def test_pilot_finds_the_products(self, rank: int) -> None:
+        data = many(rank, noise=0.2)
+        y, scored, loaded = data["y"], data["scored"], data["loaded"]
+        scores, loadings = pilot(y, scored, loaded, (80, 30), rank)
+        found = (scores[scored] * loadings[loaded]).sum(axis=1)
+        assert np.corrcoef(found, data["product"])[0, 1] > 0.95
+
+    def test_a_pilot_of_nothing_is_finite(self) -> None:
+        scored, loaded = np.divmod(np.arange(12), 3)
+        scores, loadings = pilot(np.ones(12), scored, loaded, (4, 3), 2)
+        assert np.isfinite(scores).all()
+        assert np.isfinite(loadings).all()
+
+    def test_chains_start_apart_in_the_triangle(self) -> None:
+        data = many(2, noise=0.5)
+        scores, loadings = pilot(data["y"], data["scored"], data["loaded"], (80, 30), 2)
+        ordered = loadings[anchors_of(loadings)]
+        points = starting_points((scores, ordered), 4, seed=1)
+        first, second = points[0]["z_loadings"], points[1]["z_loadings"]
+        assert first[0, 1] == second[0, 1] == 0
+        assert 0.1 < np.std(first - second) < 1.0
+
+
+class TestPrior:
+    def test_products_are_those_of_free_normals(self) -> None:
+        """Whoever the anchors are: the variance is rank x scale^2, given the scale."""
+        model = models()[NAME].with_(
+            priors=(("loading_scale", sp.Prior("lognormal", (0.0, 1e-3))),)
+        )
+        prior = model.prior_predictive(4000, seed=3)["prior"]
+        scores = prior["scores_g"].to_numpy()[0]
+        loadings = prior["loadings_h"].to_numpy()[0]
+        products = scores @ loadings.swapaxes(1, 2)
+        rng = np.random.default_rng(4)
+        free = rng.normal(size=(4000, 4, 2)) @ rng.normal(size=(4000, 2, 3))
+        for item in range(3):
+            found = stats.ks_2samp(products[:, 0, item], free[:, 0, item])
+            assert found.pvalue > 1e-3
+
+    def test_the_scale_has_a_prior_of_its_own(self) -> None:
+        model = sp.Model(
+            "y ~ (1 | g) + factors(g, h)",
+            small_data(),
+            priors={"loading_scale": "exponential(3)"},
+        )
+        assert str(model.priors["loading_scale"].prior) == "exponential(3)"
+
+
+class TestPrediction:
+    def test_new_rows_of_known_units_are_as_fitted(self) -> None:
+        fit, _ = fit_of_points(models()[NAME])
+        rows = [3, 0, 12]
+        again = fit.linpred(small_data().iloc[rows].drop(columns="y"))
+        np.testing.assert_allclose(again, fit.linpred()[..., rows])
+
+    def test_units_without_scores_have_no_products_on_average(self) -> None:
+        fit, _ = fit_of_points(models()[NAME])
+        new = small_data().iloc[:2].assign(h="nobody")
+        with pytest.raises(sp.DataError, match="'h' that the model has not seen"):
+            fit.linpred(new)
+        without = fit.linpred(new, group_terms=["g"])
+        np.testing.assert_allclose(fit.linpred(new, new_groups="zero"), without)
+        drawn = fit.linpred(new, new_groups="population", seed=1)
+        assert not np.allclose(drawn, without)
+        assert np.allclose(drawn, fit.linpred(new, new_groups="population", seed=1))
+
+    def test_terms_are_chosen_by_name(self) -> None:
+        fit, _ = fit_of_points(models()[NAME])
+        with_all = fit.linpred(group_terms=["g", "factors"])
+        np.testing.assert_allclose(with_all, fit.linpred())
+
+    def test_groups_are_not_left_out(self) -> None:
+        fit, _ = fit_of_points(models()[NAME])
+        with pytest.raises(sp.SpecError, match="cannot be integrated out"):
+            fit.loo(unit="group")
+
+
+def test_triangles_zeros_are_no_quantities() -> None:
+    fit, _ = fit_of_points(models()[NAME], chains=2, draws=10)
+    labels = fit.summary().index
+    assert "loadings_h[u, 1]" in labels
+    assert sum(label.startswith("loadings_h") for label in labels) == 5
+
+
+def test_a_design_of_fewer_rows_keeps_all_units() -> None:
+    design = models()[NAME].design
+    assert design.latent is not None
+    taken = design.take(np.array([1, 2]))
+    assert taken.latent is not None
+    assert taken.latent.score_labels == design.latent.score_labels
+    assert len(taken.latent.scored) == 2
+
+
+def test_frames_hold_both_columns() -> None:
+    data = pd.DataFrame(small_data()).drop(columns="h")
+    with pytest.raises(sp.DataError, match="no column 'h'"):
+        sp.Model("y ~ (1 | g) + factors(g, h)", data)

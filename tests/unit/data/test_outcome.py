@@ -1,0 +1,374 @@
+"""Parts of the outcome: stated both ways, checked against the data, told what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stanpool as sp
+from golden.catalogue import small_data
+from stanpool import DataError, Model, SpecError
+from stanpool.language.formula import formula_of, parse_formula, parse_formulas
+from stanpool.language.model_spec import ModelSpec
+
+
+def prior(model: Model, parameter: str) -> str:
+    return next(str(row.prior) for row in model.priors if row.parameter == parameter)
+
+
+class TestFormulas:
+    @pytest.mark.parametrize(
+        ("text", "fields"),
+        [
+            ("se(s)", {"se": "s"}),
+            ("se(s, sigma=True)", {"se": "s", "se_sigma": True}),
+            ("se(s, sigma=False)", {"se": "s"}),
+            ("exposure(`person years`)", {"exposure": "`person years`"}),
+            ("weights(w)", {"weights": "w"}),
+            ("cens(c)", {"cens": "c"}),
+            ("cens(c, upper)", {"cens": "c", "cens_upper": "upper"}),
+            ("cens(c, upper=`a=b`)", {"cens": "c", "cens_upper": "`a=b`"}),
+            ("trunc(0, 10)", {"trunc": (0.0, 10.0)}),
+            ("trunc(upper=high)", {"trunc": (None, "high")}),
+            ("trunc(lower=-1e-3)", {"trunc": (-0.001, None)}),
+            ("trunc(None, 5)", {"trunc": (None, 5.0)}),
+            ("se(s) + weights(w)", {"se": "s", "weights": "w"}),
+        ],
+    )
+    def test_parts_are_read(self, text: str, fields: dict[str, Any]) -> None:
+        parsed = parse_formula(f"y | {text} ~ x")
+        assert {name: getattr(parsed, name) for name in fields} == fields
+
+    def test_offsets_are_expressions(self) -> None:
+        parsed = parse_formula("y ~ x + offset(log(z)) + offset(w)")
+        assert (parsed.terms, parsed.offsets) == (("x",), ("log(z)", "w"))
+
+    @pytest.mark.parametrize(
+        "formula",
+        [
+            "y | se(`std err`, sigma=True) + weights(w) ~ 1 + x",
+            "y | cens(c, `upper end`) ~ 1 + x",
+            "y | trunc(lower=0.5, upper=high) ~ 1 + x",
+            "y | exposure(e) ~ 1 + x + (1 | g) + offset(log(z))",
+        ],
+    )
+    def test_formulas_are_written_as_they_are_read(self, formula: str) -> None:
+        spec = ModelSpec(
+            **vars(parse_formula(formula)),
+            family="poisson" if "exposure" in formula else "gaussian",
+            pooling="partial" if "| g" in formula else "complete",
+        )
+        assert formula_of(spec) == formula
+
+    def test_residual_scales_have_a_formula_of_their_own(self) -> None:
+        data = small_data()
+        one = Model(["y ~ x1 + (1 | g)", "sigma ~ (1 | g)"], data)
+        assert one.spec == Model("y ~ x1 + (1 | g)", data, residual="g").spec
+
+    @pytest.mark.parametrize(
+        ("second", "said"),
+        [
+            ("sigma ~ x", "write 'sigma ~ (1 | g)'"),
+            ("sigma ~ (1 + x | g)", "write 'sigma ~ (1 | g)'"),
+            ("nu ~ (1 | g)", "write 'sigma ~ (1 | g)'"),
+            ("sigma ~ (1 | g) + (1 | h)", "write 'sigma ~ (1 | g)'"),
+        ],
+    )
+    def test_other_second_formulas_are_refused(self, second: str, said: str) -> None:
+        with pytest.raises(SpecError) as refused:
+            parse_formulas(["y ~ x", second])
+        assert said in str(refused.value)
+        assert repr(second) in str(refused.value)
+
+    def test_contradictions_are_refused(self) -> None:
+        with pytest.raises(SpecError, match=r"residual='h' and .*\(1 \| g\)"):
+            Model(["y ~ (1 | g)", "sigma ~ (1 | g)"], small_data(), residual="h")
+        with pytest.raises(SpecError, match="got 3 formulas"):
+            Model(["y ~ 1", "sigma ~ (1 | g)", "nu ~ 1"], small_data())
+
+
+class TestKeywords:
+    @pytest.mark.parametrize(
+        ("formula", "keywords"),
+        [
+            (
+                "count | exposure(e) ~ x1 + (1 | g) + offset(x2)",
+                {"outcome": "count", "exposure": "e", "offset": "x2"},
+            ),
+            (
+                "y | cens(c, y_high) + weights(w) ~ x1 + (1 | g)",
+                {"cens": "c", "cens_upper": "y_high", "weights": "w"},
+            ),
+            (
+                "y | trunc(low, 9.0) ~ x1 + (1 | g)",
+                {"trunc": ("low", 9.0), "family": "student_t"},
+            ),
+            (
+                "y | se(known, sigma=True) ~ x1 + (1 | g)",
+                {"se": "known", "se_sigma": True},
+            ),
+            ("win ~ x1 + (1 | g)", {"outcome": "win", "link": "probit"}),
+        ],
+    )
+    def test_say_what_formulas_say(
+        self, formula: str, keywords: dict[str, Any]
+    ) -> None:
+        families = {"count": "poisson", "win": "bernoulli"}
+        options = {"outcome": "y"} | keywords
+        options.setdefault("family", families.get(options["outcome"], "gaussian"))
+        shared = {key: options[key] for key in ("family", "link") if key in options}
+        made = sp.partial_pooling(small_data(), predictors=["x1"], group="g", **options)
+        assert made.spec == Model(formula, small_data(), **shared).spec
+
+
+class TestChoices:
+    @pytest.mark.parametrize(
+        ("fields", "said"),
+        [
+            ({"link": "sqrt"}, ["link='sqrt'", "'identity', 'log'"]),
+            ({"family": "poisson", "cens": "c"}, ["cens='c'", "'lognormal'"]),
+            ({"family": "gamma", "trunc": (0, 1)}, ["trunc=(0, 1)", "'student_t'"]),
+            ({"exposure": "e"}, ["exposure='e'", "'negative_binomial'"]),
+            ({"se_sigma": True}, ["se_sigma=True", "pass se='column'"]),
+            ({"cens_upper": "u"}, ["cens_upper='u' needs cens"]),
+            ({"cens": "c", "trunc": (0, None)}, ["state cens or trunc"]),
+            ({"trunc": (2, 1)}, ["lower bound must be less"]),
+            ({"trunc": (None, None)}, ["no bound", "trunc=(lower, upper)"]),
+            ({"trunc": (0.0, float("inf"))}, ["inf", "pass None"]),
+            ({"trunc": 3}, ["trunc=3 is not a pair"]),
+            ({"trunc": (True, None)}, ["bound True"]),
+            (
+                {"family": "ordinal", "intercept": False},
+                ["cutpoints in the place of an intercept", "drop '0 +'"],
+            ),
+            ({"family": "categorical", "offsets": ("z",)}, ["offset 'z'"]),
+            (
+                {"residual": "g", "se": "s"},
+                ["residual='g'", "with se", "se(column, sigma=True)"],
+            ),
+            ({"residual": "g", "family": "beta"}, ["family='beta' does not have"]),
+        ],
+    )
+    def test_what_does_not_go_together_is_said(
+        self, fields: dict[str, Any], said: list[str]
+    ) -> None:
+        with pytest.raises(SpecError) as refused:
+            ModelSpec("y", terms=("x",), pooling="complete", **fields)
+        for part in said:
+            assert part in str(refused.value)
+
+
+class TestData:
+    def frame(self, **columns: Any) -> pd.DataFrame:
+        return small_data().assign(**columns)
+
+    @pytest.mark.parametrize(
+        ("formula", "family", "columns", "said"),
+        [
+            ("amount ~ 1", "gamma", {"amount": 0.0}, ["'amount'", "positive", "row 0"]),
+            ("amount ~ 1", "lognormal", {"amount": -1.0}, ["must be positive"]),
+            ("share ~ 1", "beta", {"share": 1.0}, ["between 0 and 1", "row 0 has 1"]),
+            ("count ~ 1", "negative_binomial", {"count": 1.5}, ["whole numbers"]),
+            ("y | weights(w) ~ 1", "gaussian", {"w": -0.5}, ["'w'", "not be negative"]),
+            ("y | weights(w) ~ 1", "gaussian", {"w": "a"}, ["weights column 'w'"]),
+            (
+                "count | exposure(e) ~ 1",
+                "poisson",
+                {"e": 0.0},
+                ["exposure 'e' must be positive"],
+            ),
+            ("y ~ 1 + offset(h)", "gaussian", {}, ["offset(h)", "one column of num"]),
+            ("y | cens(c) ~ 1", "gaussian", {"c": 3}, ["-1 (left)", "row 0 has 3"]),
+            ("y | cens(c) ~ 1", "gaussian", {"c": "rigth"}, ["'rigth'", "'right'"]),
+            (
+                "y | cens(c) ~ 1",
+                "gaussian",
+                {"c": 2},
+                ["cens(column, upper)", "rows 0"],
+            ),
+            (
+                "y | cens(c, y_high) ~ 1",
+                "gaussian",
+                {"c": 2, "y_high": -99.0},
+                ["must be greater than the outcome", "row 0 has -99"],
+            ),
+            ("y | trunc(9, 10) ~ 1", "gaussian", {}, ["must not be below", "9.0"]),
+            ("y | trunc(upper=-9) ~ 1", "gaussian", {}, ["must not be above"]),
+            (
+                "y | trunc(low, y) ~ 1",
+                "gaussian",
+                {"low": lambda frame: frame["y"]},
+                ["lower bound of truncation must be less"],
+            ),
+            ("colour ~ 1", "ordinal", {}, ["in no order", "ordered=True"]),
+            ("y ~ 1", "ordinal", {}, ["whole numbers or an ordered categorical"]),
+            ("log(y) ~ 1", "categorical", {"y": 2.0}, ["is an expression"]),
+            ("colour ~ 1", "categorical", {"colour": "red"}, ["one category, 'red'"]),
+        ],
+    )
+    def test_outcomes_outside_their_support_are_refused(
+        self, formula: str, family: str, columns: dict[str, Any], said: list[str]
+    ) -> None:
+        with pytest.raises(DataError) as refused:
+            Model(formula, self.frame(**columns), family=family, pooling="complete")
+        for part in said:
+            assert part in str(refused.value), str(refused.value)
+
+    def test_numbers_and_words_say_the_same_censoring(self) -> None:
+        words = np.array(["left", "none", "right", "interval"])
+        codes = small_data()["c"].to_numpy()
+        named = self.frame(c=words[codes + 1])
+        one, other = (
+            Model("y | cens(c, y_high) ~ 1", data, pooling="complete").stan_data()
+            for data in (small_data(), named)
+        )
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+        assert one["n_left"] == (codes == -1).sum()
+        np.testing.assert_array_equal(one["interval"], np.flatnonzero(codes == 2) + 1)
+
+    def test_booleans_are_censored_on_the_right(self) -> None:
+        died = np.arange(14) % 3 > 0
+        data = Model(
+            "amount | cens(c) ~ 1",
+            self.frame(c=~died),
+            family="lognormal",
+            pooling="complete",
+        ).stan_data()
+        assert data["n_right"] == (~died).sum()
+        assert data["n_left"] == data["n_interval"] == 0
+
+    def test_upper_ends_may_be_missing_where_there_is_no_interval(self) -> None:
+        data = self.frame()
+        data.loc[data["c"] != 2, "y_high"] = np.nan
+        model = Model("y | cens(c, y_high) ~ 1", data, pooling="complete")
+        assert np.isfinite(model.stan_data()["y_upper"]).all()
+        data["y_high"] = np.nan
+        with pytest.raises(DataError, match="must be greater than the outcome"):
+            Model("y | cens(c, y_high) ~ 1", data, pooling="complete")
+
+    def test_exposure_and_offsets_add_up(self) -> None:
+        data = self.frame()
+        model = Model(
+            "count | exposure(e) ~ 1 + offset(x1) + offset(I(2 * x2))",
+            data,
+            family="poisson",
+            pooling="complete",
+        )
+        expected = data["x1"] + 2 * data["x2"] + np.log(data["e"])
+        np.testing.assert_allclose(model.stan_data()["offsets"], expected)
+
+    def test_columns_of_the_parts_are_used_columns(self) -> None:
+        data = self.frame()
+        data.loc[3, "w"] = np.nan
+        with pytest.raises(DataError, match="'w' has 1 missing value"):
+            Model("y | weights(w) ~ 1", data, pooling="complete")
+        with pytest.raises(DataError, match=r"no column 'lw'.* mean 'low'"):
+            Model("y | trunc(lower=lw) ~ 1", data, pooling="complete")
+
+    def test_categories_are_in_their_order_and_the_first_is_the_reference(self) -> None:
+        data = self.frame()
+        ordinal = Model("grade ~ x1", data, family="ordinal", pooling="complete")
+        assert ordinal.design.categories == ("low", "fair", "high")
+        assert not ordinal.design.intercept
+        expected = pd.Categorical(data["grade"]).codes + 1
+        np.testing.assert_array_equal(ordinal.stan_data()["y"], expected)
+        nominal = Model("colour ~ x1", data, family="categorical", pooling="complete")
+        assert nominal.design.categories == ("blue", "green", "red")
+        names = [row.parameter for row in nominal.priors]
+        assert names == [
+            "Intercept[green]",
+            "Intercept[red]",
+            "beta[green, x1]",
+            "beta[red, x1]",
+        ]
+
+    def test_whole_numbers_are_ordered(self) -> None:
+        data = self.frame(score=np.array([1, 5, 3, 5, 1, 3, 3] * 2))
+        model = Model("score ~ x1", data, family="ordinal", pooling="complete")
+        assert model.design.categories == (1, 3, 5)
+        assert [row.parameter for row in model.priors][-2:] == [
+            "cutpoint[1|3]",
+            "cutpoint[3|5]",
+        ]
+
+
+class TestPriors:
+    def test_parameters_of_families_have_proper_defaults_with_a_source(self) -> None:
+        data = small_data()
+        model = Model("y ~ x1", data, family="student_t", pooling="complete")
+        assert prior(model, "nu") == "gamma(2, 0.1)"
+        rows = {row.parameter: row.source for row in model.priors}
+        assert "Juárez and Steel 2010" in rows["nu"]
+        model = Model(
+            "count ~ x1", data, family="negative_binomial", pooling="complete"
+        )
+        assert prior(model, "phi") == "inv_gamma(0.4, 0.3)"
+
+    @pytest.mark.parametrize(
+        ("formula", "family", "name", "given"),
+        [
+            ("y ~ x1", "student_t", "nu", "exponential(0.05)"),
+            ("amount ~ x1", "gamma", "shape", "gamma(2, 0.5)"),
+            ("share ~ x1", "beta", "phi", "lognormal(2, 1)"),
+            ("grade ~ x1", "ordinal", "cutpoint[low|fair]", "normal(-1, 0.5)"),
+            ("colour ~ x1", "categorical", "beta[red, x1]", "normal(0, 0.1)"),
+            ("colour ~ x1", "categorical", "Intercept[green]", "normal(1, 1)"),
+        ],
+    )
+    def test_users_set_them_by_name(
+        self, formula: str, family: str, name: str, given: str
+    ) -> None:
+        model = Model(
+            formula,
+            small_data(),
+            family=family,
+            pooling="complete",
+            priors={name: given},
+        )
+        assert prior(model, name) == given
+        assert sum(row.source == "set by the user" for row in model.priors) == 1
+
+    def test_a_prior_of_a_class_holds_for_its_members(self) -> None:
+        model = Model(
+            "colour ~ x1 + x2",
+            small_data(),
+            family="categorical",
+            pooling="complete",
+            priors={"beta": "normal(0, 3)", "beta[x1]": "normal(0, 2)"},
+        )
+        found = {row.parameter: str(row.prior) for row in model.priors}
+        assert found["beta[red, x1]"] == found["beta[green, x1]"] == "normal(0, 2)"
+        assert found["beta[red, x2]"] == "normal(0, 3)"
+
+    def test_supports_are_checked(self) -> None:
+        with pytest.raises(SpecError, match=r"priors\['cutpoint'\].*real ones"):
+            Model(
+                "grade ~ x1",
+                small_data(),
+                family="ordinal",
+                pooling="complete",
+                priors={"cutpoint": "exponential(1)"},
+            )
+
+    def test_defaults_go_by_the_scale_of_what_is_modelled(self) -> None:
+        data = small_data()
+        logged = Model("amount ~ x1", data, family="lognormal", pooling="complete")
+        same = Model("log(amount) ~ x1", data, pooling="complete")
+        assert [str(row.prior) for row in logged.priors] == [
+            str(row.prior) for row in same.priors
+        ]
+
+    def test_exposure_moves_the_prior_of_the_intercept(self) -> None:
+        data = small_data().assign(e=1000.0)
+        plain = Model("count ~ 1", data, family="poisson", pooling="complete")
+        rate = Model(
+            "count | exposure(e) ~ 1", data, family="poisson", pooling="complete"
+        )
+        here, there = (
+            next(row.prior.arguments[0] for row in model.priors)
+            for model in (plain, rate)
+        )
+        assert here - there == pytest.approx(np.log(1000), abs=0.02)

@@ -1,0 +1,337 @@
+"""Families in numbers, against SciPy's distributions and sums over all outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from golden.catalogue import models, small_data
+from stanpool.base.errors import SpecError
+from stanpool.data.likelihood import draw_outcomes, log_likelihood
+from stanpool.families.functions import LINKS
+from stanpool.families.registry import family_functions
+from stanpool.language.family import FAMILIES
+from statistical import densities
+
+ETA = np.array([-2.5, -0.3, 0.0, 0.7, 1.9])
+DRAWS = 40_000
+
+BINARY_LINKS = ("logit", "probit", "cloglog")
+PROBABILITY = {
+    "logit": stats.logistic.cdf,
+    "probit": stats.norm.cdf,
+    # the minimum of many, Gumbel
+    "cloglog": stats.gumbel_l.cdf,
+}
+
+
+def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
+    """Return SciPy's distribution at ``ETA``, and the family's parameters."""
+    if family == "gaussian":
+        mean = ETA if link == "identity" else np.exp(ETA)
+        return stats.norm(mean, 1.3), {"sigma": 1.3}
+    if family == "student_t":
+        return stats.t(5.5, ETA, 0.8), {"nu": 5.5, "sigma": 0.8}
+    if family == "lognormal":
+        return stats.lognorm(0.4, scale=np.exp(ETA)), {"sigma": 0.4}
+    if family == "gamma":
+        return stats.gamma(2.5, scale=np.exp(ETA) / 2.5), {"shape": 2.5}
+    if family == "poisson":
+        return stats.poisson(np.exp(ETA)), {}
+    if family == "negative_binomial":
+        return stats.nbinom(1.7, 1.7 / (1.7 + np.exp(ETA))), {"phi": 1.7}
+    p = PROBABILITY[link](ETA)
+    if family == "bernoulli":
+        return stats.bernoulli(p), {}
+    if family == "binomial":
+        return stats.binom(7, p), {"trials": np.array(7)}
+    return stats.beta(3.0 * p, 3.0 * (1 - p)), {"phi": 3.0}
+
+
+CASES = [
+    (family.name, link)
+    for family in FAMILIES.values()
+    for link in family.links
+    if family.name not in ("ordinal", "categorical")
+]
+# Location and scale, and where to cut.
+BOUNDED = ("gaussian", "student_t", "lognormal")
+
+
+@pytest.mark.parametrize(("family", "link"), CASES)
+def test_log_density_is_scipys(family: str, link: str) -> None:
+    distribution, parameters = _frozen(family, link)
+    y = distribution.rvs((300, ETA.size), random_state=3)
+    if family == "beta":  # SciPy rounds to 0 and 1
+        y = np.clip(y, 1e-9, 1 - 1e-9)
+    expected = getattr(distribution, "logpdf", None) or distribution.logpmf
+    found = family_functions(family, link).log_density(y, ETA, **parameters)
+    np.testing.assert_allclose(found, expected(y), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("family", "link"), CASES)
+def test_mean_is_scipys(family: str, link: str) -> None:
+    distribution, parameters = _frozen(family, link)
+    found = family_functions(family, link).mean(ETA, **parameters)
+    np.testing.assert_allclose(found, distribution.mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("family", "link"), CASES)
+def test_variance_is_scipys(family: str, link: str) -> None:
+    distribution, parameters = _frozen(family, link)
+    variance = family_functions(family, link).variance
+    assert variance is not None
+    found = variance(ETA, **parameters)
+    np.testing.assert_allclose(found, distribution.var() + 0 * ETA, rtol=1e-10)
+
+
+def test_heavy_tails_have_no_variance() -> None:
+    variance = family_functions("student_t").variance
+    assert variance is not None
+    assert np.isinf(variance(ETA, nu=1.5, sigma=1.0)).all()
+
+
+@pytest.mark.parametrize(("family", "link"), CASES)
+def test_draws_have_scipys_distribution(family: str, link: str) -> None:
+    distribution, parameters = _frozen(family, link)
+    eta = np.broadcast_to(ETA, (DRAWS, ETA.size))
+    y = family_functions(family, link).draw(np.random.default_rng(8), eta, **parameters)
+    assert y.shape == eta.shape
+    for power in (1, 2):
+        moment = (y.astype(float) ** power).mean(axis=0)
+        error = (y.astype(float) ** power).std(axis=0) / np.sqrt(DRAWS)
+        expected = distribution.mean() if power == 1 else distribution.moment(2)
+        assert np.all(np.abs(moment - expected) < 4.5 * error + 1e-12)
+
+
+def test_parameters_broadcast_over_draws_and_rows() -> None:
+    eta = np.zeros((6, 4))
+    sigma = np.full((6, 1), 2.0)
+    y = np.arange(4.0)
+    functions = family_functions("gaussian")
+    assert functions.log_density(y, eta, sigma=sigma).shape == (6, 4)
+    assert functions.mean(eta, sigma=sigma).shape == (6, 4)
+    assert functions.draw(np.random.default_rng(1), eta, sigma=sigma).shape == (6, 4)
+
+
+def test_known_standard_errors_join_the_residual_scale() -> None:
+    functions = family_functions("gaussian")
+    known = functions.log_density(1.0, 0.0, se=2.0)
+    both = functions.log_density(1.0, 0.0, se=1.2, sigma=1.6)
+    assert known == pytest.approx(stats.norm(0, 2).logpdf(1))
+    assert both == pytest.approx(known)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_inverse_undoes_the_link(link: str) -> None:
+    functions = LINKS[link]
+    mu = functions.inverse(ETA)
+    np.testing.assert_allclose(functions.apply(mu), ETA, rtol=1e-12, atol=1e-12)
+    if link != "identity":
+        np.testing.assert_allclose(functions.log_inverse(ETA), np.log(mu), rtol=1e-12)
+    if functions.log_complement is not None:
+        complement = functions.log_complement(ETA)
+        np.testing.assert_allclose(complement, np.log1p(-mu), rtol=1e-12)
+
+
+@pytest.mark.parametrize("link", BINARY_LINKS)
+def test_far_tails_stay_finite(link: str) -> None:
+    functions = LINKS[link]
+    assert functions.log_complement is not None
+    assert np.isfinite(functions.log_inverse(np.array(-30.0)))
+    assert np.isfinite(functions.log_complement(np.array(6.0)))
+    assert functions.log_inverse(np.array(60.0)) == pytest.approx(0.0, abs=1e-20)
+    # log(mu) is eta itself where mu = exp(eta), nearly
+    if link != "probit":
+        assert functions.log_inverse(np.array(-30.0)) == pytest.approx(-30.0)
+    else:
+        assert functions.log_inverse(-30.0) == pytest.approx(special.log_ndtr(-30.0))
+
+
+def test_unknown_families_and_links_are_named() -> None:
+    with pytest.raises(SpecError, match=r"'posson' is not one of .* mean 'poisson'"):
+        family_functions("posson")
+    with pytest.raises(SpecError, match=r"'sqrt' is not a link of 'poisson'.*'log'"):
+        family_functions("poisson", "sqrt")
+
+
+class TestBounds:
+    @pytest.mark.parametrize("family", BOUNDED)
+    @pytest.mark.parametrize(
+        ("low", "high"), [(0.5, 2.0), (0.0, 1.0), (3.0, np.inf), (-np.inf, 0.7)]
+    )
+    def test_probability_of_an_interval_is_scipys(
+        self, family: str, low: float, high: float
+    ) -> None:
+        distribution, parameters = _frozen(family, "identity")
+        low = max(low, 0.0) if family == "lognormal" else low
+        functions = family_functions(family)
+        assert functions.log_interval is not None
+        found = functions.log_interval(low, high, ETA, **parameters)
+        if high == np.inf:
+            expected = distribution.logsf(low)
+        else:
+            expected = np.log(distribution.cdf(high) - distribution.cdf(low))
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-12)
+
+    def test_far_intervals_are_exact_in_either_tail(self) -> None:
+        functions = family_functions("gaussian")
+        assert functions.log_interval is not None
+        above = functions.log_interval(20.0, 21.0, 0.0, sigma=1.0)
+        below = functions.log_interval(-21.0, -20.0, 0.0, sigma=1.0)
+        # the tail of the normal beyond 20: phi(20) / 20 (1 - 1 / 20^2 + 3 / 20^4)
+        series = stats.norm.logpdf(20) - np.log(20) + np.log1p(-1 / 400 + 3 / 160_000)
+        assert above == below
+        assert above == pytest.approx(series, abs=1e-6)
+
+    @pytest.mark.parametrize("family", BOUNDED)
+    def test_truncated_draws_have_the_truncated_distribution(self, family: str) -> None:
+        distribution, parameters = _frozen(family, "identity")
+        low, high = 0.4, 2.5
+        y = family_functions(family).draw(
+            np.random.default_rng(5),
+            np.broadcast_to(ETA, (DRAWS, ETA.size)),
+            lower=low,
+            upper=high,
+            **parameters,
+        )
+        assert y.min() >= low
+        assert y.max() <= high
+        below = distribution.cdf(low)
+        for cut in (0.8, 1.5):
+            share = (y <= cut).mean(axis=0)
+            expected = (distribution.cdf(cut) - below) / (
+                distribution.cdf(high) - below
+            )
+            error = np.sqrt(expected * (1 - expected) / DRAWS)
+            assert np.all(np.abs(share - expected) < 4.5 * error)
+
+    def test_draws_truncated_far_out_are_finite(self) -> None:
+        y = family_functions("gaussian").draw(
+            np.random.default_rng(5), np.zeros(1000), sigma=1.0, lower=30.0
+        )
+        # beyond 30 the normal falls like an exponential of rate 30
+        assert y.min() >= 30
+        assert y.mean() == pytest.approx(30 + 1 / 30, abs=4.5 / 30 / np.sqrt(1000))
+
+    @pytest.mark.parametrize("family", BOUNDED)
+    def test_one_bound_is_enough(self, family: str) -> None:
+        _, parameters = _frozen(family, "identity")
+        draw, rng = family_functions(family).draw, np.random.default_rng(5)
+        eta = np.zeros(2000)
+        assert draw(rng, eta, lower=1.2, **parameters).min() >= 1.2
+        assert draw(rng, eta, upper=1.2, **parameters).max() <= 1.2
+
+
+class TestCategories:
+    CUTPOINT = np.array([-1.0, 0.2, 1.5])
+
+    @pytest.mark.parametrize(
+        ("link", "cdf"), [("logit", stats.logistic.cdf), ("probit", stats.norm.cdf)]
+    )
+    def test_ordinal_probabilities_are_those_of_a_latent_outcome(
+        self, link: str, cdf: Any
+    ) -> None:
+        functions = family_functions("ordinal", link)
+        found = functions.mean(ETA, cutpoint=self.CUTPOINT)
+        ends = np.concatenate([[-np.inf], self.CUTPOINT, [np.inf]])
+        expected = np.diff(cdf(ends[None, :] - ETA[:, None]), axis=1)
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        for category in range(4):
+            log_density = functions.log_density(category, ETA, cutpoint=self.CUTPOINT)
+            np.testing.assert_allclose(log_density, np.log(expected[:, category]))
+
+    def test_ordinal_tails_are_exact(self) -> None:
+        functions = family_functions("ordinal", "probit")
+        near = functions.log_density(1, 20.0, cutpoint=np.array([0.0, 1.0]))
+        expected = stats.norm.logcdf(-19) + np.log1p(
+            -np.exp(stats.norm.logcdf(-20) - stats.norm.logcdf(-19))
+        )
+        assert near == pytest.approx(expected)
+
+    def test_categorical_probabilities_are_a_softmax(self) -> None:
+        eta = np.array([[0.3, -1.2], [4.0, 5.0]])
+        weights = np.exp(np.column_stack([np.zeros(2), eta]))
+        expected = weights / weights.sum(axis=1, keepdims=True)
+        functions = family_functions("categorical")
+        np.testing.assert_allclose(functions.mean(eta), expected, rtol=1e-12)
+        found = functions.log_density(np.array([2, 0]), eta)
+        np.testing.assert_allclose(found, np.log(expected[[0, 1], [2, 0]]))
+
+    @pytest.mark.parametrize("family", ["ordinal", "categorical"])
+    def test_draws_have_the_probabilities(self, family: str) -> None:
+        rng = np.random.default_rng(9)
+        shape = (DRAWS, 3) if family == "ordinal" else (DRAWS, 3, 2)
+        eta = np.broadcast_to(rng.normal(size=shape[1:]), shape)
+        parameters = {"cutpoint": self.CUTPOINT} if family == "ordinal" else {}
+        functions = family_functions(family)
+        expected = functions.mean(eta, **parameters)[0]
+        y = functions.draw(rng, eta, **parameters)
+        assert y.shape == (DRAWS, 3)
+        for category in range(expected.shape[-1]):
+            p = expected[:, category]
+            error = np.sqrt(p * (1 - p) / DRAWS)
+            assert np.all(np.abs((y == category).mean(axis=0) - p) < 4.5 * error)
+
+    def test_cutpoints_of_each_draw_meet_the_rows(self) -> None:
+        cutpoint = np.sort(np.random.default_rng(2).normal(size=(6, 1, 3)), axis=-1)
+        functions = family_functions("ordinal")
+        assert functions.mean(np.zeros((6, 5)), cutpoint=cutpoint).shape == (6, 5, 4)
+        y = np.array([0, 1, 2, 3, 0])
+        found = functions.log_density(y, np.zeros((6, 5)), cutpoint=cutpoint)
+        assert found.shape == (6, 5)
+
+
+class TestRowsOfModels:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            name
+            for name, model in models().items()
+            if model.spec.family != "categorical"
+        ],
+    )
+    def test_log_likelihood_is_that_of_the_textbook(self, name: str) -> None:
+        model, data = models()[name], small_data()
+        rng = np.random.default_rng(21)
+        middle = 0.0
+        if model.spec.link_name == "identity":
+            y = model.design.y
+            middle = (np.log(y) if model.spec.family == "lognormal" else y).mean()
+        for _ in range(3):
+            # near the data: the textbook's differences of tails have no digits left
+            at = replace(densities.random_point(model, rng), sigma=rng.uniform(1, 3))
+            at = replace(at, sigmas=1 + at.sigmas)
+            eta = middle + rng.normal(0, 0.5, model.design.rows)
+            parameters = {each: getattr(at, each) for each in ("nu", "shape", "phi")}
+            own = FAMILIES[model.spec.family].parameters
+            parameters = {each: parameters[each] for each in own if each in parameters}
+            if "cutpoint" in own:
+                parameters["cutpoint"] = at.cutpoint
+            if model.spec.has_sigma:
+                parameters["sigma"] = (
+                    at.sigma
+                    if model.design.residual is None
+                    else at.sigmas[model.design.residual[2]]
+                )
+            found = log_likelihood(model.spec, model.design, eta, parameters)
+            assert found.shape == (len(data),)
+            expected = densities.log_likelihood_of(model, data, eta, at)
+            assert found.sum() == pytest.approx(expected, rel=1e-9)
+
+    def test_drawn_outcomes_stay_within_the_bounds_of_their_rows(self) -> None:
+        model = models()["complete_pooling_gaussian_truncated_both"]
+        design = model.design
+        draws = draw_outcomes(
+            model.spec,
+            design,
+            np.random.default_rng(22),
+            np.zeros((500, design.rows)),
+            {"sigma": np.full((500, 1), 2.0)},
+        )
+        assert draws.shape == (500, design.rows)
+        assert np.all((draws >= design.lower) & (draws <= design.upper))

@@ -1,0 +1,191 @@
+"""The pilot estimate against what data were simulated with, and where data are few."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stanpool as sp
+from golden.catalogue import models
+from stanpool.model.pilot.estimate import Pilot
+from stanpool.model.prepared_model import prepare
+
+
+def simulated(
+    family: str, sizes: list[int], tau: float, *, seed: int = 1
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows of ``y ~ x + (1 | g)`` with intercept 0.3, slope 0.5 and sigma 0.8."""
+    rng = np.random.default_rng(seed)
+    g = np.repeat(np.arange(len(sizes)), sizes)
+    u, x = rng.normal(0, tau, len(sizes)), rng.normal(size=len(g))
+    eta = 0.3 + 0.5 * x + u[g]
+    mean = np.exp(eta) if family in ("poisson", "negative_binomial", "gamma") else eta
+    y = {
+        "gaussian": lambda: rng.normal(eta, 0.8),
+        "student_t": lambda: eta + 0.8 * rng.standard_t(5, len(g)),
+        "bernoulli": lambda: (rng.random(len(g)) < 1 / (1 + np.exp(-eta))).astype(int),
+        "poisson": lambda: rng.poisson(mean),
+        "negative_binomial": lambda: rng.poisson(rng.gamma(5, mean / 5)),
+        "gamma": lambda: rng.gamma(4, mean / 4),
+        "ordinal": lambda: (
+            1
+            + (eta + rng.logistic(size=len(g)) > 0).astype(int)
+            + (eta + 0 * mean + rng.logistic(size=len(g)) > 9)
+        ),
+    }[family]()
+    return pd.DataFrame({"y": y, "x": x, "g": g}), u
+
+
+def pilot_of(data: pd.DataFrame, formula: str, **options: object) -> Pilot:
+    found = sp.Model(formula, data, parameterization="adaptive", **options).pilot
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["gaussian", "student_t", "bernoulli", "poisson", "negative_binomial", "gamma"],
+)
+def test_the_pilot_finds_what_data_were_simulated_with(family: str) -> None:
+    data, u = simulated(family, [60] * 80, 0.6)
+    found = pilot_of(data, "y ~ x + (1 | g)", family=family)
+    (own,) = found.factors
+    np.testing.assert_allclose(own.tau, u.std(), rtol=0.15)
+    assert np.corrcoef(own.u[:, 0], u)[0, 1] > 0.8
+    slope, error = found.theta[1], found.theta_sd[1]
+    assert abs(slope - 0.5) < 5 * error + 0.02
+    if family == "gaussian":
+        assert found.parameters["sigma"] == pytest.approx(0.8, rel=0.05)
+
+
+def test_gaussian_groups_have_the_information_of_their_rows() -> None:
+    """I tau^2 / (1 + I tau^2), I = n / sigma^2, at the estimate's own scales."""
+    sizes = [1, 2, 5, 20, 100] * 6
+    data, _ = simulated("gaussian", sizes, 0.5)
+    found = pilot_of(data, "y ~ x + (1 | g)")
+    (own,) = found.factors
+    information = np.array(sizes) / found.parameters["sigma"] ** 2
+    expected = information * own.tau**2 / (1 + information * own.tau**2)
+    np.testing.assert_allclose(own.information[:, 0], expected, rtol=0.1)
+
+
+def test_rows_of_a_group_say_little_of_it_where_their_own_groups_differ() -> None:
+    """Schools whose classrooms differ are known as their classrooms' mean is."""
+    rng = np.random.default_rng(3)
+    school = np.repeat(np.arange(40), 60)
+    room = np.repeat(np.arange(160), 15)
+    y = rng.normal(0, 0.5, 40)[school] + rng.normal(0, 1.0, 160)[room]
+    data = pd.DataFrame(
+        {"y": y + rng.normal(0, 0.5, 2400), "school": school, "room": room}
+    )
+    found = pilot_of(data, "y ~ 1 + (1 | school) + (1 | room)")
+    schools, rooms = found.factors
+    between = rooms.tau**2 + found.parameters["sigma"] ** 2 / 15
+    expected = schools.tau**2 / (schools.tau**2 + between / 4)
+    np.testing.assert_allclose(schools.information, expected[0], rtol=0.05)
+    assert rooms.information.min() > 0.8
+
+
+def test_rows_in_other_units_give_the_same_estimate() -> None:
+    data, _ = simulated("gaussian", [20] * 30, 0.7)
+    ours = pilot_of(data, "y ~ x + (1 + x | g)")
+    moved = data.assign(y=1000 * data["y"] + 5, x=data["x"] / 1000)
+    theirs = pilot_of(moved, "y ~ x + (1 + x | g)")
+    for mine, yours in zip(ours.factors, theirs.factors, strict=True):
+        np.testing.assert_allclose(mine.information, yours.information, atol=0.02)
+
+
+def test_collected_rows_give_the_same_estimate() -> None:
+    data, _ = simulated("bernoulli", [100] * 20, 0.7)
+    data = data.assign(x=(data["x"] > 0).astype(int))
+    cells, rows = (
+        pilot_of(data, "y ~ x + (1 | g)", family="bernoulli", compress=compress)
+        for compress in (True, False)
+    )
+    np.testing.assert_allclose(cells.theta, rows.theta, atol=1e-6)
+    np.testing.assert_allclose(cells.factors[0].u, rows.factors[0].u, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n, m in models().items() if m.parameterization == "adaptive"],
+)
+def test_every_adaptive_program_has_a_pilot(name: str) -> None:
+    model = models()[name]
+    assert model.pilot is not None
+    for factor, own in zip(model.design.factors, model.pilot.factors, strict=True):
+        assert own.u.shape == (len(factor.labels), len(factor.coefficients))
+        assert np.all(own.tau > 0)
+        assert np.all((own.information >= 0) & (own.information <= 1))
+
+
+def test_separated_outcomes_have_a_pilot() -> None:
+    """All of one outcome in some groups, and all told apart by a predictor."""
+    x = np.linspace(-1, 1, 60)
+    data = pd.DataFrame({"y": (x > 0).astype(int), "x": x, "g": np.arange(60) // 6})
+    found = pilot_of(data, "y ~ x + (1 | g)", family="bernoulli")
+    assert np.all(np.isfinite(found.theta))
+    assert found.factors[0].tau < 10
+
+
+def test_groups_without_rows_know_nothing_of_themselves() -> None:
+    data, _ = simulated("poisson", [10] * 12, 0.5)
+    model = sp.Model(
+        "y ~ x + (1 | g)", data, family="poisson", parameterization="adaptive"
+    )
+    some = prepare(
+        model.spec,
+        data[data["g"] > 0],
+        priors=model.priors,
+        design=model.design.take(np.flatnonzero(data["g"] > 0)),
+    )
+    assert some.pilot is not None
+    information = some.pilot.factors[0].information[:, 0]
+    assert information[0] == 0.0
+    assert information[1:].min() > 0.2
+
+
+def test_a_single_row_in_each_group_is_enough() -> None:
+    data, _ = simulated("bernoulli", [1] * 200, 0.5)
+    found = pilot_of(data, "y ~ x + (1 | g)", family="bernoulli")
+    assert found.factors[0].information.max() < 0.5
+
+
+def test_no_estimate_leaves_all_noncentered() -> None:
+    """Outcomes that are no numbers for the estimate still have a program."""
+    data, _ = simulated("gaussian", [5] * 6, 0.5)
+    model = sp.Model("y ~ x + (1 | g)", data, parameterization="adaptive")
+    broken = replace(model.design, y=np.full(30, np.nan))
+    object.__setattr__(model, "design", broken)
+    assert model.pilot is None
+    assert model.centering[0].counts == (6, 0, 0)
+
+
+def test_groups_that_leave_the_mean_open_are_centered_about_it() -> None:
+    penicillin = sp.load_dataset("penicillin")  # 6 samples differ more than 24 plates
+    formulas = ("(1 | plate) + (1 | sample)", "(1 | sample) + (1 | plate)")
+    for terms, wanted in zip(formulas, ([1, 2], [2, 1]), strict=True):
+        model = sp.Model(
+            f"diameter ~ 1 + {terms}", penicillin, parameterization="adaptive"
+        )
+        told = model.stan_data()
+        assert [*told["mean_of"], *told["mean_of_2"]] == [2, 1]
+        assert [*told["about"], *told["about_2"]] == wanted
+
+
+@pytest.mark.slow
+def test_a_million_rows_and_a_hundred_thousand_groups_take_seconds() -> None:
+    rng = np.random.default_rng(5)
+    g, x = rng.integers(0, 100_000, 1_000_000), rng.normal(size=(1_000_000, 3))
+    eta = x @ [0.5, -0.3, 0.2] + rng.normal(0, 0.5, 100_000)[g]
+    y = (rng.random(len(g)) < 1 / (1 + np.exp(-eta))).astype(int)
+    data = pd.DataFrame({"y": y, "g": g, "a": x[:, 0], "b": x[:, 1], "c": x[:, 2]})
+    model = sp.Model("y ~ a + b + c + (1 | g)", data, family="bernoulli")
+    start = time.process_time()
+    assert model.pilot is not None
+    assert time.process_time() - start < 120
+    assert model.pilot.factors[0].tau == pytest.approx(0.5, rel=0.2)

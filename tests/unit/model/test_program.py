@@ -1,0 +1,205 @@
+"""Structure is rendered, numbers are data."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stanpool as sp
+from golden.catalogue import models, small_data
+from stanpool import Model, SpecError
+from stanpool.base.shipped_files import resource
+from stanpool.model.program.render import render
+
+
+def noncentered(formula: str) -> Model:
+    return Model(formula, small_data(), parameterization="noncentered")
+
+
+class TestSource:
+    def test_other_data_names_and_prior_scales_give_the_same_program(self) -> None:
+        radon = sp.load_dataset("radon")
+        one = Model("log_radon ~ floor + (1 + floor | county)", radon)
+        other = Model(
+            "Reaction ~ Days + (1 + Days | Subject)",
+            sp.load_dataset("sleepstudy"),
+            priors={"beta": "normal(3, 7)", "tau": "exponential(0.01)"},
+            center_predictors=False,
+        )
+        assert one.program == other.program
+        assert one.program.digest == other.program.digest
+
+    def test_numbers_of_predictors_and_rows_are_data(self) -> None:
+        data = small_data()
+        one = Model("y ~ x1 + (1 | g)", data)
+        other = Model("y ~ x1 + x2 + x3 + (1 | g)", data.iloc[:9])
+        assert one.program == other.program
+
+    @pytest.mark.parametrize("pooling", ["complete", "none", "partial"])
+    def test_the_prior_alone_is_data(self, pooling: str) -> None:
+        model = Model("y ~ x1 + (1 | g)", small_data(), pooling=pooling)
+        differing = {
+            name
+            for name, value in model.stan_data(prior_only=True).items()
+            if not np.array_equal(value, model.stan_data()[name])
+        }
+        assert differing == {"prior_only"}
+
+    def test_another_distribution_is_another_program(self) -> None:
+        one, other = (
+            Model("y ~ x1 + (1 | g)", small_data(), priors={"tau": prior})
+            for prior in ("exponential(1)", "normal(0, 1)")
+        )
+        assert one.program != other.program
+
+    def test_equal_structures_are_rendered_once(self) -> None:
+        structure = Model("y ~ x1 + (1 | g)", small_data()).structure
+        assert render(structure) is render(structure)
+
+    def test_names_are_file_names(self) -> None:
+        names = {model.program.name for model in models().values()}
+        assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
+
+    def test_no_number_of_the_data_is_in_the_source(self) -> None:
+        odd = {"x1": [7919.0 + row for row in range(14)], "y": np.arange(14) + 0.104729}
+        model = Model(
+            "y ~ x1 + (1 | g)",
+            small_data().assign(**odd),
+            priors={"beta": "normal(1299.709, 15.485863)"},
+        )
+        assert not re.search("7919|104729|1299|15485", model.program.source)
+
+    def test_funnels_know_two_forms(self) -> None:
+        with pytest.raises(SpecError, match="'centred' is not one of 'centered'"):
+            sp.neals_funnel("centred")
+
+
+class TestComment:
+    def test_numbers_are_mapped_to_names(self) -> None:
+        code = noncentered("y ~ x1 + x2 + (1 + x2 | g)").stan_code
+        assert '// X[ : , 2] is "x2"' in code
+        assert '// Z[ : , 1] is "Intercept"' in code
+        assert '// J = 4 groups of "g"' in code
+
+    def test_the_columns_of_turned_rows_begin_with_the_intercept(self) -> None:
+        model = noncentered("y ~ x1 + x2 + (1 + x2 | g) + (1 | h)")
+        code = model.with_(parameterization="marginal").stan_code
+        assert '// X[ : ][ : , 3] is "x2"' in code
+        assert '// Z[ : ][ : , 2] is "x2"' in code
+        assert '// J_2 = 3 groups of "h"' in code
+
+    def test_functions_in_cpp_are_named_and_shown_in_stan(self) -> None:
+        model = Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli")
+        first = model.stan_code.splitlines()[0]
+        assert first == (
+            "// grouped_bernoulli_logit_glm is compiled from C++, with its gradient"
+        )
+        assert "bernoulli_logit_lupmf(y | eta)" in model.stan_code
+        assert "bernoulli_logit_lupmf" not in model.program.compiled
+        plain = Model("win ~ x1", small_data(), family="bernoulli", pooling="complete")
+        assert plain.program.header == ""
+        assert plain.program.compiled == plain.program.source
+
+    def test_long_names_are_cut(self) -> None:
+        data = small_data().rename(columns={"x1": "x" * 10_000})
+        code = sp.complete_pooling(
+            data, outcome="y", predictors=["x" * 10_000]
+        ).stan_code
+        assert max(map(len, code.splitlines())) < 100
+
+    @pytest.mark.parametrize(
+        "name",
+        ["a\nreal evil;", "a\r\nb", "\u2028real x;", "*/ real x; /*", "\x0breal x;"],
+    )
+    def test_no_name_leaves_the_comment(self, name: str) -> None:
+        data = small_data().rename(columns={"x1": name, "g": f"{name}_g"})
+        model = sp.partial_pooling(
+            data,
+            outcome="y",
+            predictors=[name],
+            group=f"{name}_g",
+            varying=["Intercept", name],
+        )
+        comment = model.stan_code.removesuffix(model.program.source)
+        assert comment.isascii()
+        assert all(line.startswith("// ") for line in comment.splitlines())
+
+
+class TestData:
+    def test_means_are_found_in_the_population(self) -> None:
+        data = noncentered("y ~ x1 + x2 + (x2 + x3 | g)").stan_data()
+        # (0, alpha, beta[x1], beta[x2]): Intercept, x2, and x3, which has no mean.
+        assert data["mean_of"].tolist() == [2, 4, 1]
+
+    def test_without_an_intercept_its_mean_is_zero(self) -> None:
+        data = noncentered("y ~ 0 + x1 + (1 + x1 | g)").stan_data()
+        assert data["mean_of"].tolist() == [1, 2]
+
+    def test_predictors_are_centered_unless_told(self) -> None:
+        frame = small_data()
+        model = Model("y ~ x1 + x2 + (1 | g)", frame)
+        np.testing.assert_allclose(
+            model.stan_data()["x_bar"], frame[["x1", "x2"]].mean()
+        )
+        at_zero = model.with_(center_predictors=False).stan_data()
+        assert not at_zero["x_bar"].any()
+
+    def test_mixed_priors_say_whose_they_are(self) -> None:
+        data = Model(
+            "y ~ x1 + x2 + x3 + (1 | g)",
+            small_data(),
+            priors={"beta[x2]": "cauchy(1, 2)"},
+        ).stan_data()
+        assert data["at_beta_normal"].tolist() == [1, 3]
+        assert data["at_beta_cauchy"].tolist() == [2]
+        assert data["prior_beta_cauchy_location"].tolist() == [1.0]
+        assert data["prior_beta_cauchy_scale"].tolist() == [2.0]
+
+    def test_groups_are_counted_from_one(self) -> None:
+        data = noncentered("y ~ x1 + (1 | g)").stan_data()
+        assert sorted(set(data["group"].tolist())) == [1, 2, 3, 4]
+
+
+class TestTemplates:
+    MACROS = frozenset(
+        (
+            "equation data parameters transformed_parameters model "
+            "generated_quantities distribution arguments glm"
+        ).split()
+    )
+
+    @pytest.mark.parametrize(
+        "path",
+        sorted((resource("stan_templates") / "families").glob("*.jinja")),
+        ids=lambda path: path.name,
+    )
+    def test_a_family_file_defines_every_macro(self, path) -> None:  # type: ignore[no-untyped-def]
+        found = set(re.findall(r"{% macro (\w+)\(", path.read_text()))
+        assert found == self.MACROS, f"missing: {self.MACROS - found}"
+
+    def test_macros_are_what_the_templates_call(self) -> None:
+        called = {
+            name
+            for path in resource("stan_templates").glob("*.jinja")
+            for name in re.findall(r"family\.(\w+)\(", path.read_text())
+        }
+        assert called == self.MACROS
+
+
+def test_an_undefined_name_in_a_template_is_an_error() -> None:
+    import jinja2
+
+    from stanpool.model.program.render import _environment
+
+    with pytest.raises(jinja2.UndefinedError):
+        _environment().from_string("{% if misspelt %}{% endif %}").render()
+
+
+def test_frames_of_one_column_less_have_their_own_data() -> None:
+    model = Model("y ~ 1", small_data(), pooling="complete")
+    data = model.stan_data()
+    assert data["X"].shape == (14, 0)
+    assert isinstance(model.data, pd.DataFrame)

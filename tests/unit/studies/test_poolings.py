@@ -1,0 +1,88 @@
+"""The poolings of one model side by side, on made-up draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import stanpool as sp
+from golden.catalogue import small_data
+from simulated_fits import simulated_fit
+from stanpool.studies.poolings import _rungs, build_ladder, compare_pooling
+
+
+@pytest.fixture(scope="module")
+def ladder() -> sp.PoolingLadder:
+    fits = {
+        pooling: simulated_fit(pooling=pooling)
+        for pooling in ("complete", "none", "partial")
+    }
+    rows = {name: fit.loo() for name, fit in fits.items()}
+    groups = {name: fits[name].loo(unit="group") for name in ("complete", "partial")}
+    return build_ladder(fits, rows, groups)
+
+
+def test_rungs_go_from_complete_to_partial() -> None:
+    data = small_data()
+    slopes = _rungs(sp.Model("y ~ x1 + (1 + x1 | g)", data, pooling="complete"))
+    assert list(slopes) == ["complete", "none", "indicator", "partial"]
+    assert slopes["none"].design.varying == ("Intercept", "x1")
+    assert slopes["indicator"].design.varying == ("Intercept",)
+    assert slopes["indicator"].design.coefficients == ("x1",)
+    assert list(_rungs(sp.Model("y ~ x1 + (1 | g)", data))) == [
+        "complete",
+        "none",
+        "partial",
+    ]
+    several = sp.Model("y ~ x1 + (1 | g) + (1 | h)", data)
+    assert list(_rungs(several)) == ["complete", "partial"]
+
+
+def test_table_has_both_kinds_of_predictions(ladder: sp.PoolingLadder) -> None:
+    table = ladder.table
+    assert list(table.index) == ["complete", "none", "partial"]
+    for name, fit in ladder.fits.items():
+        assert table.loc[name, ("rows", "elpd")] == pytest.approx(fit.loo().elpd)
+        assert table.loc[name, ("rows", "rmse")] == pytest.approx(fit.loo().rmse)
+    assert np.isnan(table.loc["none", ("groups", "elpd")])
+    assert np.isfinite(table.loc["partial", ("groups", "rmse")])
+
+
+def test_verdict_is_of_rows_and_of_groups(ladder: sp.PoolingLadder) -> None:
+    assert ladder.verdict.startswith(f"New rows of these groups: {ladder.rows.verdict}")
+    assert ladder.groups is not None
+    assert f"New groups: {ladder.groups.verdict}" in ladder.verdict
+    assert ladder.verdict.endswith("No pooling (none) says nothing of new groups.")
+
+
+def test_reads_as_a_table(ladder: sp.PoolingLadder) -> None:
+    text = str(ladder)
+    assert text.splitlines()[0].split() == ["complete", "none", "partial"]
+    (groups,) = [x for x in text.splitlines() if x.startswith("new groups: elpd")]
+    assert groups.split()[4] == "-"
+    assert "<table" in ladder._repr_html_()
+
+
+def test_estimates_and_figure_are_those_of_the_fits(ladder: sp.PoolingLadder) -> None:
+    assert list(ladder.estimates.index) == [
+        "Intercept",
+        "tau_school[Intercept]",
+        "sigma",
+    ]
+    assert len(ladder.plot().axes) >= 1
+
+
+def test_a_single_pooling_of_groups_is_not_ranked(ladder: sp.PoolingLadder) -> None:
+    alone = build_ladder(
+        ladder.fits, ladder.rows.results, {"complete": ladder.fits["complete"].loo()}
+    )
+    assert alone.groups is None
+    assert alone.verdict.endswith("New groups are not compared.")
+    assert "new groups" not in str(alone)
+
+
+def test_what_has_no_groups_is_refused_before_anything_is_fitted() -> None:
+    with pytest.raises(sp.SpecError, match="no groups to pool"):
+        compare_pooling(sp.Model("y ~ x1", small_data(), pooling="complete"))
+    with pytest.raises(sp.SpecError, match="not one of the model's grouping"):
+        compare_pooling(sp.Model("y ~ x1 + (1 | g)", small_data()), factor="h")
