@@ -88,7 +88,7 @@ def closed() -> io.StringIO:
     return stream
 
 
-@pytest.mark.parametrize("stream", [None, closed(), Gone()], ids=repr)
+@pytest.mark.parametrize("stream", [None, closed(), Gone()], ids=["none", "closed", "gone"])
 def test_work_goes_on_where_nobody_can_listen(
     monkeypatch: pytest.MonkeyPatch, stream: io.StringIO | None
 ) -> None:
