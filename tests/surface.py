@@ -117,7 +117,7 @@ def _made(name: str) -> Any:
         for name in ("complete", "none", "partial")
     }
     rows = {name: each.loo() for name, each in poolings.items()}
-    from stanpool.studies.poolings import build_ladder
+    from stanpool.studies.poolings import build_pooling_comparison
 
     rng = np.random.default_rng(1)
     schools = sp.Model(
@@ -132,7 +132,7 @@ def _made(name: str) -> Any:
         "Diagnosis": fit.diagnose,
         "Comparison": lambda: sp.compare_fits({"a": fit, "b": fit}),
         "Ranking": lambda: sp.compare(rows),
-        "PoolingLadder": lambda: build_ladder(poolings, rows, {}),
+        "PoolingComparison": lambda: build_pooling_comparison(poolings, rows, {}),
         "Calibration": calibration,
         "ScalePriorComparison": comparison,
         "Validation": lambda: None,
@@ -187,7 +187,7 @@ def _right(name: str, parameter: inspect.Parameter, folder: Path) -> Any:
         "record": dict,
         "result": lambda: _made("CrossValidation"),
         "comparison": lambda: _made("ScalePriorComparison"),
-        "ladder": lambda: _made("PoolingLadder"),
+        "poolings": lambda: _made("PoolingComparison"),
         "spec": lambda: _fit().model.spec,
         "values": lambda: [1.0],
         "x": lambda: 0.0,

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         compare_parameterizations,
     )
     from stanpool.studies.pooling_report import report_comparison
-    from stanpool.studies.poolings import PoolingLadder, compare_pooling
+    from stanpool.studies.poolings import PoolingComparison, compare_pooling
     from stanpool.studies.ranking import Ranking, compare
     from stanpool.studies.scale_priors import ScalePriorComparison, compare_scale_priors
 
@@ -89,12 +89,13 @@ _HOMES = {
         "compare_parameterizations",
     ),
     "studies.pooling_report": ("report_comparison",),
-    "studies.poolings": ("PoolingLadder", "compare_pooling"),
+    "studies.poolings": ("PoolingComparison", "compare_pooling"),
     "studies.ranking": ("Ranking", "compare"),
     "studies.scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("engine", "exact", "plots")
+_FORMER_NAMES = {"PoolingLadder": "PoolingComparison"}
 
 __all__ = [
     "Advice",
@@ -114,7 +115,7 @@ __all__ = [
     "NestingWarning",
     "OutOfMemoryError",
     "OutcomeWarning",
-    "PoolingLadder",
+    "PoolingComparison",
     "Prior",
     "PriorWarning",
     "RankWarning",
@@ -154,6 +155,7 @@ def __getattr__(name: str) -> Any:
     """Load a public name where it is first used."""
     if name in _MODULES:
         return import_module(f"stanpool.{name}")
+    name = _FORMER_NAMES.get(name, name)
     if name not in _HOME_OF:
         raise AttributeError(f"module 'stanpool' has no attribute {name!r}")
     value = getattr(import_module(f"stanpool.{_HOME_OF[name]}"), name)

@@ -27,9 +27,9 @@ from stanpool.base.errors import (
     SpecError,
     StanpoolError,
     StorageWarning,
-    shorten,
+    quote,
 )
-from stanpool.base.progress import detailed
+from stanpool.base.progress import verbose_logging
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import PARAMETERIZATIONS, POOLINGS
 
@@ -131,7 +131,7 @@ _verbose = click.option(
     "--verbose",
     is_flag=True,
     expose_value=False,
-    callback=lambda context, _, wanted: context.with_resource(detailed(wanted)),
+    callback=lambda context, _, wanted: context.with_resource(verbose_logging(wanted)),
     help="Say how each stage came out, and what Stan said.",
 )
 _pooling = click.option(
@@ -351,7 +351,7 @@ def _split_prior(text: str) -> tuple[str, str]:
     name, equals, distribution = text.rpartition("=")
     if not equals or not name.strip():
         raise SpecError(
-            f"--prior {shorten(text)} is not NAME=DIST, as in 'tau=exponential(1)'."
+            f"--prior {quote(text)} is not NAME=DIST, as in 'tau=exponential(1)'."
         )
     return name.strip(), distribution.strip()
 
@@ -575,18 +575,18 @@ def compare_pooling(
     from stanpool.studies.poolings import compare_pooling as compared
 
     _try_places(None, report)
-    ladder = compared(state(), folds=folds, progress=not quiet, **settings)
+    poolings = compared(state(), folds=folds, progress=not quiet, **settings)
     if as_json:
         from stanpool.base.table_files import as_json as written
-        from stanpool.studies.pooling_report import ladder_record
+        from stanpool.studies.pooling_report import pooling_record
 
-        click.echo(written(ladder_record(ladder)))
+        click.echo(written(pooling_record(poolings)))
     else:
-        click.echo(str(ladder))
+        click.echo(str(poolings))
     if report is not None:
         from stanpool.studies.pooling_report import report_comparison
 
-        report_comparison(ladder, report)
+        report_comparison(poolings, report)
         click.echo(f"stanpool: written up in {str(report)!r}", err=True)
 
 

@@ -226,20 +226,20 @@ def test_folds_of_rows_are_left_out_of_refits_and_alike_on_processes(
     pd.testing.assert_frame_equal(there.rows, here.rows)
 
 
-def test_pooling_ladder_says_what_the_data_prefer(data: pd.DataFrame) -> None:
-    ladder = sp.compare_pooling(homework(data), seed=4, **FITTING)
-    table = ladder.table
+def test_comparing_poolings_says_what_the_data_prefer(data: pd.DataFrame) -> None:
+    poolings = sp.compare_pooling(homework(data), seed=4, **FITTING)
+    table = poolings.table
     assert list(table.index) == ["complete", "none", "indicator", "partial"]
     # Least squares of all pupils, by Kreft and de Leeuw's own data: see SOURCE.md.
-    slope = ladder.estimates.loc["beta[homework]", "complete"]
+    slope = poolings.estimates.loc["beta[homework]", "complete"]
     assert slope["mean"] == pytest.approx(3.5719, abs=0.25 * 0.3882)
     # Schools have slopes of their own, up and down: common ones predict worse.
     by_rows = table["rows", "elpd"]
     assert by_rows["partial"] > by_rows["indicator"] + 30 > by_rows["complete"] + 60
     errors = table["rows", "rmse"]
     assert errors["partial"] < 0.9 * errors["indicator"] < 0.9 * errors["complete"]
-    assert "New groups: The data prefer partial over complete" in ladder.verdict
-    assert "No pooling (none and indicator) says nothing" in ladder.verdict
+    assert "New groups: The data prefer partial over complete" in poolings.verdict
+    assert "No pooling (none and indicator) says nothing" in poolings.verdict
     # Complete pooling is least squares: so is leaving a row out of it.
     x = np.column_stack([np.ones(len(data)), data["homework"]])
     hat = np.einsum("ij,ji->i", x, np.linalg.pinv(x))

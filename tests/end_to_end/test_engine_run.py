@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from stanpool.base.errors import SamplingError, SpecError
-from stanpool.base.progress import detailed
+from stanpool.base.progress import verbose_logging
 from stanpool.engine import SampleSettings, chains, compile_program, sample, scratch
 
 # One program for all tests: y ~ normal(mu + X beta, 1), mu ~ normal(0, 1), and knobs.
@@ -100,7 +100,7 @@ def test_posterior_mean_and_variance_are_the_conjugate_ones(executable):
 def test_rejections_after_warmup_are_counted(executable, capfd):
     assert sample(executable, _data(), QUICK, progress=False).rejections == {}
     settings = SampleSettings(seed=1, chains=2, draws=200, warmup=200, inits=0.1)
-    with detailed():
+    with verbose_logging():
         raw = sample(executable, _data(edge=1.0), settings, progress=False)
     said = [line for line in capfd.readouterr().err.splitlines() if "Stan said" in line]
     assert len(said) == 1

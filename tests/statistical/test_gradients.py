@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import stanpool as sp
-from stanpool.base.shipped_files import resource
+from stanpool.base.shipped_files import shipped_folder
 from stanpool.engine import compile_program
 
 OUTCOMES = ("bernoulli_logit", "binomial_logit", "poisson_log")
@@ -65,7 +65,7 @@ model {{
 
 
 def function(name: str) -> str:
-    folder = resource("stan_templates") / "functions"
+    folder = shipped_folder("stan_templates") / "functions"
     return (folder / f"{name}.stanfunctions").read_text()
 
 
@@ -76,7 +76,7 @@ def declared_and_defined(name: str) -> list[str]:
 
 
 def compiled(name: str, program: str, *headers: str) -> cmdstanpy.CmdStanModel:
-    folder = resource("stan_templates") / "functions"
+    folder = shipped_folder("stan_templates") / "functions"
     header = "\n".join(
         (folder / f"{each}.hpp").read_text() for each in ("lanes", "team", *headers)
     )

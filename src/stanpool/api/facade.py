@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from stanpool.api.notebook_display import fit_html, model_html
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten
-from stanpool.base.progress import detailed
+from stanpool.base.errors import SpecError, quote
+from stanpool.base.progress import verbose_logging
 from stanpool.inference.arviz_export import to_arviz
 from stanpool.inference.diagnostics import diagnose
 from stanpool.inference.estimates.coefficients import coef, fixef, ranef, varcorr
@@ -43,8 +43,8 @@ from stanpool.report import write_report
 from stanpool.sampling import storage
 from stanpool.sampling.explain import explain
 from stanpool.sampling.refit import update
-from stanpool.sampling.sample import sampled, settings_of
-from stanpool.sampling.storage import kept_or_new, save
+from stanpool.sampling.sample import sample_model, settings_of
+from stanpool.sampling.storage import load_or_sample, save
 
 
 @public
@@ -175,7 +175,7 @@ marginal, 919 rows, 85 groups)
         parsed, group = parse_formulas(formula, dict(own))
         if residual is not None and group not in (None, residual):
             raise SpecError(
-                f"residual={shorten(residual)} and 'sigma ~ (1 | {group})' contradict "
+                f"residual={quote(residual)} and 'sigma ~ (1 | {group})' contradict "
                 "each other; state one."
             )
         spec = ModelSpec(
@@ -289,11 +289,13 @@ marginal, 919 rows, 85 groups)
             sample_options=sample_options,
         )
         shown = progress if verbose is None else verbose > 0
-        with detailed(None if verbose is None else verbose > 1):
+        with verbose_logging(None if verbose is None else verbose > 1):
             if file is None:
-                result = sampled(self, settings, prior_only=prior_only, progress=shown)
+                result = sample_model(
+                    self, settings, prior_only=prior_only, progress=shown
+                )
             else:
-                result = kept_or_new(
+                result = load_or_sample(
                     self,
                     settings,
                     file,

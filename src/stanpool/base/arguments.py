@@ -25,7 +25,7 @@ from stanpool.base.errors import (
     SpecError,
     StanpoolError,
     StorageError,
-    shorten,
+    quote,
     suggestion,
 )
 from stanpool.base.other_tools import advice_on_argument
@@ -80,7 +80,7 @@ _MADE_BY = {
     "Calibration": "sp.sbc(model)",
     "Ranked": "sp.sbc(model)",
     "UnderSeveralPriors": "sp.compare_scale_priors(model)",
-    "PoolingLadder": "sp.compare_pooling(model)",
+    "PoolingComparison": "sp.compare_pooling(model)",
     "ScalePriorComparison": "sp.compare_scale_priors(model)",
     "ExactDraws": "an exact sampler's draw()",
     "Generator": "numpy.random.default_rng(seed)",
@@ -188,7 +188,7 @@ def _checked(
                 "draws, or pass fewer rows."
             ) from error
         except OSError as error:
-            what = f"{error.strerror}: {shorten(error.filename)}"
+            what = f"{error.strerror}: {quote(error.filename)}"
             raise StorageError(
                 f"{called}(): {what if error.filename else error}. Choose another path."
             ) from error
@@ -224,7 +224,7 @@ def _wrong_call(
     if not said:
         has = f"; it has {', '.join(left[:20])}." if left else "; it has no other."
         said = f".{suggestion(unknown[0], left)}".removesuffix(".") or has
-    return ArgumentError(f"{name}() has no argument {shorten(unknown[0])}{said}")
+    return ArgumentError(f"{name}() has no argument {quote(unknown[0])}{said}")
 
 
 def _read(name: str, annotation: Any, value: Any) -> Any:
@@ -236,9 +236,9 @@ def _read(name: str, annotation: Any, value: Any) -> Any:
     if read is not _REFUSED:
         return read
     if isinstance(value, str) and "list of" in kind.words:
-        given = shorten(value)
+        given = quote(value)
         raise SpecError(f"{name}={given} is one text; write a list, [{given}].")
-    raise SpecError(f"{name}={shorten(value)} must be {kind.words}.")
+    raise SpecError(f"{name}={quote(value)} must be {kind.words}.")
 
 
 @cache

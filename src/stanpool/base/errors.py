@@ -95,12 +95,12 @@ class OutcomeWarning(UserWarning):
     """Outcomes that were drawn overflowed, and are set to the largest number."""
 
 
-def shorten(value: object, limit: int = 60) -> str:
+def quote(value: object, limit: int = 60) -> str:
     """Quote a value for a message, cut to ``limit`` characters.
 
     Examples
     --------
-    >>> shorten("x" * 100, limit=10)
+    >>> quote("x" * 100, limit=10)
     "'xxxxxx..."
     """
     try:
@@ -111,16 +111,16 @@ def shorten(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def listed(values: Iterable[object], limit: int = 5) -> str:
+def quote_list(values: Iterable[object], limit: int = 5) -> str:
     """Quote at most ``limit`` values and say how many more there are.
 
     Examples
     --------
-    >>> listed(range(7))
+    >>> quote_list(range(7))
     '0, 1, 2, 3, 4 and 2 more'
     """
     values = list(values)
-    text = ", ".join(shorten(value) for value in values[:limit])
+    text = ", ".join(quote(value) for value in values[:limit])
     more = len(values) - limit
     return text if more <= 0 else f"{text} and {more} more"
 
@@ -143,7 +143,7 @@ def suggestion(given: str, known: Iterable[str]) -> str:
     " Did you mean 'partial'?"
     """
     near = get_close_matches(given[:200], list(known), n=1)
-    return f" Did you mean {shorten(near[0])}?" if near else ""
+    return f" Did you mean {quote(near[0])}?" if near else ""
 
 
 def check_choice(
@@ -160,6 +160,6 @@ def check_choice(
     """
     if not isinstance(given, str) or given not in known:
         raise SpecError(
-            f"{option}={shorten(given)} is not one of {listed(known, limit=20)}."
+            f"{option}={quote(given)} is not one of {quote_list(known, limit=20)}."
             + (advice or (suggestion(given, known) if isinstance(given, str) else ""))
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from stanpool.base.errors import shorten
+from stanpool.base.errors import quote
 
 # Words for the same argument; the first that a function has is meant.
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
@@ -286,7 +286,7 @@ def advice_on_parameter(given: str, own: Collection[str]) -> str:
     """
     for wanted in _candidates(given):
         if wanted in own:
-            return f" Write {shorten(wanted)}."
+            return f" Write {quote(wanted)}."
     stems = [name.partition("[")[0] for name in own]
     for name, words in _PARAMETERS.items():
         of_class = [
@@ -296,7 +296,7 @@ def advice_on_parameter(given: str, own: Collection[str]) -> str:
         ]
         if given in words and of_class:
             one = next((each for each in of_class if each != name), None)
-            example = f", or {shorten(one)} for one of them" if one else ""
+            example = f", or {quote(one)} for one of them" if one else ""
             return f" Write {name!r}{example}."
     return ""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, as_completed
 from typing import TypeVar
 
-from stanpool.base.progress import counted
+from stanpool.base.progress import counting
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -48,7 +48,7 @@ def run_many(
     [1, 2]
     """
     line = f"{title}, {len(tasks)} in all"
-    with counted(title, len(tasks), shown=progress, line=line) as show:
+    with counting(title, len(tasks), shown=progress, line=line) as show:
         if executor is not None:
             return _submit(work, tasks, executor, show)
         results = []

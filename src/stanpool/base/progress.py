@@ -2,7 +2,7 @@
 
 Every line is a record of the logger ``stanpool``: a line for each stage has the level
 INFO, what more there is to know of it has DEBUG. Standard error shows the stages, as
-bars in a terminal, and the rest within ``detailed``.
+bars in a terminal, and the rest within ``verbose_logging``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _is_detailed: ContextVar[bool] = ContextVar("detailed", default=False)
 
 
 @contextmanager
-def detailed(wanted: bool | None = True) -> Iterator[None]:
+def verbose_logging(wanted: bool | None = True) -> Iterator[None]:
     """Show details on standard error, too, or do not; None leaves it as it is."""
     before = _is_detailed.set(_is_detailed.get() if wanted is None else wanted)
     try:
@@ -103,7 +103,7 @@ def stages(total: int, *, shown: bool) -> Iterator[Stages]:
 
 
 @contextmanager
-def counted(
+def counting(
     title: str, total: int, *, shown: bool, line: str | None = None
 ) -> Iterator[Callable[[int], None]]:
     """Open a bar that is told how much is done by now; away from a terminal a line.

@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).parent.parent
 _CHECKOUT = _PACKAGE.parent.parent
 
 
-def resource(name: str) -> Path:
+def shipped_folder(name: str) -> Path:
     """Return the path of a shipped folder, ``"stan_templates"`` or ``"data"``.
 
     A wheel carries both in the package's folder ``shipped``; an editable install reads

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
-from stanpool.base.errors import DataError, SpecError, StanpoolError, listed, shorten
+from stanpool.base.errors import DataError, SpecError, StanpoolError, quote, quote_list
 from stanpool.base.files import writing
 
 if TYPE_CHECKING:
@@ -74,17 +74,18 @@ class CsvFormat:
         marks = [each for each in (self.sep, self.decimal, self.thousands) if each]
         for mark in marks:
             if len(mark) != 1:
-                raise SpecError(f"{shorten(mark)} must be one character.")
+                raise SpecError(f"{quote(mark)} must be one character.")
         if len(set(marks)) < len(marks):
             raise SpecError(
-                f"separator, decimal and thousands mark are {listed(marks)}, and must "
+                f"separator, decimal and thousands mark are {quote_list(marks)}, and "
+                "must "
                 "differ."
             )
         try:
             codecs.lookup(self.encoding)
         except (LookupError, ValueError):
             raise SpecError(
-                f"there is no encoding {shorten(self.encoding)}; usual ones are utf-8, "
+                f"there is no encoding {quote(self.encoding)}; usual ones are utf-8, "
                 "latin-1, cp1252 and utf-16."
             ) from None
 
@@ -138,7 +139,7 @@ def read_table(path: Path, form: CsvFormat | None = None, **more: Any) -> pd.Dat
     if not kind:
         raise DataError(
             f"{str(path)!r} is no kind of table that is read here; its name must end "
-            f"in one of {listed(_READERS, limit=9)}."
+            f"in one of {quote_list(_READERS, limit=9)}."
         )
     read: Callable[[], Any] = partial(getattr(pd, _READERS[kind]), path)
     if kind == ".csv":
@@ -350,7 +351,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         written = [each for each in _READERS if each not in _READ_ONLY]
         raise DataError(
             f"{str(path)!r} is no kind of table that is written here; its name must "
-            f"end in one of {listed(written)}."
+            f"end in one of {quote_list(written)}."
         )
     table = table.set_axis(table.columns.astype(str), axis=1)
     write: dict[str, Callable[..., Any]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.bench.ours import OURS
 from stanpool.bench.peers import PEERS
 from stanpool.bench.tools import Tool
@@ -35,8 +35,8 @@ def chosen(
     for name in names:
         if name not in known:
             raise SpecError(
-                f"there is no {what} {shorten(name)}; there are "
-                f"{listed(known, limit=30)}.{suggestion(name, known)}"
+                f"there is no {what} {quote(name)}; there are "
+                f"{quote_list(known, limit=30)}.{suggestion(name, known)}"
             )
     return list(dict.fromkeys(names))
 

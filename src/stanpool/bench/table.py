@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stanpool.base.errors import shorten
+from stanpool.base.errors import quote
 from stanpool.base.files import write_text, writing
 from stanpool.base.table_files import as_json
 from stanpool.bench.goals import OURS, Verdict, best
@@ -119,7 +119,7 @@ def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
     if not standing.fitted:
         trouble = standing.trouble
         why = f"{trouble.status}: {trouble.message}" if trouble else "not run"
-        return name, f"  {shorten(why, 100)[1:-1]}"
+        return name, f"  {quote(why, 100)[1:-1]}"
     rate = standing.ess_per_second
     ratio = rate / rival.ess_per_second if rival is not None else None
     return (

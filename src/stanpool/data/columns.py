@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from stanpool.base.errors import DataError, listed, shorten, suggestion
+from stanpool.base.errors import DataError, quote, quote_list, suggestion
 from stanpool.data.entries import clean_column, refuse_unwritable
 from stanpool.language.expression import parse
 from stanpool.language.family import FAMILIES
@@ -85,10 +85,10 @@ def refuse_level_per_row(spec: ModelSpec, frame: pd.DataFrame) -> None:
         levels = len(column.cat.categories)
         if levels > _MANY_LEVELS and 2 * levels > len(frame):
             raise DataError(
-                f"predictor {shorten(name)} has {levels:,} levels in {len(frame):,} "
+                f"predictor {quote(name)} has {levels:,} levels in {len(frame):,} "
                 "rows, and each would have a coefficient and a column of a dense "
                 f"matrix. If they are groups, write (1 | {quote_name(name)}); if they "
-                f"are numbers, pd.to_numeric(data[{shorten(name)}])."
+                f"are numbers, pd.to_numeric(data[{quote(name)}])."
             )
 
 
@@ -96,13 +96,13 @@ def column_named(name: str, frame: pd.DataFrame) -> pd.Series[Any]:
     """Return a column of the user's frame, or say that it is not there."""
     if name not in frame.columns:
         raise DataError(
-            f"the data have no column {shorten(name)}.{_found_instead(name, frame)} "
-            f"Columns: {listed(frame.columns, limit=10)}."
+            f"the data have no column {quote(name)}.{_found_instead(name, frame)} "
+            f"Columns: {quote_list(frame.columns, limit=10)}."
         )
     column = frame[name]
     if isinstance(column, pd.DataFrame):
         raise DataError(
-            f"the data have {column.shape[1]} columns named {shorten(name)}; "
+            f"the data have {column.shape[1]} columns named {quote(name)}; "
             "rename or drop all but one."
         )
     return column

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten, suggestion
-from stanpool.base.shipped_files import resource
+from stanpool.base.errors import SpecError, quote, suggestion
+from stanpool.base.shipped_files import shipped_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ def list_datasets() -> tuple[str, ...]:
     >>> "radon" in list_datasets()
     True
     """
-    folders = resource("data").iterdir()
+    folders = shipped_folder("data").iterdir()
     return tuple(sorted(each.name for each in folders if each.is_dir()))
 
 
@@ -76,7 +76,7 @@ def _folder(name: str) -> Path:
     known = list_datasets()
     if name not in known:
         raise SpecError(
-            f"no data set {shorten(name)}; there are {', '.join(known)}."
+            f"no data set {quote(name)}; there are {', '.join(known)}."
             + suggestion(str(name), known)
         )
-    return resource("data") / name
+    return shipped_folder("data") / name

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.errors import DataError, listed, shorten
+from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.language.model_spec import LARGEST_NUMBER
 
 _NUMBERS = ("floating", "integer", "mixed-integer-float", "decimal")
@@ -84,10 +84,10 @@ def clean_column(
     if missing.size and not (may_miss and pd.api.types.is_numeric_dtype(column)):
         raise EntriesError(
             name,
-            f"column {shorten(name)} has {missing.size} missing value(s) (rows "
-            f"{listed(missing.tolist())}, counted from 0).",
+            f"column {quote(name)} has {missing.size} missing value(s) (rows "
+            f"{quote_list(missing.tolist())}, counted from 0).",
             "Rows are not dropped silently: call "
-            f"data.dropna(subset=[{shorten(name)}]) or impute first.",
+            f"data.dropna(subset=[{quote(name)}]) or impute first.",
             is_missing=True,
         )
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -97,7 +97,7 @@ def clean_column(
         return _as_categorical(name, column)
     if kind.startswith(_WITHOUT_MEANING):
         raise DataError(
-            f"column {shorten(name)} holds values of type {kind!r}; make it a number "
+            f"column {quote(name)} holds values of type {kind!r}; make it a number "
             "or a category first."
         )
     if kind == "boolean":
@@ -122,16 +122,16 @@ def _kind_of(name: str, column: pd.Series[Any]) -> str:
         return "floating" if usual == "number" else usual
     at = [row for row, each in enumerate(kinds) if each != usual]
     shown = [
-        f"row {row + _FIRST_ROW.get()} has {shorten(column.iloc[row])} ({kinds[row]})"
+        f"row {row + _FIRST_ROW.get()} has {quote(column.iloc[row])} ({kinds[row]})"
         for row in at[:5]
     ]
     more = f" and {len(at) - 5} more" if len(at) > 5 else ""
     raise DataError(
-        f"column {shorten(name)} mixes types: {len(kinds) - len(at)} row(s) have a "
+        f"column {quote(name)} mixes types: {len(kinds) - len(at)} row(s) have a "
         f"{usual}, and {', '.join(shown)}{more}, counted from 0. Correct these rows, "
-        f"or make all of one type: numbers by pd.to_numeric(data[{shorten(name)}], "
+        f"or make all of one type: numbers by pd.to_numeric(data[{quote(name)}], "
         "errors='coerce'), which leaves missing values where there are none, or labels "
-        f"by data[{shorten(name)}].astype(str)."
+        f"by data[{quote(name)}].astype(str)."
     )
 
 
@@ -167,14 +167,15 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     infinite = rows_where(np.isinf(values)) if beyond.size else beyond
     if infinite.size:
         raise DataError(
-            f"column {shorten(name)} has {infinite.size} infinite value(s) (rows "
-            f"{listed(infinite.tolist())}, counted from 0); numbers must be finite. "
+            f"column {quote(name)} has {infinite.size} infinite value(s) (rows "
+            f"{quote_list(infinite.tolist())}, counted from 0); numbers must be "
+            "finite. "
             "Correct or drop these rows."
         )
     if beyond.size:
         raise DataError(
-            f"column {shorten(name)} has {beyond.size} value(s) beyond "
-            f"{LARGEST_NUMBER:g} (rows {listed(beyond.tolist())}, counted from 0), "
+            f"column {quote(name)} has {beyond.size} value(s) beyond "
+            f"{LARGEST_NUMBER:g} (rows {quote_list(beyond.tolist())}, counted from 0), "
             "whose squares overflow. Give it in another unit."
         )
     return values
@@ -195,8 +196,8 @@ def _as_categorical(
             codes, found = pd.factorize(column.to_numpy(), sort=True)
         except TypeError as problem:
             raise DataError(
-                f"column {shorten(name)} holds values that cannot be labels "
-                f"({problem}); make them text: data[{shorten(name)}].astype(str)."
+                f"column {quote(name)} holds values that cannot be labels "
+                f"({problem}); make them text: data[{quote(name)}].astype(str)."
             ) from None
     if found.dtype.kind == "f" and all_whole(found):
         found = found.astype(np.int64)
@@ -206,13 +207,14 @@ def _as_categorical(
         # pandas would not make an index of text that is no UTF-8.
         each = found if found.dtype == object else pd.Index(found)
         texts = [level_text(level) for level in each]
-        refuse_unwritable(f"levels of column {shorten(name)}", texts)
+        refuse_unwritable(f"levels of column {quote(name)}", texts)
         levels = pd.Index(texts, dtype=object)
     if not levels.is_unique:
         raise DataError(
-            f"levels of column {shorten(name)} differ in type only, such as "
-            f"{listed(levels[levels.duplicated()], limit=3)}; make them text first: "
-            f"data[{shorten(name)}].astype(str)."
+            f"levels of column {quote(name)} differ in type only, such as "
+            f"{quote_list(levels[levels.duplicated()], limit=3)}; make them text "
+            "first: "
+            f"data[{quote(name)}].astype(str)."
         )
     ordered = is_categorical and bool(column.cat.ordered)
     return pd.Categorical.from_codes(codes, categories=levels, ordered=ordered)
@@ -231,7 +233,7 @@ def refuse_unwritable(what: str, texts: Iterable[str]) -> None:
     if bad:
         raise DataError(
             f"{what} hold characters that cannot be written to a file, NUL or half of "
-            f"a surrogate pair: {listed(bad)}. Rename them."
+            f"a surrogate pair: {quote_list(bad)}. Rename them."
         )
 
 
@@ -254,22 +256,22 @@ def _refuse_numbers_as_text(name: str, labels: pd.Categorical) -> None:
     is_number = np.array([_reads_as_number(level) for level in levels])
     if is_number.mean() < _MOSTLY:
         return
-    found = f"such as {listed(levels[is_number], limit=3)}"
+    found = f"such as {quote_list(levels[is_number], limit=3)}"
     if not is_number.all():
         rows = np.flatnonzero(~is_number[labels.codes])
         shown = [
-            f"row {row + _FIRST_ROW.get()} has {shorten(labels[row])}"
+            f"row {row + _FIRST_ROW.get()} has {quote(labels[row])}"
             for row in rows[:5].tolist()
         ]
         more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         found = f"but for {', '.join(shown)}{more}, rows counted from 0"
     raise EntriesError(
         name,
-        f"column {shorten(name)} is text that reads as numbers, {found}: it would be a "
+        f"column {quote(name)} is text that reads as numbers, {found}: it would be a "
         f"factor of {len(levels)} levels, each with a coefficient.",
-        f"Make it numbers, by pd.to_numeric(data[{shorten(name)}], errors='coerce'), "
+        f"Make it numbers, by pd.to_numeric(data[{quote(name)}], errors='coerce'), "
         "and drop or impute what is missing then. If it is a factor, say so by "
-        f"data[{shorten(name)}].astype('category').",
+        f"data[{quote(name)}].astype('category').",
         is_missing=False,
     )
 
@@ -294,7 +296,7 @@ def as_before(name: str, column: pd.Series[Any], before: str) -> pd.Series[Any]:
         return column.astype(float)
     if (now, before) == ("numbers", "booleans"):
         values = column.to_numpy()
-        rule = f"column {shorten(name)} was true or false before, so it must be 1 or 0"
+        rule = f"column {quote(name)} was true or false before, so it must be 1 or 0"
         refuse_rows(values, ~np.isin(values, (0, 1)), rule)
         return column.astype(bool)
     return column

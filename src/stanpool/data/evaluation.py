@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.errors import DataError, SpecError, listed, shorten
+from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.entries import all_whole, refuse_rows
 from stanpool.language.expression import (
     Call,
@@ -137,7 +137,7 @@ class _Walk:
         if is_category(value) or hasattr(value, "__formulaic_metadata__"):
             return value
         if not isinstance(value, np.ndarray | np.generic):
-            raise node.at.error(f"{shorten(written(node))} is no column.")
+            raise node.at.error(f"{quote(written(node))} is no column.")
         if value.ndim == 2:
             return value
         kind = bool if self._is_truth(node) else float
@@ -178,7 +178,7 @@ class _Walk:
                 return found
             case Call():
                 return _guarded(node, self._called)
-        raise node.at.error(f"{shorten(written(node))} cannot be evaluated here.")
+        raise node.at.error(f"{quote(written(node))} cannot be evaluated here.")
 
     def _name(self, node: Name) -> Any:
         if node.name in self.frame.columns:
@@ -190,7 +190,7 @@ class _Walk:
             return np.float64(np.pi if node.name == "np.pi" else np.e)
         if node.name in ("True", "False"):
             return np.bool_(node.name == "True")
-        raise node.at.error(f"{shorten(node.name)} is no column of the data.")
+        raise node.at.error(f"{quote(node.name)} is no column of the data.")
 
     def _numbers(self, node: Node) -> Any:
         """Return numbers; categories that are whole numbers count as such."""
@@ -200,13 +200,14 @@ class _Walk:
             if not pd.api.types.is_numeric_dtype(levels.dtype):
                 raise DataError(
                     node.at.pointed(
-                        f"{shorten(written(node))} is no number but a category, with "
-                        f"levels {listed(levels, 3)}; compare it by ==, or write C()."
+                        f"{quote(written(node))} is no number but a category, with "
+                        f"levels {quote_list(levels, 3)}; compare it by ==, or write "
+                        "C()."
                     )
                 )
             return levels.to_numpy(dtype=float)[value.codes]
         if not isinstance(value, np.ndarray | np.generic):
-            raise node.at.error(f"{shorten(written(node))} is no number.")
+            raise node.at.error(f"{quote(written(node))} is no number.")
         return np.asarray(value, dtype=float)
 
     def _condition(self, node: Node) -> Any:
@@ -215,7 +216,7 @@ class _Walk:
         if not np.isin(numbers, (0.0, 1.0)).all():
             raise DataError(
                 node.at.pointed(
-                    f"{shorten(written(node))} is no condition, true or false, 1 or 0."
+                    f"{quote(written(node))} is no condition, true or false, 1 or 0."
                 )
             )
         return numbers == 1.0
@@ -321,7 +322,7 @@ class _Walk:
         if not is_category(value):
             value = np.broadcast_to(np.asarray(value), len(self.frame))
             if value.dtype.kind == "f":
-                inside = shorten(written(call.arguments[0], bare=True))
+                inside = quote(written(call.arguments[0], bare=True))
                 refuse_rows(value, ~np.isfinite(value), f"{inside} must be finite")
             if value.dtype.kind == "f" and all_whole(value):
                 value = value.astype(np.int64)
@@ -337,8 +338,9 @@ class _Walk:
             raise DataError(
                 f"{key} has levels that "
                 f"{'the model has not seen' if not self.is_fit else 'are not listed'}: "
-                f"{listed(unseen)} (rows {listed(rows.tolist())}, counted from 0). It "
-                f"knows {listed(known)}, and nothing of others. Drop these rows."
+                f"{quote_list(unseen)} (rows {quote_list(rows.tolist())}, counted "
+                "from 0). It "
+                f"knows {quote_list(known)}, and nothing of others. Drop these rows."
             )
         coding = contrasts_of(call)
         if coding is not None:
@@ -368,7 +370,7 @@ class _Walk:
             except (TypeError, ValueError):
                 raise DataError(
                     call.at.pointed(
-                        f"{call.name}() returned {shorten(found)}, not a number for "
+                        f"{call.name}() returned {quote(found)}, not a number for "
                         f"each of {count} rows."
                     )
                 ) from None
@@ -396,7 +398,7 @@ def _guarded(call: Call, evaluate: Callable[[Call], Any]) -> Any:
         reason = " ".join(str(problem).split())
         raise DataError(
             call.at.pointed(
-                f"evaluating {shorten(written(call))} failed: "
+                f"evaluating {quote(written(call))} failed: "
                 f"{type(problem).__name__}: {reason}"
             )
         ) from problem

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.errors import DataError, SpecError, listed, shorten
+from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.columns import names_in_terms
 from stanpool.data.design.rank import check_known
 from stanpool.data.entries import refuse_rows
@@ -141,7 +141,7 @@ def term_matrix(
         f" {sign} {with_aliases(term, aliases)}" for sign, term in signed
     )
     columns = {alias: _handed_over(value) for alias, (value, _) in found.items()}
-    shown = shorten(" + ".join(terms))
+    shown = quote(" + ".join(terms))
     matrix = _materialized(text, shown, columns, recipes, len(frame), full_rank)
     # Beside an intercept the column of a boolean is called as the boolean is.
     true = {
@@ -197,7 +197,8 @@ def _materialized(
     ]
     if empty:
         raise DataError(
-            f"predictor(s) {listed(empty)} have one level only: they cannot be told "
+            f"predictor(s) {quote_list(empty)} have one level only: they cannot be "
+            "told "
             "from the intercept. Drop them."
         )
     return matrix
@@ -208,7 +209,7 @@ def _refuse_python(formula: Any) -> None:
     for term in formula:
         for factor in term.factors:
             if factor.eval_method.value not in ("lookup", "literal"):
-                raise SpecError(f"cannot read the term {shorten(str(term))}.")
+                raise SpecError(f"cannot read the term {quote(str(term))}.")
 
 
 def _read(text: str, functions: Functions) -> Node:
@@ -248,11 +249,9 @@ def _unused(texts: Iterator[str]) -> str:
 def _refuse_infinite(values: np.ndarray, labels: Sequence[str]) -> None:
     """Refuse columns with infinite or missing values, by name and rows."""
     for label, column in zip(labels, values.T, strict=True):
-        refuse_rows(column, ~np.isfinite(column), f"{shorten(label)} must be finite")
+        refuse_rows(column, ~np.isfinite(column), f"{quote(label)} must be finite")
         beyond = np.abs(column) > LARGEST_NUMBER
-        refuse_rows(
-            column, beyond, f"{shorten(label)} must be within {LARGEST_NUMBER:g}"
-        )
+        refuse_rows(column, beyond, f"{quote(label)} must be within {LARGEST_NUMBER:g}")
 
 
 def _texts_in(frame: pd.DataFrame, terms: Sequence[str]) -> Iterator[str]:
@@ -303,7 +302,8 @@ def refuse_dependent(texts: Sequence[str]) -> None:
     }
     if found:
         raise SpecError(
-            f"{listed(found)} depends in each row on all others, and data in chunks "
+            f"{quote_list(found)} depends in each row on all others, and data in "
+            "chunks "
             "are never seen together. Add a column that has it to the data; predictors "
             "need no centering or scaling, which the model does by itself."
         )
@@ -370,7 +370,7 @@ def _solved(
     found, _, rank, _ = np.linalg.lstsq(given, wanted, rcond=None)
     if rank < len(own) or not np.allclose(given @ found, wanted, rtol=1e-9, atol=1e-9):
         raise SpecError(
-            f"cannot read {listed([matrix.labels[each] for each in columns])} in "
+            f"cannot read {quote_list([matrix.labels[each] for each in columns])} in "
             "chunks. Add columns of numbers for them to the data."
         )
     rounded = np.round(found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stanpool.base.errors import DataError, StanpoolError, shorten, suggestion
+from stanpool.base.errors import DataError, StanpoolError, quote, suggestion
 from stanpool.base.table_files import (
     CsvFormat,
     kind_of,
@@ -61,7 +61,7 @@ class Source:
         if name in list_datasets():
             return self._whole_rows(load_dataset(name), names)
         raise DataError(
-            f"there is no file and no data set {shorten(name)}."
+            f"there is no file and no data set {quote(name)}."
             f"{suggestion(name, list_datasets())} 'stanpool datasets' lists those that "
             "come along."
         )
@@ -81,7 +81,7 @@ class Source:
         gone = missing.any(axis=1)
         if gone.any():
             counts = missing.sum()
-            where = ", ".join(f"{n} in {shorten(x)}" for x, n in counts.items() if n)
+            where = ", ".join(f"{n} in {quote(x)}" for x, n in counts.items() if n)
             self.tell(
                 f"left out {int(gone.sum())} of {len(table)} rows, which have missing "
                 f"values: {where}."

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import CompileError, EngineError, SpecError, listed, shorten
+from stanpool.base.errors import CompileError, EngineError, SpecError, quote, quote_list
 from stanpool.base.progress import stages, tell_detail
 from stanpool.engine.install.cache import Kind, cache_folder, publish, writing
 from stanpool.engine.install.home import (
@@ -166,7 +166,7 @@ def compile_programs(
     if len(jobs) < 2 or not own_make.exists():
         return
     ensure(progress=progress)
-    names = listed(sorted({job.name for job in jobs.values()}))
+    names = quote_list(sorted({job.name for job in jobs.values()}))
     with stages(1, shown=progress) as display, suppress(CompileError, OSError):
         display.start(f"Compiling {len(jobs)} programs: {names}")
         _build_together(
@@ -181,7 +181,7 @@ def _check_name(name: str) -> None:
     """Refuse a name that is not fit to be part of paths."""
     if not _NAME.fullmatch(name):
         raise SpecError(
-            f"name={shorten(name)} cannot name a program: give a letter, then "
+            f"name={quote(name)} cannot name a program: give a letter, then "
             "letters, digits and '_', 100 at most."
         )
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SamplingError, SpecError, shorten
-from stanpool.base.progress import counted, tell_detail
+from stanpool.base.errors import SamplingError, SpecError, quote
+from stanpool.base.progress import counting, tell_detail
 from stanpool.engine.chains import Chains, no_room
 from stanpool.engine.compile import versions
 from stanpool.engine.draws import RawDraws
@@ -134,7 +134,7 @@ def _arguments(settings: SampleSettings) -> dict[str, Any]:
     for name in more:
         if name in ours or name in _CHOSEN:
             raise SpecError(
-                f"sample_options has {shorten(name)}, which has an argument of its own "
+                f"sample_options has {quote(name)}, which has an argument of its own "
                 "or is stanpool's to choose. Take it out of sample_options."
             )
     return {
@@ -165,7 +165,7 @@ def _run(
     model._run_cmdstan = chains.run  # type: ignore[method-assign]
     with (
         ThreadPoolExecutor(1, thread_name_prefix=_WORKER) as worker,
-        counted(title, arguments["chains"] * iterations, shown=progress) as show,
+        counting(title, arguments["chains"] * iterations, shown=progress) as show,
     ):
         try:
             running = worker.submit(model.sample, **arguments)

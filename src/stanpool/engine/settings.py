@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten
+from stanpool.base.errors import SpecError, quote
 
 if TYPE_CHECKING:
     pass
@@ -114,7 +114,7 @@ def _whole(name: str, value: Any, lowest: int, highest: int | None = None) -> in
     if not inside or number is None:
         bounds = f"at least {lowest}" if highest is None else f"{lowest} to {highest}"
         raise SpecError(
-            f"{name}={shorten(value)} does not do: give a whole number, {bounds}."
+            f"{name}={quote(value)} does not do: give a whole number, {bounds}."
         )
     return number
 
@@ -122,6 +122,6 @@ def _whole(name: str, value: Any, lowest: int, highest: int | None = None) -> in
 def _check_adapt_delta(value: Any) -> None:
     if not isinstance(value, int | float | np.floating) or not 0 < value < 1:
         raise SpecError(
-            f"adapt_delta={shorten(value)} is no rate of acceptance: give a number "
+            f"adapt_delta={quote(value)} is no rate of acceptance: give a number "
             "between 0 and 1, such as 0.8, or 0.95 for smaller steps."
         )

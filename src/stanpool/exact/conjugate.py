@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import DataError, listed, shorten
+from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.exact.draws import (
     Array,
     ExactDraws,
@@ -215,7 +215,7 @@ def _sample(y: Any) -> Array:
     try:
         values = np.array(y, dtype=float)
     except (TypeError, ValueError, OverflowError):
-        raise DataError(f"y={shorten(y)} is not a sample of numbers.") from None
+        raise DataError(f"y={quote(y)} is not a sample of numbers.") from None
     if values.ndim != 1 or values.size == 0:
         raise DataError(
             f"y has shape {values.shape}; pass one dimension with one value or more."
@@ -224,7 +224,7 @@ def _sample(y: Any) -> Array:
     if bad.size:
         raise DataError(
             f"y has {bad.size} value(s) that are missing or infinite (rows "
-            f"{listed(bad.tolist())}, counted from 0). Drop or correct them first."
+            f"{quote_list(bad.tolist())}, counted from 0). Drop or correct them first."
         )
     return values
 
@@ -528,12 +528,12 @@ def _exposures(frame: pd.DataFrame, name: str) -> Array:
     """Return the column of exposures, all positive."""
     column = frame[name]
     if column.dtype != float:
-        raise DataError(f"exposure {shorten(name)} must be a column of numbers.")
+        raise DataError(f"exposure {quote(name)} must be a column of numbers.")
     values = column.to_numpy()
     bad = np.flatnonzero(values <= 0)
     if bad.size:
         raise DataError(
-            f"exposure {shorten(name)} must be positive; it is not in {bad.size} "
-            f"row(s), {listed(bad.tolist())}, counted from 0. Drop or correct them."
+            f"exposure {quote(name)} must be positive; it is not in {bad.size} "
+            f"row(s), {quote_list(bad.tolist())}, counted from 0. Drop or correct them."
         )
     return values

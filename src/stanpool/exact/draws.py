@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten
+from stanpool.base.errors import SpecError, quote
 from stanpool.engine.draws import NamedDraws
 from stanpool.model.parameter_names import GroupNames
 from stanpool.posterior.labelled_draws import build_posterior
@@ -261,7 +261,7 @@ def check_generator(rng: object) -> None:
     """Refuse what is not a ``numpy.random.Generator``."""
     if not isinstance(rng, np.random.Generator):
         raise SpecError(
-            f"rng={shorten(rng)} is not a numpy.random.Generator; pass "
+            f"rng={quote(rng)} is not a numpy.random.Generator; pass "
             "numpy.random.default_rng(seed)."
         )
 
@@ -271,7 +271,7 @@ def check_count(name: str, count: int, *, least: int) -> None:
     whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
     if not whole or count < least:
         raise SpecError(
-            f"{name}={shorten(count)} must be a whole number, {least} or more."
+            f"{name}={quote(count)} must be a whole number, {least} or more."
         )
 
 
@@ -279,14 +279,14 @@ def check_positive(**numbers: float) -> None:
     """Refuse numbers that are not positive and finite."""
     for name, number in numbers.items():
         if not (_is_finite(number) and number > 0):
-            raise SpecError(f"{name}={shorten(number)} must be positive and finite.")
+            raise SpecError(f"{name}={quote(number)} must be positive and finite.")
 
 
 def check_finite(**numbers: float) -> None:
     """Refuse what is not a finite number."""
     for name, number in numbers.items():
         if not _is_finite(number):
-            raise SpecError(f"{name}={shorten(number)} must be a finite number.")
+            raise SpecError(f"{name}={quote(number)} must be a finite number.")
 
 
 def _is_finite(number: float) -> bool:

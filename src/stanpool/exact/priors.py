@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.exact.draws import Array
 from stanpool.language.model_spec import as_names
 from stanpool.language.prior import Prior
@@ -110,7 +110,7 @@ def resolve(model: Model, flat: Collection[str]) -> Priors:
     for name in as_names("flat", flat):
         if name not in known:
             raise SpecError(
-                f"flat: {shorten(name)} is not one of {listed(known, limit=10)}."
+                f"flat: {quote(name)} is not one of {quote_list(known, limit=10)}."
                 + suggestion(str(name), known)
             )
     flat = [*flat, *_flat_in(model, flat)]
@@ -156,7 +156,7 @@ def _refuse_improper(model: Model, priors: Priors, flat: Collection[str]) -> Non
                 problem = f"{count} {what}, fewer than {needed}"
     if problem is not None:
         raise SpecError(
-            f"flat={shorten(list(flat))} with {problem}: the posterior cannot be "
+            f"flat={quote(list(flat))} with {problem}: the posterior cannot be "
             "normalized. Keep the model's priors on scales."
         )
 
@@ -165,7 +165,7 @@ def scale_prior(model: Model, scale: str, flat: Collection[str] = ()) -> ScalePr
     """Return the prior in force on a scale."""
     named = [_FLAT[name] for name in flat if name.split()[-1].split("^")[0] == scale]
     if len(named) > 1:
-        raise SpecError(f"flat={shorten(list(flat))} names {scale} more than once.")
+        raise SpecError(f"flat={quote(list(flat))} names {scale} more than once.")
     if named and named[0] is not None:
         return named[0]
     row = next(row for row in model.priors if row.parameter_class == scale)
@@ -173,7 +173,7 @@ def scale_prior(model: Model, scale: str, flat: Collection[str] = ()) -> ScalePr
     if prior.distribution not in _LOG_DENSITIES:
         raise SpecError(
             f"the prior on {row.parameter} is {row.prior}; exact samplers know "
-            f"{listed(_LOG_DENSITIES, limit=10)} on a scale, and flat=[{scale!r}]."
+            f"{quote_list(_LOG_DENSITIES, limit=10)} on a scale, and flat=[{scale!r}]."
         )
     return prior
 

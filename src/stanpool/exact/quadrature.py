@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten
+from stanpool.base.errors import SpecError, quote
 from stanpool.exact.draws import (
     Array,
     ExactDraws,
@@ -629,6 +629,6 @@ def _probabilities(probability: Any) -> Array:
     values = np.asarray(probability, dtype=float)
     if not ((values > 0) & (values < 1)).all():
         raise SpecError(
-            f"probability={shorten(probability)} must be between 0 and 1, exclusive."
+            f"probability={quote(probability)} must be between 0 and 1, exclusive."
         )
     return values

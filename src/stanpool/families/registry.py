@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.base.errors import SpecError, check_choice, listed, shorten
+from stanpool.base.errors import SpecError, check_choice, quote, quote_list
 from stanpool.families.categories import _categorical, _ordinal
 from stanpool.families.counts import _binary, _binomial, _negative_binomial, _poisson
 from stanpool.families.functions import LINKS, FamilyFunctions, LinkFunctions
@@ -62,7 +62,8 @@ def family_functions(family: str, link: str | None = None) -> FamilyFunctions:
     known = FAMILIES[family].links
     if link is not None and link not in known:
         raise SpecError(
-            f"link={shorten(link)} is not a link of {family!r}; it has {listed(known)}."
+            f"link={quote(link)} is not a link of {family!r}; it has "
+            f"{quote_list(known)}."
         )
     return _BUILDERS[family](LINKS[link or known[0]])
 

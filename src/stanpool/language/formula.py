@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stanpool.base.errors import SpecError, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.language import expression
 from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
 from stanpool.language.model_spec import GroupTerm, LatentFactors, ModelSpec
@@ -87,7 +87,7 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
     ['school', 'school:room']
     """
     if not isinstance(text, str):
-        raise SpecError(f"a formula is a text such as 'y ~ x', got {shorten(text)}.")
+        raise SpecError(f"a formula is a text such as 'y ~ x', got {quote(text)}.")
     whole = Span(text, 0, len(text))
     sides = list(_split(whole, "~"))
     if len(sides) != 2:
@@ -165,7 +165,7 @@ def parse_formulas(
     factor = scale.groups[0].factor if scale.groups else ""
     if scale != Formula("sigma", groups=(GroupTerm(factor),)):
         raise SpecError(
-            f"cannot read {shorten(texts[1])}: the residual scale can differ by the "
+            f"cannot read {quote(texts[1])}: the residual scale can differ by the "
             "groups of one column, and nothing else; write 'sigma ~ (1 | g)'."
         )
     return first, factor
@@ -175,7 +175,7 @@ def check_name(name: object) -> None:
     """Refuse a column's name that is not a text."""
     if not isinstance(name, str) or not name:
         raise SpecError(
-            f"a column is named by a text, got {shorten(name)}; rename the columns, "
+            f"a column is named by a text, got {quote(name)}; rename the columns, "
             "for example by data.rename(columns=str)."
         )
 
@@ -243,7 +243,7 @@ def _read_part(part: Span, functions: Collection[str]) -> dict[str, Any]:
     if match is None or match.group(1) not in _OUTCOME_PARTS:
         name = match.group(1) if match else part.text
         raise part.error(
-            f"{shorten(part.text)} is not a part of an outcome; known are "
+            f"{quote(part.text)} is not a part of an outcome; known are "
             f"{', '.join(_OUTCOME_PARTS.values())}." + suggestion(name, _OUTCOME_PARTS)
         )
     call = parse(part)
@@ -254,12 +254,10 @@ def _read_part(part: Span, functions: Collection[str]) -> dict[str, Any]:
     places = known.get(name, ("",))
     given = dict(zip(places, call.arguments, strict=False))
     for node in call.arguments[len(places) :]:
-        raise part.error(
-            f"{name}() does not take {shorten(node.at.text)} here; {usage}."
-        )
+        raise part.error(f"{name}() does not take {quote(node.at.text)} here; {usage}.")
     for key, node in call.settings:
         if key not in (*places, *(("sigma",) if name == "se" else ())) or key in given:
-            said = shorten(f"{key}={node.at.text}")
+            said = quote(f"{key}={node.at.text}")
             raise part.error(f"{name}() does not take {said} here; {usage}.")
         given[key] = node
     if name == "trunc":
@@ -435,7 +433,7 @@ def _column(span: Span, whole: Span) -> str:
     if name is None:
         raise (span if span.text else whole).error(
             f"a grouping factor is a column, a:b, a/b or mm(a, b), got "
-            f"{shorten(span.text)}. A name that is not a plain identifier stands in "
+            f"{quote(span.text)}. A name that is not a plain identifier stands in "
             "backticks."
         )
     return name
@@ -449,7 +447,7 @@ def _add(groups: list[GroupTerm], other: GroupTerm, span: Span) -> None:
         return
     group = groups[at[0]]
     if set(group.terms) & set(other.terms) or (group.intercept and other.intercept):
-        raise span.error(f"a coefficient varies twice over {shorten(group.factor)}.")
+        raise span.error(f"a coefficient varies twice over {quote(group.factor)}.")
     both = (group, other)
     if any(each.correlated and each.intercept + len(each.terms) > 1 for each in both):
         raise span.error(

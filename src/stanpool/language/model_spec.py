@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stanpool.base.arguments import check_fields, public
-from stanpool.base.errors import SpecError, check_choice, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, check_choice, quote, quote_list, suggestion
 from stanpool.base.other_tools import advice_on_family
 from stanpool.language.family import FAMILIES, Family
 from stanpool.language.prior import Prior
@@ -81,10 +81,10 @@ class GroupTerm:
         >>> GroupTerm("a+b", columns=("a", "b"), membership="labels").of_a_row
         "the mean of the deviations of its groups of 'a+b'"
         """
-        deviations = f"of the deviations of its groups of {shorten(self.factor)}"
+        deviations = f"of the deviations of its groups of {quote(self.factor)}"
         if self.membership == "labels" and not self.weights:
             return f"the mean {deviations}"
-        weights = listed(self.weights or self.key)
+        weights = quote_list(self.weights or self.key)
         return f"the sum {deviations}, with the weights in {weights}"
 
 
@@ -116,12 +116,12 @@ class LatentFactors:
         """Check the rank and that there are two sides."""
         check_fields(self)
         if isinstance(self.rank, bool) or not isinstance(self.rank, int):
-            raise SpecError(f"rank={shorten(self.rank)} is not a whole number.")
+            raise SpecError(f"rank={quote(self.rank)} is not a whole number.")
         if self.rank < 1:
             raise SpecError(f"rank={self.rank} must be 1 or more.")
         if self.scores_of == self.loadings_of:
             raise SpecError(
-                f"factors() has {shorten(self.scores_of)} twice and needs two columns, "
+                f"factors() has {quote(self.scores_of)} twice and needs two columns, "
                 "such as users and items."
             )
 
@@ -277,13 +277,13 @@ class ModelSpec:
         check_choice("parameterization", self.parameterization, PARAMETERIZATIONS)
         if self.compress not in (True, False, None):
             raise SpecError(
-                f"compress={shorten(self.compress)} is not one of True, False, None."
+                f"compress={quote(self.compress)} is not one of True, False, None."
             )
         family = FAMILIES[self.family]
         if self.link is not None and self.link not in family.links:
             raise SpecError(
-                f"link={shorten(self.link)} is not a link of family={family.name!r}; "
-                f"it has {listed(family.links)}."
+                f"link={quote(self.link)} is not a link of family={family.name!r}; "
+                f"it has {quote_list(family.links)}."
                 + suggestion(str(self.link), family.links)
             )
         if self.pooling != "complete" and not self.groups:
@@ -295,7 +295,7 @@ class ModelSpec:
         if self.pooling == "none" and len(self.groups) > 1:
             raise SpecError(
                 "pooling='none' is for one grouping factor, the model has "
-                f"{listed(group.factor for group in self.groups)}: coefficients of "
+                f"{quote_list(group.factor for group in self.groups)}: coefficients of "
                 "crossed or nested groups cannot be told apart without pooling. Keep "
                 "one group term, or pass pooling='partial'."
             )
@@ -323,7 +323,7 @@ class ModelSpec:
             )
         if self.residual is not None and not self.has_sigma:
             raise SpecError(
-                f"residual={shorten(self.residual)} needs a residual scale to learn, "
+                f"residual={quote(self.residual)} needs a residual scale to learn, "
                 f"which family={family.name!r}"
                 + (" with se" if self.se else "")
                 + " does not have."
@@ -331,7 +331,9 @@ class ModelSpec:
             )
         names = [group.factor for group in self.groups]
         if len(set(names)) < len(names):
-            raise SpecError(f"the grouping factors {listed(names)} are not distinct.")
+            raise SpecError(
+                f"the grouping factors {quote_list(names)} are not distinct."
+            )
         groups = self.groups and self.pooling != "complete"
         if not (self.intercept or self.terms or groups):
             raise SpecError(
@@ -354,9 +356,9 @@ class ModelSpec:
                     each.name for each in FAMILIES.values() if part in each.parts
                 ]
                 raise SpecError(
-                    f"{part}={shorten(value)} does not go with "
+                    f"{part}={quote(value)} does not go with "
                     f"family={family.name!r}; {part} goes with "
-                    f"{listed(fitting, limit=10)}."
+                    f"{quote_list(fitting, limit=10)}."
                 )
         if "trials" in family.parts and self.trials is None:
             raise SpecError(
@@ -371,13 +373,13 @@ class ModelSpec:
             )
         if self.offsets and family.outcome == "categories":
             raise SpecError(
-                f"offset {shorten(self.offsets[0])} does not go with "
+                f"offset {quote(self.offsets[0])} does not go with "
                 "family='categorical', which has a linear predictor for each category. "
                 "Drop it."
             )
         if self.cens_upper is not None and self.cens is None:
             raise SpecError(
-                f"cens_upper={shorten(self.cens_upper)} needs cens='column', which "
+                f"cens_upper={quote(self.cens_upper)} needs cens='column', which "
                 "says which outcomes lie in an interval."
             )
         if self.cens is not None and self.trunc is not None:
@@ -393,11 +395,11 @@ def _check_bounds(trunc: object) -> None:
     """Refuse bounds that are no pair, both absent, not finite, or in no order."""
     usage = "write trunc=(lower, upper), each a column, a number or None"
     if not isinstance(trunc, tuple) or len(trunc) != 2:
-        raise SpecError(f"trunc={shorten(trunc)} is not a pair of bounds; {usage}.")
+        raise SpecError(f"trunc={quote(trunc)} is not a pair of bounds; {usage}.")
     numbers = []
     for bound in trunc:
         if isinstance(bound, bool) or not isinstance(bound, str | int | float | None):
-            raise SpecError(f"trunc has the bound {shorten(bound)}; {usage}.")
+            raise SpecError(f"trunc has the bound {quote(bound)}; {usage}.")
         if isinstance(bound, int | float):
             if not math.isfinite(bound):
                 raise SpecError(
@@ -417,12 +419,12 @@ def as_names(option: str, columns: Collection[str]) -> tuple[str, ...]:
     """Return columns' names as a tuple; refuse one text, which is a sequence, too."""
     if isinstance(columns, str):
         raise SpecError(
-            f"{option}={shorten(columns)} is one text; write a list, [{columns!r}]."
+            f"{option}={quote(columns)} is one text; write a list, [{columns!r}]."
         )
     is_list = isinstance(columns, Collection) and getattr(columns, "ndim", 1) == 1
     if not is_list or isinstance(columns, bytes | Mapping):
         raise SpecError(
-            f"{option}={shorten(columns)} must be a list of columns' names, ['x']."
+            f"{option}={quote(columns)} must be a list of columns' names, ['x']."
         )
     return tuple(columns)
 
@@ -437,17 +439,17 @@ def as_fixed(fixed: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]
     """
     if not isinstance(fixed, Mapping | None):
         raise SpecError(
-            f"fixed={shorten(fixed)} is not a mapping such as {{'Intercept': 0, "
+            f"fixed={quote(fixed)} is not a mapping such as {{'Intercept': 0, "
             "'tau_county': 1}."
         )
     found = []
     for name, value in (fixed or {}).items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value):
-            raise SpecError(f"fixed[{shorten(name)}] = {shorten(value)} is no number.")
+            raise SpecError(f"fixed[{quote(name)}] = {quote(value)} is no number.")
         if str(name).startswith("tau") and value <= 0:
             raise SpecError(
-                f"fixed[{shorten(name)}] = {value:g}: a population scale is positive."
+                f"fixed[{quote(name)}] = {value:g}: a population scale is positive."
             )
         found.append((str(name), float(value)))
     return tuple(sorted(found))
@@ -467,7 +469,7 @@ def as_priors(
         return ()
     if not isinstance(priors, Mapping):
         raise SpecError(
-            f"priors={shorten(priors)} is not a mapping; write "
+            f"priors={quote(priors)} is not a mapping; write "
             "priors={'Intercept': 'normal(0, 10)'}."
         )
     read: dict[str, Prior] = {}
@@ -476,7 +478,7 @@ def as_priors(
             prior = Prior.parse(prior)
         if not (isinstance(name, str) and isinstance(prior, Prior)):
             raise SpecError(
-                f"priors has {shorten(name)}: {shorten(prior)}; a name of the "
+                f"priors has {quote(name)}: {quote(prior)}; a name of the "
                 "posterior goes with a text such as 'normal(0, 1)' or a Prior."
             )
         read[name] = prior

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.base.other_tools import advice_on_distribution
 
 
@@ -117,7 +117,7 @@ class Prior:
             usages = {name: each.usage for name, each in DISTRIBUTIONS.items()}
             name = given if isinstance(given, str) else type(given).__name__
             raise SpecError(
-                f"unknown prior distribution {shorten(given)}; known are "
+                f"unknown prior distribution {quote(given)}; known are "
                 f"{', '.join(DISTRIBUTIONS)}."
                 + (
                     advice_on_distribution(name, usages)
@@ -133,7 +133,7 @@ class Prior:
         except (TypeError, ValueError, OverflowError):
             raise SpecError(
                 f"the arguments of a prior are numbers, got "
-                f"{shorten(self.arguments)}; write {usage}."
+                f"{quote(self.arguments)}; write {usage}."
             ) from None
         object.__setattr__(self, "arguments", numbers)
         if len(numbers) != len(known.arguments):
@@ -245,7 +245,7 @@ class Prior:
         match = _PRIOR.fullmatch(text)
         if match is None:
             raise SpecError(
-                f"cannot read the prior {shorten(text)}; write a distribution with "
+                f"cannot read the prior {quote(text)}; write a distribution with "
                 "numbers, such as 'normal(0, 2.5)' or 'exponential(1)'."
             )
         name, inside = match.groups()

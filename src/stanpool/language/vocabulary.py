@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stanpool.base.errors import SpecError, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.language.expression import (
     Call,
     Chain,
@@ -371,7 +371,7 @@ def _check_contrasts(node: Node) -> None:
                     constant(each)
                 return
     raise node.at.error(
-        f"{shorten(written(node))} is no coding of levels; write one of "
+        f"{quote(written(node))} is no coding of levels; write one of "
         f"{', '.join(list(CONTRASTS)[:5])}, or Treatment('level')."
     )
 
@@ -380,7 +380,7 @@ def _unknown(call: Call, functions: Collection[str]) -> str:
     """Say what to write in the place of a function that is not known."""
     name = call.name
     column, point, method = name.rpartition(".")
-    said = f"formulas have no function {shorten(name)}"
+    said = f"formulas have no function {quote(name)}"
     known_as = name if name in _INSTEAD else method if point else ""
     if known_as in _INSTEAD and column in ("", "np", "pd", "as", "splines", "mgcv"):
         x = written(call.arguments[0])[:60] if call.arguments else "x"
@@ -407,8 +407,8 @@ def _of_point(name: str) -> str:
     else:
         instead = "add a column to the data"
     return (
-        f"nothing can be taken from {shorten(column)} with a point: {instead}. (If a "
-        f"column is called {shorten(name)}, its name stands in backticks.)"
+        f"nothing can be taken from {quote(column)} with a point: {instead}. (If a "
+        f"column is called {quote(name)}, its name stands in backticks.)"
     )
 
 
@@ -426,16 +426,16 @@ def as_functions(
         return ()
     if not isinstance(functions, Mapping):
         raise SpecError(
-            f"functions={shorten(functions)} is no mapping; write functions={{'f': f}}."
+            f"functions={quote(functions)} is no mapping; write functions={{'f': f}}."
         )
     for name, function in functions.items():
         if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
-            raise SpecError(f"functions has {shorten(name)}, which is no plain name.")
+            raise SpecError(f"functions has {quote(name)}, which is no plain name.")
         if name in FUNCTIONS or name in CONTRASTS or name in CONSTANTS:
             raise SpecError(
-                f"functions has {shorten(name)}, which formulas have already; give "
+                f"functions has {quote(name)}, which formulas have already; give "
                 "yours another name."
             )
         if not callable(function):
-            raise SpecError(f"functions[{shorten(name)}] is no function.")
+            raise SpecError(f"functions[{quote(name)}] is no function.")
     return tuple(sorted(functions.items(), key=lambda pair: pair[0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stanpool.base.errors import SpecError, listed
+from stanpool.base.errors import SpecError, quote_list
 from stanpool.data.compression.gaussian_rows import why_not_compressed
 from stanpool.data.compression.integrated_rows import (
     integrated_factors,
@@ -70,6 +70,6 @@ def choose_form(
     if left:
         reason = (
             "auto: exact for gaussian outcomes, with no coefficients left to sample "
-            f"but those of {listed(left)}"
+            f"but those of {quote_list(left)}"
         )
     return "marginal", reason, integrated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stanpool.base.errors import SpecError, shorten
+from stanpool.base.errors import SpecError, quote
 from stanpool.data.design.design import Design, LatentDesign
 from stanpool.language.prior import PARAMETER_CLASSES
 
@@ -100,24 +100,24 @@ def check_names(design: Design) -> None:
             if owners.setdefault(name, owner) != owner:
                 raise SpecError(
                     f"{owner} and {owners[name]} would both have the name "
-                    f"{shorten(name)} in the posterior. Rename a column."
+                    f"{quote(name)} in the posterior. Rename a column."
                 )
 
     def claim_column(name: str, *dims: str) -> None:
-        claim(f"column {shorten(name)}", *dims)
+        claim(f"column {quote(name)}", *dims)
 
     for factor in design.factors:
         own = GroupNames.of(factor.factor)
         claim_column(factor.factor, own.group)
         claim(
-            f"the grouping factor {shorten(factor.factor)}",
+            f"the grouping factor {quote(factor.factor)}",
             *(own.coefficient, own.coefficient_2, own.tau, own.Omega, own.b),
         )
     if design.residual is not None:
         name = design.residual[0]
         own = GroupNames.of(name)
         claim_column(name, own.group)
-        claim(f"residual={shorten(name)}", own.sigma, own.tau_sigma, "tau_sigma")
+        claim(f"residual={quote(name)}", own.sigma, own.tau_sigma, "tau_sigma")
     if design.latent is not None:
         both = LatentNames.of(design.latent)
         claim_column(design.latent.scores_of, both.scored)

@@ -15,13 +15,17 @@ from stanpool.base.errors import (
     ArgumentError,
     RankWarning,
     SpecError,
-    listed,
-    shorten,
+    quote,
+    quote_list,
     suggestion,
     warn_user,
 )
 from stanpool.data.columns import as_frame, refuse_level_per_row, used_columns
-from stanpool.data.compression.cells import Cells, collect, why_no_cells
+from stanpool.data.compression.cells import (
+    AggregatedRows,
+    aggregate,
+    why_not_aggregated,
+)
 from stanpool.data.compression.chunked_design import (
     StreamedDesign,
     is_chunked,
@@ -45,7 +49,7 @@ from stanpool.language.model_spec import ModelSpec, as_priors
 from stanpool.model.form import can_be_compressed, choose_form
 from stanpool.model.parameter_names import check_names
 from stanpool.model.pilot.centering import Centering, centering_of
-from stanpool.model.pilot.estimate import Pilot
+from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.pilot.gaussian import estimate_from_rows
 from stanpool.model.pilot.quasi_likelihood import estimate
 from stanpool.model.prior_defaults import correlated_factors
@@ -61,7 +65,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 300  # characters of a formula where a model describes itself
 
-Rows = Cells | CompressedRows | MarginalRows
+Rows = AggregatedRows | CompressedRows | MarginalRows
 
 
 @public
@@ -173,8 +177,8 @@ class PreparedModel:
         for name in changes:
             if name not in own:
                 raise ArgumentError(
-                    f"with_() changes a field of the specification, and {shorten(name)}"
-                    f" is none: {listed(own, 30)}.{suggestion(name, own)}"
+                    f"with_() changes a field of the specification, and {quote(name)}"
+                    f" is none: {quote_list(own, 30)}.{suggestion(name, own)}"
                 )
         if isinstance(changes.get("priors", ()), Mapping):
             changes["priors"] = as_priors(changes["priors"])
@@ -274,12 +278,14 @@ marginal, 100 rows, 85 groups)
         return self.structure.parameterization
 
     @cached_property
-    def pilot(self) -> Pilot | None:
+    def pilot(self) -> PilotEstimate | None:
         """A quick estimate, in the units of the program; None if there is none.
 
         It says how far groups are centered and where chains start, and nothing else.
         """
-        is_kept = self.chunks is None or isinstance(self.rows, Cells | MarginalRows)
+        is_kept = self.chunks is None or isinstance(
+            self.rows, AggregatedRows | MarginalRows
+        )
         if self.spec.pooling != "partial" or not is_kept:
             return None
         spec, design = self.spec, self.scaling.design(self.design)
@@ -289,7 +295,7 @@ marginal, 100 rows, 85 groups)
             found = estimate_from_rows(self.rows, design, priors, correlated)
             if found is not None or self.chunks is not None:
                 return found
-        if isinstance(self.rows, Cells):
+        if isinstance(self.rows, AggregatedRows):
             design = self.rows.design
             counted = spec.trials or spec.outcome
             trials = counted if self.rows.family == "binomial" else None
@@ -316,7 +322,7 @@ marginal, 100 rows, 85 groups)
     @property
     def stan_code(self) -> str:
         """The Stan program to read, under a comment that names columns and groups."""
-        if isinstance(self.rows, Cells):
+        if isinstance(self.rows, AggregatedRows):
             return annotate(self.program, self.rows.design, scaling=self.scaling)
         return annotate(self.program, self.design, self.rows, self.scaling)
 
@@ -329,7 +335,7 @@ marginal, 100 rows, 85 groups)
             Leave the outcome out.
         """
         design, rows = self.scaling.design(self.design), self.rows
-        if isinstance(rows, Cells):
+        if isinstance(rows, AggregatedRows):
             design, rows = rows.design, None
         return stan_data(
             design,
@@ -342,7 +348,7 @@ marginal, 100 rows, 85 groups)
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
-        parts = [shorten(formula_of(self.spec), _LONGEST), self.spec.family]
+        parts = [quote(formula_of(self.spec), _LONGEST), self.spec.family]
         if self.spec.link is not None:
             parts.append(self.spec.link)
         parts.append(f"{self.spec.pooling} pooling")
@@ -447,10 +453,10 @@ def _fewer_rows(
     rows: Rows | None = None
     if parameterization == "marginal":
         rows = marginal_rows(scaling.design(read.rows), integrated)
-    elif not why_no_cells(spec):
+    elif not why_not_aggregated(spec):
         if spec.compress is not False:
             design = scaling.design(read.rows)
-            rows = collect(spec, design, always=always, counts=read.counts)
+            rows = aggregate(spec, design, always=always, counts=read.counts)
     elif can_be_compressed(spec, read.rows, is_read):
         rows = compressed_rows(scaling.design(read.rows), always=always)
     if isinstance(rows, CompressedRows | MarginalRows):
@@ -479,7 +485,7 @@ def _structure(
         if like
         else isinstance(rows, MarginalRows) and rows.are_many,
     )
-    if isinstance(rows, Cells):
+    if isinstance(rows, AggregatedRows):
         offset = rows.design.offset is not None
         structure = replace(structure, family=rows.family, offset=offset)
     return structure
@@ -494,7 +500,7 @@ def _chosen_rows(rows: Any, count: int) -> np.ndarray:
         chosen = np.arange(count)[places]
     if chosen.ndim != 1:
         raise SpecError(
-            f"rows={shorten(rows)} must be positions below {count}, or a mask of as "
+            f"rows={quote(rows)} must be positions below {count}, or a mask of as "
             "many True and False."
         )
     return chosen

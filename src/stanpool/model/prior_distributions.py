@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.errors import SpecError, shorten
+from stanpool.base.errors import SpecError, quote
 from stanpool.model.priors import PriorRow, class_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def distribution_of(row: PriorRow) -> Any:
     prior = row.prior.canonical
     if prior.distribution not in _distributions():
         raise SpecError(
-            f"the prior on {shorten(row.parameter)} is {row.prior}, which is no "
+            f"the prior on {quote(row.parameter)} is {row.prior}, which is no "
             "distribution that can be drawn from. Set a proper one, such as "
             f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
         )

@@ -39,8 +39,8 @@ import numpy as np
 from stanpool.base.errors import (
     PriorWarning,
     SpecError,
-    listed,
-    shorten,
+    quote,
+    quote_list,
     suggestion,
     warn_user,
 )
@@ -112,8 +112,8 @@ class PriorTable:
         found = {row.parameter: row for row in self.rows}
         if parameter not in found:
             raise KeyError(
-                f"no parameter {shorten(parameter)}; the model has "
-                f"{listed(found, limit=10)}.{suggestion(parameter, found)}"
+                f"no parameter {quote(parameter)}; the model has "
+                f"{quote_list(found, limit=10)}.{suggestion(parameter, found)}"
             )
         return found[parameter]
 
@@ -209,8 +209,10 @@ def _say_unused(
     """Refuse priors on what no model has; warn of those that other models have."""
     wrong = [name for name in unused if not _is_elsewhere(name, columns)]
     said = (
-        f"priors has {listed(wrong or unused)}, which pooling={spec.pooling!r} does "
-        f"not have; its parameters are {listed([row.parameter for row in rows], 10)}."
+        f"priors has {quote_list(wrong or unused)}, which pooling={spec.pooling!r} "
+        "does "
+        "not have; its parameters are "
+        f"{quote_list([row.parameter for row in rows], 10)}."
     )
     if wrong:
         advice = advice_on_parameter(wrong[0], [row.parameter for row in rows])
@@ -247,7 +249,7 @@ def _check_fixed(spec: ModelSpec, design: Design) -> None:
         return
     if spec.pooling != "none":
         raise SpecError(
-            f"fixed={shorten(dict(spec.fixed))} states the population of the groups' "
+            f"fixed={quote(dict(spec.fixed))} states the population of the groups' "
             "coefficients, so that they share nothing: it goes with pooling='none'."
         )
     (factor,) = design.factors
@@ -263,14 +265,14 @@ def _check_fixed(spec: ModelSpec, design: Design) -> None:
             there = found[0] or found[1]
             missing = mean[0] if found[0] is None else scale[0]
             raise SpecError(
-                f"fixed has {shorten(there)} and not {shorten(missing)}: a population "
+                f"fixed has {quote(there)} and not {quote(missing)}: a population "
                 "is known when its mean and its scale are. Add it."
             )
     for name, _ in spec.fixed:
         if name not in known:
             raise SpecError(
-                f"fixed has {shorten(name)}; the population of {factor.factor!r} has "
-                f"{listed(sorted(known), 10)}.{suggestion(name, known)}"
+                f"fixed has {quote(name)}; the population of {factor.factor!r} has "
+                f"{quote_list(sorted(known), 10)}.{suggestion(name, known)}"
             )
 
 
@@ -286,16 +288,16 @@ def _on_the_scale(name: str, given: dict[str, Prior]) -> Prior:
     if not name.endswith("^2"):
         if f"{name}^2" in given:
             raise SpecError(
-                f"priors has {shorten(name)} and {shorten(name + '^2')}: one parameter "
+                f"priors has {quote(name)} and {quote(name + '^2')}: one parameter "
                 "has one prior. Drop one of them."
             )
         return given[name]
     prior = given[name]
     if prior.distribution != "inv_gamma":
         raise SpecError(
-            f"priors[{shorten(name)}] = {shorten(str(prior))}: a variance has "
+            f"priors[{quote(name)}] = {quote(str(prior))}: a variance has "
             "the prior inv_gamma(shape, scale). Others are on the scale, "
-            f"{shorten(name[:-2])}."
+            f"{quote(name[:-2])}."
         )
     return Prior("sqrt_inv_gamma", prior.arguments)
 
@@ -356,7 +358,7 @@ def listed_origins(origins: Mapping[str, float]) -> str:
     >>> listed_origins({"year": 2000.0})
     "'year' = 2000"
     """
-    return ", ".join(f"{shorten(label)} = {c:.15g}" for label, c in origins.items())
+    return ", ".join(f"{quote(label)} = {c:.15g}" for label, c in origins.items())
 
 
 def _refuse_half_simplex(rows: list[PriorRow]) -> None:
@@ -376,7 +378,8 @@ def _warn_of_flat(rows: list[PriorRow], design: Design) -> None:
     if not flat:
         return
     said = (
-        f"flat prior on {listed(row.parameter for row in flat)}: it is improper, so "
+        f"flat prior on {quote_list(row.parameter for row in flat)}: it is improper, "
+        "so "
         "there is nothing to draw from it, and the posterior may not exist."
     )
     for row in flat:
@@ -385,7 +388,7 @@ def _warn_of_flat(rows: list[PriorRow], design: Design) -> None:
             groups = len(factor.labels)
             if groups < 3:
                 said += (
-                    f" With {groups} groups of {shorten(factor.factor)} it does not: "
+                    f" With {groups} groups of {quote(factor.factor)} it does not: "
                     "a scale needs three or more under a flat prior."
                 )
     warn_user(said, PriorWarning)
@@ -421,14 +424,14 @@ def _check_support(
         }
         lives = {"bounded": "an interval of", "simplex": "probabilities, not on"}
         raise SpecError(
-            f"priors[{shorten(name)}] = {shorten(str(prior))}: {prior.distribution} "
+            f"priors[{quote(name)}] = {quote(str(prior))}: {prior.distribution} "
             f"lives on {lives.get(prior.support, prior.support)} values, the parameter "
             f"on {known.support} ones. Use {examples[known.support]}."
         )
     lower = (known.lower or 0.0) if known.support == "positive" else -math.inf
     if prior.support == "bounded" and prior.bounds[0] < lower:
         raise SpecError(
-            f"priors[{shorten(name)}] = {shorten(str(prior))}: it lives from "
+            f"priors[{quote(name)}] = {quote(str(prior))}: it lives from "
             f"{prior.bounds[0]:g} to {prior.bounds[1]:g}, the parameter above "
             f"{lower:g}. Raise its lower bound, or choose another distribution."
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten
+from stanpool.base.errors import SpecError, quote
 from stanpool.plots.canvas import BLUE, GREY, INK, ORANGE, PLAIN, new_grid, tidy
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
     """
     if "table" not in record:
         raise SpecError(
-            f"record={shorten(record)} has no 'table': pass what bench.json holds."
+            f"record={quote(record)} has no 'table': pass what bench.json holds."
         )
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for line in record["table"]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.diagnostics.funnel import group_mean
 from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
@@ -76,8 +76,8 @@ def plot_forest(
     for name in var_names:
         if name not in known:
             raise SpecError(
-                f"var_names: {shorten(name)} is not in the posterior; it has "
-                f"{listed(known)}.{suggestion(str(name), known)}"
+                f"var_names: {quote(name)} is not in the posterior; it has "
+                f"{quote_list(known)}.{suggestion(str(name), known)}"
             )
     labels: list[str] = []
     draws: list[Array] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.language.formula import outcome_name
 from stanpool.model.parameter_names import GroupNames
 from stanpool.posterior.scalars import short_label
@@ -44,13 +44,13 @@ def factor_of(fit: HasPosterior, factor: str | None, coefficient: str) -> Factor
     found = None if name is None else factors.get(name)
     if found is None:
         raise SpecError(
-            f"{model!r} has no groups of {shorten(name)}; its grouping factors: "
-            f"{listed(factors) or 'none'}."
+            f"{model!r} has no groups of {quote(name)}; its grouping factors: "
+            f"{quote_list(factors) or 'none'}."
         )
     if coefficient not in found.coefficients:
         raise SpecError(
-            f"{shorten(coefficient)} does not vary over {shorten(name)} in "
-            f"{model!r}; coefficients that do: {listed(found.coefficients)}."
+            f"{quote(coefficient)} does not vary over {quote(name)} in "
+            f"{model!r}; coefficients that do: {quote_list(found.coefficients)}."
             + suggestion(coefficient, found.coefficients)
         )
     return found

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
     BLUE,
@@ -71,7 +71,7 @@ def plot_prior_posterior(
     for name in var_names or ():
         if name not in known:
             raise SpecError(
-                f"var_names: {shorten(name)} is not one of {listed(known)}."
+                f"var_names: {quote(name)} is not one of {quote_list(known)}."
                 + suggestion(str(name), known)
             )
     chosen = known if var_names is None else list(var_names)

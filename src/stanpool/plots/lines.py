@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.data.columns import names_in_terms
 from stanpool.inference.diagnostics.funnel import group_mean
 from stanpool.inference.prediction.predict import epred
@@ -216,7 +216,7 @@ def _rows_of_groups(fit: FitResult, factor: str | None) -> FactorDesign:
     varied = factor_of(fit, name, coefficients[0])
     if varied.index.ndim > 1:
         raise SpecError(
-            f"rows are members of several groups of {shorten(varied.factor)}, so that "
+            f"rows are members of several groups of {quote(varied.factor)}, so that "
             "no group has rows of its own."
         )
     return varied
@@ -244,8 +244,8 @@ def _numeric(fit: FitResult, predictor: str | None) -> str:
         return known[0]
     if predictor not in known:
         raise SpecError(
-            f"predictor={shorten(predictor)} is not a numeric predictor of the model; "
-            f"it has {listed(known)}.{suggestion(str(predictor), known)}"
+            f"predictor={quote(predictor)} is not a numeric predictor of the model; "
+            f"it has {quote_list(known)}.{suggestion(str(predictor), known)}"
         )
     return predictor
 
@@ -265,8 +265,8 @@ def _chosen(
         if label not in places_of:
             known = [str(each) for each in places_of]
             raise SpecError(
-                f"groups has {shorten(label)}, which is no group of "
-                f"{shorten(varied.factor)}.{suggestion(str(label), known)}"
+                f"groups has {quote(label)}, which is no group of "
+                f"{quote(varied.factor)}.{suggestion(str(label), known)}"
             )
     if not 0 < len(groups) <= _MOST_PANELS:
         raise SpecError(
@@ -386,15 +386,15 @@ def _moving(
             known[fit.model.design.coefficients[effect]] = (place, effect)
     if not known or fit.model.spec.pooling != "partial":
         raise SpecError(
-            f"no group-level predictor moves {shorten(coefficient)} of "
-            f"{shorten(varied.factor)} in {fit.model!r}; add one that is constant "
+            f"no group-level predictor moves {quote(coefficient)} of "
+            f"{quote(varied.factor)} in {fit.model!r}; add one that is constant "
             "within groups to the formula."
         )
     name = next(iter(known)) if predictor is None else predictor
     if name not in known:
         raise SpecError(
-            f"predictor={shorten(name)} is no group-level predictor of "
-            f"{shorten(coefficient)}; these are: {listed(known)}."
+            f"predictor={quote(name)} is no group-level predictor of "
+            f"{quote(coefficient)}; these are: {quote_list(known)}."
             + suggestion(str(name), known)
         )
     return known[name]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, check_choice, shorten
+from stanpool.base.errors import SpecError, check_choice, quote
 from stanpool.inference.prediction.predict import predict
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.language.family import FAMILIES
@@ -342,7 +342,7 @@ def _groups(
     )
     if varied.index.ndim > 1:
         raise SpecError(
-            f"rows are members of several groups of {shorten(varied.factor)}, which "
+            f"rows are members of several groups of {quote(varied.factor)}, which "
             "have no outcomes of their own."
         )
     groups, sizes = len(varied.labels), np.maximum(varied.sizes, 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, check_choice, shorten, suggestion
+from stanpool.base.errors import SpecError, check_choice, quote, suggestion
 from stanpool.inference.evaluation.uniformity import counts_below, uniformity_bands
 from stanpool.plots.canvas import (
     BLUE,
@@ -85,7 +85,7 @@ def plot_calibration(
     for label in chosen:
         if label not in known:
             raise SpecError(
-                f"quantities: {shorten(label)} was not ranked."
+                f"quantities: {quote(label)} was not ranked."
                 + suggestion(str(label), known)
             )
     if kind == "ecdf":

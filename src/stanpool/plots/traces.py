@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.inference.diagnostics.checks import E_BFMI, measure_mixing
 from stanpool.plots.canvas import (
     BLUE,
@@ -231,7 +231,7 @@ def draws_of(fit: HasPosterior, chosen: Sequence[str]) -> dict[str, Array]:
     for label in chosen:
         if label not in found:
             raise SpecError(
-                f"quantities: {shorten(label)} is not in the posterior."
+                f"quantities: {quote(label)} is not in the posterior."
                 + suggestion(str(label), known[:5000])
             )
     return {label: found[label] for label in chosen}

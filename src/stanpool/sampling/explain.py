@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stanpool.base.errors import shorten
-from stanpool.data.compression.cells import Cells
+from stanpool.base.errors import quote
+from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.origins import matrix_to_zero
 from stanpool.data.design.outcome import said_of_success
@@ -43,7 +43,7 @@ marginal, 919 rows, 85 groups)
         lines.append(f"outcome: {success}")
     lines += [f"left out: {each}" for each in model.design.said_of_left_out()]
     lines += [
-        f"coefficients of {shorten(factor.factor)} are uncorrelated where "
+        f"coefficients of {quote(factor.factor)} are uncorrelated where "
         "predictors are 0, far from their values; center(x) puts 0 among them"
         for factor in model.design.factors
         if matrix_to_zero(factor, dict(model.design.origins)) is not None
@@ -51,7 +51,7 @@ marginal, 919 rows, 85 groups)
     if isinstance(model.rows, MarginalRows):
         factors = [model.design.factors[number] for number in model.rows.integrated]
         groups = " and ".join(
-            f"{len(factor.labels)} groups of {shorten(factor.factor)}"
+            f"{len(factor.labels)} groups of {quote(factor.factor)}"
             for factor in factors
         )
         lines.append(
@@ -67,7 +67,7 @@ marginal, 919 rows, 85 groups)
         lines.append(centering.describe(factor))
     if model.chunks is not None:
         lines.append(f"data: read in chunks from {model.chunks.named}, and not kept")
-    if isinstance(model.rows, Cells):
+    if isinstance(model.rows, AggregatedRows):
         lines.append(
             f"rows: {model.design.rows}, collected into {model.rows.kept} cells of "
             "the same predictors and groups"

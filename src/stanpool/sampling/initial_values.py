@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from stanpool.data.design.design import Design
     from stanpool.model.fit_result import FitResult
-    from stanpool.model.pilot.estimate import FactorPilot, Pilot
+    from stanpool.model.pilot.estimate import GroupEstimate, PilotEstimate
     from stanpool.model.prepared_model import PreparedModel
 
 Array = np.ndarray
@@ -80,7 +80,7 @@ def points_around_pilot(
 
 
 def _around(
-    model: PreparedModel, pilot: Pilot, design: Design, rng: np.random.Generator
+    model: PreparedModel, pilot: PilotEstimate, design: Design, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Draw one point: what programs declare, and more."""
 
@@ -137,7 +137,7 @@ def _around(
     return point
 
 
-def _cholesky_around(own: FactorPilot, noise: Callable[..., Array]) -> Array:
+def _cholesky_around(own: GroupEstimate, noise: Callable[..., Array]) -> Array:
     """Draw correlations: partial ones by their inverse hyperbolic tangents."""
     chol = np.linalg.cholesky(own.Omega)
     error = math.sqrt(_variance_of_partial(own))
@@ -153,23 +153,25 @@ def _cholesky_around(own: FactorPilot, noise: Callable[..., Array]) -> Array:
     return chol
 
 
-def _errors_of_logs(own: FactorPilot) -> Array:
+def _errors_of_logs(own: GroupEstimate) -> Array:
     """Return standard errors of the logarithms of a factor's scales."""
     return np.minimum(own.scale_errors, _LARGEST_SPREAD)
 
 
-def _errors_at_zero(own: FactorPilot) -> Array:
+def _errors_at_zero(own: GroupEstimate) -> Array:
     """Return standard errors of a factor's scales where these may be 0."""
     return np.asarray(own.tau * np.minimum(own.scale_errors, 1.0))
 
 
-def _variance_of_partial(own: FactorPilot) -> float:
+def _variance_of_partial(own: GroupEstimate) -> float:
     """Return that of a partial correlation's inverse hyperbolic tangent."""
     determined = 0.5 / np.square(own.scale_errors)
     return float(1.0 / (3.0 + determined.min()))
 
 
-def _errors_of_parameters(model: PreparedModel, pilot: Pilot) -> dict[str, float]:
+def _errors_of_parameters(
+    model: PreparedModel, pilot: PilotEstimate
+) -> dict[str, float]:
     """Return standard errors of the logarithms of the families' parameters."""
     errors = dict.fromkeys(pilot.parameters, _SPREAD)
     if "sigma" in errors:
@@ -177,7 +179,7 @@ def _errors_of_parameters(model: PreparedModel, pilot: Pilot) -> dict[str, float
     return errors
 
 
-def _variance_of_sigma(model: PreparedModel, pilot: Pilot) -> float:
+def _variance_of_sigma(model: PreparedModel, pilot: PilotEstimate) -> float:
     """Return that of the logarithm of the residual scale."""
     if pilot.residual is not None:
         own = pilot.residual

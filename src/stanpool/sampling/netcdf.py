@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stanpool.base.errors import DataError, shorten
+from stanpool.base.errors import DataError, quote
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,7 +62,7 @@ def read_tree(path: Path) -> xr.DataTree:
         for name, variable in node.variables.items():
             if not _is_plain(variable):
                 raise DataError(
-                    f"{str(path)!r}: {shorten(name)} holds {variable.dtype}, and a fit "
+                    f"{str(path)!r}: {quote(name)} holds {variable.dtype}, and a fit "
                     "has only numbers and text."
                 )
     return loaded.map_over_datasets(_with_texts, _unescape)

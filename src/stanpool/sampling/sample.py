@@ -37,7 +37,7 @@ _MANY_ROWS = 20_000
 _MANY_GROUPS = 4_000
 
 
-def sampled(
+def sample_model(
     model: PreparedModel, settings: SampleSettings, *, prior_only: bool, progress: bool
 ) -> FitResult:
     """Compile the program of a model, or take it from the cache, and sample.

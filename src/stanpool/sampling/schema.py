@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from stanpool.base.errors import DataError, StanpoolError, listed, shorten, suggestion
+from stanpool.base.errors import DataError, StanpoolError, quote, quote_list, suggestion
 
 Record = TypeVar("Record")
 Readers = Mapping[type, Callable[[Any], Any]]
@@ -58,7 +58,7 @@ columns=(), membership='', weights=())
     unknown = [name for name in value if name not in known]
     if unknown:
         raise DataError(
-            f"{where} has unknown fields: {listed(unknown)}."
+            f"{where} has unknown fields: {quote_list(unknown)}."
             + suggestion(str(unknown[0]), known)
         )
     found: dict[str, Any] = {}
@@ -90,7 +90,7 @@ def _read(hint: Any, value: Any, where: str, readers: Readers) -> Any:
         return _read_one_of(arguments, value, where, readers)
     if origin is Literal:
         if value not in arguments:
-            raise _misfit(where, value, f"must be one of {listed(arguments)}")
+            raise _misfit(where, value, f"must be one of {quote_list(arguments)}")
         return value
     if origin is tuple:
         return _read_tuple(arguments, value, where, readers)
@@ -139,4 +139,4 @@ def _read_tuple(
 
 
 def _misfit(where: str, value: Any, rule: str) -> DataError:
-    return DataError(f"{where} is {shorten(value)} and {rule}.")
+    return DataError(f"{where} is {quote(value)} and {rule}.")

@@ -32,8 +32,8 @@ from stanpool.base.errors import (
     StanpoolError,
     StorageError,
     StorageWarning,
-    listed,
-    shorten,
+    quote,
+    quote_list,
 )
 from stanpool.base.files import explained
 from stanpool.base.progress import tell
@@ -48,7 +48,7 @@ from stanpool.model.parameter_names import GroupNames
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors import PriorRow, PriorTable
 from stanpool.sampling import netcdf
-from stanpool.sampling.sample import sampled
+from stanpool.sampling.sample import sample_model
 from stanpool.sampling.schema import read_record
 from stanpool.sampling.versions import (
     Manifest,
@@ -174,7 +174,7 @@ def _new_version(path: Path, *, overwrite: bool) -> AbstractContextManager[Path]
     )
 
 
-def kept_or_new(
+def load_or_sample(
     model: PreparedModel,
     settings: SampleSettings,
     path: str | os.PathLike[str],
@@ -222,7 +222,7 @@ def kept_or_new(
             return replace(kept, model=model)
     try_saving(target, overwrite=True)
     tell(f"Fitting for {str(target)!r}: {'; '.join(changes)}", shown=progress)
-    fit = sampled(model, settings, prior_only=prior_only, progress=progress)
+    fit = sample_model(model, settings, prior_only=prior_only, progress=progress)
     try:
         save(fit, target, overwrite=True)
     except StorageError as problem:
@@ -265,7 +265,7 @@ def _differences(old: Any, new: Any, *, apart: Container[str]) -> Iterator[str]:
     for each in fields(old):
         was, now = getattr(old, each.name), getattr(new, each.name)
         if each.name not in apart and _written(was) != _written(now):
-            yield f"{each.name} was {shorten(was)} and is {shorten(now)}"
+            yield f"{each.name} was {quote(was)} and is {quote(now)}"
 
 
 def _written(value: Any) -> str:
@@ -339,7 +339,7 @@ def _read_fit(
     kept = replace(kept, spec=replace(kept.spec, functions=functions))
     settings = read_record(SampleSettings, kept.settings, "model.json.settings")
     if not kept.program.isidentifier():
-        raise DataError(f"the program has the name {shorten(kept.program)}.")
+        raise DataError(f"the program has the name {quote(kept.program)}.")
     tree = netcdf.read_tree(path_of("draws.nc"))
     if tree["posterior"].sizes["chain"] != settings.chains:
         raise DataError(
@@ -365,7 +365,8 @@ def _refuse_missing(needed: tuple[str, ...], functions: Functions) -> None:
     missing = [name for name in needed if name not in dict(functions)]
     if missing:
         raise DataError(
-            f"its formula calls functions of yours, {listed(missing)}, of which the "
+            f"its formula calls functions of yours, {quote_list(missing)}, of which "
+            "the "
             "names are kept and nothing else: pass them, sp.load(path, "
             f"functions={{{missing[0]!r}: {missing[0]}}})."
         )
@@ -377,7 +378,7 @@ def _refuse_sums(spec: ModelSpec) -> None:
         if each.membership == "labels" and not each.weights:
             raise DataError(
                 "it was saved when mm() without weights was the sum of the groups of "
-                f"{shorten(each.factor)}; it is their mean now, so that the draws mean "
+                f"{quote(each.factor)}; it is their mean now, so that the draws mean "
                 "something else. Fit again; weights= with a column of ones for each "
                 "membership is the sum."
             )
@@ -390,7 +391,7 @@ def _refuse_correlated(model: PreparedModel, tree: xr.DataTree) -> None:
             raise DataError(
                 "it was saved when '||' meant, for predictors far from 0, that "
                 "coefficients are uncorrelated at a place among their values; those of "
-                f"{shorten(factor.factor)} are correlated in its draws where "
+                f"{quote(factor.factor)} are correlated in its draws where "
                 "predictors are 0, and '||' means there. Fit again; center(x) in the "
                 "place of x is a model like the one that was fitted."
             )

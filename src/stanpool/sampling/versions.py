@@ -33,7 +33,7 @@ from stanpool.base.errors import (
     NoFitError,
     PathTakenError,
     StorageError,
-    shorten,
+    quote,
 )
 from stanpool.base.files import make_folder, remove_empty, sync_folder
 from stanpool.sampling.schema import read_record
@@ -141,7 +141,7 @@ def read_manifest(folder: Path, *, newest: int) -> Manifest:
         raise _damaged(path, str(problem)) from None
     version = written.get("format") if isinstance(written, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise _damaged(path, f"its format is {shorten(version)}")
+        raise _damaged(path, f"its format is {quote(version)}")
     if version > newest:
         raise DataError(
             f"{str(folder)!r} was saved in format {version} by stanpool "
@@ -153,7 +153,7 @@ def read_manifest(folder: Path, *, newest: int) -> Manifest:
     except DataError as problem:
         raise _damaged(path, str(problem)) from None
     if manifest.folder and not _VERSION.fullmatch(manifest.folder):
-        raise _damaged(path, f"its folder is {shorten(manifest.folder)}")
+        raise _damaged(path, f"its folder is {quote(manifest.folder)}")
     return manifest
 
 

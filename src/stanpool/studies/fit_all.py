@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from stanpool.api.facade import Fit, Model
 from stanpool.engine import compile_programs
-from stanpool.sampling.sample import random_seed, sampled, settings_of
+from stanpool.sampling.sample import random_seed, sample_model, settings_of
 
 Name = TypeVar("Name")
 
@@ -38,7 +38,7 @@ def fit_all(
     }
     compile_programs([model.program for model in models.values()], progress=progress)
     results = {
-        name: sampled(model, settings[name], prior_only=False, progress=progress)
+        name: sample_model(model, settings[name], prior_only=False, progress=progress)
         for name, model in models.items()
     }
     return {name: Fit.of(result) for name, result in results.items()}

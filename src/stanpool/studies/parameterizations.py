@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.data.compression.integrated_rows import why_not_marginal
 from stanpool.inference.diagnostics.checks import (
     E_BFMI,
@@ -204,8 +204,8 @@ progress, sample_options
     for form in parameterizations:
         if form not in PARAMETERIZATIONS or form == "auto":
             raise SpecError(
-                f"parameterizations: {shorten(form)} is not one of "
-                f"{listed(PARAMETERIZATIONS[1:])}."
+                f"parameterizations: {quote(form)} is not one of "
+                f"{quote_list(PARAMETERIZATIONS[1:])}."
                 + suggestion(str(form), PARAMETERIZATIONS)
             )
     forms_of = {form: model.with_(parameterization=form) for form in parameterizations}

@@ -17,19 +17,22 @@ from stanpool.report.write import write_page
 
 if TYPE_CHECKING:
     from stanpool.api.facade import Fit
-    from stanpool.studies.poolings import PoolingLadder
+    from stanpool.studies.poolings import PoolingComparison
     from stanpool.studies.ranking import Ranking
 
 
 @public
 def report_comparison(
-    ladder: PoolingLadder, path: str | os.PathLike[str], *, title: str | None = None
+    poolings: PoolingComparison,
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
 ) -> Path:
     """Write the poolings of a model up as one HTML file, which needs no network.
 
     Parameters
     ----------
-    ladder
+    poolings
         What ``compare_pooling`` returned.
     path
         Where to write, such as ``"poolings.html"``; a file there is replaced.
@@ -41,17 +44,17 @@ def report_comparison(
     pathlib.Path
         The file.
     """
-    found = tuple(_verdict_of(*each) for each in ladder.fits.items())
-    model = ladder.fits["partial"].model
+    found = tuple(_verdict_of(*each) for each in poolings.fits.items())
+    model = poolings.fits["partial"].model
     return write_page(
         path,
         title=title or f"Poolings of {formula_of(model.spec)}",
-        verdict=ladder.verdict,
+        verdict=poolings.verdict,
         state="pass" if all(each.level == "passed" for each in found) else "check",
         checks=found,
         steps=(),
-        sections=_ladder_sections(ladder),
-        record=ladder_record(ladder),
+        sections=_sections(poolings),
+        record=pooling_record(poolings),
     )
 
 
@@ -63,46 +66,47 @@ def _verdict_of(name: str, fit: Fit) -> Check:
     return Check(level, sentence, "", "sampling")
 
 
-def _ladder_sections(ladder: PoolingLadder) -> tuple[Section, ...]:
+def _sections(poolings: PoolingComparison) -> tuple[Section, ...]:
     """Write all sections after the verdict."""
     return (
-        _predictions(ladder),
-        _groups(ladder),
-        _estimates(ladder),
-        _sampling(ladder),
+        _predictions(poolings),
+        _groups(poolings),
+        _estimates(poolings),
+        _sampling(poolings),
     )
 
 
-def ladder_record(ladder: PoolingLadder) -> dict[str, Any]:
-    """Describe a ladder by values that JSON can hold, and tables."""
-    model = ladder.fits["partial"].model
-    groups = None if ladder.groups is None else ladder.groups.table
+def pooling_record(poolings: PoolingComparison) -> dict[str, Any]:
+    """Describe a comparison of poolings by values that JSON can hold, and tables."""
+    model = poolings.fits["partial"].model
+    groups = None if poolings.groups is None else poolings.groups.table
     return {
         "formula": formula_of(model.spec),
         "family": model.spec.family,
         "rows": model.design.rows,
         "data_sha256": digest_of_data(model),
         "versions": versions(),
-        "verdict": ladder.verdict,
-        "left_out_rows": ladder.rows.table,
+        "verdict": poolings.verdict,
+        "left_out_rows": poolings.rows.table,
         "left_out_groups": groups,
         "estimates": {
-            name: ladder.estimates[name].rename_axis("quantity") for name in ladder.fits
+            name: poolings.estimates[name].rename_axis("quantity")
+            for name in poolings.fits
         },
-        "sampling": ladder.comparison.table.rename_axis("pooling"),
+        "sampling": poolings.comparison.table.rename_axis("pooling"),
         "diagnoses": {
-            name: fit.diagnose().verdict for name, fit in ladder.fits.items()
+            name: fit.diagnose().verdict for name, fit in poolings.fits.items()
         },
     }
 
 
-def _predictions(ladder: PoolingLadder) -> Section:
-    parts: list[Part] = [_ranking("rows", "New rows of these groups", ladder.rows)]
-    if ladder.groups is None:
+def _predictions(poolings: PoolingComparison) -> Section:
+    parts: list[Part] = [_ranking("rows", "New rows of these groups", poolings.rows)]
+    if poolings.groups is None:
         why = "fewer than two poolings say something of groups that they have not seen."
         parts.append(Missing("New groups", why))
     else:
-        parts.append(_ranking("new-groups", "New groups", ladder.groups))
+        parts.append(_ranking("new-groups", "New groups", poolings.groups))
     intro = (
         "Each row, or each whole group, predicted from the others; elpd_diff is the "
         "difference from the best, at most 0, and weight that in the best mixture."
@@ -115,8 +119,8 @@ def _ranking(id: str, caption: str, ranking: Ranking) -> Part:
     return table(id, caption, shown, note=ranking.verdict)
 
 
-def _groups(ladder: PoolingLadder) -> Section:
-    partial, fits = ladder.fits["partial"], ladder.fits
+def _groups(poolings: PoolingComparison) -> Section:
+    partial, fits = poolings.fits["partial"], poolings.fits
     return Section(
         "groups",
         "What pooling does to the groups",
@@ -128,7 +132,7 @@ def _groups(ladder: PoolingLadder) -> Section:
                 "Estimates of each group without and with partial pooling over the "
                 "number of its rows: small groups are drawn to the population mean, "
                 "large ones stay.",
-                ladder.plot,
+                poolings.plot,
             ),
             picture(
                 "lines",
@@ -143,9 +147,9 @@ def _groups(ladder: PoolingLadder) -> Section:
     )
 
 
-def _estimates(ladder: PoolingLadder) -> Section:
-    columns = ladder.estimates.columns
-    flat = ladder.estimates.set_axis(columns.map(": ".join), axis=1)
+def _estimates(poolings: PoolingComparison) -> Section:
+    columns = poolings.estimates.columns
+    flat = poolings.estimates.set_axis(columns.map(": ".join), axis=1)
     return Section(
         "estimates-section",
         "Estimates",
@@ -161,9 +165,9 @@ def _estimates(ladder: PoolingLadder) -> Section:
     )
 
 
-def _sampling(ladder: PoolingLadder) -> Section:
+def _sampling(poolings: PoolingComparison) -> Section:
     pairs: list[tuple[str, object]] = [
-        (name, repr(fit)) for name, fit in ladder.fits.items()
+        (name, repr(fit)) for name, fit in poolings.fits.items()
     ]
     return Section(
         "sampling",
@@ -173,13 +177,13 @@ def _sampling(ladder: PoolingLadder) -> Section:
             table(
                 "sampled",
                 "How each was sampled",
-                ladder.comparison.table.rename_axis("pooling"),
+                poolings.comparison.table.rename_axis("pooling"),
             ),
             facts("fits", "The fits", pairs),
             facts("versions", "Versions", list(versions().items())),
         ),
         code="".join(
-            f"// {name}\n{fit.model.stan_code}\n" for name, fit in ladder.fits.items()
+            f"// {name}\n{fit.model.stan_code}\n" for name, fit in poolings.fits.items()
         ),
         code_title="Stan programs",
     )

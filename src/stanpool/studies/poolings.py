@@ -39,7 +39,7 @@ _MEASURES = {
 
 @public
 @dataclass(frozen=True, eq=False, repr=False)
-class PoolingLadder:
+class PoolingComparison:
     """The poolings of one model side by side.
 
     Parameters
@@ -95,7 +95,7 @@ class PoolingLadder:
 
     def __repr__(self) -> str:
         """Write the verdict."""
-        return f"PoolingLadder({self.verdict!r})"
+        return f"PoolingComparison({self.verdict!r})"
 
     def _repr_html_(self) -> str:
         """Write the same as HTML, with every label escaped."""
@@ -143,7 +143,7 @@ def compare_pooling(
     parallel_chains: int | None = None,
     progress: bool = True,
     sample_options: Mapping[str, Any] | None = None,
-) -> PoolingLadder:
+) -> PoolingComparison:
     """Fit a model in every pooling, and say which one predicts better.
 
     ``complete``: all groups alike; ``none``: each group by itself; ``indicator``, where
@@ -193,7 +193,7 @@ progress, sample_options
             return loo(fit, unit=unit, factor=chosen, reloo=reloo, **common)
         return kfold(fit, folds=folds, unit=unit, factor=chosen, **common)
 
-    return build_ladder(
+    return build_pooling_comparison(
         fits,
         {name: left_out(fit, "row") for name, fit in fits.items()},
         {
@@ -204,11 +204,11 @@ progress, sample_options
     )
 
 
-def build_ladder(
+def build_pooling_comparison(
     fits: Mapping[str, Fit],
     rows: Mapping[str, CrossValidation],
     groups: Mapping[str, CrossValidation],
-) -> PoolingLadder:
+) -> PoolingComparison:
     """Put fits and their cross-validations by rows and by groups side by side."""
     import pandas as pd
 
@@ -224,7 +224,7 @@ def build_ladder(
         axis=1,
     )
     table.index.name = "pooling"
-    return PoolingLadder(
+    return PoolingComparison(
         table=table,
         comparison=compare_fits(fits),
         fits=dict(fits),

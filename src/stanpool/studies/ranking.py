@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, listed, shorten
+from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.loo import loo
 from stanpool.posterior.scalars import short_label
@@ -202,7 +202,7 @@ def _check_alike(results: Mapping[str, CrossValidation]) -> None:
     first = results[names[0]]
     for name in names[1:]:
         other = results[name]
-        pair = listed([names[0], name])
+        pair = quote_list([names[0], name])
         if (first.unit, first.factor, first.folds) != (
             other.unit,
             other.factor,
@@ -226,7 +226,7 @@ def _check_alike(results: Mapping[str, CrossValidation]) -> None:
                 "both kfold()."
             )
         if first.factor is not None and not first.units.index.equals(other.units.index):
-            raise SpecError(f"{pair} have other groups of {shorten(first.factor)}.")
+            raise SpecError(f"{pair} have other groups of {quote(first.factor)}.")
 
 
 def _verdict(table: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.variance import pooling_factors
 from stanpool.language.prior import Prior
 from stanpool.model.priors import PriorRow, class_of, resolve_priors
@@ -231,8 +231,8 @@ def _scale_row(model: Model, parameter: str | None) -> PriorRow:
     name = next(iter(scales)) if parameter is None else parameter
     if name not in scales:
         raise SpecError(
-            f"parameter={shorten(name)} is no population scale of {model!r}; its "
-            f"scales: {listed(scales)}.{suggestion(str(name), scales)}"
+            f"parameter={quote(name)} is no population scale of {model!r}; its "
+            f"scales: {quote_list(scales)}.{suggestion(str(name), scales)}"
         )
     return scales[name]
 

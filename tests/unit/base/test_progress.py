@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from stanpool.base.progress import counted, detailed, stages, tell, tell_detail
+from stanpool.base.progress import counting, stages, tell, tell_detail, verbose_logging
 
 
 class Terminal(io.StringIO):
@@ -22,7 +22,7 @@ def work(*, shown: bool) -> None:
         display.start("Fetching")
         display.start("Compiling", steps=2)
         tell_detail("Compiled in 3 s")
-    with counted("Sampling", 10, shown=shown) as show:
+    with counting("Sampling", 10, shown=shown) as show:
         show(4)
         show(10)
     tell("Took it", shown=shown)
@@ -35,13 +35,13 @@ def test_a_log_gets_a_line_for_each_stage(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_details_are_shown_where_wanted(capsys: pytest.CaptureFixture[str]) -> None:
-    with detailed():
+    with verbose_logging():
         work(shown=True)
         assert "stanpool: Compiled in 3 s\n" in capsys.readouterr().err
-        with detailed(None):
+        with verbose_logging(None):
             work(shown=True)
             assert "3 s" in capsys.readouterr().err
-        with detailed(False):
+        with verbose_logging(False):
             work(shown=True)
             assert "3 s" not in capsys.readouterr().err
     work(shown=True)
@@ -88,12 +88,14 @@ def closed() -> io.StringIO:
     return stream
 
 
-@pytest.mark.parametrize("stream", [None, closed(), Gone()], ids=["none", "closed", "gone"])
+@pytest.mark.parametrize(
+    "stream", [None, closed(), Gone()], ids=["none", "closed", "gone"]
+)
 def test_work_goes_on_where_nobody_can_listen(
     monkeypatch: pytest.MonkeyPatch, stream: io.StringIO | None
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
-    with detailed():
+    with verbose_logging():
         work(shown=True)
         work(shown=False)
 

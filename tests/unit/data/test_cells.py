@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import stanpool as sp
-from stanpool.data.compression.cells import Cells
+from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.likelihood import log_likelihood
 
 FORMULAS = (
@@ -54,7 +54,7 @@ def linear_predictor(design: Any, beta: np.ndarray, b: list[np.ndarray]) -> np.n
 def test_likelihoods_differ_by_a_constant(formula: str, family: str) -> None:
     model = sp.Model(formula, many_rows(), family=family)
     cells = model.rows
-    assert isinstance(cells, Cells)
+    assert isinstance(cells, AggregatedRows)
     assert cells.kept < 200
     spec = model.spec
     if cells.family != spec.family:
@@ -98,7 +98,7 @@ def test_rows_are_collected_where_it_pays() -> None:
     few = sp.Model("win ~ a + (1 | g)", data[:100], family="bernoulli")
     assert few.rows is None
     asked = sp.Model("win ~ a + (1 | g)", data[:100], family="bernoulli", compress=True)
-    assert isinstance(asked.rows, Cells)
+    assert isinstance(asked.rows, AggregatedRows)
     off = sp.Model("win ~ a + (1 | g)", data, family="bernoulli", compress=False)
     assert off.rows is None
     weighted = data.assign(w=2.0)

@@ -12,7 +12,7 @@ import pytest
 
 import stanpool as sp
 from stanpool.base.errors import DataError, SpecError
-from stanpool.data.compression.cells import Cells
+from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 
@@ -69,7 +69,7 @@ def products(rows: Any, scale: np.ndarray, columns: list[np.ndarray]) -> np.ndar
 def statistics(model: sp.Model) -> dict[str, np.ndarray]:
     """What the likelihood sees of the rows, whatever they were turned into."""
     rows = model.rows
-    if isinstance(rows, Cells):
+    if isinstance(rows, AggregatedRows):
         data = model.stan_data()
         names = sorted({"y", "trials", "offsets", "X", "Z", "group"} & data.keys())
         columns = np.column_stack([np.asarray(data[n], float) for n in names])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stanpool as sp
-from stanpool.base.shipped_files import resource
+from stanpool.base.shipped_files import shipped_folder
 
 ROWS_AND_GROUPS = {
     "baseball": (18, "player", 18),
@@ -38,7 +38,7 @@ def test_each_has_the_rows_and_groups_of_its_source(name: str) -> None:
 
 @pytest.mark.parametrize("name", ROWS_AND_GROUPS)
 def test_each_says_where_it_is_from_and_what_its_columns_are(name: str) -> None:
-    source = (resource("data") / name / "SOURCE.md").read_text()
+    source = (shipped_folder("data") / name / "SOURCE.md").read_text()
     assert all(part in source for part in ("Citation:", "Source:", "Licence:"))
     # Two coded columns may share a line of the description.
     assert all(column in source for column in sp.load_dataset(name).columns)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stanpool.data.compression.orthogonal import TurnedRows, turn_groups, turn_rows
+from stanpool.data.compression.orthogonal import ReducedRows, qr_reduce, turn_groups
 
 
 def sum_of_squares(
-    turned: TurnedRows, w: np.ndarray, b: np.ndarray, scales: np.ndarray | None = None
+    turned: ReducedRows, w: np.ndarray, b: np.ndarray, scales: np.ndarray | None = None
 ) -> float:
     """Sum the squares of what is left of the turned rows."""
     scales = np.ones(1) if scales is None else scales
@@ -35,7 +35,7 @@ def rows(
 )
 def test_sums_of_squares_are_those_of_all_rows(sizes: list[int], varying: int) -> None:
     z, columns, group = rows(sizes, varying=varying)
-    turned = turn_rows(z, columns, group, len(sizes))
+    turned = qr_reduce(z, columns, group, len(sizes))
     rng = np.random.default_rng(2)
     for _ in range(5):
         w, b = rng.normal(size=3), rng.normal(size=(len(sizes), varying))
@@ -45,7 +45,7 @@ def test_sums_of_squares_are_those_of_all_rows(sizes: list[int], varying: int) -
 
 def test_few_rows_are_left_however_many_there_were() -> None:
     z, columns, group = rows([30_000, 50_000, 1, 70_000])
-    turned = turn_rows(z, columns, group, 4)
+    turned = qr_reduce(z, columns, group, 4)
     assert turned.Z.shape == (4, 2, 2)
     assert len(turned.rest) == 3
     w, b = np.array([1.0, 2.0, -1.0]), np.ones((4, 2))
@@ -56,7 +56,7 @@ def test_few_rows_are_left_however_many_there_were() -> None:
 def test_coefficients_that_a_group_cannot_tell_apart_have_rows_of_zeros() -> None:
     z, columns, group = rows([4, 1, 6])
     z[group == 2, 1] = 3.7  # constant in this group
-    turned = turn_rows(z, columns, group, 3)
+    turned = qr_reduce(z, columns, group, 3)
     assert (turned.Z[1:, 1] == 0).all()
     assert (turned.X[1:, 1] == 0).all()
     w, b = np.array([1.0, 2.0, -1.0]), np.array([[1, 2], [3, 4], [5.0, 6.0]])
@@ -67,7 +67,7 @@ def test_coefficients_that_a_group_cannot_tell_apart_have_rows_of_zeros() -> Non
 def test_rows_of_different_scales_are_not_mixed() -> None:
     z, columns, group = rows([9, 8, 7, 6])
     scale = np.array([1, 0, 1, 0])
-    turned = turn_rows(z, columns, group, 4, scale=scale)
+    turned = qr_reduce(z, columns, group, 4, scale=scale)
     assert turned.scale_of_rest.tolist() == [0, 0, 0, 1, 1, 1]
     scales, w = np.array([0.5, 3.0]), np.array([1.0, -2.0, 0.3])
     left = (columns @ w) ** 2 / scales[scale[group]] ** 2
@@ -83,7 +83,7 @@ def test_small_residuals_survive_large_predictors() -> None:
     truth = np.array([[1.0, 2.0], [-3.0, 1.0], [0.5, -1.0]])
     noise = 1e-3 * columns[:, 1]
     columns[:, 1] = (z * truth[group]).sum(axis=1) + noise
-    turned = turn_rows(z, columns, group, 3)
+    turned = qr_reduce(z, columns, group, 3)
     w = np.array([0.0, 1.0])
     assert sum_of_squares(turned, w, truth) == pytest.approx(noise @ noise, rel=1e-5)
 
@@ -91,8 +91,8 @@ def test_small_residuals_survive_large_predictors() -> None:
 def test_the_order_of_rows_does_not_matter() -> None:
     z, columns, group = rows([5, 0, 9])
     order = np.random.default_rng(5).permutation(len(group))
-    one = turn_rows(z, columns, group, 3)
-    other = turn_rows(z[order], columns[order], group[order], 3)
+    one = qr_reduce(z, columns, group, 3)
+    other = qr_reduce(z[order], columns[order], group[order], 3)
     np.testing.assert_allclose(one.Z, other.Z, atol=1e-13)
     np.testing.assert_allclose(one.X, other.X, atol=1e-13)
 
@@ -104,7 +104,7 @@ def test_groups_that_are_alike_are_turned_into_few() -> None:
     z = np.column_stack([np.ones(150), x])
     group = np.repeat(np.arange(30), 5)
     group[:7] = 29  # three groups are unlike the others, one has no rows
-    rows_turned = turn_rows(z, rng.normal(size=(150, 2)), group, 30)
+    rows_turned = qr_reduce(z, rng.normal(size=(150, 2)), group, 30)
     scale = np.repeat([0, 1], 15)
     groups = turn_groups(rows_turned, scale)
     assert len(groups.count) == 3 + 2 * 4

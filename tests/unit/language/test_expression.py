@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import stanpool as sp
 from stanpool import DataError, Model, SpecError, StanpoolError
 from stanpool.data.evaluation import evaluated, evaluated_again
 from stanpool.data.model_matrix import column_of, rebuild, term_matrix
 from stanpool.inference.prediction.new_rows import new_design
 from stanpool.language.expression import Name, Number, Span, parse, quote_name, written
 from stanpool.language.formula import _signed_terms, parse_formula
+from stanpool.language.model_spec import ModelSpec
 from stanpool.language.terms import read_arithmetic, read_term
 from stanpool.language.vocabulary import CONTRASTS, FUNCTIONS
 
@@ -624,7 +624,7 @@ class TestAttacks:
         family = {"trials": "binomial", "exposure": "poisson"}.get(field, "gaussian")
         given = {"outcome": "k", "family": family, "pooling": "complete"}
         given |= {"trials": "k"} if family == "binomial" else {}
-        spec = sp.spec.ModelSpec(**given | {field: value})
+        spec = ModelSpec(**given | {field: value})
         with nothing_happens(), pytest.raises(SpecError, match="point"):
             Model.from_spec(spec, frame())
 

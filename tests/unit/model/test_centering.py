@@ -8,13 +8,13 @@ import numpy as np
 
 import stanpool as sp
 from stanpool.model.pilot.centering import centering_of
-from stanpool.model.pilot.estimate import FactorPilot
+from stanpool.model.pilot.estimate import GroupEstimate
 
 
 def test_weights_are_those_of_a_scale_three_standard_errors_below() -> None:
     tau, information = 0.7, np.array([0.0, 0.5, 4.0, 90.0, 1e12])  # of the groups' rows
     left = 1 / (information + 1 / tau**2)
-    pilot = FactorPilot(
+    pilot = GroupEstimate(
         u=np.zeros((5, 1)),
         covariance=left[:, None, None],
         tau=np.array([tau]),

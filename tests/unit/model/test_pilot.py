@@ -11,7 +11,7 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import models
-from stanpool.model.pilot.estimate import Pilot
+from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.prepared_model import prepare
 
 
@@ -40,7 +40,7 @@ def simulated(
     return pd.DataFrame({"y": y, "x": x, "g": g}), u
 
 
-def pilot_of(data: pd.DataFrame, formula: str, **options: object) -> Pilot:
+def pilot_of(data: pd.DataFrame, formula: str, **options: object) -> PilotEstimate:
     found = sp.Model(formula, data, parameterization="adaptive", **options).pilot
     assert found is not None
     return found

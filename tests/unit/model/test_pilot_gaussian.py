@@ -10,7 +10,7 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import models, small_data
-from stanpool.model.pilot.estimate import Pilot
+from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.pilot.quasi_likelihood import estimate
 from stanpool.model.prior_defaults import correlated_factors
 
@@ -29,7 +29,7 @@ def model_of(formula: str, **options: Any) -> sp.Model:
     return sp.Model(formula, small_data(), parameterization="marginal", **options)
 
 
-def pilot_of(model: sp.Model) -> Pilot:
+def pilot_of(model: sp.Model) -> PilotEstimate:
     assert model.pilot is not None
     return model.pilot
 

@@ -11,7 +11,7 @@ import pytest
 import stanpool as sp
 from golden.catalogue import models, small_data
 from stanpool import Model, SpecError
-from stanpool.base.shipped_files import resource
+from stanpool.base.shipped_files import shipped_folder
 from stanpool.model.program.render import render
 
 
@@ -173,7 +173,7 @@ class TestTemplates:
 
     @pytest.mark.parametrize(
         "path",
-        sorted((resource("stan_templates") / "families").glob("*.jinja")),
+        sorted((shipped_folder("stan_templates") / "families").glob("*.jinja")),
         ids=lambda path: path.name,
     )
     def test_a_family_file_defines_every_macro(self, path) -> None:  # type: ignore[no-untyped-def]
@@ -183,7 +183,7 @@ class TestTemplates:
     def test_macros_are_what_the_templates_call(self) -> None:
         called = {
             name
-            for path in resource("stan_templates").glob("*.jinja")
+            for path in shipped_folder("stan_templates").glob("*.jinja")
             for name in re.findall(r"family\.(\w+)\(", path.read_text())
         }
         assert called == self.MACROS

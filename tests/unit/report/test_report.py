@@ -14,7 +14,7 @@ from browser import CHROMIUM, Page
 from simulated_fits import fit_of_prior, simulated_fit
 from stanpool.report import contents
 from stanpool.report.record import data_digest
-from stanpool.studies.poolings import PoolingLadder, build_ladder
+from stanpool.studies.poolings import PoolingComparison, build_pooling_comparison
 
 EVIL = "</script><script>document.title='taken'</script>"
 LABELS = (EVIL, "<img src=x onerror=\"document.title='taken'\">", "b & c", "x" * 10_000)
@@ -168,8 +168,8 @@ def test_very_many_rows_are_sampled(
 
 
 @pytest.fixture(scope="module")
-def ladder() -> PoolingLadder:
-    """Return a ladder of fits whose draws are from their priors."""
+def poolings() -> PoolingComparison:
+    """Return poolings of fits whose draws are from their priors."""
     formula = "log_radon ~ floor + (1 | county)"
     model = sp.Model(formula, sp.load_dataset("radon").head(60))
     fits = {
@@ -182,27 +182,29 @@ def ladder() -> PoolingLadder:
     groups = {
         name: fits[name].loo(unit="group", progress=False) for name in ("partial",)
     }
-    return build_ladder(fits, rows, groups)
+    return build_pooling_comparison(fits, rows, groups)
 
 
-def test_poolings_are_put_side_by_side(ladder: PoolingLadder, tmp_path: Path) -> None:
-    path = sp.report_comparison(ladder, tmp_path / "poolings.html", title="<i>")
+def test_poolings_are_put_side_by_side(
+    poolings: PoolingComparison, tmp_path: Path
+) -> None:
+    path = sp.report_comparison(poolings, tmp_path / "poolings.html", title="<i>")
     outline = Outline(path.read_text("utf-8"))
     assert len(outline.all("img")) == 2
     assert not outline.all("i")
     record = json.loads(outline.scripts[0])
-    assert record["verdict"] == ladder.verdict
+    assert record["verdict"] == poolings.verdict
     assert set(record["diagnoses"]) == {"complete", "none", "partial"}
     best = record["left_out_rows"][0]
-    assert best["elpd"] == pytest.approx(ladder.rows.table["elpd"].iloc[0])
+    assert best["elpd"] == pytest.approx(poolings.rows.table["elpd"].iloc[0])
     assert "New groups</b> is not here: fewer than two" in path.read_text()
 
 
 @in_a_browser
 def test_the_poolings_open_without_complaints(
-    ladder: PoolingLadder, tmp_path: Path
+    poolings: PoolingComparison, tmp_path: Path
 ) -> None:
-    path = sp.report_comparison(ladder, tmp_path / "poolings.html")
+    path = sp.report_comparison(poolings, tmp_path / "poolings.html")
     with Page(path) as browser:
         assert browser.said == []
         assert browser.run("document.querySelectorAll('table.sortable').length") == 3

@@ -148,7 +148,8 @@ def test_what_is_no_json_is_refused(kept: Path, content: bytes) -> None:
 FUZZED = """
 import collections, random, sys, warnings
 from pathlib import Path
-import stanpool as sp, stanpool.sampling.storage
+import stanpool as sp
+from stanpool.sampling import storage
 warnings.simplefilter("ignore")
 outcome = collections.Counter()
 folder = Path(sys.argv[1])
@@ -163,7 +164,7 @@ for name in ("draws.nc", "data.nc"):
             cut[rng.randrange(len(cut))] = rng.randrange(256)
         path.write_bytes(cut)
         try:
-            sp.keeping._read(folder, sp.keeping.read_manifest(folder, newest=2))
+            storage._read(folder, storage.read_manifest(folder, newest=2))
         except sp.StanpoolError:
             outcome["refused"] += 1
         else:
@@ -294,7 +295,7 @@ def test_a_place_is_tried_before_sampling(
     def sampled(*_: Any, **__: Any) -> sp.Fit:
         raise AssertionError("sampled, though nothing can be written")
 
-    monkeypatch.setattr("stanpool.sampling.storage.sampled", sampled)
+    monkeypatch.setattr("stanpool.sampling.storage.sample_model", sampled)
     (tmp_path / "file").touch()
     model = simulated_fit(draws=3).model
     with pytest.raises(sp.StorageError, match="not a directory"):
@@ -317,7 +318,7 @@ def test_a_fit_that_cannot_be_kept_is_returned_with_a_warning(
     def full(*_: Any) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("stanpool.sampling.storage.sampled", sampled)
+    monkeypatch.setattr("stanpool.sampling.storage.sample_model", sampled)
     with pytest.warns(sp.StorageWarning, match="no space left.*still in memory"):
         again = fit.model.fit(file=tmp_path / "x.fit", progress=False)
     assert again.tree is fit.tree

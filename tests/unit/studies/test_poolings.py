@@ -8,18 +8,18 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from simulated_fits import simulated_fit
-from stanpool.studies.poolings import _rungs, build_ladder, compare_pooling
+from stanpool.studies.poolings import _rungs, build_pooling_comparison, compare_pooling
 
 
 @pytest.fixture(scope="module")
-def ladder() -> sp.PoolingLadder:
+def poolings() -> sp.PoolingComparison:
     fits = {
         pooling: simulated_fit(pooling=pooling)
         for pooling in ("complete", "none", "partial")
     }
     rows = {name: fit.loo() for name, fit in fits.items()}
     groups = {name: fits[name].loo(unit="group") for name in ("complete", "partial")}
-    return build_ladder(fits, rows, groups)
+    return build_pooling_comparison(fits, rows, groups)
 
 
 def test_rungs_go_from_complete_to_partial() -> None:
@@ -38,43 +38,51 @@ def test_rungs_go_from_complete_to_partial() -> None:
     assert list(_rungs(several)) == ["complete", "partial"]
 
 
-def test_table_has_both_kinds_of_predictions(ladder: sp.PoolingLadder) -> None:
-    table = ladder.table
+def test_table_has_both_kinds_of_predictions(poolings: sp.PoolingComparison) -> None:
+    table = poolings.table
     assert list(table.index) == ["complete", "none", "partial"]
-    for name, fit in ladder.fits.items():
+    for name, fit in poolings.fits.items():
         assert table.loc[name, ("rows", "elpd")] == pytest.approx(fit.loo().elpd)
         assert table.loc[name, ("rows", "rmse")] == pytest.approx(fit.loo().rmse)
     assert np.isnan(table.loc["none", ("groups", "elpd")])
     assert np.isfinite(table.loc["partial", ("groups", "rmse")])
 
 
-def test_verdict_is_of_rows_and_of_groups(ladder: sp.PoolingLadder) -> None:
-    assert ladder.verdict.startswith(f"New rows of these groups: {ladder.rows.verdict}")
-    assert ladder.groups is not None
-    assert f"New groups: {ladder.groups.verdict}" in ladder.verdict
-    assert ladder.verdict.endswith("No pooling (none) says nothing of new groups.")
+def test_verdict_is_of_rows_and_of_groups(poolings: sp.PoolingComparison) -> None:
+    assert poolings.verdict.startswith(
+        f"New rows of these groups: {poolings.rows.verdict}"
+    )
+    assert poolings.groups is not None
+    assert f"New groups: {poolings.groups.verdict}" in poolings.verdict
+    assert poolings.verdict.endswith("No pooling (none) says nothing of new groups.")
 
 
-def test_reads_as_a_table(ladder: sp.PoolingLadder) -> None:
-    text = str(ladder)
+def test_reads_as_a_table(poolings: sp.PoolingComparison) -> None:
+    text = str(poolings)
     assert text.splitlines()[0].split() == ["complete", "none", "partial"]
     (groups,) = [x for x in text.splitlines() if x.startswith("new groups: elpd")]
     assert groups.split()[4] == "-"
-    assert "<table" in ladder._repr_html_()
+    assert "<table" in poolings._repr_html_()
 
 
-def test_estimates_and_figure_are_those_of_the_fits(ladder: sp.PoolingLadder) -> None:
-    assert list(ladder.estimates.index) == [
+def test_estimates_and_figure_are_those_of_the_fits(
+    poolings: sp.PoolingComparison,
+) -> None:
+    assert list(poolings.estimates.index) == [
         "Intercept",
         "tau_school[Intercept]",
         "sigma",
     ]
-    assert len(ladder.plot().axes) >= 1
+    assert len(poolings.plot().axes) >= 1
 
 
-def test_a_single_pooling_of_groups_is_not_ranked(ladder: sp.PoolingLadder) -> None:
-    alone = build_ladder(
-        ladder.fits, ladder.rows.results, {"complete": ladder.fits["complete"].loo()}
+def test_a_single_pooling_of_groups_is_not_ranked(
+    poolings: sp.PoolingComparison,
+) -> None:
+    alone = build_pooling_comparison(
+        poolings.fits,
+        poolings.rows.results,
+        {"complete": poolings.fits["complete"].loo()},
     )
     assert alone.groups is None
     assert alone.verdict.endswith("New groups are not compared.")

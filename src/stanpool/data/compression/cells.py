@@ -25,7 +25,7 @@ _FAMILIES = ("bernoulli", "binomial", "poisson")
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class AggregatedRows:
     """What a program sees of rows that were collected.
 
     Attributes
@@ -46,7 +46,7 @@ class Cells:
         return self.design.rows
 
 
-def why_no_cells(spec: ModelSpec) -> str:
+def why_not_aggregated(spec: ModelSpec) -> str:
     """Say why rows cannot be collected into cells; empty if they can."""
     if spec.family not in _FAMILIES:
         return f"sums of {spec.family} outcomes are not sufficient"
@@ -55,19 +55,19 @@ def why_no_cells(spec: ModelSpec) -> str:
     return ""
 
 
-def collect(
+def aggregate(
     spec: ModelSpec,
     design: Design,
     *,
     always: bool,
     counts: NDArray[np.float64] | None = None,
-) -> Cells | None:
+) -> AggregatedRows | None:
     """Collect the rows of a design into cells.
 
     Parameters
     ----------
     spec, design
-        A model that ``why_no_cells`` has nothing against.
+        A model that ``why_not_aggregated`` has nothing against.
     always
         Whether to do it even where it hardly pays; else None is returned there.
     counts
@@ -84,10 +84,12 @@ def collect(
     collected = replace(design.take(first), y=sums)
     if spec.family == "poisson":
         offset = np.zeros(len(sizes)) if design.offset is None else collected.offset
-        return Cells(replace(collected, offset=offset + np.log(sizes)), "poisson")
+        return AggregatedRows(
+            replace(collected, offset=offset + np.log(sizes)), "poisson"
+        )
     trials = counts if design.trials is None else design.trials
     total = np.bincount(cell, weights=trials).astype(np.int64)
-    return Cells(replace(collected, trials=total), "binomial")
+    return AggregatedRows(replace(collected, trials=total), "binomial")
 
 
 def _cell_of_rows(design: Design, most: int) -> NDArray[np.int64] | None:

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stanpool.base.errors import DataError, shorten
+from stanpool.base.errors import DataError, quote
 from stanpool.base.table_files import kind_of, read_chunks
 from stanpool.data.columns import (
     as_frame,
@@ -46,7 +46,7 @@ from stanpool.data.compression.chunks import (
     Streamed,
     TurnedColumns,
 )
-from stanpool.data.compression.orthogonal import turn_rows
+from stanpool.data.compression.orthogonal import qr_reduce
 from stanpool.data.design.outcome import (
     Evaluated,
     build_offset,
@@ -144,7 +144,7 @@ def _blocks(
     start = size = 0
     if not isinstance(chunks, Iterable):
         raise DataError(
-            f"data is a function that returned {shorten(chunks)}; it must return an "
+            f"data is a function that returned {quote(chunks)}; it must return an "
             "iterator of data frames."
         )
     for chunk in chunks:
@@ -253,7 +253,7 @@ class _Turning:
         values = np.concatenate([self.values, *(each for each, _ in self.waiting)])
         group = np.concatenate([self.group, *(each for _, each in self.waiting)])
         self.waiting, q = [], self.own
-        turned = turn_rows(values[:, :q], values[:, q:], group, len(scale), scale=scale)
+        turned = qr_reduce(values[:, :q], values[:, q:], group, len(scale), scale=scale)
         kept = (turned.Z != 0).any(axis=2)
         of_groups = np.concatenate([turned.Z, turned.X], axis=2)[kept]
         rest = np.pad(turned.rest, ((0, 0), (q, 0)))
@@ -348,7 +348,7 @@ class _Reader:
         }
         if is_category(evaluated.get(self.spec.outcome)):
             raise DataError(
-                f"outcome {shorten(self.spec.outcome)} is not numeric, and the levels "
+                f"outcome {quote(self.spec.outcome)} is not numeric, and the levels "
                 "of other chunks are not known yet. Make it numbers, 0 and 1."
             )
         y, _ = build_outcome(self.spec, frame, evaluated)
@@ -451,7 +451,7 @@ class _Reader:
             before = self.kinds.setdefault(str(name), kind)
             if kind != before:
                 raise DataError(
-                    f"column {shorten(name)} holds {kind} in rows {first} to "
+                    f"column {quote(name)} holds {kind} in rows {first} to "
                     f"{first + len(frame) - 1}, counted from 0, and {before} in those "
                     "before. Give it one type in all chunks."
                 )
@@ -459,7 +459,7 @@ class _Reader:
             if raw != earlier and isinstance(raw, pd.CategoricalDtype):
                 if raw.ordered:
                     raise DataError(
-                        f"column {shorten(name)} is ordered, and its levels in rows "
+                        f"column {quote(name)} is ordered, and its levels in rows "
                         f"{first} to {first + len(frame) - 1}, counted from 0, are "
                         "others than before. Give it all levels in all chunks."
                     )
@@ -472,7 +472,7 @@ class _Reader:
             raise DataError(
                 f"{self.spec.family} outcomes are collected into cells, rows with the "
                 f"same predictors and groups, and there are more than {_MOST_CELLS:,} "
-                f"after {self.rows:,} rows; {shorten(widest)} has "
+                f"after {self.rows:,} rows; {quote(widest)} has "
                 f"{len(self.numbers[widest]):,} values. Round it or make it a few "
                 "levels; or pass a data frame of a sample of the rows."
             )

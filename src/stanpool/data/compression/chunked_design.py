@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.errors import SpecError
-from stanpool.data.compression.cells import why_no_cells
+from stanpool.data.compression.cells import why_not_aggregated
 from stanpool.data.compression.chunk_reader import read
 from stanpool.data.compression.chunks import (
     OFFSET,
@@ -89,7 +89,7 @@ def why_not_chunked(spec: ModelSpec) -> str:
         return why_not_sums(spec)
     if spec.latent is not None:
         return "latent factors start at an estimate from the rows"
-    return why_no_cells(spec)
+    return why_not_aggregated(spec)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stanpool.data.compression.orthogonal import (
     most_rows_left,
     number_combinations,
-    turn_rows,
+    qr_reduce,
 )
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.model_spec import ModelSpec
@@ -109,7 +109,7 @@ def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
     # As the program of no pooling has them, at the priors' reference.
     z = [weighted(design, each.Z) - np.outer(unit, each.z_bar) for each in factors]
     scale = scale_of_groups(design, combination, count)
-    turned = turn_rows(
+    turned = qr_reduce(
         np.concatenate([np.zeros((design.rows, 0)), *z], axis=1),
         columns,
         combination,

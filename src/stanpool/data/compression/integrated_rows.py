@@ -46,10 +46,10 @@ from stanpool.data.compression.gaussian_rows import (
     why_not_sums,
 )
 from stanpool.data.compression.orthogonal import (
+    ReducedRows,
     TurnedGroups,
-    TurnedRows,
+    qr_reduce,
     turn_groups,
-    turn_rows,
 )
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.model_spec import ModelSpec
@@ -67,7 +67,7 @@ _NOTHING = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
-class RestPilot:
+class RestEstimate:
     """What the rows without group coefficients say of what all rows share.
 
     Attributes
@@ -111,7 +111,7 @@ class MarginalRows:
 
     integrated: tuple[int, ...]
     columns: tuple[slice, ...]
-    rows: TurnedRows
+    rows: ReducedRows
     groups: TurnedGroups
     y_bar: float
     scale: NDArray[np.intp]
@@ -208,7 +208,7 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
         z, back = z @ factor.to_zero, np.linalg.inv(factor.to_zero)
     groups = len(factor.labels)
     scale = scale_of_groups(design, factor.index, groups)
-    rows = turn_rows(z, matrix, factor.index, groups, scale=scale)
+    rows = qr_reduce(z, matrix, factor.index, groups, scale=scale)
     for number in integrated[1:]:
         # What rounding leaves would connect all groups of the second factor.
         found = rows.X[:, :, columns[number]]
@@ -228,7 +228,7 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
     )
 
 
-def pilot_of_rest(rows: MarginalRows) -> RestPilot:
+def pilot_of_rest(rows: MarginalRows) -> RestEstimate:
     """Estimate what all rows share from the rows without group coefficients.
 
     Parameters
@@ -252,7 +252,7 @@ def pilot_of_rest(rows: MarginalRows) -> RestPilot:
     count = max(float(rows.zeros.sum()), 1.0)
     sigma = math.sqrt(max(left, np.finfo(float).tiny) / count)
     theta_sd[known] = sigma * np.sqrt(inverse.diagonal()) / scale
-    return RestPilot(theta, theta_sd, math.log(sigma), math.sqrt(0.5 / count))
+    return RestEstimate(theta, theta_sd, math.log(sigma), math.sqrt(0.5 / count))
 
 
 def scale_units(rows: MarginalRows, design: Design) -> dict[int, Array]:

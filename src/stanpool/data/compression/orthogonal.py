@@ -41,7 +41,7 @@ _SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class TurnedRows:
+class ReducedRows:
     """The rows of a Gaussian regression, turned.
 
     Attributes
@@ -65,14 +65,14 @@ class TurnedRows:
     scale_of_rest: NDArray[np.intp]
 
 
-def turn_rows(
+def qr_reduce(
     Z: Array,
     columns: Array,
     group: NDArray[np.intp],
     groups: int,
     *,
     scale: NDArray[np.intp] | None = None,
-) -> TurnedRows:
+) -> ReducedRows:
     """Turn the rows of a Gaussian regression until few are left.
 
     For every ``b`` of shape ``(J, Q)`` and ``w`` of shape ``(D,)`` the sum of squares
@@ -97,7 +97,7 @@ def turn_rows(
 
     Examples
     --------
-    >>> turned = turn_rows(np.ones((5, 1)), np.arange(5.0)[:, None],
+    >>> turned = qr_reduce(np.ones((5, 1)), np.arange(5.0)[:, None],
     ...                    np.array([0, 0, 0, 0, 1]), 2)
     >>> turned.Z.ravel().tolist(), turned.X.ravel().tolist()
     ([2.0, 1.0], [3.0, 4.0])
@@ -121,7 +121,7 @@ def turn_rows(
             left = np.concatenate([rests[which], left])
         rests[which] = np.asarray(np.linalg.qr(left, mode="r"))
     rest = [rests[which] for which in sorted(rests)]
-    return TurnedRows(
+    return ReducedRows(
         Z=found[:, :, :q],
         X=found[:, :, q:],
         rest=np.concatenate(rest),
@@ -136,7 +136,7 @@ class TurnedGroups:
     Attributes
     ----------
     Z, X
-        As of ``TurnedRows``, of G groups.
+        As of ``ReducedRows``, of G groups.
     scale
         The residual scale of each, counted from 0, shape ``(G,)``.
     count
@@ -149,7 +149,7 @@ class TurnedGroups:
     count: Array
 
 
-def turn_groups(rows: TurnedRows, scale: NDArray[np.intp]) -> TurnedGroups:
+def turn_groups(rows: ReducedRows, scale: NDArray[np.intp]) -> TurnedGroups:
     """Turn groups that have equal ``Z``, as those of a balanced design have.
 
     Their outcomes have one covariance, so that only the products of their ``X``,
@@ -158,13 +158,13 @@ def turn_groups(rows: TurnedRows, scale: NDArray[np.intp]) -> TurnedGroups:
     Parameters
     ----------
     rows
-        What ``turn_rows`` returned.
+        What ``qr_reduce`` returned.
     scale
         The residual scale of each group, counted from 0, shape ``(J,)``.
 
     Examples
     --------
-    >>> turned = turn_rows(np.ones((80, 1)), np.arange(80.0)[:, None],
+    >>> turned = qr_reduce(np.ones((80, 1)), np.arange(80.0)[:, None],
     ...                    np.repeat(np.arange(40), 2), 40)
     >>> turn_groups(turned, np.zeros(40, dtype=int)).count
     array([40.])

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.errors import DataError, listed, shorten
+from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.design.design import (
     Design,
+    Encodings,
     FactorDesign,
     LatentDesign,
-    Recipes,
-    StandIns,
+    SurrogateRows,
     _frozen,
     _known,
     _spread,
@@ -43,7 +43,7 @@ from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 
 def build_design(
-    spec: ModelSpec, frame: pd.DataFrame, stand_ins: StandIns | None = None
+    spec: ModelSpec, frame: pd.DataFrame, stand_ins: SurrogateRows | None = None
 ) -> Design:
     """Build the arrays of a model from a frame that ``used_columns`` has cleaned.
 
@@ -150,7 +150,7 @@ def build_design(
         categories=categories,
         residual=residual,
         unit=_frozen(unit),
-        recipes=Recipes(
+        recipes=Encodings(
             population=without_values(population),
             factors=tuple(without_values(matrix) for _, matrix in factors),
             expressions={
@@ -166,7 +166,7 @@ def _build_factor(
     term: GroupTerm,
     frame: pd.DataFrame,
     labels: tuple[str, ...],
-    stand_ins: StandIns | None,
+    stand_ins: SurrogateRows | None,
 ) -> tuple[FactorDesign, TermMatrix]:
     """Build the group side of one factor, and the recipe of its matrix.
 
@@ -180,7 +180,7 @@ def _build_factor(
     groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(
-            f"column {shorten(term.factor)} has one group, {listed(groups)}: "
+            f"column {quote(term.factor)} has one group, {quote_list(groups)}: "
             "partial pooling learns how groups differ and needs two or more. Pass "
             "pooling='complete'."
         )
@@ -212,7 +212,7 @@ def _build_latent(
     ):
         if len(labels) < latent.rank:
             raise DataError(
-                f"{latent} has rank {latent.rank}, and column {shorten(name)} has "
+                f"{latent} has rank {latent.rank}, and column {quote(name)} has "
                 f"{len(labels)} level(s): the rank is at most their number. Lower it."
             )
     shape = len(score_labels), len(loading_labels)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stanpool.base.errors import DataError, listed, shorten
+from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.design.rank import about_means, column_means, identified
 from stanpool.data.model_matrix import Column
 from stanpool.data.term_matrix import TermMatrix
@@ -145,7 +145,7 @@ class LatentDesign:
 
 
 @dataclass(frozen=True)
-class Recipes:
+class Encodings:
     """How the matrices of a design are built again for new rows.
 
     Attributes
@@ -237,7 +237,7 @@ class Design:
     upper: np.ndarray | None = None
     categories: tuple[Any, ...] = ()
     residual: tuple[str, tuple[Any, ...], np.ndarray] | None = None
-    recipes: Recipes | None = None
+    recipes: Encodings | None = None
     origins: tuple[tuple[str, float], ...] = ()
     unit: np.ndarray | None = None
     count: int | None = None
@@ -286,9 +286,9 @@ class Design:
         """
         if self.recipes is None:
             return ()
-        whose = ("", *(f" of {shorten(each.factor)}" for each in self.factors))
+        whose = ("", *(f" of {quote(each.factor)}" for each in self.factors))
         return tuple(
-            f"{listed(labels)}{of}: no row has that combination of predictors, or "
+            f"{quote_list(labels)}{of}: no row has that combination of predictors, or "
             "those that have it cannot tell it from others"
             for labels, of in zip(self.recipes.left_out, whose, strict=True)
             if labels
@@ -357,7 +357,7 @@ class RowsNotKept:
     __lt__ = __le__ = __gt__ = __ge__ = __invert__ = __neg__ = __rmatmul__ = _refuse
 
 
-class StandIns(Protocol):
+class SurrogateRows(Protocol):
     """Rows in the place of those of the data, with the same sums of products."""
 
     @property
@@ -381,7 +381,7 @@ class StandIns(Protocol):
 
 
 def _known(
-    matrix: TermMatrix, intercept: bool, stand_ins: StandIns | None
+    matrix: TermMatrix, intercept: bool, stand_ins: SurrogateRows | None
 ) -> TermMatrix:
     """Leave out of a matrix what the rows, or those in their place, cannot tell."""
     if stand_ins is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.errors import DataError, SpecError, listed, shorten, suggestion
+from stanpool.base.errors import DataError, SpecError, quote, quote_list, suggestion
 from stanpool.data.design.design import FactorDesign, _added_up, _frozen
 from stanpool.data.design.outcome import (
     weights_column,
@@ -65,7 +65,8 @@ def _members_of_labels(
     for column in columns[1:]:
         if column.categories.dtype != levels.dtype:
             raise DataError(
-                f"the memberships {listed(term.key)} hold labels of different types; "
+                f"the memberships {quote_list(term.key)} hold labels of different "
+                "types; "
                 "make them all text or all whole numbers."
             )
         levels = levels.union(column.categories)
@@ -91,7 +92,7 @@ def _members_of_matrix(
     refuse_rows(
         member.sum(axis=1),
         np.logical_not(member.any(axis=1)),
-        f"every row must be a member of one of {listed(term.key)} or more",
+        f"every row must be a member of one of {quote_list(term.key)} or more",
     )
     most = int(member.sum(axis=1).max())
     # Members first, in their order; the rest of a row has weight 0.
@@ -173,7 +174,7 @@ def _refuse_varying_within_groups(
     """Refuse a predictor that is named group-level and varies within groups."""
     if name not in frame.columns:
         raise SpecError(
-            f"group_predictors has {shorten(name)}, which is no predictor of the model."
+            f"group_predictors has {quote(name)}, which is no predictor of the model."
             + suggestion(name, [str(column) for column in frame.columns])
         )
     column = frame[name]
@@ -189,7 +190,7 @@ def _refuse_varying_within_groups(
         groups = dict.fromkeys(factor.labels[g] for g in factor.index[rows].tolist())
         numbers = frame.index[rows].tolist()
         raise DataError(
-            f"group_predictors has {shorten(name)}, which varies within groups of "
-            f"{shorten(factor.factor)} (rows {listed(numbers)}, counted from 0; "
-            f"groups {listed(groups)}). Use it as an ordinary predictor."
+            f"group_predictors has {quote(name)}, which varies within groups of "
+            f"{quote(factor.factor)} (rows {quote_list(numbers)}, counted from 0; "
+            f"groups {quote_list(groups)}). Use it as an ordinary predictor."
         )

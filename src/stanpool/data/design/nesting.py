@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.base.errors import DataError, NestingWarning, listed, shorten, warn_user
+from stanpool.base.errors import DataError, NestingWarning, quote, quote_list, warn_user
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.groups import groups_of
 from stanpool.language.formula import quote_name
@@ -53,8 +53,8 @@ def check_nesting(
         )
         if children == parents:
             raise DataError(
-                f"{what}: every group of {shorten(outer.factor)} has one of "
-                f"{shorten(inner.key[-1])}, so that the two cannot be told apart. The "
+                f"{what}: every group of {quote(outer.factor)} has one of "
+                f"{quote(inner.key[-1])}, so that the two cannot be told apart. The "
                 "outer level stands first; drop one of them, or turn them round."
             )
         if (
@@ -63,7 +63,7 @@ def check_nesting(
             and spec.family not in _MORE_THAN_ONE_OUTCOME
         ):
             raise DataError(
-                f"{what}: every group of {shorten(inner.factor)} has one row, so that "
+                f"{what}: every group of {quote(inner.factor)} has one row, so that "
                 "it cannot be told from what rows vary by. " + _if_crossed(outer, inner)
             )
 
@@ -96,7 +96,7 @@ def check_single_rows(spec: ModelSpec, design: Design) -> None:
         if term.intercept or _is_constant_somewhere(term, factor, design):
             raise DataError(
                 f"(... | {quote_name(term.factor)}): every group of "
-                f"{shorten(term.factor)} has one row, so that what its groups vary by "
+                f"{quote(term.factor)} has one row, so that what its groups vary by "
                 "cannot be told from the residual scale: the data know only how far "
                 "rows vary by both. Drop the term; or state known standard errors, as "
                 "in 'y | se(s) ~ ...', which leave one scale to learn."
@@ -163,10 +163,10 @@ def warn_if_crossed(spec: ModelSpec, frame: pd.DataFrame) -> None:
         if repeated.size and not is_numbered:
             warn_user(
                 f"{repeated.size} of the {occurs.shape[1]} labels of "
-                f"{shorten(inner.key[-1])}, such as "
-                f"{listed(labels.categories[repeated], limit=3)}, occur in several "
-                f"groups of {shorten(outer.factor)}. They are told apart, as groups of "
-                f"{shorten(inner.factor)}. " + _if_crossed(outer, inner),
+                f"{quote(inner.key[-1])}, such as "
+                f"{quote_list(labels.categories[repeated], limit=3)}, occur in several "
+                f"groups of {quote(outer.factor)}. They are told apart, as groups of "
+                f"{quote(inner.factor)}. " + _if_crossed(outer, inner),
                 NestingWarning,
             )
 
@@ -186,6 +186,6 @@ def _if_crossed(outer: GroupTerm, inner: GroupTerm) -> str:
     """Say how crossed factors are written."""
     first = ":".join(map(quote_name, outer.key))
     return (
-        f"If a label of {shorten(inner.key[-1])} means the same in each, they are "
+        f"If a label of {quote(inner.key[-1])} means the same in each, they are "
         f"crossed: write (1 | {first}) + (1 | {quote_name(inner.key[-1])})."
     )

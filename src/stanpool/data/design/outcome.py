@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.errors import DataError, listed, shorten
+from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.entries import refuse_rows
 from stanpool.data.evaluation import is_category
 from stanpool.language.family import FAMILIES, Family
@@ -45,7 +45,7 @@ def build_outcome(
     """
     family = FAMILIES[spec.family]
     named = unquote_name(spec.outcome)
-    what = f"outcome {shorten(named or spec.outcome)}"
+    what = f"outcome {quote(named or spec.outcome)}"
     if family.outcome in ("ordered", "categories"):
         return _categories(family, what, named, frame)
     values = evaluated[spec.outcome]
@@ -54,12 +54,12 @@ def build_outcome(
         if family.outcome == "binary" and len(levels) == 2:
             return values.codes.astype(np.int64), ()
         example = (
-            f"(data[{shorten(named)}] == {shorten(levels[-1])}).astype(int)"
+            f"(data[{quote(named)}] == {quote(levels[-1])}).astype(int)"
             if len(levels) == 2
-            else f"pd.to_numeric(data[{shorten(named)}])"
+            else f"pd.to_numeric(data[{quote(named)}])"
         )
         raise DataError(
-            f"{what} is not numeric: its values are {listed(levels)}. Make it a "
+            f"{what} is not numeric: its values are {quote_list(levels)}. Make it a "
             f"number first, for example by {example}."
         )
     return check_support(family, values, what), ()
@@ -74,7 +74,7 @@ def refuse_constant(spec: ModelSpec, design: Design) -> None:
     is_plain = design.se is None and design.censored is None and design.count is None
     if has_scale and is_plain and design.offset is None and np.ptp(design.y) == 0:
         raise DataError(
-            f"outcome {shorten(unquote_name(spec.outcome) or spec.outcome)} is "
+            f"outcome {quote(unquote_name(spec.outcome) or spec.outcome)} is "
             f"{design.y[0]:g} in all {design.rows} rows: the residual scale's "
             "posterior is improper, for its likelihood has no bound near 0. See "
             "whether this is the column that was meant, and whether rows were lost."
@@ -89,7 +89,7 @@ def said_of_success(spec: ModelSpec, frame: pd.DataFrame) -> str:
     if not isinstance(frame[named].dtype, pd.CategoricalDtype):
         return ""
     failure, success = frame[named].cat.categories
-    return f"{shorten(success)} is success, 1, and {shorten(failure)} is 0"
+    return f"{quote(success)} is success, 1, and {quote(failure)} is 0"
 
 
 def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
@@ -141,8 +141,9 @@ def check_other_outcome(spec: ModelSpec, design: Design, y: object) -> np.ndarra
         if (checked < 0).any():
             unknown = dict.fromkeys(values[checked < 0].tolist())
             raise DataError(
-                f"y has {listed(unknown)}, which are no categories of the model; it "
-                f"has {listed(design.categories, limit=10)}."
+                f"y has {quote_list(unknown)}, which are no categories of the model; "
+                "it "
+                f"has {quote_list(design.categories, limit=10)}."
             )
     else:
         checked = check_support(FAMILIES[spec.family], values.astype(float), "y")
@@ -182,9 +183,9 @@ def _categories(
         levels = tuple(column.cat.categories.tolist())
         if family.outcome == "ordered" and not column.cat.ordered:
             raise DataError(
-                f"{what} has the values {listed(levels)}, in no order that "
+                f"{what} has the values {quote_list(levels)}, in no order that "
                 f"{family.name!r} could go by. Make it an ordered categorical, by "
-                f"pd.Categorical(data[{shorten(named)}], categories=[lowest, ..., "
+                f"pd.Categorical(data[{quote(named)}], categories=[lowest, ..., "
                 "highest], ordered=True), or whole numbers."
             )
     else:
@@ -200,7 +201,8 @@ def _categories(
         levels = tuple(found.tolist())
     if len(levels) < 2:
         raise DataError(
-            f"{what} has one category, {listed(levels)}; {family.name!r} needs two or "
+            f"{what} has one category, {quote_list(levels)}; {family.name!r} needs "
+            "two or "
             "more."
         )
     return codes.astype(np.int64), levels
@@ -213,7 +215,7 @@ def build_trials(
     if spec.trials is None:
         return None
     trials = _numbers(evaluated, spec.trials, "trials")
-    what = f"trials {shorten(_called(spec.trials))}"
+    what = f"trials {quote(_called(spec.trials))}"
     bad = (trials != np.round(trials)) | (trials < 0)
     refuse_rows(trials, bad, f"{what} must be whole numbers, 0 or more")
     refuse_rows(y, y > trials, f"successes must be at most {what}")
@@ -225,7 +227,7 @@ def standard_errors(spec: ModelSpec, evaluated: Evaluated) -> np.ndarray | None:
     if spec.se is None:
         return None
     errors = _numbers(evaluated, spec.se, "se")
-    refuse_rows(errors, errors <= 0, f"se {shorten(_called(spec.se))} must be positive")
+    refuse_rows(errors, errors <= 0, f"se {quote(_called(spec.se))} must be positive")
     return errors
 
 
@@ -234,7 +236,7 @@ def likelihood_weights(spec: ModelSpec, evaluated: Evaluated) -> np.ndarray | No
     if spec.weights is None:
         return None
     values = _numbers(evaluated, spec.weights, "weights")
-    rule = f"weights {shorten(_called(spec.weights))} must not be negative"
+    rule = f"weights {quote(_called(spec.weights))} must not be negative"
     refuse_rows(values, values < 0, rule)
     return values
 
@@ -248,7 +250,7 @@ def build_offset(spec: ModelSpec, evaluated: Evaluated) -> np.ndarray | None:
         parts.append(evaluated[text])
     if spec.exposure is not None:
         exposure = _numbers(evaluated, spec.exposure, "exposure")
-        rule = f"exposure {shorten(_called(spec.exposure))} must be positive"
+        rule = f"exposure {quote(_called(spec.exposure))} must be positive"
         refuse_rows(exposure, exposure <= 0, rule)
         parts.append(np.log(exposure))
     return np.sum(parts, axis=0) if parts else None
@@ -261,13 +263,13 @@ def build_censoring(
     if spec.cens is None:
         return None, None
     column = evaluated[spec.cens]
-    what = f"cens {shorten(_called(spec.cens))}"
+    what = f"cens {quote(_called(spec.cens))}"
     if is_category(column):
         unknown = [each for each in column.categories if each not in _CENSORING]
         if unknown:
             raise DataError(
-                f"{what} has {listed(unknown)}; its values are "
-                f"{listed(_CENSORING)}, or -1, 0, 1 and 2 for these."
+                f"{what} has {quote_list(unknown)}; its values are "
+                f"{quote_list(_CENSORING)}, or -1, 0, 1 and 2 for these."
             )
         values = pd.Series(column).map(_CENSORING).to_numpy(dtype=float)
     else:
@@ -280,7 +282,7 @@ def build_censoring(
         if in_interval.any():
             raise DataError(
                 f"{what} has intervals (rows "
-                f"{listed(np.flatnonzero(in_interval).tolist())}, counted from 0), "
+                f"{quote_list(np.flatnonzero(in_interval).tolist())}, counted from 0), "
                 "whose upper ends are not known. Write cens(column, upper), or pass "
                 "cens_upper='upper'."
             )
@@ -289,7 +291,7 @@ def build_censoring(
     refuse_rows(
         upper,
         in_interval & ~(upper > y),
-        f"cens_upper {shorten(_called(spec.cens_upper))} must be greater than the "
+        f"cens_upper {quote(_called(spec.cens_upper))} must be greater than the "
         "outcome, the lower end, where it lies in an interval",
     )
     return codes, np.where(in_interval, upper, np.nan)
@@ -311,7 +313,7 @@ def build_truncation(
         )
         outside = y < values if side == "lower" else y > values
         rule = f"the outcome must not be {'below' if side == 'lower' else 'above'} "
-        rule += f"its {side} bound of truncation, {shorten(bound)}"
+        rule += f"its {side} bound of truncation, {quote(bound)}"
         refuse_rows(y, outside, rule)
         bounds.append(values)
     lower, upper = bounds
@@ -336,9 +338,9 @@ def _numbers(evaluated: Evaluated, text: str, role: str) -> np.ndarray:
 
 def _no_number(name: str, role: str, levels: Any) -> DataError:
     return DataError(
-        f"{role} column {shorten(name)} is not numeric: its values are "
-        f"{listed(levels)}. Make it a number first, for example by "
-        f"pd.to_numeric(data[{shorten(name)}])."
+        f"{role} column {quote(name)} is not numeric: its values are "
+        f"{quote_list(levels)}. Make it a number first, for example by "
+        f"pd.to_numeric(data[{quote(name)}])."
     )
 
 
@@ -347,5 +349,5 @@ def weights_column(frame: pd.DataFrame, name: str, role: str) -> np.ndarray:
     if isinstance(frame[name].dtype, pd.CategoricalDtype):
         raise _no_number(name, role, frame[name].cat.categories)
     values = frame[name].to_numpy(dtype=float)
-    refuse_rows(values, values < 0, f"{role} {shorten(name)} must not be negative")
+    refuse_rows(values, values < 0, f"{role} {quote(name)} must not be negative")
     return values

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.errors import DataError, listed, shorten
+from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.entries import rows_where
 from stanpool.data.term_matrix import LeftOut
 
@@ -53,10 +53,11 @@ def identified(
     constant = [labels[k] for k in np.flatnonzero(flat) if k not in may_go]
     if constant:
         raise DataError(
-            f"predictor(s) {listed(constant)} are constant: they cannot be told from "
+            f"predictor(s) {quote_list(constant)} are constant: they cannot be told "
+            "from "
             "the intercept. Drop them, or the intercept with '0 + ...'."
             if intercept
-            else f"predictor(s) {listed(constant)} are 0 in all rows. Drop them."
+            else f"predictor(s) {quote_list(constant)} are 0 in all rows. Drop them."
         )
     gram = _correlations(about_means(x, unit) if intercept else x)
     kept: list[int] = []
@@ -89,8 +90,10 @@ def check_known(values: np.ndarray, left_out: LeftOut) -> np.ndarray:
         named = [left_out.labels[k] for k in np.flatnonzero(unknown.any(axis=0))]
         raise DataError(
             "new rows have combinations of predictors that no row of the data had "
-            f"(rows {listed(rows.tolist())}, counted from 0): the model knows nothing "
-            f"of {listed(named)}, and leaves it out. Drop these rows. A model in which "
+            f"(rows {quote_list(rows.tolist())}, counted from 0): the model knows "
+            "nothing "
+            f"of {quote_list(named)}, and leaves it out. Drop these rows. A model in "
+            "which "
             "the combinations are groups, as in (1 | a:b), predicts new ones."
         )
     return kept
@@ -142,7 +145,7 @@ def _refuse_names(labels: Sequence[str]) -> None:
         )
     doubled = {label for label in labels if labels.count(label) > 1}
     if doubled:
-        raise DataError(f"predictors {listed(sorted(doubled))} are given twice.")
+        raise DataError(f"predictors {quote_list(sorted(doubled))} are given twice.")
 
 
 def _said_of_collinear(
@@ -156,8 +159,8 @@ def _said_of_collinear(
     weights = _weights(gram, kept, column)
     others = [labels[k] for k, w in zip(kept, weights, strict=True) if abs(w) > 1e-6]
     return (
-        f"predictor {shorten(labels[column])} is an exact linear combination of "
-        f"{listed(others)}{' and the intercept' if intercept else ''}. Drop one of "
+        f"predictor {quote(labels[column])} is an exact linear combination of "
+        f"{quote_list(others)}{' and the intercept' if intercept else ''}. Drop one of "
         "them."
     )
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.errors import SpecError, check_choice, listed, shorten
+from stanpool.base.errors import SpecError, check_choice, quote, quote_list
 from stanpool.model.parameter_names import GroupNames
 from stanpool.posterior.coefficients import coefficients, flat
 from stanpool.posterior.intervals import describe, interval_levels
@@ -202,9 +202,9 @@ def _check_pairs(pairs: Any, groups: Mapping[Any, int]) -> None:
     wrong = [each for each in pairs if not _is_pair(each)] if is_list else []
     first, second = [*groups, "first", "second"][:2]
     raise SpecError(
-        f"pairs={shorten(pairs)} must be a list of pairs of groups, such as "
-        f"[({shorten(first)}, {shorten(second)})]"
-        + (f"; {shorten(wrong[0])} is not a pair." if wrong else ".")
+        f"pairs={quote(pairs)} must be a list of pairs of groups, such as "
+        f"[({quote(first)}, {quote(second)})]"
+        + (f"; {quote(wrong[0])} is not a pair." if wrong else ".")
     )
 
 
@@ -262,8 +262,8 @@ def _number_of(fit: FitResult, factor: str | None) -> int:
     names = [each.factor for each in fit.model.design.factors]
     if not names or (factor is not None and factor not in names):
         raise SpecError(
-            f"{fit.model!r} has no groups of {shorten(factor)}; its grouping factors: "
-            f"{listed(names) or 'none'}."
+            f"{fit.model!r} has no groups of {quote(factor)}; its grouping factors: "
+            f"{quote_list(names) or 'none'}."
         )
     return 0 if factor is None else names.index(factor)
 

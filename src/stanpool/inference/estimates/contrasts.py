@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.coefficients import (
     _check_pairs,
     _full,
@@ -70,7 +70,7 @@ def contrasts(
         count = len(places) * (len(places) - 1) // 2
         if count > _MOST_PAIRS:
             raise SpecError(
-                f"{len(places)} groups of {shorten(design.factor)} make {count:,} "
+                f"{len(places)} groups of {quote(design.factor)} make {count:,} "
                 "pairs. Say which, as in pairs=[(first, second)], or see rank_groups."
             )
         pairs = [(a, b) for a in places for b in places if places[a] < places[b]]
@@ -78,8 +78,8 @@ def contrasts(
     for label in (label for pair in pairs for label in pair):
         if label not in places:
             raise SpecError(
-                f"pairs has {shorten(label)}, which is no group of "
-                f"{shorten(design.factor)}; there are {listed(places)}."
+                f"pairs has {quote(label)}, which is no group of "
+                f"{quote(design.factor)}; there are {quote_list(places)}."
                 + suggestion(str(label), [str(known) for known in places])
             )
     used = sorted({places[label] for pair in pairs for label in pair})
@@ -174,8 +174,8 @@ def _place_of(factor: FactorDesign, coefficient: str) -> int:
     """Find a varying coefficient."""
     if coefficient not in factor.coefficients:
         raise SpecError(
-            f"{shorten(coefficient)} does not vary over {shorten(factor.factor)}; "
-            f"{listed(factor.coefficients)} do."
+            f"{quote(coefficient)} does not vary over {quote(factor.factor)}; "
+            f"{quote_list(factor.coefficients)} do."
             + suggestion(str(coefficient), factor.coefficients)
         )
     return factor.coefficients.index(coefficient)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.coefficients import fixef_draws
 from stanpool.language.expression import Call, Chain, Name, Node, Number, Unary, parse
 from stanpool.posterior.coefficients import flat
@@ -114,11 +114,11 @@ def hypothesis(
 def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
     """Return draws of what a hypothesis is about, and of whether it holds."""
     if not isinstance(text, str):
-        raise SpecError(f"the hypothesis {shorten(text)} is no text. {_USAGE}")
+        raise SpecError(f"the hypothesis {quote(text)} is no text. {_USAGE}")
     replaced, names = _alias(text)
     if re.search(r"(?<![<>])=(?!\s*$)", replaced.replace("<=", "").replace(">=", "")):
         raise SpecError(
-            f"the hypothesis {shorten(text)} says that two quantities are equal, which "
+            f"the hypothesis {quote(text)} says that two quantities are equal, which "
             "has no probability. State how close, as in 'abs(floor) < 0.1'."
         )
     try:
@@ -126,14 +126,14 @@ def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
     except SpecError:
         node = None
     if not isinstance(node, Chain) or not set(node.signs) <= set(_COMPARISONS):
-        raise SpecError(f"cannot read the hypothesis {shorten(text)}. {_USAGE}")
+        raise SpecError(f"cannot read the hypothesis {quote(text)}. {_USAGE}")
     draws = {alias: _draws_of(fit, name, text) for alias, name in names.items()}
     sides = [_value(side, draws, text) for side in node.operands]
     holds = np.ones(1, dtype=bool)
     for sign, left, right in zip(node.signs, sides, sides[1:], strict=False):
         holds = holds & _COMPARISONS[sign](left, right)
     if not names or len(sides) > 3:
-        raise SpecError(f"cannot read the hypothesis {shorten(text)}. {_USAGE}")
+        raise SpecError(f"cannot read the hypothesis {quote(text)}. {_USAGE}")
     estimate = sides[0] - sides[1] if len(sides) == 2 else sides[1]
     return np.broadcast_to(np.asarray(estimate, dtype=float), holds.shape), holds
 
@@ -193,7 +193,7 @@ def _value(node: Node, draws: Mapping[str, Array], text: str) -> Any:
         case Call(name=name, arguments=(argument,), settings=()) if name in _FUNCTIONS:
             with np.errstate(all="ignore"):
                 return _FUNCTIONS[name](_value(argument, draws, text))
-    raise SpecError(f"cannot read the hypothesis {shorten(text)}. {_USAGE}")
+    raise SpecError(f"cannot read the hypothesis {quote(text)}. {_USAGE}")
 
 
 def _draws_of(fit: FitResult, name: str, text: str) -> Array:
@@ -217,8 +217,8 @@ def _draws_of(fit: FitResult, name: str, text: str) -> Array:
     if bracket and stem in posterior:
         near = [f"{stem}[{label}]" for label in _labels(posterior[stem])]
     raise SpecError(
-        f"the hypothesis {shorten(text)} has the name {shorten(name)}, which is not in "
-        f"the posterior; there are {listed(near)}.{suggestion(name, near)}"
+        f"the hypothesis {quote(text)} has the name {quote(name)}, which is not in "
+        f"the posterior; there are {quote_list(near)}.{suggestion(name, near)}"
     )
 
 

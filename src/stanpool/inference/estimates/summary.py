@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.posterior.convergence import blockwise, mixing
 from stanpool.posterior.scalars import dims_of_groups, is_of_groups, scalars
 
@@ -199,7 +199,7 @@ def _known(fit: HasPosterior, var_names: Sequence[str]) -> list[str]:
     for name in given:
         if name not in known:
             raise SpecError(
-                f"var_names: {shorten(name)} is not in the posterior; it has "
-                f"{listed(known)}.{suggestion(str(name), known)}"
+                f"var_names: {quote(name)} is not in the posterior; it has "
+                f"{quote_list(known)}.{suggestion(str(name), known)}"
             )
     return given

@@ -15,8 +15,8 @@ from stanpool.inference.estimates.coefficients import (
     _slices,
     _table,
 )
-from stanpool.inference.prediction.linear_predictor import predictors_of
-from stanpool.inference.prediction.rows import GroupTerms, predictors_with
+from stanpool.inference.prediction.linear_predictor import linear_predictor_of
+from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
 from stanpool.language.formula import outcome_name
 from stanpool.model.parameter_names import GroupNames
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
@@ -184,7 +184,7 @@ def bayes_R2(
     """
     spec, moments = fit.model.spec, _Moments()
     noise: Any = 0.0
-    source = predictors_with(fit, group_terms=group_terms)
+    source = linear_predictor_with(fit, group_terms=group_terms)
     # Draws that went astray have variances too large for a number, or too small.
     with np.errstate(all="ignore"):
         for rows in source.chunks():
@@ -251,7 +251,7 @@ def _pooling_of_groups(fit: FitResult, found: Coefficients, number: int) -> Arra
 def _pooling_of_data(fit: FitResult) -> Array:
     """Return pooling and R2 of the rows."""
     y, errors, means = fit.model.design.y, _Moments(), []
-    source = predictors_of(fit)
+    source = linear_predictor_of(fit)
     for rows in source.chunks():
         residual = y[rows] - source.eta(rows)
         errors.add(residual)
@@ -317,7 +317,7 @@ def _residual_variance(fit: FitResult, between: Array) -> Any:
         return np.asarray(np.log1p(1 / flat(posterior["shape"])))
     if spec.family in ("poisson", "negative_binomial"):
         mean: Any = 0.0
-        source = predictors_with(fit, group_terms=[])
+        source = linear_predictor_with(fit, group_terms=[])
         for rows in source.chunks():
             mean = mean + np.exp(source.eta(rows)).sum(axis=1) / design.rows
         inverse = 1 / (mean * np.exp(between / 2))

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, check_choice, shorten
+from stanpool.base.errors import SpecError, check_choice, quote
 from stanpool.data.likelihood import draw_outcomes, expected_outcomes
 from stanpool.inference.prediction.group_likelihood import (
     Grouping,
@@ -130,7 +130,7 @@ class CrossValidation:
         taken = len(values) if values.ndim == 1 else 0
         if not 0 < taken <= units:
             raise SpecError(
-                f"values={shorten(values)} must be a number for each unit, of which "
+                f"values={quote(values)} must be a number for each unit, of which "
                 f"there are {units}."
             )
         share = 1.0 + units / taken * (1.0 - taken / units)
@@ -279,7 +279,7 @@ def check_unit(fit: FitResult, unit: str, factor: str | None) -> None:
     check_choice("unit", unit, UNITS)
     if unit == "row" and factor is not None:
         raise SpecError(
-            f"factor={shorten(factor)} says whose groups to leave out: pass "
+            f"factor={quote(factor)} says whose groups to leave out: pass "
             "unit='group', too."
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten
+from stanpool.base.errors import SpecError, quote
 from stanpool.base.parallel import run_many
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
@@ -29,10 +29,10 @@ from stanpool.inference.prediction.group_likelihood import (
     group_log_likelihood,
     grouping,
 )
-from stanpool.inference.prediction.linear_predictor import predictors_of
+from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.posterior import arviz
 from stanpool.sampling.initial_values import starting_values
-from stanpool.sampling.sample import sampled
+from stanpool.sampling.sample import sample_model
 
 if TYPE_CHECKING:
     from stanpool.engine.settings import SampleSettings
@@ -158,7 +158,7 @@ def _split(count: int, folds: int, what: str, rng: np.random.Generator) -> Array
     """Deal units out over the folds, in random order."""
     if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= count:
         raise SpecError(
-            f"folds={shorten(folds)} must be a whole number from 2 to the number of "
+            f"folds={quote(folds)} must be a whole number from 2 to the number of "
             f"{what}, {count}."
         )
     return np.asarray(rng.permutation(np.arange(count) % folds))
@@ -212,10 +212,10 @@ def _predict_left_out(task: _Task) -> _Score:
     """Refit without some rows, and predict them."""
     model, settings = task.model, task.settings
     kept = np.delete(np.arange(model.design.rows), task.rows)
-    refit = sampled(model.take(kept), settings, prior_only=False, progress=False)
+    refit = sample_model(model.take(kept), settings, prior_only=False, progress=False)
     # The groups that were left out are in the refit, drawn from the population.
     whole = replace(refit, model=model)
-    predictors, rows = predictors_of(whole), task.rows
+    predictors, rows = linear_predictor_of(whole), task.rows
     eta, parameters = predictors.eta(rows), predictors.parameters(rows)
     design = predictors.design.take(rows)
     if task.factor is None:

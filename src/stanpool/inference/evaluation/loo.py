@@ -11,8 +11,8 @@ import numpy as np
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten
-from stanpool.base.progress import counted
+from stanpool.base.errors import SpecError, quote
+from stanpool.base.progress import counting
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
     _FEWEST_DRAWS,
@@ -34,7 +34,7 @@ from stanpool.inference.prediction.group_likelihood import (
     grouping,
     new_group_predictors,
 )
-from stanpool.inference.prediction.linear_predictor import predictors_of
+from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.posterior import arviz
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def loo(
         title = f"Leaving out {len(rows):,} rows"
         line = f"{title}, one by one; loo(sample={_SAMPLE}) leaves out a sample of them"
         if is_long:
-            with counted(title, len(rows), shown=progress, line=line) as show:
+            with counting(title, len(rows), shown=progress, line=line) as show:
                 left_out = _rows_left_out(fit, rows, ess, rng, show)
         else:
             left_out = _rows_left_out(fit, rows, ess, rng)
@@ -135,7 +135,7 @@ def _sample_rows(rows: int, unit: str, sample: int | None) -> Array:
     is_whole = isinstance(sample, int) and not isinstance(sample, bool)
     if not is_whole or sample < 2 or unit != "row":
         raise SpecError(
-            f"sample={shorten(sample)} must be a whole number of rows, 2 or more, to "
+            f"sample={quote(sample)} must be a whole number of rows, 2 or more, to "
             "go with unit='row'."
         )
     rng = np.random.default_rng([rows, sample])
@@ -150,7 +150,7 @@ def _rows_left_out(
     show: Callable[[int], None] = lambda done: None,
 ) -> _LeftOut:
     """Leave each row out by importance sampling, a chunk of rows at a time."""
-    everything, spec = predictors_of(fit), fit.model.spec
+    everything, spec = linear_predictor_of(fit), fit.model.spec
     predictors = replace(everything, design=everything.design.take(rows))
     found = _LeftOut.empty(len(rows), len(rows))
     for some in predictors.chunks():
@@ -173,7 +173,7 @@ def _groups_left_out(
     values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
     log_weights, found.pareto_k[:] = arviz.psis(values, relative_ess=ess)
     _score(found, slice(None), values, log_weights)
-    predictors = predictors_of(fit)
+    predictors = linear_predictor_of(fit)
     draw_new = new_group_predictors(fit, units, rng)
     for rows, weights in zip(units.rows, np.exp(log_weights), strict=True):
         # Each time that a draw is taken it gets a new group of its own.

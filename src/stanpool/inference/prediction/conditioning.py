@@ -37,7 +37,7 @@ from stanpool.inference.prediction.adaptive_quadrature import (
     gaussian_log_likelihood,
 )
 from stanpool.inference.prediction.group_likelihood import STEP, is_gaussian, spread
-from stanpool.inference.prediction.linear_predictor import Predictors
+from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.posterior import arviz
 from stanpool.posterior.coefficients import cholesky_of_population, coefficients, flat
 
@@ -53,7 +53,7 @@ _CANDIDATES = 40
 _DF = 7.0
 
 
-def condition(seen: Predictors) -> Predictors:
+def condition(seen: LinearPredictor) -> LinearPredictor:
     """Condition draws on rows that were not fitted.
 
     Parameters
@@ -134,7 +134,7 @@ class _Found:
 class _RowsOfPart:
     """Some rows, whose new groups are average ones but for what is drawn here."""
 
-    average: Predictors
+    average: LinearPredictor
     part: _Part
 
     def draw(self, rng: np.random.Generator) -> _Found:
@@ -260,7 +260,7 @@ def _by_importance(
     return total, float(pareto_k[0]), chosen
 
 
-def _parts(seen: Predictors) -> Iterator[_Part]:
+def _parts(seen: LinearPredictor) -> Iterator[_Part]:
     """Part the rows by the new groups that tie them together."""
     design = seen.design
     pairs: list[tuple[int, int, int]] = []
@@ -297,7 +297,7 @@ def _parts(seen: Predictors) -> Iterator[_Part]:
 
 
 def _by_group(
-    seen: Predictors, part: _Part, u: Array
+    seen: LinearPredictor, part: _Part, u: Array
 ) -> Iterator[tuple[tuple[str, Any], Array]]:
     """Yield the coefficients of each new group, shape ``(S, D, Q)``, by its names."""
     start = 0
@@ -310,7 +310,7 @@ def _by_group(
         start = stop
 
 
-def _new_scales(seen: Predictors) -> dict[Any, Array]:
+def _new_scales(seen: LinearPredictor) -> dict[Any, Array]:
     """Draw the residual scales of new groups from their population."""
     if seen.design.residual is None:
         return {}

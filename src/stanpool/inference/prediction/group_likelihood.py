@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.errors import SpecError, listed, shorten, suggestion
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.prediction.adaptive_quadrature import (
     gaussian_log_likelihood,
     integrated_log_likelihood,
 )
-from stanpool.inference.prediction.linear_predictor import Predictors, predictors_of
+from stanpool.inference.prediction.linear_predictor import (
+    LinearPredictor,
+    linear_predictor_of,
+)
 from stanpool.posterior.coefficients import cholesky_of_population
 
 if TYPE_CHECKING:
@@ -83,13 +86,13 @@ def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
     chosen = names[0] if factor is None else factor
     if chosen not in names:
         raise SpecError(
-            f"factor={shorten(chosen)} is not one of the model's grouping factors, "
-            f"{listed(names)}.{suggestion(str(chosen), names)}"
+            f"factor={quote(chosen)} is not one of the model's grouping factors, "
+            f"{quote_list(names)}.{suggestion(str(chosen), names)}"
         )
     found = factors[names.index(chosen)]
     if found.weights is not None:
         raise SpecError(
-            f"factor={shorten(chosen)}: its rows are members of several groups, so "
+            f"factor={quote(chosen)}: its rows are members of several groups, so "
             "that no group can be left out by itself. Leave out rows."
         )
     return Grouping(found.factor, found.labels, found.index)
@@ -197,14 +200,14 @@ class _Inside:
         Cholesky factors of their coefficients' covariances.
     """
 
-    predictors: Predictors
-    outside: Predictors
+    predictors: LinearPredictor
+    outside: LinearPredictor
     factors: tuple[int, ...]
     chols: tuple[Array, ...]
 
     @classmethod
     def of(cls, fit: FitResult, units: Grouping) -> _Inside:
-        model, everything = fit.model, predictors_of(fit)
+        model, everything = fit.model, linear_predictor_of(fit)
         check_population(model)
         design = model.design
         factors = tuple(

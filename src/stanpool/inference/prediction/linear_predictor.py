@@ -37,7 +37,7 @@ CHUNK = 2**20  # numbers: 8 MB of draws x rows
 
 
 @dataclass(frozen=True, eq=False)
-class Predictors:
+class LinearPredictor:
     """The linear predictors of rows, a few at a time.
 
     Attributes
@@ -88,7 +88,7 @@ class Predictors:
         """Whether there is a linear predictor for each category but one."""
         return FAMILIES[self.model.spec.family].outcome == "categories"
 
-    def without(self, factors: Collection[int]) -> Predictors:
+    def without(self, factors: Collection[int]) -> LinearPredictor:
         """Leave out what deviates from the population in some of the factors."""
         kept = [k for k, number in enumerate(self.numbers) if number not in factors]
         own = self.design.factors
@@ -254,10 +254,10 @@ class Predictors:
         return np.random.default_rng([self.seed, int.from_bytes(digest[:16])])
 
 
-def predictors_of(fit: FitResult) -> Predictors:
+def linear_predictor_of(fit: FitResult) -> LinearPredictor:
     """Return the linear predictors of a fit's rows, at all draws."""
     design, posterior = fit.model.design, fit.posterior
-    return Predictors(
+    return LinearPredictor(
         fit.model,
         design,
         tuple(range(len(design.factors))),

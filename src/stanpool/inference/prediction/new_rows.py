@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.errors import DataError, listed, shorten
+from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.columns import as_frame, column_named, names_in, names_in_terms
 from stanpool.data.design.design import Design, FactorDesign, LatentDesign
 from stanpool.data.design.groups import groups_of, memberships
@@ -174,10 +174,10 @@ def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
     for name in dict.fromkeys((*names.terms, *names.groups, *names.parts)):
         if name in names.groups and name not in (*names.terms, *frame.columns):
             raise DataError(
-                f"the new rows have no column {shorten(name)}, and groups of it enter. "
+                f"the new rows have no column {quote(name)}, and groups of it enter. "
                 "Pass group_terms=[] to predict without groups' deviations; or add the "
                 "column with new labels, of which new_groups='population' draws new "
-                f"groups. Columns: {listed(frame.columns, limit=10)}."
+                f"groups. Columns: {quote_list(frame.columns, limit=10)}."
             )
         fitted = model.data[name]
         is_category = isinstance(fitted.dtype, pd.CategoricalDtype)
@@ -211,8 +211,9 @@ def _refuse_other_type(
     now, before = type_of(column), type_of(fitted)
     if now != before:
         raise DataError(
-            f"column {shorten(name)} holds {now}, and held {before} when the model was "
-            f"fitted ({listed(_examples(fitted), 3)}). Give it the type that it had."
+            f"column {quote(name)} holds {now}, and held {before} when the model was "
+            f"fitted ({quote_list(_examples(fitted), 3)}). Give it the type that it "
+            "had."
         )
 
 
@@ -237,9 +238,11 @@ def _with_levels_of_fit(
     if unseen:
         rows = np.flatnonzero(column.isin(unseen))
         raise DataError(
-            f"column {shorten(name)} has {len(unseen)} level(s) that the model has not "
-            f"seen: {listed(unseen)} (rows {listed(rows.tolist())}, counted from 0). "
-            f"It knows {listed(dtype.categories)}, and nothing of others. Drop these "
+            f"column {quote(name)} has {len(unseen)} level(s) that the model has not "
+            f"seen: {quote_list(unseen)} (rows {quote_list(rows.tolist())}, counted "
+            "from 0). "
+            f"It knows {quote_list(dtype.categories)}, and nothing of others. Drop "
+            "these "
             "rows; a model with a group term of that column would predict new groups."
         )
     return pd.Series(pd.Categorical(column, dtype=dtype))
@@ -289,7 +292,7 @@ def _among_known(
     place = {label: at for at, label in enumerate(known)}
     if len(place) < len(known):
         raise DataError(
-            f"groups of {shorten(factor)} have the same label, so that new rows cannot "
+            f"groups of {quote(factor)} have the same label, so that new rows cannot "
             "be told apart. Rename the levels that hold ':', and fit again."
         )
     new = tuple(label for label in labels if label not in place)

@@ -33,9 +33,9 @@ from stanpool.base.errors import (
 )
 from stanpool.data.likelihood import draw_outcomes, expected_outcomes, log_likelihood
 from stanpool.families.functions import count_beyond
-from stanpool.inference.prediction.linear_predictor import Predictors
+from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS
-from stanpool.inference.prediction.rows import GroupTerms, predictors_with
+from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
 from stanpool.language.model_spec import LARGEST_NUMBER
 from stanpool.posterior.intervals import describe, interval_levels
 
@@ -128,7 +128,7 @@ def linpred(
     >>> float(linpred(fit, {"school": ["new"]}, given=seen, seed=1).mean().round(1))
     35.8
     """
-    source = predictors_with(
+    source = linear_predictor_with(
         fit,
         data,
         draws=draws,
@@ -167,7 +167,7 @@ def epred(
     xarray.DataArray
         Dimensions ``(chain, draw, row)``, and ``category``.
     """
-    source = predictors_with(
+    source = linear_predictor_with(
         fit,
         data,
         draws=draws,
@@ -209,7 +209,7 @@ def predict(
     xarray.DataArray
         Dimensions ``(chain, draw, row)``; categories by their names.
     """
-    source = predictors_with(
+    source = linear_predictor_with(
         fit,
         data,
         draws=draws,
@@ -227,7 +227,7 @@ def predict(
 
 def outcomes_of_rows(fit: FitResult, seed: int) -> xr.DataArray:
     """Draw outcomes of the fitted rows as ``predict`` does, but warn of nothing."""
-    return _collected("predict", predictors_with(fit, seed=seed))
+    return _collected("predict", linear_predictor_with(fit, seed=seed))
 
 
 def warn_of_overflow(beyond: int, drawn: int, advice: str) -> None:
@@ -288,7 +288,7 @@ def predict_table(
 
     check_choice("kind", kind, _KINDS)
     interval_levels(prob)  # refuse a wrong one before the work
-    source = predictors_with(
+    source = linear_predictor_with(
         fit,
         data,
         draws=draws,
@@ -346,7 +346,7 @@ def log_lik(
     xarray.DataArray
         Dimensions ``(chain, draw, row)``; for many rows see ``log_lik_chunks``.
     """
-    source = predictors_with(
+    source = linear_predictor_with(
         fit,
         data,
         draws=draws,
@@ -376,25 +376,29 @@ def log_lik_chunks(fit: FitResult) -> Iterator[tuple[slice, Array]]:
     slice, numpy.ndarray
         Which rows, and their log likelihoods: shape ``(chain, draw, rows)``.
     """
-    source = predictors_with(fit, parts=PARTS)
+    source = linear_predictor_with(fit, parts=PARTS)
     for rows, values in _blocks("log_lik", source):
         yield rows, values.reshape(*source.shape, -1)
 
 
-def _outcomes(source: Predictors, rows: slice, rng: np.random.Generator) -> Array:
+def _outcomes(source: LinearPredictor, rows: slice, rng: np.random.Generator) -> Array:
     """Draw outcomes; categories by their labels."""
     spec, design = source.model.spec, source.design.take(rows)
     drawn = draw_outcomes(spec, design, rng, source.eta(rows), source.parameters(rows))
     return category_labels(design.categories)[drawn] if design.categories else drawn
 
 
-def _expectations(source: Predictors, rows: slice, _: np.random.Generator) -> Array:
+def _expectations(
+    source: LinearPredictor, rows: slice, _: np.random.Generator
+) -> Array:
     """Return expected outcomes."""
     spec, design = source.model.spec, source.design.take(rows)
     return expected_outcomes(spec, design, source.eta(rows), source.parameters(rows))
 
 
-def _log_likelihoods(source: Predictors, rows: slice, _: np.random.Generator) -> Array:
+def _log_likelihoods(
+    source: LinearPredictor, rows: slice, _: np.random.Generator
+) -> Array:
     """Return log likelihoods."""
     spec, design = source.model.spec, source.design.take(rows)
     return log_likelihood(spec, design, source.eta(rows), source.parameters(rows))
@@ -404,7 +408,7 @@ def _log_likelihoods(source: Predictors, rows: slice, _: np.random.Generator) ->
 class _Kind:
     """Something that is computed for each row at each draw, and what it needs."""
 
-    compute: Callable[[Predictors, slice, np.random.Generator], Array]
+    compute: Callable[[LinearPredictor, slice, np.random.Generator], Array]
     parts: tuple[str, ...] = ()
 
 
@@ -416,14 +420,14 @@ _KINDS: Mapping[str, _Kind] = {
 _ALL_KINDS = {**_KINDS, "log_lik": _Kind(_log_likelihoods, PARTS)}
 
 
-def _blocks(kind: str, source: Predictors) -> Iterator[tuple[slice, Array]]:
+def _blocks(kind: str, source: LinearPredictor) -> Iterator[tuple[slice, Array]]:
     """Yield rows and what is computed for them, shape ``(S, rows, ...)``."""
     rng = np.random.default_rng([source.seed])
     for rows in source.chunks():
         yield rows, _ALL_KINDS[kind].compute(source, rows, rng)
 
 
-def _attributes(source: Predictors) -> dict[str, float]:
+def _attributes(source: LinearPredictor) -> dict[str, float]:
     """Return what a result says of itself."""
     return {} if source.pareto_k is None else {"pareto_k": source.pareto_k}
 
@@ -434,7 +438,7 @@ def category_labels(categories: Sequence[Any]) -> Array:
     return np.array(categories, dtype=np.int64 if whole else object)
 
 
-def _collected(kind: str, source: Predictors) -> xr.DataArray:
+def _collected(kind: str, source: LinearPredictor) -> xr.DataArray:
     """Compute all rows, with labels, or say that it is too much and what to do."""
     import xarray as xr
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten
+from stanpool.base.errors import SpecError, quote
 from stanpool.data.design.design import LatentDesign
 from stanpool.data.design.latent_factors import as_triangle
 from stanpool.data.design.origins import at_origins
@@ -98,7 +98,7 @@ def prior_predictive(
     import xarray as xr
 
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise SpecError(f"draws={shorten(draws)} must be a whole number, 1 or more.")
+        raise SpecError(f"draws={quote(draws)} must be a whole number, 1 or more.")
     rng = np.random.default_rng(seed)
     prior = draw_prior(model, draws, rng)
     observed = np.asarray(labelled_outcome(model.design))

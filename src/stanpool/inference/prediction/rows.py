@@ -12,12 +12,12 @@ from stanpool.base.errors import (
     DataError,
     SpecError,
     check_choice,
-    listed,
-    shorten,
+    quote,
+    quote_list,
     suggestion,
 )
 from stanpool.inference.prediction.conditioning import condition
-from stanpool.inference.prediction.linear_predictor import Predictors
+from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS, new_design
 from stanpool.posterior.coefficients import coefficients
 
@@ -41,7 +41,7 @@ _LATENT = "factors"  # in group_terms
 READINGS = ("fitted", "redrawn")
 
 
-def predictors_with(
+def linear_predictor_with(
     fit: FitResult,
     data: Any = None,
     *,
@@ -52,7 +52,7 @@ def predictors_with(
     given: Any = None,
     seed: int | None = None,
     parts: Sequence[str] = (),
-) -> Predictors:
+) -> LinearPredictor:
     """Check the options and gather what predictions are computed from.
 
     Parameters
@@ -78,7 +78,7 @@ def predictors_with(
     posterior = some_draws(fit.posterior, draws)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    source = Predictors(
+    source = LinearPredictor(
         model=model,
         design=design,
         numbers=tuple(terms),
@@ -163,27 +163,27 @@ def _chosen_terms(
     for name, labels in chosen.items():
         if isinstance(labels, str) or not isinstance(labels, Collection):
             raise SpecError(
-                f"group_terms has {shorten(labels)} for {shorten(name)}, which is one "
+                f"group_terms has {quote(labels)} for {quote(name)}, which is one "
                 f"{'text' if isinstance(labels, str) else 'value'}; write a list, "
-                f"[{shorten(labels)}]."
+                f"[{quote(labels)}]."
             )
         if name not in varying:
             raise SpecError(
-                f"group_terms has {shorten(name)}, over which nothing varies in "
-                f"{model!r}; its grouping factors are {listed(varying) or 'none'}."
+                f"group_terms has {quote(name)}, over which nothing varies in "
+                f"{model!r}; its grouping factors are {quote_list(varying) or 'none'}."
                 + suggestion(str(name), varying)
             )
         for label in labels:
             if label not in varying[name]:
                 raise SpecError(
-                    f"group_terms has {shorten(label)}, which does not vary over "
-                    f"{shorten(name)}; {listed(varying[name])} do."
+                    f"group_terms has {quote(label)}, which does not vary over "
+                    f"{quote(name)}; {quote_list(varying[name])} do."
                     + suggestion(str(label), varying[name])
                 )
     left_out = any(set(varying[name]) - set(chosen.get(name, ())) for name in varying)
     if model.spec.pooling == "none" and left_out:
         raise SpecError(
-            f"group_terms={shorten(group_terms)} leaves out coefficients of groups, "
+            f"group_terms={quote(group_terms)} leaves out coefficients of groups, "
             "and without pooling there is no population to take their place. Fit with "
             "pooling='partial'."
         )
@@ -227,7 +227,7 @@ def _redrawn(model: PreparedModel, design: Design) -> Design:
     return replace(design, factors=tuple(factors), residual=residual, latent=latent)
 
 
-def _check_new_groups(source: Predictors) -> None:
+def _check_new_groups(source: LinearPredictor) -> None:
     """Refuse new groups where they are not wanted or nothing is known of them."""
     model, design, new_groups = source.model, source.design, source.new_groups
     sides = [
@@ -252,8 +252,8 @@ def _check_new_groups(source: Predictors) -> None:
         rows = np.flatnonzero(is_new[index].reshape(len(index), -1).any(axis=1))
         new = [labels[place] for place in np.flatnonzero(is_new)]
         met = (
-            f"{len(new)} group(s) of {shorten(factor)} that the model has not seen: "
-            f"{listed(new)} (rows {listed(rows.tolist())}, counted from 0)"
+            f"{len(new)} group(s) of {quote(factor)} that the model has not seen: "
+            f"{quote_list(new)} (rows {quote_list(rows.tolist())}, counted from 0)"
         )
         if new_groups == "error":
             raise DataError(

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
-    from stanpool.model.pilot.estimate import FactorPilot
+    from stanpool.model.pilot.estimate import GroupEstimate
 
 Array = NDArray[np.float64]
 
@@ -148,7 +148,7 @@ class Centering:
         )
 
 
-def centering_of(factor: FactorDesign, pilot: FactorPilot | None) -> Centering:
+def centering_of(factor: FactorDesign, pilot: GroupEstimate | None) -> Centering:
     """Choose how far the coefficients of a factor are centered.
 
     Parameters

@@ -24,7 +24,7 @@ _LEAST_SQUARES = 1e-18
 
 
 @dataclass(frozen=True, eq=False)
-class FactorPilot:
+class GroupEstimate:
     """The estimate of what varies over one grouping factor.
 
     Attributes
@@ -81,7 +81,7 @@ class FactorPilot:
 
 
 @dataclass(frozen=True, eq=False)
-class Pilot:
+class PilotEstimate:
     """The estimate of a model, in the units of its Stan program.
 
     Attributes
@@ -102,9 +102,9 @@ class Pilot:
 
     theta: Array
     theta_sd: Array
-    factors: tuple[FactorPilot, ...]
+    factors: tuple[GroupEstimate, ...]
     parameters: Mapping[str, Any]
-    residual: FactorPilot | None = None
+    residual: GroupEstimate | None = None
 
     @property
     def is_finite(self) -> bool:
@@ -121,7 +121,7 @@ def _precision(tau: Array, Omega: Array) -> Array:
 
 
 def agreeing_scales(
-    factor: FactorPilot, information: Array, *, correlated: bool
+    factor: GroupEstimate, information: Array, *, correlated: bool
 ) -> tuple[Array, Array]:
     """Return scales and correlations that agree with a factor's deviations [2]_.
 
@@ -160,8 +160,8 @@ def agreeing_scales(
 
 
 def residual_scales(
-    squares: Array, counts: Array, last: FactorPilot | None
-) -> tuple[float, FactorPilot]:
+    squares: Array, counts: Array, last: GroupEstimate | None
+) -> tuple[float, GroupEstimate]:
     """Return the residual scale of the population, and how those of groups deviate.
 
     Parameters
@@ -183,7 +183,7 @@ def residual_scales(
         center = float(share @ logs / share.sum())
         u = (share * (logs - center))[:, None]
         errors = (tau**2 * (1.0 - share))[:, None, None]
-        factor = FactorPilot(u, errors, tau, np.eye(1))
+        factor = GroupEstimate(u, errors, tau, np.eye(1))
         tau, _ = agreeing_scales(factor, information[:, None], correlated=False)
     assert factor is not None
     return sigma * float(np.exp(center)), factor

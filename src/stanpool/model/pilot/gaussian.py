@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design
 from stanpool.model.pilot.estimate import (
-    FactorPilot,
-    Pilot,
+    GroupEstimate,
+    PilotEstimate,
     agreeing_scales,
     normal_priors,
     residual_scales,
@@ -44,7 +44,7 @@ def estimate_from_rows(
     design: Design,
     priors: Iterable[PriorRow],
     correlated: Sequence[bool],
-) -> Pilot | None:
+) -> PilotEstimate | None:
     """Estimate a partially pooled Gaussian model.
 
     Parameters
@@ -105,11 +105,11 @@ class _Search:
         spread = np.sqrt(np.square(self.all[:, -1]).sum() / self.weight.sum())
         self.common = 1.0 if self.is_known else float(spread)
         self.sigma = np.full(len(rows.zeros), self.common)
-        self.residual: FactorPilot | None = None
+        self.residual: GroupEstimate | None = None
         self.theta = np.zeros(self.columns)
         self.factors = self.first_guesses(float(spread))
 
-    def first_guesses(self, spread: float) -> list[FactorPilot]:
+    def first_guesses(self, spread: float) -> list[GroupEstimate]:
         """Guess that coefficients move rows by half of their spread."""
         found = []
         total = self.weight.sum()
@@ -125,10 +125,10 @@ class _Search:
             size = np.sqrt(squares / total)
             tau = 0.5 * spread / np.where(size > 0, size, 1.0)
             u, errors = np.zeros((groups, q)), np.zeros((groups, q, q))
-            found.append(FactorPilot(u, errors, tau, np.eye(q), count))
+            found.append(GroupEstimate(u, errors, tau, np.eye(q), count))
         return found
 
-    def run(self) -> Pilot:
+    def run(self) -> PilotEstimate:
         """Go on until the scales stay where they are."""
         for _ in range(_SWEEPS):
             before = self.scales()
@@ -140,7 +140,7 @@ class _Search:
         self.solve()
         theta = self.theta[: self.width].copy()
         theta[: self.first] += self.rows.y_bar
-        return Pilot(
+        return PilotEstimate(
             theta=theta,
             theta_sd=np.sqrt(np.diag(self.errors)[: self.width]),
             factors=tuple(self.factors),
@@ -186,7 +186,9 @@ class _Search:
     def update(self, number: int, u: Array, errors: Array) -> None:
         """Keep what is known of a factor's deviations."""
         last = self.factors[number]
-        self.factors[number] = FactorPilot(u, errors, last.tau, last.Omega, last.count)
+        self.factors[number] = GroupEstimate(
+            u, errors, last.tau, last.Omega, last.count
+        )
 
     def update_scales(self) -> None:
         """Make all scales agree with their deviations."""
@@ -200,7 +202,7 @@ class _Search:
             tau, Omega = agreeing_scales(
                 factor, information, correlated=self.correlated[number]
             )
-            self.factors[number] = FactorPilot(
+            self.factors[number] = GroupEstimate(
                 factor.u, factor.covariance, tau, Omega, factor.count
             )
 

@@ -36,8 +36,8 @@ from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.pilot.estimate import (
     Array,
-    FactorPilot,
-    Pilot,
+    GroupEstimate,
+    PilotEstimate,
     _precision,
     agreeing_scales,
     normal_priors,
@@ -69,7 +69,7 @@ def estimate(
     design: Design,
     priors: Iterable[PriorRow],
     correlated: Sequence[bool],
-) -> Pilot | None:
+) -> PilotEstimate | None:
     """Estimate a partially pooled model.
 
     Parameters
@@ -101,7 +101,7 @@ def _of_categories(
     design: Design,
     priors: list[PriorRow],
     correlated: Sequence[bool],
-) -> Pilot:
+) -> PilotEstimate:
     """Estimate each category against the reference, among the rows of both [3]_."""
     found = []
     each_of = replace(spec, family="bernoulli", link=None)
@@ -118,14 +118,14 @@ def _of_categories(
             at = slice(c * q, (c + 1) * q)
             covariance[:, at, at], Omega[at, at] = part.covariance, part.Omega
         factors.append(
-            FactorPilot(
+            GroupEstimate(
                 u=np.concatenate([part.u for part in own], axis=1),
                 covariance=covariance,
                 tau=np.concatenate([part.tau for part in own]),
                 Omega=Omega,
             )
         )
-    return Pilot(
+    return PilotEstimate(
         theta=np.stack([each.theta for each in found], axis=1),
         theta_sd=np.stack([each.theta_sd for each in found], axis=1),
         factors=tuple(factors),
@@ -217,7 +217,7 @@ class _Search:
         self.P = np.concatenate([ones, design.X - design.x_bar], axis=1)
         self.location, self.ridge = normal_priors(priors, self.P.shape[1], first)
         self.theta = np.zeros(self.P.shape[1])
-        self.residual: FactorPilot | None = None
+        self.residual: GroupEstimate | None = None
         self.parameters, start, spread = _start(spec, design)
         if first and not self.has_cutpoints:
             self.theta[0] = start
@@ -228,7 +228,7 @@ class _Search:
         ]
         self.pairs = _pairs(self.factors)
 
-    def run(self) -> Pilot:
+    def run(self) -> PilotEstimate:
         """Go on until the scales stay where they are."""
         for _ in range(_SWEEPS):
             before = [np.log(factor.tau) for factor in self.factors]
@@ -249,11 +249,11 @@ class _Search:
         theta = self.theta
         if self.has_cutpoints:
             theta, sd = theta[1:], sd[1:]
-        return Pilot(
+        return PilotEstimate(
             theta=theta,
             theta_sd=sd,
             factors=tuple(
-                FactorPilot(each.u, each.covariance, each.tau, each.Omega)
+                GroupEstimate(each.u, each.covariance, each.tau, each.Omega)
                 for each in self.factors
             ),
             parameters=self.parameters,
@@ -409,7 +409,7 @@ class _Search:
         factor = self.factors[place]
         information = self.update_errors(place, weight)
         factor.tau, factor.Omega = agreeing_scales(
-            FactorPilot(factor.u, factor.covariance, factor.tau, factor.Omega),
+            GroupEstimate(factor.u, factor.covariance, factor.tau, factor.Omega),
             information,
             correlated=factor.correlated,
         )

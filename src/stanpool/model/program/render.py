@@ -12,7 +12,7 @@ from typing import Any
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import check_choice
-from stanpool.base.shipped_files import resource
+from stanpool.base.shipped_files import shipped_folder
 from stanpool.engine.program import StanProgram
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.prior_blocks import _prior_block
@@ -300,7 +300,7 @@ def _environment() -> Any:
     import jinja2
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resource("stan_templates")),
+        loader=jinja2.FileSystemLoader(shipped_folder("stan_templates")),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -311,7 +311,7 @@ def _environment() -> Any:
 
 def _function(name: str) -> str:
     """Read a shared Stan function."""
-    path = resource("stan_templates") / "functions" / f"{name}.stanfunctions"
+    path = shipped_folder("stan_templates") / "functions" / f"{name}.stanfunctions"
     return path.read_text().rstrip("\n")
 
 
@@ -323,7 +323,7 @@ def _declaration(name: str) -> str:
 
 def _header(name: str) -> str:
     """Read functions in C++, which may be met twice where programs share a file."""
-    path = resource("stan_templates") / "functions" / f"{name}.hpp"
+    path = shipped_folder("stan_templates") / "functions" / f"{name}.hpp"
     guard = f"STANPOOL_{name.upper()}_HPP"
     text = path.read_text("utf-8")
     return f"#ifndef {guard}\n#define {guard}\n{text}#endif\n"

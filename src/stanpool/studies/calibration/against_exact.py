@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, shorten
+from stanpool.base.errors import SpecError, quote
 from stanpool.exact.draws import check_count
 from stanpool.inference.diagnostics.checks import R_HAT
 from stanpool.posterior.convergence import mixing
@@ -173,7 +173,7 @@ def validate(
     >>> print(sp.validate(model.fit(seed=1)))  # doctest: +SKIP
     """
     if not 0 < level < 1:
-        raise SpecError(f"level={shorten(level)} must be between 0 and 1, as 0.99.")
+        raise SpecError(f"level={quote(level)} must be between 0 and 1, as 0.99.")
     if fit.prior_only:
         raise SpecError(
             "the fit is of the prior only, which model.prior_predictive() draws "

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import DataError, SamplingError, SpecError, listed, shorten
+from stanpool.base.errors import DataError, SamplingError, SpecError, quote, quote_list
 from stanpool.base.parallel import run_many
 from stanpool.inference.evaluation.uniformity import uniformity_p_values
 from stanpool.inference.prediction.predict import log_lik_chunks
@@ -327,7 +327,7 @@ def _simulate_and_fit(task: _Task) -> _Result:
             **task.settings,
         )
     except SamplingError as error:
-        return _Result({}, {}, shorten(str(error), 300))
+        return _Result({}, {}, quote(str(error), 300))
     total = fit.posterior.sizes["draw"]
     kept = (np.arange(min(_KEPT, total)) * total) // min(_KEPT, total)
     known = _quantities(model, truth)
@@ -335,7 +335,8 @@ def _simulate_and_fit(task: _Task) -> _Result:
     missing = known.keys() ^ found.keys()
     if missing:
         raise SpecError(
-            f"the fit and the prior do not have the same parameters: {listed(missing)}."
+            "the fit and the prior do not have the same parameters: "
+            f"{quote_list(missing)}."
         )
     mixed = [
         mixing(each.draws) for each in scalars(fit.posterior) if each.draws.shape[2]
@@ -402,11 +403,11 @@ def _refuse_what_does_not_simulate(
     )
     if not whole or simulations < _FEWEST:
         raise SpecError(
-            f"simulations={shorten(simulations)} must be a whole number, {_FEWEST} or "
+            f"simulations={quote(simulations)} must be a whole number, {_FEWEST} or "
             "more; 200 find what matters."
         )
     if not 0 < level < 1:
-        raise SpecError(f"level={shorten(level)} must be between 0 and 1, as 0.99.")
+        raise SpecError(f"level={quote(level)} must be between 0 and 1, as 0.99.")
     draw_prior(model, 1, np.random.default_rng(0))  # refuses improper priors
     for part, why in (
         ("weights", "weights multiply the likelihood and say not how data arise"),
@@ -414,7 +415,7 @@ def _refuse_what_does_not_simulate(
     ):
         if getattr(model.spec, part) is not None:
             raise SpecError(
-                f"{part}={shorten(getattr(model.spec, part))}: {why}, so there is "
+                f"{part}={quote(getattr(model.spec, part))}: {why}, so there is "
                 f"nothing to simulate. Calibrate the model without {part}."
             )
 
