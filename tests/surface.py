@@ -108,8 +108,8 @@ def _of_prior() -> sp.Fit:
 @cache
 def _made(name: str) -> Any:
     """Make what methods are called on, and functions on: one of each."""
-    from unit.test_calibration import calibration
-    from unit.test_scale_priors import comparison
+    from unit.studies.test_calibration import calibration
+    from unit.studies.test_scale_priors import comparison
 
     fit = _fit()
     poolings = {

@@ -329,7 +329,7 @@ def test_with_many_rows_what_all_share_is_sought_near_least_squares() -> None:
     assert (prior["log_sigma_pilot"], prior["log_sigma_unit"]) == (0.0, 1.0)
 
 
-def test_units_of_scales_are_standard_errors_of_groups() -> None:
+def test_units_of_scales_are_some_standard_errors_of_groups() -> None:
     rng = np.random.default_rng(8)
     g, x = np.repeat(np.arange(40), 10), rng.normal(size=400)
     data = pd.DataFrame({"g": g, "h": np.tile(np.arange(8), 50), "x": x})
@@ -343,15 +343,28 @@ def test_units_of_scales_are_standard_errors_of_groups() -> None:
         for _, of in data.groupby("g")
     )
     sigma = np.sqrt(squares / (400 - 80)) / 10
-    expected = sigma / np.sqrt([10, np.sum(x**2) / 40])
+    expected = 4 * sigma / np.sqrt([10, np.sum(x**2) / 40])  # 40 groups are 4 * 10
     np.testing.assert_allclose(units * model.scaling.outcome, expected, rtol=0.01)
     twice = marginal("y ~ x + (1 | g) + (1 | h)", data)
     found = scale_units(twice.rows, twice.scaling.design(twice.design))
     assert len(found) == 2
-    np.testing.assert_allclose(found[1] / found[0], np.sqrt(10 / 50), rtol=1e-8)
+    np.testing.assert_allclose(4 * found[1] / found[0], np.sqrt(10 / 50), rtol=1e-8)
     known = marginal("y | se(s) ~ x + (1 | g)", data.assign(s=2.0))
     units = scale_units(known.rows, known.scaling.design(known.design))[0]
-    np.testing.assert_allclose(units * known.scaling.outcome, 2 / np.sqrt(10))
+    np.testing.assert_allclose(units * known.scaling.outcome, 4 * 2 / np.sqrt(10))
+
+
+@pytest.mark.parametrize(
+    ("groups", "errors"), [(3, 1.0), (10, 1.0), (25, 2.5), (100, 10.0), (300, 10.0)]
+)
+def test_many_groups_have_larger_units_up_to_a_limit(
+    groups: int, errors: float
+) -> None:
+    data = pd.DataFrame({"g": np.arange(4 * groups) % groups})
+    data = data.assign(s=3.0, y=np.random.default_rng(1).normal(size=4 * groups))
+    model = marginal("y | se(s) ~ 1 + (1 | g)", data)
+    units = model.stan_data()["tau_unit"] * model.scaling.outcome
+    np.testing.assert_allclose(units, errors * 3 / np.sqrt(4))
 
 
 def test_roots_have_the_scale_that_they_are_of() -> None:

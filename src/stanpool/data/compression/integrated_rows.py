@@ -58,6 +58,8 @@ Array = NDArray[np.float64]
 
 _MOST_COLUMNS = 1000  # of the factors that are not integrated out first
 _MOST_IN_BLOCKS = 60.0**3  # beyond, sampling costs less
+_FEW_GROUPS = 10  # have scales with long tails
+_LARGEST_UNIT = 10  # standard errors
 _MOST_NUMBERS = 20_000_000  # of these columns: 160 MB
 _DENSE_PAYS = 20  # numbers of dense rows for each row of the data
 _FEW_NUMBERS = 100_000
@@ -256,10 +258,14 @@ def pilot_of_rest(rows: MarginalRows) -> RestEstimate:
 
 
 def scale_units(rows: MarginalRows, design: Design) -> dict[int, Array]:
-    """Return below which the rows tell population scales no more apart.
+    """Return the units of population scales that are sampled by roots.
 
-    It is the standard error of a group's coefficient: that of an average group, had it
-    nothing but this coefficient.
+    Below its unit a scale is almost linear in its root, above it is the root's square.
+    Of few groups the unit is the standard error of a coefficient of an average group,
+    had it nothing else: below it the rows tell scales no more apart, and above it few
+    groups leave a long tail. The tail gets shorter with more groups, and so the unit
+    gets larger. It ends somewhere, for roots of scales far below it would vary too
+    little for Stan's adaptation of the metric.
 
     Parameters
     ----------
@@ -284,7 +290,9 @@ def scale_units(rows: MarginalRows, design: Design) -> dict[int, Array]:
     # Rows come divided by known errors.
     sigma = 1.0 if design.se is not None else _residual_spread(rows)
     return {
-        number: sigma / np.sqrt(np.where(each > 0, each, 1.0))
+        number: sigma
+        / np.sqrt(np.where(each > 0, each, 1.0))
+        * np.clip(len(design.factors[number].labels) / _FEW_GROUPS, 1, _LARGEST_UNIT)
         for number, each in found.items()
     }
 
