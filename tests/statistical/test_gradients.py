@@ -76,7 +76,7 @@ def declared_and_defined(name: str) -> list[str]:
 
 
 def compiled(name: str, program: str, *headers: str) -> cmdstanpy.CmdStanModel:
-    folder = shipped_folder("stan_templates") / "functions"
+    folder = shipped_folder("stan_templates") / "cpp"
     header = "\n".join(
         (folder / f"{each}.hpp").read_text() for each in ("lanes", "team", *headers)
     )

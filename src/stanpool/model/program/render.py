@@ -323,7 +323,7 @@ def _declaration(name: str) -> str:
 
 def _header(name: str) -> str:
     """Read functions in C++, which may be met twice where programs share a file."""
-    path = shipped_folder("stan_templates") / "functions" / f"{name}.hpp"
+    path = shipped_folder("stan_templates") / "cpp" / f"{name}.hpp"
     guard = f"STANPOOL_{name.upper()}_HPP"
     text = path.read_text("utf-8")
     return f"#ifndef {guard}\n#define {guard}\n{text}#endif\n"
