@@ -65,6 +65,8 @@ def test_wheel_ships_templates_data_and_the_driver(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
         "stanpool/shipped/stan_templates/partial_pooling.stan.jinja",
+        "stanpool/shipped/stan_templates/terms/group.stan.jinja",
+        "stanpool/shipped/stan_templates/cpp/grouped_glm.hpp",
         "stanpool/shipped/data/radon/radon.csv",
         "stanpool/shipped/data/radon/SOURCE.md",
         "stanpool/engine/driver/main.cpp",

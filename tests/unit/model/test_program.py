@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
+from jinja2 import nodes
 
 import stanpool as sp
 from golden.catalogue import models, small_data
@@ -163,35 +165,117 @@ class TestData:
         assert sorted(set(data["group"].tolist())) == [1, 2, 3, 4]
 
 
+TEMPLATES = shipped_folder("stan_templates")
+TEMPLATE_NAMES = sorted(
+    path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.jinja")
+)
+# The files of a folder define the same macros, and all of them are called.
+MACROS = {
+    "families": (
+        "equation data parameters transformed_parameters model "
+        "generated_quantities distribution arguments glm"
+    ),
+    "terms": (
+        "equation distribution data transformed_data parameters "
+        "transformed_parameters model effect generated_quantities"
+    ),
+    "parameterizations": (
+        "introduction data parameters transformed_parameters deviations model "
+        "generated_quantities"
+    ),
+}
+# What a template may do: write, choose by one fact, and repeat.
+CHOICES = (nodes.If, nodes.For, nodes.CondExpr)
+FACTS = (nodes.Name, nodes.Getattr, nodes.Const, nodes.Not, nodes.Compare)
+WRITING = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Import)
+CALLING = (nodes.Macro, nodes.Call, nodes.Filter)
+PARTS = (nodes.Operand, nodes.Getitem, nodes.Tuple, nodes.List)
+FILTERS = {"indent", "trim"}
+
+
 class TestTemplates:
-    MACROS = frozenset(
-        (
-            "equation data parameters transformed_parameters model "
-            "generated_quantities distribution arguments glm"
-        ).split()
+    @pytest.mark.parametrize(
+        "name",
+        [name for name in TEMPLATE_NAMES if name.partition("/")[0] in MACROS],
     )
+    def test_a_file_defines_the_macros_of_its_folder(self, name: str) -> None:
+        expected = set(MACROS[name.partition("/")[0]].split())
+        found = {macro.name for macro in parsed(name).find_all(nodes.Macro)}
+        public = {each for each in found if not each.startswith("_")}
+        assert public == expected
 
     @pytest.mark.parametrize(
-        "path",
-        sorted((shipped_folder("stan_templates") / "families").glob("*.jinja")),
-        ids=lambda path: path.name,
+        ("folder", "names"),
+        [
+            ("families", "family"),
+            ("terms", "kind"),
+            ("parameterizations", "form"),
+        ],
     )
-    def test_a_family_file_defines_every_macro(self, path) -> None:  # type: ignore[no-untyped-def]
-        found = set(re.findall(r"{% macro (\w+)\(", path.read_text()))
-        assert found == self.MACROS, f"missing: {self.MACROS - found}"
-
-    def test_macros_are_what_the_templates_call(self) -> None:
+    def test_macros_are_what_the_templates_call(self, folder: str, names: str) -> None:
         called = {
             name
-            for path in shipped_folder("stan_templates").glob("*.jinja")
-            for name in re.findall(r"family\.(\w+)\(", path.read_text())
+            for path in TEMPLATES.rglob("*.jinja")
+            for name in re.findall(rf"\b{names}\.(\w+)\(", path.read_text())
         }
-        assert called == self.MACROS
+        assert called == set(MACROS[folder].split())
+
+    @pytest.mark.parametrize("name", TEMPLATE_NAMES)
+    def test_blocks_are_at_most_two_deep(self, name: str) -> None:
+        assert depth(parsed(name)) <= 2
+
+    @pytest.mark.parametrize("name", TEMPLATE_NAMES)
+    def test_nothing_is_computed(self, name: str) -> None:
+        allowed = (*CHOICES, *FACTS, *WRITING, *CALLING, *PARTS)
+        tree = parsed(name)
+        refused = [
+            f"line {node.lineno}: {type(node).__name__}"
+            for node in tree.find_all(nodes.Node)
+            if not isinstance(node, allowed)
+        ]
+        assert not refused
+        assert {each.name for each in tree.find_all(nodes.Filter)} <= FILTERS
+        for choice in tree.find_all(nodes.CondExpr):
+            assert not list(choice.find_all(nodes.CondExpr)), choice.lineno
+
+    @pytest.mark.parametrize(
+        ("text", "computed"),
+        [
+            ("{{ n + 1 }}", "Add"),
+            ('{{ "a" ~ b }}', "Concat"),
+            ("{% if a and b %}{% endif %}", "And"),
+            ("{% if a or b %}{% endif %}", "Or"),
+            ("{% set a = b %}", "Assign"),
+        ],
+    )
+    def test_these_would_be_computing(self, text: str, computed: str) -> None:
+        allowed = (*CHOICES, *FACTS, *WRITING, *CALLING, *PARTS)
+        found = jinja2.Environment().parse(text).find_all(nodes.Node)
+        refused = [each for each in found if not isinstance(each, allowed)]
+        assert computed in {type(each).__name__ for each in refused}
+
+    def test_depth_counts_loops_and_choices_but_no_elif(self) -> None:
+        parse = jinja2.Environment().parse
+        text = "{% if a %}{% elif b %}{% for c in d %}{% endfor %}{% endif %}"
+        assert depth(parse(text)) == 2
+        nested = "{% for c in d %}" + text + "{% endfor %}"
+        assert depth(parse(nested)) == 3
+        assert depth(parse("{% macro m() %}" + text + "{% endmacro %}")) == 2
+
+
+def parsed(name: str) -> nodes.Template:
+    return jinja2.Environment().parse((TEMPLATES / name).read_text())
+
+
+def depth(node: nodes.Node) -> int:
+    """Return how deep blocks that choose or repeat are nested."""
+    own = int(isinstance(node, nodes.If | nodes.For))
+    elifs = {id(each) for each in node.elif_} if isinstance(node, nodes.If) else set()
+    below = [depth(each) - (id(each) in elifs) for each in node.iter_child_nodes()]
+    return own + max(below, default=0)
 
 
 def test_an_undefined_name_in_a_template_is_an_error() -> None:
-    import jinja2
-
     from stanpool.model.program.render import _environment
 
     with pytest.raises(jinja2.UndefinedError):

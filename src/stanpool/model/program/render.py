@@ -6,7 +6,7 @@ versions, user names or numbers of the data are in the source that is hashed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -15,22 +15,14 @@ from stanpool.base.errors import check_choice
 from stanpool.base.shipped_files import shipped_folder
 from stanpool.engine.program import StanProgram
 from stanpool.language.family import FAMILIES
-from stanpool.model.program.prior_blocks import _prior_block
+from stanpool.model.program.facts import facts_of, grouped_glm
 from stanpool.model.program.stan_format import _tidy
 from stanpool.model.program.structure import (
     _GROUPED_GLMS,
     _WEIGHTED_GLMS,
     Structure,
-    suffix_of,
 )
 
-_INVERSE_LINKS = {
-    "identity": "",
-    "log": "exp",
-    "logit": "inv_logit",
-    "probit": "Phi",
-    "cloglog": "inv_cloglog",
-}
 # Stan has no such distributions, or none that is exact in the tails.
 _OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
 _STAN_DISTRIBUTIONS = {"gaussian": "normal"}
@@ -59,63 +51,19 @@ def render(structure: Structure) -> StanProgram:
     >>> print(program.source.splitlines()[0])
     // Complete pooling: one set of coefficients for every row.
     """
-    blocks = {
-        name: _prior_block(name, used, structure) for name, used in structure.priors
-    }
     template = {"none": "no_pooling"}.get(
         structure.pooling, f"{structure.pooling}_pooling"
     )
     if structure.parameterization == "marginal":
         template = "partial_pooling_marginal"
-    factors = [
-        {
-            "s": suffix_of(number),
-            "correlated": factor.correlated,
-            "membership": factor.membership,
-            "group_predictors": factor.group_predictors,
-            "integrated": factor.integrated,
-            "moved": factor.moved,
-            "signed": structure.is_signed(number),
-        }
-        for number, factor in enumerate(structure.factors, 1)
-    ]
-    chosen = dict(
-        family_file=f"families/{structure.family}.stan.jinja",
-        link=structure.link,
-        inverse_link=_INVERSE_LINKS[structure.link],
-        density="lpmf" if FAMILIES[structure.family].is_discrete else "lpdf",
-        categories=structure.is_categorical,
-        cutpoints=structure.has_cutpoints,
-        intercept=structure.intercept,
-        alpha=_alpha(structure),
-        has_x_bar=structure.intercept or structure.has_cutpoints,
-        offset="offsets" if structure.offset else "",
-        se=structure.se,
-        weights=structure.weights,
-        censored=structure.censored,
-        truncated=structure.truncated,
-        compressed=structure.compressed,
-        piloted=structure.piloted,
-        parameterization=structure.parameterization,
-        chooses_center=structure.chooses_center,
-        factors=factors,
-        latent=structure.latent,
-        grouped=_grouped(structure),
-        any_correlated=any(factor.correlated for factor in structure.factors),
-        any_moved=any(factor.moved for factor in structure.factors),
-        residual=structure.residual,
-        theta=_theta(structure),
-        bounds={name: block.bounds for name, block in blocks.items()},
-        priors=[block for name, block in blocks.items() if name != "b"],
-        coefficients=blocks.get("b"),
-    )
+    facts = facts_of(structure)
     text = _environment().get_template(f"{template}.stan.jinja").render
     needed = _functions(structure)
     headers = [header for name in needed for header in HEADERS.get(name, ())]
     return StanProgram(
         _program_name(template, structure),
-        _tidy(text(chosen, functions="\n".join(map(_function, needed)))),
-        _tidy(text(chosen, functions="\n".join(map(_declaration, needed)))),
+        _tidy(text(facts, functions="\n".join(map(_function, needed)))),
+        _tidy(text(facts, functions="\n".join(map(_declaration, needed)))),
         "\n".join(map(_header, dict.fromkeys(headers))),
     )
 
@@ -194,73 +142,8 @@ def _functions(structure: Structure) -> list[str]:
         distribution = _STAN_DISTRIBUTIONS.get(structure.family, structure.family)
         needed.append(f"{distribution}_interval")
     if structure.is_grouped_glm:
-        needed += ["places", _grouped_glm(structure)]
+        needed += ["places", grouped_glm(structure)]
     return needed
-
-
-def _alpha(structure: Structure) -> str:
-    """Write the intercept as it is added to the rows' linear predictors."""
-    if not structure.intercept:
-        return ""
-    # A single row of intercepts is broadcast by the GLM of complete pooling only.
-    if structure.is_categorical:
-        return "rep_matrix(alpha_c, N)"
-    return "alpha_c"
-
-
-def _theta(structure: Structure) -> str:
-    """Write the coefficients of the turned rows: population, then other factors."""
-    theta = "append_row(alpha_c - y_bar, beta)" if structure.intercept else "beta"
-    for number, factor in enumerate(structure.factors, 1):
-        if not (factor.integrated or structure.compressed):
-            suffix = suffix_of(number)
-            theta = f"append_row({theta}, to_vector(u{suffix}'))"
-    return theta
-
-
-def _grouped_glm(structure: Structure) -> str:
-    """Name the likelihood of all rows and groups."""
-    kind = "weighted" if structure.weights else "grouped"
-    return f"{kind}_{structure.family}_{structure.link}_glm"
-
-
-def _grouped(structure: Structure) -> dict[str, str] | None:
-    """Write what the likelihood of all rows and groups is told, if there is one."""
-    if not structure.is_grouped_glm:
-        return None
-    endings = [suffix_of(number) for number in range(1, len(structure.factors) + 1)]
-    several = len(endings) > 1
-    own, effects = ("Z_c", "b_c") if structure.pooling == "none" else ("Z", "u")
-    arguments = (
-        "X_c",
-        "alpha_c" if structure.intercept else "0",
-        "append_row(beta, 1)" if structure.offset else "beta",
-        "W" if several else own,
-        "place",
-        _joined("append_row", [f"to_vector({effects}{s})" for s in endings]),
-    )
-    befores = [
-        " + ".join(f"J{s} * Q{s}" for s in endings[:number]) or "0"
-        for number in range(len(endings))
-    ]
-    places = [
-        f"places(group{s}, J{s}, Q{s}, {before})"
-        for s, before in zip(endings, befores, strict=True)
-    ]
-    return {
-        "name": _grouped_glm(structure),
-        "weights": "weights, " if structure.weights else "",
-        "arguments": ", ".join(arguments),
-        "width": " + ".join(f"Q{s}" for s in endings),
-        "W": _joined("append_col", [f"Z{s}" for s in endings]) if several else "",
-        "place": _joined("append_array", places),
-    }
-
-
-def _joined(function: str, parts: Sequence[str]) -> str:
-    """Write how a Stan function of two arguments joins several."""
-    first, *rest = parts
-    return f"{function}({first}, {_joined(function, rest)})" if rest else first
 
 
 @public

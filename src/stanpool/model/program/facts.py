@@ -1,0 +1,304 @@
+"""What the templates are told about a structure: every choice of theirs by one name.
+
+Templates choose and repeat, and never compute. What follows from several parts of a
+structure, and each piece of Stan that is put together, gets its name here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stanpool.language.family import FAMILIES
+from stanpool.model.program.prior_blocks import _prior_block, _PriorBlock
+from stanpool.model.program.structure import FactorStructure, Structure, suffix_of
+
+_INVERSE_LINKS = {
+    "identity": "",
+    "log": "exp",
+    "logit": "inv_logit",
+    "probit": "Phi",
+    "cloglog": "inv_cloglog",
+}
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the linear predictor of which a model has at most one.
+
+    Attributes
+    ----------
+    file
+        The template that has the macros of this kind of term.
+    """
+
+    file: str
+
+
+@dataclass(frozen=True)
+class GroupTerm:
+    """The coefficients of one grouping factor.
+
+    Attributes
+    ----------
+    file
+        The template that has the macros of this kind of term.
+    form_file
+        The template that has the macros of the factor's parameterization.
+    s
+        How the names of its variables end.
+    is_first
+        Whether it is the first factor.
+    correlated, membership, group_predictors, integrated, moved
+        As in `FactorStructure`.
+    signed
+        Whether its scales are sampled by roots with signs.
+    tau_bounds
+        The bounds with which its scales are declared.
+    width
+        How many coefficients a group has, as a Stan variable.
+    size
+        The same where this variable is not yet known, in the data block.
+    """
+
+    file: str
+    form_file: str
+    s: str
+    is_first: bool
+    correlated: bool
+    membership: bool
+    group_predictors: bool
+    integrated: int
+    moved: bool
+    signed: bool
+    tau_bounds: str
+    width: str
+    size: str
+
+    @property
+    def scales(self) -> str:
+        """Return a matrix that makes deviations of standard normal numbers."""
+        if self.correlated:
+            return f"diag_pre_multiply(tau{self.s}, L_Omega{self.s})"
+        return f"diag_matrix(tau{self.s})"
+
+    @property
+    def covariance(self) -> str:
+        """Return the covariance matrix of the deviations."""
+        if self.correlated:
+            return f"tcrossprod({self.scales})"
+        return f"diag_matrix(square(tau{self.s}))"
+
+
+def facts_of(structure: Structure) -> dict[str, Any]:
+    """Return what the templates are told about a structure."""
+    blocks = {
+        name: _prior_block(name, used, structure) for name, used in structure.priors
+    }
+    return dict(
+        family_file=f"families/{structure.family}.stan.jinja",
+        link=structure.link,
+        inverse_link=_INVERSE_LINKS[structure.link],
+        density="lpmf" if FAMILIES[structure.family].is_discrete else "lpdf",
+        categories=structure.is_categorical,
+        cutpoints=structure.has_cutpoints,
+        offset=structure.offset,
+        se=structure.se,
+        residual=structure.residual,
+        weights=structure.weights,
+        censored=structure.censored,
+        truncated=structure.truncated,
+        compressed=structure.compressed,
+        piloted=structure.piloted,
+        parameterization=structure.parameterization,
+        bounds={name: block.bounds for name, block in blocks.items()},
+        priors=[block for name, block in blocks.items() if name != "b"],
+        coefficients=blocks.get("b"),
+        **_population_facts(structure),
+        **_group_facts(structure, blocks),
+        **_likelihood_facts(structure),
+    )
+
+
+def _population_facts(structure: Structure) -> dict[str, Any]:
+    """Return what is said of the intercept and the population's predictors."""
+    intercept, categories = structure.intercept, structure.is_categorical
+    if structure.pooling == "none":
+        note = "the priors on intercepts apply at X = x_bar, Z = z_bar"
+    else:
+        prior = "cutpoints" if structure.has_cutpoints else "intercept"
+        note = f"the prior on the {prior} applies at X = x_bar"
+    has_x_bar = intercept or structure.has_cutpoints or structure.pooling == "none"
+    if categories:
+        values = "population(alpha, beta)" if intercept else "population(beta)"
+    else:
+        values = "append_row([0, alpha]', beta)" if intercept else "append_row(0, beta)"
+    return dict(
+        intercept=intercept,
+        has_intercept_per_category=intercept and categories,
+        has_x_bar=has_x_bar,
+        x_bar_note=note,
+        centered_X="X - rep_matrix(x_bar', N)" if has_x_bar else "X",
+        has_offset_column=structure.offset and structure.is_grouped_glm,
+        zero_alpha_beta=values,
+        zero_alpha_beta_at_x_bar=values.replace("alpha", "alpha_c"),
+    )
+
+
+def _group_facts(
+    structure: Structure, blocks: Mapping[str, _PriorBlock]
+) -> dict[str, Any]:
+    """Return the terms of the linear predictor, and what is said of all groups."""
+    factors = [
+        _group_term(structure, number, blocks)
+        for number in range(1, len(structure.factors) + 1)
+    ]
+    terms = [Term("terms/population.stan.jinja"), *factors]
+    if structure.latent:
+        terms.append(Term("terms/latent.stan.jinja"))
+    integrated = {factor.integrated: factor for factor in factors}
+    sampled = [factor for factor in factors if not factor.integrated]
+    any_correlated = any(factor.correlated for factor in factors)
+    reports = any_correlated or any(factor.moved for factor in factors)
+    if structure.parameterization == "marginal":
+        reports = any_correlated or bool(sampled)
+    elif structure.parameterization != "centered":
+        reports = True
+    return dict(
+        form_file=_form_file(structure.parameterization),
+        factors=factors,
+        terms=terms,
+        effects=[] if structure.is_grouped_glm else terms,
+        sampled=sampled,
+        integrated_factors=[factor for factor in factors if factor.integrated],
+        integrated=integrated.get(1),
+        second=integrated.get(2),
+        any_correlated=any_correlated,
+        chooses_center=structure.chooses_center,
+        center="about" if structure.chooses_center else "mean_of",
+        has_transformed_parameters=structure.intercept
+        or any(factor.signed for factor in factors)
+        or bool(sampled)
+        or structure.residual == "pooled"
+        or structure.piloted,
+        has_generated_quantities=reports or structure.has_cutpoints or structure.latent,
+    )
+
+
+def _group_term(
+    structure: Structure, number: int, blocks: Mapping[str, _PriorBlock]
+) -> GroupTerm:
+    """Return what is said of one factor, counted from 1."""
+    factor, s = structure.factors[number - 1], suffix_of(number)
+    categories = structure.is_categorical
+    return GroupTerm(
+        file="terms/group.stan.jinja",
+        form_file=_form_file(_form_of(factor, structure)),
+        s=s,
+        is_first=number == 1,
+        correlated=factor.correlated,
+        membership=factor.membership,
+        group_predictors=factor.group_predictors,
+        integrated=factor.integrated,
+        moved=factor.moved,
+        signed=structure.is_signed(number),
+        tau_bounds=blocks[f"tau{s}"].bounds if f"tau{s}" in blocks else "",
+        width=f"D{s}" if categories else f"Q{s}",
+        size=f"Q{s} * (C - 1)" if categories else f"Q{s}",
+    )
+
+
+def _form_of(factor: FactorStructure, structure: Structure) -> str | None:
+    """Name a factor's form: in a marginal program some are not integrated out."""
+    if structure.parameterization == "marginal" and not factor.integrated:
+        return "noncentered"
+    return structure.parameterization
+
+
+def _form_file(parameterization: str | None) -> str:
+    """Name the template of a parameterization."""
+    return f"parameterizations/{parameterization}.stan.jinja"
+
+
+def _likelihood_facts(structure: Structure) -> dict[str, Any]:
+    """Return what is said of the rows, from eta to the log likelihood."""
+    alpha = _alpha(structure)
+    effect = "" if structure.pooling == "complete" else "group_effect"
+    offset = "offsets" if structure.offset else ""
+    is_grouped = structure.is_grouped_glm
+    by_row = structure.weights and not is_grouped
+    return dict(
+        alpha=alpha,
+        rest_of_eta=" + ".join(filter(None, (alpha, offset, effect))) or "0",
+        group_effect=effect or "0",
+        eta_type="matrix[N, C - 1]" if structure.is_categorical else "vector[N]",
+        theta=_theta(structure),
+        grouped=_grouped(structure) if is_grouped else None,
+        may_be_fused=not (by_row or structure.censored or structure.truncated),
+        has_se_per_row=structure.se is not None and not structure.compressed,
+        has_scale_per_row=structure.residual is not None or structure.se == "added",
+    )
+
+
+def _alpha(structure: Structure) -> str:
+    """Write the intercept as it is added to the rows' linear predictors."""
+    if not structure.intercept:
+        return ""
+    # A single row of intercepts is broadcast by the GLM of complete pooling only.
+    if structure.is_categorical:
+        return "rep_matrix(alpha_c, N)"
+    return "alpha_c"
+
+
+def _theta(structure: Structure) -> str:
+    """Write the coefficients of the turned rows: population, then other factors."""
+    theta = "append_row(alpha_c - y_bar, beta)" if structure.intercept else "beta"
+    for number, factor in enumerate(structure.factors, 1):
+        if not (factor.integrated or structure.compressed):
+            suffix = suffix_of(number)
+            theta = f"append_row({theta}, to_vector(u{suffix}'))"
+    return theta
+
+
+def grouped_glm(structure: Structure) -> str:
+    """Name the likelihood of all rows and groups."""
+    kind = "weighted" if structure.weights else "grouped"
+    return f"{kind}_{structure.family}_{structure.link}_glm"
+
+
+def _grouped(structure: Structure) -> dict[str, str]:
+    """Write what the likelihood of all rows and groups is told."""
+    endings = [suffix_of(number) for number in range(1, len(structure.factors) + 1)]
+    several = len(endings) > 1
+    own, effects = ("Z_c", "b_c") if structure.pooling == "none" else ("Z", "u")
+    arguments = (
+        "X_c",
+        "alpha_c" if structure.intercept else "0",
+        "append_row(beta, 1)" if structure.offset else "beta",
+        "W" if several else own,
+        "place",
+        _joined("append_row", [f"to_vector({effects}{s})" for s in endings]),
+    )
+    befores = [
+        " + ".join(f"J{s} * Q{s}" for s in endings[:number]) or "0"
+        for number in range(len(endings))
+    ]
+    places = [
+        f"places(group{s}, J{s}, Q{s}, {before})"
+        for s, before in zip(endings, befores, strict=True)
+    ]
+    return {
+        "name": grouped_glm(structure),
+        "weights": "weights, " if structure.weights else "",
+        "arguments": ", ".join(arguments),
+        "width": " + ".join(f"Q{s}" for s in endings),
+        "W": _joined("append_col", [f"Z{s}" for s in endings]) if several else "",
+        "place": _joined("append_array", places),
+    }
+
+
+def _joined(function: str, parts: Sequence[str]) -> str:
+    """Write how a Stan function of two arguments joins several."""
+    first, *rest = parts
+    return f"{function}({first}, {_joined(function, rest)})" if rest else first
