@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 import click
 from click.shell_completion import CompletionItem
@@ -29,9 +29,16 @@ from stanpool.base.errors import (
     StorageWarning,
     quote,
 )
+from stanpool.base.options import (
+    Link,
+    NewGroups,
+    Parameterization,
+    Pooling,
+    PredictionKind,
+    Unit,
+)
 from stanpool.base.progress import verbose_logging
 from stanpool.language.family import FAMILIES
-from stanpool.language.model_spec import PARAMETERIZATIONS, POOLINGS
 
 if TYPE_CHECKING:
     from stanpool.api.facade import Fit, Model
@@ -135,7 +142,10 @@ _verbose = click.option(
     help="Say how each stage came out, and what Stan said.",
 )
 _pooling = click.option(
-    "--pooling", type=click.Choice(POOLINGS), default="partial", show_default=True
+    "--pooling",
+    type=click.Choice(get_args(Pooling)),
+    default="partial",
+    show_default=True,
 )
 _seed = click.option(
     "--seed", type=click.IntRange(0), help="Makes it reproducible.  [default: random]"
@@ -224,7 +234,7 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--link", help="Other than the family's own, such as probit."),
         click.option(
             "--parameterization",
-            type=click.Choice(PARAMETERIZATIONS),
+            type=click.Choice(get_args(Parameterization)),
             default="auto",
             show_default=True,
         ),
@@ -254,12 +264,12 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
         source: Source,
         formula: tuple[str, ...],
         family: str,
-        link: str | None,
-        parameterization: str,
+        link: Link | None,
+        parameterization: Parameterization,
         group_predictors: tuple[str, ...],
         priors: tuple[str, ...],
         chunked: bool,
-        pooling: str = "partial",
+        pooling: Pooling = "partial",
         **others: Any,
     ) -> Any:
         def state() -> Model:
@@ -499,13 +509,15 @@ Examples:
 @click.argument("fits", nargs=-1, required=True, type=_FIT, metavar="FIT...")
 @click.option(
     "--unit",
-    type=click.Choice(["row", "group", "none"]),
+    type=click.Choice([*get_args(Unit), "none"]),
     default="row",
     show_default=True,
     help="What fits are ranked by predicting unseen (leave-one-out).",
 )
 @_json
-def compare(fits: tuple[Path, ...], unit: str, as_json: bool) -> None:
+def compare(
+    fits: tuple[Path, ...], unit: Unit | Literal["none"], as_json: bool
+) -> None:
     """Put kept fits side by side, and rank them by what they predict.
 
     Shows estimates, how well each was sampled, and, of fits of the same data, which
@@ -604,14 +616,14 @@ Examples:
 @_reads_data
 @click.option(
     "--kind",
-    type=click.Choice(["predict", "epred", "linpred"]),
+    type=click.Choice(get_args(PredictionKind)),
     default="predict",
     show_default=True,
     help="Outcomes, their expectation, or the linear predictor.",
 )
 @click.option(
     "--new-groups",
-    type=click.Choice(["error", "population", "resample", "zero"]),
+    type=click.Choice(get_args(NewGroups)),
     default="error",
     show_default=True,
     help="What to do about groups that the fit has not seen.",

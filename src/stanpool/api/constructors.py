@@ -8,6 +8,7 @@ from typing import Any
 from stanpool.api.facade import Model
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError
+from stanpool.base.options import Link, Parameterization
 from stanpool.language.formula import check_name, quote_name
 from stanpool.language.model_spec import (
     GroupTerm,
@@ -29,7 +30,7 @@ def complete_pooling(
     outcome: str,
     predictors: Sequence[str] = (),
     family: str = "gaussian",
-    link: str | None = None,
+    link: Link | None = None,
     trials: str | None = None,
     se: str | None = None,
     se_sigma: bool = False,
@@ -106,7 +107,7 @@ def no_pooling(
     varying: Sequence[str] = ("Intercept",),
     residual: str | None = None,
     family: str = "gaussian",
-    link: str | None = None,
+    link: Link | None = None,
     trials: str | None = None,
     se: str | None = None,
     se_sigma: bool = False,
@@ -176,9 +177,9 @@ def partial_pooling(
     correlated: bool = True,
     group_predictors: Sequence[str] = (),
     residual: str | None = None,
-    parameterization: str = "auto",
+    parameterization: Parameterization = "auto",
     family: str = "gaussian",
-    link: str | None = None,
+    link: Link | None = None,
     trials: str | None = None,
     se: str | None = None,
     se_sigma: bool = False,

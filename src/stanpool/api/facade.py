@@ -13,6 +13,7 @@ from typing import Any, Self
 from stanpool.api.notebook_display import fit_html, model_html
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
+from stanpool.base.options import Link, Parameterization, Pooling, Threads
 from stanpool.base.progress import verbose_logging
 from stanpool.inference.arviz_export import to_arviz
 from stanpool.inference.diagnostics import diagnose
@@ -160,9 +161,9 @@ marginal, 919 rows, 85 groups)
         data: Any,
         *,
         family: str = "gaussian",
-        link: str | None = None,
-        pooling: str = "partial",
-        parameterization: str = "auto",
+        link: Link | None = None,
+        pooling: Pooling = "partial",
+        parameterization: Parameterization = "auto",
         residual: str | None = None,
         group_predictors: Sequence[str] = (),
         priors: Mapping[str, str | Prior] | None = None,
@@ -211,7 +212,7 @@ marginal, 919 rows, 85 groups)
         adapt_delta: float | None = None,
         max_treedepth: int = 10,
         parallel_chains: int | None = None,
-        threads_per_chain: int | str = "auto",
+        threads_per_chain: int | Threads = "auto",
         inits: Any = None,
         prior_only: bool = False,
         progress: bool = True,

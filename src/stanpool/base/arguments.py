@@ -17,15 +17,18 @@ from functools import cache, wraps
 from itertools import repeat
 from numbers import Real
 from operator import index
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
+from stanpool.base import options
 from stanpool.base.errors import (
     ArgumentError,
     OutOfMemoryError,
     SpecError,
     StanpoolError,
     StorageError,
+    check_choice,
     quote,
+    quote_list,
     suggestion,
 )
 from stanpool.base.other_tools import advice_on_argument
@@ -48,13 +51,9 @@ _POSITIVE = {
     *("scale", "factor", "tolerance"),
 }
 
-# What is not one of a few choices is refused with a list of these, whatever it is.
-_CHOICES = {
-    *("family", "pooling", "parameterization", "unit", "kind", "at", "groups"),
-    "new_groups",
-}
-# Functions say more of what is wrong with these.
+# The functions themselves check these, and can say more of what is wrong.
 _CHECKED_LATER = {
+    *("family", "link"),
     *("priors", "fixed", "folds", "sample", "simulations", "trunc", "rank"),
     *("outcome", "predictors", "varying", "group_predictors"),
 }
@@ -106,10 +105,13 @@ class Kind:
         As in "must be ...".
     read
         Returns a value as Python's own type, or ``_REFUSED``.
+    choices
+        The words that it may be, if it must be one of a few.
     """
 
     words: str
     read: Callable[[Any], Any]
+    choices: tuple[str, ...] = ()
 
 
 def public(thing: Thing) -> Thing:
@@ -154,8 +156,12 @@ write seed=.
 def check_fields(value: Any) -> None:
     """Check the fields of a frozen dataclass as ``public`` checks arguments."""
     for field in fields(value):
-        is_choice = field.name in _CHOICES and field.type == "str"
-        if not is_choice and field.name not in ("trunc", "rank"):  # which say more
+        if field.name not in (
+            "family",
+            "link",
+            "trunc",
+            "rank",
+        ):  # checked by the class
             given = _read(field.name, field.type, getattr(value, field.name))
             object.__setattr__(value, field.name, given)
 
@@ -199,7 +205,7 @@ def _checked(
 def _argument(parameter: inspect.Parameter, value: Any) -> Any:
     """Return an argument as its function wants it, or refuse it."""
     name, annotation = parameter.name, parameter.annotation
-    is_left = name in _CHECKED_LATER or (name in _CHOICES and annotation == "str")
+    is_left = name in _CHECKED_LATER
     if value is parameter.default or parameter.kind is parameter.VAR_KEYWORD or is_left:
         return value
     read = _read(name, annotation, value)
@@ -238,6 +244,8 @@ def _read(name: str, annotation: Any, value: Any) -> Any:
     if isinstance(value, str) and "list of" in kind.words:
         given = quote(value)
         raise SpecError(f"{name}={given} is one text; write a list, [{given}].")
+    if kind.choices:
+        check_choice(name, value, kind.choices)
     raise SpecError(f"{name}={quote(value)} must be {kind.words}.")
 
 
@@ -258,6 +266,8 @@ def _kind_of_node(node: ast.expr, name: str) -> Kind:
     if isinstance(node, ast.Subscript):
         own = _last_name(node.value)
         inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if own == "Literal":
+            return _one_of(tuple(ast.literal_eval(each) for each in inner))
         members = [_kind_of_node(each, name) for each in inner]
         if own == "Mapping":
             return _mapping(*members)
@@ -269,6 +279,8 @@ def _plain(type_name: str, name: str) -> Kind:
     """Return the kind of a type without parameters."""
     if type_name in _ANY:
         return _ANYTHING
+    if hasattr(options, type_name):
+        return _one_of(get_args(getattr(options, type_name)))
     if type_name in _ALIASES:
         return _kind_of(_ALIASES[type_name], name)
     if type_name == "int":
@@ -277,6 +289,15 @@ def _plain(type_name: str, name: str) -> Kind:
         return _number(name)
     known = {"bool": _FLAG, "str": _TEXT, "ArrayLike": _NUMBERS}
     return known[type_name] if type_name in known else _made_by(type_name)
+
+
+def _one_of(choices: tuple[str, ...]) -> Kind:
+    """Return the kind of an option that is one of a few words."""
+
+    def read(value: Any) -> Any:
+        return value if isinstance(value, str) and value in choices else _REFUSED
+
+    return Kind(f"one of {quote_list(choices, limit=20)}", read, choices)
 
 
 def _last_name(node: ast.expr) -> str:
@@ -391,7 +412,9 @@ def _either(*kinds: Kind) -> Kind:
         found = (kind.read(value) for kind in kinds)
         return next((each for each in found if each is not _REFUSED), _REFUSED)
 
-    return Kind(" or ".join(kind.words for kind in kinds), read)
+    others = [kind for kind in kinds if kind is not _NONE]
+    choices = others[0].choices if len(others) == 1 else ()
+    return Kind(" or ".join(kind.words for kind in kinds), read, choices)
 
 
 _NONE = Kind("None", lambda value: None if value is None else _REFUSED)

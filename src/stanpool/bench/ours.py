@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from stanpool.api.facade import Model
+from stanpool.base.options import Parameterization
 from stanpool.bench.tools import Drawn, Sampling, Tool
 from stanpool.bench.works import Work
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def _build(parameterization: str) -> Callable[[Work, Any], Model]:
+def _build(parameterization: Parameterization) -> Callable[[Work, Any], Model]:
     def build(work: Work, data: pd.DataFrame | Path) -> Model:
         return Model(
             work.formula,
@@ -73,13 +74,14 @@ def _form(model: Model) -> str:
 
 
 def _stanpool(
-    name: str, about: str, build: Callable[[Work, Any], Model] | None = None
+    name: Parameterization | Literal["cells"],
+    about: str,
 ) -> Tool:
     return Tool(
         name,
         about,
         (),
-        build or _build(name),
+        _build_cells if name == "cells" else _build(name),
         _compile,
         _fit,
         _quantities,
@@ -95,6 +97,6 @@ OURS: dict[str, Tool] = {
         _stanpool("noncentered", "stanpool, groups' coefficients standardised"),
         _stanpool("adaptive", "stanpool, between the two, by group"),
         _stanpool("marginal", "stanpool, groups' coefficients integrated out"),
-        _stanpool("cells", "stanpool, equal rows counted by hand", _build_cells),
+        _stanpool("cells", "stanpool, equal rows counted by hand"),
     )
 }

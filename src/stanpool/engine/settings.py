@@ -10,6 +10,7 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
+from stanpool.base.options import Threads
 
 if TYPE_CHECKING:
     pass
@@ -74,7 +75,7 @@ class SampleSettings:
     adapt_delta: float = 0.8
     max_treedepth: int = 10
     parallel_chains: int | None = None
-    threads_per_chain: int | str = "auto"
+    threads_per_chain: int | Threads = "auto"
     inits: Any = None
     thin: int = 1
     sample_options: tuple[tuple[str, Any], ...] = ()

@@ -13,12 +13,11 @@ from typing import Any
 
 from stanpool.base.arguments import check_fields, public
 from stanpool.base.errors import SpecError, check_choice, quote, quote_list, suggestion
+from stanpool.base.options import Link, Parameterization, Pooling
 from stanpool.base.other_tools import advice_on_family
 from stanpool.language.family import FAMILIES, Family
 from stanpool.language.prior import Prior
 
-POOLINGS = ("complete", "none", "partial")
-PARAMETERIZATIONS = ("auto", "centered", "noncentered", "adaptive", "marginal")
 LARGEST_NUMBER = 1e150  # in data, and of drawn outcomes: sums of squares are finite
 
 
@@ -206,9 +205,9 @@ class ModelSpec:
     groups: tuple[GroupTerm, ...] = ()
     latent: LatentFactors | None = None
     family: str = "gaussian"
-    link: str | None = None
-    pooling: str = "partial"
-    parameterization: str = "auto"
+    link: Link | None = None
+    pooling: Pooling = "partial"
+    parameterization: Parameterization = "auto"
     trials: str | None = None
     se: str | None = None
     se_sigma: bool = False
@@ -273,8 +272,6 @@ class ModelSpec:
         check_fields(self)
         advice = advice_on_family(self.family, FAMILIES)
         check_choice("family", self.family, FAMILIES, advice)
-        check_choice("pooling", self.pooling, POOLINGS)
-        check_choice("parameterization", self.parameterization, PARAMETERIZATIONS)
         if self.compress not in (True, False, None):
             raise SpecError(
                 f"compress={quote(self.compress)} is not one of True, False, None."

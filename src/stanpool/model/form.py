@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stanpool.base.errors import SpecError, quote_list
+from stanpool.base.options import Parameterization
 from stanpool.data.compression.gaussian_rows import why_not_compressed
 from stanpool.data.compression.integrated_rows import (
     integrated_factors,
@@ -33,7 +34,7 @@ def can_be_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
 
 def choose_form(
     spec: ModelSpec, design: Design, is_read: bool
-) -> tuple[str | None, str, tuple[int, ...]]:
+) -> tuple[Parameterization | None, str, tuple[int, ...]]:
     """Return the parameterization that is fitted, and why.
 
     And which factors the marginal form would integrate out, none if it is not exact.

@@ -20,6 +20,7 @@ from stanpool.base.errors import (
     suggestion,
     warn_user,
 )
+from stanpool.base.options import Parameterization
 from stanpool.data.columns import as_frame, refuse_level_per_row, used_columns
 from stanpool.data.compression.cells import (
     AggregatedRows,
@@ -127,7 +128,7 @@ class PreparedModel:
         *,
         strict: bool = True,
         priors: PriorTable | None = None,
-        parameterization: str | None = None,
+        parameterization: Parameterization | None = None,
     ) -> Self:
         """Build a model from a specification.
 
@@ -273,7 +274,7 @@ marginal, 100 rows, 85 groups)
         return self.of(prepared)
 
     @property
-    def parameterization(self) -> str | None:
+    def parameterization(self) -> Parameterization | None:
         """``"adaptive"``, ``"marginal"`` or what was set; None unless partial."""
         return self.structure.parameterization
 
@@ -367,7 +368,7 @@ def prepare(
     strict: bool = True,
     priors: PriorTable | None = None,
     design: Design | None = None,
-    form: str | None = None,
+    form: Parameterization | None = None,
     like: Structure | None = None,
 ) -> PreparedModel:
     """Bring a specification and data together.
@@ -444,7 +445,7 @@ def _fewer_rows(
     spec: ModelSpec,
     read: StreamedDesign,
     scaling: Scaling,
-    parameterization: str | None,
+    parameterization: Parameterization | None,
     integrated: tuple[int, ...],
     is_read: bool,
 ) -> Rows | None:
@@ -469,7 +470,7 @@ def _structure(
     spec: ModelSpec,
     design: Design,
     priors: PriorTable,
-    parameterization: str | None,
+    parameterization: Parameterization | None,
     rows: Rows | None,
     like: Structure | None,
 ) -> Structure:

@@ -9,6 +9,7 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError
+from stanpool.base.options import Unit
 from stanpool.inference.evaluation.influence import influence
 from stanpool.inference.prediction.conditioning import RELIABLE_K
 from stanpool.plots.canvas import (
@@ -98,7 +99,7 @@ def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
 def plot_influence(
     fit: FitResult,
     *,
-    unit: str = "group",
+    unit: Unit = "group",
     factor: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:

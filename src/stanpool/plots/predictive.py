@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, check_choice, quote
+from stanpool.base.errors import SpecError, quote
+from stanpool.base.options import OutcomeFigure
 from stanpool.inference.prediction.predict import predict
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.language.family import FAMILIES
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_KINDS = ("density", "groups", "rootogram")
 _LARGEST = 2**25  # outcomes drawn: 256 MB
 _LINES = 50
 _DRAWS = 200
@@ -58,7 +58,7 @@ _STATISTICS: Mapping[str, Callable[..., Any]] = {
 def plot_predictive(
     fit: HasPosterior,
     *,
-    kind: str = "density",
+    kind: OutcomeFigure = "density",
     factor: str | None = None,
     prior: bool = False,
     seed: int | None = None,
@@ -99,7 +99,6 @@ def plot_predictive(
     .. [1] Kleiber and Zeileis (2016). Visualizing count data regressions using
        rootograms. The American Statistician 70(3), 296-303.
     """
-    check_choice("kind", kind, _KINDS)
     fit = with_model(fit)
     refuse_censored(fit)
     seed = seed_of(fit) if seed is None else seed

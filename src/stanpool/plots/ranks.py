@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, check_choice, quote, suggestion
+from stanpool.base.errors import SpecError, quote, suggestion
+from stanpool.base.options import RankFigure
 from stanpool.inference.evaluation.uniformity import counts_below, uniformity_bands
 from stanpool.plots.canvas import (
     BLUE,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_KINDS = ("ecdf", "histogram")
 _NAMED = 5  # lines of one figure that can be told apart by name
 _HISTOGRAMS = 4
 _BINS = 20
@@ -56,7 +56,7 @@ class Ranked(Protocol):
 def plot_calibration(
     calibration: Ranked,
     *,
-    kind: str = "ecdf",
+    kind: RankFigure = "ecdf",
     quantities: Sequence[str] | None = None,
 ) -> Figure:
     """Draw the ranks of a simulation-based calibration.
@@ -79,7 +79,6 @@ def plot_calibration(
     SpecError
         If a kind or a quantity is not known.
     """
-    check_choice("kind", kind, _KINDS)
     known = [str(label) for label in calibration.table.index]
     chosen = known if quantities is None else list(quantities)
     for label in chosen:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, check_choice
+from stanpool.base.errors import SpecError
+from stanpool.base.options import ResidualKind
 from stanpool.inference.prediction.group_likelihood import grouping
 from stanpool.inference.prediction.predict import predict_table
 from stanpool.language.family import FAMILIES
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_KINDS = ("outcome", "quantile")
 _DRAWS = 500
 _MOST_NAMES = 100
 _MOST_INTERVALS = 300
@@ -53,7 +53,7 @@ _LARGEST = 2**25  # rows x draws
 def plot_residuals(
     fit: FitResult,
     *,
-    kind: str | None = None,
+    kind: ResidualKind | None = None,
     factor: str | None = None,
     seed: int | None = None,
     ax: Axes | None = None,
@@ -94,7 +94,6 @@ def plot_residuals(
     """
     fit = with_model(fit)
     kind = kind or ("quantile" if is_discrete(fit) else "outcome")
-    check_choice("kind", kind, _KINDS)
     _check_outcome(fit, kind)
     units = grouping(fit.model, factor)
     seed = seed_of(fit) if seed is None else seed

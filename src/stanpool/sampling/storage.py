@@ -36,6 +36,7 @@ from stanpool.base.errors import (
     quote_list,
 )
 from stanpool.base.files import explained
+from stanpool.base.options import Parameterization
 from stanpool.base.progress import tell
 from stanpool.data.compression.chunks import Streamed
 from stanpool.engine.program import StanProgram
@@ -102,7 +103,7 @@ class _Record:
     prior_only: bool
     engine: Mapping[str, str]
     program: str
-    parameterization: str | None = None
+    parameterization: Parameterization | None = None
     chunks: _ChunkFacts | None = None
     rejections: Mapping[str, int] = field(default_factory=dict)
     functions: tuple[str, ...] = ()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.base.errors import SpecError, check_choice
+from stanpool.base.options import Parameterization
 from stanpool.data.compression.integrated_rows import why_not_marginal
 from stanpool.inference.diagnostics.checks import (
     E_BFMI,
@@ -19,7 +20,6 @@ from stanpool.inference.diagnostics.checks import (
     measure_mixing,
 )
 from stanpool.inference.estimates.summary import summary
-from stanpool.language.model_spec import PARAMETERIZATIONS
 from stanpool.posterior import arviz
 from stanpool.posterior.scalars import group_dims, short_label
 from stanpool.studies.fit_all import fit_all
@@ -162,7 +162,7 @@ def compare_fits(fits: Mapping[str, Fit]) -> Comparison:
 def compare_parameterizations(
     model: Model,
     *,
-    parameterizations: Sequence[str] | None = None,
+    parameterizations: Sequence[Parameterization] | None = None,
     chains: int = 4,
     draws: int = 1000,
     warmup: int = 1000,
@@ -199,15 +199,10 @@ progress, sample_options
         )
     if parameterizations is None:
         exact = not why_not_marginal(model.spec, model.design)
-        forms = ("centered", "noncentered", "adaptive", "marginal")
+        forms = get_args(Parameterization)[1:]  # without "auto"
         parameterizations = forms if exact else forms[:-1]
     for form in parameterizations:
-        if form not in PARAMETERIZATIONS or form == "auto":
-            raise SpecError(
-                f"parameterizations: {quote(form)} is not one of "
-                f"{quote_list(PARAMETERIZATIONS[1:])}."
-                + suggestion(str(form), PARAMETERIZATIONS)
-            )
+        check_choice("parameterizations", form, get_args(Parameterization)[1:])
     forms_of = {form: model.with_(parameterization=form) for form in parameterizations}
     return compare_fits(
         fit_all(

@@ -12,6 +12,7 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import DataError, SpecError
+from stanpool.base.options import Unit
 from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.kfold import kfold
 from stanpool.inference.evaluation.loo import loo
@@ -186,7 +187,7 @@ progress, sample_options
         sample_options=sample_options,
     )
 
-    def left_out(fit: Fit, unit: str) -> CrossValidation:
+    def left_out(fit: Fit, unit: Unit) -> CrossValidation:
         chosen = factor if unit == "group" else None
         common: dict[str, Any] = {"executor": executor, "progress": progress}
         if folds is None:

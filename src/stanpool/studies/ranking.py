@@ -23,6 +23,7 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, quote_list
+from stanpool.base.options import Unit
 from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.loo import loo
 from stanpool.posterior.scalars import short_label
@@ -83,7 +84,7 @@ class Ranking:
 def compare(
     models: Mapping[str, Fit | CrossValidation] | Sequence[Fit | CrossValidation],
     *,
-    unit: str = "row",
+    unit: Unit = "row",
     factor: str | None = None,
 ) -> Ranking:
     """Rank models of the same outcomes by how well they predict the unseen.

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.errors import SpecError, check_choice, quote, quote_list
+from stanpool.base.errors import SpecError, quote, quote_list
+from stanpool.base.options import At
 from stanpool.model.parameter_names import GroupNames
 from stanpool.posterior.coefficients import coefficients, flat
 from stanpool.posterior.intervals import describe, interval_levels
@@ -137,7 +138,7 @@ def coef(
     return _group_table(fit, number, _full(fit, number), prob)
 
 
-def varcorr(fit: FitResult, *, prob: float = 0.9, at: str = "zero") -> pd.DataFrame:
+def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFrame:
     """Describe the scales and correlations of what varies, and the residual scale.
 
     Parameters
@@ -162,7 +163,6 @@ def varcorr(fit: FitResult, *, prob: float = 0.9, at: str = "zero") -> pd.DataFr
     SpecError
         If ``at`` is neither.
     """
-    check_choice("at", at, ("zero", "origins"))
     if at == "origins":
         fit = fit_at_origins(fit)
     posterior, design = fit.posterior, fit.model.design

@@ -30,7 +30,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, check_choice, quote
+from stanpool.base.errors import SpecError, quote
+from stanpool.base.options import Unit
 from stanpool.data.likelihood import draw_outcomes, expected_outcomes
 from stanpool.inference.prediction.group_likelihood import (
     Grouping,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-UNITS = ("row", "group")
 LARGEST = 2**28  # rows x draws that are left out without being asked
 _SAMPLE = 10_000
 _OF_ROWS = ("predicted", "pit", "score", "hit")
@@ -96,7 +96,7 @@ class CrossValidation:
     """
 
     model: PreparedModel
-    unit: str
+    unit: Unit
     factor: str | None
     folds: int | None
     units: pd.DataFrame
@@ -269,14 +269,13 @@ class _Score:
     r_hat: float
 
 
-def check_unit(fit: FitResult, unit: str, factor: str | None) -> None:
+def check_unit(fit: FitResult, unit: Unit, factor: str | None) -> None:
     """Refuse what cannot be left out, or was never learned from."""
     if fit.prior_only:
         raise SpecError(
             f"{fit!r} was drawn from the prior: it has learned from no row, so that "
             "none can be left out. Fit with prior_only=False."
         )
-    check_choice("unit", unit, UNITS)
     if unit == "row" and factor is not None:
         raise SpecError(
             f"factor={quote(factor)} says whose groups to leave out: pass "

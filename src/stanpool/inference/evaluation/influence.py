@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.base.options import Unit
 from stanpool.inference.estimates.summary import population_names
 from stanpool.inference.evaluation.cross_validation import check_unit
 from stanpool.inference.evaluation.loo import relative_ess
@@ -40,7 +41,7 @@ Array = np.ndarray
 
 
 def influence(
-    fit: FitResult, *, unit: str = "group", factor: str | None = None
+    fit: FitResult, *, unit: Unit = "group", factor: str | None = None
 ) -> pd.DataFrame:
     """Estimate how far quantities of the population move without each unit.
 
@@ -98,7 +99,7 @@ def _of_population(fit: FitResult) -> tuple[list[str], Array]:
     return labels, np.concatenate(draws, axis=1)
 
 
-def _likelihoods(fit: FitResult, unit: str, factor: str | None) -> Iterator[Array]:
+def _likelihoods(fit: FitResult, unit: Unit, factor: str | None) -> Iterator[Array]:
     """Yield log likelihoods of some units at all draws, shape ``(units, S)``."""
     if unit == "group":
         check_population(fit.model)

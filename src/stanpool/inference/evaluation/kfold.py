@@ -12,6 +12,7 @@ from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
+from stanpool.base.options import Unit
 from stanpool.base.parallel import run_many
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
@@ -45,7 +46,7 @@ def kfold(
     fit: FitResult,
     *,
     folds: int = 10,
-    unit: str = "row",
+    unit: Unit = "row",
     factor: str | None = None,
     seed: int | None = None,
     executor: Executor | None = None,

@@ -12,6 +12,7 @@ from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
+from stanpool.base.options import Unit
 from stanpool.base.progress import counting
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 def loo(
     fit: FitResult,
     *,
-    unit: str = "row",
+    unit: Unit = "row",
     factor: str | None = None,
     sample: int | None = None,
     reloo: bool = False,
@@ -128,7 +129,7 @@ def relative_ess(fit: FitResult) -> float:
     return float(np.nanmean(every)) / (chains * draws)
 
 
-def _sample_rows(rows: int, unit: str, sample: int | None) -> Array:
+def _sample_rows(rows: int, unit: Unit, sample: int | None) -> Array:
     """Return the rows that are left out, in order."""
     if sample is None:
         return np.arange(rows)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.options import NewGroups
 from stanpool.language.family import FAMILIES
 from stanpool.model.parameter_names import GroupNames
 from stanpool.posterior.coefficients import (
@@ -72,7 +73,7 @@ class LinearPredictor:
     numbers: tuple[int, ...]
     posterior: xr.Dataset
     coefficients: Coefficients
-    new_groups: str = "population"
+    new_groups: NewGroups = "population"
     seed: int = 0
     given: Mapping[tuple[str, Any], Array] = field(default_factory=dict)
     given_scales: Mapping[Any, Array] = field(default_factory=dict)

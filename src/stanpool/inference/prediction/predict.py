@@ -28,9 +28,9 @@ import numpy as np
 from stanpool.base.errors import (
     OutcomeWarning,
     SpecError,
-    check_choice,
     warn_user,
 )
+from stanpool.base.options import Groups, NewGroups, PredictionKind
 from stanpool.data.likelihood import draw_outcomes, expected_outcomes, log_likelihood
 from stanpool.families.functions import count_beyond
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
@@ -62,8 +62,8 @@ def linpred(
     *,
     draws: int | None = None,
     group_terms: GroupTerms | None = None,
-    groups: str = "fitted",
-    new_groups: str = "error",
+    groups: Groups = "fitted",
+    new_groups: NewGroups = "error",
     given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:
@@ -147,8 +147,8 @@ def epred(
     *,
     draws: int | None = None,
     group_terms: GroupTerms | None = None,
-    groups: str = "fitted",
-    new_groups: str = "error",
+    groups: Groups = "fitted",
+    new_groups: NewGroups = "error",
     given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:
@@ -187,8 +187,8 @@ def predict(
     *,
     draws: int | None = None,
     group_terms: GroupTerms | None = None,
-    groups: str = "fitted",
-    new_groups: str = "error",
+    groups: Groups = "fitted",
+    new_groups: NewGroups = "error",
     given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:
@@ -244,12 +244,12 @@ def predict_table(
     fit: FitResult,
     data: Any = None,
     *,
-    kind: str = "predict",
+    kind: PredictionKind = "predict",
     prob: float = 0.9,
     draws: int | None = None,
     group_terms: GroupTerms | None = None,
-    groups: str = "fitted",
-    new_groups: str = "error",
+    groups: Groups = "fitted",
+    new_groups: NewGroups = "error",
     given: Any = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
@@ -286,7 +286,6 @@ def predict_table(
     """
     import pandas as pd
 
-    check_choice("kind", kind, _KINDS)
     interval_levels(prob)  # refuse a wrong one before the work
     source = linear_predictor_with(
         fit,
@@ -329,8 +328,8 @@ def log_lik(
     *,
     draws: int | None = None,
     group_terms: GroupTerms | None = None,
-    groups: str = "fitted",
-    new_groups: str = "error",
+    groups: Groups = "fitted",
+    new_groups: NewGroups = "error",
     given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:

@@ -11,11 +11,11 @@ import numpy as np
 from stanpool.base.errors import (
     DataError,
     SpecError,
-    check_choice,
     quote,
     quote_list,
     suggestion,
 )
+from stanpool.base.options import Groups, NewGroups
 from stanpool.inference.prediction.conditioning import condition
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS, new_design
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
 GroupTerms = Sequence[str] | Mapping[str, Sequence[str]]
 
 
-NEW_GROUPS = ("error", "population", "resample", "zero")
-
-
 _LATENT = "factors"  # in group_terms
-
-
-READINGS = ("fitted", "redrawn")
 
 
 def linear_predictor_with(
@@ -47,8 +41,8 @@ def linear_predictor_with(
     *,
     draws: int | None = None,
     group_terms: GroupTerms | None = None,
-    groups: str = "fitted",
-    new_groups: str = "error",
+    groups: Groups = "fitted",
+    new_groups: NewGroups = "error",
     given: Any = None,
     seed: int | None = None,
     parts: Sequence[str] = (),
@@ -62,8 +56,6 @@ def linear_predictor_with(
     parts
         What of new rows is read besides predictors and groups, of ``newdata.PARTS``.
     """
-    check_choice("groups", groups, READINGS)
-    check_choice("new_groups", new_groups, NEW_GROUPS)
     model = fit.model
     with_latent, group_terms = _chosen_latent(model, group_terms)
     terms, own_scales = _chosen_terms(model, group_terms)

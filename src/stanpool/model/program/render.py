@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from stanpool.base.arguments import public
-from stanpool.base.errors import check_choice
 from stanpool.base.shipped_files import shipped_folder
 from stanpool.engine.program import StanProgram
 from stanpool.language.family import FAMILIES
@@ -147,7 +146,9 @@ def _functions(structure: Structure) -> list[str]:
 
 
 @public
-def neals_funnel(parameterization: str = "centered") -> StanProgram:
+def neals_funnel(
+    parameterization: Literal["centered", "noncentered"] = "centered",
+) -> StanProgram:
     """Return Neal's funnel, the geometry that hierarchical models are notorious for.
 
     Its data are ``{"D": 9, "scale": 3}``; ``v`` is the log variance of ``x[D]``.
@@ -171,7 +172,6 @@ def neals_funnel(parameterization: str = "centered") -> StanProgram:
     >>> neals_funnel("noncentered").name
     'neals_funnel_noncentered'
     """
-    check_choice("parameterization", parameterization, ("centered", "noncentered"))
     template = _environment().get_template("neals_funnel.stan.jinja")
     source = template.render(parameterization=parameterization)
     return StanProgram(f"neals_funnel_{parameterization}", _tidy(source))

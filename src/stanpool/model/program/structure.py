@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from stanpool.base.options import Parameterization
 from stanpool.data.design.design import Design
 from stanpool.data.design.origins import matrix_to_zero
 from stanpool.language.family import FAMILIES
@@ -81,7 +82,7 @@ class Structure:
     family: str
     link: str
     intercept: bool
-    parameterization: str | None = None
+    parameterization: Parameterization | None = None
     factors: tuple[FactorStructure, ...] = ()
     latent: bool = False
     residual: str | None = None
@@ -174,7 +175,7 @@ def structure_of(
     spec: ModelSpec,
     design: Design,
     priors: Iterable[PriorRow],
-    parameterization: str | None,
+    parameterization: Parameterization | None,
     *,
     integrated: Sequence[int] = (),
     compressed: bool = False,

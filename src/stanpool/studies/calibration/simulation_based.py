@@ -31,6 +31,7 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import DataError, SamplingError, SpecError, quote, quote_list
+from stanpool.base.options import RankFigure
 from stanpool.base.parallel import run_many
 from stanpool.inference.evaluation.uniformity import uniformity_p_values
 from stanpool.inference.prediction.predict import log_lik_chunks
@@ -144,7 +145,7 @@ class Calibration:
             )
         return f"{self.subject}: calibrated, as far as {of} can tell."
 
-    def plot(self, *, kind: str = "ecdf", quantities: Any = None) -> Figure:
+    def plot(self, *, kind: RankFigure = "ecdf", quantities: Any = None) -> Figure:
         """Draw the ranks. See ``stanpool.plots.plot_calibration``."""
         from stanpool.plots import plot_calibration
 

@@ -1,0 +1,26 @@
+"""The options that are one of a few words, as types.
+
+Signatures name these types, so that editors offer the words and type checkers refuse
+others. When a function is called, ``base.arguments`` checks its arguments against the
+same words, and so do the choices of the command line. The families are no such type:
+their table, ``language.family``, can be added to.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Pooling = Literal["complete", "none", "partial"]
+Parameterization = Literal["auto", "centered", "noncentered", "adaptive", "marginal"]
+Link = Literal["identity", "log", "logit", "probit", "cloglog"]
+
+Groups = Literal["fitted", "redrawn"]
+NewGroups = Literal["error", "population", "resample", "zero"]
+PredictionKind = Literal["linpred", "epred", "predict"]
+Unit = Literal["row", "group"]
+At = Literal["zero", "origins"]
+Threads = Literal["auto"]
+
+OutcomeFigure = Literal["density", "groups", "rootogram"]
+RankFigure = Literal["ecdf", "histogram"]
+ResidualKind = Literal["outcome", "quantile"]
