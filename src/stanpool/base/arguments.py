@@ -269,6 +269,8 @@ def _kind_of_node(node: ast.expr, name: str) -> Kind:
         if own == "Literal":
             return _one_of(tuple(ast.literal_eval(each) for each in inner))
         members = [_kind_of_node(each, name) for each in inner]
+        # In a list of options the function itself finds the one that is wrong.
+        members = [_TEXT if each.choices else each for each in members]
         if own == "Mapping":
             return _mapping(*members)
         return _sequence(members, own) if own in _SEQUENCES else _ANYTHING
