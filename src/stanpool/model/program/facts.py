@@ -29,11 +29,11 @@ class Term:
 
     Attributes
     ----------
-    file
-        The template that has the macros of this kind of term.
+    kind
+        Which file of ``terms`` has its macros.
     """
 
-    file: str
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,8 @@ class GroupTerm:
 
     Attributes
     ----------
-    file
-        The template that has the macros of this kind of term.
-    form_file
-        The template that has the macros of the factor's parameterization.
+    form
+        Which file of ``parameterizations`` has the macros of its parameterization.
     s
         How the names of its variables end.
     is_first
@@ -60,10 +58,11 @@ class GroupTerm:
         How many coefficients a group has, as a Stan variable.
     size
         The same where this variable is not yet known, in the data block.
+    kind
+        Which file of ``terms`` has its macros.
     """
 
-    file: str
-    form_file: str
+    form: str
     s: str
     is_first: bool
     correlated: bool
@@ -75,6 +74,7 @@ class GroupTerm:
     tau_bounds: str
     width: str
     size: str
+    kind: str = "group"
 
     @property
     def scales(self) -> str:
@@ -154,9 +154,9 @@ def _group_facts(
         _group_term(structure, number, blocks)
         for number in range(1, len(structure.factors) + 1)
     ]
-    terms = [Term("terms/population.stan.jinja"), *factors]
+    terms = [Term("population"), *factors]
     if structure.latent:
-        terms.append(Term("terms/latent.stan.jinja"))
+        terms.append(Term("latent"))
     integrated = {factor.integrated: factor for factor in factors}
     sampled = [factor for factor in factors if not factor.integrated]
     any_correlated = any(factor.correlated for factor in factors)
@@ -166,7 +166,6 @@ def _group_facts(
     elif structure.parameterization != "centered":
         reports = True
     return dict(
-        form_file=_form_file(structure.parameterization),
         factors=factors,
         terms=terms,
         effects=[] if structure.is_grouped_glm else terms,
@@ -193,8 +192,7 @@ def _group_term(
     factor, s = structure.factors[number - 1], suffix_of(number)
     categories = structure.is_categorical
     return GroupTerm(
-        file="terms/group.stan.jinja",
-        form_file=_form_file(_form_of(factor, structure)),
+        form=_form_of(factor, structure),
         s=s,
         is_first=number == 1,
         correlated=factor.correlated,
@@ -209,16 +207,11 @@ def _group_term(
     )
 
 
-def _form_of(factor: FactorStructure, structure: Structure) -> str | None:
+def _form_of(factor: FactorStructure, structure: Structure) -> str:
     """Name a factor's form: in a marginal program some are not integrated out."""
     if structure.parameterization == "marginal" and not factor.integrated:
         return "noncentered"
-    return structure.parameterization
-
-
-def _form_file(parameterization: str | None) -> str:
-    """Name the template of a parameterization."""
-    return f"parameterizations/{parameterization}.stan.jinja"
+    return structure.parameterization or "none"
 
 
 def _likelihood_facts(structure: Structure) -> dict[str, Any]:

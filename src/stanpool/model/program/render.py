@@ -56,6 +56,8 @@ def render(structure: Structure) -> StanProgram:
     if structure.parameterization == "marginal":
         template = "partial_pooling_marginal"
     facts = facts_of(structure)
+    facts |= {"forms": _macros("parameterizations", facts)}
+    facts |= {"kinds": _macros("terms", facts)}
     text = _environment().get_template(f"{template}.stan.jinja").render
     needed = _functions(structure)
     headers = [header for name in needed for header in HEADERS.get(name, ())]
@@ -190,6 +192,22 @@ def _environment() -> Any:
         keep_trailing_newline=True,
         autoescape=False,
     )
+
+
+def _macros(folder: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the macros of each file of a folder, by the file's name."""
+    environment = _environment()
+    return {
+        name: environment.get_template(f"{folder}/{name}.stan.jinja").make_module(facts)
+        for name in _names(folder)
+    }
+
+
+@lru_cache
+def _names(folder: str) -> list[str]:
+    """List the files of macros in a folder of the templates."""
+    files = (shipped_folder("stan_templates") / folder).glob("*.stan.jinja")
+    return sorted(file.name.removesuffix(".stan.jinja") for file in files)
 
 
 def _function(name: str) -> str:
