@@ -77,6 +77,12 @@ class GroupTerm:
     kind: str = "group"
 
     @property
+    def is_reported(self) -> bool:
+        """Whether correlations or coefficients are made of what is sampled."""
+        makes_b = self.moved or self.form in ("noncentered", "adaptive")
+        return self.correlated or makes_b
+
+    @property
     def scales(self) -> str:
         """Return a matrix that makes deviations of standard normal numbers."""
         if self.correlated:
@@ -159,12 +165,6 @@ def _group_facts(
         terms.append(Term("latent"))
     integrated = {factor.integrated: factor for factor in factors}
     sampled = [factor for factor in factors if not factor.integrated]
-    any_correlated = any(factor.correlated for factor in factors)
-    reports = any_correlated or any(factor.moved for factor in factors)
-    if structure.parameterization == "marginal":
-        reports = any_correlated or bool(sampled)
-    elif structure.parameterization != "centered":
-        reports = True
     return dict(
         factors=factors,
         terms=terms,
@@ -173,7 +173,7 @@ def _group_facts(
         integrated_factors=[factor for factor in factors if factor.integrated],
         integrated=integrated.get(1),
         second=integrated.get(2),
-        any_correlated=any_correlated,
+        any_correlated=any(factor.correlated for factor in factors),
         chooses_center=structure.chooses_center,
         center="about" if structure.chooses_center else "mean_of",
         has_transformed_parameters=structure.intercept
@@ -181,7 +181,9 @@ def _group_facts(
         or bool(sampled)
         or structure.residual == "pooled"
         or structure.piloted,
-        has_generated_quantities=reports or structure.has_cutpoints or structure.latent,
+        has_generated_quantities=any(factor.is_reported for factor in factors)
+        or structure.has_cutpoints
+        or structure.latent,
     )
 
 
