@@ -38,7 +38,7 @@ from stanpool.base.options import (
     Unit,
 )
 from stanpool.base.progress import verbose_logging
-from stanpool.language.family import FAMILIES
+from stanpool.language.family import DEFAULT_FAMILY, FAMILIES
 
 if TYPE_CHECKING:
     from stanpool.api.facade import Fit, Model
@@ -228,7 +228,7 @@ def _states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--family",
             type=click.Choice(list(FAMILIES)),
-            default="gaussian",
+            default=DEFAULT_FAMILY,
             show_default=True,
         ),
         click.option("--link", help="Other than the family's own, such as probit."),

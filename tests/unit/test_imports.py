@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import stanpool
+from stanpool.language.family import FAMILIES
+from stanpool.language.prior import DISTRIBUTIONS, parameter_classes
 
 PACKAGE = Path(stanpool.__file__).parent
 
@@ -148,6 +150,62 @@ def test_the_language_needs_the_standard_library_only() -> None:
         if _is_in(module, {"language", "base.errors"}):
             tops = {name.split(".")[0] for name in imported(path)} - {"stanpool"}
             assert tops <= set(sys.stdlib_module_names), module
+
+
+# Where the names of families are known: their table and their functions, and besides
+# words of other tools and the conjugate posteriors, which are of one family each.
+_KNOW_FAMILIES = {"language.family", "families", "bench"}
+_KNOW_FAMILIES |= {"base.other_tools", "exact.conjugate"}
+# What else is called as a family is: distributions of priors, parameters, predictors.
+_OTHER_MEANINGS = {*DISTRIBUTIONS, *parameter_classes(), "categorical"}
+
+
+def _defaults(tree: ast.AST) -> set[int]:
+    """Return the nodes that are defaults of arguments or fields called ``family``."""
+    found: list[ast.expr | None] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arguments):
+            last = [*node.posonlyargs, *node.args][-len(node.defaults) :]
+            pairs = [*zip(last, node.defaults, strict=False)]
+            pairs += [*zip(node.kwonlyargs, node.kw_defaults, strict=True)]
+            found += [default for arg, default in pairs if arg.arg == "family"]
+        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "family":
+            found.append(node.value)
+    return {id(node) for node in found}
+
+
+def _families_named(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Find the names of families in code, but for defaults that users read."""
+    defaults = _defaults(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in defaults:
+            if node.value in {*FAMILIES} - _OTHER_MEANINGS:
+                yield node
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(ast.unparse(side).endswith("family") for side in sides):
+                yield from (
+                    each
+                    for side in sides
+                    for each in ast.walk(side)
+                    if isinstance(each, ast.Constant) and each.value in FAMILIES
+                )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_families_are_named_in_their_table_only(module: str) -> None:
+    if not _is_in(module, _KNOW_FAMILIES):
+        tree = ast.parse(MODULES[module].read_text())
+        assert [f"line {each.lineno}" for each in _families_named(tree)] == []
+
+
+def test_a_family_that_is_named_elsewhere_is_found() -> None:
+    code = """
+def f(family="gaussian", other="poisson"):
+    return spec.family in ("beta", None) or prior == "beta" or g("binomial")
+"""
+    found = sorted(each.value for each in _families_named(ast.parse(code)))
+    assert found == ["beta", "binomial", "poisson"]
 
 
 def test_folders_are_small() -> None:

@@ -47,7 +47,7 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
             "the data have no rows, and a model needs some. See what emptied them."
         )
     keys = {spec.residual}
-    if FAMILIES[spec.family].outcome == "categories":
+    if spec.is_categorical:
         keys.add(unquote_name(spec.outcome))
     if spec.latent is not None:
         keys |= {spec.latent.scores_of, spec.latent.loadings_of}

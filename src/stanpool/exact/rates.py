@@ -29,11 +29,10 @@ from stanpool.exact.draws import (
 )
 from stanpool.exact.priors import normal_prior
 from stanpool.exact.quadrature import TauPosterior, integrate_scale
+from stanpool.language.family import FAMILIES
 
 if TYPE_CHECKING:
     from stanpool.api.facade import Model
-
-_FAMILIES = {"bernoulli": "logit", "binomial": "logit", "poisson": "log"}
 
 
 @public
@@ -120,9 +119,9 @@ def rates(model: Model, *, tolerance: float = 1e-9) -> RatesPosterior:
     prior = normal_prior(model, "b" if design.factors else "Intercept")
     mean, precision = float(prior.mean[0]), float(prior.precision[0])
     trials = np.ones(design.rows) if design.trials is None else design.trials
-    if model.spec.family == "poisson" and design.offset is not None:
+    of_poisson = _is_of_rates(model)
+    if of_poisson and design.offset is not None:
         trials = np.exp(design.offset)
-    of_poisson = model.spec.family == "poisson"
 
     def posterior(successes: float, size: float) -> TauPosterior:
         def log_density(theta: Array) -> Array:
@@ -140,18 +139,25 @@ def rates(model: Model, *, tolerance: float = 1e-9) -> RatesPosterior:
     return RatesPosterior(model, tuple(posterior(*each) for each in totals))
 
 
+def _is_of_rates(model: Model) -> bool:
+    """Whether sums of outcomes are counts without a number of trials."""
+    sums = FAMILIES[model.spec.family].sums
+    return sums is not None and "trials" not in FAMILIES[sums].parts
+
+
 def _refuse_other_models(model: Model) -> None:
     """Refuse what is not a rate for each group."""
     spec, design = model.spec, model.design
     factors = [factor.varying == ("Intercept",) for factor in design.factors]
     fits = (
-        _FAMILIES.get(spec.family) == spec.link_name
+        FAMILIES[spec.family].sums is not None
+        and FAMILIES[spec.family].canonical_link == spec.link_name
         and spec.pooling != "partial"
         and factors in ([], [True])
         and design.intercept is not bool(factors)
         and not design.coefficients
         and all(part is None for part in (spec.weights, spec.cens, spec.trunc))
-        and (design.offset is None or spec.family == "poisson")
+        and (design.offset is None or _is_of_rates(model))
         and all(factor.weights is None for factor in design.factors)
         and design.latent is None
     )

@@ -1,9 +1,46 @@
-"""The table of families."""
+"""The table of families: all that other modules know of a family by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FamilyParameter:
+    """A parameter of a family besides the linear predictor, such as ``sigma``.
+
+    Attributes
+    ----------
+    name
+        Its name in the posterior, in ``priors=`` and in the template of the family.
+    support
+        ``"positive"``, or ``"real"``.
+    lower
+        Where the parameter, and so its prior, is cut off below: 1 for ``nu``.
+    prior, source
+        Its default prior as users write it, and who recommends it; empty where the
+        default is scaled by the data.
+    searched
+        The interval in which the quick estimate before sampling looks for it.
+    variable
+        The Stan variable that is sampled, where its name is another one.
+    size
+        How many numbers it has, as Stan says it; None for a single number.
+    """
+
+    name: str
+    support: str = "positive"
+    lower: float | None = None
+    prior: str = ""
+    source: str = ""
+    searched: tuple[float, float] = (1e-2, 1e4)
+    variable: str = ""
+    size: str | None = None
+
+    @property
+    def stan_variable(self) -> str:
+        """The Stan variable that is sampled."""
+        return self.variable or self.name
 
 
 @dataclass(frozen=True)
@@ -21,17 +58,41 @@ class Family:
         (between 0 and 1), ``"binary"``, ``"count"``, ``"ordered"`` categories, or
         ``"categories"`` without an order.
     parameters
-        The classes of its parameters besides the linear predictor, such as ``sigma``.
+        Its parameters besides the linear predictor.
     parts
         The parts of an outcome that go with it, besides ``weights``: ``"trials"``,
         ``"se"``, ``"exposure"``, ``"cens"``, ``"trunc"``.
+    residuals
+        What scatters about the inverse link of ``eta`` with the scale ``sigma``:
+        ``"outcome"``, or ``"log"`` for its logarithm; None in families without
+        residuals of such a scale.
+    canonical_link
+        The link with which a row's score is its outcome less the mean, and its
+        information the variance, both over that variance if the family has residuals.
+    sums
+        The family of the sum of outcomes that share a linear predictor, where these
+        sums are sufficient; else None.
+    stan_name
+        The name of its distribution in Stan, where that is another one.
+    own_functions
+        The links with which its distribution is a Stan function of ours,
+        ``functions/<family>_<link>.stanfunctions``.
+    compiled
+        Which likelihoods of all rows and groups it has in C++, with its default link:
+        ``"grouped"``, and ``"weighted"`` for rows with weights.
     """
 
     name: str
     links: tuple[str, ...]
     outcome: str
-    parameters: tuple[str, ...] = ()
+    parameters: tuple[FamilyParameter, ...] = ()
     parts: tuple[str, ...] = ()
+    residuals: str | None = None
+    canonical_link: str | None = None
+    sums: str | None = None
+    stan_name: str = ""
+    own_functions: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:
@@ -39,35 +100,159 @@ class Family:
         return self.links[0]
 
     @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of its parameters besides the linear predictor."""
+        return tuple(each.name for each in self.parameters)
+
+    @property
+    def auxiliary(self) -> tuple[FamilyParameter, ...]:
+        """The parameters that are a single number, but for the residual scale."""
+        return tuple(
+            each for each in self.parameters if each.size is None and each != SIGMA
+        )
+
+    @property
+    def has_sigma(self) -> bool:
+        """Whether it has a residual scale, which groups may have of their own."""
+        return SIGMA in self.parameters
+
+    @property
+    def has_cutpoints(self) -> bool:
+        """Whether cutpoints between ordered categories stand for the intercept."""
+        return CUTPOINT in self.parameters
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether each category but the first has a linear predictor of its own."""
+        return self.outcome == "categories"
+
+    @property
     def is_discrete(self) -> bool:
         """Whether outcomes are whole numbers or categories."""
         return self.outcome not in ("real", "positive", "proportion")
 
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether outcomes are normal about their mean."""
+        return self.name == DEFAULT_FAMILY
+
+    @property
+    def is_of_logs(self) -> bool:
+        """Whether the linear predictor is on the scale of the outcome's logarithm."""
+        return self.residuals == "log"
+
+    @property
+    def stan_distribution(self) -> str:
+        """The name of its distribution in Stan."""
+        return self.stan_name or self.name
+
+    def has_compiled(self, kind: str, link: str) -> bool:
+        """Whether it has this likelihood in C++, ``"grouped"`` or ``"weighted"``."""
+        return kind in self.compiled and link == self.link
+
+
+DEFAULT_FAMILY = "gaussian"
+# The family of two outcomes: of a category against the reference, for example.
+BINARY_FAMILY = "bernoulli"
+
+SIGMA = FamilyParameter("sigma", searched=(1e-6, 1e9))
+CUTPOINT = FamilyParameter(
+    "cutpoint", support="real", variable="cutpoint_c", size="C - 1"
+)
+_DEGREES_OF_FREEDOM = FamilyParameter(
+    "nu",
+    lower=1.0,
+    prior="gamma(2, 0.1)",
+    source="Juárez and Steel 2010",
+    searched=(1.5, 60.0),
+)
+_SHAPE, _PRECISION = (
+    FamilyParameter(
+        name, prior="inv_gamma(0.4, 0.3)", source="Vehtari 2024, Simpson et al. 2017"
+    )
+    for name in ("shape", "phi")
+)
 
 _OF_PROBABILITY = ("logit", "probit", "cloglog")
+_WITH_WEIGHTS = ("grouped", "weighted")
 
-
-FAMILIES: Mapping[str, Family] = {
+FAMILIES: dict[str, Family] = {
     each.name: each
     for each in (
         Family(
             "gaussian",
             ("identity", "log"),
             "real",
-            ("sigma",),
+            (SIGMA,),
             ("se", "cens", "trunc"),
+            residuals="outcome",
+            canonical_link="identity",
+            stan_name="normal",
         ),
         Family(
-            "student_t", ("identity",), "real", ("nu", "sigma"), ("se", "cens", "trunc")
+            "student_t",
+            ("identity",),
+            "real",
+            (_DEGREES_OF_FREEDOM, SIGMA),
+            ("se", "cens", "trunc"),
+            residuals="outcome",
+            compiled=("grouped",),
         ),
-        Family("lognormal", ("identity",), "positive", ("sigma",), ("cens", "trunc")),
-        Family("gamma", ("log",), "positive", ("shape",), ("exposure",)),
-        Family("bernoulli", _OF_PROBABILITY, "binary"),
-        Family("binomial", _OF_PROBABILITY, "count", parts=("trials",)),
-        Family("beta", _OF_PROBABILITY, "proportion", ("phi",)),
-        Family("poisson", ("log",), "count", parts=("exposure",)),
-        Family("negative_binomial", ("log",), "count", ("phi",), ("exposure",)),
-        Family("ordinal", ("logit", "probit"), "ordered", ("cutpoint",)),
+        Family(
+            "lognormal",
+            ("identity",),
+            "positive",
+            (SIGMA,),
+            ("cens", "trunc"),
+            residuals="log",
+            compiled=("grouped",),
+        ),
+        Family(
+            "gamma",
+            ("log",),
+            "positive",
+            (_SHAPE,),
+            ("exposure",),
+            compiled=("grouped",),
+        ),
+        Family(
+            "bernoulli",
+            _OF_PROBABILITY,
+            "binary",
+            canonical_link="logit",
+            sums="binomial",
+            own_functions=("probit", "cloglog"),
+            compiled=_WITH_WEIGHTS,
+        ),
+        Family(
+            "binomial",
+            _OF_PROBABILITY,
+            "count",
+            parts=("trials",),
+            canonical_link="logit",
+            sums="binomial",
+            own_functions=("probit", "cloglog"),
+            compiled=_WITH_WEIGHTS,
+        ),
+        Family("beta", _OF_PROBABILITY, "proportion", (_PRECISION,)),
+        Family(
+            "poisson",
+            ("log",),
+            "count",
+            parts=("exposure",),
+            canonical_link="log",
+            sums="poisson",
+            compiled=_WITH_WEIGHTS,
+        ),
+        Family(
+            "negative_binomial",
+            ("log",),
+            "count",
+            (_PRECISION,),
+            ("exposure",),
+            compiled=("grouped",),
+        ),
+        Family("ordinal", ("logit", "probit"), "ordered", (CUTPOINT,)),
         Family("categorical", ("logit",), "categories"),
     )
 }

@@ -244,14 +244,24 @@ class ModelSpec:
         Without offset, weights, censoring and truncation; standard errors may be known.
         """
         parts = (self.weights, self.cens, self.trunc, self.offsets or None)
-        is_linear = self.family == "gaussian" and self.link_name == "identity"
+        is_linear = self.is_gaussian and self.link_name == "identity"
         return is_linear and all(part is None for part in parts)
+
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether outcomes are normal about their mean."""
+        return FAMILIES[self.family].is_gaussian
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether each category but the first has a linear predictor of its own."""
+        return FAMILIES[self.family].is_categorical
 
     @property
     def has_sigma(self) -> bool:
         """Whether there is a residual scale to learn."""
         known = self.se is not None and not self.se_sigma
-        return "sigma" in FAMILIES[self.family].parameters and not known
+        return FAMILIES[self.family].has_sigma and not known
 
     @property
     def all_terms(self) -> tuple[str, ...]:
@@ -308,12 +318,12 @@ class ModelSpec:
                 f"{self.latent} is learned from all groups together, which "
                 "pooling='none' forbids. Drop it, or pass pooling='partial'."
             )
-        if self.latent is not None and family.outcome == "categories":
+        if self.latent is not None and family.is_categorical:
             raise SpecError(
                 f"{self.latent} does not go with family={family.name!r}, which has a "
                 "linear predictor for each category. Drop it."
             )
-        if family.outcome == "ordered" and not self.intercept:
+        if family.has_cutpoints and not self.intercept:
             raise SpecError(
                 "family='ordinal' has cutpoints in the place of an intercept, so there "
                 "is none to leave out; drop '0 +' from the formula."
@@ -368,7 +378,7 @@ class ModelSpec:
                 "se_sigma=True learns a residual scale besides known standard errors, "
                 "and there are none: pass se='column', too."
             )
-        if self.offsets and family.outcome == "categories":
+        if self.offsets and family.is_categorical:
             raise SpecError(
                 f"offset {quote(self.offsets[0])} does not go with "
                 "family='categorical', which has a linear predictor for each category. "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.base.other_tools import advice_on_distribution
+from stanpool.language.family import FAMILIES
 
 
 @dataclass(frozen=True)
@@ -278,7 +279,7 @@ class ParameterClass:
     lower: float | None = None
 
 
-PARAMETER_CLASSES: Mapping[str, ParameterClass] = {
+_OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
     each.name: each
     for each in (
         ParameterClass("Intercept", "real"),
@@ -287,11 +288,24 @@ PARAMETER_CLASSES: Mapping[str, ParameterClass] = {
         ParameterClass("tau", "positive", "varying"),
         ParameterClass("Omega", "correlation"),
         ParameterClass("loading_scale", "positive"),
-        ParameterClass("sigma", "positive"),
         ParameterClass("tau_sigma", "positive"),
-        ParameterClass("nu", "positive", lower=1.0),
-        ParameterClass("shape", "positive"),
-        ParameterClass("phi", "positive"),
-        ParameterClass("cutpoint", "real", "cutpoint"),
     )
 }
+
+
+def parameter_classes() -> dict[str, ParameterClass]:
+    """Return the classes of parameters by name, those of families among them.
+
+    Examples
+    --------
+    >>> parameter_classes()["nu"].lower
+    1.0
+    """
+    of_families = {
+        own.name: ParameterClass(
+            own.name, own.support, own.name if own.size else None, own.lower
+        )
+        for family in FAMILIES.values()
+        for own in family.parameters
+    }
+    return {**_OF_EVERY_FAMILY, **of_families}

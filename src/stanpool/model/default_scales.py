@@ -131,7 +131,7 @@ def default_scales(spec: ModelSpec, design: Design) -> DefaultScales:
     scales = partial(
         DefaultScales, locations=locations, unit=unit, about_zero=about_zero
     )
-    if spec.link_name == "identity" and spec.family != "lognormal":
+    if spec.link_name == "identity" and not FAMILIES[spec.family].is_of_logs:
         return scales(
             intercept=2.5 * unit,
             predictor=2.5 * unit,
@@ -171,14 +171,19 @@ def positive_or_one(value: float) -> float:
 
 def residual_scale(spec: ModelSpec, design: Design) -> float:
     """Return the scale of the outcome, or of its log where that is what is modelled."""
-    y = np.log(design.y) if spec.family == "lognormal" else design.y
+    y = np.log(design.y) if FAMILIES[spec.family].is_of_logs else design.y
     return positive_or_one(design.sd(y))
+
+
+def outcome_spread(spec: ModelSpec) -> str:
+    """Write the spread of the outcome, or of its log where that is what is modelled."""
+    return "sd(log(y))" if FAMILIES[spec.family].is_of_logs else "sd(y)"
 
 
 def _has_level(spec: ModelSpec, design: Design) -> bool:
     """Say whether intercepts or cutpoints take up the level of the outcome."""
     own = spec.pooling == "none" and design.factors[0].varying[0] == "Intercept"
-    return design.intercept or own or FAMILIES[spec.family].outcome == "ordered"
+    return design.intercept or own or FAMILIES[spec.family].has_cutpoints
 
 
 def _counts(spec: ModelSpec, design: Design) -> tuple[int, int]:
@@ -195,9 +200,9 @@ def _counts(spec: ModelSpec, design: Design) -> tuple[int, int]:
 
 def _located(spec: ModelSpec) -> str:
     """Say where intercepts are located."""
-    if spec.family == "lognormal":
+    if FAMILIES[spec.family].is_of_logs:
         return "mean(log(y))"
-    if FAMILIES[spec.family].outcome == "categories":
+    if spec.is_categorical:
         return "log(n / n of the reference)"
     return f"{spec.link_name}(mean(y))"
 
@@ -210,15 +215,14 @@ def _unit(spec: ModelSpec, design: Design) -> tuple[float, str]:
         _, variation = _rate(design)
         unit = positive_or_one(math.sqrt(math.log1p(variation)))
         return unit, "sqrt(log(1 + cv(y)^2))"
-    name = "sd(log(y))" if spec.family == "lognormal" else "sd(y)"
-    return residual_scale(spec, design), name
+    return residual_scale(spec, design), outcome_spread(spec)
 
 
 def _locations(spec: ModelSpec, design: Design) -> tuple[float, ...]:
     """Return where intercepts lie: the outcome's mean through the link."""
     offset = 0.0 if design.offset is None else design.mean(design.offset)
     if spec.link_name == "identity":
-        y = np.log(design.y) if spec.family == "lognormal" else design.y
+        y = np.log(design.y) if FAMILIES[spec.family].is_of_logs else design.y
         return (design.mean(y) - offset,)
     kind = FAMILIES[spec.family].outcome
     if kind == "ordered":

@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 from stanpool.base.errors import SpecError, quote
 from stanpool.data.design.design import Design, LatentDesign
-from stanpool.language.prior import PARAMETER_CLASSES
+from stanpool.language.prior import parameter_classes
 
 if TYPE_CHECKING:
     pass
 
 
-_RESERVED = {
-    *(".", "chain", "draw", "row", "coefficient", "category", "between", "latent")
-} | {name for name, known in PARAMETER_CLASSES.items() if known.indexed != "varying"}
+def _reserved() -> set[str]:
+    """Return the names that every posterior keeps for what is in the model itself."""
+    own = {
+        name
+        for name, known in parameter_classes().items()
+        if known.indexed != "varying"
+    }
+    dims = ("chain", "draw", "row", "coefficient", "category", "between", "latent")
+    return {".", *dims, *own}
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class GroupNames:
         """Return the names for a column; ``/``, a path in xarray, becomes ``:``."""
         name = factor.replace("/", ":")
         return cls(
-            group=f"{name}_" if name in _RESERVED else name,
+            group=f"{name}_" if name in _reserved() else name,
             coefficient=f"{name}_coefficient",
             coefficient_2=f"{name}_coefficient_2",
             tau=f"tau_{name}",
@@ -93,7 +99,7 @@ def check_names(design: Design) -> None:
         Such as a factor ``sigma_g`` beside residual scales of ``g``: the scale of its
         coefficients would be ``tau_sigma_g``, and so the spread of these.
     """
-    owners = dict.fromkeys(_RESERVED - {"tau_sigma"}, "the model itself")
+    owners = dict.fromkeys(_reserved() - {"tau_sigma"}, "the model itself")
 
     def claim(owner: str, *names: str) -> None:
         for name in names:

@@ -45,6 +45,7 @@ from stanpool.data.design.nesting import (
 )
 from stanpool.data.design.outcome import check_other_outcome, labelled_outcome
 from stanpool.engine.program import StanProgram
+from stanpool.language.family import FAMILIES
 from stanpool.language.formula import formula_of, outcome_name, quote_name
 from stanpool.language.model_spec import ModelSpec, as_priors
 from stanpool.model.form import can_be_compressed, choose_form
@@ -299,7 +300,8 @@ marginal, 100 rows, 85 groups)
         if isinstance(self.rows, AggregatedRows):
             design = self.rows.design
             counted = spec.trials or spec.outcome
-            trials = counted if self.rows.family == "binomial" else None
+            has_trials = "trials" in FAMILIES[self.rows.family].parts
+            trials = counted if has_trials else None
             spec = replace(spec, family=self.rows.family, trials=trials)
         return estimate(spec, design, priors, correlated)
 

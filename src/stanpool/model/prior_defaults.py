@@ -11,7 +11,12 @@ from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
-from stanpool.model.default_scales import DefaultScales, default_scales, residual_scale
+from stanpool.model.default_scales import (
+    DefaultScales,
+    default_scales,
+    outcome_spread,
+    residual_scale,
+)
 
 if TYPE_CHECKING:
     pass
@@ -21,14 +26,6 @@ _RSTANARM = "rstanarm"
 
 
 _PC_PRIOR = "Simpson et al. 2017"
-
-
-# Of the families' own parameters: the default and its rule.
-_FAMILY_PRIORS = {
-    "nu": (Prior("gamma", (2.0, 0.1)), "Juárez and Steel 2010"),
-    "shape": (Prior("inv_gamma", (0.4, 0.3)), f"Vehtari 2024, {_PC_PRIOR}"),
-    "phi": (Prior("inv_gamma", (0.4, 0.3)), f"Vehtari 2024, {_PC_PRIOR}"),
-}
 
 
 def _fixed_population(
@@ -82,18 +79,16 @@ def _parameters(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
         yield "loading_scale", None, ["loading_scale"], prior, rule
     if spec.has_sigma:
         # On the scale of the outcome, whatever the link.
-        name = "sd(log(y))" if spec.family == "lognormal" else "sd(y)"
-        rule = f"default: mean {name} ({_RSTANARM})"
+        rule = f"default: mean {outcome_spread(spec)} ({_RSTANARM})"
         prior = _exponential(residual_scale(spec, design))
         yield "sigma", None, ["sigma"], prior, rule
-    for name in FAMILIES[spec.family].parameters:
-        if name == "cutpoint":
-            prior, rule = _cutpoint_prior(scales)
-            for label in cutpoint_labels(design):
-                yield name, label, _member(name, label), prior, rule
-        elif name != "sigma":
-            prior, whose = _FAMILY_PRIORS[name]
-            yield name, None, [name], prior, f"default: {prior} ({whose})"
+    if FAMILIES[spec.family].has_cutpoints:
+        prior, rule = _cutpoint_prior(scales)
+        for label in cutpoint_labels(design):
+            yield "cutpoint", label, _member("cutpoint", label), prior, rule
+    for own in FAMILIES[spec.family].auxiliary:
+        prior = Prior.parse(own.prior)
+        yield own.name, None, [own.name], prior, f"default: {prior} ({own.source})"
     if design.residual is not None and spec.pooling == "partial":
         names = [f"tau_sigma_{design.residual[0]}", "tau_sigma"]
         rule = f"default: mean 1 on the log scale ({_PC_PRIOR})"
@@ -208,8 +203,7 @@ def _member(name: str, label: object) -> list[str]:
 
 def predicted_categories(spec: ModelSpec, design: Design) -> tuple[Any, ...]:
     """Return the categories that have linear predictors of their own."""
-    is_categorical = FAMILIES[spec.family].outcome == "categories"
-    return design.categories[1:] if is_categorical else ()
+    return design.categories[1:] if spec.is_categorical else ()
 
 
 def cutpoint_labels(design: Design) -> tuple[str, ...]:

@@ -47,9 +47,8 @@ from stanpool.base.errors import (
 from stanpool.base.other_tools import advice_on_parameter
 from stanpool.data.design.design import Design
 from stanpool.data.design.origins import at_origins, origins_of
-from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
-from stanpool.language.prior import PARAMETER_CLASSES, ParameterClass, Prior
+from stanpool.language.prior import ParameterClass, Prior, parameter_classes
 from stanpool.model.prior_defaults import _hyperparameters, _parameters
 
 if TYPE_CHECKING:
@@ -230,12 +229,9 @@ def _is_elsewhere(name: str, columns: Collection[str]) -> bool:
     >>> [_is_elsewhere(each, {"x", "g"}) for each in ("Omega", "tau_g[x]", "tau_h")]
     [True, True, False]
     """
-    found = re.fullmatch(
-        r"(tau_sigma|loading_scale|[A-Za-z]+)(?:_(.+?))?(\[.+\])?(\^2)?",
-        name,
-        re.DOTALL,
-    )
-    if not found or found[1] not in PARAMETER_CLASSES:
+    classes = "|".join(sorted(parameter_classes(), key=len, reverse=True))
+    found = re.fullmatch(rf"({classes})(?:_(.+?))?(\[.+\])?(\^2)?", name, re.DOTALL)
+    if not found:
         return False
     if found[4] and found[1] not in ("tau", "sigma"):
         return False
@@ -311,7 +307,7 @@ def _notes(
         yield "improper"
     if known.support == "positive" and prior.support == "real":
         if prior.distribution != "flat":
-            yield "half: cut off below at " + ("1" if known.name == "nu" else "0")
+            yield f"half: cut off below at {known.lower or 0:g}"
     if block in ("Intercept", "cutpoint"):
         at_means = bool(np.any(design.x_bar))
         yield _where(design, ("Intercept", *design.coefficients), None, at_means)
@@ -396,7 +392,7 @@ def _warn_of_flat(rows: list[PriorRow], design: Design) -> None:
 
 def class_of(block: str) -> ParameterClass:
     """Return the parameter class of a numbered block: ``tau`` of ``tau_2``."""
-    return PARAMETER_CLASSES[re.sub(r"_\d+$", "", block)]
+    return parameter_classes()[re.sub(r"_\d+$", "", block)]
 
 
 def _check_support(
@@ -411,7 +407,7 @@ def _check_support(
     }[known.support]
     if known.name == "cutpoint":
         fitting = ("real", "simplex")
-    is_vector_of_categories = FAMILIES[spec.family].outcome == "categories" and (
+    is_vector_of_categories = spec.is_categorical and (
         known.name in ("Intercept", "beta", "b")
     )
     if prior.support not in fitting or (

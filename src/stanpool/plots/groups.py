@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
 from stanpool.model.parameter_names import GroupNames
 from stanpool.posterior.scalars import short_label
@@ -68,7 +69,7 @@ def unit_of(fit: HasPosterior) -> str:
     """Name the scale that coefficients are on."""
     spec = model_of(fit).spec
     outcome = short_label(outcome_name(spec))
-    if spec.link_name == "log" or spec.family == "lognormal":
+    if spec.link_name == "log" or FAMILIES[spec.family].is_of_logs:
         return f"log {outcome}"
     names = {"identity": outcome, "logit": "log odds"}
     return names.get(spec.link_name, spec.link_name)

@@ -328,7 +328,7 @@ def _groups(
 ) -> Figure:
     """Draw the mean outcome of each group and its predictive interval."""
     design = fit.model.design
-    if FAMILIES[fit.model.spec.family].outcome == "categories":
+    if fit.model.spec.is_categorical:
         raise SpecError(
             "kind='groups' takes means of outcomes, and categories without an order "
             "have none; use kind='density'."

@@ -141,13 +141,13 @@ def plot_residuals(
 def _check_outcome(fit: FitResult, kind: str) -> None:
     """Refuse outcomes that have no residuals, or none of this kind."""
     refuse_censored(fit)
-    outcome = FAMILIES[fit.model.spec.family].outcome
-    if outcome == "categories":
+    family = FAMILIES[fit.model.spec.family]
+    if family.is_categorical:
         raise SpecError(
             f"family={fit.model.spec.family!r} has categories without an order, which "
             "have no residuals; see plot_predictive."
         )
-    if outcome == "ordered" and kind == "outcome":
+    if family.has_cutpoints and kind == "outcome":
         raise SpecError("ordered categories have no expectation; use kind='quantile'.")
 
 

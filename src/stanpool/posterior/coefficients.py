@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.language.family import FAMILIES
 from stanpool.model.parameter_names import GroupNames, LatentNames
 
 if TYPE_CHECKING:
@@ -145,8 +144,7 @@ def coefficients(model: PreparedModel, posterior: xr.Dataset) -> Coefficients:
     """
     design, pooling = model.design, model.spec.pooling
     draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    is_categorical = FAMILIES[model.spec.family].outcome == "categories"
-    predictors = len(design.categories) - 1 if is_categorical else 1
+    predictors = len(design.categories) - 1 if model.spec.is_categorical else 1
     alpha = np.zeros((draws, predictors))
     if "Intercept" in posterior:
         alpha = flat(posterior["Intercept"]).reshape(draws, predictors)

@@ -21,6 +21,7 @@ import numpy as np
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design, LatentDesign
 from stanpool.engine.draws import Draws
+from stanpool.language.family import FAMILIES
 from stanpool.model.parameter_names import GroupNames, LatentNames
 from stanpool.model.prior_defaults import cutpoint_labels
 from stanpool.model.program.population_means import group_means
@@ -230,9 +231,8 @@ def _posterior(
     classes = {name for name, _ in structure.priors}
     if "sigma" in classes and structure.residual != "free":
         add("sigma", "sigma")
-    for name in ("nu", "shape", "phi"):
-        if name in classes:
-            add(name, name)
+    for own in FAMILIES[structure.family].auxiliary:
+        add(own.name, own.stan_variable)
     if design.residual is not None:
         names = GroupNames.of(design.residual[0])
         coords[names.group] = _labels(design.residual[1])

@@ -94,11 +94,13 @@ def _around(
     if alpha is not None:
         point["alpha_c"] = alpha
     errors = _errors_of_parameters(model, pilot)
+    variables = _variables(model)
     for name, value in pilot.parameters.items():
+        own_name = variables[name]
         if name == "cutpoint":
-            point["cutpoint_c"] = value + _SPREAD * noise(())
+            point[own_name] = value + _SPREAD * noise(())
         else:
-            point[name] = value * np.exp(errors[name] * noise(()))
+            point[own_name] = value * np.exp(errors[name] * noise(()))
     if pilot.residual is not None:
         own = pilot.residual
         spread = float(own.tau[0] * np.exp(_errors_of_logs(own)[0] * noise(())))
@@ -135,6 +137,12 @@ def _around(
     if "sigma" in point:
         point["log_sigma"] = float(np.log(point["sigma"]))
     return point
+
+
+def _variables(model: PreparedModel) -> dict[str, str]:
+    """Return the Stan variables of the family's parameters, by their names."""
+    family = FAMILIES[model.spec.family]
+    return {own.name: own.stan_variable for own in family.parameters}
 
 
 def _cholesky_around(own: GroupEstimate, noise: Callable[..., Array]) -> Array:
@@ -260,13 +268,16 @@ def _declared(model: PreparedModel) -> list[str]:
 def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any]:
     """Move a point to where the priors allow it."""
     bounds: dict[str, list[tuple[float, float]]] = {}
+    closed: set[str] = set()
+    renamed = {"Intercept": "alpha_c", **_variables(model)}
     for row in model.scaling.priors(model.priors):
         lower, upper = row.prior.canonical.bounds
         known = class_of(row.parameter_class)
         if known.support == "positive":
             lower = max(lower, known.lower or 0.0)
-        renamed = {"Intercept": "alpha_c", "cutpoint": "cutpoint_c"}
         name = renamed.get(row.parameter_class, row.parameter_class)
+        if known.lower:
+            closed.add(name)
         bounds.setdefault(name, []).append((lower, upper))
     for name in bounds.keys() & point.keys():
         # A column for each category: members are in the order of columns.
@@ -276,7 +287,9 @@ def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any
         )
         both = np.isfinite(low) & np.isfinite(high)
         margin = _INSIDE * np.where(both, high - low, 1.0)
-        value = np.where(both | (name == "nu"), np.maximum(value, low + margin), value)
+        value = np.where(
+            both | (name in closed), np.maximum(value, low + margin), value
+        )
         value = np.transpose(np.minimum(value, high - margin))
         point[name] = value if value.ndim else value.item()
     return point
@@ -298,7 +311,7 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     """
     fit = fit_at_origins(fit)
     model, posterior = fit.model, fit.posterior
-    if FAMILIES[model.spec.family].outcome == "categories":
+    if model.spec.is_categorical:
         return None
     last = posterior.isel(draw=[-1])
     points = [_point(model, last.isel(chain=[n])) for n in range(last.sizes["chain"])]
@@ -336,9 +349,9 @@ def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
         point["alpha_c"] = float(found.alpha[0, 0]) + shift
     if "cutpoint" in draw:
         point["cutpoint_c"] = draw["cutpoint"].to_numpy()[0, 0] - shift
-    for name in ("sigma", "nu", "shape", "phi"):
-        if name in draw:
-            point[name] = draw[name].item()
+    for name, variable in _variables(model).items():
+        if name in draw and name != "cutpoint":
+            point[variable] = draw[name].item()
     if design.latent is not None and found.latent is not None:
         loadings = found.latent.loadings[0, design.latent.anchors]
         point |= {

@@ -308,7 +308,7 @@ class TestRowsOfModels:
             at = replace(at, sigmas=1 + at.sigmas)
             eta = middle + rng.normal(0, 0.5, model.design.rows)
             parameters = {each: getattr(at, each) for each in ("nu", "shape", "phi")}
-            own = FAMILIES[model.spec.family].parameters
+            own = FAMILIES[model.spec.family].parameter_names
             parameters = {each: parameters[each] for each in own if each in parameters}
             if "cutpoint" in own:
                 parameters["cutpoint"] = at.cutpoint

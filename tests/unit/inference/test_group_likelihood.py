@@ -144,7 +144,7 @@ def test_other_families_are_an_average_over_the_population(name: str) -> None:
         side, chol = design.factors[0], point.first.chol
         u = rng.standard_normal((20_000, len(side.labels), len(chol))) @ chol.T
         eta = middle + np.einsum("snq,nq->sn", u[:, side.index], side.Z)
-        names = FAMILIES[model.spec.family].parameters
+        names = FAMILIES[model.spec.family].parameter_names
         parameters = {each: getattr(point, each) for each in names}
         rows = log_likelihood(model.spec, design, eta, parameters)
         for group in range(4):

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from stanpool.data.compression.orthogonal import most_rows_left, number_combinations
 from stanpool.data.design.design import Design
+from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
-
-_FAMILIES = ("bernoulli", "binomial", "poisson")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,7 @@ class AggregatedRows:
 
 def why_not_aggregated(spec: ModelSpec) -> str:
     """Say why rows cannot be collected into cells; empty if they can."""
-    if spec.family not in _FAMILIES:
+    if FAMILIES[spec.family].sums is None:
         return f"sums of {spec.family} outcomes are not sufficient"
     if spec.weights is not None:
         return "rows have weights"
@@ -82,14 +81,14 @@ def aggregate(
     np.minimum.at(first, cell, np.arange(design.rows))
     sums = np.bincount(cell, weights=design.y).astype(np.int64)
     collected = replace(design.take(first), y=sums)
-    if spec.family == "poisson":
+    family = FAMILIES[spec.family].sums
+    assert family is not None
+    if "trials" not in FAMILIES[family].parts:
         offset = np.zeros(len(sizes)) if design.offset is None else collected.offset
-        return AggregatedRows(
-            replace(collected, offset=offset + np.log(sizes)), "poisson"
-        )
+        return AggregatedRows(replace(collected, offset=offset + np.log(sizes)), family)
     trials = counts if design.trials is None else design.trials
     total = np.bincount(cell, weights=trials).astype(np.int64)
-    return AggregatedRows(replace(collected, trials=total), "binomial")
+    return AggregatedRows(replace(collected, trials=total), family)
 
 
 def _cell_of_rows(design: Design, most: int) -> NDArray[np.int64] | None:

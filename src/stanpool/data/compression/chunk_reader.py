@@ -313,7 +313,7 @@ class _Reader:
     def __init__(self, spec: ModelSpec) -> None:
         self.spec, self.rows = spec, 0
         self.functions = dict(spec.functions)
-        self.is_gaussian = spec.family == "gaussian"
+        self.is_gaussian = spec.is_gaussian
         self.kinds: dict[str, str] = {}
         self.raw: dict[str, Any] = {}
         self.numbers: dict[str, _Numbers] = {}

@@ -83,7 +83,7 @@ def why_not_chunked(spec: ModelSpec) -> str:
     """Say why a model needs its rows; empty if it does not."""
     if spec.compress is False:
         return "compress=False asks for a program on the rows as they are"
-    if spec.family == "gaussian":
+    if spec.is_gaussian:
         if any(term.membership for term in spec.groups):
             return "rows are members of several groups"
         return why_not_sums(spec)

@@ -62,7 +62,7 @@ class CompressedRows:
 
 def why_not_sums(spec: ModelSpec) -> str:
     """Say why sums of products do not do for the likelihood; empty if they do."""
-    if spec.family != "gaussian" or spec.link_name != "identity":
+    if not spec.is_gaussian or spec.link_name != "identity":
         return "the outcome is not gaussian around a linear predictor"
     if spec.latent is not None and spec.pooling != "complete":
         return "latent factors are products of parameters"

@@ -104,7 +104,7 @@ def build_design(
         if residual is not None:
             residual = (*residual[:2], _frozen(residual[2][stand_ins.like]))
     center = spec.center_predictors
-    has_cutpoints = family.outcome == "ordered"
+    has_cutpoints = family.has_cutpoints
     intercept = spec.intercept and not has_cutpoints
     own_intercepts = False
     if spec.pooling == "none":
@@ -119,7 +119,7 @@ def build_design(
             z_bar = column_means(own_factor.Z, unit)
             z_bar[0] = 0.0
             built[0] = replace(own_factor, z_bar=_frozen(z_bar))
-    if family.outcome == "categories":
+    if family.is_categorical:
         built = [replace(each, predictors_of=categories[1:]) for each in built]
     censored, y_upper = build_censoring(spec, evaluated, y)
     lower, upper = build_truncation(spec, evaluated, y)

@@ -10,16 +10,13 @@ import numpy as np
 from stanpool.base.errors import DataError, NestingWarning, quote, quote_list, warn_user
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.groups import groups_of
+from stanpool.language.family import FAMILIES
 from stanpool.language.formula import quote_name
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Their rows are sums of many outcomes, which a group of one row may scatter.
-_MORE_THAN_ONE_OUTCOME = ("binomial", "poisson", "negative_binomial")
-# Their residual scale adds to what rows of their own group vary by.
-_HAVE_RESIDUALS = ("gaussian", "student_t", "lognormal")
 _ROUNDING = 1e-8
 
 
@@ -60,7 +57,8 @@ def check_nesting(
         if (
             children == (len(frame) if rows is None else rows)
             and not known_errors
-            and spec.family not in _MORE_THAN_ONE_OUTCOME
+            # A count is the sum of many outcomes, which a group of one row scatters.
+            and FAMILIES[spec.family].outcome != "count"
         ):
             raise DataError(
                 f"{what}: every group of {quote(inner.factor)} has one row, so that "
@@ -86,7 +84,8 @@ def check_single_rows(spec: ModelSpec, design: Design) -> None:
         If there are such groups. Known errors alone, ``se(s)``, leave the scale to be
         learned, and so do weights.
     """
-    adds_up = spec.family in _HAVE_RESIDUALS and spec.link_name == "identity"
+    has_residuals = FAMILIES[spec.family].residuals is not None
+    adds_up = has_residuals and spec.link_name == "identity"
     known = not spec.has_sigma or spec.weights is not None or spec.trunc is not None
     if spec.pooling != "partial" or not adds_up or known:
         return

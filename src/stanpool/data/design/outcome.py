@@ -70,7 +70,8 @@ def refuse_constant(spec: ModelSpec, design: Design) -> None:
 
     The likelihood has no bound as the scale goes to 0: the posterior is improper.
     """
-    has_scale = spec.family in ("gaussian", "student_t", "lognormal") and spec.has_sigma
+    family = FAMILIES[spec.family]
+    has_scale = family.residuals is not None and spec.has_sigma
     is_plain = design.se is None and design.censored is None and design.count is None
     if has_scale and is_plain and design.offset is None and np.ptp(design.y) == 0:
         raise DataError(
@@ -181,7 +182,7 @@ def _categories(
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes = column.cat.codes.to_numpy()
         levels = tuple(column.cat.categories.tolist())
-        if family.outcome == "ordered" and not column.cat.ordered:
+        if family.has_cutpoints and not column.cat.ordered:
             raise DataError(
                 f"{what} has the values {quote_list(levels)}, in no order that "
                 f"{family.name!r} could go by. Make it an ordered categorical, by "

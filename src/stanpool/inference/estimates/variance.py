@@ -9,6 +9,7 @@ import numpy as np
 
 from stanpool.base.errors import SpecError
 from stanpool.data.likelihood import expected_outcomes, outcome_variances
+from stanpool.families.registry import family_functions
 from stanpool.inference.estimates.coefficients import (
     Array,
     _multi_index,
@@ -17,6 +18,7 @@ from stanpool.inference.estimates.coefficients import (
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
+from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
 from stanpool.model.parameter_names import GroupNames
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
@@ -296,8 +298,11 @@ def _variance_of(fit: FitResult, factor: FactorDesign) -> Array:
 def _residual_variance(fit: FitResult, between: Array) -> Any:
     """Return the variance of rows about their linear predictor, shape ``(S,)``."""
     spec, design, posterior = fit.model.spec, fit.model.design, fit.posterior
-    if spec.link_name in _LATENT and spec.family != "beta":
+    family = FAMILIES[spec.family]
+    if spec.link_name in _LATENT and family.is_discrete:
         return _LATENT[spec.link_name]
+    functions = family_functions(spec.family, spec.link)
+    own = {each.name: flat(posterior[each.name]) for each in family.auxiliary}
     if spec.link_name == "identity":
         known = 0.0 if design.se is None else np.mean(np.square(design.se))
         learned: Any = 0.0
@@ -307,23 +312,18 @@ def _residual_variance(fit: FitResult, between: Array) -> Any:
             learned = np.asarray(np.square(sigma) @ share / design.rows)
         elif "sigma" in posterior:
             learned = np.square(flat(posterior["sigma"]))
-        if spec.family != "student_t":
+        if family.is_of_logs or functions.variance is None:
             return learned + known
-        nu = flat(posterior["nu"])
-        with np.errstate(divide="ignore"):
-            heavier = np.where(nu > 2, 1 / (1 - 2 / nu), np.inf)
-        return (learned + known) * heavier
-    if spec.family == "gamma":
-        return np.asarray(np.log1p(1 / flat(posterior["shape"])))
-    if spec.family in ("poisson", "negative_binomial"):
+        return (learned + known) * functions.variance(0.0, sigma=1.0, **own)
+    if spec.link_name == "log" and functions.variance and family.residuals is None:
+        # That of the logarithm of an outcome, were it lognormal, at the mean of all.
         mean: Any = 0.0
         source = linear_predictor_with(fit, group_terms=[])
         for rows in source.chunks():
             mean = mean + np.exp(source.eta(rows)).sum(axis=1) / design.rows
-        inverse = 1 / (mean * np.exp(between / 2))
-        if spec.family == "negative_binomial":
-            inverse = inverse + 1 / flat(posterior["phi"])
-        return np.asarray(np.log1p(inverse))
+        mean = mean * np.exp(between / 2)
+        variance = functions.variance(np.log(mean), **own)
+        return np.asarray(np.log1p(variance / np.square(mean)))
     raise SpecError(
         f"family={spec.family!r} with link={spec.link_name!r} has no residual variance "
         "on the scale of the linear predictor; see bayes_R2, or varcorr."

@@ -300,7 +300,7 @@ def _predict(
         return _predict_categories(
             (weights[..., None] * expected).sum(axis=0),
             design.y.astype(int),
-            is_ordered=FAMILIES[spec.family].outcome == "ordered",
+            is_ordered=FAMILIES[spec.family].has_cutpoints,
             rng=rng,
         )
     drawn = draw_outcomes(spec, design, rng, eta, parameters)
@@ -345,7 +345,7 @@ def _predict_categories(
 
 def score_name(spec: ModelSpec) -> str:
     """Name the score of a family's categories."""
-    is_ordered = FAMILIES[spec.family].outcome == "ordered"
+    is_ordered = FAMILIES[spec.family].has_cutpoints
     return "ranked probability score" if is_ordered else "Brier score"
 
 

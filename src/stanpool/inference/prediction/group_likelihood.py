@@ -22,6 +22,7 @@ from stanpool.inference.prediction.linear_predictor import (
     LinearPredictor,
     linear_predictor_of,
 )
+from stanpool.language.family import FAMILIES
 from stanpool.posterior.coefficients import cholesky_of_population
 
 if TYPE_CHECKING:
@@ -299,7 +300,7 @@ def is_gaussian(design: Design, family: str, link: str) -> bool:
     Unlike ``ModelSpec.is_linear_gaussian`` with offsets, which are known.
     """
     parts = (design.weights, design.censored, design.lower, design.upper)
-    is_gaussian = (family, link) == ("gaussian", "identity")
+    is_gaussian = FAMILIES[family].is_gaussian and link == "identity"
     return is_gaussian and all(part is None for part in parts)
 
 

@@ -87,7 +87,7 @@ class LinearPredictor:
     @property
     def is_categorical(self) -> bool:
         """Whether there is a linear predictor for each category but one."""
-        return FAMILIES[self.model.spec.family].outcome == "categories"
+        return self.model.spec.is_categorical
 
     def without(self, factors: Collection[int]) -> LinearPredictor:
         """Leave out what deviates from the population in some of the factors."""
@@ -132,7 +132,7 @@ class LinearPredictor:
         """Return the family's parameters, which broadcast against ``(S, rows)``."""
         posterior, residual = self.posterior, self.design.residual
         found = {}
-        for name in FAMILIES[self.model.spec.family].parameters:
+        for name in FAMILIES[self.model.spec.family].parameter_names:
             if name == "sigma" and residual is not None:
                 found[name] = self._scales(residual[2][rows])
             elif name in posterior:

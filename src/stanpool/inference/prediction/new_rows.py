@@ -201,7 +201,7 @@ def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
 def _is_numbered_category(spec: ModelSpec, name: str) -> bool:
     """Whether a column has the categories of the outcome as whole numbers."""
     family = FAMILIES[spec.family]
-    return family.outcome == "ordered" and unquote_name(spec.outcome) == name
+    return family.has_cutpoints and unquote_name(spec.outcome) == name
 
 
 def _refuse_other_type(

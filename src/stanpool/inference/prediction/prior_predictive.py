@@ -26,6 +26,7 @@ from stanpool.data.design.outcome import labelled_outcome
 from stanpool.engine.draws import NamedDraws
 from stanpool.families.functions import LINKS
 from stanpool.inference.prediction.predict import outcomes_of_rows, warn_of_overflow
+from stanpool.language.family import FAMILIES
 from stanpool.model.prior_distributions import Array, _draw
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import suffix_of
@@ -228,7 +229,8 @@ def _prior_variables(
         scale = members("loading_scale")[:, 0, 0]
         found["loading_scale"] = scale
         found |= _draw_latent(design.latent, scale, rng)
-    for name in ("sigma", "tau_sigma", "nu", "shape", "phi"):
+    auxiliary = (own.name for own in FAMILIES[structure.family].auxiliary)
+    for name in ("sigma", "tau_sigma", *auxiliary):
         values = members(name)
         if values.size and not (name == "sigma" and structure.residual == "free"):
             found[name] = values[:, 0, 0]

@@ -19,6 +19,7 @@ from stanpool.base.options import Groups, NewGroups
 from stanpool.inference.prediction.conditioning import condition
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS, new_design
+from stanpool.language.family import FAMILIES
 from stanpool.posterior.coefficients import coefficients
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ def linear_predictor_with(
     model = fit.model
     with_latent, group_terms = _chosen_latent(model, group_terms)
     terms, own_scales = _chosen_terms(model, group_terms)
-    # Of the means only the lognormal's depends on the residual scale.
-    needs_scales = "se" in parts or model.spec.family == "lognormal" or data is None
+    # Of the means only those of exponentiated residuals depend on their scale.
+    of_logs = FAMILIES[model.spec.family].is_of_logs
+    needs_scales = "se" in parts or of_logs or data is None
     design = _design(model, data, terms, own_scales and needs_scales, parts)
     if not with_latent:
         design = replace(design, latent=None)

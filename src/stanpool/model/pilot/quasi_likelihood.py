@@ -32,7 +32,7 @@ from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.likelihood import log_likelihood
 from stanpool.families.functions import LINKS
 from stanpool.families.registry import family_functions
-from stanpool.language.family import FAMILIES
+from stanpool.language.family import BINARY_FAMILY, FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.pilot.estimate import (
     Array,
@@ -51,17 +51,8 @@ _LARGEST_STEP = 3.0  # of a linear predictor on a link
 _STEP = 1e-3  # of a linear predictor, in differences
 _CONJUGATE = 15  # gradients for a step
 _EXACT = 1e-4  # of its squared length
+_FIRST_GUESS = 5.0  # of degrees of freedom, shapes and precisions
 _FEWEST_LEFT = 1e-3  # of a group's information, whatever other factors know
-# Links whose score is outcome less mean, and whose information is the variance.
-_CANONICAL = {
-    ("gaussian", "identity"),
-    ("bernoulli", "logit"),
-    ("binomial", "logit"),
-    ("poisson", "log"),
-}
-# Between which values the parameters of families are sought.
-_POSITIVE = {"sigma": (1e-6, 1e9), "nu": (1.5, 60.0), "shape": (1e-2, 1e4)}
-_POSITIVE |= {"phi": (1e-2, 1e4)}
 
 
 def estimate(
@@ -87,7 +78,7 @@ def estimate(
     rows = list(priors)
     with np.errstate(all="ignore"):
         try:
-            if design.categories and FAMILIES[spec.family].outcome == "categories":
+            if spec.is_categorical:
                 found = _of_categories(spec, design, rows, correlated)
             else:
                 found = _Search(spec, design, rows, correlated).run()
@@ -104,7 +95,7 @@ def _of_categories(
 ) -> PilotEstimate:
     """Estimate each category against the reference, among the rows of both [3]_."""
     found = []
-    each_of = replace(spec, family="bernoulli", link=None)
+    each_of = replace(spec, family=BINARY_FAMILY, link=None)
     for category in range(1, len(design.categories)):
         some = design.take(np.flatnonzero((design.y == 0) | (design.y == category)))
         binary = replace(some, y=(some.y > 0).astype(np.int64), categories=())
@@ -211,7 +202,8 @@ class _Search:
         correlated: Sequence[bool],
     ) -> None:
         self.spec, self.design = spec, design
-        self.has_cutpoints = FAMILIES[spec.family].outcome == "ordered"
+        self.family = FAMILIES[spec.family]
+        self.has_cutpoints = self.family.has_cutpoints
         first = int(design.intercept or self.has_cutpoints)
         ones = np.ones((design.rows, first))
         self.P = np.concatenate([ones, design.X - design.x_bar], axis=1)
@@ -290,14 +282,14 @@ class _Search:
         known = self.of_rows(self.parameters)
         parts = (design.censored, design.lower, design.upper)
         is_plain = all(part is None for part in parts)
-        if is_plain and (spec.family, spec.link_name) in _CANONICAL:
+        if is_plain and spec.link_name == self.family.canonical_link:
             functions = family_functions(spec.family, spec.link)
             data = {"trials": design.trials, "se": design.se}
             known |= {name: each for name, each in data.items() if each is not None}
             score = design.y - functions.mean(eta, **known)
             assert functions.variance is not None
             variance = functions.variance(eta, **known)
-            if spec.family == "gaussian":
+            if self.family.has_sigma:
                 score, weight = score / variance, 1.0 / variance
             else:
                 weight = variance
@@ -306,7 +298,7 @@ class _Search:
                 score, weight = score * design.weights, weight * design.weights
             return np.asarray(score), np.asarray(weight)
         step: Any = _STEP
-        if spec.link_name == "identity" and spec.family != "ordinal":
+        if spec.link_name == "identity":
             step = _STEP * (known.get("sigma", 0.0) + np.zeros(design.rows))
             step = step if design.se is None else np.hypot(step, _STEP * design.se)
         below, at, above = (
@@ -465,18 +457,18 @@ class _Search:
         design = self.design
         if self.has_cutpoints:
             self.update_cutpoints()
-        if self.spec.family == "gaussian" and design.se is None:
+        if self.family.is_gaussian and design.se is None:
             self.update_sigma()
             return
         eta = self.eta
-        for name in FAMILIES[self.spec.family].parameters:
-            if name in self.parameters and name != "cutpoint":
-                self.search_along(name, eta)
+        for own in self.family.parameters:
+            if own.name in self.parameters and own.size is None:
+                self.search_along(own, eta)
 
     def update_sigma(self) -> None:
         """Estimate residual scales by sums of squares over degrees of freedom."""
         design = self.design
-        mean = family_functions("gaussian", self.spec.link).mean(self.eta)
+        mean = family_functions(self.spec.family, self.spec.link).mean(self.eta)
         weights = np.ones(design.rows) if design.weights is None else design.weights
         squares = weights * np.square(design.y - mean)
         used = float(len(self.theta))
@@ -497,11 +489,12 @@ class _Search:
                 total, count * lost, self.residual
             )
 
-    def search_along(self, name: str, eta: Array) -> None:
+    def search_along(self, own: FamilyParameter, eta: Array) -> None:
         """Look for the best value of one positive parameter near its last one."""
         from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
-        lowest, highest = np.log(_POSITIVE[name])
+        name = own.name
+        lowest, highest = np.log(own.searched)
         last = float(np.log(self.parameters[name]))
 
         def loss(log: float) -> float:
@@ -562,32 +555,31 @@ def _pairs(factors: Sequence[_Factor]) -> dict[int, dict[int, Any]]:
 
 def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, float]:
     """Return first guesses: parameters, the intercept, a spread of predictors."""
-    y = np.asarray(design.y, dtype=float)
-    if spec.family == "ordinal":
+    y, family = np.asarray(design.y, dtype=float), FAMILIES[spec.family]
+    if family.has_cutpoints:
         counts = np.bincount(design.y, minlength=len(design.categories)) + 0.5
         below = np.cumsum(counts)[:-1] / counts.sum()
         cutpoint = np.asarray(LINKS[spec.link_name].apply(below))
         return {"cutpoint": cutpoint}, 0.0, 1.0
-    if spec.family == "lognormal":
+    if family.is_of_logs:
         y = np.log(np.maximum(y, np.finfo(float).tiny))
     offset = 0.0 if design.offset is None else design.offset
     spread, parameters = 1.0, dict[str, Any]()
     if spec.link_name == "identity":
         mean = float(np.mean(y - offset))
         spread = float(np.std(y - offset)) or 1.0
-    elif spec.family in ("bernoulli", "binomial", "beta"):
+    elif spec.link_name != "log":  # a probability
         trials = 1.0 if design.trials is None else design.trials
         share = (y.sum() + 0.5) / (np.sum(trials * np.ones_like(y)) + 1.0)
         mean = float(LINKS[spec.link_name].apply(share))
     else:
         expected = max(float(np.mean(y)), 0.5 / len(y))
         mean = float(np.log(expected) - np.log(np.mean(np.exp(offset))))
-    for name in FAMILIES[spec.family].parameters:
+    for own in family.auxiliary:
+        parameters[own.name] = _FIRST_GUESS
+    if spec.has_sigma:
         scale = float(np.std(y)) or 1.0
-        value = {"sigma": spread if spec.link_name == "identity" else scale}
-        parameters[name] = value.get(name, 5.0)
-    if not spec.has_sigma:
-        parameters.pop("sigma", None)
+        parameters["sigma"] = spread if spec.link_name == "identity" else scale
     return parameters, mean, spread
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from stanpool.language.prior import DISTRIBUTIONS
 from stanpool.model.priors import class_of
 from stanpool.model.program.structure import (
-    _VARIABLES,
     Structure,
     _base_and_number,
     is_bounded,
+    stan_variables,
 )
 
 
@@ -81,7 +81,7 @@ def variable_of(name: str, structure: Structure) -> tuple[str, str | None]:
     base, _ = _base_and_number(name)
     if structure.is_categorical and base in _CATEGORICAL_VARIABLES:
         return _CATEGORICAL_VARIABLES[base]
-    return _VARIABLES[base]
+    return stan_variables()[base]
 
 
 def _prior_block(

@@ -17,21 +17,19 @@ from stanpool.language.family import FAMILIES
 from stanpool.model.program.facts import facts_of, grouped_glm
 from stanpool.model.program.stan_format import _tidy
 from stanpool.model.program.structure import (
-    _GROUPED_GLMS,
-    _WEIGHTED_GLMS,
     Structure,
 )
 
-# Stan has no such distributions, or none that is exact in the tails.
-_OWN_DISTRIBUTIONS = ("bernoulli", "binomial")
-_STAN_DISTRIBUTIONS = {"gaussian": "normal"}
 # Functions that are compiled from C++, and the headers that have them.
 _COMMON = ("lanes", "team")
 _GROUPED = (*_COMMON, "grouped_glm")
 _MARGINAL = (*_COMMON, "marginal_normal_id_glm")
 HEADERS: Mapping[str, tuple[str, ...]] = {
-    **{f"grouped_{family}_{link}_glm": _GROUPED for family, link in _GROUPED_GLMS},
-    **{f"weighted_{family}_{link}_glm": _GROUPED for family, link in _WEIGHTED_GLMS},
+    **{
+        f"{kind}_{family.name}_{family.link}_glm": _GROUPED
+        for family in FAMILIES.values()
+        for kind in family.compiled
+    },
     "marginal_normal_id_glm": _MARGINAL,
     "twice_marginal_normal_id_glm": (*_MARGINAL, "twice_marginal_normal_id_glm"),
 }
@@ -137,11 +135,11 @@ def _functions(structure: Structure) -> list[str]:
         needed.append(f"induced_dirichlet_{structure.link}")
     if structure.is_categorical and structure.factors:
         needed.insert(0, "population")
-    if structure.family in _OWN_DISTRIBUTIONS and structure.link != "logit":
+    family = FAMILIES[structure.family]
+    if structure.link in family.own_functions:
         needed.append(f"{structure.family}_{structure.link}")
     if structure.censored or structure.truncated == "both":
-        distribution = _STAN_DISTRIBUTIONS.get(structure.family, structure.family)
-        needed.append(f"{distribution}_interval")
+        needed.append(f"{family.stan_distribution}_interval")
     if structure.is_grouped_glm:
         needed += ["places", grouped_glm(structure)]
     return needed

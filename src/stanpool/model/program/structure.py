@@ -98,7 +98,7 @@ class Structure:
     @property
     def is_categorical(self) -> bool:
         """Whether each category but one has a linear predictor of its own."""
-        return FAMILIES[self.family].outcome == "categories"
+        return FAMILIES[self.family].is_categorical
 
     @property
     def integrated(self) -> tuple[int, ...]:
@@ -116,16 +116,16 @@ class Structure:
     @property
     def has_cutpoints(self) -> bool:
         """Whether cutpoints are in the place of an intercept."""
-        return "cutpoint" in FAMILIES[self.family].parameters
+        return FAMILIES[self.family].has_cutpoints
 
     @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
         parts = self.censored, self.truncated, self.latent, self.residual, self.se
-        able = _WEIGHTED_GLMS if self.weights else _GROUPED_GLMS
+        kind = "weighted" if self.weights else "grouped"
         return (
             bool(self.factors)
-            and (self.family, self.link) in able
+            and FAMILIES[self.family].has_compiled(kind, self.link)
             and not any(parts)
             and not any(factor.membership for factor in self.factors)
         )
@@ -146,25 +146,24 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "loading_scale": ("loading_scale", None),
     "sigma": ("sigma", None),
     "tau_sigma": ("tau_sigma", None),
-    "nu": ("nu", None),
-    "shape": ("shape", None),
-    "phi": ("phi", None),
-    "cutpoint": ("cutpoint_c", "C - 1"),
 }
+
+
+def stan_variables() -> dict[str, tuple[str, str | None]]:
+    """Return the Stan variable of each parameter class, and its size.
+
+    In the order in which programs declare them.
+    """
+    of_families = {
+        own.name: (own.stan_variable, own.size)
+        for family in FAMILIES.values()
+        for own in family.parameters
+    }
+    return {**_VARIABLES, **of_families}
 
 
 # Priors that let a scale be 0, where the likelihood is smooth in its square.
 _OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
-
-
-# Families and links whose rows have a likelihood in C++, with weights or not.
-_WEIGHTED_GLMS = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")}
-
-
-_GROUPED_GLMS = _WEIGHTED_GLMS | {
-    *(("negative_binomial", "log"), ("gamma", "log")),
-    *(("student_t", "identity"), ("lognormal", "identity")),
-}
 
 
 # Forms whose parameters are groups' coefficients, which the data say much of.
@@ -262,7 +261,7 @@ def suffix_of(number: int) -> str:
 def _block_order(name: str) -> tuple[int, str]:
     """Order blocks of priors as the program declares their parameters."""
     base, number = _base_and_number(name)
-    return list(_VARIABLES).index(base), number.rjust(9)
+    return list(stan_variables()).index(base), number.rjust(9)
 
 
 def _base_and_number(name: str) -> tuple[str, str]:

@@ -25,6 +25,7 @@ import numpy as np
 
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.origins import at_origins
+from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.priors import PriorRow
 
@@ -36,7 +37,6 @@ Array = np.ndarray
 _PER_PREDICTOR = {"beta", "b", "b_c", "tau"}
 _PER_OUTCOME = {"Intercept", "alpha_c", "alpha", "sigma", "sigma_j", "loading_scale"}
 _PER_OUTCOME |= {"loadings"} | _PER_PREDICTOR
-_LOCATION_SCALE = ("gaussian", "student_t")
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +243,7 @@ def _power_of_a_thousand(spec: ModelSpec, design: Design) -> float:
 
     A power of a thousand: outcomes in other units of these have the same numbers.
     """
-    if spec.family not in _LOCATION_SCALE or spec.link_name != "identity":
+    if FAMILIES[spec.family].residuals != "outcome" or spec.link_name != "identity":
         return 1.0
     spread = design.sd(design.y)
     if spread == 0.0 or not math.isfinite(spread):

@@ -218,7 +218,7 @@ def _counterpart(model: Model, draws: int, rng: np.random.Generator) -> ExactDra
     from stanpool.exact import gibbs, known_sigma, linear, rates
 
     if model.spec.pooling != "partial":
-        solve = linear if model.spec.family == "gaussian" else rates
+        solve = linear if model.spec.is_gaussian else rates
         return solve(model).draw(rng, chains=_CHAINS, draws=draws)
     if model.spec.se is not None:
         return known_sigma(model).draw(rng, chains=_CHAINS, draws=draws)
