@@ -148,7 +148,7 @@ def test_rows_and_groups_are_left_out(fit: sp.Fit) -> None:
     data, bend = _data(), _flat(fit, "bend")[:, None]
     at = fit.posterior[["Intercept", "beta", "b_g"]].stack(s=("chain", "draw"))
     own = at["b_g"].sel(g=data["g"].to_list(), g_coefficient="Intercept")
-    of_group = own.transpose("s", "g_").to_numpy()
+    of_group = own.transpose("s", "g").to_numpy()
     eta = at["beta"].to_numpy().T * data["x"].to_numpy() + of_group
     scale = np.exp(eta) / special.gamma(1 + 1 / bend)
     expected = stats.weibull_min(bend, scale=scale).logpdf(data["y"].to_numpy())
