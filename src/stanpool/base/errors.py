@@ -126,8 +126,8 @@ def quote_list(values: Iterable[object], limit: int = 5) -> str:
 
 
 def warn_user(message: str, category: type[Warning]) -> None:
-    """Warn at the line of the user's that called stanpool, however deep we are."""
-    package = os.path.join(os.path.dirname(__file__), "")
+    """Warn at the line outside of stanpool that called it, however deep we are."""
+    package = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
         frame, level = frame.f_back, level + 1

@@ -13,6 +13,8 @@ from stanpool.data.compression.integrated_rows import (
 from stanpool.data.design.design import Design
 from stanpool.language.model_spec import ModelSpec
 
+AS_REQUESTED = "as requested"
+
 
 def can_be_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
     """Whether the rows may be turned into fewer, outside the marginal form.
@@ -52,7 +54,7 @@ def choose_form(
             "which chooses among the others."
         )
     if chosen != "auto":
-        return chosen, "set", integrated
+        return chosen, AS_REQUESTED, integrated
     if against:
         against = f"marginal is not available: {against}"
     elif not is_read:  # else there is no pilot for another
@@ -60,17 +62,15 @@ def choose_form(
         against = f"marginal would be slower: {slow}" if slow else ""
     if against:
         reason = (
-            "auto: each group is centered as far as its own data say what its "
-            f"coefficients are; {against}"
+            "auto: each group's coefficients are centered the more, the more its own "
+            f"data say about them; {against}"
         )
         return "adaptive", reason, integrated
     left = [x.factor for n, x in enumerate(design.factors) if n not in integrated]
-    reason = (
-        "auto: exact for gaussian outcomes, and there is no funnel left to sample from"
-    )
+    reason = "auto: exact for gaussian outcomes, and the sampler meets no funnel"
     if left:
         reason = (
-            "auto: exact for gaussian outcomes, with no coefficients left to sample "
-            f"but those of {quote_list(left)}"
+            "auto: exact for gaussian outcomes, and of the groups' coefficients only "
+            f"those of {quote_list(left)} are left to sample"
         )
     return "marginal", reason, integrated

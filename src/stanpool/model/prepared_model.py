@@ -325,9 +325,9 @@ marginal, 100 rows, 85 groups)
     @property
     def stan_code(self) -> str:
         """The Stan program to read, under a comment that names columns and groups."""
-        if isinstance(self.rows, AggregatedRows):
-            return annotate(self.program, self.rows.design, scaling=self.scaling)
-        return annotate(self.program, self.design, self.rows, self.scaling)
+        return annotate(
+            self.program, self.design, self.rows, self.scaling, self.parameterization
+        )
 
     def stan_data(self, *, prior_only: bool = False) -> dict[str, Any]:
         """Return the data dictionary that goes with ``stan_code``.

@@ -18,6 +18,7 @@ from stanpool.inference.evaluation.prior_sensitivity import SENSITIVE, prior_sen
 from stanpool.inference.prediction.group_likelihood import is_gaussian
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import formula_of
+from stanpool.model.form import AS_REQUESTED
 from stanpool.posterior.scalars import meanings, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
 from stanpool.report.record import digest_of_data, versions
@@ -132,7 +133,7 @@ def _model(fit: FitResult) -> Section:
     ]
     if model.parameterization:
         reason = model.parameterization_reason
-        why = "" if reason == "set" else f" ({reason})"
+        why = "" if reason == AS_REQUESTED else f" ({reason})"
         pairs.append(("parameterization", f"{model.parameterization}{why}"))
     pairs.append(("rows", f"{model.design.rows:,}; none were dropped"))
     for each in model.design.factors:

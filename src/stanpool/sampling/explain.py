@@ -1,4 +1,4 @@
-"""What was chosen for a model, and why, in words."""
+"""What stanpool chose for a model and did with its data, in words."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ def explain(model: PreparedModel) -> str:
     >>> print(model.explain())
     Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
 marginal, 919 rows, 85 groups)
-    parameterization: marginal (set)
-    integrated out: the coefficients of 85 groups of 'county', drawn back exactly
-    rows: 919, turned into 49 of the same likelihood
-    warm-up: 500 iterations, from around a pilot estimate and with its metric
+    parameterization: marginal (as requested)
+    integrated out: the likelihood does not contain the coefficients of 85 groups of \
+'county'; after sampling they are drawn from their exact conditional posterior
+    rows: 919 are reduced to 49 by a QR decomposition; the likelihood is the same
+    warm-up: 500 iterations; chains start around a quick estimate of the posterior, \
+whose covariance matrix scales their first steps
     """
     lines = [repr(model)]
     if model.parameterization:
@@ -34,9 +36,10 @@ marginal, 919 rows, 85 groups)
         lines.append(f"parameterization: {model.parameterization} ({reason})")
     if model.design.origins:
         lines.append(
-            f"origins: {listed_origins(dict(model.design.origins))}, from where the "
-            "program counts predictors of the population and of correlated "
-            "coefficients; model.priors says what has its prior there"
+            f"centering constants: {listed_origins(dict(model.design.origins))}; the "
+            "Stan program subtracts them from predictors that are far from 0. "
+            "Estimates are reported for the predictors as they are in the data; "
+            "model.priors says which priors refer to the centered predictors"
         )
     success = said_of_success(model.spec, model.data)
     if success:
@@ -44,7 +47,8 @@ marginal, 919 rows, 85 groups)
     lines += [f"left out: {each}" for each in model.design.said_of_left_out()]
     lines += [
         f"coefficients of {quote(factor.factor)} are uncorrelated where "
-        "predictors are 0, far from their values; center(x) puts 0 among them"
+        "predictors are 0, which is far from the data; write center(x) in the formula "
+        "to make them uncorrelated at the predictors' means"
         for factor in model.design.factors
         if matrix_to_zero(factor, dict(model.design.origins)) is not None
     ]
@@ -55,35 +59,43 @@ marginal, 919 rows, 85 groups)
             for factor in factors
         )
         lines.append(
-            f"integrated out: the coefficients of {groups}, drawn back exactly"
+            f"integrated out: the likelihood does not contain the coefficients of "
+            f"{groups}; after sampling they are drawn from their exact conditional "
+            "posterior"
         )
     if model.spec.pooling != "complete":
         lines += [
-            f"memberships: a row gets {each.of_a_row}"
+            "multiple membership: the linear predictor of a row contains "
+            f"{each.of_a_row}"
             for each in model.spec.groups
             if each.membership
         ]
     for factor, centering in zip(model.design.factors, model.centering, strict=False):
         lines.append(centering.describe(factor))
     if model.chunks is not None:
-        lines.append(f"data: read in chunks from {model.chunks.named}, and not kept")
+        lines.append(
+            f"data: read in chunks from {model.chunks.named}; the rows are not kept"
+        )
     if isinstance(model.rows, AggregatedRows):
         lines.append(
-            f"rows: {model.design.rows}, collected into {model.rows.kept} cells of "
-            "the same predictors and groups"
+            f"rows: {model.design.rows} are aggregated into {model.rows.kept}, one for "
+            "each combination of predictors and groups; the likelihood is the same"
         )
     elif model.rows is not None:
         lines.append(
-            f"rows: {model.design.rows}, turned into {model.rows.kept} of the same "
-            "likelihood"
+            f"rows: {model.design.rows} are reduced to {model.rows.kept} by a QR "
+            "decomposition; the likelihood is the same"
         )
     warmup = default_warmup(model)
     if warmup < default_warmup(model, inits="random"):
         lines.append(
-            f"warm-up: {warmup} iterations, from around a pilot estimate and with "
-            "its metric"
+            f"warm-up: {warmup} iterations; chains start around a quick estimate of "
+            "the posterior, whose covariance matrix scales their first steps"
         )
     target = default_adapt_delta(model)
     if target > ADAPT_DELTA:
-        lines.append(f"target acceptance rate: {target}, for there are few groups")
+        lines.append(
+            f"target acceptance rate: {target} instead of {ADAPT_DELTA}, because there "
+            "are few groups"
+        )
     return "\n".join(lines)

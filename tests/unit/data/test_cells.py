@@ -87,8 +87,10 @@ def test_sums_are_those_of_pandas() -> None:
     assert sorted(stan["trials"]) == sorted(expected["size"])
     # The prior on the intercept is where it was: at the means of all rows.
     np.testing.assert_allclose(stan["x_bar"], data["a"].mean())
-    assert f"collected into {len(expected)} cells" in model.explain()
+    assert f"aggregated into {len(expected)}, one" in model.explain()
     assert f"N = {len(expected)} rows" in model.stan_code
+    first = model.stan_code.splitlines()[0]
+    assert f"{len(data)} rows of the data are aggregated into {len(expected)}" in first
 
 
 def test_rows_are_collected_where_it_pays() -> None:

@@ -687,7 +687,7 @@ class TestOutcome:
         data = frame().assign(won=won)
         model = Model("won ~ x + (1 | g)", data, family="bernoulli")
         np.testing.assert_array_equal(model.design.y, data["won"] == success)
-        assert f"{success!r} is success, 1, and" in model.explain()
+        assert f"{success!r} is success (1), and" in model.explain()
         again = new_design(model, data.iloc[[1]], factors=(), parts=("outcome",))
         assert again.y.tolist() == model.design.y[[1]].tolist()
 

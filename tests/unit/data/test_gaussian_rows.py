@@ -47,7 +47,7 @@ def test_few_rows_are_left_of_many() -> None:
     # Two of each group, and one for intercept, predictor and outcome each.
     assert model.rows.kept == 103
     assert model.stan_data()["N_zero"] == 2000 - 103
-    assert "rows: 2000, turned into 103" in model.explain()
+    assert "rows: 2000 are reduced to 103" in model.explain()
 
 
 def test_rows_of_the_same_groups_of_all_factors_are_turned_together() -> None:

@@ -93,12 +93,32 @@ class TestComment:
         assert '// Z[ : ][ : , 2] is "x2"' in code
         assert '// J_2 = 3 groups of "h"' in code
 
+    @pytest.mark.parametrize("form", ["marginal", "adaptive", "centered"])
+    def test_first_lines_say_how_to_see_the_plain_program(self, form) -> None:
+        compress = True if form == "centered" else None
+        model = noncentered("y ~ x1 + (1 | g)").with_(
+            parameterization=form, compress=compress
+        )
+        comment = model.stan_code.removesuffix(model.program.source)
+        comment = comment.replace("\n// ", " ")
+        done = {
+            "marginal": 'coefficients of the groups of "g" are integrated out',
+            "adaptive": "coefficients are centered to a degree",
+            "centered": f"are reduced to {model.rows.kept} by" if model.rows else "",
+        }[form]
+        assert done in comment.partition(" y is the outcome")[0]
+        changes = comment.partition("model.with_(")[2].partition(").stan_code")[0]
+        options = eval(f"dict({changes})")
+        plain = model.with_(**options)
+        assert plain.rows is None
+        assert plain.parameterization == "noncentered"
+        assert "plain program" not in plain.stan_code
+
     def test_functions_in_cpp_are_named_and_shown_in_stan(self) -> None:
         model = Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli")
-        first = model.stan_code.splitlines()[0]
-        assert first == (
+        assert (
             "// grouped_bernoulli_logit_glm is compiled from C++, with its gradient"
-        )
+        ) in model.stan_code.splitlines()
         assert "bernoulli_logit_lupmf(y | eta)" in model.stan_code
         assert "bernoulli_logit_lupmf" not in model.program.compiled
         plain = Model("win ~ x1", small_data(), family="bernoulli", pooling="complete")

@@ -288,8 +288,8 @@ class Design:
             return ()
         whose = ("", *(f" of {quote(each.factor)}" for each in self.factors))
         return tuple(
-            f"{quote_list(labels)}{of}: no row has that combination of predictors, or "
-            "those that have it cannot tell it from others"
+            f"{quote_list(labels)}{of}: no row has this combination of predictors, or "
+            "the column is a linear combination of others"
             for labels, of in zip(self.recipes.left_out, whose, strict=True)
             if labels
         )

@@ -90,7 +90,7 @@ def said_of_success(spec: ModelSpec, frame: pd.DataFrame) -> str:
     if not isinstance(frame[named].dtype, pd.CategoricalDtype):
         return ""
     failure, success = frame[named].cat.categories
-    return f"{quote(success)} is success, 1, and {quote(failure)} is 0"
+    return f"{quote(success)} is success (1), and {quote(failure)} is failure (0)"
 
 
 def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:

@@ -143,8 +143,9 @@ class Centering:
         low, between, high = self.counts
         of = "groups" if self.w.shape[1] == 1 else "coefficients of groups"
         return (
-            f"{of} of {factor.factor!r}: {low} noncentered (w < {_NEAR:g}), "
-            f"{between} in between, {high} centered (w > {1 - _NEAR:g})"
+            f"centering: of the {of} of {factor.factor!r}, {low} are noncentered "
+            f"(weight of the centered form below {_NEAR:g}), {between} are partly "
+            f"centered, and {high} are centered (weight above {1 - _NEAR:g})"
         )
 
 

@@ -1,12 +1,15 @@
-"""The comment over a program that maps its numbers to the user's names."""
+"""The comment above a program: what was done to the data, and what its numbers mean."""
 
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
 
+from stanpool.base.options import Parameterization
+from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design
@@ -15,28 +18,34 @@ from stanpool.model.program.render import HEADERS
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.program.units import Scaling
 
-_LABEL_WIDTH = 40
+_LABEL_WIDTH = 40  # characters
+_WIDTH = 88  # characters of a line
 
 
 def annotate(
     program: StanProgram,
     design: Design,
-    rows: CompressedRows | MarginalRows | None = None,
+    rows: CompressedRows | MarginalRows | AggregatedRows | None = None,
     scaling: Scaling | None = None,
+    parameterization: Parameterization | None = None,
 ) -> str:
-    """Return a program's source under a comment that maps numbers to user's names.
+    """Return a program's source under a comment for the person who reads it.
 
-    The comment is not part of the hashed text; names are escaped, so that no user
-    string can leave it.
+    The comment says what was done to the data, how to see the plain program, and which
+    of the user's names belong to which numbers. It is not part of the hashed text.
+    Names are escaped, so that no user string can leave it.
     """
+    lines = _what_was_done(design, rows, parameterization)
+    if isinstance(rows, AggregatedRows):
+        design, rows = rows.design, None
     outcome = scaling.outcome if scaling else 1.0
     divided = "" if outcome == 1.0 else f" / {outcome:g}"
-    lines = [
+    lines += [
         f"// {name} is compiled from C++, with its gradient"
         for name in HEADERS
         if program.header and f" {name}_l" in program.source
     ]
-    lines.append(f"// outcome{divided}, N = {design.rows} rows")
+    lines.append(f"// y is the outcome{divided}, N = {design.rows} rows")
     lines += [
         f"// y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
@@ -66,10 +75,47 @@ def annotate(
     return "\n".join(lines) + "\n" + program.source
 
 
+def _what_was_done(
+    design: Design,
+    rows: CompressedRows | MarginalRows | AggregatedRows | None,
+    parameterization: Parameterization | None,
+) -> list[str]:
+    """Say how the program differs from the plain one; nothing if it does not."""
+    done = []
+    if isinstance(rows, AggregatedRows):
+        done.append(
+            f"The {design.rows} rows of the data are aggregated into {rows.kept}, one "
+            "for each combination of predictors and groups."
+        )
+    elif rows is not None:
+        done.append(
+            f"The {design.rows} rows of the data are reduced to {rows.kept} by a QR "
+            "decomposition; the likelihood is the same."
+        )
+    if isinstance(rows, MarginalRows):
+        factors = [_escaped(design.factors[each].factor) for each in rows.integrated]
+        done.append(
+            f"The coefficients of the groups of {' and '.join(factors)} are integrated "
+            "out of the likelihood, and drawn after sampling."
+        )
+    elif parameterization == "adaptive":
+        done.append(
+            "Each group's coefficients are centered to a degree (w) of their own; this "
+            "changes the coordinates of the sampler, and not the model."
+        )
+    if not done:
+        return []
+    plain = ['parameterization="noncentered"'] if parameterization else []
+    plain += ["compress=False"] if rows is not None else []
+    done.append(f"The plain program: model.with_({', '.join(plain)}).stan_code")
+    wrapped = (textwrap.wrap(each, _WIDTH - 3) for each in done)
+    return [f"// {line}" for lines in wrapped for line in lines]
+
+
 def _divided(
     labels: tuple[str, ...], origins: Mapping[str, float], scales: np.ndarray | None
 ) -> tuple[str, ...]:
-    """Write labels for a comment, with where columns start and what divides them."""
+    """Write labels for a comment, with what is subtracted and what divides them."""
     if scales is None:
         scales = np.ones(len(labels))
     written = []
@@ -86,7 +132,7 @@ def _divided(
 
 
 def _from_origin(label: str, origins: Mapping[str, float]) -> str:
-    """Write a label less its origin."""
+    """Write a label minus its centering constant."""
     if label not in origins:
         return _escaped(label)
     sign = "-" if origins[label] > 0 else "+"
