@@ -13,7 +13,7 @@ from scipy import integrate, special, stats
 import stanpool as sp
 from golden.catalogue import models, small_data
 from simulated_fits import fit_of_draws, fit_of_points, simulated_fit
-from stanpool.inference.evaluation import cross_validation
+from stanpool.inference.evaluation import cross_validation, kfold, loo
 
 DRAWS = (4, 2000)
 
@@ -286,22 +286,22 @@ class TestGroups:
 
 def test_draws_are_taken_in_proportion_to_their_weights() -> None:
     weights = np.array([0.5, 0.0, 0.25, 0.25, 0.0, 0, 0, 0])
-    taken = cross_validation._resampled(weights, np.random.default_rng(1))
+    taken = loo._resampled(weights, np.random.default_rng(1))
     assert np.bincount(taken, minlength=8).tolist() == [4, 0, 2, 2, 0, 0, 0, 0]
 
 
 class TestFolds:
     def test_each_groups_rows_are_spread_evenly(self) -> None:
         model = sp.Model("log_radon ~ 1 + (1 | county)", sp.load_dataset("radon"))
-        fold = cross_validation._split_rows(model, 5, np.random.default_rng(1))
+        fold = kfold._split_rows(model, 5, np.random.default_rng(1))
         assert np.ptp(np.bincount(fold)) <= 1
         for county in range(85):
             own = np.bincount(fold[model.design.group_index == county], minlength=5)
             assert np.ptp(own) <= 1
 
     def test_folds_of_groups_are_of_equal_size_and_at_random(self) -> None:
-        first = cross_validation._split(85, 10, "groups", np.random.default_rng(1))
-        second = cross_validation._split(85, 10, "groups", np.random.default_rng(2))
+        first = kfold._split(85, 10, "groups", np.random.default_rng(1))
+        second = kfold._split(85, 10, "groups", np.random.default_rng(2))
         assert sorted(np.bincount(first)) == [8] * 5 + [9] * 5
         assert (first != second).any()
 

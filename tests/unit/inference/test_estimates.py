@@ -135,16 +135,16 @@ class TestGroups:
         fit, _ = fit_of_points(sp.Model(self.MODEL, small_data()))
         whole = (
             coefficients.ranef(fit),
-            coefficients.pooling_factors(fit),
-            coefficients.pooling_factors(fit, by_group=True),
-            coefficients.rank_groups(fit),
+            variance.pooling_factors(fit),
+            variance.pooling_factors(fit, by_group=True),
+            contrasts.rank_groups(fit),
         )
         monkeypatch.setattr(coefficients, "_BLOCK", 1)
         again = (
             coefficients.ranef(fit),
-            coefficients.pooling_factors(fit),
-            coefficients.pooling_factors(fit, by_group=True),
-            coefficients.rank_groups(fit),
+            variance.pooling_factors(fit),
+            variance.pooling_factors(fit, by_group=True),
+            contrasts.rank_groups(fit),
         )
         for first, second in zip(whole, again, strict=True):
             pd.testing.assert_frame_equal(first, second)
@@ -183,7 +183,7 @@ class TestScales:
 class TestPooling:
     def test_is_that_of_gelman_and_pardoe(self) -> None:
         fit = simulated_fit(information=0.7)
-        found = coefficients.pooling_factors(fit)
+        found = variance.pooling_factors(fit)
         b = flat(fit, "b_school")[..., 0]
         errors = b - flat(fit, "Intercept")[:, None]
         pooling = 1 - errors.mean(0).var(ddof=1) / errors.var(1, ddof=1).mean()
@@ -193,22 +193,22 @@ class TestPooling:
         assert row["r_squared"] == pytest.approx(explained, abs=1e-12)
         residual = fit.model.design.y - b[:, fit.model.design.group_index]
         pooling = 1 - residual.mean(0).var(ddof=1) / residual.var(1, ddof=1).mean()
-        variance = fit.model.design.y.var(ddof=1)
-        explained = 1 - residual.var(1, ddof=1).mean() / variance
+        total = fit.model.design.y.var(ddof=1)
+        explained = 1 - residual.var(1, ddof=1).mean() / total
         assert found.loc[("data", "y")].tolist() == pytest.approx([pooling, explained])
 
     def test_is_none_where_groups_are_known_and_all_where_nothing_is(self) -> None:
         model = sp.Model("y ~ x1 + (1 | g)", small_data())
         known, _ = fit_of_points(model, one=True)
-        found = coefficients.pooling_factors(known).loc[("g", "Intercept"), "pooling"]
+        found = variance.pooling_factors(known).loc[("g", "Intercept"), "pooling"]
         assert found == pytest.approx(0.0, abs=1e-12)
         prior = fit_of_prior(model, draws=4000)
-        found = coefficients.pooling_factors(prior).loc[("g", "Intercept"), "pooling"]
+        found = variance.pooling_factors(prior).loc[("g", "Intercept"), "pooling"]
         assert found == pytest.approx(1.0, abs=0.01)
 
     def test_group_level_predictors_explain(self) -> None:
         fit, points = fit_of_points(sp.Model("y ~ x1 + u + (1 | g)", small_data()))
-        found = coefficients.pooling_factors(fit).loc[("g", "Intercept"), "r_squared"]
+        found = variance.pooling_factors(fit).loc[("g", "Intercept"), "r_squared"]
         b = np.array([at.first.b[:, 0] for at in points])
         means = [
             densities.group_means(fit.model, small_data(), at, 0)[:, 0] for at in points
@@ -219,7 +219,7 @@ class TestPooling:
 
     def test_of_each_group_is_what_its_data_do_not_say(self) -> None:
         fit = simulated_fit(information=0.7)
-        found = coefficients.pooling_factors(fit, by_group=True)["pooling"]
+        found = variance.pooling_factors(fit, by_group=True)["pooling"]
         none = np.zeros((4, 500), dtype=bool)
         (funnel,) = measure_funnels(fit.posterior, none, design=fit.model.design)
         np.testing.assert_allclose(found, 1 - funnel.information)
@@ -228,7 +228,7 @@ class TestPooling:
     @pytest.mark.parametrize("pooling", ["none", "complete"])
     def test_is_of_partial_pooling(self, pooling: str) -> None:
         fit = simulated_fit(pooling=pooling)
-        for function in (coefficients.pooling_factors, coefficients.icc):
+        for function in (variance.pooling_factors, variance.icc):
             with pytest.raises(SpecError, match="not partially pooled"):
                 function(fit)
 
@@ -238,7 +238,7 @@ class TestShares:
         fit = simulated_fit()
         tau, sigma = flat(fit, "tau_school")[:, 0], flat(fit, "sigma")
         expected = tau**2 / (tau**2 + sigma**2)
-        assert_describes(coefficients.icc(fit).loc["school"], expected)
+        assert_describes(variance.icc(fit).loc["school"], expected)
 
     def test_of_slopes_are_averaged_over_rows(self) -> None:
         data = small_data()
@@ -248,7 +248,7 @@ class TestShares:
             residual="h",
         )
         fit, points = fit_of_points(model)
-        found = coefficients.icc(fit)
+        found = variance.icc(fit)
         shares = []
         for at in points:
             covariance = at.first.chol @ at.first.chol.T
@@ -276,7 +276,7 @@ class TestShares:
     ) -> None:
         fit = fit_of_prior(sp.Model(formula, small_data(), **options))
         tau = flat(fit, "tau_g")[:, 0]
-        assert_describes(coefficients.icc(fit).loc["g"], tau**2 / (tau**2 + latent))
+        assert_describes(variance.icc(fit).loc["g"], tau**2 / (tau**2 + latent))
 
     def test_of_counts_have_the_variance_of_their_logs(self) -> None:
         data = small_data()
@@ -290,12 +290,12 @@ class TestShares:
             tau = at.first.tau[0] ** 2
             mean = np.mean(np.exp(eta + tau / 2))
             shares.append(tau / (tau + np.log1p(1 / mean + 1 / at.phi)))
-        assert_describes(coefficients.icc(fit).loc["g"], np.array(shares))
+        assert_describes(variance.icc(fit).loc["g"], np.array(shares))
 
     def test_memberships_share_a_variance(self) -> None:
         model = sp.Model("y ~ x1 + (1 | mm(g, g_2))", small_data())
         fit, points = fit_of_points(model)
-        found = coefficients.icc(fit).iloc[0]
+        found = variance.icc(fit).iloc[0]
         # A mean of two has half of the variance of one.
         stayed = np.mean(small_data()["g"] == small_data()["g_2"])
         assert 0 < stayed < 1
@@ -310,7 +310,7 @@ class TestShares:
             fit, points = fit_of_points(sp.Model(f"y ~ x1 + (1 | {factor})", data))
             tau = np.array([at.first.tau[0] ** 2 for at in points])
             sigma = np.array([at.sigma**2 for at in points])
-            assert_describes(coefficients.icc(fit).iloc[0], tau / (tau + sigma))
+            assert_describes(variance.icc(fit).iloc[0], tau / (tau + sigma))
 
     @pytest.mark.parametrize(
         ("formula", "options"),
@@ -325,7 +325,7 @@ class TestShares:
     ) -> None:
         fit = fit_of_prior(sp.Model(formula, small_data(), **options))
         with pytest.raises(SpecError, match=r"residual variance|each category"):
-            coefficients.icc(fit)
+            variance.icc(fit)
 
 
 class TestR2:
@@ -333,7 +333,7 @@ class TestR2:
         fit = simulated_fit(draws=50)
         for sigma in (1e200, 0.0, np.nan):
             astray = np.full(fit.posterior["sigma"].shape, sigma)
-            found = coefficients.bayes_R2(changed(fit, "posterior", sigma=astray))
+            found = variance.bayes_R2(changed(fit, "posterior", sigma=astray))
             share = {1e200: 0.0, 0.0: 1.0}.get(sigma, np.nan)
             np.testing.assert_array_equal(found.loc["R2", "mean"], share)
 
@@ -345,11 +345,11 @@ class TestR2:
         )
         sigma = np.array([at.sigma for at in points])
         explained = eta.var(axis=1, ddof=1)
-        found = coefficients.bayes_R2(fit).loc["R2"]
+        found = variance.bayes_R2(fit).loc["R2"]
         assert_describes(found, explained / (explained + sigma**2))
         population = [at.intercept + data[["x1", "x2"]] @ at.beta for at in points]
         explained = np.array(population).var(axis=1, ddof=1)
-        found = coefficients.bayes_R2(fit, group_terms=[]).loc["R2"]
+        found = variance.bayes_R2(fit, group_terms=[]).loc["R2"]
         assert_describes(found, explained / (explained + sigma**2))
 
     def test_of_binomial_outcomes_is_of_shares(self) -> None:
@@ -361,17 +361,17 @@ class TestR2:
             p = 1 / (1 + np.exp(-densities.linear_predictor(model, data, at)))
             noise = np.mean(p * (1 - p) / data["shots"])
             shares.append(p.var(ddof=1) / (p.var(ddof=1) + noise))
-        assert_describes(coefficients.bayes_R2(fit).loc["R2"], np.array(shares))
+        assert_describes(variance.bayes_R2(fit).loc["R2"], np.array(shares))
 
     @pytest.mark.parametrize("name", proper_models())
     def test_is_a_share_of_any_model(self, name: str) -> None:
         fit = fit_of_prior(models()[name])
         if fit.model.spec.family in ("ordinal", "categorical"):
             with pytest.raises(SpecError, match="categories, which have no variance"):
-                coefficients.bayes_R2(fit)
+                variance.bayes_R2(fit)
             return
         with np.errstate(over="ignore", invalid="ignore"):
-            found = coefficients.bayes_R2(fit).loc["R2"]
+            found = variance.bayes_R2(fit).loc["R2"]
         assert 0 <= found["q5"] <= found["q95"] <= 1
 
 
@@ -380,33 +380,33 @@ class TestContrasts:
         fit, _ = fit_of_points(
             sp.Model("y ~ x1 + (1 + x1 | g)", small_data()), draws=30
         )
-        found = coefficients.contrasts(fit, [("a", "c"), ("d", "b")], coefficient="x1")
+        found = contrasts.contrasts(fit, [("a", "c"), ("d", "b")], coefficient="x1")
         b = flat(fit, "b_g")[..., 1]
         assert found.index.tolist() == [("a", "c"), ("d", "b")]
         assert_describes(found.loc[("a", "c")], b[:, 0] - b[:, 2])
         expected = np.mean(b[:, 3] > b[:, 1])
         assert found.loc[("d", "b"), "probability"] == pytest.approx(expected)
-        assert len(coefficients.contrasts(fit)) == 6
+        assert len(contrasts.contrasts(fit)) == 6
 
     def test_name_what_is_not_there(self) -> None:
         fit = fit_of_prior(sp.Model("y ~ x1 + (1 + x1 | g)", small_data()))
         with pytest.raises(SpecError, match="pairs has 'A', which is no group of 'g'"):
-            coefficients.contrasts(fit, [("A", "b")])
+            contrasts.contrasts(fit, [("A", "b")])
         with pytest.raises(SpecError, match="'x3' does not vary over 'g'"):
-            coefficients.contrasts(fit, coefficient="x3")
+            contrasts.contrasts(fit, coefficient="x3")
 
     def test_of_very_many_groups_are_asked_for(self) -> None:
         labels = tuple(f"s{k}" for k in range(101))
         fit = simulated_fit(labels=labels, draws=5)
         with pytest.raises(SpecError, match="make 5,050 pairs"):
-            coefficients.contrasts(fit)
+            contrasts.contrasts(fit)
 
 
 class TestRanking:
     @pytest.mark.parametrize("largest_first", [True, False])
     def test_is_that_of_each_draw(self, largest_first: bool) -> None:
         fit = simulated_fit()
-        found = coefficients.rank_groups(fit, largest_first=largest_first)
+        found = contrasts.rank_groups(fit, largest_first=largest_first)
         b = flat(fit, "b_school")[..., 0]
         ranks = stats.rankdata(-b if largest_first else b, axis=1)
         for j, label in enumerate("ABCDEF"):
@@ -419,10 +419,10 @@ class TestRanking:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fit = simulated_fit()
-        monkeypatch.setattr(coefficients, "LARGEST", 600)
+        monkeypatch.setattr(contrasts, "LARGEST", 600)
         with pytest.raises(SpecError, match="draws=100 for a sample"):
-            coefficients.rank_groups(fit)
-        assert len(coefficients.rank_groups(fit, draws=100)) == 6
+            contrasts.rank_groups(fit)
+        assert len(contrasts.rank_groups(fit, draws=100)) == 6
 
 
 class TestHypotheses:

@@ -14,7 +14,7 @@ import xarray as xr
 from scipy.special import logsumexp
 
 from simulated_fits import simulated_fit
-from stanpool.posterior import arviz
+from stanpool.posterior import arviz as our_arviz
 
 
 def test_to_arviz_gives_what_the_installed_arviz_works_on():
@@ -30,14 +30,14 @@ def test_to_arviz_gives_what_the_installed_arviz_works_on():
         "school",
         "school_coefficient",
     )
-    assert float(arviz.rhat(container)["Intercept"]) == pytest.approx(1, abs=0.02)
+    assert float(our_arviz.rhat(container)["Intercept"]) == pytest.approx(1, abs=0.02)
 
 
 def test_statistics_of_a_constant_do_not_warn():
     draws = xr.Dataset({"constant": (("chain", "draw"), np.ones((4, 100)))})
-    assert np.isnan(arviz.rhat(draws)["constant"])
-    assert arviz.ess_bulk(draws)["constant"] == 400
-    assert arviz.mcse_mean(draws)["constant"] == 0
+    assert np.isnan(our_arviz.rhat(draws)["constant"])
+    assert our_arviz.ess_bulk(draws)["constant"] == 400
+    assert our_arviz.mcse_mean(draws)["constant"] == 0
 
 
 def test_tail_is_that_of_the_five_and_ninety_five_percent_quantiles():
@@ -49,13 +49,13 @@ def test_tail_is_that_of_the_five_and_ninety_five_percent_quantiles():
         float(arviz.ess(draws, method="quantile", prob=prob)["x"])
         for prob in (0.05, 0.95)
     ]
-    assert float(arviz.ess_tail(draws)["x"]) == pytest.approx(min(quantiles))
+    assert float(our_arviz.ess_tail(draws)["x"]) == pytest.approx(min(quantiles))
 
 
 def test_bfmi_is_the_mean_squared_step_over_the_variance():
     energy = np.random.default_rng(1).normal(size=(3, 500)).cumsum(axis=1)
     expected = (np.diff(energy) ** 2).mean(axis=1) / energy.var(axis=1, ddof=1)
-    np.testing.assert_allclose(arviz.bfmi(energy), expected)
+    np.testing.assert_allclose(our_arviz.bfmi(energy), expected)
 
 
 @pytest.mark.parametrize("cache", ["empty", "unwritable"])
@@ -65,7 +65,7 @@ def test_import_survives_warnings_as_errors_and_an_unwritable_cache(tmp_path, ca
         folder = tmp_path / "file"
         folder.write_text("")
     code = (
-        "import numpy as np; from stanpool.posterior import arviz as arviz_seam; "
+        "import numpy as np; from stanpool.posterior import arviz; "
         "print(arviz.bfmi(np.eye(4)).shape)"
     )
     done = subprocess.run(
@@ -93,9 +93,10 @@ def test_psis_is_what_loo_of_this_arviz_does():
         warnings.simplefilter("ignore")
         import arviz
 
-        theirs = arviz.loo(arviz.to_arviz(tree), pointwise=True, var_name="y", reff=0.7)
+        container = our_arviz.to_arviz(tree)
+        theirs = arviz.loo(container, pointwise=True, var_name="y", reff=0.7)
     flat = log_lik.reshape(-1, 6).T
-    log_weights, pareto_k = arviz.psis(flat, relative_ess=0.7)
+    log_weights, pareto_k = our_arviz.psis(flat, relative_ess=0.7)
     ours = logsumexp(log_weights + flat, axis=1)
     pointwise = theirs.loo_i if hasattr(theirs, "loo_i") else theirs.elpd_i
     np.testing.assert_allclose(ours, np.asarray(pointwise), rtol=1e-10)
@@ -107,14 +108,14 @@ def test_psis_without_a_tail_falls_back_on_plain_weights():
     log_lik = np.random.default_rng(1).normal(size=(4, 400))
     log_lik[1] = -2.5  # constant
     log_lik[2, 7] = -np.inf
-    log_weights, pareto_k = arviz.psis(log_lik, relative_ess=1.0)
+    log_weights, pareto_k = our_arviz.psis(log_lik, relative_ess=1.0)
     np.testing.assert_allclose(log_weights[1], -np.log(400))
     assert pareto_k[1] == -np.inf
     assert pareto_k[2] == np.inf
     assert log_weights[2, 7] == 0
-    alone, k = arviz.psis(log_lik[[0]], relative_ess=1.0)
+    alone, k = our_arviz.psis(log_lik[[0]], relative_ess=1.0)
     np.testing.assert_array_equal(log_weights[0], alone[0])
     assert pareto_k[0] == k[0]
-    few, k = arviz.psis(log_lik[[0], :3], relative_ess=1.0)
+    few, k = our_arviz.psis(log_lik[[0], :3], relative_ess=1.0)
     np.testing.assert_allclose(few[0], -log_lik[0, :3] - logsumexp(-log_lik[0, :3]))
     assert k[0] == np.inf
