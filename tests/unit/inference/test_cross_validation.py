@@ -126,7 +126,7 @@ class TestRows:
     ) -> None:
         complete.loo()
         assert capsys.readouterr().err == ""
-        monkeypatch.setattr(cross_validation, "LARGEST", 8000 * 7)
+        monkeypatch.setattr(loo, "LARGEST", 8000 * 7)
         whole = complete.loo()
         assert "Leaving out 8 rows, one by one; loo(sample=" in capsys.readouterr().err
         assert len(whole.units) == 8

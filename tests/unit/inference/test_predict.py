@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.special import log_softmax
 
 import stanpool as sp
-from golden.catalogue import models, proper_models, small_data
+from golden.catalogue import data_of, models, proper_models, small_data
 from simulated_fits import fit_of_draws, fit_of_points, fit_of_prior
 from stanpool.base.errors import DataError, SpecError
 from stanpool.inference.prediction import linear_predictor, predict
@@ -33,7 +33,7 @@ class TestRowsOfTheData:
         found = predict.linpred(fit)
         assert found.dims == ("chain", "draw", "row")
         expected = [
-            densities.linear_predictor(fit.model, small_data(), at) for at in points
+            densities.linear_predictor(fit.model, data_of(fit.model), at) for at in points
         ]
         np.testing.assert_allclose(
             found.to_numpy().reshape(6, -1), expected, rtol=1e-10, atol=1e-10
@@ -43,7 +43,7 @@ class TestRowsOfTheData:
     def test_log_likelihood_is_that_of_the_textbook(self, name: str) -> None:
         fit, points = fit_of_points(models()[name])
         expected = [
-            densities.log_likelihood(fit.model, small_data(), at) for at in points
+            densities.log_likelihood(fit.model, data_of(fit.model), at) for at in points
         ]
         found = predict.log_lik(fit).sum("row").to_numpy().ravel()
         finite = np.isfinite(expected)
@@ -158,7 +158,7 @@ class TestNewRowsOfKnownGroups:
     @pytest.mark.parametrize("name", proper_models())
     def test_are_predicted_as_the_same_rows_of_the_data(self, name: str) -> None:
         fit = fit_of_prior(models()[name])
-        new = small_data().iloc[ROWS]
+        new = data_of(models()[name]).iloc[ROWS]
         for verb in (predict.linpred, predict.epred, predict.log_lik):
             found, expected = verb(fit, new), verb(fit).isel(row=ROWS)
             xr.testing.assert_allclose(found, expected)

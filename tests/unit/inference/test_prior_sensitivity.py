@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import stanpool as sp
-from golden.catalogue import models, small_data
+from golden.catalogue import data_of, models, small_data
 from simulated_fits import fit_of_points
 from stanpool.base.errors import SpecError
 from stanpool.inference.evaluation import prior_sensitivity
@@ -30,7 +30,7 @@ NAMES = [
 def test_log_prior_is_that_of_the_textbook(name: str) -> None:
     fit, points = fit_of_points(models()[name])
     found = prior_sensitivity.log_prior(fit).ravel()
-    expected = [densities._log_prior(fit.model, small_data(), at) for at in points]
+    expected = [densities._log_prior(fit.model, data_of(fit.model), at) for at in points]
     np.testing.assert_allclose(found - found[0], np.array(expected) - expected[0])
 
 
