@@ -130,14 +130,14 @@ def log_mean(values: np.ndarray, fit: sp.Fit) -> tuple[float, float]:
     by_chain = xr.Dataset(
         {"it": (("chain", "draw"), density.reshape(fit.settings.chains, -1))}
     )
-    error = float(arviz.mcse_mean(by_chain)["it"]) / density.mean()
+    error = float(mcse_mean(by_chain)["it"]) / density.mean()
     return top + np.log(density.mean()), error
 
 
 def error_of_importance_sampling(fit: sp.Fit, group: int) -> float:
     """Standard error of a group's elpd, by the delta method."""
     values = group_log_likelihood(fit, groups=np.array([group])).T
-    log_weights, _ = arviz.psis(values, relative_ess=1.0)
+    log_weights, _ = psis(values, relative_ess=1.0)
     weighted = np.exp(values + log_weights - logsumexp(values + log_weights))
     return float(np.sqrt(np.square(weighted - np.exp(log_weights)).sum()))
 
@@ -166,7 +166,7 @@ def test_rows_of_schools_left_out_are_predicted_as_by_refits(
     fit: sp.Fit, data: pd.DataFrame, by_school: CrossValidation
 ) -> None:
     loo, index = fit.loo(unit="group"), fit.model.design.group_index
-    log_weights, _ = arviz.psis(group_log_likelihood(fit).T, relative_ess=1.0)
+    log_weights, _ = psis(group_log_likelihood(fit).T, relative_ess=1.0)
     sizes = 1 / np.exp(2 * log_weights).sum(axis=1)
     # A new school's pupils scatter about the mean by the population's scales.
     z = np.column_stack([np.ones(len(data)), data["homework"]])

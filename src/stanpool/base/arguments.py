@@ -58,7 +58,10 @@ _CHECKED_LATER = {
     *("outcome", "predictors", "varying", "group_predictors"),
 }
 _NOT_EMPTY = {"var_names", "quantities", "hypotheses"}
-_ALIASES = {"GroupTerms": "Sequence[str] | Mapping[str, Any]"}
+_ALIASES = {
+    "GroupTerms": "Sequence[str] | Mapping[str, Any]",
+    "AnyFit": "FitResult",
+}
 _ANY = {"Any", "Bounds", "GroupLike", "Array", "Level"}
 
 # What protocols ask for, and what stands in for a class of others.

@@ -1,11 +1,12 @@
 r"""How wide default priors are, by the outcome, the link and the number of predictors.
 
-On the scale of the outcome itself (identity links of real outcomes) a wide prior does
-no harm, and each coefficient has its own: rstanarm's rule [1]_. Behind a link it does:
-the variances of all coefficients add up in the linear predictor, and an exponential
-or a logistic function turns a few units too many into counts of millions and into
-probabilities of 0 and 1. There the linear predictor has a budget [2]_ [3]_, in units of
-the link's own, whatever the number of predictors, their units and their zeros:
+On the scale of the outcome itself, or of its logarithm (identity links; lognormal
+outcomes are gaussian on the log scale, and have the priors of ``log(y) ~ ...``) a wide
+prior does no harm, and each coefficient has its own: rstanarm's rule [1]_. Behind a
+link it does: the variances of all coefficients add up in the linear predictor, and an
+exponential or a logistic function turns a few units too many into counts of millions
+and into probabilities of 0 and 1. There the linear predictor has a budget [2]_ [3]_, in
+units of the link's own, whatever the number of predictors, their units and their zeros:
 
 =====================  =====================================================
 part                   standard deviation of the linear predictor
@@ -30,8 +31,7 @@ means, the prior variance of the linear predictor, averaged over the rows, is
   deviation of the logarithm of a lognormal variable with the mean and the standard
   deviation of the outcome (of outcomes over exposures, weighted by these, where there
   are any). It bounds that of the linear predictor, since
-  :math:`\operatorname{var}(E(y \mid x)) \le \operatorname{var}(y)`;
-* of lognormal outcomes sd(log y).
+  :math:`\operatorname{var}(E(y \mid x)) \le \operatorname{var}(y)`.
 
 Where nothing takes up the level, as in ``y ~ 0 + x``, coefficients must: the unit is
 then about 0, :math:`\sqrt{u^2 + \text{location}^2}`, and so are the predictors.
@@ -58,7 +58,6 @@ from functools import partial
 import numpy as np
 
 from stanpool.data.design.design import Design
-from stanpool.families.functions import LINKS
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 
@@ -131,7 +130,7 @@ def default_scales(spec: ModelSpec, design: Design) -> DefaultScales:
     scales = partial(
         DefaultScales, locations=locations, unit=unit, about_zero=about_zero
     )
-    if spec.link_name == "identity" and not FAMILIES[spec.family].is_of_logs:
+    if spec.link_name == "identity":
         return scales(
             intercept=2.5 * unit,
             predictor=2.5 * unit,
@@ -220,6 +219,9 @@ def _unit(spec: ModelSpec, design: Design) -> tuple[float, str]:
 
 def _locations(spec: ModelSpec, design: Design) -> tuple[float, ...]:
     """Return where intercepts lie: the outcome's mean through the link."""
+    # Loaded here: SciPy takes long, and exact samplers import this module without it.
+    from stanpool.families.functions import LINKS
+
     offset = 0.0 if design.offset is None else design.mean(design.offset)
     if spec.link_name == "identity":
         y = np.log(design.y) if FAMILIES[spec.family].is_of_logs else design.y

@@ -33,7 +33,8 @@ class TestRowsOfTheData:
         found = predict.linpred(fit)
         assert found.dims == ("chain", "draw", "row")
         expected = [
-            densities.linear_predictor(fit.model, data_of(fit.model), at) for at in points
+            densities.linear_predictor(fit.model, data_of(fit.model), at)
+            for at in points
         ]
         np.testing.assert_allclose(
             found.to_numpy().reshape(6, -1), expected, rtol=1e-10, atol=1e-10

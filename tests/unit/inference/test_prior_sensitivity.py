@@ -30,7 +30,8 @@ NAMES = [
 def test_log_prior_is_that_of_the_textbook(name: str) -> None:
     fit, points = fit_of_points(models()[name])
     found = prior_sensitivity.log_prior(fit).ravel()
-    expected = [densities._log_prior(fit.model, data_of(fit.model), at) for at in points]
+    data = data_of(fit.model)
+    expected = [densities._log_prior(fit.model, data, at) for at in points]
     np.testing.assert_allclose(found - found[0], np.array(expected) - expected[0])
 
 

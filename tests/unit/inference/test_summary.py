@@ -68,7 +68,7 @@ def test_correlations_appear_once():
 
 def test_repr_stays_short_with_many_groups():
     fit = simulated_fit(
-        labels=tuple(f"g{i}" for i in range(3000)), rows_per_group=1, draws=10
+        labels=tuple(f"g{i}" for i in range(3000)), rows_per_group=2, draws=10
     )
     assert len(repr(fit.summary()).splitlines()) < 30
 

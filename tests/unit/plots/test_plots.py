@@ -57,7 +57,7 @@ def test_groups_stand_above_their_size():
 
 def test_many_groups_are_drawn_without_intervals():
     fit = simulated_fit(
-        labels=tuple(f"g{i}" for i in range(1000)), rows_per_group=1, draws=20
+        labels=tuple(f"g{i}" for i in range(1000)), rows_per_group=2, draws=20
     )
     figure = plot_shrinkage(fit)
     labels = [each.get_label() for each in figure.axes[0].collections]
@@ -113,7 +113,7 @@ def test_funnel_of_what_is_not_there():
         plot_funnel(simulated_fit(), coefficient="floor")
 
 
-@pytest.mark.parametrize("rows_per_group", [1, 3])
+@pytest.mark.parametrize("rows_per_group", [2, 3])
 def test_labels_are_text_not_mathematics(rows_per_group):
     fit = simulated_fit(
         labels=AWKWARD,
