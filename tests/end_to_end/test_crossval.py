@@ -17,11 +17,11 @@ from scipy.special import logsumexp
 
 import stanpool as sp
 from stanpool.engine import compile
-from stanpool.inference.evaluation import loo
 from stanpool.inference.evaluation.cross_validation import CrossValidation
+from stanpool.inference.evaluation.loo import _with_refits
 from stanpool.inference.prediction import group_likelihood
 from stanpool.inference.prediction.group_likelihood import group_log_likelihood
-from stanpool.posterior import arviz
+from stanpool.posterior.arviz import to_arviz
 from statistical.monte_carlo import STANDARD_ERRORS
 
 # Set, not scaled from the data, and about zero: so that a model of some rows, stated
@@ -93,7 +93,7 @@ def test_loo_is_arvizs_of_a_log_likelihood_by_hand(
     tree["log_likelihood"] = xr.Dataset({"y": (("chain", "draw", "n"), log_lik)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = loo.loo(arviz.to_arviz(tree), pointwise=True, var_name="y")
+        theirs = arviz.loo(to_arviz(tree), pointwise=True, var_name="y")
     ours = fit.loo()
     old = hasattr(theirs, "loo_i")
     elpd_i = np.asarray(theirs.loo_i if old else theirs.elpd_i)
@@ -187,7 +187,7 @@ def test_units_that_importance_sampling_cannot_leave_out_are_refitted(
     worst = loo.units["pareto_k"].idxmax()
     limit = float(loo.units["pareto_k"].max()) - 1e-9
     strict = replace(loo, good_k=limit)
-    exact = loo._with_refits(
+    exact = _with_refits(
         fit, strict, group_likelihood.grouping(fit.model), executor=None, progress=False
     )
     assert strict.unreliable == (worst,)

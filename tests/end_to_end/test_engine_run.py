@@ -309,11 +309,11 @@ sys.stdout = sys.stderr = None
 from pathlib import Path
 import numpy as np
 from stanpool.engine import SampleSettings, sample
-from stanpool.base.progress import detailed
+from stanpool.base.progress import verbose_logging
 data = dict(N=0, K=0, X=np.zeros((0, 0)), y=[], counts=[], work=0)
 data |= dict(impossible=0, edge=1e9)
 for shown in (True, False):
-    with detailed(shown):
+    with verbose_logging(shown):
         settings = SampleSettings(seed=1, draws=50, warmup=50)
         sample(Path(sys.argv[1]), data, settings, progress=shown)
 """
