@@ -21,7 +21,7 @@ from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.loo import _with_refits
 from stanpool.inference.prediction import group_likelihood
 from stanpool.inference.prediction.group_likelihood import group_log_likelihood
-from stanpool.posterior.arviz import to_arviz
+from stanpool.posterior.arviz import mcse_mean, psis, to_arviz
 from statistical.monte_carlo import STANDARD_ERRORS
 
 # Set, not scaled from the data, and about zero: so that a model of some rows, stated
