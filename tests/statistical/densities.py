@@ -75,7 +75,7 @@ class Point:
 def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
     """Draw a point anywhere in the parameter space."""
     design = model.design
-    groups = 0 if design.residual is None else len(design.residual[1])
+    groups = 0 if design.residual is None else len(design.residual.labels)
     return Point(
         intercept=rng.normal(),
         beta=rng.normal(size=len(design.coefficients)),
@@ -458,7 +458,9 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
     learned: Any = at.sigma if spec.has_sigma else 0.0
     if model.design.residual is not None:
         assert at.sigmas is not None
-        learned = at.sigmas[pd.factorize(data[model.design.residual[0]], sort=True)[0]]
+        learned = at.sigmas[
+            pd.factorize(data[model.design.residual.factor], sort=True)[0]
+        ]
     known = 0.0 if spec.se is None else data[spec.se].to_numpy()
     scale, phi = np.sqrt(known**2 + learned**2), at.phi
     return {

@@ -106,9 +106,9 @@ class DefaultScales:
         self, design: Design, column: np.ndarray, *, about_zero: bool = False
     ) -> float:
         """Return the spread of a predictor, or 1 where there is none."""
-        sd = positive_or_one(design.sd(column))
+        sd = positive_or_one(design.sd_of(column))
         if about_zero or self.about_zero:
-            return math.hypot(sd, design.mean(column))
+            return math.hypot(sd, design.mean_of(column))
         return sd
 
 
@@ -171,7 +171,7 @@ def positive_or_one(value: float) -> float:
 def residual_scale(spec: ModelSpec, design: Design) -> float:
     """Return the scale of the outcome, or of its log where that is what is modelled."""
     y = np.log(design.y) if FAMILIES[spec.family].is_of_logs else design.y
-    return positive_or_one(design.sd(y))
+    return positive_or_one(design.sd_of(y))
 
 
 def outcome_spread(spec: ModelSpec) -> str:
@@ -222,10 +222,10 @@ def _locations(spec: ModelSpec, design: Design) -> tuple[float, ...]:
     # Loaded here: SciPy takes long, and exact samplers import this module without it.
     from stanpool.families.functions import LINKS
 
-    offset = 0.0 if design.offset is None else design.mean(design.offset)
+    offset = 0.0 if design.offset is None else design.mean_of(design.offset)
     if spec.link_name == "identity":
         y = np.log(design.y) if FAMILIES[spec.family].is_of_logs else design.y
-        return (design.mean(y) - offset,)
+        return (design.mean_of(y) - offset,)
     kind = FAMILIES[spec.family].outcome
     if kind == "ordered":
         return (0.0,)
@@ -235,10 +235,10 @@ def _locations(spec: ModelSpec, design: Design) -> tuple[float, ...]:
         return tuple(float(each - reference) for each in others)
     if spec.link_name == "log":
         return (_rate(design)[0],)
-    mean = design.mean(design.y)
+    mean = design.mean_of(design.y)
     if kind != "proportion":
         # Half an event where there is none, or nothing else.
-        trials = 1.0 if design.trials is None else design.mean(design.trials)
+        trials = 1.0 if design.trials is None else design.mean_of(design.trials)
         half = 0.5 / float(np.sum(_row_sizes(design)))
         mean = min(max(mean, half), trials - half) / trials if trials > half else 0.5
     return (float(LINKS[spec.link_name].apply(mean)) - offset,)

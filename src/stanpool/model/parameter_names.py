@@ -120,7 +120,7 @@ def check_names(design: Design) -> None:
             *(own.coefficient, own.coefficient_2, own.tau, own.Omega, own.b),
         )
     if design.residual is not None:
-        name = design.residual[0]
+        name = design.residual.factor
         own = GroupNames.of(name)
         claim_column(name, own.group)
         claim(f"residual={quote(name)}", own.sigma, own.tau_sigma, "tau_sigma")

@@ -90,7 +90,7 @@ def _parameters(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
         prior = Prior.parse(own.prior)
         yield own.name, None, [own.name], prior, f"default: {prior} ({own.source})"
     if design.residual is not None and spec.pooling == "partial":
-        names = [f"tau_sigma_{design.residual[0]}", "tau_sigma"]
+        names = [f"tau_sigma_{design.residual.factor}", "tau_sigma"]
         rule = f"default: mean 1 on the log scale ({_PC_PRIOR})"
         yield "tau_sigma", None, names, Prior("exponential", (1.0,)), rule
 

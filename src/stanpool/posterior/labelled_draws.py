@@ -234,8 +234,8 @@ def _posterior(
     for own in FAMILIES[structure.family].auxiliary:
         add(own.name, own.stan_variable)
     if design.residual is not None:
-        names = GroupNames.of(design.residual[0])
-        coords[names.group] = _labels(design.residual[1])
+        names = GroupNames.of(design.residual.factor)
+        coords[names.group] = _labels(design.residual.labels)
         if structure.residual == "pooled":
             add(names.tau_sigma, "tau_sigma")
         add(names.sigma, "sigma_j", names.group)

@@ -86,7 +86,7 @@ def group_dims(design: Design) -> frozenset[str]:
     """Name the dimensions of the posterior that run over groups."""
     factors = [each.factor for each in design.factors]
     if design.residual is not None:
-        factors.append(design.residual[0])
+        factors.append(design.residual.factor)
     if design.latent is not None:
         factors += [column for column, *_ in design.latent.sides]
     return frozenset(GroupNames.of(factor).group for factor in factors)
@@ -138,7 +138,7 @@ def meanings(posterior: xr.Dataset, design: Design) -> dict[str, str]:
             names.Omega: f"correlation over {each.factor}",
         }
     if design.residual is not None:
-        column = design.residual[0]
+        column = design.residual.factor
         over[GroupNames.of(column).tau_sigma] = f"scale over {column}"
     found: dict[str, str] = {}
     for block in scalars(posterior):

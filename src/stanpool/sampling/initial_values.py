@@ -360,7 +360,7 @@ def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
             "loading_scale": found.latent.scale[0],
         }
     if design.residual is not None:
-        point |= _scales(draw, GroupNames.of(design.residual[0]))
+        point |= _scales(draw, GroupNames.of(design.residual.factor))
     if model.spec.pooling == "none":
         point["b_c"] = _at_the_means(design, found.factors[0].b[0, :, 0], shift)
         return point

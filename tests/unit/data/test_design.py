@@ -171,6 +171,66 @@ class TestArrays:
         assert design.coefficients == ("kind[T.q]", "kind[T.r]")
 
 
+class TestPredictorsOfParameters:
+    """The mean's linear predictor and sigma's are read by the same type."""
+
+    FORMULA = "y ~ x + (1 | g)"
+
+    def test_without_its_own_predictor_a_parameter_has_no_design(self) -> None:
+        design = Model(self.FORMULA, frame()).design
+        assert [each.parameter for each in design.predictors] == ["mean"]
+        assert design.parameter("sigma") is None
+        assert design.residual is None
+
+    def test_groups_with_scales_of_their_own(self) -> None:
+        data = frame()
+        design = Model(self.FORMULA, data, residual="g").design
+        assert [each.parameter for each in design.predictors] == ["mean", "sigma"]
+        sigma = design.parameter("sigma")
+        assert sigma is not None
+        assert sigma.link == "log"
+        assert sigma.intercept
+        assert sigma.X.shape == (len(data), 0)
+        labels, index = np.unique(data["g"], return_inverse=True)
+        assert sigma.factors == (design.residual,)
+        assert design.residual is not None
+        assert design.residual.labels == tuple(labels)
+        np.testing.assert_array_equal(design.residual.index, index)
+        np.testing.assert_array_equal(design.residual.sizes, np.bincount(index))
+        np.testing.assert_array_equal(design.residual.Z, np.ones((len(data), 1)))
+
+    def test_the_means_is_a_view_of_the_design(self) -> None:
+        design = Model("y ~ x + (1 | g)", frame(), family="student_t").design
+        mean = design.parameter("mean")
+        assert mean is not None
+        assert mean.X is design.X
+        assert mean.factors is design.factors
+        assert (mean.link, mean.intercept) == ("identity", True)
+        assert mean.coefficients == design.coefficients
+
+    def test_rows_are_taken_of_all_alike(self) -> None:
+        design = Model(self.FORMULA, frame(), residual="g").design
+        rows = np.array([2, 0])
+        for whole, taken in zip(
+            design.predictors, design.take(rows).predictors, strict=True
+        ):
+            np.testing.assert_array_equal(taken.X, whole.X[rows])
+            for each, own in zip(whole.factors, taken.factors, strict=True):
+                np.testing.assert_array_equal(own.index, each.index[rows])
+                assert own.labels == each.labels
+                assert not own.index.flags.writeable
+
+    def test_new_groups_come_after_those_of_the_fit_in_all_alike(self) -> None:
+        model = Model(self.FORMULA, frame(), residual="g")
+        new = frame().assign(g="a new one")
+        known = model.design.factors[0].labels
+        parts = ["residual"]
+        for each in new_design(model, new, factors=[0], parts=parts).predictors:
+            (own,) = each.factors
+            assert own.labels == (*known, "a new one")
+            assert set(own.index.tolist()) == {len(known)}
+
+
 class TestGroupPredictors:
     def test_what_varies_is_no_group_level_predictor_besides(self) -> None:
         """Else its effect would be in the groups' intercepts and slopes: twice."""

@@ -94,7 +94,7 @@ def test_sums_of_squares_are_those_of_all_rows(residual: str | None) -> None:
     turned = rows.X @ np.append(alpha - rows.y_bar, beta)
     for z, group, own in zip(rows.Z, rows.group, b, strict=True):
         turned += (z * own[group]).sum(axis=1)
-    scale = np.zeros(2000, int) if residual is None else design.residual[2]  # type: ignore[index]
+    scale = np.zeros(2000, int) if residual is None else design.residual.index  # type: ignore[union-attr]
     np.testing.assert_allclose(
         np.bincount(rows.scale, (rows.y - turned) ** 2),
         np.bincount(scale, (design.y - eta) ** 2),

@@ -316,7 +316,7 @@ class TestRowsOfModels:
                 parameters["sigma"] = (
                     at.sigma
                     if model.design.residual is None
-                    else at.sigmas[model.design.residual[2]]
+                    else at.sigmas[model.design.residual.index]
                 )
             found = log_likelihood(model.spec, model.design, eta, parameters)
             assert found.shape == (len(data),)

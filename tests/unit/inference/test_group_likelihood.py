@@ -48,7 +48,7 @@ def dense_log_likelihoods(
     mean = densities.linear_predictor(model, data, middle)
     learned = point.sigma if model.spec.has_sigma else 0.0
     if design.residual is not None:
-        learned = point.sigmas[design.residual[2]]
+        learned = point.sigmas[design.residual.index]
     known = 0.0 if design.se is None else design.se
     covariance = np.diag(np.broadcast_to(known**2 + learned**2, len(data)) * 1.0)
     for number in inside:

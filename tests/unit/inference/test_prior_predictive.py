@@ -75,8 +75,10 @@ def point_at(model: sp.Model, prior: xr.Dataset, draw: int) -> Point:
         beta=at.get("beta", np.zeros(0)),
         sigma=float(at.get("sigma", 1.0)),
         factors=tuple(factors),
-        tau_sigma=float(at.get(f"tau_sigma_{residual[0]}", 1.0)) if residual else 1.0,
-        sigmas=at.get(f"sigma_{residual[0]}") if residual else None,
+        tau_sigma=float(at.get(f"tau_sigma_{residual.factor}", 1.0))
+        if residual
+        else 1.0,
+        sigmas=at.get(f"sigma_{residual.factor}") if residual else None,
         nu=float(at.get("nu", 4.0)),
         shape=float(at.get("shape", 1.0)),
         phi=float(at.get("phi", 1.0)),

@@ -41,7 +41,7 @@ def test_coefficients_are_generalised_least_squares_at_its_scales(formula: str) 
     pilot, design = pilot_of(model), model.scaling.design(model.design)
     if pilot.residual is not None:
         assert design.residual is not None
-        logs = pilot.residual.u[design.residual[2], 0]
+        logs = pilot.residual.u[design.residual.index, 0]
         variance = np.square(pilot.parameters["sigma"] * np.exp(logs))
     elif design.se is not None:
         variance = np.square(design.se)

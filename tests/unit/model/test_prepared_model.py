@@ -44,5 +44,5 @@ def test_residual_groups_stay() -> None:
     model = sp.Model("y ~ x1 + (1 | g)", small_data(), residual="g")
     taken = model.take(ROWS).design.residual
     assert taken is not None
-    assert taken[1] == ("a", "b", "c", "d")
-    assert taken[2].tolist() == [0, 0, 0, 2, 2, 3]
+    assert taken.labels == ("a", "b", "c", "d")
+    assert taken.index.tolist() == [0, 0, 0, 2, 2, 3]

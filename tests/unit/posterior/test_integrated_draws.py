@@ -65,7 +65,7 @@ def test_draws_have_the_conditional_distribution(
     L = np.tril(rng.normal(size=(q, q))) + np.eye(q)
     if design.residual is not None:
         scales = rng.lognormal(size=4)
-        sigma = scales[design.residual[2]]
+        sigma = scales[design.residual.index]
     elif design.se is not None:
         scales, sigma = np.ones(1), design.se
     else:

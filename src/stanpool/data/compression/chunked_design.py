@@ -22,8 +22,8 @@ from stanpool.data.compression.chunks import (
     TurnedColumns,
 )
 from stanpool.data.compression.gaussian_rows import why_not_sums
-from stanpool.data.design.build_design import build_design
-from stanpool.data.design.design import Design, RowsNotKept
+from stanpool.data.design.build_design import build_design, build_parameters
+from stanpool.data.design.design import Design, FactorDesign, RowsNotKept
 from stanpool.data.design.groups import groups_of, memberships
 from stanpool.data.model_matrix import translation, wide_matrix
 from stanpool.data.term_matrix import TermMatrix
@@ -248,10 +248,6 @@ def _turned_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, fl
         )
         for factor, recipe in zip(moments.factors, recipes.factors, strict=True)
     ]
-    residual = moments.residual
-    if residual is not None:
-        index = groups_of((residual[0],), data.specimen)[1]
-        residual = (*residual[:2], index[rows.like])
     rows_of_likelihood = replace(
         moments,
         y=y,
@@ -260,7 +256,9 @@ def _turned_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, fl
         unit=rows.unit,
         offset=None,
         factors=tuple(factors),
-        residual=residual,
+        parameters=tuple(
+            each.take(rows.like) for each in build_parameters(spec, data.specimen)
+        ),
     )
     return moments, rows_of_likelihood, origin_of_y
 
@@ -295,27 +293,23 @@ def _without_rows(data: Streamed, design: Design) -> Design:
     def unkept(values: Any) -> Any:
         return None if values is None else RowsNotKept(data.named, *values.shape[1:])
 
+    def without_rows(factor: FactorDesign) -> FactorDesign:
+        per_row = {
+            name: unkept(getattr(factor, name)) for name in ("Z", "index", "weights")
+        }
+        term = terms.get(factor.factor, GroupTerm(factor.factor))
+        return replace(factor, **per_row, counts=_sizes(term, data))
+
     terms = {term.factor: term for term in data.spec.groups}
-    factors = [
-        replace(
-            factor,
-            **{
-                name: unkept(getattr(factor, name))
-                for name in ("Z", "index", "weights")
-            },
-            counts=_sizes(terms[factor.factor], data),
-        )
-        for factor in design.factors
-    ]
     names = ("y", "X", "trials", "se", "weights", "offset")
-    residual = design.residual
-    if residual is not None:
-        residual = (*residual[:2], unkept(residual[2]))
     return replace(
         design,
         **{name: unkept(getattr(design, name)) for name in names},
-        factors=tuple(factors),
-        residual=residual,
+        factors=tuple(map(without_rows, design.factors)),
+        parameters=tuple(
+            replace(each.with_factors(without_rows), X=unkept(each.X))
+            for each in design.parameters
+        ),
         unit=None,
         count=data.rows,
     )

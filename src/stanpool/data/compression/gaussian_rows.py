@@ -148,7 +148,7 @@ def _combination_of_rows(design: Design, most: int) -> NDArray[np.int64] | None:
     columns = [factor.index for factor in design.factors]
     if design.residual is None:
         return number_combinations(columns, design.rows, most=most)
-    scale = design.residual[2]
+    scale = design.residual.index
     found = number_combinations([scale, *columns], design.rows, most=most)
     if found is None:
         return None
@@ -200,7 +200,7 @@ def has_one_scale(design: Design, factor: FactorDesign) -> bool:
     if design.residual is None:
         return True
     scale = scale_of_groups(design, factor.index, len(factor.labels))
-    return np.array_equal(scale[factor.index], design.residual[2])
+    return np.array_equal(scale[factor.index], design.residual.index)
 
 
 def scale_of_groups(
@@ -209,7 +209,7 @@ def scale_of_groups(
     """Return the residual scale of each group, counted from 0, shape ``(J,)``."""
     scale = np.zeros(groups, dtype=np.intp)
     if design.residual is not None:
-        scale[index] = design.residual[2]
+        scale[index] = design.residual.index
     return scale
 
 
@@ -219,8 +219,7 @@ def scale_weights(design: Design) -> Array:
     if design.unit is not None:
         each = np.square(design.unit)
     if design.residual is not None:
-        _, labels, index = design.residual
-        scales = len(labels)
+        index, scales = design.residual.index, len(design.residual.labels)
     counted = np.bincount(index, each, minlength=scales)
     if design.weights is None:
         counted = np.rint(counted)

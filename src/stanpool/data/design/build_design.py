@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from stanpool.data.design.design import (
     Encodings,
     FactorDesign,
     LatentDesign,
+    ParameterDesign,
     SurrogateRows,
     _frozen,
     _known,
@@ -84,7 +84,7 @@ def build_design(
     if spec.pooling == "partial":
         built = _with_group_predictors(spec, built, x, labels, frame)
     offset = build_offset(spec, evaluated)
-    residual = _residual_groups(spec, frame)
+    parameters = build_parameters(spec, frame)
     seen = _by_label(x, labels, built)
     unit, outcome = None, y
     if stand_ins is not None:
@@ -101,8 +101,7 @@ def build_design(
             )
             for factor, (_, matrix) in zip(built, factors, strict=True)
         ]
-        if residual is not None:
-            residual = (*residual[:2], _frozen(residual[2][stand_ins.like]))
+        parameters = tuple(each.take(stand_ins.like) for each in parameters)
     center = spec.center_predictors
     has_cutpoints = family.has_cutpoints
     intercept = spec.intercept and not has_cutpoints
@@ -138,6 +137,8 @@ def build_design(
         intercept=intercept,
         x_bar=_frozen(column_means(x, unit) if center else np.zeros(x.shape[1])),
         factors=tuple(built),
+        link=spec.link_name,
+        parameters=parameters,
         latent=_build_latent(spec, frame, y),
         trials=_frozen(build_trials(spec, evaluated, y)),
         se=_frozen(standard_errors(spec, evaluated)),
@@ -148,7 +149,6 @@ def build_design(
         lower=_frozen(lower),
         upper=_frozen(upper),
         categories=categories,
-        residual=residual,
         unit=_frozen(unit),
         recipes=Encodings(
             population=without_values(population),
@@ -229,14 +229,32 @@ def _build_latent(
     )
 
 
-def _residual_groups(
+def build_parameters(
     spec: ModelSpec, frame: pd.DataFrame
-) -> tuple[str, tuple[Any, ...], np.ndarray] | None:
-    """Return the groups that have residual scales of their own."""
+) -> tuple[ParameterDesign, ...]:
+    """Build the linear predictors of parameters other than the mean, row by row."""
     if spec.residual is None or spec.pooling == "complete":
-        return None
-    labels, index = groups_of((spec.residual,), frame)
-    return spec.residual, labels, _frozen(index)
+        return ()
+    term = GroupTerm(spec.residual)
+    labels, index = groups_of(term.key, frame)
+    factor = FactorDesign(
+        factor=term.factor,
+        labels=labels,
+        index=_frozen(index),
+        Z=_frozen(np.ones((len(frame), 1))),
+        varying=("Intercept",),
+        z_bar=_frozen(np.zeros(1)),
+    )
+    sigma = ParameterDesign(
+        parameter="sigma",
+        link="log",
+        X=_frozen(np.empty((len(frame), 0))),
+        coefficients=(),
+        intercept=True,
+        x_bar=_frozen(np.empty(0)),
+        factors=(factor,),
+    )
+    return (sigma,)
 
 
 def _in_same_order(labels: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:

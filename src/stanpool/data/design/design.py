@@ -7,7 +7,7 @@ dense matrix. Nothing of the user's frame is kept by reference.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -101,6 +101,53 @@ class FactorDesign:
 
 
 @dataclass(frozen=True)
+class ParameterDesign:
+    """The linear predictor of one parameter of the outcome's distribution.
+
+    The mean's and the residual scale's are both of this type.
+
+    Attributes
+    ----------
+    parameter
+        The parameter: ``"mean"`` (on the link's scale, the location of the outcome), or
+        as the table of families calls it, such as ``"sigma"``.
+    link
+        The link between the parameter and its linear predictor.
+    X
+        Population predictors without the intercept, shape ``(N, K)``, and
+        ``coefficients``, their K labels.
+    intercept
+        Whether there is a population intercept.
+    x_bar
+        Where the prior on the intercept applies, shape ``(K,)``.
+    factors
+        The grouping factors over which the predictor's coefficients vary.
+    """
+
+    parameter: str
+    link: str
+    X: np.ndarray
+    coefficients: tuple[str, ...]
+    intercept: bool
+    x_bar: np.ndarray
+    factors: tuple[FactorDesign, ...] = ()
+
+    def take(self, rows: np.ndarray | slice) -> ParameterDesign:
+        """Return the predictor of some rows, with all groups."""
+        return replace(
+            self,
+            X=_taken(self.X, rows),
+            factors=tuple(factor.take(rows) for factor in self.factors),
+        )
+
+    def with_factors(
+        self, change: Callable[[FactorDesign], FactorDesign]
+    ) -> ParameterDesign:
+        """Return the predictor with each of its factors changed by a function."""
+        return replace(self, factors=tuple(map(change, self.factors)))
+
+
+@dataclass(frozen=True)
 class LatentDesign:
     """Who has scores and who has loadings on latent factors.
 
@@ -180,15 +227,14 @@ class Design:
     y
         Outcome, shape ``(N,)``: float for real outcomes, int for counts and for
         categories, which are counted from 0.
-    X
-        Population predictors without the intercept, shape ``(N, K)``, and
-        ``coefficients``, their labels.
-    intercept
-        Whether there is a population intercept.
-    x_bar
-        Where the prior on the intercept applies, shape ``(K,)``.
-    factors
-        The grouping factors, in the order of the formula.
+    X, coefficients, intercept, x_bar, factors
+        The linear predictor of the mean, as in ``ParameterDesign``; ``mean`` is the
+        same as a value. Factors are in the order of the formula.
+    link
+        The link of the mean.
+    parameters
+        The linear predictors of the distribution's other parameters. Parameters that
+        are one number for all rows have none.
     latent
         Latent factors, or None.
     trials, se, weights
@@ -206,9 +252,6 @@ class Design:
         Bounds of truncation per row, or None.
     categories
         The levels of an ordinal or categorical outcome; else empty.
-    residual
-        The factor whose groups have residual scales of their own, as
-        ``(name, labels, index)``, or None.
     recipes
         How to build the matrices again for new rows.
     origins
@@ -226,6 +269,8 @@ class Design:
     intercept: bool
     x_bar: np.ndarray
     factors: tuple[FactorDesign, ...] = ()
+    link: str = "identity"
+    parameters: tuple[ParameterDesign, ...] = ()
     latent: LatentDesign | None = None
     trials: np.ndarray | None = None
     se: np.ndarray | None = None
@@ -236,7 +281,6 @@ class Design:
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
     categories: tuple[Any, ...] = ()
-    residual: tuple[str, tuple[Any, ...], np.ndarray] | None = None
     recipes: Encodings | None = None
     origins: tuple[tuple[str, float], ...] = ()
     unit: np.ndarray | None = None
@@ -247,11 +291,39 @@ class Design:
         """Number of rows, N."""
         return len(self.y) if self.count is None else self.count
 
-    def mean(self, column: np.ndarray) -> float:
+    @property
+    def mean(self) -> ParameterDesign:
+        """The linear predictor of the mean, which shares its arrays with the design."""
+        return ParameterDesign(
+            parameter="mean",
+            link=self.link,
+            X=self.X,
+            coefficients=self.coefficients,
+            intercept=self.intercept,
+            x_bar=self.x_bar,
+            factors=self.factors,
+        )
+
+    @property
+    def predictors(self) -> tuple[ParameterDesign, ...]:
+        """All linear predictors: the mean's, and those of other parameters."""
+        return (self.mean, *self.parameters)
+
+    def parameter(self, name: str) -> ParameterDesign | None:
+        """Return the linear predictor of a parameter; None if it is one number."""
+        return next((each for each in self.predictors if each.parameter == name), None)
+
+    @property
+    def residual(self) -> FactorDesign | None:
+        """The factor whose groups have residual scales of their own, or None."""
+        sigma = self.parameter("sigma")
+        return sigma.factors[0] if sigma is not None and sigma.factors else None
+
+    def mean_of(self, column: np.ndarray) -> float:
         """Return the mean of a column of the design over the rows of the data."""
         return float(column_means(column, self.unit))
 
-    def sd(self, column: np.ndarray) -> float:
+    def sd_of(self, column: np.ndarray) -> float:
         """Return its standard deviation, with the degrees of freedom less one."""
         if self.unit is None:
             return float(np.std(column, ddof=1)) if len(column) > 1 else 0.0
@@ -268,15 +340,12 @@ class Design:
         """
         per_row = ["y", "X", "trials", "se", "weights", "offset", "censored"]
         per_row += ["y_upper", "lower", "upper", "unit"]
-        residual = self.residual
-        if residual is not None:
-            residual = (*residual[:2], _frozen(residual[2][rows]))
         return replace(
             self,
             **{name: _taken(getattr(self, name), rows) for name in per_row},
             factors=tuple(factor.take(rows) for factor in self.factors),
+            parameters=tuple(each.take(rows) for each in self.parameters),
             latent=None if self.latent is None else self.latent.take(rows),
-            residual=residual,
         )
 
     def said_of_left_out(self) -> tuple[str, ...]:

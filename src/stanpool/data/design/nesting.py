@@ -123,7 +123,7 @@ def _is_constant_somewhere(
     )
     index = np.zeros(len(Z), dtype=np.intp)
     if design.residual is not None:
-        index = design.residual[2]
+        index = design.residual.index
     sizes = np.bincount(index)
     means = np.column_stack([np.bincount(index, each) / sizes for each in scaled.T])
     ranks = (

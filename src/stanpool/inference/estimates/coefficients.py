@@ -188,9 +188,13 @@ def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFra
     if "sigma" in posterior:
         add("residual", "sigma", flat(posterior["sigma"]))
     if design.residual is not None:
-        names = GroupNames.of(design.residual[0])
+        names = GroupNames.of(design.residual.factor)
         if names.tau_sigma in posterior:
-            add(design.residual[0], "sd(log sigma)", flat(posterior[names.tau_sigma]))
+            add(
+                design.residual.factor,
+                "sd(log sigma)",
+                flat(posterior[names.tau_sigma]),
+            )
     return _table(_multi_index(index, ["factor", "term"]), draws, prob)
 
 

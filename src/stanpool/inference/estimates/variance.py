@@ -307,8 +307,8 @@ def _residual_variance(fit: FitResult, between: Array) -> Any:
         known = 0.0 if design.se is None else np.mean(np.square(design.se))
         learned: Any = 0.0
         if design.residual is not None:
-            sigma = flat(posterior[GroupNames.of(design.residual[0]).sigma])
-            share = np.bincount(design.residual[2], minlength=sigma.shape[1])
+            sigma = flat(posterior[GroupNames.of(design.residual.factor).sigma])
+            share = np.bincount(design.residual.index, minlength=sigma.shape[1])
             learned = np.asarray(np.square(sigma) @ share / design.rows)
         elif "sigma" in posterior:
             learned = np.square(flat(posterior["sigma"]))

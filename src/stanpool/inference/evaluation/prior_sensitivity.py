@@ -162,10 +162,10 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
                 own[..., 0] += shift[:, None]
         return np.moveaxis(own.reshape(draws, own.shape[1], -1), 1, 2)
     if base == "sigma" and "sigma" not in posterior and design.residual is not None:
-        names = GroupNames.of(design.residual[0])
+        names = GroupNames.of(design.residual.factor)
         return flat(posterior[names.sigma])[:, None]
     if base == "tau_sigma" and design.residual is not None:
-        names = GroupNames.of(design.residual[0])
+        names = GroupNames.of(design.residual.factor)
         return flat(posterior[names.tau_sigma])[:, None, None]
     return flat(posterior[base])[:, None, None]
 

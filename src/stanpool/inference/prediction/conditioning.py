@@ -312,12 +312,11 @@ def _by_group(
 
 def _new_scales(seen: LinearPredictor) -> dict[Any, Array]:
     """Draw the residual scales of new groups from their population."""
-    if seen.design.residual is None:
+    own, fitted = seen.design.residual, seen.model.design.residual
+    if own is None or fitted is None:
         return {}
-    _, labels, index = seen.design.residual
-    known = len(seen.model.design.residual[1]) if seen.model.design.residual else 0
-    new = np.unique(index[index >= known]).tolist()
-    return {labels[group]: seen.new_scale(group) for group in new}
+    new = np.unique(own.index[own.index >= len(fitted.labels)]).tolist()
+    return {own.labels[group]: seen.new_scale(group) for group in new}
 
 
 def _resample(weights: Array, rng: np.random.Generator) -> Array:

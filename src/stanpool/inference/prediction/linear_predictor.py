@@ -28,7 +28,7 @@ from stanpool.posterior.coefficients import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.data.design.design import Design, LatentDesign
+    from stanpool.data.design.design import Design, FactorDesign, LatentDesign
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
@@ -134,7 +134,7 @@ class LinearPredictor:
         found = {}
         for name in FAMILIES[self.model.spec.family].parameter_names:
             if name == "sigma" and residual is not None:
-                found[name] = self._scales(residual[2][rows])
+                found[name] = self._scales(residual, residual.index[rows])
             elif name in posterior:
                 found[name] = flat(posterior[name])[:, None]
         return found
@@ -142,7 +142,7 @@ class LinearPredictor:
     def new_scale(self, group: int) -> Array:
         """Return the residual scale of a new group, shape ``(S,)``."""
         assert self.design.residual is not None
-        factor, labels, _ = self.design.residual
+        factor, labels = self.design.residual.factor, self.design.residual.labels
         if labels[group] in self.given_scales:
             return self.given_scales[labels[group]]
         if self.new_groups == "resample":
@@ -234,10 +234,9 @@ class LinearPredictor:
             for number in self.numbers
         }
 
-    def _scales(self, groups: Array) -> Array:
+    def _scales(self, factor: FactorDesign, groups: Array) -> Array:
         """Return the residual scales of rows' groups, shape ``(S, rows)``."""
-        assert self.design.residual is not None
-        scales = flat(self.posterior[GroupNames.of(self.design.residual[0]).sigma])
+        scales = flat(self.posterior[GroupNames.of(factor.factor).sigma])
         known = scales.shape[1]
         sigma = scales[:, np.minimum(groups, known - 1)]
         for group in np.unique(groups[groups >= known]).tolist():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,13 @@ import pandas as pd
 
 from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.columns import as_frame, column_named, names_in, names_in_terms
-from stanpool.data.design.design import Design, FactorDesign, LatentDesign
+from stanpool.data.design.build_design import build_parameters
+from stanpool.data.design.design import (
+    Design,
+    FactorDesign,
+    LatentDesign,
+    ParameterDesign,
+)
 from stanpool.data.design.groups import groups_of, memberships
 from stanpool.data.design.outcome import (
     build_censoring,
@@ -96,11 +103,6 @@ def new_design(
     lower, upper = None, None
     if "trunc" in parts:
         lower, upper = build_truncation(spec, evaluated, y)
-    residual = None
-    if design.residual is not None and "residual" in parts:
-        name, known, _ = design.residual
-        labels, index = groups_of((name,), frame)
-        residual = (name, *_among_known(name, known, labels, index))
     return replace(
         design,
         y=y,
@@ -116,7 +118,7 @@ def new_design(
         lower=lower,
         upper=upper,
         categories=categories,
-        residual=residual,
+        parameters=_parameters(model, frame) if "residual" in parts else (),
         count=None,
     )
 
@@ -154,7 +156,7 @@ def _needed(
     if model.design.latent is not None:
         groups += [column for column, *_ in model.design.latent.sides]
     if "residual" in parts and model.design.residual is not None:
-        groups.append(model.design.residual[0])
+        groups.append(model.design.residual.factor)
     known = set(model.data.columns)
     return _Names(
         terms=tuple(dict.fromkeys(names_in_terms([*terms, *own], known))),
@@ -263,6 +265,31 @@ def _factor(model: PreparedModel, number: int, frame: pd.DataFrame) -> FactorDes
         U=None,
         effect_of=None,
         counts=None,
+    )
+
+
+def _parameters(
+    model: PreparedModel, frame: pd.DataFrame
+) -> tuple[ParameterDesign, ...]:
+    """Build the predictors of parameters, with new groups after those of the fit."""
+    fitted = {
+        (each.parameter, factor.factor): factor.labels
+        for each in model.design.parameters
+        for factor in each.factors
+    }
+
+    def among_known(parameter: str, factor: FactorDesign) -> FactorDesign:
+        labels, index = _among_known(
+            factor.factor,
+            fitted[parameter, factor.factor],
+            factor.labels,
+            factor.index,
+        )
+        return replace(factor, labels=labels, index=index)
+
+    return tuple(
+        each.with_factors(partial(among_known, each.parameter))
+        for each in build_parameters(model.spec, frame)
     )
 
 

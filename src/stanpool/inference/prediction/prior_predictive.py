@@ -235,7 +235,7 @@ def _prior_variables(
         if values.size and not (name == "sigma" and structure.residual == "free"):
             found[name] = values[:, 0, 0]
     if design.residual is not None:
-        groups = len(design.residual[1])
+        groups = len(design.residual.labels)
         if structure.residual == "free":
             found["sigma_j"] = members("sigma", groups)[..., 0]
         else:

@@ -25,7 +25,7 @@ from stanpool.posterior.coefficients import coefficients
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.data.design.design import Design, FactorDesign
+    from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
@@ -119,7 +119,7 @@ def _design(
     return replace(
         design,
         factors=tuple(_masked(*each) for each in factors),
-        residual=design.residual if own_scales else None,
+        parameters=design.parameters if own_scales else (),
     )
 
 
@@ -143,7 +143,7 @@ def _chosen_terms(
     factors = model.design.factors
     varying = {each.factor: list(each.varying) for each in factors}
     if model.design.residual is not None:
-        varying.setdefault(model.design.residual[0], []).append("sigma")
+        varying.setdefault(model.design.residual.factor, []).append("sigma")
     if group_terms is None:
         chosen: dict[str, Sequence[str]] = dict(varying)
     elif isinstance(group_terms, Mapping):
@@ -182,7 +182,7 @@ def _chosen_terms(
             "pooling='partial'."
         )
     residual = model.design.residual
-    own_scales = residual is not None and "sigma" in chosen.get(residual[0], ())
+    own_scales = residual is not None and "sigma" in chosen.get(residual.factor, ())
     return {
         number: chosen[each.factor]
         for number, each in enumerate(factors)
@@ -198,17 +198,17 @@ def _masked(factor: FactorDesign, labels: Sequence[str]) -> FactorDesign:
 
 def _redrawn(model: PreparedModel, design: Design) -> Design:
     """Give rows of fitted groups new groups of the same names."""
-    factors = []
-    for each in design.factors:
-        of_fit = next(f for f in model.design.factors if f.factor == each.factor)
-        known = of_fit.labels
-        factors.append(
-            replace(each, labels=known + each.labels, index=each.index + len(known))
+
+    def redrawn(own: ParameterDesign) -> ParameterDesign:
+        fitted = _fitted_labels(model, own.parameter)
+        return own.with_factors(
+            lambda each: replace(
+                each,
+                labels=fitted[each.factor] + each.labels,
+                index=each.index + len(fitted[each.factor]),
+            )
         )
-    residual = design.residual
-    if residual is not None and model.design.residual is not None:
-        known = model.design.residual[1]
-        residual = (residual[0], known + residual[1], residual[2] + len(known))
+
     latent, fitted = design.latent, model.design.latent
     if latent is not None and fitted is not None:
         latent = replace(
@@ -218,26 +218,39 @@ def _redrawn(model: PreparedModel, design: Design) -> Design:
             loading_labels=fitted.loading_labels + latent.loading_labels,
             loaded=latent.loaded + len(fitted.loading_labels),
         )
-    return replace(design, factors=tuple(factors), residual=residual, latent=latent)
+    return replace(
+        design,
+        factors=redrawn(design.mean).factors,
+        parameters=tuple(map(redrawn, design.parameters)),
+        latent=latent,
+    )
+
+
+def _fitted_labels(model: PreparedModel, parameter: str) -> dict[str, tuple[Any, ...]]:
+    """Return the groups that the model has seen, by factors of a parameter."""
+    fitted = model.design.parameter(parameter)
+    assert fitted is not None
+    return {factor.factor: factor.labels for factor in fitted.factors}
 
 
 def _check_new_groups(source: LinearPredictor) -> None:
     """Refuse new groups where they are not wanted or nothing is known of them."""
     model, design, new_groups = source.model, source.design, source.new_groups
     sides = [
-        (each.factor, each.labels, len(model.design.factors[number].labels), each.index)
-        for number, each in zip(source.numbers, design.factors, strict=True)
+        (each.factor, each.labels, len(fitted_labels[each.factor]), each.index)
+        for own in design.predictors
+        for fitted_labels in [_fitted_labels(model, own.parameter)]
+        for each in own.factors
     ]
-    if design.residual is not None and model.design.residual is not None:
-        name, labels, index = design.residual
-        sides.append((name, labels, len(model.design.residual[1]), index))
     latent, fitted = design.latent, model.design.latent
     if latent is not None and fitted is not None:
         for side, of_fit in zip(latent.sides, fitted.sides, strict=True):
             sides.append((*side[:2], len(of_fit[1]), side[2]))
     given = set(source.given)
     if model.design.residual is not None:
-        given |= {(model.design.residual[0], label) for label in source.given_scales}
+        given |= {
+            (model.design.residual.factor, label) for label in source.given_scales
+        }
     for factor, labels, known, index in sides:
         is_new = np.array([(factor, label) not in given for label in labels])
         is_new[:known] = False

@@ -273,7 +273,7 @@ class _Search:
         found = dict(parameters)
         if self.residual is not None and self.design.residual is not None:
             own = np.exp(self.residual.u[:, 0])
-            found["sigma"] = found["sigma"] * own[self.design.residual[2]]
+            found["sigma"] = found["sigma"] * own[self.design.residual.index]
         return found
 
     def derivatives(self) -> tuple[Array, Array]:
@@ -479,9 +479,9 @@ class _Search:
         sigma = np.sqrt(squares.sum() / left)
         self.parameters["sigma"] = max(float(sigma), 1e-9)
         if design.residual is not None:
-            _, labels, index = design.residual
+            index, scales = design.residual.index, len(design.residual.labels)
             total, count = (
-                np.bincount(index, each, minlength=len(labels)).astype(float)
+                np.bincount(index, each, minlength=scales).astype(float)
                 for each in (squares, weights)
             )
             lost = left / weights.sum()

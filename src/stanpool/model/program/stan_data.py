@@ -129,8 +129,8 @@ def _row_data(design: Design) -> dict[str, Any]:
     if design.censored is not None:
         data |= _censoring_data(design, design.censored)
     if design.residual is not None:
-        data["J_sigma"] = len(design.residual[1])
-        data["group_sigma"] = design.residual[2] + 1
+        data["J_sigma"] = len(design.residual.labels)
+        data["group_sigma"] = design.residual.index + 1
     return data
 
 
@@ -172,7 +172,7 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
     if design.intercept:
         data["y_bar"] = rows.y_bar
     if design.residual is not None:
-        data["J_sigma"] = len(design.residual[1])
+        data["J_sigma"] = len(design.residual.labels)
         data |= {f"{name}_sigma": scale + 1 for name, scale in scales.items()}
         data["N_zero"] = rows.zeros
     elif design.se is None:

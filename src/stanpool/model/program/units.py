@@ -191,7 +191,7 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
     for factor in design.factors:
         columns += zip(factor.varying, factor.Z.T, strict=True)
     for label, column in columns:
-        of_label.setdefault(label, _power_of_ten(design.sd(column)))
+        of_label.setdefault(label, _power_of_ten(design.sd_of(column)))
     levels = []
     for factor in design.factors:
         u = np.zeros((1, 0)) if factor.U is None else factor.U
@@ -245,7 +245,7 @@ def _power_of_a_thousand(spec: ModelSpec, design: Design) -> float:
     """
     if FAMILIES[spec.family].residuals != "outcome" or spec.link_name != "identity":
         return 1.0
-    spread = design.sd(design.y)
+    spread = design.sd_of(design.y)
     if spread == 0.0 or not math.isfinite(spread):
         return 1.0
     return float(1000.0 ** math.floor((math.log10(spread) + 1.0) / 3.0))
