@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 from scipy.special import expit
 
 import stanpool as sp
@@ -468,6 +468,9 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "student_t": lambda: stats.t(at.nu, mean, scale),
         "lognormal": lambda: stats.lognorm(scale, scale=np.exp(mean)),
         "gamma": lambda: stats.gamma(at.shape, scale=mean / at.shape),
+        "weibull": lambda: stats.weibull_min(
+            at.shape, scale=mean / special.gamma(1 + 1 / at.shape)
+        ),
         "beta": lambda: stats.beta(mean * phi, (1 - mean) * phi),
         "bernoulli": lambda: stats.bernoulli(mean),
         "binomial": lambda: stats.binom(data[spec.trials], mean),

@@ -81,7 +81,7 @@ class Model(PreparedModel):
         few combinations of predictors; terms are computed row by row. What needs the
         rows afterwards (``loo``, checks, predictions of the data) says so.
     family
-        ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
+        ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``, ``"weibull"``,
         ``"bernoulli"``, ``"binomial"``, ``"beta"``, ``"poisson"``,
         ``"negative_binomial"``, ``"ordinal"`` (cumulative: an ordered categorical or
         whole numbers, with cutpoints in the place of an intercept) or

@@ -158,7 +158,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
         *("zeroinflatedbeta", "zeroonebeta", "zerooneinflatedbeta", "zoib"),
     ),
     "'gamma' or 'lognormal'": (
-        *("exponential", "weibull", "inversegaussian", "wald", "tweedie", "frechet"),
+        *("exponential", "inversegaussian", "wald", "tweedie", "frechet"),
         *("hurdlegamma", "hurdlelognormal", "shiftedlognormal", "cox", "coxph"),
     ),
     "'student_t'; skewed errors are not offered": (

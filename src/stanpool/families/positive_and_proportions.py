@@ -1,4 +1,4 @@
-"""Gamma and beta outcomes."""
+"""Gamma, Weibull and beta outcomes."""
 
 from __future__ import annotations
 
@@ -39,6 +39,34 @@ def _gamma(link: LinkFunctions) -> FamilyFunctions:
 
     def variance(eta: Any, *, shape: Any) -> Any:
         return np.square(link.inverse(eta)) / shape
+
+    return FamilyFunctions(link, log_density, mean, draw, variance)
+
+
+def _weibull(link: LinkFunctions) -> FamilyFunctions:
+    """``y ~ weibull(shape, mu / Gamma(1 + 1 / shape))``, whose mean is ``mu``."""
+
+    def log_scale(eta: Any, shape: Any) -> Any:
+        return link.log_inverse(eta) - special.gammaln(1.0 + 1.0 / np.asarray(shape))
+
+    def log_density(y: Any, eta: Any, *, shape: Any) -> Any:
+        log_power = shape * (np.log(y) - log_scale(eta, shape))
+        with np.errstate(over="ignore"):  # a density of 0
+            power = np.exp(log_power)
+        return np.log(shape) + log_power - np.log(y) - power
+
+    def mean(eta: Any, *, shape: Any) -> Any:
+        return link.inverse(eta) + np.zeros_like(shape, dtype=float)
+
+    def draw(rng: np.random.Generator, eta: Any, *, shape: Any) -> Any:
+        scale = np.exp(log_scale(eta, shape))
+        return scale * rng.weibull(shape, np.shape(scale))
+
+    def variance(eta: Any, *, shape: Any) -> Any:
+        inverse = 1.0 / np.asarray(shape)
+        log_ratio = special.gammaln(1.0 + 2.0 * inverse)
+        log_ratio = log_ratio - 2.0 * special.gammaln(1.0 + inverse)
+        return np.square(link.inverse(eta)) * np.expm1(log_ratio)
 
     return FamilyFunctions(link, log_density, mean, draw, variance)
 

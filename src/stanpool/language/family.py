@@ -215,6 +215,7 @@ FAMILIES: dict[str, Family] = {
             ("exposure",),
             compiled=("grouped",),
         ),
+        Family("weibull", ("log",), "positive", (_SHAPE,), ("exposure",)),
         Family(
             "bernoulli",
             _OF_PROBABILITY,

@@ -37,7 +37,7 @@ def refusal(kind, call, *arguments, **options) -> str:
         ("Gamma(link='log')", "gamma"),
         ("zero_inflated_poisson", "negative_binomial"),
         ("t", "student_t"),
-        ("weibull", "gamma"),
+        ("wald", "gamma"),
     ],
 )
 def test_families(given, ours):
