@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from stanpool.base.errors import DataError, quote, quote_list, suggestion
-from stanpool.data.entries import clean_column, refuse_unwritable
+from stanpool.data.entries import clean_column, level_text, refuse_unwritable
 from stanpool.language.expression import parse
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import quote_name, unquote_name
@@ -70,6 +70,43 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
         for name in found
     }
     return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
+
+
+def levels_without_rows(
+    spec: ModelSpec, frame: pd.DataFrame, data: Any
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return levels that categoricals declare and no row has, by their columns.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    frame
+        Its columns, as ``used_columns`` returns them: with levels that it keeps.
+    data
+        What they were taken from.
+    """
+    given = as_frame(data)
+    kept = {
+        str(name): set(map(str, column.cat.categories))
+        for name, column in frame.items()
+        if isinstance(column.dtype, pd.CategoricalDtype)
+        and isinstance(given[name].dtype, pd.CategoricalDtype)
+    }
+    # A row may be a member of a group by any of several columns.
+    for term in spec.groups:
+        if term.membership:
+            together = set().union(*(kept.get(name, ()) for name in term.key))
+            kept |= {name: together for name in term.key if name in kept}
+    found = {
+        name: [
+            text
+            for text in map(level_text, given[name].cat.categories)
+            if text not in levels
+        ]
+        for name, levels in kept.items()
+    }
+    return tuple((name, tuple(own)) for name, own in sorted(found.items()) if own)
 
 
 def refuse_level_per_row(spec: ModelSpec, frame: pd.DataFrame) -> None:

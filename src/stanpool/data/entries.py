@@ -27,6 +27,16 @@ _MOSTLY = 0.9
 _READS_AS_NUMBER = re.compile(
     r"\s*[+-]?(\d{1,3}([ ,]\d{3})+|\d+)?([.,]\d*)?([eE][+-]?\d+)?\s*%?\s*"
 )
+_FROM_ON = re.compile(
+    r"(?:>=?|\u2265|over|above|more than|at least|from)\s*(\d+)"
+    r"|(\d+)\s*(?:\+|(?:and|or) (?:over|above|more|older|up|higher|later)|plus)",
+    re.IGNORECASE,
+)
+_UP_TO = re.compile(
+    r"(?:<=?|\u2264|under|below|less than|fewer than|at most|up to)\s*(\d+)"
+    r"|(\d+)\s*(?:and|or) (?:under|below|less|fewer|younger|lower|earlier)",
+    re.IGNORECASE,
+)
 _FIRST_ROW: ContextVar[int] = ContextVar("_FIRST_ROW", default=0)
 
 
@@ -248,10 +258,13 @@ def _is_utf8(text: str) -> bool:
 def _refuse_numbers_as_text(name: str, labels: pd.Categorical) -> None:
     """Refuse numbers that some entries, or how they are written, have made text.
 
-    A factor of a few levels, and codes that all are digits, are left alone.
+    A factor of a few levels, and codes that all are digits, are left alone; whole
+    numbers with an open band at an end, too, if they occur twice on average.
     """
     levels = labels.categories
     if len(levels) <= _FEW_LEVELS or all(level.isdecimal() for level in levels):
+        return
+    if 2 * len(levels) <= len(labels) and _are_bands(levels):
         return
     is_number = np.array([_reads_as_number(level) for level in levels])
     if is_number.mean() < _MOSTLY:
@@ -279,6 +292,26 @@ def _refuse_numbers_as_text(name: str, labels: pd.Categorical) -> None:
 def _reads_as_number(text: str) -> bool:
     """Whether a text is a number as people write them, 1,5 and 1,000 too."""
     return any(map(str.isdecimal, text)) and bool(_READS_AS_NUMBER.fullmatch(text))
+
+
+def _are_bands(levels: Iterable[str]) -> bool:
+    """Whether levels are whole numbers and, beyond them all, bands such as 20+."""
+    numbers, below, above = [], [], []
+    for level in map(str.strip, levels):
+        if level.isdecimal():
+            numbers.append(int(level))
+        elif found := _FROM_ON.fullmatch(level):
+            above.append(int(found[1] or found[2]))
+        elif found := _UP_TO.fullmatch(level):
+            below.append(int(found[1] or found[2]))
+        else:
+            return False
+    return (
+        len(below) <= 1
+        and len(above) <= 1
+        and all(end <= min(numbers) for end in below)
+        and all(end >= max(numbers) for end in above)
+    )
 
 
 def type_of(column: pd.Series[Any]) -> str:

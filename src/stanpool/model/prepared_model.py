@@ -21,7 +21,12 @@ from stanpool.base.errors import (
     warn_user,
 )
 from stanpool.base.options import Parameterization
-from stanpool.data.columns import as_frame, refuse_level_per_row, used_columns
+from stanpool.data.columns import (
+    as_frame,
+    levels_without_rows,
+    refuse_level_per_row,
+    used_columns,
+)
 from stanpool.data.compression.cells import (
     AggregatedRows,
     aggregate,
@@ -98,6 +103,8 @@ class PreparedModel:
     kept_centering
         How far groups are centered, where another model decides it: that of all rows
         for a model of some of them.
+    unused_levels
+        Levels that columns of the data declare, and no row has.
     """
 
     spec: ModelSpec
@@ -110,6 +117,7 @@ class PreparedModel:
     rows: Rows | None
     parameterization_reason: str
     kept_centering: tuple[Centering, ...] | None = None
+    unused_levels: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
     def of(cls, prepared: PreparedModel) -> Self:
@@ -184,7 +192,10 @@ class PreparedModel:
                 )
         if isinstance(changes.get("priors", ()), Mapping):
             changes["priors"] = as_priors(changes["priors"])
-        return self.from_spec(replace(self.spec, **changes), self.source, strict=False)
+        found = prepare(replace(self.spec, **changes), self.source, strict=False)
+        # What is kept of the data has only levels that occur.
+        unused = tuple(each for each in self.unused_levels if each[0] in found.data)
+        return self.of(replace(found, unused_levels=unused))
 
     def with_design(self, design: Design) -> PreparedModel:
         """Return the model with another design of the same rows, and all else as is."""
@@ -440,6 +451,9 @@ def prepare(
         scaling=scaling,
         rows=rows,
         parameterization_reason=reason,
+        unused_levels=()
+        if chunks is not None or is_checked
+        else levels_without_rows(spec, frame, data),
     )
 
 

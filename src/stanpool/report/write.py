@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.files import write_text
+from stanpool.base.files import try_writing, write_text
 from stanpool.base.table_files import as_json
 from stanpool.inference.diagnostics import diagnose
 from stanpool.inference.estimates.summary import summary as summarize
@@ -53,10 +53,16 @@ def write_report(
     -------
     pathlib.Path
         The file.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written, before anything is computed.
     """
     # Loaded here: figures are a large part of the package.
     from stanpool.report.contents import checks, rows_shown, sections, steps
 
+    try_writing(path)  # before the work that it takes
     diagnosis, summary = diagnose(fit), summarize(fit)
     shown = rows_shown(fit, summary)
     # Of draws that went astray some figures are not numbers; the verdict says so.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from stanpool.base.errors import quote
 from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.origins import matrix_to_zero
-from stanpool.data.design.outcome import said_of_success
+from stanpool.data.design.outcome import said_of_gaps, said_of_success
+from stanpool.language.family import FAMILIES
+from stanpool.language.formula import unquote_name
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors import listed_origins
 from stanpool.sampling.sample import ADAPT_DELTA, default_adapt_delta, default_warmup
@@ -44,6 +48,12 @@ whose covariance matrix scales their first steps
     success = said_of_success(model.spec, model.data)
     if success:
         lines.append(f"outcome: {success}")
+    if FAMILIES[model.spec.family].outcome == "ordered" and model.chunks is None:
+        named = unquote_name(model.spec.outcome)
+        gaps = said_of_gaps(model.design.categories, model.data[named])
+        lines += [f"outcome: {gaps}"] * bool(gaps)
+    if model.unused_levels:
+        lines.append(f"left out: levels without rows, {_listed(model.unused_levels)}")
     lines += [f"left out: {each}" for each in model.design.said_of_left_out()]
     lines += [
         f"coefficients of {quote(factor.factor)} are uncorrelated where "
@@ -99,3 +109,9 @@ whose covariance matrix scales their first steps
             "are few groups"
         )
     return "\n".join(lines)
+
+
+def _listed(levels: Iterable[tuple[str, Iterable[str]]]) -> str:
+    """List levels with their columns, at most five."""
+    each = [f"{quote(level)} of {quote(name)}" for name, own in levels for level in own]
+    return ", ".join(each[:5]) + (f" and {len(each) - 5} more" if each[5:] else "")

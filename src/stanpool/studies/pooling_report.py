@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stanpool import plots
 from stanpool.base.arguments import public
+from stanpool.base.files import try_writing
 from stanpool.language.formula import formula_of
 from stanpool.posterior.scalars import short_label
 from stanpool.report.contents import Check, Section
@@ -43,7 +44,13 @@ def report_comparison(
     -------
     pathlib.Path
         The file.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written, before anything is computed.
     """
+    try_writing(path)  # before the work that it takes
     found = tuple(_verdict_of(*each) for each in poolings.fits.items())
     model = poolings.fits["partial"].model
     return write_page(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import stanpool as sp
@@ -112,6 +114,47 @@ class TestModel:
         assert (
             Model("y ~ x1", small_data(), pooling="complete").parameterization is None
         )
+
+    def test_levels_without_rows_are_named(self) -> None:
+        data = small_data()
+        kinds = pd.Categorical(["a", "b"] * 7, categories=["z", "a", "b", "c"])
+        groups = pd.Categorical(data["g"], categories=["x1", *sorted(set(data["g"]))])
+        data = data.assign(kind=kinds, g=groups, unused=kinds)
+        model = Model("y ~ kind + (1 | g)", data)
+        line = (
+            "left out: levels without rows, 'x1' of 'g', 'z' of 'kind', 'c' of 'kind'"
+        )
+        assert line in model.explain().splitlines()
+        assert line in model.with_(parameterization="centered").explain().splitlines()
+        alone = model.with_(pooling="complete").explain()
+        assert "without rows" not in Model("y ~ x1 + (1 | g)", small_data()).explain()
+        assert "'c' of 'kind'" in alone
+        many = pd.Categorical(["a", "b"] * 7, categories=[*"abcdefghi"])
+        said = Model(
+            "y ~ kind + (1 | g)", data.assign(kind=many, g=data["g"])
+        ).explain()
+        assert "'f' of 'kind' and 3 more" in said
+
+    def test_groups_of_another_membership_have_rows(self) -> None:
+        g = pd.Categorical(["a", "b"] * 7, categories=["a", "b", "c", "d"])
+        h = pd.Categorical(["c", "b"] * 7, categories=["a", "b", "c", "d"])
+        model = Model("y ~ 1 + (1 | mm(g, h))", small_data().assign(g=g, h=h))
+        said = [line for line in model.explain().splitlines() if "without rows" in line]
+        assert said == ["left out: levels without rows, 'd' of 'g', 'd' of 'h'"]
+
+    def test_gaps_between_ordered_numbers_are_named(self) -> None:
+        grades = np.array([1, 2, 4, 9] * 4)[:14]
+        data = small_data().assign(grade=grades)
+        model = Model("grade ~ x1 + (1 | g)", data, family="ordinal")
+        assert "outcome: no row has 3, 5 to 8, which" in model.explain()
+        levels = pd.Categorical(grades, categories=[*range(1, 10)], ordered=True)
+        model = Model(
+            "grade ~ x1 + (1 | g)", data.assign(grade=levels), family="ordinal"
+        )
+        assert "no row has" not in model.explain()
+        data["grade"] = np.arange(14) % 3
+        model = Model("grade ~ x1 + (1 | g)", data, family="ordinal")
+        assert "no row has" not in model.explain()
 
     def test_changing_a_model_makes_another(self) -> None:
         model = Model("y ~ x1 + (1 | g)", small_data())

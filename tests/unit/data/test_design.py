@@ -562,6 +562,11 @@ class TestNumbersAsText:
             ([f"{k},250" for k in range(30)], "such as '0,250'"),
             ([f"{k}.5 %" for k in range(30)], "such as '0.5 %'"),
             ([f"{k}e-3" for k in range(30)], "such as '0e-3'"),
+            # An end of bands is beyond them all, occurs more than once, and is whole.
+            ([str(k) for k in range(29)] + ["29+"], "row 29 has '29+'"),
+            ([str(k) for k in range(1, 30)] + ["n/a"], "row 29 has 'n/a'"),
+            ([str(k) for k in range(1, 30)] + ["1,5"], "such as '1'"),
+            ([f"{k / 100}" for k in range(6, 35)] + ["<0.05"], "row 29 has '<0.05'"),
         ],
     )
     def test_it_is_refused(self, texts: list[str], found: str) -> None:
@@ -571,6 +576,16 @@ class TestNumbersAsText:
         assert found in said
         assert "factor of 30 levels" in said
         assert "pd.to_numeric(data['x'], errors='coerce')" in said
+        assert "data['x'].astype('category')" in said
+
+    @pytest.mark.parametrize(
+        "odd", ["?", "n/a", "1,5", "1.5", "12+", "<3", "<0.5", "20+ ?", "-", "20-25"]
+    )
+    def test_so_is_an_odd_level_that_is_no_end_of_bands(self, odd: str) -> None:
+        texts = [*map(str, range(20)), odd]
+        data = pd.DataFrame({"x": texts * 3, "y": np.arange(63) % 7})
+        said = refusal(DataError, lambda: Model("y ~ x", data, pooling="complete"))
+        assert "column 'x' is text that reads as numbers" in said
 
     def test_whoever_says_that_it_is_a_factor_gets_one(self) -> None:
         texts = [f"{k / 7:.2f}" for k in range(29)] + ["?"]
@@ -587,6 +602,11 @@ class TestNumbersAsText:
             [f"{code:05}" for code in range(1000, 1012)],
             [f"2026-12-{day}" for day in range(10, 25)],
             [f"{k}a" for k in range(15)],
+            [*map(str, range(20)), "20+"],
+            ["<5", *map(str, range(5, 20))],
+            [*map(str, range(18, 65)), "65 and over"],
+            ["under 18", *map(str, range(18, 65)), "65 or older"],
+            [*map(str, range(0, 60, 5)), ">=60"],
         ],
     )
     def test_labels_with_digits_stay_labels(self, levels: list[str]) -> None:

@@ -563,9 +563,10 @@ def _watch() -> None:
         return
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
-        # formulaic reads the 0 or 1 of the intercept as a literal.
-        is_intercept = event == "compile" and arguments[0] in (b"0", b"1")
-        if _IS_WATCHED and event.startswith(_EVENTS) and not is_intercept:
+        # formulaic reads the 0 or 1 of the intercept, and powers of terms, as literals.
+        source = arguments[0] if event == "compile" else None
+        is_number = isinstance(source, bytes) and source.isdigit()
+        if _IS_WATCHED and event.startswith(_EVENTS) and not is_number:
             _SEEN.append((event, arguments[:2]))
 
     # All modules that are imported on first use are so before.
@@ -686,6 +687,12 @@ def _right(rng: random.Random, depth: int) -> str:
     if choice < 0.9:
         return f"{name}({', '.join(inside[: FUNCTIONS[name].columns])})"
     return rng.choice((f"-{inside[0]}", f"not {inside[0]}", f"({inside[0]})"))
+
+
+def test_powers_of_terms_are_no_code() -> None:
+    with nothing_happens():
+        found = term_matrix(True, ["(k + kind)**2"], frame(), {})
+    assert found.labels[-1] == "k:kind[T.c]"
 
 
 @pytest.mark.parametrize(

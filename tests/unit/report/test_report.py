@@ -65,6 +65,18 @@ def outline(page: Path) -> Outline:
     return Outline(page.read_text("utf-8"))
 
 
+def test_a_report_that_cannot_be_written_is_not_made(
+    fit: sp.Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_reached(*_: object, **__: object) -> None:
+        raise AssertionError("work before the path was tried")
+
+    monkeypatch.setattr("stanpool.report.write.diagnose", not_reached)
+    for path in (tmp_path / ("x" * 1000), tmp_path):
+        with pytest.raises(sp.StanpoolError, match="cannot write"):
+            fit.report(path)
+
+
 def test_the_verdict_comes_first_and_links_to_its_section(page: Path) -> None:
     text = page.read_text("utf-8")
     body = text[text.index("<main>") :]
@@ -188,6 +200,8 @@ def poolings() -> PoolingComparison:
 def test_poolings_are_put_side_by_side(
     poolings: PoolingComparison, tmp_path: Path
 ) -> None:
+    with pytest.raises(sp.StanpoolError, match="cannot write"):
+        sp.report_comparison(poolings, tmp_path)
     path = sp.report_comparison(poolings, tmp_path / "poolings.html", title="<i>")
     outline = Outline(path.read_text("utf-8"))
     assert len(outline.all("img")) == 2

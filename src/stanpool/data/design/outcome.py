@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +92,26 @@ def said_of_success(spec: ModelSpec, frame: pd.DataFrame) -> str:
         return ""
     failure, success = frame[named].cat.categories
     return f"{quote(success)} is success (1), and {quote(failure)} is failure (0)"
+
+
+def said_of_gaps(categories: Sequence[Any], column: pd.Series[Any]) -> str:
+    """Say which whole numbers between an outcome's categories no row has."""
+    is_number = all(isinstance(each, int) for each in categories)
+    if isinstance(column.dtype, pd.CategoricalDtype) or not is_number:
+        return ""
+    gaps = [
+        str(low + 1) if high - low == 2 else f"{low + 1} to {high - 1}"
+        for low, high in pairwise(categories)
+        if high - low > 1
+    ]
+    if not gaps:
+        return ""
+    more = f" and {len(gaps) - 5} more" if gaps[5:] else ""
+    return (
+        f"no row has {', '.join(gaps[:5])}{more}, which the model takes for no "
+        "category: those on either side are neighbours; an ordered categorical with "
+        "all levels keeps what is between"
+    )
 
 
 def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
