@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.api.facade import Model
+from stanpool.base.arrays import Array
 from stanpool.bench.tools import Drawn, Sampling, Tool
 from stanpool.bench.works import Work
 from stanpool.model.parameter_names import GroupNames
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = np.ndarray
 
 _COMPILING = (
     "/jax/core/compile/jaxpr_trace_duration",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
-from stanpool.families.functions import _TINY, Array
+from stanpool.families.functions import _TINY
 from stanpool.families.registry import _BELOW_ONE, family_functions
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import LARGEST_NUMBER, ModelSpec

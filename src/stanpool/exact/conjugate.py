@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.exact.draws import (
-    Array,
     ExactDraws,
     check_count,
     check_finite,
@@ -519,7 +519,7 @@ def _negative_binomial(shape: Any, rate: Any, exposure: Any) -> Any:
     return stats.nbinom(shape, rate / (rate + exposure))
 
 
-def _totals(group: Array, values: Array) -> Array:
+def _totals(group: Indices, values: Array) -> Array:
     """Add up the values of each group."""
     return np.bincount(group, values).astype(float)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
 from stanpool.engine.draws import NamedDraws
 from stanpool.model.parameter_names import GroupNames
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.api.facade import Model
-
-Array = NDArray[np.float64]
 
 
 @public

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
-from stanpool.exact.draws import Array
 from stanpool.language.model_spec import as_names
 from stanpool.language.prior import Prior
 

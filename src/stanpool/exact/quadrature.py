@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
 from stanpool.exact.draws import (
-    Array,
     ExactDraws,
     check_generator,
     check_positive,

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.exact.draws import (
-    Array,
     ExactDraws,
     check_positive,
     check_sampling,

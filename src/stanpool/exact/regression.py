@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, SpecError, warn_user
 from stanpool.data.design.origins import at_origins
 from stanpool.exact.draws import (
-    Array,
     ExactDraws,
     check_count,
     check_sampling,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
+from stanpool.base.arrays import Array
 from stanpool.families.functions import (
-    Array,
     FamilyFunctions,
     LinkFunctions,
     _log1m_exp,

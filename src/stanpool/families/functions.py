@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
+from stanpool.base.arrays import Array
 from stanpool.language.model_spec import LARGEST_NUMBER
 
 if TYPE_CHECKING:
     pass
-
-
-Array = np.ndarray
 
 
 _LOG_2_PI = math.log(2.0 * math.pi)

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
 from stanpool.model.priors import PriorRow, class_of
 
 if TYPE_CHECKING:
     pass
-
-
-Array = np.ndarray
 
 
 def distribution_of(row: PriorRow) -> Any:

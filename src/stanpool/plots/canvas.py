@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ ORANGE = "#D55E00"
 GREY = "#8C8C8C"
 INK = "#333333"
 CHAINS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-Array = NDArray[np.float64]
 
 
 def new_figure(width: float, height: float, *, columns: int = 1) -> tuple[Figure, Any]:

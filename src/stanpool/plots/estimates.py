@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.diagnostics.funnel import group_mean
 from stanpool.inference.estimates.summary import population_names
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.model.fit_result import HasPosterior
-
-Array = NDArray[np.float64]
 
 _INNER = 0.5
 _MOST_NAMES = 100

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, check_choice
 from stanpool.inference.diagnostics.funnel import Funnel, measure_funnels
 from stanpool.model.parameter_names import GroupNames
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.model.fit_result import FitResult, HasPosterior
-
-Array = NDArray[np.float64]
 
 
 @public

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import FitResult, HasPosterior
     from stanpool.model.prepared_model import PreparedModel
-
-Array = NDArray[np.float64]
 
 
 def model_of(fit: HasPosterior) -> PreparedModel:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from stanpool.model.fit_result import HasPosterior
     from stanpool.model.prepared_model import PreparedModel
-
-Array = NDArray[np.float64]
 
 _COLUMNS = 3
 _MOST_PANELS = 18

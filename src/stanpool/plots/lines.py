@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.data.columns import names_in_terms
 from stanpool.inference.diagnostics.funnel import group_mean
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import FitResult, HasPosterior
-
-Array = NDArray[np.float64]
 
 _COLUMNS = 4
 _MOST_PANELS = 40

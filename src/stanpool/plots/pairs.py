@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.model.fit_result import HasPosterior
-
-Array = NDArray[np.float64]
 
 _DEFAULT = 5
 _MOST = 8

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import OutcomeFigure
 from stanpool.inference.prediction.predict import predict
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.model.fit_result import FitResult, HasPosterior
-
-Array = NDArray[np.float64]
 
 _LARGEST = 2**25  # outcomes drawn: 256 MB
 _LINES = 50

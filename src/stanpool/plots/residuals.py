@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.base.options import ResidualKind
 from stanpool.inference.prediction.group_likelihood import grouping
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.model.fit_result import FitResult
-
-Array = NDArray[np.float64]
 
 _DRAWS = 500
 _MOST_NAMES = 100

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.funnel import (
     group_mean,
     of_predictor,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import FitResult, HasPosterior
-
-Array = NDArray[np.float64]
 
 _MOST_INTERVALS = 200
 _MOST_NAMES = 40

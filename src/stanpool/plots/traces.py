@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.inference.diagnostics.checks import E_BFMI, measure_mixing
 from stanpool.plots.canvas import (
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stanpool.model.fit_result import FitResult, HasPosterior
-
-Array = NDArray[np.float64]
 
 _BINS = 20
 _MOST_POINTS = 1000

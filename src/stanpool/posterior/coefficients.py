@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.base.arrays import Array, Indices
 from stanpool.model.parameter_names import GroupNames, LatentNames
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.prepared_model import PreparedModel
-
-Array = np.ndarray
 
 _ROUNDING = 1e-8
 
@@ -50,18 +49,18 @@ class FactorCoefficients:
         effects = None if self.effects is None else self.effects[draws]
         return replace(self, b=self.b[draws], mean=self.mean[draws], effects=effects)
 
-    def means(self, groups: Array | slice) -> Array:
+    def means(self, groups: Indices | slice) -> Array:
         """Return what ``b`` varies around, shape ``(S, len(groups) or 1, D, Q)``."""
         means = self.mean[:, None]
         if self.U is not None and self.effects is not None:
             means = means + np.einsum("jp,sdpq->sjdq", self.U[groups], self.effects)
         return np.asarray(means)
 
-    def deviations(self, groups: Array | slice) -> Array:
+    def deviations(self, groups: Indices | slice) -> Array:
         """Return ``b`` less what it varies around, shape ``(S, len(groups), D, Q)``."""
         return np.asarray(self.b[:, groups] - self.means(groups))
 
-    def effects_on(self, groups: Array, Z: Array) -> Array:
+    def effects_on(self, groups: Indices, Z: Array) -> Array:
         """Return what deviations do to rows, shape ``(S, D, rows)``.
 
         Parameters
@@ -84,7 +83,7 @@ class FactorCoefficients:
                 effects -= self.effects[:, :, p] @ (u[groups, None] * Z).T
         return np.asarray(effects)
 
-    def deviations_at(self, groups: Array) -> Array:
+    def deviations_at(self, groups: Indices) -> Array:
         """Return the deviations of another group at each draw, shape ``(S, D, Q)``."""
         draws = np.arange(len(groups))
         u = self.b[draws, groups] - self.mean
@@ -205,10 +204,10 @@ def _cholesky(omega: Array) -> Array:
     Of an almost perfect correlation nine digits can be 1.
     """
     try:
-        return np.linalg.cholesky(omega)
+        return np.asarray(np.linalg.cholesky(omega))
     except np.linalg.LinAlgError:
         identity = np.eye(omega.shape[-1])
-        return np.linalg.cholesky(omega + _ROUNDING * (identity - omega))
+        return np.asarray(np.linalg.cholesky(omega + _ROUNDING * (identity - omega)))
 
 
 def flat(variable: xr.DataArray) -> Array:

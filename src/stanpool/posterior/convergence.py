@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from stanpool.base.arrays import Array
 
 STATISTICS = ("r_hat", "ess_bulk", "ess_tail", "mcse_mean")
 FEWEST_DRAWS = 4  # in a chain; each half of it needs two

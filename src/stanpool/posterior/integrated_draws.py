@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.data.compression.integrated_rows import Array, MarginalRows
+from stanpool.base.arrays import Array
+from stanpool.data.compression.integrated_rows import MarginalRows
 
 _BLOCK_NUMBERS = 1 << 16  # of a block of draws, per array: stays in the cache
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
-
-Array = np.ndarray
 
 
 def describe(draws: Array, prob: float = 0.9) -> dict[str, Array]:

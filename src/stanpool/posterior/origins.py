@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.origins import at_origins, change_of_origin
 from stanpool.model.parameter_names import GroupNames
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
-
-Array = np.ndarray
 
 _BLOCK = 2**22  # numbers: draws are many, and are held twice as it is
 
@@ -99,7 +98,7 @@ def _turned(
     posterior: xr.Dataset,
     source: Design,
     target: Design,
-    turn: Callable[[Array], Array],
+    turn: Callable[[Array], Any],
 ) -> xr.Dataset:
     """Turn the draws of one design's coefficients into those of another."""
     spec, origins = model.spec, dict(model.design.origins)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.data.compression.integrated_rows import (
     MarginalRows,
     root_of_scale,
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
     from stanpool.model.pilot.estimate import GroupEstimate, PilotEstimate
     from stanpool.model.prepared_model import PreparedModel
-
-Array = np.ndarray
 
 _WIDER = 2.0  # than the posterior
 _LARGEST_SPREAD = 0.5  # of the logarithms of scales
@@ -147,7 +146,7 @@ def _variables(model: PreparedModel) -> dict[str, str]:
 
 def _cholesky_around(own: GroupEstimate, noise: Callable[..., Array]) -> Array:
     """Draw correlations: partial ones by their inverse hyperbolic tangents."""
-    chol = np.linalg.cholesky(own.Omega)
+    chol: Array = np.asarray(np.linalg.cholesky(own.Omega))
     error = math.sqrt(_variance_of_partial(own))
     for row in range(1, len(chol)):
         was = left = 1.0

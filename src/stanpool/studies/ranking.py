@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.base.options import Unit
 from stanpool.inference.evaluation.cross_validation import CrossValidation
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stanpool.api.facade import Fit
-
-Array = np.ndarray
 
 _SMALL = 4.0
 _CLEAR = 2.0

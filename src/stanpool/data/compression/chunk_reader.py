@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, quote
 from stanpool.base.table_files import kind_of, read_chunks
 from stanpool.data.columns import (
@@ -42,7 +43,6 @@ from stanpool.data.compression.chunks import (
     OFFSET,
     OUTCOME,
     UNIT,
-    Array,
     Streamed,
     TurnedColumns,
 )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.data.compression.cells import why_not_aggregated
 from stanpool.data.compression.chunk_reader import read
@@ -17,7 +18,6 @@ from stanpool.data.compression.chunks import (
     OFFSET,
     OUTCOME,
     UNIT,
-    Array,
     Streamed,
     TurnedColumns,
 )

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.language.model_spec import ModelSpec
-
-Array = NDArray[np.float64]
 
 # Labels of columns; the others are no labels of a user's.
 UNIT, OFFSET, OUTCOME = "Intercept", "\0offset", "\0outcome"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.data.compression.orthogonal import (
     most_rows_left,
     number_combinations,
@@ -20,8 +21,6 @@ from stanpool.data.compression.orthogonal import (
 )
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.model_spec import ModelSpec
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,6 +37,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.data.compression.gaussian_rows import (
     has_one_scale,
     population_columns,
@@ -53,8 +54,6 @@ from stanpool.data.compression.orthogonal import (
 )
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.model_spec import ModelSpec
-
-Array = NDArray[np.float64]
 
 _MOST_COLUMNS = 1000  # of the factors that are not integrated out first
 _MOST_IN_BLOCKS = 60.0**3  # beyond, sampling costs less

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from stanpool.base.arrays import Array
 
 _BLOCK = 1 << 16  # rows; a few columns of them stay in the processor's cache
 _BLOCK_NUMBERS = 1 << 22

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import numpy as np
 
-Array = np.ndarray
+from stanpool.base.arrays import Array
 
 _SWEEPS = 20
 _SPREAD = 0.3  # of starting points, in standard deviations of scores and loadings

@@ -35,10 +35,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.base.arrays import Array
+
 if TYPE_CHECKING:
     from stanpool.data.design.design import Design, FactorDesign
-
-Array = np.ndarray
 
 _STEP = 4.0  # standard deviations
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # all divide 1000, and their multiples by ten do

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.diagnosis import Finding, Level
 from stanpool.posterior import arviz
 from stanpool.posterior.convergence import STATISTICS, mixing
@@ -43,8 +44,6 @@ _VEHTARI = "Vehtari et al. 2021"
 _BETANCOURT_2016 = "Betancourt 2016"
 _BETANCOURT_2017 = "Betancourt 2017"
 _HOFFMAN_GELMAN = "Hoffman and Gelman 2014"
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

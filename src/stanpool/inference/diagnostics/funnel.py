@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.diagnosis import Finding
 from stanpool.model.parameter_names import GroupNames
 from stanpool.model.program.population_means import group_means
@@ -49,8 +50,6 @@ _SHIFTS = 1999
 _TAILS = (0.15, 0.85)
 _KNOWS_LITTLE = 0.25
 _KNOWS_MUCH = 0.75
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

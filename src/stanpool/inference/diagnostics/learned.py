@@ -20,8 +20,8 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.checks import Mixing
 from stanpool.inference.diagnostics.diagnosis import Finding
 from stanpool.model.prior_distributions import prior_below
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 LEAST_NATS = -0.5 * math.log(1 - 0.1)
 _SCALES = {"tau", "tau_sigma", "sigma", "loading_scale"}
 _BINS = 20  # of the prior's probability
-
-Array = NDArray[np.float64]
 
 
 def check_learned(

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.base.options import At
 from stanpool.model.parameter_names import GroupNames
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.model.fit_result import FitResult
-
-Array = np.ndarray
 
 _BLOCK = 2**21  # numbers: 16 MB of draws x groups
 
@@ -241,7 +240,7 @@ def fixef_draws(fit: FitResult) -> tuple[list[str], list[Array]]:
 
 def _full(
     fit: FitResult, number: int, posterior: xr.Dataset | None = None
-) -> Callable[[Array], Array]:
+) -> Callable[[Indices], Array]:
     """Return a function from groups to their full coefficients, ``(S, J, D, Q)``."""
     posterior = fit.posterior if posterior is None else posterior
     found = coefficients(fit.model, posterior)
@@ -255,7 +254,7 @@ def _full(
             elif label in design.coefficients:
                 missing[..., q] = found.beta[..., design.coefficients.index(label)]
 
-    def full(groups: Array) -> Array:
+    def full(groups: Indices) -> Array:
         return np.asarray(own.b[:, groups] + missing[:, None])
 
     return full
@@ -280,7 +279,7 @@ def _slices(groups: int, width: int) -> Iterator[slice]:
 
 
 def _group_table(
-    fit: FitResult, number: int, values: Callable[[Array], Array], prob: float
+    fit: FitResult, number: int, values: Callable[[Indices], Array], prob: float
 ) -> pd.DataFrame:
     """Describe coefficients of all groups of a factor, block by block."""
     import pandas as pd

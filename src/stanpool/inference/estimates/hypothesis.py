@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.coefficients import fixef_draws
 from stanpool.language.expression import Call, Chain, Name, Node, Number, Unary, parse
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.model.fit_result import FitResult
-
-Array = np.ndarray
 
 _USAGE = (
     "Write names of the posterior, numbers, + - * / **, the functions exp, log, sqrt "

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.data.likelihood import expected_outcomes, outcome_variances
 from stanpool.families.registry import family_functions
 from stanpool.inference.estimates.coefficients import (
-    Array,
     _multi_index,
     _slices,
     _table,

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
 from stanpool.data.likelihood import draw_outcomes, expected_outcomes
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import Design
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
-
-Array = np.ndarray
 
 LARGEST = 2**28  # rows x draws that are left out without being asked
 _SAMPLE = 10_000
@@ -252,7 +251,7 @@ class _LeftOut:
         of_rows = {name: np.full(rows, np.nan) for name in _OF_ROWS}
         return cls(elpd, p, pareto_k, of_rows)
 
-    def fill(self, rows: slice | Array, found: Mapping[str, Array]) -> None:
+    def fill(self, rows: slice | Indices, found: Mapping[str, Array]) -> None:
         """Fill in what is known of some rows."""
         for name, values in found.items():
             self.rows[name][rows] = values
@@ -350,7 +349,7 @@ def score_name(spec: ModelSpec) -> str:
 
 
 def _result(
-    model: PreparedModel, rows: Array, units: Grouping | None, found: _LeftOut
+    model: PreparedModel, rows: Indices, units: Grouping | None, found: _LeftOut
 ) -> CrossValidation:
     """Label what was found of some rows, or of groups."""
     import pandas as pd

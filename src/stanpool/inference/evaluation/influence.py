@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.base.options import Unit
 from stanpool.inference.estimates.summary import population_names
 from stanpool.inference.evaluation.cross_validation import check_unit
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stanpool.model.fit_result import FitResult
-
-Array = np.ndarray
 
 
 def influence(

@@ -11,12 +11,12 @@ import numpy as np
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
 from stanpool.base.parallel import run_many
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
-    Array,
     CrossValidation,
     _LeftOut,
     _predict,
@@ -135,12 +135,12 @@ class _Task:
 
     model: PreparedModel
     settings: SampleSettings
-    rows: Array
-    units: Array
+    rows: Indices
+    units: Indices
     factor: str | None
 
 
-def _split_rows(model: PreparedModel, folds: int, rng: np.random.Generator) -> Array:
+def _split_rows(model: PreparedModel, folds: int, rng: np.random.Generator) -> Indices:
     """Deal each group's rows out over the folds, in random order."""
     fold = _split(model.design.rows, folds, "rows", rng)
     if not model.spec.groups:
@@ -155,7 +155,7 @@ def _split_rows(model: PreparedModel, folds: int, rng: np.random.Generator) -> A
     return dealt
 
 
-def _split(count: int, folds: int, what: str, rng: np.random.Generator) -> Array:
+def _split(count: int, folds: int, what: str, rng: np.random.Generator) -> Indices:
     """Deal units out over the folds, in random order."""
     if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= count:
         raise SpecError(

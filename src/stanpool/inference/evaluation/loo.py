@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
 from stanpool.base.progress import counting
@@ -19,7 +20,6 @@ from stanpool.inference.evaluation.cross_validation import (
     _FEWEST_DRAWS,
     _SAMPLE,
     LARGEST,
-    Array,
     CrossValidation,
     _LeftOut,
     _predict,
@@ -129,7 +129,7 @@ def relative_ess(fit: FitResult) -> float:
     return float(np.nanmean(every)) / (chains * draws)
 
 
-def _sample_rows(rows: int, unit: Unit, sample: int | None) -> Array:
+def _sample_rows(rows: int, unit: Unit, sample: int | None) -> Indices:
     """Return the rows that are left out, in order."""
     if sample is None:
         return np.arange(rows)
@@ -145,7 +145,7 @@ def _sample_rows(rows: int, unit: Unit, sample: int | None) -> Array:
 
 def _rows_left_out(
     fit: FitResult,
-    rows: Array,
+    rows: Indices,
     ess: float,
     rng: np.random.Generator,
     show: Callable[[int], None] = lambda done: None,
@@ -194,7 +194,7 @@ def _groups_left_out(
     return found
 
 
-def _resampled(weights: Array, rng: np.random.Generator) -> Array:
+def _resampled(weights: Array, rng: np.random.Generator) -> Indices:
     """Take draws in proportion to their weights, as many as there are."""
     at = (np.arange(len(weights)) + rng.random(len(weights))) / len(weights)
     chosen = np.searchsorted(np.cumsum(weights), at * weights.sum())

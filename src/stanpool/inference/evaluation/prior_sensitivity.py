@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.families.functions import LINKS
 from stanpool.inference.estimates.summary import population_names
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
     from stanpool.model.fit_result import FitResult
     from stanpool.model.priors import PriorRow
-
-Array = np.ndarray
 
 SENSITIVE = 0.05
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special  # type: ignore[import-untyped]
 
-Array = NDArray[np.float64]
+from stanpool.base.arrays import Array
 
 _BISECTIONS = 40
 

@@ -28,7 +28,7 @@ from functools import lru_cache
 
 import numpy as np
 
-Array = np.ndarray
+from stanpool.base.arrays import Array
 
 # Points along each of D dimensions; in more, points of a quasi-random sequence.
 _POINTS = {1: 15, 2: 9, 3: 7}
@@ -123,9 +123,9 @@ def integrated_log_likelihood(
         Shape ``(S,)``.
     """
     loadings = np.einsum("...d,sde->s...e", Z, chol)
-    z = np.zeros((len(eta), Z.shape[-1]))
+    z: Array = np.zeros((len(eta), Z.shape[-1]))
     if start is not None:
-        z = np.linalg.solve(chol, start[..., None])[..., 0]
+        z = np.asarray(np.linalg.solve(chol, start[..., None])[..., 0])
     z, spread = find_mode(log_density, eta, loadings, z, step)
     points, log_weights = _rule(Z.shape[-1])
     total = np.full(len(eta), -np.inf)

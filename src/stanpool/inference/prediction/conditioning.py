@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
+from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import DataError, ImportanceWarning, SpecError, warn_user
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.prediction.adaptive_quadrature import (
@@ -43,8 +44,6 @@ from stanpool.posterior.coefficients import cholesky_of_population, coefficients
 
 if TYPE_CHECKING:
     import xarray as xr
-
-Array = np.ndarray
 
 LARGEST = 2**26  # numbers: rows x draws x groups, 512 MB
 RELIABLE_K = 0.7
@@ -117,7 +116,7 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
 class _Part:
     """Rows that new groups tie together, and these groups as (factor, group) places."""
 
-    rows: Array
+    rows: Indices
     groups: tuple[tuple[int, int], ...]
 
 
@@ -319,7 +318,7 @@ def _new_scales(seen: LinearPredictor) -> dict[Any, Array]:
     return {own.labels[group]: seen.new_scale(group) for group in new}
 
 
-def _resample(weights: Array, rng: np.random.Generator) -> Array:
+def _resample(weights: Array, rng: np.random.Generator) -> Indices:
     """Draw as many draws as there are, systematically, in random order."""
     count = len(weights)
     at = (rng.random() + np.arange(count)) / count
@@ -327,7 +326,7 @@ def _resample(weights: Array, rng: np.random.Generator) -> Array:
     return rng.permutation(np.minimum(chosen, count - 1))
 
 
-def _picked(posterior: xr.Dataset, chosen: Array) -> xr.Dataset:
+def _picked(posterior: xr.Dataset, chosen: Indices) -> xr.Dataset:
     """Return draws in another order, laid out in the same chains."""
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     variables = {}

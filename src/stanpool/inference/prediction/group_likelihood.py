@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.prediction.adaptive_quadrature import (
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import Design, FactorDesign
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
-
-Array = np.ndarray
 
 # Of a linear predictor, in units of the outcomes' spread about it.
 STEP = 0.01
@@ -50,10 +49,10 @@ class Grouping:
 
     factor: str
     labels: tuple[Any, ...]
-    index: Array
+    index: Indices
 
     @property
-    def rows(self) -> list[Array]:
+    def rows(self) -> list[Indices]:
         """The rows of each group."""
         order = np.argsort(self.index, kind="stable")
         sizes = np.bincount(self.index, minlength=len(self.labels))
@@ -120,7 +119,7 @@ def check_population(model: PreparedModel) -> None:
 
 
 def group_log_likelihood(
-    fit: FitResult, factor: str | None = None, *, groups: Array | None = None
+    fit: FitResult, factor: str | None = None, *, groups: Indices | None = None
 ) -> Array:
     """Return the log likelihood of groups given the population, at each draw.
 
@@ -156,7 +155,7 @@ def group_log_likelihood(
 
 def new_group_predictors(
     fit: FitResult, units: Grouping, rng: np.random.Generator
-) -> Callable[[Array, Array], Array]:
+) -> Callable[[Indices, Indices], Array]:
     """Return a function that predicts a group's rows as if the group were new.
 
     Parameters
@@ -175,7 +174,7 @@ def new_group_predictors(
     """
     inside = _Inside.of(fit, units)
 
-    def predictors(rows: Array, draws: Array) -> Array:
+    def predictors(rows: Indices, draws: Indices) -> Array:
         Z, chol, _ = inside.effects(rows)
         z = rng.standard_normal((len(draws), chol.shape[1], 1))
         u = (chol[draws] @ z)[..., 0]
@@ -226,7 +225,7 @@ class _Inside:
             ),
         )
 
-    def log_likelihood(self, rows: Array) -> Array:
+    def log_likelihood(self, rows: Indices) -> Array:
         """Integrate the coefficients of one group out of the likelihood of its rows."""
         spec, some = self.predictors.model.spec, self.predictors.design.take(rows)
         eta, parameters = self.outside.eta(rows), self.outside.parameters(rows)
@@ -245,7 +244,7 @@ class _Inside:
             start=start,
         )
 
-    def effects(self, rows: Array) -> tuple[Array, Array, Array]:
+    def effects(self, rows: Indices) -> tuple[Array, Array, Array]:
         """Return the coefficients of one group: predictors, Cholesky factors, draws.
 
         Shapes ``(n, D)`` (for categories ``(n, C, D)``), ``(S, D, D)`` and ``(S, D)``.
@@ -272,7 +271,7 @@ class _Inside:
         )
 
     def _parts(
-        self, number: int, chol: Array, rows: Array
+        self, number: int, chol: Array, rows: Indices
     ) -> Iterator[tuple[Array, Array, Array]]:
         factor = self.predictors.design.factors[number]
         own = self.predictors.coefficients.factors[number]

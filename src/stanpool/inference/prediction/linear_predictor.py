@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array, Indices
 from stanpool.base.options import NewGroups
 from stanpool.language.family import FAMILIES
 from stanpool.model.parameter_names import GroupNames
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import Design, FactorDesign, LatentDesign
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
-
-Array = np.ndarray
 
 CHUNK = 2**20  # numbers: 8 MB of draws x rows
 
@@ -107,7 +106,7 @@ class LinearPredictor:
         for start in range(0, self.design.rows, size):
             yield slice(start, min(start + size, self.design.rows))
 
-    def eta(self, rows: slice | Array) -> Array:
+    def eta(self, rows: slice | Indices) -> Array:
         """Return linear predictors with offsets of some rows.
 
         Shape ``(S, rows)``, and one more axis for categories.
@@ -128,7 +127,7 @@ class LinearPredictor:
             eta += design.offset[rows]
         return np.moveaxis(eta, 1, 2) if self.is_categorical else eta[:, 0]
 
-    def parameters(self, rows: slice | Array) -> dict[str, Array]:
+    def parameters(self, rows: slice | Indices) -> dict[str, Array]:
         """Return the family's parameters, which broadcast against ``(S, rows)``."""
         posterior, residual = self.posterior, self.design.residual
         found = {}
@@ -159,7 +158,7 @@ class LinearPredictor:
         z = self._stream("scale", factor, labels[group]).standard_normal(len(middle))
         return np.asarray(middle * np.exp(spread * z))
 
-    def _effects(self, place: int, groups: Array, z: Array) -> Array:
+    def _effects(self, place: int, groups: Indices, z: Array) -> Array:
         """Return what a factor's deviations do to rows, shape ``(S, D, rows)``."""
         own = self.coefficients.factors[self.numbers[place]]
         draws, known, predictors, _ = own.b.shape
@@ -234,7 +233,7 @@ class LinearPredictor:
             for number in self.numbers
         }
 
-    def _scales(self, factor: FactorDesign, groups: Array) -> Array:
+    def _scales(self, factor: FactorDesign, groups: Indices) -> Array:
         """Return the residual scales of rows' groups, shape ``(S, rows)``."""
         scales = flat(self.posterior[GroupNames.of(factor.factor).sigma])
         known = scales.shape[1]
@@ -243,7 +242,7 @@ class LinearPredictor:
             sigma[:, groups == group] = self.new_scale(group)[:, None]
         return np.asarray(sigma)
 
-    def _resampled(self, factor: str, label: Any, values: Array) -> Array:
+    def _resampled(self, factor: str, label: Any, values: Array) -> Indices:
         """Choose a fitted group for each draw, shape ``(S, 1)``."""
         stream = self._stream("group", factor, label)
         return np.asarray(stream.integers(values.shape[1], size=(len(values), 1)))

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import (
     OutcomeWarning,
     SpecError,
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.model.fit_result import FitResult
-
-Array = np.ndarray
 
 LARGEST = 2**28  # numbers: 2 GB
 

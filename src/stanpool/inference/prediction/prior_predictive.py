@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
 from stanpool.data.design.design import LatentDesign
 from stanpool.data.design.latent_factors import as_triangle
@@ -27,7 +28,7 @@ from stanpool.engine.draws import NamedDraws
 from stanpool.families.functions import LINKS
 from stanpool.inference.prediction.predict import outcomes_of_rows, warn_of_overflow
 from stanpool.language.family import FAMILIES
-from stanpool.model.prior_distributions import Array, _draw
+from stanpool.model.prior_distributions import _draw
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import suffix_of
 from stanpool.posterior.labelled_draws import build_posterior

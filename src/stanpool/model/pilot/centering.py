@@ -37,13 +37,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from stanpool.base.arrays import Array
 
 if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.pilot.estimate import GroupEstimate
-
-Array = NDArray[np.float64]
 
 BREAK_EVEN = 0.5
 _BELOW = 3.0  # standard errors of the logarithm of a scale

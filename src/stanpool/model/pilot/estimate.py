@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.model.priors import PriorRow
-
-Array = NDArray[np.float64]
-
 
 _LARGEST_CORRELATION = 0.9
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design
 from stanpool.model.pilot.estimate import (
@@ -30,8 +30,6 @@ from stanpool.model.pilot.estimate import (
     residual_scales,
 )
 from stanpool.model.priors import PriorRow
-
-Array = NDArray[np.float64]
 
 _SWEEPS = 30
 _MOST_PRODUCTS = 3e8  # for each of them; a tenth of a second

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.likelihood import log_likelihood
 from stanpool.families.functions import LINKS
@@ -35,7 +36,6 @@ from stanpool.families.registry import family_functions
 from stanpool.language.family import BINARY_FAMILY, FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.pilot.estimate import (
-    Array,
     GroupEstimate,
     PilotEstimate,
     _precision,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.origins import at_origins
 from stanpool.language.family import FAMILIES
@@ -31,8 +32,6 @@ from stanpool.model.priors import PriorRow
 
 if TYPE_CHECKING:
     from stanpool.engine.draws import Draws
-
-Array = np.ndarray
 
 _PER_PREDICTOR = {"beta", "b", "b_c", "tau"}
 _PER_OUTCOME = {"Intercept", "alpha_c", "alpha", "sigma", "sigma_j", "loading_scale"}
