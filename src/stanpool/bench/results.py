@@ -15,8 +15,7 @@ from typing import Any
 
 from stanpool.base.files import write_text
 from stanpool.base.table_files import as_json
-
-R_HAT_LIMIT = 1.01
+from stanpool.posterior.convergence import R_HAT
 
 FITTED, OVER, FAILED, MISSING, SKIPPED = (
     "fitted",
@@ -97,7 +96,7 @@ class Cell:
     @property
     def converged(self) -> bool:
         """Whether every R-hat is at most 1.01."""
-        return self.r_hat is not None and self.r_hat <= R_HAT_LIMIT
+        return self.r_hat is not None and self.r_hat <= R_HAT
 
     @property
     def ess_per_second(self) -> float | None:

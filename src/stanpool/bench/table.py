@@ -17,13 +17,13 @@ from stanpool.bench.goals import OURS, Verdict, best
 from stanpool.bench.peers import PEERS
 from stanpool.bench.results import (
     FITTED,
-    R_HAT_LIMIT,
     Cell,
     Standing,
     furthest_apart,
     standings,
 )
 from stanpool.bench.works import WORKS
+from stanpool.posterior.convergence import R_HAT
 
 APART_LIMIT = 5.0
 """Monte Carlo errors that estimates of one model do not differ by."""
@@ -59,7 +59,7 @@ _LEGEND = textwrap.fill(
     "the seconds from calling fit to labelled draws; compiling is excluded, building a "
     "model shown apart (build). CPU: seconds of processors in that time. Medians over "
     "seeds; the largest R-hat and the most divergences of any. A fit with an R-hat "
-    f"above {R_HAT_LIMIT} counts as 0 ESS/s; in brackets, what it would be if most did "
+    f"above {R_HAT} counts as 0 ESS/s; in brackets, what it would be if most did "
     "not converge.",
     width=88,
 )

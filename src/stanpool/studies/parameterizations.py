@@ -15,12 +15,12 @@ from stanpool.base.options import Parameterization
 from stanpool.data.compression.integrated_rows import why_not_marginal
 from stanpool.inference.diagnostics.checks import (
     E_BFMI,
-    R_HAT,
     few_divergences,
     measure_mixing,
 )
 from stanpool.inference.estimates.summary import summary
 from stanpool.posterior import arviz
+from stanpool.posterior.convergence import R_HAT
 from stanpool.posterior.scalars import group_dims, short_label
 from stanpool.studies.fit_all import fit_all
 

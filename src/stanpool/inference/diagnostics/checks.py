@@ -27,13 +27,12 @@ from numpy.typing import NDArray
 from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.diagnosis import Finding, Level
 from stanpool.posterior import arviz
-from stanpool.posterior.convergence import STATISTICS, mixing
+from stanpool.posterior.convergence import R_HAT, STATISTICS, mixing
 from stanpool.posterior.scalars import scalars, short_label
 
 if TYPE_CHECKING:
     import xarray as xr
 
-R_HAT = 1.01
 ESS_PER_CHAIN = 100
 E_BFMI = 0.3
 CHAINS = 4

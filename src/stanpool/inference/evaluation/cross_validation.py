@@ -39,6 +39,7 @@ from stanpool.inference.prediction.group_likelihood import (
 )
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
+from stanpool.posterior.convergence import R_HAT_OF_REFITS
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ LARGEST = 2**28  # rows x draws that are left out without being asked
 _SAMPLE = 10_000
 _OF_ROWS = ("predicted", "pit", "score", "hit")
 _NAMED = 5
-_R_HAT = 1.05
 _FEWEST_DRAWS = 4  # of a chain, for its effective sample size
 
 
@@ -227,7 +227,8 @@ class CrossValidation:
                 f"{len(self.units)} {self.unit}s ({named}{more}): their elpd is not "
                 "reliable. loo(reloo=True) refits without each of them."
             )
-        doubtful = (self.refits["divergences"] > 0) | (self.refits["r_hat"] > _R_HAT)
+        unmixed = self.refits["r_hat"] > R_HAT_OF_REFITS
+        doubtful = (self.refits["divergences"] > 0) | unmixed
         if doubtful.any():
             caveats.append(
                 f"{int(doubtful.sum())} of {len(self.refits)} refits had divergences "

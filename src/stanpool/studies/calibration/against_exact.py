@@ -17,8 +17,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
 from stanpool.exact.draws import check_count
-from stanpool.inference.diagnostics.checks import R_HAT
-from stanpool.posterior.convergence import mixing
+from stanpool.posterior.convergence import R_HAT, mixing
 from stanpool.posterior.scalars import scalars, short_label
 
 if TYPE_CHECKING:
