@@ -127,6 +127,7 @@ OTHER_OUTCOMES = {
     "student_t": "y",
     "lognormal": "amount",
     "gamma": "amount",
+    "exponential": "amount",
     "weibull": "amount",
     "beta": "share",
     "negative_binomial": "count",

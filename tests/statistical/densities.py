@@ -468,6 +468,7 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "student_t": lambda: stats.t(at.nu, mean, scale),
         "lognormal": lambda: stats.lognorm(scale, scale=np.exp(mean)),
         "gamma": lambda: stats.gamma(at.shape, scale=mean / at.shape),
+        "exponential": lambda: stats.expon(scale=mean),
         "weibull": lambda: stats.weibull_min(
             at.shape, scale=mean / special.gamma(1 + 1 / at.shape)
         ),

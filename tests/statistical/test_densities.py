@@ -60,6 +60,7 @@ QUICK = (
     "complete_pooling_student_t",
     "complete_pooling_lognormal",
     "complete_pooling_gamma",
+    "complete_pooling_exponential",
     "complete_pooling_weibull",
     "complete_pooling_beta",
     "complete_pooling_negative_binomial",

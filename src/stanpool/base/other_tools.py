@@ -158,7 +158,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
         *("zeroinflatedbeta", "zeroonebeta", "zerooneinflatedbeta", "zoib"),
     ),
     "'gamma' or 'lognormal'": (
-        *("exponential", "inversegaussian", "wald", "tweedie", "frechet"),
+        *("inversegaussian", "wald", "tweedie", "frechet"),
         *("hurdlegamma", "hurdlelognormal", "shiftedlognormal", "cox", "coxph"),
     ),
     "'student_t'; skewed errors are not offered": (

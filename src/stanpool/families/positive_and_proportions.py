@@ -1,4 +1,4 @@
-"""Gamma, Weibull and beta outcomes."""
+"""Gamma, exponential, Weibull and beta outcomes."""
 
 from __future__ import annotations
 
@@ -41,6 +41,24 @@ def _gamma(link: LinkFunctions) -> FamilyFunctions:
         return np.square(link.inverse(eta)) / shape
 
     return FamilyFunctions(link, log_density, mean, draw, variance)
+
+
+def _exponential(link: LinkFunctions) -> FamilyFunctions:
+    """``y ~ exponential(1 / mu)``: variance ``mu^2``."""
+
+    def log_density(y: Any, eta: Any) -> Any:
+        log_mu = link.log_inverse(eta)
+        with np.errstate(over="ignore"):  # a density of 0
+            ratio = y * np.exp(-log_mu)
+        return -log_mu - ratio
+
+    def draw(rng: np.random.Generator, eta: Any) -> Any:
+        mu = link.inverse(eta)
+        return mu * rng.standard_exponential(np.shape(mu))
+
+    return FamilyFunctions(
+        link, log_density, link.inverse, draw, lambda eta: np.square(link.inverse(eta))
+    )
 
 
 def _weibull(link: LinkFunctions) -> FamilyFunctions:

@@ -25,7 +25,12 @@ from stanpool.families.categories import _categorical, _ordinal
 from stanpool.families.counts import _binary, _binomial, _negative_binomial, _poisson
 from stanpool.families.functions import LINKS, FamilyFunctions, LinkFunctions
 from stanpool.families.location_scale import _NORMAL, _STUDENT_T, _location_scale
-from stanpool.families.positive_and_proportions import _beta, _gamma, _weibull
+from stanpool.families.positive_and_proportions import (
+    _beta,
+    _exponential,
+    _gamma,
+    _weibull,
+)
 from stanpool.language.family import FAMILIES
 
 if TYPE_CHECKING:
@@ -73,6 +78,7 @@ _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
     "student_t": lambda link: _location_scale(_STUDENT_T, link),
     "lognormal": lambda link: _location_scale(_NORMAL, link, is_log=True),
     "gamma": _gamma,
+    "exponential": _exponential,
     "weibull": _weibull,
     "bernoulli": _binary,
     "binomial": _binomial,

@@ -215,6 +215,7 @@ FAMILIES: dict[str, Family] = {
             ("exposure",),
             compiled=("grouped",),
         ),
+        Family("exponential", ("log",), "positive", parts=("exposure",)),
         Family("weibull", ("log",), "positive", (_SHAPE,), ("exposure",)),
         Family(
             "bernoulli",

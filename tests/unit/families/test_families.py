@@ -40,6 +40,8 @@ def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
         return stats.lognorm(0.4, scale=np.exp(ETA)), {"sigma": 0.4}
     if family == "gamma":
         return stats.gamma(2.5, scale=np.exp(ETA) / 2.5), {"shape": 2.5}
+    if family == "exponential":
+        return stats.expon(scale=np.exp(ETA)), {}
     if family == "weibull":
         scale = np.exp(ETA) / special.gamma(1 + 1 / 2.5)
         return stats.weibull_min(2.5, scale=scale), {"shape": 2.5}

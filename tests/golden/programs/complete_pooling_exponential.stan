@@ -1,0 +1,34 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ exponential(exp(-eta[n]))
+//   eta[n] = alpha + X[n] * beta
+data {
+  int<lower=1> N; // rows
+  vector<lower=0>[N] y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+}
+model {
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  if (prior_only == 0) {
+    vector[N] eta = alpha_c + X_c * beta;
+    y ~ exponential(exp(-eta));
+  }
+}
+generated quantities {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+}

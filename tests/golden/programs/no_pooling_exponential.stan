@@ -1,0 +1,45 @@
+// No pooling: each group has its own coefficients b[j], under fixed priors that
+// share nothing between groups.
+//
+//   y[n] ~ exponential(exp(-eta[n]))
+//   eta[n] = X[n] * beta + Z[n] * b[group[n]]
+data {
+  int<lower=1> N; // rows
+  vector<lower=0>[N] y; // outcome
+  int<lower=0> K; // population predictors
+  matrix[N, K] X;
+  vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
+  int<lower=1> J; // groups
+  int<lower=1> Q; // coefficients of each group
+  array[N] int<lower=1, upper=J> group;
+  matrix[N, Q] Z;
+  row_vector[Q] z_bar;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector[Q] prior_b_location;
+  vector<lower=0>[Q] prior_b_scale;
+  int<lower=0, upper=1> prior_only; // 1: leave y out
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
+}
+parameters {
+  vector[K] beta;
+  matrix[J, Q] b_c; // b at x_bar and z_bar
+}
+model {
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  for (q in 1 : Q) {
+    b_c[ : , q] ~ normal(prior_b_location[q], prior_b_scale[q]);
+  }
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
+    vector[N] eta = group_effect + X_c * beta;
+    y ~ exponential(exp(-eta));
+  }
+}
+generated quantities {
+  matrix[J, Q] b = b_c; // intercepts at X = 0, Z = 0
+  b[ : , 1] -= b_c * z_bar' + dot_product(x_bar, beta);
+}
