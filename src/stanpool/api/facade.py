@@ -82,8 +82,7 @@ class Model(PreparedModel):
         rows afterwards (``loo``, checks, predictions of the data) says so.
     family
         ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``, ``"weibull"``,
-        ``"exponential"``,
-        ``"bernoulli"``, ``"binomial"``, ``"beta"``, ``"poisson"``,
+        ``"exponential"``, ``"bernoulli"``, ``"binomial"``, ``"beta"``, ``"poisson"``,
         ``"negative_binomial"``, ``"ordinal"`` (cumulative: an ordered categorical or
         whole numbers, with cutpoints in the place of an intercept) or
         ``"categorical"`` (the first category is the reference; the others have linear
