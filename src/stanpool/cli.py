@@ -376,7 +376,7 @@ Examples:
   stanpool predict radon.fit new_houses.csv --new-groups population
 
 \b
-Completion of commands, options and file names by the TAB key:
+Completion of commands, options and file names with the TAB key:
   eval "$(_STANPOOL_COMPLETE=bash_source stanpool)"      # bash; or zsh_source
   _STANPOOL_COMPLETE=fish_source stanpool | source       # fish""",
 )
@@ -385,7 +385,7 @@ def main() -> None:
     """Hierarchical models in three pooling templates, on real Stan.
 
     DATA is a file of CSV, Parquet or Feather, "-" for CSV on standard input, or the
-    name of a data set that comes along (see "stanpool datasets"). Results go to
+    name of a data set that is part of stanpool (see "stanpool datasets"). Results go to
     standard output, progress and messages to standard error.
 
     Exit codes: 0 fine; 1 problems were found and --strict was given; 2 bad input; 3
@@ -825,7 +825,9 @@ def _whole_numbers(
     """Split a list of whole numbers with commas."""
     words = _words(context, parameter, value)
     if not words or not all(word.isascii() and word.isdigit() for word in words):
-        raise click.BadParameter(f"{value!r} is no list of whole numbers, as in 1,2,3.")
+        raise click.BadParameter(
+            f"{value!r} must be a list of whole numbers, as in 1,2,3."
+        )
     return tuple(map(int, words))
 
 
@@ -911,7 +913,7 @@ Examples:
 @_json
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Say what there is of Stan's engine, and what to do if something is wrong."""
+    """Show which Stan engine is installed, and what to do if something is wrong."""
     import json
     from dataclasses import asdict
 

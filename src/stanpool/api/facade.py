@@ -1,4 +1,4 @@
-"""The facade: ``Model`` states, builds and fits; ``Fit`` holds what came out.
+"""``Model`` and ``Fit``: the classes that users work with.
 
 Their methods are the functions that do the work, under their own names.
 """
@@ -96,7 +96,7 @@ class Model(PreparedModel):
         ``"partial"``, ``"none"`` or ``"complete"``.
     parameterization
         ``"centered"``; ``"noncentered"``; ``"adaptive"``, where each group's
-        coefficients are centered as far as its own data say what they are;
+        coefficients are centered the more, the more its own data say about them;
         ``"marginal"``, for gaussian outcomes, where the coefficients of the factor with
         most groups, and of a second one where that is cheap, are integrated out,
         exactly, and drawn back after sampling; or
@@ -115,25 +115,25 @@ class Model(PreparedModel):
         ``"sigma^2"`` and ``"tau_county^2"`` are variances, whose prior is
         ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
         priors of each group's own coefficients. ``model.priors`` is the table of what
-        is in force, and of where predictors are then: scales of correlated intercepts
-        have their priors at an origin among the data (``center_predictors``).
+        is in force. Priors on the scales of correlated intercepts refer to centered
+        predictors (``center_predictors``).
     fixed
         With ``pooling="none"``: hyperparameters that are known numbers, such as
         ``{"Intercept": 1.3, "tau_county": 0.3}``. The groups' coefficients have that
         population as their prior, and share nothing; ``pooling="partial"`` learns it.
     center_predictors
         Whether the prior on the intercept refers to the predictors' means, and
-        predictors that are far from 0 are counted from an origin, a round number among
-        their values (``explain()`` and ``model.priors`` say where): there ``tau`` and
-        ``Omega`` of coefficients that are correlated have their priors, so that the
-        model is the same wherever 0 is. Coefficients that are uncorrelated are so where
-        predictors are 0, and have their priors there. Draws are those where predictors
-        are 0, in any case.
+        predictors that are far from 0 are centered: a constant, a round number among
+        their values, is subtracted (``explain()`` and ``model.priors`` name it). The
+        priors on ``tau`` and ``Omega`` of correlated coefficients refer to the centered
+        predictors, so that the model does not depend on where 0 is. Uncorrelated
+        coefficients are uncorrelated, and have their priors, where predictors are 0.
+        In any case, draws are reported for the predictors as they are in the data.
     compress
-        Whether the program sees fewer rows, of exactly the same likelihood: gaussian
-        rows are turned, binary outcomes and counts with the same predictors and groups
-        are collected. By default where that saves time. ``False`` rules the marginal
-        form out, too.
+        Whether the rows are reduced to fewer with exactly the same likelihood: gaussian
+        rows by a QR decomposition; binary outcomes and counts are aggregated over rows
+        with the same predictors and groups. By default, they are where that saves
+        time. ``False`` also excludes the marginal form.
     functions
         Functions of your own that the formula calls by these names, such as
         ``{"f": f}``. They get arrays, and return a number for each row that follows

@@ -138,7 +138,7 @@ def read_table(path: Path, form: CsvFormat | None = None, **more: Any) -> pd.Dat
     kind = ".csv" if str(path) == "-" else kind_of(path)
     if not kind:
         raise DataError(
-            f"{str(path)!r} is no kind of table that is read here; its name must end "
+            f"{str(path)!r} has an extension that cannot be read; its name must end "
             f"in one of {quote_list(_READERS, limit=9)}."
         )
     read: Callable[[], Any] = partial(getattr(pd, _READERS[kind]), path)
@@ -350,7 +350,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     if kind is None or suffix in _READ_ONLY:
         written = [each for each in _READERS if each not in _READ_ONLY]
         raise DataError(
-            f"{str(path)!r} is no kind of table that is written here; its name must "
+            f"{str(path)!r} has an extension that cannot be written; its name must "
             f"end in one of {quote_list(written)}."
         )
     table = table.set_axis(table.columns.astype(str), axis=1)

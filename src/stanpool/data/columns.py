@@ -146,12 +146,12 @@ def column_named(name: str, frame: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _found_instead(name: str, frame: pd.DataFrame) -> str:
-    """Say what there is in the place of a column, and how to get at it."""
+    """Say which similar column or index level there is, and how to use it."""
     if name in frame.index.names:
         return " The index has that name: pass data.reset_index()."
     for column in frame.columns:
         if not isinstance(column, str) and str(column) == name:
-            return f" {column!r} is no text: pass data.rename(columns=str)."
+            return f" {column!r} is not a text: pass data.rename(columns=str)."
         if isinstance(column, str) and name in column.split():
             return f" Write names of several words in backticks, {quote_name(column)}."
     return suggestion(name, [str(column) for column in frame.columns])

@@ -200,14 +200,14 @@ class _Walk:
             if not pd.api.types.is_numeric_dtype(levels.dtype):
                 raise DataError(
                     node.at.pointed(
-                        f"{quote(written(node))} is no number but a category, with "
+                        f"{quote(written(node))} is not a number but a category, with "
                         f"levels {quote_list(levels, 3)}; compare it by ==, or write "
                         "C()."
                     )
                 )
             return levels.to_numpy(dtype=float)[value.codes]
         if not isinstance(value, np.ndarray | np.generic):
-            raise node.at.error(f"{quote(written(node))} is no number.")
+            raise node.at.error(f"{quote(written(node))} must be a number.")
         return np.asarray(value, dtype=float)
 
     def _condition(self, node: Node) -> Any:

@@ -33,7 +33,8 @@ class Source:
     Attributes
     ----------
     path
-        A file, ``-`` for standard input, or the name of a data set that comes along.
+        A file, ``-`` for standard input, or the name of a data set that is part of
+        stanpool.
     form
         How CSV is written.
     dropna

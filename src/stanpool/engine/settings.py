@@ -114,15 +114,13 @@ def _whole(name: str, value: Any, lowest: int, highest: int | None = None) -> in
     )
     if not inside or number is None:
         bounds = f"at least {lowest}" if highest is None else f"{lowest} to {highest}"
-        raise SpecError(
-            f"{name}={quote(value)} does not do: give a whole number, {bounds}."
-        )
+        raise SpecError(f"{name}={quote(value)} must be a whole number, {bounds}.")
     return number
 
 
 def _check_adapt_delta(value: Any) -> None:
     if not isinstance(value, int | float | np.floating) or not 0 < value < 1:
         raise SpecError(
-            f"adapt_delta={quote(value)} is no rate of acceptance: give a number "
+            f"adapt_delta={quote(value)} must be a target acceptance rate "
             "between 0 and 1, such as 0.8, or 0.95 for smaller steps."
         )

@@ -104,7 +104,7 @@ class LatentFactors:
     Raises
     ------
     SpecError
-        If the rank is no positive whole number, or both columns are the same.
+        If the rank is not a positive whole number, or both columns are the same.
     """
 
     scores_of: str
@@ -187,8 +187,8 @@ class ModelSpec:
         or to zero (False), and those on varying coefficients to the predictors'
         origins, which are 0 unless that is far from the data, or to zero.
     compress
-        Whether the rows are turned into fewer of the same likelihood: True, False, or
-        None for where it pays.
+        Whether the rows are reduced to fewer with the same likelihood: True, False, or
+        None to reduce them where that saves time.
     functions
         The user's own functions in terms, by name. They are no part of what makes two
         specifications equal, which their names are.
@@ -442,7 +442,7 @@ def as_fixed(fixed: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]
     Raises
     ------
     SpecError
-        If it is no mapping of names to finite numbers, or a scale is not positive.
+        If it is not a mapping of names to finite numbers, or a scale is not positive.
     """
     if not isinstance(fixed, Mapping | None):
         raise SpecError(
@@ -453,7 +453,9 @@ def as_fixed(fixed: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]
     for name, value in (fixed or {}).items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value):
-            raise SpecError(f"fixed[{quote(name)}] = {quote(value)} is no number.")
+            raise SpecError(
+                f"fixed[{quote(name)}] = {quote(value)} must be a finite number."
+            )
         if str(name).startswith("tau") and value <= 0:
             raise SpecError(
                 f"fixed[{quote(name)}] = {value:g}: a population scale is positive."

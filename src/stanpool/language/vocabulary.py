@@ -426,16 +426,19 @@ def as_functions(
         return ()
     if not isinstance(functions, Mapping):
         raise SpecError(
-            f"functions={quote(functions)} is no mapping; write functions={{'f': f}}."
+            f"functions={quote(functions)} must be a mapping; write "
+            "functions={'f': f}."
         )
     for name, function in functions.items():
         if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
-            raise SpecError(f"functions has {quote(name)}, which is no plain name.")
+            raise SpecError(
+                f"functions has {quote(name)}, which must be a plain identifier."
+            )
         if name in FUNCTIONS or name in CONTRASTS or name in CONSTANTS:
             raise SpecError(
                 f"functions has {quote(name)}, which formulas have already; give "
                 "yours another name."
             )
         if not callable(function):
-            raise SpecError(f"functions[{quote(name)}] is no function.")
+            raise SpecError(f"functions[{quote(name)}] must be a function.")
     return tuple(sorted(functions.items(), key=lambda pair: pair[0]))

@@ -29,7 +29,7 @@ def describe(draws: Array, prob: float = 0.9) -> dict[str, Array]:
     Raises
     ------
     SpecError
-        If ``prob`` is no probability.
+        If ``prob`` is not between 0 and 1.
 
     Examples
     --------

@@ -181,7 +181,7 @@ def _computation(fit: FitResult) -> Section:
         "",
         (facts("settings", "Settings, versions and digests", pairs),),
         code=_reproduce(fit),
-        code_title="The same draws again",
+        code_title="Code that reproduces these draws",
     )
 
 
@@ -425,7 +425,7 @@ def _predictive(fit: FitResult) -> Section:
     return Section(
         "predictive-section",
         title,
-        "A model that fits draws outcomes that look like those that were seen.",
+        "If the model fits, outcomes drawn from it look like the observed ones.",
         tuple(parts),
     )
 

@@ -65,7 +65,7 @@ def write_report(
     try_writing(path)  # before the work that it takes
     diagnosis, summary = diagnose(fit), summarize(fit)
     shown = rows_shown(fit, summary)
-    # Of draws that went astray some figures are not numbers; the verdict says so.
+    # Chains that diverged far may give infinite or missing values; the verdict says so.
     with np.errstate(all="ignore"):
         written = sections(fit, summary=summary, shown=shown, loo=loo)
     return write_page(

@@ -271,7 +271,7 @@ def _verdict(rankings: Mapping[str, Ranking], names: list[str]) -> str:
     text += f" New groups: {rankings['groups'].verdict}"
     blind = [name for name in names if name not in rankings["groups"].results]
     if blind:
-        text += f" No pooling ({' and '.join(blind)}) says nothing of new groups."
+        text += f" No pooling ({' and '.join(blind)}) cannot predict new groups."
     return text
 
 

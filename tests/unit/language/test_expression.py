@@ -328,9 +328,9 @@ class TestOwnFunctions:
             ({"f": lambda x: x[:3]}, r"not a number for each of 40 rows"),
             ({"f": lambda x: x + "a"}, r"evaluating 'f\(x\)' failed"),
             ({"f": lambda x: np.full(len(x), np.nan)}, "must be finite"),
-            ({"f": 3}, r"functions\['f'\] is no function"),
+            ({"f": 3}, r"functions\['f'\] must be a function"),
             ({"log": np.log}, "have already"),
-            ({"a b": np.log}, "no plain name"),
+            ({"a b": np.log}, "must be a plain (name|identifier)"),
             ([np.log], "must be a mapping"),
         ],
     )

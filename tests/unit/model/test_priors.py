@@ -311,7 +311,7 @@ class TestFixed:
             ({"tau_g": 1}, "none", "not 'Intercept'"),
             ({"Intercept": 1, "tau_g": 1, "tau_h": 1}, "none", "fixed has 'tau_h'"),
             ({"Intercept": 1, "tau_g": -1}, "none", "is positive"),
-            ({"Intercept": "a"}, "none", "is no number"),
+            ({"Intercept": "a"}, "none", "must be a finite number"),
             (3, "none", "is not a mapping"),
         ],
     )

@@ -54,7 +54,7 @@ def test_verdict_is_of_rows_and_of_groups(poolings: sp.PoolingComparison) -> Non
     )
     assert poolings.groups is not None
     assert f"New groups: {poolings.groups.verdict}" in poolings.verdict
-    assert poolings.verdict.endswith("No pooling (none) says nothing of new groups.")
+    assert poolings.verdict.endswith("No pooling (none) cannot predict new groups.")
 
 
 def test_reads_as_a_table(poolings: sp.PoolingComparison) -> None:

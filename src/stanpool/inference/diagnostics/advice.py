@@ -119,9 +119,9 @@ def _change_form(
     if both is not None:
         yield Advice(
             "Fit the adaptive form",
-            "some groups have most of what is known of their "
-            f"{short_label(both.coefficient)} from their own data and others next to "
-            "nothing, so that neither form suits all of them.",
+            "the data of some groups give most of the information about their "
+            f"{short_label(both.coefficient)}, and those of others hardly any, so that "
+            "neither form suits all of them.",
             {"parameterization": "adaptive"},
         )
     else:

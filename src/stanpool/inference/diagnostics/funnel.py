@@ -352,11 +352,11 @@ def check_form(
 
 
 def describe_information(funnel: Funnel) -> str:
-    """Say how much the median group knows about its own coefficient."""
+    """Say how much the median group's own data tell about its coefficient."""
     return (
-        f"the median {short_label(funnel.factor)} has "
-        f"{funnel.median_information:.0%} of what is known of its "
-        f"{short_label(funnel.coefficient)} from its own data"
+        f"for the median {short_label(funnel.factor)}, "
+        f"{funnel.median_information:.0%} of the information about its "
+        f"{short_label(funnel.coefficient)} comes from its own data"
     )
 
 

@@ -81,8 +81,8 @@ def hypothesis(
     Raises
     ------
     SpecError
-        If a hypothesis cannot be read, has a name that the posterior has not, or is
-        that two quantities are equal, which has no probability.
+        If a hypothesis cannot be read, contains a name that is not in the posterior, or
+        is that two quantities are equal, which has no probability.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def hypothesis(
 def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
     """Return draws of what a hypothesis is about, and of whether it holds."""
     if not isinstance(text, str):
-        raise SpecError(f"the hypothesis {quote(text)} is no text. {_USAGE}")
+        raise SpecError(f"the hypothesis {quote(text)} must be a text. {_USAGE}")
     replaced, names = _alias(text)
     if re.search(r"(?<![<>])=(?!\s*$)", replaced.replace("<=", "").replace(">=", "")):
         raise SpecError(

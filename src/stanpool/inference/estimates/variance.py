@@ -187,7 +187,7 @@ def bayes_R2(
     spec, moments = fit.model.spec, _Moments()
     noise: Any = 0.0
     source = linear_predictor_with(fit, group_terms=group_terms)
-    # Draws that went astray have variances too large for a number, or too small.
+    # Chains that diverged far have variances that overflow or underflow.
     with np.errstate(all="ignore"):
         for rows in source.chunks():
             design = source.design.take(rows)
