@@ -44,7 +44,7 @@ from stanpool.engine.settings import SampleSettings
     ],
 )
 def test_setting_out_of_range_is_named_with_its_value(name, value):
-    with pytest.raises(SpecError, match=f"{name}={value!r}.*give a"):
+    with pytest.raises(SpecError, match=f"{name}={value!r}.*must be a"):
         SampleSettings(**{"seed": 1, name: value})
 
 
