@@ -127,13 +127,13 @@ comparison.plot()
 #
 # ## An experiment: how much the data say
 #
-# Twenty groups with means from $N(0, 0.5^2)$, and 1 to 300 observations of each, with
+# Twenty groups with means from $N(0, 0.5^2)$, and 2 to 300 observations of each, with
 # standard deviation 1. The more observations, the more a group's mean is known by its
 # own data, and the less it follows the population's scale. In the last data set,
 # `mixed`, half of the groups have 2 observations and half have 300.
 
 # %%
-sizes = {str(size): [size] * 20 for size in (1, 3, 10, 30, 100, 300)}
+sizes = {str(size): [size] * 20 for size in (2, 4, 10, 30, 100, 300)}
 sizes["mixed"] = [2, 300] * 10
 
 
@@ -217,9 +217,9 @@ _ = axes[0].legend(frameon=False)
 #   funnel is left where chains go.
 # * **Marginal** integrates the groups' means out, so no funnel is left to sample, and
 #   draws them back exactly afterwards. It is good throughout.
-# * With a single observation of each group none but the marginal form is any good: what
-#   differs between groups and what differs within them can hardly be told apart, and no
-#   parameterization adds information.
+# * With two observations of each group the conditional forms are at their worst: what
+#   differs between groups and what differs within them can hardly be told apart. With a
+#   single observation they cannot be told apart at all, and stanpool refuses the model.
 #
 # ## The rule of thumb
 #
