@@ -94,7 +94,12 @@ _HOMES = {
     "studies.scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("engine", "exact", "plots")
+_MODULES = {
+    "engine": "engine",
+    "errors": "base.errors",
+    "exact": "exact",
+    "plots": "plots",
+}
 _FORMER_NAMES = {"PoolingLadder": "PoolingComparison"}
 
 __all__ = [
@@ -154,7 +159,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load a public name where it is first used."""
     if name in _MODULES:
-        return import_module(f"stanpool.{name}")
+        return import_module(f"stanpool.{_MODULES[name]}")
     name = _FORMER_NAMES.get(name, name)
     if name not in _HOME_OF:
         raise AttributeError(f"module 'stanpool' has no attribute {name!r}")

@@ -232,7 +232,7 @@ marginal, 919 rows, 85 groups)
             0 to 2**32 - 1; drawn at random, and kept in the fit, if None.
         adapt_delta
             Target acceptance rate, between 0 and 1; higher means smaller steps. By
-            default 0.8, and 0.9 in the marginal form of five groups or fewer
+            default 0.8, and 0.9 in the marginal form of ten groups or fewer
             (``explain()`` says so).
         max_treedepth
             Trajectories double at most this often.

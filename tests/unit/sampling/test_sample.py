@@ -79,7 +79,7 @@ def test_options_of_users_come_first() -> None:
 
 @pytest.mark.parametrize(
     ("groups", "form", "target"),
-    [(5, "marginal", 0.9), (6, "marginal", 0.8), (5, "adaptive", 0.8)],
+    [(10, "marginal", 0.9), (11, "marginal", 0.8), (5, "adaptive", 0.8)],
 )
 def test_few_groups_have_smaller_steps(groups: int, form: str, target: float) -> None:
     rng = np.random.default_rng(1)
