@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import CompileError, EngineError, SpecError, quote, quote_list
@@ -35,10 +35,8 @@ from stanpool.engine.install.home import (
 )
 from stanpool.engine.install.toolchain import answer, find_compiler
 from stanpool.engine.process import run, usable_cores
+from stanpool.engine.program import StanProgram
 from stanpool.engine.scratch import scratch_folder
-
-if TYPE_CHECKING:
-    from stanpool.engine.program import StanProgram
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _DESCRIPTION = "engine.json"
@@ -154,6 +152,11 @@ def compile_programs(
     """
     programs = list(programs)
     for each in programs:
+        if not isinstance(each, StanProgram):
+            raise SpecError(
+                f"programs must be Stan programs, such as model.program, and one is "
+                f"{quote(each)}."
+            )
         _check_name(each.name)
     home = ensure_to_run(progress=progress)
     own_make = home / "bin" / "make"

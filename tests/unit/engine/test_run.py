@@ -14,6 +14,7 @@ import pytest
 
 from stanpool.base.errors import SpecError
 from stanpool.engine.chains import Chains, Failure
+from stanpool.engine.compile import compile_programs
 from stanpool.engine.process import usable_cores
 from stanpool.engine.run import _arguments, spare_threads
 from stanpool.engine.settings import SampleSettings
@@ -205,3 +206,8 @@ def test_console_that_is_not_text_does_not_end_a_chain(tmp_path):
     run = MadeUpRun(tmp_path, program)
     _join(_start(Chains(), run))
     assert run.codes == {0: 0}
+
+
+def test_only_programs_are_compiled() -> None:
+    with pytest.raises(SpecError, match=r"must be Stan programs.*one is 'radon'"):
+        compile_programs(iter(["radon"]))
