@@ -217,8 +217,8 @@ _ = axes[0].legend(frameon=False)
 #   funnel is left where chains go.
 # * **Marginal** integrates the groups' means out, so no funnel is left to sample, and
 #   draws them back exactly afterwards. It is good throughout.
-# * With two observations of each group the conditional forms are at their worst: what
-#   differs between groups and what differs within them can hardly be told apart. With a
+# * With two observations of each group what differs between groups and what differs
+#   within them can hardly be told apart, and the centered form hardly moves. With a
 #   single observation they cannot be told apart at all, and stanpool refuses the model.
 #
 # ## The rule of thumb

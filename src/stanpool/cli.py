@@ -138,7 +138,11 @@ _verbose = click.option(
     "--verbose",
     is_flag=True,
     expose_value=False,
-    callback=lambda context, _, wanted: context.with_resource(verbose_logging(wanted)),
+    # The root's context is closed in any case, that of a command not if another of its
+    # options is wrong.
+    callback=lambda context, _, wanted: context.find_root().with_resource(
+        verbose_logging(wanted)
+    ),
     help="Say how each stage came out, and what Stan said.",
 )
 _pooling = click.option(

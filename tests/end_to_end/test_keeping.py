@@ -172,7 +172,7 @@ class TestReuse:
         ("change", "settings", "said"),
         [
             ({}, {"seed": 4}, "seed was 3 and is 4"),
-            ({}, {"adapt_delta": 0.9}, "adapt_delta was 0.8 and is 0.9"),
+            ({}, {"adapt_delta": 0.95}, "adapt_delta was 0.9 and is 0.95"),
             ({}, {"inits": 0.1}, "inits was None and is 0.1"),
             ({}, {"prior_only": True}, "prior_only was False"),
             ({"pooling": "complete"}, {}, "pooling was 'partial' and is 'complete'"),

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 import stanpool as sp
 from simulated_fits import simulated_fit
+from stanpool.base import progress
 from stanpool.base.table_files import as_json
 from stanpool.cli import main
 from stanpool.inference.prediction.predict import predict_table
@@ -271,13 +272,18 @@ def test_the_end_that_a_batch_system_sends_is_an_orderly_one(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # The tests themselves may run under nohup, whose commands ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "at work\n"
-    for blow in blows:
-        process.send_signal(blow)
-        time.sleep(0.2)
-    _, said = process.communicate(timeout=30)
+    try:
+        assert process.stdout.readline() == "at work\n"
+        for blow in blows:
+            process.send_signal(blow)
+            time.sleep(0.2)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert (process.returncode, said) == (code, "")
     assert not list(tmp_path.iterdir())
 
@@ -375,3 +381,8 @@ class TestPlaces:
         )
         os.close(writing)
         assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_details_end_with_the_command_that_asked_for_them() -> None:
+    CliRunner().invoke(main, ["fit", "radon", "--verbose", "--draws", "many"])
+    assert not progress._is_detailed.get()

@@ -348,8 +348,8 @@ def test_the_command_lists_works_and_tools() -> None:
     [
         (("--work", "radio"), "Did you mean 'radon'?"),
         (("--tools", "auto,brms"), "there is no tool 'brms'"),
-        (("--seeds", "1,x"), "no list of whole numbers"),
-        (("--seeds", ""), "no list of whole numbers"),
+        (("--seeds", "1,x"), "must be a list of whole numbers"),
+        (("--seeds", ""), "must be a list of whole numbers"),
         (("--time-limit", "0"), "--time-limit"),
     ],
 )

@@ -560,9 +560,9 @@ class TestTable:
     def test_refuses_what_it_does_not_know(self) -> None:
         fit = fit_of_prior(models()["complete_pooling_gaussian"])
         with pytest.raises(SpecError, match="kind='predicted' is not one of"):
-            predict.predict_table(fit, kind="predicted")
+            fit.predict_table(kind="predicted")
         with pytest.raises(SpecError, match="prob=90 must be a number between 0 and 1"):
-            predict.predict_table(fit, prob=90)
+            fit.predict_table(prob=90)
 
 
 @pytest.mark.parametrize(
@@ -575,7 +575,7 @@ class TestTable:
 def test_options_are_checked(options: dict[str, Any], said: str) -> None:
     fit = fit_of_prior(models()["complete_pooling_gaussian"])
     with pytest.raises(SpecError, match=said):
-        predict.linpred(fit, **options)
+        fit.linpred(**options)
 
 
 def test_a_fit_has_these_verbs() -> None:
