@@ -17,9 +17,9 @@ AS_REQUESTED = "as requested"
 
 
 def can_be_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
-    """Whether the rows may be turned into fewer, outside the marginal form.
+    """Say whether rows may be reduced in a form that samples the groups' coefficients.
 
-    They must be if they were read in chunks.
+    Rows that were read in chunks must be reduced, since they are not kept.
     """
     if spec.compress is False:
         return False
@@ -37,9 +37,10 @@ def can_be_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
 def choose_form(
     spec: ModelSpec, design: Design, is_read: bool
 ) -> tuple[Parameterization | None, str, tuple[int, ...]]:
-    """Return the parameterization that is fitted, and why.
+    """Return the parameterization that is fitted, the reason, and integrated factors.
 
-    And which factors the marginal form would integrate out, none if it is not exact.
+    The last are the factors that the marginal form would integrate out; there are none
+    where it is not exact.
     """
     if spec.pooling != "partial":
         return None, "", ()

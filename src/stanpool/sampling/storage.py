@@ -278,23 +278,17 @@ def load(
     *,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> FitResult:
-    """Read a fit that ``Fit.save`` wrote; no engine is needed, and nothing is run.
+    """Read a kept fit as a value without methods; ``stanpool.load`` adds these.
 
     Parameters
     ----------
-    path
-        The folder.
-    functions
-        Functions of your own that the model's formula calls, if it does: a kept fit has
-        their names only.
+    path, functions
+        As for ``stanpool.load``.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no saved fit at ``path``.
-    DataError
-        If a file is missing, truncated or changed, a field is not as it should be, a
-        newer stanpool wrote it, or the model calls functions that are not passed.
+    FileNotFoundError, DataError
+        As ``stanpool.load`` does.
     """
     folder, own = Path(path), as_functions(functions)
     with explained(f"read {str(path)!r}", folder, advice="May you read it?"):
