@@ -151,18 +151,18 @@ class _TurnedRows:
 
     @property
     def unit(self) -> Array:
-        """What has become of a column of ones."""
+        """The column of ones, transformed as the rows are."""
         return self._column(UNIT)
 
     @property
     def y(self) -> Array:
-        """What has become of the outcome."""
+        """The outcome, transformed as the rows are."""
         y = self._column(OUTCOME)
         return y if self.offset is None else y + self.offset
 
     @property
     def offset(self) -> Array | None:
-        """What has become of the offsets."""
+        """The offsets, transformed as the rows are."""
         return self._column(OFFSET) if OFFSET in self.turned.labels else None
 
     @property
@@ -171,7 +171,7 @@ class _TurnedRows:
         return self.data.first[self.turned.group]
 
     def of(self, matrix: TermMatrix) -> Array:
-        """Return what has become of a design matrix."""
+        """Return a design matrix, transformed as the rows are."""
         values, origin = self.about_origin(matrix)
         return values + np.outer(self.unit, origin)
 

@@ -73,7 +73,7 @@ def why_not_sums(spec: ModelSpec) -> str:
 
 
 def why_not_compressed(spec: ModelSpec, design: Design) -> str:
-    """Say why rows cannot be turned into fewer; empty if they can."""
+    """Say why rows cannot be reduced to fewer; empty if they can."""
     against = why_not_sums(spec)
     if not against and any(each.weights is not None for each in design.factors):
         return "rows are members of several groups"
@@ -176,7 +176,7 @@ def population_columns(design: Design) -> tuple[Array, float]:
 
 
 def unit_column(design: Design) -> Array:
-    """Return what has become of a column of ones: the weights of the rows."""
+    """Return the column of ones, transformed: the weights of the rows."""
     if design.unit is not None:
         return design.unit
     return weighted(design, np.ones(design.rows))

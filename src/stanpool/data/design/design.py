@@ -257,8 +257,8 @@ class Design:
     origins
         From where the model counts predictors that are far from 0, by label.
     unit
-        What has become of a column of ones, shape ``(N,)``, where rows stand for
-        others; else None.
+        A column of ones, transformed as the rows are, shape ``(N,)``, where rows take
+        the place of others; else None.
     count
         The number of rows where they are not kept; else None.
     """
@@ -431,22 +431,22 @@ class SurrogateRows(Protocol):
 
     @property
     def unit(self) -> np.ndarray:
-        """What has become of a column of ones."""
+        """The column of ones, transformed as the rows are."""
 
     @property
     def y(self) -> np.ndarray:
-        """What has become of the outcome."""
+        """The outcome, transformed as the rows are."""
 
     @property
     def offset(self) -> np.ndarray | None:
-        """What has become of the offsets."""
+        """The offsets, transformed as the rows are."""
 
     @property
     def like(self) -> np.ndarray:
         """The row of the frame whose groups each of them belongs to."""
 
     def of(self, matrix: TermMatrix) -> np.ndarray:
-        """Return what has become of a design matrix."""
+        """Return a design matrix, transformed as the rows are."""
 
 
 def _known(

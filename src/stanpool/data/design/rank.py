@@ -38,7 +38,7 @@ def identified(
     intercept
         Whether there is an intercept.
     unit
-        What has become of a column of ones in these rows; None where they are rows.
+        The column of ones as these rows are transformed; None where they are not.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def _correlations(x: np.ndarray) -> np.ndarray:
 
 
 def column_means(x: np.ndarray, unit: np.ndarray | None) -> Any:
-    """Return the columns' means; ``unit`` is what has become of a column of ones."""
+    """Return the columns' means; ``unit`` is the transformed column of ones."""
     return x.mean(axis=0) if unit is None else unit @ x / (unit @ unit)
 
 

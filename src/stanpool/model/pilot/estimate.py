@@ -36,7 +36,7 @@ class GroupEstimate:
         The correlations, shape ``(D, D)``.
     count
         How many groups each of the J stands for, where groups that are alike were
-        turned into fewer.
+        reduced to fewer.
     """
 
     u: Array

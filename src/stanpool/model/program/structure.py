@@ -70,7 +70,7 @@ class Structure:
     truncated
         ``"lower"``, ``"upper"`` or ``"both"``: where outcomes are truncated.
     compressed
-        Whether the rows are turned into fewer; those of the marginal form always are.
+        Whether the rows are reduced to fewer; those of the marginal form always are.
     piloted
         Whether coefficients and the residual scale are in units of their errors.
     priors
@@ -192,7 +192,7 @@ def structure_of(
     integrated
         Which factors the marginal program integrates out, counted from 0.
     compressed
-        Whether the rows are turned into fewer.
+        Whether the rows are reduced to fewer.
     many_rows
         Whether rows of the marginal program are so many that they leave little to
         learn of what they all have in common.
