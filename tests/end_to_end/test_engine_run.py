@@ -20,7 +20,8 @@ import pytest
 
 from stanpool.base.errors import SamplingError, SpecError
 from stanpool.base.progress import verbose_logging
-from stanpool.engine import SampleSettings, chains, compile_program, sample, scratch
+from stanpool.engine import SampleSettings, compile_program, sample, scratch
+from stanpool.engine.cmdstan import chains
 
 # One program for all tests: y ~ normal(mu + X beta, 1), mu ~ normal(0, 1), and knobs.
 PROGRAM = """

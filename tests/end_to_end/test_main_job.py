@@ -98,7 +98,7 @@ def test_another_project_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     options = {"chains": 1, "draws": 20, "warmup": 20, "seed": 1, "progress": False}
     model = sp.Model(FORMULA, sp.load_dataset("radon"), parameterization="noncentered")
     model.fit(**options)
-    import stanpool.engine.compile as compiling
+    import stanpool.engine.cmdstan.compile as compiling
 
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("compiled again")

@@ -59,7 +59,7 @@ def sources() -> list[Path]:
 
 
 def module_of(path: Path) -> str:
-    """Return the module's name below the package: ``engine.run``; "" for itself."""
+    """Return the module's name below the package: ``engine.draws``; "" for itself."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 

@@ -1,10 +1,10 @@
 """Stan, found or set up, and driven through cmdstanpy."""
 
-from stanpool.engine.compile import compile_program, compile_programs
+from stanpool.engine.cmdstan.compile import compile_program, compile_programs
+from stanpool.engine.cmdstan.run import sample
 from stanpool.engine.install.cache import cache_folder, cache_size
 from stanpool.engine.install.home import ensure, identity
 from stanpool.engine.install.upkeep import Checkup, clean, doctor, setup
-from stanpool.engine.run import sample
 from stanpool.engine.settings import SampleSettings
 
 __all__ = [

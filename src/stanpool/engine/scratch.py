@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "stanpool-"
 _LOCK = ".alive"
+_NO_ROOM_BYTES = 1_000_000
 
 
 @contextmanager
@@ -75,6 +76,21 @@ def sweep_scratch() -> None:
 def _sweep_once(place: str) -> None:
     """Sweep at the first folder that a process makes in a place."""
     sweep_scratch()
+
+
+def has_no_room(folder: Path) -> bool:
+    """Say whether a disk is full."""
+    return shutil.disk_usage(folder).free < _NO_ROOM_BYTES
+
+
+def no_room(folder: Path) -> str:
+    """Say that files are missing or cut off, as on a full disk, and what to do."""
+    free = shutil.disk_usage(folder).free / 1e6
+    return (
+        f"{free:.0f} MB are free in {str(folder.parent)!r}, where the chains write "
+        "their draws. Make room there, or set the environment variable TMPDIR to a "
+        "folder that has room."
+    )
 
 
 def _is_ours(folder: Path) -> bool:

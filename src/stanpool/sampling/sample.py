@@ -11,7 +11,7 @@ from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.latent_factors import pilot
 from stanpool.data.design.outcome import refuse_constant
 from stanpool.engine import SampleSettings, compile_program, sample
-from stanpool.engine.run import spare_threads
+from stanpool.engine.cmdstan.run import spare_threads
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.posterior.labelled_draws import build_tree, draw_back

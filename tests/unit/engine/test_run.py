@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from stanpool.base.errors import SpecError
-from stanpool.engine.chains import Chains, Failure
-from stanpool.engine.compile import compile_programs
+from stanpool.engine.cmdstan.chains import Chains, Failure
+from stanpool.engine.cmdstan.compile import compile_programs
+from stanpool.engine.cmdstan.run import _arguments, spare_threads
 from stanpool.engine.process import usable_cores
-from stanpool.engine.run import _arguments, spare_threads
 from stanpool.engine.settings import SampleSettings
 
 
@@ -61,7 +61,7 @@ def test_no_warm_up_means_no_adaptation():
 
 
 def test_threads_take_the_cores_that_chains_leave(monkeypatch):
-    monkeypatch.setattr("stanpool.engine.run.usable_cores", lambda: 8)
+    monkeypatch.setattr("stanpool.engine.cmdstan.run.usable_cores", lambda: 8)
     assert spare_threads(SampleSettings(seed=1, chains=3)) == 2
     assert spare_threads(SampleSettings(seed=1, chains=20)) == 1
     # Who sets parallel_chains has plans for the other cores.

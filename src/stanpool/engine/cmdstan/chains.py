@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from stanpool.engine.process import Guard, tail
+from stanpool.engine.scratch import has_no_room, no_room
 
 _ITERATION = re.compile(r"Iteration:\s*(\d+) /")
 _OF_COURSE = re.compile(
@@ -30,7 +30,6 @@ _OF_COURSE = re.compile(
 _AFTER_WARMUP = "(Sampling)"
 _REJECTION = re.compile(r"Exception: (.*?)(?: \(in '.*)?$")
 _STOPPED = -1
-_NO_ROOM_BYTES = 1_000_000
 
 
 class Chains:
@@ -182,7 +181,7 @@ class Failure:
 
     @property
     def _advice(self) -> str:
-        if shutil.disk_usage(self.folder).free < _NO_ROOM_BYTES:
+        if has_no_room(self.folder):
             return no_room(self.folder)
         if self.code == -signal.SIGKILL or "bad_alloc" in self.console:
             return (
@@ -206,16 +205,6 @@ class Failure:
             "The program's own words say what it minds. If they do not help, try "
             "another seed; `stanpool doctor` checks the engine."
         )
-
-
-def no_room(folder: Path) -> str:
-    """Say that files are missing or cut off, as on a full disk, and what to do."""
-    free = shutil.disk_usage(folder).free / 1e6
-    return (
-        f"{free:.0f} MB are free in {str(folder.parent)!r}, where the chains write "
-        "their draws. Make room there, or set the environment variable TMPDIR to a "
-        "folder that has room."
-    )
 
 
 def _last_words(console: str) -> list[str]:

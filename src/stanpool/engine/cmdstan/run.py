@@ -13,11 +13,11 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import SamplingError, SpecError, quote
 from stanpool.base.progress import counting, tell_detail
-from stanpool.engine.chains import Chains, no_room
-from stanpool.engine.compile import versions
+from stanpool.engine.cmdstan.chains import Chains
+from stanpool.engine.cmdstan.compile import versions
 from stanpool.engine.draws import RawDraws
 from stanpool.engine.process import usable_cores
-from stanpool.engine.scratch import scratch_folder
+from stanpool.engine.scratch import no_room, scratch_folder
 from stanpool.engine.settings import SampleSettings
 
 if TYPE_CHECKING:

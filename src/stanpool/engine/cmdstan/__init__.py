@@ -1,0 +1,1 @@
+"""Programs compiled by CmdStan's tools, and run through cmdstanpy."""
