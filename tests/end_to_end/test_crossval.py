@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 import stanpool as sp
 from stanpool.engine import compile
 from stanpool.inference.evaluation.cross_validation import CrossValidation
-from stanpool.inference.evaluation.loo import _with_refits
+from stanpool.inference.evaluation.loo import with_refits
 from stanpool.inference.prediction import group_likelihood
 from stanpool.inference.prediction.group_likelihood import group_log_likelihood
 from stanpool.posterior.arviz import mcse_mean, psis, to_arviz
@@ -187,7 +187,7 @@ def test_units_that_importance_sampling_cannot_leave_out_are_refitted(
     worst = loo.units["pareto_k"].idxmax()
     limit = float(loo.units["pareto_k"].max()) - 1e-9
     strict = replace(loo, good_k=limit)
-    exact = _with_refits(
+    exact = with_refits(
         fit, strict, group_likelihood.grouping(fit.model), executor=None, progress=False
     )
     assert strict.unreliable == (worst,)

@@ -74,7 +74,7 @@ def _functions(link: LinkFunctions) -> FamilyFunctions:
 
 
 def _forget_templates() -> None:
-    render._environment.cache_clear()
+    render.template_environment.cache_clear()
     render.render.cache_clear()
     registry.family_functions.cache_clear()
 

@@ -76,7 +76,7 @@ def test_every_branch_of_the_templates_is_in_a_golden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     environment = _marking_environment()
-    monkeypatch.setattr(program_module, "_environment", lambda: environment)
+    monkeypatch.setattr(program_module, "template_environment", lambda: environment)
     for model in models().values():
         render.__wrapped__(model.structure)
     for each in PARAMETERIZATIONS:
@@ -186,7 +186,7 @@ def _marking_environment() -> Any:
             )
             body.insert(0, nodes.Output([noted]))
 
-    real = program_module._environment()
+    real = program_module.template_environment()
     marking = Marking(
         loader=real.loader,
         undefined=real.undefined,

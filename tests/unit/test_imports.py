@@ -250,3 +250,19 @@ def test_nothing_prints() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id != "print", f"{path.name}:{node.lineno}"
+
+
+def _private_names(path: Path) -> list[str]:
+    """Name what a file imports from another one that is private there."""
+    return [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_private_name_is_imported(module: str) -> None:
+    assert _private_names(MODULES[module]) == []

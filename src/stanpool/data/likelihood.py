@@ -9,8 +9,8 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
-from stanpool.families.functions import _TINY
-from stanpool.families.registry import _BELOW_ONE, family_functions
+from stanpool.families.functions import TINY
+from stanpool.families.registry import BELOW_ONE, family_functions
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import LARGEST_NUMBER, ModelSpec
 
@@ -100,7 +100,7 @@ def draw_outcomes(
         drawn = np.asarray(functions.draw(rng, eta, **known))
     if drawn.dtype.kind != "f":
         return drawn
-    ends = {"positive": (_TINY, LARGEST_NUMBER), "proportion": (_TINY, _BELOW_ONE)}
+    ends = {"positive": (TINY, LARGEST_NUMBER), "proportion": (TINY, BELOW_ONE)}
     either = (-LARGEST_NUMBER, LARGEST_NUMBER)
     return np.asarray(np.clip(drawn, *ends.get(FAMILIES[spec.family].outcome, either)))
 

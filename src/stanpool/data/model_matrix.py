@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,9 +27,6 @@ from stanpool.language.expression import Call, Name, Node, parse, written
 from stanpool.language.model_spec import LARGEST_NUMBER
 from stanpool.language.terms import factors, read_arithmetic, read_term, with_aliases
 from stanpool.language.vocabulary import calls, depends_on_rows
-
-if TYPE_CHECKING:
-    pass
 
 _REPEATS = 8  # rows for each combination of levels
 _TRIED_ROWS = 1000

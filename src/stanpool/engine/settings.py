@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Threads
-
-if TYPE_CHECKING:
-    pass
-
 
 _LOWEST = {
     "chains": 1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
@@ -11,14 +11,11 @@ from stanpool.base.arrays import Array
 from stanpool.families.functions import (
     FamilyFunctions,
     LinkFunctions,
-    _log1m_exp,
+    log1m_exp,
 )
 
-if TYPE_CHECKING:
-    pass
 
-
-def _ordinal(link: LinkFunctions) -> FamilyFunctions:
+def ordinal(link: LinkFunctions) -> FamilyFunctions:
     """``P(y <= k) = inverse(cutpoint[k] - eta)``, categories counted from 0."""
 
     def log_probabilities(eta: Any, cutpoint: Any) -> Any:
@@ -31,7 +28,7 @@ def _ordinal(link: LinkFunctions) -> FamilyFunctions:
             mirrored = low + high > 0
         low, high = np.where(mirrored, -high, low), np.where(mirrored, -low, high)
         below, above = link.log_inverse(low), link.log_inverse(high)
-        return above + _log1m_exp(below - above)
+        return above + log1m_exp(below - above)
 
     def log_density(y: Any, eta: Any, *, cutpoint: Any) -> Any:
         return _of_category(log_probabilities(eta, cutpoint), y)
@@ -45,7 +42,7 @@ def _ordinal(link: LinkFunctions) -> FamilyFunctions:
     return FamilyFunctions(link, log_density, mean, draw)
 
 
-def _categorical(link: LinkFunctions) -> FamilyFunctions:
+def categorical(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ categorical(softmax(0, eta))``, the reference category is 0."""
 
     def log_probabilities(eta: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
@@ -10,21 +10,18 @@ from scipy import special  # type: ignore[import-untyped]
 from stanpool.families.functions import (
     FamilyFunctions,
     LinkFunctions,
-    _complement,
-    _drawn_counts,
-    _drawn_gamma,
-    _times,
+    count_times,
+    draw_counts,
+    draw_gamma,
+    log_complement_of,
 )
 
-if TYPE_CHECKING:
-    pass
 
-
-def _binary(link: LinkFunctions) -> FamilyFunctions:
+def binary(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ bernoulli(mu)``."""
 
     def log_density(y: Any, eta: Any) -> Any:
-        return np.where(y == 1, link.log_inverse(eta), _complement(link)(eta))
+        return np.where(y == 1, link.log_inverse(eta), log_complement_of(link)(eta))
 
     def draw(rng: np.random.Generator, eta: Any) -> Any:
         mu = link.inverse(eta)
@@ -37,7 +34,7 @@ def _binary(link: LinkFunctions) -> FamilyFunctions:
     return FamilyFunctions(link, log_density, link.inverse, draw, variance)
 
 
-def _binomial(link: LinkFunctions) -> FamilyFunctions:
+def binomial(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ binomial(trials, mu)``; the mean is of the successes."""
 
     def log_density(y: Any, eta: Any, *, trials: Any) -> Any:
@@ -47,8 +44,8 @@ def _binomial(link: LinkFunctions) -> FamilyFunctions:
             - special.gammaln(y + 1)
             - special.gammaln(trials - y + 1)
         )
-        successes = special.xlogy(y, 1.0) + _times(y, link.log_inverse(eta))
-        return ways + successes + _times(trials - y, _complement(link)(eta))
+        successes = special.xlogy(y, 1.0) + count_times(y, link.log_inverse(eta))
+        return ways + successes + count_times(trials - y, log_complement_of(link)(eta))
 
     def mean(eta: Any, *, trials: Any) -> Any:
         return trials * link.inverse(eta)
@@ -63,20 +60,20 @@ def _binomial(link: LinkFunctions) -> FamilyFunctions:
     return FamilyFunctions(link, log_density, mean, draw, variance)
 
 
-def _poisson(link: LinkFunctions) -> FamilyFunctions:
+def poisson(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ poisson(mu)``."""
 
     def log_density(y: Any, eta: Any) -> Any:
         log_mu = link.log_inverse(eta)
-        return _times(y, log_mu) - np.exp(log_mu) - special.gammaln(np.add(y, 1))
+        return count_times(y, log_mu) - np.exp(log_mu) - special.gammaln(np.add(y, 1))
 
     def draw(rng: np.random.Generator, eta: Any) -> Any:
-        return _drawn_counts(rng, link.inverse(eta))
+        return draw_counts(rng, link.inverse(eta))
 
     return FamilyFunctions(link, log_density, link.inverse, draw, link.inverse)
 
 
-def _negative_binomial(link: LinkFunctions) -> FamilyFunctions:
+def negative_binomial(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ neg_binomial_2(mu, phi)``: variance ``mu + mu^2 / phi``."""
 
     def log_density(y: Any, eta: Any, *, phi: Any) -> Any:
@@ -86,7 +83,7 @@ def _negative_binomial(link: LinkFunctions) -> FamilyFunctions:
             special.gammaln(np.add(y, phi))
             - special.gammaln(np.add(y, 1))
             - special.gammaln(phi)
-            + _times(y, log_mu - log_sum)
+            + count_times(y, log_mu - log_sum)
             + phi * (log_phi - log_sum)
         )
 
@@ -94,7 +91,7 @@ def _negative_binomial(link: LinkFunctions) -> FamilyFunctions:
         return link.inverse(eta) + np.zeros_like(phi, dtype=float)
 
     def draw(rng: np.random.Generator, eta: Any, *, phi: Any) -> Any:
-        return _drawn_counts(rng, _drawn_gamma(rng, phi, link.inverse(eta)))
+        return draw_counts(rng, draw_gamma(rng, phi, link.inverse(eta)))
 
     def variance(eta: Any, *, phi: Any) -> Any:
         mu = link.inverse(eta)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
@@ -13,14 +13,10 @@ from scipy import special  # type: ignore[import-untyped]
 from stanpool.base.arrays import Array
 from stanpool.language.model_spec import LARGEST_NUMBER
 
-if TYPE_CHECKING:
-    pass
+LOG_2_PI = math.log(2.0 * math.pi)
 
 
-_LOG_2_PI = math.log(2.0 * math.pi)
-
-
-_TINY = np.finfo(float).tiny
+TINY = np.finfo(float).tiny
 
 
 _LARGEST_RATE = 2.0**62  # draws of larger ones need not fit into 64 bits
@@ -87,7 +83,7 @@ class FamilyFunctions:
     log_interval: Callable[..., Any] | None = None
 
 
-def _log1m_exp(x: Any) -> Any:
+def log1m_exp(x: Any) -> Any:
     """Return ``log(1 - exp(x))`` for ``x <= 0``."""
     with np.errstate(divide="ignore"):
         return np.where(
@@ -115,7 +111,7 @@ LINKS: Mapping[str, LinkFunctions] = {
     "cloglog": LinkFunctions(
         lambda mu: np.log(-np.log1p(-np.asarray(mu))),
         lambda eta: -np.expm1(-np.exp(eta)),
-        lambda eta: _log1m_exp(-np.exp(eta)),
+        lambda eta: log1m_exp(-np.exp(eta)),
         lambda eta: -np.exp(eta),
     ),
 }
@@ -134,7 +130,7 @@ def count_beyond(outcomes: Array) -> int:
     return int(np.sum(np.abs(outcomes) >= LARGEST_NUMBER))
 
 
-def _drawn_gamma(rng: np.random.Generator, shape: Any, mean: Any) -> Any:
+def draw_gamma(rng: np.random.Generator, shape: Any, mean: Any) -> Any:
     """Draw gamma variables of a shape and a mean, which may be infinite."""
     scale = np.divide(mean, shape)
     standard = rng.standard_gamma(shape, scale.shape)
@@ -142,7 +138,7 @@ def _drawn_gamma(rng: np.random.Generator, shape: Any, mean: Any) -> Any:
         return np.where(standard == 0.0, 0.0, standard * scale)
 
 
-def _drawn_counts(rng: np.random.Generator, rate: Any) -> Any:
+def draw_counts(rng: np.random.Generator, rate: Any) -> Any:
     """Draw Poisson counts: whole numbers, but floats where some are too large."""
     rate = np.asarray(rate)
     counts = rng.poisson(np.minimum(rate, _LARGEST_RATE))
@@ -154,14 +150,14 @@ def _drawn_counts(rng: np.random.Generator, rate: Any) -> Any:
     return np.where(is_large, rate * about, counts)
 
 
-def _times(count: Any, log_value: Any) -> Any:
+def count_times(count: Any, log_value: Any) -> Any:
     """Return ``count * log_value``, 0 where the count is 0 whatever the value."""
     return np.where(
         np.equal(count, 0), 0.0, count * np.where(np.equal(count, 0), 0.0, log_value)
     )
 
 
-def _complement(link: LinkFunctions) -> Callable[[Any], Any]:
+def log_complement_of(link: LinkFunctions) -> Callable[[Any], Any]:
     """Return ``log(1 - mu)`` as a function of ``eta``."""
     assert link.log_complement is not None
     return link.log_complement

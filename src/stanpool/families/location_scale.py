@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
-from stanpool.families.functions import _LOG_2_PI, FamilyFunctions, LinkFunctions
-
-if TYPE_CHECKING:
-    pass
+from stanpool.families.functions import LOG_2_PI, FamilyFunctions, LinkFunctions
 
 
 @dataclass(frozen=True)
@@ -24,8 +21,8 @@ class _Standard:
     quantile: Callable[..., Any]
 
 
-_NORMAL = _Standard(
-    lambda z: -0.5 * (z * z + _LOG_2_PI), special.log_ndtr, special.ndtri_exp
+NORMAL = _Standard(
+    lambda z: -0.5 * (z * z + LOG_2_PI), special.log_ndtr, special.ndtri_exp
 )
 
 
@@ -47,7 +44,7 @@ def _t_quantile(log_p: Any, nu: Any) -> Any:
     return special.stdtrit(nu, np.exp(log_p))
 
 
-_STUDENT_T = _Standard(_t_log_density, _t_log_below, _t_quantile)
+STUDENT_T = _Standard(_t_log_density, _t_log_below, _t_quantile)
 
 
 def _scale(sigma: Any, se: Any) -> Any:
@@ -57,7 +54,7 @@ def _scale(sigma: Any, se: Any) -> Any:
     return se if sigma is None else np.hypot(sigma, se)
 
 
-def _location_scale(
+def location_scale(
     standard: _Standard, link: LinkFunctions, *, is_log: bool = False
 ) -> FamilyFunctions:
     """``y`` (or its log) is ``mu + scale z`` with standard ``z``; ``nu`` if it has."""

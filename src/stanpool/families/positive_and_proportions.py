@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
 from stanpool.families.functions import (
-    _TINY,
+    TINY,
     FamilyFunctions,
     LinkFunctions,
-    _complement,
-    _drawn_gamma,
+    draw_gamma,
+    log_complement_of,
 )
 
-if TYPE_CHECKING:
-    pass
 
-
-def _gamma(link: LinkFunctions) -> FamilyFunctions:
+def gamma(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ gamma(shape, shape / mu)``: variance ``mu^2 / shape``."""
 
     def log_density(y: Any, eta: Any, *, shape: Any) -> Any:
@@ -35,7 +32,7 @@ def _gamma(link: LinkFunctions) -> FamilyFunctions:
         return link.inverse(eta) + np.zeros_like(shape, dtype=float)
 
     def draw(rng: np.random.Generator, eta: Any, *, shape: Any) -> Any:
-        return _drawn_gamma(rng, shape, link.inverse(eta))
+        return draw_gamma(rng, shape, link.inverse(eta))
 
     def variance(eta: Any, *, shape: Any) -> Any:
         return np.square(link.inverse(eta)) / shape
@@ -43,7 +40,7 @@ def _gamma(link: LinkFunctions) -> FamilyFunctions:
     return FamilyFunctions(link, log_density, mean, draw, variance)
 
 
-def _exponential(link: LinkFunctions) -> FamilyFunctions:
+def exponential(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ exponential(1 / mu)``: variance ``mu^2``."""
 
     def log_density(y: Any, eta: Any) -> Any:
@@ -61,7 +58,7 @@ def _exponential(link: LinkFunctions) -> FamilyFunctions:
     )
 
 
-def _weibull(link: LinkFunctions) -> FamilyFunctions:
+def weibull(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ weibull(shape, mu / Gamma(1 + 1 / shape))``, whose mean is ``mu``."""
 
     def log_scale(eta: Any, shape: Any) -> Any:
@@ -89,14 +86,14 @@ def _weibull(link: LinkFunctions) -> FamilyFunctions:
     return FamilyFunctions(link, log_density, mean, draw, variance)
 
 
-def _beta(link: LinkFunctions) -> FamilyFunctions:
+def beta(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ beta(mu phi, (1 - mu) phi)``: variance ``mu (1 - mu) / (1 + phi)``."""
 
     def shapes(eta: Any, phi: Any) -> tuple[Any, Any]:
         log_phi = np.log(phi)
         return (
             np.exp(log_phi + link.log_inverse(eta)),
-            np.exp(log_phi + _complement(link)(eta)),
+            np.exp(log_phi + log_complement_of(link)(eta)),
         )
 
     def log_density(y: Any, eta: Any, *, phi: Any) -> Any:
@@ -108,7 +105,7 @@ def _beta(link: LinkFunctions) -> FamilyFunctions:
 
     def draw(rng: np.random.Generator, eta: Any, *, phi: Any) -> Any:
         # A mean that is 0 or 1 to rounding has a shape of 0.
-        return rng.beta(*(np.maximum(shape, _TINY) for shape in shapes(eta, phi)))
+        return rng.beta(*(np.maximum(shape, TINY) for shape in shapes(eta, phi)))
 
     def variance(eta: Any, *, phi: Any) -> Any:
         mu = link.inverse(eta)

@@ -16,27 +16,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stanpool.base.errors import SpecError, check_choice, quote, quote_list
-from stanpool.families.categories import _categorical, _ordinal
-from stanpool.families.counts import _binary, _binomial, _negative_binomial, _poisson
+from stanpool.families.categories import categorical, ordinal
+from stanpool.families.counts import binary, binomial, negative_binomial, poisson
 from stanpool.families.functions import LINKS, FamilyFunctions, LinkFunctions
-from stanpool.families.location_scale import _NORMAL, _STUDENT_T, _location_scale
+from stanpool.families.location_scale import NORMAL, STUDENT_T, location_scale
 from stanpool.families.positive_and_proportions import (
-    _beta,
-    _exponential,
-    _gamma,
-    _weibull,
+    beta,
+    exponential,
+    gamma,
+    weibull,
 )
 from stanpool.language.family import FAMILIES
 
-if TYPE_CHECKING:
-    pass
-
-_BELOW_ONE = 1.0 - np.finfo(float).epsneg
+BELOW_ONE = 1.0 - np.finfo(float).epsneg
 
 
 @lru_cache(maxsize=64)
@@ -74,17 +70,17 @@ def family_functions(family: str, link: str | None = None) -> FamilyFunctions:
 
 
 _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
-    "gaussian": lambda link: _location_scale(_NORMAL, link),
-    "student_t": lambda link: _location_scale(_STUDENT_T, link),
-    "lognormal": lambda link: _location_scale(_NORMAL, link, is_log=True),
-    "gamma": _gamma,
-    "exponential": _exponential,
-    "weibull": _weibull,
-    "bernoulli": _binary,
-    "binomial": _binomial,
-    "beta": _beta,
-    "poisson": _poisson,
-    "negative_binomial": _negative_binomial,
-    "ordinal": _ordinal,
-    "categorical": _categorical,
+    "gaussian": lambda link: location_scale(NORMAL, link),
+    "student_t": lambda link: location_scale(STUDENT_T, link),
+    "lognormal": lambda link: location_scale(NORMAL, link, is_log=True),
+    "gamma": gamma,
+    "exponential": exponential,
+    "weibull": weibull,
+    "bernoulli": binary,
+    "binomial": binomial,
+    "beta": beta,
+    "poisson": poisson,
+    "negative_binomial": negative_binomial,
+    "ordinal": ordinal,
+    "categorical": categorical,
 }

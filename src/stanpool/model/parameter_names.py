@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from stanpool.base.errors import SpecError, quote
 from stanpool.data.design.design import Design, LatentDesign
 from stanpool.language.prior import parameter_classes
-
-if TYPE_CHECKING:
-    pass
 
 
 def _reserved() -> set[str]:

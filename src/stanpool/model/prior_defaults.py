@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,6 @@ from stanpool.model.default_scales import (
     residual_scale,
 )
 
-if TYPE_CHECKING:
-    pass
-
-
 _RSTANARM = "rstanarm"
 
 
@@ -35,12 +31,12 @@ def _fixed_population(
     fixed = dict(spec.fixed)
     mean, scale = (
         next((fixed[name] for name in names if name in fixed), None)
-        for names in _hyperparameters(factor, label)
+        for names in hyperparameters(factor, label)
     )
     return mean, scale
 
 
-def _hyperparameters(
+def hyperparameters(
     factor: FactorDesign, label: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Name the mean and the scale of a coefficient, the most specific name first."""
@@ -52,7 +48,7 @@ def _hyperparameters(
 _Parameter = tuple[str, str | None, list[str], Prior, str]
 
 
-def _parameters(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
+def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Parameter]:
     """Yield class, label, names (most specific first), default and its rule."""
     scales = default_scales(spec, design)
     yield from _population(spec, design, scales)

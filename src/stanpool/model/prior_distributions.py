@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
 from stanpool.model.priors import PriorRow, class_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def distribution_of(row: PriorRow) -> Any:
@@ -76,7 +73,9 @@ def prior_below(row: PriorRow, at: Array) -> Array:
     return np.asarray(1.0 - distribution.sf(at) / distribution.sf(lower))
 
 
-def _draw(row: PriorRow, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+def draw_from_prior(
+    row: PriorRow, size: tuple[int, ...], rng: np.random.Generator
+) -> Array:
     """Draw from a prior, cut off below where its parameter is."""
     distribution = distribution_of(row)
     # From the upper tail: exact there, however far out the cut is.

@@ -49,7 +49,7 @@ from stanpool.data.design.design import Design
 from stanpool.data.design.origins import at_origins, origins_of
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import ParameterClass, Prior, parameter_classes
-from stanpool.model.prior_defaults import _hyperparameters, _parameters
+from stanpool.model.prior_defaults import hyperparameters, parameters_with_defaults
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,7 +175,7 @@ def resolve_priors(
         _check_fixed(spec, design)
     used: set[str] = set()
     rows = []
-    for parameter_class, label, names, default, rule in _parameters(
+    for parameter_class, label, names, default, rule in parameters_with_defaults(
         spec, at_origins(design)
     ):
         known = [each for name in names for each in _spellings(name, parameter_class)]
@@ -251,7 +251,7 @@ def _check_fixed(spec: ModelSpec, design: Design) -> None:
     (factor,) = design.factors
     known: set[str] = set()
     for label in factor.varying:
-        mean, scale = _hyperparameters(factor, label)
+        mean, scale = hyperparameters(factor, label)
         known |= {*mean, *scale}
         found = [
             next((name for name in names if name in dict(spec.fixed)), None)

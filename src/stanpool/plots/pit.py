@@ -63,7 +63,7 @@ def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     at = np.arange(_CUTS + 2) / (_CUTS + 1)
     difference = np.searchsorted(pit, at) / len(pit) - at
     difference[[0, -1]] = 0.0  # draws are finite: a PIT can be 0 or 1
-    low, high = _band(len(pit))
+    low, high = uniform_band(len(pit))
     ax.fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
     ax.axhline(0, color=GREY, linewidth=0.8)
     outside = bool(((difference < low) | (difference > high)).any())
@@ -75,7 +75,7 @@ def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     return figure_of(ax)
 
 
-def _band(rows: int) -> tuple[np.ndarray, np.ndarray]:
+def uniform_band(rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Return bounds of the differences of a uniform sample, everywhere at once."""
     at = np.arange(_CUTS + 2) / (_CUTS + 1)
     if rows <= _MOST_EXACT:

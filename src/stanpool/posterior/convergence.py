@@ -62,7 +62,7 @@ def mixing(draws: NDArray[Any]) -> dict[str, Array]:
     if n < FEWEST_DRAWS or scalars == 0:
         return {name: np.full(scalars, np.nan) for name in STATISTICS}
     by_arviz = chains > 1 and scalars <= _ARVIZ_SCALARS
-    values = _mixing_by_arviz(draws) if by_arviz else blockwise(_mixing, draws)
+    values = _mixing_by_arviz(draws) if by_arviz else blockwise(mixing_of_block, draws)
     finite = np.isfinite(draws).all(axis=(0, 1))
     return {name: np.where(finite, values[name], np.nan) for name in STATISTICS}
 
@@ -106,7 +106,7 @@ def blockwise(
     return {name: np.concatenate([part[name] for part in blocks]) for name in blocks[0]}
 
 
-def _mixing(draws: Array) -> dict[str, Array]:
+def mixing_of_block(draws: Array) -> dict[str, Array]:
     """Compute the four statistics of draws of shape ``(scalar, chain, draw)``."""
     split = _split(draws)
     scores = _normal_scores(split)

@@ -172,7 +172,7 @@ progress, sample_options
     SpecError
         If the model has no groups.
     """
-    rungs = _rungs(model)
+    rungs = models_by_pooling(model)
     grouping(rungs["partial"], factor)
     fits = fit_all(
         rungs,
@@ -235,7 +235,7 @@ def build_pooling_comparison(
     )
 
 
-def _rungs(model: Model) -> dict[str, Model]:
+def models_by_pooling(model: Model) -> dict[str, Model]:
     """Return the model in every pooling that it can have."""
     if not model.spec.groups:
         raise SpecError(

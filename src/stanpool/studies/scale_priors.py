@@ -159,8 +159,8 @@ progress, sample_options
     if not (np.isfinite(scale) and scale > 0):
         raise SpecError(f"scale={scale!r} must be positive and finite.")
     models = {
-        prior.distribution: _with_prior(model, row.parameter, prior)
-        for prior in _scale_priors(scale)
+        prior.distribution: with_prior(model, row.parameter, prior)
+        for prior in candidate_priors(scale)
     }
     fits = fit_all(
         models,
@@ -206,7 +206,7 @@ def summarize_scale_priors(
     )
 
 
-def _scale_priors(scale: float) -> tuple[Prior, ...]:
+def candidate_priors(scale: float) -> tuple[Prior, ...]:
     """Return the four priors on a scale about as large as ``scale``."""
     return (
         Prior("uniform", (0.0, float(f"{10 * scale:.3g}"))),
@@ -237,7 +237,7 @@ def _scale_row(model: Model, parameter: str | None) -> PriorRow:
     return scales[name]
 
 
-def _with_prior(model: Model, parameter: str, prior: Prior) -> Model:
+def with_prior(model: Model, parameter: str, prior: Prior) -> Model:
     """Return the model with another prior on one scale, the others unchanged."""
     own = {parameter, f"{parameter}^2"}
     others = [(name, each) for name, each in model.spec.priors if name not in own]

@@ -296,10 +296,10 @@ def depth(node: nodes.Node) -> int:
 
 
 def test_an_undefined_name_in_a_template_is_an_error() -> None:
-    from stanpool.model.program.render import _environment
+    from stanpool.model.program.render import template_environment
 
     with pytest.raises(jinja2.UndefinedError):
-        _environment().from_string("{% if misspelt %}{% endif %}").render()
+        template_environment().from_string("{% if misspelt %}{% endif %}").render()
 
 
 def test_frames_of_one_column_less_have_their_own_data() -> None:

@@ -11,7 +11,7 @@ import pytest
 import stanpool as sp
 from simulated_fits import simulated_fit
 from stanpool.plots import plot_pit
-from stanpool.plots.pit import _band
+from stanpool.plots.pit import uniform_band
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_wide_outcomes_are_first_above_and_then_below(result) -> None:
 @pytest.mark.parametrize("rows", [60, 5000])
 def test_the_band_holds_uniform_samples_at_its_rate(rows: int) -> None:
     rng = np.random.default_rng(2)
-    low, high = _band(rows)
+    low, high = uniform_band(rows)
     at = np.linspace(0, 1, len(low))
     inside = 0
     for _ in range(400):

@@ -13,10 +13,10 @@ from simulated_fits import autocorrelated
 from stanpool.posterior import arviz
 from stanpool.posterior.convergence import (
     STATISTICS,
-    _mixing,
     blockwise,
     mean_ranks,
     mixing,
+    mixing_of_block,
 )
 
 
@@ -28,7 +28,7 @@ def test_blocks_equal_arviz(draws):
     values[:, :, 4] = np.repeat(values[:, :, 4], 3, axis=1)[:, :draws]  # rejections
     values[0, :, 5] += 3  # a chain elsewhere
     values[1, :, 6] *= 10  # a chain wider
-    ours = blockwise(_mixing, values)
+    ours = blockwise(mixing_of_block, values)
     dataset = xr.Dataset({"x": (("chain", "draw", "scalar"), values)})
     theirs = (
         arviz.rhat,

@@ -8,7 +8,11 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from simulated_fits import simulated_fit
-from stanpool.studies.poolings import _rungs, build_pooling_comparison, compare_pooling
+from stanpool.studies.poolings import (
+    build_pooling_comparison,
+    compare_pooling,
+    models_by_pooling,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +28,20 @@ def poolings() -> sp.PoolingComparison:
 
 def test_rungs_go_from_complete_to_partial() -> None:
     data = small_data()
-    slopes = _rungs(sp.Model("y ~ x1 + (1 + x1 | g)", data, pooling="complete"))
+    slopes = models_by_pooling(
+        sp.Model("y ~ x1 + (1 + x1 | g)", data, pooling="complete")
+    )
     assert list(slopes) == ["complete", "none", "indicator", "partial"]
     assert slopes["none"].design.varying == ("Intercept", "x1")
     assert slopes["indicator"].design.varying == ("Intercept",)
     assert slopes["indicator"].design.coefficients == ("x1",)
-    assert list(_rungs(sp.Model("y ~ x1 + (1 | g)", data))) == [
+    assert list(models_by_pooling(sp.Model("y ~ x1 + (1 | g)", data))) == [
         "complete",
         "none",
         "partial",
     ]
     several = sp.Model("y ~ x1 + (1 | g) + (1 | h)", data)
-    assert list(_rungs(several)) == ["complete", "partial"]
+    assert list(models_by_pooling(several)) == ["complete", "partial"]
 
 
 def test_table_has_both_kinds_of_predictions(poolings: sp.PoolingComparison) -> None:

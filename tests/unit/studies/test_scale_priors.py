@@ -14,10 +14,10 @@ from simulated_fits import changed, simulated_fit
 from stanpool.model.prior_distributions import prior_density
 from stanpool.studies.scale_priors import (
     ScalePriorComparison,
-    _scale_priors,
-    _with_prior,
+    candidate_priors,
     scale_draws,
     summarize_scale_priors,
+    with_prior,
 )
 
 TAU = "tau_school[Intercept]"
@@ -33,8 +33,8 @@ def comparison(
     """
     parameter, fit = f"tau_{factor}[Intercept]", simulated_fit(factor=factor)
     fits = {}
-    for prior in _scale_priors(1.0):
-        model = _with_prior(fit.model, parameter, prior)
+    for prior in candidate_priors(1.0):
+        model = with_prior(fit.model, parameter, prior)
         fits[prior.distribution] = replace(fit, model=model)
     tau, b = (fit.posterior[f"{name}_{factor}"].to_numpy() for name in ("tau", "b"))
     means = apart * np.arange(6.0)[:, None]
@@ -87,7 +87,7 @@ def test_a_prior_of_the_user_on_the_scale_is_replaced_and_others_stay() -> None:
         small_data(),
         priors={"tau_g[x1]^2": "inv_gamma(2, 2)", "tau_h": "normal(0, 3)"},
     )
-    changed_model = _with_prior(model, "tau_g[x1]", sp.Prior.parse("uniform(0, 9)"))
+    changed_model = with_prior(model, "tau_g[x1]", sp.Prior.parse("uniform(0, 9)"))
     table = changed_model.priors
     assert str(table["tau_g[x1]"].prior) == "uniform(0, 9)"
     assert str(table["tau_h[Intercept]"].prior) == "normal(0, 3)"

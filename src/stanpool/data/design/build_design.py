@@ -16,13 +16,13 @@ from stanpool.data.design.design import (
     LatentDesign,
     ParameterDesign,
     SurrogateRows,
-    _frozen,
-    _known,
-    _spread,
-    _taken,
+    identified_columns,
+    read_only,
+    rows_of,
+    sd_of_column,
 )
-from stanpool.data.design.groups import _with_group_predictors, groups_of, memberships
-from stanpool.data.design.identifiability import _is_expressed
+from stanpool.data.design.groups import groups_of, memberships, with_group_predictors
+from stanpool.data.design.identifiability import is_reproduced_by_groups
 from stanpool.data.design.latent_factors import anchors_of, pilot
 from stanpool.data.design.origins import choose_origins
 from stanpool.data.design.outcome import (
@@ -70,7 +70,7 @@ def build_design(
     expressed = {text: column_of(text, frame, functions) for text in expressions(spec)}
     evaluated = {text: column.values for text, column in expressed.items()}
     y, categories = build_outcome(spec, frame, evaluated)
-    population = _known(
+    population = identified_columns(
         term_matrix(spec.intercept, spec.terms, frame, functions),
         spec.intercept,
         stand_ins,
@@ -82,7 +82,7 @@ def build_design(
     factors = [_build_factor(spec, term, frame, labels, stand_ins) for term in pooled]
     built = [factor for factor, _ in factors]
     if spec.pooling == "partial":
-        built = _with_group_predictors(spec, built, x, labels, frame)
+        built = with_group_predictors(spec, built, x, labels, frame)
     offset = build_offset(spec, evaluated)
     parameters = build_parameters(spec, frame)
     seen = _by_label(x, labels, built)
@@ -93,9 +93,9 @@ def build_design(
         built = [
             replace(
                 factor,
-                Z=_frozen(stand_ins.of(matrix)),
+                Z=read_only(stand_ins.of(matrix)),
                 **{
-                    name: _taken(getattr(factor, name), stand_ins.like)
+                    name: rows_of(getattr(factor, name), stand_ins.like)
                     for name in ("index", "weights")
                 },
             )
@@ -109,15 +109,15 @@ def build_design(
     if spec.pooling == "none":
         # What the groups' own coefficients can express is not estimated once more.
         own_factor = built[0]
-        kept = [not _is_expressed(column, own_factor, unit) for column in x.T]
+        kept = [not is_reproduced_by_groups(column, own_factor, unit) for column in x.T]
         x, labels = x[:, kept], tuple(np.array(labels, dtype=object)[kept])
         ones = np.ones(len(x)) if unit is None else unit
-        intercept = intercept and not _is_expressed(ones, own_factor, unit)
+        intercept = intercept and not is_reproduced_by_groups(ones, own_factor, unit)
         own_intercepts = not intercept and own_factor.varying[0] == "Intercept"
         if own_intercepts and center:
             z_bar = column_means(own_factor.Z, unit)
             z_bar[0] = 0.0
-            built[0] = replace(own_factor, z_bar=_frozen(z_bar))
+            built[0] = replace(own_factor, z_bar=read_only(z_bar))
     if family.is_categorical:
         built = [replace(each, predictors_of=categories[1:]) for each in built]
     censored, y_upper = build_censoring(spec, evaluated, y)
@@ -126,30 +126,30 @@ def build_design(
     center = center and (intercept or own_intercepts or has_cutpoints)
     columns = _by_label(x, labels, built)
     moments = {
-        label: (float(column_means(column, unit)), _spread(column, unit))
+        label: (float(column_means(column, unit)), sd_of_column(column, unit))
         for label, column in columns.items()
     }
     origins = choose_origins([(label, seen[label]) for label in columns], moments)
     return Design(
-        y=_frozen(outcome),
-        X=_frozen(x),
+        y=read_only(outcome),
+        X=read_only(x),
         coefficients=labels,
         intercept=intercept,
-        x_bar=_frozen(column_means(x, unit) if center else np.zeros(x.shape[1])),
+        x_bar=read_only(column_means(x, unit) if center else np.zeros(x.shape[1])),
         factors=tuple(built),
         link=spec.link_name,
         parameters=parameters,
         latent=_build_latent(spec, frame, y),
-        trials=_frozen(build_trials(spec, evaluated, y)),
-        se=_frozen(standard_errors(spec, evaluated)),
-        weights=_frozen(likelihood_weights(spec, evaluated)),
-        offset=_frozen(offset),
-        censored=_frozen(censored),
-        y_upper=_frozen(y_upper),
-        lower=_frozen(lower),
-        upper=_frozen(upper),
+        trials=read_only(build_trials(spec, evaluated, y)),
+        se=read_only(standard_errors(spec, evaluated)),
+        weights=read_only(likelihood_weights(spec, evaluated)),
+        offset=read_only(offset),
+        censored=read_only(censored),
+        y_upper=read_only(y_upper),
+        lower=read_only(lower),
+        upper=read_only(upper),
         categories=categories,
-        unit=_frozen(unit),
+        unit=read_only(unit),
         recipes=Encodings(
             population=without_values(population),
             factors=tuple(without_values(matrix) for _, matrix in factors),
@@ -175,7 +175,7 @@ def _build_factor(
     """
     functions = dict(spec.functions)
     matrix = term_matrix(term.intercept, term.terms, frame, functions)
-    matrix = _known(matrix, term.intercept, stand_ins)
+    matrix = identified_columns(matrix, term.intercept, stand_ins)
     varying = _in_same_order(matrix.labels, labels)
     groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and len(groups) < 2:
@@ -187,11 +187,11 @@ def _build_factor(
     factor = FactorDesign(
         factor=term.factor,
         labels=groups,
-        index=_frozen(index),
-        Z=_frozen(matrix.values),
+        index=read_only(index),
+        Z=read_only(matrix.values),
         varying=varying,
-        z_bar=_frozen(np.zeros(len(varying))),
-        weights=_frozen(weights),
+        z_bar=read_only(np.zeros(len(varying))),
+        weights=read_only(weights),
         uncorrelated=spec.pooling == "partial" and not term.correlated,
     )
     return factor, matrix
@@ -220,12 +220,12 @@ def _build_latent(
     return LatentDesign(
         scores_of=latent.scores_of,
         score_labels=score_labels,
-        scored=_frozen(scored),
+        scored=read_only(scored),
         loadings_of=latent.loadings_of,
         loading_labels=loading_labels,
-        loaded=_frozen(loaded),
+        loaded=read_only(loaded),
         rank=latent.rank,
-        anchors=_frozen(anchors_of(estimate[1])),
+        anchors=read_only(anchors_of(estimate[1])),
     )
 
 
@@ -240,18 +240,18 @@ def build_parameters(
     factor = FactorDesign(
         factor=term.factor,
         labels=labels,
-        index=_frozen(index),
-        Z=_frozen(np.ones((len(frame), 1))),
+        index=read_only(index),
+        Z=read_only(np.ones((len(frame), 1))),
         varying=("Intercept",),
-        z_bar=_frozen(np.zeros(1)),
+        z_bar=read_only(np.zeros(1)),
     )
     sigma = ParameterDesign(
         parameter="sigma",
         link="log",
-        X=_frozen(np.empty((len(frame), 0))),
+        X=read_only(np.empty((len(frame), 0))),
         coefficients=(),
         intercept=True,
-        x_bar=_frozen(np.empty(0)),
+        x_bar=read_only(np.empty(0)),
         factors=(factor,),
     )
     return (sigma,)

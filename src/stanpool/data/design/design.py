@@ -96,7 +96,7 @@ class FactorDesign:
         """Return the group side of some rows, with all groups."""
         per_row = ("index", "Z", "weights")
         return replace(
-            self, **{name: _taken(getattr(self, name), rows) for name in per_row}
+            self, **{name: rows_of(getattr(self, name), rows) for name in per_row}
         )
 
 
@@ -136,7 +136,7 @@ class ParameterDesign:
         """Return the predictor of some rows, with all groups."""
         return replace(
             self,
-            X=_taken(self.X, rows),
+            X=rows_of(self.X, rows),
             factors=tuple(factor.take(rows) for factor in self.factors),
         )
 
@@ -186,8 +186,8 @@ class LatentDesign:
         """Return the sides of some rows, with all who have scores and loadings."""
         return replace(
             self,
-            scored=_frozen(self.scored[rows]),
-            loaded=_frozen(self.loaded[rows]),
+            scored=read_only(self.scored[rows]),
+            loaded=read_only(self.loaded[rows]),
         )
 
 
@@ -328,7 +328,11 @@ class Design:
         if self.unit is None:
             return float(np.std(column, ddof=1)) if len(column) > 1 else 0.0
         left = float(self.unit @ self.unit) - 1
-        return _spread(column, self.unit) * math.sqrt(1 + 1 / left) if left > 0 else 0.0
+        return (
+            sd_of_column(column, self.unit) * math.sqrt(1 + 1 / left)
+            if left > 0
+            else 0.0
+        )
 
     def take(self, rows: np.ndarray | slice) -> Design:
         """Return the design of some rows, with all groups, levels and centers.
@@ -342,7 +346,7 @@ class Design:
         per_row += ["y_upper", "lower", "upper", "unit"]
         return replace(
             self,
-            **{name: _taken(getattr(self, name), rows) for name in per_row},
+            **{name: rows_of(getattr(self, name), rows) for name in per_row},
             factors=tuple(factor.take(rows) for factor in self.factors),
             parameters=tuple(each.take(rows) for each in self.parameters),
             latent=None if self.latent is None else self.latent.take(rows),
@@ -449,7 +453,7 @@ class SurrogateRows(Protocol):
         """Return a design matrix, transformed as the rows are."""
 
 
-def _known(
+def identified_columns(
     matrix: TermMatrix, intercept: bool, stand_ins: SurrogateRows | None
 ) -> TermMatrix:
     """Leave out of a matrix what the rows, or those in their place, cannot tell."""
@@ -458,7 +462,7 @@ def _known(
     return identified(matrix, stand_ins.of(matrix), intercept, stand_ins.unit)
 
 
-def _added_up(index: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def add_repeated_members(index: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Give a group that a row names twice the sum of its weights, where it is first.
 
     The row then has one coefficient with one weight, and not two coefficients that are
@@ -473,19 +477,19 @@ def _added_up(index: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _spread(column: np.ndarray, unit: np.ndarray | None) -> float:
+def sd_of_column(column: np.ndarray, unit: np.ndarray | None) -> float:
     """Return the standard deviation of a column over the rows of the data."""
     about = about_means(column, unit)
     rows = len(column) if unit is None else unit @ unit
     return math.sqrt(float(about @ about) / float(rows))
 
 
-def _taken(values: np.ndarray | None, rows: np.ndarray | slice) -> Any:
+def rows_of(values: np.ndarray | None, rows: np.ndarray | slice) -> Any:
     """Return some rows of an array, read-only."""
-    return None if values is None else _frozen(values[rows])
+    return None if values is None else read_only(values[rows])
 
 
-def _frozen(values: Any) -> Any:
+def read_only(values: Any) -> Any:
     """Make an array read-only."""
     if values is not None:
         values = np.ascontiguousarray(values)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stanpool.base.errors import DataError, SpecError, quote, quote_list, suggestion
-from stanpool.data.design.design import FactorDesign, _added_up, _frozen
+from stanpool.data.design.design import FactorDesign, add_repeated_members, read_only
 from stanpool.data.design.outcome import (
     weights_column,
 )
@@ -26,7 +26,7 @@ def memberships(
         return _members_of_matrix(term, frame)
     if term.membership == "labels":
         labels, index, weights = _members_of_labels(term, frame)
-        return labels, index, _added_up(index, weights)
+        return labels, index, add_repeated_members(index, weights)
     return *groups_of(term.key, frame), None
 
 
@@ -100,7 +100,7 @@ def _members_of_matrix(
     return term.key, index, np.take_along_axis(matrix, index, axis=1)
 
 
-def _with_group_predictors(
+def with_group_predictors(
     spec: ModelSpec,
     factors: list[FactorDesign],
     x: np.ndarray,
@@ -130,7 +130,9 @@ def _with_group_predictors(
             for p, (_, q, k) in enumerate(found):
                 effect_of[p, q] = k
             values = np.column_stack([u for u, _, _ in found])
-            factor = replace(factor, U=_frozen(values), effect_of=_frozen(effect_of))
+            factor = replace(
+                factor, U=read_only(values), effect_of=read_only(effect_of)
+            )
         result.append(factor)
     return result
 

@@ -8,7 +8,7 @@ from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.rank import COLLINEAR, about_means
 
 
-def _is_expressed(
+def is_reproduced_by_groups(
     column: np.ndarray, factor: FactorDesign, unit: np.ndarray | None
 ) -> bool:
     """Whether groups with coefficients of their own can reproduce a column."""

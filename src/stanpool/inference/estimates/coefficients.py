@@ -58,7 +58,7 @@ def fixef(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
         ``q95``; rows such as ``Intercept`` and ``floor``; ``blue, floor`` for a
         category's own linear predictor; ``cutpoint[low|high]`` for ordinal outcomes.
     """
-    return _table(*fixef_draws(fit), prob)
+    return describe_each(*fixef_draws(fit), prob)
 
 
 def ranef(
@@ -101,7 +101,7 @@ def ranef(
     A      Intercept     2.0  5.5     0.6 -4.5  12.8
     B      Intercept     0.0  4.5     0.0 -7.1   7.5
     """
-    number = _number_of(fit, factor)
+    number = place_of_factor(fit, factor)
     if fit.model.spec.pooling != "partial":
         raise SpecError(
             f"{fit.model!r} has no population that groups deviate from; see coef, or "
@@ -133,8 +133,8 @@ def coef(
     SpecError
         If there is no such factor.
     """
-    number = _number_of(fit, factor)
-    return _group_table(fit, number, _full(fit, number), prob)
+    number = place_of_factor(fit, factor)
+    return _group_table(fit, number, full_coefficients(fit, number), prob)
 
 
 def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFrame:
@@ -194,10 +194,10 @@ def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFra
                 "sd(log sigma)",
                 flat(posterior[names.tau_sigma]),
             )
-    return _table(_multi_index(index, ["factor", "term"]), draws, prob)
+    return describe_each(multi_index(index, ["factor", "term"]), draws, prob)
 
 
-def _check_pairs(pairs: Any, groups: Mapping[Any, int]) -> None:
+def check_pairs(pairs: Any, groups: Mapping[Any, int]) -> None:
     """Refuse what is not a list of pairs, such as a text, which is one of letters."""
     is_list = isinstance(pairs, Collection) and not isinstance(pairs, str | bytes)
     if is_list and len(pairs) and all(map(_is_pair, pairs)):
@@ -238,7 +238,7 @@ def fixef_draws(fit: FitResult) -> tuple[list[str], list[Array]]:
     return index, draws
 
 
-def _full(
+def full_coefficients(
     fit: FitResult, number: int, posterior: xr.Dataset | None = None
 ) -> Callable[[Indices], Array]:
     """Return a function from groups to their full coefficients, ``(S, J, D, Q)``."""
@@ -260,7 +260,7 @@ def _full(
     return full
 
 
-def _number_of(fit: FitResult, factor: str | None) -> int:
+def place_of_factor(fit: FitResult, factor: str | None) -> int:
     """Find a grouping factor."""
     names = [each.factor for each in fit.model.design.factors]
     if not names or (factor is not None and factor not in names):
@@ -271,7 +271,7 @@ def _number_of(fit: FitResult, factor: str | None) -> int:
     return 0 if factor is None else names.index(factor)
 
 
-def _slices(groups: int, width: int) -> Iterator[slice]:
+def blocks_of_groups(groups: int, width: int) -> Iterator[slice]:
     """Cut groups into blocks of some 16 MB."""
     size = max(1, _BLOCK // width)
     for start in range(0, groups, size):
@@ -288,17 +288,19 @@ def _group_table(
     factor = fit.model.design.factors[number]
     draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     tables = []
-    for some in _slices(len(factor.labels), draws * len(factor.coefficients)):
+    for some in blocks_of_groups(len(factor.labels), draws * len(factor.coefficients)):
         block = values(np.arange(some.start, some.stop))
         tables.append(describe(block.reshape(draws, -1), prob))
     index = [(group, label) for group in factor.labels for label in factor.coefficients]
     return pd.DataFrame(
         {name: np.concatenate([each[name] for each in tables]) for name in tables[0]},
-        index=_multi_index(index, [factor.factor, "coefficient"]),
+        index=multi_index(index, [factor.factor, "coefficient"]),
     )
 
 
-def _table(index: Any, draws: Sequence[Array] | Array, prob: float) -> pd.DataFrame:
+def describe_each(
+    index: Any, draws: Sequence[Array] | Array, prob: float
+) -> pd.DataFrame:
     """Describe some quantities, a row each."""
     import pandas as pd
 
@@ -307,7 +309,8 @@ def _table(index: Any, draws: Sequence[Array] | Array, prob: float) -> pd.DataFr
     return pd.DataFrame(describe(values, prob), index=index)
 
 
-def _multi_index(rows: Sequence[tuple[Any, ...]], names: list[str]) -> pd.MultiIndex:
+def multi_index(rows: Sequence[tuple[Any, ...]], names: list[str]) -> pd.MultiIndex:
+    """Return labels of rows that have several names each, also of no rows."""
     import pandas as pd
 
     if not rows:

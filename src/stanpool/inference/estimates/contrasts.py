@@ -9,12 +9,12 @@ import numpy as np
 
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.coefficients import (
-    _check_pairs,
-    _full,
-    _multi_index,
-    _number_of,
-    _slices,
-    _table,
+    blocks_of_groups,
+    check_pairs,
+    describe_each,
+    full_coefficients,
+    multi_index,
+    place_of_factor,
 )
 from stanpool.inference.prediction.predict import LARGEST
 from stanpool.inference.prediction.rows import some_draws
@@ -62,7 +62,7 @@ def contrasts(
     SpecError
         If a group or the coefficient is not known, or there are too many pairs.
     """
-    number = _number_of(fit, factor)
+    number = place_of_factor(fit, factor)
     design = fit.model.design.factors[number]
     at = _place_of(design, coefficient)
     places = {label: place for place, label in enumerate(design.labels)}
@@ -74,7 +74,7 @@ def contrasts(
                 "pairs. Say which, as in pairs=[(first, second)], or see rank_groups."
             )
         pairs = [(a, b) for a in places for b in places if places[a] < places[b]]
-    _check_pairs(pairs, places)
+    check_pairs(pairs, places)
     for label in (label for pair in pairs for label in pair):
         if label not in places:
             raise SpecError(
@@ -83,13 +83,13 @@ def contrasts(
                 + suggestion(str(label), [str(known) for known in places])
             )
     used = sorted({places[label] for pair in pairs for label in pair})
-    full = _full(fit, number)(np.array(used, dtype=np.int64))
+    full = full_coefficients(fit, number)(np.array(used, dtype=np.int64))
     values = full.reshape(*full.shape[:2], -1)[..., at]
     column = {place: k for k, place in enumerate(used)}
     differences = [
         values[:, column[places[a]]] - values[:, column[places[b]]] for a, b in pairs
     ]
-    table = _table(_multi_index(pairs, ["group", "less"]), differences, prob)
+    table = describe_each(multi_index(pairs, ["group", "less"]), differences, prob)
     return table.assign(probability=[float((each > 0).mean()) for each in differences])
 
 
@@ -145,7 +145,7 @@ def rank_groups(
     G        3.7  1.0  8.0                0.2
     A        3.7  1.0  8.0                0.2
     """
-    number = _number_of(fit, factor)
+    number = place_of_factor(fit, factor)
     design = fit.model.design.factors[number]
     at = _place_of(design, coefficient)
     posterior = some_draws(fit.posterior, draws)
@@ -158,14 +158,14 @@ def rank_groups(
             f"draws={max(1, LARGEST // groups)} for a sample of the draws."
         )
     ranks = np.empty((count, groups))
-    full = _full(fit, number, posterior)
-    for some in _slices(groups, count * len(design.coefficients)):
+    full = full_coefficients(fit, number, posterior)
+    for some in blocks_of_groups(groups, count * len(design.coefficients)):
         values = full(np.arange(some.start, some.stop))
         ranks[:, some] = values.reshape(count, some.stop - some.start, -1)[..., at]
     for values in ranks:
         order = np.argsort(-values if largest_first else values, kind="stable")
         values[order] = np.arange(1, groups + 1)
-    table = _table(list(design.labels), ranks.T, prob)
+    table = describe_each(list(design.labels), ranks.T, prob)
     table = table.assign(probability_first=(ranks == 1).mean(axis=0))
     return table.rename_axis(design.factor).sort_values("mean", kind="stable")
 

@@ -12,9 +12,9 @@ from stanpool.base.errors import SpecError
 from stanpool.data.likelihood import expected_outcomes, outcome_variances
 from stanpool.families.registry import family_functions
 from stanpool.inference.estimates.coefficients import (
-    _multi_index,
-    _slices,
-    _table,
+    blocks_of_groups,
+    describe_each,
+    multi_index,
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
@@ -105,7 +105,7 @@ def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
         index.append(("data", outcome_name(fit.model.spec)))
         rows.append(_pooling_of_data(fit))
     columns = ["pooling"] if by_group else ["pooling", "r_squared"]
-    return pd.DataFrame(rows, index=_multi_index(index, names), columns=columns)
+    return pd.DataFrame(rows, index=multi_index(index, names), columns=columns)
 
 
 def icc(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
@@ -146,7 +146,7 @@ def icc(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
     between = np.sum(variances, axis=0)
     total = between + _residual_variance(fit, between)
     labels = [factor.factor for factor in model.design.factors]
-    return _table(labels, [each / total for each in variances], prob)
+    return describe_each(labels, [each / total for each in variances], prob)
 
 
 def bayes_R2(
@@ -199,7 +199,9 @@ def bayes_R2(
         explained = moments.variance
         unexplained = noise / fit.model.design.rows
         share = explained / (explained + unexplained)
-        return _table(["R2"], [np.where(np.isinf(unexplained), 0.0, share)], prob)
+        return describe_each(
+            ["R2"], [np.where(np.isinf(unexplained), 0.0, share)], prob
+        )
 
 
 class _Moments:
@@ -233,7 +235,7 @@ def _pooling_of_groups(fit: FitResult, found: Coefficients, number: int) -> Arra
     draws, width = len(own.b), len(factor.coefficients)
     errors, full = ([_Moments() for _ in range(width)] for _ in range(2))
     means = []
-    for some in _slices(len(factor.labels), draws * width):
+    for some in blocks_of_groups(len(factor.labels), draws * width):
         groups = np.arange(some.start, some.stop)
         u = own.deviations(groups).reshape(draws, len(groups), width)
         b = own.b[:, groups].reshape(draws, len(groups), width)
@@ -269,7 +271,7 @@ def _unlearned(fit: FitResult, found: Coefficients, number: int) -> Array:
     tau = flat(fit.posterior[GroupNames.of(factor.factor).tau])
     draws, width = tau.shape
     blocks = []
-    for some in _slices(len(factor.labels), draws * width):
+    for some in blocks_of_groups(len(factor.labels), draws * width):
         groups = np.arange(some.start, some.stop)
         u = own.deviations(groups).reshape(draws, len(groups), width)
         blocks.append((u / tau[:, None]).var(axis=0))

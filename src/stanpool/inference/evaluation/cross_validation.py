@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel
 
 LARGEST = 2**28  # rows x draws that are left out without being asked
-_SAMPLE = 10_000
+SAMPLE = 10_000
 _OF_ROWS = ("predicted", "pit", "score", "hit")
 _NAMED = 5
-_FEWEST_DRAWS = 4  # of a chain, for its effective sample size
+FEWEST_DRAWS = 4  # of a chain, for its effective sample size
 
 
 @public
@@ -238,7 +238,7 @@ class CrossValidation:
 
 
 @dataclass(frozen=True, eq=False)
-class _LeftOut:
+class LeftOut:
     """What is known of units and rows that were left out, filled bit by bit."""
 
     elpd: Array
@@ -247,7 +247,8 @@ class _LeftOut:
     rows: dict[str, Array]
 
     @classmethod
-    def empty(cls, units: int, rows: int) -> _LeftOut:
+    def empty(cls, units: int, rows: int) -> LeftOut:
+        """Make one of which nothing is known."""
         elpd, p, pareto_k = (np.full(units, np.nan) for _ in range(3))
         of_rows = {name: np.full(rows, np.nan) for name in _OF_ROWS}
         return cls(elpd, p, pareto_k, of_rows)
@@ -259,7 +260,7 @@ class _LeftOut:
 
 
 @dataclass(frozen=True, eq=False)
-class _Score:
+class RefitScore:
     """How well a refit predicts what was left out of it."""
 
     elpd: Array
@@ -283,7 +284,7 @@ def check_unit(fit: FitResult, unit: Unit, factor: str | None) -> None:
         )
 
 
-def _predict(
+def predict_rows(
     spec: ModelSpec,
     design: Design,
     eta: Array,
@@ -349,8 +350,8 @@ def score_name(spec: ModelSpec) -> str:
     return "ranked probability score" if is_ordered else "Brier score"
 
 
-def _result(
-    model: PreparedModel, rows: Indices, units: Grouping | None, found: _LeftOut
+def labelled_result(
+    model: PreparedModel, rows: Indices, units: Grouping | None, found: LeftOut
 ) -> CrossValidation:
     """Label what was found of some rows, or of groups."""
     import pandas as pd
@@ -373,12 +374,13 @@ def _result(
         ),
         rows=pd.DataFrame({"y": model.design.y[rows], **found.rows}, index=of_rows),
         good_k=None,
-        refits=_refits([]),
+        refits=refit_table([]),
         population=model.design.rows if units is None else len(units.labels),
     )
 
 
-def _refits(scores: Sequence[_Score]) -> pd.DataFrame:
+def refit_table(scores: Sequence[RefitScore]) -> pd.DataFrame:
+    """Return how long refits took and how well they went, a row each."""
     import pandas as pd
 
     return pd.DataFrame(

@@ -18,12 +18,12 @@ from stanpool.base.parallel import run_many
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
     CrossValidation,
-    _LeftOut,
-    _predict,
-    _refits,
-    _result,
-    _Score,
+    LeftOut,
+    RefitScore,
     check_unit,
+    labelled_result,
+    predict_rows,
+    refit_table,
 )
 from stanpool.inference.prediction.group_likelihood import (
     check_population,
@@ -100,27 +100,27 @@ def kfold(
         fold_of_unit = _split(len(units.labels), folds, "groups", rng)
         fold_of_row = fold_of_unit[units.index]
     tasks = [
-        _Task(
+        RefitTask(
             model,
-            _settings(fit, executor, seed=_seed(seed, fold)),
+            settings_of_refits(fit, executor, seed=seed_of_refit(seed, fold)),
             np.flatnonzero(fold_of_row == fold),
             np.flatnonzero(fold_of_unit == fold),
             None if units is None else units.factor,
         )
         for fold in range(folds)
     ]
-    scores = _refit(model, tasks, executor=executor, progress=progress)
-    left_out = _LeftOut.empty(len(fold_of_unit), model.design.rows)
+    scores = refit_without(model, tasks, executor=executor, progress=progress)
+    left_out = LeftOut.empty(len(fold_of_unit), model.design.rows)
     for task, score in zip(tasks, scores, strict=True):
         left_out.elpd[task.units] = score.elpd
         left_out.fill(task.rows, score.rows)
-    result = _result(model, np.arange(model.design.rows), units, left_out)
+    result = labelled_result(model, np.arange(model.design.rows), units, left_out)
     kept = result.units[["elpd"]].assign(fold=fold_of_unit)
-    return replace(result, folds=folds, units=kept, refits=_refits(scores))
+    return replace(result, folds=folds, units=kept, refits=refit_table(scores))
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
+class RefitTask:
     """One refit: what is left out of it.
 
     Attributes
@@ -165,12 +165,12 @@ def _split(count: int, folds: int, what: str, rng: np.random.Generator) -> Indic
     return np.asarray(rng.permutation(np.arange(count) % folds))
 
 
-def _seed(seed: int, number: int) -> int:
+def seed_of_refit(seed: int, number: int) -> int:
     """Return another seed for each refit."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _settings(
+def settings_of_refits(
     fit: FitResult, executor: Executor | None, *, seed: int
 ) -> SampleSettings:
     """Return the fit's settings, and where the fit ended as initial values.
@@ -185,13 +185,13 @@ def _settings(
     return replace(fit.settings, seed=seed, parallel_chains=at_a_time, inits=inits)
 
 
-def _refit(
+def refit_without(
     model: PreparedModel,
-    tasks: Sequence[_Task],
+    tasks: Sequence[RefitTask],
     *,
     executor: Executor | None,
     progress: bool,
-) -> list[_Score]:
+) -> list[RefitScore]:
     """Refit without each part of the data, and predict it."""
     from stanpool.engine import compile_program
 
@@ -209,7 +209,7 @@ def _refit(
     )
 
 
-def _predict_left_out(task: _Task) -> _Score:
+def _predict_left_out(task: RefitTask) -> RefitScore:
     """Refit without some rows, and predict them."""
     model, settings = task.model, task.settings
     kept = np.delete(np.arange(model.design.rows), task.rows)
@@ -225,9 +225,9 @@ def _predict_left_out(task: _Task) -> _Score:
         values = group_log_likelihood(whole, task.factor, groups=task.units)
     weights = np.full((len(eta), 1), 1.0 / len(eta))
     rng = np.random.default_rng([settings.seed, 3])
-    return _Score(
+    return RefitScore(
         elpd=logsumexp(values, axis=0) - np.log(len(values)),
-        rows=_predict(model.spec, design, eta, parameters, weights, rng),
+        rows=predict_rows(model.spec, design, eta, parameters, weights, rng),
         seconds=refit.seconds,
         divergences=int(refit.sample_stats["diverging"].sum()),
         r_hat=float(arviz.rhat(refit.sample_stats[["lp"]])["lp"]),

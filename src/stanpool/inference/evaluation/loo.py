@@ -17,17 +17,22 @@ from stanpool.base.options import Unit
 from stanpool.base.progress import counting
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
-    _FEWEST_DRAWS,
-    _SAMPLE,
+    FEWEST_DRAWS,
     LARGEST,
+    SAMPLE,
     CrossValidation,
-    _LeftOut,
-    _predict,
-    _refits,
-    _result,
+    LeftOut,
     check_unit,
+    labelled_result,
+    predict_rows,
+    refit_table,
 )
-from stanpool.inference.evaluation.kfold import _refit, _seed, _settings, _Task
+from stanpool.inference.evaluation.kfold import (
+    RefitTask,
+    refit_without,
+    seed_of_refit,
+    settings_of_refits,
+)
 from stanpool.inference.prediction.group_likelihood import (
     Grouping,
     check_population,
@@ -102,17 +107,17 @@ def loo(
     else:
         is_long = len(rows) * draws > LARGEST
         title = f"Leaving out {len(rows):,} rows"
-        line = f"{title}, one by one; loo(sample={_SAMPLE}) leaves out a sample of them"
+        line = f"{title}, one by one; loo(sample={SAMPLE}) leaves out a sample of them"
         if is_long:
             with counting(title, len(rows), shown=progress, line=line) as show:
                 left_out = _rows_left_out(fit, rows, ess, rng, show)
         else:
             left_out = _rows_left_out(fit, rows, ess, rng)
-    result = _result(fit.model, rows, units, left_out)
+    result = labelled_result(fit.model, rows, units, left_out)
     result = replace(result, good_k=min(1.0 - 1.0 / np.log10(max(draws, 2)), 0.7))
     if not (reloo and result.unreliable):
         return result
-    return _with_refits(fit, result, units, executor=executor, progress=progress)
+    return with_refits(fit, result, units, executor=executor, progress=progress)
 
 
 def relative_ess(fit: FitResult) -> float:
@@ -122,7 +127,7 @@ def relative_ess(fit: FitResult) -> float:
     """
     posterior = fit.posterior
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    if chains == 1 or draws < _FEWEST_DRAWS:
+    if chains == 1 or draws < FEWEST_DRAWS:
         return 1.0
     sizes = arviz.ess_mean(posterior)
     every = np.concatenate([np.ravel(sizes[name]) for name in sizes.data_vars])
@@ -149,11 +154,11 @@ def _rows_left_out(
     ess: float,
     rng: np.random.Generator,
     show: Callable[[int], None] = lambda done: None,
-) -> _LeftOut:
+) -> LeftOut:
     """Leave each row out by importance sampling, a chunk of rows at a time."""
     everything, spec = linear_predictor_of(fit), fit.model.spec
     predictors = replace(everything, design=everything.design.take(rows))
-    found = _LeftOut.empty(len(rows), len(rows))
+    found = LeftOut.empty(len(rows), len(rows))
     for some in predictors.chunks():
         design = predictors.design.take(some)
         eta, parameters = predictors.eta(some), predictors.parameters(some)
@@ -161,16 +166,16 @@ def _rows_left_out(
         log_weights, found.pareto_k[some] = arviz.psis(values, relative_ess=ess)
         _score(found, some, values, log_weights)
         weights = np.exp(log_weights.T)
-        found.fill(some, _predict(spec, design, eta, parameters, weights, rng))
+        found.fill(some, predict_rows(spec, design, eta, parameters, weights, rng))
         show(some.stop)
     return found
 
 
 def _groups_left_out(
     fit: FitResult, units: Grouping, ess: float, rng: np.random.Generator
-) -> _LeftOut:
+) -> LeftOut:
     """Leave each group out by importance sampling of the population's parameters."""
-    found = _LeftOut.empty(len(units.labels), fit.model.design.rows)
+    found = LeftOut.empty(len(units.labels), fit.model.design.rows)
     values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
     log_weights, found.pareto_k[:] = arviz.psis(values, relative_ess=ess)
     _score(found, slice(None), values, log_weights)
@@ -182,7 +187,7 @@ def _groups_left_out(
         parameters = {
             name: values[draws] for name, values in predictors.parameters(rows).items()
         }
-        predicted = _predict(
+        predicted = predict_rows(
             fit.model.spec,
             fit.model.design.take(rows),
             draw_new(rows, draws),
@@ -201,14 +206,14 @@ def _resampled(weights: Array, rng: np.random.Generator) -> Indices:
     return np.asarray(np.minimum(chosen, len(weights) - 1))
 
 
-def _score(found: _LeftOut, units: slice, log_lik: Array, log_weights: Array) -> None:
+def _score(found: LeftOut, units: slice, log_lik: Array, log_weights: Array) -> None:
     """Fill in elpd and p of units from arrays of shape ``(units, S)``."""
     seen = logsumexp(log_lik, axis=1) - np.log(log_lik.shape[1])
     found.elpd[units] = logsumexp(log_lik + log_weights, axis=1)
     found.p[units] = seen - found.elpd[units]
 
 
-def _with_refits(
+def with_refits(
     fit: FitResult,
     result: CrossValidation,
     units: Grouping | None,
@@ -219,9 +224,11 @@ def _with_refits(
     """Replace what importance sampling says of unreliable units by exact refits."""
     bad = np.flatnonzero(result.units.index.isin(result.unreliable)).tolist()
     tasks = [
-        _Task(
+        RefitTask(
             fit.model,
-            _settings(fit, executor, seed=_seed(fit.settings.seed, place)),
+            settings_of_refits(
+                fit, executor, seed=seed_of_refit(fit.settings.seed, place)
+            ),
             result.units.index.to_numpy()[[place]]
             if units is None
             else units.rows[place],
@@ -230,7 +237,7 @@ def _with_refits(
         )
         for place in bad
     ]
-    scores = _refit(fit.model, tasks, executor=executor, progress=progress)
+    scores = refit_without(fit.model, tasks, executor=executor, progress=progress)
     exact, rows = result.units.copy(), result.rows.copy()
     for task, score in zip(tasks, scores, strict=True):
         unit = exact.index[task.units]
@@ -240,4 +247,4 @@ def _with_refits(
         exact.loc[unit, "refitted"] = True
         for name, values in score.rows.items():
             rows.loc[task.rows, name] = values
-    return replace(result, units=exact, rows=rows, refits=_refits(scores))
+    return replace(result, units=exact, rows=rows, refits=refit_table(scores))

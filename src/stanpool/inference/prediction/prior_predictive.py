@@ -28,7 +28,7 @@ from stanpool.engine.draws import NamedDraws
 from stanpool.families.functions import LINKS
 from stanpool.inference.prediction.predict import outcomes_of_rows, warn_of_overflow
 from stanpool.language.family import FAMILIES
-from stanpool.model.prior_distributions import _draw
+from stanpool.model.prior_distributions import draw_from_prior
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import suffix_of
 from stanpool.posterior.labelled_draws import build_posterior
@@ -183,7 +183,7 @@ def _prior_variables(
     def members(name: str, groups: int = 1) -> Array:
         """Draw the members of a class for each group, ``(draw, groups, member)``."""
         columns = [
-            _draw(row, (draws, groups), rng)
+            draw_from_prior(row, (draws, groups), rng)
             for row in model.priors
             if row.parameter_class == name
         ]
@@ -270,10 +270,10 @@ def _draw_cutpoints(
         below = np.cumsum(rng.dirichlet(parts, size=draws), axis=-1)[:, :-1]
         return np.asarray(LINKS[model.spec.link_name].apply(below))
     if len({row.prior for row in rows}) == 1:
-        return np.sort(_draw(rows[0], (draws, len(rows)), rng), axis=-1)
+        return np.sort(draw_from_prior(rows[0], (draws, len(rows)), rng), axis=-1)
     found, size = np.empty((0, len(rows))), max(draws, _BATCH)
     for _ in range(_MOST_TRIES):
-        tried = np.stack([_draw(row, (size,), rng) for row in rows], axis=-1)
+        tried = np.stack([draw_from_prior(row, (size,), rng) for row in rows], axis=-1)
         ordered = tried[np.all(np.diff(tried, axis=-1) > 0, axis=-1)]
         found = np.concatenate([found, ordered])[:draws]
         if len(found) == draws:

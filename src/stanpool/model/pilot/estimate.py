@@ -62,7 +62,7 @@ class GroupEstimate:
     @property
     def precision(self) -> Array:
         """The inverse of the population's covariance, shape ``(D, D)``."""
-        return _precision(self.tau, self.Omega)
+        return population_precision(self.tau, self.Omega)
 
     @property
     def scale_errors(self) -> Array:
@@ -112,7 +112,7 @@ class PilotEstimate:
         return all(bool(np.all(np.isfinite(each))) for each in values)
 
 
-def _precision(tau: Array, Omega: Array) -> Array:
+def population_precision(tau: Array, Omega: Array) -> Array:
     """Return the inverse of ``diag(tau) Omega diag(tau)``."""
     return np.asarray(np.linalg.inv(Omega) / np.outer(tau, tau), dtype=float)
 

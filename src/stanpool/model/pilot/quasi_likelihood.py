@@ -38,9 +38,9 @@ from stanpool.language.model_spec import ModelSpec
 from stanpool.model.pilot.estimate import (
     GroupEstimate,
     PilotEstimate,
-    _precision,
     agreeing_scales,
     normal_priors,
+    population_precision,
     residual_scales,
 )
 from stanpool.model.priors import PriorRow
@@ -158,7 +158,7 @@ class _Factor:
     @property
     def precision(self) -> Array:
         """The inverse of the population's covariance."""
-        return _precision(self.tau, self.Omega)
+        return population_precision(self.tau, self.Omega)
 
     def sums(self, values: Array) -> Array:
         """Sum Z times values of rows over groups, shape ``(J, Q, columns)``."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stanpool.language.family import FAMILIES
-from stanpool.model.program.prior_blocks import _prior_block, _PriorBlock
+from stanpool.model.program.prior_blocks import PriorBlock, prior_block
 from stanpool.model.program.structure import FactorStructure, Structure, suffix_of
 
 _INVERSE_LINKS = {
@@ -100,7 +100,7 @@ class GroupTerm:
 def facts_of(structure: Structure) -> dict[str, Any]:
     """Return what the templates are told about a structure."""
     blocks = {
-        name: _prior_block(name, used, structure) for name, used in structure.priors
+        name: prior_block(name, used, structure) for name, used in structure.priors
     }
     return dict(
         family_file=f"families/{structure.family}.stan.jinja",
@@ -153,7 +153,7 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
 
 
 def _group_facts(
-    structure: Structure, blocks: Mapping[str, _PriorBlock]
+    structure: Structure, blocks: Mapping[str, PriorBlock]
 ) -> dict[str, Any]:
     """Return the terms of the linear predictor, and what is said of all groups."""
     factors = [
@@ -188,7 +188,7 @@ def _group_facts(
 
 
 def _group_term(
-    structure: Structure, number: int, blocks: Mapping[str, _PriorBlock]
+    structure: Structure, number: int, blocks: Mapping[str, PriorBlock]
 ) -> GroupTerm:
     """Return what is said of one factor, counted from 1."""
     factor, s = structure.factors[number - 1], suffix_of(number)

@@ -9,7 +9,7 @@ from stanpool.language.prior import DISTRIBUTIONS
 from stanpool.model.priors import class_of
 from stanpool.model.program.structure import (
     Structure,
-    _base_and_number,
+    base_and_number,
     is_bounded,
     stan_variables,
 )
@@ -45,7 +45,7 @@ class _Use:
 
 
 @dataclass(frozen=True)
-class _PriorBlock:
+class PriorBlock:
     """How a parameter class stands in a program.
 
     ``bounds`` are those it is declared with; where they are data, ``bounds_type`` is
@@ -78,17 +78,17 @@ _STAN_NAMES = {"lkj": "lkj_corr_cholesky", "dirichlet": "induced_dirichlet"}
 
 def variable_of(name: str, structure: Structure) -> tuple[str, str | None]:
     """Return the Stan variable of a parameter class, and its size."""
-    base, _ = _base_and_number(name)
+    base, _ = base_and_number(name)
     if structure.is_categorical and base in _CATEGORICAL_VARIABLES:
         return _CATEGORICAL_VARIABLES[base]
     return stan_variables()[base]
 
 
-def _prior_block(
+def prior_block(
     name: str, distributions: tuple[str, ...], structure: Structure
-) -> _PriorBlock:
+) -> PriorBlock:
     """Lay out the data and the statement of a parameter class's priors."""
-    base, number = _base_and_number(name)
+    base, number = base_and_number(name)
     variable, size = variable_of(name, structure)
     variable = f"{variable}{number}"
     if size is not None and number:
@@ -122,7 +122,7 @@ def _prior_block(
                 at=f"at_{stem}" if split else None,
             )
         )
-    return _PriorBlock(
+    return PriorBlock(
         name,
         variable,
         size,

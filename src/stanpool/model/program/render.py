@@ -15,7 +15,7 @@ from stanpool.base.shipped_files import shipped_folder
 from stanpool.engine.program import StanProgram
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.facts import facts_of, grouped_glm
-from stanpool.model.program.stan_format import _tidy
+from stanpool.model.program.stan_format import tidy
 from stanpool.model.program.structure import (
     Structure,
 )
@@ -56,13 +56,13 @@ def render(structure: Structure) -> StanProgram:
     facts = facts_of(structure)
     facts |= {"forms": _macros("parameterizations", facts)}
     facts |= {"kinds": _macros("terms", facts)}
-    text = _environment().get_template(f"{template}.stan.jinja").render
+    text = template_environment().get_template(f"{template}.stan.jinja").render
     needed = _functions(structure)
     headers = [header for name in needed for header in HEADERS.get(name, ())]
     return StanProgram(
         _program_name(template, structure),
-        _tidy(text(facts, functions="\n".join(map(_function, needed)))),
-        _tidy(text(facts, functions="\n".join(map(_declaration, needed)))),
+        tidy(text(facts, functions="\n".join(map(_function, needed)))),
+        tidy(text(facts, functions="\n".join(map(_declaration, needed)))),
         "\n".join(map(_header, dict.fromkeys(headers))),
     )
 
@@ -172,13 +172,13 @@ def neals_funnel(
     >>> neals_funnel("noncentered").name
     'neals_funnel_noncentered'
     """
-    template = _environment().get_template("neals_funnel.stan.jinja")
+    template = template_environment().get_template("neals_funnel.stan.jinja")
     source = template.render(parameterization=parameterization)
-    return StanProgram(f"neals_funnel_{parameterization}", _tidy(source))
+    return StanProgram(f"neals_funnel_{parameterization}", tidy(source))
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
+def template_environment() -> Any:
     """Return Jinja with the white space done by the environment, not the author."""
     import jinja2
 
@@ -194,7 +194,7 @@ def _environment() -> Any:
 
 def _macros(folder: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the macros of each file of a folder, by the file's name."""
-    environment = _environment()
+    environment = template_environment()
     return {
         name: environment.get_template(f"{folder}/{name}.stan.jinja").make_module(facts)
         for name in _names(folder)

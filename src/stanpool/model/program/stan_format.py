@@ -5,7 +5,7 @@ from __future__ import annotations
 _LINE_WIDTH = 78
 
 
-def _tidy(source: str) -> str:
+def tidy(source: str) -> str:
     """Drop the blank lines that empty macros leave, and break long statements."""
     lines = [line.rstrip() for line in source.splitlines()]
     return "\n".join(_wrap(line) for line in lines if line) + "\n"

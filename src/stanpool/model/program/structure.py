@@ -260,11 +260,11 @@ def suffix_of(number: int) -> str:
 
 def _block_order(name: str) -> tuple[int, str]:
     """Order blocks of priors as the program declares their parameters."""
-    base, number = _base_and_number(name)
+    base, number = base_and_number(name)
     return list(stan_variables()).index(base), number.rjust(9)
 
 
-def _base_and_number(name: str) -> tuple[str, str]:
+def base_and_number(name: str) -> tuple[str, str]:
     """Split ``tau_2`` into ``tau`` and ``_2``."""
     match = re.fullmatch(r"(\w+?)(_\d+)?", name)
     assert match is not None
