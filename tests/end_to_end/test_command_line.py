@@ -160,7 +160,7 @@ def test_poolings_are_compared_from_a_file(folder: Path) -> None:
         "partial",
     }
     assert found["verdict"] in (folder / "poolings.html").read_text()
-    assert done.stderr == f"stanpool: written up in {str(folder / 'poolings.html')!r}\n"
+    assert done.stderr == f"stanpool: the report is {str(folder / 'poolings.html')!r}\n"
 
 
 def test_an_interrupt_ends_at_once_and_leaves_nothing(folder: Path) -> None:

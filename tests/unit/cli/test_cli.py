@@ -194,9 +194,9 @@ FIT = ["fit", "radon", "--pooling=complete", "--formula"]
         ([*FIT, "log_radon ~ floor", "--prior", "sigma=x("], "cannot read the prior"),
         ([*FIT, "log_radon ~ floor", "--chains", "0"], "--chains"),
         ([*FIT, "log_radon ~ floor", "--family", "some"], "--family"),
-        ([*FIT, "log_radon ~ floor", "--out", "tests"], "exists already"),
+        ([*FIT, "log_radon ~ floor", "--out", "taken"], "exists already"),
         (["fit", "radon"], "--formula"),
-        (["predict", "tests"], "no saved fit"),
+        (["predict", "taken"], "no saved fit"),
         (["predict", "nowhere"], "nowhere"),
         (["compare"], "FIT"),
         (["datasets", "radn"], "Did you mean 'radon'?"),
@@ -204,9 +204,11 @@ FIT = ["fit", "radon", "--pooling=complete", "--formula"]
     ],
 )
 def test_bad_input_is_exit_code_2(
-    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(Path(__file__).parents[2])
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("not a fit")
+    monkeypatch.chdir(tmp_path)
     done = stanpool(*words)
     assert done.exit_code == 2, done.output
     assert said in done.stderr
@@ -237,10 +239,10 @@ def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
 LONG = """
 import time
 from click import group
-from stanpool.cli import _Group
+from stanpool.cli.exits import OrderlyGroup
 from stanpool.engine.scratch import scratch_folder
 
-@group(cls=_Group)
+@group(cls=OrderlyGroup)
 def main():
     pass
 

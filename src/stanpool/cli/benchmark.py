@@ -1,0 +1,106 @@
+"""The command that runs the benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stanpool.cli.options import FOLDER, json_option, quiet_option
+
+
+def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Split a list of words that are separated by commas."""
+    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
+
+
+def _whole_numbers(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> tuple[int, ...]:
+    """Split a list of whole numbers that are separated by commas."""
+    words = _words(context, parameter, value)
+    if not words or not all(word.isascii() and word.isdigit() for word in words):
+        raise click.BadParameter(
+            f"{value!r} must be a list of whole numbers, as in 1,2,3."
+        )
+    return tuple(map(int, words))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  stanpool bench --quick
+  stanpool bench --work radon,sparse --tools auto,bambi-nutpie --seeds 1,2,3
+  stanpool bench --list"""
+)
+@click.option(
+    "--work",
+    callback=_words,
+    help="Names of works, separated by commas.  [default: all]",
+)
+@click.option(
+    "--tools",
+    callback=_words,
+    help="Names of tools, separated by commas.  [default: those of each work]",
+)
+@click.option(
+    "--seeds",
+    callback=_whole_numbers,
+    default="1,2,3",
+    show_default=True,
+    help="Seeds, separated by commas; results are medians over them.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    default=600,
+    show_default=True,
+    help="Longest time that one fit may take, in seconds.",
+)
+@click.option("--quick", is_flag=True, help="Run three small works, with one seed.")
+@click.option(
+    "--out",
+    type=FOLDER,
+    default=Path("stanpool-bench"),
+    show_default=True,
+    help="Folder of the results; fits whose results are there are not run again.",
+)
+@click.option("--list", "listing", is_flag=True, help="List the works and the tools.")
+@json_option
+@quiet_option
+def bench(
+    work: tuple[str, ...],
+    tools: tuple[str, ...],
+    seeds: tuple[int, ...],
+    time_limit: float,
+    quick: bool,
+    out: Path,
+    listing: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Compare the speed of models and tools.
+
+    A work is a model of a data set, and a tool is stanpool in one parameterization
+    or another package. Each fit runs in its own process on two cores. The
+    peers are installed by "pip install stanpool[bench]" (Python 3.12 and later).
+    Results are written to bench.json, bench.txt and bench.png.
+    """
+    from stanpool import bench as suite
+    from stanpool.base.table_files import as_json as written
+
+    if listing:
+        for known in (suite.WORKS, suite.TOOLS):
+            for each in known.values():
+                click.echo(f"{each.name:<24} {each.about}")
+            click.echo()
+        return
+    if quick:
+        seeds, work = seeds[:1], work or suite.QUICK
+    settings = suite.Settings(work, tools, seeds, time_limit)
+    tell = None if quiet else lambda cell: click.echo(suite.cell_text(cell), err=True)
+    cells = suite.run_bench(settings, out, tell=tell)
+    text, record = suite.bench_text(cells), written(suite.bench_record(cells))
+    click.echo(record if as_json else text)
+    suite.write_results(cells, out)
+    click.echo(f"stanpool: the results are in {str(out)!r}", err=True)
