@@ -22,6 +22,9 @@ from stanpool.base.errors import SamplingError, SpecError
 from stanpool.base.progress import verbose_logging
 from stanpool.engine import SampleSettings, compile_program, sample, scratch
 from stanpool.engine.cmdstan import chains
+from stanpool.engine.cmdstan.engine import CmdStan
+from stanpool.engine.interpreter.engine import Stanli
+from stanpool.engine.program import StanProgram
 
 # One program for all tests: y ~ normal(mu + X beta, 1), mu ~ normal(0, 1), and knobs.
 PROGRAM = """
@@ -372,3 +375,22 @@ def test_terminal_sees_a_bar_that_fills(executable, monkeypatch):
     sample(executable, _data(work=2000), settings)
     assert "Sampling 2 chains of 600 iterations:   0%" in terminal.getvalue()
     assert "1200/1200" in terminal.getvalue()
+
+
+def test_both_engines_have_the_log_density_of_the_mathematics() -> None:
+    X = np.array([[1.0, 0.5], [0.2, -1], [0, 2], [1, 1]])
+    data = _data(K=2, X=X, counts=[1, 2], edge=3.0)
+    points = np.array([[0.1, 1, -1], [2, 0.5, 0.5], [4, 0, 0], [np.nan, 0, 0]])
+    errors = Y - points[:, :1] - points[:, 1:] @ X.T
+    expected = -((points**2).sum(axis=1) + (errors**2).sum(axis=1)) / 2
+    by_mu = errors.sum(axis=1) - points[:, 0]
+    for engine in (CmdStan(), Stanli()):
+        program = StanProgram("run_test", PROGRAM)
+        with engine.load(program, data, progress=False) as loaded:
+            found = loaded.log_density(points)
+            again = loaded.log_density(points[:1], data=data | {"y": Y + 1})
+        np.testing.assert_allclose(np.diff(found.values[:2]), np.diff(expected[:2]))
+        np.testing.assert_allclose(found.gradients[:2, 0], by_mu[:2])
+        assert (found.values[2:] == -np.inf).all()  # beyond the edge, and nowhere
+        assert np.isnan(found.gradients[2:]).all()
+        np.testing.assert_allclose(again.gradients[0, 0], by_mu[0] + 4)

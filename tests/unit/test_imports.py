@@ -42,6 +42,7 @@ MAY_IMPORT["studies"] = MAY_IMPORT["exact"] = {*_BELOW_API, "api", "studies", "e
 OWNERS = {
     "jinja2": {"model.program", "report"},
     "cmdstanpy": {"engine"},
+    "stanli": {"engine.interpreter.child"},
     "arviz": {"posterior.arviz"},
     "formulaic": {"data.evaluation", "data.model_matrix"},
     "matplotlib": {"plots"},

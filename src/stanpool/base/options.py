@@ -21,6 +21,9 @@ Unit = Literal["row", "group"]
 At = Literal["zero", "origins"]
 Threads = Literal["auto"]
 
+EngineName = Literal["cmdstan", "stanli"]
+EngineChoice = Literal["auto", "cmdstan", "stanli"]
+
 OutcomeFigure = Literal["density", "groups", "rootogram"]
 RankFigure = Literal["ecdf", "histogram"]
 ResidualKind = Literal["outcome", "quantile"]

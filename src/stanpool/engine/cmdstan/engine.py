@@ -1,0 +1,140 @@
+"""CmdStan as an engine: programs are compiled, and run through cmdstanpy."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stanpool.base.errors import EngineError, SamplingError
+from stanpool.base.options import EngineName
+from stanpool.engine.cmdstan.compile import compile_program
+from stanpool.engine.cmdstan.run import sample
+from stanpool.engine.draws import RawDraws
+from stanpool.engine.interface import Densities
+from stanpool.engine.process import tail
+from stanpool.engine.program import StanProgram
+from stanpool.engine.scratch import no_room, scratch_folder
+from stanpool.engine.settings import SampleSettings
+
+_SIG_FIGS = 17  # all that a number has
+
+
+@dataclass(frozen=True)
+class CmdStan:
+    """The engine that compiles programs."""
+
+    name: EngineName = "cmdstan"
+
+    def why_not(self, settings: SampleSettings | None = None) -> str:
+        """Say nothing: whether there is a compiler is known when it is needed."""
+        return ""
+
+    @contextmanager
+    def load(
+        self, program: StanProgram, data: Mapping[str, Any], *, progress: bool = True
+    ) -> Iterator[_Loaded]:
+        """Compile a program, or take it from the cache."""
+        executable = compile_program(
+            program.compiled,
+            name=program.name,
+            header=program.header,
+            progress=progress,
+        )
+        yield _Loaded(executable, data)
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """An executable, and the data to run it with."""
+
+    executable: Path
+    _data: Mapping[str, Any]
+
+    def log_density(
+        self, points: np.ndarray, *, data: Mapping[str, Any] | None = None
+    ) -> Densities:
+        """Evaluate the log density and its gradient; see ``LoadedProgram``."""
+        points = np.atleast_2d(np.asarray(points, dtype=float))
+        with scratch_folder() as folder:
+            given = _write(folder, "data", self._data if data is None else data)
+            try:
+                found = self._evaluate(folder, given, points)
+            except _RefusedError:  # at one of the points, and the others are not tried
+                rows = [self._at(folder, given, point) for point in points]
+                found = np.stack(rows) if rows else np.empty((0, 1 + points.shape[1]))
+        return Densities(found[:, 0], found[:, 1:])
+
+    def sample(self, settings: SampleSettings, *, progress: bool = True) -> RawDraws:
+        """Sample with NUTS; see ``LoadedProgram``."""
+        return sample(self.executable, self._data, settings, progress=progress)
+
+    def _at(self, folder: Path, data: Path, point: np.ndarray) -> np.ndarray:
+        try:
+            (row,) = self._evaluate(folder, data, point[np.newaxis])
+            return np.array(row)
+        except _RefusedError:
+            return np.array([-np.inf, *np.full(len(point), np.nan)])
+
+    def _evaluate(self, folder: Path, data: Path, points: np.ndarray) -> np.ndarray:
+        """Return the log density and its gradient at each point: ``(point, 1 + K)``."""
+        output = folder / "densities.csv"
+        command = [
+            str(self.executable),
+            "log_prob",
+            f"unconstrained_params={_write(folder, 'points', {'params_r': points})}",
+            "data",
+            f"file={data}",
+            "output",
+            f"file={output}",
+            f"sig_figs={_SIG_FIGS}",
+        ]
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
+        except OSError as problem:
+            raise EngineError(f"cannot run {command[0]!r}: {problem}") from problem
+        if done.returncode > 0 and "Exception:" in done.stdout:
+            raise _RefusedError
+        if done.returncode != 0:
+            raise EngineError(
+                f"the executable {command[0]!r} does not evaluate the log "
+                f"density; it ended with exit code {done.returncode}:\n"
+                f"{tail(done.stdout)}"
+            )
+        return _read(output)
+
+
+class _RefusedError(Exception):
+    """The log density does not exist at a point."""
+
+
+def _write(folder: Path, name: str, values: Mapping[str, Any]) -> Path:
+    """Write values as Stan reads them."""
+    import stanio
+
+    path = folder / f"{name}.json"
+    try:
+        path.write_text(stanio.dump_stan_json(dict(values)))
+    except OSError as error:
+        raise SamplingError(f"{error}. {no_room(folder)}") from error
+    return path
+
+
+def _read(path: Path) -> np.ndarray:
+    """Return the numbers of a file of CSV with comments and a header."""
+    lines = path.read_text("utf-8").splitlines()
+    rows = [line.split(",") for line in lines if line and not line.startswith("#")]
+    return np.array(rows[1:], dtype=float)

@@ -1,0 +1,193 @@
+"""The process in which stanli runs: a program of its own that imports no stanpool.
+
+stanli crashes a process that uses it in any thread but the main one, and hears Ctrl-C
+only between two iterations. So it has a process for itself, which its parent can end at
+any time. Started as ``python child.py FOLDER``, it takes requests from standard input,
+a line of JSON each, and answers each by a line of JSON on standard output, where the
+progress of chains stands, too. Arrays are files in the folder. What the program itself
+prints goes to the file ``console.txt``. When standard input ends, since the parent has
+ended, however that was, so does this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+CONSOLE = "console.txt"
+PROGRAM = "program.stan"
+DATA = "data.json"
+POINTS, DENSITIES = "points.npy", "densities.npy"
+DRAWS, SAMPLER, METRIC = "draws.npy", "sampler.npy", "metric.npy"
+
+# Random initial values are uniform between -2 and 2, as Stan's.
+_RADIUS = 2.0
+_ATTEMPTS = 100
+# So short that a leapfrog step changes no digit of any parameter.
+_NO_STEP = 1e-300
+_LACKS = re.compile(r"no starting value for parameter (\w+)")
+
+
+class _Session:
+    """A program, and stanli's models of it with one data set or another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._models: dict[str, Any] = {}
+        self._program = ""
+
+    def load(self, path: list[str]) -> Mapping[str, Any]:
+        """Import stanli and translate the program; return how it went."""
+        sys.path[:] = path
+        import stanli
+
+        source = (self._folder / PROGRAM).read_text(encoding="utf-8")
+        self._program = stanli.stan_to_mir(source)
+        model = self._model(DATA)
+        return {
+            "dimension": model.n_unconstrained,
+            "version": stanli.__version__,
+            "build": stanli.build_id(),
+        }
+
+    def _model(self, data: str) -> Any:
+        """Return the program with the data of a file."""
+        if data not in self._models:
+            import stanli
+
+            file = self._folder / data
+            self._models[data] = stanli.Model(mir=self._program, data=file)
+        return self._models[data]
+
+    def evaluate(self, data: str) -> Mapping[str, Any]:
+        """Write the log density at points, and its gradient: ``(point, 1 + K)``."""
+        import numpy as np
+
+        model, points = self._model(data), np.load(self._folder / POINTS)
+        found = np.full((len(points), 1 + model.n_unconstrained), np.nan)
+        start = time.perf_counter()
+        for row, point in zip(found, points, strict=True):
+            try:
+                row[0], row[1:] = model.log_prob_grad(point)
+            except RuntimeError:  # outside of the support
+                row[0] = -np.inf
+        seconds = time.perf_counter() - start
+        np.save(self._folder / DENSITIES, found)
+        return {"seconds": seconds}
+
+    def sample(
+        self,
+        settings: dict[str, Any],
+        inits: list[dict[str, Any]] | None,
+        init_radius: float,
+    ) -> Mapping[str, Any]:
+        """Sample; write the draws, ``(draw, chain, column)``."""
+        import numpy as np
+        import stanli
+
+        model = self._model(DATA)
+        starts = None
+        if inits is not None:
+            seeds = ([settings["seed"], chain] for chain in range(len(inits)))
+            rngs = map(np.random.default_rng, seeds)
+            starts = [_start(model, *each) for each in zip(inits, rngs, strict=True)]
+        fit = model.sample(inits=starts, init_radius=init_radius, **settings)
+        for name, values in ((DRAWS, fit.draws()), (SAMPLER, fit.sampler_stats)):
+            # The draws of a column stand together in memory, as those of cmdstanpy do.
+            np.save(self._folder / name, np.asfortranarray(values.swapaxes(0, 1)))
+        if fit.metric != "unit_e":
+            np.save(self._folder / METRIC, np.stack(fit.inv_metric))
+        return {
+            "columns": list(fit.names),
+            "sampler_columns": list(stanli.SAMPLER_COLUMNS),
+            "step_size": fit.step_size.tolist(),
+        }
+
+
+def _start(model: Any, given: Mapping[str, Any], rng: Any) -> Any:
+    """Return initial values on the unconstrained scale; what is not given is random."""
+    declared = {name.partition("[")[0] for name in model.constrained_names}
+    if declared <= given.keys():
+        return _unconstrained(model, given)
+    problem: Exception | None = None
+    for _ in range(_ATTEMPTS):
+        point = rng.uniform(-_RADIUS, _RADIUS, model.n_unconstrained)
+        try:
+            values = {**_constrained(model, point, declared), **given}
+            start = _unconstrained(model, values)
+            model.log_prob_grad(start)
+            return start
+        except RuntimeError as error:  # no finite density there
+            problem = error
+    raise RuntimeError(f"Initialization failed after {_ATTEMPTS} attempts: {problem}")
+
+
+def _unconstrained(model: Any, values: Mapping[str, Any]) -> Any:
+    """Return parameters on the unconstrained scale; those that hold no number lack."""
+    while True:
+        try:
+            return model.unconstrain(values)
+        except ValueError as error:
+            lacking = _LACKS.search(str(error))
+            if lacking is None or lacking[1] in values:
+                raise
+            values = {**values, lacking[1]: []}
+
+
+def _constrained(model: Any, point: Any, names: set[str]) -> dict[str, Any]:
+    """Return the parameters at a point: a draw that does not leave it."""
+    fit = model.sample(
+        chains=1,
+        warmup=0,
+        samples=1,
+        adapt_engaged=False,
+        step_size=_NO_STEP,
+        max_depth=1,
+        inits=point,
+        refresh=0,
+    )
+    return {name: fit[name][0].tolist() for name in names}
+
+
+def _read_requests(requests: queue.SimpleQueue[str]) -> None:
+    """Hand on what the parent asks for; end with it."""
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(1)
+
+
+def main() -> None:
+    """Answer the requests of the parent until it ends."""
+    folder = Path(sys.argv[1])
+    # Nothing but answers and progress goes through the pipe.
+    sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    with (folder / CONSOLE).open("wb", buffering=0) as console:
+        os.dup2(console.fileno(), 1)
+        os.dup2(console.fileno(), 2)
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
+    session = _Session(folder)
+    known: dict[str, Callable[..., Mapping[str, Any]]] = {
+        "load": session.load,
+        "evaluate": session.evaluate,
+        "sample": session.sample,
+    }
+    while True:
+        request = json.loads(requests.get())
+        try:
+            answer: Mapping[str, Any] = known[request.pop("do")](**request)
+        except Exception as error:
+            answer = {"failed": type(error).__name__, "words": str(error)}
+        sys.stdout.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()

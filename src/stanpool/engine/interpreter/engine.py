@@ -1,0 +1,178 @@
+"""stanli as an engine: precompiled Stan interprets programs, without a compiler."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stanpool.base.errors import EngineError, SamplingError, SpecError
+from stanpool.base.options import EngineName
+from stanpool.base.progress import counting, tell_detail
+from stanpool.engine.draws import RawDraws
+from stanpool.engine.interface import Densities
+from stanpool.engine.interpreter import child
+from stanpool.engine.interpreter.options import arguments_of, refused
+from stanpool.engine.interpreter.running import Child
+from stanpool.engine.program import StanProgram
+from stanpool.engine.scratch import no_room, scratch_folder
+from stanpool.engine.settings import SampleSettings
+
+# What this code was written for and its tests ran with: stanli is young, and its
+# releases change what they accept.
+SUPPORTED = "0.24."
+_OTHER_DATA = "other.json"
+
+
+@dataclass(frozen=True)
+class Stanli:
+    """The engine that interprets programs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stanpool.engine.program import StanProgram
+    >>> normal = StanProgram("normal", "parameters {real x;} model {x ~ std_normal();}")
+    >>> with Stanli().load(normal, {}) as loaded:
+    ...     loaded.log_density(np.array([[1.0], [2.0]])).values
+    array([-0.5, -2. ])
+    """
+
+    name: EngineName = "stanli"
+
+    def why_not(self, settings: SampleSettings | None = None) -> str:
+        """Say why stanli cannot be used here, or with settings; "" if it can."""
+        return _why_not_here() or ("" if settings is None else refused(settings))
+
+    @contextmanager
+    def load(
+        self, program: StanProgram, data: Mapping[str, Any], *, progress: bool = True
+    ) -> Iterator[_Loaded]:
+        """Start a process that has the program and its data."""
+        if problem := _why_not_here():
+            raise EngineError(problem)
+        with scratch_folder() as folder:
+            _write(folder / child.PROGRAM, program.source)
+            _write_data(folder / child.DATA, data)
+            process = Child(folder)
+            try:
+                facts = process.ask({"do": "load", "path": sys.path})
+                yield _Loaded(process, folder, facts)
+            finally:
+                process.stop()
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A program in a process of stanli's."""
+
+    _process: Child
+    _folder: Path
+    _facts: Mapping[str, Any]
+
+    def log_density(
+        self, points: np.ndarray, *, data: Mapping[str, Any] | None = None
+    ) -> Densities:
+        """Evaluate the log density and its gradient; see ``LoadedProgram``."""
+        points = np.atleast_2d(np.asarray(points, dtype=float))
+        if points.shape[1] != self._facts["dimension"]:
+            raise EngineError(
+                f"the points have {points.shape[1]} numbers each, and the program has "
+                f"{self._facts['dimension']} unconstrained parameters."
+            )
+        file = child.DATA if data is None else _OTHER_DATA
+        if data is not None:
+            _write_data(self._folder / _OTHER_DATA, data)
+        np.save(self._folder / child.POINTS, points)
+        answer = self._process.ask({"do": "evaluate", "data": file})
+        found = np.load(self._folder / child.DENSITIES)
+        return Densities(found[:, 0], found[:, 1:], float(answer["seconds"]))
+
+    def sample(self, settings: SampleSettings, *, progress: bool = True) -> RawDraws:
+        """Sample with NUTS; see ``LoadedProgram``."""
+        if problem := refused(settings):
+            raise SpecError(problem)
+        iterations = settings.warmup + settings.draws
+        title = f"Sampling {settings.chains} chains of {iterations} iterations"
+        request = {"do": "sample", **arguments_of(settings)}
+        with counting(title, settings.chains * iterations, shown=progress) as show:
+            answer = self._process.ask(
+                request, tick=lambda: show(self._process.iterations)
+            )
+        return self._read(answer, settings)
+
+    def _read(self, answer: Mapping[str, Any], settings: SampleSettings) -> RawDraws:
+        """Take the draws that the process has written."""
+        import stanio
+
+        draws = np.load(self._folder / child.DRAWS)
+        sampler = np.load(self._folder / child.SAMPLER)
+        columns = [*answer["sampler_columns"], *map(_dotted, answer["columns"])]
+        metric = self._folder / child.METRIC
+        seconds = self._process.seconds
+        raw = RawDraws(
+            np.concatenate([sampler.T, draws.T]).T,
+            stanio.parse_header(",".join(columns)),
+            step_size=np.array(answer["step_size"]),
+            inv_metric=np.load(metric) if metric.exists() else None,
+            seconds_warmup=np.array(seconds["Warm-up"]),
+            seconds_sampling=np.array(seconds["Sampling"]),
+            engine={
+                "name": "stanli",
+                "version": self._facts["version"],
+                "build": self._facts["build"],
+            },
+            rejections={},  # stanli does not say
+        )
+        slowest = (raw.seconds_warmup + raw.seconds_sampling).max()
+        tell_detail(f"Sampled; the slowest chain took {slowest:.1f} s")
+        return raw
+
+
+def _dotted(name: str) -> str:
+    """Return a column's name as in CmdStan's files: ``theta[1,2]`` is ``theta.1.2``."""
+    return name.replace("[", ".").replace(",", ".").rstrip("]")
+
+
+def _write_data(path: Path, data: Mapping[str, Any]) -> None:
+    import stanio
+
+    _write(path, stanio.dump_stan_json(dict(data)))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SamplingError(f"{error}. {no_room(path.parent)}") from error
+
+
+@functools.cache
+def _why_not_here() -> str:
+    """Say why stanli cannot be used here, without loading it; "" if it can."""
+    try:
+        found = version("stanli") if find_spec("stanli") else None
+    except (PackageNotFoundError, ImportError, ValueError):
+        found = None
+    if found is None:
+        return (
+            "stanli, which runs Stan programs without a compiler, is not installed. "
+            "`pip install stanli` installs it where there is a wheel: Linux with glibc "
+            "on x86-64 and aarch64, macOS, Windows. engine='cmdstan' compiles programs "
+            "instead."
+        )
+    if not found.startswith(SUPPORTED):
+        return (
+            f"stanli {found} is installed, and this stanpool works with {SUPPORTED}*. "
+            f"`pip install 'stanli=={SUPPORTED}*'` installs that; engine='cmdstan' "
+            "compiles programs instead."
+        )
+    return ""

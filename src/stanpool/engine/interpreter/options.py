@@ -1,0 +1,94 @@
+"""The settings of a fit as stanli takes them, and what it cannot honour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from stanpool.base.errors import quote, quote_list
+from stanpool.engine.process import usable_cores
+from stanpool.engine.settings import SampleSettings
+
+# cmdstanpy's names of what stanli honours, or need not: its draws have all digits.
+_HONOURED = {"adapt_engaged", "inv_metric", "metric", "step_size"}
+_NO_MATTER = {"sig_figs", "refresh"}
+_METRICS = {
+    "diag": "diag_e",
+    "dense": "dense_e",
+    "unit": "unit_e",
+    "diag_e": "diag_e",
+    "dense_e": "dense_e",
+    "unit_e": "unit_e",
+}
+_DEFAULT_RADIUS = 2.0
+_REFRESH = 20  # iterations between two reports of a chain
+
+
+def refused(settings: SampleSettings) -> str:
+    """Say which setting stanli cannot honour, and what to do; "" if there is none."""
+    given = dict(settings.sample_options)
+    unknown = given.keys() - _HONOURED - _NO_MATTER
+    if unknown:
+        what = f"sample_options with {quote_list(sorted(unknown))}"
+    elif isinstance(settings.inits, str):
+        what = f"inits={quote(settings.inits)}, a file,"
+    elif not isinstance(given.get("step_size", 1.0), Real):
+        what = "a step_size for each chain"
+    elif given.get("metric", "diag_e") not in list(_METRICS):
+        what = f"metric={quote(given['metric'])}"
+    else:
+        return ""
+    return f"stanli does not take {what}; engine='cmdstan' does."
+
+
+def arguments_of(settings: SampleSettings) -> dict[str, Any]:
+    """Return what the child's ``sample`` takes, as values that JSON can hold."""
+    given = dict(settings.sample_options)
+    is_adapted = bool(given.get("adapt_engaged", True)) and settings.warmup > 0
+    ours: dict[str, Any] = {
+        "chains": settings.chains,
+        "samples": settings.draws,
+        "warmup": settings.warmup,
+        "thin": settings.thin,
+        "seed": settings.seed,
+        "delta": float(settings.adapt_delta),
+        "max_depth": settings.max_treedepth,
+        "parallel_chains": settings.parallel_chains
+        or min(settings.chains, usable_cores()),
+        "adapt_engaged": is_adapted,
+        "metric": _METRICS[given.get("metric", "diag_e")],
+        "inv_metric": _inv_metric(given.get("inv_metric")),
+        "step_size": _number(given.get("step_size")),
+        "refresh": _REFRESH,
+    }
+    inits, radius = settings.inits, _DEFAULT_RADIUS
+    if isinstance(inits, Real):
+        radius, inits = float(inits), None
+    if isinstance(inits, Mapping):
+        inits = [inits] * settings.chains
+    if inits is not None:
+        inits = [{name: _plain(each[name]) for name in each} for each in inits]
+    return {"settings": ours, "inits": inits, "init_radius": radius}
+
+
+def _inv_metric(given: Any) -> Any:
+    """Return an inverse metric, or one for each chain, from cmdstanpy's forms of it."""
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        return _plain(given["inv_metric"])
+    if isinstance(given, Sequence) and given and isinstance(given[0], Mapping):
+        return [_plain(each["inv_metric"]) for each in given]
+    return _plain(given)
+
+
+def _number(given: Any) -> float | None:
+    return None if given is None else float(given)
+
+
+def _plain(values: Any) -> Any:
+    """Return numbers and arrays as JSON has them."""
+    return np.asarray(values).tolist()

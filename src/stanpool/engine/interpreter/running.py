@@ -1,0 +1,190 @@
+"""The child process, as its parent sees it: started, asked, watched and stopped."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from stanpool.base.errors import EngineError, SamplingError, SpecError, StanpoolError
+from stanpool.engine.interpreter import child
+from stanpool.engine.process import tail
+from stanpool.engine.scratch import has_no_room, no_room
+
+_POLL_SECONDS = 0.1
+_ITERATION = re.compile(r"Chain \[(\d+)\] Iteration:\s*(\d+) /")
+_TIME = re.compile(r"([\d.]+) seconds \((Warm-up|Sampling)\)")
+_NOT_THERE = ("ImportError", "ModuleNotFoundError", "OSError", "AttributeError")
+_OTHER_ENGINE = "engine='cmdstan' compiles the program instead."
+
+
+class Child:
+    """A process that runs stanli.
+
+    It is in a session of its own, so that only we stop it: at Ctrl-C, which a terminal
+    sends to all processes of ours, and when we end, however that is.
+
+    Parameters
+    ----------
+    folder
+        Where the files are that it and we exchange.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._answers: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._iterations: dict[str, int] = {}
+        self.seconds: dict[str, list[float]] = {}
+        if not sys.executable:
+            raise EngineError(
+                "stanli needs a process of its own, and this Python does not know its "
+                f"executable. {_OTHER_ENGINE}"
+            )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", child.__file__, str(folder)],
+                stdin=subprocess.PIPE,  # ends with us
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise EngineError(
+                f"cannot start a process for stanli: {error}. {_OTHER_ENGINE}"
+            ) from error
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations the chains have done together, as far as they said."""
+        return sum(self._iterations.values())
+
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        *,
+        tick: Callable[[], None] = lambda: None,
+    ) -> Mapping[str, Any]:
+        """Return the answer to a request.
+
+        Parameters
+        ----------
+        tick
+            Called several times a second meanwhile.
+
+        Raises
+        ------
+        SpecError
+            If stanli refuses initial values or another setting.
+        SamplingError
+            If stanli says that chains failed, or there is no room for their draws.
+        EngineError
+            If it refuses the program or the data, or the process ends.
+        """
+        stream = self._process.stdin
+        with suppress(OSError):  # has it ended already, there is no answer
+            assert stream is not None
+            stream.write(json.dumps(request) + "\n")
+            stream.flush()
+        while True:
+            try:
+                answer = self._answers.get(timeout=_POLL_SECONDS)
+                break
+            except queue.Empty:
+                tick()
+        if answer is None:
+            self._process.wait()
+            raise EngineError(self._how_it_ended())
+        if "failed" in answer:
+            raise self._failure(str(request["do"]), answer["failed"], answer["words"])
+        return answer
+
+    def stop(self) -> None:
+        """End the process at once, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            with suppress(OSError):  # what it did not read
+                self._process.stdin.close()
+
+    def _listen(self) -> None:
+        """Read what the process writes until it ends."""
+        stream = self._process.stdout
+        assert stream is not None
+        with stream:
+            for line in stream:
+                if line.startswith("{"):
+                    self._answers.put(json.loads(line))
+                for chain, done in _ITERATION.findall(line):
+                    self._iterations[chain] = int(done)
+                for seconds, stage in _TIME.findall(line):
+                    self.seconds.setdefault(stage, []).append(float(seconds))
+        self._answers.put(None)
+
+    def _how_it_ended(self) -> str:
+        """Say how the process ended before its time, its last words, what to do."""
+        code = self._process.returncode
+        words = tail(self._console, lines=12)
+        said = f"; the last it said:\n{words}\n" if words else " and said nothing.\n"
+        if code >= 0:
+            how = f"ended with exit code {code}"
+        else:
+            known = {int(member): member.name for member in signal.Signals}
+            how = f"was killed by signal {-code} ({known.get(-code, 'unknown')})"
+        return f"the process of stanli {how}{said}{self._advice(code)}"
+
+    def _advice(self, code: int) -> str:
+        if has_no_room(self._folder):
+            return no_room(self._folder)
+        if code == -getattr(signal, "SIGKILL", 9) or "bad_alloc" in self._console:
+            return (
+                "Memory ran out, unless somebody ended the process by hand. Close "
+                "other programs, or run fewer chains at a time: parallel_chains=1; or "
+                "engine='cmdstan', which keeps draws in files while it samples."
+            )
+        return f"That is a fault of stanli's, and not of your model. {_OTHER_ENGINE}"
+
+    @property
+    def _console(self) -> str:
+        try:
+            return (self._folder / child.CONSOLE).read_text("utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def _failure(self, doing: str, kind: str, words: str) -> StanpoolError:
+        """Turn an exception of the process into ours, with what to do."""
+        if kind == "MemoryError":
+            return EngineError(
+                f"there is not enough memory for stanli: {words}. Fewer draws, or "
+                "thin=10, take less; engine='cmdstan' keeps draws in files meanwhile."
+            )
+        if kind in ("OSError", "StorageError") and has_no_room(self._folder):
+            return SamplingError(f"{words}. {no_room(self._folder)}")
+        if doing == "load" and kind in _NOT_THERE:
+            return EngineError(
+                f"stanli cannot be loaded: {words}. `pip install --force-reinstall "
+                f"stanli` mends it where there is a wheel for this platform; "
+                f"{_OTHER_ENGINE}"
+            )
+        if doing == "sample" and "initialization failed" in words.lower():
+            return SamplingError(
+                f"no chain could start: {words}\nNo point to start from with a finite "
+                "density was found. Check that the data are in the support of the "
+                "outcome and that no prior is far too wide; or start nearer to 0 with "
+                "inits=0.5, or at values of your own with inits={'sigma': 1.0}."
+            )
+        if doing == "sample" and kind == "ValueError":
+            return SpecError(f"stanli does not accept the settings: {words}")
+        if doing == "sample":
+            return SamplingError(f"stanli stopped: {words}\n{_OTHER_ENGINE}")
+        return EngineError(f"stanli cannot run the program: {words}")
