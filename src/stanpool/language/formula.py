@@ -1,4 +1,4 @@
-"""Formula text to its parts, outcome, population terms and group terms, and back.
+"""From the text of a formula to its outcome, population terms and group terms.
 
 Only the structure that design matrices do not know is read here: ``~``, the parts of
 the outcome after ``|``, and group terms in parentheses with a bar. Every other term
@@ -8,20 +8,17 @@ is checked and kept as text (see ``expression`` and ``terms``).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.language import expression
+from stanpool.language.brackets import CLOSING, OPENING, signed_terms, split, top_level
 from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
 from stanpool.language.model_spec import GroupTerm, LatentFactors, ModelSpec
 from stanpool.language.terms import read_arithmetic, read_term
 
-_OPEN, _CLOSE = "([{", ")]}"
-_QUOTED = re.compile(
-    r"`(?:[^`]|``)*`|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL
-)
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
 _OUTCOME_PARTS = {
@@ -89,7 +86,7 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
     if not isinstance(text, str):
         raise SpecError(f"a formula is a text such as 'y ~ x', got {quote(text)}.")
     whole = Span(text, 0, len(text))
-    sides = list(_split(whole, "~"))
+    sides = list(split(whole, "~"))
     if len(sides) != 2:
         raise whole.error(
             "a formula has one '~' between outcome and predictors, as in "
@@ -101,7 +98,7 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
     offsets: list[str] = []
     groups: list[GroupTerm] = []
     latent: LatentFactors | None = None
-    for sign, span in _signed_terms(sides[1]):
+    for sign, span in signed_terms(sides[1]):
         call = _CALL.fullmatch(span.text)
         if _is_group_term(span):
             if sign == "-":
@@ -219,14 +216,14 @@ def outcome_name(spec: ModelSpec) -> str:
 
 def _read_outcome(side: Span, functions: Collection[str]) -> Formula:
     """Read the left-hand side, ``y`` or ``y | trials(n)``."""
-    pieces = [piece.strip() for piece in _split(side, "|")]
+    pieces = [piece.strip() for piece in split(side, "|")]
     if not pieces[0].text:
         raise side.error("the outcome is missing; write 'y ~ ...'.")
     if len(pieces) > 2:
         raise side.error("the outcome has more than one '|'; join its parts with '+'.")
     found: dict[str, Any] = {}
     seen: set[str] = set()
-    for part in _split(pieces[1], "+") if len(pieces) == 2 else ():
+    for part in split(pieces[1], "+") if len(pieces) == 2 else ():
         part = part.strip()
         read = _read_part(part, functions)
         name = part.text.partition("(")[0].strip()
@@ -300,12 +297,12 @@ def _population_term(sign: str, span: Span, functions: Collection[str]) -> str:
         raise span.error("a term is missing beside this '+' or '-'.")
     if span.text == ".":
         raise span.error("'.' for all columns is not supported; name the predictors.")
-    bars = [char for _, char in _top_level(span) if char == "|"]
+    bars = [char for _, char in top_level(span) if char == "|"]
     if bars:
         raise span.error(
             "a group term stands in parentheses of its own, as in '+ (1 + x | g)'."
         )
-    if any(_is_group_term(piece) for mark in "*:/" for piece in _split(span, mark)):
+    if any(_is_group_term(piece) for mark in "*:/" for piece in split(span, mark)):
         raise span.error("a group term can only be added, as in '+ (1 + x | g)'.")
     if span.text == "Intercept":
         raise span.error(
@@ -324,13 +321,13 @@ def _is_group_term(span: Span) -> bool:
     if not (text.startswith("(") and text.endswith(")")):
         return False
     inside = span.part(1, len(text) - 1)
-    return any(char == "|" for _, char in _top_level(inside))
+    return any(char == "|" for _, char in top_level(inside))
 
 
 def _read_group_term(span: Span, functions: Collection[str]) -> list[GroupTerm]:
     """Read ``(1 + x | g)`` or ``(1 + x || g)``; nesting gives one term a level."""
     inside = span.part(1, len(span.text) - 1)
-    bars = [position for position, char in _top_level(inside) if char == "|"]
+    bars = [position for position, char in top_level(inside) if char == "|"]
     if len(bars) > 2 or (len(bars) == 2 and bars[1] != bars[0] + 1):
         raise inside.error("a group term has one '|' (or '||'), as in '(1 + x | g)'.")
     left = inside.part(0, bars[0]).strip()
@@ -340,7 +337,7 @@ def _read_group_term(span: Span, functions: Collection[str]) -> list[GroupTerm]:
     if not right.text:
         raise span.error("no grouping factor after '|'; write '(1 | g)'.")
     intercept, terms = True, []
-    for sign, term in _signed_terms(left):
+    for sign, term in signed_terms(left):
         if term.text in ("0", "1"):
             intercept = (term.text == "1") == (sign == "+")
         else:
@@ -358,8 +355,8 @@ def _read_factors(span: Span) -> list[dict[str, Any]]:
         inside = span.part(call.start(2), call.end(2))
         return [_read_memberships(inside, call.group(1))]
     levels: list[tuple[str, ...]] = []
-    for level in _split(span, "/"):
-        columns = tuple(_column(piece.strip(), span) for piece in _split(level, ":"))
+    for level in split(span, "/"):
+        columns = tuple(_column(piece.strip(), span) for piece in split(level, ":"))
         levels.append((*levels[-1], *columns) if levels else columns)
     return [_factor(columns) for columns in levels]
 
@@ -368,16 +365,16 @@ def _read_memberships(span: Span, call: str) -> dict[str, Any]:
     """Read ``g1, g2, weights=(w1, w2)``: the groups that a row is a member of."""
     columns: list[str] = []
     weights: list[str] = []
-    for piece in (piece.strip() for piece in _split(span, ",")):
+    for piece in (piece.strip() for piece in split(span, ",")):
         name, equals, value = piece.text.partition("=")
         if not equals:
             columns.append(_column(piece, piece))
         elif name.strip() == "weights" and call == "mm":
             start = len(piece.text) - len(value)
             listing = piece.part(start, len(piece.text)).strip()
-            if listing.text[:1] in _OPEN and listing.text[-1:] in _CLOSE:
+            if listing.text[:1] in OPENING and listing.text[-1:] in CLOSING:
                 listing = listing.part(1, len(listing.text) - 1)
-            weights = [_column(each.strip(), piece) for each in _split(listing, ",")]
+            weights = [_column(each.strip(), piece) for each in split(listing, ",")]
         else:
             raise piece.error(
                 "mm() takes columns and weights=(columns), members() only columns."
@@ -401,7 +398,7 @@ def _read_latent(whole: Span, inside: Span) -> LatentFactors:
     """Read ``user, item, rank=2``: who has scores, who has loadings, how many."""
     columns: list[str] = []
     rank = 1
-    for piece in (piece.strip() for piece in _split(inside, ",")):
+    for piece in (piece.strip() for piece in split(inside, ",")):
         name, equals, value = piece.text.partition("=")
         if not equals:
             columns.append(_column(piece, piece))
@@ -460,122 +457,3 @@ def _add(groups: list[GroupTerm], other: GroupTerm, span: Span) -> None:
         terms=group.terms + other.terms,
         correlated=False,
     )
-
-
-def _top_level(span: Span) -> Iterator[tuple[int, str]]:
-    """Yield the characters outside brackets and quotes, with their positions."""
-    text, position, opened = span.text, 0, []
-    while position < len(text):
-        char = text[position]
-        quoted = _QUOTED.match(text, position)
-        if quoted:
-            position = quoted.end()
-            continue
-        if char in "`'\"":
-            raise span.part(position, position + 1).error(
-                f"this {char} is never closed."
-            )
-        if char in _OPEN:
-            opened.append((char, position))
-        elif char in _CLOSE:
-            if not opened or _OPEN.index(opened.pop()[0]) != _CLOSE.index(char):
-                raise span.part(position, position + 1).error(
-                    f"this {char!r} closes nothing."
-                )
-        elif not opened:
-            yield position, char
-        position += 1
-    if opened:
-        char, position = opened[-1]
-        raise span.part(position, position + 1).error(f"this {char!r} is never closed.")
-
-
-def _split(span: Span, mark: str) -> Iterator[Span]:
-    """Split at a character that stands outside brackets and quotes."""
-    start = 0
-    for position in [at for at, char in _top_level(span) if char == mark]:
-        yield span.part(start, position)
-        start = position + 1
-    yield span.part(start, len(span.text))
-
-
-def _signed_terms(span: Span) -> Iterator[tuple[str, Span]]:
-    """Split a sum into signed terms; a sign may lead."""
-    marks = [(at, char) for at, char in _top_level(span) if char in "+-"]
-    start, sign = 0, "+"
-    for position, char in [*marks, (len(span.text), "")]:
-        term = span.part(start, position).strip()
-        leads = start == 0 and char != "" and not term.text
-        if not leads:
-            if not term.text:
-                at = max(start - 1, 0)
-                raise span.part(at, at + 1).error("a term is missing here.")
-            yield sign, term
-        start, sign = position + 1, char
-
-
-def formula_of(spec: ModelSpec) -> str:
-    """Write a specification as the formula that states it.
-
-    Examples
-    --------
-    >>> formula_of(ModelSpec("y", terms=("x",), groups=(GroupTerm("my group"),)))
-    'y ~ 1 + x + (1 | `my group`)'
-    """
-    outcome = spec.outcome
-    given = list(_outcome_parts(spec))
-    if given:
-        outcome += " | " + " + ".join(given)
-    terms = _sum(spec.intercept, spec.terms)
-    for group in spec.groups:
-        bar = "|" if group.correlated else "||"
-        inside = _sum(group.intercept, group.terms)
-        terms += f" + ({inside} {bar} {_factor_text(group)})"
-    if spec.latent is not None:
-        sides = (quote_name(spec.latent.scores_of), quote_name(spec.latent.loadings_of))
-        terms += f" + factors({', '.join(sides)}, rank={spec.latent.rank})"
-    terms += "".join(f" + offset({offset})" for offset in spec.offsets)
-    return f"{outcome} ~ {terms}"
-
-
-def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
-    """Write the parts of an outcome as a formula has them."""
-    if spec.trials is not None:
-        yield f"trials({spec.trials})"
-    if spec.se is not None:
-        yield f"se({spec.se}{', sigma=True' if spec.se_sigma else ''})"
-    if spec.exposure is not None:
-        yield f"exposure({spec.exposure})"
-    if spec.weights is not None:
-        yield f"weights({spec.weights})"
-    if spec.cens is not None:
-        columns = [each for each in (spec.cens, spec.cens_upper) if each is not None]
-        yield f"cens({', '.join(columns)})"
-    if spec.trunc is not None:
-        bounds = zip(("lower", "upper"), spec.trunc, strict=True)
-        texts = [
-            f"{side}={bound if isinstance(bound, str) else repr(bound)}"
-            for side, bound in bounds
-            if bound is not None
-        ]
-        yield f"trunc({', '.join(texts)})"
-
-
-def _factor_text(group: GroupTerm) -> str:
-    """Write a grouping factor as a formula has it."""
-    columns = [quote_name(column) for column in group.key]
-    if not group.membership:
-        return ":".join(columns)
-    if group.weights:
-        weights = ", ".join(quote_name(column) for column in group.weights)
-        columns.append(f"weights=({weights})")
-    call = "mm" if group.membership == "labels" else "members"
-    return f"{call}({', '.join(columns)})"
-
-
-def _sum(intercept: bool, terms: Sequence[str]) -> str:
-    """Write an intercept and terms as a sum."""
-    text = "1" if intercept else "0"
-    for term in terms:
-        text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
-    return text

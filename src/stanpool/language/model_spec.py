@@ -282,17 +282,27 @@ class ModelSpec:
         check_fields(self)
         advice = advice_on_family(self.family, FAMILIES)
         check_choice("family", self.family, FAMILIES, advice)
+        family = FAMILIES[self.family]
+        self._check_options(family)
+        self._check_pooling()
+        self._check_outcome_parts(family)
+        self._check_parameters(family)
+
+    def _check_options(self, family: Family) -> None:
+        """Check how the rows are treated, and the link."""
         if self.compress not in (True, False, None):
             raise SpecError(
                 f"compress={quote(self.compress)} is not one of True, False, None."
             )
-        family = FAMILIES[self.family]
         if self.link is not None and self.link not in family.links:
             raise SpecError(
                 f"link={quote(self.link)} is not a link of family={family.name!r}; "
                 f"it has {quote_list(family.links)}."
                 + suggestion(str(self.link), family.links)
             )
+
+    def _check_pooling(self) -> None:
+        """Check that the pooling goes with the grouping factors."""
         if self.pooling != "complete" and not self.groups:
             raise SpecError(
                 f"pooling={self.pooling!r} needs groups, and the model has none. Add a "
@@ -312,7 +322,9 @@ class ModelSpec:
                 f"{self.groups[0].factor} belongs to several groups. Pass "
                 "pooling='partial'."
             )
-        self._check_outcome_parts(family)
+
+    def _check_parameters(self, family: Family) -> None:
+        """Check that the terms go with the family, and that something is estimated."""
         if self.latent is not None and self.pooling == "none":
             raise SpecError(
                 f"{self.latent} is learned from all groups together, which "

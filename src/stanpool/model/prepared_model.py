@@ -51,7 +51,8 @@ from stanpool.data.design.nesting import (
 from stanpool.data.design.outcome import check_other_outcome, labelled_outcome
 from stanpool.engine.program import StanProgram
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import formula_of, outcome_name, quote_name
+from stanpool.language.formula import outcome_name, quote_name
+from stanpool.language.formula_text import formula_of
 from stanpool.language.model_spec import ModelSpec, as_priors
 from stanpool.model.form import can_be_compressed, choose_form
 from stanpool.model.parameter_names import check_names

@@ -17,7 +17,7 @@ from stanpool.inference.evaluation.loo import loo as leave_one_out
 from stanpool.inference.evaluation.prior_sensitivity import SENSITIVE, prior_sensitivity
 from stanpool.inference.prediction.group_likelihood import is_gaussian
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import formula_of
+from stanpool.language.formula_text import formula_of
 from stanpool.model.form import AS_REQUESTED
 from stanpool.posterior.scalars import meanings, scalars, short_label
 from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.language.formula import formula_of
+from stanpool.language.formula_text import formula_of
 
 if TYPE_CHECKING:
     import pandas as pd

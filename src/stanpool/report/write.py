@@ -15,7 +15,7 @@ from stanpool.base.files import try_writing, write_text
 from stanpool.base.table_files import as_json
 from stanpool.inference.diagnostics import diagnose
 from stanpool.inference.estimates.summary import summary as summarize
-from stanpool.language.formula import formula_of
+from stanpool.language.formula_text import formula_of
 from stanpool.posterior.scalars import short_label
 from stanpool.report.glossary import GLOSSARY
 from stanpool.report.parts import Missing, Picture, Table

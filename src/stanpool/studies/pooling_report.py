@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stanpool import plots
 from stanpool.base.arguments import public
 from stanpool.base.files import try_writing
-from stanpool.language.formula import formula_of
+from stanpool.language.formula_text import formula_of
 from stanpool.posterior.scalars import short_label
 from stanpool.report.contents import Check, Section
 from stanpool.report.parts import Missing, Part, facts, picture, table

@@ -182,7 +182,7 @@ def stacking_weights(pointwise: Array) -> Array:
 
 def _named(models: Sequence[Fit | CrossValidation]) -> dict[str, Fit | CrossValidation]:
     """Name models after their pooling if that tells them apart, or their formula."""
-    from stanpool.language.formula import formula_of
+    from stanpool.language.formula_text import formula_of
 
     specs = [each.model.spec for each in models]
     for names in (

@@ -13,7 +13,7 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from stanpool import Model, SpecError
-from stanpool.language.formula import formula_of
+from stanpool.language.formula_text import formula_of
 
 PARTIAL = {"predictors": ["x1", "x2"], "group": "g"}
 

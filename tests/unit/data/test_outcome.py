@@ -11,7 +11,8 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from stanpool import DataError, Model, SpecError
-from stanpool.language.formula import formula_of, parse_formula, parse_formulas
+from stanpool.language.formula import parse_formula, parse_formulas
+from stanpool.language.formula_text import formula_of
 from stanpool.language.model_spec import ModelSpec
 
 

@@ -19,8 +19,9 @@ from stanpool import DataError, Model, SpecError, StanpoolError
 from stanpool.data.evaluation import evaluated, evaluated_again
 from stanpool.data.model_matrix import column_of, rebuild, term_matrix
 from stanpool.inference.prediction.new_rows import new_design
+from stanpool.language.brackets import signed_terms
 from stanpool.language.expression import Name, Number, Span, parse, quote_name, written
-from stanpool.language.formula import _signed_terms, parse_formula
+from stanpool.language.formula import parse_formula
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.terms import read_arithmetic, read_term
 from stanpool.language.vocabulary import CONTRASTS, FUNCTIONS
@@ -204,7 +205,7 @@ def var(z: pd.Series[float]) -> float:
 
 def split_at_plus(text: str) -> Iterator[Any]:
 
-    for sign, span in _signed_terms(Span.of(text)):
+    for sign, span in signed_terms(Span.of(text)):
         yield span if sign == "+" else Span.of(f"-{span.text}")
 
 
@@ -569,7 +570,9 @@ def _watch() -> None:
         if _IS_WATCHED and event.startswith(_EVENTS) and not is_number:
             _SEEN.append((event, arguments[:2]))
 
-    # All modules that are imported on first use are so before.
+    # All modules that are imported, and annotations that are read, on first use are so
+    # before.
+    Model.from_spec(ModelSpec("k", pooling="complete"), frame())
     Model("y ~ bs(x, df=4) + C(kind, Sum) + poly(z, 2) + (1 | year)", frame())
     Model("y ~ cr(z, df=3, constraints='center')", frame(), pooling="complete")
     sys.addaudithook(heard)

@@ -1,0 +1,75 @@
+"""From a model specification to the text of the formula that states it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stanpool.language.formula import quote_name
+from stanpool.language.model_spec import GroupTerm, ModelSpec
+
+
+def formula_of(spec: ModelSpec) -> str:
+    """Write a specification as the formula that states it.
+
+    Examples
+    --------
+    >>> formula_of(ModelSpec("y", terms=("x",), groups=(GroupTerm("my group"),)))
+    'y ~ 1 + x + (1 | `my group`)'
+    """
+    outcome = spec.outcome
+    given = list(_outcome_parts(spec))
+    if given:
+        outcome += " | " + " + ".join(given)
+    terms = _sum(spec.intercept, spec.terms)
+    for group in spec.groups:
+        bar = "|" if group.correlated else "||"
+        inside = _sum(group.intercept, group.terms)
+        terms += f" + ({inside} {bar} {_factor_text(group)})"
+    if spec.latent is not None:
+        sides = (quote_name(spec.latent.scores_of), quote_name(spec.latent.loadings_of))
+        terms += f" + factors({', '.join(sides)}, rank={spec.latent.rank})"
+    terms += "".join(f" + offset({offset})" for offset in spec.offsets)
+    return f"{outcome} ~ {terms}"
+
+
+def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
+    """Write the parts of an outcome as a formula has them."""
+    if spec.trials is not None:
+        yield f"trials({spec.trials})"
+    if spec.se is not None:
+        yield f"se({spec.se}{', sigma=True' if spec.se_sigma else ''})"
+    if spec.exposure is not None:
+        yield f"exposure({spec.exposure})"
+    if spec.weights is not None:
+        yield f"weights({spec.weights})"
+    if spec.cens is not None:
+        columns = [each for each in (spec.cens, spec.cens_upper) if each is not None]
+        yield f"cens({', '.join(columns)})"
+    if spec.trunc is not None:
+        bounds = zip(("lower", "upper"), spec.trunc, strict=True)
+        texts = [
+            f"{side}={bound if isinstance(bound, str) else repr(bound)}"
+            for side, bound in bounds
+            if bound is not None
+        ]
+        yield f"trunc({', '.join(texts)})"
+
+
+def _factor_text(group: GroupTerm) -> str:
+    """Write a grouping factor as a formula has it."""
+    columns = [quote_name(column) for column in group.key]
+    if not group.membership:
+        return ":".join(columns)
+    if group.weights:
+        weights = ", ".join(quote_name(column) for column in group.weights)
+        columns.append(f"weights=({weights})")
+    call = "mm" if group.membership == "labels" else "members"
+    return f"{call}({', '.join(columns)})"
+
+
+def _sum(intercept: bool, terms: Sequence[str]) -> str:
+    """Write an intercept and terms as a sum."""
+    text = "1" if intercept else "0"
+    for term in terms:
+        text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
+    return text
