@@ -147,11 +147,11 @@ class MadeUpDraws:
 def without_rotation(data: dict[str, Any]) -> dict[str, Any]:
     """Turned rows have the same products, whatever they are turned by."""
     for rest, y in (("X_rest", "y_rest"), ("X", "y")):
-        if rest in data and "N_zero" in data and np.ndim(data[rest]) == 2:
+        if rest in data and "N_zero_rows" in data and np.ndim(data[rest]) == 2:
             both = np.column_stack([data.pop(rest), data.pop(y)])
             if "Z" in data and rest == "X":
                 both = np.column_stack([both, data.pop("Z")])
-            data["products"] = both.T @ both
+            data["crossproducts"] = both.T @ both
     return data
 
 

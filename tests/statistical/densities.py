@@ -211,22 +211,23 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
 def _partly_centered(
     model: sp.Model, data: pd.DataFrame, at: Point, number: int
 ) -> np.ndarray:
-    """Return z of b = m + (tau / tau_0)^(1 - w) (unit z - w m), m at the means.
+    """Return z of b = m + (tau / tau_0)^(1 - w) (z_scale z - w m), m at the means.
 
-    Of groups that are apart, z is what the correlations are taken out of.
+    In decorrelated groups the correlations are taken out of z.
     """
     told, end = model.stan_data(), f"_{number + 1}" if number else ""
-    w, unit, pilot = (told[f"{each}{end}"] for each in ("w", "unit", "tau_pilot"))
+    names = "centeredness", "z_scale", "tau_pilot"
+    w, z_scale, pilot = (told[f"{each}{end}"] for each in names)
     varying = at.factors[number]
     u = varying.b - group_means(model, data, at, number)
-    about = told.get(f"about{end}", told[f"mean_of{end}"])
-    mean = group_means(model, data, at, number, has_mean=about > 1)
+    center = told.get(f"center_index{end}", told[f"mean_index{end}"])
+    mean = group_means(model, data, at, number, has_mean=center > 1)
     if model.design.intercept:
         # The second of (0, alpha, beta) is the intercept.
-        mean += (about == 2) * (_reference(model, data)[0] @ at.beta)
+        mean += (center == 2) * (_reference(model, data)[0] @ at.beta)
     z, known = np.empty_like(u), np.zeros_like(u)
     scales = varying.tau
-    if f"to_zero{end}" in told:
+    if f"uncenter{end}" in told:
         # Each where its predictor is at its origin, given those before it.
         u = u @ _line_at_origin(model, number).T
         covariance = _covariance_at_origin(model, varying, number)
@@ -239,9 +240,9 @@ def _partly_centered(
     for j, q in np.ndindex(u.shape):
         stretch = (scales[q] / pilot[q]) ** (1 - w[j, q])
         own = w[j, q] * (mean[j, q] + known[j, q])
-        z[j, q] = ((u[j, q] - known[j, q]) / stretch + own) / unit[j, q]
+        z[j, q] = ((u[j, q] - known[j, q]) / stretch + own) / z_scale[j, q]
     for j in range(len(u)):
-        if f"apart{end}" in told and told[f"apart{end}"][j] == 1:
+        if f"decorrelated{end}" in told and told[f"decorrelated{end}"][j] == 1:
             z[j] = np.linalg.solve(varying.chol_omega, z[j])
     return z
 
@@ -579,7 +580,7 @@ def _log_jacobian(model: sp.Model, varying: Varying, number: int) -> float:
     if model.parameterization == "adaptive":
         told, end = model.stan_data(), f"_{number + 1}" if number else ""
         scales = varying.tau
-        if f"to_zero{end}" in told:
+        if f"uncenter{end}" in told:
             covariance = _covariance_at_origin(model, varying, number)
             scales = np.diag(np.linalg.cholesky(covariance))
         total += np.sum((1 - told[f"w{end}"]) * np.log(scales))

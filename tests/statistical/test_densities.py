@@ -300,8 +300,8 @@ def test_groups_that_know_a_mean_best_are_centered_about_it(
         Centering.of(w, np.ones(w.shape[1])) for w in weights
     )
     told = model.stan_data()
-    assert (told["mean_of"].tolist(), told["mean_of_2"].tolist()) == ([2, 3], [1])
-    assert (told["about"].tolist(), told["about_2"].tolist()) == ([1, 3], [2])
+    assert (told["mean_index"].tolist(), told["mean_index_2"].tolist()) == ([2, 3], [1])
+    assert (told["center_index"].tolist(), told["center_index_2"].tolist()) == ([1, 3], [2])
     assert_densities_agree(model, evaluate)
 
 
@@ -374,7 +374,7 @@ def test_groups_that_are_alike_have_the_density_of_all(evaluate: Evaluator) -> N
         }
     )
     model = sp.Model("y ~ x2 + (1 + x1 | g)", data, parameterization="marginal")
-    assert len(model.stan_data()["count"]) < 12
+    assert len(model.stan_data()["n_groups"]) < 12
     gaps = []
     for _ in range(POINTS):
         at = random_point(model, rng)
@@ -531,7 +531,7 @@ def assert_densities_agree(model: sp.Model, evaluate: Evaluator) -> None:
     points = [random_point(model, rng) for _ in range(POINTS)]
     found = np.array([stan_log_prob(model, at, evaluate) for at in points])
     wanted = np.array([log_density(model, data, at) for at in points])
-    tall = np.abs(wanted).max() if model.structure.piloted else 0.0
+    tall = np.abs(wanted).max() if model.structure.standardized else 0.0
     # Rows that count 5000 times make covariances that lose six digits to NumPy.
     assert np.ptp(found - wanted) < max(1e-8, 1e-10 * tall)
 
@@ -562,7 +562,7 @@ def stan_log_prob(
     data = data_of(model) if data is None else data
     parameters = stan_parameters(model, data, at)
     # The log of sigma is a parameter in its place, and has its density.
-    jacobian = np.log(at.sigma) if model.structure.piloted else 0.0
+    jacobian = np.log(at.sigma) if model.structure.standardized else 0.0
     parameters["log_sigma"] = np.log(at.sigma)
     found = evaluate(model.program, model.stan_data(), parameters)
     return float(found["lp__"]) - jacobian

@@ -499,7 +499,7 @@ def _structure(
         parameterization,
         integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
         compressed=isinstance(rows, CompressedRows),
-        many_rows=like.piloted
+        many_rows=like.standardized
         if like
         else isinstance(rows, MarginalRows) and rows.are_many,
     )

@@ -242,10 +242,10 @@ def pilot_metric(model: PreparedModel) -> Array | None:
         own = pilot.residual
         known["tau_sigma"] = np.square(_errors_of_logs(own))
         known["z_sigma"] = np.maximum(1.0 - own.information, _LEAST_LEFT)
-    if model.structure.piloted:
+    if model.structure.standardized:
         data = model.stan_data()
-        known["beta"] = known["beta"] / np.square(data["beta_unit"])
-        known["log_sigma"] = known["sigma"] / np.square(data["log_sigma_unit"])
+        known["beta"] = known["beta"] / np.square(data["beta_multiplier"])
+        known["log_sigma"] = known["sigma"] / np.square(data["log_sigma_multiplier"])
     names = _declared(model)
     if not known.keys() >= set(names):
         return None
@@ -315,7 +315,7 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     last = posterior.isel(draw=[-1])
     points = [_point(model, last.isel(chain=[n])) for n in range(last.sizes["chain"])]
     points = [model.scaling.to_stan(point) for point in points]
-    if model.structure.piloted:
+    if model.structure.standardized:
         for point in points:
             point["log_sigma"] = float(np.log(point["sigma"]))
     for number, unit in _scale_units(model).items():

@@ -221,7 +221,7 @@ def from_pilot(model: PreparedModel, settings: SampleSettings) -> SampleSettings
 
 def _is_much_work(data: Mapping[str, Any]) -> bool:
     """Whether threads pay: the rows, or the groups integrated out, are many."""
-    rows, groups = int(data.get("N", 0)), int(data.get("G", 0))
+    rows, groups = int(data.get("N", 0)), int(data.get("J_reduced", 0))
     return rows >= _MANY_ROWS or groups >= _MANY_GROUPS
 
 

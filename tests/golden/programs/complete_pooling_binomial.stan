@@ -3,17 +3,17 @@
 //   y[n] ~ binomial(trials[n], inv_logit(eta[n]))
 //   eta[n] = alpha + X[n] * beta
 data {
-  int<lower=1> N; // rows
-  array[N] int<lower=0> trials;
-  array[N] int<lower=0> y; // successes
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=1> N; // number of rows
+  array[N] int<lower=0> trials; // number of trials
+  array[N] int<lower=0> y; // number of successes
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -27,7 +27,7 @@ model {
   beta ~ normal(prior_beta_location, prior_beta_scale);
   if (prior_only == 0) {
     if (K == 0) {
-      // the fused form takes no predictors for no data
+      // binomial_logit_glm does not accept zero predictors
       y ~ binomial_logit(trials, alpha_c);
     } else {
       y ~ binomial_logit_glm(trials, X_c, alpha_c, beta);

@@ -4,14 +4,14 @@
 //   eta has a column for each category but the first, the reference
 //   eta[n] = X[n] * beta
 data {
-  int<lower=1> N; // rows
-  int<lower=2> C; // categories, the reference first
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories; the first is the reference
   array[N] int<lower=1, upper=C> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K * (C - 1)] prior_beta_location;
   vector<lower=0>[K * (C - 1)] prior_beta_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X;

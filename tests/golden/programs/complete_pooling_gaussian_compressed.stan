@@ -3,20 +3,20 @@
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
 data {
-  int<lower=1> N; // rows that are left, turned by an orthogonal matrix
+  int<lower=1> N; // number of rows, after reduction by QR decompositions
   vector[N] y; // outcome
-  real y_bar; // was taken from the outcome
-  real N_zero; // rows that turning has emptied
-  int<lower=0> K; // population predictors
-  int<lower=0> D; // columns of X: intercept, predictors
-  matrix[N, D] X;
+  real y_shift; // has been subtracted from y
+  real N_zero_rows; // number of rows that became 0
+  int<lower=0> K; // number of population predictors
+  int<lower=0> K_X; // columns of X: intercept, predictors
+  matrix[N, K_X] X; // population predictors, reduced
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -28,9 +28,9 @@ model {
   beta ~ normal(prior_beta_location, prior_beta_scale);
   sigma ~ exponential(prior_sigma_rate);
   if (prior_only == 0) {
-    vector[D] theta = append_row(alpha_c - y_bar, beta);
+    vector[K_X] theta = append_row(alpha_c - y_shift, beta);
     y ~ normal_id_glm(X, 0, theta, sigma);
-    target += -N_zero * log(sigma);
+    target += -N_zero_rows * log(sigma);
   }
 }
 generated quantities {

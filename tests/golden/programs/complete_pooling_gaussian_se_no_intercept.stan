@@ -3,14 +3,14 @@
 //   y[n] ~ normal(eta[n], se[n])
 //   eta[n] = X[n] * beta
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  vector<lower=0>[N] se; // its known standard errors
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  vector<lower=0>[N] se; // known standard errors of y
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X;

@@ -4,18 +4,18 @@
 //   eta[n] = alpha + X[n] * beta
 //   y[n] is seen only above y_min[n]
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  vector[N] y_min; // outcomes below it are never seen
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  vector[N] y_min; // truncation: only outcomes above y_min are seen
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -2,10 +2,11 @@
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
-//   row n counts weights[n] times
-//   censored: y[n] is a bound, or the lower end of (y[n], y_upper[n])
+//   the log likelihood of row n is multiplied by weights[n]
+//   where the outcome is censored, y[n] is its bound, or the lower one of
+//   y[n] and y_upper[n]
 functions {
-  // log probability of an outcome between two bounds, from the nearer tail
+  // log probability of an outcome between low and high, from the nearer tail
   real normal_interval(real low, real high, real eta, real sigma) {
     if (low > eta) {
       return log_diff_exp(normal_lccdf(low | eta, sigma),
@@ -16,27 +17,27 @@ functions {
   }
 }
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  vector<lower=0>[N] weights; // of the rows' log likelihood
-  int<lower=0> n_observed; // rows whose outcome is known
+  vector<lower=0>[N] weights; // multiply the rows' log likelihoods
+  int<lower=0> n_observed; // number of rows whose outcome is observed
   array[n_observed] int<lower=1, upper=N> observed;
-  int<lower=0> n_left; // rows whose outcome is known to be at most y
+  int<lower=0> n_left; // number of rows whose outcome is at most y
   array[n_left] int<lower=1, upper=N> left;
-  int<lower=0> n_right; // at least y
+  int<lower=0> n_right; // number of rows whose outcome is at least y
   array[n_right] int<lower=1, upper=N> right;
-  int<lower=0> n_interval; // between y and y_upper
+  int<lower=0> n_interval; // number of rows with y < outcome < y_upper
   array[n_interval] int<lower=1, upper=N> interval;
   vector[N] y_upper;
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -3,18 +3,18 @@
 //   y[n] ~ ordered_logistic(eta[n], cutpoint)
 //   eta[n] = X[n] * beta
 data {
-  int<lower=1> N; // rows
-  int<lower=2> C; // categories, in order
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories, which are ordered
   array[N] int<lower=1, upper=C> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the cutpoints applies at X = x_bar
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[C - 1] prior_cutpoint_df;
   vector[C - 1] prior_cutpoint_location;
   vector<lower=0>[C - 1] prior_cutpoint_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -3,8 +3,8 @@
 //   y[n] ~ ordered_probit(eta[n], cutpoint)
 //   eta[n] = X[n] * beta
 functions {
-  // log density of cutpoints that part categories whose probabilities, where
-  // eta = 0, are dirichlet
+  // log density of cutpoints if the probabilities of the categories are
+  // dirichlet where eta = 0
   real induced_dirichlet_lpdf(vector cutpoint, real concentration) {
     int C = rows(cutpoint) + 1;
     vector[C - 1] below = Phi(cutpoint);
@@ -14,16 +14,16 @@ functions {
   }
 }
 data {
-  int<lower=1> N; // rows
-  int<lower=2> C; // categories, in order
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories, which are ordered
   array[N] int<lower=1, upper=C> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the cutpoints applies at X = x_bar
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_cutpoint_concentration;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -9,7 +9,7 @@ data {
 }
 parameters {
   real v; // log variance of x
-  vector[D] z; // x, standardised
+  vector[D] z; // x, standardized
 }
 transformed parameters {
   vector[D] x = exp(v / 2) * z;

@@ -1,30 +1,39 @@
-// No pooling: each group has its own coefficients b[j], under fixed priors that
-// share nothing between groups.
+// No pooling: each group has its own coefficients b[j], with fixed priors, so
+// that nothing is learned about one group from the others.
 //
 //   y[n] ~ categorical(softmax(append_col(0, eta[n])'))
 //   eta has a column for each category but the first, the reference
 //   eta[n] = alpha + X[n] * beta + Z[n] * b[group[n]]
 functions {
-  // what the means of the groups' coefficients are picked from: 0, intercepts,
-  // coefficients, with a column for each category but the reference
-  matrix population(matrix beta) {
+  // 0, the intercepts and the coefficients, with a column for each category but
+  // the reference
+  matrix zero_first(matrix beta) {
     return append_row(zeros_row_vector(cols(beta)), beta);
   }
-  matrix population(row_vector alpha, matrix beta) {
-    return population(append_row(alpha, beta));
+  matrix zero_first(row_vector alpha, matrix beta) {
+    return zero_first(append_row(alpha, beta));
+  }
+  // means of the groups' coefficients, category by category; mean_index says
+  // where they are in (0, alpha, beta)
+  row_vector category_means(array[] int mean_index, matrix beta) {
+    return to_row_vector(zero_first(beta)[mean_index]);
+  }
+  row_vector category_means(array[] int mean_index, row_vector alpha,
+                            matrix beta) {
+    return to_row_vector(zero_first(alpha, beta)[mean_index]);
   }
 }
 data {
-  int<lower=1> N; // rows
-  int<lower=2> C; // categories, the reference first
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories; the first is the reference
   array[N] int<lower=1, upper=C> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // coefficients of each group
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of coefficients of each group
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of these coefficients
   row_vector[Q] z_bar;
   vector[C - 1] prior_Intercept_location;
   vector<lower=0>[C - 1] prior_Intercept_scale;
@@ -32,13 +41,13 @@ data {
   vector<lower=0>[K * (C - 1)] prior_beta_scale;
   vector[Q * (C - 1)] prior_b_location;
   vector<lower=0>[Q * (C - 1)] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
   matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
-  int D = Q * (C - 1); // coefficients of each group
-  array[C - 1, Q] int columns; // the columns of b of each category
+  int Q_all = Q * (C - 1); // coefficients of each group
+  array[C - 1, Q] int columns; // columns of b for each category
   for (c in 1 : C - 1) {
     columns[c] = linspaced_int_array(Q, (c - 1) * Q + 1, c * Q);
   }
@@ -46,7 +55,7 @@ transformed data {
 parameters {
   row_vector[C - 1] alpha_c; // alpha at x_bar
   matrix[K, C - 1] beta;
-  matrix[J, D] b_c; // b at x_bar and z_bar
+  matrix[J, Q_all] b_c; // b at x_bar and z_bar
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
@@ -60,12 +69,12 @@ model {
       group_effect[ : , c] = rows_dot_product(Z_c, b_c[group, columns[c]]);
     }
     matrix[N, C - 1] eta = rep_matrix(alpha_c, N) + group_effect + X_c * beta;
-    matrix[C - 1, C] as_it_is = append_col(zeros_vector(C - 1),
-                                           identity_matrix(C - 1));
-    y ~ categorical_logit_glm(eta, zeros_vector(C), as_it_is);
+    matrix[C - 1, C] select = append_col(zeros_vector(C - 1),
+                                         identity_matrix(C - 1));
+    y ~ categorical_logit_glm(eta, zeros_vector(C), select);
   }
 }
 generated quantities {
   row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
-  matrix[J, D] b = b_c;
+  matrix[J, Q_all] b = b_c;
 }

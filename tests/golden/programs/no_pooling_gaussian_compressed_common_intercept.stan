@@ -1,21 +1,21 @@
-// No pooling: each group has its own coefficients b[j], under fixed priors that
-// share nothing between groups.
+// No pooling: each group has its own coefficients b[j], with fixed priors, so
+// that nothing is learned about one group from the others.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta + Z[n] * b[group[n]]
 data {
-  int<lower=1> N; // rows that are left, turned by an orthogonal matrix
+  int<lower=1> N; // number of rows, after reduction by QR decompositions
   vector[N] y; // outcome
-  real y_bar; // was taken from the outcome
-  real N_zero; // rows that turning has emptied
-  int<lower=0> K; // population predictors
-  int<lower=0> D; // columns of X: intercept, predictors
-  matrix[N, D] X;
+  real y_shift; // has been subtracted from y
+  real N_zero_rows; // number of rows that became 0
+  int<lower=0> K; // number of population predictors
+  int<lower=0> K_X; // columns of X: intercept, predictors
+  matrix[N, K_X] X; // population predictors, reduced
   vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // coefficients of each group
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z; // less z_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of coefficients of each group
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of these coefficients, minus z_bar
   row_vector[Q] z_bar;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -24,7 +24,7 @@ data {
   real<lower=0> prior_sigma_rate;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -41,9 +41,9 @@ model {
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, b_c[group]);
-    vector[D] theta = append_row(alpha_c - y_bar, beta);
+    vector[K_X] theta = append_row(alpha_c - y_shift, beta);
     y ~ normal_id_glm(X, group_effect, theta, sigma);
-    target += -N_zero * log(sigma);
+    target += -N_zero_rows * log(sigma);
   }
 }
 generated quantities {

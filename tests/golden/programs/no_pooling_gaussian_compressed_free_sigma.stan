@@ -1,29 +1,29 @@
-// No pooling: each group has its own coefficients b[j], under fixed priors that
-// share nothing between groups.
+// No pooling: each group has its own coefficients b[j], with fixed priors, so
+// that nothing is learned about one group from the others.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
 //   eta[n] = X[n] * beta + Z[n] * b[group[n]]
 data {
-  int<lower=1> N; // rows that are left, turned by an orthogonal matrix
+  int<lower=1> N; // number of rows, after reduction by QR decompositions
   vector[N] y; // outcome
-  int<lower=1> J_sigma; // groups with residual scales of their own
-  array[N] int<lower=1, upper=J_sigma> group_sigma;
-  vector[J_sigma] N_zero; // rows that turning has emptied
-  int<lower=0> K; // population predictors
-  int<lower=0> D; // columns of X: predictors
-  matrix[N, D] X;
+  int<lower=1> J_sigma; // number of groups with their own residual scale
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  vector[J_sigma] N_zero_rows; // number of rows that became 0
+  int<lower=0> K; // number of population predictors
+  int<lower=0> K_X; // columns of X: predictors
+  matrix[N, K_X] X; // population predictors, reduced
   vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // coefficients of each group
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z; // less z_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of coefficients of each group
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of these coefficients, minus z_bar
   row_vector[Q] z_bar;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_sigma_rate;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 parameters {
   vector[K] beta;
@@ -38,10 +38,10 @@ model {
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, b_c[group]);
-    vector[D] theta = beta;
+    vector[K_X] theta = beta;
     vector[N] scale = sigma_j[group_sigma];
     y ~ normal_id_glm(X, group_effect, theta, scale);
-    target += -dot_product(N_zero, log(sigma_j));
+    target += -dot_product(N_zero_rows, log(sigma_j));
   }
 }
 generated quantities {

@@ -1,19 +1,19 @@
-// No pooling: each group has its own coefficients b[j], under fixed priors that
-// share nothing between groups.
+// No pooling: each group has its own coefficients b[j], with fixed priors, so
+// that nothing is learned about one group from the others.
 //
 //   y[n] ~ ordered_logistic(eta[n], cutpoint)
 //   eta[n] = X[n] * beta + Z[n] * b[group[n]]
 data {
-  int<lower=1> N; // rows
-  int<lower=2> C; // categories, in order
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories, which are ordered
   array[N] int<lower=1, upper=C> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // coefficients of each group
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of coefficients of each group
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of these coefficients
   row_vector[Q] z_bar;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
@@ -22,7 +22,7 @@ data {
   vector<lower=0>[C - 1] prior_cutpoint_scale;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

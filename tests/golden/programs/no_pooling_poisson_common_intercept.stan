@@ -1,42 +1,42 @@
-// No pooling: each group has its own coefficients b[j], under fixed priors that
-// share nothing between groups.
+// No pooling: each group has its own coefficients b[j], with fixed priors, so
+// that nothing is learned about one group from the others.
 //
 //   y[n] ~ poisson(exp(eta[n]))
 //   eta[n] = alpha + X[n] * beta + Z[n] * b[group[n]]
 functions {
-  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
-  // after so many numbers of other factors
-  array[,] int places(array[] int group, int J, int Q, int after) {
-    array[Q, size(group)] int place;
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
     for (q in 1 : Q) {
       for (n in 1 : size(group)) {
-        place[q, n] = after + (q - 1) * J + group[n];
+        u_index[q, n] = before + (q - 1) * J + group[n];
       }
     }
-    return place;
+    return u_index;
   }
   // log mass of y[n] ~ poisson_log(eta[n]), eta[n] = alpha
-  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_poisson_log_glm_lpmf(array[] int y, matrix X, real alpha,
-                                    vector beta, matrix W,
-                                    array[,] int place, vector u) {
+                                    vector beta, matrix Z,
+                                    array[,] int u_index, vector u) {
     vector[size(y)] eta = alpha + X * beta;
-    for (r in 1 : cols(W)) {
-      eta += W[ : , r] .* u[place[r]];
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
     }
     return poisson_log_lupmf(y | eta);
   }
 }
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   array[N] int<lower=0> y; // counts
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // coefficients of each group
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of coefficients of each group
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of these coefficients
   row_vector[Q] z_bar;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -44,12 +44,12 @@ data {
   vector<lower=0>[K] prior_beta_scale;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
   matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
-  array[Q, N] int place = places(group, J, Q, 0);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -63,7 +63,7 @@ model {
     b_c[ : , q] ~ normal(prior_b_location[q], prior_b_scale[q]);
   }
   if (prior_only == 0) {
-    y ~ grouped_poisson_log_glm(X_c, alpha_c, beta, Z_c, place,
+    y ~ grouped_poisson_log_glm(X_c, alpha_c, beta, Z_c, u_index,
                                 to_vector(b_c));
   }
 }

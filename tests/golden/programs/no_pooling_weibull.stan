@@ -1,18 +1,18 @@
-// No pooling: each group has its own coefficients b[j], under fixed priors that
-// share nothing between groups.
+// No pooling: each group has its own coefficients b[j], with fixed priors, so
+// that nothing is learned about one group from the others.
 //
 //   y[n] ~ weibull(shape, exp(eta[n]) / tgamma(1 + 1 / shape))
 //   eta[n] = X[n] * beta + Z[n] * b[group[n]]
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector<lower=0>[N] y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // coefficients of each group
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of coefficients of each group
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of these coefficients
   row_vector[Q] z_bar;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
@@ -20,7 +20,7 @@ data {
   real<lower=0> prior_shape_scale;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -15,45 +15,47 @@ functions {
     return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
            - rows(u) * sum(log(diagonal(L)));
   }
-  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
-  // after so many numbers of other factors
-  array[,] int places(array[] int group, int J, int Q, int after) {
-    array[Q, size(group)] int place;
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
     for (q in 1 : Q) {
       for (n in 1 : size(group)) {
-        place[q, n] = after + (q - 1) * J + group[n];
+        u_index[q, n] = before + (q - 1) * J + group[n];
       }
     }
-    return place;
+    return u_index;
   }
   // log mass of y[n] ~ bernoulli_logit(eta[n]), eta[n] = alpha
-  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_bernoulli_logit_glm_lpmf(array[] int y, matrix X, real alpha,
-                                        vector beta, matrix W,
-                                        array[,] int place, vector u) {
+                                        vector beta, matrix Z,
+                                        array[,] int u_index, vector u) {
     vector[size(y)] eta = alpha + X * beta;
-    for (r in 1 : cols(W)) {
-      eta += W[ : , r] .* u[place[r]];
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
     }
     return bernoulli_logit_lupmf(y | eta);
   }
 }
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   array[N] int<lower=0, upper=1> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
-  int<lower=1> J_2; // groups
-  int<lower=1> Q_2; // varying coefficients
-  array[N] int<lower=1, upper=J_2> group_2;
-  matrix[N, Q_2] Z_2;
-  array[Q_2] int<lower=1, upper=K + 2> mean_of_2; // mu_2 in (0, alpha, beta)
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  int<lower=1> J_2; // number of groups
+  int<lower=1> Q_2; // number of varying coefficients
+  array[N] int<lower=1, upper=J_2> group_2; // group of each row
+  matrix[N, Q_2] Z_2; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> mean_index_2;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -61,13 +63,14 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   vector<lower=0>[Q_2] prior_tau_2_rate;
   real<lower=0> prior_Omega_shape;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
-  matrix[N, Q + Q_2] W = append_col(Z, Z_2);
-  array[Q + Q_2, N] int place = append_array(places(group, J, Q, 0),
-                                             places(group_2, J_2, Q_2, J * Q));
+  matrix[N, Q + Q_2] Z_all = append_col(Z, Z_2);
+  array[Q + Q_2, N] int u_index = append_array(u_positions(group, J, Q, 0),
+                                               u_positions(group_2, J_2, Q_2,
+                                                           J * Q));
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -80,8 +83,8 @@ parameters {
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
-  row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_of_2]'; // means
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+  row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_index_2]'; // means
 }
 model {
   matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
@@ -96,7 +99,7 @@ model {
     u_2[ : , q] ~ normal(0, tau_2[q]);
   }
   if (prior_only == 0) {
-    y ~ grouped_bernoulli_logit_glm(X_c, alpha_c, beta, W, place,
+    y ~ grouped_bernoulli_logit_glm(X_c, alpha_c, beta, Z_all, u_index,
                                     append_row(to_vector(u), to_vector(u_2)));
   }
 }

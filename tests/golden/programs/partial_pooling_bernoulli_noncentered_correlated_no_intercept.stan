@@ -7,66 +7,67 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 functions {
-  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
-  // after so many numbers of other factors
-  array[,] int places(array[] int group, int J, int Q, int after) {
-    array[Q, size(group)] int place;
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
     for (q in 1 : Q) {
       for (n in 1 : size(group)) {
-        place[q, n] = after + (q - 1) * J + group[n];
+        u_index[q, n] = before + (q - 1) * J + group[n];
       }
     }
-    return place;
+    return u_index;
   }
   // log mass of y[n] ~ bernoulli_logit(eta[n]), eta[n] = alpha
-  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_bernoulli_logit_glm_lpmf(array[] int y, matrix X, real alpha,
-                                        vector beta, matrix W,
-                                        array[,] int place, vector u) {
+                                        vector beta, matrix Z,
+                                        array[,] int u_index, vector u) {
     vector[size(y)] eta = alpha + X * beta;
-    for (r in 1 : cols(W)) {
-      eta += W[ : , r] .* u[place[r]];
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
     }
     return bernoulli_logit_lupmf(y | eta);
   }
 }
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   array[N] int<lower=0, upper=1> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, beta)
+  array[Q] int<lower=1, upper=K + 1> mean_index;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_Omega_shape;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X;
-  array[Q, N] int place = places(group, J, Q, 0);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // standardised deviations of b
+  matrix[J, Q] z; // standardized deviations of b
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+  row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
 }
 model {
   matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
-  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  to_vector(z) ~ std_normal(); // implies the distribution of u
   if (prior_only == 0) {
-    y ~ grouped_bernoulli_logit_glm(X_c, 0, beta, Z, place, to_vector(u));
+    y ~ grouped_bernoulli_logit_glm(X_c, 0, beta, Z, u_index, to_vector(u));
   }
 }
 generated quantities {

@@ -7,104 +7,113 @@
 //   b[j] = mu + (effects of U[j]) + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// Groups whose own data say much are centered, others are not, and many are in
-// between: w says how far, for each group and coefficient.
+// Groups with much data are centered, groups with little data noncentered, and
+// others in between: centeredness says how far, by group and coefficient.
 functions {
-  // deviations: unit * z - mean if w = 1 (centered), tau * z if w = 0, where
-  // unit is tau_pilot (noncentered)
-  matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
-                         matrix unit, vector tau_pilot) {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
     matrix[rows(z), cols(z)] u;
     for (q in 1 : cols(z)) {
-      u[ : , q] = (unit[ : , q] .* z[ : , q] - w[ : , q] .* mean[ : , q])
-                  .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
     }
     return u;
   }
-  // what group-level predictors U add to the means of the groups' coefficients;
-  // effect_of says which population coefficients (first: 0) are their effects
-  matrix group_level(matrix U, array[,] int effect_of, vector population) {
-    matrix[rows(U), size(effect_of[1])] m = rep_matrix(0, rows(U),
-                                                       size(effect_of[1]));
+  // the effects of group-level predictors U on the means of the groups'
+  // coefficients; effect_index says where each effect is in (0, alpha, beta)
+  matrix effects_of_U(matrix U, array[,] int effect_index, vector population) {
+    int Q = size(effect_index[1]);
+    matrix[rows(U), Q] effects = rep_matrix(0, rows(U), Q);
     for (p in 1 : cols(U)) {
-      m += U[ : , p] * population[effect_of[p]]';
+      effects += U[ : , p] * population[effect_index[p]]';
     }
-    return m;
+    return effects;
   }
-  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
-  // after so many numbers of other factors
-  array[,] int places(array[] int group, int J, int Q, int after) {
-    array[Q, size(group)] int place;
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
     for (q in 1 : Q) {
       for (n in 1 : size(group)) {
-        place[q, n] = after + (q - 1) * J + group[n];
+        u_index[q, n] = before + (q - 1) * J + group[n];
       }
     }
-    return place;
+    return u_index;
   }
   // log mass of y[n] ~ binomial_logit(trials[n], eta[n]), eta[n] = alpha
-  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_binomial_logit_glm_lpmf(array[] int y, array[] int trials,
                                        matrix X, real alpha, vector beta,
-                                       matrix W, array[,] int place, vector u) {
+                                       matrix Z, array[,] int u_index,
+                                       vector u) {
     vector[size(y)] eta = alpha + X * beta;
-    for (r in 1 : cols(W)) {
-      eta += W[ : , r] .* u[place[r]];
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
     }
     return binomial_logit_lupmf(y | trials, eta);
   }
 }
 data {
-  int<lower=1> N; // rows
-  array[N] int<lower=0> trials;
-  array[N] int<lower=0> y; // successes
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
-  int<lower=1> P; // group-level predictors
-  matrix[J, P] U;
-  array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
-  matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
-  matrix<lower=0>[J, Q] unit; // of z
-  vector<lower=0>[Q] tau_pilot; // a guess of tau
+  int<lower=1> N; // number of rows
+  array[N] int<lower=0> trials; // number of trials
+  array[N] int<lower=0> y; // number of successes
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, beta)
+  array[Q] int<lower=1, upper=K + 1> mean_index;
+  int<lower=1> P; // number of group-level predictors
+  matrix[J, P] U; // group-level predictors
+  // their effects on each coefficient, by their position in (0, beta)
+  array[P, Q] int<lower=1, upper=K + 2> effect_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q] centeredness;
+  matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q] tau_pilot; // estimate of tau
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X;
-  array[Q, N] int place = places(group, J, Q, 0);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
-  matrix[J, Q] z; // b / unit where w = 1
+  matrix[J, Q] z; // coefficients, partly centered
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+  row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
 }
 model {
   matrix[J, Q] mean = rep_matrix(mu, J); // of b
-  mean += group_level(U, effect_of, append_row(0, beta));
-  matrix[J, Q] u = partly_centered(z, mean, tau, w, unit, tau_pilot);
+  mean += effects_of_U(U, effect_index, append_row(0, beta));
+  matrix[J, Q] u = partly_centered(z, mean, tau, centeredness, z_scale,
+                                   tau_pilot);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - w) * log(tau)); // z is stretched into u
+  target += sum((1 - centeredness) * log(tau)); // Jacobian
   if (prior_only == 0) {
-    y ~ grouped_binomial_logit_glm(trials, X_c, 0, beta, Z, place,
+    y ~ grouped_binomial_logit_glm(trials, X_c, 0, beta, Z, u_index,
                                    to_vector(u));
   }
 }
 generated quantities {
   matrix[J, Q] b = rep_matrix(mu, J);
-  b += group_level(U, effect_of, append_row(0, beta));
-  b += partly_centered(z, b, tau, w, unit, tau_pilot);
+  b += effects_of_U(U, effect_index, append_row(0, beta));
+  b += partly_centered(z, b, tau, centeredness, z_scale, tau_pilot);
 }

@@ -12,52 +12,54 @@ functions {
     return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
            - rows(u) * sum(log(diagonal(L)));
   }
-  // where to_vector(u), u of J rows, has the Q coefficients of a row's group,
-  // after so many numbers of other factors
-  array[,] int places(array[] int group, int J, int Q, int after) {
-    array[Q, size(group)] int place;
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
     for (q in 1 : Q) {
       for (n in 1 : size(group)) {
-        place[q, n] = after + (q - 1) * J + group[n];
+        u_index[q, n] = before + (q - 1) * J + group[n];
       }
     }
-    return place;
+    return u_index;
   }
   // log mass of y[n] ~ binomial_logit(trials[n], eta[n]), eta[n] = alpha
-  // + X[n] * beta + sum over r of W[n, r] * u[place[r, n]]
+  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_binomial_logit_glm_lpmf(array[] int y, array[] int trials,
                                        matrix X, real alpha, vector beta,
-                                       matrix W, array[,] int place, vector u) {
+                                       matrix Z, array[,] int u_index,
+                                       vector u) {
     vector[size(y)] eta = alpha + X * beta;
-    for (r in 1 : cols(W)) {
-      eta += W[ : , r] .* u[place[r]];
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
     }
     return binomial_logit_lupmf(y | trials, eta);
   }
 }
 data {
-  int<lower=1> N; // rows
-  array[N] int<lower=0> trials;
-  array[N] int<lower=0> y; // successes
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=1> N; // number of rows
+  array[N] int<lower=0> trials; // number of trials
+  array[N] int<lower=0> y; // number of successes
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_Omega_shape;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
-  array[Q, N] int place = places(group, J, Q, 0);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -68,7 +70,7 @@ parameters {
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
 }
 model {
   matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
@@ -78,7 +80,7 @@ model {
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
   if (prior_only == 0) {
-    y ~ grouped_binomial_logit_glm(trials, X_c, alpha_c, beta, Z, place,
+    y ~ grouped_binomial_logit_glm(trials, X_c, alpha_c, beta, Z, u_index,
                                    to_vector(u));
   }
 }

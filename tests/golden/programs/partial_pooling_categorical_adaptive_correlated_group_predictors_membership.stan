@@ -11,83 +11,104 @@
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// Groups whose own data say much are centered, others are not, and many are in
-// between: w says how far, for each group and coefficient.
+// Groups with much data are centered, groups with little data noncentered, and
+// others in between: centeredness says how far, by group and coefficient.
 functions {
-  // what the means of the groups' coefficients are picked from: 0, intercepts,
-  // coefficients, with a column for each category but the reference
-  matrix population(matrix beta) {
+  // 0, the intercepts and the coefficients, with a column for each category but
+  // the reference
+  matrix zero_first(matrix beta) {
     return append_row(zeros_row_vector(cols(beta)), beta);
   }
-  matrix population(row_vector alpha, matrix beta) {
-    return population(append_row(alpha, beta));
+  matrix zero_first(row_vector alpha, matrix beta) {
+    return zero_first(append_row(alpha, beta));
+  }
+  // means of the groups' coefficients, category by category; mean_index says
+  // where they are in (0, alpha, beta)
+  row_vector category_means(array[] int mean_index, matrix beta) {
+    return to_row_vector(zero_first(beta)[mean_index]);
+  }
+  row_vector category_means(array[] int mean_index, row_vector alpha,
+                            matrix beta) {
+    return to_row_vector(zero_first(alpha, beta)[mean_index]);
   }
   // log density of the rows of u, each multi_normal(0, L * L')
   real multi_normal_rows_lpdf(matrix u, matrix L) {
     return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
            - rows(u) * sum(log(diagonal(L)));
   }
-  // deviations: unit * z - mean if w = 1 (centered), tau * z if w = 0, where
-  // unit is tau_pilot (noncentered)
-  matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
-                         matrix unit, vector tau_pilot) {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
     matrix[rows(z), cols(z)] u;
     for (q in 1 : cols(z)) {
-      u[ : , q] = (unit[ : , q] .* z[ : , q] - w[ : , q] .* mean[ : , q])
-                  .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
     }
     return u;
   }
-  // the same, after the z of groups that are apart are correlated by L_Omega
+  // the same for correlated coefficients: in groups with decorrelated = 1 the z
+  // are uncorrelated, and multiplied by L_Omega
   matrix partly_centered(matrix z, matrix mean, vector tau, matrix L_Omega,
-                         matrix w, matrix unit, vector tau_pilot,
-                         vector apart) {
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot, vector decorrelated) {
     matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
-    return partly_centered(z + diag_pre_multiply(apart, correlated), mean,
-                           tau, w, unit, tau_pilot);
+    return partly_centered(z + diag_pre_multiply(decorrelated, correlated),
+                           mean, tau, centeredness, z_scale, tau_pilot);
   }
-  // what group-level predictors U add to the means of the groups' coefficients;
-  // effect_of says which population coefficients (first: 0) are their effects
-  matrix group_level(matrix U, array[,] int effect_of, vector population) {
-    matrix[rows(U), size(effect_of[1])] m = rep_matrix(0, rows(U),
-                                                       size(effect_of[1]));
+  // the effects of group-level predictors U on the means of the groups'
+  // coefficients; effect_index says where each effect is in (0, alpha, beta)
+  matrix effects_of_U(matrix U, array[,] int effect_index, vector population) {
+    int Q = size(effect_index[1]);
+    matrix[rows(U), Q] effects = rep_matrix(0, rows(U), Q);
     for (p in 1 : cols(U)) {
-      m += U[ : , p] * population[effect_of[p]]';
+      effects += U[ : , p] * population[effect_index[p]]';
     }
-    return m;
+    return effects;
   }
 }
 data {
-  int<lower=1> N; // rows
-  int<lower=2> C; // categories, the reference first
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories; the first is the reference
   array[N] int<lower=1, upper=C> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
-  int<lower=1> P; // group-level predictors
-  matrix[J, P] U;
-  array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
-  array[Q] int<lower=1, upper=K + 2> about; // what z is centered about
-  matrix<lower=0, upper=1>[J, Q * (C - 1)] w; // 1: centered, 0: not
-  matrix<lower=0>[J, Q * (C - 1)] unit; // of z
-  vector<lower=0>[Q * (C - 1)] tau_pilot; // a guess of tau
-  vector<lower=0, upper=1>[J] apart; // 1: z is uncorrelated
-  int<lower=1> J_2; // groups
-  int<lower=1> Q_2; // varying coefficients
-  int<lower=1> M_2; // memberships of a row
-  array[N, M_2] int<lower=1, upper=J_2> group_2;
-  matrix<lower=0>[N, M_2] weight_2;
-  matrix[N, Q_2] Z_2;
-  array[Q_2] int<lower=1, upper=K + 2> mean_of_2; // mu_2 in (0, alpha, beta)
-  array[Q_2] int<lower=1, upper=K + 2> about_2; // what z_2 is centered about
-  matrix<lower=0, upper=1>[J_2, Q_2 * (C - 1)] w_2; // 1: centered, 0: not
-  matrix<lower=0>[J_2, Q_2 * (C - 1)] unit_2; // of z_2
-  vector<lower=0>[Q_2 * (C - 1)] tau_pilot_2; // a guess of tau_2
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  int<lower=1> P; // number of group-level predictors
+  matrix[J, P] U; // group-level predictors
+  // their effects on each coefficient, by their position in (0, alpha, beta)
+  array[P, Q] int<lower=1, upper=K + 2> effect_index;
+  // the mean that z is centered at, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> center_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q * (C - 1)] centeredness;
+  matrix<lower=0>[J, Q * (C - 1)] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q * (C - 1)] tau_pilot; // estimate of tau
+  vector<lower=0, upper=1>[J] decorrelated; // 1: z is uncorrelated
+  int<lower=1> J_2; // number of groups
+  int<lower=1> Q_2; // number of varying coefficients
+  int<lower=1> M_2; // number of memberships of each row
+  array[N, M_2] int<lower=1, upper=J_2> group_2; // groups of each row
+  matrix<lower=0>[N, M_2] weight_2; // weights of the memberships
+  matrix[N, Q_2] Z_2; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> mean_index_2;
+  // the mean that z_2 is centered at, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> center_index_2;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J_2, Q_2 * (C - 1)] centeredness_2;
+  matrix<lower=0>[J_2, Q_2 * (C - 1)] z_scale_2; // gives z_2 a scale near 1
+  vector<lower=0>[Q_2 * (C - 1)] tau_pilot_2; // estimate of tau_2
   vector[C - 1] prior_Intercept_location;
   vector<lower=0>[C - 1] prior_Intercept_scale;
   vector[K * (C - 1)] prior_beta_location;
@@ -95,17 +116,17 @@ data {
   vector<lower=0>[Q * (C - 1)] prior_tau_rate;
   vector<lower=0>[Q_2 * (C - 1)] prior_tau_2_rate;
   real<lower=0> prior_Omega_shape;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
-  int D = Q * (C - 1); // coefficients of each group
-  array[C - 1, Q] int columns; // the columns of b of each category
+  int Q_all = Q * (C - 1); // coefficients of each group
+  array[C - 1, Q] int columns; // columns of b for each category
   for (c in 1 : C - 1) {
     columns[c] = linspaced_int_array(Q, (c - 1) * Q + 1, c * Q);
   }
-  int D_2 = Q_2 * (C - 1); // coefficients of each group
-  array[C - 1, Q_2] int columns_2; // the columns of b_2 of each category
+  int Q_all_2 = Q_2 * (C - 1); // coefficients of each group
+  array[C - 1, Q_2] int columns_2; // columns of b_2 for each category
   for (c in 1 : C - 1) {
     columns_2[c] = linspaced_int_array(Q_2, (c - 1) * Q_2 + 1, c * Q_2);
   }
@@ -113,42 +134,43 @@ transformed data {
 parameters {
   row_vector[C - 1] alpha_c; // alpha at x_bar
   matrix[K, C - 1] beta;
-  vector<lower=0>[D] tau; // population scales
-  cholesky_factor_corr[D] L_Omega;
-  matrix[J, D] z; // b / unit where w = 1
-  vector<lower=0>[D_2] tau_2; // population scales
-  matrix[J_2, D_2] z_2; // b_2 / unit_2 where w_2 = 1
+  vector<lower=0>[Q_all] tau; // population scales
+  cholesky_factor_corr[Q_all] L_Omega;
+  matrix[J, Q_all] z; // coefficients, partly centered
+  vector<lower=0>[Q_all_2] tau_2; // population scales
+  matrix[J_2, Q_all_2] z_2; // coefficients, partly centered
 }
 transformed parameters {
   row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
-  row_vector[D] mu = to_row_vector(population(alpha, beta)[mean_of]);
-  row_vector[D] mu_c = to_row_vector(population(alpha_c, beta)[about]);
-  row_vector[D_2] mu_2 = to_row_vector(population(alpha, beta)[mean_of_2]);
-  row_vector[D_2] mu_c_2 = to_row_vector(population(alpha_c, beta)[about_2]);
+  row_vector[Q_all] mu = category_means(mean_index, alpha, beta);
+  row_vector[Q_all] mu_c = category_means(center_index, alpha_c, beta);
+  row_vector[Q_all_2] mu_2 = category_means(mean_index_2, alpha, beta);
+  row_vector[Q_all_2] mu_c_2 = category_means(center_index_2, alpha_c, beta);
 }
 model {
-  matrix[J, D] mean = rep_matrix(mu_c, J); // of b at x_bar
+  matrix[J, Q_all] mean = rep_matrix(mu_c, J); // of b at x_bar
   for (c in 1 : C - 1) {
-    mean[ : , columns[c]] += group_level(U, effect_of,
-                                         population(alpha, beta)[ : , c]);
+    mean[ : , columns[c]] += effects_of_U(U, effect_index,
+                                          zero_first(alpha, beta)[ : , c]);
   }
-  matrix[J, D] u = partly_centered(z, mean, tau, L_Omega, w, unit, tau_pilot,
-                                   apart);
-  matrix[J_2, D_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
-  matrix[J_2, D_2] u_2 = partly_centered(z_2, mean_2, tau_2, w_2, unit_2,
-                                         tau_pilot_2);
+  matrix[J, Q_all] u = partly_centered(z, mean, tau, L_Omega, centeredness,
+                                       z_scale, tau_pilot, decorrelated);
+  matrix[J_2, Q_all_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
+  matrix[J_2, Q_all_2] u_2 = partly_centered(z_2, mean_2, tau_2,
+                                             centeredness_2, z_scale_2,
+                                             tau_pilot_2);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   tau_2 ~ exponential(prior_tau_2_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
-  target += sum((1 - w) * log(tau)); // z is stretched into u
-  target += sum(apart) * sum(log(diagonal(L_Omega)));
-  for (q in 1 : D_2) {
+  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  target += sum(decorrelated) * sum(log(diagonal(L_Omega)));
+  for (q in 1 : Q_all_2) {
     u_2[ : , q] ~ normal(0, tau_2[q]);
   }
-  target += sum((1 - w_2) * log(tau_2)); // z_2 is stretched into u_2
+  target += sum((1 - centeredness_2) * log(tau_2)); // Jacobian
   if (prior_only == 0) {
     matrix[N, C - 1] group_effect = rep_matrix(0, N, C - 1);
     for (c in 1 : C - 1) {
@@ -162,21 +184,23 @@ model {
       }
     }
     matrix[N, C - 1] eta = rep_matrix(alpha_c, N) + group_effect + X_c * beta;
-    matrix[C - 1, C] as_it_is = append_col(zeros_vector(C - 1),
-                                           identity_matrix(C - 1));
-    y ~ categorical_logit_glm(eta, zeros_vector(C), as_it_is);
+    matrix[C - 1, C] select = append_col(zeros_vector(C - 1),
+                                         identity_matrix(C - 1));
+    y ~ categorical_logit_glm(eta, zeros_vector(C), select);
   }
 }
 generated quantities {
-  matrix[D, D] Omega = multiply_lower_tri_self_transpose(L_Omega);
-  matrix[J, D] b = rep_matrix(mu_c, J);
+  matrix[Q_all, Q_all] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q_all] b = rep_matrix(mu_c, J);
   for (c in 1 : C - 1) {
-    b[ : , columns[c]] += group_level(U, effect_of,
-                                      population(alpha, beta)[ : , c]);
+    b[ : , columns[c]] += effects_of_U(U, effect_index,
+                                       zero_first(alpha, beta)[ : , c]);
   }
-  b += partly_centered(z, b, tau, L_Omega, w, unit, tau_pilot, apart);
+  b += partly_centered(z, b, tau, L_Omega, centeredness, z_scale, tau_pilot,
+                       decorrelated);
   b += rep_matrix(mu - mu_c, J); // at X = 0
-  matrix[J_2, D_2] b_2 = rep_matrix(mu_c_2, J_2);
-  b_2 += partly_centered(z_2, b_2, tau_2, w_2, unit_2, tau_pilot_2);
+  matrix[J_2, Q_all_2] b_2 = rep_matrix(mu_c_2, J_2);
+  b_2 += partly_centered(z_2, b_2, tau_2, centeredness_2, z_scale_2,
+                         tau_pilot_2);
   b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
 }

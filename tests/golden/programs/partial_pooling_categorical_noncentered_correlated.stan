@@ -8,39 +8,49 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 functions {
-  // what the means of the groups' coefficients are picked from: 0, intercepts,
-  // coefficients, with a column for each category but the reference
-  matrix population(matrix beta) {
+  // 0, the intercepts and the coefficients, with a column for each category but
+  // the reference
+  matrix zero_first(matrix beta) {
     return append_row(zeros_row_vector(cols(beta)), beta);
   }
-  matrix population(row_vector alpha, matrix beta) {
-    return population(append_row(alpha, beta));
+  matrix zero_first(row_vector alpha, matrix beta) {
+    return zero_first(append_row(alpha, beta));
+  }
+  // means of the groups' coefficients, category by category; mean_index says
+  // where they are in (0, alpha, beta)
+  row_vector category_means(array[] int mean_index, matrix beta) {
+    return to_row_vector(zero_first(beta)[mean_index]);
+  }
+  row_vector category_means(array[] int mean_index, row_vector alpha,
+                            matrix beta) {
+    return to_row_vector(zero_first(alpha, beta)[mean_index]);
   }
 }
 data {
-  int<lower=1> N; // rows
-  int<lower=2> C; // categories, the reference first
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories; the first is the reference
   array[N] int<lower=1, upper=C> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
   vector[C - 1] prior_Intercept_location;
   vector<lower=0>[C - 1] prior_Intercept_scale;
   vector[K * (C - 1)] prior_beta_location;
   vector<lower=0>[K * (C - 1)] prior_beta_scale;
   vector<lower=0>[Q * (C - 1)] prior_tau_rate;
   real<lower=0> prior_Omega_shape;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
-  int D = Q * (C - 1); // coefficients of each group
-  array[C - 1, Q] int columns; // the columns of b of each category
+  int Q_all = Q * (C - 1); // coefficients of each group
+  array[C - 1, Q] int columns; // columns of b for each category
   for (c in 1 : C - 1) {
     columns[c] = linspaced_int_array(Q, (c - 1) * Q + 1, c * Q);
   }
@@ -48,34 +58,34 @@ transformed data {
 parameters {
   row_vector[C - 1] alpha_c; // alpha at x_bar
   matrix[K, C - 1] beta;
-  vector<lower=0>[D] tau; // population scales
-  cholesky_factor_corr[D] L_Omega;
-  matrix[J, D] z; // standardised deviations of b
+  vector<lower=0>[Q_all] tau; // population scales
+  cholesky_factor_corr[Q_all] L_Omega;
+  matrix[J, Q_all] z; // standardized deviations of b
 }
 transformed parameters {
   row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
-  row_vector[D] mu = to_row_vector(population(alpha, beta)[mean_of]);
+  row_vector[Q_all] mu = category_means(mean_index, alpha, beta);
 }
 model {
-  matrix[J, D] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  matrix[J, Q_all] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
-  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  to_vector(z) ~ std_normal(); // implies the distribution of u
   if (prior_only == 0) {
     matrix[N, C - 1] group_effect = rep_matrix(0, N, C - 1);
     for (c in 1 : C - 1) {
       group_effect[ : , c] += rows_dot_product(Z, u[group, columns[c]]);
     }
     matrix[N, C - 1] eta = rep_matrix(alpha_c, N) + group_effect + X_c * beta;
-    matrix[C - 1, C] as_it_is = append_col(zeros_vector(C - 1),
-                                           identity_matrix(C - 1));
-    y ~ categorical_logit_glm(eta, zeros_vector(C), as_it_is);
+    matrix[C - 1, C] select = append_col(zeros_vector(C - 1),
+                                         identity_matrix(C - 1));
+    y ~ categorical_logit_glm(eta, zeros_vector(C), select);
   }
 }
 generated quantities {
-  matrix[D, D] Omega = multiply_lower_tri_self_transpose(L_Omega);
-  matrix[J, D] b = z * diag_pre_multiply(tau, L_Omega)';
+  matrix[Q_all, Q_all] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q_all] b = z * diag_pre_multiply(tau, L_Omega)';
   b += rep_matrix(mu, J);
 }

@@ -8,64 +8,72 @@
 //   b[j] = mu + (effects of U[j]) + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
-// Groups whose own data say much are centered, others are not, and many are in
-// between: w says how far, for each group and coefficient.
+// Groups with much data are centered, groups with little data noncentered, and
+// others in between: centeredness says how far, by group and coefficient.
 functions {
   // log density of the rows of u, each multi_normal(0, L * L')
   real multi_normal_rows_lpdf(matrix u, matrix L) {
     return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
            - rows(u) * sum(log(diagonal(L)));
   }
-  // deviations: unit * z - mean if w = 1 (centered), tau * z if w = 0, where
-  // unit is tau_pilot (noncentered)
-  matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
-                         matrix unit, vector tau_pilot) {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
     matrix[rows(z), cols(z)] u;
     for (q in 1 : cols(z)) {
-      u[ : , q] = (unit[ : , q] .* z[ : , q] - w[ : , q] .* mean[ : , q])
-                  .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
     }
     return u;
   }
-  // the same, after the z of groups that are apart are correlated by L_Omega
+  // the same for correlated coefficients: in groups with decorrelated = 1 the z
+  // are uncorrelated, and multiplied by L_Omega
   matrix partly_centered(matrix z, matrix mean, vector tau, matrix L_Omega,
-                         matrix w, matrix unit, vector tau_pilot,
-                         vector apart) {
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot, vector decorrelated) {
     matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
-    return partly_centered(z + diag_pre_multiply(apart, correlated), mean,
-                           tau, w, unit, tau_pilot);
+    return partly_centered(z + diag_pre_multiply(decorrelated, correlated),
+                           mean, tau, centeredness, z_scale, tau_pilot);
   }
-  // what group-level predictors U add to the means of the groups' coefficients;
-  // effect_of says which population coefficients (first: 0) are their effects
-  matrix group_level(matrix U, array[,] int effect_of, vector population) {
-    matrix[rows(U), size(effect_of[1])] m = rep_matrix(0, rows(U),
-                                                       size(effect_of[1]));
+  // the effects of group-level predictors U on the means of the groups'
+  // coefficients; effect_index says where each effect is in (0, alpha, beta)
+  matrix effects_of_U(matrix U, array[,] int effect_index, vector population) {
+    int Q = size(effect_index[1]);
+    matrix[rows(U), Q] effects = rep_matrix(0, rows(U), Q);
     for (p in 1 : cols(U)) {
-      m += U[ : , p] * population[effect_of[p]]';
+      effects += U[ : , p] * population[effect_index[p]]';
     }
-    return m;
+    return effects;
   }
 }
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  int<lower=1> J_sigma; // groups with residual scales of their own
-  array[N] int<lower=1, upper=J_sigma> group_sigma;
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=1> J_sigma; // number of groups with their own residual scale
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
-  int<lower=1> P; // group-level predictors
-  matrix[J, P] U;
-  array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
-  matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
-  matrix<lower=0>[J, Q] unit; // of z
-  vector<lower=0>[Q] tau_pilot; // a guess of tau
-  vector<lower=0, upper=1>[J] apart; // 1: z is uncorrelated
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  int<lower=1> P; // number of group-level predictors
+  matrix[J, P] U; // group-level predictors
+  // their effects on each coefficient, by their position in (0, alpha, beta)
+  array[P, Q] int<lower=1, upper=K + 2> effect_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q] centeredness;
+  matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q] tau_pilot; // estimate of tau
+  vector<lower=0, upper=1>[J] decorrelated; // 1: z is uncorrelated
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -74,7 +82,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_tau_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -84,22 +92,22 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // b / unit where w = 1
+  matrix[J, Q] z; // coefficients, partly centered
   real<lower=0> sigma; // residual scale
-  real<lower=0> tau_sigma; // spread of the log residual scales
-  vector[J_sigma] z_sigma; // their standardised deviations
+  real<lower=0> tau_sigma; // standard deviation of log(sigma_j)
+  vector[J_sigma] z_sigma; // standardized deviations of log(sigma_j)
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
-  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_of]';
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_index]';
   vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
 }
 model {
   matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
-  mean += group_level(U, effect_of, append_row([0, alpha]', beta));
-  matrix[J, Q] u = partly_centered(z, mean, tau, L_Omega, w, unit, tau_pilot,
-                                   apart);
+  mean += effects_of_U(U, effect_index, append_row([0, alpha]', beta));
+  matrix[J, Q] u = partly_centered(z, mean, tau, L_Omega, centeredness,
+                                   z_scale, tau_pilot, decorrelated);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
@@ -107,9 +115,9 @@ model {
   sigma ~ exponential(prior_sigma_rate);
   tau_sigma ~ exponential(prior_tau_sigma_rate);
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
-  target += sum((1 - w) * log(tau)); // z is stretched into u
-  target += sum(apart) * sum(log(diagonal(L_Omega)));
-  z_sigma ~ std_normal(); // so that sigma_j is distributed as above
+  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  target += sum(decorrelated) * sum(log(diagonal(L_Omega)));
+  z_sigma ~ std_normal(); // implies the distribution of sigma_j
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     vector[N] scale = sigma_j[group_sigma];
@@ -119,7 +127,8 @@ model {
 generated quantities {
   matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, Q] b = rep_matrix(mu_c, J);
-  b += group_level(U, effect_of, append_row([0, alpha]', beta));
-  b += partly_centered(z, b, tau, L_Omega, w, unit, tau_pilot, apart);
+  b += effects_of_U(U, effect_index, append_row([0, alpha]', beta));
+  b += partly_centered(z, b, tau, L_Omega, centeredness, z_scale, tau_pilot,
+                       decorrelated);
   b += rep_matrix(mu - mu_c, J); // at X = 0
 }

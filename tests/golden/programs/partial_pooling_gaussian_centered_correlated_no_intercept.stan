@@ -14,21 +14,22 @@ functions {
   }
 }
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, beta)
+  array[Q] int<lower=1, upper=K + 1> mean_index;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X;
@@ -41,7 +42,7 @@ parameters {
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+  row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
 }
 model {
   matrix[J, Q] u = b - rep_matrix(mu, J); // deviations

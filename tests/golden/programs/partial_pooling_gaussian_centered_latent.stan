@@ -4,25 +4,26 @@
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//            + dot_product(scores[scored[n]], loadings[loaded[n]])
+//            + dot_product(scores[score_index[n]], loadings[loading_index[n]])
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
-  int<lower=1> R; // latent factors
-  int<lower=R> J_scores; // those who have scores
-  int<lower=R> J_loadings; // those that have loadings
-  array[N] int<lower=1, upper=J_scores> scored;
-  array[N] int<lower=1, upper=J_loadings> loaded;
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  int<lower=1> R; // number of latent factors
+  int<lower=R> J_scores; // number of rows of scores
+  int<lower=R> J_loadings; // number of rows of loadings
+  array[N] int<lower=1, upper=J_scores> score_index; // row of scores
+  array[N] int<lower=1, upper=J_loadings> loading_index; // row of loadings
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -30,7 +31,7 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_loading_scale_rate;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -41,13 +42,13 @@ parameters {
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] b;
   matrix[J_scores, R] scores;
-  cholesky_factor_cov[J_loadings, R] z_loadings; // a triangle on top
+  cholesky_factor_cov[J_loadings, R] z_loadings; // loadings / loading_scale
   real<lower=0> loading_scale;
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
 }
 model {
   matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
@@ -60,14 +61,16 @@ model {
     u[ : , q] ~ normal(0, tau[q]);
   }
   to_vector(scores) ~ std_normal();
-  // as if all loadings were normal(0, loading_scale), turned into a triangle
+  // the distribution of independent normal(0, loading_scale) loadings after a
+  // rotation that makes them lower triangular
   to_vector(z_loadings) ~ std_normal();
   for (r in 1 : R) {
     target += (R - r) * log(z_loadings[r, r]);
   }
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[N] product = rows_dot_product(scores[scored], z_loadings[loaded]);
+    vector[N] product = rows_dot_product(scores[score_index],
+                                         z_loadings[loading_index]);
     group_effect += loading_scale * product;
     y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, sigma);
   }

@@ -10,23 +10,23 @@
 //   b_2[j] = mu_2 + (effects of U_2[j]) + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// u_2 is integrated out, and drawn back after the fit. The rows come turned
-// by an orthogonal matrix, which changes no sum of squares: of each group as
-// many have Z as it has coefficients, F rows have X and y only, and the others
-// are zero, so that their number says all. Groups with equal Z are turned, too.
+// u_2 is integrated out of the likelihood, and drawn after sampling.
+// The rows are reduced by QR decompositions, which keep all sums of squares.
+// Left are Q_2 rows of each group, N_rest rows in which Z is 0, and rows of
+// zeros, of which only the number matters. Groups with equal Z are merged.
 functions {
-  // log density of y[q][g] = X[q][g] * theta + Z[q][g] * u + noise, where
-  // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[g]:
-  // the covariance of y[q][g] and y[r][g] is S[q, r][g] = Z[q][g] * Sigma *
-  // Z[r][g]', and v[g] more if q = r. The steps of Cholesky's factorisation are
-  // taken for all g at the same time; g stands for count[g] groups
+  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + noise, where
+  // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[j].
+  // The covariance of y[q][j] and y[r][j] is S[q, r][j] = Z[q][j] * Sigma *
+  // Z[r][j]', plus v[j] if q = r. The Cholesky factors of all j are computed
+  // together, one column after the other; j represents n_groups[j] groups
   real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
                                    vector theta, array[] matrix Z,
-                                   matrix Sigma, vector v, vector count) {
-    int G = num_elements(v);
+                                   matrix Sigma, vector v, vector n_groups) {
+    int J = num_elements(v);
     int Q = size(y);
-    array[Q] vector[G] e;
-    array[Q, Q] vector[G] S;
+    array[Q] vector[J] e;
+    array[Q, Q] vector[J] S;
     real lp = 0;
     for (q in 1 : Q) {
       e[q] = y[q] - X[q] * theta;
@@ -36,10 +36,10 @@ functions {
       S[q, q] += v;
     }
     for (q in 1 : Q) {
-      lp -= 0.5 * dot_product(count, log(S[q, q]));
+      lp -= 0.5 * dot_product(n_groups, log(S[q, q]));
       lp -= 0.5 * dot_product(e[q], e[q] ./ S[q, q]);
       for (r in (q + 1) : Q) {
-        vector[G] l = S[r, q] ./ S[q, q];
+        vector[J] l = S[r, q] ./ S[q, q];
         e[r] -= l .* e[q];
         for (s in r : Q) {
           S[s, r] -= l .* S[s, q];
@@ -48,51 +48,56 @@ functions {
     }
     return lp;
   }
-  // a scale of a root x of any sign: near 0 as |x|, far from it as its square
-  vector scale_of_root(vector x) {
+  // a scale as a function of x, which may have any sign: near abs(x) for small
+  // x, and near square(x) for large x
+  vector scale_from_root(vector x) {
     return abs(x) .* sqrt(1 + square(x));
   }
-  // log of its slope, so that a prior on it is its own
-  real log_slope_of_scale(vector x) {
+  // log of the absolute derivative of scale_from_root
+  real log_jacobian_of_scale(vector x) {
     return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
   }
 }
 data {
-  int<lower=0> K; // population predictors
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
-  int<lower=1> G; // groups that are left
-  int<lower=1> Q_2; // varying coefficients
-  int<lower=0> D; // columns of X: predictors, other factors
-  array[Q_2] vector[G] y; // outcome
-  array[Q_2] matrix[G, D] X;
-  array[Q_2] matrix[G, Q_2] Z;
-  vector[G] count; // how many groups each stands for
-  int<lower=0> F; // rows without Z
-  vector[F] y_rest;
-  matrix[F, D] X_rest;
-  vector<lower=0>[Q_2] tau_unit_2; // smaller ones are alike to the rows
-  real N_zero; // rows of zeros, less those that fill up small groups
+  int<lower=0> K; // number of population predictors
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  // the mean of each coefficient, by its position in (0, beta)
+  array[Q] int<lower=1, upper=K + 1> mean_index;
+  int<lower=1> J_reduced; // number of groups after merging
+  int<lower=1> Q_2; // number of varying coefficients
+  int<lower=0> K_X; // columns of X: predictors, other factors
+  array[Q_2] vector[J_reduced] y; // outcome, Q_2 rows of each group
+  array[Q_2] matrix[J_reduced, K_X] X; // predictors in these rows
+  array[Q_2] matrix[J_reduced, Q_2] Z; // predictors of u_2
+  vector[J_reduced] n_groups; // number of groups that each represents
+  int<lower=0> N_rest; // number of rows in which Z is 0
+  vector[N_rest] y_rest; // their outcome
+  matrix[N_rest, K_X] X_rest; // their predictors
+  // tau_2 is near tau_unit_2 * abs(tau_root_2) where it is smaller than
+  // tau_unit_2, and near tau_unit_2 * square(tau_root_2) where it is larger
+  vector<lower=0>[Q_2] tau_unit_2;
+  // number of rows of zeros, minus those with which small groups are filled up
+  real N_zero_rows;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   vector<lower=0>[Q_2] prior_tau_2_rate;
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // standardised deviations of b
-  vector[Q_2] tau_root_2; // of tau_2, whose signs mean nothing: 0 is no wall
+  matrix[J, Q] z; // standardized deviations of b
+  vector[Q_2] tau_root_2; // makes tau_2; its sign has no meaning
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
-  vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_of_root(tau_root_2);
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+  vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_from_root(tau_root_2);
+  row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
 }
 model {
   matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
@@ -101,15 +106,16 @@ model {
   tau_2 ~ exponential(prior_tau_2_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ exponential(prior_sigma_rate);
-  to_vector(z) ~ std_normal(); // so that u is distributed as above
-  target += log_slope_of_scale(tau_root_2); // the prior is that of tau_2
+  to_vector(z) ~ std_normal(); // implies the distribution of u
+  target += log_jacobian_of_scale(tau_root_2); // the prior is on tau_2
   if (prior_only == 0) {
-    vector[D] theta = append_row(beta, to_vector(u'));
+    vector[K_X] theta = append_row(beta, to_vector(u'));
     matrix[Q_2, Q_2] Sigma = diag_matrix(square(tau_2));
     y ~ marginal_normal_id_glm(X, theta, Z, Sigma,
-                               rep_vector(square(sigma), G), count);
+                               rep_vector(square(sigma), J_reduced),
+                               n_groups);
     y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
-    target += -N_zero * log(sigma);
+    target += -N_zero_rows * log(sigma);
   }
 }
 generated quantities {

@@ -7,23 +7,23 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
-// u is integrated out, and drawn back after the fit. The rows come turned
-// by an orthogonal matrix, which changes no sum of squares: of each group as
-// many have Z as it has coefficients, F rows have X and y only, and the others
-// are zero, so that their number says all. Groups with equal Z are turned, too.
+// u is integrated out of the likelihood, and drawn after sampling.
+// The rows are reduced by QR decompositions, which keep all sums of squares.
+// Left are Q rows of each group, N_rest rows in which Z is 0, and rows of
+// zeros, of which only the number matters. Groups with equal Z are merged.
 functions {
-  // log density of y[q][g] = X[q][g] * theta + Z[q][g] * u + noise, where
-  // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[g]:
-  // the covariance of y[q][g] and y[r][g] is S[q, r][g] = Z[q][g] * Sigma *
-  // Z[r][g]', and v[g] more if q = r. The steps of Cholesky's factorisation are
-  // taken for all g at the same time; g stands for count[g] groups
+  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + noise, where
+  // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[j].
+  // The covariance of y[q][j] and y[r][j] is S[q, r][j] = Z[q][j] * Sigma *
+  // Z[r][j]', plus v[j] if q = r. The Cholesky factors of all j are computed
+  // together, one column after the other; j represents n_groups[j] groups
   real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
                                    vector theta, array[] matrix Z,
-                                   matrix Sigma, vector v, vector count) {
-    int G = num_elements(v);
+                                   matrix Sigma, vector v, vector n_groups) {
+    int J = num_elements(v);
     int Q = size(y);
-    array[Q] vector[G] e;
-    array[Q, Q] vector[G] S;
+    array[Q] vector[J] e;
+    array[Q, Q] vector[J] S;
     real lp = 0;
     for (q in 1 : Q) {
       e[q] = y[q] - X[q] * theta;
@@ -33,10 +33,10 @@ functions {
       S[q, q] += v;
     }
     for (q in 1 : Q) {
-      lp -= 0.5 * dot_product(count, log(S[q, q]));
+      lp -= 0.5 * dot_product(n_groups, log(S[q, q]));
       lp -= 0.5 * dot_product(e[q], e[q] ./ S[q, q]);
       for (r in (q + 1) : Q) {
-        vector[G] l = S[r, q] ./ S[q, q];
+        vector[J] l = S[r, q] ./ S[q, q];
         e[r] -= l .* e[q];
         for (s in r : Q) {
           S[s, r] -= l .* S[s, q];
@@ -47,20 +47,21 @@ functions {
   }
 }
 data {
-  int<lower=0> K; // population predictors
+  int<lower=0> K; // number of population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  real y_bar; // was taken from the outcome
-  int<lower=1> G; // groups that are left
-  int<lower=1> Q; // varying coefficients
-  int<lower=0> D; // columns of X: intercept, predictors
-  array[Q] vector[G] y; // outcome
-  array[Q] matrix[G, D] X;
-  array[Q] matrix[G, Q] Z;
-  vector[G] count; // how many groups each stands for
-  int<lower=0> F; // rows without Z
-  vector[F] y_rest;
-  matrix[F, D] X_rest;
-  real N_zero; // rows of zeros, less those that fill up small groups
+  real y_shift; // has been subtracted from y
+  int<lower=1> J_reduced; // number of groups after merging
+  int<lower=1> Q; // number of varying coefficients
+  int<lower=0> K_X; // columns of X: intercept, predictors
+  array[Q] vector[J_reduced] y; // outcome, Q rows of each group
+  array[Q] matrix[J_reduced, K_X] X; // predictors in these rows
+  array[Q] matrix[J_reduced, Q] Z; // predictors of u
+  vector[J_reduced] n_groups; // number of groups that each represents
+  int<lower=0> N_rest; // number of rows in which Z is 0
+  vector[N_rest] y_rest; // their outcome
+  matrix[N_rest, K_X] X_rest; // their predictors
+  // number of rows of zeros, minus those with which small groups are filled up
+  real N_zero_rows;
   real<lower=0> prior_Intercept_df;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -92,7 +93,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -123,12 +124,13 @@ model {
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ gamma(prior_sigma_shape, prior_sigma_rate);
   if (prior_only == 0) {
-    vector[D] theta = append_row(alpha_c - y_bar, beta);
+    vector[K_X] theta = append_row(alpha_c - y_shift, beta);
     matrix[Q, Q] Sigma = tcrossprod(diag_pre_multiply(tau, L_Omega));
     y ~ marginal_normal_id_glm(X, theta, Z, Sigma,
-                               rep_vector(square(sigma), G), count);
+                               rep_vector(square(sigma), J_reduced),
+                               n_groups);
     y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
-    target += -N_zero * log(sigma);
+    target += -N_zero_rows * log(sigma);
   }
 }
 generated quantities {

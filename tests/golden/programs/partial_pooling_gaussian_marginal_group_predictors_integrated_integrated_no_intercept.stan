@@ -10,50 +10,54 @@
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// u_2 and u are integrated out and drawn back afterwards. The rows come turned
-// by an orthogonal matrix, which changes no sum of squares: of each group as
-// many have Z as it has coefficients, F rows have X and y only, and the others
-// are zero, so that their number says all. Groups with equal Z are turned, too.
+// u_2 and u are integrated out of the likelihood, and drawn after sampling.
+// The rows are reduced by QR decompositions, which keep all sums of squares.
+// Left are Q_2 rows of each group, N_rest rows in which Z is 0, and rows of
+// zeros, of which only the number matters. Groups with equal Z are merged.
 functions {
-  // as marginal_normal_id_glm, with coefficients of a second factor integrated
-  // out, too: y[q] has A[q] * u_2 added, where each group of the second factor
-  // has T * z in u_2, z ~ std_normal(). A is sparse, as in csr_to_dense_matrix.
-  // y_rest ~ normal(X_rest * theta + A_rest * u_2, sqrt(v)) is told by products
-  // = A_rest' * [y_rest, X_rest, A_rest], less its density at u_2 = 0
+  // as marginal_normal_id_glm, with the coefficients u_2 of a second factor
+  // integrated out, too: A[q] * u_2 is added to the mean of y[q], and groups of
+  // the second factor have coefficients T * z, z ~ std_normal(). A is sparse:
+  // entries, columns and row starts are as in csr_to_dense_matrix. The other
+  // rows, y_rest ~ normal(X_rest * theta + A_rest * u_2, sqrt(v)), enter by
+  // their cross-products A_rest' * [y_rest, X_rest, A_rest]; their density at
+  // u_2 = 0 is not included
   real twice_marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
                                          vector theta, array[] matrix Z,
-                                         matrix Sigma, real v, vector count,
-                                         array[] vector a,
-                                         array[] int column,
-                                         array[] int first, matrix products,
-                                         matrix T) {
-    int G = num_elements(count);
+                                         matrix Sigma, real v,
+                                         vector n_groups, array[] vector a,
+                                         array[] int A_column,
+                                         array[] int A_row_start,
+                                         matrix A_crossproducts, matrix T) {
+    int J = num_elements(n_groups);
     int Q = size(y);
-    int D = num_elements(theta);
-    int K = rows(products);
+    int K = num_elements(theta);
+    int N_u = rows(A_crossproducts);
     int Q_2 = rows(T);
-    array[Q] vector[G] e;
-    array[Q] matrix[G, K] A;
-    array[Q, Q] vector[G] S;
-    vector[K] r = (products[ : , 1] - products[ : , 2 : D + 1] * theta) / v;
-    matrix[K, K] P = products[ : , D + 2 : D + 1 + K] / v;
-    matrix[K, K] T_all = rep_matrix(0, K, K);
+    array[Q] vector[J] e;
+    array[Q] matrix[J, N_u] A;
+    array[Q, Q] vector[J] S;
+    vector[N_u] r = (A_crossproducts[ : , 1]
+                     - A_crossproducts[ : , 2 : K + 1] * theta)
+                    / v;
+    matrix[N_u, N_u] P = A_crossproducts[ : , K + 2 : K + 1 + N_u] / v;
+    matrix[N_u, N_u] T_all = rep_matrix(0, N_u, N_u);
     real lp = 0;
     for (q in 1 : Q) {
       e[q] = y[q] - X[q] * theta;
-      A[q] = csr_to_dense_matrix(G, K, a[q], column, first);
+      A[q] = csr_to_dense_matrix(J, N_u, a[q], A_column, A_row_start);
       for (s in 1 : q) {
         S[q, s] = rows_dot_product(Z[q] * Sigma, Z[s]);
       }
       S[q, q] += v;
     }
     for (q in 1 : Q) {
-      lp -= 0.5 * dot_product(count, log(S[q, q]));
+      lp -= 0.5 * dot_product(n_groups, log(S[q, q]));
       lp -= 0.5 * dot_product(e[q], e[q] ./ S[q, q]);
       r += A[q]' * (e[q] ./ S[q, q]);
       P += A[q]' * diag_pre_multiply(inv(S[q, q]), A[q]);
       for (s in (q + 1) : Q) {
-        vector[G] l = S[s, q] ./ S[q, q];
+        vector[J] l = S[s, q] ./ S[q, q];
         e[s] -= l .* e[q];
         A[s] -= diag_pre_multiply(l, A[q]);
         for (t in s : Q) {
@@ -61,7 +65,7 @@ functions {
         }
       }
     }
-    for (j in 1 : K %/% Q_2) {
+    for (j in 1 : N_u %/% Q_2) {
       int before = (j - 1) * Q_2;
       T_all[before + 1 : before + Q_2, before + 1 : before + Q_2] = T;
     }
@@ -71,68 +75,77 @@ functions {
     return lp - 0.5 * log_determinant_spd(P)
            + 0.5 * dot_product(r, mdivide_left_spd(P, r));
   }
-  // a scale of a root x of any sign: near 0 as |x|, far from it as its square
-  vector scale_of_root(vector x) {
+  // a scale as a function of x, which may have any sign: near abs(x) for small
+  // x, and near square(x) for large x
+  vector scale_from_root(vector x) {
     return abs(x) .* sqrt(1 + square(x));
   }
-  // log of its slope, so that a prior on it is its own
-  real log_slope_of_scale(vector x) {
+  // log of the absolute derivative of scale_from_root
+  real log_jacobian_of_scale(vector x) {
     return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
   }
 }
 data {
-  int<lower=0> K; // population predictors
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  int<lower=1> G; // groups that are left
-  int<lower=1> Q_2; // varying coefficients
-  int<lower=0> D; // columns of X: predictors
-  array[Q_2] vector[G] y; // outcome
-  array[Q_2] matrix[G, D] X;
-  array[Q_2] matrix[G, Q_2] Z;
-  int<lower=0> E; // numbers of A: predictors of to_vector(u'), sparse
-  array[Q_2] vector[E] A;
-  array[E] int<lower=1, upper=J * Q> column; // as in csr_to_dense_matrix
-  array[G + 1] int<lower=1, upper=E + 1> first;
-  vector[G] count; // how many groups each stands for
-  int<lower=0> F; // rows without Z
-  vector[F] y_rest;
-  matrix[F, D] X_rest;
-  vector<lower=0>[Q] tau_unit; // smaller ones are alike to the rows
-  vector<lower=0>[Q_2] tau_unit_2; // smaller ones are alike to the rows
-  matrix[J * Q, 1 + D + J * Q] products; // their A' * [y, X, A]
-  real N_zero; // rows of zeros, less those that fill up small groups
+  int<lower=0> K; // number of population predictors
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  int<lower=1> J_reduced; // number of groups after merging
+  int<lower=1> Q_2; // number of varying coefficients
+  int<lower=0> K_X; // columns of X: predictors
+  array[Q_2] vector[J_reduced] y; // outcome, Q_2 rows of each group
+  array[Q_2] matrix[J_reduced, K_X] X; // predictors in these rows
+  array[Q_2] matrix[J_reduced, Q_2] Z; // predictors of u_2
+  // A has the predictors of to_vector(u'), as a sparse matrix: its
+  // nnz_A nonzero entries, their columns, and where each row starts
+  int<lower=0> nnz_A;
+  array[Q_2] vector[nnz_A] A;
+  array[nnz_A] int<lower=1, upper=J * Q> A_column;
+  array[J_reduced + 1] int<lower=1, upper=nnz_A + 1> A_row_start;
+  vector[J_reduced] n_groups; // number of groups that each represents
+  int<lower=0> N_rest; // number of rows in which Z is 0
+  vector[N_rest] y_rest; // their outcome
+  matrix[N_rest, K_X] X_rest; // their predictors
+  // tau is near tau_unit * abs(tau_root) where it is smaller than
+  // tau_unit, and near tau_unit * square(tau_root) where it is larger
+  vector<lower=0>[Q] tau_unit;
+  // tau_2 is near tau_unit_2 * abs(tau_root_2) where it is smaller than
+  // tau_unit_2, and near tau_unit_2 * square(tau_root_2) where it is larger
+  vector<lower=0>[Q_2] tau_unit_2;
+  // A_rest' * [y_rest, X_rest, A_rest], with the A of the N_rest rows
+  matrix[J * Q, 1 + K_X + J * Q] A_crossproducts;
+  // number of rows of zeros, minus those with which small groups are filled up
+  real N_zero_rows;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   vector<lower=0>[Q_2] prior_tau_2_rate;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 parameters {
   vector[K] beta;
-  vector[Q] tau_root; // of tau, whose signs mean nothing: 0 is no wall
-  vector[Q_2] tau_root_2; // of tau_2, whose signs mean nothing: 0 is no wall
+  vector[Q] tau_root; // makes tau; its sign has no meaning
+  vector[Q_2] tau_root_2; // makes tau_2; its sign has no meaning
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
-  vector<lower=0>[Q] tau = tau_unit .* scale_of_root(tau_root);
-  vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_of_root(tau_root_2);
+  vector<lower=0>[Q] tau = tau_unit .* scale_from_root(tau_root);
+  vector<lower=0>[Q_2] tau_2 = tau_unit_2 .* scale_from_root(tau_root_2);
 }
 model {
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   tau_2 ~ exponential(prior_tau_2_rate);
   sigma ~ exponential(prior_sigma_rate);
-  target += log_slope_of_scale(tau_root); // the prior is that of tau
-  target += log_slope_of_scale(tau_root_2); // the prior is that of tau_2
+  target += log_jacobian_of_scale(tau_root); // the prior is on tau
+  target += log_jacobian_of_scale(tau_root_2); // the prior is on tau_2
   if (prior_only == 0) {
-    vector[D] theta = beta;
+    vector[K_X] theta = beta;
     matrix[Q_2, Q_2] Sigma = diag_matrix(square(tau_2));
     y ~ twice_marginal_normal_id_glm(X, theta, Z, Sigma, square(sigma),
-                                     count, A, column, first, products,
-                                     diag_matrix(tau));
+                                     n_groups, A, A_column, A_row_start,
+                                     A_crossproducts, diag_matrix(tau));
     y_rest ~ normal_id_glm(X_rest, 0, theta, sigma);
-    target += -N_zero * log(sigma);
+    target += -N_zero_rows * log(sigma);
   }
 }

@@ -8,23 +8,23 @@
 //   b[j] = mu + (effects of U[j]) + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// u is integrated out, and drawn back after the fit. The rows come turned
-// by an orthogonal matrix, which changes no sum of squares: of each group as
-// many have Z as it has coefficients, F rows have X and y only, and the others
-// are zero, so that their number says all. Groups with equal Z are turned, too.
+// u is integrated out of the likelihood, and drawn after sampling.
+// The rows are reduced by QR decompositions, which keep all sums of squares.
+// Left are Q rows of each group, N_rest rows in which Z is 0, and rows of
+// zeros, of which only the number matters. Groups with equal Z are merged.
 functions {
-  // log density of y[q][g] = X[q][g] * theta + Z[q][g] * u + noise, where
-  // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[g]:
-  // the covariance of y[q][g] and y[r][g] is S[q, r][g] = Z[q][g] * Sigma *
-  // Z[r][g]', and v[g] more if q = r. The steps of Cholesky's factorisation are
-  // taken for all g at the same time; g stands for count[g] groups
+  // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + noise, where
+  // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[j].
+  // The covariance of y[q][j] and y[r][j] is S[q, r][j] = Z[q][j] * Sigma *
+  // Z[r][j]', plus v[j] if q = r. The Cholesky factors of all j are computed
+  // together, one column after the other; j represents n_groups[j] groups
   real marginal_normal_id_glm_lpdf(array[] vector y, array[] matrix X,
                                    vector theta, array[] matrix Z,
-                                   matrix Sigma, vector v, vector count) {
-    int G = num_elements(v);
+                                   matrix Sigma, vector v, vector n_groups) {
+    int J = num_elements(v);
     int Q = size(y);
-    array[Q] vector[G] e;
-    array[Q, Q] vector[G] S;
+    array[Q] vector[J] e;
+    array[Q, Q] vector[J] S;
     real lp = 0;
     for (q in 1 : Q) {
       e[q] = y[q] - X[q] * theta;
@@ -34,10 +34,10 @@ functions {
       S[q, q] += v;
     }
     for (q in 1 : Q) {
-      lp -= 0.5 * dot_product(count, log(S[q, q]));
+      lp -= 0.5 * dot_product(n_groups, log(S[q, q]));
       lp -= 0.5 * dot_product(e[q], e[q] ./ S[q, q]);
       for (r in (q + 1) : Q) {
-        vector[G] l = S[r, q] ./ S[q, q];
+        vector[J] l = S[r, q] ./ S[q, q];
         e[r] -= l .* e[q];
         for (s in r : Q) {
           S[s, r] -= l .* S[s, q];
@@ -46,34 +46,38 @@ functions {
     }
     return lp;
   }
-  // a scale of a root x of any sign: near 0 as |x|, far from it as its square
-  vector scale_of_root(vector x) {
+  // a scale as a function of x, which may have any sign: near abs(x) for small
+  // x, and near square(x) for large x
+  vector scale_from_root(vector x) {
     return abs(x) .* sqrt(1 + square(x));
   }
-  // log of its slope, so that a prior on it is its own
-  real log_slope_of_scale(vector x) {
+  // log of the absolute derivative of scale_from_root
+  real log_jacobian_of_scale(vector x) {
     return sum(log1p(2 * square(x)) - 0.5 * log1p(square(x)));
   }
 }
 data {
-  int<lower=0> K; // population predictors
+  int<lower=0> K; // number of population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  real y_bar; // was taken from the outcome
-  int<lower=1> G; // groups that are left
-  int<lower=1> Q; // varying coefficients
-  int<lower=0> D; // columns of X: intercept, predictors
-  array[Q] vector[G] y; // outcome
-  array[Q] matrix[G, D] X;
-  array[Q] matrix[G, Q] Z;
-  vector[G] count; // how many groups each stands for
-  int<lower=0> F; // rows without Z
-  vector[F] y_rest;
-  matrix[F, D] X_rest;
-  vector<lower=0>[Q] tau_unit; // smaller ones are alike to the rows
-  int<lower=1> J_sigma; // groups with residual scales of their own
-  array[G] int<lower=1, upper=J_sigma> group_sigma;
-  array[F] int<lower=1, upper=J_sigma> rest_sigma;
-  vector[J_sigma] N_zero; // rows of zeros, less those that fill up small groups
+  real y_shift; // has been subtracted from y
+  int<lower=1> J_reduced; // number of groups after merging
+  int<lower=1> Q; // number of varying coefficients
+  int<lower=0> K_X; // columns of X: intercept, predictors
+  array[Q] vector[J_reduced] y; // outcome, Q rows of each group
+  array[Q] matrix[J_reduced, K_X] X; // predictors in these rows
+  array[Q] matrix[J_reduced, Q] Z; // predictors of u
+  vector[J_reduced] n_groups; // number of groups that each represents
+  int<lower=0> N_rest; // number of rows in which Z is 0
+  vector[N_rest] y_rest; // their outcome
+  matrix[N_rest, K_X] X_rest; // their predictors
+  // tau is near tau_unit * abs(tau_root) where it is smaller than
+  // tau_unit, and near tau_unit * square(tau_root) where it is larger
+  vector<lower=0>[Q] tau_unit;
+  int<lower=1> J_sigma; // number of groups with their own residual scale
+  array[J_reduced] int<lower=1, upper=J_sigma> group_sigma;
+  array[N_rest] int<lower=1, upper=J_sigma> group_sigma_rest;
+  // number of rows of zeros, minus those with which small groups are filled up
+  vector[J_sigma] N_zero_rows;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -81,19 +85,19 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_tau_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_root; // of tau, whose signs mean nothing: 0 is no wall
+  vector[Q] tau_root; // makes tau; its sign has no meaning
   real<lower=0> sigma; // residual scale
-  real<lower=0> tau_sigma; // spread of the log residual scales
-  vector[J_sigma] z_sigma; // their standardised deviations
+  real<lower=0> tau_sigma; // standard deviation of log(sigma_j)
+  vector[J_sigma] z_sigma; // standardized deviations of log(sigma_j)
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  vector<lower=0>[Q] tau = tau_unit .* scale_of_root(tau_root);
+  vector<lower=0>[Q] tau = tau_unit .* scale_from_root(tau_root);
   vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
 }
 model {
@@ -102,14 +106,14 @@ model {
   tau ~ exponential(prior_tau_rate);
   sigma ~ exponential(prior_sigma_rate);
   tau_sigma ~ exponential(prior_tau_sigma_rate);
-  target += log_slope_of_scale(tau_root); // the prior is that of tau
-  z_sigma ~ std_normal(); // so that sigma_j is distributed as above
+  target += log_jacobian_of_scale(tau_root); // the prior is on tau
+  z_sigma ~ std_normal(); // implies the distribution of sigma_j
   if (prior_only == 0) {
-    vector[D] theta = append_row(alpha_c - y_bar, beta);
+    vector[K_X] theta = append_row(alpha_c - y_shift, beta);
     matrix[Q, Q] Sigma = diag_matrix(square(tau));
     y ~ marginal_normal_id_glm(X, theta, Z, Sigma,
-                               square(sigma_j[group_sigma]), count);
-    y_rest ~ normal_id_glm(X_rest, 0, theta, sigma_j[rest_sigma]);
-    target += -dot_product(N_zero, log(sigma_j));
+                               square(sigma_j[group_sigma]), n_groups);
+    y_rest ~ normal_id_glm(X_rest, 0, theta, sigma_j[group_sigma_rest]);
+    target += -dot_product(N_zero_rows, log(sigma_j));
   }
 }

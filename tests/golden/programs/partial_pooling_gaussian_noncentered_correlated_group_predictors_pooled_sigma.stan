@@ -8,33 +8,35 @@
 //   b[j] = mu + (effects of U[j]) + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 functions {
-  // what group-level predictors U add to the means of the groups' coefficients;
-  // effect_of says which population coefficients (first: 0) are their effects
-  matrix group_level(matrix U, array[,] int effect_of, vector population) {
-    matrix[rows(U), size(effect_of[1])] m = rep_matrix(0, rows(U),
-                                                       size(effect_of[1]));
+  // the effects of group-level predictors U on the means of the groups'
+  // coefficients; effect_index says where each effect is in (0, alpha, beta)
+  matrix effects_of_U(matrix U, array[,] int effect_index, vector population) {
+    int Q = size(effect_index[1]);
+    matrix[rows(U), Q] effects = rep_matrix(0, rows(U), Q);
     for (p in 1 : cols(U)) {
-      m += U[ : , p] * population[effect_of[p]]';
+      effects += U[ : , p] * population[effect_index[p]]';
     }
-    return m;
+    return effects;
   }
 }
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  int<lower=1> J_sigma; // groups with residual scales of their own
-  array[N] int<lower=1, upper=J_sigma> group_sigma;
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=1> J_sigma; // number of groups with their own residual scale
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
-  int<lower=1> P; // group-level predictors
-  matrix[J, P] U;
-  array[P, Q] int<lower=1, upper=K + 2> effect_of; // and their effects
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  int<lower=1> P; // number of group-level predictors
+  matrix[J, P] U; // group-level predictors
+  // their effects on each coefficient, by their position in (0, alpha, beta)
+  array[P, Q] int<lower=1, upper=K + 2> effect_index;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -43,7 +45,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_tau_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -53,14 +55,14 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // standardised deviations of b
+  matrix[J, Q] z; // standardized deviations of b
   real<lower=0> sigma; // residual scale
-  real<lower=0> tau_sigma; // spread of the log residual scales
-  vector[J_sigma] z_sigma; // their standardised deviations
+  real<lower=0> tau_sigma; // standard deviation of log(sigma_j)
+  vector[J_sigma] z_sigma; // standardized deviations of log(sigma_j)
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
   vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
 }
 model {
@@ -71,8 +73,8 @@ model {
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ exponential(prior_sigma_rate);
   tau_sigma ~ exponential(prior_tau_sigma_rate);
-  to_vector(z) ~ std_normal(); // so that u is distributed as above
-  z_sigma ~ std_normal(); // so that sigma_j is distributed as above
+  to_vector(z) ~ std_normal(); // implies the distribution of u
+  z_sigma ~ std_normal(); // implies the distribution of sigma_j
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     vector[N] scale = sigma_j[group_sigma];
@@ -83,5 +85,5 @@ generated quantities {
   matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
   b += rep_matrix(mu, J);
-  b += group_level(U, effect_of, append_row([0, alpha]', beta));
+  b += effects_of_U(U, effect_index, append_row([0, alpha]', beta));
 }

@@ -7,21 +7,22 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  vector<lower=0>[N] se; // its known standard errors
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
+  vector<lower=0>[N] se; // known standard errors of y
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, beta)
+  array[Q] int<lower=1, upper=K + 1> mean_index;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_Omega_shape;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X;
@@ -30,17 +31,17 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // standardised deviations of b
+  matrix[J, Q] z; // standardized deviations of b
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+  row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
 }
 model {
   matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
-  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  to_vector(z) ~ std_normal(); // implies the distribution of u
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     y ~ normal_id_glm(X_c, group_effect, beta, se);

@@ -4,23 +4,24 @@
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//   row n counts weights[n] times
+//   the log likelihood of row n is multiplied by weights[n]
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 data {
-  int<lower=1> N; // rows that are left, turned by an orthogonal matrix
+  int<lower=1> N; // number of rows, after reduction by QR decompositions
   vector[N] y; // outcome
-  real y_bar; // was taken from the outcome
-  real N_zero; // rows that turning has emptied
-  int<lower=0> K; // population predictors
-  int<lower=0> D; // columns of X: intercept, predictors
-  matrix[N, D] X;
+  real y_shift; // has been subtracted from y
+  real N_zero_rows; // number of rows that became 0
+  int<lower=0> K; // number of population predictors
+  int<lower=0> K_X; // columns of X: intercept, predictors
+  matrix[N, K_X] X; // population predictors, reduced
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -28,19 +29,19 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // standardised deviations of b
+  matrix[J, Q] z; // standardized deviations of b
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
 }
 model {
   matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
@@ -49,12 +50,12 @@ model {
   tau ~ exponential(prior_tau_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ exponential(prior_sigma_rate);
-  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  to_vector(z) ~ std_normal(); // implies the distribution of u
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[D] theta = append_row(alpha_c - y_bar, beta);
+    vector[K_X] theta = append_row(alpha_c - y_shift, beta);
     y ~ normal_id_glm(X, group_effect, theta, sigma);
-    target += -N_zero * log(sigma);
+    target += -N_zero_rows * log(sigma);
   }
 }
 generated quantities {

@@ -7,17 +7,18 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 data {
-  int<lower=1> N; // rows
-  int<lower=2> C; // categories, in order
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories, which are ordered
   array[N] int<lower=1, upper=C> y; // outcome
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the cutpoints applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 1> mean_of; // mu in (0, beta)
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, beta)
+  array[Q] int<lower=1, upper=K + 1> mean_index;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
@@ -25,7 +26,7 @@ data {
   vector<lower=0>[C - 1] prior_cutpoint_df;
   vector[C - 1] prior_cutpoint_location;
   vector<lower=0>[C - 1] prior_cutpoint_scale;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -34,11 +35,11 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
-  matrix[J, Q] z; // standardised deviations of b
+  matrix[J, Q] z; // standardized deviations of b
   ordered[C - 1] cutpoint_c; // cutpoints at X = x_bar
 }
 transformed parameters {
-  row_vector[Q] mu = append_row(0, beta)[mean_of]'; // means
+  row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
 }
 model {
   matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
@@ -47,7 +48,7 @@ model {
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   cutpoint_c ~ student_t(prior_cutpoint_df, prior_cutpoint_location,
                          prior_cutpoint_scale);
-  to_vector(z) ~ std_normal(); // so that u is distributed as above
+  to_vector(z) ~ std_normal(); // implies the distribution of u
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     vector[N] eta = group_effect + X_c * beta;

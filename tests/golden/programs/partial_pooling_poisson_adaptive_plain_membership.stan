@@ -10,54 +10,64 @@
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// Groups whose own data say much are centered, others are not, and many are in
-// between: w says how far, for each group and coefficient.
+// Groups with much data are centered, groups with little data noncentered, and
+// others in between: centeredness says how far, by group and coefficient.
 functions {
-  // deviations: unit * z - mean if w = 1 (centered), tau * z if w = 0, where
-  // unit is tau_pilot (noncentered)
-  matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
-                         matrix unit, vector tau_pilot) {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
     matrix[rows(z), cols(z)] u;
     for (q in 1 : cols(z)) {
-      u[ : , q] = (unit[ : , q] .* z[ : , q] - w[ : , q] .* mean[ : , q])
-                  .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
     }
     return u;
   }
 }
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   array[N] int<lower=0> y; // counts
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
-  array[Q] int<lower=1, upper=K + 2> about; // what z is centered about
-  matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
-  matrix<lower=0>[J, Q] unit; // of z
-  vector<lower=0>[Q] tau_pilot; // a guess of tau
-  int<lower=1> J_2; // groups
-  int<lower=1> Q_2; // varying coefficients
-  int<lower=1> M_2; // memberships of a row
-  array[N, M_2] int<lower=1, upper=J_2> group_2;
-  matrix<lower=0>[N, M_2] weight_2;
-  matrix[N, Q_2] Z_2;
-  array[Q_2] int<lower=1, upper=K + 2> mean_of_2; // mu_2 in (0, alpha, beta)
-  array[Q_2] int<lower=1, upper=K + 2> about_2; // what z_2 is centered about
-  matrix<lower=0, upper=1>[J_2, Q_2] w_2; // 1: centered, 0: not
-  matrix<lower=0>[J_2, Q_2] unit_2; // of z_2
-  vector<lower=0>[Q_2] tau_pilot_2; // a guess of tau_2
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  // the mean that z is centered at, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> center_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q] centeredness;
+  matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q] tau_pilot; // estimate of tau
+  int<lower=1> J_2; // number of groups
+  int<lower=1> Q_2; // number of varying coefficients
+  int<lower=1> M_2; // number of memberships of each row
+  array[N, M_2] int<lower=1, upper=J_2> group_2; // groups of each row
+  matrix<lower=0>[N, M_2] weight_2; // weights of the memberships
+  matrix[N, Q_2] Z_2; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> mean_index_2;
+  // the mean that z_2 is centered at, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> center_index_2;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
+  matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
+  vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   vector<lower=0>[Q_2] prior_tau_2_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -66,23 +76,24 @@ parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
-  matrix[J, Q] z; // b / unit where w = 1
+  matrix[J, Q] z; // coefficients, partly centered
   vector<lower=0>[Q_2] tau_2; // population scales
-  matrix[J_2, Q_2] z_2; // b_2 / unit_2 where w_2 = 1
+  matrix[J_2, Q_2] z_2; // coefficients, partly centered
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
-  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[about]';
-  row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_of_2]'; // means
-  row_vector[Q_2] mu_c_2 = append_row([0, alpha_c]', beta)[about_2]';
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[center_index]';
+  row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_index_2]'; // means
+  row_vector[Q_2] mu_c_2 = append_row([0, alpha_c]', beta)[center_index_2]';
 }
 model {
   matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
-  matrix[J, Q] u = partly_centered(z, mean, tau, w, unit, tau_pilot);
+  matrix[J, Q] u = partly_centered(z, mean, tau, centeredness, z_scale,
+                                   tau_pilot);
   matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
-  matrix[J_2, Q_2] u_2 = partly_centered(z_2, mean_2, tau_2, w_2, unit_2,
-                                         tau_pilot_2);
+  matrix[J_2, Q_2] u_2 = partly_centered(z_2, mean_2, tau_2, centeredness_2,
+                                         z_scale_2, tau_pilot_2);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
@@ -90,11 +101,11 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - w) * log(tau)); // z is stretched into u
+  target += sum((1 - centeredness) * log(tau)); // Jacobian
   for (q in 1 : Q_2) {
     u_2[ : , q] ~ normal(0, tau_2[q]);
   }
-  target += sum((1 - w_2) * log(tau_2)); // z_2 is stretched into u_2
+  target += sum((1 - centeredness_2) * log(tau_2)); // Jacobian
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     for (m in 1 : M_2) {
@@ -106,9 +117,10 @@ model {
 }
 generated quantities {
   matrix[J, Q] b = rep_matrix(mu_c, J);
-  b += partly_centered(z, b, tau, w, unit, tau_pilot);
+  b += partly_centered(z, b, tau, centeredness, z_scale, tau_pilot);
   b += rep_matrix(mu - mu_c, J); // at X = 0
   matrix[J_2, Q_2] b_2 = rep_matrix(mu_c_2, J_2);
-  b_2 += partly_centered(z_2, b_2, tau_2, w_2, unit_2, tau_pilot_2);
+  b_2 += partly_centered(z_2, b_2, tau_2, centeredness_2, z_scale_2,
+                         tau_pilot_2);
   b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
 }

@@ -8,37 +8,43 @@
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// Groups whose own data say much are centered, others are not, and many are in
-// between: w says how far, for each group and coefficient.
+// Groups with much data are centered, groups with little data noncentered, and
+// others in between: centeredness says how far, by group and coefficient.
 functions {
-  // deviations: unit * z - mean if w = 1 (centered), tau * z if w = 0, where
-  // unit is tau_pilot (noncentered)
-  matrix partly_centered(matrix z, matrix mean, vector tau, matrix w,
-                         matrix unit, vector tau_pilot) {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
     matrix[rows(z), cols(z)] u;
     for (q in 1 : cols(z)) {
-      u[ : , q] = (unit[ : , q] .* z[ : , q] - w[ : , q] .* mean[ : , q])
-                  .* exp(log(tau[q] / tau_pilot[q]) * (1 - w[ : , q]));
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
     }
     return u;
   }
 }
 data {
-  int<lower=1> N; // rows
+  int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  int<lower=1> J_sigma; // groups with residual scales of their own
-  array[N] int<lower=1, upper=J_sigma> group_sigma;
-  int<lower=0> K; // population predictors
-  matrix[N, K] X;
+  int<lower=1> J_sigma; // number of groups with their own residual scale
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
-  int<lower=1> J; // groups
-  int<lower=1> Q; // varying coefficients
-  array[N] int<lower=1, upper=J> group;
-  matrix[N, Q] Z;
-  array[Q] int<lower=1, upper=K + 2> mean_of; // mu in (0, alpha, beta)
-  matrix<lower=0, upper=1>[J, Q] w; // 1: centered, 0: not
-  matrix<lower=0>[J, Q] unit; // of z
-  vector<lower=0>[Q] tau_pilot; // a guess of tau
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q] centeredness;
+  matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q] tau_pilot; // estimate of tau
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -48,7 +54,7 @@ data {
   real<lower=0> prior_tau_sigma_rate;
   real<lower=0> prior_nu_shape;
   real<lower=0> prior_nu_rate;
-  int<lower=0, upper=1> prior_only; // 1: leave y out
+  int<lower=0, upper=1> prior_only; // 1: ignore y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -57,21 +63,22 @@ parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
-  matrix[J, Q] z; // b / unit where w = 1
+  matrix[J, Q] z; // coefficients, partly centered
   real<lower=1> nu; // degrees of freedom
   real<lower=0> sigma; // residual scale
-  real<lower=0> tau_sigma; // spread of the log residual scales
-  vector[J_sigma] z_sigma; // their standardised deviations
+  real<lower=0> tau_sigma; // standard deviation of log(sigma_j)
+  vector[J_sigma] z_sigma; // standardized deviations of log(sigma_j)
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
-  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_of]'; // means
-  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_of]';
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_index]';
   vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
 }
 model {
   matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
-  matrix[J, Q] u = partly_centered(z, mean, tau, w, unit, tau_pilot);
+  matrix[J, Q] u = partly_centered(z, mean, tau, centeredness, z_scale,
+                                   tau_pilot);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
@@ -81,8 +88,8 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - w) * log(tau)); // z is stretched into u
-  z_sigma ~ std_normal(); // so that sigma_j is distributed as above
+  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  z_sigma ~ std_normal(); // implies the distribution of sigma_j
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     vector[N] scale = sigma_j[group_sigma];
@@ -92,6 +99,6 @@ model {
 }
 generated quantities {
   matrix[J, Q] b = rep_matrix(mu_c, J);
-  b += partly_centered(z, b, tau, w, unit, tau_pilot);
+  b += partly_centered(z, b, tau, centeredness, z_scale, tau_pilot);
   b += rep_matrix(mu - mu_c, J); // at X = 0
 }

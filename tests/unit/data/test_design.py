@@ -359,7 +359,7 @@ class TestInvariance:
         model = Model("y ~ x:z + (1 + z:x | g)", frame())
         data = model.with_(parameterization="noncentered").stan_data()
         # The varying interaction has the mean of the population's: (0, alpha, beta).
-        np.testing.assert_array_equal(data["mean_of"], [2, 3])
+        np.testing.assert_array_equal(data["mean_index"], [2, 3])
 
 
 class TestHostileStrings:

@@ -46,7 +46,7 @@ def test_few_rows_are_left_of_many() -> None:
     assert model.rows is not None
     # Two of each group, and one for intercept, predictor and outcome each.
     assert model.rows.kept == 103
-    assert model.stan_data()["N_zero"] == 2000 - 103
+    assert model.stan_data()["N_zero_rows"] == 2000 - 103
     assert "rows: 2000 are reduced to 103" in model.explain()
 
 

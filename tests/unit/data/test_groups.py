@@ -202,7 +202,7 @@ class TestMembership:
         assert two.pilot is not None
         mine, theirs = one.pilot.factors[0], two.pilot.factors[0]
         np.testing.assert_allclose(mine.information, theirs.information, rtol=0.02)
-        for name in ("w", "unit", "tau_pilot"):
+        for name in ("centeredness", "z_scale", "tau_pilot"):
             told = one.stan_data()[name], two.stan_data()[name]
             np.testing.assert_allclose(*told, rtol=0.02)
         assert "mean of the deviations of its groups of 'g+same'" in two.explain()

@@ -79,7 +79,7 @@ def test_files_of_everyday_are_read(
     shown = code(path, "--na", "", *options, *chunked)
     assert shown.exit_code == 0, shown.stderr
     data = json.loads(shown.stdout)["data"]
-    assert data["G"] == 3
+    assert data["J_reduced"] == 3
     frame = read_table(
         path,
         CsvFormat(
@@ -98,7 +98,7 @@ def test_standard_input_is_read_alike() -> None:
     for options in ([], ["--chunked"]):
         shown = code("-", "--na", "", *options, stdin=text(sep=";"))
         assert shown.exit_code == 0, shown.stderr
-        assert json.loads(shown.stdout)["data"]["G"] == 3
+        assert json.loads(shown.stdout)["data"]["J_reduced"] == 3
 
 
 @pytest.mark.parametrize("chunked", [[], ["--chunked"]])
@@ -125,7 +125,7 @@ def test_rows_go_only_if_asked_and_are_counted(
     assert "left out 4 of 10 rows, which have missing values: 3 in 'c', 1 in 'x'." in (
         shown.stderr
     )
-    assert json.loads(shown.stdout)["data"]["G"] == 2
+    assert json.loads(shown.stdout)["data"]["J_reduced"] == 2
 
 
 def test_numbers_written_otherwise_are_named_with_options(tmp_path: Path) -> None:

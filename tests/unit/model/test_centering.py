@@ -27,9 +27,9 @@ def test_weights_are_those_of_a_scale_three_standard_errors_below() -> None:
     )
     found = centering_of(factor, pilot)
     wanted = information * low**2 / (1 + information * low**2)
-    np.testing.assert_allclose(found.w[:, 0], wanted, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(found.centeredness[:, 0], wanted, rtol=1e-9, atol=1e-11)
     # Units are the standard deviations that are left, of a scale at its estimate.
-    np.testing.assert_allclose(found.unit[:4, 0], tau * np.sqrt(1 - wanted[:4]))
+    np.testing.assert_allclose(found.z_scale[:4, 0], tau * np.sqrt(1 - wanted[:4]))
 
 
 def test_the_reason_says_whether_marginal_is_impossible_or_slow() -> None:

@@ -173,8 +173,8 @@ def test_groups_that_leave_the_mean_open_are_centered_about_it() -> None:
             f"diameter ~ 1 + {terms}", penicillin, parameterization="adaptive"
         )
         told = model.stan_data()
-        assert [*told["mean_of"], *told["mean_of_2"]] == [2, 1]
-        assert [*told["about"], *told["about_2"]] == wanted
+        assert [*told["mean_index"], *told["mean_index_2"]] == [2, 1]
+        assert [*told["center_index"], *told["center_index_2"]] == wanted
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ def test_rows_of_any_model_have_its_program_priors_and_groups(name: str) -> None
     whole, part = model.stan_data(), some.stan_data()
     assert set(part) == set(whole)
     for known, values in part.items():
-        if known.startswith(("x_bar", "z_bar", "prior_", "mean_of", "J", "Q", "U")):
+        if known.startswith(("x_bar", "z_bar", "prior_", "mean_index", "J", "Q", "U")):
             np.testing.assert_array_equal(values, whole[known])
         elif model.rows is not None:
             continue  # its rows are turned, the chosen ones by themselves

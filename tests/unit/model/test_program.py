@@ -154,11 +154,11 @@ class TestData:
     def test_means_are_found_in_the_population(self) -> None:
         data = noncentered("y ~ x1 + x2 + (x2 + x3 | g)").stan_data()
         # (0, alpha, beta[x1], beta[x2]): Intercept, x2, and x3, which has no mean.
-        assert data["mean_of"].tolist() == [2, 4, 1]
+        assert data["mean_index"].tolist() == [2, 4, 1]
 
     def test_without_an_intercept_its_mean_is_zero(self) -> None:
         data = noncentered("y ~ 0 + x1 + (1 + x1 | g)").stan_data()
-        assert data["mean_of"].tolist() == [1, 2]
+        assert data["mean_index"].tolist() == [1, 2]
 
     def test_predictors_are_centered_unless_told(self) -> None:
         frame = small_data()

@@ -307,8 +307,8 @@ def test_with_many_rows_what_all_share_is_sought_near_least_squares() -> None:
     b = rng.normal(size=groups)
     frame["y"] = b[frame["g"]] + 0.3 * frame["w"] + rng.normal(scale=2.0, size=n)
     model = sp.Model("y ~ w + u + x + (1 | g)", frame)
-    assert model.structure.piloted
-    assert not sp.Model("y ~ w + (1 | g)", frame[:49_000]).structure.piloted
+    assert model.structure.standardized
+    assert not sp.Model("y ~ w + (1 | g)", frame[:49_000]).structure.standardized
     told = model.stan_data()
     within = frame[["w", "x", "y"]] - frame.groupby("g")[["w", "x", "y"]].transform(
         "mean"
@@ -317,12 +317,12 @@ def test_with_many_rows_what_all_share_is_sought_near_least_squares() -> None:
     wanted, (left,), *_ = np.linalg.lstsq(x, y)
     sigma = np.sqrt(left / (n - groups - 3))
     errors = sigma * np.sqrt(np.linalg.inv(x.T @ x).diagonal())
-    np.testing.assert_allclose(told["beta_pilot"], [wanted[0], 0.0, wanted[1]], 1e-6)
+    np.testing.assert_allclose(told["beta_offset"], [wanted[0], 0.0, wanted[1]], 1e-6)
     units = np.sqrt(2 * groups)
     expected = [errors[0] * units, 1.0, errors[1] * units]
-    np.testing.assert_allclose(told["beta_unit"], expected, 1e-3)
-    assert told["log_sigma_pilot"] == pytest.approx(np.log(sigma), abs=1e-3)
-    assert told["log_sigma_unit"] == pytest.approx(units / np.sqrt(2 * n), rel=1e-3)
+    np.testing.assert_allclose(told["beta_multiplier"], expected, 1e-3)
+    assert told["log_sigma_offset"] == pytest.approx(np.log(sigma), abs=1e-3)
+    assert told["log_sigma_multiplier"] == pytest.approx(units / np.sqrt(2 * n), rel=1e-3)
     prior = model.stan_data(prior_only=True)
     assert prior["beta_pilot"].tolist() == [0.0, 0.0, 0.0]
     assert prior["beta_unit"].tolist() == [1.0, 1.0, 1.0]

@@ -59,12 +59,13 @@ class Centering:
 
     Attributes
     ----------
-    w
+    centeredness
         Of each group and coefficient, shape ``(J, D)``: 1 is centered, 0 noncentered.
     tau
         A guess of the population's scales, in Stan's units, shape ``(D,)``.
-    unit
-        Of z, in Stan's units, shape ``(J, D)``: ``tau`` where ``w`` is 0.
+    z_scale
+        The scale of z, in Stan's units, shape ``(J, D)``: ``tau`` where the centeredness
+        is 0.
     to_zero
         The matrix, shape ``(D, D)``, that turns deviations at the predictors' origins,
         where z is, into those that are uncorrelated, if that is elsewhere; else None.
@@ -76,39 +77,39 @@ class Centering:
     (1, 0, 2)
     """
 
-    w: Array
+    centeredness: Array
     tau: Array
-    unit: Array
+    z_scale: Array
     to_zero: Array | None = None
 
     @classmethod
-    def of(cls, w: Array, tau: Array, to_zero: Array | None = None) -> Centering:
+    def of(cls, centeredness: Array, tau: Array, to_zero: Array | None = None) -> Centering:
         """Return the centering of some weights, with units in which z varies by 1."""
-        unit = tau * np.sqrt(np.maximum(1.0 - w, _LEAST_VARIANCE))
-        return cls(w, tau, unit, to_zero)
+        z_scale = tau * np.sqrt(np.maximum(1.0 - centeredness, _LEAST_VARIANCE))
+        return cls(centeredness, tau, z_scale, to_zero)
 
     def scaled(self, by: Array) -> Centering:
         """Return the same of coefficients in other units, shape ``(D,)``."""
         to_zero = self.to_zero
         if to_zero is not None:
             to_zero = by[:, None] * to_zero / by
-        return Centering(self.w, self.tau * by, self.unit * by, to_zero)
+        return Centering(self.centeredness, self.tau * by, self.z_scale * by, to_zero)
 
     @property
-    def apart(self) -> Array:
+    def decorrelated(self) -> Array:
         """1 for groups whose z are uncorrelated, else 0, shape ``(J,)``."""
-        return np.asarray(self.w.mean(axis=1) < BREAK_EVEN, dtype=float)
+        return np.asarray(self.centeredness.mean(axis=1) < BREAK_EVEN, dtype=float)
 
     @property
     def counts(self) -> tuple[int, int, int]:
         """How many weights are near 0, in between, and near 1."""
-        low, high = int((self.w < _NEAR).sum()), int((self.w > 1 - _NEAR).sum())
-        return low, self.w.size - low - high, high
+        low, high = int((self.centeredness < _NEAR).sum()), int((self.centeredness > 1 - _NEAR).sum())
+        return low, self.centeredness.size - low - high, high
 
     def data(self, *, correlated: bool) -> dict[str, Any]:
         """Return what Stan is told."""
-        found = {"w": self.w, "unit": self.unit, "tau_pilot": self.tau}
-        return found | ({"apart": self.apart} if correlated else {})
+        found = {"centeredness": self.centeredness, "z_scale": self.z_scale, "tau_pilot": self.tau}
+        return found | ({"decorrelated": self.decorrelated} if correlated else {})
 
     def standardized(
         self, u: Array, mean: Array, tau: Array, chol_omega: Array | None = None
@@ -130,17 +131,17 @@ class Centering:
             u = np.asarray(np.linalg.solve(self.to_zero, u.T).T, dtype=float)
             known = np.linalg.solve(L, u.T).T @ np.tril(L, -1).T
             tau = np.diag(L)
-        stretched = (u - known) * (self.tau / tau) ** (1 - self.w)
-        z = (stretched + self.w * (mean + known)) / self.unit
+        stretched = (u - known) * (self.tau / tau) ** (1 - self.centeredness)
+        z = (stretched + self.centeredness * (mean + known)) / self.z_scale
         if chol_omega is None:
             return np.asarray(z)
         whole = np.linalg.solve(chol_omega, z.T).T
-        return np.where(self.apart[:, None] > 0, whole, z)
+        return np.where(self.decorrelated[:, None] > 0, whole, z)
 
     def describe(self, factor: FactorDesign) -> str:
         """Say how many groups are near which end."""
         low, between, high = self.counts
-        of = "groups" if self.w.shape[1] == 1 else "coefficients of groups"
+        of = "groups" if self.centeredness.shape[1] == 1 else "coefficients of groups"
         return (
             f"centering: of the {of} of {factor.factor!r}, {low} are noncentered "
             f"(weight of the centered form below {_NEAR:g}), {between} are partly "
@@ -216,8 +217,8 @@ def centered_elsewhere(
     best: dict[str, tuple[float, int]] = {}
     for number, (factor, own) in enumerate(zip(factors, centering, strict=True)):
         used = 1 if factor.U is None else 1 + factor.U.shape[1]
-        slack = np.square(own.tau) / max(len(own.w) - used, 1)
-        slack *= own.w.mean(axis=0) > BREAK_EVEN
+        slack = np.square(own.tau) / max(len(own.centeredness) - used, 1)
+        slack *= own.centeredness.mean(axis=0) > BREAK_EVEN
         of_coefficients = slack.reshape(-1, len(factor.varying)).mean(axis=0)
         for label, value in zip(factor.varying, of_coefficients.tolist(), strict=True):
             if label not in best or value > best[label][0]:

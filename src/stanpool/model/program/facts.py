@@ -48,7 +48,7 @@ class GroupTerm:
         How the names of its variables end.
     is_first
         Whether it is the first factor.
-    correlated, membership, group_predictors, integrated, moved
+    correlated, membership, group_predictors, integrated, recentered
         As in `FactorStructure`.
     signed
         Whether its scales are sampled by roots with signs.
@@ -69,7 +69,7 @@ class GroupTerm:
     membership: bool
     group_predictors: bool
     integrated: int
-    moved: bool
+    recentered: bool
     signed: bool
     tau_bounds: str
     width: str
@@ -79,7 +79,7 @@ class GroupTerm:
     @property
     def is_reported(self) -> bool:
         """Whether correlations or coefficients are made of what is sampled."""
-        makes_b = self.moved or self.form in ("noncentered", "adaptive")
+        makes_b = self.recentered or self.form in ("noncentered", "adaptive")
         return self.correlated or makes_b
 
     @property
@@ -116,7 +116,7 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         censored=structure.censored,
         truncated=structure.truncated,
         compressed=structure.compressed,
-        piloted=structure.piloted,
+        standardized=structure.standardized,
         parameterization=structure.parameterization,
         bounds={name: block.bounds for name, block in blocks.items()},
         priors=[block for name, block in blocks.items() if name != "b"],
@@ -137,7 +137,7 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
         note = f"the prior on the {prior} applies at X = x_bar"
     has_x_bar = intercept or structure.has_cutpoints or structure.pooling == "none"
     if categories:
-        values = "population(alpha, beta)" if intercept else "population(beta)"
+        values = "zero_first(alpha, beta)" if intercept else "zero_first(beta)"
     else:
         values = "append_row([0, alpha]', beta)" if intercept else "append_row(0, beta)"
     return dict(
@@ -175,12 +175,12 @@ def _group_facts(
         second=integrated.get(2),
         any_correlated=any(factor.correlated for factor in factors),
         chooses_center=structure.chooses_center,
-        center="about" if structure.chooses_center else "mean_of",
+        center="center_index" if structure.chooses_center else "mean_index",
         has_transformed_parameters=structure.intercept
         or any(factor.signed for factor in factors)
         or bool(sampled)
         or structure.residual == "pooled"
-        or structure.piloted,
+        or structure.standardized,
         has_generated_quantities=any(factor.is_reported for factor in factors)
         or structure.has_cutpoints
         or structure.latent,
@@ -201,10 +201,10 @@ def _group_term(
         membership=factor.membership,
         group_predictors=factor.group_predictors,
         integrated=factor.integrated,
-        moved=factor.moved,
+        recentered=factor.recentered,
         signed=structure.is_signed(number),
         tau_bounds=blocks[f"tau{s}"].bounds if f"tau{s}" in blocks else "",
-        width=f"D{s}" if categories else f"Q{s}",
+        width=f"Q_all{s}" if categories else f"Q{s}",
         size=f"Q{s} * (C - 1)" if categories else f"Q{s}",
     )
 
@@ -248,7 +248,7 @@ def _alpha(structure: Structure) -> str:
 
 def _theta(structure: Structure) -> str:
     """Write the coefficients of the turned rows: population, then other factors."""
-    theta = "append_row(alpha_c - y_bar, beta)" if structure.intercept else "beta"
+    theta = "append_row(alpha_c - y_shift, beta)" if structure.intercept else "beta"
     for number, factor in enumerate(structure.factors, 1):
         if not (factor.integrated or structure.compressed):
             suffix = suffix_of(number)
@@ -271,16 +271,16 @@ def _grouped(structure: Structure) -> dict[str, str]:
         "X_c",
         "alpha_c" if structure.intercept else "0",
         "append_row(beta, 1)" if structure.offset else "beta",
-        "W" if several else own,
-        "place",
+        "Z_all" if several else own,
+        "u_index",
         _joined("append_row", [f"to_vector({effects}{s})" for s in endings]),
     )
     befores = [
         " + ".join(f"J{s} * Q{s}" for s in endings[:number]) or "0"
         for number in range(len(endings))
     ]
-    places = [
-        f"places(group{s}, J{s}, Q{s}, {before})"
+    indices = [
+        f"u_positions(group{s}, J{s}, Q{s}, {before})"
         for s, before in zip(endings, befores, strict=True)
     ]
     return {
@@ -288,8 +288,8 @@ def _grouped(structure: Structure) -> dict[str, str]:
         "weights": "weights, " if structure.weights else "",
         "arguments": ", ".join(arguments),
         "width": " + ".join(f"Q{s}" for s in endings),
-        "W": _joined("append_col", [f"Z{s}" for s in endings]) if several else "",
-        "place": _joined("append_array", places),
+        "Z_all": _joined("append_col", [f"Z{s}" for s in endings]) if several else "",
+        "u_index": _joined("append_array", indices),
     }
 
 

@@ -80,7 +80,7 @@ def _program_name(template: str, structure: Structure) -> str:
         "censored" if structure.censored else "",
         f"truncated_{structure.truncated}" if structure.truncated else "",
         "compressed" if structure.compressed else "",
-        "piloted" if structure.piloted else "",
+        "standardized" if structure.standardized else "",
         structure.parameterization,
     ]
     for factor in structure.factors:
@@ -89,7 +89,7 @@ def _program_name(template: str, structure: Structure) -> str:
             "membership" if factor.membership else "",
             "group_predictors" if factor.group_predictors else "",
             "integrated" if factor.integrated and len(structure.factors) > 1 else "",
-            "moved" if factor.moved else "",
+            "recentered" if factor.recentered else "",
         ]
         described = "_".join(mark for mark in marks if mark)
         if len(structure.factors) > 1:
@@ -113,35 +113,35 @@ def _functions(structure: Structure) -> list[str]:
     if structure.parameterization in ("centered", "adaptive") and any(correlated):
         needed.append("multi_normal_rows")
     if structure.parameterization == "adaptive":
-        moved = [factor.moved for factor in structure.factors]
-        if not all(moved):
+        recentered = [factor.recentered for factor in structure.factors]
+        if not all(recentered):
             needed.append("partly_centered")
         if any(correlated):
             needed.append("partly_centered_correlated")
-        if any(moved):
-            needed.append("partly_centered_moved")
+        if any(recentered):
+            needed.append("partly_centered_recentered")
     if structure.parameterization == "marginal":
         twice = any(factor.integrated == 2 for factor in structure.factors)
         needed.append("twice_" * twice + "marginal_normal_id_glm")
         numbers = range(1, len(structure.factors) + 1)
         if any(structure.is_signed(number) for number in numbers):
-            needed.append("scale_of_root")
+            needed.append("scale_from_root")
     if any(each.group_predictors and not each.integrated for each in structure.factors):
-        needed.append("group_level")
+        needed.append("effects_of_U")
     used = {each for _, distributions in structure.priors for each in distributions}
     if "sqrt_inv_gamma" in used:
         needed.append("sqrt_inv_gamma")
     if "dirichlet" in used:
         needed.append(f"induced_dirichlet_{structure.link}")
     if structure.is_categorical and structure.factors:
-        needed.insert(0, "population")
+        needed.insert(0, "category_means")
     family = FAMILIES[structure.family]
     if structure.link in family.own_functions:
         needed.append(f"{structure.family}_{structure.link}")
     if structure.censored or structure.truncated == "both":
         needed.append(f"{family.stan_distribution}_interval")
     if structure.is_grouped_glm:
-        needed += ["places", grouped_glm(structure)]
+        needed += ["u_positions", grouped_glm(structure)]
     return needed
 
 

@@ -55,7 +55,7 @@ def stan_data(
     data = _row_data(design) if rows is None else _turned_data(design, rows)
     if structure.intercept or structure.has_cutpoints or structure.pooling == "none":
         data["x_bar"] = design.x_bar
-    if structure.piloted:
+    if structure.standardized:
         assert isinstance(rows, MarginalRows)
         data |= _pilot_data(design, rows, prior_only=prior_only)
     if isinstance(rows, MarginalRows):
@@ -72,22 +72,22 @@ def stan_data(
         own = _factor_data(number, factor, rows)
         if structure.parameterization == "adaptive":
             own |= centering[number - 1].data(correlated=form.correlated)
-        if form.moved:
+        if form.recentered:
             assert factor.to_zero is not None
             predictors = max(len(factor.predictors_of), 1)
-            own["to_zero"] = np.kron(np.eye(predictors), factor.to_zero)
+            own["uncenter"] = np.kron(np.eye(predictors), factor.to_zero)
         if form.integrated == 1:
             own = {"Q": own["Q"]}
         elif structure.pooling == "none":
             own["z_bar"] = factor.z_bar
         elif not form.integrated:
-            own["mean_of"] = means_of(design, factor, taken)
+            own["mean_index"] = means_of(design, factor, taken)
             if elsewhere:
-                own["about"] = means_of(design, factor, elsewhere[number - 1])
+                own["center_index"] = means_of(design, factor, elsewhere[number - 1])
             if factor.U is not None:
                 own["P"] = factor.U.shape[1]
                 own["U"] = factor.U
-                own["effect_of"] = effects_of(design, factor)
+                own["effect_index"] = effects_of(design, factor)
         taken.update(factor.varying)
         data |= {f"{name}{suffix}": value for name, value in own.items()}
     if design.latent is not None:
@@ -144,13 +144,13 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
         other = ~second
         other[-1] = False
         data |= {
-            "D": int(other.sum()),
-            "G": len(groups.count),
+            "K_X": int(other.sum()),
+            "J_reduced": len(groups.count),
             "y": groups.X[:, :, -1].T,
             "X": groups.X[:, :, other].swapaxes(0, 1),
             "Z": groups.Z.swapaxes(0, 1),
-            "count": groups.count,
-            "F": len(rest),
+            "n_groups": groups.count,
+            "N_rest": len(rest),
             "y_rest": rest[:, -1],
             "X_rest": rest[:, other],
         }
@@ -159,24 +159,24 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
             group, column = np.nonzero(A.any(axis=1))
             told = [rest[:, -1:], rest[:, other], A_rest]
             data |= {
-                "E": len(group),
+                "nnz_A": len(group),
                 "A": A[group, :, column].T,
-                "column": column + 1,
-                "first": np.searchsorted(group, np.arange(len(A) + 1)) + 1,
-                "products": A_rest.T @ np.concatenate(told, axis=1),
+                "A_column": column + 1,
+                "A_row_start": np.searchsorted(group, np.arange(len(A) + 1)) + 1,
+                "A_crossproducts": A_rest.T @ np.concatenate(told, axis=1),
             }
-        scales = {"group": groups.scale, "rest": rows.rows.scale_of_rest}
+        scales = {"group_sigma": groups.scale, "group_sigma_rest": rows.rows.scale_of_rest}
     else:
-        data |= {"N": rows.kept, "D": rows.X.shape[1], "y": rows.y, "X": rows.X}
-        scales = {"group": rows.scale}
+        data |= {"N": rows.kept, "K_X": rows.X.shape[1], "y": rows.y, "X": rows.X}
+        scales = {"group_sigma": rows.scale}
     if design.intercept:
-        data["y_bar"] = rows.y_bar
+        data["y_shift"] = rows.y_bar
     if design.residual is not None:
         data["J_sigma"] = len(design.residual.labels)
-        data |= {f"{name}_sigma": scale + 1 for name, scale in scales.items()}
-        data["N_zero"] = rows.zeros
+        data |= {name: scale + 1 for name, scale in scales.items()}
+        data["N_zero_rows"] = rows.zeros
     elif design.se is None:
-        data["N_zero"] = float(rows.zeros[0])
+        data["N_zero_rows"] = float(rows.zeros[0])
     return data
 
 
@@ -191,14 +191,14 @@ def _pilot_data(
     # starts with one scale for all.
     units = min(math.sqrt(2.0 * len(rows.rows.Z)), _MOST_UNITS)
     data: dict[str, Any] = {
-        "beta_pilot": found.theta[own],
-        "beta_unit": np.nan_to_num(units * found.theta_sd[own], nan=1.0),
-        "log_sigma_pilot": found.log_sigma,
-        "log_sigma_unit": units * found.log_sigma_sd,
+        "beta_offset": found.theta[own],
+        "beta_multiplier": np.nan_to_num(units * found.theta_sd[own], nan=1.0),
+        "log_sigma_offset": found.log_sigma,
+        "log_sigma_multiplier": units * found.log_sigma_sd,
     }
     if prior_only or not rows.are_many:
         # Nothing is known that well; of the prior, or of some of the rows.
-        data = {k: 0.0 * x + float(k.endswith("_unit")) for k, x in data.items()}
+        data = {k: 0.0 * x + float(k.endswith("_multiplier")) for k, x in data.items()}
     return data
 
 
@@ -224,8 +224,8 @@ def _latent_data(latent: LatentDesign) -> dict[str, Any]:
         "R": latent.rank,
         "J_scores": len(latent.score_labels),
         "J_loadings": len(latent.loading_labels),
-        "scored": latent.scored + 1,
-        "loaded": place[latent.loaded] + 1,
+        "score_index": latent.scored + 1,
+        "loading_index": place[latent.loaded] + 1,
     }
 
 

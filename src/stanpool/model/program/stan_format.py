@@ -28,6 +28,11 @@ def _wrap(line: str) -> str:
     call = _outermost_call(line)
     if len(line) <= _LINE_WIDTH or call is None:
         return "\n".join([*lines, line])
+    return "\n".join([*lines, *_filled(line, call)])
+
+
+def _filled(line: str, call: int) -> list[str]:
+    """Fill lines with the arguments of a call; break those that are still too long."""
     # "y | " belongs to the first argument
     head, *rest = _arguments(line[call:])
     filled = [line[:call] + head]
@@ -36,7 +41,10 @@ def _wrap(line: str) -> str:
             filled[-1] += f" {argument}"
         else:
             filled.append(" " * call + argument)
-    return "\n".join(lines + filled)
+    last = filled[-1]
+    if rest and len(last) > _LINE_WIDTH and "(" in last:
+        filled[-1:] = _filled(last, last.index("(") + 1)
+    return filled
 
 
 def _outermost_call(line: str) -> int | None:

@@ -30,7 +30,7 @@ class FactorStructure:
         Whether group-level predictors move the means of the groups' coefficients.
     integrated
         Whether its coefficients are integrated out: 1 if first, 2 if after these.
-    moved
+    recentered
         Whether coefficients are sampled where predictors are at their origins, and
         drawn independently where predictors are 0.
     """
@@ -39,7 +39,7 @@ class FactorStructure:
     membership: bool = False
     group_predictors: bool = False
     integrated: int = 0
-    moved: bool = False
+    recentered: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Structure:
         ``"lower"``, ``"upper"`` or ``"both"``: where outcomes are truncated.
     compressed
         Whether the rows are reduced to fewer; those of the marginal form always are.
-    piloted
+    standardized
         Whether coefficients and the residual scale are in units of their errors.
     priors
         For each parameter class the distributions in use, such as
@@ -92,7 +92,7 @@ class Structure:
     censored: bool = False
     truncated: str | None = None
     compressed: bool = False
-    piloted: bool = False
+    standardized: bool = False
     priors: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
@@ -221,7 +221,7 @@ def structure_of(
                 membership=factor.weights is not None,
                 group_predictors=factor.U is not None,
                 integrated=order.get(number, 0),
-                moved=parameterization in _SAMPLED_AT_ORIGINS
+                recentered=parameterization in _SAMPLED_AT_ORIGINS
                 and matrix_to_zero(factor, dict(design.origins)) is not None,
             )
             for number, (factor, correlated) in enumerate(
@@ -236,7 +236,7 @@ def structure_of(
         censored=design.censored is not None,
         truncated=_truncated(design),
         compressed=compressed,
-        piloted=many_rows
+        standardized=many_rows
         and design.residual is None
         and spec.se is None
         and not any(is_bounded(dict(ordered).get(x, ())) for x in ("beta", "sigma")),

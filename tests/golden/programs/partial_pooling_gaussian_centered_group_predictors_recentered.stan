@@ -1,0 +1,81 @@
+// Partial pooling, centered: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are learned.
+//
+//   y[n] ~ normal(eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + (effects of U[j]) + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+functions {
+  // the effects of group-level predictors U on the means of the groups'
+  // coefficients; effect_index says where each effect is in (0, alpha, beta)
+  matrix effects_of_U(matrix U, array[,] int effect_index, vector population) {
+    int Q = size(effect_index[1]);
+    matrix[rows(U), Q] effects = rep_matrix(0, rows(U), Q);
+    for (p in 1 : cols(U)) {
+      effects += U[ : , p] * population[effect_index[p]]';
+    }
+    return effects;
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  vector[N] y; // outcome
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  int<lower=1> P; // number of group-level predictors
+  matrix[J, P] U; // group-level predictors
+  // their effects on each coefficient, by their position in (0, alpha, beta)
+  array[P, Q] int<lower=1, upper=K + 2> effect_index;
+  // takes deviations from predictors' centers to predictors of 0
+  matrix[Q, Q] uncenter;
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_sigma_rate;
+  int<lower=0, upper=1> prior_only; // 1: ignore y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[J, Q] b_c; // b at predictors' centers
+  real<lower=0> sigma; // residual scale
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+}
+model {
+  matrix[J, Q] u = b_c - rep_matrix(mu, J); // deviations
+  u -= effects_of_U(U, effect_index, append_row([0, alpha]', beta));
+  u = u * uncenter'; // where predictors are 0
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  sigma ~ exponential(prior_sigma_rate);
+  for (q in 1 : Q) {
+    u[ : , q] ~ normal(0, tau[q]);
+  }
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, sigma);
+  }
+}
+generated quantities {
+  matrix[J, Q] b = rep_matrix(mu, J);
+  b += effects_of_U(U, effect_index, append_row([0, alpha]', beta));
+  b += (b_c - b) * uncenter';
+}
