@@ -301,7 +301,10 @@ def test_groups_that_know_a_mean_best_are_centered_about_it(
     )
     told = model.stan_data()
     assert (told["mean_index"].tolist(), told["mean_index_2"].tolist()) == ([2, 3], [1])
-    assert (told["center_index"].tolist(), told["center_index_2"].tolist()) == ([1, 3], [2])
+    assert (told["center_index"].tolist(), told["center_index_2"].tolist()) == (
+        [1, 3],
+        [2],
+    )
     assert_densities_agree(model, evaluate)
 
 

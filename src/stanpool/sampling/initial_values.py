@@ -261,7 +261,7 @@ def _declared(model: PreparedModel) -> list[str]:
     """Name the parameters that a program declares, in order."""
     source = model.program.source
     block = source[source.index("\nparameters {") :].partition("\n}")[0]
-    return re.findall(r" (\w+);", block)
+    return re.findall(r"^[^/\n]* (\w+);", block, re.MULTILINE)
 
 
 def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any]:

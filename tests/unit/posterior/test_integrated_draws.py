@@ -322,11 +322,13 @@ def test_with_many_rows_what_all_share_is_sought_near_least_squares() -> None:
     expected = [errors[0] * units, 1.0, errors[1] * units]
     np.testing.assert_allclose(told["beta_multiplier"], expected, 1e-3)
     assert told["log_sigma_offset"] == pytest.approx(np.log(sigma), abs=1e-3)
-    assert told["log_sigma_multiplier"] == pytest.approx(units / np.sqrt(2 * n), rel=1e-3)
+    assert told["log_sigma_multiplier"] == pytest.approx(
+        units / np.sqrt(2 * n), rel=1e-3
+    )
     prior = model.stan_data(prior_only=True)
-    assert prior["beta_pilot"].tolist() == [0.0, 0.0, 0.0]
-    assert prior["beta_unit"].tolist() == [1.0, 1.0, 1.0]
-    assert (prior["log_sigma_pilot"], prior["log_sigma_unit"]) == (0.0, 1.0)
+    assert prior["beta_offset"].tolist() == [0.0, 0.0, 0.0]
+    assert prior["beta_multiplier"].tolist() == [1.0, 1.0, 1.0]
+    assert (prior["log_sigma_offset"], prior["log_sigma_multiplier"]) == (0.0, 1.0)
 
 
 def test_units_of_scales_are_some_standard_errors_of_groups() -> None:

@@ -64,8 +64,8 @@ class Centering:
     tau
         A guess of the population's scales, in Stan's units, shape ``(D,)``.
     z_scale
-        The scale of z, in Stan's units, shape ``(J, D)``: ``tau`` where the centeredness
-        is 0.
+        The scale of z, in Stan's units, shape ``(J, D)``: ``tau`` where
+        ``centeredness`` is 0.
     to_zero
         The matrix, shape ``(D, D)``, that turns deviations at the predictors' origins,
         where z is, into those that are uncorrelated, if that is elsewhere; else None.
@@ -83,7 +83,9 @@ class Centering:
     to_zero: Array | None = None
 
     @classmethod
-    def of(cls, centeredness: Array, tau: Array, to_zero: Array | None = None) -> Centering:
+    def of(
+        cls, centeredness: Array, tau: Array, to_zero: Array | None = None
+    ) -> Centering:
         """Return the centering of some weights, with units in which z varies by 1."""
         z_scale = tau * np.sqrt(np.maximum(1.0 - centeredness, _LEAST_VARIANCE))
         return cls(centeredness, tau, z_scale, to_zero)
@@ -103,12 +105,19 @@ class Centering:
     @property
     def counts(self) -> tuple[int, int, int]:
         """How many weights are near 0, in between, and near 1."""
-        low, high = int((self.centeredness < _NEAR).sum()), int((self.centeredness > 1 - _NEAR).sum())
+        low, high = (
+            int((self.centeredness < _NEAR).sum()),
+            int((self.centeredness > 1 - _NEAR).sum()),
+        )
         return low, self.centeredness.size - low - high, high
 
     def data(self, *, correlated: bool) -> dict[str, Any]:
         """Return what Stan is told."""
-        found = {"centeredness": self.centeredness, "z_scale": self.z_scale, "tau_pilot": self.tau}
+        found = {
+            "centeredness": self.centeredness,
+            "z_scale": self.z_scale,
+            "tau_pilot": self.tau,
+        }
         return found | ({"decorrelated": self.decorrelated} if correlated else {})
 
     def standardized(

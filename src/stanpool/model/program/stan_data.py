@@ -165,7 +165,10 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
                 "A_row_start": np.searchsorted(group, np.arange(len(A) + 1)) + 1,
                 "A_crossproducts": A_rest.T @ np.concatenate(told, axis=1),
             }
-        scales = {"group_sigma": groups.scale, "group_sigma_rest": rows.rows.scale_of_rest}
+        scales = {
+            "group_sigma": groups.scale,
+            "group_sigma_rest": rows.rows.scale_of_rest,
+        }
     else:
         data |= {"N": rows.kept, "K_X": rows.X.shape[1], "y": rows.y, "X": rows.X}
         scales = {"group_sigma": rows.scale}
