@@ -156,7 +156,7 @@ def test_the_language_needs_the_standard_library_only() -> None:
 # Where the names of families are known: their table and their functions, and besides
 # words of other tools and the conjugate posteriors, which are of one family each.
 _KNOW_FAMILIES = {"language.family", "families", "bench"}
-_KNOW_FAMILIES |= {"base.other_tools", "exact.conjugate"}
+_KNOW_FAMILIES |= {"base.other_tools", "exact.conjugate_groups"}
 # What else is called as a family is: distributions of priors, parameters, predictors.
 _OTHER_MEANINGS = {*DISTRIBUTIONS, *parameter_classes(), "categorical"}
 

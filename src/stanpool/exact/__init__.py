@@ -7,20 +7,19 @@ Draws carry the names and labels of a ``Fit``, so that summaries and plots take 
 All random numbers come from the ``numpy.random.Generator`` that the caller passes.
 """
 
-from stanpool.exact.conjugate import (
+from stanpool.exact.conjugate_groups import (
     BetaBinomialPosterior,
     GammaPoissonPosterior,
-    NormalPosterior,
     beta_binomial,
     gamma_poisson,
-    normal,
 )
+from stanpool.exact.conjugate_normal import NormalPosterior, normal
 from stanpool.exact.draws import ExactDraws
 from stanpool.exact.linear import LinearPosterior, linear
+from stanpool.exact.panels import TauPosterior
 from stanpool.exact.quadrature import (
     KnownSigmaPosterior,
     NormalMixture,
-    TauPosterior,
     known_sigma,
 )
 from stanpool.exact.rates import RatesPosterior, rates

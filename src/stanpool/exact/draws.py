@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @public
 @dataclass(frozen=True, repr=False, eq=False)
 class ExactDraws:
-    """Labelled draws that were made without Stan; they read like a ``Fit``.
+    """Labelled draws that were made without Stan; they are used like a ``Fit``.
 
     Attributes
     ----------
@@ -38,11 +38,11 @@ class ExactDraws:
     method
         How the draws were made, in a few words.
     source
-        Where the formulas are from.
+        The publication that the formulas are from.
     factor
         The grouping factor, or None.
     model
-        The model, where Stan can fit it, too; else None.
+        The model, if Stan can fit it too; otherwise None.
     """
 
     tree: xr.DataTree
@@ -58,7 +58,7 @@ class ExactDraws:
 
     @property
     def sample_stats(self) -> xr.Dataset:
-        """``diverging``, False throughout, so that plots that mark it take either."""
+        """``diverging``, which is always False, for plots that mark divergences."""
         frame = self.posterior[["chain", "draw"]]
         none = np.zeros((frame.sizes["chain"], frame.sizes["draw"]), dtype=bool)
         return frame.assign(diverging=(("chain", "draw"), none))
@@ -78,7 +78,7 @@ class ExactDraws:
         Parameters
         ----------
         groups
-            Whether to list the groups' own values, too; they come last.
+            Whether to list the coefficients of the groups too; they come last.
         """
         from stanpool.inference.estimates.summary import summary
 
@@ -97,16 +97,16 @@ class ExactDraws:
 def draws_of_model(
     model: Model, variables: Mapping[str, Array], *, method: str, source: str
 ) -> ExactDraws:
-    """Label draws of a model whose intercept varies as ``Fit`` labels them.
+    """Label draws of a model with a varying intercept as ``Fit`` labels them.
 
     Parameters
     ----------
     model
         A partially pooled model, varying intercept.
     variables
-        Where predictors are at their origins: ``Intercept``, ``tau`` and, where the
-        model has it, ``sigma``, each of shape ``(chain, draw)``; ``beta``,
-        ``(chain, draw, K)``; ``b``, ``(chain, draw, J)``.
+        Draws for predictors relative to their centering constants: ``Intercept``,
+        ``tau`` and, if the model has it, ``sigma``, each of shape ``(chain, draw)``;
+        ``beta``, ``(chain, draw, K)``; ``b``, ``(chain, draw, J)``.
     method, source
         As in ``ExactDraws``.
     """
@@ -146,7 +146,7 @@ def draws_of_model(
 def labelled_draws(
     model: Model, variables: Mapping[str, Array], *, method: str, source: str
 ) -> ExactDraws:
-    """Label draws of a model without a population as ``Fit`` labels them.
+    """Label draws of a model without partial pooling as ``Fit`` labels them.
 
     Parameters
     ----------

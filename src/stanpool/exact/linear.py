@@ -1,7 +1,7 @@
-r"""Gaussian regressions without a population: exact posteriors by quadrature.
+r"""Gaussian regressions without partial pooling: exact posteriors by quadrature.
 
-With complete and with no pooling all coefficients have priors of their own. Where
-these are normal,
+With complete and with no pooling, every coefficient has a prior of its own. If these
+are normal,
 
 .. math:: y \sim N(W c, \sigma^2 I), \quad c \sim N(m, S^2),
 
@@ -43,8 +43,8 @@ from stanpool.exact.draws import (
     check_sampling,
     labelled_draws,
 )
+from stanpool.exact.panels import TauPosterior, integrate_scale
 from stanpool.exact.priors import log_prior, normal_prior, scale_prior, tail_order
-from stanpool.exact.quadrature import TauPosterior, integrate_scale
 
 if TYPE_CHECKING:
     from stanpool.api.facade import Model
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
 @public
 @dataclass(frozen=True, eq=False)
 class LinearPosterior:
-    """The posterior of a Gaussian regression without a population.
+    """The posterior of a Gaussian regression without partial pooling.
 
     Attributes
     ----------
     model
         The model.
     sigma
-        The marginal posterior of the residual scale; None where standard errors are
+        The marginal posterior of the residual scale; None if standard errors are
         known.
     mean, root
         Coefficients are ``mean + root @ a``, shapes ``(P,)`` and ``(P, P)``.
@@ -85,9 +85,10 @@ class LinearPosterior:
         Parameters
         ----------
         rng
-            The source of randomness.
+            The random number generator.
         chains, draws
-            The draws are independent; the chains are for tools that expect them.
+            Numbers of chains and of draws in each. The draws are independent; chains
+            are there for tools that expect them.
 
         Returns
         -------
@@ -117,16 +118,16 @@ def linear(model: Model, *, tolerance: float = 1e-9) -> LinearPosterior:
     Parameters
     ----------
     model
-        Gaussian, ``pooling="complete"`` or ``"none"``, with one residual scale or with
-        known standard errors; its priors on coefficients being normal. Hyperparameters
-        that are ``fixed`` are such priors.
+        Gaussian, with ``pooling="complete"`` or ``"none"``, and with one residual scale
+        or with known standard errors. The priors on its coefficients must be normal;
+        fixed hyperparameters (``fixed``) make such priors.
     tolerance
         The error allowed in a probability of ``sigma``.
 
     Raises
     ------
     SpecError
-        If the model is another one, or a prior does not serve.
+        If the model is of another kind, or a prior is not one of those it can have.
 
     Examples
     --------
@@ -179,7 +180,7 @@ def _sigma(
     prior, rows = scale_prior(model, "sigma"), len(residual)
     least = residual - V @ np.linalg.lstsq(V, residual)[0]
     squares = float(least @ least)
-    # Directions that no row tells about have neither eigenvalue nor product.
+    # In directions without information in the data, both are 0.
     seen = eigenvalues > 1e-12 * eigenvalues.max(initial=1e-300)
     values, shares = eigenvalues[seen], products[seen] ** 2 / eigenvalues[seen]
 
@@ -198,9 +199,10 @@ def _sigma(
 
 
 def _regression(design: Design) -> Array:
-    """Return all predictors, where the priors apply, shape ``(N, P)``.
+    """Return the design matrix of all coefficients, shape ``(N, P)``.
 
-    The intercept, the population predictors, then the coefficients of each group.
+    Its columns are the intercept, the population predictors and then the predictors of
+    each group, centered as the priors refer to them.
     """
     parts = [design.X - design.x_bar]
     if design.intercept:
@@ -214,7 +216,7 @@ def _regression(design: Design) -> Array:
 
 
 def _coefficients(design: Design, draws: Array) -> dict[str, Array]:
-    """Take draws apart by Stan's names, intercepts at predictors of 0."""
+    """Split draws by Stan's names, with intercepts where predictors are 0."""
     common = int(design.intercept) + len(design.coefficients)
     beta = draws[..., int(design.intercept) : common]
     at_means = beta @ design.x_bar
@@ -232,7 +234,7 @@ def _coefficients(design: Design, draws: Array) -> dict[str, Array]:
 
 
 def _refuse_other_models(model: Model) -> None:
-    """Refuse what is not a Gaussian regression without a population."""
+    """Refuse a model that is not a Gaussian regression without partial pooling."""
     spec, design = model.spec, model.design
     fits = (
         spec.is_linear_gaussian

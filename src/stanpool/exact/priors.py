@@ -1,4 +1,4 @@
-"""The priors of an exact sampler: those of the model, or flat ones in their place.
+"""The priors of an exact sampler: those of the model, or flat ones instead.
 
 References
 ----------
@@ -49,7 +49,7 @@ _FLAT: Mapping[str, PowerPrior | None] = {
 
 @dataclass(frozen=True, eq=False)
 class NormalPrior:
-    """Independent normal priors, shape ``(K,)`` each; precision 0 is flat."""
+    """Independent normal priors, of shape ``(K,)``; with precision 0 they are flat."""
 
     mean: Array
     precision: Array
@@ -62,10 +62,10 @@ class Priors:
     Attributes
     ----------
     intercept, beta
-        On the intercept (at the predictors' means, where they are centered), shape
-        ``(1,)``, and on the coefficients, ``(K,)``.
+        The priors on the intercept (of centered predictors, if they are centered),
+        shape ``(1,)``, and on the coefficients, ``(K,)``.
     tau, sigma
-        On the scales; ``sigma`` is None where it is known.
+        The priors on the scales; ``sigma`` is None if it is known.
     """
 
     intercept: NormalPrior
@@ -88,16 +88,16 @@ def has_varying_intercept_only(model: Model) -> bool:
 
 
 def resolve(model: Model, flat: Collection[str]) -> Priors:
-    """Take the model's priors, except where ``flat`` says otherwise.
+    """Return the model's priors, with flat ones for the parameters in ``flat``.
 
-    Those that are flat in the model are flat here, on a scale as it is.
+    A prior that is flat in the model is flat here too, on the scale itself.
 
     Parameters
     ----------
     model
-        A partially pooled model whose intercept varies.
+        A partially pooled model with a varying intercept.
     flat
-        Of ``"Intercept"``, ``"beta"``, ``"tau"`` or ``"tau^2"``, and ``"sigma"``,
+        Any of ``"Intercept"``, ``"beta"``, ``"tau"`` or ``"tau^2"``, and ``"sigma"``,
         ``"sigma^2"`` or ``"log sigma"``.
 
     Raises
@@ -125,7 +125,7 @@ def resolve(model: Model, flat: Collection[str]) -> Priors:
 
 
 def _flat_in(model: Model, flat: Collection[str]) -> list[str]:
-    """Name the classes whose prior is flat in the model, and not said to be anyway."""
+    """Name the classes whose prior is flat in the model and that ``flat`` omits."""
     said = {name.split()[-1].split("^")[0] for name in flat}
     given: dict[str, set[bool]] = {}
     for row in model.priors:
@@ -135,10 +135,10 @@ def _flat_in(model: Model, flat: Collection[str]) -> list[str]:
 
 
 def _refuse_improper(model: Model, priors: Priors, flat: Collection[str]) -> None:
-    """Refuse a flat prior on the scale of too few deviations.
+    """Refuse a flat prior on a scale if there are too few groups or rows for it.
 
-    With L coefficients of their mean flat, too, the posterior falls as
-    ``scale^(exponent + L - count)`` and must fall faster than ``1 / scale``.
+    If L coefficients of the mean have flat priors as well, the posterior falls as
+    ``scale^(exponent + L - count)``, and it must fall faster than ``1 / scale``.
     """
     design = model.design
     U, groups = design.factors[0].U, len(design.group_labels)
@@ -172,8 +172,9 @@ def scale_prior(model: Model, scale: str, flat: Collection[str] = ()) -> ScalePr
     prior = row.prior.canonical
     if prior.distribution not in _LOG_DENSITIES:
         raise SpecError(
-            f"the prior on {row.parameter} is {row.prior}; exact samplers know "
-            f"{quote_list(_LOG_DENSITIES, limit=10)} on a scale, and flat=[{scale!r}]."
+            f"the prior on {row.parameter} is {row.prior}; exact samplers can "
+            f"use {quote_list(_LOG_DENSITIES, limit=10)} on a scale, or "
+            f"flat=[{scale!r}]."
         )
     return prior
 

@@ -3,7 +3,7 @@ r"""Normal groups with known standard errors: exact posteriors by quadrature.
 .. math:: y_j \mid \theta_j \sim N(\theta_j, \sigma_j^2), \quad
           \theta_j \mid \mu, \tau \sim N(\mu, \tau^2)
 
-Given :math:`\tau` everything is normal, so one integral over :math:`\tau` remains.
+Given :math:`\tau`, all else is normal, so that one integral over :math:`\tau` remains.
 
 References
 ----------
@@ -16,16 +16,16 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
-from stanpool.base.errors import SpecError, quote
+from stanpool.base.errors import SpecError
 from stanpool.exact.draws import (
     ExactDraws,
     check_generator,
@@ -33,6 +33,7 @@ from stanpool.exact.draws import (
     check_sampling,
     draws_of_model,
 )
+from stanpool.exact.panels import TauPosterior, checked_probabilities, integrate_scale
 from stanpool.exact.priors import (
     NormalPrior,
     PowerPrior,
@@ -48,66 +49,6 @@ if TYPE_CHECKING:
 
     from stanpool.api.facade import Model
 
-_NODES = 8  # of the Gauss-Legendre rule in each panel
-_FIRST_PANELS = 64
-_MOST_PANELS = 20_000
-_CUTOFF = 46.0  # exp(-46) = 1e-20 of the largest value is left out
-_LOG_TAU = 345.0  # tau^2 overflows beyond
-
-
-@public
-@dataclass(frozen=True, eq=False)
-class TauPosterior:
-    r"""The marginal posterior of :math:`\tau`, on panels in :math:`\log \tau`.
-
-    Attributes
-    ----------
-    nodes, weights
-        Values of ``tau``, and the posterior probability that each stands for, shape
-        ``(G,)``: ``weights @ f(nodes)`` is the posterior mean of ``f(tau)``.
-    error
-        The estimated absolute error of a probability.
-    moments
-        How many moments are finite; with a flat prior they may be none.
-    """
-
-    nodes: Array
-    weights: Array
-    error: float
-    moments: int
-    _log_density: Callable[[Array], Array]
-    _panels: _Panels
-
-    def pdf(self, tau: ArrayLike) -> Array:
-        """Return the posterior density at ``tau``, any shape; 0 below 0."""
-        tau = np.asarray(tau, dtype=float)
-        with np.errstate(divide="ignore"):
-            log_tau = np.log(np.maximum(tau, 0))
-        inside = np.isfinite(log_tau)
-        density = np.zeros(tau.shape)
-        at = log_tau[inside]
-        density[inside] = np.exp(self._log_density(at) - at)
-        return density
-
-    def cdf(self, tau: ArrayLike) -> Array:
-        """Return the posterior probability of at most ``tau``, any shape."""
-        with np.errstate(divide="ignore"):
-            return self._panels.cdf(np.log(np.maximum(np.asarray(tau, float), 0)))
-
-    def ppf(self, probability: ArrayLike) -> Array:
-        """Return quantiles, any shape of probabilities in (0, 1)."""
-        return np.exp(self._panels.ppf(_probabilities(probability)))
-
-    def mean(self) -> float:
-        """Return the posterior mean; infinite if there is none."""
-        return float(self.weights @ self.nodes) if self.moments >= 1 else np.inf
-
-    def sd(self) -> float:
-        """Return the posterior standard deviation; infinite if there is none."""
-        if self.moments < 2:
-            return np.inf
-        return float(np.sqrt(self.weights @ (self.nodes - self.mean()) ** 2))
-
 
 @public
 @dataclass(frozen=True, eq=False)
@@ -117,9 +58,10 @@ class NormalMixture:
     Attributes
     ----------
     weights
-        Of the components, shape ``(G,)``.
+        The weights of the components, shape ``(G,)``.
     means, sds
-        Of the components, shape ``(G,)``, or ``(G, J)`` for J quantities at once.
+        The components' means and standard deviations, shape ``(G,)``, or ``(G, J)`` for
+        J quantities at once.
     moments
         How many moments are finite.
     """
@@ -144,7 +86,7 @@ class NormalMixture:
     def pdf(self, x: ArrayLike) -> Array:
         """Return densities at ``x``, of shape ``()`` or ``(J,)``, or broadcast to it.
 
-        More points go in front: ``x`` of shape ``(points, J)``.
+        Several points are along a first axis: ``x`` of shape ``(points, J)``.
         """
         scores = self._scores(x)
         density = np.exp(-0.5 * scores**2) / (np.sqrt(2 * np.pi) * self.sds)
@@ -166,7 +108,7 @@ class NormalMixture:
         probability
             One number in (0, 1).
         """
-        probability = float(_probabilities(probability))
+        probability = float(checked_probabilities(probability))
         middle = self.weights @ np.clip(self.means, -1e150, 1e150)
         width = 1 / (self.weights @ (1 / self.sds))
         low, high = middle - width, middle + width
@@ -218,12 +160,12 @@ class KnownSigmaPosterior:
     model
         The model.
     y, se
-        The estimate of each group and its standard error, shape ``(J,)``; several
-        rows of a group are combined, weighted by their precisions.
+        The estimate of each group and its standard error, shape ``(J,)``. Several rows
+        of a group are combined, weighted by their precisions.
     tau
         The marginal posterior of ``tau``.
-    prior
-        On ``tau``, and ``mu_prior`` on ``mu``.
+    prior, mu_prior
+        The priors on ``tau`` and on ``mu``.
     """
 
     model: Model
@@ -243,7 +185,7 @@ class KnownSigmaPosterior:
 
     @property
     def theta(self) -> NormalMixture:
-        """The marginals of the groups' means, J quantities."""
+        """The marginals of the J groups' means."""
         tau = self.tau.nodes
         mean, variance = _mu_given_tau(self.y, self.se, self.mu_prior, tau)
         shrinkage, spread = _shrinkage(self.se, tau)
@@ -273,9 +215,10 @@ class KnownSigmaPosterior:
         Parameters
         ----------
         rng
-            The source of randomness.
+            The random number generator.
         chains, draws
-            The draws are independent; the chains are for tools that expect them.
+            Numbers of chains and of draws in each. The draws are independent; chains
+            are there for tools that expect them.
 
         Returns
         -------
@@ -306,7 +249,7 @@ class KnownSigmaPosterior:
         draws
             What ``draw`` returned.
         rng
-            The source of randomness.
+            The random number generator.
         new_se
             The standard error of an estimate of the future group.
 
@@ -351,7 +294,7 @@ class KnownSigmaPosterior:
             tau = _truncated_inverse_gamma_tau(uniform, self.y, self.se[0])
             if tau is not None:
                 return tau
-        return np.exp(self.tau._panels.ppf(uniform))
+        return self.tau.ppf(uniform)
 
 
 @public
@@ -489,146 +432,3 @@ def _truncated_inverse_gamma_tau(uniform: Array, y: Array, se: float) -> Array |
         return None
     total = rate / gammaincinv(shape, (1 - uniform) * below)
     return np.asarray(np.sqrt(np.maximum(total - se**2, 0)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Panels:
-    """A density on panels: its distribution function is a cubic in each.
-
-    ``edges`` and the probability below each, shape ``(P + 1,)``, and the density there.
-    """
-
-    edges: Array
-    below: Array
-    density: Array
-
-    def cdf(self, x: Array) -> Array:
-        """Interpolate the distribution function; 0 and 1 outside of the panels."""
-        inside = np.clip(x, self.edges[0], self.edges[-1])
-        panel = np.searchsorted(self.edges, inside, side="right") - 1
-        panel = np.minimum(panel, len(self.edges) - 2)
-        return np.clip(self._cubic(panel, inside), 0.0, 1.0)
-
-    def ppf(self, probability: Array) -> Array:
-        """Invert the distribution function by bisection within a panel."""
-        panel = np.searchsorted(self.below, probability, side="right") - 1
-        panel = np.clip(panel, 0, len(self.edges) - 2)
-        low, high = self.edges[panel], self.edges[panel + 1]
-        for _ in range(50):
-            half = (low + high) / 2
-            short = self._cubic(panel, half) < probability
-            low, high = np.where(short, half, low), np.where(short, high, half)
-        return (low + high) / 2
-
-    def _cubic(self, panel: NDArray[np.intp], x: Array) -> Array:
-        start, end = self.edges[panel], self.edges[panel + 1]
-        return _hermite(
-            (x - start) / (end - start),
-            end - start,
-            (self.below[panel], self.below[panel + 1]),
-            (self.density[panel], self.density[panel + 1]),
-        )
-
-
-def _hermite(
-    t: Any, width: Array, values: tuple[Array, Array], slopes: tuple[Array, Array]
-) -> Array:
-    """Interpolate a cubic by values and slopes at both ends, at ``t`` in [0, 1]."""
-    (value_0, value_1), (slope_0, slope_1) = values, slopes
-    rise = t**2 * (3 - 2 * t)
-    bend = width * t * (1 - t) * ((1 - t) * slope_0 - t * slope_1)
-    return np.asarray(value_0 + (value_1 - value_0) * rise + bend)
-
-
-def integrate_scale(
-    log_density: Callable[[Array], Array], center: float, moments: int, tolerance: float
-) -> TauPosterior:
-    """Normalize a density of ``log tau`` on panels that are halved where needed.
-
-    A panel is halved while halving it changes its mass or the cubic in its middle by
-    too much. Errors of masses add up, those of cubics do not: they are right at edges.
-    """
-    low, high, largest = _support(log_density, center, moments)
-    points, rule = np.polynomial.legendre.leggauss(_NODES)
-    points, rule = (points + 1) / 2, rule / 2
-
-    def density(x: Array) -> Array:
-        return np.exp(log_density(x) - largest)
-
-    def panel_masses(start: Array, width: Array) -> Array:
-        return width * (density(start[:, None] + width[:, None] * points) @ rule)
-
-    edges = np.linspace(low, high, _FIRST_PANELS + 1)
-    start, width = edges[:-1], np.diff(edges)
-    done: list[Array] = []
-    total = panel_masses(start, width).sum()
-    panels = 0
-    while start.size:
-        half = width / 2
-        mass = panel_masses(start, width)
-        left, right = panel_masses(start, half), panel_masses(start + half, half)
-        cubic = _hermite(
-            0.5, width, (np.zeros(1), mass), (density(start), density(start + width))
-        )
-        mass_error = np.abs(left + right - mass) / total
-        cubic_error = np.abs(cubic - left) / total
-        fine = (mass_error < tolerance / 1000) & (cubic_error < tolerance / 2)
-        panels += int(fine.sum())
-        done.append(np.array([start, width, mass_error, cubic_error])[:, fine])
-        if panels + 2 * (~fine).sum() > _MOST_PANELS:
-            raise SpecError(
-                f"tolerance={tolerance:g} needs more than {_MOST_PANELS} panels; "
-                "pass a larger one."
-            )
-        start = np.concatenate([start[~fine], start[~fine] + half[~fine]])
-        width = np.tile(half[~fine], 2)
-
-    panel = np.concatenate(done, axis=1)
-    start, width, mass_error, cubic_error = panel[:, np.argsort(panel[0])]
-    nodes = start[:, None] + width[:, None] * points
-    weights = width[:, None] * density(nodes) * rule
-    total = weights.sum()
-    below = np.concatenate([[0.0], np.cumsum(weights.sum(axis=1) / total)])
-    edges = np.append(start, high)
-    log_total = largest + np.log(total)
-    return TauPosterior(
-        nodes=np.exp(nodes.ravel()),
-        weights=weights.ravel() / total,
-        error=float(mass_error.sum() + cubic_error.max()),
-        moments=moments,
-        _log_density=lambda x: log_density(x) - log_total,
-        _panels=_Panels(edges, below, density(edges) / total),
-    )
-
-
-def _support(
-    log_density: Callable[[Array], Array], center: float, moments: int
-) -> tuple[float, float, float]:
-    """Find where the density matters, for moments too, and its largest log.
-
-    Zooms in from all representable scales, so that neither a very narrow prior nor a
-    very heavy tail is missed.
-    """
-    low, high = -_LOG_TAU, _LOG_TAU
-    for _ in range(60):
-        grid = np.linspace(low, high, 2001)
-        with np.errstate(over="ignore", invalid="ignore"):
-            log = np.nan_to_num(log_density(grid), nan=-np.inf)
-        weighted = log + moments * np.maximum(grid - center, 0)
-        matters = (log > log.max() - _CUTOFF) | (weighted > weighted.max() - _CUTOFF)
-        first, last = np.flatnonzero(matters)[[0, -1]]
-        new_low, new_high = grid[max(first - 1, 0)], grid[min(last + 1, 2000)]
-        narrowed = (new_high - new_low) < 0.5 * (high - low)
-        low, high = float(new_low), float(new_high)
-        if not narrowed:
-            break
-    return low, high, float(log.max())
-
-
-def _probabilities(probability: Any) -> Array:
-    values = np.asarray(probability, dtype=float)
-    if not ((values > 0) & (values < 1)).all():
-        raise SpecError(
-            f"probability={quote(probability)} must be between 0 and 1, exclusive."
-        )
-    return values

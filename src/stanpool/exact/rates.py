@@ -1,14 +1,14 @@
-r"""Rates of groups without a population: exact posteriors by quadrature.
+r"""Rates of groups without partial pooling: exact posteriors by quadrature.
 
-With no pooling, and with hyperparameters that are fixed, groups share nothing: each
-log odds or log rate has a normal prior and an integral of its own,
+With no pooling, and with fixed hyperparameters, the groups are independent: each log
+odds or log rate has a normal prior and an integral of its own,
 
 .. math:: y_j \sim \text{Binomial}(n_j, \operatorname{logit}^{-1} \theta_j)
           \text{ or } \text{Poisson}(e_j \exp \theta_j), \quad
           \theta_j \sim N(m, s^2).
 
-With complete pooling there is one. These are the counterparts of ``beta_binomial`` and
-``gamma_poisson`` with the priors that Stan fits have.
+With complete pooling there is one such integral. These are the counterparts of
+``beta_binomial`` and ``gamma_poisson`` with the priors of models that Stan fits.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from stanpool.exact.draws import (
     check_sampling,
     labelled_draws,
 )
+from stanpool.exact.panels import TauPosterior, integrate_scale
 from stanpool.exact.priors import normal_prior
-from stanpool.exact.quadrature import TauPosterior, integrate_scale
 from stanpool.language.family import FAMILIES
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 @public
 @dataclass(frozen=True, eq=False)
 class RatesPosterior:
-    """The posterior of the odds, or rates, of groups that share nothing.
+    """The posterior of the odds, or rates, of independent groups.
 
     Attributes
     ----------
     model
         The model.
     rates
-        The marginal posterior of the odds or rate of each group; of one with complete
-        pooling.
+        The marginal posterior of the odds or rate of each group; a single one with
+        complete pooling.
     """
 
     model: Model
@@ -55,14 +55,15 @@ class RatesPosterior:
     def draw(
         self, rng: np.random.Generator, *, chains: int = 4, draws: int = 1000
     ) -> ExactDraws:
-        """Draw log odds or log rates, independently.
+        """Draw the log odds or log rates independently.
 
         Parameters
         ----------
         rng
-            The source of randomness.
+            The random number generator.
         chains, draws
-            The draws are independent; the chains are for tools that expect them.
+            Numbers of chains and of draws in each. The draws are independent; chains
+            are there for tools that expect them.
 
         Returns
         -------
@@ -91,16 +92,16 @@ def rates(model: Model, *, tolerance: float = 1e-9) -> RatesPosterior:
     Parameters
     ----------
     model
-        Bernoulli or binomial with logit link, or Poisson; no predictors, and
-        ``pooling="complete"`` or ``"none"``. Hyperparameters that are ``fixed`` are the
-        groups' prior, which must be normal.
+        Bernoulli or binomial with the logit link, or Poisson, without predictors, and
+        with ``pooling="complete"`` or ``"none"``. Hyperparameters that are ``fixed``
+        make up the prior of the groups. The prior must be normal.
     tolerance
         The error allowed in a probability.
 
     Raises
     ------
     SpecError
-        If the model is another one, or a prior does not serve.
+        If the model is of another kind, or its prior is not normal.
 
     Examples
     --------
@@ -140,7 +141,7 @@ def rates(model: Model, *, tolerance: float = 1e-9) -> RatesPosterior:
 
 
 def _is_of_rates(model: Model) -> bool:
-    """Whether sums of outcomes are counts without a number of trials."""
+    """Whether a sum of outcomes is a count without a number of trials."""
     sums = FAMILIES[model.spec.family].sums
     return sums is not None and "trials" not in FAMILIES[sums].parts
 

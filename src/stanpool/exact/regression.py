@@ -49,14 +49,15 @@ _LEAST_VARIANCE = 1e-200  # a sample variance of 0 would end the chain
 
 
 class PlugInWarning(UserWarning):
-    """Variances were set to sample values: intervals are too narrow."""
+    """Variances were set to sample values, so that intervals are too narrow."""
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """All that the conditionals need of the rows; their cost does not depend on N.
+    """What the conditional distributions need of the rows, at a cost that is free of N.
 
-    Axes in front are allowed in whatever depends on the outcome, one data set each.
+    Arrays that depend on the outcome may have more axes in front, for several data
+    sets.
 
     Attributes
     ----------
@@ -69,10 +70,11 @@ class Statistics:
     within
         Cross-products of deviations from the groups' means, ``(K, K)``.
     slope, residual
-        Least squares on these deviations, ``(..., K)``, and the sum of squares that
-        it leaves, ``(...)``: with them that of any other slope has no cancellation.
+        The least-squares fit to these deviations, ``(..., K)``, and its residual sum of
+        squares, ``(...)``. From them the sum of squares of any other slope is found
+        without cancellation.
     U
-        Predictors of the groups, the first of them constant, ``(J, L)``.
+        Group-level predictors, the first of which is constant, ``(J, L)``.
     """
 
     n: Array
@@ -130,7 +132,7 @@ class RegressionPriors:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where the chains are; each array has one axis of chains in front.
+    """The current values of all parameters; the first axis is that of the chains.
 
     Attributes
     ----------
@@ -188,21 +190,22 @@ def gibbs(
     Parameters
     ----------
     model
-        Gaussian, partial pooling, one grouping factor, over which the intercept and
-        nothing else varies: ``y ~ x + (1 | group)``. Predictors that are constant
-        within groups are :math:`U`. Its priors hold, those on coefficients being
-        normal, except for ``flat``.
+        Gaussian, with partial pooling and one grouping factor, over which only the
+        intercept varies: ``y ~ x + (1 | group)``. Predictors that are constant within
+        groups are :math:`U`. Its priors are used, except for those in ``flat``; the
+        priors on coefficients must be normal.
     rng
-        The source of randomness.
+        The random number generator.
     flat
-        Parameters with a flat prior instead: ``"Intercept"``, ``"beta"``, one of
-        ``"tau"`` and ``"tau^2"``, one of ``"sigma"``, ``"sigma^2"`` and
-        ``"log sigma"``; the first three and ``"sigma"`` are Gelman and Hill's.
+        Parameters that get a flat prior instead: ``"Intercept"``, ``"beta"``, one of
+        ``"tau"`` and ``"tau^2"``, and one of ``"sigma"``, ``"sigma^2"`` and
+        ``"log sigma"``. Gelman and Hill use the first three and ``"sigma"``.
     chains, draws, warmup
-        Chains, which start apart, draws kept of each, and iterations before them.
+        The number of chains, which start at dispersed points, of draws that are kept of
+        each, and of iterations before them.
     plug_in
         Set both variances to the sample variances of steps 4 and 5 instead of drawing
-        them, as introductory texts do, and leave out step 6. Warns.
+        them, as introductory texts do, and leave out step 6. This gives a warning.
 
     Returns
     -------
@@ -214,8 +217,8 @@ def gibbs(
     Raises
     ------
     SpecError
-        If the model is another one, a prior does not serve, or an argument is out of
-        its range.
+        If the model is of another kind, a prior is not one that it can have, or an
+        argument is out of its range.
     DataError
         If the outcome is constant.
 
@@ -246,8 +249,8 @@ def gibbs(
     statistics = _statistics(design, of_rows, of_groups)
     if plug_in:
         warn_user(
-            "plug_in=True sets both variances to sample values: what is not known "
-            "about them is left out, and intervals are too narrow.",
+            "plug_in=True sets both variances to sample values, which ignores their "
+            "uncertainty: intervals are too narrow.",
             PlugInWarning,
         )
 
@@ -262,7 +265,7 @@ def gibbs(
         for name in ("alpha", "beta", "gamma", "sigma2", "tau2")
     )
 
-    # Back from predictors centered at x_bar to predictors at 0.
+    # From centered predictors to predictors as they are.
     coefficients = np.empty((chains, draws, len(design.coefficients)))
     coefficients[..., of_rows] = beta
     coefficients[..., of_groups] = gamma[..., 1:]
@@ -293,13 +296,14 @@ def sweep(
     Parameters
     ----------
     state
-        Of C chains; with C data sets in ``statistics``, each chain has its own.
+        The state of C chains. If there are C data sets in ``statistics``, each chain
+        has its own.
     statistics, priors
         The data and the priors.
     rng
-        The source of randomness.
+        The random number generator.
     plug_in
-        Set the variances to sample variances.
+        Whether to set the variances to sample variances.
     """
     state = replace(state, alpha=_draw_alpha(state, statistics, rng))
     products = statistics.xy - (state.alpha * statistics.n) @ statistics.x_mean
@@ -375,10 +379,10 @@ def _draw_variance(
 def _draw_tau_given_z(
     state: State, statistics: Statistics, prior: ScalePrior, rng: np.random.Generator
 ) -> State:
-    """Draw ``sigma_alpha`` given standardized deviations, and move ``alpha`` along.
+    """Draw ``sigma_alpha`` given standardized deviations, and change ``alpha`` with it.
 
-    The regression's coefficient may be negative: the pair of it and ``z`` means the
-    same with both signs changed.
+    The coefficient of the regression may be negative, since changing its sign and that
+    of ``z`` together changes nothing.
     """
     expected = state.gamma @ statistics.U.T
     tau = np.sqrt(state.tau2)
@@ -397,7 +401,7 @@ def _draw_tau_given_z(
 def _accept(
     proposal: Array, current: Array, prior: ScalePrior, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Decide on scales that were proposed as if their prior were flat."""
+    """Accept or reject scales that were proposed as if their prior were flat."""
     gain = log_prior(prior, proposal) - log_prior(prior, current)
     return np.asarray(np.log1p(-rng.uniform(size=gain.shape)) <= gain)
 
@@ -405,7 +409,7 @@ def _accept(
 def _start(
     statistics: Statistics, y: Array, chains: int, rng: np.random.Generator
 ) -> State:
-    """Start chains apart: the scales around that of the outcome, all else near 0."""
+    """Start with dispersed scales around that of the outcome, and all else near 0."""
     scale = np.std(y)
     groups, predictors = statistics.U.shape
     gamma = np.zeros((chains, predictors))
@@ -455,15 +459,15 @@ def _priors(
     of_rows: NDArray[np.intp],
     of_groups: NDArray[np.intp],
 ) -> RegressionPriors:
-    """Sort the model's priors by the part of the regression that they are on."""
+    """Split the model's priors by the part of the regression that they are on."""
     priors = resolve(model, flat)
     if priors.sigma is None:
         raise SpecError("the model has known standard errors; use known_sigma.")
     for scale in (priors.sigma, priors.tau):
         if isinstance(scale, Prior) and scale.distribution == "uniform":
             raise SpecError(
-                f"the prior {scale} ends, and what is proposed as if it were flat may "
-                "never lie in it; gibbs needs priors on scales without an upper bound."
+                f"the prior {scale} has bounds, and proposals that ignore it may never "
+                "lie between them; gibbs needs priors without an upper bound on scales."
             )
     beta = priors.beta
     return RegressionPriors(
@@ -480,7 +484,7 @@ def _priors(
 def _statistics(
     design: Design, of_rows: NDArray[np.intp], of_groups: NDArray[np.intp]
 ) -> Statistics:
-    """Summarize a design; the prior on the intercept is where predictors are 0."""
+    """Summarize a design whose predictors are centered."""
     assert design.group_index is not None
     centered = design.X - design.x_bar
     first_rows = np.unique(design.group_index, return_index=True)[1]

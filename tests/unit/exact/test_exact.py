@@ -306,7 +306,7 @@ class TestKnownSigma:
         monkeypatch.delitem(priors._LOG_DENSITIES, "gamma")
         model = schools(priors={"tau": "gamma(2, 1)"})
         with pytest.raises(
-            sp.SpecError, match=r"is gamma\(2, 1\); exact samplers know"
+            sp.SpecError, match=r"is gamma\(2, 1\); exact samplers can use"
         ):
             exact.known_sigma(model)
 
@@ -453,7 +453,7 @@ class TestGroups:
             ({"outcome": "kk"}, "no column 'kk'"),
             ({"exposure": "ee"}, "no column 'ee'"),
             ({"exposure": "g"}, "'g' must be a column of numbers"),
-            ({"exposure": "e"}, "must be positive; it is not in 1 row"),
+            ({"exposure": "e"}, "must be positive, and in 1 row"),
             ({"outcome": "g"}, "not numeric"),
         ],
     )
