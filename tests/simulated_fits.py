@@ -11,7 +11,7 @@ import xarray as xr
 import stanpool as sp
 from stanpool.engine.settings import SampleSettings
 from stanpool.inference.prediction.prior_predictive import draw_prior
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.labelled_draws import build_tree
 from statistical import densities
 

@@ -24,6 +24,7 @@ from scipy.special import expit
 
 import stanpool as sp
 from stanpool.data.design.design import FactorDesign
+from stanpool.data.design.latent_factors import LatentDesign
 from stanpool.language.model_spec import ModelSpec
 
 
@@ -98,9 +99,14 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
     )
 
 
+def latent_design(model: sp.Model) -> LatentDesign | None:
+    """Return the design of a model's latent factors."""
+    return next((x for x in model.design.special if isinstance(x, LatentDesign)), None)
+
+
 def _random_latent(model: sp.Model, rng: np.random.Generator) -> Latent | None:
     """Draw scores, and loadings of which the first are a triangle."""
-    latent = model.design.latent
+    latent = latent_design(model)
     if latent is None:
         return None
     loadings = np.tril(rng.normal(size=(len(latent.loading_labels), latent.rank)))
@@ -340,7 +346,8 @@ def _sum_of_deviations(model: sp.Model, data: pd.DataFrame, at: Point) -> np.nda
 
 def _products(model: sp.Model, data: pd.DataFrame, at: Latent) -> np.ndarray:
     """Multiply the scores of each row's unit with the loadings of its other one."""
-    latent = model.design.latent
+    latent = latent_design(model)
+    assert latent is not None
     ordered = [latent.loading_labels[number] for number in latent.anchors]
     scored = [latent.score_labels.index(each) for each in data[latent.scores_of]]
     loaded = [ordered.index(each) for each in data[latent.loadings_of]]

@@ -19,7 +19,7 @@ from stanpool.api.facade import Model
 from stanpool.base.arrays import Array
 from stanpool.bench.tools import Drawn, Sampling, Tool
 from stanpool.bench.works import Work
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -49,8 +49,7 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
     keys = {spec.residual}
     if spec.is_categorical:
         keys.add(unquote_name(spec.outcome))
-    if spec.latent is not None:
-        keys |= {spec.latent.scores_of, spec.latent.loadings_of}
+    keys |= {name for term in spec.special_terms for name in term.columns}
     for term in spec.groups:
         keys |= set(() if term.membership == "matrix" else term.key)
     columns = set(frame.columns)
@@ -182,8 +181,7 @@ def names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
     found = []
     for term in spec.groups:
         found += [*term.key, *term.weights]
-    if spec.latent is not None:
-        found += [spec.latent.scores_of, spec.latent.loadings_of]
+    found += [name for term in spec.special_terms for name in term.columns]
     found += [] if spec.residual is None else [spec.residual]
     # Of groups also under complete pooling, so that every pooling sees the same rows.
     texts = [*spec.all_expressions, *spec.all_terms]

@@ -14,7 +14,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
 from stanpool.engine.draws import NamedDraws
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.labelled_draws import build_posterior
 from stanpool.posterior.origins import tree_to_zero
 

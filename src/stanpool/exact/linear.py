@@ -241,7 +241,7 @@ def _refuse_other_models(model: Model) -> None:
         and spec.pooling != "partial"
         and not spec.se_sigma
         and design.residual is None
-        and design.latent is None
+        and not design.special
         and len(design.factors) <= 1
         and all(factor.weights is None for factor in design.factors)
     )

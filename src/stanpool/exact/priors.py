@@ -83,7 +83,7 @@ def has_varying_intercept_only(model: Model) -> bool:
         and design.varying == ("Intercept",)
         and design.factors[0].weights is None
         and design.residual is None
-        and design.latent is None
+        and not design.special
     )
 
 

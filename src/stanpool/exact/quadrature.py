@@ -262,7 +262,7 @@ class KnownSigmaPosterior:
         """
         import xarray as xr
 
-        from stanpool.model.parameter_names import GroupNames
+        from stanpool.model.terms.names import GroupNames
 
         check_generator(rng)
         check_positive(new_se=new_se)

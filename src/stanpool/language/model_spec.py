@@ -124,6 +124,26 @@ class LatentFactors:
                 "such as users and items."
             )
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of labels that the term needs."""
+        return self.scores_of, self.loadings_of
+
+    @property
+    def coefficients(self) -> str:
+        """What its coefficients are called."""
+        return "scores and loadings"
+
+    @property
+    def why_not_sums(self) -> str:
+        """Why sums of products of the data do not do for the likelihood."""
+        return "latent factors are products of parameters"
+
+    @property
+    def why_not_chunked(self) -> str:
+        """Why the rows of the data must be at hand."""
+        return "latent factors start at an estimate from the rows"
+
     def __str__(self) -> str:
         """Return how a formula writes it."""
         return f"factors({self.scores_of}, {self.loadings_of}, rank={self.rank})"
@@ -233,6 +253,11 @@ class ModelSpec:
         return self.groups[0] if self.groups else None
 
     @property
+    def special_terms(self) -> tuple[LatentFactors, ...]:
+        """The terms that are neither the population's nor of a grouping factor."""
+        return () if self.latent is None else (self.latent,)
+
+    @property
     def link_name(self) -> str:
         """The link: the one that was set, or the family's default."""
         return self.link or FAMILIES[self.family].link
@@ -325,16 +350,17 @@ class ModelSpec:
 
     def _check_parameters(self, family: Family) -> None:
         """Check that the terms go with the family, and that something is estimated."""
-        if self.latent is not None and self.pooling == "none":
-            raise SpecError(
-                f"{self.latent} is learned from all groups together, which "
-                "pooling='none' forbids. Drop it, or pass pooling='partial'."
-            )
-        if self.latent is not None and family.is_categorical:
-            raise SpecError(
-                f"{self.latent} does not go with family={family.name!r}, which has a "
-                "linear predictor for each category. Drop it."
-            )
+        for term in self.special_terms:
+            if self.pooling == "none":
+                raise SpecError(
+                    f"{term} is learned from all groups together, which "
+                    "pooling='none' forbids. Drop it, or pass pooling='partial'."
+                )
+            if family.is_categorical:
+                raise SpecError(
+                    f"{term} does not go with family={family.name!r}, which has a "
+                    "linear predictor for each category. Drop it."
+                )
         if family.has_cutpoints and not self.intercept:
             raise SpecError(
                 "family='ordinal' has cutpoints in the place of an intercept, so there "

@@ -91,7 +91,8 @@ class DefaultScales:
         Whether the spread of predictors is about 0 and not about their means.
     rules
         In words, of ``"intercept"``, ``"predictor"``, ``"group"``, ``"far"`` (a group's
-        coefficient of a predictor that is far from 0), ``"latent"`` and ``"unit"``.
+        coefficient of a predictor that is far from 0), ``"special"`` (terms without
+        predictors) and ``"unit"``.
     """
 
     locations: tuple[float, ...]
@@ -141,7 +142,7 @@ def default_scales(spec: ModelSpec, design: Design) -> DefaultScales:
                 "predictor": f"2.5 {named} / {x} ({_RSTANARM})",
                 "group": f"mean {named} / {z} ({_PC_PRIOR})",
                 "far": f"mean {named} / rms(z) ({_PC_PRIOR})",
-                "latent": f"mean {named} ({_PC_PRIOR})",
+                "special": f"mean {named} ({_PC_PRIOR})",
             },
         )
     predictors, varying = _counts(spec, design)
@@ -158,7 +159,7 @@ def default_scales(spec: ModelSpec, design: Design) -> DefaultScales:
             + f" / {x} ({_R2D2})",
             "group": f"mean {named} / 2{of_all} / {z} ({_R2D2})",
             "far": f"mean {named} / 2{of_all} / rms(z) ({_R2D2})",
-            "latent": f"mean {named} / 2{of_all} ({_R2D2})",
+            "special": f"mean {named} / 2{of_all} ({_R2D2})",
         },
     )
 
@@ -193,8 +194,7 @@ def _counts(spec: ModelSpec, design: Design) -> tuple[int, int]:
         # Groups have coefficients of their own, under the priors of a population's.
         slopes = [label for label in design.factors[0].varying if label != "Intercept"]
         return predictors + len(slopes), 1
-    rank = 0 if design.latent is None else design.latent.rank
-    return predictors, varying + rank
+    return predictors, varying + sum(term.scales for term in design.special)
 
 
 def _located(spec: ModelSpec) -> str:

@@ -55,7 +55,6 @@ from stanpool.language.formula import outcome_name, quote_name
 from stanpool.language.formula_text import formula_of
 from stanpool.language.model_spec import ModelSpec, as_priors
 from stanpool.model.form import can_be_compressed, choose_form
-from stanpool.model.parameter_names import check_names
 from stanpool.model.pilot.centering import Centering, centering_of
 from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.pilot.gaussian import estimate_from_rows
@@ -67,6 +66,7 @@ from stanpool.model.program.render import render
 from stanpool.model.program.stan_data import stan_data
 from stanpool.model.program.structure import Structure, structure_of
 from stanpool.model.program.units import Scaling, scaling_of
+from stanpool.model.terms.of_design import check_names
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -69,8 +69,8 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
                 Prior("lkj", (2.0,)),
                 "default: lkj(2) (Stan User's Guide)",
             )
-    if design.latent is not None:
-        rule = f"default: {scales.rules['latent']}"
+    for _ in design.special:
+        rule = f"default: {scales.rules['special']}"
         prior = _exponential(scales.group)
         yield "loading_scale", None, ["loading_scale"], prior, rule
     if spec.has_sigma:

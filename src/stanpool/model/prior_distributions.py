@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -71,6 +72,36 @@ def prior_below(row: PriorRow, at: Array) -> Array:
     """
     distribution, lower = distribution_of(row), _lower_end(row)
     return np.asarray(1.0 - distribution.sf(at) / distribution.sf(lower))
+
+
+@dataclass(frozen=True, eq=False)
+class PriorDraws:
+    """Draws of parameters from their priors.
+
+    Attributes
+    ----------
+    priors
+        The priors in force.
+    draws
+        How many.
+    rng
+        Where randomness comes from.
+    """
+
+    priors: Iterable[PriorRow]
+    draws: int
+    rng: np.random.Generator
+
+    def members(self, name: str, groups: int = 1) -> Array:
+        """Draw the members of a class for each group, ``(draw, groups, member)``."""
+        columns = [
+            draw_from_prior(row, (self.draws, groups), self.rng)
+            for row in self.priors
+            if row.parameter_class == name
+        ]
+        if not columns:
+            return np.empty((self.draws, groups, 0))
+        return np.stack(columns, -1)
 
 
 def draw_from_prior(

@@ -12,7 +12,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, check_choice
 from stanpool.inference.diagnostics.funnel import Funnel, measure_funnels
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
 from stanpool.plots.canvas import (
     BLUE,
     INK,

@@ -8,7 +8,7 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:

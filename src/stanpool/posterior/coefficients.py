@@ -6,13 +6,16 @@ but the reference); J groups; Q varying coefficients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stanpool.base.arrays import Array, Indices
-from stanpool.model.parameter_names import GroupNames, LatentNames
+from stanpool.model.terms.names import GroupNames
+from stanpool.model.terms.of_design import special_terms
+from stanpool.model.terms.term import TermDraws
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,23 +96,6 @@ class FactorCoefficients:
 
 
 @dataclass(frozen=True, eq=False)
-class LatentCoefficients:
-    """Draws of latent factors.
-
-    Attributes
-    ----------
-    scores, loadings
-        Shapes ``(S, J, R)`` and ``(S, I, R)``.
-    scale
-        Of the loadings, shape ``(S,)``.
-    """
-
-    scores: Array
-    loadings: Array
-    scale: Array
-
-
-@dataclass(frozen=True, eq=False)
 class Coefficients:
     """Draws of all coefficients of a fit.
 
@@ -121,14 +107,14 @@ class Coefficients:
         Population coefficients, shape ``(S, D, K)``.
     factors
         What varies over each grouping factor.
-    latent
-        Latent factors, or None.
+    special
+        The coefficients of other terms, by their names.
     """
 
     alpha: Array
     beta: Array
     factors: tuple[FactorCoefficients, ...]
-    latent: LatentCoefficients | None = None
+    special: Mapping[str, TermDraws] = field(default_factory=dict)
 
 
 def coefficients(model: PreparedModel, posterior: xr.Dataset) -> Coefficients:
@@ -172,15 +158,11 @@ def coefficients(model: PreparedModel, posterior: xr.Dataset) -> Coefficients:
             None if factor.effect_of is None else population[..., factor.effect_of]
         )
         factors.append(FactorCoefficients(b, mean, factor.U, effects))
-    latent = None
-    if design.latent is not None:
-        both = LatentNames.of(design.latent)
-        latent = LatentCoefficients(
-            scores=flat(posterior[both.scores]),
-            loadings=flat(posterior[both.loadings]),
-            scale=flat(posterior["loading_scale"]),
-        )
-    return Coefficients(alpha, beta, tuple(factors), latent)
+    special = {
+        term.name: term.draws(lambda name: flat(posterior[name]))
+        for term in special_terms(design)
+    }
+    return Coefficients(alpha, beta, tuple(factors), special)
 
 
 def cholesky_of_population(posterior: xr.Dataset, factor: FactorDesign) -> Array:

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.data.compression.integrated_rows import MarginalRows
-from stanpool.data.design.design import Design, LatentDesign
+from stanpool.data.design.design import Design
 from stanpool.engine.draws import Draws
 from stanpool.language.family import FAMILIES
-from stanpool.model.parameter_names import GroupNames, LatentNames
 from stanpool.model.prior_defaults import cutpoint_labels
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import Structure, suffix_of
+from stanpool.model.terms.names import GroupNames, labels_of
+from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.integrated_draws import draw_deviations, draw_second
 
 if TYPE_CHECKING:
@@ -204,38 +205,41 @@ def _posterior(
 
     categories = ("category",) if structure.is_categorical else ()
     if categories:
-        coords["category"] = _labels(design.categories[1:])
+        coords["category"] = labels_of(design.categories[1:])
     if structure.intercept:
         add("Intercept", "alpha", *categories)
     if design.coefficients:
         add("beta", "beta", "coefficient", *categories)
-        coords["coefficient"] = _labels(design.coefficients)
+        coords["coefficient"] = labels_of(design.coefficients)
     if structure.has_cutpoints:
         add("cutpoint", "cutpoint", "between")
-        coords["between"] = _labels(cutpoint_labels(design))
+        coords["between"] = labels_of(cutpoint_labels(design))
     for number, (factor, form) in enumerate(
         zip(design.factors, structure.factors, strict=True), 1
     ):
         suffix = suffix_of(number)
         names = GroupNames.of(factor.factor)
-        coords[names.group] = _labels(factor.labels)
-        coords[names.coefficient] = _labels(factor.coefficients)
+        coords[names.group] = labels_of(factor.labels)
+        coords[names.coefficient] = labels_of(factor.coefficients)
         if structure.pooling == "partial":
             add(names.tau, f"tau{suffix}", names.coefficient)
         if form.correlated:
             add(names.Omega, f"Omega{suffix}", names.coefficient, names.coefficient_2)
-            coords[names.coefficient_2] = _labels(factor.coefficients)
+            coords[names.coefficient_2] = labels_of(factor.coefficients)
         add(names.b, f"b{suffix}", names.group, names.coefficient)
-    if design.latent is not None:
-        _add_latent(design.latent, draws, variables, coords)
+    for term in special_terms(design):
+        own = term.labelled(draws.stan_variable)
+        for name, (dims, values) in own.variables.items():
+            variables[name] = (("chain", "draw", *dims), values)
+        coords |= own.coords
     classes = {name for name, _ in structure.priors}
     if "sigma" in classes and structure.residual != "free":
         add("sigma", "sigma")
-    for own in FAMILIES[structure.family].auxiliary:
-        add(own.name, own.stan_variable)
+    for parameter in FAMILIES[structure.family].auxiliary:
+        add(parameter.name, parameter.stan_variable)
     if design.residual is not None:
         names = GroupNames.of(design.residual.factor)
-        coords[names.group] = _labels(design.residual.labels)
+        coords[names.group] = labels_of(design.residual.labels)
         if structure.residual == "pooled":
             add(names.tau_sigma, "tau_sigma")
         add(names.sigma, "sigma_j", names.group)
@@ -244,28 +248,6 @@ def _posterior(
         values = np.swapaxes(variables["beta"][1], 2, 3)
         variables["beta"] = (order, values)
     return variables, coords
-
-
-def _add_latent(
-    latent: LatentDesign,
-    draws: Draws,
-    variables: dict[str, Any],
-    coords: dict[str, Any],
-) -> None:
-    """Add scores, loadings in the order of their labels, and the loadings' scale."""
-    names = LatentNames.of(latent)
-    own = ("chain", "draw")
-    place = np.argsort(latent.anchors)
-    loadings = draws.stan_variable("loadings")[:, :, place]
-    variables["loading_scale"] = (own, draws.stan_variable("loading_scale"))
-    variables[names.scores] = (
-        (*own, names.scored, "latent"),
-        draws.stan_variable("scores"),
-    )
-    variables[names.loadings] = ((*own, names.loaded, "latent"), loadings)
-    coords[names.scored] = _labels(latent.score_labels)
-    coords[names.loaded] = _labels(latent.loading_labels)
-    coords["latent"] = np.arange(1, latent.rank + 1)
 
 
 def _label(parts: tuple[dict[str, Any], dict[str, Any]]) -> xr.Dataset:
@@ -277,10 +259,3 @@ def _label(parts: tuple[dict[str, Any], dict[str, Any]]) -> xr.Dataset:
     return dataset.assign_coords(
         chain=np.arange(dataset.sizes["chain"]), draw=np.arange(dataset.sizes["draw"])
     )
-
-
-def _labels(labels: tuple[Any, ...]) -> np.ndarray:
-    """Return labels as whole numbers where all are, else as text objects."""
-    if labels and all(isinstance(label, int) for label in labels):
-        return np.array(labels)
-    return np.array(labels, dtype=object)

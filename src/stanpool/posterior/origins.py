@@ -23,7 +23,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.origins import at_origins, change_of_origin
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.coefficients import coefficients, flat
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.origins import fit_at_origins
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def group_dims(design: Design) -> frozenset[str]:
     factors = [each.factor for each in design.factors]
     if design.residual is not None:
         factors.append(design.residual.factor)
-    if design.latent is not None:
-        factors += [column for column, *_ in design.latent.sides]
+    factors += [side.column for term in design.special for side in term.sides]
     return frozenset(GroupNames.of(factor).group for factor in factors)
 
 

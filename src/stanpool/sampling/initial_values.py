@@ -27,13 +27,13 @@ from stanpool.data.compression.integrated_rows import (
     root_of_scale,
     scale_units,
 )
-from stanpool.data.design.latent_factors import as_triangle
 from stanpool.language.family import FAMILIES
-from stanpool.model.parameter_names import GroupNames
 from stanpool.model.pilot.centering import centered_elsewhere
 from stanpool.model.priors import class_of
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import suffix_of
+from stanpool.model.terms.names import GroupNames
+from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.coefficients import cholesky_of_population, coefficients
 from stanpool.posterior.origins import fit_at_origins
 
@@ -351,13 +351,8 @@ def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
     for name, variable in _variables(model).items():
         if name in draw and name != "cutpoint":
             point[variable] = draw[name].item()
-    if design.latent is not None and found.latent is not None:
-        loadings = found.latent.loadings[0, design.latent.anchors]
-        point |= {
-            "scores": found.latent.scores[0],
-            "z_loadings": loadings / found.latent.scale[0],
-            "loading_scale": found.latent.scale[0],
-        }
+    for term in special_terms(design):
+        point |= term.point(found.special[term.name])
     if design.residual is not None:
         point |= _scales(draw, GroupNames.of(design.residual.factor))
     if model.spec.pooling == "none":
@@ -437,34 +432,3 @@ def _at_the_means(design: Design, b: Array, shift: float) -> Array:
         if not (design.intercept or design.categories):
             own[:, 0] += shift
     return own
-
-
-def starting_points(
-    estimate: tuple[Array, Array], chains: int, seed: int
-) -> list[dict[str, Any]]:
-    """Return where chains start: around an estimate, each somewhere else.
-
-    Parameters
-    ----------
-    estimate
-        Scores and loadings, anchors first.
-    chains, seed
-        How many points, and what is random about them.
-
-    Returns
-    -------
-    list of dict
-        By Stan's names.
-    """
-    rng = np.random.default_rng([seed, chains])
-    scores, loadings = estimate
-    scale = float(np.sqrt(np.mean(loadings**2)) + 1e-6)
-    points = []
-    for _ in range(chains):
-        noisy = (
-            each + _SPREAD * rng.standard_normal(each.shape)
-            for each in (scores, loadings / scale)
-        )
-        moved, triangle = as_triangle(*noisy)
-        points.append({"scores": moved, "z_loadings": triangle, "loading_scale": scale})
-    return points

@@ -8,18 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stanpool.data.compression.integrated_rows import MarginalRows
-from stanpool.data.design.latent_factors import pilot
 from stanpool.data.design.outcome import refuse_constant
 from stanpool.engine import SampleSettings, compile_program, sample
 from stanpool.engine.cmdstan.run import spare_threads
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
+from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.labelled_draws import build_tree, draw_back
 from stanpool.posterior.origins import tree_to_zero
 from stanpool.sampling.initial_values import (
     pilot_metric,
     points_around_pilot,
-    starting_points,
     starts_from_pilot,
 )
 
@@ -227,20 +226,14 @@ def _is_much_work(data: Mapping[str, Any]) -> bool:
 
 def _starting_points(model: PreparedModel, settings: SampleSettings) -> Any:
     """Return where chains start; None for random points."""
-    chains, seed, latent = settings.chains, settings.seed, model.design.latent
+    chains, seed = settings.chains, settings.seed
     points = None
     if starts_from_pilot(model):
         points = points_around_pilot(model, chains=chains, seed=seed)
-    if latent is None:
-        return points
-    shape = len(latent.score_labels), len(latent.loading_labels)
-    # Near its mean, a probability changes a quarter as fast as its logit.
-    slope = 1.0 if model.spec.link_name == "identity" else 4.0
-    y = model.scaling.design(model.design).y
-    scores, loadings = pilot(
-        slope * y, latent.scored, latent.loaded, shape, latent.rank
-    )
-    estimate = scores, loadings[latent.anchors]
-    of_latent = starting_points(estimate, chains, seed)
-    others = points or [{}] * chains
-    return [a | b for a, b in zip(others, of_latent, strict=True)]
+    for term in special_terms(model.design):
+        # Near its mean, a probability changes a quarter as fast as its logit.
+        slope = 1.0 if model.spec.link_name == "identity" else 4.0
+        y = model.scaling.design(model.design).y
+        own = term.starting_points(slope * y, chains=chains, seed=seed)
+        points = [a | b for a, b in zip(points or [{}] * chains, own, strict=True)]
+    return points

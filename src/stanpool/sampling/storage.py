@@ -45,9 +45,9 @@ from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
 from stanpool.language.vocabulary import as_functions
 from stanpool.model.fit_result import FitResult
-from stanpool.model.parameter_names import GroupNames
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors import PriorRow, PriorTable
+from stanpool.model.terms.names import GroupNames
 from stanpool.sampling import netcdf
 from stanpool.sampling.sample import sample_model
 from stanpool.sampling.schema import read_record

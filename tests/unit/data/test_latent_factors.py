@@ -15,7 +15,7 @@ from simulated_fits import fit_of_points
 from stanpool.data.design.latent_factors import anchors_of, as_triangle, pilot
 from stanpool.language.formula import parse_formula
 from stanpool.language.model_spec import LatentFactors
-from stanpool.sampling.initial_values import starting_points
+from stanpool.model.terms.latent import points_around
 
 NAME = "partial_pooling_gaussian_noncentered_latent"
 
@@ -72,7 +72,7 @@ class TestFormula:
 
     def test_complete_pooling_drops_them(self) -> None:
         model = models()[NAME].with_(pooling="complete")
-        assert model.design.latent is None
+        assert model.design.special == ()
         assert "loading_scale" not in [row.parameter for row in model.priors]
 
     def test_marginal_says_why_not(self) -> None:
@@ -117,7 +117,7 @@ class TestRotation:
         data = many(2, noise=0.5)
         scores, loadings = pilot(data["y"], data["scored"], data["loaded"], (80, 30), 2)
         ordered = loadings[anchors_of(loadings)]
-        points = starting_points((scores, ordered), 4, seed=1)
+        points = points_around((scores, ordered), 4, seed=1)
         first, second = points[0]["z_loadings"], points[1]["z_loadings"]
         assert first[0, 1] == second[0, 1] == 0
         assert 0.1 < np.std(first - second) < 1.0
@@ -186,11 +186,11 @@ def test_triangles_zeros_are_no_quantities() -> None:
 
 def test_a_design_of_fewer_rows_keeps_all_units() -> None:
     design = models()[NAME].design
-    assert design.latent is not None
-    taken = design.take(np.array([1, 2]))
-    assert taken.latent is not None
-    assert taken.latent.score_labels == design.latent.score_labels
-    assert len(taken.latent.scored) == 2
+    (term,) = design.special
+    (taken,) = design.take(np.array([1, 2])).special
+    for side, before in zip(taken.sides, term.sides, strict=True):
+        assert side.labels == before.labels
+        assert side.index.tolist() == before.index[1:3].tolist()
 
 
 def test_frames_hold_both_columns() -> None:

@@ -14,7 +14,7 @@ from simulated_fits import autocorrelated, changed, simulated_fit
 from stanpool.inference.diagnostics import Advice, Diagnosis, Finding, diagnose
 from stanpool.inference.diagnostics.checks import measure_mixing
 from stanpool.inference.diagnostics.learned import check_learned
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
 
 
 def levels(fit):

@@ -20,7 +20,7 @@ from stanpool.inference.prediction.prior_predictive import (
 )
 from stanpool.language.prior import DISTRIBUTIONS
 from statistical import densities
-from statistical.densities import Latent, Point, Varying
+from statistical.densities import Latent, Point, Varying, latent_design
 
 DRAWS = 150
 # Of a few hundred comparisons one fails by chance once in thousands of changes.
@@ -89,7 +89,7 @@ def point_at(model: sp.Model, prior: xr.Dataset, draw: int) -> Point:
 
 def latent_at(model: sp.Model, at: dict[str, np.ndarray]) -> Latent | None:
     """Read latent factors off a draw, anchors first."""
-    latent = model.design.latent
+    latent = latent_design(model)
     if latent is None:
         return None
     loadings = at[f"loadings_{latent.loadings_of}"][latent.anchors]

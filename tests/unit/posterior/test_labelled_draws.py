@@ -196,5 +196,5 @@ def test_two_things_of_one_name_are_refused(
 def test_a_column_of_two_uses_has_one_name() -> None:
     data = small_data().assign(sigma=small_data()["h"])
     assert sp.Model("y ~ x1 + (1 | g)", data, residual="g").design.residual
-    assert sp.Model("y ~ (1 | g) + factors(g, h)", data).design.latent
+    assert sp.Model("y ~ (1 | g) + factors(g, h)", data).design.special
     assert sp.Model("y ~ x1 + (1 | sigma)", data).design.factor == "sigma"

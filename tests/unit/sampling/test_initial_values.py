@@ -64,7 +64,7 @@ def declared(model: sp.Model) -> list[str]:
 def unknown_to_the_pilot(model: sp.Model) -> set[str]:
     """Latent factors, and groups' scales that are not the normal's alone."""
     found = set()
-    if model.design.latent is not None:
+    if model.design.special:
         found |= {"scores", "z_loadings", "loading_scale"}
     is_normal = model.spec.family == "gaussian" and model.spec.se is None
     if model.design.residual is not None and not is_normal:

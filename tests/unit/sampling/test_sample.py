@@ -46,7 +46,7 @@ def test_others_warm_up_as_long_as_stan_does(options: dict[str, Any]) -> None:
 
 
 def test_latent_factors_are_not_known_from_the_pilot() -> None:
-    latent = [m for m in models().values() if m.design.latent is not None]
+    latent = [m for m in models().values() if m.design.special]
     assert latent
     assert {default_warmup(model) for model in latent} == {1000}
 

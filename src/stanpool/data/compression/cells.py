@@ -100,6 +100,6 @@ def _cell_of_rows(design: Design, most: int) -> NDArray[np.int64] | None:
         columns += [*np.atleast_2d(factor.index.T), *factor.Z.T]
         if factor.weights is not None:
             columns += [*factor.weights.T]
-    if design.latent is not None:
-        columns += [index for *_, index in design.latent.sides]
+    for term in design.special:
+        columns += [side.index for side in term.sides]
     return number_combinations(columns, design.rows, most=most)

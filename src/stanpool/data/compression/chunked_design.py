@@ -87,8 +87,8 @@ def why_not_chunked(spec: ModelSpec) -> str:
         if any(term.membership for term in spec.groups):
             return "rows are members of several groups"
         return why_not_sums(spec)
-    if spec.latent is not None:
-        return "latent factors start at an estimate from the rows"
+    for term in spec.special_terms:
+        return term.why_not_chunked
     return why_not_aggregated(spec)
 
 

@@ -63,8 +63,8 @@ def why_not_sums(spec: ModelSpec) -> str:
     """Say why sums of products do not do for the likelihood; empty if they do."""
     if not spec.is_gaussian or spec.link_name != "identity":
         return "the outcome is not gaussian around a linear predictor"
-    if spec.latent is not None and spec.pooling != "complete":
-        return "latent factors are products of parameters"
+    for term in () if spec.pooling == "complete" else spec.special_terms:
+        return term.why_not_sums
     if spec.cens is not None or spec.trunc is not None:
         return "outcomes are censored or truncated"
     if spec.se_sigma:

@@ -13,8 +13,8 @@ from stanpool.data.design.design import (
     Design,
     Encodings,
     FactorDesign,
-    LatentDesign,
     ParameterDesign,
+    SpecialTerm,
     SurrogateRows,
     identified_columns,
     read_only,
@@ -23,7 +23,7 @@ from stanpool.data.design.design import (
 )
 from stanpool.data.design.groups import groups_of, memberships, with_group_predictors
 from stanpool.data.design.identifiability import is_reproduced_by_groups
-from stanpool.data.design.latent_factors import anchors_of, pilot
+from stanpool.data.design.latent_factors import build_latent
 from stanpool.data.design.origins import choose_origins
 from stanpool.data.design.outcome import (
     build_censoring,
@@ -78,7 +78,8 @@ def build_design(
     x, labels = population.values, population.labels
     if spec.intercept:
         x, labels = x[:, 1:], labels[1:]
-    pooled = () if spec.pooling == "complete" else spec.groups
+    is_complete = spec.pooling == "complete"
+    pooled = () if is_complete else spec.groups
     factors = [_build_factor(spec, term, frame, labels, stand_ins) for term in pooled]
     built = [factor for factor, _ in factors]
     if spec.pooling == "partial":
@@ -139,7 +140,7 @@ def build_design(
         factors=tuple(built),
         link=spec.link_name,
         parameters=parameters,
-        latent=_build_latent(spec, frame, y),
+        special=() if is_complete else _build_special(spec, frame, y),
         trials=read_only(build_trials(spec, evaluated, y)),
         se=read_only(standard_errors(spec, evaluated)),
         weights=read_only(likelihood_weights(spec, evaluated)),
@@ -197,36 +198,11 @@ def _build_factor(
     return factor, matrix
 
 
-def _build_latent(
+def _build_special(
     spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
-) -> LatentDesign | None:
-    """Build the sides of the latent factors."""
-    latent = spec.latent
-    if latent is None or spec.pooling == "complete":
-        return None
-    score_labels, scored = groups_of((latent.scores_of,), frame)
-    loading_labels, loaded = groups_of((latent.loadings_of,), frame)
-    for name, labels in (
-        (latent.scores_of, score_labels),
-        (latent.loadings_of, loading_labels),
-    ):
-        if len(labels) < latent.rank:
-            raise DataError(
-                f"{latent} has rank {latent.rank}, and column {quote(name)} has "
-                f"{len(labels)} level(s): the rank is at most their number. Lower it."
-            )
-    shape = len(score_labels), len(loading_labels)
-    estimate = pilot(y, scored, loaded, shape, latent.rank)
-    return LatentDesign(
-        scores_of=latent.scores_of,
-        score_labels=score_labels,
-        scored=read_only(scored),
-        loadings_of=latent.loadings_of,
-        loading_labels=loading_labels,
-        loaded=read_only(loaded),
-        rank=latent.rank,
-        anchors=read_only(anchors_of(estimate[1])),
-    )
+) -> tuple[SpecialTerm, ...]:
+    """Build the terms that are neither the population's nor of a grouping factor."""
+    return tuple(build_latent(term, frame, y) for term in spec.special_terms)
 
 
 def build_parameters(

@@ -7,9 +7,9 @@ dense matrix. Nothing of the user's frame is kept by reference.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -101,6 +101,54 @@ class FactorDesign:
 
 
 @dataclass(frozen=True)
+class Side:
+    """A column whose levels have coefficients of their own in a term.
+
+    Attributes
+    ----------
+    column, labels
+        The column, and its J levels.
+    index
+        Which one each row is of, counted from 0, shape ``(N,)``.
+    """
+
+    column: str
+    labels: tuple[Any, ...]
+    index: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """The number of levels, J."""
+        return len(self.labels)
+
+
+class SpecialTerm(Protocol):
+    """The design of a term that is neither the population's nor of a grouping factor.
+
+    Each kind has a class of its own, and a module of functions in ``model/terms``.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The kind: the name of its module, and of its file of macros."""
+
+    @property
+    def name(self) -> str:
+        """How users name the term, as in ``group_terms``."""
+
+    @property
+    def scales(self) -> int:
+        """How many coefficients with a scale to learn each row gets of the term."""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The columns whose levels have coefficients."""
+
+    def with_sides(self, sides: Sequence[Side]) -> Self:
+        """Return the term of other rows, or with other labels."""
+
+
+@dataclass(frozen=True)
 class ParameterDesign:
     """The linear predictor of one parameter of the outcome's distribution.
 
@@ -122,6 +170,8 @@ class ParameterDesign:
         Where the prior on the intercept applies, shape ``(K,)``.
     factors
         The grouping factors over which the predictor's coefficients vary.
+    special
+        Terms of other kinds.
     """
 
     parameter: str
@@ -131,6 +181,7 @@ class ParameterDesign:
     intercept: bool
     x_bar: np.ndarray
     factors: tuple[FactorDesign, ...] = ()
+    special: tuple[SpecialTerm, ...] = ()
 
     def take(self, rows: np.ndarray | slice) -> ParameterDesign:
         """Return the predictor of some rows, with all groups."""
@@ -138,6 +189,7 @@ class ParameterDesign:
             self,
             X=rows_of(self.X, rows),
             factors=tuple(factor.take(rows) for factor in self.factors),
+            special=tuple(taken_special(term, rows) for term in self.special),
         )
 
     def with_factors(
@@ -145,50 +197,6 @@ class ParameterDesign:
     ) -> ParameterDesign:
         """Return the predictor with each of its factors changed by a function."""
         return replace(self, factors=tuple(map(change, self.factors)))
-
-
-@dataclass(frozen=True)
-class LatentDesign:
-    """Who has scores and who has loadings on latent factors.
-
-    Attributes
-    ----------
-    scores_of, score_labels, scored
-        The column of those that have scores, their J labels, and which one each row
-        is of, counted from 0.
-    loadings_of, loading_labels, loaded
-        The same of those that have loadings.
-    rank
-        The number of latent factors, R.
-    anchors
-        Those with loadings in the order in which Stan sees them. The first R anchor
-        the rotation: their loadings are a triangle with a positive diagonal.
-    """
-
-    scores_of: str
-    score_labels: tuple[Any, ...]
-    scored: np.ndarray
-    loadings_of: str
-    loading_labels: tuple[Any, ...]
-    loaded: np.ndarray
-    rank: int
-    anchors: np.ndarray
-
-    @property
-    def sides(self) -> tuple[tuple[str, tuple[Any, ...], np.ndarray], ...]:
-        """Both sides: column, labels, and the index of each row."""
-        return (
-            (self.scores_of, self.score_labels, self.scored),
-            (self.loadings_of, self.loading_labels, self.loaded),
-        )
-
-    def take(self, rows: np.ndarray | slice) -> LatentDesign:
-        """Return the sides of some rows, with all who have scores and loadings."""
-        return replace(
-            self,
-            scored=read_only(self.scored[rows]),
-            loaded=read_only(self.loaded[rows]),
-        )
 
 
 @dataclass(frozen=True)
@@ -227,7 +235,7 @@ class Design:
     y
         Outcome, shape ``(N,)``: float for real outcomes, int for counts and for
         categories, which are counted from 0.
-    X, coefficients, intercept, x_bar, factors
+    X, coefficients, intercept, x_bar, factors, special
         The linear predictor of the mean, as in ``ParameterDesign``; ``mean`` is the
         same as a value. Factors are in the order of the formula.
     link
@@ -235,8 +243,6 @@ class Design:
     parameters
         The linear predictors of the distribution's other parameters. Parameters that
         are one number for all rows have none.
-    latent
-        Latent factors, or None.
     trials, se, weights
         Known number of trials, known standard errors, and weights of the log
         likelihood per row, or None.
@@ -271,7 +277,7 @@ class Design:
     factors: tuple[FactorDesign, ...] = ()
     link: str = "identity"
     parameters: tuple[ParameterDesign, ...] = ()
-    latent: LatentDesign | None = None
+    special: tuple[SpecialTerm, ...] = ()
     trials: np.ndarray | None = None
     se: np.ndarray | None = None
     weights: np.ndarray | None = None
@@ -302,6 +308,7 @@ class Design:
             intercept=self.intercept,
             x_bar=self.x_bar,
             factors=self.factors,
+            special=self.special,
         )
 
     @property
@@ -349,7 +356,7 @@ class Design:
             **{name: rows_of(getattr(self, name), rows) for name in per_row},
             factors=tuple(factor.take(rows) for factor in self.factors),
             parameters=tuple(each.take(rows) for each in self.parameters),
-            latent=None if self.latent is None else self.latent.take(rows),
+            special=tuple(taken_special(term, rows) for term in self.special),
         )
 
     def said_of_left_out(self) -> tuple[str, ...]:
@@ -482,6 +489,13 @@ def sd_of_column(column: np.ndarray, unit: np.ndarray | None) -> float:
     about = about_means(column, unit)
     rows = len(column) if unit is None else unit @ unit
     return math.sqrt(float(about @ about) / float(rows))
+
+
+def taken_special(term: SpecialTerm, rows: np.ndarray | slice) -> SpecialTerm:
+    """Return a term of some rows, with all labels."""
+    return term.with_sides(
+        [replace(side, index=read_only(side.index[rows])) for side in term.sides]
+    )
 
 
 def rows_of(values: np.ndarray | None, rows: np.ndarray | slice) -> Any:

@@ -19,12 +19,111 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from stanpool.base.arrays import Array
+from stanpool.base.errors import DataError, quote
+from stanpool.data.design.design import Side, read_only
+from stanpool.data.design.groups import groups_of
+from stanpool.language.model_spec import LatentFactors
 
 _SWEEPS = 20
-_SPREAD = 0.3  # of starting points, in standard deviations of scores and loadings
+
+
+@dataclass(frozen=True)
+class LatentDesign:
+    """Who has scores and who has loadings on latent factors.
+
+    Attributes
+    ----------
+    scores_of, score_labels, scored
+        The column of those that have scores, their J labels, and which one each row
+        is of, counted from 0.
+    loadings_of, loading_labels, loaded
+        The same of those that have loadings.
+    rank
+        The number of latent factors, R.
+    anchors
+        Those with loadings in the order in which Stan sees them. The first R anchor
+        the rotation: their loadings are a triangle with a positive diagonal.
+    kind, name
+        As of every ``SpecialTerm``.
+    """
+
+    scores_of: str
+    score_labels: tuple[Any, ...]
+    scored: np.ndarray
+    loadings_of: str
+    loading_labels: tuple[Any, ...]
+    loaded: np.ndarray
+    rank: int
+    anchors: np.ndarray
+    kind: str = "latent"
+    name: str = "factors"
+
+    @property
+    def scales(self) -> int:
+        """How many coefficients with a scale to learn each row gets of the term."""
+        return self.rank
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Those that have scores, and those that have loadings."""
+        return (
+            Side(self.scores_of, self.score_labels, self.scored),
+            Side(self.loadings_of, self.loading_labels, self.loaded),
+        )
+
+    def with_sides(self, sides: Sequence[Side]) -> LatentDesign:
+        """Return the term of other rows, or with other labels."""
+        scores, loadings = sides
+        return replace(
+            self,
+            score_labels=scores.labels,
+            scored=scores.index,
+            loading_labels=loadings.labels,
+            loaded=loadings.index,
+        )
+
+
+def build_latent(
+    term: LatentFactors, frame: pd.DataFrame, y: np.ndarray
+) -> LatentDesign:
+    """Build the sides of the latent factors, and choose anchors of their rotation.
+
+    Raises
+    ------
+    DataError
+        If a side has fewer levels than there are factors.
+    """
+    score_labels, scored = groups_of((term.scores_of,), frame)
+    loading_labels, loaded = groups_of((term.loadings_of,), frame)
+    for name, labels in (
+        (term.scores_of, score_labels),
+        (term.loadings_of, loading_labels),
+    ):
+        if len(labels) < term.rank:
+            raise DataError(
+                f"{term} has rank {term.rank}, and column {quote(name)} has "
+                f"{len(labels)} level(s): the rank is at most their number. Lower it."
+            )
+    shape = len(score_labels), len(loading_labels)
+    estimate = pilot(y, scored, loaded, shape, term.rank)
+    return LatentDesign(
+        scores_of=term.scores_of,
+        score_labels=score_labels,
+        scored=read_only(scored),
+        loadings_of=term.loadings_of,
+        loading_labels=loading_labels,
+        loaded=read_only(loaded),
+        rank=term.rank,
+        anchors=read_only(anchors_of(estimate[1])),
+    )
 
 
 def pilot(

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.diagnosis import Finding
-from stanpool.model.parameter_names import GroupNames
 from stanpool.model.program.population_means import group_means
+from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.convergence import blockwise, mean_ranks
 from stanpool.posterior.scalars import short_label
 

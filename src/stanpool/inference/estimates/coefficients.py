@@ -27,7 +27,8 @@ import numpy as np
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.base.options import At
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
+from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.coefficients import coefficients, flat
 from stanpool.posterior.intervals import describe, interval_levels
 from stanpool.posterior.origins import fit_at_origins
@@ -182,8 +183,9 @@ def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFra
             for row, column in zip(*np.triu_indices(len(labels), 1), strict=True):
                 term = f"cor({labels[row]}, {labels[column]})"
                 add(factor.factor, term, omega[:, row, column])
-    if design.latent is not None:
-        add("factors", "sd(loadings)", flat(posterior["loading_scale"]))
+    for special in special_terms(design):
+        for label, scale in special.scale_draws(lambda name: flat(posterior[name])):
+            add(special.name, label, scale)
     if "sigma" in posterior:
         add("residual", "sigma", flat(posterior["sigma"]))
     if design.residual is not None:

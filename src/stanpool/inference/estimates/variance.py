@@ -20,7 +20,7 @@ from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 from stanpool.posterior.origins import fit_at_origins
 

@@ -23,8 +23,8 @@ from stanpool.base.errors import SpecError
 from stanpool.families.functions import LINKS
 from stanpool.inference.estimates.summary import population_names
 from stanpool.inference.prediction.predict import log_lik_chunks
-from stanpool.model.parameter_names import GroupNames
 from stanpool.model.prior_distributions import distribution_of
+from stanpool.model.terms.names import GroupNames
 from stanpool.posterior import arviz
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 from stanpool.posterior.origins import fit_at_origins

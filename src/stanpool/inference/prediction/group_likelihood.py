@@ -104,17 +104,17 @@ def check_population(model: PreparedModel) -> None:
     Raises
     ------
     SpecError
-        If there is no pooling, or if there are latent factors.
+        If there is no pooling, or if there are terms that cannot be integrated out.
     """
     if model.spec.pooling == "none":
         raise SpecError(
             "pooling='none' has no population from which a new group could come, so "
             "it predicts none. Leave out rows, or fit with pooling='partial'."
         )
-    if model.design.latent is not None:
+    for term in model.spec.special_terms if model.design.special else ():
         raise SpecError(
-            f"{model.spec.latent}: scores and loadings cannot be integrated out, so "
-            "that groups cannot be left out. Leave out rows."
+            f"{term}: {term.coefficients} cannot be integrated out, so that groups "
+            "cannot be left out. Leave out rows."
         )
 
 

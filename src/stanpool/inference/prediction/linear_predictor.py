@@ -7,7 +7,6 @@ of rows, in every order of rows, and in every call.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,8 +16,10 @@ import numpy as np
 
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.options import NewGroups
+from stanpool.data.design.design import taken_special
 from stanpool.language.family import FAMILIES
-from stanpool.model.parameter_names import GroupNames
+from stanpool.model.terms.names import GroupNames
+from stanpool.model.terms.unseen import UnseenGroups
 from stanpool.posterior.coefficients import (
     Coefficients,
     cholesky_of_population,
@@ -29,7 +30,7 @@ from stanpool.posterior.coefficients import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.data.design.design import Design, FactorDesign, LatentDesign
+    from stanpool.data.design.design import Design, FactorDesign
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
@@ -84,6 +85,11 @@ class LinearPredictor:
         return self.posterior.sizes["chain"], self.posterior.sizes["draw"]
 
     @property
+    def unseen(self) -> UnseenGroups:
+        """Where coefficients of new groups come from."""
+        return UnseenGroups(self.new_groups, self.seed, self.given)
+
+    @property
     def is_categorical(self) -> bool:
         """Whether there is a linear predictor for each category but one."""
         return self.model.spec.is_categorical
@@ -121,8 +127,9 @@ class LinearPredictor:
             for member in range(index.shape[1]):
                 weighted = factor.weights[rows, member, None] * z
                 eta += self._effects(place, index[:, member], weighted)
-        if design.latent is not None:
-            eta += self._products(design.latent.take(rows))[:, None]
+        for term in design.special:
+            own = found.special[term.name]
+            eta += own.effect(taken_special(term, rows), self.unseen)
         if design.offset is not None:
             eta += design.offset[rows]
         return np.moveaxis(eta, 1, 2) if self.is_categorical else eta[:, 0]
@@ -148,14 +155,18 @@ class LinearPredictor:
             scales = flat(self.posterior[GroupNames.of(factor).sigma])
             return np.asarray(
                 np.take_along_axis(
-                    scales, self._resampled(factor, labels[group], scales), axis=1
+                    scales,
+                    self.unseen.fitted_group(factor, labels[group], scales),
+                    axis=1,
                 )[:, 0]
             )
         middle = flat(self.posterior["sigma"])
         if self.new_groups == "zero":
             return np.asarray(middle)
         spread = flat(self.posterior[GroupNames.of(factor).tau_sigma])
-        z = self._stream("scale", factor, labels[group]).standard_normal(len(middle))
+        z = self.unseen.stream("scale", factor, labels[group]).standard_normal(
+            len(middle)
+        )
         return np.asarray(middle * np.exp(spread * z))
 
     def _effects(self, place: int, groups: Indices, z: Array) -> Array:
@@ -173,38 +184,6 @@ class LinearPredictor:
             effects[..., at] = self._deviations(place, group) @ z[at].T
         return effects
 
-    def _products(self, latent: LatentDesign) -> Array:
-        """Return the inner products of scores and loadings of rows, ``(S, rows)``."""
-        fitted = self.coefficients.latent
-        assert fitted is not None
-        scale = fitted.scale[:, None]
-        product = np.zeros((len(scale), len(latent.scored)))
-        scores = self._units(
-            latent.scores_of, latent.score_labels, fitted.scores, np.ones_like(scale)
-        )
-        loadings = self._units(
-            latent.loadings_of, latent.loading_labels, fitted.loadings, scale
-        )
-        for r in range(latent.rank):
-            product += scores[:, latent.scored, r] * loadings[:, latent.loaded, r]
-        return product
-
-    def _units(
-        self, column: str, labels: tuple[Any, ...], known: Array, scale: Array
-    ) -> Array:
-        """Append scores or loadings of new units to those of fitted ones."""
-        new = []
-        for label in labels[known.shape[1] :]:
-            if self.new_groups == "zero":
-                new.append(np.zeros_like(known[:, 0]))
-            elif self.new_groups == "resample":
-                chosen = self._resampled(column, label, known)
-                new.append(np.take_along_axis(known, chosen[..., None], axis=1)[:, 0])
-            else:
-                z = self._stream("latent", column, label)
-                new.append(scale * z.standard_normal(known[:, 0].shape))
-        return np.concatenate([known, *(each[:, None] for each in new)], axis=1)
-
     def _deviations(self, place: int, group: int) -> Array:
         """Return what a new group deviates from its mean, shape ``(S, D, Q)``."""
         number, factor = self.numbers[place], self.design.factors[place]
@@ -215,10 +194,10 @@ class LinearPredictor:
         if self.new_groups == "zero":
             return np.zeros((draws, predictors, varying))
         if self.new_groups == "resample":
-            chosen = self._resampled(factor.factor, label, own.b)
+            chosen = self.unseen.fitted_group(factor.factor, label, own.b)
             return own.deviations_at(chosen[:, 0])
         chol = self._chols[number]
-        z = self._stream("coefficients", factor.factor, label).standard_normal(
+        z = self.unseen.stream("coefficients", factor.factor, label).standard_normal(
             (draws, chol.shape[1])
         )
         u = np.einsum("sij,sj->si", chol, z)
@@ -241,16 +220,6 @@ class LinearPredictor:
         for group in np.unique(groups[groups >= known]).tolist():
             sigma[:, groups == group] = self.new_scale(group)[:, None]
         return np.asarray(sigma)
-
-    def _resampled(self, factor: str, label: Any, values: Array) -> Indices:
-        """Choose a fitted group for each draw, shape ``(S, 1)``."""
-        stream = self._stream("group", factor, label)
-        return np.asarray(stream.integers(values.shape[1], size=(len(values), 1)))
-
-    def _stream(self, *what: Any) -> np.random.Generator:
-        """Return a stream of randomness that is something's own."""
-        digest = hashlib.sha256(repr(what).encode()).digest()
-        return np.random.default_rng([self.seed, int.from_bytes(digest[:16])])
 
 
 def linear_predictor_of(fit: FitResult) -> LinearPredictor:

@@ -16,8 +16,9 @@ from stanpool.data.design.build_design import build_parameters
 from stanpool.data.design.design import (
     Design,
     FactorDesign,
-    LatentDesign,
     ParameterDesign,
+    Side,
+    SpecialTerm,
 )
 from stanpool.data.design.groups import groups_of, memberships
 from stanpool.data.design.outcome import (
@@ -108,7 +109,7 @@ def new_design(
         y=y,
         X=x[:, at],
         factors=tuple(_factor(model, number, frame) for number in factors),
-        latent=_latent(model, frame),
+        special=_special(model, frame),
         trials=build_trials(spec, evaluated, y) if "trials" in parts else None,
         se=standard_errors(spec, evaluated) if "se" in parts else None,
         weights=likelihood_weights(spec, evaluated) if "weights" in parts else None,
@@ -153,8 +154,7 @@ def _needed(
     given = _given(spec, parts)
     own = [text for text in given if text in (spec.outcome, *spec.offsets)]
     groups = [name for term in used for name in term.key]
-    if model.design.latent is not None:
-        groups += [column for column, *_ in model.design.latent.sides]
+    groups += [side.column for term in model.design.special for side in term.sides]
     if "residual" in parts and model.design.residual is not None:
         groups.append(model.design.residual.factor)
     known = set(model.data.columns)
@@ -293,22 +293,17 @@ def _parameters(
     )
 
 
-def _latent(model: PreparedModel, frame: pd.DataFrame) -> LatentDesign | None:
-    """Build the sides of the latent factors, new units after those of the fit."""
-    fitted = model.design.latent
-    if fitted is None:
-        return None
-    new = []
-    for column, known, _ in fitted.sides:
-        labels, index = groups_of((column,), frame)
-        new.append(_among_known(column, known, labels, index))
-    (score_labels, scored), (loading_labels, loaded) = new
-    return replace(
-        fitted,
-        score_labels=score_labels,
-        scored=scored,
-        loading_labels=loading_labels,
-        loaded=loaded,
+def _special(model: PreparedModel, frame: pd.DataFrame) -> tuple[SpecialTerm, ...]:
+    """Build the other terms, with new labels after those of the fit."""
+
+    def of_rows(fitted: Side) -> Side:
+        labels, index = groups_of((fitted.column,), frame)
+        found = _among_known(fitted.column, fitted.labels, labels, index)
+        return Side(fitted.column, *found)
+
+    return tuple(
+        term.with_sides([of_rows(side) for side in term.sides])
+        for term in model.design.special
     )
 
 

@@ -20,17 +20,16 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
-from stanpool.data.design.design import LatentDesign
-from stanpool.data.design.latent_factors import as_triangle
 from stanpool.data.design.origins import at_origins
 from stanpool.data.design.outcome import labelled_outcome
 from stanpool.engine.draws import NamedDraws
 from stanpool.families.functions import LINKS
 from stanpool.inference.prediction.predict import outcomes_of_rows, warn_of_overflow
 from stanpool.language.family import FAMILIES
-from stanpool.model.prior_distributions import draw_from_prior
+from stanpool.model.prior_distributions import PriorDraws, draw_from_prior
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import suffix_of
+from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.labelled_draws import build_posterior
 from stanpool.posterior.origins import to_zero
 
@@ -180,15 +179,8 @@ def _prior_variables(
     """Draw what the model's Stan program calls by these names, ``(draw, ...)``."""
     design, structure = at_origins(model.design), model.structure
 
-    def members(name: str, groups: int = 1) -> Array:
-        """Draw the members of a class for each group, ``(draw, groups, member)``."""
-        columns = [
-            draw_from_prior(row, (draws, groups), rng)
-            for row in model.priors
-            if row.parameter_class == name
-        ]
-        return np.stack(columns, -1) if columns else np.empty((draws, groups, 0))
-
+    prior = PriorDraws(model.priors, draws, rng)
+    members = prior.members
     width = len(design.categories) - 1 if structure.is_categorical else 1
     beta = members("beta").reshape(draws, width, -1)
     shift = beta @ design.x_bar
@@ -226,10 +218,8 @@ def _prior_variables(
         own = (deviations * tau).reshape(*deviations.shape[:2], width, -1)
         found[f"tau{suffix}"] = tau[:, 0]
         found[f"b{suffix}"] = (means + own).reshape(deviations.shape)
-    if design.latent is not None:
-        scale = members("loading_scale")[:, 0, 0]
-        found["loading_scale"] = scale
-        found |= _draw_latent(design.latent, scale, rng)
+    for term in special_terms(design):
+        found |= term.prior_draws(prior)
     auxiliary = (own.name for own in FAMILIES[structure.family].auxiliary)
     for name in ("sigma", "tau_sigma", *auxiliary):
         values = members(name)
@@ -243,17 +233,6 @@ def _prior_variables(
             log = found["tau_sigma"][:, None] * rng.standard_normal((draws, groups))
             found["sigma_j"] = found["sigma"][:, None] * np.exp(log)
     return found
-
-
-def _draw_latent(
-    latent: LatentDesign, scale: Array, rng: np.random.Generator
-) -> dict[str, Array]:
-    """Draw scores and loadings, and rotate them until the loadings are a triangle."""
-    draws, rank = len(scale), latent.rank
-    scores = rng.standard_normal((draws, len(latent.score_labels), rank))
-    loadings = rng.standard_normal((draws, len(latent.loading_labels), rank))
-    scores, loadings = as_triangle(scores, loadings)
-    return {"scores": scores, "loadings": scale[:, None, None] * loadings}
 
 
 def _draw_cutpoints(

@@ -16,6 +16,7 @@ from stanpool.base.errors import (
     suggestion,
 )
 from stanpool.base.options import Groups, NewGroups
+from stanpool.data.design.design import Side
 from stanpool.inference.prediction.conditioning import condition
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS, new_design
@@ -25,15 +26,17 @@ from stanpool.posterior.coefficients import coefficients
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
+    from stanpool.data.design.design import (
+        Design,
+        FactorDesign,
+        ParameterDesign,
+        SpecialTerm,
+    )
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
 
 GroupTerms = Sequence[str] | Mapping[str, Sequence[str]]
-
-
-_LATENT = "factors"  # in group_terms
 
 
 def linear_predictor_with(
@@ -58,14 +61,15 @@ def linear_predictor_with(
         What of new rows is read besides predictors and groups, of ``newdata.PARTS``.
     """
     model = fit.model
-    with_latent, group_terms = _chosen_latent(model, group_terms)
+    special, group_terms = _chosen_special(model, group_terms)
     terms, own_scales = _chosen_terms(model, group_terms)
     # Of the means only those of exponentiated residuals depend on their scale.
     of_logs = FAMILIES[model.spec.family].is_of_logs
     needs_scales = "se" in parts or of_logs or data is None
     design = _design(model, data, terms, own_scales and needs_scales, parts)
-    if not with_latent:
-        design = replace(design, latent=None)
+    design = replace(
+        design, special=tuple(x for x in design.special if x.name in special)
+    )
     if groups == "redrawn":
         design = _redrawn(model, design)
         new_groups = "population" if new_groups == "error" else new_groups
@@ -82,10 +86,10 @@ def linear_predictor_with(
         seed=seed,
     )
     if given is not None:
-        if model.design.latent is not None:
+        for term in model.spec.special_terms if model.design.special else ():
             raise SpecError(
-                f"given does not go with {model.spec.latent}: what new rows say of "
-                "scores and loadings is learned by fitting again with these rows."
+                f"given does not go with {term}: what new rows say of "
+                f"{term.coefficients} is learned by fitting again with these rows."
             )
         if data is None or groups == "redrawn":
             raise SpecError(
@@ -123,17 +127,17 @@ def _design(
     )
 
 
-def _chosen_latent(
+def _chosen_special(
     model: PreparedModel, group_terms: GroupTerms | None
-) -> tuple[bool, GroupTerms | None]:
-    """Say whether latent factors enter, and return the other terms."""
-    if model.design.latent is None or group_terms is None:
-        return True, group_terms
-    if isinstance(group_terms, str) or _LATENT not in group_terms:
-        return False, group_terms
+) -> tuple[set[str], GroupTerms | None]:
+    """Return which terms enter that are of no factor, and what is said of factors."""
+    known = {term.name for term in model.design.special}
+    if not known or group_terms is None or isinstance(group_terms, str):
+        return known if group_terms is None else set(), group_terms
+    chosen = known & set(group_terms)
     if isinstance(group_terms, Mapping):
-        return True, {k: v for k, v in group_terms.items() if k != _LATENT}
-    return True, [each for each in group_terms if each != _LATENT]
+        return chosen, {k: v for k, v in group_terms.items() if k not in chosen}
+    return chosen, [each for each in group_terms if each not in chosen]
 
 
 def _chosen_terms(
@@ -209,21 +213,26 @@ def _redrawn(model: PreparedModel, design: Design) -> Design:
             )
         )
 
-    latent, fitted = design.latent, model.design.latent
-    if latent is not None and fitted is not None:
-        latent = replace(
-            latent,
-            score_labels=fitted.score_labels + latent.score_labels,
-            scored=latent.scored + len(fitted.score_labels),
-            loading_labels=fitted.loading_labels + latent.loading_labels,
-            loaded=latent.loaded + len(fitted.loading_labels),
+    def of_new(term: SpecialTerm) -> SpecialTerm:
+        fitted = _fitted_special(model, term)
+        return term.with_sides(
+            [
+                Side(own.column, of_fit.labels + own.labels, own.index + of_fit.size)
+                for own, of_fit in zip(term.sides, fitted.sides, strict=True)
+            ]
         )
+
     return replace(
         design,
         factors=redrawn(design.mean).factors,
         parameters=tuple(map(redrawn, design.parameters)),
-        latent=latent,
+        special=tuple(map(of_new, design.special)),
     )
+
+
+def _fitted_special(model: PreparedModel, term: SpecialTerm) -> SpecialTerm:
+    """Return a term of the rows that were fitted."""
+    return next(each for each in model.design.special if each.name == term.name)
 
 
 def _fitted_labels(model: PreparedModel, parameter: str) -> dict[str, tuple[Any, ...]]:
@@ -242,10 +251,10 @@ def _check_new_groups(source: LinearPredictor) -> None:
         for fitted_labels in [_fitted_labels(model, own.parameter)]
         for each in own.factors
     ]
-    latent, fitted = design.latent, model.design.latent
-    if latent is not None and fitted is not None:
-        for side, of_fit in zip(latent.sides, fitted.sides, strict=True):
-            sides.append((*side[:2], len(of_fit[1]), side[2]))
+    for term in design.special:
+        fitted = _fitted_special(model, term)
+        for side, of_fit in zip(term.sides, fitted.sides, strict=True):
+            sides.append((side.column, side.labels, of_fit.size, side.index))
     given = set(source.given)
     if model.design.residual is not None:
         given |= {

@@ -160,9 +160,7 @@ def _group_facts(
         _group_term(structure, number, blocks)
         for number in range(1, len(structure.factors) + 1)
     ]
-    terms = [Term("population"), *factors]
-    if structure.latent:
-        terms.append(Term("latent"))
+    terms = [Term("population"), *factors, *map(Term, structure.special)]
     integrated = {factor.integrated: factor for factor in factors}
     sampled = [factor for factor in factors if not factor.integrated]
     return dict(
@@ -183,7 +181,7 @@ def _group_facts(
         or structure.standardized,
         has_generated_quantities=any(factor.is_reported for factor in factors)
         or structure.has_cutpoints
-        or structure.latent,
+        or bool(structure.special),
     )
 
 

@@ -95,8 +95,7 @@ def _program_name(template: str, structure: Structure) -> str:
         if len(structure.factors) > 1:
             described = described or "plain"
         parts.append(described)
-    if structure.latent:
-        parts.append("latent")
+    parts += structure.special
     if structure.residual:
         parts.append(f"{structure.residual}_sigma")
     if structure.pooling == "none":

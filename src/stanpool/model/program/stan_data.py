@@ -14,13 +14,14 @@ from stanpool.data.compression.integrated_rows import (
     pilot_of_rest,
     scale_units,
 )
-from stanpool.data.design.design import Design, FactorDesign, LatentDesign
+from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.prior import DISTRIBUTIONS, Prior
 from stanpool.model.pilot.centering import Centering, centered_elsewhere
 from stanpool.model.priors import PriorRow, class_of
 from stanpool.model.program.population_means import effects_of, means_of
 from stanpool.model.program.prior_blocks import UNSTATED, variable_of
 from stanpool.model.program.structure import Structure, is_bounded, suffix_of
+from stanpool.model.terms.of_design import special_terms
 
 _MOST_UNITS = 100.0
 
@@ -90,8 +91,8 @@ def stan_data(
                 own["effect_index"] = effects_of(design, factor)
         taken.update(factor.varying)
         data |= {f"{name}{suffix}": value for name, value in own.items()}
-    if design.latent is not None:
-        data |= _latent_data(design.latent)
+    for term in special_terms(design):
+        data |= term.stan_data()
     data |= _prior_data(list(priors), structure)
     for bound in data.keys() & {"lower_b", "upper_b"}:
         data[bound] = np.tile(data[bound], (data["J"], 1))
@@ -218,18 +219,6 @@ def _factor_data(
     data["group"] = (factor.index if rows is None else rows.group[number - 1]) + 1
     data["Z"] = factor.Z if rows is None else rows.Z[number - 1]
     return data
-
-
-def _latent_data(latent: LatentDesign) -> dict[str, Any]:
-    """Return the data of latent factors; anchors of the rotation come first."""
-    place = np.argsort(latent.anchors)
-    return {
-        "R": latent.rank,
-        "J_scores": len(latent.score_labels),
-        "J_loadings": len(latent.loading_labels),
-        "score_index": latent.scored + 1,
-        "loading_index": place[latent.loaded] + 1,
-    }
 
 
 def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:

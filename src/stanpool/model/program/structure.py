@@ -59,8 +59,8 @@ class Structure:
         unless pooling is partial.
     factors
         The grouping factors.
-    latent
-        Whether there are latent factors.
+    special
+        The kinds of other terms, as of ``SpecialTerm``.
     residual
         ``"free"`` or ``"pooled"`` where groups have residual scales of their own.
     se
@@ -84,7 +84,7 @@ class Structure:
     intercept: bool
     parameterization: Parameterization | None = None
     factors: tuple[FactorStructure, ...] = ()
-    latent: bool = False
+    special: tuple[str, ...] = ()
     residual: str | None = None
     se: str | None = None
     offset: bool = False
@@ -121,7 +121,7 @@ class Structure:
     @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
-        parts = self.censored, self.truncated, self.latent, self.residual, self.se
+        parts = self.censored, self.truncated, self.special, self.residual, self.se
         kind = "weighted" if self.weights else "grouped"
         return (
             bool(self.factors)
@@ -228,7 +228,7 @@ def structure_of(
                 zip(design.factors, correlated_factors(spec, design), strict=True)
             )
         ),
-        latent=design.latent is not None,
+        special=tuple(term.kind for term in design.special),
         residual=pooled if design.residual is not None else None,
         se=None if spec.se is None else "added" if spec.se_sigma else "known",
         offset=design.offset is not None,

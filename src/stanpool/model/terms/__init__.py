@@ -1,0 +1,1 @@
+"""The terms of linear predictors: a module for each kind, with the same functions."""

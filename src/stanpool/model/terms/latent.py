@@ -1,0 +1,212 @@
+"""Latent factors: the product of a row's scores and loadings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.data.design.design import Side
+from stanpool.data.design.latent_factors import LatentDesign, as_triangle, pilot
+from stanpool.model.prior_distributions import PriorDraws
+from stanpool.model.terms.names import Claim, GroupNames, Labelled, labels_of
+from stanpool.model.terms.term import Variables
+from stanpool.model.terms.unseen import UnseenGroups
+
+_SPREAD = 0.1  # of starting points, in standard deviations of scores and loadings
+
+
+@dataclass(frozen=True, eq=False)
+class LatentDraws:
+    """Draws of latent factors.
+
+    Attributes
+    ----------
+    scores, loadings
+        Shapes ``(S, J, R)`` and ``(S, I, R)``.
+    scale
+        Of the loadings, shape ``(S,)``.
+    """
+
+    scores: Array
+    loadings: Array
+    scale: Array
+
+    def effect(self, rows: LatentDesign, unseen: UnseenGroups) -> Array:
+        """Return the inner products of scores and loadings of rows, ``(S, 1, rows)``.
+
+        Parameters
+        ----------
+        rows
+            The term of the rows: labels beyond those of the fit are new.
+        unseen
+            Where scores and loadings of new labels come from.
+        """
+        of_scores, of_loadings = rows.sides
+        scale = self.scale[:, None]
+        scores = _with_new(of_scores, self.scores, np.ones_like(scale), unseen)
+        loadings = _with_new(of_loadings, self.loadings, scale, unseen)
+        product = np.zeros((len(scale), len(rows.scored)))
+        for r in range(rows.rank):
+            product += scores[:, rows.scored, r] * loadings[:, rows.loaded, r]
+        return product[:, None]
+
+
+def _with_new(side: Side, known: Array, scale: Array, unseen: UnseenGroups) -> Array:
+    """Append scores or loadings of new labels to those of fitted ones."""
+    new = []
+    for label in side.labels[known.shape[1] :]:
+        if unseen.source == "zero":
+            new.append(np.zeros_like(known[:, 0]))
+        elif unseen.source == "resample":
+            chosen = unseen.fitted_group(side.column, label, known)
+            new.append(np.take_along_axis(known, chosen[..., None], axis=1)[:, 0])
+        else:
+            z = unseen.stream("latent", side.column, label)
+            new.append(scale * z.standard_normal(known[:, 0].shape))
+    return np.concatenate([known, *(each[:, None] for each in new)], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class LatentTerm:
+    """The term of latent factors in a model.
+
+    Attributes
+    ----------
+    design
+        Who has scores and who has loadings.
+    """
+
+    design: LatentDesign
+
+    @property
+    def name(self) -> str:
+        """How users name the term."""
+        return self.design.name
+
+    @property
+    def scores(self) -> str:
+        """The variable of the scores in the posterior, such as ``scores_user``."""
+        return f"scores_{self.design.scores_of.replace('/', ':')}"
+
+    @property
+    def loadings(self) -> str:
+        """The variable of the loadings in the posterior."""
+        return f"loadings_{self.design.loadings_of.replace('/', ':')}"
+
+    def claims(self) -> Iterator[Claim]:
+        """Yield the names that the term takes in the posterior, and for what."""
+        for side in self.design.sides:
+            yield Claim.of_column(side.column, GroupNames.of(side.column).group)
+        yield Claim(f"{self.name}()", (self.scores, self.loadings))
+
+    def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, Array]]:
+        """Yield what the scale to learn is called, and its draws."""
+        yield "sd(loadings)", posterior("loading_scale")
+
+    def labelled(self, stan: Variables) -> Labelled:
+        """Label draws of Stan's variables; loadings get the order of their labels."""
+        of_scores, of_loadings = (
+            GroupNames.of(x.column).group for x in self.design.sides
+        )
+        place = np.argsort(self.design.anchors)
+        return Labelled(
+            {
+                "loading_scale": ((), stan("loading_scale")),
+                self.scores: ((of_scores, "latent"), stan("scores")),
+                self.loadings: ((of_loadings, "latent"), stan("loadings")[:, :, place]),
+            },
+            {
+                of_scores: labels_of(self.design.score_labels),
+                of_loadings: labels_of(self.design.loading_labels),
+                "latent": np.arange(1, self.design.rank + 1),
+            },
+        )
+
+    def draws(self, posterior: Variables) -> LatentDraws:
+        """Take the term's coefficients out of labelled draws, ``(S, ...)`` each."""
+        return LatentDraws(
+            scores=posterior(self.scores),
+            loadings=posterior(self.loadings),
+            scale=posterior("loading_scale"),
+        )
+
+    def stan_data(self) -> dict[str, Any]:
+        """Return Stan's data; anchors of the rotation come first."""
+        place = np.argsort(self.design.anchors)
+        return {
+            "R": self.design.rank,
+            "J_scores": len(self.design.score_labels),
+            "J_loadings": len(self.design.loading_labels),
+            "score_index": self.design.scored + 1,
+            "loading_index": place[self.design.loaded] + 1,
+        }
+
+    def prior_draws(self, prior: PriorDraws) -> dict[str, Array]:
+        """Draw Stan's variables from their priors, ``(draw, ...)``.
+
+        Scores and loadings are rotated until the loadings are a triangle.
+        """
+        own, rng = self.design, prior.rng
+        scale = prior.members("loading_scale")[:, 0, 0]
+        scores, loadings = (
+            rng.standard_normal((len(scale), len(side.labels), own.rank))
+            for side in own.sides
+        )
+        scores, loadings = as_triangle(scores, loadings)
+        return {
+            "loading_scale": scale,
+            "scores": scores,
+            "loadings": scale[:, None, None] * loadings,
+        }
+
+    def point(self, draws: LatentDraws) -> dict[str, Any]:
+        """Return what a program declares of the term, at the first of some draws."""
+        return {
+            "scores": draws.scores[0],
+            "z_loadings": draws.loadings[0, self.design.anchors] / draws.scale[0],
+            "loading_scale": draws.scale[0],
+        }
+
+    def starting_points(
+        self, y: Array, *, chains: int, seed: int
+    ) -> list[dict[str, Any]]:
+        """Return where chains start: around an estimate, each somewhere else.
+
+        Parameters
+        ----------
+        y
+            The outcome of each row, on the scale of the linear predictor.
+        chains, seed
+            How many points, and what is random about them.
+
+        Returns
+        -------
+        list of dict
+            By Stan's names.
+        """
+        own = self.design
+        shape = len(own.score_labels), len(own.loading_labels)
+        scores, loadings = pilot(y, own.scored, own.loaded, shape, own.rank)
+        return points_around((scores, loadings[own.anchors]), chains, seed)
+
+
+def points_around(
+    estimate: tuple[Array, Array], chains: int, seed: int
+) -> list[dict[str, Any]]:
+    """Return points about an estimate of scores and loadings, anchors first."""
+    rng = np.random.default_rng([seed, chains])
+    scores, loadings = estimate
+    scale = float(np.sqrt(np.mean(loadings**2)) + 1e-6)
+    points = []
+    for _ in range(chains):
+        noisy = (
+            each + _SPREAD * rng.standard_normal(each.shape)
+            for each in (scores, loadings / scale)
+        )
+        moved, triangle = as_triangle(*noisy)
+        points.append({"scores": moved, "z_loadings": triangle, "loading_scale": scale})
+    return points

@@ -1,0 +1,102 @@
+"""The names and dimensions of a posterior's variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.base.errors import quote
+from stanpool.language.prior import parameter_classes
+
+
+def reserved() -> set[str]:
+    """Return the names that every posterior keeps for what is in the model itself."""
+    own = {
+        name
+        for name, known in parameter_classes().items()
+        if known.indexed != "varying"
+    }
+    dims = ("chain", "draw", "row", "coefficient", "category", "between", "latent")
+    return {".", *dims, *own}
+
+
+@dataclass(frozen=True)
+class GroupNames:
+    """The names that belong to a grouping factor in the posterior.
+
+    Examples
+    --------
+    >>> GroupNames.of("county").b, GroupNames.of("county").coefficient
+    ('b_county', 'county_coefficient')
+    """
+
+    group: str
+    coefficient: str
+    coefficient_2: str
+    tau: str
+    Omega: str
+    b: str
+    sigma: str
+    tau_sigma: str
+
+    @classmethod
+    def of(cls, factor: str) -> GroupNames:
+        """Return the names for a column; ``/``, a path in xarray, becomes ``:``."""
+        name = factor.replace("/", ":")
+        return cls(
+            group=f"{name}_" if name in reserved() else name,
+            coefficient=f"{name}_coefficient",
+            coefficient_2=f"{name}_coefficient_2",
+            tau=f"tau_{name}",
+            Omega=f"Omega_{name}",
+            b=f"b_{name}",
+            sigma=f"sigma_{name}",
+            tau_sigma=f"tau_sigma_{name}",
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Names that something takes in the posterior, so that nothing else may have them.
+
+    Attributes
+    ----------
+    owner
+        What takes them, for messages.
+    names
+        The names.
+    """
+
+    owner: str
+    names: tuple[str, ...]
+
+    @classmethod
+    def of_column(cls, column: str, dim: str) -> Claim:
+        """Return the claim of a column on the dimension of its levels."""
+        return cls(f"column {quote(column)}", (dim,))
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Variables of a posterior, and the labels of their dimensions.
+
+    Attributes
+    ----------
+    variables
+        By name: dimensions after chain and draw, and values.
+    coords
+        Labels by dimension.
+    """
+
+    variables: dict[str, tuple[tuple[str, ...], Array]]
+    coords: dict[str, np.ndarray]
+
+
+def labels_of(labels: tuple[Any, ...]) -> np.ndarray:
+    """Return labels as whole numbers where all are, else as text objects."""
+    if labels and all(isinstance(label, int) for label in labels):
+        return np.array(labels)
+    return np.array(labels, dtype=object)
