@@ -83,7 +83,7 @@ def test_what_needs_rows_asks_for_them(fit: sp.Fit, tmp_path: Path) -> None:
     assert fit.diagnose().ok
     assert len(fit.coef()) == 170
     fit.report(tmp_path / "report.html")
-    assert "919; none were dropped" in (tmp_path / "report.html").read_text("utf-8")
+    assert "919, all rows of the data" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_cells_from_a_file_are_fitted(tmp_path: Path) -> None:

@@ -1,59 +1,42 @@
-"""A fit -> the sections of its report, verdict first."""
+"""The contents of the report on a fit: the verdict, and the sections after it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stanpool import plots
-from stanpool.base.errors import StanpoolError
-from stanpool.inference.estimates.summary import population_names
-from stanpool.inference.estimates.variance import bayes_R2, icc, pooling_factors
-from stanpool.inference.evaluation.cross_validation import LARGEST, score_name
-from stanpool.inference.evaluation.loo import loo as leave_one_out
 from stanpool.inference.evaluation.prior_sensitivity import SENSITIVE, prior_sensitivity
-from stanpool.inference.prediction.group_likelihood import is_gaussian
-from stanpool.language.family import FAMILIES
 from stanpool.language.formula_text import formula_of
 from stanpool.model.form import AS_REQUESTED
-from stanpool.posterior.scalars import meanings, scalars, short_label
-from stanpool.report.parts import Missing, Part, Table, attempt, facts, picture, table
+from stanpool.posterior.scalars import short_label
+from stanpool.report.criticism import criticism, predictive
+from stanpool.report.estimates import convergence, estimates
+from stanpool.report.parts import (
+    Section,
+    facts,
+    picture,
+    table,
+    unless_large,
+)
 from stanpool.report.record import digest_of_data, versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from stanpool.inference.diagnostics import Diagnosis, Finding
-    from stanpool.inference.evaluation.cross_validation import CrossValidation
     from stanpool.model.fit_result import FitResult
 
-MOST_ROWS = 2000
-_WORST = 10
-_FEWEST_ROWS = 100
-_POINTS = 30  # likelihoods of a group, where its coefficients are integrated out
 
-# Where a finding of a check leads.
+# The part of the report that shows more of what a check found.
 _SECTION_OF = {"funnel": "funnel", "e_bfmi": "energy"}
 
 
 @dataclass(frozen=True)
-class Section:
-    """A part of the report with a heading."""
-
-    id: str
-    title: str
-    intro: str
-    parts: tuple[Part, ...]
-    code: str = ""
-    code_title: str = ""
-
-
-@dataclass(frozen=True)
 class Check:
-    """A finding of the diagnosis, and where in the report to look."""
+    """A finding of the diagnosis, with a link to a part of the report."""
 
     level: str
     sentence: str
@@ -62,7 +45,7 @@ class Check:
 
 
 def checks(diagnosis: Diagnosis) -> tuple[Check, ...]:
-    """List the findings, problems first, then what passed."""
+    """List the findings, problems first, and then the checks that passed."""
     passed = [each for each in diagnosis.checks if each.level == "passed"]
     return tuple(_check(each) for each in (*diagnosis.findings, *passed))
 
@@ -73,7 +56,7 @@ def _check(finding: Finding) -> Check:
 
 
 def steps(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """Write what to do, with the arguments that do it."""
+    """Write the advice, with the arguments to pass."""
     found = []
     for each in diagnosis.advice:
         code = ", ".join(f"{name}={value!r}" for name, value in each.arguments.items())
@@ -84,44 +67,29 @@ def steps(diagnosis: Diagnosis) -> tuple[str, ...]:
 def sections(
     fit: FitResult, *, summary: pd.DataFrame, shown: pd.DataFrame, loo: bool
 ) -> tuple[Section, ...]:
-    """Write all sections after the verdict.
+    """Write all sections that follow the verdict.
 
     Parameters
     ----------
     fit
         A fit.
     summary
-        Its summary: all quantities.
+        The summary of all its quantities.
     shown
-        The rows of it that are printed.
+        The rows of the summary that are printed.
     loo
-        Whether to leave rows out, or a sample of very many.
+        Whether to do leave-one-out cross-validation, with a sample of the rows if there
+        are too many.
     """
     return (
         _model(fit),
         _computation(fit),
-        _estimates(fit, summary, shown),
-        _convergence(fit, summary),
-        _predictive(fit),
-        _criticism(fit, loo),
+        estimates(fit, summary, shown),
+        convergence(fit, summary),
+        predictive(fit),
+        criticism(fit, loo),
         _priors(fit),
     )
-
-
-def rows_shown(fit: FitResult, summary: pd.DataFrame) -> pd.DataFrame:
-    """Choose the rows to print: the population's, and the worst of the groups'."""
-    if len(summary) <= MOST_ROWS:
-        return summary
-    blocks = scalars(fit.posterior, var_names=population_names(fit))
-    first = summary.index.isin([label for each in blocks for label in each.labels])
-    rest = worst_first(summary[~first]).iloc[: max(0, MOST_ROWS - int(first.sum()))]
-    return summary[first | summary.index.isin(rest.index)]
-
-
-def worst_first(summary: pd.DataFrame) -> pd.DataFrame:
-    """Sort a summary by the smaller of the two effective sizes; none at the end."""
-    least = summary[["ess_bulk", "ess_tail"]].min(axis=1)
-    return summary.loc[least.sort_values(kind="stable", na_position="last").index]
 
 
 def _model(fit: FitResult) -> Section:
@@ -135,7 +103,7 @@ def _model(fit: FitResult) -> Section:
         reason = model.parameterization_reason
         why = "" if reason == AS_REQUESTED else f" ({reason})"
         pairs.append(("parameterization", f"{model.parameterization}{why}"))
-    pairs.append(("rows", f"{model.design.rows:,}; none were dropped"))
+    pairs.append(("rows", f"{model.design.rows:,}, all rows of the data"))
     for each in model.design.factors:
         sizes = each.sizes
         pairs.append(
@@ -146,15 +114,15 @@ def _model(fit: FitResult) -> Section:
             )
         )
     if fit.prior_only:
-        pairs.append(("draws", "from the prior: the outcome was left out"))
+        pairs.append(("draws", "from the prior, without the outcome"))
     priors = model.priors.to_frame().set_index("parameter")
     return Section(
         "model",
         "Model",
         "",
         (
-            facts("stated", "The model as stated", pairs),
-            table("priors", "Priors in force, defaults included", priors),
+            facts("stated", "Model specification", pairs),
+            table("priors", "Priors, including the defaults", priors),
         ),
         code=model.stan_code,
         code_title="Stan program",
@@ -165,11 +133,14 @@ def _computation(fit: FitResult) -> Section:
     settings, found = fit.settings, versions()
     pairs: list[tuple[str, object]] = [
         ("chains", settings.chains),
-        ("draws per chain", f"{settings.draws:,} after {settings.warmup:,} of warm-up"),
+        (
+            "draws per chain",
+            f"{settings.draws:,} after {settings.warmup:,} of warm-up",
+        ),
         ("seed", settings.seed),
         ("adapt_delta", settings.adapt_delta),
         ("max_treedepth", settings.max_treedepth),
-        ("sampling took", f"{fit.seconds:.1f} s"),
+        ("sampling time", f"{fit.seconds:.1f} s"),
         *((name, value) for name, value in fit.engine.items()),
         *((name, value) for name, value in found.items()),
         ("program", f"{fit.program.name}, SHA-256 {fit.program.digest}"),
@@ -179,7 +150,7 @@ def _computation(fit: FitResult) -> Section:
         "computation",
         "Computation",
         "",
-        (facts("settings", "Settings, versions and digests", pairs),),
+        (facts("settings", "Settings, versions and checksums", pairs),),
         code=_reproduce(fit),
         code_title="Code that reproduces these draws",
     )
@@ -212,375 +183,20 @@ def _reproduce(fit: FitResult) -> str:
     )
 
 
-def _estimates(fit: FitResult, summary: pd.DataFrame, shown: pd.DataFrame) -> Section:
-    note = "Intervals from q5 to q95 are central and have 90 % of the draws."
-    if len(shown) < len(summary):
-        note += (
-            f" Of {len(summary):,} quantities {len(shown):,} are printed: those of the "
-            "population, and of the groups those that mixed worst. fit.summary() has "
-            "all."
-        )
-    parts: list[Part] = [
-        table(
-            "estimates",
-            "Estimates",
-            _with_meanings(fit, shown),
-            searchable=True,
-            note=note,
-        ),
-        picture(
-            "forest",
-            "Quantities of the population",
-            "Medians with 50 and 90 per cent intervals of the population's quantities, "
-            "one below the other. The numbers are in the table of estimates.",
-            lambda: plots.plot_forest(fit),
-        ),
-    ]
-    varying = [
-        (factor.factor, coefficient)
-        for factor in fit.model.design.factors[:2]
-        for coefficient in factor.coefficients[:2]
-    ]
-    for number, (factor, coefficient) in enumerate(varying):
-        parts.append(_caterpillar(fit, number, factor, coefficient))
-    parts += _if_there(
-        picture(
-            "group-regression",
-            "Groups' coefficients against a group-level predictor",
-            "Medians and 90 per cent intervals of the groups' coefficients over the "
-            "group-level predictor, with the regression of their population.",
-            lambda: plots.plot_group_regression(fit),
-        )
-    )
-    parts += _if_there(
-        picture(
-            "lines",
-            "Regressions of some groups, from the smallest to the largest",
-            "Outcomes over a predictor in a panel for each of up to twelve groups, "
-            "with the expected outcome and its 90 per cent band.",
-            lambda: plots.plot_lines(fit),
-        )
-    )
-    if _is_pooled(fit):
-        parts.append(
-            _of_all_rows(
-                fit,
-                "How far groups are pooled (0 not at all, 1 completely), and what "
-                "predictors explain at each level",
-                "pooling_factors",
-                lambda caption: table("pooling", caption, pooling_factors(fit)),
-            )
-        )
-    return Section("estimates-section", "Estimates", "", tuple(parts))
-
-
-def _with_meanings(fit: FitResult, summary: pd.DataFrame) -> pd.DataFrame:
-    """Say of each quantity of a summary what it belongs to."""
-    of = meanings(fit.posterior, fit.model.design)
-    table = summary.rename_axis("quantity")
-    table.insert(0, "of", [of[str(label)] for label in table.index])
-    return table
-
-
-def _if_there(part: Part) -> list[Part]:
-    """Leave out a part that not every model is expected to have."""
-    return [] if isinstance(part, Missing) else [part]
-
-
-def _caterpillar(fit: FitResult, number: int, factor: str, coefficient: str) -> Part:
-    name = f"{short_label(coefficient)} by {short_label(factor)}"
-    return picture(
-        f"groups-{number + 1}",
-        name,
-        f"{name}: medians of all groups in order, with 50 and 90 per cent intervals. "
-        "The numbers are in the table of estimates.",
-        lambda: plots.plot_caterpillar(fit, factor=factor, coefficient=coefficient),
-    )
-
-
-def _convergence(fit: FitResult, summary: pd.DataFrame) -> Section:
-    worst = worst_first(summary).head(_WORST)
-    quantities = [str(label) for label in worst.index[:4]]
-    columns = ["r_hat", "ess_bulk", "ess_tail", "mcse_mean", "mean", "sd"]
-    parts: list[Part] = [
-        table(
-            "worst",
-            "The quantities that mixed worst, by effective sample size",
-            _with_meanings(fit, worst[columns]),
-        ),
-        picture(
-            "traces",
-            "Traces and ranks of the worst quantities",
-            "For each of the worst quantities the draws of each chain in order, and "
-            "histograms of their ranks among all draws. "
-            + _mixing_in_words(worst.head(4)),
-            lambda: plots.plot_traces(fit, quantities=quantities),
-        ),
-        picture(
-            "autocorrelation",
-            "Autocorrelation of the worst quantities",
-            "For each of the worst quantities and each chain, the correlation of draws "
-            "with those up to 50 draws earlier; the sooner it comes to 0 the better.",
-            lambda: plots.plot_autocorrelation(fit, quantities=quantities),
-        ),
-        picture(
-            "energy",
-            "Energy",
-            "Densities of the energy and of its change from draw to draw; they should "
-            "be about as wide as each other.",
-            lambda: plots.plot_energy(fit),
-        ),
-    ]
-    if fit.model.parameterization is not None:
-        count = int(fit.sample_stats["diverging"].sum())
-        parts.append(
-            picture(
-                "funnel",
-                "A population scale against the coefficient of one group",
-                f"Draws of a population scale and of the coefficient of the group that "
-                f"the scale affects most; {count:,} divergent transitions are marked.",
-                lambda: plots.plot_funnel(fit),
-            )
-        )
-    return Section(
-        "convergence",
-        "Convergence, worst first",
-        "Chains that agree look alike: traces without drift, ranks spread evenly.",
-        tuple(parts),
-    )
-
-
-def _mixing_in_words(worst: pd.DataFrame) -> str:
-    words = (
-        f"{short_label(label)}: R-hat {row['r_hat']:.3f}, bulk effective size "
-        f"{row['ess_bulk']:.0f}"
-        for label, row in worst.iterrows()
-    )
-    return "; ".join(words) + "."
-
-
-def _predictive(fit: FitResult) -> Section:
-    title = "Predictive checks"
-    if fit.model.design.censored is not None:
-        reason = "censored outcomes cannot be put beside predictions, which are not."
-        missing = Missing("A check of outcomes, seen and predicted,", reason)
-        return Section("predictive-section", title, "", (missing,))
-    parts: list[Part] = [
-        picture(
-            "predictive",
-            "Outcomes, seen and predicted",
-            "The distribution of the observed outcomes over distributions of outcomes "
-            "drawn from the fitted model for the same rows.",
-            lambda: plots.plot_predictive(fit),
-        )
-    ]
-    if fit.model.design.factors:
-        parts.append(
-            picture(
-                "predictive-groups",
-                "Mean outcomes of the groups, seen and predicted",
-                "The observed mean outcome of each group, in order, over the interval "
-                "that has 90 per cent of the predicted means.",
-                lambda: plots.plot_predictive(fit, kind="groups"),
-            )
-        )
-    if FAMILIES[fit.model.spec.family].outcome == "count":
-        parts.append(
-            picture(
-                "rootogram",
-                "Counts, seen and predicted (hanging rootogram)",
-                "Square roots of how often each count was seen hang from those of how "
-                "often it is predicted; where they end away from 0 the model is off.",
-                lambda: plots.plot_predictive(fit, kind="rootogram"),
-            )
-        )
-    if fit.model.spec.groups:
-        parts += _if_there(
-            picture(
-                "residuals",
-                "Residuals of each group",
-                "Residuals of rows, group by group in the order of their means, with "
-                "the interval that has 90 per cent of predicted means of residuals.",
-                lambda: plots.plot_residuals(fit),
-            )
-        )
-    parts += _if_there(
-        picture(
-            "statistics",
-            "Mean, spread, smallest and largest outcome, seen and predicted",
-            "Histograms of four statistics of predicted outcomes, with those of the "
-            "observed ones as lines, and how many predictions are above.",
-            lambda: plots.plot_statistics(fit),
-        )
-    )
-    parts.append(
-        picture(
-            "prior-predictive",
-            "Outcomes before the data were seen",
-            "The distribution of the observed outcomes over distributions of outcomes "
-            "drawn from the priors alone.",
-            lambda: plots.plot_predictive(fit, prior=True),
-        )
-    )
-    return Section(
-        "predictive-section",
-        title,
-        "If the model fits, outcomes drawn from it look like the observed ones.",
-        tuple(parts),
-    )
-
-
-def _criticism(fit: FitResult, loo: bool) -> Section:
-    parts: list[Part] = []
-    if loo:
-        parts += _left_out(fit)
-    else:
-        parts.append(
-            Missing("Leave-one-out cross-validation", "switched off by loo=False.")
-        )
-    if _is_pooled(fit):
-        parts.append(_influence(fit))
-    if FAMILIES[fit.model.spec.family].outcome not in ("ordered", "categories"):
-        parts.append(
-            _of_all_rows(
-                fit,
-                "Share of the variance that is explained",
-                "bayes_R2",
-                lambda caption: table(
-                    "r2", caption, bayes_R2(fit).rename_axis("quantity")
-                ),
-            )
-        )
-    if _is_pooled(fit):
-        caption = "Share of each grouping factor in the variance of a new row"
-        parts.append(
-            attempt(
-                caption, lambda: table("icc", caption, icc(fit).rename_axis("factor"))
-            )
-        )
-    return Section("criticism", "What the model misses", "", tuple(parts))
-
-
-def _is_pooled(fit: FitResult) -> bool:
-    return fit.model.spec.pooling == "partial" and bool(fit.model.design.factors)
-
-
-def _size(fit: FitResult) -> int:
-    """Count rows times draws."""
-    sizes = fit.posterior.sizes
-    return int(fit.model.design.rows * sizes["chain"] * sizes["draw"])
-
-
-def _of_all_rows(
-    fit: FitResult, caption: str, method: str, make: Callable[[str], Part]
-) -> Part:
-    """Make a part that takes all rows at all draws, unless they are very many."""
-    if _size(fit) > LARGEST:
-        rows = fit.model.design.rows
-        reason = f"{rows:,} rows at all draws take long; see fit.{method}()."
-        return Missing(caption, reason)
-    return attempt(caption, lambda: make(caption))
-
-
-def _influence(fit: FitResult) -> Part:
-    """Draw what leaving groups out does, unless it takes long."""
-    caption = "How far estimates move where a group is left out"
-    spec = fit.model.spec
-    is_exact = is_gaussian(fit.model.design, spec.family, spec.link_name)
-    if _size(fit) * (1 if is_exact else _POINTS) > LARGEST:
-        reason = "groups of so many rows take long to integrate; see fit.influence()."
-        return Missing(caption, reason)
-    return picture(
-        "influence",
-        caption,
-        "For each group, that of most influence first, the move of the quantity of the "
-        "population that moves most without it, in posterior standard deviations.",
-        lambda: plots.plot_influence(fit),
-    )
-
-
-def _left_out(fit: FitResult) -> Iterator[Part]:
-    rows = fit.model.design.rows
-    sample = max(_FEWEST_ROWS, LARGEST * rows // _size(fit))
-    try:
-        result = leave_one_out(
-            fit, progress=False, sample=sample if sample < rows else None
-        )
-    except StanpoolError as reason:
-        yield Missing("Leave-one-out cross-validation", str(reason))
-        return
-    yield _loo_figures(result)
-    yield _worst_rows(result)
-    yield picture(
-        "pareto-k",
-        "Pareto k of each row",
-        f"Pareto k by row: {len(result.unreliable):,} of {len(result.units):,} "
-        f"are above {result.good_k:.2f}, where it is not reliable.",
-        lambda: plots.plot_pareto_k(result),
-    )
-    yield from _if_there(
-        picture(
-            "pit",
-            "Calibration of the rows left out (LOO-PIT)",
-            "The distribution of the predicted probabilities of smaller outcomes, less "
-            "the uniform one, with the band that it leaves if miscalibrated.",
-            lambda: plots.plot_pit(result),
-        )
-    )
-
-
-def _loo_figures(result: CrossValidation) -> Table:
-    pairs: list[tuple[str, object]] = [
-        ("rows left out", f"{len(result.units):,} of {result.population:,}"),
-        ("elpd (higher is better)", f"{result.elpd:,.1f}, SE {result.se:,.1f}"),
-        ("effective parameters", f"{result.p:,.1f}"),
-    ]
-    if len(result.units) < result.population:
-        pairs[0] = (pairs[0][0], f"a sample of {pairs[0][1]}; totals are scaled up")
-    if np.isfinite(result.rmse):
-        pairs.append(("RMSE of unseen rows", f"{result.rmse:.4g}"))
-    if np.isfinite(result.score):
-        name = f"{score_name(result.model.spec)} of unseen rows"
-        pairs.append((name, f"{result.score:.4g}"))
-        pairs.append(("most probable category came out", f"{result.accuracy:.1%}"))
-    if np.isfinite(result.coverage()):
-        pairs.append(("90% intervals cover", f"{result.coverage():.1%}"))
-    pairs.append(
-        ("Pareto k too large", f"{len(result.unreliable):,} of {len(result.units):,}")
-    )
-    return facts("loo", "Each row predicted from the others", pairs)
-
-
-def _worst_rows(result: CrossValidation) -> Table:
-    """Name the rows that the model predicts worst."""
-    columns = ["elpd", "pareto_k"]
-    worst = result.units.sort_values("elpd", kind="stable")[columns].head(_WORST)
-    seen = result.rows.loc[worst.index, ["y", "predicted", "pit"]]
-    if result.model.design.categories:
-        names = np.array([str(each) for each in result.model.design.categories])
-        seen = seen.assign(y=names[seen["y"].astype(int)]).drop(columns="predicted")
-    return table(
-        "surprising",
-        "The most surprising rows, counted from 0",
-        worst.join(seen).rename_axis("row"),
-        note="pit: the predicted probability of a smaller outcome.",
-    )
-
-
 def _priors(fit: FitResult) -> Section:
     return Section(
         "learning",
-        "What the data taught",
-        "Where prior and posterior are alike, the data had nothing to say.",
+        "Priors and posteriors",
+        "Where the posterior is like the prior, the data were not informative.",
         (
             picture(
                 "prior-posterior",
-                "Priors and posteriors of the population's quantities",
-                "Densities of prior and posterior of each of the population's "
-                "quantities. The numbers are in the tables of priors and of estimates.",
+                "Priors and posteriors of the population parameters",
+                "Densities of the prior and the posterior of each population "
+                "parameter. The numbers are in the tables of priors and of estimates.",
                 lambda: plots.plot_prior_posterior(fit),
             ),
-            _of_all_rows(
+            unless_large(
                 fit,
                 "Sensitivity to the priors and to the data (power scaling)",
                 "prior_sensitivity",
@@ -588,7 +204,7 @@ def _priors(fit: FitResult) -> Section:
                     "sensitivity",
                     caption,
                     prior_sensitivity(fit).rename_axis("quantity"),
-                    note=f"Above {SENSITIVE} a posterior moves with it.",
+                    note=f"Above {SENSITIVE}, the posterior depends on it.",
                 ),
             ),
         ),

@@ -1,78 +1,85 @@
-"""The words of a report, explained in a sentence each."""
+"""Short explanations of the terms in a report."""
 
 from __future__ import annotations
 
 GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "mean, sd, median",
-        "Of the posterior draws: what is known of a quantity, given data and model.",
+        "The mean, standard deviation and median of the posterior draws of a quantity.",
     ),
     (
         "q5, q95",
-        "Between them lies the quantity with probability 90 %, given data and model.",
+        "The quantity lies between them with probability 90 %, given the data and the "
+        "model.",
     ),
     (
         "R-hat",
-        "Compares chains with each other; above 1.01 they have not found the same "
-        "distribution (Vehtari et al. 2021).",
+        "Compares the chains with each other; above 1.01 they have not converged to "
+        "the same distribution (Vehtari et al. 2021).",
     ),
     (
         "ess_bulk, ess_tail",
-        "Effective sample sizes: how many independent draws the means and medians "
-        "(bulk) and the ends of intervals (tail) are worth. At least 100 per chain.",
+        "Effective sample sizes: the number of independent draws that would estimate "
+        "means and medians (bulk) or the ends of intervals (tail) as precisely. There "
+        "should be at least 100 per chain.",
     ),
     (
         "mcse_mean",
-        "Monte Carlo standard error of the mean: more draws make it smaller.",
+        "Monte Carlo standard error of the mean; more draws make it smaller.",
     ),
     (
         "divergence",
-        "A step of the sampler that went wrong because the posterior is too curved "
-        "there. Estimates may be biased, whatever R-hat says (Betancourt 2017).",
+        "A transition whose simulation failed because the posterior is too strongly "
+        "curved for the step size. Estimates may be biased even if R-hat is near 1 "
+        "(Betancourt 2017).",
     ),
     (
         "E-BFMI",
-        "How much of the energy a transition explores; below 0.3 tails are explored "
-        "slowly (Betancourt 2016).",
+        "Energy Bayesian fraction of missing information: how far transitions change "
+        "the energy. Below 0.3 the tails are explored slowly (Betancourt 2016).",
     ),
     (
         "funnel",
-        "Where a population scale is small, the groups' coefficients are squeezed "
-        "together, and a sampler with one step size does not enter.",
+        "The shape of a posterior in which the groups' coefficients are close together "
+        "where their population scale is small. A sampler with one step size for the "
+        "whole posterior does not reach its narrow part.",
     ),
     (
         "complete, no and partial pooling",
-        "All groups share their coefficients; each has its own and learns nothing from "
-        "others; each has its own, drawn from a population that is learned.",
+        "With complete pooling, all groups have the same coefficients. With no "
+        "pooling, the coefficients of each group are estimated from its data alone. "
+        "With partial pooling, they come from a population distribution, which is "
+        "estimated too.",
     ),
     (
         "centered, noncentered, adaptive, marginal",
-        "Ways to compute the same model: groups' coefficients themselves, standardized "
-        "deviations, between the two as far as each group's own data go, or integrated "
-        "out exactly.",
+        "Parameterizations of the same model. The parameters are the groups' "
+        "coefficients (centered), their standardized deviations (noncentered) or "
+        "something between the two that depends on each group's information "
+        "(adaptive); or the coefficients are integrated out exactly (marginal).",
     ),
     (
         "tau, Omega, sigma",
-        "Standard deviations of the groups' coefficients in the population, their "
-        "correlations, and the residual standard deviation.",
+        "The standard deviations of the groups' coefficients in the population, the "
+        "correlations of the coefficients, and the residual standard deviation.",
     ),
     (
         "b",
-        "A group's own coefficients in full: the population's and its deviation.",
+        "The coefficients of a group: the population's plus the group's deviation.",
     ),
     (
         "elpd, loo",
         "Expected log predictive density: how well each row is predicted from the "
-        "others, without refitting (leave-one-out; Vehtari et al. 2017).",
+        "others (leave-one-out), estimated without refitting (Vehtari et al. 2017).",
     ),
     (
         "Pareto k",
-        "How far the fit without a row is from the fit with it; above 0.7 its elpd is "
-        "not reliable.",
+        "How much the posterior without a row differs from that with it; above 0.7 the "
+        "estimate of the row's elpd is unreliable.",
     ),
     (
         "pit",
-        "The probability that the model gives to an outcome smaller than the one seen; "
-        "near 0 or 1 the row is a surprise.",
+        "Probability integral transform: the probability that the model gives to an "
+        "outcome smaller than the observed one. Near 0 or 1 the outcome is surprising.",
     ),
 )

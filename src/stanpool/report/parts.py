@@ -1,4 +1,4 @@
-"""What a report is made of: tables, figures, and why one of them is not there."""
+"""The parts of a report: tables, figures, and notes on parts that are missing."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stanpool.base.errors import StanpoolError
+from stanpool.inference.evaluation.cross_validation import LARGEST
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_LABEL = 80
+    from stanpool.model.fit_result import FitResult
+
+_LABEL = 80  # characters
 _DPI = 110
-_COLOURS = 200
-_LONG = 15  # rows, beyond which a table can be searched
+_COLOURS = 200  # in the palette of a figure
+_LONG = 15  # number of rows above which a table can be searched
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows, and what it is sorted by."""
+    """The text of a cell, and the value by which it is sorted."""
 
     text: str
     value: float | str
@@ -33,7 +36,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of cells; ``searchable`` ones can be filtered, all can be sorted."""
+    """A table that can be sorted and, if it is ``searchable``, filtered."""
 
     id: str
     caption: str
@@ -46,7 +49,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as data, with words for those who do not see it."""
+    """A figure as a data URI, with a text for readers who do not see it."""
 
     id: str
     caption: str
@@ -56,7 +59,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Missing:
-    """A part that this model does not have, and why."""
+    """A part that this report lacks, with the reason."""
 
     caption: str
     reason: str
@@ -65,8 +68,20 @@ class Missing:
 Part = Table | Picture | Missing
 
 
+@dataclass(frozen=True)
+class Section:
+    """A section of the report, with a heading."""
+
+    id: str
+    title: str
+    intro: str
+    parts: tuple[Part, ...]
+    code: str = ""
+    code_title: str = ""
+
+
 def attempt(caption: str, make: Callable[[], Part]) -> Part:
-    """Make a part, or say why this model has none."""
+    """Make a part, or return the reason why this model has none."""
     try:
         return make()
     except StanpoolError as reason:
@@ -74,12 +89,12 @@ def attempt(caption: str, make: Callable[[], Part]) -> Part:
 
 
 def picture(id: str, caption: str, alt: str, draw: Callable[[], Figure]) -> Part:
-    """Draw a figure, if this model has it."""
+    """Draw a figure, or return the reason why this model has none."""
 
     def make() -> Part:
         buffer = io.BytesIO()
         with warnings.catch_warnings():
-            # Letters that the font does not have are boxes; the tables have them.
+            # Characters that the font lacks become boxes; the tables show them.
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
             draw().savefig(buffer, format="png", dpi=_DPI)
         encoded = base64.b64encode(_fewer_colours(buffer)).decode("ascii")
@@ -89,7 +104,7 @@ def picture(id: str, caption: str, alt: str, draw: Callable[[], Figure]) -> Part
 
 
 def _fewer_colours(image: io.BytesIO) -> bytes:
-    """Return an image with a palette of its own, a third of the size."""
+    """Return an image with a palette, which makes it a third of the size."""
     from PIL import Image
 
     smaller = io.BytesIO()
@@ -108,7 +123,7 @@ def table(
     searchable: bool = False,
     note: str = "",
 ) -> Table:
-    """Format a data frame with its index in front; all of it stays text."""
+    """Format a data frame, whose index becomes the first column, as text."""
     flat = frame.reset_index()
     names = [str(name) for name in flat.columns]
     numeric = tuple(flat.dtypes.iloc[k].kind in "iufb" for k in range(len(names)))
@@ -139,7 +154,7 @@ _THREE = ("r_hat", "max_r_hat")
 
 
 def _cell(column: str, value: Any) -> Cell:
-    """Format a number to what can be read of it, and shorten a label."""
+    """Format a number with as many digits as are useful, and shorten a label."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         text = short_label(value, _LABEL)
         return Cell(text, text)
@@ -150,3 +165,30 @@ def _cell(column: str, value: Any) -> Cell:
     if column in _THREE:
         return Cell(f"{value:.3f}", float(value))
     return Cell(f"{value:.4g}".replace("-", "\N{MINUS SIGN}", 1), float(value))
+
+
+def if_available(part: Part) -> list[Part]:
+    """Leave out a part that need not be there for every model."""
+    return [] if isinstance(part, Missing) else [part]
+
+
+def is_pooled(fit: FitResult) -> bool:
+    """Whether the model has partially pooled coefficients."""
+    return fit.model.spec.pooling == "partial" and bool(fit.model.design.factors)
+
+
+def size_of(fit: FitResult) -> int:
+    """Return the number of rows times the number of draws."""
+    sizes = fit.posterior.sizes
+    return int(fit.model.design.rows * sizes["chain"] * sizes["draw"])
+
+
+def unless_large(
+    fit: FitResult, caption: str, method: str, make: Callable[[str], Part]
+) -> Part:
+    """Make a part that needs every row at every draw, unless these are too many."""
+    if size_of(fit) > LARGEST:
+        rows = fit.model.design.rows
+        reason = f"this takes long for {rows:,} rows; call fit.{method}()."
+        return Missing(caption, reason)
+    return attempt(caption, lambda: make(caption))

@@ -1,4 +1,4 @@
-"""A fit as plain values, for programs that read reports."""
+"""A fit as plain values, for programs that read reports or JSON."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _LIBRARIES = ("stanpool", "cmdstanpy", "arviz", "numpy", "scipy", "pandas", "xar
 def fit_record(
     fit: FitResult, diagnosis: Diagnosis, *, summary: pd.DataFrame
 ) -> dict[str, Any]:
-    """Describe a fit by values that JSON can hold, and tables.
+    """Describe a fit by tables and by values that JSON can hold.
 
     Parameters
     ----------
     fit, diagnosis
-        A fit, and what ``diagnose`` says of it.
+        A fit, and its diagnosis.
     summary
         The rows of the summary to include.
     """
@@ -66,7 +66,7 @@ def fit_record(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that matter."""
+    """Return the versions of Python and of the libraries that results depend on."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
@@ -77,7 +77,7 @@ def versions() -> dict[str, str]:
 
 
 def digest_of_data(model: PreparedModel) -> str:
-    """Return a digest of a model's data, or of what was kept of data in chunks."""
+    """Return a digest of a model's data, or of the reduced data if read in chunks."""
     if model.chunks is None:
         return data_digest(model.data)
     return data_digest(model.chunks.specimen, *model.chunks.arrays.values())

@@ -1,4 +1,4 @@
-"""Sections -> one HTML file: templates, escaping, and a policy that lets nothing in."""
+"""Writing a report as one HTML file, whose content policy lets nothing else load."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def write_report(
     title: str | None = None,
     loo: bool = True,
 ) -> Path:
-    """Write a fit up as one HTML file, which needs no network.
+    """Write a report on a fit as one HTML file, which can be read without a network.
 
     Parameters
     ----------
     fit
         A fit.
     path
-        Where to write, such as ``"radon.html"``; a file there is replaced.
+        The file, such as ``"radon.html"``, which is replaced if it exists.
     title
-        By default the formula.
+        The title; by default the formula.
     loo
-        Whether to leave each row out (PSIS) and list the most surprising ones. Where
-        rows times draws are more than 270 million, a sample of rows; the report says
-        so.
+        Whether to do leave-one-out cross-validation (PSIS) and list the rows that are
+        predicted worst. If rows times draws are more than 270 million, only a sample of
+        the rows is left out, and the report says so.
 
     Returns
     -------
@@ -57,15 +57,16 @@ def write_report(
     Raises
     ------
     StorageError
-        If it cannot be written, before anything is computed.
+        If the file cannot be written; nothing has been computed then.
     """
-    # Loaded here: figures are a large part of the package.
-    from stanpool.report.contents import checks, rows_shown, sections, steps
+    # Imported here because the figures load much of the package.
+    from stanpool.report.contents import checks, sections, steps
+    from stanpool.report.estimates import rows_shown
 
-    try_writing(path)  # before the work that it takes
+    try_writing(path)  # before the long computation
     diagnosis, summary = diagnose(fit), summarize(fit)
     shown = rows_shown(fit, summary)
-    # Chains that diverged far may give infinite or missing values; the verdict says so.
+    # Chains that diverged may give infinite or missing values; the verdict says so.
     with np.errstate(all="ignore"):
         written = sections(fit, summary=summary, shown=shown, loo=loo)
     return write_page(
@@ -88,11 +89,11 @@ def write_page(
     Parameters
     ----------
     path
-        Where to write; a file there is replaced.
+        The file, which is replaced if it exists.
     title
         The heading.
     record
-        What the report says, as values that JSON can hold.
+        The contents of the report as values that JSON can hold.
     parts
         The verdict, its state, checks, next steps, and sections.
     """
@@ -118,7 +119,7 @@ def write_page(
 
 
 def _for_script(json: str) -> str:
-    """Keep JSON from ending the script element that holds it; it stays JSON."""
+    """Escape JSON so that it cannot end the script element that contains it."""
     return json.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -11,8 +11,8 @@ from stanpool.base.arguments import public
 from stanpool.base.files import try_writing
 from stanpool.language.formula_text import formula_of
 from stanpool.posterior.scalars import short_label
-from stanpool.report.contents import Check, Section
-from stanpool.report.parts import Missing, Part, facts, picture, table
+from stanpool.report.contents import Check
+from stanpool.report.parts import Missing, Part, Section, facts, picture, table
 from stanpool.report.record import digest_of_data, versions
 from stanpool.report.write import write_page
 

@@ -212,10 +212,10 @@ class TestNormal:
     @pytest.mark.parametrize(
         ("y", "message"),
         [
-            ([], "one value or more"),
+            ([], "at least one value"),
             ([[1.0, 2.0]], r"shape \(1, 2\)"),
             ([1.0, np.nan, np.inf], "rows 1, 2"),
-            (["a"], "not a sample of numbers"),
+            (["a"], "must be a sample of numbers"),
         ],
     )
     def test_refuses_what_is_no_sample(self, y: Any, message: str) -> None:
@@ -402,7 +402,7 @@ class TestGibbs:
 
     def test_refuses_a_prior_that_ends(self) -> None:
         model = radon(priors={"tau": "uniform(0, 0.2)"})
-        with pytest.raises(sp.SpecError, match=r"uniform\(0, 0.2\) ends"):
+        with pytest.raises(sp.SpecError, match=r"uniform\(0, 0.2\) has bounds"):
             exact.gibbs(model, rng())
 
     def test_refuses_a_prior_that_is_not_normal(self) -> None:

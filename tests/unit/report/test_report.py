@@ -12,7 +12,7 @@ import pytest
 import stanpool as sp
 from browser import CHROMIUM, Page
 from simulated_fits import fit_of_prior, simulated_fit
-from stanpool.report import contents
+from stanpool.report import contents, criticism, estimates, parts
 from stanpool.report.record import data_digest
 from stanpool.studies.poolings import PoolingComparison, build_pooling_comparison
 
@@ -141,10 +141,10 @@ def test_the_call_that_repeats_the_fit_states_the_same_model() -> None:
 
 
 def test_many_quantities_are_cut_to_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contents, "MOST_ROWS", 10)
+    monkeypatch.setattr(estimates, "MOST_ROWS", 10)
     fit = simulated_fit(labels=tuple(f"g{k}" for k in range(30)), draws=50)
     summary = fit.summary()
-    shown = contents.rows_shown(fit, summary)
+    shown = estimates.rows_shown(fit, summary)
     assert list(shown.index[:3]) == ["Intercept", "tau_school[Intercept]", "sigma"]
     assert len(shown) == 10
     least = summary[["ess_bulk", "ess_tail"]].min(axis=1)
@@ -157,26 +157,27 @@ def test_what_a_model_lacks_is_said(tmp_path: Path) -> None:
     model = sp.Model("y ~ x", data, family="categorical", pooling="complete")
     fit = _with_stats(fit_of_prior(model, chains=4, draws=50))
     text = fit.report(tmp_path / "a.html", loo=False, title="T & <i>").read_text()
-    assert "switched off by loo=False" in text
+    assert "switched off (loo=False)" in text
     assert "<title>T &amp; &lt;i&gt;</title>" in text
     with pytest.warns(sp.PriorWarning):
         model = sp.Model("x ~ 1", data, pooling="complete", priors={"sigma": "flat()"})
     proper = model.with_(priors=())
     fit = replace(_with_stats(fit_of_prior(proper, chains=4, draws=50)), model=model)
     text = fit.report(tmp_path / "b.html").read_text()
-    assert text.count(" is not here: ") == 2
+    assert text.count(" cannot be shown: ") == 2
     assert "improper" in text
 
 
 def test_very_many_rows_are_sampled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(contents, "LARGEST", 40_000)
-    monkeypatch.setattr(contents, "_FEWEST_ROWS", 10)
+    monkeypatch.setattr(parts, "LARGEST", 40_000)
+    monkeypatch.setattr(criticism, "LARGEST", 40_000)
+    monkeypatch.setattr(criticism, "_FEWEST_ROWS", 10)
     fit = simulated_fit(rows_per_group=50, draws=100)  # 300 rows at 400 draws
     text = fit.report(tmp_path / "a.html").read_text()
-    assert "a sample of 100 of 300; totals are scaled up" in text
-    assert text.count("300 rows at all draws take long") == 3
+    assert "a sample of 100 of 300; totals are for all rows" in text
+    assert text.count("this takes long for 300 rows") == 3
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +212,7 @@ def test_poolings_are_put_side_by_side(
     assert set(record["diagnoses"]) == {"complete", "none", "partial"}
     best = record["left_out_rows"][0]
     assert best["elpd"] == pytest.approx(poolings.rows.table["elpd"].iloc[0])
-    assert "New groups</b> is not here: fewer than two" in path.read_text()
+    assert "New groups</b> cannot be shown: fewer than two" in path.read_text()
 
 
 @in_a_browser
