@@ -217,7 +217,7 @@ def small_data() -> pd.DataFrame:
 
 def data_of(model: sp.Model) -> pd.DataFrame:
     """Return all columns of the data of one of the models."""
-    return far_data() if model.design.origins else small_data()
+    return far_data() if model.design.centers else small_data()
 
 
 def far_data(shift: float = 10.0) -> pd.DataFrame:

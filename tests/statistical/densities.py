@@ -196,13 +196,13 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             deviations = varying.b - group_means(model, data, at, number)
             found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
             found |= {f"b{end}": varying.b}
-            moved = _line_at_origin(model, number)
+            moved = _line_at_center(model, number)
             found[f"b_c{end}"] = varying.b - deviations + deviations @ moved.T
             if model.design.intercept and not number:
                 # The population's line, whose intercept comes first.
-                origins = dict(model.design.origins)
+                centers = dict(model.design.centers)
                 labels = model.design.coefficients
-                line = np.array([origins.get(label, 0.0) for label in labels])
+                line = np.array([centers.get(label, 0.0) for label in labels])
                 found[f"b_c{end}"][:, 0] += line @ at.beta
             if model.structure.factors[number].integrated:
                 signs = (-1) ** np.arange(len(varying.tau))
@@ -234,9 +234,9 @@ def _partly_centered(
     z, known = np.empty_like(u), np.zeros_like(u)
     scales = varying.tau
     if f"uncenter{end}" in told:
-        # Each where its predictor is at its origin, given those before it.
-        u = u @ _line_at_origin(model, number).T
-        covariance = _covariance_at_origin(model, varying, number)
+        # Each where its predictor is centered, given those before it.
+        u = u @ _line_at_center(model, number).T
+        covariance = _covariance_at_center(model, varying, number)
         scales = np.empty_like(varying.tau)
         for q in range(len(scales)):
             before, own = covariance[:q, :q], covariance[:q, q]
@@ -253,20 +253,20 @@ def _partly_centered(
     return z
 
 
-def _line_at_origin(model: sp.Model, number: int) -> np.ndarray:
-    """Return what makes of a line's intercept and slopes its values at the origins."""
+def _line_at_center(model: sp.Model, number: int) -> np.ndarray:
+    """Return what makes of a line's intercept and slopes its values at the centers."""
     labels = list(model.design.factors[number].varying)
     found = np.eye(len(labels))
     for q, label in enumerate(labels):
         if "Intercept" in labels:
-            origin = dict(model.design.origins).get(label, 0.0)
-            found[labels.index("Intercept"), q] += origin
+            center = dict(model.design.centers).get(label, 0.0)
+            found[labels.index("Intercept"), q] += center
     return found
 
 
-def _covariance_at_origin(model: sp.Model, varying: Varying, number: int) -> np.ndarray:
+def _covariance_at_center(model: sp.Model, varying: Varying, number: int) -> np.ndarray:
     """Return that of deviations that are uncorrelated where predictors are 0."""
-    line = _line_at_origin(model, number)
+    line = _line_at_center(model, number)
     return np.asarray(line @ np.diag(np.square(varying.tau)) @ line.T)
 
 
@@ -588,7 +588,7 @@ def _log_jacobian(model: sp.Model, varying: Varying, number: int) -> float:
         told, end = model.stan_data(), f"_{number + 1}" if number else ""
         scales = varying.tau
         if f"uncenter{end}" in told:
-            covariance = _covariance_at_origin(model, varying, number)
+            covariance = _covariance_at_center(model, varying, number)
             scales = np.diag(np.linalg.cholesky(covariance))
         total += np.sum((1 - told[f"w{end}"]) * np.log(scales))
         if f"apart{end}" in told:

@@ -26,7 +26,7 @@ from stanpool.engine.draws import NamedDraws
 from stanpool.engine.program import StanProgram
 from stanpool.model.pilot.centering import Centering
 from stanpool.posterior.labelled_draws import build_posterior
-from stanpool.posterior.origins import to_zero
+from stanpool.posterior.recenter import uncenter_posterior
 from statistical.densities import (
     Point,
     Varying,
@@ -387,7 +387,7 @@ def test_groups_that_are_alike_have_the_density_of_all(evaluate: Evaluator) -> N
     assert np.ptp(gaps) < 1e-8
 
 
-def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy(
+def test_units_and_centers_of_the_data_cost_the_marginal_form_no_accuracy(
     evaluate: Evaluator,
 ) -> None:
     """An outcome of 1e6 with noise of 1, a predictor in thousands about 5000."""
@@ -404,7 +404,7 @@ def test_units_and_origins_of_the_data_cost_the_marginal_form_no_accuracy(
     rng, gaps = np.random.default_rng(11), []
     for _ in range(POINTS):
         at = random_point(ours, rng)
-        # Scales and correlations are those at the origin of x1, 5000.
+        # Scales and correlations are those at the center of x1, 5000.
         moved = np.diag([1.0, 1e-3]) @ at.first.chol
         covariance = moved @ moved.T
         tau = np.sqrt(np.diag(covariance))
@@ -448,7 +448,7 @@ def test_deviations_are_uncorrelated_where_predictors_are_0(
     """However far they are from there, and whatever is sampled."""
     data, rng, gaps = far_data(shift), np.random.default_rng(13), []
     model = sp.Model.from_spec(model.spec, data)
-    assert model.design.origins == (("x1", shift),)
+    assert model.design.centers == (("x1", shift),)
     small = np.array([1.0, 1 / shift])  # so that lines are near the data
     for _ in range(POINTS):
         at = random_point(model, rng)
@@ -545,7 +545,9 @@ def assert_draws_lead_back(
     """What users see of a draw are the coefficients where predictors are 0."""
     draw = evaluate(model.program, model.stan_data(), stan_parameters(model, data, at))
     labelled = NamedDraws({name: each[None, None] for name, each in draw.items()})
-    seen = to_zero(model, build_posterior(labelled, model.design, model.structure))
+    seen = uncenter_posterior(
+        model, build_posterior(labelled, model.design, model.structure)
+    )
     for name, wanted in (
         ("Intercept", at.intercept),
         ("beta", at.beta),

@@ -300,7 +300,10 @@ def _one_of(choices: tuple[str, ...]) -> Kind:
     """Return the kind of an option that is one of a few words."""
 
     def read(value: Any) -> Any:
-        return value if isinstance(value, str) and value in choices else _REFUSED
+        if not isinstance(value, str):
+            return _REFUSED
+        value = options.FORMER_WORDS.get(value, value)
+        return value if value in choices else _REFUSED
 
     return Kind(f"one of {quote_list(choices, limit=20)}", read, choices)
 

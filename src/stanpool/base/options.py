@@ -18,7 +18,7 @@ Groups = Literal["fitted", "redrawn"]
 NewGroups = Literal["error", "population", "resample", "zero"]
 PredictionKind = Literal["linpred", "epred", "predict"]
 Unit = Literal["row", "group"]
-At = Literal["zero", "origins"]
+At = Literal["zero", "center"]
 Threads = Literal["auto"]
 
 EngineName = Literal["cmdstan", "stanli"]
@@ -27,3 +27,6 @@ EngineChoice = Literal["auto", "cmdstan", "stanli"]
 OutcomeFigure = Literal["density", "groups", "rootogram"]
 RankFigure = Literal["ecdf", "histogram"]
 ResidualKind = Literal["outcome", "quantile"]
+
+# Words of earlier versions that are still accepted, and the words that replaced them.
+FORMER_WORDS = {"origins": "center"}

@@ -16,7 +16,7 @@ from stanpool.base.errors import SpecError, quote
 from stanpool.engine.draws import NamedDraws
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.labelled_draws import build_posterior
-from stanpool.posterior.origins import tree_to_zero
+from stanpool.posterior.recenter import uncenter_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def draws_of_model(
     model
         A partially pooled model, varying intercept.
     variables
-        Draws for predictors relative to their centering constants: ``Intercept``,
+        Draws for centered predictors: ``Intercept``,
         ``tau`` and, if the model has it, ``sigma``, each of shape ``(chain, draw)``;
         ``beta``, ``(chain, draw, K)``; ``b``, ``(chain, draw, J)``.
     method, source
@@ -135,7 +135,7 @@ def draws_of_model(
         observed={"y": ("row", design.y)},
     )
     return ExactDraws(
-        tree=tree_to_zero(model, tree),
+        tree=uncenter_tree(model, tree),
         method=method,
         source=source,
         factor=design.factor,
@@ -164,7 +164,7 @@ def labelled_draws(
     observed = xr.Dataset({"y": ("row", design.y)})
     tree = xr.DataTree.from_dict({"posterior": posterior, "observed_data": observed})
     return ExactDraws(
-        tree=tree_to_zero(model, tree),
+        tree=uncenter_tree(model, tree),
         method=method,
         source=source,
         factor=design.factor,

@@ -36,7 +36,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
-from stanpool.data.design.origins import at_origins
+from stanpool.data.design.centers import centered_design
 from stanpool.exact.draws import (
     ExactDraws,
     check_positive,
@@ -104,7 +104,9 @@ class LinearPosterior:
         a = self.products / precision + sigma[..., None] * noise / np.sqrt(precision)
         return labelled_draws(
             self.model,
-            _coefficients(at_origins(self.model.design), self.mean + a @ self.root.T)
+            _coefficients(
+                centered_design(self.model.design), self.mean + a @ self.root.T
+            )
             | {"sigma": sigma},
             method="quadrature",
             source="BDA3 section 14.8",
@@ -139,7 +141,7 @@ def linear(model: Model, *, tolerance: float = 1e-9) -> LinearPosterior:
     """
     check_positive(tolerance=tolerance)
     _refuse_other_models(model)
-    design = at_origins(model.design)
+    design = centered_design(model.design)
     W, y = _regression(design), design.y.astype(float)
     own = normal_prior(model, "b")
     groups = sum(len(factor.labels) for factor in design.factors)

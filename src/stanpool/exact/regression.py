@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, SpecError, warn_user
-from stanpool.data.design.origins import at_origins
+from stanpool.data.design.centers import centered_design
 from stanpool.exact.draws import (
     ExactDraws,
     check_count,
@@ -242,7 +242,7 @@ def gibbs(
     check_sampling(rng, chains=chains, draws=draws)
     check_count("warmup", warmup, least=0)
     _refuse_other_models(model)
-    design = at_origins(model.design)
+    design = centered_design(model.design)
     of_groups = _group_level(design)
     of_rows = np.setdiff1d(np.arange(len(design.coefficients)), of_groups)
     priors = _priors(model, flat, of_rows, of_groups)

@@ -203,9 +203,9 @@ class ModelSpec:
         Hyperparameters that are numbers and not learned, for pooling="none", sorted
         by name: the groups' coefficients are drawn from a population that is known.
     center_predictors
-        Whether the prior on the intercept refers to the predictors' means (True)
-        or to zero (False), and those on varying coefficients to the predictors'
-        origins, which are 0 unless that is far from the data, or to zero.
+        Whether the prior on the intercept refers to predictors at their means, and
+        those on varying coefficients to predictors at their centers, which are 0
+        unless 0 is far from the data. If False, both refer to predictors at 0.
     compress
         Whether the rows are reduced to fewer with the same likelihood: True, False, or
         None to reduce them where that saves time.

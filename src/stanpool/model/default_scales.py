@@ -119,7 +119,7 @@ def default_scales(spec: ModelSpec, design: Design) -> DefaultScales:
     Parameters
     ----------
     spec, design
-        The model, and its data with predictors counted from their origins.
+        The model, and its data with centered predictors.
     """
     locations = _locations(spec, design)
     unit, named = _unit(spec, design)

@@ -478,8 +478,8 @@ def _fewer_rows(
     elif can_be_compressed(spec, read.rows, is_read):
         rows = compressed_rows(scaling.design(read.rows), always=always)
     if isinstance(rows, CompressedRows | MarginalRows):
-        y_bar = rows.y_bar + read.y_origin / scaling.outcome
-        rows = replace(rows, y_bar=y_bar)
+        y_shift = rows.y_shift + read.y_shift / scaling.outcome
+        rows = replace(rows, y_shift=y_shift)
     return rows
 
 

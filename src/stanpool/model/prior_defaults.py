@@ -160,9 +160,9 @@ def _is_far(factor: FactorDesign) -> frozenset[str]:
     squared distance from 0. So a slope's scale is at most the outcome's over that
     distance; over the predictor's spread it would be far more than rows vary.
     """
-    if factor.to_zero is None:
+    if factor.uncenter is None:
         return frozenset()
-    moved = (factor.to_zero - np.eye(len(factor.varying))).any(axis=0)
+    moved = (factor.uncenter - np.eye(len(factor.varying))).any(axis=0)
     return frozenset(np.array(factor.varying, dtype=object)[moved])
 
 

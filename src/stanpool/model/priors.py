@@ -45,8 +45,8 @@ from stanpool.base.errors import (
     warn_user,
 )
 from stanpool.base.other_tools import advice_on_parameter
+from stanpool.data.design.centers import centered_design, centers_of
 from stanpool.data.design.design import Design
-from stanpool.data.design.origins import at_origins, origins_of
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import ParameterClass, Prior, parameter_classes
 from stanpool.model.prior_defaults import hyperparameters, parameters_with_defaults
@@ -176,7 +176,7 @@ def resolve_priors(
     used: set[str] = set()
     rows = []
     for parameter_class, label, names, default, rule in parameters_with_defaults(
-        spec, at_origins(design)
+        spec, centered_design(design)
     ):
         known = [each for name in names for each in _spellings(name, parameter_class)]
         used.update(known)
@@ -323,7 +323,7 @@ def _notes(
         at_means = known.name == "b" and own == "Intercept"
         at_means &= bool(np.any(factor.z_bar) or np.any(design.x_bar))
         if factor.uncorrelated:
-            design = replace(design, origins=())
+            design = replace(design, centers=())
         yield _where(design, factor.varying, own, at_means)
 
 
@@ -333,28 +333,28 @@ def _where(
     """Say at which predictors a coefficient, or several, are meant."""
     if at_means:
         return "at the predictors' means"
-    origins = dict(design.origins)
+    centers = dict(design.centers)
     moved: dict[str, float] = {}
     for label in labels if own is None else (own,):
-        moved |= origins_of(label, labels, origins)
+        moved |= centers_of(label, labels, centers)
     is_intercept = own == "Intercept" or (own is None and "Intercept" in labels)
     if not moved:
         has_predictors = len(labels) > 1
         return "at predictors of 0" if is_intercept and has_predictors else ""
-    at = listed_origins(moved)
+    at = list_centers(moved)
     others = is_intercept and len(labels) > 1 + len(moved)
     return f"at {at}{', other predictors of 0' if others else ''}"
 
 
-def listed_origins(origins: Mapping[str, float]) -> str:
-    """Write origins as ``'year' = 2000, 'height' = 150``.
+def list_centers(centers: Mapping[str, float]) -> str:
+    """Write centers as ``'year' = 2000, 'height' = 150``.
 
     Examples
     --------
-    >>> listed_origins({"year": 2000.0})
+    >>> list_centers({"year": 2000.0})
     "'year' = 2000"
     """
-    return ", ".join(f"{quote(label)} = {c:.15g}" for label, c in origins.items())
+    return ", ".join(f"{quote(label)} = {c:.15g}" for label, c in centers.items())
 
 
 def _refuse_half_simplex(rows: list[PriorRow]) -> None:

@@ -24,7 +24,7 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.groups import with_model
-from stanpool.posterior.origins import fit_at_origins
+from stanpool.posterior.recenter import center_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ def plot_funnel(
                 "pooled fits."
             )
     # As the sampler sees them.
-    named = {name: fit_at_origins(fit) for name, fit in named.items()}
+    named = {name: center_fit(fit) for name, fit in named.items()}
     funnel = _most_affected(list(named.values()), factor, coefficient)
     group = _group_of(funnel, next(iter(named.values())), group)
     points = {name: _points(fit, funnel, group) for name, fit in named.items()}

@@ -150,7 +150,7 @@ def draw_back(
     else:
         sigma = flat("sigma")[:, None] if design.se is None else np.ones((len(beta), 1))
     if structure.intercept:
-        parts.insert(0, flat("alpha_c")[:, None] - rows.y_bar)
+        parts.insert(0, flat("alpha_c")[:, None] - rows.y_shift)
     first, *second = rows.integrated
     for number, factor in enumerate(design.factors):
         if number in second:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.model.terms.names import GroupNames
-from stanpool.posterior.origins import fit_at_origins
+from stanpool.posterior.recenter import center_fit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -107,7 +107,7 @@ def is_of_groups(variable: xr.DataArray, dims: frozenset[str]) -> bool:
 def scale_draws(fit: FitResult, parameter: str) -> np.ndarray:
     """Return draws of a population scale where its prior is, ``(chain * draw,)``."""
     variable = f"tau_{factor_of_scale(fit.model, fit.model.priors[parameter])}"
-    for each in scalars(fit_at_origins(fit).posterior, var_names=[variable]):
+    for each in scalars(center_fit(fit).posterior, var_names=[variable]):
         found = each.draws[:, :, each.labels.index(parameter)]
     return np.asarray(found.ravel())
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from stanpool.base.errors import quote
 from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
-from stanpool.data.design.origins import matrix_to_zero
+from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import unquote_name
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.model.priors import listed_origins
+from stanpool.model.priors import list_centers
 from stanpool.sampling.sample import ADAPT_DELTA, default_adapt_delta, default_warmup
 
 
@@ -38,9 +38,9 @@ whose covariance matrix scales their first steps
     if model.parameterization:
         reason = model.parameterization_reason
         lines.append(f"parameterization: {model.parameterization} ({reason})")
-    if model.design.origins:
+    if model.design.centers:
         lines.append(
-            f"centering constants: {listed_origins(dict(model.design.origins))}; the "
+            f"centering constants: {list_centers(dict(model.design.centers))}; the "
             "Stan program subtracts them from predictors that are far from 0. "
             "Estimates are reported for the predictors as they are in the data; "
             "model.priors says which priors refer to the centered predictors"
@@ -60,7 +60,7 @@ whose covariance matrix scales their first steps
         "predictors are 0, which is far from the data; write center(x) in the formula "
         "to make them uncorrelated at the predictors' means"
         for factor in model.design.factors
-        if matrix_to_zero(factor, dict(model.design.origins)) is not None
+        if uncentering_matrix(factor, dict(model.design.centers)) is not None
     ]
     if isinstance(model.rows, MarginalRows):
         factors = [model.design.factors[number] for number in model.rows.integrated]

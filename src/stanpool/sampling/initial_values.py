@@ -35,7 +35,7 @@ from stanpool.model.program.structure import suffix_of
 from stanpool.model.terms.names import GroupNames
 from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.coefficients import cholesky_of_population, coefficients
-from stanpool.posterior.origins import fit_at_origins
+from stanpool.posterior.recenter import center_fit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -308,7 +308,7 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
         By Stan's names, for any parameterization of the model; None for categorical
         outcomes, whose parameters are near zero anyway.
     """
-    fit = fit_at_origins(fit)
+    fit = center_fit(fit)
     model, posterior = fit.model, fit.posterior
     if model.spec.is_categorical:
         return None
@@ -374,8 +374,8 @@ def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
             f"b{end}": own.b[0, :, 0],
             f"z{end}": np.linalg.solve(chol[0], u.T).T,
         }
-        if factor.to_zero is not None:
-            own_b = own.b[0, :, 0] - u + np.linalg.solve(factor.to_zero, u.T).T
+        if factor.uncenter is not None:
+            own_b = own.b[0, :, 0] - u + np.linalg.solve(factor.uncenter, u.T).T
             point[f"b_c{end}"] = own_b
         if model.parameterization == "adaptive":
             point[f"z{end}"] = _partly_centered(model, draw, number, u, shift)

@@ -15,7 +15,7 @@ from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.labelled_draws import build_tree, draw_back
-from stanpool.posterior.origins import tree_to_zero
+from stanpool.posterior.recenter import uncenter_tree
 from stanpool.sampling.initial_values import (
     pilot_metric,
     points_around_pilot,
@@ -91,7 +91,7 @@ def sample_model(
     )
     return FitResult(
         model=model,
-        tree=tree_to_zero(model, tree),
+        tree=uncenter_tree(model, tree),
         settings=settings,
         seconds=time.perf_counter() - start,
         prior_only=prior_only,

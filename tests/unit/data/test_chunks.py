@@ -82,7 +82,7 @@ def statistics(model: sp.Model) -> dict[str, np.ndarray]:
         return {
             "groups": np.einsum("jra,jrb->jab", both, both),
             "rest": products(rows, scale, [rest]),
-            "y_bar": np.array(rows.y_bar),
+            "y_shift": np.array(rows.y_shift),
             # Nothing sees them where standard errors are known.
             "zeros": rows.zeros * (model.spec.se is None),
         }
@@ -97,7 +97,7 @@ def statistics(model: sp.Model) -> dict[str, np.ndarray]:
     return {
         "groups": summed,
         "rest": products(rows, rows.scale[~of_group], [both[~of_group]]),
-        "y_bar": np.array(rows.y_bar),
+        "y_shift": np.array(rows.y_shift),
         "zeros": rows.zeros,
     }
 
@@ -108,7 +108,7 @@ def assert_same(chunked: sp.Model, whole: sp.Model) -> None:
     assert chunked.priors.to_frame().equals(whole.priors.to_frame())
     assert chunked.design.coefficients == whole.design.coefficients
     assert chunked.design.rows == whole.design.rows
-    assert dict(chunked.design.origins) == dict(whole.design.origins)
+    assert dict(chunked.design.centers) == dict(whole.design.centers)
     np.testing.assert_allclose(chunked.design.x_bar, whole.design.x_bar, rtol=1e-12)
     assert len(chunked.design.factors) == len(whole.design.factors)
     for ours, theirs in zip(chunked.design.factors, whole.design.factors, strict=True):
@@ -273,7 +273,7 @@ def test_badly_scaled_data_lose_no_accuracy() -> None:
         rtol=1e-10,
         atol=1e-9,
     )
-    assert found.y_bar == pytest.approx(moved["y"].mean(), rel=1e-15)
+    assert found.y_shift == pytest.approx(moved["y"].mean(), rel=1e-15)
 
 
 def bad(frame: pd.DataFrame, name: str, row: int, value: Any) -> pd.DataFrame:

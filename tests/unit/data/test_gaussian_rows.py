@@ -91,7 +91,7 @@ def test_sums_of_squares_are_those_of_all_rows(residual: str | None) -> None:
     eta = alpha + (design.X - design.x_bar) @ beta
     for factor, own in zip(design.factors, b, strict=True):
         eta += (factor.Z * own[factor.index]).sum(axis=1)
-    turned = rows.X @ np.append(alpha - rows.y_bar, beta)
+    turned = rows.X @ np.append(alpha - rows.y_shift, beta)
     for z, group, own in zip(rows.Z, rows.group, b, strict=True):
         turned += (z * own[group]).sum(axis=1)
     scale = np.zeros(2000, int) if residual is None else design.residual.index  # type: ignore[union-attr]

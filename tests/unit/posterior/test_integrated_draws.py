@@ -34,7 +34,7 @@ def conditional(
     """
     factor, design = model.design.factors[0], model.design
     x = np.column_stack([np.ones(design.rows), design.X - design.x_bar])
-    left = design.y - model.rows.y_bar - x @ w
+    left = design.y - model.rows.y_shift - x @ w
     means, covariances = [], []
     for j in range(len(factor.labels)):
         own = factor.index == j
@@ -140,7 +140,7 @@ def test_draws_of_two_factors_have_the_conditional_distribution(formula: str) ->
             for factor, L in zip((first, second), scales, strict=True)
         )
     )
-    left = design.y - model.rows.y_bar
+    left = design.y - model.rows.y_shift
     left = left - np.column_stack([np.ones(design.rows), design.X - design.x_bar]) @ w
     gain = prior @ z.T @ np.linalg.inv(z @ prior @ z.T + np.diag(sigma**2))
     mean, covariance = gain @ left, prior - gain @ z @ prior
@@ -177,7 +177,7 @@ def test_two_factors_without_noise_are_drawn() -> None:
     u_2 = draw_second(rows, theta=theta, T=np.ones((200, 1, 1)), seed=[1], **told)
     theta[:, rows.second] = u_2[..., 0]
     u = draw_deviations(rows, theta=theta, seed=[1], **told)
-    found = u[:, data["g"], 0] + u_2[:, data["h"], 0] + rows.y_bar
+    found = u[:, data["g"], 0] + u_2[:, data["h"], 0] + rows.y_shift
     np.testing.assert_allclose(found, np.tile(data["y"], (200, 1)), atol=1e-5)
     assert u_2[:, 0].std() > 0.1
 

@@ -91,13 +91,13 @@ def read(spec: ModelSpec, data: Any) -> Streamed:
     SpecError, DataError
         If a term needs other rows than its own, or the data cannot serve the model.
     """
-    chunks, origin, named = data, None, "an iterator"
+    chunks, source, named = data, None, "an iterator"
     if isinstance(data, str | os.PathLike):
-        path = origin = Path(data)
+        path = source = Path(data)
         named = repr(str(path))
         chunks = read_chunks(path, lambda known: _chosen(spec, known))
     elif not isinstance(data, Iterator):
-        chunks, origin, named = data(), data, "a function"
+        chunks, source, named = data(), data, "a function"
     refuse_dependent([*expressions(spec), *spec.all_terms])
     reader = _Reader(spec)
     try:
@@ -105,13 +105,13 @@ def read(spec: ModelSpec, data: Any) -> Streamed:
             with rows_counted_from(first):
                 reader.add(block, first)
     except DataError as problem:
-        if not isinstance(origin, Path) or not origin.exists():
+        if not isinstance(source, Path) or not source.exists():
             raise
         if isinstance(problem, EntriesError):
-            advice = f"{problem.advice} {_how_to_change(origin)}"
+            advice = f"{problem.advice} {_how_to_change(source)}"
             raise problem.advising(advice) from None
-        raise DataError(f"{problem} {_how_to_change(origin)}") from None
-    return reader.finish(named, origin)
+        raise DataError(f"{problem} {_how_to_change(source)}") from None
+    return reader.finish(named, source)
 
 
 def _chosen(spec: ModelSpec, known: list[str]) -> list[str]:
@@ -217,7 +217,7 @@ class _Turning:
 
     def __init__(self) -> None:
         self.labels: tuple[str, ...] = ()
-        self.origin: dict[str, float] = {}
+        self.shift: dict[str, float] = {}
         self.own = 0
         self.values: Array = np.zeros((0, 0))
         self.group = np.zeros(0, dtype=np.intp)
@@ -237,7 +237,7 @@ class _Turning:
             self.turn(scale)
             self._widen(tuple(labels), values[0])
         self.own = own
-        values = values - [self.origin[label] for label in labels]
+        values = values - [self.shift[label] for label in labels]
         self.waiting.append(
             (values if weight is None else values * weight[:, None], group)
         )
@@ -264,10 +264,10 @@ class _Turning:
     def _widen(self, labels: tuple[str, ...], first: Array) -> None:
         """Make room for columns that were not there: all rows so far have 0 in them."""
         if not self.labels:
-            self.origin = dict(zip(labels, first.tolist(), strict=True)) | {UNIT: 0.0}
+            self.shift = dict(zip(labels, first.tolist(), strict=True)) | {UNIT: 0.0}
         values = np.zeros((len(self.values), len(labels)))
         for at, label in enumerate(labels):
-            self.origin.setdefault(label, 0.0)
+            self.shift.setdefault(label, 0.0)
             if label in self.labels:
                 values[:, at] = self.values[:, self.labels.index(label)]
         self.labels, self.values = labels, values
@@ -275,8 +275,8 @@ class _Turning:
     def columns(self, scale: NDArray[np.intp]) -> TurnedColumns:
         """Return what is kept."""
         self.turn(scale)
-        origin = np.array([self.origin[label] for label in self.labels])
-        return TurnedColumns(self.labels, self.values, origin, self.group)
+        shift = np.array([self.shift[label] for label in self.labels])
+        return TurnedColumns(self.labels, self.values, shift, self.group)
 
 
 class _Varying:
@@ -373,7 +373,7 @@ class _Reader:
         self.specimen.append(some.set_axis(first + rows, axis=0))
         self.rows += len(frame)
 
-    def finish(self, named: str, origin: Any) -> Streamed:
+    def finish(self, named: str, source: Any) -> Streamed:
         """Return what is kept of the data."""
         if not self.rows:
             is_iterator = named == "an iterator"
@@ -392,7 +392,7 @@ class _Reader:
         return Streamed(
             spec=self.spec,
             named=named,
-            origin=origin,
+            source=source,
             rows=self.rows,
             specimen=specimen,
             first=np.searchsorted(specimen.index.to_numpy(), self.first[order]),

@@ -70,13 +70,13 @@ def streamed(spec: ModelSpec, data: Any) -> Streamed:
     same = {name: getattr(spec, name) for name in _DECIDED_LATER}
     if replace(data.spec, **same) == spec:
         return data
-    if data.origin is None:
+    if data.source is None:
         raise SpecError(
             f"what was kept of {data.named} serves models with the same outcome, terms "
             "and groups only, and it cannot be read again. Build the model from the "
             "data."
         )
-    return read(spec, data.origin)
+    return read(spec, data.source)
 
 
 def why_not_chunked(spec: ModelSpec) -> str:
@@ -104,7 +104,7 @@ class StreamedDesign:
         Rows of the same means and variances, which scale priors and predictors.
     rows
         Rows of the same likelihood, to be compressed.
-    y_origin
+    y_shift
         What was taken from their outcomes.
     counts
         How many rows each stands for, if they are cells.
@@ -113,7 +113,7 @@ class StreamedDesign:
     design: Design
     moments: Design
     rows: Design
-    y_origin: float = 0.0
+    y_shift: float = 0.0
     counts: Array | None = None
 
 
@@ -130,8 +130,8 @@ def streamed_design(spec: ModelSpec, data: Streamed) -> StreamedDesign:
         design = _without_rows(data, moments)
         counts = data.sizes.astype(float)
         return StreamedDesign(design, moments, rows, counts=counts)
-    moments, rows, y_origin = _turned_designs(spec, data)
-    return StreamedDesign(_without_rows(data, moments), moments, rows, y_origin)
+    moments, rows, y_shift = _turned_designs(spec, data)
+    return StreamedDesign(_without_rows(data, moments), moments, rows, y_shift)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,25 +172,25 @@ class _TurnedRows:
 
     def of(self, matrix: TermMatrix) -> Array:
         """Return a design matrix, transformed as the rows are."""
-        values, origin = self.about_origin(matrix)
-        return values + np.outer(self.unit, origin)
+        values, shift = self.shifted(matrix)
+        return values + np.outer(self.unit, shift)
 
-    def about_origin(self, matrix: TermMatrix) -> tuple[Array, Array]:
-        """Return the same less an origin near the columns' means, and the origin."""
+    def shifted(self, matrix: TermMatrix) -> tuple[Array, Array]:
+        """Return the same minus a shift near the columns' means, and the shift."""
         how = translation(matrix, self.wide, self.data.specimen)
         at = [
             self.wide.labels.index(label)
             for label in self.turned.labels[:-1]
             if label != OFFSET
         ]
-        return self.turned.values[:, : len(at)] @ how[at], self.turned.origin[
+        return self.turned.values[:, : len(at)] @ how[at], self.turned.shift[
             : len(at)
         ] @ how[at]
 
     def _column(self, label: str) -> Array:
         at = self.turned.labels.index(label)
         column = self.turned.values[:, at]
-        return np.asarray(column + self.turned.values[:, 0] * self.turned.origin[at])
+        return np.asarray(column + self.turned.values[:, 0] * self.turned.shift[at])
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,19 +226,19 @@ class _CellRows:
 
 
 def _turned_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, float]:
-    """Return rows of the same moments, rows of the same likelihood, and y's origin."""
+    """Return rows of the same moments, rows of the same likelihood, and y's shift."""
     assert data.turned is not None
     weighted = data.turned if data.weighted is None else data.weighted
     moments = build_design(spec, data.specimen, _TurnedRows.of_data(data, data.turned))
     rows = _TurnedRows.of_data(data, weighted)
     recipes = moments.recipes
     assert recipes is not None
-    x, origin = rows.about_origin(recipes.population)
+    x, shift = rows.shifted(recipes.population)
     at = [recipes.population.labels.index(label) for label in moments.coefficients]
-    # The outcome keeps its own origin where an intercept takes it up.
-    y, origin_of_y = weighted.values[:, -1], float(weighted.origin[-1])
+    # An intercept makes up for the shift of the outcome; without one it is added back.
+    y, y_shift = weighted.values[:, -1], float(weighted.shift[-1])
     if not moments.intercept:
-        y, origin_of_y = y + rows.unit * origin_of_y, 0.0
+        y, y_shift = y + rows.unit * y_shift, 0.0
     terms = {term.factor: term for term in spec.groups}
     factors = [
         replace(
@@ -252,7 +252,7 @@ def _turned_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, fl
         moments,
         y=y,
         X=x[:, at],
-        x_bar=moments.x_bar - origin[at],
+        x_bar=moments.x_bar - shift[at],
         unit=rows.unit,
         offset=None,
         factors=tuple(factors),
@@ -260,7 +260,7 @@ def _turned_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, fl
             each.take(rows.like) for each in build_parameters(spec, data.specimen)
         ),
     )
-    return moments, rows_of_likelihood, origin_of_y
+    return moments, rows_of_likelihood, y_shift
 
 
 def _cell_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design]:
@@ -283,7 +283,7 @@ def _cell_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design]:
         trials=None if own.trials is None else trials,
         x_bar=moments.x_bar,
         factors=tuple(factors),
-        origins=moments.origins,
+        centers=moments.centers,
     )
 
 

@@ -27,16 +27,16 @@ class TurnedColumns:
     labels
         Of the columns: a column of ones comes first, the outcome last.
     values
-        The columns about ``origin``, shape ``(P, columns)``.
-    origin
-        What was taken from each column before the rows were turned.
+        The columns minus ``shift``, shape ``(P, columns)``.
+    shift
+        What was subtracted from each column before the rows were reduced.
     group
         The group of each row among all combinations of groups, counted from 0.
     """
 
     labels: tuple[str, ...]
     values: Array
-    origin: Array
+    shift: Array
     group: NDArray[np.intp]
 
 
@@ -50,7 +50,7 @@ class Streamed:
         The model that they were read for.
     named
         Where they came from, for people.
-    origin
+    source
         A path or a function to read them again; None if that cannot be.
     rows
         How many rows there were.
@@ -69,7 +69,7 @@ class Streamed:
 
     spec: ModelSpec
     named: str
-    origin: Any
+    source: Any
     rows: int
     specimen: pd.DataFrame
     first: NDArray[np.intp]
@@ -97,7 +97,7 @@ class Streamed:
             turned = getattr(self, name)
             if turned is not None:
                 found[f"{name}_values"] = turned.values
-                found[f"{name}_origin"] = turned.origin
+                found[f"{name}_origin"] = turned.shift
                 found[f"{name}_group"] = turned.group
         return found
 
@@ -106,7 +106,7 @@ class Streamed:
         """All that is kept besides the specimen and arrays, for JSON."""
         return {
             "named": self.named,
-            "origin": str(self.origin) if isinstance(self.origin, Path) else None,
+            "origin": str(self.source) if isinstance(self.source, Path) else None,
             "rows": self.rows,
             "labels": [] if self.turned is None else list(self.turned.labels),
         }
@@ -132,7 +132,7 @@ class Streamed:
         return cls(
             spec=spec,
             named=facts["named"],
-            origin=None if facts["origin"] is None else Path(facts["origin"]),
+            source=None if facts["origin"] is None else Path(facts["origin"]),
             rows=facts["rows"],
             specimen=specimen.set_axis(arrays["specimen_rows"], axis=0),
             first=arrays["first"],

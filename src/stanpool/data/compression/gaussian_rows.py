@@ -38,7 +38,7 @@ class CompressedRows:
         of all groups.
     scale
         The residual scale of each row, counted from 0, shape ``(N,)``.
-    y_bar
+    y_shift
         What was taken from the outcome.
     zeros
         For each residual scale the number (or the weight) of the rows that turning
@@ -50,7 +50,7 @@ class CompressedRows:
     Z: tuple[Array, ...]
     group: tuple[NDArray[np.intp], ...]
     scale: NDArray[np.intp]
-    y_bar: float
+    y_shift: float
     zeros: Array
 
     @property
@@ -103,7 +103,7 @@ def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
     if not always and left + (design.X.shape[1] + 2) * len(weight) > most:
         return None
     count = len(sizes)
-    columns, y_bar = population_columns(design)
+    columns, y_shift = population_columns(design)
     unit, factors = unit_column(design), design.factors
     # As the program of no pooling has them, at the priors' reference.
     z = [weighted(design, each.Z) - np.outer(unit, each.z_bar) for each in factors]
@@ -134,7 +134,7 @@ def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
         Z=tuple(np.split(own[kept], ends, axis=1)) if factors else (),
         group=tuple(index[kept] for index in group),
         scale=scales[kept],
-        y_bar=y_bar,
+        y_shift=y_shift,
         zeros=weight - np.bincount(scales[kept], minlength=len(weight)),
     )
 
@@ -168,11 +168,11 @@ def population_columns(design: Design) -> tuple[Array, float]:
     # First about a value of its own: a large mean must not swamp a small spread.
     about = float(y[0]) if design.unit is None and design.intercept else 0.0
     y = weighted(design, y - about)
-    y_bar = float(unit @ y / (unit @ unit)) if design.intercept else 0.0
+    y_shift = float(unit @ y / (unit @ unit)) if design.intercept else 0.0
     ones = unit[:, None][:, : int(design.intercept)]
     x = weighted(design, design.X) - np.outer(unit, design.x_bar)
-    columns = [ones, x, (y - unit * y_bar)[:, None]]
-    return np.concatenate(columns, axis=1), y_bar + about
+    columns = [ones, x, (y - unit * y_shift)[:, None]]
+    return np.concatenate(columns, axis=1), y_shift + about
 
 
 def unit_column(design: Design) -> Array:

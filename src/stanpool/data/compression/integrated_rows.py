@@ -101,7 +101,7 @@ class MarginalRows:
         predictors, the coefficients of the other factors, and the outcome.
     groups
         The same, with groups that are alike turned, too.
-    y_bar
+    y_shift
         What was taken from the outcome.
     scale
         The residual scale of each group, counted from 0, shape ``(J,)``.
@@ -114,7 +114,7 @@ class MarginalRows:
     columns: tuple[slice, ...]
     rows: ReducedRows
     groups: TurnedGroups
-    y_bar: float
+    y_shift: float
     scale: NDArray[np.intp]
     zeros: Array
 
@@ -195,7 +195,7 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
         The factors to integrate out, in this order, as of ``integrated_factors``.
     """
     factor = design.factors[integrated[0]]
-    population, y_bar = population_columns(design)
+    population, y_shift = population_columns(design)
     parts, columns = [population[:, :-1]], list[slice]()
     for number, other in enumerate(design.factors):
         start = sum(part.shape[1] for part in parts)
@@ -204,9 +204,9 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
         columns.append(slice(start, sum(part.shape[1] for part in parts)))
     matrix = np.concatenate([*parts, population[:, -1:]], axis=1)
     z, back = weighted(design, factor.Z), np.eye(factor.Z.shape[1])
-    if factor.to_zero is not None:
-        # Turned where it is about the origins, which costs no digits.
-        z, back = z @ factor.to_zero, np.linalg.inv(factor.to_zero)
+    if factor.uncenter is not None:
+        # Reduced with centered predictors, which costs no digits.
+        z, back = z @ factor.uncenter, np.linalg.inv(factor.uncenter)
     groups = len(factor.labels)
     scale = scale_of_groups(design, factor.index, groups)
     rows = qr_reduce(z, matrix, factor.index, groups, scale=scale)
@@ -223,7 +223,7 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
         columns=tuple(columns),
         rows=replace(rows, Z=rows.Z @ back),
         groups=replace(alike, Z=alike.Z @ back),
-        y_bar=y_bar,
+        y_shift=y_shift,
         scale=scale,
         zeros=weight - kept,
     )

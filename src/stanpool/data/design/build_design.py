@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stanpool.base.errors import DataError, quote, quote_list
+from stanpool.data.design.centers import choose_centers
 from stanpool.data.design.design import (
     Design,
     Encodings,
@@ -24,7 +25,6 @@ from stanpool.data.design.design import (
 from stanpool.data.design.groups import groups_of, memberships, with_group_predictors
 from stanpool.data.design.identifiability import is_reproduced_by_groups
 from stanpool.data.design.latent_factors import build_latent
-from stanpool.data.design.origins import choose_origins
 from stanpool.data.design.outcome import (
     build_censoring,
     build_offset,
@@ -130,7 +130,7 @@ def build_design(
         label: (float(column_means(column, unit)), sd_of_column(column, unit))
         for label, column in columns.items()
     }
-    origins = choose_origins([(label, seen[label]) for label in columns], moments)
+    centers = choose_centers([(label, seen[label]) for label in columns], moments)
     return Design(
         y=read_only(outcome),
         X=read_only(x),
@@ -158,7 +158,7 @@ def build_design(
                 text: replace(c, values=None) for text, c in expressed.items()
             },
         ),
-        origins=origins if center else (),
+        centers=centers if center else (),
     )
 
 

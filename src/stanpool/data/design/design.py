@@ -54,8 +54,8 @@ class FactorDesign:
     uncorrelated
         Whether deviations are drawn independently where predictors are 0, as ``||``
         says, so that they stay there.
-    to_zero
-        The matrix, shape ``(Q, Q)``, that turns deviations at the predictors' origins
+    uncenter
+        The matrix, shape ``(Q, Q)``, that turns deviations at the predictors' centers
         into those where predictors are 0, if these are uncorrelated; else None.
     """
 
@@ -71,7 +71,7 @@ class FactorDesign:
     predictors_of: tuple[Any, ...] = ()
     counts: np.ndarray | None = None
     uncorrelated: bool = False
-    to_zero: np.ndarray | None = None
+    uncenter: np.ndarray | None = None
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -260,7 +260,7 @@ class Design:
         The levels of an ordinal or categorical outcome; else empty.
     recipes
         How to build the matrices again for new rows.
-    origins
+    centers
         From where the model counts predictors that are far from 0, by label.
     unit
         A column of ones, transformed as the rows are, shape ``(N,)``, where rows take
@@ -288,7 +288,7 @@ class Design:
     upper: np.ndarray | None = None
     categories: tuple[Any, ...] = ()
     recipes: Encodings | None = None
-    origins: tuple[tuple[str, float], ...] = ()
+    centers: tuple[tuple[str, float], ...] = ()
     unit: np.ndarray | None = None
     count: int | None = None
 

@@ -19,7 +19,7 @@ from stanpool.inference.diagnostics.funnel import (
 )
 from stanpool.inference.diagnostics.learned import check_learned
 from stanpool.posterior.convergence import FEWEST_DRAWS
-from stanpool.posterior.origins import fit_at_origins
+from stanpool.posterior.recenter import center_fit
 from stanpool.posterior.scalars import group_dims, short_label
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def diagnose(fit: FitResult) -> Diagnosis:
     funnels: tuple[Funnel, ...] = ()
     trade_off, seen = False, fit
     if parameterization is not None:
-        # What the sampler sees: scales where predictors are at their origins.
-        seen = fit_at_origins(fit)
+        # The sampler sees the scales of centered predictors.
+        seen = center_fit(fit)
         funnels = measure_funnels(seen.posterior, diverging, design=seen.model.design)
         trade_off = scales_trade_off(seen.posterior, design=seen.model.design)
     smallest = float(np.fmin.reduce(mixed.ess_bulk))

@@ -31,7 +31,7 @@ from stanpool.model.terms.names import GroupNames
 from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.coefficients import coefficients, flat
 from stanpool.posterior.intervals import describe, interval_levels
-from stanpool.posterior.origins import fit_at_origins
+from stanpool.posterior.recenter import center_fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,9 +146,9 @@ def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFra
     fit, prob
         As for ``fixef``.
     at
-        ``"zero"``: of intercepts where predictors are 0; ``"origins"``: where
-        predictors that are far from 0 are at their origins, as the priors of
-        correlated coefficients are; those of ``||`` are where predictors are 0.
+        ``"zero"``: intercepts are those where predictors are 0. ``"center"``:
+        predictors that are far from 0 are centered, as they are for the priors of
+        correlated coefficients; coefficients of ``||`` refer to predictors at 0.
 
     Returns
     -------
@@ -163,8 +163,8 @@ def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFra
     SpecError
         If ``at`` is neither.
     """
-    if at == "origins":
-        fit = fit_at_origins(fit)
+    if at == "center":
+        fit = center_fit(fit)
     posterior, design = fit.posterior, fit.model.design
     index: list[tuple[str, str]] = []
     draws: list[Array] = []

@@ -22,7 +22,7 @@ from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
-from stanpool.posterior.origins import fit_at_origins
+from stanpool.posterior.recenter import center_fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
                              {\operatorname{E} \operatorname{var}_j \theta_j}.
 
     ``pooling`` near 0: the groups speak for themselves; near 1: they cannot be told
-    from their mean. Intercepts are those at the predictors' origins.
+    from their mean. Intercepts are those at the predictors' centers.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
             f"{fit.model!r} is not partially pooled, so nothing measures how much it "
             "pools. Use fit.model.with_(pooling='partial')."
         )
-    fit = fit_at_origins(fit)
+    fit = center_fit(fit)
     found = coefficients(fit.model, fit.posterior)
     index: list[tuple[Any, ...]] = []
     rows: list[Array] = []

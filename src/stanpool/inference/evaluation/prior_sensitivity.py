@@ -27,7 +27,7 @@ from stanpool.model.prior_distributions import distribution_of
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior import arviz
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
-from stanpool.posterior.origins import fit_at_origins
+from stanpool.posterior.recenter import center_fit
 from stanpool.posterior.scalars import scalars
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def log_prior(fit: FitResult) -> Array:
     numpy.ndarray
         Shape ``(chain, draw)``.
     """
-    fit = fit_at_origins(fit)  # where priors are stated
+    fit = center_fit(fit)  # where priors are stated
     posterior = fit.posterior
     found = coefficients(fit.model, posterior)
     blocks: dict[str, list[PriorRow]] = {}

@@ -20,7 +20,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
-from stanpool.data.design.origins import at_origins
+from stanpool.data.design.centers import centered_design
 from stanpool.data.design.outcome import labelled_outcome
 from stanpool.engine.draws import NamedDraws
 from stanpool.families.functions import LINKS
@@ -31,7 +31,7 @@ from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.labelled_draws import build_posterior
-from stanpool.posterior.origins import to_zero
+from stanpool.posterior.recenter import uncenter_posterior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -146,7 +146,9 @@ def draw_prior(
     """
     drawn = _prior_variables(model, draws, rng)
     one_chain = NamedDraws({name: values[None] for name, values in drawn.items()})
-    return to_zero(model, build_posterior(one_chain, model.design, model.structure))
+    return uncenter_posterior(
+        model, build_posterior(one_chain, model.design, model.structure)
+    )
 
 
 def simulate_outcomes(
@@ -177,7 +179,7 @@ def _prior_variables(
     model: PreparedModel, draws: int, rng: np.random.Generator
 ) -> dict[str, Array]:
     """Draw what the model's Stan program calls by these names, ``(draw, ...)``."""
-    design, structure = at_origins(model.design), model.structure
+    design, structure = centered_design(model.design), model.structure
 
     prior = PriorDraws(model.priors, draws, rng)
     members = prior.members

@@ -66,10 +66,11 @@ class Centering:
     z_scale
         The scale of z, in Stan's units, shape ``(J, D)``: ``tau`` where
         ``centeredness`` is 0.
-    to_zero
-        The matrix, shape ``(D, D)``, that turns deviations at the predictors' origins,
-        where z is, into those that are uncorrelated, if that is elsewhere; else None.
-        Then ``tau`` is a guess of the diagonal of their Cholesky factor there.
+    uncenter
+        The matrix, shape ``(D, D)``, from deviations at the predictors' centers, where
+        z is defined, to deviations where predictors are 0, if they are uncorrelated
+        there and not at the centers; else None. With it, ``tau`` is an estimate of the
+        diagonal of the Cholesky factor of their covariance at the centers.
 
     Examples
     --------
@@ -80,22 +81,22 @@ class Centering:
     centeredness: Array
     tau: Array
     z_scale: Array
-    to_zero: Array | None = None
+    uncenter: Array | None = None
 
     @classmethod
     def of(
-        cls, centeredness: Array, tau: Array, to_zero: Array | None = None
+        cls, centeredness: Array, tau: Array, uncenter: Array | None = None
     ) -> Centering:
         """Return the centering of some weights, with units in which z varies by 1."""
         z_scale = tau * np.sqrt(np.maximum(1.0 - centeredness, _LEAST_VARIANCE))
-        return cls(centeredness, tau, z_scale, to_zero)
+        return cls(centeredness, tau, z_scale, uncenter)
 
     def scaled(self, by: Array) -> Centering:
         """Return the same of coefficients in other units, shape ``(D,)``."""
-        to_zero = self.to_zero
-        if to_zero is not None:
-            to_zero = by[:, None] * to_zero / by
-        return Centering(self.centeredness, self.tau * by, self.z_scale * by, to_zero)
+        uncenter = self.uncenter
+        if uncenter is not None:
+            uncenter = by[:, None] * uncenter / by
+        return Centering(self.centeredness, self.tau * by, self.z_scale * by, uncenter)
 
     @property
     def decorrelated(self) -> Array:
@@ -134,10 +135,10 @@ class Centering:
             None for a program without.
         """
         known: Array | float = 0.0
-        if self.to_zero is not None:
-            # At the origins; each is about what those before it say.
-            L = cholesky_at_origins(tau, self.to_zero)
-            u = np.asarray(np.linalg.solve(self.to_zero, u.T).T, dtype=float)
+        if self.uncenter is not None:
+            # At the centers; each coefficient is conditional on those before it.
+            L = cholesky_at_centers(tau, self.uncenter)
+            u = np.asarray(np.linalg.solve(self.uncenter, u.T).T, dtype=float)
             known = np.linalg.solve(L, u.T).T @ np.tril(L, -1).T
             tau = np.diag(L)
         stretched = (u - known) * (self.tau / tau) ** (1 - self.centeredness)
@@ -168,17 +169,17 @@ def centering_of(factor: FactorDesign, pilot: GroupEstimate | None) -> Centering
     pilot
         The estimate; without one, all are noncentered.
     """
-    width, to_zero = len(factor.coefficients), factor.to_zero
-    if to_zero is not None:
-        to_zero = np.kron(np.eye(width // len(to_zero)), to_zero)
+    width, uncenter = len(factor.coefficients), factor.uncenter
+    if uncenter is not None:
+        uncenter = np.kron(np.eye(width // len(uncenter)), uncenter)
     if pilot is None:
         none = np.zeros((len(factor.labels), width))
-        return Centering.of(none, np.ones(width), to_zero)
+        return Centering.of(none, np.ones(width), uncenter)
     tau, share = pilot.tau, pilot.information
-    if to_zero is not None:
+    if uncenter is not None:
         # What a group says of each, given those before it, against what they say.
-        tau = np.diag(cholesky_at_origins(tau, to_zero))
-        back = np.linalg.inv(to_zero)
+        tau = np.diag(cholesky_at_centers(tau, uncenter))
+        back = np.linalg.inv(uncenter)
         errors = back @ pilot.covariance @ back.T
         errors = errors * (1.0 + _ROUNDING * np.eye(width))
         left = np.einsum("jdd->jd", np.linalg.cholesky(errors))
@@ -186,21 +187,21 @@ def centering_of(factor: FactorDesign, pilot: GroupEstimate | None) -> Centering
     share = np.minimum(share, _LARGEST_SHARE)
     determined = np.maximum(share.sum(axis=0), _FEWEST_DETERMINED)
     odds = share / (1 - share) * np.exp(-2 * _BELOW / np.sqrt(2 * determined))
-    return Centering.of(odds / (1 + odds), tau, to_zero)
+    return Centering.of(odds / (1 + odds), tau, uncenter)
 
 
-def cholesky_at_origins(tau: Array, to_zero: Array) -> Array:
-    """Return the Cholesky factor of deviations' covariance at predictors' origins.
+def cholesky_at_centers(tau: Array, uncenter: Array) -> Array:
+    """Return the Cholesky factor of deviations' covariance at predictors' centers.
 
     Parameters
     ----------
     tau
         Scales of the deviations where predictors are 0 and they are uncorrelated.
-    to_zero
-        The matrix that turns deviations at the origins into these.
+    uncenter
+        The matrix from deviations at the centers to these.
     """
-    # Not from the covariance, in which what is left of one may be lost in another.
-    root = tau[:, None] * np.linalg.inv(to_zero).T
+    # The covariance matrix itself would lose digits of small conditional variances.
+    root = tau[:, None] * np.linalg.inv(uncenter).T
     R = np.asarray(np.linalg.qr(root, mode="r"))
     return np.asarray(R.T * np.sign(np.diag(R)), dtype=float)
 

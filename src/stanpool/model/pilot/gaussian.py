@@ -88,7 +88,7 @@ class _Search:
         self.width = self.first + len(design.coefficients)
         self.columns = rest.shape[1] - 1
         self.location, self.ridge = normal_priors(priors, self.width, self.first)
-        self.location[: self.first] -= rows.y_bar
+        self.location[: self.first] -= rows.y_shift
         # Rows with Z first, group by group, then those without.
         self.all = np.concatenate([groups.X.reshape(-1, rest.shape[1]), rest])
         q = groups.Z.shape[1]
@@ -137,7 +137,7 @@ class _Search:
                 break
         self.solve()
         theta = self.theta[: self.width].copy()
-        theta[: self.first] += self.rows.y_bar
+        theta[: self.first] += self.rows.y_shift
         return PilotEstimate(
             theta=theta,
             theta_sd=np.sqrt(np.diag(self.errors)[: self.width]),

@@ -50,9 +50,9 @@ def annotate(
         f"// y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
     ]
-    origins = dict(design.origins)
+    centers = dict(design.centers)
     population = _divided(
-        design.coefficients, origins, scaling.population if scaling else None
+        design.coefficients, centers, scaling.population if scaling else None
     )
     if rows is not None and design.intercept:
         population = (_escaped("Intercept"), *population)
@@ -65,7 +65,7 @@ def annotate(
         is_moved = "Intercept" in factor.varying and not factor.uncorrelated
         varying = _divided(
             factor.varying,
-            origins if is_moved else {},
+            centers if is_moved else {},
             scaling.factors[number - 1] if scaling else None,
         )
         if not isinstance(rows, MarginalRows):
@@ -113,17 +113,17 @@ def _what_was_done(
 
 
 def _divided(
-    labels: tuple[str, ...], origins: Mapping[str, float], scales: np.ndarray | None
+    labels: tuple[str, ...], centers: Mapping[str, float], scales: np.ndarray | None
 ) -> tuple[str, ...]:
     """Write labels for a comment, with what is subtracted and what divides them."""
     if scales is None:
         scales = np.ones(len(labels))
     written = []
     for label, scale in zip(labels, scales, strict=True):
-        pieces = [label] if label in origins else label.split(":")
-        if not origins.keys() & set(pieces):
+        pieces = [label] if label in centers else label.split(":")
+        if not centers.keys() & set(pieces):
             pieces = [label]
-        text = " * ".join(_from_origin(piece, origins) for piece in pieces)
+        text = " * ".join(_minus_center(piece, centers) for piece in pieces)
         if scale != 1:
             text = f"({text})" if text[-1] != '"' else text
             text += f" / {scale:g}"
@@ -131,12 +131,12 @@ def _divided(
     return tuple(written)
 
 
-def _from_origin(label: str, origins: Mapping[str, float]) -> str:
+def _minus_center(label: str, centers: Mapping[str, float]) -> str:
     """Write a label minus its centering constant."""
-    if label not in origins:
+    if label not in centers:
         return _escaped(label)
-    sign = "-" if origins[label] > 0 else "+"
-    return f"{_escaped(label)} {sign} {abs(origins[label]):.15g}"
+    sign = "-" if centers[label] > 0 else "+"
+    return f"{_escaped(label)} {sign} {abs(centers[label]):.15g}"
 
 
 def _labelled(matrix: str, labels: tuple[str, ...]) -> list[str]:

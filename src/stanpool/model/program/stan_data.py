@@ -74,9 +74,9 @@ def stan_data(
         if structure.parameterization == "adaptive":
             own |= centering[number - 1].data(correlated=form.correlated)
         if form.recentered:
-            assert factor.to_zero is not None
+            assert factor.uncenter is not None
             predictors = max(len(factor.predictors_of), 1)
-            own["uncenter"] = np.kron(np.eye(predictors), factor.to_zero)
+            own["uncenter"] = np.kron(np.eye(predictors), factor.uncenter)
         if form.integrated == 1:
             own = {"Q": own["Q"]}
         elif structure.pooling == "none":
@@ -174,7 +174,7 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
         data |= {"N": rows.kept, "K_X": rows.X.shape[1], "y": rows.y, "X": rows.X}
         scales = {"group_sigma": rows.scale}
     if design.intercept:
-        data["y_shift"] = rows.y_bar
+        data["y_shift"] = rows.y_shift
     if design.residual is not None:
         data["J_sigma"] = len(design.residual.labels)
         data |= {name: scale + 1 for name, scale in scales.items()}

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stanpool.base.options import Parameterization
+from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.design import Design
-from stanpool.data.design.origins import matrix_to_zero
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import DISTRIBUTIONS
@@ -31,8 +31,8 @@ class FactorStructure:
     integrated
         Whether its coefficients are integrated out: 1 if first, 2 if after these.
     recentered
-        Whether coefficients are sampled where predictors are at their origins, and
-        drawn independently where predictors are 0.
+        Whether coefficients are sampled with predictors centered, although their
+        deviations are uncorrelated where predictors are 0.
     """
 
     correlated: bool = False
@@ -167,7 +167,7 @@ _OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
 
 
 # Forms whose parameters are groups' coefficients, which the data say much of.
-_SAMPLED_AT_ORIGINS = ("centered", "adaptive")
+_SAMPLED_CENTERED = ("centered", "adaptive")
 
 
 def structure_of(
@@ -221,8 +221,8 @@ def structure_of(
                 membership=factor.weights is not None,
                 group_predictors=factor.U is not None,
                 integrated=order.get(number, 0),
-                recentered=parameterization in _SAMPLED_AT_ORIGINS
-                and matrix_to_zero(factor, dict(design.origins)) is not None,
+                recentered=parameterization in _SAMPLED_CENTERED
+                and uncentering_matrix(factor, dict(design.centers)) is not None,
             )
             for number, (factor, correlated) in enumerate(
                 zip(design.factors, correlated_factors(spec, design), strict=True)

@@ -3,10 +3,10 @@
 A sampler starts at a unit scale, and Stan's estimate of variances is pulled towards
 1e-3 times that [1]_: the coefficient of a predictor in the thousands, a thousandth of
 the others, would hold all back, and an outcome in millionths would not converge at all.
-So Stan sees predictors, counted from their origins, over powers of ten, and outcomes
-that are located and scaled by their predictors over powers of a thousand; it sees
-coefficients, scales and their priors accordingly, and draws are turned back. The log
-density moves by a constant.
+So Stan sees centered predictors divided by powers of ten, and outcomes of families with
+an identity link divided by powers of a thousand. Coefficients, scales and their priors
+are rescaled accordingly, and draws are transformed back. The log density changes by a
+constant.
 
 References
 ----------
@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import Array
+from stanpool.data.design.centers import centered_design
 from stanpool.data.design.design import Design, FactorDesign
-from stanpool.data.design.origins import at_origins
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.priors import PriorRow
@@ -66,8 +66,8 @@ class Scaling:
         return self.outcome == 1.0 and all(np.all(each == 1.0) for each in own)
 
     def design(self, design: Design) -> Design:
-        """Return the data as Stan sees them, counted from their origins."""
-        design = at_origins(design)
+        """Return the data as Stan sees them, centered and scaled."""
+        design = centered_design(design)
         if self.is_identity:
             return design
         factors = []
@@ -75,11 +75,11 @@ class Scaling:
             design.factors, self.factors, self.group_level, strict=True
         ):
             level = None if factor.U is None else factor.U / u
-            to_zero = factor.to_zero
-            if to_zero is not None:
-                to_zero = z[:, None] * to_zero / z
+            uncenter = factor.uncenter
+            if uncenter is not None:
+                uncenter = z[:, None] * uncenter / z
             scaled_factor = replace(factor, Z=factor.Z / z, z_bar=factor.z_bar / z)
-            factors.append(replace(scaled_factor, U=level, to_zero=to_zero))
+            factors.append(replace(scaled_factor, U=level, uncenter=uncenter))
         scaled = replace(
             design,
             X=design.X / self.population,
@@ -184,7 +184,7 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
     spec, design, priors
         The model, its data, and the priors in force.
     """
-    design = at_origins(design)
+    design = centered_design(design)
     of_label = {"Intercept": 1.0}
     columns = [*zip(design.coefficients, design.X.T, strict=True)]
     for factor in design.factors:

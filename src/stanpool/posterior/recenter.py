@@ -1,15 +1,15 @@
-r"""Draws of coefficients where predictors are 0, and where they are at their origins.
+r"""Transform coefficients between centered predictors and predictors at 0.
 
-Stan sees predictors counted from their origins; users see coefficients where predictors
-are 0. With the matrices ``A`` of ``change_of_origin``, of the population and of each
-factor, coefficients where predictors are 0 are
+Stan sees centered predictors; users see coefficients where predictors are 0. With the
+matrices ``A`` of ``centering_matrix``, of the population and of each factor,
+coefficients where predictors are 0 are
 
 .. math:: \theta = A \tilde\theta, \quad u_j = A \tilde u_j, \quad
           \Sigma = A \tilde\Sigma A^T,
 
-and the groups' coefficients are their means and these deviations. Deviations that are
-uncorrelated, as of ``||``, are so where predictors are 0, and stay there: theirs alone
-are the same on both sides.
+and the groups' coefficients are the sums of their means and these deviations. The
+uncorrelated deviations of ``||`` are defined where predictors are 0 in the Stan
+program, too, and are not transformed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import Array
+from stanpool.data.design.centers import centered_design, centering_matrix
 from stanpool.data.design.design import Design, FactorDesign
-from stanpool.data.design.origins import at_origins, change_of_origin
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.coefficients import coefficients, flat
 
@@ -32,55 +32,59 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
-_BLOCK = 2**22  # numbers: draws are many, and are held twice as it is
+_BLOCK = 2**22  # numbers of the groups' coefficients that are transformed at a time
 
 
-def to_zero(model: PreparedModel, posterior: xr.Dataset) -> xr.Dataset:
-    """Turn draws of coefficients at the origins into those where predictors are 0.
+def uncenter_posterior(model: PreparedModel, posterior: xr.Dataset) -> xr.Dataset:
+    """Transform draws for centered predictors to predictors at 0.
 
     Parameters
     ----------
     model
-        The model, whose data know the origins.
+        The model, whose design holds the centers.
     posterior
-        Of Stan, or of the prior, labelled.
+        Labelled draws from Stan, or from the prior.
     """
     design = model.design
-    if not design.origins:
+    if not design.centers:
         return posterior
-    return _turned(model, posterior, at_origins(design), design, lambda a: a)
+    return _transformed(model, posterior, centered_design(design), design, lambda a: a)
 
 
-def tree_to_zero(model: PreparedModel, tree: xr.DataTree) -> xr.DataTree:
-    """Return a tree with its posterior turned by ``to_zero``."""
-    return _with_posterior(tree, to_zero(model, tree["posterior"].to_dataset()))
+def uncenter_tree(model: PreparedModel, tree: xr.DataTree) -> xr.DataTree:
+    """Return a tree with the posterior that ``uncenter_posterior`` makes of its own."""
+    return _with_posterior(
+        tree, uncenter_posterior(model, tree["posterior"].to_dataset())
+    )
 
 
-def to_origins(model: PreparedModel, posterior: xr.Dataset) -> xr.Dataset:
-    """Turn draws of coefficients where predictors are 0 into those at the origins.
+def center_posterior(model: PreparedModel, posterior: xr.Dataset) -> xr.Dataset:
+    """Transform draws for predictors at 0 to centered predictors.
 
-    That is where priors are stated, and what a sampler sees, but for its units.
+    These are the coefficients of the priors and, up to units, those that are sampled.
 
     Parameters
     ----------
     model, posterior
-        Of a fit, or of the prior.
+        The model, and labelled draws of its posterior or its prior.
     """
     design = model.design
-    if not design.origins:
+    if not design.centers:
         return posterior
-    return _turned(model, posterior, design, at_origins(design), np.linalg.inv)
+    return _transformed(
+        model, posterior, design, centered_design(design), np.linalg.inv
+    )
 
 
-def fit_at_origins(fit: FitResult) -> FitResult:
-    """Return a fit whose data and draws are counted from the predictors' origins.
+def center_fit(fit: FitResult) -> FitResult:
+    """Return the same fit with centered predictors.
 
-    Its rows have the same linear predictors, and its priors are on its coefficients.
+    The priors are on its coefficients, and its linear predictors are the same.
     """
-    if not fit.model.design.origins:
+    if not fit.model.design.centers:
         return fit
-    tree = _with_posterior(fit.tree, to_origins(fit.model, fit.posterior))
-    model = fit.model.with_design(at_origins(fit.model.design))
+    tree = _with_posterior(fit.tree, center_posterior(fit.model, fit.posterior))
+    model = fit.model.with_design(centered_design(fit.model.design))
     return replace(fit, model=model, tree=tree)
 
 
@@ -93,32 +97,35 @@ def _with_posterior(tree: xr.DataTree, posterior: xr.Dataset) -> xr.DataTree:
     return other
 
 
-def _turned(
+def _transformed(
     model: PreparedModel,
     posterior: xr.Dataset,
     source: Design,
     target: Design,
-    turn: Callable[[Array], Any],
+    direction: Callable[[Array], Any],
 ) -> xr.Dataset:
-    """Turn the draws of one design's coefficients into those of another."""
-    spec, origins = model.spec, dict(model.design.origins)
+    """Transform the draws of one design's coefficients to those of another.
+
+    ``direction`` makes the matrix of the transformation from ``centering_matrix``.
+    """
+    spec, centers = model.spec, dict(model.design.centers)
     found = coefficients(model.with_design(source), posterior)
-    matrix = turn(change_of_origin(("Intercept", *source.coefficients), origins))
-    moved = found.beta @ matrix[0, 1:]
+    matrix = direction(centering_matrix(("Intercept", *source.coefficients), centers))
+    shift = found.beta @ matrix[0, 1:]
     new: dict[str, Array] = {}
     if source.coefficients:
         new["beta"] = found.beta @ matrix[1:, 1:].T
     if "Intercept" in posterior:
-        new["Intercept"] = found.alpha + moved
+        new["Intercept"] = found.alpha + shift
     elif "cutpoint" in posterior:
-        new["cutpoint"] = flat(posterior["cutpoint"]) - moved
+        new["cutpoint"] = flat(posterior["cutpoint"]) - shift
     has_own_intercepts = not {"Intercept", "cutpoint"} & set(posterior)
-    turned = _with(posterior, new)
-    means = coefficients(model.with_design(target), turned)
+    changed = _with(posterior, new)
+    means = coefficients(model.with_design(target), changed)
     for number, factor in enumerate(source.factors):
         own = np.eye(len(factor.varying))
         if not factor.uncorrelated:
-            own = turn(change_of_origin(factor.varying, origins))
+            own = direction(centering_matrix(factor.varying, centers))
         before, after = found.factors[number], means.factors[number]
         b = np.empty_like(before.b)
         step = max(1, _BLOCK * len(b) // b.size)
@@ -129,12 +136,12 @@ def _turned(
             for q, other in np.argwhere(own - np.eye(len(own))):
                 b[some, ..., q] += own[q, other] * u[..., other]
         if has_own_intercepts:
-            b[..., factor.varying.index("Intercept")] += moved[:, None]
+            b[..., factor.varying.index("Intercept")] += shift[:, None]
         names = GroupNames.of(factor.factor)
-        turned = _with(turned, {names.b: b})
+        changed = _with(changed, {names.b: b})
         if spec.pooling == "partial" and np.any(own != np.eye(len(own))):
-            turned = _with_population(turned, factor, names, own)
-    return turned
+            changed = _with_population(changed, factor, names, own)
+    return changed
 
 
 def _with(posterior: xr.Dataset, variables: Mapping[str, Array]) -> xr.Dataset:

@@ -179,7 +179,7 @@ def test_sleepstudy_in_other_units_from_another_day() -> None:
         ).fit(seed=seed, progress=False)
         for seed, each in enumerate(sleep(), 1)
     ]
-    assert fits[1].model.design.origins == (("Days", UNITS * SHIFT),)
+    assert fits[1].model.design.centers == (("Days", UNITS * SHIFT),)
     assert all(fit.diagnose().ok for fit in fits)
     ours = quantities(fits[0].posterior, np.eye(2), 1.0)
     theirs = quantities(fits[1].posterior, BACK, OF_OUTCOME)

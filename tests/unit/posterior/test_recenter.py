@@ -1,4 +1,4 @@
-"""Where predictors live changes nothing: Stan sees them counted from an origin."""
+"""Where predictors live changes nothing: Stan sees them centered."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ import stanpool as sp
 from golden.catalogue import proper_models, small_data
 from simulated_fits import fit_of_prior, without_rotation
 from stanpool import exact
-from stanpool.data.design.origins import at_origins, change_of_origin, choose_origins
+from stanpool.data.design.centers import (
+    centered_design,
+    centering_matrix,
+    choose_centers,
+)
 from stanpool.inference.evaluation.prior_sensitivity import log_prior
 from stanpool.inference.prediction.group_likelihood import group_log_likelihood
 from stanpool.inference.prediction.predict import log_lik
 from stanpool.inference.prediction.prior_predictive import Drawn, draw_prior
 from stanpool.posterior.coefficients import coefficients
-from stanpool.posterior.origins import to_origins, to_zero
+from stanpool.posterior.recenter import center_posterior, uncenter_posterior
 from stanpool.sampling.initial_values import starting_values
 
 PRODUCTS = (
@@ -75,7 +79,7 @@ def all_models() -> dict[str, sp.Model]:
 def choose(model: sp.Model) -> sp.Model | None:
     """Return the model of shifted predictors, if it is the same model."""
     other = sp.Model.from_spec(model.spec, moved_data(model))
-    return other if other.design.origins else None
+    return other if other.design.centers else None
 
 
 @pytest.mark.parametrize("name", sorted(all_models()))
@@ -95,7 +99,7 @@ def test_a_shift_changes_nothing(name: str) -> None:
     for each in (model, shifted):
         drawn = draw_prior(each, 5, np.random.default_rng(1))
         likelihoods.append(log_lik(cast("sp.Fit", Drawn(each, drawn))).to_numpy())
-        again = to_zero(each, to_origins(each, drawn))
+        again = uncenter_posterior(each, center_posterior(each, drawn))
         for variable in drawn.data_vars:
             np.testing.assert_allclose(
                 again[variable], drawn[variable], rtol=1e-6, atol=1e-6
@@ -149,11 +153,11 @@ UNCORRELATED = "y ~ x1 * u + (1 + x1 || g) + (1 + x1 | h)"
 def test_two_bars_mean_uncorrelated_where_predictors_are_0(
     parameterization: str,
 ) -> None:
-    """Whatever the origin, which is that of the population and of other factors."""
+    """Whatever the center, which is that of the population and of other factors."""
     data = small_data().assign(x1=small_data()["x1"] + 1000.0)
     model = sp.Model(UNCORRELATED, data, parameterization=parameterization)
-    assert dict(model.design.origins) == {"x1": 1000.0}
-    told, (own, other) = model.stan_data(), at_origins(model.design).factors
+    assert dict(model.design.centers) == {"x1": 1000.0}
+    told, (own, other) = model.stan_data(), centered_design(model.design).factors
     np.testing.assert_array_equal(own.Z[:, 1], data["x1"])
     np.testing.assert_allclose(other.Z[:, 1], data["x1"] - 1000.0)
     if parameterization != "marginal":
@@ -169,7 +173,7 @@ def test_two_bars_mean_uncorrelated_where_predictors_are_0(
     assert model.priors["tau_g[Intercept]"].note == "at predictors of 0"
 
 
-def test_whoever_wants_another_origin_writes_it() -> None:
+def test_whoever_wants_another_center_writes_it() -> None:
     """The same model as with a predictor that is near 0 already."""
     near = small_data().assign(x1=small_data()["x1"] - small_data()["x1"].mean())
     far = near.assign(x1=near["x1"] + 1000.0)
@@ -198,10 +202,10 @@ def test_default_scales_at_0_are_of_what_slopes_do_from_there() -> None:
         data["x1"].std() / data["y"].std(), rel=1e-2
     )
     indicator = sp.Model("y ~ 1 + (1 + C(h) || g)", data)
-    assert not indicator.design.origins
+    assert not indicator.design.centers
 
 
-def test_effects_of_uncorrelated_deviations_are_the_same_at_the_origins() -> None:
+def test_effects_of_uncorrelated_deviations_are_the_same_at_the_centers() -> None:
     """What is computed there has the deviations and the scales of where they are."""
     data = small_data().assign(x1=small_data()["x1"] + 1000.0)
     fit = fit_of_prior(sp.Model("y ~ x1 + (1 + x1 || g)", data), chains=2, draws=50)
@@ -211,7 +215,7 @@ def test_effects_of_uncorrelated_deviations_are_the_same_at_the_origins() -> Non
         ("g", "sd(x1)"),
         ("residual", "sigma"),
     ]
-    assert fit.varcorr(at="origins").equals(table)
+    assert fit.varcorr(at="center").equals(table)
     tau = fit.posterior["tau_g"].to_numpy().reshape(-1, 2)
     between = np.square(tau) @ [1.0, np.mean(np.square(data["x1"]))]
     sigma = fit.posterior["sigma"].to_numpy().ravel()
@@ -256,15 +260,15 @@ def test_the_gibbs_sampler_draws_the_same_lines() -> None:
     np.testing.assert_allclose(*lines, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_taken_keep_the_origin() -> None:
+def test_rows_taken_keep_the_center() -> None:
     data = small_data().assign(x1=small_data()["x1"] + 1000.0)
     model = sp.Model("y ~ x1 + (1 + x1 | g)", data)
     high = model.take(np.argsort(data["x1"].to_numpy())[-5:])
-    assert high.design.origins == model.design.origins == (("x1", 1000.0),)
+    assert high.design.centers == model.design.centers == (("x1", 1000.0),)
 
 
 @pytest.mark.parametrize(
-    ("values", "origin"),
+    ("values", "center"),
     [
         (np.arange(10.0), 0.0),  # days since a start
         (np.arange(10.0) + 1000, 1000.0),
@@ -278,25 +282,25 @@ def test_rows_taken_keep_the_origin() -> None:
         (np.linspace(-0.0015, 0.0015, 99) + 1, 1.0),
     ],
 )
-def test_origins_are_round_and_near(values: np.ndarray, origin: float) -> None:
-    assert dict(choose_origins([("x", values)])).get("x", 0.0) == origin
-    scaled = dict(choose_origins([("x", 1e3 * values)])).get("x", 0.0)
-    assert scaled == pytest.approx(1e3 * origin)
-    assert abs(values.mean() - origin) <= 4.001 * values.std() or origin == 0.0
+def test_centers_are_round_and_near(values: np.ndarray, center: float) -> None:
+    assert dict(choose_centers([("x", values)])).get("x", 0.0) == center
+    scaled = dict(choose_centers([("x", 1e3 * values)])).get("x", 0.0)
+    assert scaled == pytest.approx(1e3 * center)
+    assert abs(values.mean() - center) <= 4.001 * values.std() or center == 0.0
 
 
 def test_products_expand() -> None:
     labels = ["Intercept", "x", "w", "x:w", "x:v"]
-    origins = {"x": 3.0, "w": 5.0}
+    centers = {"x": 3.0, "w": 5.0}
     x, w, v = np.random.default_rng(3).normal(size=(3, 7))
     raw = np.column_stack([np.ones(7), x, w, x * w, x * v])
-    moved = raw @ change_of_origin(labels, origins)
+    moved = raw @ centering_matrix(labels, centers)
     # There is no v for x:v to give its own to.
     wanted = [np.ones(7), x - 3, w - 5, (x - 3) * (w - 5), x * v]
     np.testing.assert_allclose(moved, np.column_stack(wanted))
 
 
-def test_the_origin_is_said() -> None:
+def test_the_center_is_said() -> None:
     data = small_data().assign(x1=small_data()["x1"] + 1000.0)
     model = sp.Model("y ~ x1 + x2 + (1 + x1 || g)", data)
     assert model.priors["tau_g[Intercept]"].note == "at predictors of 0"
@@ -315,5 +319,5 @@ def test_the_origin_is_said() -> None:
     correlated = sp.Model("y ~ x1 + x2 + (1 + x1 | g)", data)
     assert correlated.priors["tau_g[Intercept]"].note == ("at 'x1' = 1000")
     zero = sp.Model("y ~ x1 + (1 + x1 | g)", data, center_predictors=False)
-    assert zero.design.origins == ()
+    assert zero.design.centers == ()
     assert zero.priors["Omega_g"].note == "at predictors of 0"
