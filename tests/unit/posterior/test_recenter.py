@@ -216,6 +216,7 @@ def test_effects_of_uncorrelated_deviations_are_the_same_at_the_centers() -> Non
         ("residual", "sigma"),
     ]
     assert fit.varcorr(at="center").equals(table)
+    assert fit.varcorr(at="origins").equals(table)  # the former word
     tau = fit.posterior["tau_g"].to_numpy().reshape(-1, 2)
     between = np.square(tau) @ [1.0, np.mean(np.square(data["x1"]))]
     sigma = fit.posterior["sigma"].to_numpy().ravel()
