@@ -129,6 +129,8 @@ OTHER_OUTCOMES = {
     "gamma": "amount",
     "exponential": "amount",
     "weibull": "amount",
+    "inverse_gaussian": "amount",
+    "beta_binomial": "hits | trials(shots)",
     "beta": "share",
     "negative_binomial": "count",
     "ordinal": "grade",
@@ -156,6 +158,14 @@ PARTS = (
     (
         "hits | trials(shots) + weights(w) ~ x1 + (1 | g)",
         {"family": "binomial", "link": "cloglog"},
+    ),
+    (
+        "hits | trials(shots) ~ x1",
+        {"family": "beta_binomial", "link": "probit", "pooling": "complete"},
+    ),
+    (
+        "hits | trials(shots) ~ x1",
+        {"family": "beta_binomial", "link": "cloglog", "pooling": "complete"},
     ),
     ("share ~ x1", {"family": "beta", "link": "probit", "pooling": "complete"}),
     ("share ~ x1", {"family": "beta", "link": "cloglog", "pooling": "complete"}),
@@ -193,6 +203,38 @@ PARTS = (
     ("y | trunc(low, 9) ~ x1", {"pooling": "complete"}),
     ("y | trunc(low, 9) ~ x1 + (1 | g)", {"family": "student_t"}),
     ("amount | trunc(0.01, 99) ~ x1", {"pooling": "complete", "family": "lognormal"}),
+    ("amount | cens(c, amount_high) ~ x1 + (1 | g)", {"family": "weibull"}),
+    (
+        "amount | cens(c, amount_high) + weights(w) ~ x1",
+        {"family": "weibull", "pooling": "complete"},
+    ),
+    (
+        "amount | trunc(0.01, 99) ~ x1",
+        {"family": "weibull", "pooling": "complete"},
+    ),
+    (
+        "amount | cens(c, amount_high) ~ x1",
+        {"family": "exponential", "pooling": "complete"},
+    ),
+    ("amount | trunc(0.01, 99) ~ x1 + (1 | g)", {"family": "exponential"}),
+    (
+        "amount | weights(w) ~ x1",
+        {"family": "inverse_gaussian", "pooling": "complete"},
+    ),
+    ("seen | trunc(1) ~ x1 + (1 | g)", {"family": "poisson"}),
+    (
+        "seen | trunc(least_seen, most_seen) ~ x1",
+        {"family": "poisson", "pooling": "complete"},
+    ),
+    ("seen | trunc(1) ~ x1", {"family": "negative_binomial", "pooling": "complete"}),
+    (
+        "seen | trunc(upper=most_seen) + weights(w) ~ x1",
+        {"family": "negative_binomial", "pooling": "complete"},
+    ),
+    (
+        "seen | trunc(1, most_seen) ~ x1 + (1 | g)",
+        {"family": "negative_binomial"},
+    ),
     ("y | trunc(lower=low) + weights(w) ~ x1", {"pooling": "complete"}),
     ("y | trunc(upper=9) + weights(w) ~ x1", {"pooling": "complete"}),
     ("y | trunc(low, 9) + weights(w) ~ x1", {"pooling": "complete"}),
@@ -265,6 +307,9 @@ def _small_data() -> pd.DataFrame:
         y_high=frame["y"] + rng.uniform(0.5, 2.0, rows),
         amount_high=amount * rng.uniform(1.5, 3.0, rows),
         low=frame["y"] - rng.uniform(0.5, 3.0, rows),
+        seen=1 + frame["count"],
+        least_seen=frame["count"] * (np.arange(rows) % 3 > 0) + np.arange(rows) % 2,
+        most_seen=2 + frame["count"] + np.arange(rows) % 4,
     )
 
 

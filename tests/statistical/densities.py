@@ -435,9 +435,8 @@ def _log_density_of_rows(
     """Log probability of each row: observed, censored or truncated."""
     spec, y = model.spec, data[model.spec.outcome].to_numpy()
     outcome = _outcome(model, data, eta, at)
-    if hasattr(outcome.dist, "logpmf"):
-        return np.asarray(outcome.logpmf(y))
-    rows = np.array(outcome.logpdf(y))
+    is_count = hasattr(outcome.dist, "logpmf")
+    rows = np.array(outcome.logpmf(y) if is_count else outcome.logpdf(y))
     if spec.cens is not None:
         censored, upper = data[spec.cens], data[spec.cens_upper]
         between = np.log(outcome.cdf(upper) - outcome.cdf(y))
@@ -448,7 +447,8 @@ def _log_density_of_rows(
         lower, upper = (
             data[bound] if isinstance(bound, str) else bound for bound in spec.trunc
         )
-        below = 0.0 if lower is None else outcome.cdf(lower)
+        # A count that is equal to its lower bound is seen.
+        below = 0.0 if lower is None else outcome.cdf(lower - int(is_count))
         rows -= np.log((1.0 if upper is None else outcome.cdf(upper)) - below)
     return rows
 
@@ -480,9 +480,13 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "weibull": lambda: stats.weibull_min(
             at.shape, scale=mean / special.gamma(1 + 1 / at.shape)
         ),
+        "inverse_gaussian": lambda: stats.invgauss(mean / at.shape, scale=at.shape),
         "beta": lambda: stats.beta(mean * phi, (1 - mean) * phi),
         "bernoulli": lambda: stats.bernoulli(mean),
         "binomial": lambda: stats.binom(data[spec.trials], mean),
+        "beta_binomial": lambda: stats.betabinom(
+            data[spec.trials], mean * phi, (1 - mean) * phi
+        ),
         "poisson": lambda: stats.poisson(mean),
         "negative_binomial": lambda: stats.nbinom(phi, phi / (phi + mean)),
     }[spec.family]()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import stanpool
+from stanpool import exact
 from stanpool.language.family import FAMILIES
 from stanpool.language.prior import DISTRIBUTIONS, parameter_classes
 
@@ -157,8 +158,10 @@ def test_the_language_needs_the_standard_library_only() -> None:
 # words of other tools and the conjugate posteriors, which are of one family each.
 _KNOW_FAMILIES = {"language.family", "families", "bench"}
 _KNOW_FAMILIES |= {"base.other_tools", "exact.conjugate_groups"}
-# What else is called as a family is: distributions of priors, parameters, predictors.
+# What else is called as a family is: distributions of priors, parameters, predictors,
+# conjugate posteriors.
 _OTHER_MEANINGS = {*DISTRIBUTIONS, *parameter_classes(), "categorical"}
+_OTHER_MEANINGS |= {*exact.__all__}
 
 
 def _defaults(tree: ast.AST) -> set[int]:

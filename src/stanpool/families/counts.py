@@ -8,13 +8,18 @@ import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
 from stanpool.families.functions import (
+    TINY,
     FamilyFunctions,
     LinkFunctions,
+    beta_shapes,
     count_times,
+    draw_beta,
     draw_counts,
     draw_gamma,
     log_complement_of,
+    log_ways,
 )
+from stanpool.families.truncated_counts import draw_between, log_between
 
 
 def binary(link: LinkFunctions) -> FamilyFunctions:
@@ -39,13 +44,9 @@ def binomial(link: LinkFunctions) -> FamilyFunctions:
 
     def log_density(y: Any, eta: Any, *, trials: Any) -> Any:
         y, trials = np.asarray(y), np.asarray(trials)
-        ways = (
-            special.gammaln(trials + 1)
-            - special.gammaln(y + 1)
-            - special.gammaln(trials - y + 1)
-        )
-        successes = special.xlogy(y, 1.0) + count_times(y, link.log_inverse(eta))
-        return ways + successes + count_times(trials - y, log_complement_of(link)(eta))
+        successes = count_times(y, link.log_inverse(eta))
+        failures = count_times(trials - y, log_complement_of(link)(eta))
+        return log_ways(y, trials) + successes + failures
 
     def mean(eta: Any, *, trials: Any) -> Any:
         return trials * link.inverse(eta)
@@ -60,6 +61,34 @@ def binomial(link: LinkFunctions) -> FamilyFunctions:
     return FamilyFunctions(link, log_density, mean, draw, variance)
 
 
+def beta_binomial(link: LinkFunctions) -> FamilyFunctions:
+    """Binomial with a probability that is ``beta(mu phi, (1 - mu) phi)`` in each row.
+
+    Two trials of a row have the correlation ``1 / (1 + phi)``.
+    """
+
+    def log_density(y: Any, eta: Any, *, trials: Any, phi: Any) -> Any:
+        y, trials = np.asarray(y), np.asarray(trials)
+        a, b = beta_shapes(link, eta, phi)
+        # A mean that is 0 or 1 to rounding has a shape of 0, and no density.
+        a, b = np.maximum(a, TINY), np.maximum(b, TINY)
+        ratio = special.betaln(y + a, trials - y + b) - special.betaln(a, b)
+        return log_ways(y, trials) + ratio
+
+    def mean(eta: Any, *, trials: Any, phi: Any) -> Any:
+        return trials * link.inverse(eta) + np.zeros_like(phi, dtype=float)
+
+    def draw(rng: np.random.Generator, eta: Any, *, trials: Any, phi: Any) -> Any:
+        probability = draw_beta(rng, beta_shapes(link, eta, phi))
+        return rng.binomial(trials, probability)
+
+    def variance(eta: Any, *, trials: Any, phi: Any) -> Any:
+        mu = link.inverse(eta)
+        return trials * mu * (1.0 - mu) * (phi + trials) / (phi + 1.0)
+
+    return FamilyFunctions(link, log_density, mean, draw, variance)
+
+
 def poisson(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ poisson(mu)``."""
 
@@ -67,10 +96,29 @@ def poisson(link: LinkFunctions) -> FamilyFunctions:
         log_mu = link.log_inverse(eta)
         return count_times(y, log_mu) - np.exp(log_mu) - special.gammaln(np.add(y, 1))
 
-    def draw(rng: np.random.Generator, eta: Any) -> Any:
-        return draw_counts(rng, link.inverse(eta))
+    def log_interval(lower: Any, upper: Any, eta: Any) -> Any:
+        rate = np.exp(link.log_inverse(eta))
+        return log_between(
+            lower,
+            upper,
+            lambda y: log_density(y, eta),
+            lambda y: special.gammaincc(y + 1.0, rate),
+            lambda y: special.gammainc(y + 1.0, rate),
+        )
 
-    return FamilyFunctions(link, log_density, link.inverse, draw, link.inverse)
+    def draw(
+        rng: np.random.Generator, eta: Any, *, lower: Any = None, upper: Any = None
+    ) -> Any:
+        def drawn(eta: Any) -> Any:
+            return draw_counts(rng, link.inverse(eta))
+
+        if lower is None and upper is None:
+            return drawn(eta)
+        return draw_between(rng, lower, upper, drawn, log_interval, eta)
+
+    return FamilyFunctions(
+        link, log_density, link.inverse, draw, link.inverse, log_interval
+    )
 
 
 def negative_binomial(link: LinkFunctions) -> FamilyFunctions:
@@ -90,11 +138,37 @@ def negative_binomial(link: LinkFunctions) -> FamilyFunctions:
     def mean(eta: Any, *, phi: Any) -> Any:
         return link.inverse(eta) + np.zeros_like(phi, dtype=float)
 
-    def draw(rng: np.random.Generator, eta: Any, *, phi: Any) -> Any:
-        return draw_counts(rng, draw_gamma(rng, phi, link.inverse(eta)))
+    def log_interval(lower: Any, upper: Any, eta: Any, *, phi: Any) -> Any:
+        log_ratio = link.log_inverse(eta) - np.log(phi)
+        failing, going_on = special.expit(-log_ratio), special.expit(log_ratio)
+        return log_between(
+            lower,
+            upper,
+            lambda y: log_density(y, eta, phi=phi),
+            lambda y: special.betainc(phi, y + 1.0, failing),
+            lambda y: special.betainc(y + 1.0, phi, going_on),
+        )
+
+    def draw(
+        rng: np.random.Generator,
+        eta: Any,
+        *,
+        phi: Any,
+        lower: Any = None,
+        upper: Any = None,
+    ) -> Any:
+        def drawn(eta: Any, phi: Any) -> Any:
+            return draw_counts(rng, draw_gamma(rng, phi, link.inverse(eta)))
+
+        def between(low: Any, high: Any, eta: Any, phi: Any) -> Any:
+            return log_interval(low, high, eta, phi=phi)
+
+        if lower is None and upper is None:
+            return drawn(eta, phi)
+        return draw_between(rng, lower, upper, drawn, between, eta, phi)
 
     def variance(eta: Any, *, phi: Any) -> Any:
         mu = link.inverse(eta)
         return mu + np.square(mu) / phi
 
-    return FamilyFunctions(link, log_density, mean, draw, variance)
+    return FamilyFunctions(link, log_density, mean, draw, variance, log_interval)

@@ -71,8 +71,8 @@ class FamilyFunctions:
         student_t has none; None for ordinal and categorical.
     log_interval
         ``log_interval(lower, upper, eta, **parameters)``: log probability of an outcome
-        between two bounds, which may be infinite; None where no outcome is censored or
-        truncated.
+        between two bounds, which may be infinite, and which counts may be equal to;
+        None where no outcome is censored or truncated.
     """
 
     link: LinkFunctions
@@ -161,3 +161,27 @@ def log_complement_of(link: LinkFunctions) -> Callable[[Any], Any]:
     """Return ``log(1 - mu)`` as a function of ``eta``."""
     assert link.log_complement is not None
     return link.log_complement
+
+
+def beta_shapes(link: LinkFunctions, eta: Any, phi: Any) -> tuple[Any, Any]:
+    """Return ``mu phi`` and ``(1 - mu) phi``, a beta distribution's parameters."""
+    log_phi = np.log(phi)
+    return (
+        np.exp(log_phi + link.log_inverse(eta)),
+        np.exp(log_phi + log_complement_of(link)(eta)),
+    )
+
+
+def draw_beta(rng: np.random.Generator, shapes: tuple[Any, Any]) -> Any:
+    """Draw beta variables; a mean that is 0 or 1 to rounding has a shape of 0."""
+    return rng.beta(*(np.maximum(shape, TINY) for shape in shapes))
+
+
+def log_ways(y: Any, trials: Any) -> Any:
+    """Return the logarithm of the binomial coefficient, ``trials`` over ``y``."""
+    y, trials = np.asarray(y), np.asarray(trials)
+    return (
+        special.gammaln(trials + 1)
+        - special.gammaln(y + 1)
+        - special.gammaln(trials - y + 1)
+    )

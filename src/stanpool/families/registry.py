@@ -21,13 +21,20 @@ import numpy as np
 
 from stanpool.base.errors import SpecError, check_choice, quote, quote_list
 from stanpool.families.categories import categorical, ordinal
-from stanpool.families.counts import binary, binomial, negative_binomial, poisson
+from stanpool.families.counts import (
+    beta_binomial,
+    binary,
+    binomial,
+    negative_binomial,
+    poisson,
+)
 from stanpool.families.functions import LINKS, FamilyFunctions, LinkFunctions
 from stanpool.families.location_scale import NORMAL, STUDENT_T, location_scale
 from stanpool.families.positive_and_proportions import (
     beta,
     exponential,
     gamma,
+    inverse_gaussian,
     weibull,
 )
 from stanpool.language.family import FAMILIES
@@ -76,8 +83,10 @@ _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
     "gamma": gamma,
     "exponential": exponential,
     "weibull": weibull,
+    "inverse_gaussian": inverse_gaussian,
     "bernoulli": binary,
     "binomial": binomial,
+    "beta_binomial": beta_binomial,
     "beta": beta,
     "poisson": poisson,
     "negative_binomial": negative_binomial,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class FamilyParameter:
         default is scaled by the data.
     searched
         The interval in which the quick estimate before sampling looks for it.
+    has_outcome_units
+        Whether it is on the scale of the outcome: its default prior, and the interval
+        in which it is searched, are then those of the parameter over the mean outcome.
     variable
         The Stan variable that is sampled, where its name is another one.
     size
@@ -34,6 +37,7 @@ class FamilyParameter:
     prior: str = ""
     source: str = ""
     searched: tuple[float, float] = (1e-2, 1e4)
+    has_outcome_units: bool = False
     variable: str = ""
     size: str | None = None
 
@@ -173,8 +177,17 @@ _SHAPE, _PRECISION = (
     for name in ("shape", "phi")
 )
 
+# The logarithm of a Weibull outcome is a location plus 1 / shape times a standard error
+# that is the same in all models: 1 / shape is a residual scale, exponential of mean 1.
+_WEIBULL_SHAPE = FamilyParameter(
+    "shape",
+    prior="inv_gamma(1, 1)",
+    source="1 / shape, the scale of log(y), has mean 1: Simpson et al. 2017",
+)
+
 _OF_PROBABILITY = ("logit", "probit", "cloglog")
 _WITH_WEIGHTS = ("grouped", "weighted")
+_SURVIVAL = ("exposure", "cens", "trunc")
 
 FAMILIES: dict[str, Family] = {
     each.name: each
@@ -215,8 +228,16 @@ FAMILIES: dict[str, Family] = {
             ("exposure",),
             compiled=("grouped",),
         ),
-        Family("exponential", ("log",), "positive", parts=("exposure",)),
-        Family("weibull", ("log",), "positive", (_SHAPE,), ("exposure",)),
+        Family("exponential", ("log",), "positive", parts=_SURVIVAL),
+        Family("weibull", ("log",), "positive", (_WEIBULL_SHAPE,), _SURVIVAL),
+        Family(
+            "inverse_gaussian",
+            ("log",),
+            "positive",
+            (replace(_SHAPE, has_outcome_units=True),),
+            ("exposure",),
+            own_functions=("log",),
+        ),
         Family(
             "bernoulli",
             _OF_PROBABILITY,
@@ -236,12 +257,13 @@ FAMILIES: dict[str, Family] = {
             own_functions=("probit", "cloglog"),
             compiled=_WITH_WEIGHTS,
         ),
+        Family("beta_binomial", _OF_PROBABILITY, "count", (_PRECISION,), ("trials",)),
         Family("beta", _OF_PROBABILITY, "proportion", (_PRECISION,)),
         Family(
             "poisson",
             ("log",),
             "count",
-            parts=("exposure",),
+            parts=("exposure", "trunc"),
             canonical_link="log",
             sums="poisson",
             compiled=_WITH_WEIGHTS,
@@ -251,7 +273,7 @@ FAMILIES: dict[str, Family] = {
             ("log",),
             "count",
             (_PRECISION,),
-            ("exposure",),
+            ("exposure", "trunc"),
             compiled=("grouped",),
         ),
         Family("ordinal", ("logit", "probit"), "ordered", (CUTPOINT,)),

@@ -58,7 +58,7 @@ from functools import partial
 import numpy as np
 
 from stanpool.data.design.design import Design
-from stanpool.language.family import FAMILIES
+from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
 
 _UNITS: Mapping[str, tuple[float, str]] = {
@@ -178,6 +178,11 @@ def residual_scale(spec: ModelSpec, design: Design) -> float:
 def outcome_spread(spec: ModelSpec) -> str:
     """Write the spread of the outcome, or of its log where that is what is modelled."""
     return "sd(log(y))" if FAMILIES[spec.family].is_of_logs else "sd(y)"
+
+
+def parameter_unit(own: FamilyParameter, design: Design) -> float:
+    """Return the mean outcome for a parameter on the outcome's scale, else 1."""
+    return positive_or_one(design.mean_of(design.y)) if own.has_outcome_units else 1.0
 
 
 def _has_level(spec: ModelSpec, design: Design) -> bool:

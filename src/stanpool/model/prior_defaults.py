@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from stanpool.data.design.design import Design, FactorDesign
-from stanpool.language.family import FAMILIES
+from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
 from stanpool.model.default_scales import (
     DefaultScales,
     default_scales,
     outcome_spread,
+    parameter_unit,
     residual_scale,
 )
 
@@ -83,8 +84,8 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
         for label in cutpoint_labels(design):
             yield "cutpoint", label, _member("cutpoint", label), prior, rule
     for own in FAMILIES[spec.family].auxiliary:
-        prior = Prior.parse(own.prior)
-        yield own.name, None, [own.name], prior, f"default: {prior} ({own.source})"
+        prior, rule = _auxiliary_prior(own, design)
+        yield own.name, None, [own.name], prior, rule
     if design.residual is not None and spec.pooling == "partial":
         names = [f"tau_sigma_{design.residual.factor}", "tau_sigma"]
         rule = f"default: mean 1 on the log scale ({_PC_PRIOR})"
@@ -180,6 +181,17 @@ def _cutpoint_prior(scales: DefaultScales) -> tuple[Prior, str]:
     """Return the default prior of cutpoints, and its rule."""
     prior = Prior("student_t", (3.0, 0.0, _round(scales.unit)))
     return prior, f"default: 3 degrees of freedom, {scales.rules['unit']} (brms)"
+
+
+def _auxiliary_prior(own: FamilyParameter, design: Design) -> tuple[Prior, str]:
+    """Return the default prior of a family's own parameter, and its rule."""
+    prior = Prior.parse(own.prior)
+    if not own.has_outcome_units:
+        return prior, f"default: {prior} ({own.source})"
+    scaled = prior.scaled(_round(parameter_unit(own, design)))
+    assert scaled is not None
+    rounded = Prior(scaled.distribution, tuple(map(_round, scaled.arguments)))
+    return rounded, f"default: {own.name} / mean(y) is {prior} ({own.source})"
 
 
 def _normal(location: float, scale: float) -> Prior:

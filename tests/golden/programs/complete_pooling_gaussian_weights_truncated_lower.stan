@@ -3,12 +3,12 @@
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
 //   the log likelihood of row n is multiplied by weights[n]
-//   y[n] is seen only above y_min[n]
+//   y[n] is seen only from y_min[n] on
 data {
   int<lower=1> N; // number of rows
   vector[N] y; // outcome
   vector<lower=0>[N] weights; // multiply the rows' log likelihoods
-  vector[N] y_min; // truncation: only outcomes above y_min are seen
+  vector[N] y_min; // truncation: outcomes below y_min are not seen
   int<lower=0> K; // number of population predictors
   matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar

@@ -2,7 +2,7 @@
 //
 //   y[n] ~ lognormal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
-//   y[n] is seen only above y_min[n] and below y_max[n]
+//   y[n] is seen only from y_min[n] to y_max[n]
 functions {
   // log probability of an outcome between low and high, from the nearer tail
   real lognormal_interval(real low, real high, real eta, real sigma) {
@@ -17,8 +17,8 @@ functions {
 data {
   int<lower=1> N; // number of rows
   vector<lower=0>[N] y; // outcome
-  vector[N] y_min; // truncation: only outcomes above y_min are seen
-  vector[N] y_max; // truncation: only outcomes below y_max are seen
+  vector[N] y_min; // truncation: outcomes below y_min are not seen
+  vector[N] y_max; // truncation: outcomes above y_max are not seen
   int<lower=0> K; // number of population predictors
   matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar

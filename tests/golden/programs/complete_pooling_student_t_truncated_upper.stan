@@ -2,11 +2,11 @@
 //
 //   y[n] ~ student_t(nu, eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
-//   y[n] is seen only below y_max[n]
+//   y[n] is seen only up to y_max[n]
 data {
   int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  vector[N] y_max; // truncation: only outcomes below y_max are seen
+  vector[N] y_max; // truncation: outcomes above y_max are not seen
   int<lower=0> K; // number of population predictors
   matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar

@@ -30,7 +30,8 @@ model {
   shape ~ inv_gamma(prior_shape_shape, prior_shape_scale);
   if (prior_only == 0) {
     vector[N] eta = alpha_c + X_c * beta;
-    y ~ weibull(shape, exp(eta - lgamma(1 + inv(shape))));
+    vector[N] scale = exp(eta - lgamma(1 + inv(shape)));
+    y ~ weibull(shape, scale);
   }
 }
 generated quantities {

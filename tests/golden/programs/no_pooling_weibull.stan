@@ -40,7 +40,8 @@ model {
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
     vector[N] eta = group_effect + X_c * beta;
-    y ~ weibull(shape, exp(eta - lgamma(1 + inv(shape))));
+    vector[N] scale = exp(eta - lgamma(1 + inv(shape)));
+    y ~ weibull(shape, scale);
   }
 }
 generated quantities {

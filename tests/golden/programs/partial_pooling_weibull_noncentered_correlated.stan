@@ -54,7 +54,8 @@ model {
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     vector[N] eta = alpha_c + group_effect + X_c * beta;
-    y ~ weibull(shape, exp(eta - lgamma(1 + inv(shape))));
+    vector[N] scale = exp(eta - lgamma(1 + inv(shape)));
+    y ~ weibull(shape, scale);
   }
 }
 generated quantities {

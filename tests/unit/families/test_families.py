@@ -45,6 +45,8 @@ def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
     if family == "weibull":
         scale = np.exp(ETA) / special.gamma(1 + 1 / 2.5)
         return stats.weibull_min(2.5, scale=scale), {"shape": 2.5}
+    if family == "inverse_gaussian":
+        return stats.invgauss(np.exp(ETA) / 2.5, scale=2.5), {"shape": 2.5}
     if family == "poisson":
         return stats.poisson(np.exp(ETA)), {}
     if family == "negative_binomial":
@@ -54,6 +56,9 @@ def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
         return stats.bernoulli(p), {}
     if family == "binomial":
         return stats.binom(7, p), {"trials": np.array(7)}
+    if family == "beta_binomial":
+        shapes = 3.0 * p, 3.0 * (1 - p)
+        return stats.betabinom(7, *shapes), {"trials": np.array(7), "phi": 3.0}
     return stats.beta(3.0 * p, 3.0 * (1 - p)), {"phi": 3.0}
 
 
@@ -63,8 +68,9 @@ CASES = [
     for link in family.links
     if family.name not in ("ordinal", "categorical")
 ]
-# Location and scale, and where to cut.
-BOUNDED = ("gaussian", "student_t", "lognormal")
+TRUNCATED = [each for each in FAMILIES.values() if "trunc" in each.parts]
+BOUNDED = [each.name for each in TRUNCATED if not each.is_discrete]
+COUNTS = [each.name for each in TRUNCATED if each.is_discrete]
 
 
 @pytest.mark.parametrize(("family", "link"), CASES)
@@ -173,14 +179,17 @@ class TestBounds:
         self, family: str, low: float, high: float
     ) -> None:
         distribution, parameters = _frozen(family, "identity")
-        low = max(low, 0.0) if family == "lognormal" else low
+        low = max(low, 0.0) if FAMILIES[family].outcome == "positive" else low
         functions = family_functions(family)
         assert functions.log_interval is not None
         found = functions.log_interval(low, high, ETA, **parameters)
         if high == np.inf:
             expected = distribution.logsf(low)
         else:
-            expected = np.log(distribution.cdf(high) - distribution.cdf(low))
+            from_below = distribution.cdf(high) - distribution.cdf(low)
+            from_above = distribution.sf(low) - distribution.sf(high)
+            is_above = distribution.cdf(low) > 0.5
+            expected = np.log(np.where(is_above, from_above, from_below))
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-12)
 
     def test_far_intervals_are_exact_in_either_tail(self) -> None:
@@ -206,14 +215,13 @@ class TestBounds:
         )
         assert y.min() >= low
         assert y.max() <= high
-        below = distribution.cdf(low)
+        # By upper tails, which are exact where most is below the bounds.
+        beyond = distribution.sf(high)
         for cut in (0.8, 1.5):
-            share = (y <= cut).mean(axis=0)
-            expected = (distribution.cdf(cut) - below) / (
-                distribution.cdf(high) - below
-            )
+            share = (y > cut).mean(axis=0)
+            expected = (distribution.sf(cut) - beyond) / (distribution.sf(low) - beyond)
             error = np.sqrt(expected * (1 - expected) / DRAWS)
-            assert np.all(np.abs(share - expected) < 4.5 * error)
+            assert np.all(np.abs(share - expected) <= 4.5 * error)
 
     def test_draws_truncated_far_out_are_finite(self) -> None:
         y = family_functions("gaussian").draw(
@@ -230,6 +238,72 @@ class TestBounds:
         eta = np.zeros(2000)
         assert draw(rng, eta, lower=1.2, **parameters).min() >= 1.2
         assert draw(rng, eta, upper=1.2, **parameters).max() <= 1.2
+
+
+class TestTruncatedCounts:
+    @pytest.mark.parametrize("family", COUNTS)
+    @pytest.mark.parametrize(
+        ("low", "high"), [(1, 3), (2, 2), (0, 4), (1, np.inf), (9, np.inf), (0, np.inf)]
+    )
+    def test_bounds_are_included(self, family: str, low: int, high: float) -> None:
+        distribution, parameters = _frozen(family, "log")
+        log_interval = family_functions(family).log_interval
+        assert log_interval is not None
+        found = log_interval(low, high, ETA, **parameters)
+        some = np.arange(low, 400 if np.isinf(high) else high + 1)
+        expected = special.logsumexp(distribution.logpmf(some[:, None]), axis=0)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13)
+        none = log_interval(-np.inf, np.inf, ETA, **parameters)
+        np.testing.assert_array_equal(none, 0.0)
+
+    @pytest.mark.parametrize("family", COUNTS)
+    def test_tails_that_underflow_have_their_first_term(self, family: str) -> None:
+        _, parameters = _frozen(family, "log")
+        functions = family_functions(family)
+        assert functions.log_interval is not None
+        for low, high, eta, nearest in ((9, np.inf, -90.0, 9), (0, 3, 9000.0, 3)):
+            if family == "negative_binomial" and high == 3:
+                continue  # its lower tail does not underflow
+            eta = min(eta, 9.0)
+            found = functions.log_interval(low, high, eta, **parameters)
+            first = functions.log_density(nearest, eta, **parameters)
+            assert found == pytest.approx(first, rel=1e-3)
+            assert found < -740
+
+    @pytest.mark.parametrize("family", COUNTS)
+    @pytest.mark.parametrize(("low", "high"), [(1, np.inf), (2, 5), (8, np.inf)])
+    def test_draws_have_the_truncated_distribution(
+        self, family: str, low: int, high: float
+    ) -> None:
+        distribution, parameters = _frozen(family, "log")
+        draws = 4000
+        y = family_functions(family).draw(
+            np.random.default_rng(5),
+            np.broadcast_to(ETA, (draws, ETA.size)),
+            lower=low,
+            upper=high,
+            **parameters,
+        )
+        assert y.min() >= low
+        assert y.max() <= high
+        some = np.arange(low, 400 if np.isinf(high) else high + 1)[:, None]
+        mass = distribution.pmf(some)
+        mass = mass / mass.sum(axis=0)
+        mean = (some * mass).sum(axis=0)
+        error = np.sqrt(((some - mean) ** 2 * mass).sum(axis=0) / draws)
+        assert np.all(np.abs(y.mean(axis=0) - mean) < 4.5 * error)
+        for count in (low, low + 1, low + 2):
+            p = mass[count - low]
+            share = (y == count).mean(axis=0)
+            assert np.all(np.abs(share - p) < 4.5 * np.sqrt(p * (1 - p) / draws))
+
+    @pytest.mark.parametrize("family", COUNTS)
+    def test_one_bound_is_enough(self, family: str) -> None:
+        _, parameters = _frozen(family, "log")
+        draw, rng = family_functions(family).draw, np.random.default_rng(5)
+        eta = np.full(2000, 1.0)
+        assert draw(rng, eta, lower=2, **parameters).min() == 2
+        assert draw(rng, eta, upper=2, **parameters).max() == 2
 
 
 class TestCategories:

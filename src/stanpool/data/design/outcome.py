@@ -333,6 +333,7 @@ def build_truncation(
             if isinstance(bound, str)
             else np.full(len(y), float(bound))
         )
+        values = _of_outcome(FAMILIES[spec.family], values, side)
         outside = y < values if side == "lower" else y > values
         rule = f"the outcome must not be {'below' if side == 'lower' else 'above'} "
         rule += f"its {side} bound of truncation, {quote(bound)}"
@@ -343,6 +344,20 @@ def build_truncation(
         rule = "the lower bound of truncation must be less than the upper one"
         refuse_rows(lower, lower >= upper, rule)
     return lower, upper
+
+
+def _of_outcome(family: Family, bounds: np.ndarray, side: str) -> np.ndarray:
+    """Return bounds of truncation, checked against what outcomes can be."""
+    rule = f"the {side} bound of truncation must {{}} for {family.name!r}"
+    if family.outcome in ("positive", "count"):
+        refuse_rows(bounds, bounds < 0, rule.format("not be negative"))
+    if family.outcome != "count":
+        return bounds
+    is_whole = np.isclose(bounds, np.round(bounds), rtol=0, atol=1e-9)
+    more = "A count that is equal to a bound is seen: trunc(1) leaves zeros out"
+    refuse_rows(bounds, ~is_whole, rule.format("be a whole number"), more + ".")
+    refuse_rows(bounds, bounds > _LARGEST, rule.format(f"be at most {_LARGEST}"))
+    return np.round(bounds).astype(np.int64)
 
 
 def _called(text: str) -> str:

@@ -35,6 +35,7 @@ from stanpool.families.functions import LINKS
 from stanpool.families.registry import family_functions
 from stanpool.language.family import BINARY_FAMILY, FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
+from stanpool.model.default_scales import parameter_unit
 from stanpool.model.pilot.estimate import (
     GroupEstimate,
     PilotEstimate,
@@ -51,7 +52,7 @@ _LARGEST_STEP = 3.0  # of a linear predictor on a link
 _STEP = 1e-3  # of a linear predictor, in differences
 _CONJUGATE = 15  # gradients for a step
 _EXACT = 1e-4  # of its squared length
-_FIRST_GUESS = 5.0  # of degrees of freedom, shapes and precisions
+_FIRST_GUESS = 5.0  # of degrees of freedom, shapes and precisions, in their units
 _FEWEST_LEFT = 1e-3  # of a group's information, whatever other factors know
 
 
@@ -494,7 +495,8 @@ class _Search:
         from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
         name = own.name
-        lowest, highest = np.log(own.searched)
+        unit = parameter_unit(own, self.design)
+        lowest, highest = np.log(np.multiply(own.searched, unit))
         last = float(np.log(self.parameters[name]))
 
         def loss(log: float) -> float:
@@ -576,7 +578,7 @@ def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, floa
         expected = max(float(np.mean(y)), 0.5 / len(y))
         mean = float(np.log(expected) - np.log(np.mean(np.exp(offset))))
     for own in family.auxiliary:
-        parameters[own.name] = _FIRST_GUESS
+        parameters[own.name] = _FIRST_GUESS * parameter_unit(own, design)
     if spec.has_sigma:
         scale = float(np.std(y)) or 1.0
         parameters["sigma"] = spread if spec.link_name == "identity" else scale

@@ -124,6 +124,7 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         **_population_facts(structure),
         **_group_facts(structure, blocks),
         **_likelihood_facts(structure),
+        **_truncation_facts(structure),
     )
 
 
@@ -231,6 +232,22 @@ def _likelihood_facts(structure: Structure) -> dict[str, Any]:
         may_be_fused=not (by_row or structure.censored or structure.truncated),
         has_se_per_row=structure.se is not None and not structure.compressed,
         has_scale_per_row=structure.residual is not None or structure.se == "added",
+    )
+
+
+def _truncation_facts(structure: Structure) -> dict[str, Any]:
+    """Return how bounds of truncation are declared, and given to tail functions.
+
+    Counts have functions of single rows; one at its lower bound is seen.
+    """
+    is_count = FAMILIES[structure.family].is_discrete
+    per_row = structure.weights or is_count
+    at = "[n]" if per_row else ""
+    return dict(
+        bound_type="array[N] int<lower=0>" if is_count else "vector[N]",
+        has_tail_per_row=per_row,
+        seen_above=f"y_min{at}" + (" - 1" if is_count else ""),
+        seen_up_to=f"y_max{at}",
     )
 
 

@@ -137,7 +137,9 @@ def _functions(structure: Structure) -> list[str]:
     family = FAMILIES[structure.family]
     if structure.link in family.own_functions:
         needed.append(f"{structure.family}_{structure.link}")
-    if structure.censored or structure.truncated == "both":
+    # Of counts Stan has no tails by the logarithm of the mean.
+    has_own_tails = structure.truncated is not None and family.is_discrete
+    if structure.censored or structure.truncated == "both" or has_own_tails:
         needed.append(f"{family.stan_distribution}_interval")
     if structure.is_grouped_glm:
         needed += ["u_positions", grouped_glm(structure)]

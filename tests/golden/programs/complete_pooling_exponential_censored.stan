@@ -1,0 +1,57 @@
+// Complete pooling: one set of coefficients for every row.
+//
+//   y[n] ~ exponential(exp(-eta[n]))
+//   eta[n] = alpha + X[n] * beta
+//   where the outcome is censored, y[n] is its bound, or the lower one of
+//   y[n] and y_upper[n]
+functions {
+  // log probability of an outcome between two bounds, exact in both tails
+  real exponential_interval(real low, real high, real rate) {
+    return log_diff_exp(exponential_lccdf(low | rate),
+                        exponential_lccdf(high | rate));
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  vector<lower=0>[N] y; // outcome
+  int<lower=0> n_observed; // number of rows whose outcome is observed
+  array[n_observed] int<lower=1, upper=N> observed;
+  int<lower=0> n_left; // number of rows whose outcome is at most y
+  array[n_left] int<lower=1, upper=N> left;
+  int<lower=0> n_right; // number of rows whose outcome is at least y
+  array[n_right] int<lower=1, upper=N> right;
+  int<lower=0> n_interval; // number of rows with y < outcome < y_upper
+  array[n_interval] int<lower=1, upper=N> interval;
+  vector[N] y_upper;
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  int<lower=0, upper=1> prior_only; // 1: ignore y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+}
+model {
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  if (prior_only == 0) {
+    vector[N] eta = alpha_c + X_c * beta;
+    y[observed] ~ exponential(exp(-eta[observed]));
+    target += exponential_lcdf(y[left] | exp(-eta[left]));
+    target += exponential_lccdf(y[right] | exp(-eta[right]));
+    for (n in interval) {
+      target += exponential_interval(y[n], y_upper[n], exp(-eta[n]));
+    }
+  }
+}
+generated quantities {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+}

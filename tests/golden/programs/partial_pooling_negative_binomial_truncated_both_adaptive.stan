@@ -1,0 +1,124 @@
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are learned.
+//
+//   y[n] ~ neg_binomial_2(exp(eta[n]), phi)
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   y[n] is seen only from y_min[n] to y_max[n]
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+//
+// Groups with much data are centered, groups with little data noncentered, and
+// others in between: centeredness says how far, by group and coefficient.
+functions {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
+    }
+    return u;
+  }
+  // log P(low <= Y <= high): a sum, until what is left is less than rounding
+  real neg_binomial_2_log_interval(int low, int high, real eta, real phi) {
+    real total = neg_binomial_2_log_lpmf(low | eta, phi);
+    for (n in (low + 1) : high) {
+      real term = neg_binomial_2_log_lpmf(n | eta, phi);
+      if (n > exp(eta) && term < total - 40) {
+        break;
+      }
+      total = log_sum_exp(total, term);
+    }
+    return total;
+  }
+  // log P(Y <= n)
+  real neg_binomial_2_log_lcdf(int n, real eta, real phi) {
+    return neg_binomial_2_log_interval(0, n, eta, phi);
+  }
+  // log P(Y > n): a sum of its own where it is too small to be a difference
+  real neg_binomial_2_log_lccdf(int n, real eta, real phi) {
+    if (n < 0) {
+      return 0;
+    }
+    real below = neg_binomial_2_log_interval(0, n, eta, phi);
+    if (n == 0 || below < -1e-6) {
+      return log1m_exp(below);
+    }
+    return neg_binomial_2_log_interval(n + 1, 1000000000, eta, phi);
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  array[N] int<lower=0> y; // counts
+  array[N] int<lower=0> y_min; // truncation: outcomes below y_min are not seen
+  array[N] int<lower=0> y_max; // truncation: outcomes above y_max are not seen
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q] centeredness;
+  matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q] tau_pilot; // estimate of tau
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_phi_shape;
+  real<lower=0> prior_phi_scale;
+  int<lower=0, upper=1> prior_only; // 1: ignore y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[J, Q] z; // coefficients, partly centered
+  real<lower=0> phi; // variance is mean + mean^2 / phi
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_index]';
+}
+model {
+  matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
+  matrix[J, Q] u = partly_centered(z, mean, tau, centeredness, z_scale,
+                                   tau_pilot);
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  phi ~ inv_gamma(prior_phi_shape, prior_phi_scale);
+  for (q in 1 : Q) {
+    u[ : , q] ~ normal(0, tau[q]);
+  }
+  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    vector[N] eta = alpha_c + group_effect + X_c * beta;
+    y ~ neg_binomial_2_log(eta, phi);
+    for (n in 1 : N) {
+      target += -neg_binomial_2_log_interval(y_min[n], y_max[n], eta[n], phi);
+    }
+  }
+}
+generated quantities {
+  matrix[J, Q] b = rep_matrix(mu_c, J);
+  b += partly_centered(z, b, tau, centeredness, z_scale, tau_pilot);
+  b += rep_matrix(mu - mu_c, J); // at X = 0
+}
