@@ -58,13 +58,15 @@ class Model(PreparedModel):
     formula
         ``"y ~ x1 + x2 + (1 + x1 | g)"``; ``||`` for uncorrelated coefficients;
         ``offset(z)`` is added as it is. Parts of the outcome stand behind a bar and
-        are joined by ``+``: ``y | trials(n)`` for binomial outcomes; ``se(s)`` for
+        are joined by ``+``: ``y | trials(n)`` for successes of trials; ``se(s)`` for
         known standard errors, ``se(s, sigma=True)`` if there is a residual besides;
         ``exposure(e)``; ``weights(w)``, which multiply the log likelihood;
         ``cens(c)`` and ``cens(c, upper)``, where ``c`` is ``none``, ``left``,
         ``right`` or ``interval`` (0, -1, 1, 2), and ``y`` and ``upper`` are the ends
-        of an interval; ``trunc(lower, upper)``. The outcome, offsets and what the parts
-        are given is arithmetic of columns, as in ``post - pre`` and ``trials(n + m)``;
+        of an interval: of times to an event, ``time | cens(1 - event)``;
+        ``trunc(lower, upper)``, where outcomes beyond the bounds are never seen, and
+        those that are equal to one are: ``count | trunc(1)`` has no zeros. The
+        outcome, offsets and what the parts are given is arithmetic of columns, as in ``post - pre`` and ``trials(n + m)``;
         among predictors, where ``+ - * / : **`` join terms, it stands in ``I(x**2)``.
         There are comparisons, NumPy's functions of single rows, ``mean(x)``,
         ``std(x)``, ``min(x)`` and their like, ``center``, ``scale``, ``poly``, ``bs``,
@@ -81,8 +83,9 @@ class Model(PreparedModel):
         few combinations of predictors; terms are computed row by row. What needs the
         rows afterwards (``loo``, checks, predictions of the data) says so.
     family
-        ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``, ``"weibull"``,
-        ``"exponential"``, ``"bernoulli"``, ``"binomial"``, ``"beta"``, ``"poisson"``,
+        ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
+        ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``, ``"bernoulli"``,
+        ``"binomial"``, ``"beta_binomial"``, ``"beta"``, ``"poisson"``,
         ``"negative_binomial"``, ``"ordinal"`` (cumulative: an ordered categorical or
         whole numbers, with cutpoints in the place of an intercept) or
         ``"categorical"`` (the first category is the reference; the others have linear
@@ -90,8 +93,8 @@ class Model(PreparedModel):
         over the categories, too).
     link
         ``"identity"`` or ``"log"`` for gaussian; ``"logit"``, ``"probit"`` or
-        ``"cloglog"`` for bernoulli, binomial and beta; ``"logit"`` or ``"probit"``
-        for ordinal. By default the first; the others have one link.
+        ``"cloglog"`` for bernoulli, binomial, beta_binomial and beta; ``"logit"`` or
+        ``"probit"`` for ordinal. By default the first; the others have one link.
     pooling
         ``"partial"``, ``"none"`` or ``"complete"``.
     parameterization

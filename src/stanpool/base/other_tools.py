@@ -151,15 +151,28 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
         *("zinb", "zeroinflatednegativebinomial", "hurdlenegbinomial", "hurdle"),
         *("hurdlenegativebinomial", "zeroinflated"),
     ),
-    f"'binomial', with a group for each row: extra spread {_NOT_OFFERED} else": (
-        *("betabinomial", "zeroinflatedbinomial", "zeroinflatedbetabinomial"),
+    "'beta_binomial', and 'successes | trials(n) ~ ...'": (
+        *("betabinomial", "betabinom", "betabinomial2", "overdispersedbinomial"),
+    ),
+    f"'beta_binomial': extra zeros {_NOT_OFFERED}": (
+        *("zeroinflatedbinomial", "zeroinflatedbetabinomial", "hurdlebinomial"),
+    ),
+    "'poisson', and 'y | trunc(1) ~ ...'": (
+        *("truncatedpoisson", "zerotruncatedpoisson", "ztpoisson", "pospoisson"),
+    ),
+    "'negative_binomial', and 'y | trunc(1) ~ ...'": (
+        *("truncatednbinom2", "truncatednbinom1", "truncatednegativebinomial"),
+        *("truncatednegbinomial", "zerotruncatednegativebinomial", "posnegbinomial"),
     ),
     f"'beta', and leave zeros and ones out: their excess {_NOT_OFFERED}": (
         *("zeroinflatedbeta", "zeroonebeta", "zerooneinflatedbeta", "zoib"),
     ),
+    "'inverse_gaussian'": ("inversegaussian", "invgaussian", "invgauss", "wald"),
+    "'weibull', and 'time | cens(1 - event) ~ ...'": (
+        *("survival", "survreg", "aft", "weibullaft", "weibullph", "cox", "coxph"),
+    ),
     "'gamma' or 'lognormal'": (
-        *("inversegaussian", "wald", "tweedie", "frechet"),
-        *("hurdlegamma", "hurdlelognormal", "shiftedlognormal", "cox", "coxph"),
+        *("tweedie", "frechet", "hurdlegamma", "hurdlelognormal", "shiftedlognormal"),
     ),
     "'student_t'; skewed errors are not offered": (
         *("skewnormal", "exgaussian", "asymlaplace", "asymmetriclaplace", "laplace"),

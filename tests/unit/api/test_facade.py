@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from stanpool import Model, SpecError
+from stanpool.language.family import FAMILIES
 from stanpool.language.formula_text import formula_of
 
+README = Path(__file__).parents[3] / "README.md"
 PARTIAL = {"predictors": ["x1", "x2"], "group": "g"}
 
 
@@ -224,3 +227,18 @@ class TestSettings:
             model.fit(**{option: value})  # type: ignore[arg-type]
         assert option in str(refused.value)
         assert repr(value) in str(refused.value)
+
+
+def test_lists_for_users_name_every_family_and_no_other() -> None:
+    (row,) = (
+        line for line in README.read_text().splitlines() if line.startswith("| fam")
+    )
+    names = row.split("|")[2].partition(";")[0].strip().split(", ")
+    assert names == list(FAMILIES)
+    said = Model.__doc__ or ""
+    for family in FAMILIES.values():
+        assert f'``"{family.name}"``' in said
+    of_links = said.partition("    link\n")[2].partition("    pooling\n")[0]
+    for family in FAMILIES.values():
+        assert (family.name in of_links) == (len(family.links) > 1)
+        assert len(family.links) == 1 or all(x in of_links for x in family.links)

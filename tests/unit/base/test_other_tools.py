@@ -37,7 +37,10 @@ def refusal(kind, call, *arguments, **options) -> str:
         ("Gamma(link='log')", "gamma"),
         ("zero_inflated_poisson", "negative_binomial"),
         ("t", "student_t"),
-        ("wald", "gamma"),
+        ("wald", "inverse_gaussian"),
+        ("betabinomial", "beta_binomial"),
+        ("truncated_poisson", "poisson', and 'y | trunc(1) ~ ..."),
+        ("coxph", "weibull', and 'time | cens(1 - event) ~ ..."),
     ],
 )
 def test_families(given, ours):

@@ -130,7 +130,8 @@ class TestChoices:
         ("fields", "said"),
         [
             ({"link": "sqrt"}, ["link='sqrt'", "'identity', 'log'"]),
-            ({"family": "poisson", "cens": "c"}, ["cens='c'", "'lognormal'"]),
+            ({"family": "poisson", "cens": "c"}, ["cens='c'", "'lognormal', 'expo"]),
+            ({"family": "beta_binomial"}, ["needs the number of trials"]),
             ({"family": "gamma", "trunc": (0, 1)}, ["trunc=(0, 1)", "'student_t'"]),
             ({"exposure": "e"}, ["exposure='e'", "'negative_binomial'"]),
             ({"se_sigma": True}, ["se_sigma=True", "pass se='column'"]),
@@ -204,6 +205,33 @@ class TestData:
                 {"low": lambda frame: frame["y"]},
                 ["lower bound of truncation must be less"],
             ),
+            (
+                "count | trunc(1) ~ 1",
+                "poisson",
+                {"count": 0},
+                ["must not be below", "1"],
+            ),
+            (
+                "count | trunc(0.5) ~ 1",
+                "poisson",
+                {},
+                ["whole number", "row 0 has 0.5"],
+            ),
+            ("count | trunc(-1) ~ 1", "poisson", {}, ["must not be negative"]),
+            (
+                "count | trunc(0, 3e9) ~ 1",
+                "poisson",
+                {},
+                ["must be at most 2147483647"],
+            ),
+            ("amount | trunc(-1) ~ 1", "weibull", {}, ["must not be negative"]),
+            (
+                "hits | trials(shots) ~ 1",
+                "beta_binomial",
+                {"hits": 99},
+                ["successes must be at most trials"],
+            ),
+            ("amount ~ 1", "inverse_gaussian", {"amount": 0.0}, ["must be positive"]),
             ("colour ~ 1", "ordinal", {}, ["in no order", "ordered=True"]),
             ("y ~ 1", "ordinal", {}, ["whole numbers or an ordered categorical"]),
             ("log(y) ~ 1", "categorical", {"y": 2.0}, ["is an expression"]),
@@ -249,6 +277,26 @@ class TestData:
         data["y_high"] = np.nan
         with pytest.raises(DataError, match="must be greater than the outcome"):
             Model("y | cens(c, y_high) ~ 1", data, pooling="complete")
+
+    def test_bounds_of_counts_are_whole_numbers(self) -> None:
+        model = Model(
+            "seen | trunc(1, most_seen) ~ 1",
+            self.frame(),
+            family="poisson",
+            pooling="complete",
+        )
+        told, high = model.stan_data(), small_data()["most_seen"]
+        np.testing.assert_array_equal(told["y_min"], np.ones(14, dtype=np.int64))
+        np.testing.assert_array_equal(told["y_max"], high)
+        assert told["y_min"].dtype.kind == told["y_max"].dtype.kind == "i"
+
+    @pytest.mark.parametrize(("part", "is_summed"), [("", True), ("| trunc(1)", False)])
+    def test_truncated_counts_are_not_summed_up(
+        self, part: str, is_summed: bool
+    ) -> None:
+        many = pd.concat([self.frame()[["seen", "g"]]] * 2000)
+        model = Model(f"seen {part} ~ 1 + (1 | g)", many, family="poisson")
+        assert (model.rows is not None) == is_summed
 
     def test_exposure_and_offsets_add_up(self) -> None:
         data = self.frame()
@@ -307,6 +355,24 @@ class TestPriors:
             "count ~ x1", data, family="negative_binomial", pooling="complete"
         )
         assert prior(model, "phi") == "inv_gamma(0.4, 0.3)"
+        model = Model("amount ~ x1", data, family="weibull", pooling="complete")
+        assert prior(model, "shape") == "inv_gamma(1, 1)"
+
+    def test_a_parameter_on_the_scale_of_the_outcome_has_a_prior_on_it(self) -> None:
+        data = small_data()
+        for factor in (1.0, 1000.0):
+            model = Model(
+                "amount ~ x1",
+                data.assign(amount=factor * data["amount"]),
+                family="inverse_gaussian",
+                pooling="complete",
+            )
+            own = next(row for row in model.priors if row.parameter == "shape")
+            shape, scale = own.prior.arguments
+            assert shape == 0.4
+            mean = factor * data["amount"].mean()
+            assert scale == pytest.approx(0.3 * mean, rel=0.01)
+            assert "shape / mean(y) is inv_gamma(0.4, 0.3)" in own.source
 
     @pytest.mark.parametrize(
         ("formula", "family", "name", "given"),
