@@ -439,7 +439,7 @@ def _log_density_of_rows(
     rows = np.array(outcome.logpmf(y) if is_count else outcome.logpdf(y))
     if spec.cens is not None:
         censored, upper = data[spec.cens], data[spec.cens_upper]
-        between = np.log(outcome.cdf(upper) - outcome.cdf(y))
+        between = _log_between(outcome, y, upper)
         rows[censored == -1] = outcome.logcdf(y)[censored == -1]
         rows[censored == 1] = outcome.logsf(y)[censored == 1]
         rows[censored == 2] = between[censored == 2]
@@ -448,9 +448,18 @@ def _log_density_of_rows(
             data[bound] if isinstance(bound, str) else bound for bound in spec.trunc
         )
         # A count that is equal to its lower bound is seen.
-        below = 0.0 if lower is None else outcome.cdf(lower - int(is_count))
-        rows -= np.log((1.0 if upper is None else outcome.cdf(upper)) - below)
+        lower = -np.inf if lower is None else lower - int(is_count)
+        rows -= _log_between(outcome, lower, np.inf if upper is None else upper)
     return rows
+
+
+def _log_between(outcome: Any, lower: Any, upper: Any) -> Any:
+    """Log of F(upper) - F(lower), as a difference in the tail that is nearer."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below, above = outcome.logcdf(upper), outcome.logsf(lower)
+        from_below = below + np.log1p(-np.exp(outcome.logcdf(lower) - below))
+        from_above = above + np.log1p(-np.exp(outcome.logsf(upper) - above))
+    return np.where(above < below, from_above, from_below)
 
 
 def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) -> Any:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy import stats
+from scipy import special, stats
 from scipy.special import expit, logsumexp
 
 import stanpool as sp
 from simulated_fits import fit_of_prior
 from stanpool.posterior import arviz
+from statistical.importance import posterior_means
 from statistical.monte_carlo import STANDARD_ERRORS
 
 FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
@@ -129,6 +132,117 @@ def test_cbpp_has_the_posterior_of_quadrature() -> None:
     for name, mean in zip(found, expected, strict=True):
         gap = abs(float(found[name].mean()) - mean)
         assert gap <= STANDARD_ERRORS * float(own[name]), name
+
+
+class Case(NamedTuple):
+    """A model of one predictor, and its rows in SciPy's words.
+
+    ``rows`` has the outcome's log densities given the linear predictor and the
+    parameter ``own``, if there is one; the posterior is near ``start``: intercept,
+    coefficient of ``x``, logarithm of ``own``.
+    """
+
+    formula: str
+    family: str
+    data: Callable[[], pd.DataFrame]
+    own: str | None
+    rows: Callable[..., Any]
+    start: tuple[float, ...]
+
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def _kidney() -> pd.DataFrame:
+    found = pd.read_csv(DATA / "kidney.csv")
+    return found.assign(x=found["sex"] - 1.5)
+
+
+def _kidney_rows(d: pd.DataFrame, eta: np.ndarray, shape: float = 1.0) -> Any:
+    time = stats.weibull_min(shape, scale=np.exp(eta) / special.gamma(1 + 1 / shape))
+    return np.where(d["status"] == 1, time.logpdf(d["time"]), time.logsf(d["time"]))
+
+
+def _cbpp() -> pd.DataFrame:
+    return sp.load_dataset("cbpp").assign(x=lambda found: found["period"] - 2.5)
+
+
+def _cbpp_rows(d: pd.DataFrame, eta: np.ndarray, phi: float) -> Any:
+    shapes = phi * expit(eta), phi * expit(-eta)
+    return stats.betabinom(d["size"].to_numpy(), *shapes).logpmf(d["incidence"])
+
+
+def _absent() -> pd.DataFrame:
+    found = pd.read_csv(DATA / "quine.csv")
+    return found[found["Days"] > 0].assign(x=(found["Eth"] == "N") - 0.5)
+
+
+def _absent_rows(d: pd.DataFrame, eta: np.ndarray, phi: float | None = None) -> Any:
+    mean = np.exp(eta)
+    days = stats.nbinom(phi, phi / (phi + mean)) if phi else stats.poisson(mean)
+    return days.logpmf(d["Days"]) - days.logsf(0)
+
+
+def _sleep() -> pd.DataFrame:
+    return sp.load_dataset("sleepstudy").assign(x=lambda found: found["Days"] - 4.5)
+
+
+def _sleep_rows(d: pd.DataFrame, eta: np.ndarray, shape: float) -> Any:
+    return stats.invgauss(np.exp(eta) / shape, scale=shape).logpdf(d["Reaction"])
+
+
+_INFECTED, _ABSENT = "time | cens(1 - status) ~ x", "Days | trunc(1) ~ x"
+_INCIDENCE = "incidence | trials(size) ~ x"
+CASES = (
+    Case(_INFECTED, "weibull", _kidney, "shape", _kidney_rows, (5.0, 1.0, 0.1)),
+    Case(_INFECTED, "exponential", _kidney, None, _kidney_rows, (5.0, 1.0)),
+    Case(_INCIDENCE, "beta_binomial", _cbpp, "phi", _cbpp_rows, (-2.0, -0.5, 2.0)),
+    Case(_ABSENT, "poisson", _absent, None, _absent_rows, (2.7, -0.5)),
+    Case(_ABSENT, "negative_binomial", _absent, "phi", _absent_rows, (2.7, -0.5, 0.3)),
+    Case(
+        "Reaction ~ x",
+        "inverse_gaussian",
+        _sleep,
+        "shape",
+        _sleep_rows,
+        (5.7, 0.0, 9.0),
+    ),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.family)
+def test_posteriors_are_those_of_importance_sampling(case: Case) -> None:
+    data, (middle, _, *logs) = case.data(), case.start
+    priors = {"Intercept": f"normal({middle}, 1)", "beta": "normal(0, 1)"}
+    if case.own:
+        priors[case.own] = f"lognormal({logs[0]}, 1)"
+
+    def log_density(at: np.ndarray) -> float:
+        eta = at[0] + at[1] * data["x"].to_numpy()
+        total = stats.norm.logpdf(at[0], middle, 1) + stats.norm.logpdf(at[1])
+        total += stats.norm.logpdf(at[2:], logs, 1).sum()
+        return float(total + case.rows(data, eta, *np.exp(at[2:])).sum())
+
+    expected, error = posterior_means(log_density, case.start)
+    model = sp.Model(
+        case.formula,
+        data,
+        family=case.family,
+        pooling="complete",
+        center_predictors=False,
+        priors=priors,
+    )
+    posterior = fit(model)
+    quantities = [
+        posterior["Intercept"],
+        posterior["beta"].isel(coefficient=0, drop=True),
+        *([np.log(posterior[case.own])] if case.own else []),
+    ]
+    for draws, mean, own in zip(quantities, expected, error, strict=True):
+        mcse = float(arviz.mcse_mean(draws.to_dataset(name="it"))["it"])
+        gap = abs(float(draws.mean()) - mean)
+        assert gap <= STANDARD_ERRORS * np.hypot(mcse, own), (draws.name, gap, mean)
 
 
 @pytest.mark.slow

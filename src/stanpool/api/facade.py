@@ -66,13 +66,13 @@ class Model(PreparedModel):
         of an interval: of times to an event, ``time | cens(1 - event)``;
         ``trunc(lower, upper)``, where outcomes beyond the bounds are never seen, and
         those that are equal to one are: ``count | trunc(1)`` has no zeros. The
-        outcome, offsets and what the parts are given is arithmetic of columns, as in ``post - pre`` and ``trials(n + m)``;
-        among predictors, where ``+ - * / : **`` join terms, it stands in ``I(x**2)``.
-        There are comparisons, NumPy's functions of single rows, ``mean(x)``,
-        ``std(x)``, ``min(x)`` and their like, ``center``, ``scale``, ``poly``, ``bs``,
-        ``cr`` and ``C``; what they take from all rows is taken at the fit. Nothing
-        else of Python can be written. A list of two formulas, the second
-        ``"sigma ~ (1 | g)"``, is the same as ``residual="g"``.
+        outcome, offsets and what the parts are given is arithmetic of columns, as in
+        ``post - pre`` and ``trials(n + m)``; among predictors, where ``+ - * / : **``
+        join terms, it stands in ``I(x**2)``. There are comparisons, NumPy's functions
+        of single rows, ``mean(x)``, ``std(x)``, ``min(x)`` and their like, ``center``,
+        ``scale``, ``poly``, ``bs``, ``cr`` and ``C``; what they take from all rows is
+        taken at the fit. Nothing else of Python can be written. A list of two
+        formulas, the second ``"sigma ~ (1 | g)"``, is the same as ``residual="g"``.
     data
         A data frame, or a mapping of columns. It is copied: later changes of it
         have no effect on the model. Data that do not fit in memory are read once, in
