@@ -44,11 +44,14 @@ real{{ bounds.bend }} bend;
 {%- endmacro %}
 {% macro generated_quantities() %}
 {%- endmacro %}
+{% macro made_of_eta() %}
+vector[N] scale = exp(eta - lgamma(1 + inv(bend)));
+{%- endmacro %}
 {% macro distribution() %}
 weibull
 {%- endmacro %}
 {% macro arguments(at) %}
-bend, exp(eta{{ at }} - lgamma(1 + inv(bend)))
+bend, scale{{ at }}
 {%- endmacro %}
 {% macro glm(intercept) %}
 {%- endmacro %}

@@ -447,9 +447,11 @@ def _log_density_of_rows(
         lower, upper = (
             data[bound] if isinstance(bound, str) else bound for bound in spec.trunc
         )
-        # A count that is equal to its lower bound is seen.
-        lower = -np.inf if lower is None else lower - int(is_count)
-        rows -= _log_between(outcome, lower, np.inf if upper is None else upper)
+        if is_count:
+            rows -= _log_of_counts(outcome, lower or 0, upper)
+        else:
+            lower = -np.inf if lower is None else lower
+            rows -= _log_between(outcome, lower, np.inf if upper is None else upper)
     return rows
 
 
@@ -462,6 +464,19 @@ def _log_between(outcome: Any, lower: Any, upper: Any) -> Any:
     return np.where(above < below, from_above, from_below)
 
 
+def _log_of_counts(outcome: Any, lower: Any, upper: Any) -> Any:
+    """Log probability of the counts between bounds, both included."""
+    if upper is None:
+        return outcome.logsf(lower - 1)
+    counts = np.arange(np.max(upper) + 1)[:, None]
+    logs = np.where(
+        (counts >= np.asarray(lower)) & (counts <= np.asarray(upper)),
+        outcome.logpmf(counts),
+        -np.inf,
+    )
+    return special.logsumexp(logs, axis=0)
+
+
 def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) -> Any:
     """Return SciPy's distribution of the outcomes."""
     spec = model.spec
@@ -470,8 +485,13 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "log": lambda: np.exp(eta),
         "logit": lambda: expit(eta),
         "probit": lambda: stats.norm.cdf(eta),
-        "cloglog": lambda: 1 - np.exp(-np.exp(eta)),
+        "cloglog": lambda: -np.expm1(-np.exp(eta)),
     }[spec.link_name]()
+    complement = {
+        "logit": lambda: expit(-eta),
+        "probit": lambda: stats.norm.sf(eta),
+        "cloglog": lambda: np.exp(-np.exp(eta)),
+    }.get(spec.link_name, lambda: 1 - mean)()
     learned: Any = at.sigma if spec.has_sigma else 0.0
     if model.design.residual is not None:
         assert at.sigmas is not None
@@ -490,11 +510,11 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
             at.shape, scale=mean / special.gamma(1 + 1 / at.shape)
         ),
         "inverse_gaussian": lambda: stats.invgauss(mean / at.shape, scale=at.shape),
-        "beta": lambda: stats.beta(mean * phi, (1 - mean) * phi),
+        "beta": lambda: stats.beta(mean * phi, complement * phi),
         "bernoulli": lambda: stats.bernoulli(mean),
         "binomial": lambda: stats.binom(data[spec.trials], mean),
         "beta_binomial": lambda: stats.betabinom(
-            data[spec.trials], mean * phi, (1 - mean) * phi
+            data[spec.trials], mean * phi, complement * phi
         ),
         "poisson": lambda: stats.poisson(mean),
         "negative_binomial": lambda: stats.nbinom(phi, phi / (phi + mean)),

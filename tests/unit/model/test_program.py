@@ -193,7 +193,7 @@ TEMPLATE_NAMES = sorted(
 MACROS = {
     "families": (
         "equation data parameters transformed_parameters model "
-        "generated_quantities distribution arguments glm"
+        "generated_quantities made_of_eta distribution arguments glm"
     ),
     "terms": (
         "equation distribution data transformed_data parameters "
