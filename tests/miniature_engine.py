@@ -83,20 +83,20 @@ def make_wheel(folder: Path) -> Path:
             f"httpstan/lib/libsundials_{name}.a": empty_archive
             for name in ("nvecserial", "cvodes", "idas", "kinsol")
         },
-        "httpstan-4.13.0.dist-info/METADATA": (
-            b"Metadata-Version: 2.1\nName: httpstan\nVersion: 4.13.0\n"
+        "httpstan-4.17.0.dist-info/METADATA": (
+            b"Metadata-Version: 2.1\nName: httpstan\nVersion: 4.17.0\n"
         ),
-        "httpstan-4.13.0.dist-info/WHEEL": (
+        "httpstan-4.17.0.dist-info/WHEEL": (
             b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\n"
-            b"Tag: cp311-cp311-" + PLATFORM_TAG.encode() + b"\n"
+            b"Tag: cp312-cp312-" + PLATFORM_TAG.encode() + b"\n"
         ),
     }
     record = "".join(
         f"{name},sha256={_record_digest(content)},{len(content)}\n"
         for name, content in members.items()
     )
-    members["httpstan-4.13.0.dist-info/RECORD"] = record.encode()
-    file = folder / f"httpstan-4.13.0-cp311-cp311-{PLATFORM_TAG}.whl"
+    members["httpstan-4.17.0.dist-info/RECORD"] = record.encode()
+    file = folder / f"httpstan-4.17.0-cp312-cp312-{PLATFORM_TAG}.whl"
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
             information = zipfile.ZipInfo(name)
@@ -110,7 +110,11 @@ def pretend(folder: Path) -> None:
     """Make this process take the miniature in ``folder`` for the published wheel."""
     file = next(folder.glob("*.whl"))
     here = (platform.system(), platform.machine())
-    wheel._HTTPSTAN = {here: (PLATFORM_TAG, wheel.sha256(file))}
+    wheel._HTTPSTAN = {
+        here: wheel.Wheel(
+            "httpstan", "4.17.0", PLATFORM_TAG, (wheel.sha256(file),), "3.12"
+        )
+    }
     embedded._DRIVER = folder / "driver"
 
 

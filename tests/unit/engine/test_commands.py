@@ -54,14 +54,14 @@ def test_setup_doctor_clean(source, tmp_path):
     found = json.loads(after.stdout)
     assert after.exit_code == 0
     assert found["ready"]
-    assert found["stan"] == "2.35.0"
+    assert found["stan"] == "2.39.0"
     assert found["home"].endswith(found["identity"])
     assert "g++" in found["compiler"]
     assert found["cache_bytes"]["engines"] > 1000
     assert found["problems"] == []
     assert "All is well." in _stanpool("doctor").stdout
 
-    engine = tmp_path / "cache" / "engines" / f"stan-2.35.0-{found['identity']}"
+    engine = tmp_path / "cache" / "engines" / f"stan-2.39.0-{found['identity']}"
     old = tmp_path / "cache" / "engines" / "stan-2.34.0-old"
     program = tmp_path / "cache" / "programs" / "some"
     for folder in (old, program):

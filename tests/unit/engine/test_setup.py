@@ -115,8 +115,8 @@ def test_set_up_makes_a_home_that_builds_programs(folder, tmp_path):
     ready = embedded.set_up(progress=False)
 
     assert ready.parent.parent == folder
-    assert home.stan_version(ready) == "2.35.0"
-    assert home.identity(ready) == ready.name.removeprefix("stan-2.35.0-")
+    assert home.stan_version(ready) == "2.39.0"
+    assert home.identity(ready) == ready.name.removeprefix("stan-2.39.0-")
     for make in ("make", ready / "bin" / "make"):
         target = _program(tmp_path)
         said = _make(ready, make, target)
@@ -141,7 +141,7 @@ def test_only_what_is_needed_is_unpacked(folder):
 
 def test_a_second_set_up_does_nothing_and_force_builds_again(folder, capsys):
     ready = embedded.set_up()
-    assert "Fetching httpstan-4.13.0" in capsys.readouterr().err
+    assert "Fetching httpstan-4.17.0" in capsys.readouterr().err
     built = (ready / "build" / "plain").stat().st_ctime_ns
 
     assert embedded.set_up() == ready
@@ -251,7 +251,7 @@ def test_a_pip_that_minds_no_digest_is_not_trusted(folder, tmp_path, monkeypatch
     careless.write_text(
         "import pathlib, sys\n"
         "(dest,) = [word[7:] for word in sys.argv if word.startswith('--dest=')]\n"
-        "pathlib.Path(dest, 'httpstan-4.13.0.whl').write_text('built anew')\n"
+        "pathlib.Path(dest, 'httpstan-4.17.0.whl').write_text('built anew')\n"
     )
     monkeypatch.setattr(wheel, "pip_command", lambda: [sys.executable, str(careless)])
     with pytest.raises(EngineError, match=r"has SHA-256 \w{64}, expected \w{64}"):
@@ -263,7 +263,7 @@ def test_a_pip_that_minds_no_digest_is_not_trusted(folder, tmp_path, monkeypatch
 def test_of_two_files_of_one_version_the_known_one_is_taken(
     folder, source, tmp_path, monkeypatch, order
 ):
-    """PyPI has two of httpstan 4.13.0 for one Python, the second a year younger."""
+    """PyPI has two of httpstan 4.17.0 for one Python, the second a year younger."""
     known = next(source.glob("*.whl"))
     first, second = (
         "manylinux2014_x86_64.manylinux_2_17_x86_64",
@@ -475,7 +475,7 @@ def test_a_killed_build_for_threads_is_taken_over(source, folder, tmp_path):
     assert _built(ready) == ["plain", "threads"]
 
 
-WHEEL = "wheels/httpstan-4.13.0"
+WHEEL = "wheels/httpstan-4.17.0"
 STANC = f"{WHEEL}/httpstan/stanc"
 INCLUDE = f"{WHEEL}/httpstan/include"
 LIBRARY = f"{WHEEL}/httpstan/lib/libtbb.so"

@@ -37,7 +37,7 @@ void CsvWriter::operator()(const std::vector<double>& values) {
   write_line();
 }
 
-void CsvWriter::operator()(const Eigen::Ref<Eigen::Matrix<double, -1, -1>>& values) {
+void CsvWriter::write_columns(const Eigen::Ref<const Eigen::MatrixXd>& values) {
   if (path_.empty()) return;
   for (Eigen::Index column = 0; column < values.cols(); ++column) {
     for (Eigen::Index row = 0; row < values.rows(); ++row) {

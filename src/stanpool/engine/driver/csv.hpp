@@ -3,6 +3,7 @@
 #define STANPOOL_DRIVER_CSV_HPP
 
 #include <stan/callbacks/writer.hpp>
+#include <stan/version.hpp>
 
 #include <fstream>
 #include <string>
@@ -22,11 +23,18 @@ class CsvWriter final : public stan::callbacks::writer {
 
   void operator()(const std::vector<std::string>& names) override;
   void operator()(const std::vector<double>& values) override;
-  void operator()(const Eigen::Ref<Eigen::Matrix<double, -1, -1>>& values) override;  // a column for each row
+#if STAN_MINOR >= 36
+  void operator()(const Eigen::Matrix<double, -1, -1>& values) override { write_columns(values); }
+  void operator()(const Eigen::Matrix<double, -1, 1>& values) override { write_columns(values); }
+  void operator()(const Eigen::Matrix<double, 1, -1>& values) override { write_columns(values.transpose()); }
+#else
+  void operator()(const Eigen::Ref<Eigen::Matrix<double, -1, -1>>& values) override { write_columns(values); }
+#endif
   void operator()(const std::string& comment) override;
   void operator()() override { (*this)(std::string()); }
 
  private:
+  void write_columns(const Eigen::Ref<const Eigen::MatrixXd>& values);  // each column is a line
   void add(double value);
   void write_line();
 

@@ -7,8 +7,6 @@
 
 namespace driver {
 
-using stan::model::model_base;
-
 int pathfinder(Run& run) {
   namespace services = stan::services::pathfinder;
   const Arguments& args = run.args;
@@ -27,7 +25,7 @@ int pathfinder(Run& run) {
   std::vector<JsonWriter> path_iterations = run.json_writers(path_diagnostics, tag);
 
   if (!several)
-    return services::pathfinder_lbfgs_single<false, model_base>(
+    return services::pathfinder_lbfgs_single(
         run.model, *run.inits[0], run.seed, run.id, run.init_radius, integer("history_size"), real("init_alpha"),
         real("tol_obj"), real("tol_rel_obj"), real("tol_grad"), real("tol_rel_grad"), real("tol_param"),
         integer("max_lbfgs_iters"), integer("num_elbo_draws"), integer("num_draws"), save_paths, run.refresh,
@@ -40,7 +38,7 @@ int pathfinder(Run& run) {
   CsvWriter draws(chain_files(output, "", ".csv", 1, run.id)[0], run.sig_figs);
   run.write_configuration(draws);
   JsonWriter unused;
-  return services::pathfinder_lbfgs_multi<model_base>(
+  return services::pathfinder_lbfgs_multi(
       run.model, run.inits, run.seed, run.id, run.init_radius, integer("history_size"), real("init_alpha"),
       real("tol_obj"), real("tol_rel_obj"), real("tol_grad"), real("tol_rel_grad"), real("tol_param"),
       integer("max_lbfgs_iters"), integer("num_elbo_draws"), integer("num_draws"), integer("num_psis_draws"),

@@ -2,9 +2,9 @@
 
 ::
 
-    <cache>/wheels/httpstan-4.13.0/      headers, libraries and stanc, as unpacked
+    <cache>/wheels/httpstan-4.17.0/      headers, libraries and stanc, as unpacked
     <cache>/wheels/ziglang-0.12.1/       a compiler, where the machine has none
-    <cache>/engines/stan-2.35.0-<id>/    what cmdstanpy is pointed at:
+    <cache>/engines/stan-2.39.0-<id>/    what cmdstanpy is pointed at:
         makefile  bin/make  bin/stanc  include  lib  driver
         make/compiler                    which compiler, and how it is called
         build/plain, build/threads       precompiled header and driver's objects
@@ -45,10 +45,16 @@ from stanpool.engine.install.contents import (
     was_adopted,
 )
 from stanpool.engine.install.toolchain import Compiler, find_compiler, probe
-from stanpool.engine.install.wheel import Wheel, check_given, httpstan, unpack, ziglang
+from stanpool.engine.install.wheel import (
+    Wheel,
+    check_given,
+    httpstan,
+    stan_version,
+    unpack,
+    ziglang,
+)
 from stanpool.engine.process import run
 
-STAN_VERSION = "2.35.0"
 DESCRIPTION = "engine.json"
 
 _HERE = Path(__file__).parent
@@ -264,7 +270,7 @@ def choose_compiler() -> Compiler:
 
 def home_of(compiler: Compiler) -> Path:
     """Return where the engine of this stanpool and that compiler is, or would be."""
-    name = f"stan-{STAN_VERSION}-{digest(_identity_parts(compiler))}"
+    name = f"stan-{stan_version()}-{digest(_identity_parts(compiler))}"
     return cache_folder() / "engines" / name
 
 
@@ -314,7 +320,7 @@ def digest(parts: dict[str, object]) -> str:
 def _identity_parts(compiler: Compiler) -> dict[str, object]:
     return {
         "kind": "embedded",
-        "stan": STAN_VERSION,
+        "stan": stan_version(),
         "headers": httpstan().digests[0],
         "driver": _sources_digest(),
         "compiler": compiler.version,
@@ -361,7 +367,7 @@ def _is_needed_of_httpstan(member: str) -> bool:
     if member.startswith(("httpstan/include/pybind11/", *_BOOST_NOT_NEEDED)):
         return False
     return member == "httpstan/stanc" or member.startswith(
-        ("httpstan/include/", "httpstan/lib/", "httpstan-4.13.0.dist-info/LICENSE")
+        ("httpstan/include/", "httpstan/lib/", f"{httpstan().name}.dist-info/LICENSE")
     )
 
 
@@ -386,7 +392,8 @@ def _lay_out(compiler: Compiler, folder: Path, shared: Part) -> None:
     (folder / "bin" / "stanc").symlink_to(".." / package / "stanc")
     for source in _driver_sources():
         shutil.copyfile(source, folder / "driver" / source.name)
-    shutil.copyfile(_HERE / "makefile", folder / "makefile")
+    makefile = (_HERE / "makefile").read_text()
+    (folder / "makefile").write_text(makefile.replace("@STAN@", stan_version()))
     shutil.copyfile(_HERE / "make.sh", folder / "bin" / "make")
     (folder / "bin" / "make").chmod(0o755)
     (folder / "make" / "compiler").write_text(_compiler_script(compiler))

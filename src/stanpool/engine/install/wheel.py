@@ -30,12 +30,16 @@ class Wheel:
         The platform tag that pip is asked for.
     digests
         SHA-256 of every wheel that will do, the fetched one first.
+    python
+        The version of CPython that the fetched one is for. It need not be the one that
+        runs: the wheel is unpacked and never imported.
     """
 
     project: str
     version: str
     platform: str
     digests: tuple[str, ...]
+    python: str
 
     @property
     def name(self) -> str:
@@ -47,57 +51,82 @@ _REFUSED_BY_PIP = re.compile(r"Got\s+([0-9a-f]{64})")
 
 # Those of all CPythons hold the same headers and stanc, and libraries made alike.
 _HTTPSTAN = {
-    ("Linux", "x86_64"): (
+    ("Linux", "x86_64"): Wheel(
+        "httpstan",
+        "4.17.0",
         "manylinux2014_x86_64",
-        "db96f12cacea0ae8efb6bddbf3061c3536b3503187befda936c6a36c1da7124d",
-        "563ff9949ec699426f77c86e4a8ec414c8bc36d0a1ab3fa11a2c376a9a5cdf5e",
-        "a452f600e314f107f6bc17e43905ea2f3aaeebf8b8b98350e861aacf84476382",
-        "6b4e9de61b199318bef1141871bf73742a1b657cf95491f21c45c735a8ffeaa3",
+        (
+            "7f73e29a415718ddc45e4703c0253a9d4adc6a21aa7110ccf36821a0f94202cd",
+            "b05349967ad19a6970d4392732653b8ad98839cb3cb7a7e8a493ae70a264988e",
+            "c118898d4f6c0f724748a8fcefab1a27f79d6c76a717e1e1e89838dd3719f3d2",
+        ),
+        "3.12",
     ),
-    ("Darwin", "arm64"): (
+    ("Darwin", "arm64"): Wheel(
+        "httpstan",
+        "4.17.0",
         "macosx_14_0_arm64",
-        "c8f8d9129afbe03b05562700b3a9d3b0333ebaae75e32c7013300b7c884f2896",
-        "4ec50f8d473c7841cf68b73845dfc1cc2c5c88cf0b4478a6f623d92cfdd61405",
-        "f597aea27ea4026d8a4e175dea074d316af1ccc72b61c18bda87b53b59ddb29d",
-        "7db6e08a44f89b20491f3fc46fa7cfe2bab01c7519c318648687cce68bf968da",
-        "37ecdf16d23cec52f624b162b3100e67c63349da8a190756a926bf4cf2c39ca6",
-        "c12779e92582c041ab966c0dc0b72811e4516c99e15a66be998e40550506b090",
-        "f225765ccc22851ce51be2300a90d70091137d559344825a25950532b26a89c7",
-        "ffa4923273585d4e91ba5168c4308b0587789de8c043bb0d00ecc0b7642ad246",
+        (
+            "ce276d71c7bfe82f1c3f84f19a472dbccbbd3f23b265f7d09b68dd611457fad3",
+            "f1559fce9ae4aaff28e5faaad368591a43d158869b378fc0ed2fea9731ee8510",
+            "5a6cb7afec68f81b2595b4cfacaa53c09386ad8bf9dec477ac79a141e7516658",
+        ),
+        "3.12",
     ),
-    ("Darwin", "x86_64"): (
+    # The last version that has wheels for these machines.
+    ("Darwin", "x86_64"): Wheel(
+        "httpstan",
+        "4.13.0",
         "macosx_13_0_x86_64",
-        "d0c0807843d75629f61876319d5715e6a4efcc0c7b55fdbaa970baa86e7d2b09",
-        "d74077e482391586da9510847bd56cb7feb6fbed8b32bfc741c9067f1bb5cd17",
-        "046cc66f0adbf7e149361ccaa76a0e1478ed865490d1288eb91ef5007d4de590",
-        "dfb5bc019969659d46ad3e4db93bf4c1cebb787f9b7fd32ca66fc38beca6c861",
+        (
+            "d0c0807843d75629f61876319d5715e6a4efcc0c7b55fdbaa970baa86e7d2b09",
+            "d74077e482391586da9510847bd56cb7feb6fbed8b32bfc741c9067f1bb5cd17",
+            "046cc66f0adbf7e149361ccaa76a0e1478ed865490d1288eb91ef5007d4de590",
+            "dfb5bc019969659d46ad3e4db93bf4c1cebb787f9b7fd32ca66fc38beca6c861",
+        ),
+        "3.11",
     ),
 }
+_STAN_OF_HTTPSTAN = {"4.17.0": "2.39.0", "4.13.0": "2.35.0"}
 
 _ZIGLANG = {
-    ("Linux", "x86_64"): (
+    ("Linux", "x86_64"): Wheel(
+        "ziglang",
+        "0.12.1",
         "manylinux2010_x86_64",
-        "dcde948140b9e5776c2295b9b808fb4950df7ecadaecb54623dd701502be2017",
+        ("dcde948140b9e5776c2295b9b808fb4950df7ecadaecb54623dd701502be2017",),
+        "3.11",
     ),
-    ("Darwin", "arm64"): (
+    ("Darwin", "arm64"): Wheel(
+        "ziglang",
+        "0.12.1",
         "macosx_12_0_arm64",
-        "e166297bc3fa4e8f7e4f8ca4fdd3e20fc6821a27fd3b6ca04268654a5003a8ba",
+        ("e166297bc3fa4e8f7e4f8ca4fdd3e20fc6821a27fd3b6ca04268654a5003a8ba",),
+        "3.11",
     ),
-    ("Darwin", "x86_64"): (
+    ("Darwin", "x86_64"): Wheel(
+        "ziglang",
+        "0.12.1",
         "macosx_12_0_x86_64",
-        "5164d25349441c890b8cf928317a533e3338e3603285c394001ea12ba6af7687",
+        ("5164d25349441c890b8cf928317a533e3338e3603285c394001ea12ba6af7687",),
+        "3.11",
     ),
 }
 
 
 def httpstan() -> Wheel:
-    """Return the wheel that carries Stan 2.35.0: headers, libraries and stanc."""
-    return _for_this_platform("httpstan", "4.13.0", _HTTPSTAN)
+    """Return the wheel that carries Stan: headers, libraries and stanc."""
+    return _for_this_platform(_HTTPSTAN)
+
+
+def stan_version() -> str:
+    """Return the version of Stan that the wheel for this platform carries."""
+    return _STAN_OF_HTTPSTAN[httpstan().version]
 
 
 def ziglang() -> Wheel:
     """Return the wheel that carries a C++ compiler."""
-    return _for_this_platform("ziglang", "0.12.1", _ZIGLANG)
+    return _for_this_platform(_ZIGLANG)
 
 
 def check_given(files: Sequence[Path]) -> None:
@@ -119,9 +148,7 @@ def check_given(files: Sequence[Path]) -> None:
             )
 
 
-def _for_this_platform(
-    project: str, version: str, known: Mapping[tuple[str, str], tuple[str, ...]]
-) -> Wheel:
+def _for_this_platform(known: Mapping[tuple[str, str], Wheel]) -> Wheel:
     here = (platform.system(), platform.machine())
     musl = "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
     if here not in known or musl:
@@ -132,8 +159,7 @@ def _for_this_platform(
             "setup --official`, or see the CmdStan installation guide of the Stan "
             "project; then stanpool finds it by itself."
         )
-    tag, *digests = known[here]
-    return Wheel(project, version, tag, tuple(digests))
+    return known[here]
 
 
 def unpack(
@@ -188,9 +214,9 @@ def _fetch(wheel: Wheel, folder: Path, tick: Callable[[], None]) -> Path:
                 "--no-deps",
                 "--only-binary=:all:",
                 f"--platform={wheel.platform}",
-                "--python-version=3.11",
+                f"--python-version={wheel.python}",
                 "--implementation=cp",
-                "--abi=cp311",
+                f"--abi=cp{wheel.python.replace('.', '')}",
                 "--abi=none",
                 f"--dest={folder}",
                 "--require-hashes",
@@ -259,8 +285,8 @@ def pip_command() -> list[str]:
     raise EngineError(
         "there is no pip to fetch the engine with: not in this Python "
         f"({sys.executable!r}) and not on the path. Install pip (`python -m ensurepip` "
-        "or `uv pip install pip`), or fetch the wheel of httpstan 4.13.0 by hand and "
-        "run `stanpool setup --wheel FILE`."
+        f"or `uv pip install pip`), or fetch the wheel of httpstan {httpstan().version} "
+        "by hand and run `stanpool setup --wheel FILE`."
     )
 
 
