@@ -127,7 +127,7 @@ def assert_transformed(fit_or_columns) -> None:
 def test_info_names_version_and_options(model):
     assert model.exe_info() == {
         "stan_version_major": "2",
-        "stan_version_minor": "35",
+        "stan_version_minor": "39",
         "stan_version_patch": "0",
         "STAN_THREADS": "false",
         "STAN_MPI": "false",
@@ -360,7 +360,8 @@ def test_optimize_saves_iterations_and_follows_its_settings(model):
     )
     path = few.optimized_iterations_np
     assert len(path) == 4
-    assert path[0, 1] == pytest.approx(0.9, rel=1e-14)
+    theta = few.column_names.index("theta")
+    assert path[0, theta] == pytest.approx(0.9, rel=1e-14)
     assert (np.diff(path[:, 0]) > 0).all()
 
 
@@ -421,14 +422,22 @@ def test_pathfinder_follows_its_settings(model, ask, tmp_path):
     assert single.draws().shape[0] == 11
     done = ask(
         "pathfinder num_paths=2 num_draws=5 num_psis_draws=6 save_single_paths=1 "
+        "data file=data.json output file=some.csv"
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(read_csv(tmp_path / "some.csv")[2]) == 6
+    for path in ("some_path_1", "some_path_2"):
+        assert not (tmp_path / f"{path}.csv").exists()
+        iterations = json.loads((tmp_path / f"{path}.json").read_text())
+        assert {"iter", "unconstrained_parameters", "grads"} <= set(iterations["0"])
+    done = ask(
+        "pathfinder num_paths=2 num_draws=5 psis_resample=0 save_single_paths=1 "
         "data file=data.json output file=all.csv"
     )
     assert done.returncode == 0, done.stderr
-    assert len(read_csv(tmp_path / "all.csv")[2]) == 6
+    assert len(read_csv(tmp_path / "all.csv")[2]) == 10
     for path in ("all_path_1", "all_path_2"):
         assert len(read_csv(tmp_path / f"{path}.csv")[2]) == 5
-        iterations = json.loads((tmp_path / f"{path}.json").read_text())
-        assert {"iter", "unconstrained_parameters", "grads"} <= set(iterations["0"])
 
 
 @pytest.mark.parametrize("algorithm", ["meanfield", "fullrank"])
@@ -536,7 +545,7 @@ def test_output_opens_and_ends_as_that_of_cmdstan(ask, tmp_path):
     settings = done.stdout.split("\n\n")[0].splitlines()
     assert comments[:4] == [
         "# stan_version_major = 2",
-        "# stan_version_minor = 35",
+        "# stan_version_minor = 39",
         "# stan_version_patch = 0",
         "# model = driver_test_model",
     ]
@@ -558,7 +567,7 @@ def test_output_opens_and_ends_as_that_of_cmdstan(ask, tmp_path):
         "      init_buffer = 75 (Default)",
     ]
     rest = comments[5 + len(settings) :]
-    assert rest[0] == "# stanc_version = stanc3 v2.35.0"
+    assert rest[0] == "# stanc_version = stanc3 v2.39.0"
     assert rest[2] == "# Adaptation terminated"
     assert rest[3].startswith("# Step size = ")
     assert rest[4] == "# Diagonal elements of inverse mass matrix:"

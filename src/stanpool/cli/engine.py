@@ -15,7 +15,7 @@ from stanpool.cli.options import json_option, quiet_option, verbose_option
 Examples:
   stanpool setup
   stanpool setup --official
-  stanpool setup --wheel httpstan-4.13.0-cp311-cp311-manylinux_2_35_x86_64.whl"""
+  stanpool setup --wheel httpstan-4.17.0-cp312-cp312-manylinux2014_x86_64.whl"""
 )
 @click.option("--official", is_flag=True, help="Install CmdStan through cmdstanpy.")
 @click.option(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -234,8 +235,9 @@ def test_without_a_compiler_that_works_the_index_has_one(folder, path_without):
 
 def test_a_wrong_checksum_is_refused_and_the_file_removed(folder, monkeypatch):
     known = wheel._HTTPSTAN
-    here, (tag, _) = next(iter(known.items()))
-    monkeypatch.setattr(wheel, "_HTTPSTAN", {here: (tag, "0" * 64)})
+    here, published = next(iter(known.items()))
+    other = replace(published, digests=("0" * 64,))
+    monkeypatch.setattr(wheel, "_HTTPSTAN", {here: other})
 
     with pytest.raises(EngineError, match=r"has SHA-256 \w{64}, expected 0{64}"):
         embedded.set_up(progress=False)

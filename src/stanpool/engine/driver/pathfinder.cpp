@@ -21,7 +21,9 @@ int pathfinder(Run& run) {
   const bool save_paths = flag("save_single_paths") || !diagnostic.empty();
   const std::string path_diagnostics = diagnostic.empty() && save_paths ? output : diagnostic;
   const std::string tag = several ? "_path" : "";
-  std::vector<CsvWriter> path_draws = run.csv_writers(several && !save_paths ? "" : output, tag);
+  // From 2.36 on, Stan writes the draws of single paths only where they are not resampled.
+  const bool is_resampled = STAN_MINOR >= 36 && flag("calculate_lp") && flag("psis_resample");
+  std::vector<CsvWriter> path_draws = run.csv_writers(several && (!save_paths || is_resampled) ? "" : output, tag);
   std::vector<JsonWriter> path_iterations = run.json_writers(path_diagnostics, tag);
 
   if (!several)

@@ -12,7 +12,7 @@ def tidy(source: str) -> str:
 
 
 def _wrap(line: str) -> str:
-    """Break a statement that is too long as stanc does: fill the lines.
+    """Break a statement that is too long as stanc 2.35 does: fill the lines.
 
     A product is broken before its sign, a call between its arguments; a line that
     ends in a comma is shorter by one.
