@@ -274,9 +274,9 @@ def test_of_two_files_of_one_version_the_known_one_is_taken(
     page = tmp_path / "httpstan"
     page.mkdir()
     project = known.name.partition("-cp311-")[0]
-    other = page / f"{project}-cp311-cp311-{second}.whl"
+    other = page / f"{project}-cp312-cp312-{second}.whl"
     other.write_bytes(b"built anew")
-    shutil.copyfile(known, page / f"{project}-cp311-cp311-{first}.whl")
+    shutil.copyfile(known, page / f"{project}-cp312-cp312-{first}.whl")
     links = [
         f'<a href="{file.name}#sha256={wheel.sha256(file)}">{file.name}</a>'
         for file in sorted(page.glob("*.whl"))[::order]
