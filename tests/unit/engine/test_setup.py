@@ -273,7 +273,7 @@ def test_of_two_files_of_one_version_the_known_one_is_taken(
     )
     page = tmp_path / "httpstan"
     page.mkdir()
-    project = known.name.partition("-cp311-")[0]
+    project = known.name.partition("-cp312-")[0]
     other = page / f"{project}-cp312-cp312-{second}.whl"
     other.write_bytes(b"built anew")
     shutil.copyfile(known, page / f"{project}-cp312-cp312-{first}.whl")
