@@ -285,8 +285,8 @@ def pip_command() -> list[str]:
     raise EngineError(
         "there is no pip to fetch the engine with: not in this Python "
         f"({sys.executable!r}) and not on the path. Install pip (`python -m ensurepip` "
-        f"or `uv pip install pip`), or fetch the wheel of httpstan {httpstan().version} "
-        "by hand and run `stanpool setup --wheel FILE`."
+        "or `uv pip install pip`), or fetch the wheel of "
+        f"{httpstan().name} by hand and run `stanpool setup --wheel FILE`."
     )
 
 
