@@ -21,6 +21,9 @@ settings.load_profile("tests")
 _MANY = 200  # tests that need programs: nearly all of them
 _is_whole_suite = pytest.StashKey[bool]()
 
+# Draws that tests know are those of compiled programs. Set before stanpool loads.
+os.environ.setdefault("STANPOOL_ENGINE", "cmdstan")
+
 # Several test processes at once: each keeps to one thread. Set before NumPy loads.
 for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_library, "1")

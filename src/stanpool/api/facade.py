@@ -13,7 +13,13 @@ from typing import Any, Self
 from stanpool.api.notebook_display import fit_html, model_html
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
-from stanpool.base.options import Link, Parameterization, Pooling, Threads
+from stanpool.base.options import (
+    EngineChoice,
+    Link,
+    Parameterization,
+    Pooling,
+    Threads,
+)
 from stanpool.base.progress import verbose_logging
 from stanpool.inference.arviz_export import to_arviz
 from stanpool.inference.diagnostics import diagnose
@@ -42,6 +48,7 @@ from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel, prepare
 from stanpool.report import write_report
 from stanpool.sampling import storage
+from stanpool.sampling.choose_engine import compile_model
 from stanpool.sampling.explain import explain
 from stanpool.sampling.refit import update
 from stanpool.sampling.sample import sample_model, settings_of
@@ -202,6 +209,7 @@ marginal, 919 rows, 85 groups)
         )
 
     explain = explain
+    compile = compile_model
     prior_predictive = prior_predictive
     _repr_html_ = model_html
 
@@ -222,8 +230,9 @@ marginal, 919 rows, 85 groups)
         verbose: int | None = None,
         sample_options: Mapping[str, Any] | None = None,
         file: str | os.PathLike[str] | None = None,
+        engine: EngineChoice = "auto",
     ) -> Fit:
-        """Compile the program, or take it from the cache, and sample with NUTS.
+        """Sample with NUTS.
 
         Parameters
         ----------
@@ -262,12 +271,18 @@ marginal, 919 rows, 85 groups)
             and what Stan said, too. The logger ``stanpool`` has all of it, whatever is
             shown.
         sample_options
-            More arguments for ``cmdstanpy.CmdStanModel.sample``, unchanged.
+            More arguments for ``cmdstanpy.CmdStanModel.sample``, unchanged; stanli
+            takes ``metric``, ``inv_metric``, ``step_size`` and ``adapt_engaged``.
         file
             A folder to keep the fit in. A fit that is there already is returned if
             the model, its program, priors and data, and these settings are the same
             (any seed if ``seed`` is None); otherwise it is replaced. The logger
             ``stanpool`` and ``progress`` say which, and what has changed.
+        engine
+            What runs the program: ``"cmdstan"``, which compiles it first, once;
+            ``"stanli"``, which interprets it and begins at once; or ``"auto"`` for what
+            is expected to be done first: ``explain()`` says which, by what rule. The
+            environment variable ``STANPOOL_ENGINE`` says what auto is.
 
         Raises
         ------
@@ -291,6 +306,7 @@ marginal, 919 rows, 85 groups)
             inits=inits,
             prior_only=prior_only,
             sample_options=sample_options,
+            engine=engine,
         )
         shown = progress if verbose is None else verbose > 0
         with verbose_logging(None if verbose is None else verbose > 1):

@@ -106,8 +106,8 @@ _OF_THE_MODEL = (
 
 _WITHOUT_COUNTERPART = {
     "control": "Its members are arguments: adapt_delta=0.95, max_treedepth=12.",
-    "backend": "There is one engine; sp.engine.doctor() says which.",
-    "nuts_sampler": "There is one engine; sp.engine.doctor() says which.",
+    "backend": "engine='cmdstan' or engine='stanli' says what runs the program.",
+    "nuts_sampler": "engine='cmdstan' or engine='stanli' says what runs the program.",
     "inference_method": "Models are sampled with NUTS.",
     "algorithm": "Models are sampled with NUTS.",
     "thin": "Write sample_options={'thin': 2}.",

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from stanpool.base.errors import PathTakenError
-from stanpool.base.options import Pooling
+from stanpool.base.options import EngineChoice, Pooling
 from stanpool.base.progress import verbose_logging
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -98,6 +98,14 @@ sampler_options = all_of(
             default=10,
             show_default=True,
             help="Limit of the number of doublings of a trajectory.",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(get_args(EngineChoice)),
+            default="auto",
+            show_default=True,
+            help="What runs the Stan program: cmdstan compiles it first, stanli begins "
+            "at once, and auto is what is expected to be done first.",
         ),
     )
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
-from stanpool.base.options import Threads
+from stanpool.base.options import EngineChoice, Threads
 
 _LOWEST = {
     "chains": 1,
@@ -52,6 +52,9 @@ class SampleSettings:
         Keep every so-many-th draw.
     sample_options
         Pairs of more arguments for ``cmdstanpy.CmdStanModel.sample``.
+    engine
+        What runs the program: ``"cmdstan"``, ``"stanli"``, or ``"auto"`` for what is
+        expected to be done first.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class SampleSettings:
     inits: Any = None
     thin: int = 1
     sample_options: tuple[tuple[str, Any], ...] = ()
+    engine: EngineChoice = "auto"
 
     def __post_init__(self) -> None:
         """Check every value; NumPy's integers become Python's."""

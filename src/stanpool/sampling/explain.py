@@ -13,7 +13,13 @@ from stanpool.language.family import FAMILIES
 from stanpool.language.formula import unquote_name
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors import list_centers
-from stanpool.sampling.sample import ADAPT_DELTA, default_adapt_delta, default_warmup
+from stanpool.sampling.choose_engine import choose_engine
+from stanpool.sampling.sample import (
+    ADAPT_DELTA,
+    default_adapt_delta,
+    default_warmup,
+    settings_of,
+)
 
 
 def explain(model: PreparedModel) -> str:
@@ -24,7 +30,7 @@ def explain(model: PreparedModel) -> str:
     >>> import stanpool as sp
     >>> model = sp.Model("log_radon ~ floor + (1 | county)",
     ...                  sp.load_dataset("radon"), parameterization="marginal")
-    >>> print(model.explain())
+    >>> print(model.explain())  # doctest: +ELLIPSIS
     Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
 marginal, 919 rows, 85 groups)
     parameterization: marginal (as requested)
@@ -33,6 +39,7 @@ marginal, 919 rows, 85 groups)
     rows: 919 are reduced to 49 by a QR decomposition; the likelihood is the same
     warm-up: 500 iterations; chains start around a quick estimate of the posterior, \
 whose covariance matrix scales their first steps
+    engine: ..., since ...
     """
     lines = [repr(model)]
     if model.parameterization:
@@ -108,6 +115,9 @@ whose covariance matrix scales their first steps
             f"target acceptance rate: {target} instead of {ADAPT_DELTA}, because there "
             "are few groups"
         )
+    settings = settings_of(model, seed=0)
+    choice = choose_engine(model.program, model.stan_data(), settings)
+    lines.append(f"engine: {choice.name}, {choice.reason}")
     return "\n".join(lines)
 
 

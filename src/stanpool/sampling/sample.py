@@ -1,4 +1,4 @@
-"""A model and settings -> a fit: compile, sample, draw back, label."""
+"""A model and settings -> a fit: choose an engine, sample, draw back, label."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from stanpool.base.errors import EngineError, SamplingError
+from stanpool.base.progress import tell, tell_detail
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.outcome import refuse_constant
-from stanpool.engine import SampleSettings, compile_program, sample
+from stanpool.engine import SampleSettings
+from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.cmdstan.run import spare_threads
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.labelled_draws import build_tree, draw_back
 from stanpool.posterior.recenter import uncenter_tree
+from stanpool.sampling.choose_engine import opened
 from stanpool.sampling.initial_values import (
     pilot_metric,
     points_around_pilot,
@@ -23,7 +27,11 @@ from stanpool.sampling.initial_values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from stanpool.base.options import EngineName
+    from stanpool.engine.draws import RawDraws
+    from stanpool.engine.program import StanProgram
 
 _WARMUP, _SHORT_WARMUP = 1000, 500
 ADAPT_DELTA = 0.8  # Stan's
@@ -39,7 +47,7 @@ _MANY_GROUPS = 4_000
 def sample_model(
     model: PreparedModel, settings: SampleSettings, *, prior_only: bool, progress: bool
 ) -> FitResult:
-    """Compile the program of a model, or take it from the cache, and sample.
+    """Sample from a model with the engine that is asked for, or done first.
 
     Parameters
     ----------
@@ -53,21 +61,14 @@ def sample_model(
     if not prior_only:
         refuse_constant(model.spec, model.design)
     program = model.program
-    executable = compile_program(
-        program.compiled, name=program.name, header=program.header, progress=progress
-    )
-    start = time.perf_counter()
-    chosen = settings if prior_only else from_pilot(model, settings)
-    if settings.inits == "random" or (settings.inits is None and prior_only):
-        chosen = replace(chosen, inits=None)
-    elif settings.inits is None:
-        chosen = replace(chosen, inits=_starting_points(model, settings))
     data = model.stan_data(prior_only=prior_only)
-    if settings.threads_per_chain == "auto":
-        shared = program.header and not prior_only and _is_much_work(data)
-        threads = spare_threads(settings) if shared else 1
-        chosen = replace(chosen, threads_per_chain=threads)
-    raw = sample(executable, data, chosen, progress=progress)
+    start, raw = _sample(
+        program,
+        data,
+        settings,
+        lambda engine: _in_full(model, settings, data, engine, prior_only=prior_only),
+        progress=progress,
+    )
     drawn_back = None
     if isinstance(model.rows, MarginalRows):
         integrated = draw_back(
@@ -99,6 +100,61 @@ def sample_model(
         program=program,
         rejections=raw.rejections,
     )
+
+
+def _sample(
+    program: StanProgram,
+    data: Mapping[str, Any],
+    settings: SampleSettings,
+    in_full: Callable[[EngineName], SampleSettings],
+    *,
+    progress: bool,
+) -> tuple[float, RawDraws]:
+    """Sample; return when that began, and the draws.
+
+    Where stanli fails that nobody has asked for, the program is compiled.
+    """
+    with opened(program, data, settings, progress=progress) as (choice, loaded):
+        tell_detail(f"Engine: {choice.name}, {choice.reason}")
+        start, full = time.perf_counter(), in_full(choice.name)
+        try:
+            return start, loaded.sample(full, progress=progress)
+        except SamplingError:
+            raise
+        except EngineError as problem:
+            if choice.name == "cmdstan" or not choice.is_free:
+                raise
+            failure = problem
+    tell(f"stanli failed, so that the program is compiled: {failure}", shown=progress)
+    try:
+        with CmdStan().load(program, data, progress=progress) as compiled:
+            start = time.perf_counter()
+            return start, compiled.sample(in_full("cmdstan"), progress=progress)
+    except EngineError as problem:
+        raise type(problem)(f"{problem}\nBefore that, stanli failed: {failure}") from (
+            failure
+        )
+
+
+def _in_full(
+    model: PreparedModel,
+    settings: SampleSettings,
+    data: Mapping[str, Any],
+    engine: EngineName,
+    *,
+    prior_only: bool,
+) -> SampleSettings:
+    """Return settings with where chains start, their metric, and their threads."""
+    chosen = settings if prior_only else from_pilot(model, settings, engine=engine)
+    if settings.inits == "random" or (settings.inits is None and prior_only):
+        chosen = replace(chosen, inits=None)
+    elif settings.inits is None:
+        chosen = replace(chosen, inits=_starting_points(model, settings))
+    if settings.threads_per_chain == "auto":
+        shared = model.program.header and not prior_only and _is_much_work(data)
+        threads = spare_threads(settings) if shared else 1
+        chosen = replace(chosen, threads_per_chain=threads)
+    return chosen
 
 
 def settings_of(
@@ -191,19 +247,23 @@ def default_adapt_delta(model: PreparedModel) -> float:
     return _ADAPT_DELTA_OF_FEW if fewest <= _FEW_GROUPS else ADAPT_DELTA
 
 
-def from_pilot(model: PreparedModel, settings: SampleSettings) -> SampleSettings:
+def from_pilot(
+    model: PreparedModel, settings: SampleSettings, *, engine: EngineName = "cmdstan"
+) -> SampleSettings:
     """Let chains start with the pilot's metric, unless users have one of their own.
 
     Those that start around the pilot estimate, too, learn their own metric from all
     draws between Stan's first stage, which brings chains to where the posterior is, and
     its last, which is for the step size. Stan has windows there, each twice as long as
     the one before, for chains that know nothing at first; of 500 iterations, only 200
-    are left to the last of these.
+    are left to the last of these. stanli always has these windows.
 
     Parameters
     ----------
     model, settings
         What is fitted, and how.
+    engine
+        What runs it.
     """
     given = dict(settings.sample_options)
     if _METRIC & given.keys() or settings.warmup == 0:
@@ -213,7 +273,7 @@ def from_pilot(model: PreparedModel, settings: SampleSettings) -> SampleSettings
         return settings
     given["inv_metric"] = {"inv_metric": metric.tolist()}
     window = settings.warmup - _FIRST_AND_LAST
-    if settings.inits is None and window > 0:
+    if settings.inits is None and window > 0 and engine == "cmdstan":
         given.setdefault("adapt_metric_window", window)
     return replace(settings, sample_options=tuple(given.items()))
 

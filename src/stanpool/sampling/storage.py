@@ -49,6 +49,7 @@ from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors import PriorRow, PriorTable
 from stanpool.model.terms.names import GroupNames
 from stanpool.sampling import netcdf
+from stanpool.sampling.choose_engine import requested_engine
 from stanpool.sampling.sample import sample_model
 from stanpool.sampling.schema import read_record
 from stanpool.sampling.versions import (
@@ -255,7 +256,11 @@ def _changes(
         else not chunks.same_as(kept.model.chunks)
     ):
         yield "the data have changed"
-    free = {"parallel_chains", "threads_per_chain"} | ({"seed"} if any_seed else set())
+    free = {"parallel_chains", "threads_per_chain", "engine"}
+    free |= {"seed"} if any_seed else set()
+    asked, was = requested_engine(settings)[0], kept.engine.get("name", "cmdstan")
+    if asked not in ("auto", was):
+        yield f"engine was {was!r} and is {asked!r}"
     yield from _differences(kept.settings, settings, apart=free)
     if kept.prior_only != prior_only:
         yield f"prior_only was {kept.prior_only!r} and is {prior_only!r}"

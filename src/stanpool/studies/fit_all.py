@@ -1,4 +1,4 @@
-"""Several models fitted alike, their programs compiled together."""
+"""Several models fitted alike, by one engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from stanpool.api.facade import Fit, Model
-from stanpool.engine import compile_programs
+from stanpool.sampling.choose_engine import compile_if_it_pays
 from stanpool.sampling.sample import random_seed, sample_model, settings_of
 
 Name = TypeVar("Name")
@@ -19,7 +19,7 @@ def fit_all(
     progress: bool = True,
     **given: Any,
 ) -> dict[Name, Fit]:
-    """Fit several models alike; their programs are compiled together.
+    """Fit several models alike; programs that are compiled are compiled together.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def fit_all(
         name: settings_of(model, seed=seed, prior_only=False, **given)
         for name, model in models.items()
     }
-    compile_programs([model.program for model in models.values()], progress=progress)
+    to_be_fitted = [(model, settings[name]) for name, model in models.items()]
+    compile_if_it_pays(to_be_fitted, progress=progress)
     results = {
         name: sample_model(model, settings[name], prior_only=False, progress=progress)
         for name, model in models.items()

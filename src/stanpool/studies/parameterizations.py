@@ -11,7 +11,7 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, check_choice
-from stanpool.base.options import Parameterization
+from stanpool.base.options import EngineChoice, Parameterization
 from stanpool.data.compression.integrated_rows import why_not_marginal
 from stanpool.inference.diagnostics.checks import (
     E_BFMI,
@@ -173,6 +173,7 @@ def compare_parameterizations(
     inits: Any = None,
     progress: bool = True,
     sample_options: Mapping[str, Any] | None = None,
+    engine: EngineChoice = "auto",
 ) -> Comparison:
     """Fit a model in several forms and say which one samples better.
 
@@ -184,7 +185,7 @@ def compare_parameterizations(
         The forms to fit; by default centered, noncentered, adaptive and, where it is
         exact, marginal.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
-progress, sample_options
+progress, sample_options, engine
         As for ``Model.fit``, the same for each form.
 
     Raises
@@ -217,6 +218,7 @@ progress, sample_options
             inits=inits,
             progress=progress,
             sample_options=sample_options,
+            engine=engine,
         )
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import DataError, SpecError
-from stanpool.base.options import Unit
+from stanpool.base.options import EngineChoice, Unit
 from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.kfold import kfold
 from stanpool.inference.evaluation.loo import loo
@@ -144,6 +144,7 @@ def compare_pooling(
     parallel_chains: int | None = None,
     progress: bool = True,
     sample_options: Mapping[str, Any] | None = None,
+    engine: EngineChoice = "auto",
 ) -> PoolingComparison:
     """Fit a model in every pooling, and say which one predicts better.
 
@@ -164,7 +165,7 @@ def compare_pooling(
         Without folds, whether to refit for units that importance sampling fails for;
         and where to refit.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, \
-progress, sample_options
+progress, sample_options, engine
         As for ``Model.fit``, the same for each pooling.
 
     Raises
@@ -185,6 +186,7 @@ progress, sample_options
         parallel_chains=parallel_chains,
         progress=progress,
         sample_options=sample_options,
+        engine=engine,
     )
 
     def left_out(fit: Fit, unit: Unit) -> CrossValidation:

@@ -18,6 +18,7 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.base.options import EngineChoice
 from stanpool.inference.estimates.variance import pooling_factors
 from stanpool.language.prior import Prior
 from stanpool.model.priors import PriorRow, class_of, resolve_priors
@@ -123,6 +124,7 @@ def compare_scale_priors(
     inits: Any = None,
     progress: bool = True,
     sample_options: Mapping[str, Any] | None = None,
+    engine: EngineChoice = "auto",
 ) -> ScalePriorComparison:
     """Fit a model under four priors on a population scale, and say what they do.
 
@@ -140,7 +142,7 @@ def compare_scale_priors(
         S; by default the mean of the model's default prior: of real outcomes their
         standard deviation over that of the predictor.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
-progress, sample_options
+progress, sample_options, engine
         As for ``Model.fit``, the same for each prior.
 
     Raises
@@ -174,6 +176,7 @@ progress, sample_options
         inits=inits,
         progress=progress,
         sample_options=sample_options,
+        engine=engine,
     )
     return summarize_scale_priors(row.parameter, fits)
 

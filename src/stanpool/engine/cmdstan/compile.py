@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import CompileError, EngineError, SpecError, quote, quote_list
@@ -29,6 +29,7 @@ from stanpool.engine.install.home import (
     describe,
     ensure,
     ensure_to_run,
+    find_home,
     identity,
     is_embedded,
     stan_version,
@@ -37,6 +38,9 @@ from stanpool.engine.install.toolchain import answer, find_compiler
 from stanpool.engine.process import run, usable_cores
 from stanpool.engine.program import StanProgram
 from stanpool.engine.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    from cmdstanpy import CmdStanModel
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _DESCRIPTION = "engine.json"
@@ -121,6 +125,45 @@ def compile_program(
         return publish(folder, build, kind=job.kind, on_wait=wait) / name
 
 
+def cmdstanpy_model(program: StanProgram, *, progress: bool) -> CmdStanModel:
+    """Return a program as cmdstanpy has it, compiled now or at any time before."""
+    executable = compile_program(
+        program.compiled, name=program.name, header=program.header, progress=progress
+    )
+    import cmdstanpy
+
+    return cmdstanpy.CmdStanModel(exe_file=str(executable))
+
+
+def find_compiled(program: StanProgram) -> Path | None:
+    """Return the executable of a program, if it is in the cache and can be used.
+
+    Nothing is set up, and cmdstanpy is not loaded.
+
+    Parameters
+    ----------
+    program
+        What ``compile_program`` would be asked for.
+    """
+    try:
+        home = find_home()
+        if home is None:
+            return None
+        job = _Job(
+            program.compiled,
+            program.name,
+            program.header,
+            stanc={},
+            cpp={},
+            identity=identity(home),
+            home=str(home),
+        )
+        is_there = job.kind.is_usable(job.folder)
+    except EngineError:  # whoever needs the engine hears of it
+        return None
+    return job.folder / program.name if is_there else None
+
+
 @public
 def compile_programs(
     programs: Iterable[StanProgram],
@@ -193,8 +236,8 @@ def versions(executable: Path) -> dict[str, str]:
     """Say what an executable was made with: Stan, the kind of engine, the compiler."""
     try:
         found = json.loads(executable.with_name(_DESCRIPTION).read_text("utf-8"))
-        return {key: str(value) for key, value in found.items()}
-    except (OSError, ValueError, AttributeError):
+        return {"name": "cmdstan"} | {key: str(found[key]) for key in found}
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -70,12 +70,39 @@ def find_official() -> Path | None:
     """
     if os.environ.get("STANPOOL_ENGINE") == "embedded":
         return None
+    if variable := is_set_by_user():
+        given = given_folder(variable, os.environ[variable])
+        return _validated(given, variable)
+    installed = _latest_installed()
+    return installed if installed and find_compiler() and find_make() else None
+
+
+def find_home() -> Path | None:
+    """Return the home that ``ensure`` would, if it is there to run programs."""
+    home = find_official()
+    if home is None:
+        compiler = find_compiler()
+        home = home_of(choose_compiler() if compiler is None else compiler)
+        if not is_fit_to_run(home):
+            return None
+    return home
+
+
+def is_ready_to_compile() -> bool:
+    """Say whether ``ensure`` has nothing to set up, as far as a quick look shows."""
+    try:
+        return find_home() is not None
+    except EngineError:
+        return False
+
+
+def is_set_by_user() -> str:
+    """Return the environment variable by which a user says which CmdStan it is."""
     for variable in ("STANPOOL_CMDSTAN", "CMDSTAN"):
         value = os.environ.get(variable)
         if value and not _is_our_doing(variable, Path(value)):
-            return _validated(given_folder(variable, value), variable)
-    installed = _latest_installed()
-    return installed if installed and find_compiler() and find_make() else None
+            return variable
+    return ""
 
 
 @public
@@ -153,10 +180,12 @@ def _validated(home: Path, variable: str) -> Path:
 
 
 def _latest_installed() -> Path | None:
+    folder = Path(os.path.expanduser("~/.cmdstan"))  # as it is where there is no home
+    if not folder.is_dir():
+        return None
     from cmdstanpy.utils.cmdstan import get_latest_cmdstan
 
-    folder = Path(os.path.expanduser("~/.cmdstan"))  # as it is where there is no home
-    latest = get_latest_cmdstan(str(folder)) if folder.is_dir() else None
+    latest = get_latest_cmdstan(str(folder))
     home = folder / latest if latest else None
     return home if home and (home / "bin" / "stanc").exists() else None
 

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ DRAWS, SAMPLER, METRIC = "draws.npy", "sampler.npy", "metric.npy"
 # Random initial values are uniform between -2 and 2, as Stan's.
 _RADIUS = 2.0
 _ATTEMPTS = 100
+# How long, how often and where the time of a gradient is measured.
+_SECONDS_OF_TIMING, _MOST_GRADIENTS, _NEAR = 0.02, 50, 0.5
 # So short that a leapfrog step changes no digit of any parameter.
 _NO_STEP = 1e-300
 _LACKS = re.compile(r"no starting value for parameter (\w+)")
@@ -82,6 +85,22 @@ class _Session:
         seconds = time.perf_counter() - start
         np.save(self._folder / DENSITIES, found)
         return {"seconds": seconds}
+
+    def time_gradients(self) -> Mapping[str, Any]:
+        """Return the seconds of a gradient, the fastest of a few at random points."""
+        import numpy as np
+
+        model, rng = self._model(DATA), np.random.default_rng(1)
+        fastest, end = np.inf, time.perf_counter() + _SECONDS_OF_TIMING
+        for count in range(_MOST_GRADIENTS):
+            point = rng.uniform(-_NEAR, _NEAR, model.n_unconstrained)
+            start = time.perf_counter()
+            if start > end and count > 1:
+                break
+            with suppress(RuntimeError):  # outside of the support
+                model.log_prob_grad(point)
+                fastest = min(fastest, time.perf_counter() - start)
+        return {"seconds": fastest if fastest < np.inf else None}
 
     def sample(
         self,
@@ -178,6 +197,7 @@ def main() -> None:
     known: dict[str, Callable[..., Mapping[str, Any]]] = {
         "load": session.load,
         "evaluate": session.evaluate,
+        "time_gradients": session.time_gradients,
         "sample": session.sample,
     }
     while True:

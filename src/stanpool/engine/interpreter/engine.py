@@ -55,7 +55,7 @@ class Stanli:
     @contextmanager
     def load(
         self, program: StanProgram, data: Mapping[str, Any], *, progress: bool = True
-    ) -> Iterator[_Loaded]:
+    ) -> Iterator[InterpretedProgram]:
         """Start a process that has the program and its data."""
         if problem := _why_not_here():
             raise EngineError(problem)
@@ -65,13 +65,13 @@ class Stanli:
             process = Child(folder)
             try:
                 facts = process.ask({"do": "load", "path": sys.path})
-                yield _Loaded(process, folder, facts)
+                yield InterpretedProgram(process, folder, facts)
             finally:
                 process.stop()
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
+class InterpretedProgram:
     """A program in a process of stanli's."""
 
     _process: Child
@@ -95,6 +95,12 @@ class _Loaded:
         answer = self._process.ask({"do": "evaluate", "data": file})
         found = np.load(self._folder / child.DENSITIES)
         return Densities(found[:, 0], found[:, 1:], float(answer["seconds"]))
+
+    def gradient_seconds(self) -> float:
+        """Measure the time of a gradient: a few hundredths of a second at most."""
+        seconds = self._process.ask({"do": "time_gradients"})["seconds"]
+        # Nothing is known where the density exists at no point that was tried.
+        return 0.0 if seconds is None else float(seconds)
 
     def sample(self, settings: SampleSettings, *, progress: bool = True) -> RawDraws:
         """Sample with NUTS; see ``LoadedProgram``."""

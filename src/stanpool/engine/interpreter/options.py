@@ -33,7 +33,7 @@ def refused(settings: SampleSettings) -> str:
     unknown = given.keys() - _HONOURED - _NO_MATTER
     if unknown:
         what = f"sample_options with {quote_list(sorted(unknown))}"
-    elif isinstance(settings.inits, str):
+    elif isinstance(settings.inits, str) and settings.inits != "random":
         what = f"inits={quote(settings.inits)}, a file,"
     elif not isinstance(given.get("step_size", 1.0), Real):
         what = "a step_size for each chain"

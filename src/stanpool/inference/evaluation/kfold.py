@@ -32,6 +32,7 @@ from stanpool.inference.prediction.group_likelihood import (
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.posterior import arviz
+from stanpool.sampling.choose_engine import compile_if_it_pays
 from stanpool.sampling.initial_values import starting_values
 from stanpool.sampling.sample import sample_model
 
@@ -193,13 +194,10 @@ def refit_without(
     progress: bool,
 ) -> list[RefitScore]:
     """Refit without each part of the data, and predict it."""
-    from stanpool.engine import compile_program
-
     # Once, here: the workers find it in the cache.
-    program = model.program
-    compile_program(
-        program.compiled, name=program.name, header=program.header, progress=progress
-    )
+    if tasks:
+        to_be_fitted = [(model, tasks[0].settings)]
+        compile_if_it_pays(to_be_fitted, fits=len(tasks), progress=progress)
     return run_many(
         _predict_left_out,
         tasks,

@@ -42,6 +42,8 @@ from stanpool.inference.prediction.prior_predictive import (
 )
 from stanpool.posterior.convergence import mixing
 from stanpool.posterior.scalars import scalars, short_label
+from stanpool.sampling.choose_engine import compile_if_it_pays
+from stanpool.sampling.sample import settings_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -252,21 +254,18 @@ def sbc(
     """
     import pandas as pd
 
-    from stanpool.engine import compile_program
     from stanpool.engine.process import usable_cores
 
     _refuse_what_does_not_simulate(model, simulations, level)
-    program = model.program
-    compile_program(
-        program.compiled, name=program.name, header=program.header, progress=progress
-    )
-    settings = {
+    settings: dict[str, Any] = {
         "draws": draws,
         "warmup": warmup,
         "adapt_delta": adapt_delta,
         "max_treedepth": max_treedepth,
         "threads_per_chain": 1,
     }
+    to_be_fitted = [(model, settings_of(model, chains=1, seed=0, **settings))]
+    compile_if_it_pays(to_be_fitted, fits=simulations, progress=progress)
     children = np.random.SeedSequence(seed).spawn(simulations)
     tasks = [_Task(model, child, settings) for child in children]
     with ThreadPoolExecutor(usable_cores()) as threads:

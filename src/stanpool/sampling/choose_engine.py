@@ -1,0 +1,329 @@
+"""Which engine runs a fit: the one that is asked for, or that is done first.
+
+A compiled program samples at full speed, and compiling takes most of a minute. stanli
+begins at once. Without a wish, a fit takes the executable if there is one; else the
+time of a few gradients of the interpreted program says whether compiling would pay.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from stanpool.base.errors import EngineError, SpecError, quote, quote_list, suggestion
+from stanpool.base.options import EngineChoice, EngineName
+from stanpool.base.progress import tell
+from stanpool.engine.cmdstan.compile import (
+    cmdstanpy_model,
+    compile_program,
+    compile_programs,
+    find_compiled,
+)
+from stanpool.engine.cmdstan.engine import CmdStan
+from stanpool.engine.install.home import is_ready_to_compile, is_set_by_user
+from stanpool.engine.interface import Engine, LoadedProgram
+from stanpool.engine.interpreter.engine import Stanli
+from stanpool.engine.process import usable_cores
+from stanpool.engine.program import StanProgram
+from stanpool.engine.settings import SampleSettings
+from stanpool.model.prepared_model import PreparedModel
+
+if TYPE_CHECKING:
+    import cmdstanpy
+
+_VARIABLE = "STANPOOL_ENGINE"
+
+# Seconds on a machine with two cores: to compile a program, and before that to set
+# CmdStan up where that has not been done.
+_COMPILING, _SETTING_UP = 25.0, 100.0
+# Gradients per iteration, over warm-up and sampling: trajectories of 7 to 31 steps.
+_GRADIENTS = 20
+# How many times as fast as the interpreted program a compiled one is: where C++
+# functions of ours are its likelihood, and where Stan's own are, as in stanli.
+_GAIN_OF_HEADER, _GAIN = 8.0, 1.5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which engine runs a fit.
+
+    Attributes
+    ----------
+    engine
+        The engine.
+    reason
+        Why, in words that may follow "engine: stanli, ".
+    is_free
+        Whether the other engine may take its place.
+    """
+
+    engine: Engine
+    reason: str
+    is_free: bool
+
+    @property
+    def name(self) -> EngineName:
+        """What the engine is called."""
+        return self.engine.name
+
+
+def choose_engine(
+    program: StanProgram,
+    data: Mapping[str, Any],
+    settings: SampleSettings,
+    *,
+    fits: int = 1,
+) -> Choice:
+    """Say which engine runs fits of a program, without running or compiling any.
+
+    Parameters
+    ----------
+    program, data, settings
+        What is fitted, and how.
+    fits
+        How many fits there are.
+    """
+    with ExitStack() as stack:
+        return _choose(program, data, settings, fits, stack)[0]
+
+
+def compile_if_it_pays(
+    models: Iterable[tuple[PreparedModel, SampleSettings]],
+    *,
+    fits: int = 1,
+    progress: bool,
+) -> None:
+    """Compile the programs of models that are to be fitted, unless stanli is as fast.
+
+    Should one of them be compiled, all are, so that all are fitted by one engine.
+
+    Parameters
+    ----------
+    models
+        What is fitted, and how.
+    fits
+        How many fits of each there are.
+    progress
+        Whether to show what is under way.
+    """
+    models = list(models)
+    are_interpreted = all(
+        choose_engine(model.program, model.stan_data(), settings, fits=fits).name
+        == "stanli"
+        for model, settings in models
+    )
+    if are_interpreted:
+        return
+    programs = [model.program for model, _ in models]
+    compile_programs(programs, progress=progress)
+    for each in programs:
+        compile_program(
+            each.compiled, name=each.name, header=each.header, progress=progress
+        )
+
+
+def compile_model(
+    model: PreparedModel, *, progress: bool = True
+) -> cmdstanpy.CmdStanModel:
+    """Compile the program of a model through CmdStan, or take it from the cache.
+
+    Later fits of the same structure, whatever their data, take the executable.
+
+    Parameters
+    ----------
+    model
+        The model.
+    progress
+        Whether to show progress, on standard error.
+
+    Returns
+    -------
+    cmdstanpy.CmdStanModel
+        To be used with ``model.stan_data()``.
+
+    Raises
+    ------
+    CompileError, EngineError
+        If CmdStan could not be set up, or the program not be compiled.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> model = sp.complete_pooling(sp.load_dataset("radon"), outcome="log_radon")
+    >>> compiled = model.compile()  # doctest: +SKIP
+    >>> compiled.sample(model.stan_data(), seed=1)  # doctest: +SKIP
+    """
+    return cmdstanpy_model(model.program, progress=progress)
+
+
+@contextmanager
+def opened(
+    program: StanProgram,
+    data: Mapping[str, Any],
+    settings: SampleSettings,
+    *,
+    progress: bool,
+) -> Iterator[tuple[Choice, LoadedProgram]]:
+    """Load a program with the engine that is to run it.
+
+    Parameters
+    ----------
+    program, data, settings
+        What is fitted, and how.
+    progress
+        Whether to show what is under way.
+    """
+    with ExitStack() as stack:
+        choice, loaded = _choose(program, data, settings, 1, stack, progress=progress)
+        if loaded is None:
+            loading = choice.engine.load(program, data, progress=progress)
+            loaded = stack.enter_context(loading)
+        yield choice, loaded
+
+
+def requested_engine(settings: SampleSettings) -> tuple[EngineChoice, str]:
+    """Return the engine that is asked for, and by what.
+
+    Raises
+    ------
+    SpecError
+        If the environment variable names none.
+    """
+    if settings.engine != "auto":
+        return settings.engine, "as requested"
+    named = os.environ.get(_VARIABLE, "").strip()
+    if named == "embedded":
+        return "cmdstan", f"since {_VARIABLE}=embedded asks for the embedded CmdStan"
+    for known in get_args(EngineChoice):
+        if named == known != "auto":
+            return known, f"since the environment variable {_VARIABLE} says so"
+    if named not in ("", "auto"):
+        choices = [*get_args(EngineChoice), "embedded"]
+        raise SpecError(
+            f"the environment variable {_VARIABLE}={quote(named)} names no engine: it "
+            f"may be {quote_list(choices)}.{suggestion(named, choices)}"
+        )
+    if variable := is_set_by_user():
+        return "cmdstan", f"since the environment variable {variable} names a CmdStan"
+    return "auto", ""
+
+
+def _choose(
+    program: StanProgram,
+    data: Mapping[str, Any],
+    settings: SampleSettings,
+    fits: int,
+    stack: ExitStack,
+    *,
+    progress: bool = False,
+) -> tuple[Choice, LoadedProgram | None]:
+    """Choose, and return the program if it is loaded already, until ``stack`` ends."""
+    asked, by = requested_engine(settings)
+    if asked == "stanli":
+        if problem := Stanli().why_not(settings):
+            raise (SpecError if not Stanli().why_not() else EngineError)(problem)
+        return Choice(Stanli(), by, is_free=False), None
+    if asked == "cmdstan":
+        return Choice(CmdStan(), by, is_free=False), None
+    if find_compiled(program) is not None:
+        reason = "since the program is compiled already"
+        return Choice(CmdStan(), reason, is_free=True), None
+    if problem := Stanli().why_not(settings):
+        return Choice(CmdStan(), f"since {_clause(problem)}", is_free=True), None
+    with ExitStack() as trial:
+        try:
+            loaded = trial.enter_context(Stanli().load(program, data))
+            seconds = loaded.gradient_seconds()
+        except EngineError as problem:
+            reason = f"since {_clause(str(problem))}"
+            tell(f"The program is compiled, {reason}", shown=progress)
+            return Choice(CmdStan(), reason, is_free=True), None
+        estimate = Estimate.of(program, settings, seconds, fits)
+        if estimate.compiling_pays:
+            return Choice(CmdStan(), estimate.words, is_free=True), None
+        stack.enter_context(trial.pop_all())
+        return Choice(Stanli(), estimate.words, is_free=True), loaded
+
+
+def _clause(problem: str) -> str:
+    """Return the first line of a message, short enough for one of ours."""
+    return problem.splitlines()[0][:200].rstrip(".")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long fits take, interpreted and compiled.
+
+    Attributes
+    ----------
+    gradient
+        Seconds that a gradient of the interpreted program takes.
+    gradients
+        How many follow each other: those of all chains that wait for a core.
+    gain
+        How many times as fast the compiled program is.
+    compiling
+        Seconds until it is there.
+    """
+
+    gradient: float
+    gradients: int
+    gain: float
+    compiling: float
+
+    @classmethod
+    def of(
+        cls, program: StanProgram, settings: SampleSettings, gradient: float, fits: int
+    ) -> Estimate:
+        """Estimate from the time of a gradient."""
+        at_once = min(settings.parallel_chains or usable_cores(), settings.chains)
+        waves = math.ceil(settings.chains / at_once)
+        iterations = settings.warmup + settings.draws
+        return cls(
+            gradient,
+            fits * waves * iterations * _GRADIENTS,
+            _GAIN_OF_HEADER if program.header else _GAIN,
+            _COMPILING + (0 if is_ready_to_compile() else _SETTING_UP),
+        )
+
+    @property
+    def interpreted(self) -> float:
+        """Seconds of sampling with stanli."""
+        return self.gradients * self.gradient
+
+    @property
+    def compiled(self) -> float:
+        """Seconds of compiling, and of sampling with what was compiled."""
+        return self.compiling + self.interpreted / self.gain
+
+    @property
+    def compiling_pays(self) -> bool:
+        """Whether the compiled program is expected to be done first."""
+        return self.compiled < self.interpreted
+
+    @property
+    def words(self) -> str:
+        """The rule in numbers."""
+        return (
+            f"since a gradient takes {_time(self.gradient)} interpreted, so that "
+            f"{self.gradients:,} of them, {_GRADIENTS} an iteration, take "
+            f"{_time(self.interpreted)}; compiled they are expected to take "
+            f"{_time(self.interpreted / self.gain)}, after {_time(self.compiling)} of "
+            "compiling"
+        )
+
+
+def _time(seconds: float) -> str:
+    """Write a time with two significant digits.
+
+    Examples
+    --------
+    >>> _time(0.000123), _time(12.34)
+    ('0.12 ms', '12 s')
+    """
+    value, unit = (seconds, "s") if seconds >= 0.1 else (1e3 * seconds, "ms")
+    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"

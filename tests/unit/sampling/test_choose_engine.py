@@ -1,0 +1,247 @@
+"""Which engine runs a fit, and what happens when it fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stanpool as sp
+from golden.catalogue import small_data
+from stanpool.base.errors import CompileError, EngineError, SamplingError, SpecError
+from stanpool.engine.interpreter import engine as interpreter
+from stanpool.engine.interpreter.engine import InterpretedProgram
+from stanpool.engine.program import StanProgram
+from stanpool.engine.settings import SampleSettings
+from stanpool.sampling import choose_engine as choosing
+from stanpool.sampling.choose_engine import Estimate, choose_engine, requested_engine
+
+PROGRAM = StanProgram("x", "parameters { real x; } model { x ~ std_normal(); }")
+SETTINGS = SampleSettings(seed=1)
+
+
+@pytest.fixture(autouse=True)
+def free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the choice to stanpool, with CmdStan there and nothing compiled."""
+    for variable in ("STANPOOL_ENGINE", "STANPOOL_CMDSTAN", "CMDSTAN"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(choosing, "find_compiled", lambda program: None)
+    monkeypatch.setattr(choosing, "is_ready_to_compile", lambda: True)
+
+
+def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cmdstan", "stanli"):
+        settings = SampleSettings(seed=1, engine=name)
+        monkeypatch.setenv("STANPOOL_ENGINE", "cmdstan")
+        assert choose_engine(PROGRAM, {}, settings).name == name
+        monkeypatch.setenv("STANPOOL_ENGINE", name)
+        choice = choose_engine(PROGRAM, {}, SETTINGS)
+        assert (choice.name, choice.is_free) == (name, False)
+        assert "STANPOOL_ENGINE" in choice.reason
+
+
+def test_a_cmdstan_that_the_user_names_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CMDSTAN", str(tmp_path))
+    choice = choose_engine(PROGRAM, {}, SETTINGS)
+    assert (choice.name, choice.is_free) == ("cmdstan", False)
+    assert "variable CMDSTAN names" in choice.reason
+
+
+def test_embedded_is_a_cmdstan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANPOOL_ENGINE", "embedded")
+    assert requested_engine(SETTINGS)[0] == "cmdstan"
+
+
+def test_an_unknown_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANPOOL_ENGINE", "stanly")
+    with pytest.raises(SpecError, match=r"STANPOOL_ENGINE='stanly'.*mean 'stanli'"):
+        requested_engine(SETTINGS)
+    model = sp.Model("y ~ 1", {"y": [1.0, 2, 4]}, pooling="complete")
+    with pytest.raises(SpecError, match="engine='jax' is not one of"):
+        model.fit(engine="jax")
+
+
+def test_an_executable_is_taken_if_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(choosing, "find_compiled", lambda program: tmp_path)
+    choice = choose_engine(PROGRAM, {}, SETTINGS)
+    assert (choice.name, choice.is_free) == ("cmdstan", True)
+    assert "compiled already" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("gradient", "header", "ready", "fits", "expected"),
+    [
+        # 4 chains of 2000 iterations on 2 cores are 80,000 gradients in a row.
+        (1e-4, "", True, 1, "stanli"),  # 8 s
+        (1e-3, "", True, 1, "cmdstan"),  # 80 s against 25 + 53
+        (0.9e-3, "", True, 1, "stanli"),  # 72 s against 25 + 48
+        (0.4e-3, "c++", True, 1, "cmdstan"),  # 32 s against 25 + 4
+        (0.3e-3, "c++", True, 1, "stanli"),  # 24 s against 25 + 3
+        (1e-3, "c++", False, 1, "stanli"),  # 80 s against 125 + 10
+        (1e-4, "", True, 10, "cmdstan"),  # 80 s in ten fits
+    ],
+)
+def test_the_engine_that_is_done_first(
+    gradient: float,
+    header: str,
+    ready: bool,
+    fits: int,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(choosing, "usable_cores", lambda: 2)
+    monkeypatch.setattr(choosing, "is_ready_to_compile", lambda: ready)
+    monkeypatch.setattr(InterpretedProgram, "gradient_seconds", lambda self: gradient)
+    program = StanProgram("x", PROGRAM.source, header=header)
+    choice = choose_engine(program, {}, SETTINGS, fits=fits)
+    assert choice.name == expected
+    assert f"of them, {choosing._GRADIENTS} an iteration" in choice.reason
+
+
+def test_the_rule_is_said_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "usable_cores", lambda: 4)
+    settings = SampleSettings(seed=1, chains=3, draws=500, warmup=500)
+    assert Estimate.of(PROGRAM, settings, 3e-4, 1).words == (
+        "since a gradient takes 0.3 ms interpreted, so that 20,000 of them, 20 an "
+        "iteration, take 6 s; compiled they are expected to take 4 s, after 25 s of "
+        "compiling"
+    )
+
+
+def test_a_program_that_stanli_cannot_run_is_compiled() -> None:
+    refused = StanProgram("x", "data { int N; } parameters { real x; }")
+    choice = choose_engine(refused, {}, SETTINGS)
+    assert (choice.name, choice.is_free) == ("cmdstan", True)
+    assert choice.reason.startswith("since stanli cannot run the program: ")
+    assert "\n" not in choice.reason
+
+
+def test_settings_that_stanli_does_not_take() -> None:
+    options = (("save_warmup", True),)
+    settings = SampleSettings(seed=1, sample_options=options)
+    assert choose_engine(PROGRAM, {}, settings).name == "cmdstan"
+    asked = SampleSettings(seed=1, sample_options=options, engine="stanli")
+    with pytest.raises(SpecError, match=r"does not take.*'save_warmup'"):
+        choose_engine(PROGRAM, {}, asked)
+
+
+def test_without_stanli_programs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = "stanli is not installed. Install it."
+    monkeypatch.setattr(interpreter, "_why_not_here", lambda: missing)
+    choice = choose_engine(PROGRAM, {}, SETTINGS)
+    assert (choice.name, choice.reason) == ("cmdstan", f"since {missing[:-1]}")
+    with pytest.raises(EngineError, match="not installed"):
+        choose_engine(PROGRAM, {}, SampleSettings(seed=1, engine="stanli"))
+
+
+class _Compiler:
+    """CmdStan, in whose place stanli samples, or a failure stands."""
+
+    name = "cmdstan"
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        self._problem = problem
+
+    def load(self, program: StanProgram, data: Any, *, progress: bool) -> Any:
+        if self._problem:
+            raise self._problem
+        return interpreter.Stanli().load(program, data)
+
+
+@pytest.fixture
+def model() -> sp.Model:
+    return sp.Model("y ~ x1 + (1 | g)", small_data(), parameterization="noncentered")
+
+
+def _killed(sample: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that samples in a process that is killed, the first time."""
+    killed: list[int] = []
+
+    def sample_in_killed(self: InterpretedProgram, *args: Any, **options: Any) -> Any:
+        if not killed:
+            killed.append(self._process._process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+        return sample(self, *args, **options)
+
+    return sample_in_killed
+
+
+QUICK: dict[str, Any] = {"chains": 2, "draws": 100, "warmup": 200, "seed": 1}
+
+
+def test_the_fit_says_which_engine_it_was(model: sp.Model) -> None:
+    fit = model.fit(**QUICK, progress=False)
+    assert fit.engine["name"] == "stanli"
+    assert fit.engine["version"].startswith("0.24.")
+    again = model.fit(**QUICK, progress=False, engine="stanli")
+    assert np.array_equal(fit.posterior["sigma"], again.posterior["sigma"])
+    assert model.explain().splitlines()[-1].startswith("engine: stanli, since a gradi")
+
+
+def test_what_stanli_crashes_on_is_compiled(
+    model: sp.Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = _killed(InterpretedProgram.sample)
+    monkeypatch.setattr(InterpretedProgram, "sample", sample)
+    monkeypatch.setattr("stanpool.sampling.sample.CmdStan", _Compiler)
+    fit = model.fit(**QUICK)
+    assert fit.posterior.sizes["draw"] == 100
+    assert "stanli failed, so that the program is comp" in capsys.readouterr().err
+
+
+def test_a_crash_where_stanli_was_asked_for_is_an_error(
+    model: sp.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = _killed(InterpretedProgram.sample)
+    monkeypatch.setattr(InterpretedProgram, "sample", sample)
+    with pytest.raises(EngineError, match="SIGKILL"):
+        model.fit(**QUICK, engine="stanli", progress=False)
+
+
+def test_both_failures_are_said(
+    model: sp.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = _killed(InterpretedProgram.sample)
+    monkeypatch.setattr(InterpretedProgram, "sample", sample)
+    no_compiler = _Compiler(CompileError("there is no compiler"))
+    monkeypatch.setattr("stanpool.sampling.sample.CmdStan", lambda: no_compiler)
+    words = r"no compiler\nBefore that, stanli failed: .*SIGKILL"
+    with pytest.raises(CompileError, match=words):
+        model.fit(**QUICK, progress=False)
+
+
+def test_chains_that_cannot_start_are_not_tried_again(model: sp.Model) -> None:
+    with pytest.raises(SpecError, match="sigma"):
+        model.fit(**QUICK, inits={"sigma": -1.0}, progress=False)
+    with pytest.raises(SamplingError, match=r"Initialization|finite"):
+        model.fit(**QUICK, inits={"sigma": 1e-300}, progress=False)
+
+
+def test_a_kept_fit_is_taken_whatever_made_it_unless_an_engine_is_asked_for(
+    model: sp.Model,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = tmp_path / "kept"
+    first = model.fit(**QUICK, file=place, engine="stanli", progress=False)
+    again = model.fit(**QUICK, file=place)
+    assert "it is the same" in capsys.readouterr().err
+    assert dict(again.engine) == dict(first.engine)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise SamplingError("not now")
+
+    monkeypatch.setattr("stanpool.sampling.storage.sample_model", refuse)
+    with pytest.raises(SamplingError, match="not now"):
+        model.fit(**QUICK, file=place, engine="cmdstan")
+    assert "engine was 'stanli' and is 'cmdstan'" in capsys.readouterr().err
