@@ -18,6 +18,7 @@ import re
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -67,7 +68,10 @@ class _Session:
             import stanli
 
             file = self._folder / data
-            self._models[data] = stanli.Model(mir=self._program, data=file)
+            # stanli warns of parts that it interprets very slowly, or leaves out.
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)
+                self._models[data] = stanli.Model(mir=self._program, data=file)
         return self._models[data]
 
     def evaluate(self, data: str) -> Mapping[str, Any]:
