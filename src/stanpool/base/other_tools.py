@@ -96,7 +96,7 @@ _IN_THE_FORMULA = {
 _OF_FITTING = (
     *("chains", "draws", "warmup", "seed", "adapt_delta", "max_treedepth"),
     *("parallel_chains", "threads_per_chain", "inits", "prior_only", "progress"),
-    *("verbose", "sample_options", "file"),
+    *("verbose", "sample_options", "file", "engine"),
 )
 _OF_THE_MODEL = (
     *("formula", "data", "family", "link", "pooling", "parameterization", "residual"),

@@ -4,14 +4,17 @@
 //   eta[n] = alpha + X[n] * beta
 functions {
   // y ~ binomial(trials, Phi(eta)), exact in both tails
-  real binomial_probit_lpmf(int y, int trials, real eta) {
+  real log_binomial_probit(int y, int trials, real eta) {
     return lchoose(trials, y) + y * normal_lcdf(eta | 0, 1)
            + (trials - y) * normal_lccdf(eta | 0, 1);
+  }
+  real binomial_probit_lpmf(int y, int trials, real eta) {
+    return log_binomial_probit(y, trials, eta);
   }
   real binomial_probit_lpmf(array[] int y, array[] int trials, vector eta) {
     vector[size(y)] each;
     for (n in 1 : size(y)) {
-      each[n] = binomial_probit_lpmf(y[n] | trials[n], eta[n]);
+      each[n] = log_binomial_probit(y[n], trials[n], eta[n]);
     }
     return sum(each);
   }

@@ -49,7 +49,9 @@ transformed data {
   int Q_all = Q * (C - 1); // coefficients of each group
   array[C - 1, Q] int columns; // columns of b for each category
   for (c in 1 : C - 1) {
-    columns[c] = linspaced_int_array(Q, (c - 1) * Q + 1, c * Q);
+    for (q in 1 : Q) {
+      columns[c, q] = (c - 1) * Q + q;
+    }
   }
 }
 parameters {

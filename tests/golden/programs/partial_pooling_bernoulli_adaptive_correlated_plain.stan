@@ -35,9 +35,10 @@ functions {
   }
   // the same for correlated coefficients: in groups with decorrelated = 1 the z
   // are uncorrelated, and multiplied by L_Omega
-  matrix partly_centered(matrix z, matrix mean, vector tau, matrix L_Omega,
-                         matrix centeredness, matrix z_scale,
-                         vector tau_pilot, vector decorrelated) {
+  matrix partly_centered_correlated(matrix z, matrix mean, vector tau,
+                                    matrix L_Omega, matrix centeredness,
+                                    matrix z_scale, vector tau_pilot,
+                                    vector decorrelated) {
     matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
     return partly_centered(z + diag_pre_multiply(decorrelated, correlated),
                            mean, tau, centeredness, z_scale, tau_pilot);
@@ -130,8 +131,9 @@ transformed parameters {
 }
 model {
   matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
-  matrix[J, Q] u = partly_centered(z, mean, tau, L_Omega, centeredness,
-                                   z_scale, tau_pilot, decorrelated);
+  matrix[J, Q] u = partly_centered_correlated(z, mean, tau, L_Omega,
+                                              centeredness, z_scale,
+                                              tau_pilot, decorrelated);
   matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
   matrix[J_2, Q_2] u_2 = partly_centered(z_2, mean_2, tau_2, centeredness_2,
                                          z_scale_2, tau_pilot_2);
@@ -155,8 +157,8 @@ model {
 generated quantities {
   matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, Q] b = rep_matrix(mu_c, J);
-  b += partly_centered(z, b, tau, L_Omega, centeredness, z_scale, tau_pilot,
-                       decorrelated);
+  b += partly_centered_correlated(z, b, tau, L_Omega, centeredness, z_scale,
+                                  tau_pilot, decorrelated);
   b += rep_matrix(mu - mu_c, J); // at X = 0
   matrix[J_2, Q_2] b_2 = rep_matrix(mu_c_2, J_2);
   b_2 += partly_centered(z_2, b_2, tau_2, centeredness_2, z_scale_2,

@@ -31,14 +31,26 @@ functions {
   // Cholesky factor of the covariance that deviations have at the predictors'
   // centers, where they are uncorrelated with scales tau at predictors of 0
   matrix cholesky_at_centers(vector tau, matrix uncenter) {
-    return qr_thin_R(diag_pre_multiply(tau, inverse(uncenter)'))';
+    int Q = num_elements(tau);
+    matrix[Q, Q] A = diag_pre_multiply(tau, inverse(uncenter)');
+    matrix[Q, Q] L = rep_matrix(0, Q, Q);
+    // QR decomposition by modified Gram-Schmidt steps
+    for (q in 1 : Q) {
+      L[q, q] = sqrt(dot_self(A[ : , q]));
+      A[ : , q] /= L[q, q];
+      for (r in (q + 1) : Q) {
+        L[r, q] = dot_product(A[ : , q], A[ : , r]);
+        A[ : , r] -= L[r, q] * A[ : , q];
+      }
+    }
+    return L;
   }
   // the same for deviations that are uncorrelated where predictors are 0. At
   // predictors' centers they are v * L', and the deviation of each coefficient
   // is stated given those of the coefficients before it
-  matrix partly_centered(matrix z, matrix mean, matrix L,
-                         matrix centeredness, matrix z_scale,
-                         vector tau_pilot, matrix uncenter) {
+  matrix partly_centered_recentered(matrix z, matrix mean, matrix L,
+                                    matrix centeredness, matrix z_scale,
+                                    vector tau_pilot, matrix uncenter) {
     matrix[rows(z), cols(z)] v;
     for (q in 1 : cols(z)) {
       vector[rows(z)] known = v[ : , 1 : q - 1] * L[q, 1 : q - 1]';
@@ -139,8 +151,8 @@ transformed parameters {
 }
 model {
   matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
-  matrix[J, Q] u = partly_centered(z, mean, L, centeredness, z_scale,
-                                   tau_pilot, uncenter);
+  matrix[J, Q] u = partly_centered_recentered(z, mean, L, centeredness,
+                                              z_scale, tau_pilot, uncenter);
   matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
   matrix[J_2, Q_2] u_2 = partly_centered(z_2, mean_2, tau_2, centeredness_2,
                                          z_scale_2, tau_pilot_2);
@@ -163,7 +175,8 @@ model {
 }
 generated quantities {
   matrix[J, Q] b = rep_matrix(mu_c, J);
-  b += partly_centered(z, b, L, centeredness, z_scale, tau_pilot, uncenter);
+  b += partly_centered_recentered(z, b, L, centeredness, z_scale, tau_pilot,
+                                  uncenter);
   b += rep_matrix(mu - mu_c, J); // at X = 0
   matrix[J_2, Q_2] b_2 = rep_matrix(mu_c_2, J_2);
   b_2 += partly_centered(z_2, b_2, tau_2, centeredness_2, z_scale_2,

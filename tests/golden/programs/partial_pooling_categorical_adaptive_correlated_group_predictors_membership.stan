@@ -53,9 +53,10 @@ functions {
   }
   // the same for correlated coefficients: in groups with decorrelated = 1 the z
   // are uncorrelated, and multiplied by L_Omega
-  matrix partly_centered(matrix z, matrix mean, vector tau, matrix L_Omega,
-                         matrix centeredness, matrix z_scale,
-                         vector tau_pilot, vector decorrelated) {
+  matrix partly_centered_correlated(matrix z, matrix mean, vector tau,
+                                    matrix L_Omega, matrix centeredness,
+                                    matrix z_scale, vector tau_pilot,
+                                    vector decorrelated) {
     matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
     return partly_centered(z + diag_pre_multiply(decorrelated, correlated),
                            mean, tau, centeredness, z_scale, tau_pilot);
@@ -123,12 +124,16 @@ transformed data {
   int Q_all = Q * (C - 1); // coefficients of each group
   array[C - 1, Q] int columns; // columns of b for each category
   for (c in 1 : C - 1) {
-    columns[c] = linspaced_int_array(Q, (c - 1) * Q + 1, c * Q);
+    for (q in 1 : Q) {
+      columns[c, q] = (c - 1) * Q + q;
+    }
   }
   int Q_all_2 = Q_2 * (C - 1); // coefficients of each group
   array[C - 1, Q_2] int columns_2; // columns of b_2 for each category
   for (c in 1 : C - 1) {
-    columns_2[c] = linspaced_int_array(Q_2, (c - 1) * Q_2 + 1, c * Q_2);
+    for (q in 1 : Q_2) {
+      columns_2[c, q] = (c - 1) * Q_2 + q;
+    }
   }
 }
 parameters {
@@ -153,8 +158,9 @@ model {
     mean[ : , columns[c]] += effects_of_U(U, effect_index,
                                           zero_first(alpha, beta)[ : , c]);
   }
-  matrix[J, Q_all] u = partly_centered(z, mean, tau, L_Omega, centeredness,
-                                       z_scale, tau_pilot, decorrelated);
+  matrix[J, Q_all] u = partly_centered_correlated(z, mean, tau, L_Omega,
+                                                  centeredness, z_scale,
+                                                  tau_pilot, decorrelated);
   matrix[J_2, Q_all_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
   matrix[J_2, Q_all_2] u_2 = partly_centered(z_2, mean_2, tau_2,
                                              centeredness_2, z_scale_2,
@@ -196,8 +202,8 @@ generated quantities {
     b[ : , columns[c]] += effects_of_U(U, effect_index,
                                        zero_first(alpha, beta)[ : , c]);
   }
-  b += partly_centered(z, b, tau, L_Omega, centeredness, z_scale, tau_pilot,
-                       decorrelated);
+  b += partly_centered_correlated(z, b, tau, L_Omega, centeredness, z_scale,
+                                  tau_pilot, decorrelated);
   b += rep_matrix(mu - mu_c, J); // at X = 0
   matrix[J_2, Q_all_2] b_2 = rep_matrix(mu_c_2, J_2);
   b_2 += partly_centered(z_2, b_2, tau_2, centeredness_2, z_scale_2,

@@ -31,14 +31,26 @@ functions {
   // Cholesky factor of the covariance that deviations have at the predictors'
   // centers, where they are uncorrelated with scales tau at predictors of 0
   matrix cholesky_at_centers(vector tau, matrix uncenter) {
-    return qr_thin_R(diag_pre_multiply(tau, inverse(uncenter)'))';
+    int Q = num_elements(tau);
+    matrix[Q, Q] A = diag_pre_multiply(tau, inverse(uncenter)');
+    matrix[Q, Q] L = rep_matrix(0, Q, Q);
+    // QR decomposition by modified Gram-Schmidt steps
+    for (q in 1 : Q) {
+      L[q, q] = sqrt(dot_self(A[ : , q]));
+      A[ : , q] /= L[q, q];
+      for (r in (q + 1) : Q) {
+        L[r, q] = dot_product(A[ : , q], A[ : , r]);
+        A[ : , r] -= L[r, q] * A[ : , q];
+      }
+    }
+    return L;
   }
   // the same for deviations that are uncorrelated where predictors are 0. At
   // predictors' centers they are v * L', and the deviation of each coefficient
   // is stated given those of the coefficients before it
-  matrix partly_centered(matrix z, matrix mean, matrix L,
-                         matrix centeredness, matrix z_scale,
-                         vector tau_pilot, matrix uncenter) {
+  matrix partly_centered_recentered(matrix z, matrix mean, matrix L,
+                                    matrix centeredness, matrix z_scale,
+                                    vector tau_pilot, matrix uncenter) {
     matrix[rows(z), cols(z)] v;
     for (q in 1 : cols(z)) {
       vector[rows(z)] known = v[ : , 1 : q - 1] * L[q, 1 : q - 1]';
@@ -82,7 +94,9 @@ transformed data {
   int Q_all = Q * (C - 1); // coefficients of each group
   array[C - 1, Q] int columns; // columns of b for each category
   for (c in 1 : C - 1) {
-    columns[c] = linspaced_int_array(Q, (c - 1) * Q + 1, c * Q);
+    for (q in 1 : Q) {
+      columns[c, q] = (c - 1) * Q + q;
+    }
   }
 }
 parameters {
@@ -100,8 +114,9 @@ transformed parameters {
 }
 model {
   matrix[J, Q_all] mean = rep_matrix(mu_c, J); // of b at x_bar
-  matrix[J, Q_all] u = partly_centered(z, mean, L, centeredness, z_scale,
-                                       tau_pilot, uncenter);
+  matrix[J, Q_all] u = partly_centered_recentered(z, mean, L, centeredness,
+                                                  z_scale, tau_pilot,
+                                                  uncenter);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
@@ -122,6 +137,7 @@ model {
 }
 generated quantities {
   matrix[J, Q_all] b = rep_matrix(mu_c, J);
-  b += partly_centered(z, b, L, centeredness, z_scale, tau_pilot, uncenter);
+  b += partly_centered_recentered(z, b, L, centeredness, z_scale, tau_pilot,
+                                  uncenter);
   b += rep_matrix(mu - mu_c, J); // at X = 0
 }

@@ -83,12 +83,16 @@ transformed data {
   int Q_all = Q * (C - 1); // coefficients of each group
   array[C - 1, Q] int columns; // columns of b for each category
   for (c in 1 : C - 1) {
-    columns[c] = linspaced_int_array(Q, (c - 1) * Q + 1, c * Q);
+    for (q in 1 : Q) {
+      columns[c, q] = (c - 1) * Q + q;
+    }
   }
   int Q_all_2 = Q_2 * (C - 1); // coefficients of each group
   array[C - 1, Q_2] int columns_2; // columns of b_2 for each category
   for (c in 1 : C - 1) {
-    columns_2[c] = linspaced_int_array(Q_2, (c - 1) * Q_2 + 1, c * Q_2);
+    for (q in 1 : Q_2) {
+      columns_2[c, q] = (c - 1) * Q_2 + q;
+    }
   }
 }
 parameters {

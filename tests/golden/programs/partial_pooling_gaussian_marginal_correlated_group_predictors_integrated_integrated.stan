@@ -42,10 +42,16 @@ functions {
                     / v;
     matrix[N_u, N_u] P = A_crossproducts[ : , K + 2 : K + 1 + N_u] / v;
     matrix[N_u, N_u] T_all = rep_matrix(0, N_u, N_u);
+    matrix[N_u, N_u] L;
     real lp = 0;
     for (q in 1 : Q) {
       e[q] = y[q] - X[q] * theta;
-      A[q] = csr_to_dense_matrix(J, N_u, a[q], A_column, A_row_start);
+      A[q] = rep_matrix(0, J, N_u);
+      for (j in 1 : J) {
+        for (n in A_row_start[j] : (A_row_start[j + 1] - 1)) {
+          A[q][j, A_column[n]] = a[q][n];
+        }
+      }
       for (s in 1 : q) {
         S[q, s] = rows_dot_product(Z[q] * Sigma, Z[s]);
       }
@@ -71,9 +77,9 @@ functions {
     }
     r = T_all' * r;
     P = add_diag(T_all' * P * T_all, 1);
-    P = 0.5 * (P + P');
-    return lp - 0.5 * log_determinant_spd(P)
-           + 0.5 * dot_product(r, mdivide_left_spd(P, r));
+    L = cholesky_decompose(0.5 * (P + P'));
+    return lp - sum(log(diagonal(L)))
+           + 0.5 * dot_self(mdivide_left_tri_low(L, r));
   }
   // a scale as a function of x, which may have any sign: near abs(x) for small
   // x, and near square(x) for large x

@@ -221,7 +221,7 @@ class TestSettings:
         def refuse(*arguments: object, **options: object) -> None:
             raise AssertionError("compiled before the settings were checked")
 
-        monkeypatch.setattr("stanpool.sampling.sample.compile_program", refuse)
+        monkeypatch.setattr("stanpool.sampling.sample.opened", refuse)
         model = Model("y ~ x1 + (1 | g)", small_data())
         with pytest.raises(SpecError) as refused:
             model.fit(**{option: value})  # type: ignore[arg-type]
