@@ -38,10 +38,17 @@ Thing = TypeVar("Thing", bound=Callable[..., Any])
 _REFUSED = object()
 
 # Whole numbers go to Stan and NumPy as 32 bits; from 1, where no other bound is here.
+# Ten million iterations are an hour of the simplest sampler; nothing needs more chains
+# or threads than there are processors in a large cluster or machine.
 _LARGEST = 2**31 - 1
 _BOUNDS = {
     "seed": (0, 2**32 - 1),
-    "warmup": (0, _LARGEST),
+    "draws": (1, 10_000_000),
+    "warmup": (0, 10_000_000),
+    "thin": (1, 10_000_000),
+    "chains": (1, 10_000),
+    "parallel_chains": (1, 10_000),
+    "threads_per_chain": (1, 1_000),
     "verbose": (0, 2),
     "trials": (0, _LARGEST),
 }
@@ -139,7 +146,7 @@ write seed=.
     >>> draw(seed=-1)
     Traceback (most recent call last):
     stanpool.base.errors.SpecError: seed=-1 must be a whole number from 0 to \
-4294967295 or None.
+4,294,967,295 or None.
     """
     if not inspect.isclass(thing):
         return cast(Thing, _checked(thing))
@@ -320,7 +327,7 @@ def _whole(low: int, high: int) -> Kind:
             return _REFUSED
         return number if low <= number <= high and not _is_flag(value) else _REFUSED
 
-    bounds = f", {low} or more" if high == _LARGEST else f" from {low} to {high}"
+    bounds = f", {low} or more" if high == _LARGEST else f" from {low} to {high:,}"
     return Kind(f"a whole number{bounds}", read)
 
 

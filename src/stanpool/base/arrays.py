@@ -1,14 +1,88 @@
-"""The types of arrays that functions take and return, for annotations."""
+"""Arrays: their types for annotations, and how large they may be."""
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stanpool.base.errors import OutOfMemoryError
 
 Array = NDArray[np.float64]
 """Real numbers."""
 
 Indices = NDArray[np.integer[Any]]
 """Places, such as the rows of the data or the group of each row, counted from 0."""
+
+# How large is large, in numbers of 8 bytes. A laptop has 8 to 16 GB of memory, and a
+# computation holds two to four arrays of the size of its result at once.
+LARGEST_ARRAY = 2**28
+"""2 GB: what is larger is refused, with what to ask for instead; and work on so many
+draws of rows, which takes minutes, is left out of reports, or announced."""
+
+LARGE_ARRAY = 2**25
+"""256 MB: what nobody has asked for by its name stays below, such as the outcomes that
+a figure draws; what users have asked for is announced from here on."""
+
+BLOCK = 2**20
+"""8 MB: draws of rows or of groups that are worked on at a time, so that memory does
+not depend on how many there are, and a block stays in the processor's cache."""
+
+
+def gigabytes(numbers: float) -> str:
+    """Say how much memory numbers take.
+
+    Examples
+    --------
+    >>> gigabytes(2**28)
+    '2.0 GB'
+    """
+    return f"{numbers * 8 / 2**30:,.1f} GB"
+
+
+def check_memory(what: str, numbers: int, advice: str) -> None:
+    """Refuse what cannot fit into memory, before any of it is computed.
+
+    Parameters
+    ----------
+    what
+        What it is, as the subject of a sentence: ``"the draws of 4 chains"``.
+    numbers
+        How many numbers it has at least.
+    advice
+        What to ask for instead, as a sentence.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If they take more than this process may have.
+
+    Examples
+    --------
+    >>> check_memory("a table of 10 rows", 10, "Pass fewer rows.")
+    """
+    available = memory() // 8
+    if numbers > available:
+        raise OutOfMemoryError(
+            f"{what} would take {gigabytes(numbers)} of memory, of which there are "
+            f"{gigabytes(available)}. {advice}"
+        )
+
+
+def memory() -> int:
+    """Return the bytes that this process may have: the machine's, or its limit's."""
+    if not hasattr(os, "sysconf"):  # on Windows
+        return sys.maxsize
+    from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
+
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    found += [each for each in getrlimit(RLIMIT_AS)[:1] if each != RLIM_INFINITY]
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):  # of containers
+        with suppress(OSError, ValueError):
+            found.append(int(Path("/sys/fs/cgroup", limit).read_text()))
+    return min(found)

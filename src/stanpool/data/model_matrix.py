@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stanpool.base.arrays import check_memory
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.columns import names_in_terms
 from stanpool.data.design.rank import check_known
@@ -23,7 +25,7 @@ from stanpool.data.evaluation import (
     is_category,
 )
 from stanpool.data.term_matrix import TermMatrix
-from stanpool.language.expression import Call, Name, Node, parse, written
+from stanpool.language.expression import Call, Chain, Name, Node, Number, parse, written
 from stanpool.language.model_spec import LARGEST_NUMBER
 from stanpool.language.terms import factors, read_arithmetic, read_term, with_aliases
 from stanpool.language.vocabulary import calls, depends_on_rows
@@ -139,6 +141,13 @@ def term_matrix(
     )
     columns = {alias: _handed_over(value) for alias, (value, _) in found.items()}
     shown = quote(" + ".join(terms))
+    widths = {text: _width_of(columns[alias]) for text, alias in aliases.items()}
+    width = sum(_width(term, widths) for sign, term in signed if sign == "+")
+    check_memory(
+        f"the terms {shown} have {width:,} columns, which in {len(frame):,} rows",
+        width * len(frame),
+        "Let coefficients vary over factors of many levels, as in (1 | a:b).",
+    )
     matrix = _materialized(text, shown, columns, recipes, len(frame), full_rank)
     # Beside an intercept the column of a boolean is called as the boolean is.
     true = {
@@ -207,6 +216,33 @@ def _refuse_python(formula: Any) -> None:
         for factor in term.factors:
             if factor.eval_method.value not in ("lookup", "literal"):
                 raise SpecError(f"cannot read the term {quote(str(term))}.")
+
+
+def _width_of(column: Any) -> int:
+    """Count the columns of a factor of the terms: levels, or those of a spline."""
+    if isinstance(column, Mapping):
+        return len(column)
+    if isinstance(getattr(column, "dtype", None), pd.CategoricalDtype):
+        return len(column.dtype.categories)
+    return int(np.shape(column)[1]) if np.ndim(column) == 2 else 1
+
+
+def _width(term: Node, widths: Mapping[str, int]) -> int:
+    """Count the columns of a term, but for some that full rank leaves out."""
+    match term:
+        case Chain(signs=("**",), operands=(Chain() as base, Number(value=power))):
+            most = min(int(power), len(base.operands))
+            columns = [1] + [0] * most  # by the number of factors multiplied
+            for own in (_width(each, widths) for each in base.operands):
+                without = [0, *columns[:-1]]
+                columns = [a + own * b for a, b in zip(columns, without, strict=True)]
+            return sum(columns[1:])
+        case Chain(signs=signs, operands=operands):
+            each = [_width(own, widths) for own in operands]
+            return sum(each) if set(signs) <= {"+", "-"} else math.prod(each)
+        case Name() | Call():
+            return widths[written(term)]
+    return 1
 
 
 def _read(text: str, functions: Functions) -> Node:

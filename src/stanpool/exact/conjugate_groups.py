@@ -19,7 +19,6 @@ from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.exact.draws import (
     ExactDraws,
-    check_count,
     check_positive,
     check_sampling,
     draws_by_group,
@@ -89,7 +88,6 @@ class BetaBinomialPosterior:
         """
         from scipy import stats
 
-        check_count("trials", trials, least=0)
         a, b = (self.a, self.b) if new_group else self._updated
         return stats.betabinom(trials, a, b)
 
@@ -106,7 +104,7 @@ class BetaBinomialPosterior:
             Numbers of chains and of draws in each. The draws are independent; chains
             are there for tools that expect them.
         """
-        check_sampling(rng, chains=chains, draws=draws)
+        check_sampling(rng, chains=chains, draws=draws, numbers=len(self.labels))
         return draws_by_group(
             "theta",
             rng.beta(*self._updated, size=(chains, draws, len(self.labels))),
@@ -249,7 +247,7 @@ class GammaPoissonPosterior:
             Numbers of chains and of draws in each. The draws are independent; chains
             are there for tools that expect them.
         """
-        check_sampling(rng, chains=chains, draws=draws)
+        check_sampling(rng, chains=chains, draws=draws, numbers=len(self.labels))
         shape, rate = self._updated
         return draws_by_group(
             "theta",

@@ -143,7 +143,7 @@ class NormalPosterior:
             ``Intercept``, which is ``theta``, and ``sigma``, the names of the same
             parameters in a ``Fit`` of ``y ~ 1``.
         """
-        check_sampling(rng, chains=chains, draws=draws)
+        check_sampling(rng, chains=chains, draws=draws, numbers=2)
         gamma = rng.standard_gamma(self.alpha_n, (chains, draws))
         sigma = np.sqrt(self.beta_n / gamma)
         noise = rng.standard_normal((chains, draws))

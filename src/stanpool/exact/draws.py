@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import Array, check_memory
 from stanpool.base.errors import SpecError, quote
 from stanpool.engine.draws import NamedDraws
 from stanpool.model.terms.names import GroupNames
@@ -243,17 +243,29 @@ def _labels(labels: Sequence[Any]) -> NDArray[Any]:
     return np.array(labels, dtype=object)
 
 
-def check_sampling(rng: object, *, chains: int, draws: int) -> None:
-    """Refuse what is not a generator, and counts that are not whole and positive.
+def check_sampling(rng: object, *, chains: int, draws: int, numbers: int) -> None:
+    """Refuse what is not a generator, and draws that do not fit into memory.
+
+    Parameters
+    ----------
+    rng, chains, draws
+        As they were given.
+    numbers
+        How many numbers one draw has.
 
     Raises
     ------
     SpecError
-        With the value that was given and what to pass instead.
+        If it is no generator.
+    OutOfMemoryError
+        With how much memory the draws would take.
     """
     check_generator(rng)
-    check_count("chains", chains, least=1)
-    check_count("draws", draws, least=1)
+    check_memory(
+        f"chains={chains:,} of draws={draws:,} with {numbers:,} numbers each",
+        chains * draws * numbers,
+        "Pass fewer draws= or chains=.",
+    )
 
 
 def check_generator(rng: object) -> None:
@@ -262,15 +274,6 @@ def check_generator(rng: object) -> None:
         raise SpecError(
             f"rng={quote(rng)} is not a numpy.random.Generator; pass "
             "numpy.random.default_rng(seed)."
-        )
-
-
-def check_count(name: str, count: int, *, least: int) -> None:
-    """Refuse what is not a whole number, or less than ``least``."""
-    whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
-    if not whole or count < least:
-        raise SpecError(
-            f"{name}={quote(count)} must be a whole number, {least} or more."
         )
 
 

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import Array, check_memory
 from stanpool.base.errors import SpecError
 from stanpool.data.design.centers import centered_design
 from stanpool.exact.draws import (
@@ -45,6 +45,7 @@ from stanpool.exact.draws import (
 )
 from stanpool.exact.panels import TauPosterior, integrate_scale
 from stanpool.exact.priors import log_prior, normal_prior, scale_prior, tail_order
+from stanpool.posterior.labelled_draws import numbers_of_draw
 
 if TYPE_CHECKING:
     from stanpool.api.facade import Model
@@ -95,7 +96,7 @@ class LinearPosterior:
         ExactDraws
             The variables of a ``Fit`` of the model.
         """
-        check_sampling(rng, chains=chains, draws=draws)
+        check_sampling(rng, chains=chains, draws=draws, numbers=len(self.mean))
         sigma = np.ones((chains, draws))
         if self.sigma is not None:
             sigma = self.sigma.ppf(rng.uniform(size=sigma.shape))
@@ -142,6 +143,12 @@ def linear(model: Model, *, tolerance: float = 1e-9) -> LinearPosterior:
     check_positive(tolerance=tolerance)
     _refuse_other_models(model)
     design = centered_design(model.design)
+    columns = numbers_of_draw(design)
+    check_memory(
+        f"the matrix of {design.rows:,} rows and {columns:,} coefficients",
+        design.rows * columns,
+        "model.fit() needs less.",
+    )
     W, y = _regression(design), design.y.astype(float)
     own = normal_prior(model, "b")
     groups = sum(len(factor.labels) for factor in design.factors)

@@ -225,7 +225,7 @@ class KnownSigmaPosterior:
         ExactDraws
             ``Intercept``, ``tau_<factor>`` and ``b_<factor>``, as in a ``Fit``.
         """
-        check_sampling(rng, chains=chains, draws=draws)
+        check_sampling(rng, chains=chains, draws=draws, numbers=2 + len(self.y))
         tau = self._draw_tau(rng, (chains, draws))
         mean, variance = _mu_given_tau(self.y, self.se, self.mu_prior, tau)
         mu = mean + np.sqrt(variance) * rng.standard_normal(tau.shape)

@@ -70,7 +70,7 @@ class RatesPosterior:
         ExactDraws
             The variables of a ``Fit`` of the model.
         """
-        check_sampling(rng, chains=chains, draws=draws)
+        check_sampling(rng, chains=chains, draws=draws, numbers=len(self.rates))
         uniform = rng.uniform(size=(len(self.rates), chains, draws))
         theta = np.log(
             [rate.ppf(each) for rate, each in zip(self.rates, uniform, strict=True)]

@@ -26,7 +26,6 @@ from stanpool.base.errors import DataError, SpecError, warn_user
 from stanpool.data.design.centers import centered_design
 from stanpool.exact.draws import (
     ExactDraws,
-    check_count,
     check_sampling,
     draws_of_model,
 )
@@ -39,6 +38,7 @@ from stanpool.exact.priors import (
     resolve,
 )
 from stanpool.language.prior import Prior
+from stanpool.posterior.labelled_draws import numbers_of_draw
 
 if TYPE_CHECKING:
     from stanpool.api.facade import Model
@@ -239,9 +239,9 @@ def gibbs(
     >>> drawn.posterior["beta"].mean().round(1).item()
     -0.7
     """
-    check_sampling(rng, chains=chains, draws=draws)
-    check_count("warmup", warmup, least=0)
     _refuse_other_models(model)
+    numbers = numbers_of_draw(model.design)
+    check_sampling(rng, chains=chains, draws=draws, numbers=numbers)
     design = centered_design(model.design)
     of_groups = _group_level(design)
     of_rows = np.setdiff1d(np.arange(len(design.coefficients)), of_groups)
@@ -255,15 +255,18 @@ def gibbs(
         )
 
     state = _start(statistics, design.y, chains, rng)
-    kept = []
-    for iteration in range(warmup + draws):
+    for _ in range(warmup):
         state = sweep(state, statistics, priors, rng, plug_in=plug_in)
-        if iteration >= warmup:
-            kept.append(state)
-    alpha, beta, gamma, sigma2, tau2 = (
-        np.stack([getattr(each, name) for each in kept], axis=1)
-        for name in ("alpha", "beta", "gamma", "sigma2", "tau2")
-    )
+    # By name, shapes (chain, draw, ...).
+    kept = {
+        name: np.empty((chains, draws, *np.shape(values)[1:]))
+        for name, values in vars(state).items()
+    }
+    for draw in range(draws):
+        state = sweep(state, statistics, priors, rng, plug_in=plug_in)
+        for name, values in kept.items():
+            values[:, draw] = getattr(state, name)
+    alpha, beta, gamma = kept["alpha"], kept["beta"], kept["gamma"]
 
     # From centered predictors to predictors as they are.
     coefficients = np.empty((chains, draws, len(design.coefficients)))
@@ -274,9 +277,9 @@ def gibbs(
         {
             "Intercept": gamma[..., 0] - coefficients @ design.x_bar,
             "beta": coefficients,
-            "tau": np.sqrt(tau2),
+            "tau": np.sqrt(kept["tau2"]),
             "b": alpha - (beta @ design.x_bar[of_rows])[..., None],
-            "sigma": np.sqrt(sigma2),
+            "sigma": np.sqrt(kept["sigma2"]),
         },
         method="Gibbs, variances plugged in" if plug_in else "Gibbs",
         source="Gelman and Hill (2007), section 18.4",

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from stanpool.base.errors import SpecError, check_choice, quote, quote_list
+from stanpool.base.errors import check_choice
 from stanpool.families.categories import categorical, ordinal
 from stanpool.families.counts import (
     beta_binomial,
@@ -68,11 +68,8 @@ def family_functions(family: str, link: str | None = None) -> FamilyFunctions:
     """
     check_choice("family", family, FAMILIES)
     known = FAMILIES[family].links
-    if link is not None and link not in known:
-        raise SpecError(
-            f"link={quote(link)} is not a link of {family!r}; it has "
-            f"{quote_list(known)}."
-        )
+    if link is not None:
+        check_choice(f"family={family!r}: link", link, known)
     return _BUILDERS[family](LINKS[link or known[0]])
 
 

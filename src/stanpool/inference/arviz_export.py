@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import LARGE_ARRAY, gigabytes
 from stanpool.base.progress import tell
 from stanpool.inference.evaluation.prior_sensitivity import log_prior
 from stanpool.inference.prediction.predict import log_lik, predict
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.model.fit_result import FitResult
-
-_LARGE = 2**27  # bytes: what takes more is said before it is computed
 
 
 def to_arviz(
@@ -94,11 +93,11 @@ def to_arviz(
     posterior = groups["posterior"]
     size = posterior.sizes["chain"] * posterior.sizes["draw"]
     rows = fit.model.design.rows
-    needed = log_likelihood + posterior_predictive + prior
-    if 8 * needed * size * rows > _LARGE:
+    numbers = (log_likelihood + posterior_predictive + prior) * size * rows
+    if numbers > LARGE_ARRAY:
         tell(
             f"Computing {rows:,} rows at {size:,} draws for ArviZ, which take "
-            f"{8 * needed * size * rows / 2**30:,.1f} GB",
+            f"{gigabytes(numbers)}",
             shown=progress,
         )
     if log_likelihood:

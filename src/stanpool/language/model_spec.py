@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stanpool.base.arguments import check_fields, public
-from stanpool.base.errors import SpecError, check_choice, quote, quote_list, suggestion
+from stanpool.base.errors import SpecError, check_choice, quote, quote_list
 from stanpool.base.options import Link, Parameterization, Pooling
 from stanpool.base.other_tools import advice_on_family
 from stanpool.language.family import FAMILIES, Family
@@ -319,12 +319,8 @@ class ModelSpec:
             raise SpecError(
                 f"compress={quote(self.compress)} is not one of True, False, None."
             )
-        if self.link is not None and self.link not in family.links:
-            raise SpecError(
-                f"link={quote(self.link)} is not a link of family={family.name!r}; "
-                f"it has {quote_list(family.links)}."
-                + suggestion(str(self.link), family.links)
-            )
+        if self.link is not None:
+            check_choice(f"family={family.name!r}: link", self.link, family.links)
 
     def _check_pooling(self) -> None:
         """Check that the pooling goes with the grouping factors."""

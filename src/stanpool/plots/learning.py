@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
@@ -74,7 +74,7 @@ def plot_prior_posterior(
             )
     chosen = known if var_names is None else list(var_names)
     # Of the groups' coefficients none is shown, and there may be very many.
-    draws = max(500, min(_PRIOR_DRAWS, 2**24 // _groups_in(model)))
+    draws = max(500, min(_PRIOR_DRAWS, LARGE_ARRAY // _groups_in(model)))
     prior = draw_prior(model, draws, np.random.default_rng(seed))
     before = _by_label(prior, chosen)
     after = _by_label(fit.posterior, chosen)

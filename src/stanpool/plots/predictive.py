@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import OutcomeFigure
 from stanpool.inference.prediction.predict import predict
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from stanpool.model.fit_result import FitResult, HasPosterior
 
-_LARGEST = 2**25  # outcomes drawn: 256 MB
 _LINES = 50
 _DRAWS = 200
 _MOST_VALUES = 40
@@ -207,7 +206,7 @@ def outcomes_drawn(fit: FitResult, draws: int, seed: int, prior: bool = False) -
     Fewer draws where there are very many rows.
     """
     rows = fit.model.design.rows
-    draws = max(2, min(draws, _LARGEST // rows))
+    draws = max(2, min(draws, LARGE_ARRAY // rows))
     if prior:
         tree = prior_predictive(fit.model, draws, seed=seed)
         outcomes = tree["prior_predictive"]["y"]

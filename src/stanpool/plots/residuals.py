@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.base.errors import SpecError
 from stanpool.base.options import ResidualKind
 from stanpool.inference.prediction.group_likelihood import grouping
@@ -44,7 +44,6 @@ _DRAWS = 500
 _MOST_NAMES = 100
 _MOST_INTERVALS = 300
 _MOST_DOTS = 20_000
-_LARGEST = 2**25  # rows x draws
 
 
 @public
@@ -157,7 +156,7 @@ def _residuals(fit: FitResult, kind: str, seed: int) -> tuple[Array, Array]:
         expected = drawn.mean(axis=0)
         if fit.model.spec.trunc is None:
             sizes = fit.posterior.sizes
-            is_large = len(observed) * sizes["chain"] * sizes["draw"] > _LARGEST
+            is_large = len(observed) * sizes["chain"] * sizes["draw"] > LARGE_ARRAY
             draws = len(drawn) if is_large else None
             table = predict_table(fit, kind="epred", draws=draws)
             expected = table["mean"].to_numpy()

@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import BLOCK, Array
 from stanpool.data.compression.integrated_rows import MarginalRows
 
 _BLOCK_NUMBERS = 1 << 16  # of a block of draws, per array: stays in the cache
 
 
 _THREADS = 4
-
-
-_NUMBERS_AT_ONCE = 1 << 20
 
 
 _STREAM = 0x6D617267  # no random numbers are shared with the chains
@@ -126,7 +123,7 @@ def draw_second(
     blocks = [_Block.of(columns, a, a_rest) for columns in _blocks(a, varying)]
     out = np.empty_like(noise)
     largest = max(len(block.columns) ** 2 for block in blocks)
-    step = max(1, _NUMBERS_AT_ONCE // max(largest, len(z)))
+    step = max(1, BLOCK // max(largest, len(z)))
     for part in (slice(n, n + step) for n in range(0, len(theta), step)):
         precision = 1 / sigma[part] ** 2
         inverse = _inverse(_covariance(z, L[part], sigma[part]), sigma[part] ** 2)

@@ -95,6 +95,21 @@ def build_tree(
     )
 
 
+def numbers_of_draw(design: Design) -> int:
+    """Count the coefficients of the population and of the groups in one draw.
+
+    The parameters of a model are somewhat more: scales, correlations, latent factors.
+
+    Parameters
+    ----------
+    design
+        The data, which have the groups.
+    """
+    factors = [factor for each in design.predictors for factor in each.factors]
+    of_groups = sum(len(each.labels) * len(each.coefficients) for each in factors)
+    return 1 + len(design.coefficients) + of_groups
+
+
 def draw_back(
     draws: Draws,
     design: Design,

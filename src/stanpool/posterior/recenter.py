@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import BLOCK, Array
 from stanpool.data.design.centers import centered_design, centering_matrix
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.model.terms.names import GroupNames
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
-
-_BLOCK = 2**22  # numbers of the groups' coefficients that are transformed at a time
 
 
 def uncenter_posterior(model: PreparedModel, posterior: xr.Dataset) -> xr.Dataset:
@@ -128,7 +126,7 @@ def _transformed(
             own = direction(centering_matrix(factor.varying, centers))
         before, after = found.factors[number], means.factors[number]
         b = np.empty_like(before.b)
-        step = max(1, _BLOCK * len(b) // b.size)
+        step = max(1, BLOCK * len(b) // b.size)
         for start in range(0, len(b), step):
             some = slice(start, start + step)
             u = before.take(some).deviations(slice(None))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool import plots
+from stanpool.base.arrays import LARGEST_ARRAY
 from stanpool.base.errors import StanpoolError
 from stanpool.inference.estimates.variance import bayes_R2, icc
-from stanpool.inference.evaluation.cross_validation import LARGEST, score_name
+from stanpool.inference.evaluation.cross_validation import score_name
 from stanpool.inference.evaluation.loo import loo as leave_one_out
 from stanpool.inference.prediction.group_likelihood import is_gaussian
 from stanpool.language.family import FAMILIES
@@ -151,7 +152,7 @@ def _influence(fit: FitResult) -> Part:
     caption = "Change of the estimates if a group is left out"
     spec = fit.model.spec
     is_exact = is_gaussian(fit.model.design, spec.family, spec.link_name)
-    if size_of(fit) * (1 if is_exact else _POINTS) > LARGEST:
+    if size_of(fit) * (1 if is_exact else _POINTS) > LARGEST_ARRAY:
         reason = "this takes long for so many rows; call fit.influence()."
         return Missing(caption, reason)
     return picture(
@@ -166,7 +167,7 @@ def _influence(fit: FitResult) -> Part:
 def _left_out(fit: FitResult) -> Iterator[Part]:
     """Write the parts on leave-one-out cross-validation."""
     rows = fit.model.design.rows
-    sample = max(_FEWEST_ROWS, LARGEST * rows // size_of(fit))
+    sample = max(_FEWEST_ROWS, LARGEST_ARRAY * rows // size_of(fit))
     try:
         result = leave_one_out(
             fit, progress=False, sample=sample if sample < rows else None

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stanpool.base.arrays import LARGEST_ARRAY
 from stanpool.base.errors import StanpoolError
-from stanpool.inference.evaluation.cross_validation import LARGEST
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def unless_large(
     fit: FitResult, caption: str, method: str, make: Callable[[str], Part]
 ) -> Part:
     """Make a part that needs every row at every draw, unless these are too many."""
-    if size_of(fit) > LARGEST:
+    if size_of(fit) > LARGEST_ARRAY:
         rows = fit.model.design.rows
         reason = f"this takes long for {rows:,} rows; call fit.{method}()."
         return Missing(caption, reason)

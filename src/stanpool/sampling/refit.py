@@ -11,7 +11,7 @@ from stanpool.language.prior import Prior
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors import SET_BY_USER, PriorRow
-from stanpool.sampling.sample import sample_model
+from stanpool.sampling.sample import check_size, sample_model
 
 AnyFit = TypeVar("AnyFit", bound=FitResult)
 
@@ -85,6 +85,7 @@ def update(
     # Initial values that were given for other data may not fit these.
     inits = "random" if fit.settings.inits == "random" else None
     settings = replace(fit.settings, inits=inits, **changes)
+    check_size(again, settings)
     result = sample_model(again, settings, prior_only=fit.prior_only, progress=progress)
     return type(fit).of(result)
 

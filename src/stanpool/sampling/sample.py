@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from stanpool.base.arrays import check_memory
 from stanpool.base.errors import EngineError, SamplingError
 from stanpool.base.progress import tell, tell_detail
 from stanpool.data.compression.integrated_rows import MarginalRows
@@ -17,7 +18,7 @@ from stanpool.engine.cmdstan.run import spare_threads
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.terms.of_design import special_terms
-from stanpool.posterior.labelled_draws import build_tree, draw_back
+from stanpool.posterior.labelled_draws import build_tree, draw_back, numbers_of_draw
 from stanpool.posterior.recenter import uncenter_tree
 from stanpool.sampling.choose_engine import opened
 from stanpool.sampling.initial_values import (
@@ -181,18 +182,43 @@ def settings_of(
     ------
     SpecError
         If a value is out of its range.
+    OutOfMemoryError
+        If the draws do not fit into memory.
     """
     if warmup is None:
         warmup = default_warmup(
             model, inits=inits, prior_only=prior_only, sample_options=sample_options
         )
-    return SampleSettings(
+    settings = SampleSettings(
         warmup=warmup,
         seed=random_seed() if seed is None else seed,
         adapt_delta=default_adapt_delta(model) if adapt_delta is None else adapt_delta,
         inits=inits,
         sample_options=tuple(sorted((sample_options or {}).items())),
         **others,
+    )
+    check_size(model, settings)
+    return settings
+
+
+def check_size(model: PreparedModel, settings: SampleSettings) -> None:
+    """Refuse more draws than fit into memory.
+
+    Parameters
+    ----------
+    model, settings
+        What to fit, and how.
+
+    Raises
+    ------
+    OutOfMemoryError
+        With how much memory the draws would take.
+    """
+    kept = settings.chains * max(1, settings.draws // settings.thin)
+    check_memory(
+        f"{kept:,} draws of {model!r}",
+        kept * numbers_of_draw(model.design),
+        "Pass fewer draws= or chains=, or keep every tenth by thin=10.",
     )
 
 

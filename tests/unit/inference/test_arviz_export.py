@@ -141,7 +141,7 @@ def test_categories_are_numbers_as_observed():
 
 
 def test_much_memory_is_told_before(fit, caplog, monkeypatch, capsys):
-    monkeypatch.setattr("stanpool.inference.arviz_export._LARGE", 1000)
+    monkeypatch.setattr("stanpool.inference.arviz_export.LARGE_ARRAY", 125)
     with caplog.at_level("INFO", logger="stanpool"):
         fit.to_arviz(log_likelihood=True, posterior_predictive=True)
     assert "14 rows at 200 draws" in caplog.text

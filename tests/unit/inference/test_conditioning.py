@@ -290,7 +290,7 @@ class TestUse:
     def test_very_many_rows_are_for_a_refit(
         self, fit: sp.Fit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(conditioning, "LARGEST", 1000)
+        monkeypatch.setattr(conditioning, "LARGEST_ARRAY", 1000)
         with pytest.raises(SpecError, match=r"2 rows of groups .* fit again"):
             fit.linpred(self.given(), given=self.given())
         with pytest.warns(sp.ImportanceWarning, match="Pareto k"):  # of so few draws

@@ -112,7 +112,7 @@ class TestRows:
     ) -> None:
         whole = complete.loo()
         monkeypatch.setattr(
-            "stanpool.inference.prediction.linear_predictor.CHUNK", 8000 * 3
+            "stanpool.inference.prediction.linear_predictor.BLOCK", 8000 * 3
         )
         parts = complete.loo()
         pd.testing.assert_frame_equal(parts.units, whole.units)
@@ -126,7 +126,7 @@ class TestRows:
     ) -> None:
         complete.loo()
         assert capsys.readouterr().err == ""
-        monkeypatch.setattr(loo, "LARGEST", 8000 * 7)
+        monkeypatch.setattr(loo, "LARGEST_ARRAY", 8000 * 7)
         whole = complete.loo()
         assert "Leaving out 8 rows, one by one; loo(sample=" in capsys.readouterr().err
         assert len(whole.units) == 8

@@ -139,7 +139,7 @@ class TestGroups:
             variance.pooling_factors(fit, by_group=True),
             contrasts.rank_groups(fit),
         )
-        monkeypatch.setattr(coefficients, "_BLOCK", 1)
+        monkeypatch.setattr(coefficients, "BLOCK", 1)
         again = (
             coefficients.ranef(fit),
             variance.pooling_factors(fit),
@@ -419,7 +419,7 @@ class TestRanking:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fit = simulated_fit()
-        monkeypatch.setattr(contrasts, "LARGEST", 600)
+        monkeypatch.setattr(contrasts, "LARGEST_ARRAY", 600)
         with pytest.raises(SpecError, match="draws=100 for a sample"):
             contrasts.rank_groups(fit)
         assert len(contrasts.rank_groups(fit, draws=100)) == 6

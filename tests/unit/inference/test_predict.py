@@ -115,7 +115,7 @@ class TestChunks:
         model = sp.Model("y ~ x1 + u + (1 + x1 | g)", small_data(), residual="g")
         fit, _ = fit_of_points(model)
         whole = predict.log_lik(fit)
-        monkeypatch.setattr(linear_predictor, "CHUNK", 30)
+        monkeypatch.setattr(linear_predictor, "BLOCK", 30)
         chunks = list(predict.log_lik_chunks(fit))
         assert [rows.stop - rows.start for rows, _ in chunks] == [5, 5, 4]
         assert chunks[0][1].shape == (2, 3, 5)
@@ -126,7 +126,7 @@ class TestChunks:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fit, _ = fit_of_points(models()[NAMES[0]])
-        monkeypatch.setattr(predict, "LARGEST", 60)
+        monkeypatch.setattr(predict, "LARGEST_ARRAY", 60)
         with pytest.raises(SpecError, match=r"14 rows at 6 draws .* draws=4 for"):
             predict.linpred(fit)
         assert predict.linpred(fit, draws=4).shape == (2, 2, 14)
@@ -348,7 +348,7 @@ class TestNewGroups:
         whole = predict.linpred(fit, self.new(), seed=5, **options)
         other = predict.linpred(fit, self.new(), seed=6, **options)
         assert not np.array_equal(whole[..., 0], other[..., 0])
-        monkeypatch.setattr(linear_predictor, "CHUNK", 1)
+        monkeypatch.setattr(linear_predictor, "BLOCK", 1)
         again = predict.linpred(fit, self.new(), seed=5, **options)
         xr.testing.assert_allclose(whole, again, rtol=1e-12)
 
@@ -539,8 +539,8 @@ class TestTable:
         self, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fit = fit_of_prior(models()["partial_pooling_poisson_centered"], draws=50)
-        monkeypatch.setattr(linear_predictor, "CHUNK", 1000)
-        monkeypatch.setattr(predict, "LARGEST", 10_000)
+        monkeypatch.setattr(linear_predictor, "BLOCK", 1000)
+        monkeypatch.setattr(predict, "LARGEST_ARRAY", 10_000)
         new = small_data().iloc[ROWS].set_index(pd.Index(list("wxyz")))
         table = predict.predict_table(fit, new, kind=kind, prob=0.8, seed=3)
         assert table.index.tolist() == list("wxyz")

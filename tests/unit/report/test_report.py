@@ -171,8 +171,8 @@ def test_what_a_model_lacks_is_said(tmp_path: Path) -> None:
 def test_very_many_rows_are_sampled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(parts, "LARGEST", 40_000)
-    monkeypatch.setattr(criticism, "LARGEST", 40_000)
+    monkeypatch.setattr(parts, "LARGEST_ARRAY", 40_000)
+    monkeypatch.setattr(criticism, "LARGEST_ARRAY", 40_000)
     monkeypatch.setattr(criticism, "_FEWEST_ROWS", 10)
     fit = simulated_fit(rows_per_group=50, draws=100)  # 300 rows at 400 draws
     text = fit.report(tmp_path / "a.html").read_text()

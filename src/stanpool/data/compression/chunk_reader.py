@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.base.errors import DataError, quote
 from stanpool.base.table_files import kind_of, read_chunks
 from stanpool.data.columns import (
@@ -70,7 +70,6 @@ from stanpool.language.model_spec import ModelSpec
 from stanpool.language.vocabulary import calls
 
 _BLOCK_ROWS = 1 << 18
-_BLOCK_NUMBERS = 1 << 25  # of a block's matrix: 256 MB
 _MOST_CELLS = 1 << 22
 _MOST_VALUES = 10_000
 _FIRST_ROWS = 100
@@ -532,7 +531,7 @@ class _Reader:
             for term, combinations, varying in self.factors
         ]
         width = len(wide_matrix(texts, frame.iloc[:1], self.functions).labels)
-        step = max(_FIRST_ROWS, _BLOCK_NUMBERS // width)
+        step = max(_FIRST_ROWS, LARGE_ARRAY // width)
         rows: list[int] = []
         for start in range(0, len(frame), step):
             part = slice(start, start + step)

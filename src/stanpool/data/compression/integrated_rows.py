@@ -37,7 +37,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.data.compression.gaussian_rows import (
     has_one_scale,
     population_columns,
@@ -59,7 +59,6 @@ _MOST_COLUMNS = 1000  # of the factors that are not integrated out first
 _MOST_IN_BLOCKS = 60.0**3  # beyond, sampling costs less
 _FEW_GROUPS = 10  # have scales with long tails
 _LARGEST_UNIT = 10  # standard errors
-_MOST_NUMBERS = 20_000_000  # of these columns: 160 MB
 _DENSE_PAYS = 20  # numbers of dense rows for each row of the data
 _FEW_NUMBERS = 100_000
 _MANY_ROWS = 50_000
@@ -158,7 +157,7 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
             "summed up"
         )
     columns = _coefficients_of(design, _others(design, _largest(design)))
-    if columns > _MOST_COLUMNS or columns * design.rows > _MOST_NUMBERS:
+    if columns > _MOST_COLUMNS or columns * design.rows > LARGE_ARRAY:
         return f"the other factors have {columns} coefficients, too many to write out"
     return ""
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.arrays import Array, Indices
+from stanpool.base.arrays import BLOCK, Array, Indices
 from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.base.options import At
 from stanpool.model.terms.names import GroupNames
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.model.fit_result import FitResult
-
-_BLOCK = 2**21  # numbers: 16 MB of draws x groups
 
 
 def fixef(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
@@ -274,8 +272,8 @@ def place_of_factor(fit: FitResult, factor: str | None) -> int:
 
 
 def blocks_of_groups(groups: int, width: int) -> Iterator[slice]:
-    """Cut groups into blocks of some 16 MB."""
-    size = max(1, _BLOCK // width)
+    """Cut groups into blocks of draws that are worked on at a time."""
+    size = max(1, BLOCK // width)
     for start in range(0, groups, size):
         yield slice(start, min(start + size, groups))
 

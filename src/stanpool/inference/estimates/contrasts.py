@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.arrays import LARGEST_ARRAY, gigabytes
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.coefficients import (
     blocks_of_groups,
@@ -16,7 +17,6 @@ from stanpool.inference.estimates.coefficients import (
     multi_index,
     place_of_factor,
 )
-from stanpool.inference.prediction.predict import LARGEST
 from stanpool.inference.prediction.rows import some_draws
 
 if TYPE_CHECKING:
@@ -151,11 +151,11 @@ def rank_groups(
     posterior = some_draws(fit.posterior, draws)
     groups = len(design.labels)
     count = posterior.sizes["chain"] * posterior.sizes["draw"]
-    if groups * count > LARGEST:
+    if groups * count > LARGEST_ARRAY:
         raise SpecError(
             f"ranking {groups:,} groups at {count:,} draws takes "
-            f"{groups * count * 8 / 2**30:,.1f} GB. Pass "
-            f"draws={max(1, LARGEST // groups)} for a sample of the draws."
+            f"{gigabytes(groups * count)}. Pass "
+            f"draws={max(1, LARGEST_ARRAY // groups)} for a sample of the draws."
         )
     ranks = np.empty((count, groups))
     full = full_coefficients(fit, number, posterior)

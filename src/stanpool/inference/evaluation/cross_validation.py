@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
-LARGEST = 2**28  # rows x draws that are left out without being asked
 SAMPLE = 10_000
 _OF_ROWS = ("predicted", "pit", "score", "hit")
 _NAMED = 5

@@ -11,14 +11,13 @@ import numpy as np
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool.base.arguments import public
-from stanpool.base.arrays import Array, Indices
+from stanpool.base.arrays import LARGEST_ARRAY, Array, Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
 from stanpool.base.progress import counting
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
     FEWEST_DRAWS,
-    LARGEST,
     SAMPLE,
     CrossValidation,
     LeftOut,
@@ -105,7 +104,7 @@ def loo(
     if units is not None:
         left_out = _groups_left_out(fit, units, ess, rng)
     else:
-        is_long = len(rows) * draws > LARGEST
+        is_long = len(rows) * draws > LARGEST_ARRAY
         title = f"Leaving out {len(rows):,} rows"
         line = f"{title}, one by one; loo(sample={SAMPLE}) leaves out a sample of them"
         if is_long:

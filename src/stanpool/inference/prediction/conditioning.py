@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
-from stanpool.base.arrays import Array, Indices
+from stanpool.base.arrays import LARGEST_ARRAY, Array, Indices
 from stanpool.base.errors import DataError, ImportanceWarning, SpecError, warn_user
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.prediction.adaptive_quadrature import (
@@ -45,7 +45,6 @@ from stanpool.posterior.coefficients import cholesky_of_population, coefficients
 if TYPE_CHECKING:
     import xarray as xr
 
-LARGEST = 2**26  # numbers: rows x draws x groups, 512 MB
 RELIABLE_K = 0.7
 
 _CANDIDATES = 40
@@ -139,8 +138,9 @@ class _RowsOfPart:
     def draw(self, rng: np.random.Generator) -> _Found:
         """Weigh the draws, and draw the coefficients of the new groups."""
         spec = self.average.model.spec
+        # Of draws, rows and groups.
         size = len(self.part.rows) * len(self.average.coefficients.alpha)
-        if size * (1 + len(self.part.groups)) > LARGEST:
+        if size * (1 + len(self.part.groups)) > LARGEST_ARRAY:
             raise SpecError(
                 f"given has {len(self.part.rows):,} rows of groups that belong "
                 "together, too many to condition on without refitting. Give a few of "

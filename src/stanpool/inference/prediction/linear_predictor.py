@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.arrays import Array, Indices
+from stanpool.base.arrays import BLOCK, Array, Indices
 from stanpool.base.options import NewGroups
 from stanpool.data.design.design import taken_special
 from stanpool.language.family import FAMILIES
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import Design, FactorDesign
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
-
-CHUNK = 2**20  # numbers: 8 MB of draws x rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +106,7 @@ class LinearPredictor:
         """Cut the rows into chunks of some 8 MB of linear predictors."""
         draws, predictors, _ = self.coefficients.beta.shape
         width = max(predictors, len(self.design.categories))
-        size = max(1, CHUNK // (draws * width))
+        size = max(1, BLOCK // (draws * width))
         for start in range(0, self.design.rows, size):
             yield slice(start, min(start + size, self.design.rows))
 

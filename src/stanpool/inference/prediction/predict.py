@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.arrays import Array
+from stanpool.base.arrays import LARGEST_ARRAY, Array, gigabytes
 from stanpool.base.errors import (
     OutcomeWarning,
     SpecError,
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from stanpool.model.fit_result import FitResult
 
-LARGEST = 2**28  # numbers: 2 GB
 
 _FAR_OUT = (
     "The linear predictor of these rows is far beyond that of any data: look for "
@@ -452,12 +451,13 @@ def _collected(kind: str, source: LinearPredictor) -> xr.DataArray:
         dims += ("category",)
         coords["category"] = category_labels(categories)
         size *= len(categories)
-    if size > LARGEST:
+    if size > LARGEST_ARRAY:
         other = "log_lik_chunks" if kind == "log_lik" else "predict_table"
+        fewer = max(1, draws * LARGEST_ARRAY // size)
         raise SpecError(
-            f"{kind} of {rows:,} rows at {draws:,} draws takes {size * 8 / 2**30:,.1f} "
-            f"GB. Pass draws={max(1, draws * LARGEST // size)} for a sample of the "
-            f"draws, or fewer rows; or use {other}, which needs little memory."
+            f"{kind} of {rows:,} rows at {draws:,} draws takes {gigabytes(size)}. Pass "
+            f"draws={fewer} for a sample of the draws, or fewer rows; or use {other}, "
+            "which needs little memory."
         )
     result: Array | None = None
     for some, values in _blocks(kind, source):

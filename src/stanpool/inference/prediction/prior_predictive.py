@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.arrays import Array
-from stanpool.base.errors import SpecError, quote
+from stanpool.base.arrays import Array, check_memory
+from stanpool.base.errors import SpecError
 from stanpool.data.design.centers import centered_design
 from stanpool.data.design.outcome import labelled_outcome
 from stanpool.engine.draws import NamedDraws
@@ -30,7 +30,7 @@ from stanpool.model.prior_distributions import PriorDraws, draw_from_prior
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.terms.of_design import special_terms
-from stanpool.posterior.labelled_draws import build_posterior
+from stanpool.posterior.labelled_draws import build_posterior, numbers_of_draw
 from stanpool.posterior.recenter import uncenter_posterior
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def prior_predictive(
     ------
     SpecError
         If a prior is improper, so that there is nothing to draw from.
+    OutOfMemoryError
+        If the draws do not fit into memory.
 
     Warns
     -----
@@ -98,8 +100,12 @@ def prior_predictive(
     """
     import xarray as xr
 
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise SpecError(f"draws={quote(draws)} must be a whole number, 1 or more.")
+    numbers = numbers_of_draw(model.design) + model.design.rows
+    check_memory(
+        f"draws={draws:,} of {numbers:,} parameters and outcomes",
+        draws * numbers,
+        "Pass fewer draws.",
+    )
     rng = np.random.default_rng(seed)
     prior = draw_prior(model, draws, rng)
     observed = np.asarray(labelled_outcome(model.design))

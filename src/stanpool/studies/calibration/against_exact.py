@@ -16,7 +16,6 @@ import numpy as np
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
-from stanpool.exact.draws import check_count
 from stanpool.posterior.convergence import R_HAT, mixing
 from stanpool.posterior.scalars import scalars, short_label
 
@@ -178,7 +177,8 @@ def validate(
             "the fit is of the prior only, which model.prior_predictive() draws "
             "exactly; validate a fit of the posterior."
         )
-    check_count("draws", draws, least=_FEWEST)
+    if draws < _FEWEST:
+        raise SpecError(f"draws={draws} must be a whole number, {_FEWEST} or more.")
     try:
         other = _counterpart(fit.model, draws, np.random.default_rng(seed))
     except SpecError as error:

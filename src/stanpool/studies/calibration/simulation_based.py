@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 LOG_LIKELIHOOD = "log likelihood"
 
 _KEPT = 99  # draws of each fit, so that there are a hundred ranks
-_FEWEST = 20
+_FEWEST, _MOST = 20, 100_000
 _MOST_TRIES = 50
 _SHOWN = 8
 _WIDTH = 88
@@ -222,7 +222,7 @@ def sbc(
         be fitted; those scaled from the data stay as they are. Its outcome is not
         used.
     simulations
-        How many data sets to simulate and fit.
+        How many data sets to simulate and fit, from 20 to 100,000.
     draws, warmup, adapt_delta, max_treedepth
         Of the one chain of each fit, as for ``Model.fit``; 99 evenly spaced draws are
         kept, so that neighbours are nearly independent.
@@ -401,10 +401,10 @@ def _refuse_what_does_not_simulate(
     whole = isinstance(simulations, int | np.integer) and not isinstance(
         simulations, bool
     )
-    if not whole or simulations < _FEWEST:
+    if not whole or not _FEWEST <= simulations <= _MOST:
         raise SpecError(
-            f"simulations={quote(simulations)} must be a whole number, {_FEWEST} or "
-            "more; 200 find what matters."
+            f"simulations={quote(simulations)} must be a whole number from {_FEWEST} "
+            f"to {_MOST:,}; 200 find what matters."
         )
     if not 0 < level < 1:
         raise SpecError(f"level={quote(level)} must be between 0 and 1, as 0.99.")
