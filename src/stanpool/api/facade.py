@@ -239,7 +239,8 @@ marginal, 919 rows, 85 groups)
         chains, draws, warmup
             How many chains, and how many draws and warm-up iterations of each: by
             default 500 of warm-up in the marginal form, where chains start around a
-            pilot estimate (``explain()`` says so), else 1000.
+            pilot estimate (``explain()`` says so), else 1000. At most 10,000 chains and
+            10 million iterations, and draws that fit into memory.
         seed
             0 to 2**32 - 1; drawn at random, and kept in the fit, if None.
         adapt_delta
