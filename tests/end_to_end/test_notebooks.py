@@ -61,13 +61,13 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Let every fit stop after a few draws, and list what each was asked for."""
     from stanpool.engine import run
 
-    asked, arguments = [], run._arguments
+    asked, arguments = [], run.cmdstanpy_arguments
 
     def few(settings: Any) -> dict[str, Any]:
         asked.append(settings)
         return arguments(replace(settings, **FEW))
 
-    monkeypatch.setattr(run, "_arguments", few)
+    monkeypatch.setattr(run, "cmdstanpy_arguments", few)
     return asked
 
 

@@ -65,9 +65,7 @@ def test_draws_beyond_memory_are_refused_with_what_they_take(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arrays, "memory", lambda: 10 * MEGABYTE)
-    with pytest.raises(
-        sp.errors.OutOfMemoryError, match=r"would take .* GB.*draws"
-    ):
+    with pytest.raises(sp.errors.OutOfMemoryError, match=r"would take .* GB.*draws"):
         ASKED[name]({"draws": 1_000_000, "chains": 2})
 
 

@@ -15,7 +15,7 @@ import pytest
 from stanpool.base.errors import SpecError
 from stanpool.engine.cmdstan.chains import Chains, Failure
 from stanpool.engine.cmdstan.compile import compile_programs
-from stanpool.engine.cmdstan.run import _arguments, spare_threads
+from stanpool.engine.cmdstan.run import cmdstanpy_arguments, spare_threads
 from stanpool.engine.process import usable_cores
 from stanpool.engine.settings import SampleSettings
 
@@ -55,7 +55,7 @@ def test_numpy_integers_become_pythons():
 
 
 def test_no_warm_up_means_no_adaptation():
-    arguments = _arguments(SampleSettings(seed=1, warmup=0))
+    arguments = cmdstanpy_arguments(SampleSettings(seed=1, warmup=0))
     assert arguments["adapt_engaged"] is False
     assert "adapt_delta" not in arguments
 
@@ -69,20 +69,20 @@ def test_threads_take_the_cores_that_chains_leave(monkeypatch):
 
 
 def test_chains_run_on_the_cores_that_this_process_may_use():
-    arguments = _arguments(SampleSettings(seed=1, chains=1000))
+    arguments = cmdstanpy_arguments(SampleSettings(seed=1, chains=1000))
     assert arguments["parallel_chains"] == usable_cores()
 
 
 def test_sample_options_reach_cmdstanpy():
     settings = SampleSettings(seed=1, sample_options=(("sig_figs", 17),))
-    assert _arguments(settings)["sig_figs"] == 17
+    assert cmdstanpy_arguments(settings)["sig_figs"] == 17
 
 
 @pytest.mark.parametrize("name", ["chains", "output_dir", "data", "timeout"])
 def test_sample_options_that_are_not_the_users_are_refused(name):
     settings = SampleSettings(seed=1, sample_options=((name, 1),))
     with pytest.raises(SpecError, match=f"{name!r}.*Take it out"):
-        _arguments(settings)
+        cmdstanpy_arguments(settings)
 
 
 def test_one_set_of_initial_values_per_chain_is_counted():

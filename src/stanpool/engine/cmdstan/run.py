@@ -86,7 +86,7 @@ def sample(
     """
     import stanio
 
-    arguments, threads = _arguments(settings), settings.threads_per_chain
+    arguments, threads = cmdstanpy_arguments(settings), settings.threads_per_chain
     with scratch_folder() as folder:
         data_file = folder / "data.json"
         try:
@@ -111,7 +111,7 @@ def spare_threads(settings: SampleSettings) -> int:
     return max(1, usable_cores() // settings.chains)
 
 
-def _arguments(settings: SampleSettings) -> dict[str, Any]:
+def cmdstanpy_arguments(settings: SampleSettings) -> dict[str, Any]:
     """Return the settings as cmdstanpy calls them."""
     ours: dict[str, Any] = {
         "chains": settings.chains,
