@@ -356,6 +356,37 @@ with Stanli().load(program, {}) as loaded:
 """
 
 
+IN_WORKERS = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+import numpy as np
+from stanpool.engine.interpreter.engine import Stanli
+from stanpool.engine.program import StanProgram
+
+def density(x):
+    program = StanProgram("x", "parameters {real x;} model {x ~ std_normal();}")
+    with Stanli().load(program, {}) as loaded:
+        return float(loaded.log_density(np.array([[x]])).values[0])
+
+if __name__ == "__main__":
+    print(density(1.0))
+    for way in ("fork", "spawn"):
+        context = multiprocessing.get_context(way)
+        with ProcessPoolExecutor(2, mp_context=context) as workers:
+            print(*workers.map(density, [2.0, 3.0]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
+def test_workers_that_were_forked_or_spawned_may_use_it(tmp_path: Path) -> None:
+    script = tmp_path / "workers.py"
+    script.write_text(IN_WORKERS)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["-0.5", *("-2.0", "-4.5") * 2]
+
+
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 def test_the_process_ends_with_its_parent(sign: signal.Signals, tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

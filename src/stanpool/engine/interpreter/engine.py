@@ -119,13 +119,17 @@ class InterpretedProgram:
         """Take the draws that the process has written."""
         import stanio
 
-        draws = np.load(self._folder / child.DRAWS)
+        draws = np.load(self._folder / child.DRAWS, mmap_mode="r")
         sampler = np.load(self._folder / child.SAMPLER)
+        width = sampler.shape[2] + draws.shape[2]
+        array = np.empty((*draws.shape[:2], width), order="F")
+        array[:, :, : sampler.shape[2]] = sampler
+        array[:, :, sampler.shape[2] :] = draws
         columns = [*answer["sampler_columns"], *map(_dotted, answer["columns"])]
         metric = self._folder / child.METRIC
         seconds = self._process.seconds
         raw = RawDraws(
-            np.concatenate([sampler.T, draws.T]).T,
+            array,
             stanio.parse_header(",".join(columns)),
             step_size=np.array(answer["step_size"]),
             inv_metric=np.load(metric) if metric.exists() else None,
