@@ -345,7 +345,7 @@ class Fit(FitResult):
     prior_only
         Whether the draws are from the prior.
     engine
-        Versions of Stan, its engine and compiler.
+        What ran the program, ``"cmdstan"`` or ``"stanli"`` as ``name``, and versions.
     program
         The Stan program that was fitted.
     rejections

@@ -25,7 +25,8 @@ class RawDraws:
     seconds_warmup, seconds_sampling
         What each chain says it took: ``(chain,)``.
     engine
-        What the executable was made with: Stan, the kind of engine, the compiler.
+        What ran the program, as ``name``, and versions: of stanli, or of what the
+        executable was made with, Stan, the kind of CmdStan and the compiler.
     rejections
         Why the log density could not be evaluated at proposals, which were then
         rejected, and how often after warm-up.

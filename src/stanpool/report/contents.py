@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # The part of the report that shows more of what a check found.
 _SECTION_OF = {"funnel": "funnel", "e_bfmi": "energy"}
 
+# What a fit calls its engine's name, and how CmdStan was installed.
+_OF_ENGINE = {"name": "engine", "engine": "CmdStan"}
+
 
 @dataclass(frozen=True)
 class Check:
@@ -141,7 +144,7 @@ def _computation(fit: FitResult) -> Section:
         ("adapt_delta", settings.adapt_delta),
         ("max_treedepth", settings.max_treedepth),
         ("sampling time", f"{fit.seconds:.1f} s"),
-        *((name, value) for name, value in fit.engine.items()),
+        *((_OF_ENGINE.get(name, name), value) for name, value in fit.engine.items()),
         *((name, value) for name, value in found.items()),
         ("program", f"{fit.program.name}, SHA-256 {fit.program.digest}"),
         ("data", f"SHA-256 {digest_of_data(fit.model)}"),

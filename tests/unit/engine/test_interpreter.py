@@ -100,7 +100,7 @@ def test_draws_have_the_names_and_shapes_of_the_program() -> None:
     assert raw.inv_metric.shape == (2, 4)
     assert raw.seconds_warmup.shape == raw.seconds_sampling.shape == (2,)
     assert raw.engine["name"] == "stanli"
-    assert raw.engine["version"].startswith(interpreter.SUPPORTED)
+    assert raw.engine["stanli"].startswith(interpreter.SUPPORTED)
     for name in ("accept_stat__", "treedepth__", "n_leapfrog__", "divergent__"):
         assert raw.sampler_variable(name).shape == (2, 100)
 

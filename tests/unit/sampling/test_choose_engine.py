@@ -188,7 +188,7 @@ QUICK: dict[str, Any] = {"chains": 2, "draws": 100, "warmup": 200, "seed": 1}
 def test_the_fit_says_which_engine_it_was(model: sp.Model) -> None:
     fit = model.fit(**QUICK, progress=False)
     assert fit.engine["name"] == "stanli"
-    assert fit.engine["version"].startswith("0.24.")
+    assert fit.engine["stanli"].startswith("0.24.")
     again = model.fit(**QUICK, progress=False, engine="stanli")
     assert np.array_equal(fit.posterior["sigma"], again.posterior["sigma"])
     assert model.explain().splitlines()[-1].startswith("engine: stanli, since a gradi")

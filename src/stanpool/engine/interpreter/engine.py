@@ -137,7 +137,7 @@ class InterpretedProgram:
             seconds_sampling=np.array(seconds["Sampling"]),
             engine={
                 "name": "stanli",
-                "version": self._facts["version"],
+                "stanli": self._facts["version"],
                 "build": self._facts["build"],
             },
             rejections={},  # stanli does not say
