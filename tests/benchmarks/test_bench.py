@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stanpool.bench import Sampling, Settings, bench_text, run_bench
-from stanpool.bench.peers import PEERS
+from stanpool.bench.tools.peers import PEERS
 
 SHORT = Sampling(chains=2, draws=200, warmup=300)
 ENDLESS = Sampling(chains=2, draws=10**7, warmup=10)

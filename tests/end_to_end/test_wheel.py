@@ -70,7 +70,7 @@ def test_wheel_ships_templates_data_and_the_driver(wheel: Path) -> None:
         "stanpool/shipped/data/radon/radon.csv",
         "stanpool/shipped/data/radon/SOURCE.md",
         "stanpool/engine/driver/main.cpp",
-        "stanpool/engine/install/make.sh",
+        "stanpool/engine/install/makefiles/make.sh",
         "stanpool/py.typed",
     ):
         assert needed in names

@@ -45,7 +45,7 @@ OWNERS = {
     "cmdstanpy": {"engine"},
     "stanli": {"engine.interpreter.child"},
     "arviz": {"posterior.arviz"},
-    "formulaic": {"data.evaluation", "data.model_matrix"},
+    "formulaic": {"data.matrix"},
     "matplotlib": {"plots"},
     "click": {"cli"},
     "bambi": {"bench"},
@@ -212,14 +212,18 @@ def f(family="gaussian", other="poisson"):
     assert found == ["beta", "binomial", "poisson"]
 
 
+# A figure is a file; and the engine is what runs programs and what they are made of.
+_MOST_ENTRIES = {"plots": 20, "engine": 10}
+
+
 def test_folders_are_small() -> None:
-    for folder in {path.parent for path in sources()} - {PACKAGE, PACKAGE / "plots"}:
+    for folder in {path.parent for path in sources()} - {PACKAGE}:
         entries = [
             each
             for each in folder.iterdir()
             if each.name not in ("__init__.py", "__pycache__", "py.typed")
         ]
-        assert len(entries) <= 10, folder
+        assert len(entries) <= _MOST_ENTRIES.get(folder.name, 9), folder
 
 
 def test_imports_are_absolute() -> None:

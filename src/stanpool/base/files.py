@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and errors that name the room needed."""
+"""Files that are written whole or not at all, and where shipped ones are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ from typing import BinaryIO
 
 from stanpool.base.errors import StorageError
 
+_PACKAGE = Path(__file__).parent.parent
+_CHECKOUT = _PACKAGE.parent.parent
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def shipped_folder(name: str) -> Path:
+    """Return the path of a shipped folder, ``"stan_templates"`` or ``"data"``.
+
+    A wheel carries both in the package's folder ``shipped``; an editable install reads
+    them from the top level of the checkout.
+    """
+    installed = _PACKAGE / "shipped" / name
+    return installed if installed.is_dir() else _CHECKOUT / name
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from stanpool.bench.results import Cell, Standing, standings
 from stanpool.bench.runner import Settings, run_bench
 from stanpool.bench.suite import QUICK, TOOLS
 from stanpool.bench.table import bench_record, bench_text, cell_text, write_results
-from stanpool.bench.tools import Sampling, Tool
+from stanpool.bench.tools.tool import Sampling, Tool
 from stanpool.bench.works import WORKS, Work
 
 __all__ = [

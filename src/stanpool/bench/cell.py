@@ -22,7 +22,7 @@ import numpy as np
 
 from stanpool.bench.results import Cell
 from stanpool.bench.suite import TOOLS
-from stanpool.bench.tools import Sampling, Tool
+from stanpool.bench.tools.tool import Sampling, Tool
 from stanpool.bench.works import WORKS
 from stanpool.posterior import arviz
 

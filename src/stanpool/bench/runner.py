@@ -20,7 +20,7 @@ from pathlib import Path
 from stanpool.base.errors import SpecError
 from stanpool.bench.results import FAILED, FITTED, MISSING, OVER, SKIPPED, Cell
 from stanpool.bench.suite import TOOLS, chosen, default_tools, missing_packages
-from stanpool.bench.tools import Sampling
+from stanpool.bench.tools.tool import Sampling
 from stanpool.bench.works import WORKS
 
 _POLL_SECONDS = 0.2

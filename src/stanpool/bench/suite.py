@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
-from stanpool.bench.ours import OURS
-from stanpool.bench.peers import PEERS
-from stanpool.bench.tools import Tool
+from stanpool.bench.tools.ours import OURS
+from stanpool.bench.tools.peers import PEERS
+from stanpool.bench.tools.tool import Tool
 from stanpool.bench.works import Work
 
 TOOLS: dict[str, Tool] = {**OURS, **PEERS}

@@ -14,7 +14,6 @@ from stanpool.base.errors import quote
 from stanpool.base.files import write_text, writing
 from stanpool.base.table_files import as_json
 from stanpool.bench.goals import OURS, Verdict, best
-from stanpool.bench.peers import PEERS
 from stanpool.bench.results import (
     FITTED,
     Cell,
@@ -22,6 +21,7 @@ from stanpool.bench.results import (
     furthest_apart,
     standings,
 )
+from stanpool.bench.tools.peers import PEERS
 from stanpool.bench.works import WORKS
 from stanpool.posterior.convergence import R_HAT
 

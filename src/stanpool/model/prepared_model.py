@@ -59,8 +59,8 @@ from stanpool.model.pilot.centering import Centering, centering_of
 from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.pilot.gaussian import estimate_from_rows
 from stanpool.model.pilot.quasi_likelihood import estimate
-from stanpool.model.prior_defaults import correlated_factors
-from stanpool.model.priors import PriorTable, resolve_priors
+from stanpool.model.priors.defaults import correlated_factors
+from stanpool.model.priors.in_force import PriorTable, resolve_priors
 from stanpool.model.program.annotation import annotate
 from stanpool.model.program.render import render
 from stanpool.model.program.stan_data import stan_data

@@ -49,7 +49,7 @@ def plot_scale_priors(comparison: UnderSeveralPriors) -> Figure:
     comparison
         What ``compare_scale_priors`` returned.
     """
-    from stanpool.model.prior_distributions import prior_density
+    from stanpool.model.priors.distributions import prior_density
 
     table, fits = comparison.table, comparison.fits
     figure, axes = new_figure(1 + 2.5 * len(fits), 3, columns=len(fits))

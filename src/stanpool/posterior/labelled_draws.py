@@ -22,7 +22,7 @@ from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design
 from stanpool.engine.draws import Draws
 from stanpool.language.family import FAMILIES
-from stanpool.model.prior_defaults import cutpoint_labels
+from stanpool.model.priors.defaults import cutpoint_labels
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import Structure, suffix_of
 from stanpool.model.terms.names import GroupNames, labels_of

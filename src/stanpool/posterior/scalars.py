@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import Design
     from stanpool.model.fit_result import FitResult, HasPosterior
     from stanpool.model.prepared_model import PreparedModel
-    from stanpool.model.priors import PriorRow
+    from stanpool.model.priors.in_force import PriorRow
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from stanpool.report.record import fit_record
 if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
 
-_FOLDER = Path(__file__).parent
+_PAGE = Path(__file__).parent / "page"
 
 
 def write_report(
@@ -97,7 +97,7 @@ def write_page(
     parts
         The verdict, its state, checks, next steps, and sections.
     """
-    script = (_FOLDER / "report.js").read_text("utf-8")
+    script = (_PAGE / "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = (
         _environment()
@@ -107,7 +107,7 @@ def write_page(
             glossary=GLOSSARY,
             record=_for_script(as_json(record)),
             script=script,
-            style=(_FOLDER / "report.css").read_text("utf-8"),
+            style=(_PAGE / "report.css").read_text("utf-8"),
             policy="default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
             f"script-src 'sha256-{digest}'",
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -127,7 +127,7 @@ def _environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
+        loader=jinja2.FileSystemLoader(_PAGE),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -12,7 +12,7 @@ from stanpool.data.design.outcome import said_of_gaps, said_of_success
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import unquote_name
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.model.priors import list_centers
+from stanpool.model.priors.in_force import list_centers
 from stanpool.sampling.choose_engine import choose_engine
 from stanpool.sampling.sample import (
     ADAPT_DELTA,

@@ -29,7 +29,7 @@ from stanpool.data.compression.integrated_rows import (
 )
 from stanpool.language.family import FAMILIES
 from stanpool.model.pilot.centering import centered_elsewhere
-from stanpool.model.priors import class_of
+from stanpool.model.priors.in_force import class_of
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.terms.names import GroupNames

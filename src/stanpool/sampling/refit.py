@@ -10,7 +10,7 @@ from stanpool.language.model_spec import as_priors
 from stanpool.language.prior import Prior
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.model.priors import SET_BY_USER, PriorRow
+from stanpool.model.priors.in_force import SET_BY_USER, PriorRow
 from stanpool.sampling.sample import check_size, sample_model
 
 AnyFit = TypeVar("AnyFit", bound=FitResult)

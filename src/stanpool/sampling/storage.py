@@ -46,7 +46,7 @@ from stanpool.language.prior import Prior
 from stanpool.language.vocabulary import as_functions
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.model.priors import PriorRow, PriorTable
+from stanpool.model.priors.in_force import PriorRow, PriorTable
 from stanpool.model.terms.names import GroupNames
 from stanpool.sampling import netcdf
 from stanpool.sampling.choose_engine import requested_engine

@@ -21,7 +21,7 @@ from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.base.options import EngineChoice
 from stanpool.inference.estimates.variance import pooling_factors
 from stanpool.language.prior import Prior
-from stanpool.model.priors import PriorRow, class_of, resolve_priors
+from stanpool.model.priors.in_force import PriorRow, class_of, resolve_priors
 from stanpool.posterior.intervals import describe
 from stanpool.posterior.scalars import factor_of_scale, scale_draws, short_label
 from stanpool.studies.fit_all import fit_all

@@ -28,8 +28,8 @@ from stanpool.bench import (
 )
 from stanpool.bench.cell import statistics
 from stanpool.bench.goals import Beats, BeatsPeers, Converges, Grows
-from stanpool.bench.peers import PEERS
 from stanpool.bench.results import furthest_apart
+from stanpool.bench.tools.peers import PEERS
 from stanpool.bench.works import simulated
 from stanpool.cli import main
 

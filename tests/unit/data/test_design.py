@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import stanpool as sp
 from stanpool import DataError, Model, SpecError
-from stanpool.data.model_matrix import rebuild
+from stanpool.data.matrix.model_matrix import rebuild
 from stanpool.inference.prediction.new_rows import new_design
 
 # What may stand in a column's name, a group's label or a level, and must be data only.

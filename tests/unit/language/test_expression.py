@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stanpool import DataError, Model, SpecError, StanpoolError
-from stanpool.data.evaluation import evaluated, evaluated_again
-from stanpool.data.model_matrix import column_of, rebuild, term_matrix
+from stanpool.data.matrix.evaluation import evaluated, evaluated_again
+from stanpool.data.matrix.model_matrix import column_of, rebuild, term_matrix
 from stanpool.inference.prediction.new_rows import new_design
 from stanpool.language.brackets import signed_terms
 from stanpool.language.expression import Name, Number, Span, parse, quote_name, written

@@ -12,7 +12,7 @@ import stanpool as sp
 from golden.catalogue import models, small_data
 from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.pilot.quasi_likelihood import estimate
-from stanpool.model.prior_defaults import correlated_factors
+from stanpool.model.priors.defaults import correlated_factors
 
 MARGINAL = [n for n, m in models().items() if m.parameterization == "marginal"]
 FORMULAS: dict[str, dict[str, Any]] = {

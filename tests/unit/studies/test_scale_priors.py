@@ -11,7 +11,7 @@ from scipy import stats
 import stanpool as sp
 from golden.catalogue import small_data
 from simulated_fits import changed, simulated_fit
-from stanpool.model.prior_distributions import prior_density
+from stanpool.model.priors.distributions import prior_density
 from stanpool.studies.scale_priors import (
     ScalePriorComparison,
     candidate_priors,

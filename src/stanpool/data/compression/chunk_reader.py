@@ -63,8 +63,8 @@ from stanpool.data.entries import (
     rows_counted_from,
     type_of,
 )
-from stanpool.data.evaluation import is_category
-from stanpool.data.model_matrix import column_of, refuse_dependent, wide_matrix
+from stanpool.data.matrix.evaluation import is_category
+from stanpool.data.matrix.model_matrix import column_of, refuse_dependent, wide_matrix
 from stanpool.language.expression import parse
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.vocabulary import calls

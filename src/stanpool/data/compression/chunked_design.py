@@ -25,8 +25,8 @@ from stanpool.data.compression.gaussian_rows import why_not_sums
 from stanpool.data.design.build_design import build_design, build_parameters
 from stanpool.data.design.design import Design, FactorDesign, RowsNotKept
 from stanpool.data.design.groups import groups_of, memberships
-from stanpool.data.model_matrix import translation, wide_matrix
-from stanpool.data.term_matrix import TermMatrix
+from stanpool.data.matrix.model_matrix import translation, wide_matrix
+from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 _DECIDED_LATER = (

@@ -36,8 +36,8 @@ from stanpool.data.design.outcome import (
     standard_errors,
 )
 from stanpool.data.design.rank import column_means
-from stanpool.data.model_matrix import column_of, term_matrix, without_values
-from stanpool.data.term_matrix import TermMatrix
+from stanpool.data.matrix.model_matrix import column_of, term_matrix, without_values
+from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.design.rank import about_means, column_means, identified
-from stanpool.data.model_matrix import Column
-from stanpool.data.term_matrix import TermMatrix
+from stanpool.data.matrix.model_matrix import Column
+from stanpool.data.matrix.term_matrix import TermMatrix
 
 
 @dataclass(frozen=True)

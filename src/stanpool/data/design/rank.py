@@ -16,10 +16,10 @@ import numpy as np
 
 from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.entries import rows_where
-from stanpool.data.term_matrix import LeftOut
+from stanpool.data.matrix.term_matrix import LeftOut
 
 if TYPE_CHECKING:
-    from stanpool.data.term_matrix import TermMatrix
+    from stanpool.data.matrix.term_matrix import TermMatrix
 
 COLLINEAR = 1e-8  # share of a column's squared length that others leave over
 

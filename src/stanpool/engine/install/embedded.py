@@ -57,8 +57,8 @@ from stanpool.engine.process import run
 
 DESCRIPTION = "engine.json"
 
-_HERE = Path(__file__).parent
-_DRIVER = _HERE.parent / "driver"
+_MAKE = Path(__file__).parent / "makefiles"
+_DRIVER = Path(__file__).parent.parent / "driver"
 _SPACE_NEEDED = 1_500_000_000
 _WAITING = "Waiting for another process that sets up Stan"
 
@@ -330,7 +330,7 @@ def _identity_parts(compiler: Compiler) -> dict[str, object]:
 
 def _sources_digest() -> str:
     total = hashlib.sha256()
-    for source in [*_driver_sources(), _HERE / "make.sh", _HERE / "makefile"]:
+    for source in [*_driver_sources(), _MAKE / "make.sh", _MAKE / "makefile"]:
         total.update(f"{source.name}\n".encode() + source.read_bytes())
     return total.hexdigest()
 
@@ -392,9 +392,9 @@ def _lay_out(compiler: Compiler, folder: Path, shared: Part) -> None:
     (folder / "bin" / "stanc").symlink_to(".." / package / "stanc")
     for source in _driver_sources():
         shutil.copyfile(source, folder / "driver" / source.name)
-    makefile = (_HERE / "makefile").read_text()
+    makefile = (_MAKE / "makefile").read_text()
     (folder / "makefile").write_text(makefile.replace("@STAN@", stan_version()))
-    shutil.copyfile(_HERE / "make.sh", folder / "bin" / "make")
+    shutil.copyfile(_MAKE / "make.sh", folder / "bin" / "make")
     (folder / "bin" / "make").chmod(0o755)
     (folder / "make" / "compiler").write_text(_compiler_script(compiler))
     parts = _identity_parts(compiler)

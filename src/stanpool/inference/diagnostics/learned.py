@@ -24,14 +24,14 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.checks import Mixing
 from stanpool.inference.diagnostics.diagnosis import Finding
-from stanpool.model.prior_distributions import prior_below
-from stanpool.model.priors import class_of
+from stanpool.model.priors.distributions import prior_below
+from stanpool.model.priors.in_force import class_of
 from stanpool.posterior.scalars import scalars, short_label
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.model.priors import PriorTable
+    from stanpool.model.priors.in_force import PriorTable
 
 LEAST_NATS = -0.5 * math.log(1 - 0.1)
 _SCALES = {"tau", "tau_sigma", "sigma", "loading_scale"}

@@ -23,7 +23,7 @@ from stanpool.base.errors import SpecError
 from stanpool.families.functions import LINKS
 from stanpool.inference.estimates.summary import population_names
 from stanpool.inference.prediction.predict import log_lik_chunks
-from stanpool.model.prior_distributions import distribution_of
+from stanpool.model.priors.distributions import distribution_of
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior import arviz
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stanpool.model.fit_result import FitResult
-    from stanpool.model.priors import PriorRow
+    from stanpool.model.priors.in_force import PriorRow
 
 SENSITIVE = 0.05
 

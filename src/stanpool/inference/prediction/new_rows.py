@@ -32,7 +32,7 @@ from stanpool.data.design.outcome import (
     standard_errors,
 )
 from stanpool.data.entries import as_before, clean_column, type_of
-from stanpool.data.model_matrix import Column, column_of, rebuild
+from stanpool.data.matrix.model_matrix import Column, column_of, rebuild
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import unquote_name
 from stanpool.language.model_spec import ModelSpec

@@ -26,7 +26,7 @@ from stanpool.engine.draws import NamedDraws
 from stanpool.families.functions import LINKS
 from stanpool.inference.prediction.predict import outcomes_of_rows, warn_of_overflow
 from stanpool.language.family import FAMILIES
-from stanpool.model.prior_distributions import PriorDraws, draw_from_prior
+from stanpool.model.priors.distributions import PriorDraws, draw_from_prior
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.terms.of_design import special_terms

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stanpool.base.arrays import Array
-from stanpool.model.priors import PriorRow
+from stanpool.model.priors.in_force import PriorRow
 
 _LARGEST_CORRELATION = 0.9
 

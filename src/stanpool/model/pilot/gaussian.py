@@ -29,7 +29,7 @@ from stanpool.model.pilot.estimate import (
     normal_priors,
     residual_scales,
 )
-from stanpool.model.priors import PriorRow
+from stanpool.model.priors.in_force import PriorRow
 
 _SWEEPS = 30
 _MOST_PRODUCTS = 3e8  # for each of them; a tenth of a second

@@ -35,7 +35,6 @@ from stanpool.families.functions import LINKS
 from stanpool.families.registry import family_functions
 from stanpool.language.family import BINARY_FAMILY, FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
-from stanpool.model.default_scales import parameter_unit
 from stanpool.model.pilot.estimate import (
     GroupEstimate,
     PilotEstimate,
@@ -44,7 +43,8 @@ from stanpool.model.pilot.estimate import (
     population_precision,
     residual_scales,
 )
-from stanpool.model.priors import PriorRow
+from stanpool.model.priors.default_scales import parameter_unit
+from stanpool.model.priors.in_force import PriorRow
 
 _SWEEPS = 40
 _CLOSE = 0.01  # of logarithms of scales

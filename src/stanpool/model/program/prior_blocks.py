@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stanpool.language.prior import DISTRIBUTIONS
-from stanpool.model.priors import class_of
+from stanpool.model.priors.in_force import class_of
 from stanpool.model.program.structure import (
     Structure,
     base_and_number,

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from stanpool.base.arguments import public
-from stanpool.base.shipped_files import shipped_folder
+from stanpool.base.files import shipped_folder
 from stanpool.engine.program import StanProgram
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.facts import facts_of, grouped_glm

@@ -17,7 +17,7 @@ from stanpool.data.compression.integrated_rows import (
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.prior import DISTRIBUTIONS, Prior
 from stanpool.model.pilot.centering import Centering, centered_elsewhere
-from stanpool.model.priors import PriorRow, class_of
+from stanpool.model.priors.in_force import PriorRow, class_of
 from stanpool.model.program.population_means import effects_of, means_of
 from stanpool.model.program.prior_blocks import UNSTATED, variable_of
 from stanpool.model.program.structure import Structure, is_bounded, suffix_of

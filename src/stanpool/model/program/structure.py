@@ -12,8 +12,8 @@ from stanpool.data.design.design import Design
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import DISTRIBUTIONS
-from stanpool.model.prior_defaults import correlated_factors
-from stanpool.model.priors import PriorRow
+from stanpool.model.priors.defaults import correlated_factors
+from stanpool.model.priors.in_force import PriorRow
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from stanpool.data.design.centers import centered_design
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
-from stanpool.model.priors import PriorRow
+from stanpool.model.priors.in_force import PriorRow
 
 if TYPE_CHECKING:
     from stanpool.engine.draws import Draws

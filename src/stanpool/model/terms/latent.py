@@ -11,7 +11,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.data.design.design import Side
 from stanpool.data.design.latent_factors import LatentDesign, as_triangle, pilot
-from stanpool.model.prior_distributions import PriorDraws
+from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.terms.names import Claim, GroupNames, Labelled, labels_of
 from stanpool.model.terms.term import Variables
 from stanpool.model.terms.unseen import UnseenGroups

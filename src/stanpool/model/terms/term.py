@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from stanpool.base.arrays import Array
-from stanpool.model.prior_distributions import PriorDraws
+from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.terms.names import Claim, Labelled
 from stanpool.model.terms.unseen import UnseenGroups
 

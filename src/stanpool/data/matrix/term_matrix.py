@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.data.evaluation import (
+from stanpool.data.matrix.evaluation import (
     Recipe,
 )
 

@@ -17,14 +17,14 @@ from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.columns import names_in_terms
 from stanpool.data.design.rank import check_known
 from stanpool.data.entries import refuse_rows
-from stanpool.data.evaluation import (
+from stanpool.data.matrix.evaluation import (
     Functions,
     Recipe,
     evaluated,
     evaluated_again,
     is_category,
 )
-from stanpool.data.term_matrix import TermMatrix
+from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.expression import Call, Chain, Name, Node, Number, parse, written
 from stanpool.language.model_spec import LARGEST_NUMBER
 from stanpool.language.terms import factors, read_arithmetic, read_term, with_aliases

@@ -10,7 +10,7 @@ import numpy as np
 
 from stanpool.api.facade import Model
 from stanpool.base.options import Parameterization
-from stanpool.bench.tools import Drawn, Sampling, Tool
+from stanpool.bench.tools.tool import Drawn, Sampling, Tool
 from stanpool.bench.works import Work
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 Defaults are proper, weakly informative and scaled from the data; none is flat on a
 population scale. How wide they are on intercepts, coefficients and population scales,
-and so what they say together, is in ``stanpool.model.default_scales``.
+and so what they say together, is in ``stanpool.model.priors.default_scales``.
 
 References
 ----------
@@ -49,7 +49,7 @@ from stanpool.data.design.centers import centered_design, centers_of
 from stanpool.data.design.design import Design
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import ParameterClass, Prior, parameter_classes
-from stanpool.model.prior_defaults import hyperparameters, parameters_with_defaults
+from stanpool.model.priors.defaults import hyperparameters, parameters_with_defaults
 
 if TYPE_CHECKING:
     import pandas as pd

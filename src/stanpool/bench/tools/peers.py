@@ -17,7 +17,7 @@ import numpy as np
 
 from stanpool.api.facade import Model
 from stanpool.base.arrays import Array
-from stanpool.bench.tools import Drawn, Sampling, Tool
+from stanpool.bench.tools.tool import Drawn, Sampling, Tool
 from stanpool.bench.works import Work
 from stanpool.model.terms.names import GroupNames
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
-from stanpool.model.priors import PriorRow, class_of
+from stanpool.model.priors.in_force import PriorRow, class_of
 
 
 def distribution_of(row: PriorRow) -> Any:

@@ -11,7 +11,7 @@ from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
-from stanpool.model.default_scales import (
+from stanpool.model.priors.default_scales import (
     DefaultScales,
     default_scales,
     outcome_spread,

@@ -1,0 +1,1 @@
+"""What is compared: stanpool in its forms, and its peers."""

@@ -1,0 +1,1 @@
+"""From terms and columns to model matrices, and back to new rows."""

@@ -1,0 +1,1 @@
+"""The prior of each parameter: what was stated, or a default scaled from the data."""
