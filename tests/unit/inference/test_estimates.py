@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import stanpool as sp
 from golden.catalogue import models, proper_models, small_data
@@ -269,6 +269,12 @@ class TestShares:
             ("win ~ x1 + (1 | g)", {"family": "bernoulli", "link": "probit"}, 1.0),
             ("hits | trials(shots) ~ (1 | g)", {"family": "binomial"}, np.pi**2 / 3),
             ("grade ~ x1 + (1 | g)", {"family": "ordinal"}, np.pi**2 / 3),
+            # Of one trial, which is a Bernoulli one whatever phi is.
+            (
+                "hits | trials(shots) ~ (1 | g)",
+                {"family": "beta_binomial"},
+                np.pi**2 / 3,
+            ),
         ],
     )
     def test_of_links_have_the_latent_variance(
@@ -290,6 +296,34 @@ class TestShares:
             tau = at.first.tau[0] ** 2
             mean = np.mean(np.exp(eta + tau / 2))
             shares.append(tau / (tau + np.log1p(1 / mean + 1 / at.phi)))
+        assert_describes(variance.icc(fit).loc["g"], np.array(shares))
+
+    @pytest.mark.parametrize(
+        ("family", "part"),
+        [
+            ("exponential", ""),
+            ("weibull", ""),
+            ("weibull", "| trunc(0.01)"),
+            ("weibull", "| cens(c, amount_high)"),
+            ("inverse_gaussian", ""),
+        ],
+    )
+    def test_of_times_have_the_variance_of_their_logs(
+        self, family: str, part: str
+    ) -> None:
+        data = small_data()
+        model = sp.Model(f"amount {part} ~ x1 + (1 | g)", data, family=family)
+        fit, points = fit_of_points(model)
+        shares = []
+        for at in points:
+            tau, k = at.first.tau[0] ** 2, at.shape
+            mean = np.mean(np.exp(at.intercept + at.beta[0] * data["x1"] + tau / 2))
+            variation = {
+                "exponential": 1.0,
+                "weibull": special.gamma(1 + 2 / k) / special.gamma(1 + 1 / k) ** 2 - 1,
+                "inverse_gaussian": mean / k,
+            }[family]
+            shares.append(tau / (tau + np.log1p(variation)))
         assert_describes(variance.icc(fit).loc["g"], np.array(shares))
 
     def test_memberships_share_a_variance(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 import stanpool as sp
 from golden.catalogue import models
@@ -60,6 +61,48 @@ def test_the_pilot_finds_what_data_were_simulated_with(family: str) -> None:
     assert abs(slope - 0.5) < 5 * error + 0.02
     if family == "gaussian":
         assert found.parameters["sigma"] == pytest.approx(0.8, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("formula", "family", "name", "truth"),
+    [
+        ("time | cens(is_late) ~ x + (1 | g)", "weibull", "shape", 1.7),
+        ("hits | trials(n) ~ x + (1 | g)", "beta_binomial", "phi", 6.0),
+        ("wald ~ x + (1 | g)", "inverse_gaussian", "shape", 2000.0),
+        ("count | trunc(1) ~ x + (1 | g)", "negative_binomial", "phi", 3.0),
+        ("count | trunc(1) ~ x + (1 | g)", "poisson", None, None),
+    ],
+)
+def test_the_pilot_finds_the_parameters_of_families(
+    formula: str, family: str, name: str | None, truth: float | None
+) -> None:
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(60), 40), rng.normal(size=2400)
+    u = rng.normal(0, 0.5, 60)
+    eta = 0.5 * x + u[g]
+    time = np.exp(6 + eta) / special.gamma(1 + 1 / 1.7) * rng.weibull(1.7, 2400)
+    rate = np.exp(1 + eta)
+    rate = rate if family == "poisson" else rng.gamma(3.0, rate / 3.0)
+    p = rng.beta(6 * special.expit(eta), 6 * special.expit(-eta))
+    data = pd.DataFrame(
+        {
+            "x": x,
+            "g": g,
+            "time": np.minimum(time, 600.0),
+            "is_late": time > 600.0,
+            "n": 12,
+            "hits": rng.binomial(12, p),
+            "wald": rng.wald(np.exp(6 + eta), 2000.0),
+            "count": rng.poisson(rate),
+        }
+    )
+    if family in ("poisson", "negative_binomial"):
+        data = data[data["count"] > 0]
+    found = pilot_of(data, formula, family=family)
+    np.testing.assert_allclose(found.factors[0].tau, u.std(), rtol=0.15)
+    assert abs(found.theta[1] - 0.5) < 5 * found.theta_sd[1] + 0.02
+    if name is not None:
+        assert found.parameters[name] == pytest.approx(truth, rel=0.15)
 
 
 def test_gaussian_groups_have_the_information_of_their_rows() -> None:
