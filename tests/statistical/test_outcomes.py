@@ -241,6 +241,49 @@ def test_posteriors_are_those_of_importance_sampling(case: Case) -> None:
         assert gap <= STANDARD_ERRORS * np.hypot(mcse, own), (draws.name, gap, mean)
 
 
+GROUPED = {
+    "weibull": "id",
+    "beta_binomial": "herd",
+    "negative_binomial": "Lrn",
+    "inverse_gaussian": "Subject",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case", [each for each in CASES if each.family in GROUPED], ids=lambda x: x.family
+)
+def test_all_that_is_asked_of_a_fit_is_answered(case: Case) -> None:
+    data, factor = case.data(), GROUPED[case.family]
+    if case.family == "negative_binomial":
+        data = data.assign(Lrn=data["Age"] + data["Lrn"] + data["Sex"])
+    model = sp.Model(f"{case.formula} + (1 | {factor})", data, family=case.family)
+    fitted = model.fit(chains=2, draws=500, warmup=500, seed=3, progress=False)
+    assert fitted.diagnose().ok
+    assert case.own in fitted.summary().index
+    eta = fitted.linpred().stack(s=("chain", "draw")).transpose("s", "row").to_numpy()
+    own = fitted.posterior[case.own].stack(s=("chain", "draw")).to_numpy()[:, None]
+    wanted = case.rows(data, eta, own)
+    found = fitted.log_lik().stack(s=("chain", "draw")).transpose("s", "row")
+    np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=1e-7)
+    by_row, by_group = (
+        fitted.loo(progress=False),
+        fitted.loo(unit="group", progress=False),
+    )
+    assert by_row.elpd > by_group.elpd - 3 * by_group.se
+    assert fitted.icc().loc[factor, "mean"] > 0
+    drawn = fitted.predict(seed=2)
+    if model.spec.trunc is not None:
+        assert drawn.min() >= 1
+        assert drawn.mean() > fitted.epred().mean()  # that of all counts, 0 among them
+    elif model.spec.cens is None:
+        gap = abs(float(drawn.mean() - fitted.epred().mean()))
+        assert gap < 5 * float(drawn.std()) / np.sqrt(drawn.size)
+    prior = model.prior_predictive(500, seed=3)
+    assert (prior["prior"][case.own] > 0).all()
+    assert fitted.prior_sensitivity().loc[case.own, "likelihood"] > 0
+
+
 @pytest.mark.slow
 def test_verbagg_has_the_estimates_of_lme4() -> None:
     """Laplace's maximum likelihood (data/verbagg/SOURCE.md) against posterior means.
