@@ -45,6 +45,7 @@ QUICK = (
     "complete_pooling_gaussian_se",
     "complete_pooling_gaussian_compressed",
     "complete_pooling_lognormal_truncated_both",
+    "complete_pooling_gaussian_truncated_lower",
     "no_pooling_gaussian",
     "no_pooling_binomial",
     "no_pooling_poisson_common_intercept",

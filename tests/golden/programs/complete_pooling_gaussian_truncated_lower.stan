@@ -32,7 +32,7 @@ model {
   if (prior_only == 0) {
     vector[N] eta = alpha_c + X_c * beta;
     y ~ normal(eta, sigma);
-    target += -normal_lccdf(y_min | eta, sigma);
+    target += -normal_lcdf(-y_min | -eta, sigma);
   }
 }
 generated quantities {

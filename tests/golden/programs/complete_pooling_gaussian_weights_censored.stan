@@ -9,8 +9,7 @@ functions {
   // log probability of an outcome between low and high, from the nearer tail
   real normal_interval(real low, real high, real eta, real sigma) {
     if (low > eta) {
-      return log_diff_exp(normal_lccdf(low | eta, sigma),
-                          normal_lccdf(high | eta, sigma));
+      return normal_interval(-high, -low, -eta, sigma);
     }
     return log_diff_exp(normal_lcdf(high | eta, sigma),
                         normal_lcdf(low | eta, sigma));
@@ -60,7 +59,7 @@ model {
       target += weights[n] * normal_lcdf(y[n] | eta[n], sigma);
     }
     for (n in right) {
-      target += weights[n] * normal_lccdf(y[n] | eta[n], sigma);
+      target += weights[n] * normal_lcdf(-y[n] | -eta[n], sigma);
     }
     for (n in interval) {
       target += weights[n] * normal_interval(y[n], y_upper[n], eta[n], sigma);

@@ -37,7 +37,7 @@ model {
       target += weights[n] * normal_lpdf(y[n] | eta[n], sigma);
     }
     for (n in 1 : N) {
-      target += -weights[n] * normal_lccdf(y_min[n] | eta[n], sigma);
+      target += -weights[n] * normal_lcdf(-y_min[n] | -eta[n], sigma);
     }
   }
 }

@@ -30,8 +30,7 @@ functions {
   // log probability of an outcome between low and high, from the nearer tail
   real normal_interval(real low, real high, real eta, real sigma) {
     if (low > eta) {
-      return log_diff_exp(normal_lccdf(low | eta, sigma),
-                          normal_lccdf(high | eta, sigma));
+      return normal_interval(-high, -low, -eta, sigma);
     }
     return log_diff_exp(normal_lcdf(high | eta, sigma),
                         normal_lcdf(low | eta, sigma));
@@ -102,7 +101,7 @@ model {
     vector[N] eta = alpha_c + group_effect + X_c * beta;
     y[observed] ~ normal(eta[observed], sigma);
     target += normal_lcdf(y[left] | eta[left], sigma);
-    target += normal_lccdf(y[right] | eta[right], sigma);
+    target += normal_lcdf(-y[right] | -eta[right], sigma);
     for (n in interval) {
       target += normal_interval(y[n], y_upper[n], eta[n], sigma);
     }

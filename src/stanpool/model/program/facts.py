@@ -124,7 +124,7 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         **_population_facts(structure),
         **_group_facts(structure, blocks),
         **_likelihood_facts(structure),
-        **_truncation_facts(structure),
+        **_tail_facts(structure),
     )
 
 
@@ -235,19 +235,23 @@ def _likelihood_facts(structure: Structure) -> dict[str, Any]:
     )
 
 
-def _truncation_facts(structure: Structure) -> dict[str, Any]:
-    """Return how bounds of truncation are declared, and given to tail functions.
+def _tail_facts(structure: Structure) -> dict[str, Any]:
+    """Return how tails are written of outcomes that are censored or truncated.
 
-    Counts have functions of single rows; one at its lower bound is seen.
+    Counts have functions of single rows; one at its lower bound is seen. The upper tail
+    of normal outcomes is the lower one of their negatives: Stan's is 0 from 8.25
+    standard deviations on.
     """
-    is_count = FAMILIES[structure.family].is_discrete
-    per_row = structure.weights or is_count
+    family = FAMILIES[structure.family]
+    per_row = structure.weights or family.is_discrete
     at = "[n]" if per_row else ""
     return dict(
-        bound_type="array[N] int<lower=0>" if is_count else "vector[N]",
+        bound_type="array[N] int<lower=0>" if family.is_discrete else "vector[N]",
         has_tail_per_row=per_row,
-        seen_above=f"y_min{at}" + (" - 1" if is_count else ""),
+        seen_above=f"y_min{at}" + (" - 1" if family.is_discrete else ""),
         seen_up_to=f"y_max{at}",
+        upper_tail="lcdf" if family.is_gaussian else "lccdf",
+        minus="-" if family.is_gaussian else "",
     )
 
 
