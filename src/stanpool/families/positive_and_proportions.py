@@ -96,7 +96,8 @@ def weibull(link: LinkFunctions) -> FamilyFunctions:
         lower: Any = 0.0,
         upper: Any = np.inf,
     ) -> Any:
-        below = cumulative_hazard(lower, eta, shape)
+        # Bounds far out in the tail leave nothing but the lower one.
+        below = np.minimum(cumulative_hazard(lower, eta, shape), LARGEST_NUMBER)
         length = cumulative_hazard(upper, eta, shape) - below
         hazard = below - np.log1p(rng.random(length.shape) * np.expm1(-length))
         drawn = np.exp(log_scale(eta, shape)) * hazard ** (1.0 / np.asarray(shape))

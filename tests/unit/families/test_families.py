@@ -231,6 +231,13 @@ class TestBounds:
         assert y.min() >= 30
         assert y.mean() == pytest.approx(30 + 1 / 30, abs=4.5 / 30 / np.sqrt(1000))
 
+    def test_bounds_far_out_in_the_tail_are_kept_to(self) -> None:
+        draw = family_functions("weibull").draw
+        rng, eta = np.random.default_rng(5), np.full(100, -300.0)
+        for shape in (0.2, 1.0, 50.0):
+            y = draw(rng, eta, lower=1.0, upper=2.0, shape=shape)
+            assert np.all((y >= 1.0) & (y <= 2.0))
+
     @pytest.mark.parametrize("family", BOUNDED)
     def test_one_bound_is_enough(self, family: str) -> None:
         _, parameters = _frozen(family, "identity")
