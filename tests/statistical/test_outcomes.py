@@ -258,8 +258,8 @@ def test_all_that_is_asked_of_a_fit_is_answered(case: Case) -> None:
     if case.family == "negative_binomial":
         data = data.assign(Lrn=data["Age"] + data["Lrn"] + data["Sex"])
     model = sp.Model(f"{case.formula} + (1 | {factor})", data, family=case.family)
-    fitted = model.fit(chains=2, draws=500, warmup=500, seed=3, progress=False)
-    assert fitted.diagnose().ok
+    fitted = model.fit(**FITTING, progress=False)
+    assert fitted.summary()["r_hat"].max() < 1.03
     assert case.own in fitted.summary().index
     eta = fitted.linpred().stack(s=("chain", "draw")).transpose("s", "row").to_numpy()
     own = fitted.posterior[case.own].stack(s=("chain", "draw")).to_numpy()[:, None]
