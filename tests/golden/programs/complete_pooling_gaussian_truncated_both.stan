@@ -7,7 +7,8 @@ functions {
   // log probability of an outcome between low and high, from the nearer tail
   real normal_interval(real low, real high, real eta, real sigma) {
     if (low > eta) {
-      return normal_interval(-high, -low, -eta, sigma);
+      return log_diff_exp(normal_lcdf(-low | -eta, sigma),
+                          normal_lcdf(-high | -eta, sigma));
     }
     return log_diff_exp(normal_lcdf(high | eta, sigma),
                         normal_lcdf(low | eta, sigma));
