@@ -77,7 +77,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
     """Draw a point anywhere in the parameter space."""
     design = model.design
     groups = 0 if design.residual is None else len(design.residual.labels)
-    # Beyond, 1 - mu is exp(-exp(eta)) = 0 to rounding, the shape of a beta distribution.
+    # Beyond, 1 - mu is exp(-exp(eta)) = 0 to rounding: no shape of a distribution.
     near = 0.3 if model.spec.link_name == "cloglog" else 1.0
     return Point(
         intercept=near * rng.normal(),
