@@ -49,6 +49,7 @@ def _options(sampling: Sampling) -> dict[str, Any]:
         "chains": sampling.chains,
         "parallel_chains": min(sampling.chains, sampling.cores),
         "progress": False,
+        "engine": "cmdstan",  # what is compared is what CmdStan compiles
     }
 
 
