@@ -1,4 +1,4 @@
-"""The main job on the radon data: three poolings, two forms, one table, one figure."""
+"""The example of ``stanpool demo``: the radon data in three poolings and two forms."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def run_demo(
     Parameters
     ----------
     folder
-        Where the figure is saved, as ``radon_shrinkage.png``.
+        The folder of the figure, ``radon_shrinkage.png``.
     seed
-        Of all four fits.
+        The seed of all four fits.
     progress
         Whether to show progress bars.
     write
-        Receives the report, a paragraph at a time.
+        Receives the report, one paragraph at a time.
 
     Returns
     -------
     Comparison
-        The four fits side by side.
+        The comparison of the four fits.
     """
     model = Model(FORMULA, load_dataset("radon"), parameterization="noncentered")
     write(
@@ -61,7 +61,7 @@ def run_demo(
 
 
 def _save_figure(folder: Path, *, fits: Comparison) -> Path:
-    """Draw how partial pooling moves the counties' estimates, and save it."""
+    """Draw how partial pooling changes the estimates of the counties, and save it."""
     from stanpool.plots import plot_shrinkage
 
     path = folder / FIGURE

@@ -1,4 +1,4 @@
-"""Several models fitted alike, by one engine."""
+"""Fitting several models with the same settings, by one engine."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def fit_all(
     progress: bool = True,
     **given: Any,
 ) -> dict[Name, Fit]:
-    """Fit several models alike; programs that are compiled are compiled together.
+    """Fit several models with the same settings; programs are compiled together.
 
     Parameters
     ----------
     models
-        What to fit, by any names.
+        The models, by any names.
     seed
-        Of all fits; drawn at random if None.
+        The seed of all fits, which is drawn at random if None.
     progress, given
         As for ``Model.fit``.
     """
     seed = random_seed() if seed is None else seed
-    # First of all: what is wrong with them is said before anything is compiled.
+    # Settings come first, so that errors in them are raised before compilation.
     settings = {
         name: settings_of(model, seed=seed, prior_only=False, **given)
         for name, model in models.items()

@@ -1,4 +1,4 @@
-"""Fits side by side: estimates, and what they cost and can be trusted for."""
+"""Comparing fits: their estimates, how well they were sampled, and how fast."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
 
     from stanpool.api.facade import Fit, Model
 
-_ALIKE = 1.25
+_ALIKE = 1.25  # ratio of speeds below which two fits are called equally fast
 
 
 @public
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """Fits side by side.
+    """A comparison of fits.
 
     Parameters
     ----------
     table
         One row per fit: ``divergences``, ``max_r_hat``, ``min_ess_bulk`` and
-        ``min_ess_tail`` over all quantities, ``ess_per_second`` (the smaller of the
-        two over the wall time of sampling), ``min_e_bfmi``, ``max_tree_depth``,
+        ``min_ess_tail`` over all quantities, ``ess_per_second`` (the smaller of these
+        two divided by the wall time of sampling), ``min_e_bfmi``, ``max_tree_depth``,
         ``mean_leapfrog_steps`` and ``seconds``.
     estimates
-        One row per population quantity; for each fit its posterior ``mean`` and
-        ``sd``, missing where a fit has no such quantity.
+        One row per population parameter: for each fit its posterior ``mean`` and
+        ``sd``, which are missing if a fit does not have the parameter.
     fits
         The fits by name.
     advice
-        Which parameterization to take, and why; empty if there is no choice.
+        Which parameterization to use, and why; empty if there is no choice.
     """
 
     table: pd.DataFrame
@@ -77,12 +77,12 @@ class Comparison:
         )
 
     def __str__(self) -> str:
-        """Write one column per fit: estimates as mean (sd), then the sampler."""
+        """Write one column per fit: estimates as mean (sd), then how it was sampled."""
         text = self._cells().to_string()
         return f"{text}\n\n{textwrap.fill(self.advice, 88)}".rstrip()
 
     def __repr__(self) -> str:
-        """Name what is compared."""
+        """Return the names of the fits."""
         return f"Comparison({', '.join(map(repr, self.fits))})"
 
     def _repr_html_(self) -> str:
@@ -123,7 +123,7 @@ _CELLS = {
 
 @public
 def compare_fits(fits: Mapping[str, Fit]) -> Comparison:
-    """Put fits side by side.
+    """Compare the estimates of several fits, and how they were sampled.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def compare_fits(fits: Mapping[str, Fit]) -> Comparison:
     import pandas as pd
 
     if not fits:
-        raise SpecError("fits={} is empty; give at least one fit by name.")
+        raise SpecError("fits={} is empty; pass at least one fit by name.")
     table = pd.DataFrame.from_dict(
         {name: _sampling(fit) for name, fit in fits.items()}, orient="index"
     )
@@ -175,23 +175,23 @@ def compare_parameterizations(
     sample_options: Mapping[str, Any] | None = None,
     engine: EngineChoice = "auto",
 ) -> Comparison:
-    """Fit a model in several forms and say which one samples better.
+    """Fit a model in several parameterizations, and say which one samples best.
 
     Parameters
     ----------
     model
         A partially pooled model.
     parameterizations
-        The forms to fit; by default centered, noncentered, adaptive and, where it is
-        exact, marginal.
+        The parameterizations to fit; by default centered, noncentered, adaptive and, if
+        the model allows it, marginal.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
 progress, sample_options, engine
-        As for ``Model.fit``, the same for each form.
+        As for ``Model.fit``, the same for each parameterization.
 
     Raises
     ------
     SpecError
-        If the model is not partially pooled or a form is not known.
+        If the model is not partially pooled, or a parameterization is unknown.
     """
     if model.spec.pooling != "partial":
         raise SpecError(
@@ -224,7 +224,7 @@ progress, sample_options, engine
 
 
 def _sampling(fit: Fit) -> dict[str, float]:
-    """Measure how well a fit was sampled, and how fast."""
+    """Measure how well and how fast a fit was sampled."""
     mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
     stats = fit.sample_stats
     bulk, tail = np.fmin.reduce(mixed.ess_bulk), np.fmin.reduce(mixed.ess_tail)
@@ -245,7 +245,7 @@ _ORDER = ("Intercept", "beta", "tau", "Omega", "sigma")
 
 
 def _place(label: str) -> int:
-    """Place a label from the intercept to the residual scale, whichever fit has it."""
+    """Return the place of a label, from the intercept to the residual scale."""
     starts = [label.startswith(start) for start in _ORDER]
     return starts.index(True) if any(starts) else len(_ORDER)
 
@@ -255,7 +255,7 @@ def _partial(fits: Mapping[str, Fit]) -> dict[str, Fit]:
 
 
 def mean_sd(mean: float, sd: float) -> str:
-    """Write a mean and, in brackets, its sd, to two digits of the sd."""
+    """Write a mean and, in parentheses, its sd, with two digits of the sd."""
     if not np.isfinite(mean):
         return ""
     digits = int(np.clip(1 - np.floor(np.log10(sd)), 0, 6)) if sd > 0 else 2
@@ -263,7 +263,7 @@ def mean_sd(mean: float, sd: float) -> str:
 
 
 def _advice(table: pd.DataFrame) -> str:
-    """Say which of several partially pooled fits to take."""
+    """Say which of several partially pooled fits to use."""
     if len(table) < 2:
         return ""
     names, rates = list(table.index), table["ess_per_second"]

@@ -1,4 +1,4 @@
-"""A comparison of poolings written up as one HTML file, and as a record."""
+"""The report on a comparison of poolings, as one HTML file or as a record."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def report_comparison(
     *,
     title: str | None = None,
 ) -> Path:
-    """Write the poolings of a model up as one HTML file, which needs no network.
+    """Write a report on the poolings of a model as one HTML file.
 
     Parameters
     ----------
     poolings
-        What ``compare_pooling`` returned.
+        The result of ``compare_pooling``.
     path
-        Where to write, such as ``"poolings.html"``; a file there is replaced.
+        The file, such as ``"poolings.html"``, which is replaced if it exists.
     title
-        By default the formula.
+        The title; by default the formula.
 
     Returns
     -------
@@ -48,9 +48,9 @@ def report_comparison(
     Raises
     ------
     StorageError
-        If it cannot be written, before anything is computed.
+        If the file cannot be written; nothing has been computed then.
     """
-    try_writing(path)  # before the work that it takes
+    try_writing(path)  # before the long computation
     found = tuple(_verdict_of(*each) for each in poolings.fits.items())
     model = poolings.fits["partial"].model
     return write_page(
@@ -66,7 +66,7 @@ def report_comparison(
 
 
 def _verdict_of(name: str, fit: Fit) -> Check:
-    """Say of one pooling whether its draws can be trusted."""
+    """Say whether the draws of one pooling can be trusted."""
     diagnosis = fit.diagnose()
     level = "passed" if diagnosis.ok else "problem"
     sentence = f"{short_label(name)}: {diagnosis.verdict}"
@@ -74,7 +74,7 @@ def _verdict_of(name: str, fit: Fit) -> Check:
 
 
 def _sections(poolings: PoolingComparison) -> tuple[Section, ...]:
-    """Write all sections after the verdict."""
+    """Write all sections that follow the verdict."""
     return (
         _predictions(poolings),
         _groups(poolings),
@@ -84,7 +84,7 @@ def _sections(poolings: PoolingComparison) -> tuple[Section, ...]:
 
 
 def pooling_record(poolings: PoolingComparison) -> dict[str, Any]:
-    """Describe a comparison of poolings by values that JSON can hold, and tables."""
+    """Describe a comparison by tables and by values that JSON can hold."""
     model = poolings.fits["partial"].model
     groups = None if poolings.groups is None else poolings.groups.table
     return {
@@ -110,15 +110,16 @@ def pooling_record(poolings: PoolingComparison) -> dict[str, Any]:
 def _predictions(poolings: PoolingComparison) -> Section:
     parts: list[Part] = [_ranking("rows", "New rows of these groups", poolings.rows)]
     if poolings.groups is None:
-        why = "fewer than two poolings say something of groups that they have not seen."
+        why = "fewer than two of the poolings can predict new groups."
         parts.append(Missing("New groups", why))
     else:
         parts.append(_ranking("new-groups", "New groups", poolings.groups))
     intro = (
-        "Each row, or each whole group, predicted from the others; elpd_diff is the "
-        "difference from the best, at most 0, and weight that in the best mixture."
+        "Each row, or each whole group, is predicted from the others. elpd_diff is the "
+        "difference from the best pooling, and weight is the weight in the mixture of "
+        "poolings that predicts best."
     )
-    return Section("predictions", "What each predicts", intro, tuple(parts))
+    return Section("predictions", "Predictive performance", intro, tuple(parts))
 
 
 def _ranking(id: str, caption: str, ranking: Ranking) -> Part:
@@ -130,22 +131,23 @@ def _groups(poolings: PoolingComparison) -> Section:
     partial, fits = poolings.fits["partial"], poolings.fits
     return Section(
         "groups",
-        "What pooling does to the groups",
+        "The effect of pooling on the groups",
         "",
         (
             picture(
                 "shrinkage",
-                "Groups before and after pooling, by their size",
-                "Estimates of each group without and with partial pooling over the "
-                "number of its rows: small groups are drawn to the population mean, "
-                "large ones stay.",
+                "Estimates of the groups before and after pooling",
+                "Estimates of each group without and with partial pooling against the "
+                "number of its rows: small groups are shrunk to the population mean, "
+                "and large ones hardly change.",
                 poolings.plot,
             ),
             picture(
                 "lines",
-                "Regressions of some groups, from the smallest to the largest",
-                "Outcomes over a predictor in a panel for each of up to twelve groups, "
-                "with the lines of complete, no and partial pooling.",
+                "Regression lines of some groups, from the smallest to the largest "
+                "group",
+                "Outcomes against a predictor in a panel for each of up to twelve "
+                "groups, with the lines of complete, no and partial pooling.",
                 lambda: plots.plot_lines(
                     partial, fits.get("none"), complete=fits["complete"]
                 ),
@@ -164,7 +166,7 @@ def _estimates(poolings: PoolingComparison) -> Section:
         (
             table(
                 "estimates",
-                "Quantities of the population in each pooling",
+                "Population parameters in each pooling",
                 flat.rename_axis("quantity"),
                 searchable=True,
             ),
@@ -183,7 +185,7 @@ def _sampling(poolings: PoolingComparison) -> Section:
         (
             table(
                 "sampled",
-                "How each was sampled",
+                "Sampling of each pooling",
                 poolings.comparison.table.rename_axis("pooling"),
             ),
             facts("fits", "The fits", pairs),

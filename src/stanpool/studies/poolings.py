@@ -1,4 +1,4 @@
-"""The poolings of one model side by side: what each says, and what each predicts."""
+"""Comparing the poolings of a model: estimates and predictive performance."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ _MEASURES = {
 @public
 @dataclass(frozen=True, eq=False, repr=False)
 class PoolingComparison:
-    """The poolings of one model side by side.
+    """A comparison of the poolings of a model.
 
     Parameters
     ----------
     table
-        One row per pooling; ``elpd``, ``se``, ``rmse``, ``coverage`` (of 90 %
-        intervals), ``score`` and ``accuracy`` (of categories) and ``unreliable`` (how
-        many units importance sampling failed for) of left-out ``rows`` and of left-out
-        ``groups``, missing where a pooling cannot predict them.
+        One row per pooling: ``elpd``, ``se``, ``rmse``, ``coverage`` (of 90 %
+        intervals), ``score`` and ``accuracy`` (of categories) and ``unreliable`` (the
+        number of units for which importance sampling failed), for left-out ``rows`` and
+        for left-out ``groups``; missing if a pooling cannot predict them.
     comparison
         The estimates of each pooling, and how it was sampled.
     fits
         The fits, from complete to partial pooling.
     rows, groups
-        The rankings by left-out rows, and by left-out groups; None where fewer than
-        two poolings predict new groups.
+        The rankings by left-out rows and by left-out groups; the latter is None if
+        fewer than two poolings can predict new groups.
     verdict
-        What the data prefer.
+        Which pooling predicts best, in a sentence.
     """
 
     table: pd.DataFrame
@@ -70,13 +70,13 @@ class PoolingComparison:
 
     @property
     def estimates(self) -> pd.DataFrame:
-        """The population's quantities: mean and sd of each pooling."""
+        """The mean and sd of the population parameters in each pooling."""
         return self.comparison.estimates
 
     def plot(
         self, *, factor: str | None = None, coefficient: str = "Intercept"
     ) -> Figure:
-        """Draw the groups' estimates before and after pooling, by their sizes.
+        """Draw the estimates of the groups before and after pooling, by group size.
 
         See ``stanpool.plots.plot_shrinkage``.
         """
@@ -91,7 +91,7 @@ class PoolingComparison:
         )
 
     def __str__(self) -> str:
-        """Write a column per pooling: estimates as mean (sd), then predictions."""
+        """Write one column per pooling: estimates as mean (sd), then predictions."""
         return f"{self._cells().to_string()}\n\n{textwrap.fill(self.verdict, 88)}"
 
     def __repr__(self) -> str:
@@ -146,24 +146,25 @@ def compare_pooling(
     sample_options: Mapping[str, Any] | None = None,
     engine: EngineChoice = "auto",
 ) -> PoolingComparison:
-    """Fit a model in every pooling, and say which one predicts better.
+    """Fit a model in every pooling, and say which one predicts best.
 
-    ``complete``: all groups alike; ``none``: each group by itself; ``indicator``, where
-    slopes vary, too: intercepts of the groups' own and common slopes; ``partial``. No
-    pooling is for one grouping factor; with several there are two rungs.
+    With ``complete`` pooling all groups have the same coefficients, and with ``none``
+    each group has its own. If slopes vary as well, ``indicator`` has an intercept for
+    each group and common slopes. The last is ``partial``. No pooling needs a single
+    grouping factor; with several, only complete and partial pooling are compared.
 
     Parameters
     ----------
     model
-        A model with groups, of any pooling.
+        A model with groups, in any pooling.
     factor
-        Whose groups are left out; the first by default.
+        The grouping factor whose groups are left out; by default the first.
     folds
-        None to leave out one row, or group, at a time without refitting; else into how
-        many folds to split them, with refits.
+        The number of folds into which rows and groups are split, with a refit for each;
+        by default (None) each row or group is left out without refitting.
     reloo, executor
-        Without folds, whether to refit for units that importance sampling fails for;
-        and where to refit.
+        Without folds, whether to refit for units for which importance sampling fails,
+        and the executor that runs the refits.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, \
 progress, sample_options, engine
         As for ``Model.fit``, the same for each pooling.
@@ -173,10 +174,10 @@ progress, sample_options, engine
     SpecError
         If the model has no groups.
     """
-    rungs = models_by_pooling(model)
-    grouping(rungs["partial"], factor)
+    models = models_by_pooling(model)
+    grouping(models["partial"], factor)
     fits = fit_all(
-        rungs,
+        models,
         chains=chains,
         draws=draws,
         warmup=warmup,
@@ -212,7 +213,7 @@ def build_pooling_comparison(
     rows: Mapping[str, CrossValidation],
     groups: Mapping[str, CrossValidation],
 ) -> PoolingComparison:
-    """Put fits and their cross-validations by rows and by groups side by side."""
+    """Compare fits and their cross-validations by rows and by groups."""
     import pandas as pd
 
     measures = ["elpd", "se", "rmse", "coverage", "score", "accuracy", "unreliable"]
@@ -243,18 +244,18 @@ def models_by_pooling(model: Model) -> dict[str, Model]:
         raise SpecError(
             f"{model!r} has no groups to pool. Add a group term such as (1 | county)."
         )
-    rungs = {"complete": model.with_(pooling="complete")}
+    models = {"complete": model.with_(pooling="complete")}
     term = model.spec.groups[0]
     if len(model.spec.groups) == 1:
         try:
-            rungs["none"] = model.with_(pooling="none")
+            models["none"] = model.with_(pooling="none")
             if term.intercept and term.terms:
                 alone = replace(term, terms=())
-                rungs["indicator"] = model.with_(pooling="none", groups=(alone,))
-        except (SpecError, DataError):  # no such model of these data
+                models["indicator"] = model.with_(pooling="none", groups=(alone,))
+        except (SpecError, DataError):  # the data do not allow this model
             pass
-    rungs["partial"] = model.with_(pooling="partial")
-    return rungs
+    models["partial"] = model.with_(pooling="partial")
+    return models
 
 
 def _predicts_groups(model: Model) -> bool:
@@ -266,7 +267,7 @@ def _predicts_groups(model: Model) -> bool:
 
 
 def _verdict(rankings: Mapping[str, Ranking], names: list[str]) -> str:
-    """Say what the data prefer, for new rows and for new groups."""
+    """Say which pooling predicts new rows, and new groups, best."""
     text = f"New rows of these groups: {rankings['rows'].verdict}"
     if "groups" not in rankings:
         return f"{text} New groups are not compared."

@@ -1,4 +1,4 @@
-"""Models side by side by how well they predict what they have not seen.
+"""Comparing models by their out-of-sample predictive performance.
 
 References
 ----------
@@ -8,8 +8,8 @@ References
 .. [2] Yao, Vehtari, Simpson and Gelman (2018). Using stacking to average Bayesian
    predictive distributions. Bayesian Analysis 13(3), 917-1003.
 .. [3] Sivula, Magnusson, Matamoros and Vehtari (2025). Uncertainty in Bayesian
-   leave-one-out cross-validation based model comparison: small differences (below 4)
-   are not told from zero, whatever their standard errors.
+   leave-one-out cross-validation based model comparison: differences below 4 cannot be
+   distinguished from 0, whatever their standard errors.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     from stanpool.api.facade import Fit
 
-_SMALL = 4.0
-_CLEAR = 2.0
+_SMALL = 4.0  # differences of elpd that are too small for a preference
+_CLEAR = 2.0  # standard errors of a difference from which on it is clear
 _ITERATIONS = 10_000
-_CLOSE = 1e-9
+_CLOSE = 1e-9  # relative gain at which the iteration for weights stops
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,16 +47,16 @@ class Ranking:
     Parameters
     ----------
     table
-        One row per model: ``elpd`` and ``se``; ``elpd_diff``, at most 0, from the best
-        and ``se_diff``, of the units' differences; ``p``, the effective number of
-        parameters; ``weight`` in the mixture of models that predicts best (stacking);
-        ``rmse`` of expected outcomes, ``coverage`` of 90 % intervals; ``score`` and
-        ``accuracy`` of categories; ``unreliable``, the count of units whose Pareto k is
-        too large.
+        One row per model: ``elpd`` and its standard error ``se``; ``elpd_diff``, the
+        difference from the best model, which is at most 0, and its standard error
+        ``se_diff``; ``p``, the effective number of parameters; ``weight`` in the
+        mixture of models that predicts best (stacking); ``rmse`` of expected outcomes,
+        ``coverage`` of 90 % intervals; ``score`` and ``accuracy`` of categories; and
+        ``unreliable``, the number of units whose Pareto k is too large.
     results
         The cross-validations by name, the best first.
     verdict
-        What the data prefer, in a sentence.
+        Which model predicts best, and whether that is clear, in a sentence.
     """
 
     table: pd.DataFrame
@@ -64,7 +64,7 @@ class Ranking:
     verdict: str
 
     def __str__(self) -> str:
-        """Write a row per model, and the verdict."""
+        """Write one row per model, and the verdict."""
         text = _shown(self.table).to_string()
         return f"{text}\n\n{textwrap.fill(self.verdict, 88)}"
 
@@ -86,16 +86,16 @@ def compare(
     unit: Unit = "row",
     factor: str | None = None,
 ) -> Ranking:
-    """Rank models of the same outcomes by how well they predict the unseen.
+    """Rank models of the same outcomes by cross-validation.
 
     Parameters
     ----------
     models
-        Fits, to which ``loo`` is applied, or results of ``loo`` or ``kfold``, all
-        of the same units; by name, or in a list and named after their pooling or
-        formula.
+        Fits, to which ``loo`` is applied, or results of ``loo`` or ``kfold``, all of
+        the same units. They are given by name, or in a list, and are then named after
+        their pooling or formula.
     unit, factor
-        For fits: what is left out, as for ``loo``.
+        What is left out of fits, as for ``loo``.
 
     Returns
     -------
@@ -105,12 +105,14 @@ def compare(
     Raises
     ------
     SpecError
-        If there are fewer than two models, or they do not predict the same outcomes in
-        the same units.
+        If there are fewer than two models, or they are not of the same outcomes in the
+        same units.
     """
     named = models if isinstance(models, Mapping) else _named(models)
     if len(named) < 2:
-        raise SpecError(f"{len(named)} model(s) to compare; give at least two.")
+        raise SpecError(
+            f"there are {len(named)} model(s) to compare; pass at least two."
+        )
     results = {
         name: each
         if isinstance(each, CrossValidation)
@@ -122,7 +124,7 @@ def compare(
 
 
 def rank(results: Mapping[str, CrossValidation]) -> Ranking:
-    """Rank cross-validations that are of the same units."""
+    """Rank cross-validations of the same units."""
     import pandas as pd
 
     order = sorted(results, key=lambda name: -results[name].elpd)
@@ -150,8 +152,9 @@ def rank(results: Mapping[str, CrossValidation]) -> Ranking:
 def stacking_weights(pointwise: Array) -> Array:
     """Return the weights of the mixture of models that predicts the units best.
 
-    Maximizes the sum over units of the log of the weighted predictive densities, by
-    expectation and maximization: the weights stay in the simplex and never get worse.
+    The weights maximize the sum over units of the log of the weighted predictive
+    density. They are found by expectation-maximization, which keeps them in the simplex
+    and increases the sum in each iteration.
 
     Parameters
     ----------
@@ -161,7 +164,7 @@ def stacking_weights(pointwise: Array) -> Array:
     Returns
     -------
     numpy.ndarray
-        Shape ``(models,)``, adding up to 1.
+        Shape ``(models,)``, with the sum 1.
 
     Examples
     --------
@@ -174,14 +177,14 @@ def stacking_weights(pointwise: Array) -> Array:
         share = density / (density @ weights)[:, None]
         gradient = share.mean(axis=0)
         weights = weights * gradient
-        # At the maximum no model's density is worth more than the mixture's.
+        # At the maximum no change of the weights increases the sum.
         if gradient.max() < 1.0 + _CLOSE:
             break
     return np.asarray(weights / weights.sum())
 
 
 def _named(models: Sequence[Fit | CrossValidation]) -> dict[str, Fit | CrossValidation]:
-    """Name models after their pooling if that tells them apart, or their formula."""
+    """Name models after their pooling, or their formula if poolings are the same."""
     from stanpool.language.formula_text import formula_of
 
     specs = [each.model.spec for each in models]
@@ -210,7 +213,7 @@ def _check_alike(results: Mapping[str, CrossValidation]) -> None:
         ):
             raise SpecError(
                 f"{pair} are of different units: {first!r}, {other!r}. Leave the same "
-                "units out of both, in as many folds."
+                "units out of both, in the same number of folds."
             )
         if not first.rows["y"].equals(other.rows["y"]):
             raise SpecError(
@@ -226,7 +229,7 @@ def _check_alike(results: Mapping[str, CrossValidation]) -> None:
                 "both kfold()."
             )
         if first.factor is not None and not first.units.index.equals(other.units.index):
-            raise SpecError(f"{pair} have other groups of {quote(first.factor)}.")
+            raise SpecError(f"{pair} have different groups of {quote(first.factor)}.")
 
 
 def _verdict(table: pd.DataFrame) -> str:
@@ -267,7 +270,7 @@ _FORMATS = {
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Format all numbers; leave out columns that no model has."""
+    """Format all numbers, and omit columns that no model has."""
     import pandas as pd
 
     shown = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""One model under several priors on a population scale.
+"""Comparing priors on a population scale.
 
 References
 ----------
@@ -33,28 +33,29 @@ if TYPE_CHECKING:
 
     from stanpool.api.facade import Fit, Model
 
-# Priors say the same if the ratio of means, and the gap of pooling, are below these.
+# Priors are equivalent if the ratio of posterior means, and the difference of pooling
+# factors, are below these.
 _ALIKE_SCALES, _ALIKE_POOLING = 1.15, 0.05
 
 
 @public
 @dataclass(frozen=True, eq=False, repr=False)
 class ScalePriorComparison:
-    """One model under several priors on a population scale.
+    """A comparison of fits of one model under several priors on a population scale.
 
     Parameters
     ----------
     parameter
         The scale, such as ``tau_county[Intercept]``.
     table
-        One row per prior, by its distribution: ``prior``, as it is written; the scale's
-        posterior ``mean`` and central 90 % interval, ``q5`` and ``q95``; ``pooling``,
-        how far groups are pooled (0 not at all, 1 completely; see
+        One row per prior, named by its distribution: ``prior``; the posterior ``mean``
+        of the scale and its central 90 % interval, ``q5`` and ``q95``; ``pooling``, the
+        pooling factor (0 is no pooling, 1 is complete pooling; see
         ``Fit.pooling_factors``); ``divergences`` and ``min_ess_bulk``.
     fits
         The fits by distribution.
     conclusion
-        What the choice of the prior does here, in words.
+        How much the choice of the prior matters, in words.
     """
 
     parameter: str
@@ -63,7 +64,7 @@ class ScalePriorComparison:
     conclusion: str
 
     def plot(self) -> Figure:
-        """Draw the scale's prior and posterior under each prior.
+        """Draw the prior and the posterior of the scale under each prior.
 
         See ``stanpool.plots.plot_scale_priors``.
         """
@@ -126,21 +127,21 @@ def compare_scale_priors(
     sample_options: Mapping[str, Any] | None = None,
     engine: EngineChoice = "auto",
 ) -> ScalePriorComparison:
-    """Fit a model under four priors on a population scale, and say what they do.
+    """Fit a model under four priors on a population scale, and compare the results.
 
-    With S from the data, the priors are ``uniform(0, 10 S)``; ``half_cauchy(2.5 S)``,
-    which is wide; ``half_normal(S)``; and ``exponential(1 / S)``. Each makes a program
-    of its own, so that the first call compiles up to four.
+    The priors are ``uniform(0, 10 S)``, ``half_cauchy(2.5 S)``, ``half_normal(S)`` and
+    ``exponential(1 / S)``, where S is taken from the data. Each has its own program, so
+    that the first call compiles up to four.
 
     Parameters
     ----------
     model
         A partially pooled model.
     parameter
-        Which scale, as ``model.priors`` names it; by default the first.
+        The scale, as ``model.priors`` names it; by default the first.
     scale
-        S; by default the mean of the model's default prior: of real outcomes their
-        standard deviation over that of the predictor.
+        S; by default the mean of the model's default prior. For continuous outcomes
+        that is their standard deviation divided by that of the predictor.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
 progress, sample_options, engine
         As for ``Model.fit``, the same for each prior.
@@ -184,7 +185,7 @@ progress, sample_options, engine
 def summarize_scale_priors(
     parameter: str, fits: Mapping[str, Fit]
 ) -> ScalePriorComparison:
-    """Put fits side by side that differ by the prior on a population scale.
+    """Compare fits that differ in the prior on a population scale.
 
     Parameters
     ----------
@@ -210,7 +211,7 @@ def summarize_scale_priors(
 
 
 def candidate_priors(scale: float) -> tuple[Prior, ...]:
-    """Return the four priors on a scale about as large as ``scale``."""
+    """Return the four priors on a scale of the order of ``scale``."""
     return (
         Prior("uniform", (0.0, float(f"{10 * scale:.3g}"))),
         Prior("half_cauchy", (float(f"{2.5 * scale:.3g}"),)),
@@ -228,27 +229,27 @@ def _scale_row(model: Model, parameter: str | None) -> PriorRow:
     }
     if not scales:
         raise SpecError(
-            f"{model!r} has no population scale, which only partial pooling learns. "
+            f"{model!r} has no population scale; only partial pooling has one. "
             "Use model.with_(pooling='partial')."
         )
     name = next(iter(scales)) if parameter is None else parameter
     if name not in scales:
         raise SpecError(
-            f"parameter={quote(name)} is no population scale of {model!r}; its "
-            f"scales: {quote_list(scales)}.{suggestion(str(name), scales)}"
+            f"parameter={quote(name)} is not a population scale of {model!r}; its "
+            f"scales are {quote_list(scales)}.{suggestion(str(name), scales)}"
         )
     return scales[name]
 
 
 def with_prior(model: Model, parameter: str, prior: Prior) -> Model:
-    """Return the model with another prior on one scale, the others unchanged."""
+    """Return the model with another prior on one scale, and the other priors as is."""
     own = {parameter, f"{parameter}^2"}
     others = [(name, each) for name, each in model.spec.priors if name not in own]
     return model.with_(priors=tuple(sorted([*others, (parameter, prior)])))
 
 
 def _under_prior(fit: Fit, parameter: str) -> dict[str, Any]:
-    """Describe a scale and the pooling that goes with it."""
+    """Summarize a scale and its pooling factor."""
     row = fit.model.priors[parameter]
     described = describe(scale_draws(fit, parameter))
     pooling = pooling_factors(fit)["pooling"].to_dict()
@@ -260,7 +261,7 @@ def _under_prior(fit: Fit, parameter: str) -> dict[str, Any]:
 
 
 def _conclusion(model: Model, parameter: str, table: pd.DataFrame) -> str:
-    """Say whether the prior matters, and what a uniform one does."""
+    """Say whether the prior matters, and what a uniform prior does."""
     name, pooling = short_label(parameter), table["pooling"]
     factor = factor_of_scale(model, model.priors[parameter])
     groups = len(

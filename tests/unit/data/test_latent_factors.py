@@ -158,7 +158,7 @@ class TestPrediction:
     def test_units_without_scores_have_no_products_on_average(self) -> None:
         fit, _ = fit_of_points(models()[NAME])
         new = small_data().iloc[:2].assign(h="nobody")
-        with pytest.raises(sp.DataError, match="'h' that the model has not seen"):
+        with pytest.raises(sp.DataError, match="'h' that are not in the fit"):
             fit.linpred(new)
         without = fit.linpred(new, group_terms=["g"])
         np.testing.assert_allclose(fit.linpred(new, new_groups="zero"), without)

@@ -291,7 +291,7 @@ class TestUse:
         self, fit: sp.Fit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(conditioning, "LARGEST_ARRAY", 1000)
-        with pytest.raises(SpecError, match=r"2 rows of groups .* fit again"):
+        with pytest.raises(SpecError, match=r"2 rows of connected groups .* fit again"):
             fit.linpred(self.given(), given=self.given())
         with pytest.warns(sp.ImportanceWarning, match="Pareto k"):  # of so few draws
             assert fit.linpred(self.given(), given=self.given(), draws=50).size == 100
@@ -302,5 +302,5 @@ class TestUse:
         far = np.full(fit.posterior["Intercept"].shape, 800.0)
         fit = changed(fit, "posterior", Intercept=far)
         given = small_data().iloc[:2]
-        with pytest.raises(DataError, match="no draw of the fit allows"):
+        with pytest.raises(DataError, match="is 0 at every draw"):
             fit.linpred(given, given=given, group_terms=[])

@@ -457,7 +457,7 @@ class TestGroupTerms:
         [
             ("g", r"is one text; write a list, \['g'\]"),
             ({"g": "Intercept"}, r"is one text; write a list, \['Intercept'\]"),
-            (["county"], "'county', over which nothing varies"),
+            (["county"], "'county', which is not a grouping factor"),
             ({"g": ["x1"]}, "'x1', which does not vary over 'g'; 'Intercept', 'sigma'"),
         ],
     )
@@ -485,7 +485,7 @@ class TestOtherPoolings:
         for way in ("population", "zero"):
             with pytest.raises(SpecError, match="without pooling does not have"):
                 predict.epred(fit, new, new_groups=way)
-        with pytest.raises(SpecError, match="no population to take their place"):
+        with pytest.raises(SpecError, match="no population to replace them"):
             predict.epred(fit, group_terms=[])
         assert predict.epred(fit, new, new_groups="resample").sizes["row"] == 2
 

@@ -355,7 +355,7 @@ class TestDistributions:
                 "cutpoint[fair|high]": "normal(-100, 1)",
             },
         )
-        with pytest.raises(sp.SpecError, match="hardly ever leave them in order"):
+        with pytest.raises(sp.SpecError, match="are hardly ever in order"):
             prior_of(model, draws=2)
 
 

@@ -94,7 +94,7 @@ class TestVerdict:
         text = " ".join(str(calibration(fits=fits)).split())
         assert "100 of 200 fits had divergent transitions" in text
         assert "In 10 of 200 fits" in text
-        assert "4 simulated data sets were drawn anew" in text
+        assert "4 simulated data sets were drawn again" in text
 
     def test_labels_are_escaped(self) -> None:
         html = calibration(**{AWKWARD: ends()})._repr_html_()

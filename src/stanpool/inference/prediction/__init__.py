@@ -1,1 +1,1 @@
-"""Predictions for rows and groups, seen and new."""
+"""Predictions for rows and groups that are in the data, and for new ones."""

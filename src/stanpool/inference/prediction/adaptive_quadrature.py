@@ -1,4 +1,4 @@
-r"""Groups' coefficients integrated out of the likelihood of their rows, draw by draw.
+r"""The likelihood of a group's rows with its coefficients integrated out, by draw.
 
 For one group with rows :math:`y`, deviations :math:`u = L z`, :math:`z \sim N(0, I)`,
 and a linear predictor :math:`\eta + Z u`,
@@ -6,8 +6,8 @@ and a linear predictor :math:`\eta + Z u`,
 .. math:: \log p(y \mid \text{draw})
           = \log \int \prod_n p(y_n \mid \eta_n + Z_n L z) \, N(z \mid 0, I) \, dz,
 
-in closed form for gaussian rows, by adaptive quadrature otherwise. Arrays lead with
-the S draws; a group has n rows and D coefficients.
+is computed in closed form for gaussian rows, and by adaptive quadrature otherwise. The
+first axis of arrays is that of the S draws; a group has n rows and D coefficients.
 
 References
 ----------
@@ -30,7 +30,8 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 
-# Points along each of D dimensions; in more, points of a quasi-random sequence.
+# Quadrature points along each of D dimensions; with more dimensions, a quasi-random
+# sequence is used instead.
 _POINTS = {1: 15, 2: 9, 3: 7}
 _QUASI_RANDOM = 1024
 _WIDER = 1.2
@@ -42,14 +43,15 @@ _LONGEST = 4.0
 def gaussian_log_likelihood(
     residual: Array, variance: Array, Z: Array, chol: Array
 ) -> Array:
-    """Return the log density of a group's gaussian rows, coefficients integrated out.
+    """Return the log density of gaussian rows with the coefficients integrated out.
 
     Parameters
     ----------
     residual
         Outcomes minus the population's part, shape ``(S, n)``.
     variance
-        Of each row given the coefficients; broadcasts against ``residual``.
+        The variance of each row given the coefficients, which broadcasts against
+        ``residual``.
     Z
         Predictors of the coefficients, shape ``(n, D)``.
     chol
@@ -94,28 +96,29 @@ def integrated_log_likelihood(
 ) -> Array:
     """Return the log density of a group's rows of any family, by adaptive quadrature.
 
-    The points are laid around the mode of each draw, as wide as the curvature there.
-    In up to three dimensions they are Gauss and Hermite's, which makes the result
-    exact to several digits; in more they are quasi-random, and it is good to about a
-    percent.
+    For each draw the points are placed around the mode, at a scale given by the
+    curvature there. In up to three dimensions this is Gauss-Hermite quadrature, which
+    is exact to several digits; in more dimensions the points are quasi-random, and the
+    error is about one per cent.
 
     Parameters
     ----------
     log_density
-        Of each row, given linear predictors in the shape of ``eta``: shape ``(S, n)``.
+        A function that returns the log density of each row, shape ``(S, n)``, from
+        linear predictors of the shape of ``eta``.
     eta
         The population's part of the linear predictors, shape ``(S, n)``, or ``(S, n,
-        C)`` where a row has C of them.
+        C)`` if a row has C of them.
     Z
         Predictors of the coefficients, shape ``(n, D)`` or ``(n, C, D)``.
     chol
         As for ``gaussian_log_likelihood``.
     step
-        A small step of a linear predictor, for derivatives; broadcasts against
-        ``eta``.
+        A small step of the linear predictor for numerical derivatives, which broadcasts
+        against ``eta``.
     start
-        Deviations to look for the mode from, shape ``(S, D)``; the population's mean
-        by default.
+        Deviations at which the search for the mode starts, shape ``(S, D)``; by default
+        the mean of the population.
 
     Returns
     -------
@@ -144,9 +147,9 @@ def find_mode(
     z: Array,
     step: Array | float,
 ) -> tuple[Array, Array]:
-    """Find each draw's mode over z, and a square root of its inverse curvature.
+    """Find the mode over z at each draw, and a square root of its inverse curvature.
 
-    Newton's method; a step that does not climb is shortened.
+    This is Newton's method; a step that does not increase the density is shortened.
     """
     value, slope, curvature = _derivatives(log_density, eta, loadings, z, step)
     direction = _newton(slope, curvature)
@@ -163,7 +166,7 @@ def find_mode(
         direction = _newton(slope, curvature)
         if np.all(length[:, None] * np.abs(direction) < _CLOSE):
             break
-    # The curvature is L L', its inverse's square root the inverse of L'.
+    # If the curvature is L L', the square root of its inverse is the inverse of L'.
     upper = np.linalg.cholesky(curvature).swapaxes(-1, -2)
     return z, np.linalg.inv(upper)
 
@@ -198,7 +201,7 @@ def _of_one_predictor(
     """Return log densities, slopes ``(S, n, 1)`` and curvatures ``(S, n, 1, 1)``."""
     here, above, below = (log_density(at + by * step) for by in (0.0, 1.0, -1.0))
     slope = (above - below) / (2.0 * step)
-    # Where rows are not log-concave the curvature is no guide; the prior's is.
+    # Where rows are not log-concave, only the curvature of the prior is used.
     curvature = np.maximum(2.0 * here - above - below, 0.0) / step**2
     finite = np.isfinite(slope) & np.isfinite(curvature)
     slope, curvature = np.where(finite, slope, 0.0), np.where(finite, curvature, 0.0)
@@ -226,14 +229,14 @@ def _of_several_predictors(
 
 
 def _newton(slope: Array, curvature: Array) -> Array:
-    """Return Newton's step, which far from the mode can be far too long."""
+    """Return Newton's step, which may be much too long far from the mode."""
     found = np.linalg.solve(curvature, slope[..., None])[..., 0]
     length = np.abs(found).max(axis=-1, keepdims=True)
     return np.asarray(found * (_LONGEST / np.maximum(length, _LONGEST)))
 
 
 def _log_joint(rows: Array, z: Array) -> Array:
-    """Return the log density of rows and z, but for the normal's constant."""
+    """Return the log density of rows and z, without the constant of the normal."""
     return np.asarray(rows.sum(axis=-1) - 0.5 * np.square(z).sum(axis=-1))
 
 
@@ -243,10 +246,10 @@ def _times(loadings: Array, z: Array) -> Array:
 
 @lru_cache(maxsize=8)
 def _rule(dimensions: int) -> tuple[Array, Array]:
-    """Return points x, and the logs of their weights times N(0, I)'s over N(x).
+    """Return points x, and the logs of weights.
 
-    So that sums of ``exp(log f(x) + log weight)`` are the integrals of f over
-    ``(2 pi)^(D / 2)``.
+    They are such that sums of ``exp(log f(x) + log weight)`` are the integrals of f
+    over ``(2 pi)^(D / 2)``.
     """
     if dimensions in _POINTS:
         nodes, weights = np.polynomial.hermite_e.hermegauss(_POINTS[dimensions])

@@ -1,23 +1,23 @@
-r"""Condition a fit on a few more rows, of new groups above all, without refitting.
+r"""Conditioning a fit on a few more rows, usually of new groups, without refitting.
 
-The draws of the population are weighted by how likely the rows are, with the new
-groups' coefficients integrated out, and drawn again with these weights; given the
-population, the coefficients are drawn from what the rows leave of them,
+The draws of the population parameters are resampled with weights: the likelihood of the
+rows, with the coefficients of new groups integrated out. Given the population
+parameters, the coefficients are drawn from their conditional posterior,
 
 .. math:: p(\theta, u \mid y, y') \propto p(\theta \mid y) \, p(y' \mid \theta) \,
           p(u \mid \theta, y').
 
-For gaussian rows both factors are closed forms. For others they are estimated by
-importance sampling around the mode of each draw; that the first is an unbiased estimate
-makes the whole exact but for its Monte Carlo error. Pareto k says whether the weights
-are to be relied on.
+For gaussian rows both factors have closed forms. For others they are estimated by
+importance sampling around the mode at each draw; since the estimate of the likelihood
+is unbiased, the result is exact up to Monte Carlo error. Pareto k says whether the
+weights are reliable.
 
 References
 ----------
 .. [1] Vehtari, Simpson, Gelman, Yao and Gabry (2024). Pareto smoothed importance
    sampling. Journal of Machine Learning Research 25(72), 1-58.
 .. [2] Andrieu and Roberts (2009). The pseudo-marginal approach for efficient Monte
-   Carlo computations. Annals of Statistics 37(2), 697-725: estimates in the place of
+   Carlo computations. Annals of Statistics 37(2), 697-725: unbiased estimates of
    likelihoods.
 """
 
@@ -57,18 +57,18 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
     Parameters
     ----------
     seen
-        The draws, and the rows with their outcomes; some of their groups are new.
+        The draws, and the rows with their outcomes, some of which are of new groups.
 
     Returns
     -------
-    Predictors
-        The same with other draws, as many, and with those of the new groups in
-        ``given`` and ``given_scales``; ``pareto_k`` of the weights.
+    LinearPredictor
+        The same with resampled draws, with the draws of new groups in ``given`` and
+        ``given_scales``, and with ``pareto_k`` of the weights.
 
     Raises
     ------
     DataError
-        If no draw of the population allows the rows.
+        If the likelihood of the rows is 0 at every draw.
     SpecError
         If there are too many rows.
     """
@@ -86,15 +86,15 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
         given |= _by_group(seen, part, found.u)
     if not np.isfinite(log_weights).any():
         raise DataError(
-            "given has rows that no draw of the fit allows: their likelihood is zero. "
-            "See whether they are what the model is of."
+            "the likelihood of the rows in given is 0 at every draw of the fit. Check "
+            "that they are rows of the same kind as the data of the fit."
         )
     smoothed, pareto_k = arviz.psis(-log_weights[None], relative_ess=1.0)
     worst = max(worst, float(pareto_k[0]))
     if worst > RELIABLE_K:
         warn_user(
-            f"Pareto k is {worst:.2f}: the rows that are given say so much that the "
-            "draws of the fit are a poor start. Fit again with these rows.",
+            f"Pareto k is {worst:.2f}: the rows in given change the posterior too much "
+            "for reweighting its draws. Fit again with these rows.",
             ImportanceWarning,
         )
     chosen = _resample(np.exp(smoothed[0]), rng)
@@ -113,7 +113,7 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Rows that new groups tie together, and these groups as (factor, group) places."""
+    """Rows that share new groups, and these groups as pairs (factor, group)."""
 
     rows: Indices
     groups: tuple[tuple[int, int], ...]
@@ -121,7 +121,7 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """What rows say: log likelihoods, Pareto k, and coefficients, shape ``(S, P)``."""
+    """Log likelihoods of rows, Pareto k, and drawn coefficients, shape ``(S, P)``."""
 
     log_weights: Array
     pareto_k: float
@@ -130,21 +130,21 @@ class _Found:
 
 @dataclass(frozen=True, eq=False)
 class _RowsOfPart:
-    """Some rows, whose new groups are average ones but for what is drawn here."""
+    """Some rows, with the coefficients of their new groups left to be drawn."""
 
     average: LinearPredictor
     part: _Part
 
     def draw(self, rng: np.random.Generator) -> _Found:
-        """Weigh the draws, and draw the coefficients of the new groups."""
+        """Weight the draws, and draw the coefficients of the new groups."""
         spec = self.average.model.spec
         # Of draws, rows and groups.
         size = len(self.part.rows) * len(self.average.coefficients.alpha)
         if size * (1 + len(self.part.groups)) > LARGEST_ARRAY:
             raise SpecError(
-                f"given has {len(self.part.rows):,} rows of groups that belong "
-                "together, too many to condition on without refitting. Give a few of "
-                "them, pass draws=, or fit again."
+                f"given has {len(self.part.rows):,} rows of connected groups, which "
+                "are too many to condition on without refitting. Pass fewer rows, pass "
+                "draws=, or fit again with them."
             )
         design = self.average.design.take(self.part.rows)
         eta = self.average.eta(self.part.rows)
@@ -179,7 +179,7 @@ class _RowsOfPart:
         return _Found(log_weights, pareto_k, np.einsum("spq,sq->sp", chol, z))
 
     def _loadings(self) -> Array:
-        """Return what coefficients of the new groups do to rows, ``(n, D, P)``."""
+        """Return the loadings of the new groups' coefficients, ``(n, D, P)``."""
         rows, blocks = self.part.rows, []
         predictors = self.average.coefficients.alpha.shape[1]
         for place, group in self.part.groups:
@@ -216,7 +216,7 @@ def _exactly(
     chol: Array,
     rng: np.random.Generator,
 ) -> _Found:
-    """Integrate gaussian rows, and draw coefficients from what the rows leave."""
+    """Integrate gaussian rows, and draw from the conditional posterior."""
     log_weights = gaussian_log_likelihood(residual, variance, Z, chol)
     loadings = Z @ chol
     turned = loadings.swapaxes(1, 2) / variance[:, None]
@@ -231,9 +231,9 @@ def _exactly(
 def _by_importance(
     log_joint: Any, mode: Array, scale: Array, rng: np.random.Generator
 ) -> tuple[Array, float, Array]:
-    """Integrate any rows by importance, and draw a point with the same weights.
+    """Integrate any rows by importance sampling, and draw with the same weights.
 
-    The proposals are multivariate t about the mode of each draw.
+    The proposals are multivariate t around the mode at each draw.
     """
     draws, width = mode.shape
     points = np.empty((_CANDIDATES, draws, width))
@@ -260,7 +260,7 @@ def _by_importance(
 
 
 def _parts(seen: LinearPredictor) -> Iterator[_Part]:
-    """Part the rows by the new groups that tie them together."""
+    """Split the rows into parts that have no new groups in common."""
     design = seen.design
     pairs: list[tuple[int, int, int]] = []
     for place, factor in enumerate(design.factors):
@@ -298,7 +298,7 @@ def _parts(seen: LinearPredictor) -> Iterator[_Part]:
 def _by_group(
     seen: LinearPredictor, part: _Part, u: Array
 ) -> Iterator[tuple[tuple[str, Any], Array]]:
-    """Yield the coefficients of each new group, shape ``(S, D, Q)``, by its names."""
+    """Yield the coefficients of each new group, shape ``(S, D, Q)``, with its name."""
     start = 0
     for place, group in part.groups:
         factor = seen.design.factors[place]
@@ -319,7 +319,7 @@ def _new_scales(seen: LinearPredictor) -> dict[Any, Array]:
 
 
 def _resample(weights: Array, rng: np.random.Generator) -> Indices:
-    """Draw as many draws as there are, systematically, in random order."""
+    """Resample as many draws as there are, systematically, in random order."""
     count = len(weights)
     at = (rng.random() + np.arange(count)) / count
     chosen = np.searchsorted(np.cumsum(weights / weights.sum()), at)
@@ -327,7 +327,7 @@ def _resample(weights: Array, rng: np.random.Generator) -> Indices:
 
 
 def _picked(posterior: xr.Dataset, chosen: Indices) -> xr.Dataset:
-    """Return draws in another order, laid out in the same chains."""
+    """Return resampled draws, arranged in the same number of chains."""
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     variables = {}
     for name, variable in posterior.data_vars.items():

@@ -1,7 +1,7 @@
-"""The likelihood of whole groups, their own coefficients integrated out.
+"""The likelihood of whole groups with their coefficients integrated out.
 
-What tells how well a model predicts a group that it has not seen: given the population,
-not given what was learned of the group itself.
+It says how well a model predicts a group that is not in the data: given the population,
+and not given what the data say about the group itself.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
-# Of a linear predictor, in units of the outcomes' spread about it.
+# Step of a linear predictor, in units of the outcomes' standard deviation about it.
 STEP = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """Which group of a factor each row belongs to.
+    """The group of each row, for one factor.
 
     Attributes
     ----------
@@ -60,14 +60,14 @@ class Grouping:
 
 
 def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
-    """Say which group of a factor each row of a model belongs to.
+    """Return the group of each row of a model, for one factor.
 
     Parameters
     ----------
     model
-        A model with groups; complete pooling remembers those that it drops.
+        A model with group terms, even if complete pooling ignores them.
     factor
-        Which grouping factor; the first by default.
+        The grouping factor; by default the first.
 
     Raises
     ------
@@ -92,14 +92,14 @@ def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
     found = factors[names.index(chosen)]
     if found.weights is not None:
         raise SpecError(
-            f"factor={quote(chosen)}: its rows are members of several groups, so "
-            "that no group can be left out by itself. Leave out rows."
+            f"factor={quote(chosen)}: rows are members of several groups, so that a "
+            "single group cannot be left out. Leave out rows."
         )
     return Grouping(found.factor, found.labels, found.index)
 
 
 def check_population(model: PreparedModel) -> None:
-    """Refuse a model that cannot say how likely a group is that it has not seen.
+    """Refuse a model that cannot predict groups that are not in the data.
 
     Raises
     ------
@@ -108,8 +108,8 @@ def check_population(model: PreparedModel) -> None:
     """
     if model.spec.pooling == "none":
         raise SpecError(
-            "pooling='none' has no population from which a new group could come, so "
-            "it predicts none. Leave out rows, or fit with pooling='partial'."
+            "pooling='none' has no population distribution of groups, so that it "
+            "cannot predict new ones. Leave out rows, or fit with pooling='partial'."
         )
     for term in model.spec.special_terms if model.design.special else ():
         raise SpecError(
@@ -123,18 +123,19 @@ def group_log_likelihood(
 ) -> Array:
     """Return the log likelihood of groups given the population, at each draw.
 
-    A group's coefficients are integrated out, and those of factors nested in it: in
-    closed form for gaussian rows, by adaptive quadrature for others. Coefficients of
-    crossed factors, and residual scales of groups, are those of the draw.
+    The coefficients of a group, and of factors that are nested in it, are integrated
+    out: in closed form for gaussian rows, by adaptive quadrature for others. The
+    coefficients of crossed factors and the residual scales of groups are those of the
+    draw.
 
     Parameters
     ----------
     fit
         A fit with complete or partial pooling.
     factor
-        Which grouping factor; the first by default.
+        The grouping factor; by default the first.
     groups
-        Which of its groups, counted from 0; all by default.
+        The groups, counted from 0; by default all.
 
     Returns
     -------
@@ -144,7 +145,7 @@ def group_log_likelihood(
     Raises
     ------
     SpecError
-        If there is no such factor, or its groups have no population: under no pooling.
+        If there is no such factor, or its groups have no population (no pooling).
     """
     units = grouping(fit.model, factor)
     chosen = range(len(units.labels)) if groups is None else groups
@@ -156,21 +157,22 @@ def group_log_likelihood(
 def new_group_predictors(
     fit: FitResult, units: Grouping, rng: np.random.Generator
 ) -> Callable[[Indices, Indices], Array]:
-    """Return a function that predicts a group's rows as if the group were new.
+    """Return a function that predicts the rows of a group as if it were new.
 
     Parameters
     ----------
     fit, units
         A fit, and its groups.
     rng
-        Where the group's coefficients come from: drawn from the population, once for
-        each of the draws that are asked for.
+        The random number generator, which draws the group's coefficients from the
+        population, once for each posterior draw.
 
     Returns
     -------
     callable
-        From the rows of one group, and posterior draws, to linear predictors of shape
-        ``(draws, rows)``, and one more axis for categories.
+        A function of the rows of one group, and of the posterior draws to use, that
+        returns linear predictors of shape ``(draws, rows)``, with one more axis for
+        categories.
     """
     inside = _Inside.of(fit, units)
 
@@ -186,18 +188,18 @@ def new_group_predictors(
 
 @dataclass(frozen=True, eq=False)
 class _Inside:
-    """The coefficients that belong to one group each of a factor, and the rest.
+    """The coefficients that belong to a single group of a factor, and all others.
 
     Attributes
     ----------
     predictors
-        Of the whole fit.
+        The linear predictor of the fit.
     outside
-        The same without the factors whose coefficients are integrated out.
+        The linear predictor without the factors whose coefficients are integrated out.
     factors
         Those factors, as positions in the design.
     chols
-        Cholesky factors of their coefficients' covariances.
+        Cholesky factors of the covariance matrices of their coefficients.
     """
 
     predictors: LinearPredictor
@@ -245,9 +247,10 @@ class _Inside:
         )
 
     def effects(self, rows: Indices) -> tuple[Array, Array, Array]:
-        """Return the coefficients of one group: predictors, Cholesky factors, draws.
+        """Return predictors, Cholesky factors and draws of one group's coefficients.
 
-        Shapes ``(n, D)`` (for categories ``(n, C, D)``), ``(S, D, D)`` and ``(S, D)``.
+        Their shapes are ``(n, D)`` (for categories ``(n, C, D)``), ``(S, D, D)`` and
+        ``(S, D)``.
         """
         parts = [
             part
@@ -294,9 +297,9 @@ def _is_nested(factor: FactorDesign, units: Grouping) -> bool:
 
 
 def is_gaussian(design: Design, family: str, link: str) -> bool:
-    """Whether the rows are gaussian around their linear predictor, as they were seen.
+    """Whether the rows are gaussian around their linear predictor.
 
-    Unlike ``ModelSpec.is_linear_gaussian`` with offsets, which are known.
+    Unlike in ``ModelSpec.is_linear_gaussian``, there may be offsets, which are known.
     """
     parts = (design.weights, design.censored, design.lower, design.upper)
     is_gaussian = FAMILIES[family].is_gaussian and link == "identity"
@@ -304,7 +307,7 @@ def is_gaussian(design: Design, family: str, link: str) -> bool:
 
 
 def spread(design: Design, parameters: dict[str, Array]) -> Any:
-    """Return the residual scale of rows, learned or known; 1 where there is none."""
+    """Return the residual scale of rows, estimated or known; 1 if there is none."""
     sigma = parameters.get("sigma")
     if design.se is None:
         return 1.0 if sigma is None else sigma

@@ -1,8 +1,8 @@
-"""The linear predictors of rows and the family's parameters, a few rows at a time.
+"""The linear predictors and the family's parameters of rows, a few rows at a time.
 
-Of the rows of a fit or of new ones, whose groups may be new. New groups have draws of
-their own, which hang on the seed and the group's label alone: the same in every chunk
-of rows, in every order of rows, and in every call.
+The rows are those of a fit or new ones, whose groups may be new. The draws of a new
+group depend only on the seed and on the group's label, so that they are the same in
+every chunk of rows, for every order of the rows, and in every call.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ class LinearPredictor:
     model
         The model that was fitted.
     design
-        The rows, and the grouping factors that enter. Groups beyond those of the model
-        are new.
+        The rows, and the grouping factors that are used. Groups after those of the
+        model are new.
     numbers
-        Which of the model's factors these are.
+        The positions of these factors in the model.
     posterior
         The draws.
     coefficients
-        The same as arrays.
+        The draws of the coefficients as arrays.
     new_groups
-        Where coefficients of new groups come from: ``"population"``, ``"resample"`` or
-        ``"zero"``.
+        How the coefficients of new groups are drawn: ``"population"``, ``"resample"``
+        or ``"zero"``.
     seed
-        Of these.
+        The seed of these draws.
     given
-        Draws of groups that are known from elsewhere, by factor and label: deviations,
-        shape ``(S, D, Q)``.
+        Draws of new groups that the fit was conditioned on, by factor and label:
+        deviations, shape ``(S, D, Q)``.
     given_scales
-        And their residual scales by label, shape ``(S,)``.
+        Draws of the residual scales of these groups by label, shape ``(S,)``.
     pareto_k
-        Of the weights that the draws were conditioned with, if they were.
+        Pareto k of the weights of conditioning, if there was any.
     """
 
     model: PreparedModel
@@ -79,21 +79,21 @@ class LinearPredictor:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Chains, and draws of each."""
+        """The number of chains, and of draws in each."""
         return self.posterior.sizes["chain"], self.posterior.sizes["draw"]
 
     @property
     def unseen(self) -> UnseenGroups:
-        """Where coefficients of new groups come from."""
+        """How the coefficients of new groups are drawn."""
         return UnseenGroups(self.new_groups, self.seed, self.given)
 
     @property
     def is_categorical(self) -> bool:
-        """Whether there is a linear predictor for each category but one."""
+        """Whether each category but one has a linear predictor."""
         return self.model.spec.is_categorical
 
     def without(self, factors: Collection[int]) -> LinearPredictor:
-        """Leave out what deviates from the population in some of the factors."""
+        """Leave out the deviations of groups of some of the factors."""
         kept = [k for k, number in enumerate(self.numbers) if number not in factors]
         own = self.design.factors
         return replace(
@@ -103,7 +103,7 @@ class LinearPredictor:
         )
 
     def chunks(self) -> Iterator[slice]:
-        """Cut the rows into chunks of some 8 MB of linear predictors."""
+        """Split the rows into chunks whose linear predictors take about 8 MB."""
         draws, predictors, _ = self.coefficients.beta.shape
         width = max(predictors, len(self.design.categories))
         size = max(1, BLOCK // (draws * width))
@@ -111,9 +111,9 @@ class LinearPredictor:
             yield slice(start, min(start + size, self.design.rows))
 
     def eta(self, rows: slice | Indices) -> Array:
-        """Return linear predictors with offsets of some rows.
+        """Return the linear predictors of some rows, with offsets.
 
-        Shape ``(S, rows)``, and one more axis for categories.
+        The shape is ``(S, rows)``, and one more axis for categories.
         """
         found, design = self.coefficients, self.design
         eta = found.alpha[..., None] + found.beta @ design.X[rows].T
@@ -168,7 +168,7 @@ class LinearPredictor:
         return np.asarray(middle * np.exp(spread * z))
 
     def _effects(self, place: int, groups: Indices, z: Array) -> Array:
-        """Return what a factor's deviations do to rows, shape ``(S, D, rows)``."""
+        """Return the contribution of a factor's deviations, shape ``(S, D, rows)``."""
         own = self.coefficients.factors[self.numbers[place]]
         draws, known, predictors, _ = own.b.shape
         new = np.unique(groups[groups >= known]).tolist()
@@ -183,7 +183,7 @@ class LinearPredictor:
         return effects
 
     def _deviations(self, place: int, group: int) -> Array:
-        """Return what a new group deviates from its mean, shape ``(S, D, Q)``."""
+        """Return the deviation of a new group from its mean, shape ``(S, D, Q)``."""
         number, factor = self.numbers[place], self.design.factors[place]
         own, label = self.coefficients.factors[number], factor.labels[group]
         draws, _, predictors, varying = own.b.shape
@@ -203,7 +203,7 @@ class LinearPredictor:
 
     @cached_property
     def _chols(self) -> dict[int, Array]:
-        """Cholesky factors of the populations' covariances, by factor."""
+        """Cholesky factors of the population covariance matrices, by factor."""
         factors = self.model.design.factors
         return {
             number: cholesky_of_population(self.posterior, factors[number])

@@ -1,4 +1,4 @@
-"""New rows of a fitted model: its levels, knots and centers; groups old and new."""
+"""The design of new rows: with the levels and knots of the fit, and new groups."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PARTS = ("outcome", "trials", "se", "weights", "cens", "trunc", "residual")
 
 @dataclass(frozen=True)
 class _Names:
-    """The columns that new rows need: in terms, of groups, and of outcome parts."""
+    """The columns that new rows need for terms, groups and parts of the outcome."""
 
     terms: tuple[str, ...]
     groups: tuple[str, ...]
@@ -66,23 +66,25 @@ def new_design(
     model
         The model, as it was fitted.
     data
-        A data frame, or a mapping of columns. Columns that nothing needs may be absent.
+        A data frame, or a mapping of columns. Columns that are not needed may be
+        absent.
     factors
-        Which grouping factors to use, counted from 0.
+        The grouping factors to use, counted from 0.
     parts
-        What else to read, of ``PARTS``: an outcome that is not read is NaN.
+        The parts of the outcome to read, out of ``PARTS``; an outcome that is not read
+        is NaN.
 
     Returns
     -------
     Design
-        Groups that the model has not seen come after those that it has; there are no
-        group-level predictors of their own, whose effects are in ``X``.
+        New groups come after those of the model. The group-level predictors are in
+        ``X``, and not with the groups.
 
     Raises
     ------
     DataError
-        If a column is missing, is of another type than at the fit, has missing or
-        infinite values, or an ordinary factor has a level that the model has not seen.
+        If a column is missing, has another type than in the data of the fit, or has
+        missing or infinite values, or if a categorical predictor has a new level.
     """
     spec, design = model.spec, model.design
     recipes = design.recipes
@@ -125,7 +127,7 @@ def new_design(
 
 
 def _again(column: Column | None, text: str, frame: pd.DataFrame) -> Any:
-    """Return an expression's values; other outcomes are a column of their own."""
+    """Return the values of an expression; another outcome is read as a column."""
     return column_of(text, frame, {}).values if column is None else column.of(frame)
 
 
@@ -167,19 +169,19 @@ def _needed(
 
 
 def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
-    """Copy the columns, each of the type that it had at the fit."""
+    """Copy the columns, each with the type that it had in the data of the fit."""
     frame = as_frame(data)
     if len(frame) == 0:
-        raise DataError("there are no new rows. See what emptied the data.")
+        raise DataError("there are no new rows: the data are empty.")
     clean: dict[str, Any] = {}
     always = set(names_in(replace(model.spec, cens_upper=None), set(model.data)))
     for name in dict.fromkeys((*names.terms, *names.groups, *names.parts)):
         if name in names.groups and name not in (*names.terms, *frame.columns):
             raise DataError(
-                f"the new rows have no column {quote(name)}, and groups of it enter. "
-                "Pass group_terms=[] to predict without groups' deviations; or add the "
-                "column with new labels, of which new_groups='population' draws new "
-                f"groups. Columns: {quote_list(frame.columns, limit=10)}."
+                f"the new rows have no column {quote(name)}, a grouping factor. Pass "
+                "group_terms=[] to predict without the deviations of groups, or add "
+                "the column with new labels and pass new_groups='population' to draw "
+                f"new groups. The columns are {quote_list(frame.columns, limit=10)}."
             )
         fitted = model.data[name]
         is_category = isinstance(fitted.dtype, pd.CategoricalDtype)
@@ -201,7 +203,7 @@ def _conforming(model: PreparedModel, data: Any, names: _Names) -> pd.DataFrame:
 
 
 def _is_numbered_category(spec: ModelSpec, name: str) -> bool:
-    """Whether a column has the categories of the outcome as whole numbers."""
+    """Whether a column numbers the categories of the outcome."""
     family = FAMILIES[spec.family]
     return family.has_cutpoints and unquote_name(spec.outcome) == name
 
@@ -209,13 +211,12 @@ def _is_numbered_category(spec: ModelSpec, name: str) -> bool:
 def _refuse_other_type(
     name: str, column: pd.Series[Any], fitted: pd.Series[Any]
 ) -> None:
-    """Refuse a column that holds another type than when the model was fitted."""
+    """Refuse a column of another type than in the data of the fit."""
     now, before = type_of(column), type_of(fitted)
     if now != before:
         raise DataError(
-            f"column {quote(name)} holds {now}, and held {before} when the model was "
-            f"fitted ({quote_list(_examples(fitted), 3)}). Give it the type that it "
-            "had."
+            f"column {quote(name)} holds {now}, and in the data of the fit it holds "
+            f"{before} ({quote_list(_examples(fitted), 3)}). Give it that type."
         )
 
 
@@ -228,7 +229,7 @@ def _examples(column: pd.Series[Any]) -> list[Any]:
 def _with_levels_of_fit(
     model: PreparedModel, name: str, column: pd.Series[Any]
 ) -> pd.Series[Any]:
-    """Return a column with all levels of the fit; refuse others."""
+    """Return a column with all levels of the fit, and refuse other levels."""
     fitted = model.data[name]
     if _is_numbered_category(model.spec, name):
         dtype = pd.CategoricalDtype(list(model.design.categories), ordered=True)
@@ -240,18 +241,17 @@ def _with_levels_of_fit(
     if unseen:
         rows = np.flatnonzero(column.isin(unseen))
         raise DataError(
-            f"column {quote(name)} has {len(unseen)} level(s) that the model has not "
-            f"seen: {quote_list(unseen)} (rows {quote_list(rows.tolist())}, counted "
-            "from 0). "
-            f"It knows {quote_list(dtype.categories)}, and nothing of others. Drop "
-            "these "
-            "rows; a model with a group term of that column would predict new groups."
+            f"column {quote(name)} has {len(unseen)} level(s) that are not in the data "
+            f"of the fit: {quote_list(unseen)} (rows {quote_list(rows.tolist())}, "
+            f"counted from 0). Its levels are {quote_list(dtype.categories)}. Drop "
+            "these rows; a model with a group term of that column can predict new "
+            "groups."
         )
     return pd.Series(pd.Categorical(column, dtype=dtype))
 
 
 def _factor(model: PreparedModel, number: int, frame: pd.DataFrame) -> FactorDesign:
-    """Build the group side of a factor, with new groups after those of the fit."""
+    """Build the design of a factor, with new groups after those of the fit."""
     recipes, fitted = model.design.recipes, model.design.factors[number]
     assert recipes is not None
     labels, index, weights = memberships(model.spec.groups[number], frame)
@@ -310,12 +310,12 @@ def _special(model: PreparedModel, frame: pd.DataFrame) -> tuple[SpecialTerm, ..
 def _among_known(
     factor: str, known: tuple[Any, ...], labels: tuple[Any, ...], index: np.ndarray
 ) -> tuple[tuple[Any, ...], np.ndarray]:
-    """Return the groups of the fit and then the new ones, and indices among them."""
+    """Return the groups of the fit and then the new ones, and the index of each row."""
     place = {label: at for at, label in enumerate(known)}
     if len(place) < len(known):
         raise DataError(
             f"groups of {quote(factor)} have the same label, so that new rows cannot "
-            "be told apart. Rename the levels that hold ':', and fit again."
+            "be told apart. Rename the levels that contain ':', and fit again."
         )
     new = tuple(label for label in labels if label not in place)
     place |= {label: len(known) + at for at, label in enumerate(new)}

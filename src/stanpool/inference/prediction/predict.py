@@ -1,20 +1,20 @@
-"""From draws and rows to linear predictors, expectations, outcomes, log likelihoods.
+"""Linear predictors, expectations, outcomes and log likelihoods of rows.
 
-Nothing of the size draws x rows is kept but what is returned: all is computed in chunks
-of rows. What is returned may still be large; ``predict_table`` and ``log_lik_chunks``
-return a few numbers for each row, or a few rows at a time.
+All is computed in chunks of rows, so that no array of the size draws x rows is kept
+except the result. It may still be large; ``predict_table`` returns a few numbers for
+each row, and ``log_lik_chunks`` a few rows at a time.
 
-A hierarchical model is read in two ways, and both are here. With ``groups="fitted"``
-the rows belong to the groups that were fitted: their coefficients are those of the
-posterior. With ``groups="redrawn"`` the groups are missing data: each draw of the
-population draws them anew, as if other groups had been sampled.
+A hierarchical model can predict in two ways. With ``groups="fitted"`` the rows belong
+to the groups that were fitted, whose coefficients are those of the posterior. With
+``groups="redrawn"`` the groups are replaced: for each draw of the population parameters
+new groups are drawn, as if other groups had been sampled.
 
 References
 ----------
 .. [1] Gelman and Hill (2007). Data Analysis Using Regression and Multilevel/
    Hierarchical Models, section 12.8: predicting in new and existing groups.
 .. [2] Gelman, Meng and Stern (1996). Posterior predictive assessment of model fitness
-   via realized discrepancies. Statistica Sinica 6, 733-807: which of the two readings.
+   via realized discrepancies. Statistica Sinica 6, 733-807: which groups to replicate.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 
 
 _FAR_OUT = (
-    "The linear predictor of these rows is far beyond that of any data: look for "
-    "predictors and exposures in wrong units, and new groups of a wide population. "
-    "Quantiles below that are right, means are not."
+    "The linear predictor of these rows is far too large: look for predictors and "
+    "exposures in wrong units, and for new groups of a wide population. Quantiles "
+    "below that value are right, means are not."
 )
 
 
@@ -65,7 +65,7 @@ def linpred(
     given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:
-    """Return the linear predictor of each row, with offsets.
+    """Return the linear predictor of each row, including offsets.
 
     Parameters
     ----------
@@ -74,47 +74,47 @@ def linpred(
     data
         New rows, as a data frame or a mapping of columns; by default the fitted ones.
     draws
-        How many posterior draws to use, evenly spaced, as many of each chain; all by
-        default.
+        The number of posterior draws to use, which are evenly spaced and equally many
+        of each chain; by default all.
     group_terms
-        Which grouping factors enter, such as ``["county"]``, or which coefficients of
-        which, such as ``{"county": ["Intercept"]}``, where ``"sigma"`` stands for
-        residual scales; ``"factors"`` are latent factors. All by default; ``[]`` is
-        the population alone.
+        The grouping factors to include, such as ``["county"]``, or the coefficients to
+        include of each, such as ``{"county": ["Intercept"]}``, where ``"sigma"`` stands
+        for residual scales and ``"factors"`` for latent factors. By default all are
+        included; with ``[]`` the predictions are those of the population.
     groups
-        ``"fitted"``: rows of fitted groups have the coefficients of these;
-        ``"redrawn"``: all groups are drawn anew from the population.
+        With ``"fitted"``, rows of fitted groups have the coefficients of these groups;
+        with ``"redrawn"``, all groups are new draws from the population.
     new_groups
-        What to do about groups that the model has not seen. ``"error"``: refuse them;
-        ``"population"``: draw their coefficients from the population, once for each
-        group and posterior draw; ``"resample"``: take those of a fitted group, drawn at
-        random for each group and posterior draw; ``"zero"``: take the population's
-        mean, an average group. Group-level predictors count in all.
+        How to predict groups that are not in the data of the fit. ``"error"`` refuses
+        them; ``"population"`` draws their coefficients from the population, once for
+        each group and posterior draw; ``"resample"`` uses those of a fitted group,
+        chosen at random for each group and posterior draw; ``"zero"`` uses the
+        population mean, an average group. Group-level predictors are used in any case.
     given
-        A few rows with their outcomes, of new groups above all, that predictions are
-        conditioned on: what would come out if they had been fitted, too. Exact for
-        gaussian outcomes but for Monte Carlo error, by importance sampling for others.
-        ``pareto_k`` among the result's ``attrs`` says whether that is reliable: above
-        0.7 fit again instead.
+        A few rows with their outcomes, usually of new groups, to condition predictions
+        on: the result is as if they had been fitted too. It is exact up to Monte Carlo
+        error for gaussian outcomes, and by importance sampling for others. ``pareto_k``
+        in the result's ``attrs`` says whether it is reliable; above 0.7, fit again.
     seed
-        Of what is drawn at random.
+        The seed of all random draws.
 
     Returns
     -------
     xarray.DataArray
-        Dimensions ``(chain, draw, row)``, and ``category`` for categorical outcomes.
+        The dimensions are ``(chain, draw, row)``, and ``category`` for categorical
+        outcomes.
 
     Raises
     ------
     DataError
-        If new rows do not fit the model.
+        If new rows cannot be predicted by the model.
     SpecError
-        If an option is not one of its choices, has no meaning under the model's
-        pooling, or the result is too large.
+        If an option is not one of its choices or has no meaning with the model's
+        pooling, or if the result is too large.
 
     Examples
     --------
-    Draws that are exact, as those of a fit:
+    The draws are exact ones, which are used like those of a fit:
 
     >>> import stanpool as sp
     >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
@@ -150,10 +150,10 @@ def epred(
     given: Any = None,
     seed: int | None = None,
 ) -> xr.DataArray:
-    """Return the expected outcome of each row, without the scatter of outcomes.
+    """Return the expected outcome of each row.
 
-    Of outcomes as they are, before any censoring or truncation; for ordinal and
-    categorical ones the probability of each category.
+    It is the expectation of outcomes without censoring and truncation. For ordinal and
+    categorical outcomes it is the probability of each category.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def epred(
     Returns
     -------
     xarray.DataArray
-        Dimensions ``(chain, draw, row)``, and ``category``.
+        The dimensions are ``(chain, draw, row)``, and ``category``.
     """
     source = linear_predictor_with(
         fit,
@@ -193,9 +193,8 @@ def predict(
     """Draw an outcome of each row at each posterior draw.
 
     Outcomes lie between the bounds of truncation, and are not censored. Counts are
-    whole numbers, but floats where some are beyond 2^63. Outcomes beyond 1e150 are set
-    to that; an ``OutcomeWarning`` says how many, and so does ``beyond`` among the
-    result's ``attrs``.
+    integers, or floats if some are beyond 2^63. Outcomes beyond 1e150 are set to 1e150;
+    an ``OutcomeWarning`` and ``beyond`` in the result's ``attrs`` say how many.
 
     Parameters
     ----------
@@ -205,7 +204,7 @@ def predict(
     Returns
     -------
     xarray.DataArray
-        Dimensions ``(chain, draw, row)``; categories by their names.
+        The dimensions are ``(chain, draw, row)``. Categories are given by name.
     """
     source = linear_predictor_with(
         fit,
@@ -224,16 +223,16 @@ def predict(
 
 
 def outcomes_of_rows(fit: FitResult, seed: int) -> xr.DataArray:
-    """Draw outcomes of the fitted rows as ``predict`` does, but warn of nothing."""
+    """Draw outcomes of the fitted rows as ``predict`` does, without warnings."""
     return _collected("predict", linear_predictor_with(fit, seed=seed))
 
 
 def warn_of_overflow(beyond: int, drawn: int, advice: str) -> None:
-    """Say how many of the drawn outcomes overflowed, if any did, and what to do."""
+    """Warn if drawn outcomes overflowed, and say what to do."""
     if beyond:
         warn_user(
-            f"{beyond:,} of {drawn:,} outcomes drawn are beyond {LARGEST_NUMBER:g}, "
-            f"and set to that. {advice}",
+            f"{beyond:,} of {drawn:,} drawn outcomes are beyond {LARGEST_NUMBER:g}, "
+            f"and are set to it. {advice}",
             OutcomeWarning,
         )
 
@@ -251,7 +250,7 @@ def predict_table(
     given: Any = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
-    """Summarize predictions in one line for each row, whatever their number.
+    """Summarize the predictions of each row, for any number of rows.
 
     Parameters
     ----------
@@ -260,17 +259,18 @@ def predict_table(
     kind
         ``"predict"``, ``"epred"`` or ``"linpred"``.
     prob
-        Probability of the central interval.
+        The probability of the central interval.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``mean``, ``sd``, ``median`` and the interval, such as ``q5`` and
-        ``q95``; for categories their probabilities, a column each. Rows as in ``data``.
+        The columns are ``mean``, ``sd``, ``median`` and the interval, such as ``q5``
+        and ``q95``, or for categories the probability of each. The rows are those of
+        ``data``.
 
     Examples
     --------
-    Draws that are exact, as those of a fit:
+    The draws are exact ones, which are used like those of a fit:
 
     >>> import stanpool as sp
     >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
@@ -284,7 +284,7 @@ def predict_table(
     """
     import pandas as pd
 
-    interval_levels(prob)  # refuse a wrong one before the work
+    interval_levels(prob)  # refuses a wrong one before the computation
     source = linear_predictor_with(
         fit,
         data,
@@ -303,8 +303,8 @@ def predict_table(
         return pd.DataFrame(np.concatenate(blocks), index=index, columns=[*categories])
     if source.is_categorical:
         raise SpecError(
-            "kind='linpred' has a linear predictor for each category, and no table; "
-            "use linpred, or kind='epred'."
+            "kind='linpred' cannot be a table, because each category has a linear "
+            "predictor; use linpred, or kind='epred'."
         )
     tables, beyond = [], 0
     for _, each in _blocks(kind, source):
@@ -336,12 +336,13 @@ def log_lik(
     Parameters
     ----------
     fit, data, draws, group_terms, groups, new_groups, given, seed
-        As for ``linpred``; new rows need an outcome.
+        As for ``linpred``. New rows must have the outcome.
 
     Returns
     -------
     xarray.DataArray
-        Dimensions ``(chain, draw, row)``; for many rows see ``log_lik_chunks``.
+        The dimensions are ``(chain, draw, row)``. For many rows, see
+        ``log_lik_chunks``.
     """
     source = linear_predictor_with(
         fit,
@@ -358,10 +359,10 @@ def log_lik(
 
 
 def log_lik_chunks(fit: FitResult) -> Iterator[tuple[slice, Array]]:
-    """Yield the log likelihood of a few rows of the data at a time, at all draws.
+    """Yield the log likelihoods of a few rows at a time, at all draws.
 
-    Whoever needs a number per row, such as its expected log density, never holds more
-    than some 8 MB of log likelihoods.
+    At any time they take about 8 MB, for what needs only a number for each row, such as
+    its expected log density.
 
     Parameters
     ----------
@@ -371,7 +372,7 @@ def log_lik_chunks(fit: FitResult) -> Iterator[tuple[slice, Array]]:
     Yields
     ------
     slice, numpy.ndarray
-        Which rows, and their log likelihoods: shape ``(chain, draw, rows)``.
+        The rows, and their log likelihoods, shape ``(chain, draw, rows)``.
     """
     source = linear_predictor_with(fit, parts=PARTS)
     for rows, values in _blocks("log_lik", source):
@@ -379,7 +380,7 @@ def log_lik_chunks(fit: FitResult) -> Iterator[tuple[slice, Array]]:
 
 
 def _outcomes(source: LinearPredictor, rows: slice, rng: np.random.Generator) -> Array:
-    """Draw outcomes; categories by their labels."""
+    """Draw outcomes; categories are given by their labels."""
     spec, design = source.model.spec, source.design.take(rows)
     drawn = draw_outcomes(spec, design, rng, source.eta(rows), source.parameters(rows))
     return category_labels(design.categories)[drawn] if design.categories else drawn
@@ -403,7 +404,7 @@ def _log_likelihoods(
 
 @dataclass(frozen=True)
 class _Kind:
-    """Something that is computed for each row at each draw, and what it needs."""
+    """A quantity that is computed for each row at each draw, and what it needs."""
 
     compute: Callable[[LinearPredictor, slice, np.random.Generator], Array]
     parts: tuple[str, ...] = ()
@@ -425,18 +426,18 @@ def _blocks(kind: str, source: LinearPredictor) -> Iterator[tuple[slice, Array]]
 
 
 def _attributes(source: LinearPredictor) -> dict[str, float]:
-    """Return what a result says of itself."""
+    """Return the attributes of a result."""
     return {} if source.pareto_k is None else {"pareto_k": source.pareto_k}
 
 
 def category_labels(categories: Sequence[Any]) -> Array:
-    """Return labels as whole numbers where all are, else as text objects."""
+    """Return labels as an array of integers if all are, else of objects."""
     whole = all(isinstance(label, int) for label in categories)
     return np.array(categories, dtype=np.int64 if whole else object)
 
 
 def _collected(kind: str, source: LinearPredictor) -> xr.DataArray:
-    """Compute all rows, with labels, or say that it is too much and what to do."""
+    """Compute all rows, with labels, or refuse a result that is too large."""
     import xarray as xr
 
     draws, rows = source.shape[0] * source.shape[1], source.design.rows
@@ -463,7 +464,7 @@ def _collected(kind: str, source: LinearPredictor) -> xr.DataArray:
     for some, values in _blocks(kind, source):
         if result is None:
             result = np.empty((draws, rows, *values.shape[2:]), dtype=values.dtype)
-        elif values.dtype != result.dtype:  # counts beyond those of 64 bits
+        elif values.dtype != result.dtype:  # counts that 64 bits cannot hold
             result = result.astype(np.result_type(result, values), copy=False)
         result[:, some] = values
     assert result is not None

@@ -1,7 +1,7 @@
-"""Parameters and outcomes drawn from a model's prior, in NumPy.
+"""Draws of parameters and outcomes from the prior of a model, in NumPy.
 
-The draws are independent and exact, whatever the geometry of the prior, and owe nothing
-to the model's Stan program: nothing is compiled, and a program can be tested by them.
+The draws are independent and exact for any prior. They do not use the Stan program of
+the model, so that nothing is compiled and the program can be tested with them.
 
 References
 ----------
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 _MOST_TRIES = 100
 _BATCH = 1000
 _ALLOWED = (
-    "The priors allow far too much: tighten them, as in priors={'Intercept': "
-    "'normal(0, 2)', 'beta': 'normal(0, 1)'}. model.priors says what they are."
+    "The priors are far too wide: use narrower ones, as in priors={'Intercept': "
+    "'normal(0, 2)', 'beta': 'normal(0, 1)'}. model.priors lists them."
 )
 
 
@@ -54,37 +54,36 @@ def prior_predictive(
 ) -> xr.DataTree:
     """Draw parameters from the prior, and outcomes of the model's rows given them.
 
-    Nothing is compiled or run in Stan: the draws are independent.
+    The draws are independent, and nothing is compiled or run in Stan.
 
     Parameters
     ----------
     model
-        The model; its own outcome is not used, except that default priors are scaled
-        from it.
+        The model. Its outcome is not used, except that default priors are scaled by it.
     draws
-        How many.
+        The number of draws.
     seed
-        Of the random numbers; drawn at random if None.
+        The seed, which is drawn at random if None.
 
     Returns
     -------
     xarray.DataTree
-        Groups as ArviZ names them: ``prior`` with the variables of a fit's posterior,
-        ``prior_predictive`` with the outcomes ``y``, ``(chain, draw, row)``, in one
-        chain, and ``observed_data``. Censored outcomes are drawn uncensored; categories
-        go by their names.
+        The groups, as ArviZ names them, are ``prior`` with the variables of a fit's
+        posterior, ``prior_predictive`` with the outcomes ``y`` in one chain,
+        ``(chain, draw, row)``, and ``observed_data``. Outcomes are drawn without
+        censoring, and categories are given by name.
 
     Raises
     ------
     SpecError
-        If a prior is improper, so that there is nothing to draw from.
+        If a prior is improper, so that it cannot be drawn from.
     OutOfMemoryError
         If the draws do not fit into memory.
 
     Warns
     -----
     OutcomeWarning
-        If priors allow so much that outcomes overflow; they are set to 1e150.
+        If priors are so wide that outcomes overflow; they are set to 1e150.
 
     Examples
     --------
@@ -122,7 +121,7 @@ def prior_predictive(
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A model and draws of its parameters, which read like a fit's."""
+    """A model and draws of its parameters, which are used like a fit."""
 
     model: PreparedModel
     posterior: xr.Dataset
@@ -131,19 +130,19 @@ class Drawn:
 def draw_prior(
     model: PreparedModel, draws: int, rng: np.random.Generator
 ) -> xr.Dataset:
-    """Draw a model's parameters from their priors, labelled as a fit's posterior is.
+    """Draw the parameters of a model from their priors, with the labels of a fit.
 
     Parameters
     ----------
     model, draws
-        The model, and how many draws.
+        The model, and the number of draws.
     rng
-        Where randomness comes from.
+        The random number generator.
 
     Returns
     -------
     xarray.Dataset
-        In one chain.
+        The draws, in one chain.
 
     Raises
     ------
@@ -160,22 +159,22 @@ def draw_prior(
 def simulate_outcomes(
     model: PreparedModel, parameters: xr.Dataset, rng: np.random.Generator
 ) -> xr.DataArray:
-    """Draw an outcome of each of a model's rows given draws of its parameters.
+    """Draw an outcome of each row of a model given draws of its parameters.
 
     Parameters
     ----------
     model
         The model.
     parameters
-        Of the prior or the posterior, dimensions ``(chain, draw, ...)``.
+        Draws of the prior or the posterior, with dimensions ``(chain, draw, ...)``.
     rng
-        Where randomness comes from.
+        The random number generator.
 
     Returns
     -------
     xarray.DataArray
-        Dimensions ``(chain, draw, row)``; categories by their names. Outcomes beyond
-        1e150 are set to that, and ``beyond`` among the ``attrs`` says how many.
+        The dimensions are ``(chain, draw, row)``, and categories are given by name.
+        Outcomes beyond 1e150 are set to 1e150; ``beyond`` in ``attrs`` counts them.
     """
     drawn = cast("FitResult", Drawn(model, parameters))
     return outcomes_of_rows(drawn, int(rng.integers(2**32)))
@@ -184,7 +183,7 @@ def simulate_outcomes(
 def _prior_variables(
     model: PreparedModel, draws: int, rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Draw what the model's Stan program calls by these names, ``(draw, ...)``."""
+    """Draw the parameters by their names in the Stan program, ``(draw, ...)``."""
     design, structure = centered_design(model.design), model.structure
 
     prior = PriorDraws(model.priors, draws, rng)
@@ -205,7 +204,7 @@ def _prior_variables(
         b = members("b", len(factor.labels))
         own = b.reshape(*b.shape[:2], width, -1)
         if not structure.intercept and factor.varying[0] == "Intercept":
-            # The priors on intercepts are where predictors are at their means.
+            # The priors on intercepts are for centered predictors.
             own[..., 0] -= own @ factor.z_bar
             if not structure.has_cutpoints:
                 own[..., 0] -= shift[:, None]
@@ -246,10 +245,10 @@ def _prior_variables(
 def _draw_cutpoints(
     model: PreparedModel, draws: int, rng: np.random.Generator
 ) -> Array:
-    """Draw cutpoints in order, ``(draw, cutpoint)``: each from its prior, given that.
+    """Draw ordered cutpoints, ``(draw, cutpoint)``, from their priors.
 
-    Equal priors are drawn and sorted, others until they are in order; a Dirichlet is
-    of the categories' probabilities.
+    Draws of equal priors are sorted; those of other priors are repeated until they are
+    in order. A Dirichlet prior is on the probabilities of the categories.
     """
     rows = [row for row in model.priors if row.parameter_class == "cutpoint"]
     if rows[0].prior.distribution == "dirichlet":
@@ -266,18 +265,19 @@ def _draw_cutpoints(
         if len(found) == draws:
             return found
     raise SpecError(
-        "the priors on the cutpoints hardly ever leave them in order; bring "
-        f"{rows[0].parameter} and those after it into the order of the categories."
+        "draws from the priors on the cutpoints are hardly ever in order; make the "
+        f"locations of the priors on {rows[0].parameter} and the cutpoints after it "
+        "increase."
     )
 
 
 def _draw_correlations(
     model: PreparedModel, name: str, tau: Array, rng: np.random.Generator
 ) -> Array:
-    """Draw Cholesky factors of correlation matrices, LKJ, ``(draw, D, D)``.
+    """Draw Cholesky factors of LKJ correlation matrices, ``(draw, D, D)``.
 
-    The onion of [1]_: row by row, a squared length that is beta distributed and a
-    direction that is uniform.
+    This is the onion method of [1]_: each row has a beta-distributed squared length and
+    a uniform direction.
     """
     draws, size = len(tau), tau.shape[-1]
     (row,) = (row for row in model.priors if row.parameter_class == name)

@@ -1,4 +1,4 @@
-"""Which rows and which group terms a prediction is of."""
+"""The rows and the group terms of a prediction."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def linear_predictor_with(
     seed: int | None = None,
     parts: Sequence[str] = (),
 ) -> LinearPredictor:
-    """Check the options and gather what predictions are computed from.
+    """Check the options, and return the linear predictor of the rows.
 
     Parameters
     ----------
     fit, data, draws, group_terms, groups, new_groups, given, seed
         As for ``linpred``.
     parts
-        What of new rows is read besides predictors and groups, of ``newdata.PARTS``.
+        The parts of the outcome to read from new rows, out of ``new_rows.PARTS``.
     """
     model = fit.model
     special, group_terms = _chosen_special(model, group_terms)
     terms, own_scales = _chosen_terms(model, group_terms)
-    # Of the means only those of exponentiated residuals depend on their scale.
+    # Only means of exponentiated residuals depend on the residual scale.
     of_logs = FAMILIES[model.spec.family].is_of_logs
     needs_scales = "se" in parts or of_logs or data is None
     design = _design(model, data, terms, own_scales and needs_scales, parts)
@@ -88,13 +88,13 @@ def linear_predictor_with(
     if given is not None:
         for term in model.spec.special_terms if model.design.special else ():
             raise SpecError(
-                f"given does not go with {term}: what new rows say of "
-                f"{term.coefficients} is learned by fitting again with these rows."
+                f"given cannot be used with {term}: to learn {term.coefficients} from "
+                "new rows, fit again with these rows."
             )
         if data is None or groups == "redrawn":
             raise SpecError(
-                "given conditions predictions of new rows on others: pass data=, and "
-                "groups='fitted'."
+                "given conditions predictions of new rows on other rows: pass data= "
+                "and groups='fitted' with it."
             )
         rows = _design(model, given, terms, own_scales, PARTS)
         seen = replace(source, design=rows, new_groups="population")
@@ -112,7 +112,7 @@ def _design(
     own_scales: bool,
     parts: Sequence[str],
 ) -> Design:
-    """Build the rows' design with the terms that enter."""
+    """Build the design of the rows with the terms that are included."""
     if data is None:
         own = model.design.factors
         design = replace(model.design, factors=tuple(own[number] for number in terms))
@@ -130,7 +130,7 @@ def _design(
 def _chosen_special(
     model: PreparedModel, group_terms: GroupTerms | None
 ) -> tuple[set[str], GroupTerms | None]:
-    """Return which terms enter that are of no factor, and what is said of factors."""
+    """Return the terms without a grouping factor to include, and the other choices."""
     known = {term.name for term in model.design.special}
     if not known or group_terms is None or isinstance(group_terms, str):
         return known if group_terms is None else set(), group_terms
@@ -143,7 +143,7 @@ def _chosen_special(
 def _chosen_terms(
     model: PreparedModel, group_terms: GroupTerms | None
 ) -> tuple[dict[int, Sequence[str]], bool]:
-    """Return which coefficients of which factors enter, and whether scales do."""
+    """Return the coefficients of each factor to include, and whether scales are."""
     factors = model.design.factors
     varying = {each.factor: list(each.varying) for each in factors}
     if model.design.residual is not None:
@@ -154,20 +154,19 @@ def _chosen_terms(
         chosen = dict(group_terms)
     elif isinstance(group_terms, str):
         raise SpecError(
-            f"group_terms={group_terms!r} is one text; write a list, [{group_terms!r}]."
+            f"group_terms={group_terms!r} must be a list: [{group_terms!r}]."
         )
     else:
         chosen = {name: varying.get(name, ()) for name in group_terms}
     for name, labels in chosen.items():
         if isinstance(labels, str) or not isinstance(labels, Collection):
             raise SpecError(
-                f"group_terms has {quote(labels)} for {quote(name)}, which is one "
-                f"{'text' if isinstance(labels, str) else 'value'}; write a list, "
-                f"[{quote(labels)}]."
+                f"group_terms has {quote(labels)} for {quote(name)}, which must be a "
+                f"list: [{quote(labels)}]."
             )
         if name not in varying:
             raise SpecError(
-                f"group_terms has {quote(name)}, over which nothing varies in "
+                f"group_terms has {quote(name)}, which is not a grouping factor of "
                 f"{model!r}; its grouping factors are {quote_list(varying) or 'none'}."
                 + suggestion(str(name), varying)
             )
@@ -182,7 +181,7 @@ def _chosen_terms(
     if model.spec.pooling == "none" and left_out:
         raise SpecError(
             f"group_terms={quote(group_terms)} leaves out coefficients of groups, "
-            "and without pooling there is no population to take their place. Fit with "
+            "and without pooling there is no population to replace them. Fit with "
             "pooling='partial'."
         )
     residual = model.design.residual
@@ -195,13 +194,13 @@ def _chosen_terms(
 
 
 def _masked(factor: FactorDesign, labels: Sequence[str]) -> FactorDesign:
-    """Leave the coefficients out that do not enter."""
+    """Leave out the coefficients that are not included."""
     enters = np.isin(np.array(factor.varying, dtype=object), [*labels])
     return factor if enters.all() else replace(factor, Z=factor.Z * enters)
 
 
 def _redrawn(model: PreparedModel, design: Design) -> Design:
-    """Give rows of fitted groups new groups of the same names."""
+    """Replace fitted groups by new groups of the same names."""
 
     def redrawn(own: ParameterDesign) -> ParameterDesign:
         fitted = _fitted_labels(model, own.parameter)
@@ -236,14 +235,14 @@ def _fitted_special(model: PreparedModel, term: SpecialTerm) -> SpecialTerm:
 
 
 def _fitted_labels(model: PreparedModel, parameter: str) -> dict[str, tuple[Any, ...]]:
-    """Return the groups that the model has seen, by factors of a parameter."""
+    """Return the groups of the fit, by the factors of a parameter."""
     fitted = model.design.parameter(parameter)
     assert fitted is not None
     return {factor.factor: factor.labels for factor in fitted.factors}
 
 
 def _check_new_groups(source: LinearPredictor) -> None:
-    """Refuse new groups where they are not wanted or nothing is known of them."""
+    """Refuse new groups if they are not wanted or cannot be predicted."""
     model, design, new_groups = source.model, source.design, source.new_groups
     sides = [
         (each.factor, each.labels, len(fitted_labels[each.factor]), each.index)
@@ -268,26 +267,26 @@ def _check_new_groups(source: LinearPredictor) -> None:
         rows = np.flatnonzero(is_new[index].reshape(len(index), -1).any(axis=1))
         new = [labels[place] for place in np.flatnonzero(is_new)]
         met = (
-            f"{len(new)} group(s) of {quote(factor)} that the model has not seen: "
+            f"{len(new)} group(s) of {quote(factor)} that are not in the fit: "
             f"{quote_list(new)} (rows {quote_list(rows.tolist())}, counted from 0)"
         )
         if new_groups == "error":
             raise DataError(
                 f"the rows have {met}. Pass new_groups='population' to draw them from "
-                "the population, 'resample' to take fitted groups in their place, or "
-                "'zero' for an average group."
+                "the population, 'resample' to use fitted groups instead, or 'zero' "
+                "for an average group."
             )
         if model.spec.pooling == "none" and new_groups != "resample":
             raise SpecError(
                 f"new_groups={new_groups!r} needs a population, which a model without "
                 f"pooling does not have; and the rows have {met}. Fit with "
-                "pooling='partial', or pass new_groups='resample' to take fitted "
-                "groups in their place."
+                "pooling='partial', or pass new_groups='resample' to use fitted groups "
+                "instead."
             )
 
 
 def some_draws(posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
-    """Take evenly spaced draws, as many of each chain."""
+    """Return evenly spaced draws, equally many of each chain."""
     if draws is None:
         return posterior
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:

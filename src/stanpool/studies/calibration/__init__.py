@@ -1,1 +1,1 @@
-"""Whether a program, or a sampler, is right."""
+"""Checks of whether a program or a sampler is correct."""

@@ -1,6 +1,6 @@
-"""A fit beside draws of the same posterior that owe nothing to Stan.
+"""Comparing a fit with draws of the same posterior that are made without Stan.
 
-Posteriors agree if means and standard deviations do, within Monte Carlo error.
+Posteriors agree if their means and standard deviations do, within Monte Carlo error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stanpool.exact.draws import ExactDraws
 
 _CHAINS = 4
-_FEWEST = 100
+_FEWEST = 100  # draws of a chain
 _GAPS = ["mean_gap", "sd_gap"]
 _SHOWN = 5
 _WIDTH = 88
@@ -40,22 +40,22 @@ class Validation:
     Attributes
     ----------
     subject
-        What was fitted.
+        The model that was fitted.
     counterpart
-        How the other draws were made, and where its formulas are from; None if there
-        is no such sampler for the model.
+        How the other draws were made, and the source of the formulas; None if the model
+        has no such sampler.
     reason
-        Why there is none.
+        Why it has none.
     table
         One row per quantity: ``mean`` and ``sd`` of the fit, ``exact_mean`` and
         ``exact_sd`` of the counterpart, and ``mean_gap`` and ``sd_gap``, their
         differences in Monte Carlo standard errors (of both together). The largest
         differences come first.
     limit
-        The gap that is not exceeded in any of the comparisons with probability
-        ``level``, if both sample the same posterior.
+        The gap that no comparison exceeds, with probability ``level``, if both samplers
+        have the same posterior.
     level
-        This probability.
+        That probability.
     mixed
         The largest R-hat of the counterpart's draws.
     """
@@ -70,10 +70,10 @@ class Validation:
 
     @property
     def ok(self) -> bool | None:
-        """Whether both agree; None if there is nothing to compare with."""
+        """Whether both agree; None if there is no other sampler."""
         if self.counterpart is None:
             return None
-        # What is not a number does not agree.
+        # A missing value counts as disagreement.
         return bool((self.table[_GAPS].abs() <= self.limit).to_numpy().all())
 
     @property
@@ -84,7 +84,7 @@ class Validation:
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """The result in one sentence."""
         if self.counterpart is None:
             return f"{self.subject}: not validated. {self.reason}"
         agrees = "agrees" if self.ok else "does not agree"
@@ -98,7 +98,7 @@ class Validation:
         return "\n".join(lines).rstrip()
 
     def __repr__(self) -> str:
-        """Write the same: it is what a console shows."""
+        """Write the same, for consoles."""
         return str(self)
 
     def _repr_html_(self) -> str:
@@ -107,27 +107,28 @@ class Validation:
         return f"<p><b>{escape(self.verdict)}</b></p><ul>{items}</ul>"
 
     def _sentences(self) -> list[str]:
-        """Say in sentences how large the differences are, and where."""
+        """Say how large the differences are, and for which quantities."""
         if self.counterpart is None:
             return ["sbc(model) tests the program of any model."]
         said = [
-            f"The largest difference of means is {self.largest['mean']:.1f} Monte "
-            f"Carlo standard errors, of standard deviations {self.largest['sd']:.1f}, "
-            f"over {len(self.table)} quantities. By chance alone all are below "
-            f"{self.limit:.1f} with probability {self.level:g}."
+            f"Over {len(self.table)} quantities, the largest difference of means is "
+            f"{self.largest['mean']:.1f} Monte Carlo standard errors, and that of "
+            f"standard deviations {self.largest['sd']:.1f}. If both are correct, all "
+            f"are below {self.limit:.1f} with probability {self.level:g}."
         ]
         differs = ~(self.table[_GAPS].abs() <= self.limit).all(axis=1)
         for label, row in self.table[differs].head(_SHOWN).iterrows():
             said.append(
-                f"{short_label(label)}: mean {row['mean']:.4g}, there "
+                f"{short_label(label)}: the mean is {row['mean']:.4g} and should be "
                 f"{row['exact_mean']:.4g} ({row['mean_gap']:+.1f} standard errors); "
-                f"sd {row['sd']:.4g}, there {row['exact_sd']:.4g} "
+                f"the sd is {row['sd']:.4g} and should be {row['exact_sd']:.4g} "
                 f"({row['sd_gap']:+.1f})."
             )
         if self.mixed > R_HAT:
             said.append(
-                f"The counterpart itself has not mixed (R-hat {self.mixed:.2f}): raise "
-                "draws before you trust the comparison."
+                "The chains of the other sampler have not converged (R-hat "
+                f"{self.mixed:.2f}), so that the comparison cannot be trusted: use "
+                "more draws."
             )
         return said
 
@@ -138,25 +139,27 @@ def validate(
 ) -> Validation:
     """Compare a fit with an exact or Gibbs sampler of the same posterior.
 
-    Of partially pooled gaussian models ``exact.known_sigma`` solves
-    ``y | se(s) ~ 1 + (1 | g)``, and ``exact.gibbs`` draws from ``y ~ x + (1 | g)``; of
-    gaussian models with complete or no pooling ``exact.linear`` solves all that have
-    one residual scale, or known standard errors; and ``exact.rates`` bernoulli,
-    binomial and poisson models without predictors, with complete or no pooling. Each
-    takes the model's own priors,
-    those on coefficients being normal. For other models the result says that there is
-    nothing to compare with.
+    These models have such a sampler, if the priors on coefficients are normal:
+
+    * partially pooled gaussian models ``y | se(s) ~ 1 + (1 | g)``
+      (``exact.known_sigma``) and ``y ~ x + (1 | g)`` (``exact.gibbs``);
+    * gaussian models with complete or no pooling that have one residual scale or known
+      standard errors (``exact.linear``);
+    * bernoulli, binomial and poisson models without predictors, with complete or no
+      pooling (``exact.rates``).
+
+    For other models the result says that there is none.
 
     Parameters
     ----------
     fit
         A fit of the posterior.
     draws
-        Of each of the counterpart's four chains.
+        The number of draws of each of the other sampler's four chains.
     seed
-        Of the counterpart's random numbers; drawn at random if None.
+        The seed of the other sampler, which is drawn at random if None.
     level
-        The probability with which a right fit passes.
+        The probability that a correct fit passes.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def validate(
     >>> print(sp.validate(model.fit(seed=1)))  # doctest: +SKIP
     """
     if not 0 < level < 1:
-        raise SpecError(f"level={quote(level)} must be between 0 and 1, as 0.99.")
+        raise SpecError(f"level={quote(level)} must be between 0 and 1, such as 0.99.")
     if fit.prior_only:
         raise SpecError(
             "the fit is of the prior only, which model.prior_predictive() draws "
@@ -192,7 +195,7 @@ def validate(
             mixed=np.nan,
         )
     ours = _moments(fit.posterior)
-    # In the same order, so that labels need not be unique.
+    # The same order, since labels need not be unique.
     theirs = _moments(other.posterior[list(fit.posterior.data_vars)])
     table = _compared(ours, theirs)
     return Validation(
@@ -225,7 +228,7 @@ def _counterpart(model: Model, draws: int, rng: np.random.Generator) -> ExactDra
 
 
 def _moments(posterior: xr.Dataset) -> pd.DataFrame:
-    """Return means, sds and their Monte Carlo errors, a row for each quantity."""
+    """Return the mean and sd of each quantity, and their Monte Carlo errors."""
     import pandas as pd
 
     tables = []
@@ -247,7 +250,7 @@ def _moments(posterior: xr.Dataset) -> pd.DataFrame:
 
 
 def _compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
-    """Put the same quantities side by side, those that differ most first."""
+    """Compare the same quantities; those that differ most come first."""
     import pandas as pd
 
     table = pd.DataFrame(index=ours.index)

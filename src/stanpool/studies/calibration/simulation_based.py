@@ -1,8 +1,8 @@
-"""Simulation-based calibration: whether a model's program finds what was put in.
+"""Simulation-based calibration: whether a program recovers simulated parameters.
 
-Parameters drawn from the prior and outcomes drawn given them are a draw of both
-together; so is a draw of the posterior with the same outcomes. The rank of the first
-parameters among the second is uniform, whatever the model, if nothing is wrong.
+Parameters that are drawn from the prior, and outcomes that are drawn given them, have
+the same joint distribution as posterior draws and these outcomes. So the rank of the
+true parameters among the posterior draws is uniform if the program is correct.
 
 References
 ----------
@@ -11,7 +11,8 @@ References
 .. [2] Modrák, Moon, Kim, Bürkner, Huurre, Faltejsková, Gelman and Vehtari (2025).
    Simulation-based calibration checking for Bayesian computation: the choice of test
    quantities shapes sensitivity. Bayesian Analysis 20(2), 461-488: without a quantity
-   of the data, such as the log likelihood, a posterior that ignores the data passes.
+   that depends on the data, such as the log likelihood, a posterior that ignores the
+   data passes.
 .. [3] Säilynoja, Bürkner and Vehtari (2022). Graphical test for discrete uniformity and
    its applications in goodness-of-fit evaluation and multiple sample comparison.
    Statistics and Computing 32, 32.
@@ -69,21 +70,21 @@ class Calibration:
     Attributes
     ----------
     subject
-        What was calibrated, in a few words.
+        The model whose program was checked.
     ranks
-        How many of a fit's kept draws are below the value that the data were simulated
-        with: a row for each simulation, a column for each quantity. All parameters,
-        and the log likelihood of the simulated data.
+        For each simulation (rows) and each quantity (columns), the number of kept
+        posterior draws below the true value. The quantities are all parameters and the
+        log likelihood of the simulated data.
     draws
-        How many draws of each fit were kept: ranks go from 0 to this.
+        The number of draws that are kept of each fit, which is the largest rank.
     fits
-        A row for each fit: ``divergences``, ``max_r_hat``, ``min_ess_bulk``,
-        ``seconds``, and how many simulated data sets before were ``redrawn``, since
-        Stan cannot hold them.
+        One row per fit: ``divergences``, ``max_r_hat``, ``min_ess_bulk``, ``seconds``,
+        and the number of data sets that were ``redrawn`` because Stan cannot represent
+        them.
     failures
-        Why fits failed, if some did, by the number of the simulation.
+        The reasons for which fits failed, by the number of the simulation.
     level
-        How surely a correct program passes.
+        The probability that a correct program passes.
     """
 
     subject: str
@@ -97,9 +98,10 @@ class Calibration:
     def table(self) -> pd.DataFrame:
         """One row per quantity, the least uniform first.
 
-        ``p_value`` is exact for the quantity alone; ``adjusted`` is for the smallest of
-        all (Bonferroni). ``mean`` is the ranks' mean, 0.5 if uniform on (0, 1), and
-        ``spread`` their variance, 1 if uniform; ``finding`` is in words.
+        ``p_value`` is exact for one quantity; ``adjusted`` is adjusted for the number
+        of quantities (Bonferroni). ``mean`` is the mean of the ranks on (0, 1), which
+        is 0.5 if they are uniform; ``spread`` is their variance divided by that of the
+        uniform distribution; ``finding`` says how they deviate.
         """
         import pandas as pd
 
@@ -130,7 +132,7 @@ class Calibration:
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """The result in one sentence."""
         wrong = int((self.table["finding"] != "").sum())
         simulations, quantities = self.ranks.shape
         if wrong:
@@ -154,14 +156,14 @@ class Calibration:
         return plot_calibration(self, kind=kind, quantities=quantities)
 
     def __str__(self) -> str:
-        """Write the verdict, what is wrong, and how the fits went."""
+        """Write the verdict, what is wrong, and how the fits were sampled."""
         lines = [*textwrap.wrap(self.verdict, _WIDTH), ""]
         for sentence in self._sentences():
             lines += textwrap.wrap(f"* {sentence}", _WIDTH, subsequent_indent="  ")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        """Write the same: it is what a console shows."""
+        """Write the same, for consoles."""
         return str(self)
 
     def _repr_html_(self) -> str:
@@ -170,12 +172,12 @@ class Calibration:
         return f"<p><b>{escape(self.verdict)}</b></p><ul>{items}</ul>"
 
     def _sentences(self) -> list[str]:
-        """Say in sentences what is wrong and how the fits went."""
+        """Say what is wrong, and how the fits were sampled."""
         table = self.table
         wrong = table[table["finding"] != ""]
         said = [
-            f"{short_label(label)}: {row.finding} (p = {row.p_value:.1g}, of the "
-            f"smallest of {len(table)}: {row.adjusted:.1g})."
+            f"{short_label(label)}: {row.finding} (p = {row.p_value:.1g}; adjusted for "
+            f"{len(table)} quantities, {row.adjusted:.1g})."
             for label, row in wrong.head(_SHOWN).iterrows()
         ]
         if len(wrong) > _SHOWN:
@@ -183,10 +185,10 @@ class Calibration:
         if not len(wrong) and len(table):
             label, worst = next(table.iterrows())
             said.append(
-                f"The least uniform is {short_label(label)}, p = {worst.p_value:.2g}; "
-                f"of {len(table)} the smallest is that small with probability "
-                f"{worst.adjusted:.2g} or less. A correct program passes with "
-                f"probability {self.level:g} or more."
+                f"The least uniform ranks are those of {short_label(label)}, with p = "
+                f"{worst.p_value:.2g}; the smallest of {len(table)} p-values is that "
+                f"small with probability at most {worst.adjusted:.2g}. A correct "
+                f"program passes with probability at least {self.level:g}."
             )
         said += _sampling_sentences(self.fits, self.draws)
         for number, reason in list(self.failures.items())[:3]:
@@ -208,34 +210,34 @@ def sbc(
     progress: bool = True,
     level: float = 0.99,
 ) -> Calibration:
-    """Test a model's program by data that were simulated from its own prior.
+    """Check the program of a model with data that are simulated from its prior.
 
-    Each simulation draws parameters from the prior and outcomes of the model's rows
-    given them, both in NumPy, and fits these outcomes with one chain. The program is
-    compiled once. A data set that Stan cannot hold, such as counts beyond its integers,
-    is drawn anew, which leaves the ranks uniform.
+    Each simulation draws parameters from the prior and outcomes given them, both in
+    NumPy, and fits the outcomes with one chain. The program is compiled once. A data
+    set that Stan cannot represent, such as counts beyond its integers, is drawn again,
+    which leaves the ranks uniform.
 
     Parameters
     ----------
     model
-        The model. Its priors must be proper, and narrow enough for data sets that can
-        be fitted; those scaled from the data stay as they are. Its outcome is not
-        used.
+        The model. Its priors must be proper, and narrow enough to give data sets that
+        can be fitted. Priors that were scaled by the data are not changed. The outcome
+        is not used.
     simulations
-        How many data sets to simulate and fit, from 20 to 100,000.
+        The number of data sets to simulate and fit, from 20 to 100,000.
     draws, warmup, adapt_delta, max_treedepth
-        Of the one chain of each fit, as for ``Model.fit``; 99 evenly spaced draws are
-        kept, so that neighbours are nearly independent.
+        Settings of the one chain of each fit, as for ``Model.fit``. Of the draws, 99
+        that are evenly spaced are kept, so that they are nearly independent.
     seed
-        0 to 2**32 - 1; drawn at random if None. The results do not depend on the
+        From 0 to 2**32 - 1; drawn at random if None. The results do not depend on the
         executor.
     executor
-        Any ``concurrent.futures.Executor``; by default as many fits at a time as there
-        are cores.
+        Any ``concurrent.futures.Executor``; by default there are as many fits at a time
+        as cores.
     progress
         Whether to show a progress bar on standard error.
     level
-        The probability with which a correct program passes, all quantities together.
+        The probability that a correct program passes for all quantities together.
 
     Raises
     ------
@@ -243,7 +245,7 @@ def sbc(
         If a prior is improper, rows are weighted or censored, or an argument is out of
         its range.
     DataError
-        If the priors hardly ever give data that Stan can hold.
+        If the priors hardly ever give data that Stan can represent.
 
     Examples
     --------
@@ -299,7 +301,7 @@ def sbc(
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One simulation: all that a worker needs."""
+    """One simulation, with all that a worker needs."""
 
     model: Model
     seed: np.random.SeedSequence
@@ -308,7 +310,7 @@ class _Task:
 
 @dataclass(frozen=True, eq=False)
 class _Result:
-    """The ranks of one simulation by quantity, how its fit went, or why it failed."""
+    """The ranks of one simulation, and how it was sampled; or why it failed."""
 
     ranks: Mapping[str, int]
     sampling: Mapping[str, float]
@@ -316,7 +318,7 @@ class _Result:
 
 
 def _simulate_and_fit(task: _Task) -> _Result:
-    """Draw parameters and outcomes, fit the outcomes, rank the parameters."""
+    """Draw parameters and outcomes, fit the outcomes, and rank the parameters."""
     rng = np.random.default_rng(task.seed)
     truth, model, redrawn = _simulate(task.model, rng)
     try:
@@ -356,9 +358,10 @@ def _simulate_and_fit(task: _Task) -> _Result:
 
 
 def _simulate(model: Model, rng: np.random.Generator) -> tuple[xr.Dataset, Model, int]:
-    """Draw parameters and the model of outcomes given them; data that do not fit anew.
+    """Draw parameters, and the model of outcomes given them; count the failures.
 
-    Whether data are kept depends on the data alone, so their posterior is the same.
+    Whether a data set is used depends on the data alone, so that the posterior given
+    them does not change.
     """
     problem: DataError | None = None
     for redrawn in range(_MOST_TRIES):
@@ -371,8 +374,8 @@ def _simulate(model: Model, rng: np.random.Generator) -> tuple[xr.Dataset, Model
         except DataError as error:
             problem = error
     raise DataError(
-        f"of {_MOST_TRIES} data sets that were simulated from the prior Stan can hold "
-        f"none; the last: {problem} Tighten the priors."
+        f"Stan can represent none of {_MOST_TRIES} data sets that were simulated from "
+        f"the prior. The last of them: {problem} Use narrower priors."
     )
 
 
@@ -389,7 +392,7 @@ def _quantities(model: Model, draws: xr.Dataset) -> dict[str, Any]:
 
 
 def _rank(truth: float, draws: Any, rng: np.random.Generator) -> int:
-    """Count the draws below the truth; ties are counted at random."""
+    """Count the draws below the truth, with a random share of those equal to it."""
     ties = int(np.sum(draws == truth))
     return int(np.sum(draws < truth)) + int(rng.integers(ties + 1))
 
@@ -397,20 +400,20 @@ def _rank(truth: float, draws: Any, rng: np.random.Generator) -> int:
 def _refuse_what_does_not_simulate(
     model: Model, simulations: int, level: float
 ) -> None:
-    """Refuse models that are no recipe for data, and arguments out of range."""
+    """Refuse models that do not say how data arise, and arguments out of range."""
     whole = isinstance(simulations, int | np.integer) and not isinstance(
         simulations, bool
     )
     if not whole or not _FEWEST <= simulations <= _MOST:
         raise SpecError(
             f"simulations={quote(simulations)} must be a whole number from {_FEWEST} "
-            f"to {_MOST:,}; 200 find what matters."
+            f"to {_MOST:,}; 200 are usually enough."
         )
     if not 0 < level < 1:
-        raise SpecError(f"level={quote(level)} must be between 0 and 1, as 0.99.")
+        raise SpecError(f"level={quote(level)} must be between 0 and 1, such as 0.99.")
     draw_prior(model, 1, np.random.default_rng(0))  # refuses improper priors
     for part, why in (
-        ("weights", "weights multiply the likelihood and say not how data arise"),
+        ("weights", "weights multiply the likelihood, and do not say how data arise"),
         ("cens", "which outcomes are censored depends on more than the model"),
     ):
         if getattr(model.spec, part) is not None:
@@ -421,7 +424,7 @@ def _refuse_what_does_not_simulate(
 
 
 def _finding(mean: float, spread: float, simulations: int) -> str:
-    """Say in words in which way ranks are not uniform."""
+    """Say in which way ranks are not uniform."""
     # In standard errors of the mean and the mean square of uniform numbers.
     z_mean = (mean - 0.5) * np.sqrt(12 * simulations)
     z_spread = (spread - 1) / 12 * np.sqrt(180 * simulations)
@@ -439,26 +442,26 @@ def _finding(mean: float, spread: float, simulations: int) -> str:
 
 
 def _sampling_sentences(fits: pd.DataFrame, draws: int) -> list[str]:
-    """Say where fits went badly, which may be the sampler's fault."""
+    """Say which fits were sampled badly, which can make ranks non-uniform."""
     said = []
     diverging = int((fits["divergences"] > 0).sum())
     if diverging:
         said.append(
-            f"{diverging} of {len(fits)} fits had divergent transitions: what is not "
-            "uniform may be the geometry's doing. Try adapt_delta=0.99 or another "
-            "parameterization."
+            f"{diverging} of {len(fits)} fits had divergent transitions, which can "
+            "make ranks non-uniform. Try adapt_delta=0.99 or another parameterization."
         )
     slow = int((fits["min_ess_bulk"] < draws).sum())
     if slow:
         said.append(
-            f"In {slow} of {len(fits)} fits the {draws} draws that were kept are "
-            f"worth fewer (smallest ESS {fits['min_ess_bulk'].min():.0f}): ranks at "
-            "both ends may be too many. Raise draws."
+            f"In {slow} of {len(fits)} fits the effective sample size is below the "
+            f"{draws} draws that were kept (the smallest is "
+            f"{fits['min_ess_bulk'].min():.0f}), so that there may be too many ranks "
+            "at both ends. Use more draws."
         )
     redrawn = int(fits["redrawn"].sum())
     if redrawn:
         said.append(
-            f"{redrawn} simulated data sets were drawn anew, since Stan cannot hold "
-            "them."
+            f"{redrawn} simulated data sets were drawn again, because Stan cannot "
+            "represent them."
         )
     return said
