@@ -1,7 +1,7 @@
-"""A fit as the object that ArviZ works on, with what ArviZ needs for its functions.
+"""A fit as the container that the functions of ArviZ take.
 
-The groups have ArviZ's names, and the outcome the name ``y`` in all of them. Constants
-are left out of the posterior: they have no R-hat.
+The groups have the names that ArviZ uses, and the outcome is called ``y`` in all of
+them. Constants are left out of the posterior, because they have no R-hat.
 """
 
 from __future__ import annotations
@@ -38,42 +38,42 @@ def to_arviz(
 ) -> Any:
     """Return the draws as the container of the installed ArviZ.
 
-    With what its functions need on request: ``az.loo`` and ``az.compare`` take the log
-    likelihood, ``az.plot_ppc_dist`` (``az.plot_ppc`` of ArviZ 0.23) predicted outcomes,
-    ``az.psense`` (``az.psens``) the log likelihood and the prior.
+    What its functions need is added on request: ``az.loo`` and ``az.compare`` need the
+    log likelihood, ``az.plot_ppc_dist`` (``az.plot_ppc`` of ArviZ 0.23) needs predicted
+    outcomes, and ``az.psense`` (``az.psens``) the log likelihood and the prior.
 
     Parameters
     ----------
     fit
         A fit.
     log_likelihood
-        Add the log likelihood of each row, ``log_likelihood``.
+        Whether to add the log likelihood of each row, ``log_likelihood``.
     posterior_predictive
-        Add an outcome of each row at each draw, ``posterior_predictive``; categories
-        by their number from 0, as in ``observed_data``.
+        Whether to add an outcome of each row at each draw, ``posterior_predictive``.
+        Categories are numbered from 0, as in ``observed_data``.
     prior
-        Add as many draws from the prior, ``prior`` and ``prior_predictive``, and the
+        Whether to add draws from the prior, ``prior`` and ``prior_predictive``, and the
         log density of the prior at the draws of the posterior, ``log_prior``.
     draws
-        How many draws of the posterior to take, evenly spaced, as many of each chain;
-        all by default.
+        The number of posterior draws to use, which are evenly spaced and equally many
+        of each chain; by default all.
     seed
-        Of predicted outcomes and of draws from the prior.
+        The seed of predicted outcomes and of draws from the prior.
     progress
-        Whether to say, on standard error, how much memory rows take, if that is much.
+        Whether to announce large computations on standard error.
 
     Returns
     -------
     xarray.DataTree or arviz.InferenceData
-        From ArviZ 1 a tree, before an ``InferenceData``. Of a matrix of correlations
-        each is there once, in a dimension of pairs with labels such as ``Intercept,
-        floor``; of loadings those that are 0 are left out.
+        A tree since ArviZ 1, and an ``InferenceData`` before. Each correlation occurs
+        once, in a dimension of pairs with labels such as ``Intercept, floor``; loadings
+        that are 0 are left out.
 
     Raises
     ------
     SpecError
-        If what is asked for does not fit into memory, needs rows that were not kept, or
-        a prior is improper.
+        If the result does not fit into memory or needs rows that were not kept, or if a
+        prior is improper.
 
     Examples
     --------
@@ -118,9 +118,9 @@ def to_arviz(
 
 
 def without_constants(posterior: xr.Dataset) -> xr.Dataset:
-    """Leave out of a posterior what is the same at all draws, or there twice.
+    """Leave out of a posterior what is constant or occurs twice.
 
-    A variable of which some remains has one dimension for these, with their labels.
+    If only some elements of a variable remain, they have one dimension, with labels.
     """
     import xarray as xr
 
@@ -135,7 +135,7 @@ def without_constants(posterior: xr.Dataset) -> xr.Dataset:
 
 
 def _varying(found: Scalars, variable: xr.DataArray) -> xr.DataArray:
-    """Return a variable as it is if all of it varies, else what does as a list."""
+    """Return a variable if all its elements vary, or a list of those that do."""
     import xarray as xr
 
     if len(found.labels) == variable[0, 0].size:
@@ -151,7 +151,7 @@ def _varying(found: Scalars, variable: xr.DataArray) -> xr.DataArray:
 
 
 def _rows(fit: FitResult, values: xr.DataArray) -> xr.Dataset:
-    """Return a number for each row and draw, under the outcome's name."""
+    """Return numbers for each row and draw, with the name of the outcome."""
     categories: Mapping[Any, int] = {
         label: number for number, label in enumerate(fit.model.design.categories)
     }

@@ -121,7 +121,7 @@ class TestGroups:
         assert_describes(
             coefficients.coef(fit).loc[("b", "x2")], flat(fit, "b_g")[:, 1, 0]
         )
-        with pytest.raises(SpecError, match="has no population that groups deviate"):
+        with pytest.raises(SpecError, match="has no population distribution to deviate"):
             coefficients.ranef(fit)
         complete = fit_of_prior(models()["complete_pooling_gaussian"])
         with pytest.raises(SpecError, match="its grouping factors: none"):
@@ -503,8 +503,8 @@ class TestHypotheses:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("x1 = 0", "equal, which has no probability"),
-            ("x1 == 0", "equal, which has no probability"),
+            ("x1 = 0", "equal, which has probability 0"),
+            ("x1 == 0", "equal, which has probability 0"),
             ("x1", "cannot read"),
             ("", "cannot read"),
             ("1 < 2", "cannot read"),

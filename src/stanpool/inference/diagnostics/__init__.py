@@ -1,4 +1,4 @@
-"""Say whether draws can be trusted, what is wrong, where it is, and what to do."""
+"""Diagnosis of a fit: what is wrong with its draws, where, and what to do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What to do about a finding: rules from the literature, as data.
+"""Advice on what to do about a finding, by rules from the literature.
 
-The order is that of usefulness. Changing the parameterization comes first: while the
-geometry is wrong, smaller steps and longer runs buy little.
+The most useful advice comes first, which is to change the parameterization: with an
+unsuitable geometry, smaller steps and longer runs are of little use.
 
 References
 ----------
@@ -49,7 +49,7 @@ def advise(
     settings: SampleSettings,
     can_integrate: bool = False,
 ) -> tuple[Advice, ...]:
-    """Turn problems and notes into what to do about them, most useful first.
+    """Return what to do about problems and notes, the most useful first.
 
     Parameters
     ----------
@@ -58,18 +58,19 @@ def advise(
     funnels
         The geometry of each varying coefficient; empty unless pooling is partial.
     parameterization
-        That of the fit; None unless pooling is partial.
+        The parameterization of the fit; None unless pooling is partial.
     ess_per_draw
-        The smallest bulk effective sample size per draw. Where it is good, a small
-        one says that the run was short, not that its geometry is wrong.
+        The smallest bulk effective sample size per draw. If it is good, a small
+        effective sample size means that the run was short, and not that the geometry is
+        unsuitable.
     scales_trade_off
-        Whether the groups' scale and the residual scale are not told apart.
+        Whether the data do not distinguish the groups' scale from the residual scale.
     settings
-        Those of the fit.
+        The settings of the fit.
     can_integrate
-        Whether the marginal form is to be had.
+        Whether the model has a marginal form.
     """
-    # Divergences that are so few that they are only noted call for nothing.
+    # Divergences that are so few that they are only a note need no advice.
     found = {
         each.check: each
         for each in findings
@@ -103,7 +104,7 @@ def advise(
         advice.append(
             Advice(
                 "Give the quantities that overflow tighter priors",
-                "draws that are infinite or not a number carry no information.",
+                "draws that are infinite or missing carry no information.",
             )
         )
     return tuple(advice)
@@ -112,7 +113,7 @@ def advise(
 def _change_form(
     funnels: Sequence[Funnel], parameterization: str | None
 ) -> Iterator[Advice]:
-    """Advise another form where the groups' information calls for it."""
+    """Advise another form if the groups' information calls for it."""
     if parameterization not in ("centered", "noncentered"):
         return
     both = next((each for each in funnels if each.groups_differ), None)
@@ -164,10 +165,10 @@ def _integrate() -> Advice:
 
 def _separate_scales() -> Advice:
     return Advice(
-        "Tell the two scales apart",
-        "tau and sigma trade off, as they do when most groups have a single row: the "
-        "data know only their sum. Give one of them an informative prior, or drop the "
-        "group term (Gelman 2006).",
+        "Make the two scales distinguishable",
+        "tau and sigma trade off, as they do if most groups have a single row: the "
+        "data determine only their sum. Give one of them an informative prior, or "
+        "drop the group term (Gelman 2006).",
     )
 
 
@@ -175,9 +176,9 @@ def _defend_prior(findings: Sequence[Finding]) -> Advice:
     names = ", ".join(short_label(each.parameters[0]) for each in findings[:3])
     return Advice(
         f"State a prior on {names} that you can defend",
-        "the data do not say how large it is, so that the prior does, also for what "
-        "depends on it; compare_scale_priors shows what others change. Or drop the "
-        "term, or get more groups (Gelman 2006).",
+        "the data say little about its size, so that its posterior, and that of what "
+        "depends on it, follows from the prior; compare_scale_priors shows the results "
+        "of other priors. Or drop the term, or get more groups (Gelman 2006).",
     )
 
 
@@ -195,15 +196,15 @@ def _change_sampler(
         if smaller:
             yield Advice(
                 "Take smaller steps" + (", and more of them" if longer else ""),
-                "nothing speaks against the form, so divergences call for a higher "
-                "target acceptance rate; if they stay, the next suspect is the prior "
-                f"on {prior_of}.",
+                "the form suits the data, so that divergences call for a higher target "
+                "acceptance rate; if they remain, the next suspect is the prior on "
+                f"{prior_of}.",
                 {"adapt_delta": smaller[0], **longer},
             )
         else:
             yield Advice(
                 f"Give {prior_of} a more informative prior",
-                "divergences stay although steps are as small as is practical "
+                "divergences remain although steps are as small as is practical "
                 "(Gelman 2006).",
             )
         return
@@ -216,13 +217,13 @@ def _change_sampler(
     if longer:
         yield Advice(
             f"Take {_times_longer(found)} times as many draws",
-            "the geometry looks right and there are too few independent draws.",
+            "the geometry is suitable, and there are too few effective draws.",
             longer,
         )
 
 
 def _times_longer(found: dict[str, Finding]) -> int:
-    """Say how much longer a run must be for the effective sizes to suffice."""
+    """Return how many times longer a run must be for large enough sample sizes."""
     ratios = [
         found[check].threshold / max(found[check].measured, 1.0)
         for check in ("ess_bulk", "ess_tail")

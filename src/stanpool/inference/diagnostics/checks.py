@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 ESS_PER_CHAIN = 100
 E_BFMI = 0.3
 CHAINS = 4
-FEW_DIVERGENCES = 0.1  # of a Monte Carlo standard error
-_NAMED = 3  # quantities, where many are meant
+FEW_DIVERGENCES = 0.1  # largest effect, in Monte Carlo standard errors
+_NAMED = 3  # number of quantities that a sentence names
 
 _VEHTARI = "Vehtari et al. 2021"
 _BETANCOURT_2016 = "Betancourt 2016"
@@ -47,10 +47,10 @@ _HOFFMAN_GELMAN = "Hoffman and Gelman 2014"
 
 @dataclass(frozen=True, eq=False)
 class Mixing:
-    """How well each scalar of a posterior mixes; arrays of shape ``(scalar,)``.
+    """Convergence of each scalar of a posterior, in arrays of shape ``(scalar,)``.
 
-    ``finite`` says whether all draws of a scalar are finite, ``groups`` which group
-    it belongs to, or ``None``.
+    ``finite`` says whether all draws of a scalar are finite, and ``groups`` is the
+    group that it belongs to, or None.
     """
 
     labels: tuple[str, ...]
@@ -90,13 +90,13 @@ def measure_mixing(posterior: xr.Dataset, *, group_dims: frozenset[str]) -> Mixi
 
 
 def check_chains(chains: int) -> Finding:
-    """Check that there are chains enough for R-hat to compare."""
+    """Check that there are enough chains for R-hat."""
     level: Level = "problem" if chains == 1 else "note" if chains < CHAINS else "passed"
     sentence = (
         f"{chains} chains."
         if level == "passed"
         else f"Only {_count(chains, 'chain')}: R-hat is a weak check with fewer than "
-        f"{CHAINS}, which may all have missed the same region."
+        f"{CHAINS}, because all may have missed the same region."
     )
     return Finding("chains", level, chains, CHAINS, _VEHTARI, sentence)
 
@@ -105,7 +105,7 @@ def check_finite(mixed: Mixing) -> Finding:
     """Check that all draws are finite."""
     bad = np.flatnonzero(~mixed.finite)
     sentence = (
-        f"{_share(len(bad), mixed)} have draws that are infinite or not a number: "
+        f"{_share(len(bad), mixed)} have draws that are infinite or missing: "
         f"{_examples(mixed, bad)}. They are left out of the other checks."
         if len(bad)
         else "All draws are finite."
@@ -114,20 +114,20 @@ def check_finite(mixed: Mixing) -> Finding:
 
 
 def check_rejections(rejections: Mapping[str, int]) -> Iterator[Finding]:
-    """Say why Stan could not evaluate the log density where chains wanted to go."""
+    """Say why Stan could not evaluate the log density at proposals."""
     count = sum(rejections.values())
     if count:
         often = max(rejections, key=lambda reason: rejections[reason])
         sentence = (
-            f"After warm-up Stan could not evaluate the log density at "
-            f"{_count(count, 'proposal')}, which it rejected; most often for: "
+            f"After warm-up, Stan rejected {_count(count, 'proposal')} because it "
+            "could not evaluate the log density; the most frequent reason is: "
             f"{short_label(often, 200)}"
         )
         yield Finding("rejections", "note", count, 0, "Stan", sentence)
 
 
 def check_r_hat(mixed: Mixing) -> Finding:
-    """Check that the chains agree, and each chain with itself."""
+    """Check that the chains agree with each other, and each with itself."""
     bad, worst = _beyond(mixed.r_hat, lambda values: values > R_HAT, np.nanmax)
     stuck = np.flatnonzero(mixed.finite & np.isnan(mixed.r_hat))
     offenders = np.concatenate([stuck, bad])
@@ -163,12 +163,13 @@ def check_ess(mixed: Mixing, *, part: str, chains: int) -> Finding:
 
 
 def few_divergences(ess: Any) -> Any:
-    """Return how many divergences move no estimate by a tenth of its Monte Carlo error.
+    """Return how many divergences are negligible beside the Monte Carlo error.
 
-    A chain of which a share ``p`` of transitions goes wrong has another distribution
-    than it should, by at most about ``p`` times the transitions that it takes to forget
-    [4]_. With ``n`` draws worth ``ess`` independent ones, that is ``count / n * n /
-    ess``; the Monte Carlo standard error, in the same unit, is ``1 / sqrt(ess)``.
+    If a share ``p`` of the transitions of a chain goes wrong, its distribution is wrong
+    by at most about ``p`` times the number of transitions that it takes to forget [4]_.
+    If ``n`` draws have the effective sample size ``ess``, that is ``count / n * n /
+    ess``. The Monte Carlo standard error, in the same unit, is ``1 / sqrt(ess)``. The
+    result is the number that changes estimates by a tenth of it.
 
     Parameters
     ----------
@@ -184,17 +185,17 @@ def few_divergences(ess: Any) -> Any:
 
 
 def check_divergences(diverging: NDArray[np.bool_], *, ess: float) -> Finding:
-    """Check that no trajectory diverged, or so few that they cannot matter.
+    """Check that no trajectory diverged, or so few that they do not matter.
 
-    Where they sit is another check.
+    Another check says where they are.
     """
     count, few = int(diverging.sum()), int(few_divergences(ess))
     level: Level = "note" if 0 < count <= few else "problem" if count else "passed"
     diverged = f"{count:,} of {diverging.size:,} transitions diverged"
     sentence = {
         "passed": "No transition diverged.",
-        "note": f"{diverged}: so few that they move no estimate by a tenth of its "
-        f"Monte Carlo error (up to {few} do not).",
+        "note": f"{diverged}, which is too few to change an estimate by a tenth of its "
+        f"Monte Carlo error (up to {few} are).",
         "problem": f"{diverged}: the sampler could not enter some region, and "
         "estimates that involve it are biased.",
     }[level]
@@ -203,7 +204,7 @@ def check_divergences(diverging: NDArray[np.bool_], *, ess: float) -> Finding:
 
 
 def check_e_bfmi(energy: Array) -> Finding:
-    """Check that the momentum moves the chains between energies."""
+    """Check that the chains move well between levels of energy."""
     values = arviz.bfmi(energy)
     low = np.flatnonzero(values < E_BFMI)
     worst = float(values.min())
@@ -218,7 +219,7 @@ def check_e_bfmi(energy: Array) -> Finding:
 
 
 def check_tree_depth(reached: NDArray[np.bool_], *, max_treedepth: int) -> Finding:
-    """Note transitions that were cut off at the largest tree: slow, not wrong."""
+    """Note transitions that were cut off at the largest tree depth, which is slow."""
     count = int(reached.sum())
     sentence = (
         f"{count:,} of {reached.size:,} transitions were cut off at tree depth "
@@ -257,7 +258,7 @@ def _beyond(
     is_bad: Callable[[Array], NDArray[np.bool_]],
     worst: Callable[[Array], float],
 ) -> tuple[NDArray[np.intp], float]:
-    """Find the offenders, worst first, and the worst value of all."""
+    """Return the quantities beyond a limit, worst first, and the worst value."""
     if np.isnan(values).all():
         return np.empty(0, dtype=np.intp), float("nan")
     bad = np.flatnonzero(is_bad(values))

@@ -1,4 +1,4 @@
-"""A fit -> its diagnosis: run the checks, locate the trouble, advise."""
+"""The diagnosis of a fit: run the checks, locate the problems, and advise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def diagnose(fit: FitResult) -> Diagnosis:
-    """Check a fit and say what is wrong, where, and what to do about it.
+    """Check a fit, and say what is wrong, where, and what to do about it.
 
     Parameters
     ----------
@@ -37,7 +37,8 @@ def diagnose(fit: FitResult) -> Diagnosis:
     Returns
     -------
     Diagnosis
-        ``ok``, ``findings`` (what did not pass) and ``advice``. Prints in words.
+        It has ``ok``, ``findings`` (checks that did not pass) and ``advice``, and is
+        printed as sentences.
 
     References
     ----------
@@ -102,15 +103,17 @@ def diagnose(fit: FitResult) -> Diagnosis:
 
 
 def _too_short(subject: str, draws: int) -> Diagnosis:
-    """Say that there is nothing to check."""
-    sentence = f"With {draws} draws in a chain nothing can be checked."
+    """Return the diagnosis of a fit that is too short to be checked."""
+    sentence = f"Chains of {draws} draws are too short for any check."
     source = "Vehtari et al. 2021"
     return Diagnosis(
         subject,
         (Finding("draws", "problem", draws, FEWEST_DRAWS, source, sentence),),
         (
             Advice(
-                "Run longer", "chains are compared by their halves.", {"draws": 1000}
+                "Run longer",
+                "each half of a chain must have draws enough to be compared.",
+                {"draws": 1000},
             ),
         ),
     )

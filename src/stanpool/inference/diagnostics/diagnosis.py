@@ -1,4 +1,4 @@
-"""The values a diagnosis is made of, and how they read on paper and in a notebook."""
+"""The values that a diagnosis consists of, and how they are displayed."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ _WIDTH = 88
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked, and what came out.
+    """The result of one check.
 
     Parameters
     ----------
     check
-        What was checked, such as ``"r_hat"``.
+        The name of the check, such as ``"r_hat"``.
     level
-        ``"passed"``, ``"note"`` (costs time, not truth) or ``"problem"``.
+        ``"passed"``, ``"note"`` (which affects speed and not correctness) or
+        ``"problem"``.
     measured
-        The worst value seen.
+        The worst value.
     threshold
-        What it is held against.
+        The limit for it.
     source
-        The paper that the threshold comes from.
+        The publication that the limit is from.
     sentence
-        All of that in words.
+        The result in words.
     parameters
-        Labels of the offending quantities, worst first.
+        Labels of the quantities that did not pass, worst first.
     groups
-        Labels of the offending groups, worst first.
+        Labels of the groups that did not pass, worst first.
     """
 
     check: str
@@ -49,18 +50,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to do next, for a person and for a program.
+    """One piece of advice, in words and as arguments.
 
     Parameters
     ----------
     action
         What to do, in a few words.
     reason
-        The finding that it follows from.
+        The reason for it.
     arguments
-        The same as keyword arguments: ``parameterization`` is one of
-        ``Model.with_``, all others are of ``Model.fit``. Empty where a person has to
-        decide.
+        The keyword arguments that do it: ``parameterization`` is an argument of
+        ``Model.with_``, all others are arguments of ``Model.fit``. Empty if the
+        decision is the user's.
     """
 
     action: str
@@ -70,16 +71,16 @@ class Advice:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """The verdict on a fit: what was checked, what is wrong, what to do.
+    """The diagnosis of a fit: the results of all checks, and advice.
 
     Parameters
     ----------
     subject
-        What was fitted, in a few words.
+        A short description of the fit.
     checks
-        All that was checked, whatever came out.
+        The results of all checks.
     advice
-        What to do, most useful first.
+        What to do, the most useful first.
 
     Examples
     --------
@@ -101,7 +102,7 @@ class Diagnosis:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Problems first, then notes; not what passed."""
+        """The checks that did not pass: problems first, and then notes."""
         return tuple(
             each
             for level in ("problem", "note")
@@ -111,7 +112,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """The result in one sentence."""
         problems = sum(each.level == "problem" for each in self.checks)
         count = ("no problem", "1 problem")[problems] if problems < 2 else None
         return f"{self.subject}: {count or f'{problems} problems'} found."
@@ -121,7 +122,7 @@ class Diagnosis:
         return f"Diagnosis({self.verdict!r})"
 
     def __str__(self) -> str:
-        """Write verdict, checks and advice as plain text."""
+        """Write the verdict, the checks and the advice as plain text."""
         lines = [self.verdict, ""]
         for each in self._ordered():
             lines.append(

@@ -1,11 +1,10 @@
-"""Where divergences sit, and how much groups say about their own coefficients.
+"""Where divergences are, and how informative the data of groups are.
 
 A hierarchical prior is a funnel: where the scale ``tau`` of a coefficient is small, the
 coefficients of all groups must be close to the population mean. In the centered form
 the sampler has to enter that neck with the step size of the wide part, and diverges
-there, or, worse, never gets there. In the noncentered form it is the other way round:
-groups that know their coefficients well make ``tau`` and the standardized coefficients
-trade off.
+there, or, worse, never gets there. In the noncentered form it is the opposite: in
+groups with informative data, ``tau`` and the standardized coefficients trade off.
 
 References
 ----------
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import Design, FactorDesign
 
 BREAK_EVEN = 0.5
-WELL_INFORMED = 0.6  # above break-even, so that advice does not go to and fro
+WELL_INFORMED = 0.6  # above one half, so that the advice does not alternate
 FEWEST_DIVERGENCES = 5
 LARGEST_P = 0.05
 LOW_AUC = 0.35
@@ -59,13 +58,13 @@ class Location:
     Parameters
     ----------
     auc
-        The probability that the quantity is larger at a divergent draw than at
-        another (the Mann-Whitney statistic): 0 is always smaller, 0.5 is no
-        difference, 1 is always larger.
+        The probability that the quantity is larger at a divergent draw than at another
+        draw (the Mann-Whitney statistic): with 0 it is always smaller, with 0.5 there
+        is no difference, and with 1 it is always larger.
     p_value
-        Two-sided, for 0.5.
+        The two-sided p-value of the hypothesis that it is 0.5.
     divergent, other
-        Medians of the quantity at divergent and at other draws.
+        The medians of the quantity at divergent and at other draws.
     """
 
     auc: float
@@ -75,12 +74,12 @@ class Location:
 
     @property
     def is_low(self) -> bool:
-        """Whether divergences sit where the quantity is small."""
+        """Whether divergences are where the quantity is small."""
         return self.p_value <= LARGEST_P and self.auc <= LOW_AUC
 
     @property
     def is_high(self) -> bool:
-        """Whether divergences sit where the quantity is large."""
+        """Whether divergences are where the quantity is large."""
         return self.p_value <= LARGEST_P and self.auc >= 1 - LOW_AUC
 
 
@@ -91,18 +90,18 @@ class Funnel:
     Parameters
     ----------
     factor, coefficient
-        Such as ``"county"`` and ``"floor"``.
+        The names, such as ``"county"`` and ``"floor"``.
     tau
-        Label of its scale, such as ``"tau_county[floor]"``.
+        The label of its scale, such as ``"tau_county[floor]"``.
     information
-        Per group, the share of what is known of its coefficient that comes from its
-        own data: about 0 where the prior says it all, about 1 where the data do.
-        Shape ``(group,)``.
+        For each group, the share of the information about its coefficient that comes
+        from its own data: about 0 if it comes from the population, about 1 if it comes
+        from the data. The shape is ``(group,)``.
     location
-        Where divergences sit on ``log tau``; None if too few to tell.
+        Where divergences are on ``log tau``; None if there are too few.
     nearest
-        Labels of the groups whose coefficients are drawn to the population mean most
-        at divergent draws, most first; empty unless divergences sit at small ``tau``.
+        Labels of the groups whose coefficients are closest to the population mean at
+        divergent draws, closest first; empty unless divergences are at small ``tau``.
     """
 
     factor: str
@@ -114,18 +113,18 @@ class Funnel:
 
     @property
     def has_neck(self) -> bool:
-        """Whether divergences sit at small ``tau``."""
+        """Whether divergences are at small ``tau``."""
         return self.location is not None and self.location.is_low
 
     @property
     def groups_differ(self) -> bool:
-        """Whether some groups know their coefficient well, and some hardly at all."""
+        """Whether the data of some groups are informative, and those of others not."""
         low, high = np.quantile(self.information, _TAILS)
         return bool(low < _KNOWS_LITTLE and high > _KNOWS_MUCH)
 
     @property
     def median_information(self) -> float:
-        """The information share of the median group."""
+        """The median of the shares of information."""
         return float(np.median(self.information))
 
 
@@ -137,9 +136,9 @@ def measure_funnels(
     Parameters
     ----------
     posterior
-        Draws of a partially pooled fit.
+        The draws of a partially pooled fit.
     diverging
-        Shape ``(chain, draw)``.
+        Whether each transition diverged, shape ``(chain, draw)``.
     design
         The data of the fit.
     """
@@ -182,7 +181,7 @@ def _measure_funnel(
 def population_mean(posterior: xr.Dataset, coefficient: str) -> Array:
     """Return the draws of a population coefficient, shape ``(chain, draw)``.
 
-    Zero where the population has no such coefficient.
+    They are 0 if the population has no such coefficient.
     """
     if coefficient == "Intercept" and "Intercept" in posterior:
         mean: Array = posterior["Intercept"].to_numpy()
@@ -210,13 +209,13 @@ def of_predictor(
 def group_mean(
     posterior: xr.Dataset, design: Design, factor: FactorDesign, coefficient: str
 ) -> Array:
-    """Return what the groups' coefficients are drawn around.
+    """Return the mean of the population distribution of the groups' coefficients.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(chain, draw)``, or ``(chain, draw, group)`` where group-level
-        predictors move the mean.
+        The shape is ``(chain, draw)``, or ``(chain, draw, group)`` if there are
+        group-level predictors.
     """
     dims = ("chain", "draw", "category")
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
@@ -238,17 +237,17 @@ def group_mean(
 
 
 def locate(values: Array, diverging: NDArray[np.bool_]) -> Location:
-    """Compare a quantity at divergent draws with other draws, by ranks.
+    """Compare a quantity at divergent draws with its other draws, by ranks.
 
-    Draws are autocorrelated and divergences come in bursts, so the usual error of the
-    Mann-Whitney statistic is far too small. The p-value here is that of shifting the
-    divergences of each chain along the chain, round its end: both keep their own
-    autocorrelation and only what ties them together is broken.
+    Draws are autocorrelated and divergences come in bursts, so that the usual standard
+    error of the Mann-Whitney statistic is far too small. The p-value here comes from
+    circular shifts of the divergences along each chain: both keep their
+    autocorrelation, and only the dependence between them is removed.
 
     Parameters
     ----------
     values, diverging
-        Shape ``(chain, draw)``.
+        The quantity and whether each transition diverged, shape ``(chain, draw)``.
 
     Examples
     --------
@@ -282,11 +281,11 @@ def locate(values: Array, diverging: NDArray[np.bool_]) -> Location:
 def check_funnels(
     funnels: Sequence[Funnel], *, divergences: int
 ) -> tuple[Finding, ...]:
-    """Say of each varying coefficient where divergences sit."""
+    """Say for each varying coefficient where divergences are."""
     if not funnels or not divergences:
         return ()
     if divergences < FEWEST_DIVERGENCES:
-        sentence = "Divergences are too few to say where they sit."
+        sentence = "Divergences are too few to say where they are."
         return (Finding("funnel", "note", divergences, 0, _SOURCE, sentence),)
     return tuple(_check_funnel(each) for each in funnels)
 
@@ -295,18 +294,19 @@ def _check_funnel(funnel: Funnel) -> Finding:
     tau = short_label(funnel.tau)
     where = funnel.location
     if where is None or not (where.is_low or where.is_high):
-        sentence = f"Divergences are not tied to {tau}."
+        sentence = f"Divergences do not depend on {tau}."
         auc = float("nan") if where is None else where.auc
         return Finding("funnel", "note", auc, LOW_AUC, _SOURCE, sentence)
     sentence = (
-        f"Divergences sit at {'small' if where.is_low else 'large'} {tau}: median "
-        f"{np.exp(where.divergent):.2g} there and {np.exp(where.other):.2g} elsewhere."
+        f"Divergences are at {'small' if where.is_low else 'large'} {tau}: its median "
+        f"is {np.exp(where.divergent):.2g} there and {np.exp(where.other):.2g} "
+        "elsewhere."
     )
     if where.is_low:
         names = ", ".join(short_label(name) for name in funnel.nearest)
         sentence += (
-            " It is the neck of a funnel, where the groups' coefficients are drawn to "
-            f"their mean, most of all those of {names}."
+            " This is the neck of a funnel, where the groups' coefficients are close "
+            f"to their mean, and closest for {names}."
         )
     return Finding(
         "funnel",
@@ -323,8 +323,8 @@ def _check_funnel(funnel: Funnel) -> Finding:
 def check_form(
     funnels: Sequence[Funnel], *, parameterization: str | None, ess_per_draw: float
 ) -> tuple[Finding, ...]:
-    """Note a form that suits the data badly and is slow for it, if not wrong."""
-    # Other forms suit all data.
+    """Note a form that does not suit the data, and is slow for that reason."""
+    # The other forms suit all data.
     if parameterization not in ("centered", "noncentered"):
         return ()
     if not funnels or ess_per_draw >= INEFFICIENT:
@@ -352,7 +352,7 @@ def check_form(
 
 
 def describe_information(funnel: Funnel) -> str:
-    """Say how much the median group's own data tell about its coefficient."""
+    """Say how informative the data of the median group are."""
     return (
         f"for the median {short_label(funnel.factor)}, "
         f"{funnel.median_information:.0%} of the information about its "
@@ -361,7 +361,7 @@ def describe_information(funnel: Funnel) -> str:
 
 
 def scales_trade_off(posterior: xr.Dataset, *, design: Design) -> bool:
-    """Whether a scale of the groups and the residual scale are hardly told apart."""
+    """Whether the data hardly distinguish a scale of groups from the residual one."""
     if "sigma" not in posterior:
         return False
     rows = [posterior["sigma"].to_numpy().reshape(1, -1)]
@@ -379,9 +379,9 @@ def scales_trade_off(posterior: xr.Dataset, *, design: Design) -> bool:
 def _information(b: Array, mean: Array, tau: Array) -> Array:
     """Return one minus the posterior variance of ``(b - mean) / tau``, per group.
 
-    Given the hyperparameters that variance is ``1 / (1 + I tau^2)`` for a group whose
-    data hold Fisher information ``I``, so this is ``I tau^2 / (1 + I tau^2)``, the
-    weight at which the two forms change places [2]_.
+    Given the hyperparameters, that variance is ``1 / (1 + I tau^2)`` for a group whose
+    data have Fisher information ``I``, so that this is ``I tau^2 / (1 + I tau^2)``,
+    which decides between the two forms [2]_.
     """
 
     def information(block: Array) -> dict[str, Array]:

@@ -1,10 +1,10 @@
-"""Whether the data say anything about a scale, or its posterior is its prior.
+"""Whether the data are informative about a scale, or its posterior is its prior.
 
-What data tell about a parameter is how far its posterior is from its prior, in nats:
-the expected logarithm of the ratio of the two densities [1]_, 0 where they are the same
-[2]_. A normal posterior that owes a share ``r`` of what is known to the data is, on
-average over data, ``-log(1 - r) / 2`` nats from its prior; the limit is that of
-a tenth.
+The information of the data about a parameter is the distance of its posterior from its
+prior, in nats: the expected logarithm of the ratio of the two densities [1]_, which is
+0 if they are the same [2]_. If a share ``r`` of the information about a normal
+parameter comes from the data, the distance is ``-log(1 - r) / 2`` nats on average over
+data; the limit is that for a tenth.
 
 References
 ----------
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LEAST_NATS = -0.5 * math.log(1 - 0.1)
 _SCALES = {"tau", "tau_sigma", "sigma", "loading_scale"}
-_BINS = 20  # of the prior's probability
+_BINS = 20  # of equal probability under the prior
 
 
 def check_learned(
@@ -46,11 +46,11 @@ def check_learned(
     Parameters
     ----------
     posterior
-        Draws where the priors are stated.
+        The draws, for the predictors that the priors refer to.
     priors
-        Those of the model.
+        The priors of the model.
     mixed
-        How well the draws mix.
+        The convergence of the draws.
     """
     known = {
         row.parameter: row
@@ -73,8 +73,8 @@ def check_learned(
             if nats < LEAST_NATS:
                 sentence = (
                     f"The posterior of {short_label(label)} is its prior, {row.prior}: "
-                    f"the data tell {max(nats, 0.0):.2f} nats about it (limit "
-                    f"{LEAST_NATS:.2f}), next to nothing."
+                    f"the data have {max(nats, 0.0):.2f} nats of information about it "
+                    f"(limit {LEAST_NATS:.2f}), which is next to nothing."
                 )
                 found.append(
                     Finding(
@@ -91,10 +91,10 @@ def check_learned(
 
 
 def _nats(below: Array, *, effective: float) -> float:
-    """Return how far draws are from a prior, by the prior's probability below each.
+    """Return the distance of draws from a prior, by the prior probability below each.
 
-    The excess that so few draws have by chance is taken off: half a degree of freedom
-    for each of them [1]_.
+    The bias for a finite number of draws is subtracted: half a degree of freedom for
+    each bin, divided by their number [1]_.
     """
     counts, _ = np.histogram(below, bins=_BINS, range=(0.0, 1.0))
     shares = counts[counts > 0] / counts.sum()

@@ -1,8 +1,7 @@
-"""Effects of a fit, each a labelled table with intervals.
+"""Coefficients of a fit, as labelled tables with intervals.
 
-Population coefficients (``fixef``), what groups deviate from them (``ranef``), full
-coefficients of groups (``coef``), scales and correlations (``varcorr``); how much is
-pooled and explained; hypotheses, contrasts and rankings.
+These are the population coefficients (``fixef``), the deviations of groups (``ranef``),
+the coefficients of groups (``coef``), and the scales and correlations (``varcorr``).
 
 References
 ----------
@@ -41,21 +40,22 @@ if TYPE_CHECKING:
 
 
 def fixef(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
-    """Describe the population's coefficients.
+    """Summarize the population coefficients.
 
     Parameters
     ----------
     fit
         A fit.
     prob
-        Probability of the central interval.
+        The probability of the central interval.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``mean``, ``sd``, ``median`` and the interval, such as ``q5`` and
-        ``q95``; rows such as ``Intercept`` and ``floor``; ``blue, floor`` for a
-        category's own linear predictor; ``cutpoint[low|high]`` for ordinal outcomes.
+        The columns are ``mean``, ``sd``, ``median`` and the interval, such as ``q5``
+        and ``q95``. The rows are, for example, ``Intercept`` and ``floor``; ``blue,
+        floor`` in the linear predictor of a category; ``cutpoint[low|high]`` of ordinal
+        outcomes.
     """
     return describe_each(*fixef_draws(fit), prob)
 
@@ -63,32 +63,32 @@ def fixef(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
 def ranef(
     fit: FitResult, *, factor: str | None = None, prob: float = 0.9
 ) -> pd.DataFrame:
-    """Describe what each group's coefficients deviate from the population's.
+    """Summarize the deviations of each group's coefficients from the population.
 
-    Where group-level predictors move the mean of a group, from that mean.
+    With group-level predictors, they are deviations from the mean that these predict.
 
     Parameters
     ----------
     fit
         A partially pooled fit.
     factor
-        Which grouping factor; by default the first.
+        The grouping factor; by default the first.
     prob
-        Probability of the central interval.
+        The probability of the central interval.
 
     Returns
     -------
     pandas.DataFrame
-        Columns as of ``fixef``; rows by group and coefficient.
+        The columns are those of ``fixef``; the rows are groups and coefficients.
 
     Raises
     ------
     SpecError
-        If there is no such factor, or no population to deviate from.
+        If there is no such factor, or the fit is not partially pooled.
 
     Examples
     --------
-    Draws that are exact, as those of a fit:
+    The draws are exact ones, which are used like those of a fit:
 
     >>> import stanpool as sp
     >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
@@ -103,8 +103,8 @@ def ranef(
     number = place_of_factor(fit, factor)
     if fit.model.spec.pooling != "partial":
         raise SpecError(
-            f"{fit.model!r} has no population that groups deviate from; see coef, or "
-            "fit with pooling='partial'."
+            f"{fit.model!r} has no population distribution to deviate from; see coef, "
+            "or fit with pooling='partial'."
         )
     own = coefficients(fit.model, fit.posterior).factors[number]
     return _group_table(fit, number, own.deviations, prob)
@@ -113,9 +113,9 @@ def ranef(
 def coef(
     fit: FitResult, *, factor: str | None = None, prob: float = 0.9
 ) -> pd.DataFrame:
-    """Describe the full coefficients of each group: the population's, and its own part.
+    """Summarize the coefficients of each group: the population's plus its deviation.
 
-    What a row of the group has if all other grouping factors are at their mean.
+    They apply to a row of the group if all other grouping factors are at their mean.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def coef(
     Returns
     -------
     pandas.DataFrame
-        As of ``ranef``.
+        As for ``ranef``.
 
     Raises
     ------
@@ -137,24 +137,24 @@ def coef(
 
 
 def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFrame:
-    """Describe the scales and correlations of what varies, and the residual scale.
+    """Summarize the scales and correlations of varying coefficients.
 
     Parameters
     ----------
     fit, prob
         As for ``fixef``.
     at
-        ``"zero"``: intercepts are those where predictors are 0. ``"center"``:
-        predictors that are far from 0 are centered, as they are for the priors of
-        correlated coefficients; coefficients of ``||`` refer to predictors at 0.
+        With ``"zero"``, intercepts are those where predictors are 0. With
+        ``"center"``, predictors that are far from 0 are centered, as they are for the
+        priors of correlated coefficients (those of ``||`` always refer to 0).
 
     Returns
     -------
     pandas.DataFrame
-        Columns as of ``fixef``; rows by ``factor`` and ``term``, such as
-        ``("county", "sd(floor)")``, ``("county", "cor(Intercept, floor)")`` and
-        ``("residual", "sigma")``; ``sd(log sigma)`` where groups' residual scales
-        are pooled.
+        The columns are those of ``fixef``; the rows are ``factor`` and ``term``, such
+        as ``("county", "sd(floor)")``, ``("county", "cor(Intercept, floor)")`` and
+        ``("residual", "sigma")``, with ``sd(log sigma)`` if the residual scales of
+        groups are pooled.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFra
 
 
 def check_pairs(pairs: Any, groups: Mapping[Any, int]) -> None:
-    """Refuse what is not a list of pairs, such as a text, which is one of letters."""
+    """Refuse what is not a list of pairs of groups."""
     is_list = isinstance(pairs, Collection) and not isinstance(pairs, str | bytes)
     if is_list and len(pairs) and all(map(_is_pair, pairs)):
         return
@@ -241,11 +241,11 @@ def fixef_draws(fit: FitResult) -> tuple[list[str], list[Array]]:
 def full_coefficients(
     fit: FitResult, number: int, posterior: xr.Dataset | None = None
 ) -> Callable[[Indices], Array]:
-    """Return a function from groups to their full coefficients, ``(S, J, D, Q)``."""
+    """Return a function from groups to their coefficients, ``(S, J, D, Q)``."""
     posterior = fit.posterior if posterior is None else posterior
     found = coefficients(fit.model, posterior)
     own, design = found.factors[number], fit.model.design
-    # Where the mean belongs to an earlier factor, the coefficients here are without.
+    # If an earlier factor has the mean, these coefficients are deviations from it.
     missing = np.zeros_like(own.mean)
     for q, label in enumerate(design.factors[number].varying):
         if any(label in each.varying for each in design.factors[:number]):
@@ -261,11 +261,11 @@ def full_coefficients(
 
 
 def place_of_factor(fit: FitResult, factor: str | None) -> int:
-    """Find a grouping factor."""
+    """Return the position of a grouping factor."""
     names = [each.factor for each in fit.model.design.factors]
     if not names or (factor is not None and factor not in names):
         raise SpecError(
-            f"{fit.model!r} has no groups of {quote(factor)}; its grouping factors: "
+            f"{fit.model!r} has no groups of {quote(factor)}; its grouping factors are "
             f"{quote_list(names) or 'none'}."
         )
     return 0 if factor is None else names.index(factor)
@@ -281,7 +281,7 @@ def blocks_of_groups(groups: int, width: int) -> Iterator[slice]:
 def _group_table(
     fit: FitResult, number: int, values: Callable[[Indices], Array], prob: float
 ) -> pd.DataFrame:
-    """Describe coefficients of all groups of a factor, block by block."""
+    """Summarize the coefficients of all groups of a factor, block by block."""
     import pandas as pd
 
     interval_levels(prob)
@@ -301,7 +301,7 @@ def _group_table(
 def describe_each(
     index: Any, draws: Sequence[Array] | Array, prob: float
 ) -> pd.DataFrame:
-    """Describe some quantities, a row each."""
+    """Summarize quantities, with one row for each."""
     import pandas as pd
 
     interval_levels(prob)
@@ -310,7 +310,7 @@ def describe_each(
 
 
 def multi_index(rows: Sequence[tuple[Any, ...]], names: list[str]) -> pd.MultiIndex:
-    """Return labels of rows that have several names each, also of no rows."""
+    """Return labels of rows with several levels, even if there are no rows."""
     import pandas as pd
 
     if not rows:

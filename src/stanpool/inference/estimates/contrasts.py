@@ -37,30 +37,30 @@ def contrasts(
     coefficient: str = "Intercept",
     prob: float = 0.9,
 ) -> pd.DataFrame:
-    """Describe differences between groups' full coefficients.
+    """Summarize differences between the coefficients of groups.
 
     Parameters
     ----------
     fit
         A fit with groups.
     pairs
-        Which groups to compare, such as ``[("AITKIN", "ANOKA")]``: the first less the
+        The groups to compare, such as ``[("AITKIN", "ANOKA")]`` for the first minus the
         second; by default all pairs.
     factor, coefficient
-        Which grouping factor, by default the first, and which of its coefficients.
+        The grouping factor, by default the first, and one of its coefficients.
     prob
-        Probability of the central interval.
+        The probability of the central interval.
 
     Returns
     -------
     pandas.DataFrame
-        Columns as of ``fixef`` and ``probability``, that the first is greater; rows by
-        ``group`` and ``less``.
+        The columns are those of ``fixef``, and ``probability``, that the first group's
+        coefficient is greater; the rows are ``group`` and ``less``.
 
     Raises
     ------
     SpecError
-        If a group or the coefficient is not known, or there are too many pairs.
+        If a group or the coefficient is unknown, or there are too many pairs.
     """
     number = place_of_factor(fit, factor)
     design = fit.model.design.factors[number]
@@ -71,15 +71,16 @@ def contrasts(
         if count > _MOST_PAIRS:
             raise SpecError(
                 f"{len(places)} groups of {quote(design.factor)} make {count:,} "
-                "pairs. Say which, as in pairs=[(first, second)], or see rank_groups."
+                "pairs. Pass some of them, as in pairs=[(first, second)], or see "
+                "rank_groups."
             )
         pairs = [(a, b) for a in places for b in places if places[a] < places[b]]
     check_pairs(pairs, places)
     for label in (label for pair in pairs for label in pair):
         if label not in places:
             raise SpecError(
-                f"pairs has {quote(label)}, which is no group of "
-                f"{quote(design.factor)}; there are {quote_list(places)}."
+                f"pairs has {quote(label)}, which is not a group of "
+                f"{quote(design.factor)}; its groups are {quote_list(places)}."
                 + suggestion(str(label), [str(known) for known in places])
             )
     used = sorted({places[label] for pair in pairs for label in pair})
@@ -102,38 +103,38 @@ def rank_groups(
     draws: int | None = None,
     prob: float = 0.9,
 ) -> pd.DataFrame:
-    """Rank groups by their full coefficients, with the uncertainty of the ranks.
+    """Rank groups by their coefficients, with the uncertainty of the ranks.
 
-    Groups are ranked at each draw. A table of estimates in order hides that most ranks
-    are hardly known.
+    Groups are ranked at each draw. A sorted table of estimates hides that most ranks
+    are very uncertain.
 
     Parameters
     ----------
     fit
         A fit with groups.
     factor, coefficient
-        Which grouping factor, by default the first, and which of its coefficients.
+        The grouping factor, by default the first, and one of its coefficients.
     largest_first
-        Whether rank 1 is the largest.
+        Whether rank 1 is that of the largest coefficient.
     draws
-        How many posterior draws to use; all by default.
+        The number of posterior draws to use; by default all.
     prob
-        Probability of the central interval.
+        The probability of the central interval.
 
     Returns
     -------
     pandas.DataFrame
-        Columns as of ``fixef``, of the rank, and ``probability_first``; a row for each
-        group, in the order of the mean rank.
+        The columns are those of ``fixef``, for the rank, and ``probability_first``; the
+        rows are groups, sorted by their mean rank.
 
     Raises
     ------
     SpecError
-        If the coefficient is not known, or there are too many groups and draws.
+        If the coefficient is unknown, or there are too many groups and draws.
 
     Examples
     --------
-    Draws that are exact, as those of a fit:
+    The draws are exact ones, which are used like those of a fit:
 
     >>> import stanpool as sp
     >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
@@ -171,7 +172,7 @@ def rank_groups(
 
 
 def _place_of(factor: FactorDesign, coefficient: str) -> int:
-    """Find a varying coefficient."""
+    """Return the position of a varying coefficient."""
     if coefficient not in factor.coefficients:
         raise SpecError(
             f"{quote(coefficient)} does not vary over {quote(factor.factor)}; "

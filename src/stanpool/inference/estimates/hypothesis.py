@@ -1,6 +1,6 @@
 """Hypotheses about quantities of the posterior, stated as text.
 
-A text is taken apart here; nothing of it is run as code.
+The text is parsed here, and none of it is run as code.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
 
 _USAGE = (
-    "Write names of the posterior, numbers, + - * / **, the functions exp, log, sqrt "
-    "and abs, and one or two of < > <= >=, as in 'floor < 0' or "
-    "'b_county[AITKIN, floor] > b_county[ANOKA, floor]'; names with other signs go "
-    "between backticks."
+    "Use names of the posterior, numbers, + - * / **, the functions exp, log, sqrt and "
+    "abs, and one or two of < > <= >=, as in 'floor < 0' or "
+    "'b_county[AITKIN, floor] > b_county[ANOKA, floor]'; quote names with other "
+    "characters by backticks."
 )
 _BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -64,29 +64,29 @@ def hypothesis(
     fit
         A fit.
     hypotheses
-        One or several, such as ``"floor < 0"``, ``"abs(floor) < 0.1"``,
-        ``"0.5 < exp(floor) < 1"``, ``"tau_county[Intercept] > sigma"``. Names are those
-        of ``fixef`` and ``summary``; with signs other than letters, digits and ``:``
-        outside brackets they go between backticks.
+        One or several, such as ``"floor < 0"``, ``"abs(floor) < 0.1"``, ``"0.5 <
+        exp(floor) < 1"``, ``"tau_county[Intercept] > sigma"``. Names are those of
+        ``fixef`` and ``summary``; they are quoted by backticks if they contain, outside
+        brackets, characters other than letters, digits and ``:``.
     prob
-        Probability of the central interval.
+        The probability of the central interval.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each hypothesis. ``probability``, and ``odds`` for it; ``mean``,
-        ``sd``, ``median`` and interval of the left side less the right one, or of what
-        stands between two bounds.
+        One row per hypothesis, with its ``probability`` and ``odds``, and with
+        ``mean``, ``sd``, ``median`` and interval of the left side minus the right side,
+        or of the expression between two bounds.
 
     Raises
     ------
     SpecError
         If a hypothesis cannot be read, contains a name that is not in the posterior, or
-        is that two quantities are equal, which has no probability.
+        states that two quantities are equal, which has probability 0.
 
     Examples
     --------
-    Draws that are exact, as those of a fit:
+    The draws are exact ones, which are used like those of a fit:
 
     >>> import stanpool as sp
     >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
@@ -111,14 +111,14 @@ def hypothesis(
 
 
 def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
-    """Return draws of what a hypothesis is about, and of whether it holds."""
+    """Return draws of the quantity of a hypothesis, and of whether it is true."""
     if not isinstance(text, str):
         raise SpecError(f"the hypothesis {quote(text)} must be a text. {_USAGE}")
     replaced, names = _alias(text)
     if re.search(r"(?<![<>])=(?!\s*$)", replaced.replace("<=", "").replace(">=", "")):
         raise SpecError(
             f"the hypothesis {quote(text)} says that two quantities are equal, which "
-            "has no probability. State how close, as in 'abs(floor) < 0.1'."
+            "has probability 0. State how close they are, as in 'abs(floor) < 0.1'."
         )
     try:
         node = parse(replaced)
@@ -138,7 +138,7 @@ def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
 
 
 def _alias(text: str) -> tuple[str, dict[str, str]]:
-    """Replace names by aliases; a name ends with its brackets, whatever is in them."""
+    """Replace names, with their brackets and what is in these, by aliases."""
     pieces: list[str] = []
     names: dict[str, str] = {}
     at = 0
@@ -165,7 +165,7 @@ def _alias(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _closing(text: str, start: int) -> int:
-    """Return where the bracket that opens at ``start`` ends, or the text does."""
+    """Return the end of the bracket that opens at ``start``, or of the text."""
     depth = 0
     for position in range(start, len(text)):
         depth += {"[": 1, "]": -1}.get(text[position], 0)
@@ -175,7 +175,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def _value(node: Node, draws: Mapping[str, Array], text: str) -> Any:
-    """Compute a side of a hypothesis."""
+    """Compute one side of a hypothesis."""
     match node:
         case Number(value=number):
             return float(number)
@@ -204,7 +204,7 @@ def _draws_of(fit: FitResult, name: str, text: str) -> Array:
     posterior = fit.posterior
     stem, bracket, _ = name.partition("[")
     candidates = [str(each) for each in posterior.data_vars]
-    # A factor's name may have brackets: the longest variable that fits.
+    # A factor's name may contain brackets: use the longest variable that fits.
     for variable in sorted(candidates, key=len, reverse=True):
         if name == variable and posterior[variable].ndim == 2:
             return flat(posterior[variable])
@@ -217,12 +217,12 @@ def _draws_of(fit: FitResult, name: str, text: str) -> Array:
         near = [f"{stem}[{label}]" for label in _labels(posterior[stem])]
     raise SpecError(
         f"the hypothesis {quote(text)} has the name {quote(name)}, which is not in "
-        f"the posterior; there are {quote_list(near)}.{suggestion(name, near)}"
+        f"the posterior; its names are {quote_list(near)}.{suggestion(name, near)}"
     )
 
 
 def _member(variable: xr.DataArray, inside: str) -> Array | None:
-    """Return the draws of a member of a variable by its label, as in ``summary``."""
+    """Return the draws of an element of a variable by its label in ``summary``."""
     labels = _labels(variable)
     if inside not in labels:
         return None
@@ -231,7 +231,7 @@ def _member(variable: xr.DataArray, inside: str) -> Array | None:
 
 
 def _labels(variable: xr.DataArray) -> list[str]:
-    """Label the members of a variable, such as ``AITKIN, floor``."""
+    """Return the labels of a variable's elements, such as ``AITKIN, floor``."""
     labels = [""]
     for dim in variable.dims[2:]:
         values = [str(value) for value in variable[dim].to_numpy()]

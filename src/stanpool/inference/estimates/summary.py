@@ -1,4 +1,4 @@
-"""Posterior draws -> a table with one labelled row for each scalar."""
+"""Tables of the posterior with one labelled row or column for each scalar."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ def summary(
 ) -> pd.DataFrame:
     """Summarize each scalar of the posterior in one row.
 
-    Population quantities come first, the coefficients of the groups last.
+    Population parameters come first, and the coefficients of the groups last.
 
     Parameters
     ----------
     fit
         A fit, or draws of an exact sampler.
     var_names
-        The variables to show, such as ``["Intercept", "tau_county"]``; all by default.
+        The variables to show, such as ``["Intercept", "tau_county"]``; by default all.
     groups
-        False leaves out the coefficients of the groups.
+        Whether to include the coefficients of the groups.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``mean``, ``sd``, ``median``, ``q5``, ``q95`` (a central 90 %
-        interval), ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse_mean``; rows
-        labelled as in ``beta[floor]`` or ``b_county[AITKIN, floor]``.
+        The columns are ``mean``, ``sd``, ``median``, ``q5``, ``q95`` (a central 90 %
+        interval), ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse_mean``. The rows
+        have labels such as ``beta[floor]`` or ``b_county[AITKIN, floor]``.
 
     Raises
     ------
@@ -84,16 +84,17 @@ def draws(
     fit
         A fit, or draws of an exact sampler.
     var_names
-        The variables to take, such as ``["Intercept", "tau_county"]``; all by default.
+        The variables to return, such as ``["Intercept", "tau_county"]``; by default
+        all.
     groups
-        False leaves out the coefficients of the groups.
+        Whether to include the coefficients of the groups.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each draw, with the index ``chain`` and ``draw``, and a column for
-        each row of ``summary``, under its label and in its order. Constants, such as
-        the diagonal of a matrix of correlations, are left out.
+        One row per draw, with the index ``chain`` and ``draw``, and one column for each
+        row of ``summary``, with its label. Constants, such as the diagonal of a
+        correlation matrix, are left out.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def draws(
 
     Examples
     --------
-    Draws that are exact, as those of a fit:
+    The draws are exact ones, which are used like those of a fit:
 
     >>> import stanpool as sp
     >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
@@ -157,7 +158,7 @@ def summarize(
 
 
 def _moments(draws: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Describe draws of shape ``(scalar, chain, draw)``."""
+    """Summarize draws of shape ``(scalar, chain, draw)``."""
     flat = draws.reshape(len(draws), -1)
     mean = flat.mean(axis=1)
     squares = np.square(flat - mean[:, None]).sum(axis=1)
@@ -172,7 +173,7 @@ def _moments(draws: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def population_names(fit: HasPosterior) -> list[str]:
-    """Name the variables of the posterior that are not of groups."""
+    """Return the variables of the posterior that are not of groups."""
     dims, posterior = dims_of_groups(fit), fit.posterior
     names = [str(name) for name in posterior.data_vars]
     return [name for name in names if not is_of_groups(posterior[name], dims)]
@@ -181,7 +182,7 @@ def population_names(fit: HasPosterior) -> list[str]:
 def _chosen(
     fit: HasPosterior, var_names: Sequence[str] | None, groups: bool
 ) -> list[str]:
-    """Name the variables that are wanted, those of the population first."""
+    """Return the chosen variables, those of the population first."""
     names = _population_first(fit) if var_names is None else _known(fit, var_names)
     population = population_names(fit)
     return [name for name in names if groups or name in population]

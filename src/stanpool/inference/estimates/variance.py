@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
 
 
-# Variance of the latent outcome about its linear predictor, by link.
+# Variance of the latent outcome around its linear predictor, by link.
 _LATENT = {"logit": math.pi**2 / 3, "probit": 1.0, "cloglog": math.pi**2 / 6}
 
 
 def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
-    r"""Measure how far groups are pooled, and what predictors explain at each level.
+    r"""Return the pooling factor and the explained variance at each level.
 
-    With errors :math:`\epsilon_j = \theta_j - \hat\theta_j` of a level (of groups:
-    what their coefficients deviate from their mean) and variances over its units,
+    With the errors :math:`\epsilon_j = \theta_j - \hat\theta_j` of a level (for groups,
+    the deviations of their coefficients from the mean) and variances over its units,
 
     .. math:: \lambda = 1 - \frac{\operatorname{var}_j \operatorname{E} \epsilon_j}
                                  {\operatorname{E} \operatorname{var}_j \epsilon_j},
@@ -47,28 +47,30 @@ def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
               R^2 = 1 - \frac{\operatorname{E} \operatorname{var}_j \epsilon_j}
                              {\operatorname{E} \operatorname{var}_j \theta_j}.
 
-    ``pooling`` near 0: the groups speak for themselves; near 1: they cannot be told
-    from their mean. Intercepts are those at the predictors' centers.
+    ``pooling`` is near 0 if the estimates of groups are based on their own data, and
+    near 1 if they are all close to the population mean. Intercepts are those
+    at the predictors' centers.
 
     Parameters
     ----------
     fit
         A partially pooled fit.
     by_group
-        Instead for each group: the posterior variance of its standardized deviation,
-        ``(b - mean) / tau``, which is 1 where its own data say nothing.
+        Whether to return instead, for each group, the posterior variance of its
+        standardized deviation ``(b - mean) / tau``, which is 1 if its data are not
+        informative.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``pooling`` and ``r_squared``; rows by ``factor`` and ``coefficient``,
-        and the data where outcomes are gaussian. ``by_group``: a column ``pooling``,
-        rows also by ``group``.
+        The columns are ``pooling`` and ``r_squared``; the rows are ``factor`` and
+        ``coefficient``, and the data if outcomes are gaussian. With ``by_group``, there
+        is a column ``pooling``, and the rows are also by ``group``.
 
     Raises
     ------
     SpecError
-        If the fit is not partially pooled: the ratios are then not defined.
+        If the fit is not partially pooled, so that the ratios are not defined.
 
     References
     ----------
@@ -79,8 +81,8 @@ def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
 
     if fit.model.spec.pooling != "partial":
         raise SpecError(
-            f"{fit.model!r} is not partially pooled, so nothing measures how much it "
-            "pools. Use fit.model.with_(pooling='partial')."
+            f"{fit.model!r} is not partially pooled, so that it has no pooling "
+            "factors. Use fit.model.with_(pooling='partial')."
         )
     fit = center_fit(fit)
     found = coefficients(fit.model, fit.posterior)
@@ -109,23 +111,23 @@ def pooling_factors(fit: FitResult, *, by_group: bool = False) -> pd.DataFrame:
 
 
 def icc(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
-    """Describe the share of each grouping factor in the variance of a new row.
+    """Summarize the share of each grouping factor in the variance of a new row.
 
-    Where slopes vary, the factor's variance is that of its effects averaged over the
-    rows. Outcomes with a link have the variance of their latent scale: that of the
-    logistic, normal or Gumbel distribution, or of a count on the log scale.
+    If slopes vary, the variance of a factor is that of its effects, averaged over the
+    rows. For outcomes with a link, the residual variance is that on the latent scale:
+    that of the logistic, normal or Gumbel distribution, or of a count on the log scale.
 
     Parameters
     ----------
     fit
         A partially pooled fit.
     prob
-        Probability of the central interval.
+        The probability of the central interval.
 
     Returns
     -------
     pandas.DataFrame
-        Columns as of ``fixef``; a row for each factor.
+        The columns are those of ``fixef``; the rows are the factors.
 
     Raises
     ------
@@ -139,8 +141,8 @@ def icc(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
     model = fit.model
     if model.spec.pooling != "partial":
         raise SpecError(
-            f"{model!r} is not partially pooled: without a population of groups there "
-            "is no variance of theirs. Use fit.model.with_(pooling='partial')."
+            f"{model!r} is not partially pooled, so that its groups have no population "
+            "variance. Use fit.model.with_(pooling='partial')."
         )
     variances = [_variance_of(fit, factor) for factor in model.design.factors]
     between = np.sum(variances, axis=0)
@@ -155,30 +157,31 @@ def bayes_R2(
     group_terms: GroupTerms | None = None,
     prob: float = 0.9,
 ) -> pd.DataFrame:
-    """Describe the share of the variance of outcomes that is explained.
+    """Summarize the share of the variance of outcomes that is explained.
 
-    The variance of the rows' expected outcomes over the same plus the mean variance of
-    outcomes about them, at each draw. Of binomial outcomes, the share of successes.
+    At each draw it is the variance of the expected outcomes of the rows, divided by the
+    sum of that and the mean variance of outcomes around them. Binomial outcomes are
+    shares of successes.
 
     Parameters
     ----------
     fit
         A fit.
     group_terms
-        What enters the expectation, as for ``predict.linpred``: by default all; ``[]``
-        is the population alone.
+        The group terms to include in the expectation, as for ``linpred``; by default
+        all. With ``[]`` it is that of the population.
     prob
-        Probability of the central interval.
+        The probability of the central interval.
 
     Returns
     -------
     pandas.DataFrame
-        Columns as of ``fixef``, one row, ``R2``.
+        The columns are those of ``fixef``; the row is ``R2``.
 
     Raises
     ------
     SpecError
-        If outcomes are categories, which have no variance.
+        If the outcome is categorical, and has no variance.
 
     References
     ----------
@@ -187,7 +190,7 @@ def bayes_R2(
     spec, moments = fit.model.spec, _Moments()
     noise: Any = 0.0
     source = linear_predictor_with(fit, group_terms=group_terms)
-    # Chains that diverged far have variances that overflow or underflow.
+    # Chains that diverged may have variances that overflow or underflow.
     with np.errstate(all="ignore"):
         for rows in source.chunks():
             design = source.design.take(rows)
@@ -205,7 +208,7 @@ def bayes_R2(
 
 
 class _Moments:
-    """Means and variances over rows that come a few at a time, for each draw."""
+    """Means and variances over rows at each draw, from a few rows at a time."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -213,7 +216,7 @@ class _Moments:
         self.squares: Any = 0.0
 
     def add(self, values: Array) -> None:
-        """Add values of shape ``(S, rows)``; Chan, Golub and LeVeque's update."""
+        """Add values of shape ``(S, rows)``, by Chan, Golub and LeVeque's update."""
         count, mean = values.shape[1], values.mean(axis=1)
         gap, total = mean - self.mean, self.count + count
         self.squares = (
@@ -242,7 +245,7 @@ def _pooling_of_groups(fit: FitResult, found: Coefficients, number: int) -> Arra
         means.append(u.mean(axis=0))
         for c in range(width):
             errors[c].add(u[..., c])
-            if own.U is not None:  # else all groups have one mean
+            if own.U is not None:  # otherwise all groups have the same mean
                 full[c].add(b[..., c])
     of_means = np.concatenate(means).var(axis=0, ddof=1)
     unexplained = np.array([each.variance.mean() for each in errors])
@@ -318,7 +321,7 @@ def _residual_variance(fit: FitResult, between: Array) -> Any:
             return learned + known
         return (learned + known) * functions.variance(0.0, sigma=1.0, **own)
     if spec.link_name == "log" and functions.variance and family.residuals is None:
-        # That of the logarithm of an outcome, were it lognormal, at the mean of all.
+        # The variance of the log of a lognormal outcome with the overall mean.
         mean: Any = 0.0
         source = linear_predictor_with(fit, group_terms=[])
         for rows in source.chunks():

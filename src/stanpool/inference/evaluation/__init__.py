@@ -1,1 +1,1 @@
-"""How well a model predicts, and what its conclusions hang on."""
+"""How well a model predicts, and how its conclusions depend on data and priors."""

@@ -1,23 +1,23 @@
-"""How well a fit predicts rows, or whole groups, that it has not seen.
+"""How well a fit predicts rows, or whole groups, that are left out.
 
-``loo`` leaves one unit out at a time without refitting, by Pareto smoothed importance
-sampling (PSIS); ``kfold`` refits. A unit is a row, whose group stays with its other
-rows, or a whole group, whose coefficients are then integrated out. Nothing of the size
-draws x rows is kept.
+``loo`` leaves out one unit at a time without refitting, by Pareto smoothed importance
+sampling (PSIS); ``kfold`` refits. A unit is a row, in which case the other rows of its
+group remain, or a whole group, whose coefficients are then integrated out. No array of
+the size draws x rows is kept.
 
 References
 ----------
 .. [1] Vehtari, Gelman and Gabry (2017). Practical Bayesian model evaluation using
    leave-one-out cross-validation and WAIC. Statistics and Computing 27, 1413-1432.
 .. [2] Vehtari, Simpson, Gelman, Yao and Gabry (2024). Pareto smoothed importance
-   sampling. Journal of Machine Learning Research 25(72): which k is good.
+   sampling. Journal of Machine Learning Research 25(72): the limit of k.
 .. [3] Merkle, Furr and Rabe-Hesketh (2019). Bayesian comparison of latent variable
    models: conditional versus marginal likelihoods. Psychometrika 84, 802-829.
 .. [4] Czado, Gneiting and Held (2009). Predictive model assessment for count data.
    Biometrics 65, 1254-1261: the randomized probability integral transform.
 .. [5] Gneiting and Raftery (2007). Strictly proper scoring rules, prediction, and
    estimation. Journal of the American Statistical Association 102, 359-378: sections
-   3.1 and 4.2, the scores of Brier and of ranked probabilities.
+   3.1 and 4.2, the Brier score and the ranked probability score.
 """
 
 from __future__ import annotations
@@ -52,45 +52,45 @@ if TYPE_CHECKING:
 SAMPLE = 10_000
 _OF_ROWS = ("predicted", "pit", "score", "hit")
 _NAMED = 5
-FEWEST_DRAWS = 4  # of a chain, for its effective sample size
+FEWEST_DRAWS = 4  # draws of a chain that an effective sample size needs
 
 
 @public
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossValidation:
-    """How well a model predicts units that were left out.
+    """The result of leaving out units.
 
     Parameters
     ----------
     model
         The model.
     unit
-        What was left out: ``"row"`` or ``"group"``.
+        The kind of unit that was left out: ``"row"`` or ``"group"``.
     factor
         The grouping factor whose groups were left out, or None.
     folds
-        None where one unit at a time was left out, by importance sampling; else into
-        how many parts the units were split, each left out of one refit.
+        The number of parts into which the units were split, each of which was left out
+        of one refit; None if one unit at a time was left out by importance sampling.
     units
-        One row for each unit: ``elpd``, its log predictive density given the others,
-        and, where importance was sampled, ``p`` (how much more it is with the unit
-        seen), ``pareto_k`` and ``refitted``; otherwise ``fold``.
+        One row per unit: ``elpd``, its log predictive density given the others, and,
+        from importance sampling, ``p`` (the increase of that density if the unit is
+        not left out), ``pareto_k`` and ``refitted``; otherwise ``fold``.
     rows
-        One row for each row of the data: the outcome ``y``, its expectation
-        ``predicted`` where its unit is left out, and ``pit``, the predicted probability
-        of a smaller outcome, randomized where outcomes are discrete; categories without
-        an order stand in that of their predicted probabilities. Of categories also
-        ``score``, between 0 and 2 for those without an order, and ``hit``, whether the
-        category came out that was the most probable. Missing where they make no sense,
-        or an outcome is censored.
+        One row per row of the data: the outcome ``y``, its expectation ``predicted``
+        if its unit is left out, and ``pit``, the predicted probability of a smaller
+        outcome, which is randomized for discrete outcomes; unordered categories are
+        sorted by their predicted probabilities. Categories also have ``score``, between
+        0 and 2 if they are unordered, and ``hit``, whether the outcome was the most
+        probable category. Values that are not defined, or are of censored outcomes, are
+        missing.
     good_k
-        Up to which Pareto k importance sampling is reliable with so many draws, or
-        None.
+        The Pareto k up to which importance sampling is reliable with this number of
+        draws, or None.
     refits
-        One row for each refit: ``seconds``, ``divergences``, and ``r_hat`` of the log
-        density, by which chains that got stuck are found.
+        One row per refit: ``seconds``, ``divergences``, and ``r_hat`` of the log
+        density, which detects chains that got stuck.
     population
-        How many units there are, of which ``units`` may be a sample.
+        The number of all units, of which ``units`` may be a sample.
     """
 
     model: PreparedModel
@@ -105,24 +105,24 @@ class CrossValidation:
 
     @property
     def elpd(self) -> float:
-        """The sum of the units' expected log predictive densities; higher is better."""
+        """The sum of the expected log predictive densities; higher is better."""
         return self.total(self.units["elpd"])[0]
 
     @property
     def se(self) -> float:
-        """The standard error of ``elpd``, as if other units had been sampled."""
+        """The standard error of ``elpd``, for units as a random sample."""
         return self.total(self.units["elpd"])[1]
 
     @property
     def p(self) -> float:
-        """The effective number of parameters; NaN where folds were left out."""
+        """The effective number of parameters; NaN for folds."""
         return self.total(self.units["p"])[0] if "p" in self.units else float("nan")
 
     def total(self, values: ArrayLike) -> tuple[float, float]:
-        """Return the sum over all units of values of these, and its standard error.
+        """Return the sum of values over all units, and its standard error.
 
-        The error is that of another population of as many units; where the units are a
-        sample, that of the sample comes on top.
+        The error is that of sampling as many units. If ``units`` is a sample of all
+        units, the error of that sample is added.
         """
         values, units = np.asarray(values), self.population
         taken = len(values) if values.ndim == 1 else 0
@@ -132,7 +132,7 @@ class CrossValidation:
                 f"there are {units}."
             )
         share = 1.0 + units / taken * (1.0 - taken / units)
-        # A unit that is impossible under all draws makes the total minus infinity.
+        # A unit whose likelihood is 0 at all draws makes the total minus infinity.
         with np.errstate(all="ignore"):
             error = np.std(values, ddof=min(1, taken - 1)) * (units * share) ** 0.5
             return float(values.mean() * units), float(error)
@@ -145,34 +145,34 @@ class CrossValidation:
 
     @property
     def score(self) -> float:
-        """The mean score of categories, lower is better; NaN for other outcomes.
+        """The mean score of categories, of which lower is better; NaN otherwise.
 
-        The quadratic score of Brier, the sum over categories of the squared difference
-        of the predicted probability and what came out; where categories are ordered the
-        ranked probability score, the same of cumulative probabilities.
+        It is the Brier score, the sum over categories of the squared difference of the
+        predicted probability from 1 or 0. For ordered categories it is the ranked
+        probability score, which is the same for cumulative probabilities.
         """
         return float(self.rows["score"].mean())
 
     @property
     def accuracy(self) -> float:
-        """How many rows have the category that was the most probable."""
+        """The share of rows whose category was the most probable one."""
         return float(self.rows["hit"].mean())
 
     def coverage(self, prob: float = 0.9) -> float:
-        """Return how many outcomes lie in their central predictive intervals."""
+        """Return the share of outcomes in their central predictive intervals."""
         pit = self.rows["pit"].dropna()
         return float((np.abs(pit - 0.5) <= 0.5 * prob).mean()) if len(pit) else np.nan
 
     @property
     def unreliable(self) -> tuple[Any, ...]:
-        """The units whose Pareto k is too large for importance sampling to be right."""
+        """The units whose Pareto k is too large for importance sampling."""
         if self.good_k is None:
             return ()
         bad = ~(self.units["pareto_k"] <= self.good_k) & ~self.units["refitted"]
         return tuple(self.units.index[bad])
 
     def __str__(self) -> str:
-        """Write the figures, and what of them cannot be relied on."""
+        """Write the results, and which of them are unreliable."""
         lines = [f"{self._title} of {self.model!r}", ""]
         lines += [f"{name:<26}{value}" for name, value in self._figures()]
         return "\n".join([*lines, *self._caveats()])
@@ -223,8 +223,8 @@ class CrossValidation:
             more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
             caveats.append(
                 f"Pareto k is above {self.good_k:.2f} for {len(bad)} of "
-                f"{len(self.units)} {self.unit}s ({named}{more}): their elpd is not "
-                "reliable. loo(reloo=True) refits without each of them."
+                f"{len(self.units)} {self.unit}s ({named}{more}): their elpd is "
+                "unreliable. loo(reloo=True) refits without each of them."
             )
         unmixed = self.refits["r_hat"] > R_HAT_OF_REFITS
         doubtful = (self.refits["divergences"] > 0) | unmixed
@@ -238,7 +238,7 @@ class CrossValidation:
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """What is known of units and rows that were left out, filled bit by bit."""
+    """The results for units and rows that were left out, which are filled in."""
 
     elpd: Array
     p: Array
@@ -247,20 +247,20 @@ class LeftOut:
 
     @classmethod
     def empty(cls, units: int, rows: int) -> LeftOut:
-        """Make one of which nothing is known."""
+        """Return one without results."""
         elpd, p, pareto_k = (np.full(units, np.nan) for _ in range(3))
         of_rows = {name: np.full(rows, np.nan) for name in _OF_ROWS}
         return cls(elpd, p, pareto_k, of_rows)
 
     def fill(self, rows: slice | Indices, found: Mapping[str, Array]) -> None:
-        """Fill in what is known of some rows."""
+        """Fill in the results of some rows."""
         for name, values in found.items():
             self.rows[name][rows] = values
 
 
 @dataclass(frozen=True, eq=False)
 class RefitScore:
-    """How well a refit predicts what was left out of it."""
+    """The predictions of a refit for what was left out of it."""
 
     elpd: Array
     rows: Mapping[str, Array]
@@ -270,16 +270,16 @@ class RefitScore:
 
 
 def check_unit(fit: FitResult, unit: Unit, factor: str | None) -> None:
-    """Refuse what cannot be left out, or was never learned from."""
+    """Refuse a unit that cannot be left out, and draws from the prior."""
     if fit.prior_only:
         raise SpecError(
-            f"{fit!r} was drawn from the prior: it has learned from no row, so that "
-            "none can be left out. Fit with prior_only=False."
+            f"{fit!r} was drawn from the prior, without the data, so that no row can "
+            "be left out. Fit with prior_only=False."
         )
     if unit == "row" and factor is not None:
         raise SpecError(
-            f"factor={quote(factor)} says whose groups to leave out: pass "
-            "unit='group', too."
+            f"factor={quote(factor)} names the factor whose groups are left out: pass "
+            "unit='group' as well."
         )
 
 
@@ -304,7 +304,7 @@ def predict_rows(
             rng=rng,
         )
     drawn = draw_outcomes(spec, design, rng, eta, parameters)
-    # Where outcomes are truncated, their expectation is known by draws only.
+    # The expectation of truncated outcomes is estimated by draws.
     expected = (
         expected_outcomes(spec, design, eta, parameters)
         if spec.trunc is None
@@ -331,7 +331,7 @@ def _predict_categories(
         below = probability.cumsum(axis=1)[rows, y] - seen
         error = (probability - came_out).cumsum(axis=1)
     else:
-        # An order that does not depend on what came out: ties go by the category.
+        # An order that does not depend on the outcome: ties are by category.
         order = np.argsort(-probability, axis=1, kind="stable")
         place = np.argsort(order, axis=1, kind="stable")
         below = (probability * (place < place[rows, y][:, None])).sum(axis=1)
@@ -352,7 +352,7 @@ def score_name(spec: ModelSpec) -> str:
 def labelled_result(
     model: PreparedModel, rows: Indices, units: Grouping | None, found: LeftOut
 ) -> CrossValidation:
-    """Label what was found of some rows, or of groups."""
+    """Label the results for rows or groups."""
     import pandas as pd
 
     of_rows = pd.Index(rows, name="row")
@@ -379,7 +379,7 @@ def labelled_result(
 
 
 def refit_table(scores: Sequence[RefitScore]) -> pd.DataFrame:
-    """Return how long refits took and how well they went, a row each."""
+    """Return the time and the convergence of each refit, one row each."""
     import pandas as pd
 
     return pd.DataFrame(

@@ -1,8 +1,8 @@
-"""How far the population's quantities move where a group, or a row, is left out.
+"""How much population parameters change if a group, or a row, is left out.
 
-The posterior without a unit is that with it, weighted by one over the unit's
-likelihood (PSIS): nothing is refitted. The likelihood of a group has its coefficients
-integrated out.
+The posterior without a unit is the posterior weighted by one over the likelihood of the
+unit (PSIS), so that nothing is refitted. The coefficients of a group are integrated out
+of its likelihood.
 
 References
 ----------
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def influence(
     fit: FitResult, *, unit: Unit = "group", factor: str | None = None
 ) -> pd.DataFrame:
-    """Estimate how far quantities of the population move without each unit.
+    """Estimate how much population parameters change without each unit.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def influence(
     unit
         ``"group"`` or ``"row"``.
     factor
-        Which grouping factor's groups; the first by default.
+        The grouping factor whose groups are left out; by default the first.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each unit, and a column for each quantity: its posterior mean without
-        the unit, less that with it, in posterior standard deviations. ``pareto_k``
-        above 0.7 says that the unit matters too much to know without a refit.
+        One row per unit and one column per parameter: its posterior mean without the
+        unit minus that with it, in posterior standard deviations. If ``pareto_k`` is
+        above 0.7, the unit is so influential that this needs a refit.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def influence(
 
 
 def _of_population(fit: FitResult) -> tuple[list[str], Array]:
-    """Return the quantities that are not of groups, draws as ``(S, quantity)``."""
+    """Return labels and draws of population parameters, ``(S, parameter)``."""
     blocks = list(scalars(fit.posterior, var_names=population_names(fit)))
     labels = [label for each in blocks for label in each.labels]
     draws = [each.draws.reshape(-1, len(each.labels)) for each in blocks]

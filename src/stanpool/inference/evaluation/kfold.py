@@ -53,32 +53,35 @@ def kfold(
     executor: Executor | None = None,
     progress: bool = True,
 ) -> CrossValidation:
-    """Predict rows, or whole groups, from refits that have not seen them.
+    """Predict rows, or whole groups, from refits without them.
 
     Parameters
     ----------
     fit
-        A fit. It is refitted with its own settings, priors, levels and program:
-        nothing is compiled anew.
+        A fit. It is refitted with its own settings, priors, levels and program, so that
+        nothing is compiled.
     folds
-        Into how many parts to split the units; each is left out of one refit.
+        The number of parts into which the units are split; each is left out of one
+        refit.
     unit
-        ``"row"``: rows within groups, each group's as evenly over the folds as can be;
-        ``"group"``: whole groups, which are then predicted as new ones.
+        With ``"row"``, rows are left out, and the rows of each group are distributed as
+        evenly over the folds as possible. With ``"group"``, whole groups are left out,
+        and are predicted as new ones.
     factor
-        Which grouping factor's groups; the first by default.
+        The grouping factor whose groups are left out; by default the first.
     seed
-        Of the split, and of the refits; the fit's own if None.
+        The seed of the split and of the refits; by default that of the fit.
     executor
-        Where to refit, any ``concurrent.futures.Executor``, whose workers fit one chain
-        at a time unless ``parallel_chains`` is set; here, one fold at a time, if None.
+        The ``concurrent.futures.Executor`` that runs the refits. Its workers run one
+        chain at a time unless ``parallel_chains`` is set. By default the folds are
+        refitted one after another.
     progress
         Whether to show progress.
 
     Returns
     -------
     CrossValidation
-        The figures of each unit and each row.
+        The results for each unit and each row.
 
     Raises
     ------
@@ -122,16 +125,16 @@ def kfold(
 
 @dataclass(frozen=True, eq=False)
 class RefitTask:
-    """One refit: what is left out of it.
+    """One refit, and what is left out of it.
 
     Attributes
     ----------
     model, settings
-        What is refitted, and how.
+        The model and the settings of the refit.
     rows, units
-        The rows that are left out, and the units that they make up.
+        The rows that are left out, and the units that they form.
     factor
-        The factor of these units; None where they are rows.
+        The grouping factor of these units; None if they are rows.
     """
 
     model: PreparedModel
@@ -142,7 +145,7 @@ class RefitTask:
 
 
 def _split_rows(model: PreparedModel, folds: int, rng: np.random.Generator) -> Indices:
-    """Deal each group's rows out over the folds, in random order."""
+    """Distribute the rows of each group over the folds at random."""
     fold = _split(model.design.rows, folds, "rows", rng)
     if not model.spec.groups:
         return fold
@@ -157,7 +160,7 @@ def _split_rows(model: PreparedModel, folds: int, rng: np.random.Generator) -> I
 
 
 def _split(count: int, folds: int, what: str, rng: np.random.Generator) -> Indices:
-    """Deal units out over the folds, in random order."""
+    """Distribute units over the folds at random."""
     if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= count:
         raise SpecError(
             f"folds={quote(folds)} must be a whole number from 2 to the number of "
@@ -167,16 +170,16 @@ def _split(count: int, folds: int, what: str, rng: np.random.Generator) -> Indic
 
 
 def seed_of_refit(seed: int, number: int) -> int:
-    """Return another seed for each refit."""
+    """Return a different seed for each refit."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def settings_of_refits(
     fit: FitResult, executor: Executor | None, *, seed: int
 ) -> SampleSettings:
-    """Return the fit's settings, and where the fit ended as initial values.
+    """Return the settings of the fit, with its last draws as initial values.
 
-    The cores are left to the executor's workers.
+    The cores are used by the workers of the executor.
     """
     at_a_time, inits = fit.settings.parallel_chains, fit.settings.inits
     if executor is not None and at_a_time is None:
@@ -194,7 +197,7 @@ def refit_without(
     progress: bool,
 ) -> list[RefitScore]:
     """Refit without each part of the data, and predict it."""
-    # Once, here: the workers find it in the cache.
+    # Compiled once here, so that the workers find it in the cache.
     if tasks:
         to_be_fitted = [(model, tasks[0].settings)]
         compile_if_it_pays(to_be_fitted, fits=len(tasks), progress=progress)
@@ -212,7 +215,7 @@ def _predict_left_out(task: RefitTask) -> RefitScore:
     model, settings = task.model, task.settings
     kept = np.delete(np.arange(model.design.rows), task.rows)
     refit = sample_model(model.take(kept), settings, prior_only=False, progress=False)
-    # The groups that were left out are in the refit, drawn from the population.
+    # In the refit, the left-out groups are draws from the population.
     whole = replace(refit, model=model)
     predictors, rows = linear_predictor_of(whole), task.rows
     eta, parameters = predictors.eta(rows), predictors.parameters(rows)

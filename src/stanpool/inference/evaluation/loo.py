@@ -62,30 +62,30 @@ def loo(
     Parameters
     ----------
     fit
-        A fit. The likelihood of a row is that of its outcome given all parameters; the
-        likelihood of a group has its coefficients integrated out, so that the group is
-        predicted as a new one is.
+        A fit. The likelihood of a row is that of its outcome given all parameters. The
+        coefficients of a group are integrated out of its likelihood, so that it is
+        predicted like a new group.
     unit
         ``"row"`` or ``"group"``.
     factor
-        Which grouping factor's groups; the first by default.
+        The grouping factor whose groups are left out; by default the first.
     sample
-        How many rows to leave out, at random, where they are too many to wait for; the
-        same ones of all fits of as many rows. The totals are scaled up, and their
-        errors account for the sampling. By default all, in memory that does not depend
-        on their number; where rows times draws are more than 270 million, progress
-        says how many there are and that a sample is to be had.
+        The number of rows to leave out, chosen at random, if all would take too long.
+        They are the same for all fits of the same number of rows. Totals are scaled to
+        all rows, and their errors include that of the sample. By default all rows are
+        left out, in memory that does not depend on their number; if rows times draws
+        are more than 270 million, progress mentions that a sample is possible.
     reloo
         Whether to refit without each unit whose Pareto k is too large for importance
-        sampling. Nothing is compiled anew.
+        sampling. Nothing is compiled.
     executor, progress
-        Where to refit, any ``concurrent.futures.Executor``; and whether to show
+        The ``concurrent.futures.Executor`` that runs the refits, and whether to show
         progress.
 
     Returns
     -------
     CrossValidation
-        The figures of each unit and each row.
+        The results for each unit and each row.
 
     Raises
     ------
@@ -120,9 +120,9 @@ def loo(
 
 
 def relative_ess(fit: FitResult) -> float:
-    """Return the effective sample size of the draws over their number, as ArviZ does.
+    """Return the effective sample size per draw, as ArviZ does.
 
-    Importance ratios are as dependent as the parameters are on average.
+    Importance ratios are assumed to be as autocorrelated as parameters are on average.
     """
     posterior = fit.posterior
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
@@ -140,8 +140,8 @@ def _sample_rows(rows: int, unit: Unit, sample: int | None) -> Indices:
     is_whole = isinstance(sample, int) and not isinstance(sample, bool)
     if not is_whole or sample < 2 or unit != "row":
         raise SpecError(
-            f"sample={quote(sample)} must be a whole number of rows, 2 or more, to "
-            "go with unit='row'."
+            f"sample={quote(sample)} must be a whole number of rows, 2 or more, and "
+            "needs unit='row'."
         )
     rng = np.random.default_rng([rows, sample])
     return np.sort(rng.choice(rows, min(sample, rows), replace=False))
@@ -173,7 +173,7 @@ def _rows_left_out(
 def _groups_left_out(
     fit: FitResult, units: Grouping, ess: float, rng: np.random.Generator
 ) -> LeftOut:
-    """Leave each group out by importance sampling of the population's parameters."""
+    """Leave each group out by importance sampling of the population parameters."""
     found = LeftOut.empty(len(units.labels), fit.model.design.rows)
     values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
     log_weights, found.pareto_k[:] = arviz.psis(values, relative_ess=ess)
@@ -181,7 +181,7 @@ def _groups_left_out(
     predictors = linear_predictor_of(fit)
     draw_new = new_group_predictors(fit, units, rng)
     for rows, weights in zip(units.rows, np.exp(log_weights), strict=True):
-        # Each time that a draw is taken it gets a new group of its own.
+        # Each time that a draw is used, a new group is drawn for it.
         draws = _resampled(weights, rng)
         parameters = {
             name: values[draws] for name, values in predictors.parameters(rows).items()
@@ -199,7 +199,7 @@ def _groups_left_out(
 
 
 def _resampled(weights: Array, rng: np.random.Generator) -> Indices:
-    """Take draws in proportion to their weights, as many as there are."""
+    """Resample as many draws as there are, in proportion to their weights."""
     at = (np.arange(len(weights)) + rng.random(len(weights))) / len(weights)
     chosen = np.searchsorted(np.cumsum(weights), at * weights.sum())
     return np.asarray(np.minimum(chosen, len(weights) - 1))
@@ -220,7 +220,7 @@ def with_refits(
     executor: Executor | None,
     progress: bool,
 ) -> CrossValidation:
-    """Replace what importance sampling says of unreliable units by exact refits."""
+    """Replace the results of unreliable units by those of refits."""
     bad = np.flatnonzero(result.units.index.isin(result.unreliable)).tolist()
     tasks = [
         RefitTask(

@@ -1,9 +1,9 @@
-"""How much a posterior hangs on its priors, and how much on the data.
+"""How sensitive a posterior is to the priors, and to the data.
 
-Priors or likelihood are raised to a power a little off 1, by weights for the draws; how
-far the posterior of each quantity moves says how sensitive it is. The priors that are
-scaled are those in force on the population: the distribution of groups given their
-population is part of the model.
+The priors or the likelihood are raised to a power near 1, by weighting the draws, and
+the change of the posterior of each quantity measures its sensitivity. Only the priors
+on population parameters are scaled, since the distribution of groups given these is
+part of the model.
 
 References
 ----------
@@ -40,7 +40,7 @@ SENSITIVE = 0.05
 
 
 def prior_sensitivity(fit: FitResult) -> pd.DataFrame:
-    """Measure how sensitive each population quantity is to the priors and the data.
+    """Measure how sensitive each population parameter is to the priors and the data.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ def prior_sensitivity(fit: FitResult) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Rows as of ``summary`` without the groups. ``prior`` and ``likelihood``: how far
-        the posterior moves for each doubling of the power, as a cumulative
-        Jensen-Shannon distance; above 0.05 is sensitive. ``finding``: ``"prior and
-        data in conflict"`` if both are, ``"strong prior or weak data"`` if only the
-        prior's is, else empty.
+        The rows are those of ``summary`` without the groups. ``prior`` and
+        ``likelihood`` are the changes of the posterior for each doubling of the power,
+        as a cumulative Jensen-Shannon distance; above 0.05 it is sensitive. ``finding``
+        is ``"prior and data in conflict"`` if it is sensitive to both, ``"strong prior
+        or weak data"`` if only to the prior, and otherwise empty.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def prior_sensitivity(fit: FitResult) -> pd.DataFrame:
 
 
 def log_prior(fit: FitResult) -> Array:
-    """Return the log density of the priors in force at each draw.
+    """Return the log density of the priors at each draw.
 
-    Without constants of flat, uniform and correlation priors, and of half forms.
+    The constants of flat, uniform, correlation and half priors are left out.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def log_prior(fit: FitResult) -> Array:
     numpy.ndarray
         Shape ``(chain, draw)``.
     """
-    fit = center_fit(fit)  # where priors are stated
+    fit = center_fit(fit)  # which priors refer to
     posterior = fit.posterior
     found = coefficients(fit.model, posterior)
     blocks: dict[str, list[PriorRow]] = {}
@@ -137,7 +137,7 @@ def log_prior(fit: FitResult) -> Array:
 
 
 def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
-    """Return what priors of a class are on, shape ``(S, members, groups)``."""
+    """Return the parameters that have priors of a class, ``(S, members, groups)``."""
     posterior, design = fit.posterior, fit.model.design
     draws = len(found.alpha)
     shift = found.beta @ design.x_bar
@@ -155,7 +155,7 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
         own = found.factors[0].b.copy()
         factor = design.factors[0]
         if not design.intercept and factor.varying[0] == "Intercept":
-            # The priors on intercepts are where predictors are at their means.
+            # The priors on intercepts are for centered predictors.
             own[..., 0] += found.factors[0].b @ factor.z_bar
             if "cutpoint" not in posterior:
                 own[..., 0] += shift[:, None]
@@ -170,7 +170,7 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
 
 
 def _log_correlations(fit: FitResult, block: str, row: PriorRow) -> Array:
-    """Return the log density of a matrix of correlations, LKJ, shape ``(S,)``."""
+    """Return the LKJ log density of a correlation matrix, shape ``(S,)``."""
     number = int(block.partition("_")[2] or 1)
     names = GroupNames.of(fit.model.design.factors[number - 1].factor)
     _, log_determinant = np.linalg.slogdet(flat(fit.posterior[names.Omega]))

@@ -1,7 +1,7 @@
-"""Are ranks uniform? An exact test, and the bands that belong to it.
+"""An exact test of whether ranks are uniform, and the corresponding bands.
 
-Of N ranks among L draws, 0 to L, the number below i is binomial for each i if all
-ranks are equally likely. The test looks at the i where that number is least likely.
+For N uniform ranks from 0 to L, the number of ranks below i is binomial for each i. The
+test uses the i at which the number is least likely.
 
 References
 ----------
@@ -24,20 +24,20 @@ _BISECTIONS = 40
 
 
 def uniformity_p_values(ranks: NDArray[np.intp], draws: int) -> Array:
-    """Test for each quantity whether its ranks are uniform.
+    """Test whether the ranks of each quantity are uniform.
 
     Parameters
     ----------
     ranks
         Whole numbers from 0 to ``draws``, shape ``(N, quantity)``.
     draws
-        Among how many draws.
+        The number of draws.
 
     Returns
     -------
     numpy.ndarray
-        Exact p-values, shape ``(quantity,)``: how often N independent uniform ranks
-        leave wider bands than these do.
+        Exact p-values, shape ``(quantity,)``: the probability that N independent
+        uniform ranks leave wider bands than these ranks.
 
     Examples
     --------
@@ -49,25 +49,25 @@ def uniformity_p_values(ranks: NDArray[np.intp], draws: int) -> Array:
     tails = _tails(len(ranks), draws)
     least = tails[np.arange(draws)[:, None], below].min(axis=0)
     values, which = np.unique(least, return_inverse=True)
-    # Ties of the binomial count as wider: they differ by rounding.
+    # Ties of the binomial differ by rounding, and count as wider.
     found = [1.0 - _coverage(len(ranks), draws, each * (1 + 1e-9)) for each in values]
     return np.clip(found, 0.0, 1.0)[which]
 
 
 def uniformity_bands(simulations: int, draws: int, level: float) -> tuple[Array, Array]:
-    """Return between which shares the ECDF of uniform ranks lies, everywhere at once.
+    """Return simultaneous bands of the ECDF of uniform ranks.
 
     Parameters
     ----------
     simulations, draws
-        How many ranks, and among how many draws.
+        The number of ranks, and the number of draws that they are among.
     level
-        The probability that all of the ECDF lies within.
+        The probability that the whole ECDF is within the bands.
 
     Returns
     -------
     numpy.ndarray, numpy.ndarray
-        Lower and upper shares of ranks below 1, ..., ``draws``.
+        The lower and upper bounds of the share of ranks below 1, ..., ``draws``.
     """
     low, high = np.log(1e-300), 0.0
     for _ in range(_BISECTIONS):
@@ -109,8 +109,8 @@ def _tails(simulations: int, draws: int) -> Array:
 def _coverage(simulations: int, draws: int, gamma: float) -> float:
     """Return the probability that no count is as unlikely as ``gamma``.
 
-    The counts of ranks between cuts are independent Poissons, given their sum; those
-    paths are followed whose counts are all likelier.
+    Given their sum, the counts of ranks between cuts are independent Poisson counts,
+    and the probability is that of the paths whose counts are all likelier.
     """
     from scipy import stats
 
