@@ -1,1 +1,1 @@
-"""What users hold: models, fits and their makers."""
+"""The classes and functions that users work with: models, fits, constructors."""

@@ -1,4 +1,4 @@
-"""Models stated by columns instead of a formula; both roads make the same ModelSpec."""
+"""Models stated by columns instead of a formula, as the same ``ModelSpec``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def complete_pooling(
     center_predictors: bool = True,
     compress: bool | None = None,
 ) -> Model:
-    """State a model in which all rows share one set of coefficients.
+    """State a model with the same coefficients for all rows.
 
     Parameters
     ----------
@@ -55,18 +55,18 @@ def complete_pooling(
     family, link, priors, center_predictors, compress
         As for ``Model``.
     trials, se, exposure, offset, weights
-        Columns of the binomial's trials, of known standard errors, of what the log is
-        added to the linear predictor, of what is added as it is, and of weights of
-        the log likelihood.
+        Columns of the number of trials, of known standard errors, of the exposure,
+        whose log is added to the linear predictor, of an offset, which is added as it
+        is, and of weights of the log likelihood.
     se_sigma
-        Whether there is a residual scale to learn besides known standard errors.
+        Whether a residual scale is estimated in addition to known standard errors.
     cens, cens_upper
-        Columns that say how outcomes are censored: ``none``, ``left``, ``right`` or
-        ``interval`` (0, -1, 1, 2), and where intervals end, which start at the
+        Columns that say how outcomes are censored, ``none``, ``left``, ``right`` or
+        ``interval`` (0, -1, 1, 2), and the upper ends of intervals, which start at the
         outcome.
     trunc
-        Bounds outside which no outcome is seen: ``(lower, upper)``, each a column, a
-        number or None.
+        The bounds of truncated outcomes: ``(lower, upper)``, each a column, a number or
+        None.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def no_pooling(
     center_predictors: bool = True,
     compress: bool | None = None,
 ) -> Model:
-    """State a model in which each group has its own coefficients and shares nothing.
+    """State a model in which the coefficients of each group are independent.
 
     Parameters
     ----------
@@ -131,10 +131,10 @@ def no_pooling(
     outcome, predictors
         Names of columns, any text.
     group
-        The column that says which group a row belongs to; a tuple of columns for
-        their combinations; or a ``GroupTerm``.
+        The column of groups, a tuple of columns for their combinations, or a
+        ``GroupTerm``.
     varying
-        Which coefficients each group has of its own: ``"Intercept"`` and predictors.
+        The coefficients that each group has: ``"Intercept"`` and predictors.
     residual
         A column whose groups have residual scales of their own.
     family, link, trials, se, se_sigma, exposure, offset, weights, cens, cens_upper, \
@@ -193,7 +193,7 @@ def partial_pooling(
     center_predictors: bool = True,
     compress: bool | None = None,
 ) -> Model:
-    """State a model whose groups' coefficients are drawn from a learned population.
+    """State a model in which group coefficients have a population distribution.
 
     Parameters
     ----------
@@ -202,18 +202,18 @@ def partial_pooling(
     outcome, predictors
         Names of columns, any text.
     group
-        The column that says which group a row belongs to; a tuple of columns for
-        their combinations, as in ``("school", "classroom")``; a ``GroupTerm`` for
-        anything else; or a list of these for several factors.
+        The column of groups; a tuple of columns for their combinations, as in
+        ``("school", "classroom")``; a ``GroupTerm`` for anything else; or a list of
+        these for several factors.
     varying
-        Which coefficients vary over groups: ``"Intercept"`` and predictors. A factor
-        that needs others is given as a ``GroupTerm``.
+        The coefficients that vary over groups: ``"Intercept"`` and predictors. A factor
+        with other coefficients is given as a ``GroupTerm``.
     correlated
-        Whether their correlations are learned, too; if not, they are uncorrelated
-        where predictors are 0.
+        Whether their correlations are estimated; if not, they are uncorrelated where
+        predictors are 0.
     group_predictors
-        More predictors, constant within groups, that move the mean of the groups'
-        coefficients.
+        Additional predictors, which are constant within groups, for the mean of the
+        groups' coefficients.
     residual
         A column whose groups have residual scales of their own.
     parameterization
@@ -289,7 +289,7 @@ def _group_term(
     names = as_names("varying", varying)
     if not names:
         raise SpecError(
-            "varying is empty; write ['Intercept'], or use complete pooling."
+            "varying is empty; pass ['Intercept'], or use complete pooling."
         )
     terms = [name for name in names if name != "Intercept"]
     columns = tuple(group) if isinstance(group, tuple) else (group,)

@@ -1,6 +1,6 @@
-"""``Model`` and ``Fit``: the classes that users work with.
+"""``Model`` and ``Fit``, the classes that users work with.
 
-Their methods are the functions that do the work, under their own names.
+Their methods are functions of the other modules, with their names.
 """
 
 from __future__ import annotations
@@ -58,83 +58,86 @@ from stanpool.sampling.storage import load_or_sample, save
 @public
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class Model(PreparedModel):
-    """A hierarchical model of a data frame: stated, checked and ready to fit.
+    """A hierarchical model of a data frame, which is checked and ready to fit.
 
     Parameters
     ----------
     formula
-        ``"y ~ x1 + x2 + (1 + x1 | g)"``; ``||`` for uncorrelated coefficients;
-        ``offset(z)`` is added as it is. Parts of the outcome stand behind a bar and
-        are joined by ``+``: ``y | trials(n)`` for successes of trials; ``se(s)`` for
-        known standard errors, ``se(s, sigma=True)`` if there is a residual besides;
-        ``exposure(e)``; ``weights(w)``, which multiply the log likelihood;
-        ``cens(c)`` and ``cens(c, upper)``, where ``c`` is ``none``, ``left``,
-        ``right`` or ``interval`` (0, -1, 1, 2), and ``y`` and ``upper`` are the ends
-        of an interval: of times to an event, ``time | cens(1 - event)``;
-        ``trunc(lower, upper)``, where outcomes beyond the bounds are never seen, and
-        those that are equal to one are: ``count | trunc(1)`` has no zeros. The
-        outcome, offsets and what the parts are given is arithmetic of columns, as in
-        ``post - pre`` and ``trials(n + m)``; among predictors, where ``+ - * / : **``
-        join terms, it stands in ``I(x**2)``. There are comparisons, NumPy's functions
-        of single rows, ``mean(x)``, ``std(x)``, ``min(x)`` and their like, ``center``,
-        ``scale``, ``poly``, ``bs``, ``cr`` and ``C``; what they take from all rows is
-        taken at the fit. Nothing else of Python can be written. A list of two
-        formulas, the second ``"sigma ~ (1 | g)"``, is the same as ``residual="g"``.
+        Such as ``"y ~ x1 + x2 + (1 + x1 | g)"``, with ``||`` for uncorrelated
+        coefficients. ``offset(z)`` is added as it is. Parts of the outcome follow a bar
+        and are joined by ``+``: ``y | trials(n)`` for successes of trials; ``se(s)`` for
+        known standard errors, ``se(s, sigma=True)`` if there is a residual scale as
+        well; ``exposure(e)``; ``weights(w)``, which multiply the log likelihood;
+        ``cens(c)`` and ``cens(c, upper)``, where ``c`` is ``none``, ``left``, ``right``
+        or ``interval`` (0, -1, 1, 2), and ``y`` and ``upper`` are the ends of an
+        interval; for times to an event it is ``time | cens(1 - event)``;
+        ``trunc(lower, upper)``, if outcomes beyond the bounds are never observed, and
+        outcomes equal to a bound are: ``count | trunc(1)`` has no zeros. The outcome, offsets and the arguments of the
+        parts can be arithmetic expressions of columns, as in ``post - pre`` and
+        ``trials(n + m)``. Among predictors, where ``+ - * / : **`` combine terms,
+        arithmetic is written ``I(x**2)``. Formulas can use comparisons, NumPy's
+        elementwise functions, ``mean(x)``, ``std(x)``, ``min(x)`` and similar ones,
+        ``center``, ``scale``, ``poly``, ``bs``, ``cr`` and ``C``; statistics of all
+        rows are those of the data of the fit. No other Python code is evaluated. A list
+        of two formulas, the second of which is ``"sigma ~ (1 | g)"``, is the same as
+        ``residual="g"``.
     data
-        A data frame, or a mapping of columns. It is copied: later changes of it
-        have no effect on the model. Data that do not fit in memory are read once, in
-        chunks, and kept as what the likelihood needs: the path of a CSV or Parquet
-        file or of a folder of them (Parquet needs ``stanpool[parquet]``), an
-        iterator of data frames, or a function that returns one. For gaussian outcomes
-        around a linear predictor, and for bernoulli, binomial and poisson ones with
-        few combinations of predictors; terms are computed row by row. What needs the
-        rows afterwards (``loo``, checks, predictions of the data) says so.
+        A data frame, or a mapping of columns. It is copied, so that later changes of it
+        do not affect the model. Data that do not fit in memory are read once, in
+        chunks, and only what the likelihood needs is kept. They are given by the path
+        of a CSV or Parquet file or of a folder of them (Parquet needs
+        ``stanpool[parquet]``), by an iterator of data frames, or by a function that
+        returns one. This is for gaussian outcomes, and for bernoulli, binomial and
+        poisson outcomes with few combinations of predictors, and terms must be
+        functions of single rows. Methods that need the rows afterwards (``loo``,
+        predictive checks, predictions of the data) raise an error.
     family
         ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
         ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``, ``"bernoulli"``,
         ``"binomial"``, ``"beta_binomial"``, ``"beta"``, ``"poisson"``,
         ``"negative_binomial"``, ``"ordinal"`` (cumulative: an ordered categorical or
-        whole numbers, with cutpoints in the place of an intercept) or
+        whole numbers, with cutpoints instead of an intercept) or
         ``"categorical"`` (the first category is the reference; the others have linear
         predictors of their own, and with ``|`` a group's coefficients are correlated
-        over the categories, too).
+        over categories as well).
     link
         ``"identity"`` or ``"log"`` for gaussian; ``"logit"``, ``"probit"`` or
         ``"cloglog"`` for bernoulli, binomial, beta_binomial and beta; ``"logit"`` or
-        ``"probit"`` for ordinal. By default the first; the others have one link.
+        ``"probit"`` for ordinal. The first is the default. The other families have one
+        link.
     pooling
         ``"partial"``, ``"none"`` or ``"complete"``.
     parameterization
-        ``"centered"``; ``"noncentered"``; ``"adaptive"``, where each group's
-        coefficients are centered the more, the more its own data say about them;
-        ``"marginal"``, for gaussian outcomes, where the coefficients of the factor with
-        most groups, and of a second one where that is cheap, are integrated out,
-        exactly, and drawn back after sampling; or
-        ``"auto"``, which is marginal where that is exact and fast, else adaptive.
+        ``"centered"``; ``"noncentered"``; ``"adaptive"``, in which the coefficients of
+        each group are centered as far as its data are informative about them;
+        ``"marginal"``, for gaussian outcomes, in which the coefficients of the factor
+        with most groups, and of a second factor if that is cheap, are integrated out
+        exactly and drawn after sampling; or ``"auto"``, which is marginal if that is
+        possible and fast, and otherwise adaptive.
     residual
-        A column whose groups have residual scales of their own: free under no
-        pooling, pooled on the log scale under partial pooling.
+        A column whose groups have residual scales of their own, which are independent
+        with no pooling, and pooled on the log scale with partial pooling.
     group_predictors
-        Predictors that must be constant within groups: a check. Predictors that are
-        constant within groups are recognised anyway, and move the mean of the
-        groups' coefficients.
+        Predictors that are checked to be constant within groups. Such predictors are
+        recognised in any case, and predict the mean of the groups' coefficients.
     priors
-        By the names of the posterior: ``{"Intercept": "normal(0, 10)", "beta[floor]":
-        "normal(0, 1)", "tau_county": "exponential(1)", "Omega": "lkj(2)"}``, as text
-        or ``Prior``. On a positive parameter a distribution is its half form;
-        ``"sigma^2"`` and ``"tau_county^2"`` are variances, whose prior is
-        ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
-        priors of each group's own coefficients. ``model.priors`` is the table of what
-        is in force. Priors on the scales of correlated intercepts refer to centered
+        Priors by the names of the posterior: ``{"Intercept": "normal(0, 10)",
+        "beta[floor]": "normal(0, 1)", "tau_county": "exponential(1)", "Omega":
+        "lkj(2)"}``, as text or ``Prior``. The distribution of a positive parameter is
+        truncated at 0; ``"sigma^2"`` and ``"tau_county^2"`` are variances, whose prior
+        is ``inv_gamma``. With ``pooling="none"``, ``Intercept`` and ``beta[x]`` are the
+        priors of the coefficients of each group. ``model.priors`` is the table of all
+        priors. Priors on the scales of correlated intercepts refer to centered
         predictors (``center_predictors``).
     fixed
-        With ``pooling="none"``: hyperparameters that are known numbers, such as
+        Known values of hyperparameters for ``pooling="none"``, such as
         ``{"Intercept": 1.3, "tau_county": 0.3}``. The groups' coefficients have that
-        population as their prior, and share nothing; ``pooling="partial"`` learns it.
+        population distribution as their prior, and are independent given it;
+        ``pooling="partial"`` estimates it.
     center_predictors
-        Whether the prior on the intercept refers to the predictors' means, and
-        predictors that are far from 0 are centered: a constant, a round number among
-        their values, is subtracted (``explain()`` and ``model.priors`` name it). The
+        Whether the prior on the intercept is for centered predictors, and whether a
+        constant, a round number among their values, is subtracted from predictors that
+        are far from 0 (``explain()`` and ``model.priors`` name it). The
         priors on ``tau`` and ``Omega`` of correlated coefficients refer to the centered
         predictors, so that the model does not depend on where 0 is. Uncorrelated
         coefficients are uncorrelated, and have their priors, where predictors are 0.
@@ -146,15 +149,15 @@ class Model(PreparedModel):
         time. ``False`` also excludes the marginal form.
     functions
         Functions of your own that the formula calls by these names, such as
-        ``{"f": f}``. They get arrays, and return a number for each row that follows
-        from that row.
+        ``{"f": f}``. They take arrays, and return a number for each row that depends on
+        that row only.
 
     Raises
     ------
     SpecError
         If the formula, an option or a prior is wrong.
     DataError
-        If the data cannot serve the model.
+        If the data are not suitable for the model.
 
     Examples
     --------
@@ -187,7 +190,7 @@ marginal, 919 rows, 85 groups)
         if residual is not None and group not in (None, residual):
             raise SpecError(
                 f"residual={quote(residual)} and 'sigma ~ (1 | {group})' contradict "
-                "each other; state one."
+                "each other; pass one of them."
             )
         spec = ModelSpec(
             **vars(parsed),
@@ -237,62 +240,64 @@ marginal, 919 rows, 85 groups)
         Parameters
         ----------
         chains, draws, warmup
-            How many chains, and how many draws and warm-up iterations of each: by
-            default 500 of warm-up in the marginal form, where chains start around a
-            pilot estimate (``explain()`` says so), else 1000. At most 10,000 chains and
-            10 million iterations, and draws that fit into memory.
+            The number of chains, and of draws and warm-up iterations of each. By
+            default there are 500 warm-up iterations in the marginal form, where chains
+            start around a pilot estimate (``explain()`` says so), and otherwise 1000.
+            There can be at most 10,000 chains and 10 million iterations, and the draws
+            must fit into memory.
         seed
-            0 to 2**32 - 1; drawn at random, and kept in the fit, if None.
+            From 0 to 2**32 - 1; drawn at random, and kept in the fit, if None.
         adapt_delta
-            Target acceptance rate, between 0 and 1; higher means smaller steps. By
-            default 0.8, and 0.9 in the marginal form of ten groups or fewer
-            (``explain()`` says so).
+            The target acceptance rate, between 0 and 1; a higher one makes steps
+            smaller. The default is 0.8, and 0.9 in the marginal form with ten groups or
+            fewer (``explain()`` says so).
         max_treedepth
-            Trajectories double at most this often.
+            The largest number of doublings of a trajectory.
         parallel_chains
-            Chains at a time; by default as many as there are cores.
+            The number of chains at a time; by default the number of cores.
         threads_per_chain
-            Threads that share the rows of a chain, where their likelihood is C++
-            (``model.program.header``); ``"auto"`` for the cores that the chains leave
-            free, if there are many rows and ``parallel_chains`` is not set. No draw
-            depends on it.
+            The number of threads that share the rows of a chain, if their likelihood is
+            in C++ (``model.program.header``). ``"auto"`` uses the cores that the chains
+            leave free, if there are many rows and ``parallel_chains`` is not set. The
+            draws do not depend on it.
         inits
-            Where chains start: by default, in the adaptive and the marginal form,
-            around a pilot estimate, from a distribution that is wider than the
-            posterior, else at random; ``"random"`` for random in (-2, 2) on the
-            unconstrained scale; or initial values as cmdstanpy takes them, in the
-            units of ``stan_data()``.
+            The initial values. By default, in the adaptive and the marginal form, they
+            are drawn around a pilot estimate from a distribution that is wider than the
+            posterior, and otherwise at random. ``"random"`` draws them from (-2, 2) on
+            the unconstrained scale. Values can be given in any form that cmdstanpy
+            accepts, in the units of ``stan_data()``.
         prior_only
-            Draw from the prior: the outcome is left out.
+            Whether to draw from the prior, without the outcome.
         progress
-            Whether to show progress, on standard error: bars in a terminal, one line
-            for each stage elsewhere.
+            Whether to show progress on standard error: bars in a terminal, one line for
+            each stage elsewhere.
         verbose
-            0: nothing, as ``progress=False``; 1: progress; 2: how each stage came out
-            and what Stan said, too. The logger ``stanpool`` has all of it, whatever is
-            shown.
+            0 shows nothing, as ``progress=False`` does; 1 shows progress; 2 also shows
+            how each stage went, and Stan's messages. The logger ``stanpool`` receives
+            all of it in any case.
         sample_options
             More arguments for ``cmdstanpy.CmdStanModel.sample``, unchanged; stanli
             takes ``metric``, ``inv_metric``, ``step_size`` and ``adapt_engaged``.
         file
-            A folder to keep the fit in. A fit that is there already is returned if
-            the model, its program, priors and data, and these settings are the same
-            (any seed if ``seed`` is None); otherwise it is replaced. The logger
-            ``stanpool`` and ``progress`` say which, and what has changed.
+            A folder to save the fit in. A fit that is saved there is returned if the
+            model, its program, priors and data, and these settings are the same (with
+            any seed if ``seed`` is None); otherwise it is replaced. The logger
+            ``stanpool`` and ``progress`` say what was done, and what has changed.
         engine
-            What runs the program: ``"cmdstan"``, which compiles it first, once;
-            ``"stanli"``, which interprets it and begins at once; or ``"auto"`` for what
-            is expected to be done first: ``explain()`` says which, by what rule. The
-            environment variable ``STANPOOL_ENGINE`` says what auto is.
+            What runs the program: ``"cmdstan"`` compiles it first, once; ``"stanli"``
+            interprets it, and starts at once; ``"auto"`` is the one that is expected to
+            finish first (``explain()`` says which, and why). The environment variable
+            ``STANPOOL_ENGINE`` sets what ``"auto"`` means.
 
         Raises
         ------
         SpecError
             If an argument is out of its range.
         FileExistsError
-            If there is something at ``file`` that is not a fit.
+            If ``file`` exists and is not a fit.
         CompileError, SamplingError, EngineError
-            If Stan could not be set up, the program not compiled, or a chain failed.
+            If Stan cannot be set up, if the program cannot be compiled, or if a chain
+            fails.
         """
         settings = settings_of(
             self,
@@ -330,27 +335,27 @@ marginal, 919 rows, 85 groups)
 @public
 @dataclass(frozen=True, repr=False, eq=False)
 class Fit(FitResult):
-    """The draws of a model, labelled, with how they were made.
+    """The labelled draws of a model, and how they were made.
 
     Attributes
     ----------
     model
-        What was fitted.
+        The model.
     tree
         The draws: groups ``posterior``, ``sample_stats``, ``observed_data``.
     settings
-        Chains, draws, seed and the rest.
+        The number of chains, draws, the seed and all other settings.
     seconds
-        Wall time of sampling and reading the draws; compiling is not in it.
+        The wall time of sampling and reading the draws, without compilation.
     prior_only
         Whether the draws are from the prior.
     engine
-        What ran the program, ``"cmdstan"`` or ``"stanli"`` as ``name``, and versions.
+        The engine, ``"cmdstan"`` or ``"stanli"``, as ``name``, and its versions.
     program
         The Stan program that was fitted.
     rejections
-        Why Stan could not evaluate the log density at proposals, which it then
-        rejected, and how often after warm-up.
+        The reasons for which Stan could not evaluate the log density at proposals,
+        which it then rejected, with their frequencies after warm-up.
     """
 
     model: Model
@@ -396,22 +401,22 @@ def load(
     *,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Fit:
-    """Read a fit that ``Fit.save`` wrote; no engine is needed, and nothing is run.
+    """Read a fit that ``Fit.save`` wrote, without an engine.
 
     Parameters
     ----------
     path
         The folder.
     functions
-        Functions of your own that the model's formula calls, if it does: a kept fit has
-        their names only.
+        Functions of your own that the formula of the model calls. A saved fit contains
+        only their names.
 
     Raises
     ------
     FileNotFoundError
         If there is no saved fit at ``path``.
     DataError
-        If a file is missing, truncated or changed, or a newer stanpool wrote it; or the
-        model calls functions that are not passed.
+        If a file is missing, truncated or changed, if a newer stanpool wrote it, or if
+        the model calls functions that are not passed.
     """
     return Fit.of(storage.load(path, functions=functions))

@@ -1,4 +1,4 @@
-"""How models and fits show themselves in notebooks; every label is escaped."""
+"""Models and fits as HTML for notebooks, with every label escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def model_html(model: PreparedModel) -> str:
-    """Write what a model is, its priors, and its program to unfold."""
+    """Write a model, its priors, and its program, which can be unfolded."""
     priors = model.priors.to_frame()
     priors["parameter"] = priors["parameter"].map(short_label)
     return (
@@ -26,7 +26,7 @@ def model_html(model: PreparedModel) -> str:
 
 
 def fit_html(fit: FitResult) -> str:
-    """Write what was fitted, the population's quantities, and the divergences."""
+    """Write a fit, its population parameters, and the number of divergences."""
     table = summary(fit, groups=False).rename(index=short_label)
     count = int(fit.sample_stats["diverging"].sum())
     said = f"{count:,} divergent transitions" if count else "No transition diverged"

@@ -1,4 +1,4 @@
-"""Figures: each function returns a matplotlib figure and, where it can, takes axes."""
+"""Figures: functions that return a matplotlib figure, some of which take axes."""
 
 from __future__ import annotations
 

@@ -19,15 +19,15 @@ _ROW_INCHES = 0.24
 
 @public
 def plot_bench(record: Mapping[str, Any]) -> Figure:
-    """Draw a panel for each work, a line for each tool: ESS/s on a log scale.
+    """Draw effective draws per second on a log scale, with a panel for each work.
 
-    A tool that most often did not converge, or did not finish, has words in the place
-    of a point.
+    A tool that did not converge, or did not finish, in most runs has a text instead of
+    a point.
 
     Parameters
     ----------
     record
-        What ``stanpool.bench.bench_record`` returned.
+        The result of ``stanpool.bench.bench_record``.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
     """
     if "table" not in record:
         raise SpecError(
-            f"record={quote(record)} has no 'table': pass what bench.json holds."
+            f"record={quote(record)} has no 'table': pass the content of bench.json."
         )
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for line in record["table"]:
@@ -65,7 +65,7 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
 def _limits(rates: Sequence[float]) -> tuple[float, float]:
     if not rates:
         return 0.1, 10.0
-    return min(rates) / 3, max(rates) * 8  # with room for the numbers
+    return min(rates) / 3, max(rates) * 8  # leaves room for the numbers
 
 
 def _panel(

@@ -1,6 +1,6 @@
-"""What all figures share: colours, a clean figure, and labels that stay text.
+"""What figures have in common: colours, axes, and labels that are plain text.
 
-Colours are those of Okabe and Ito, which people with any colour vision tell apart.
+The colours are those of Okabe and Ito, which all kinds of colour vision distinguish.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHAINS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def new_figure(width: float, height: float, *, columns: int = 1) -> tuple[Figure, Any]:
-    """Make a figure of inches with a row of axes, without the state of pyplot.
+    """Make a figure with a row of axes, in inches, without the state of pyplot.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def new_figure(width: float, height: float, *, columns: int = 1) -> tuple[Figure
 def new_grid(
     width: float, height: float, *, rows: int, columns: int
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Make a figure of inches with a grid of axes that share nothing."""
+    """Make a figure with a grid of independent axes, in inches."""
     from matplotlib.figure import Figure
 
     _let_notebooks_show(Figure)
@@ -68,12 +68,12 @@ def figure_of(ax: Axes) -> Figure:
 
 
 def headline(ax: Axes, text: str) -> None:
-    """Write a title that is never read as mathematics."""
+    """Write a title, whose text is not parsed as mathematics."""
     ax.set_title(text, color=INK, fontsize="medium", loc="left", **PLAIN)
 
 
 def legend(ax: Axes, **options: Any) -> None:
-    """Write a legend above the axes, of what has a label."""
+    """Write a legend above the axes."""
     shown = ax.legend(
         frameon=False,
         fontsize="small",
@@ -93,15 +93,16 @@ def legend(ax: Axes, **options: Any) -> None:
 def density(
     values: NDArray[Any], low: float, high: float, *, points: int = 256
 ) -> tuple[Array, Array]:
-    """Smooth a sample between two bounds; what lies outside counts for the whole.
+    """Estimate the density of a sample between two bounds.
 
-    A fine histogram, smoothed by a normal kernel of Silverman's width: the time is
-    linear in the size of the sample, so that a million rows can be drawn.
+    A fine histogram is smoothed by a normal kernel of Silverman's width, in a time that
+    is linear in the size of the sample, so that a million rows can be drawn. Values
+    outside of the bounds count in the total.
 
     Returns
     -------
     numpy.ndarray, numpy.ndarray
-        Places and densities, shapes ``(points,)``.
+        Positions and densities, of shape ``(points,)``.
 
     Examples
     --------
@@ -123,7 +124,7 @@ def density(
 
 
 def _let_notebooks_show(figure: type[Figure]) -> None:
-    """Teach a notebook to show figures, which it learns only from pyplot's backend."""
+    """Let notebooks show figures, as importing pyplot would."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     if shell is None or not hasattr(shell, "kernel"):
@@ -138,7 +139,7 @@ def log_axis(
 ) -> None:
     """Set a logarithmic scale with plain numbers: 1, 2, 5, 10 or only 1, 10, 100.
 
-    ``whole`` keeps numbers whole where they are finer than that.
+    With ``whole``, all ticks are whole numbers.
     """
     from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -155,7 +156,7 @@ def log_axis(
 
 
 def tidy(ax: Axes, *, x: str, y: str) -> None:
-    """Label axes with text that is never read as mathematics, and remove the box."""
+    """Label axes with text that is not parsed as mathematics, and remove the box."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
     ax.tick_params(color=GREY, labelcolor=INK)

@@ -1,4 +1,4 @@
-"""Estimates with their intervals: of the population, and of all groups in order."""
+"""Estimates with their intervals: of the population, and of all groups, sorted."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def plot_forest(
     prob: float = 0.9,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw medians and central intervals of quantities, one below the other.
+    """Draw medians and central intervals of parameters, one below the other.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def plot_forest(
         A fit, or draws of an exact sampler.
     var_names
         Variables of the posterior, such as ``["beta", "tau_county"]``; by default all
-        but those of single groups, if there are others. At most 60 quantities are
+        except those of single groups, if there are others. At most 60 parameters are
         drawn.
     prob
-        Probability of the thin interval; the thick one has 50 %.
+        The probability of the thin interval; that of the thick one is 50 %.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
 
     Raises
     ------
@@ -110,21 +110,21 @@ def plot_caterpillar(
     prob: float = 0.9,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw a coefficient of all groups in the order of its median, with intervals.
+    """Draw a coefficient of all groups, sorted by its median, with intervals.
 
-    Groups whose intervals leave out the mean they are drawn to are in another colour.
-    Up to 100 groups are named; beyond 300 intervals become a band.
+    Groups whose interval does not contain the mean of their population have another
+    colour. Up to 100 groups are named; with more than 300, intervals become a band.
 
     Parameters
     ----------
     fit
         A fit with groups.
     factor, coefficient
-        Which grouping factor, by default the first, and which of its coefficients.
+        The grouping factor, by default the first, and one of its coefficients.
     prob
-        Probability of the thin interval; the thick one has 50 %.
+        The probability of the thin interval; that of the thick one is 50 %.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
 
     Raises
     ------
@@ -208,7 +208,7 @@ def _draw_intervals(
 
 
 def _draw_band(ax: Axes, x: Array, values: Array, prob: float) -> None:
-    """Draw intervals of very many groups as bands, and medians as a line."""
+    """Draw the intervals of many groups as bands, and medians as a line."""
     levels = (*interval_levels(prob), *interval_levels(_INNER), 0.5)
     low, high, q25, q75, median = np.quantile(values, levels, axis=0)
     ax.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0)
@@ -225,7 +225,7 @@ def _draw_band(ax: Axes, x: Array, values: Array, prob: float) -> None:
 
 
 def _name_ends(ax: Axes, x: Array, median: Array, labels: Sequence[object]) -> None:
-    """Name the lowest and the highest group where there is no room for all."""
+    """Name the lowest and the highest group if there is no room for all."""
     for place, shift, align in ((0, 8, "left"), (-1, -8, "right")):
         ax.annotate(
             short_label(labels[place], 20),

@@ -1,4 +1,4 @@
-"""The funnel: a scale against one group's coefficient, divergent draws marked."""
+"""The funnel: a scale and the coefficient of one group, with divergences marked."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def plot_funnel(
 ) -> Figure:
     """Draw the scale of a coefficient against the coefficient of one group.
 
-    Several fits are drawn side by side on the same axes limits. Draws that reach the
-    narrow neck in one form and not in another show what the other missed.
+    Several fits are drawn side by side with the same limits. If the draws of one form
+    reach into the narrow neck and those of another do not, the latter is biased.
 
     Parameters
     ----------
     fits
         A partially pooled fit, or several of the same data by name.
     factor, coefficient
-        Which grouping factor and varying coefficient; by default those whose
-        divergences sit at small ``tau``, else those that groups know least about.
+        The grouping factor and varying coefficient; by default those with divergences
+        at small ``tau``, or those about which the data are least informative.
     group
-        Which group; by default the one closest to the mean at divergent draws, else
-        the one that knows least about its coefficient.
+        The group; by default the one closest to the mean at divergent draws, or the one
+        whose data are least informative.
 
     Raises
     ------
@@ -64,15 +64,15 @@ def plot_funnel(
     """
     given = dict(fits) if isinstance(fits, Mapping) else {"": fits}
     if not given:
-        raise SpecError("fits={} is empty; give at least one partially pooled fit.")
+        raise SpecError("fits={} is empty; pass at least one partially pooled fit.")
     named = {name: with_model(fit) for name, fit in given.items()}
     for fit in named.values():
         if fit.model.parameterization is None:
             raise SpecError(
-                f"{fit.model!r} has no funnel: pooling is not partial. Give partially "
-                "pooled fits."
+                f"{fit.model!r} has no funnel, because pooling is not partial. Pass "
+                "partially pooled fits."
             )
-    # As the sampler sees them.
+    # In the parameters of the sampler.
     named = {name: center_fit(fit) for name, fit in named.items()}
     funnel = _most_affected(list(named.values()), factor, coefficient)
     group = _group_of(funnel, next(iter(named.values())), group)
@@ -93,7 +93,7 @@ def plot_funnel(
 def _most_affected(
     fits: list[FitResult], factor: str | None, coefficient: str | None
 ) -> Funnel:
-    """Choose the coefficient whose neck is most marked, else the least informed."""
+    """Choose the coefficient with the clearest neck, or the least informed one."""
     funnels = [
         funnel
         for fit in fits
@@ -175,7 +175,7 @@ def _draw(
 
 
 def _set_limits(ax: Axes, points: list[tuple[Array, Array, NDArray[np.bool_]]]) -> None:
-    """Show nearly all draws of every fit; a few in far tails are left outside."""
+    """Show nearly all draws of every fit, without a few in the far tails."""
     b = np.concatenate([each[0] for each in points])
     tau = np.concatenate([each[1] for each in points])
     left, right = np.quantile(b, (0.001, 0.999))

@@ -1,4 +1,4 @@
-"""A grouping factor of a fit: its coefficients, their draws, and their unit."""
+"""A grouping factor of a fit: its coefficients, their draws and their unit."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ if TYPE_CHECKING:
 
 
 def model_of(fit: HasPosterior) -> PreparedModel:
-    """Return the model, or say that draws of an exact sampler have none."""
+    """Return the model, or refuse draws of an exact sampler that has none."""
     if fit.model is None:
         raise SpecError(
-            f"{fit!r} has no model of stanpool's; plot_forest, plot_traces and "
-            "plot_pairs draw it."
+            f"{fit!r} has no stanpool model; use plot_forest, plot_traces or "
+            "plot_pairs."
         )
     return fit.model
 
 
 def with_model(fit: HasPosterior) -> FitResult:
-    """Refuse draws without a model; those that have one can be read like a fit's."""
+    """Return draws with a model, which are used like a fit, and refuse others."""
     model_of(fit)
     return cast("FitResult", fit)
 
 
 def factor_of(fit: HasPosterior, factor: str | None, coefficient: str) -> FactorDesign:
-    """Find the factor over which a coefficient varies."""
+    """Return the factor over which a coefficient varies."""
     model = model_of(fit)
     factors = {each.factor: each for each in model.design.factors}
     name = model.design.factor if factor is None else factor
     found = None if name is None else factors.get(name)
     if found is None:
         raise SpecError(
-            f"{model!r} has no groups of {quote(name)}; its grouping factors: "
+            f"{model!r} has no groups of {quote(name)}; its grouping factors are "
             f"{quote_list(factors) or 'none'}."
         )
     if coefficient not in found.coefficients:
         raise SpecError(
             f"{quote(coefficient)} does not vary over {quote(name)} in "
-            f"{model!r}; coefficients that do: {quote_list(found.coefficients)}."
+            f"{model!r}; {quote_list(found.coefficients)} do."
             + suggestion(coefficient, found.coefficients)
         )
     return found
 
 
 def group_draws(fit: HasPosterior, factor: FactorDesign, coefficient: str) -> Array:
-    """Return a coefficient of all groups, shape ``(chain, draw, group)``."""
+    """Return the draws of a coefficient of all groups, ``(chain, draw, group)``."""
     names = GroupNames.of(factor.factor)
     selected = fit.posterior[names.b].sel({names.coefficient: coefficient})
     draws: Array = selected.transpose("chain", "draw", ...).to_numpy()
@@ -62,7 +62,7 @@ def group_draws(fit: HasPosterior, factor: FactorDesign, coefficient: str) -> Ar
 
 
 def unit_of(fit: HasPosterior) -> str:
-    """Name the scale that coefficients are on."""
+    """Return the name of the scale of coefficients."""
     spec = model_of(fit).spec
     outcome = short_label(outcome_name(spec))
     if spec.link_name == "log" or FAMILIES[spec.family].is_of_logs:

@@ -1,4 +1,4 @@
-"""Pareto k and influence: the rows or groups that one fit cannot do without."""
+"""Pareto k and influence: the rows or groups that a fit depends on most."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ _MOST_NAMES = 40
 
 @public
 def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
-    """Draw the Pareto k of each unit left out; what is above the line is unreliable.
+    """Draw the Pareto k of each left-out unit, with the limit of reliable values.
 
     Parameters
     ----------
     result
-        What ``loo`` returned.
+        The result of ``loo``.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
 
     Raises
     ------
     SpecError
-        If no importance was sampled, as in ``kfold``.
+        If there was no importance sampling, as in ``kfold``.
     """
     if result.good_k is None:
         raise SpecError(
-            f"{result!r} refitted for every unit, so that there is no Pareto k; plot "
-            "what loo returns."
+            f"{result!r} refitted for every unit, so that there is no Pareto k; pass "
+            "the result of loo."
         )
     k = result.units["pareto_k"].to_numpy(dtype=float)
     shown = np.where(np.isfinite(k), k, np.where(k > 0, 1.5, -0.5))
@@ -103,12 +103,11 @@ def plot_influence(
     factor: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw how far the population's quantities move where a unit is left out.
+    """Draw how much population parameters change if a unit is left out.
 
-    Of each unit, the one of most influence first, the quantity that moves most is
-    drawn, in its posterior standard deviations; those that move most are named. Units
-    whose Pareto k is above 0.7 are marked: how far things move without them only a
-    refit can say.
+    For each unit, the most influential first, the largest change of a parameter is
+    drawn, in posterior standard deviations; the largest of all are named. Units whose
+    Pareto k is above 0.7 are marked: their influence can only be found by a refit.
 
     Parameters
     ----------
@@ -117,7 +116,7 @@ def plot_influence(
     unit, factor
         As for ``Fit.influence``.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
 
     Raises
     ------
@@ -133,7 +132,7 @@ def plot_influence(
     bad = ~(k[order] <= RELIABLE_K)
     ax = on(ax, 7.5, 4)
     for chosen, color, label in (
-        (~bad, BLUE, "largest move of a quantity"),
+        (~bad, BLUE, "largest change of a parameter"),
         (bad, ORANGE, f"Pareto k above {RELIABLE_K}: {int(bad.sum()):,}"),
     ):
         if chosen.any():
@@ -150,20 +149,20 @@ def plot_influence(
     if few:
         ax.set_xticks(x, units, rotation=90, fontsize="small", **PLAIN)
         _name_quantities(ax, x, shown, quantities)
-        tidy(ax, x="", y="move of the mean, in posterior sd")
+        tidy(ax, x="", y="change of the mean, in posterior sd")
     else:
         ax.set_xticks([])
         named = [f"{a}: {b}" for a, b in zip(units, quantities, strict=True)]
         _name_first(ax, x, shown, named[:_NAMED], reach)
         of = "rows" if unit == "row" else f"groups of {short_label(table.index.name)}"
-        label = f"{len(x):,} {of}, those of most influence first"
-        tidy(ax, x=label, y="move of the mean, in posterior sd")
+        label = f"{len(x):,} {of}, the most influential first"
+        tidy(ax, x=label, y="change of the mean, in posterior sd")
     legend(ax)
     return figure_of(ax)
 
 
 def _name_quantities(ax: Axes, x: Any, shown: Any, names: Sequence[str]) -> None:
-    """Write at the end of each line what moves."""
+    """Write the name of the parameter at the end of each line."""
     for place, end, name in zip(x, shown, names, strict=True):
         ax.annotate(
             name,
@@ -182,7 +181,7 @@ def _name_quantities(ax: Axes, x: Any, shown: Any, names: Sequence[str]) -> None
 def _name_first(
     ax: Axes, x: Any, shown: Any, names: Sequence[str], reach: float
 ) -> None:
-    """Name the first of very many, one below the other where there is room."""
+    """Name the first of many units, one below the other where there is room."""
     above = below = 0
     for place, name in enumerate(names):
         up = shown[place] > 0

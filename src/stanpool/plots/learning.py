@@ -1,4 +1,4 @@
-"""What the data taught: the prior of each quantity beside its posterior."""
+"""The prior and the posterior of each population parameter."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ def plot_prior_posterior(
     var_names: Sequence[str] | None = None,
     seed: int = 1,
 ) -> Figure:
-    """Draw the posterior of population quantities over their prior.
+    """Draw the posterior and the prior of population parameters.
 
-    Where both are alike the data had nothing to say, and the prior decides.
+    If both are alike, the data were not informative, and the prior decides.
 
     Parameters
     ----------
     fit
         A fit, or draws of an exact sampler.
     var_names
-        Variables of the posterior, not of single groups; by default all. At most 18
-        quantities are drawn.
+        Variables of the posterior that are not of single groups; by default all. At
+        most 18 parameters are drawn.
     seed
-        Of the draws from the prior.
+        The seed of the draws from the prior.
 
     Raises
     ------
     SpecError
-        If a variable is not known, or a prior is improper.
+        If a variable is unknown, or a prior is improper.
     """
     from stanpool.inference.prediction.prior_predictive import draw_prior
 
@@ -73,7 +73,7 @@ def plot_prior_posterior(
                 + suggestion(str(name), known)
             )
     chosen = known if var_names is None else list(var_names)
-    # Of the groups' coefficients none is shown, and there may be very many.
+    # Groups' coefficients are not shown, and there may be very many.
     draws = max(500, min(_PRIOR_DRAWS, LARGE_ARRAY // _groups_in(model)))
     prior = draw_prior(model, draws, np.random.default_rng(seed))
     before = _by_label(prior, chosen)
@@ -118,7 +118,7 @@ def _by_label(draws: xr.Dataset, names: Sequence[str]) -> dict[str, Array]:
 
 
 def _draw(ax: Axes, before: Array, after: Array) -> None:
-    """Draw two densities where either has its mass."""
+    """Draw two densities over the range where either has mass."""
     low = float(min(np.quantile(before, 0.02), np.quantile(after, 0.001)))
     high = float(max(np.quantile(before, 0.98), np.quantile(after, 0.999)))
     if before.min() >= 0:

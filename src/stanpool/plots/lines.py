@@ -1,4 +1,4 @@
-"""Regressions of groups: their lines over their data, and their coefficients."""
+"""Regressions of groups: their lines with the data, and their coefficients."""
 
 from __future__ import annotations
 
@@ -60,38 +60,38 @@ def plot_lines(
     count: int = 12,
     prob: float = 0.9,
 ) -> Figure:
-    """Draw each group's regression on a predictor over its data, a panel a group.
+    """Draw the regression line of each group with its data, in a panel for each.
 
-    The expected outcome with its posterior band; other predictors are at their means in
-    the group, other grouping factors at theirs.
+    The line is the expected outcome, with its posterior band, for the mean of all other
+    predictors in the group and of all other grouping factors.
 
     Parameters
     ----------
     fit
         A fit with groups, usually partially pooled; or draws of an exact sampler.
     no_pooling, complete
-        The same with no and with complete pooling: their lines.
+        Fits of the model with no and with complete pooling, whose lines are added.
     predictor
-        A numeric column; by default the first predictor that is one.
+        A numeric column; by default the first numeric predictor.
     factor
-        Which grouping factor; by default the first.
+        The grouping factor; by default the first.
     groups
-        Which groups, at most 40; by default ``count`` of them, from the smallest to
-        the largest.
+        The groups, at most 40; by default ``count`` of them, from the smallest to the
+        largest.
     count
-        How many groups by default.
+        The number of groups if ``groups`` is not given.
     prob
-        Probability of the band.
+        The probability of the band.
 
     Raises
     ------
     SpecError
-        If there is no such predictor, factor or group, or outcomes are categories.
+        If there is no such predictor, factor or group, or the outcome is categorical.
     """
     fit = with_model(fit)
     if FAMILIES[fit.model.spec.family].outcome in ("ordered", "categories"):
         raise SpecError(
-            f"family={fit.model.spec.family!r} has categories, which have no line; see "
+            f"family={fit.model.spec.family!r} has no expected outcome to draw; see "
             "plot_predictive."
         )
     varied = _rows_of_groups(fit, factor)
@@ -151,26 +151,26 @@ def plot_group_regression(
     prob: float = 0.9,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw groups' coefficients against a group-level predictor, and its regression.
+    """Draw group coefficients against a group-level predictor, with the regression.
 
     Parameters
     ----------
     fit
         A partially pooled fit with a predictor that is constant within groups.
     predictor
-        The population coefficient, such as ``"log_uranium"``; by default the first
-        that moves the coefficient.
+        The population coefficient, such as ``"log_uranium"``; by default that of the
+        first group-level predictor of the coefficient.
     factor, coefficient
-        Which grouping factor, by default the first, and which of its coefficients.
+        The grouping factor, by default the first, and one of its coefficients.
     prob
-        Probability of intervals and band.
+        The probability of the intervals and the band.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
 
     Raises
     ------
     SpecError
-        If no group-level predictor moves the coefficient.
+        If the coefficient has no group-level predictor.
     """
     fit = with_model(fit)
     varied = factor_of(fit, factor, coefficient)
@@ -207,7 +207,7 @@ def plot_group_regression(
 
 
 def _rows_of_groups(fit: FitResult, factor: str | None) -> FactorDesign:
-    """Find a factor of which each row is in one group."""
+    """Return a factor of which each row is in one group."""
     factors = {each.factor: each for each in fit.model.design.factors}
     name = next(iter(factors), None) if factor is None else factor
     coefficients = factors[name].coefficients if name in factors else ("",)
@@ -221,7 +221,7 @@ def _rows_of_groups(fit: FitResult, factor: str | None) -> FactorDesign:
 
 
 def _numeric(fit: FitResult, predictor: str | None) -> str:
-    """Find the numeric column to draw along x."""
+    """Return the numeric column of the x axis."""
     import pandas as pd
 
     spec, data = fit.model.spec, fit.model.data
@@ -233,7 +233,7 @@ def _numeric(fit: FitResult, predictor: str | None) -> str:
         for name in data.columns
         if not isinstance(data[name].dtype, pd.CategoricalDtype) and name not in kept
     ]
-    # Other than the outcome, in whatever expression, first those that are terms.
+    # All columns but those of the outcome, first those that are terms.
     terms = {unquote_name(term) or term for term in spec.terms}
     known.sort(key=lambda name: name not in terms)
     if not known:
@@ -251,7 +251,7 @@ def _numeric(fit: FitResult, predictor: str | None) -> str:
 def _chosen(
     varied: FactorDesign, groups: Sequence[Any] | None, count: int
 ) -> list[int]:
-    """Find the groups to draw, or choose some from the smallest to the largest."""
+    """Return the groups to draw, by default from the smallest to the largest."""
     if groups is None:
         seen = np.flatnonzero(varied.sizes > 0)
         order = seen[np.argsort(varied.sizes[seen], kind="stable")]
@@ -263,7 +263,7 @@ def _chosen(
         if label not in places_of:
             known = [str(each) for each in places_of]
             raise SpecError(
-                f"groups has {quote(label)}, which is no group of "
+                f"groups has {quote(label)}, which is not a group of "
                 f"{quote(varied.factor)}.{suggestion(str(label), known)}"
             )
     if not 0 < len(groups) <= _MOST_PANELS:
@@ -274,7 +274,7 @@ def _chosen(
 
 
 def _grid(fit: FitResult, varied: FactorDesign, name: str, group: int) -> pd.DataFrame:
-    """Return rows of one group along a predictor; all else is typical of the group."""
+    """Return rows of one group along a predictor, with typical other predictors."""
     import pandas as pd
 
     data, spec = fit.model.data, fit.model.spec
@@ -293,7 +293,7 @@ def _grid(fit: FitResult, varied: FactorDesign, name: str, group: int) -> pd.Dat
             typical[each] = same.astype(data[each].dtype)
         elif quote_name(str(each)) in sizes:
             typical[each] = np.ones(len(values))
-        elif each in of_sizes:  # which may have to be whole numbers
+        elif each in of_sizes:  # these may have to be whole numbers
             typical[each] = np.full(
                 len(values), (own if len(own) else data)[each].iloc[0]
             )
@@ -305,7 +305,7 @@ def _grid(fit: FitResult, varied: FactorDesign, name: str, group: int) -> pd.Dat
 def _expectations(
     fit: FitResult, grids: Sequence[pd.DataFrame], terms: list[str] | None, prob: float
 ) -> list[Array]:
-    """Return lower end, median and upper end along each grid, shape ``(3, points)``."""
+    """Return the lower end, median and upper end along each grid, ``(3, points)``."""
     import pandas as pd
 
     available = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
@@ -320,13 +320,13 @@ def _expectations(
 
 
 def _outcomes(fit: FitResult) -> Array:
-    """Return outcomes on the scale of the lines: shares of trials, rates."""
+    """Return outcomes on the scale of the lines, which may be shares or rates."""
     y = fit.model.design.y.astype(float)
     return np.asarray(y / _sizes(fit, fit.model.data))
 
 
 def _sizes(fit: FitResult, rows: pd.DataFrame) -> Array:
-    """Return the trials or the exposure of rows; ones without."""
+    """Return the trials or the exposure of rows, or ones."""
     spec, recipes = fit.model.spec, fit.model.design.recipes
     text = spec.trials or spec.exposure
     if text is None or recipes is None:
@@ -344,7 +344,7 @@ def _outcome_label(fit: FitResult) -> str:
 
 
 def _bare(text: str) -> str:
-    """Return an expression as labels have it."""
+    """Return an expression as it is written in labels."""
     node = parse(text)
     shown = written(node, bare=True)
     return shown if isinstance(node, Name | Call) else f"({shown})"
@@ -365,7 +365,7 @@ def _limits(y: Array, lines: Sequence[Array]) -> tuple[float, float]:
 
 
 def _spread(x: Array, at: Array) -> Array:
-    """Move points that stand above few values apart, the same way every time."""
+    """Jitter points at few distinct values, always in the same way."""
     if len(at) > 5:
         return x
     reach = 0.04 * (at[-1] - at[0])
@@ -375,7 +375,7 @@ def _spread(x: Array, at: Array) -> Array:
 def _moving(
     fit: FitResult, varied: FactorDesign, coefficient: str, predictor: str | None
 ) -> tuple[int, int]:
-    """Find a group-level predictor of a coefficient: its column, its effect."""
+    """Return the column and the effect of a group-level predictor of a coefficient."""
     known: dict[str, tuple[int, int]] = {}
     if varied.effect_of is not None and not varied.predictors_of:
         column = varied.effect_of[:, varied.varying.index(coefficient)]
@@ -384,15 +384,15 @@ def _moving(
             known[fit.model.design.coefficients[effect]] = (place, effect)
     if not known or fit.model.spec.pooling != "partial":
         raise SpecError(
-            f"no group-level predictor moves {quote(coefficient)} of "
-            f"{quote(varied.factor)} in {fit.model!r}; add one that is constant "
-            "within groups to the formula."
+            f"{quote(coefficient)} of {quote(varied.factor)} has no group-level "
+            f"predictor in {fit.model!r}; add a predictor that is constant within "
+            "groups to the formula."
         )
     name = next(iter(known)) if predictor is None else predictor
     if name not in known:
         raise SpecError(
-            f"predictor={quote(name)} is no group-level predictor of "
-            f"{quote(coefficient)}; these are: {quote_list(known)}."
+            f"predictor={quote(name)} is not a group-level predictor of "
+            f"{quote(coefficient)}; {quote_list(known)} are."
             + suggestion(str(name), known)
         )
     return known[name]

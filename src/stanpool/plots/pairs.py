@@ -1,4 +1,4 @@
-"""Quantities against each other, divergent draws marked."""
+"""Quantities against each other, with divergent draws marked."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _MOST_POINTS = 4000
 
 @public
 def plot_pairs(fit: HasPosterior, *, quantities: Sequence[str] | None = None) -> Figure:
-    """Draw quantities of the posterior in pairs; divergent draws are in orange.
+    """Draw pairs of quantities of the posterior, with divergent draws in orange.
 
     Parameters
     ----------
     fit
         A fit, or draws of an exact sampler.
     quantities
-        Labels as in the summary, between 2 and 8; by default the first five of the
-        population's, or of the groups' if it has none.
+        From 2 to 8 labels of the summary; by default the first five of the population
+        parameters, or of the groups' if there are none.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def plot_pairs(fit: HasPosterior, *, quantities: Sequence[str] | None = None) ->
     """
     chosen = _default(fit) if quantities is None else list(quantities)
     if not 2 <= len(chosen) <= _MOST:
-        raise SpecError(f"{len(chosen)} quantities; between 2 and {_MOST} are drawn.")
+        raise SpecError(f"there are {len(chosen)} quantities; pass 2 to {_MOST}.")
     found = draws_of(fit, chosen)
     draws = [found[label].ravel() for label in chosen]
     diverging = fit.sample_stats["diverging"].to_numpy().ravel()
@@ -99,14 +99,14 @@ def plot_pairs(fit: HasPosterior, *, quantities: Sequence[str] | None = None) ->
 
 
 def _limits(draws: Array) -> tuple[float, float]:
-    """Leave a few draws in far tails outside."""
+    """Return limits without a few draws in the far tails."""
     low, high = np.quantile(draws, (0.001, 0.999))
     margin = 0.02 * (high - low) or 1.0
     return float(low - margin), float(high + margin)
 
 
 def _default(fit: HasPosterior) -> list[str]:
-    """Name the first quantities of the population, or of the groups if it has none."""
+    """Return the first population parameters, or those of groups if there are none."""
     names = population_names(fit) or None
     labels = [
         label

@@ -1,4 +1,4 @@
-"""Are outcomes where they were predicted to be? Their probability integral transforms.
+"""Calibration of predictions by probability integral transforms (PIT).
 
 References
 ----------
@@ -33,31 +33,32 @@ _MOST_EXACT = 2000
 
 @public
 def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
-    """Draw whether left-out outcomes are where they were predicted to be.
+    """Draw whether predictions of left-out outcomes are calibrated.
 
-    Each outcome is turned into the predicted probability of a smaller one, its PIT;
-    if the predictions are calibrated, these are uniform. Drawn is the share of PITs
-    below each value, less that value, with the band that holds all of it with 95 %
-    probability. First above and then below it means that outcomes scatter more widely
-    than was predicted; first below and then above, less.
+    The PIT of an outcome is the predicted probability of a smaller one. If predictions
+    are calibrated, PITs are uniform. The figure shows the share of PITs below each
+    value minus that value, with a simultaneous 95 % band. A curve that is first above
+    and then below the band means that outcomes vary more than predicted; first below
+    and then above, that they vary less.
 
     Parameters
     ----------
     result
-        What ``loo`` or ``kfold`` returned; by groups, the PITs of a group's rows hang
-        together, and the band is too narrow.
+        The result of ``loo`` or ``kfold``. If groups were left out, the PITs of the
+        rows of a group are dependent, so that the band is too narrow.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
 
     Raises
     ------
     SpecError
-        If no outcome has a PIT: categories without an order, or all censored.
+        If no outcome has a PIT, because they are unordered categories or censored.
     """
     pit = np.sort(result.rows["pit"].dropna().to_numpy())
     if not len(pit):
         raise SpecError(
-            f"{result!r} has no outcome with a PIT: they are categories, or censored."
+            f"{result!r} has no outcome with a PIT, because outcomes are unordered "
+            "categories or censored."
         )
     ax = on(ax, 6.0, 3.6)
     at = np.arange(_CUTS + 2) / (_CUTS + 1)
@@ -76,7 +77,7 @@ def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
 
 
 def uniform_band(rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return bounds of the differences of a uniform sample, everywhere at once."""
+    """Return simultaneous bounds of the differences of a uniform sample."""
     at = np.arange(_CUTS + 2) / (_CUTS + 1)
     if rows <= _MOST_EXACT:
         shares = uniformity_bands(rows, _CUTS, _LEVEL)

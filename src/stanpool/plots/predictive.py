@@ -1,4 +1,4 @@
-"""Predictive checks: outcomes as seen beside outcomes as the model draws them."""
+"""Predictive checks: observed outcomes, and outcomes drawn from the model."""
 
 from __future__ import annotations
 
@@ -62,35 +62,35 @@ def plot_predictive(
     seed: int | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the outcomes beside outcomes that the model predicts for the same rows.
+    """Draw the observed outcomes and outcomes that the model predicts for their rows.
 
     Parameters
     ----------
     fit
         A fit, or draws of an exact sampler.
     kind
-        ``"density"``: the distribution of all outcomes, of 50 draws; bars with 90 %
-        intervals where outcomes are counts or categories. ``"groups"``: the mean
-        outcome of each group with its 90 % predictive interval. ``"rootogram"``: how
-        often each count was seen hangs from how often it is predicted, both as square
-        roots, so that rare counts are seen, too; a bar that ends away from 0 by more
-        than 90 % of predictions do is marked. Of more than some hundred thousand rows
-        fewer draws are used.
+        ``"density"`` shows the distribution of all outcomes for 50 draws, or bars with
+        90 % intervals for counts and categories. ``"groups"`` shows the mean outcome of
+        each group with its 90 % predictive interval. ``"rootogram"`` shows bars of the
+        frequency of each count that hang from the predicted frequency, both as square
+        roots so that rare counts are visible; bars that end outside the 90 % interval
+        around 0 are marked. With more than a few hundred thousand rows fewer draws are
+        used.
     factor
-        For ``"groups"``: which grouping factor; by default the first.
+        The grouping factor for ``"groups"``; by default the first.
     prior
-        Draw from the prior instead of the posterior.
+        Whether to draw from the prior instead of the posterior.
     seed
-        Of the outcomes drawn; by default the fit's own.
+        The seed of the drawn outcomes; by default that of the fit.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
 
     Raises
     ------
     SpecError
-        If outcomes are censored, so that they cannot be put beside predictions, a
-        prior is improper, there are no such groups, or a rootogram is asked for where
-        outcomes are not counts.
+        If outcomes are censored, so that they cannot be compared with predictions, if a
+        prior is improper, if there are no such groups, or if ``kind`` is
+        ``"rootogram"`` and outcomes are not counts.
 
     References
     ----------
@@ -128,26 +128,26 @@ def plot_predictive(
 def plot_statistics(
     fit: HasPosterior, *, prior: bool = False, seed: int | None = None
 ) -> Figure:
-    """Draw mean, sd, smallest and largest outcome, as seen and as predicted.
+    """Draw the mean, sd, minimum and maximum of observed and predicted outcomes.
 
     Parameters
     ----------
     fit
         A fit, or draws of an exact sampler.
     prior
-        Draw from the prior instead of the posterior.
+        Whether to draw from the prior instead of the posterior.
     seed
-        Of the outcomes drawn; by default the fit's own.
+        The seed of the drawn outcomes; by default that of the fit.
 
     Raises
     ------
     SpecError
-        If outcomes are categories or censored, or a prior is improper.
+        If outcomes are categorical or censored, or a prior is improper.
     """
     fit = with_model(fit)
     if fit.model.design.categories:
         raise SpecError(
-            f"family={fit.model.spec.family!r} has categories, which have no mean; see "
+            f"family={fit.model.spec.family!r} has categories without a mean; see "
             "plot_predictive."
         )
     refuse_censored(fit)
@@ -182,17 +182,17 @@ def seed_of(fit: FitResult) -> int:
 
 
 def refuse_censored(fit: FitResult) -> None:
-    """Refuse outcomes that cannot be put beside predictions."""
+    """Refuse censored outcomes, which cannot be compared with predictions."""
     if fit.model.design.censored is not None:
         raise SpecError(
-            f"{fit.model!r} has censored outcomes, which cannot be put beside "
-            "predictions of uncensored ones; leave the censored rows out: "
-            "fit.predict(data)."
+            f"{fit.model!r} has censored outcomes, which cannot be compared with "
+            "predictions of uncensored ones; use fit.predict(data) with data that "
+            "leave out the censored rows."
         )
 
 
 def is_discrete(fit: FitResult) -> bool:
-    """Say whether outcomes are whole numbers or categories."""
+    """Whether outcomes are whole numbers or categories."""
     return FAMILIES[fit.model.spec.family].is_discrete
 
 
@@ -201,9 +201,9 @@ def _is_count(fit: FitResult) -> bool:
 
 
 def outcomes_drawn(fit: FitResult, draws: int, seed: int, prior: bool = False) -> Array:
-    """Draw outcomes of the fitted rows, shape ``(draws, N)``; categories as codes.
+    """Draw outcomes of the fitted rows, shape ``(draws, N)``, with coded categories.
 
-    Fewer draws where there are very many rows.
+    With very many rows there are fewer draws.
     """
     rows = fit.model.design.rows
     draws = max(2, min(draws, LARGE_ARRAY // rows))
@@ -225,7 +225,7 @@ def outcomes_drawn(fit: FitResult, draws: int, seed: int, prior: bool = False) -
 
 
 def _draw_densities(ax: Axes, observed: Array, drawn: Array) -> None:
-    """Draw a line for each draw, and one for what was seen."""
+    """Draw a line for each draw, and one for the observed outcomes."""
     low, high = float(observed.min()), float(observed.max())
     ends = np.quantile(drawn, (0.001, 0.999))
     gap = (high - low) or 1.0
@@ -244,7 +244,7 @@ def _draw_densities(ax: Axes, observed: Array, drawn: Array) -> None:
 
 
 def _draw_bars(ax: Axes, fit: FitResult, observed: Array, drawn: Array) -> None:
-    """Draw how often each outcome was seen, and is predicted, with intervals."""
+    """Draw the observed and predicted frequencies of outcomes, with intervals."""
     categories = fit.model.design.categories
     ends = (0, len(categories) - 1) if categories else None
     centres, width, seen, counts = _counted(observed, drawn, ends)
@@ -262,7 +262,7 @@ def _draw_bars(ax: Axes, fit: FitResult, observed: Array, drawn: Array) -> None:
 
 
 def _draw_rootogram(ax: Axes, observed: Array, drawn: Array) -> None:
-    """Hang how often counts were seen from how often they are predicted."""
+    """Draw observed frequencies of counts that hang from the predicted ones."""
     centres, width, seen, counts = _counted(observed, drawn)
     expected, height = np.sqrt(counts.mean(axis=0)), np.sqrt(seen)
     q5, q95 = np.sqrt(np.quantile(counts, (0.05, 0.95), axis=0))
@@ -297,12 +297,13 @@ def _draw_rootogram(ax: Axes, observed: Array, drawn: Array) -> None:
 def _counted(
     observed: Array, drawn: Array, ends: tuple[int, int] | None = None
 ) -> tuple[NDArray[Any], int, NDArray[Any], NDArray[Any]]:
-    """Count outcomes in bins of whole numbers: of those seen, and of each draw.
+    """Count the observed outcomes, and those of each draw, in bins.
 
     Returns
     -------
     centres, width, seen, counts
-        Of the bins; ``counts`` has the shape ``(draws, bins)``.
+        Centres, width and counts of the bins; ``counts`` has the shape
+        ``(draws, bins)``.
     """
     low, high = ends or (int(observed.min()), int(observed.max()))
     if ends is None:
@@ -328,8 +329,8 @@ def _groups(
     design = fit.model.design
     if fit.model.spec.is_categorical:
         raise SpecError(
-            "kind='groups' takes means of outcomes, and categories without an order "
-            "have none; use kind='density'."
+            "kind='groups' shows mean outcomes, which unordered categories do not "
+            "have; use kind='density'."
         )
     names = [each.factor for each in design.factors]
     chosen = factor if factor is not None else next(iter(names), None)
@@ -339,8 +340,8 @@ def _groups(
     )
     if varied.index.ndim > 1:
         raise SpecError(
-            f"rows are members of several groups of {quote(varied.factor)}, which "
-            "have no outcomes of their own."
+            f"rows are members of several groups of {quote(varied.factor)}, so that "
+            "their outcomes have no single group."
         )
     groups, sizes = len(varied.labels), np.maximum(varied.sizes, 1)
 

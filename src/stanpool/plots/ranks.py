@@ -1,4 +1,4 @@
-"""Ranks of a calibration: their ECDF less that of uniform ranks, or histograms."""
+"""Ranks of a calibration: differences of their ECDF from uniform, or histograms."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_NAMED = 5  # lines of one figure that can be told apart by name
+_NAMED = 5  # largest number of lines that are named
 _HISTOGRAMS = 4
 _BINS = 20
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
 class Ranked(Protocol):
-    """What the figure draws of a calibration: ranks, and which are not uniform."""
+    """A calibration with ranks, and with the quantities that are not uniform."""
 
     @property
     def ranks(self) -> pd.DataFrame:
@@ -41,15 +41,15 @@ class Ranked(Protocol):
 
     @property
     def draws(self) -> int:
-        """Posterior draws that each true value was ranked among."""
+        """The number of posterior draws that each true value is ranked among."""
 
     @property
     def level(self) -> float:
-        """How surely a correct program passes."""
+        """The probability that a correct program passes."""
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per quantity; ``finding`` says what is wrong with its ranks."""
+        """One row per quantity, with a ``finding`` if its ranks are not uniform."""
 
 
 @public
@@ -64,20 +64,20 @@ def plot_calibration(
     Parameters
     ----------
     calibration
-        What ``sbc`` returned.
+        The result of ``sbc``.
     kind
-        ``"ecdf"``: for each quantity the share of ranks below a value, less that value
-        (ranks are scaled to (0, 1)); a line that leaves the band is not uniform.
-        ``"histogram"``: of a few quantities, with the band that holds all bars of a
-        uniform one with the same probability.
+        ``"ecdf"`` shows, for each quantity, the share of ranks below a value minus that
+        value, with ranks scaled to (0, 1); the ranks of a line that leaves the band are
+        not uniform. ``"histogram"`` shows the ranks of a few quantities, with a band
+        that contains all bars with the same probability if they are uniform.
     quantities
-        Which; by default all for ``"ecdf"`` and the four least uniform for
+        The quantities; by default all for ``"ecdf"``, and the four least uniform for
         ``"histogram"``.
 
     Raises
     ------
     SpecError
-        If a kind or a quantity is not known.
+        If a kind or a quantity is unknown.
     """
     known = [str(label) for label in calibration.table.index]
     chosen = known if quantities is None else list(quantities)
@@ -95,11 +95,11 @@ def plot_calibration(
 
 
 def _ecdf(calibration: Ranked, chosen: list[str]) -> Figure:
-    """Draw differences of ECDFs; those that are not uniform are named."""
+    """Draw differences of ECDFs, and name those that are not uniform."""
     figure, (ax,) = new_figure(6.4, 4)
     draws, simulations = calibration.draws, len(calibration.ranks)
     at = np.arange(draws + 2) / (draws + 1)
-    # One level for all, so that a line outside is what the verdict goes by.
+    # One level for all, so that lines outside the band agree with the verdict.
     level = 1 - (1 - calibration.level) / len(calibration.table)
     bands = uniformity_bands(simulations, draws, level)
     low, high = (np.concatenate([[0.0], band, [1.0]]) - at for band in bands)

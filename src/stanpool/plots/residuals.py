@@ -1,4 +1,4 @@
-"""Residuals by group: what the fit leaves unexplained, and where."""
+"""Residuals by group."""
 
 from __future__ import annotations
 
@@ -55,34 +55,33 @@ def plot_residuals(
     seed: int | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the residuals of each group, and where the mean of each should be.
+    """Draw the residuals of each group, and the predicted range of their means.
 
-    Groups stand in the order of their mean residuals, each with the interval that has
-    90 % of the means of outcomes drawn from the fit. A mean outside of it says that the
-    group is pulled too far to its population or that a predictor is missing; dots that
-    scatter more in some groups, that these have a residual scale of their own.
+    Groups are sorted by their mean residuals, and each has the interval of 90 % of the
+    mean residuals of outcomes drawn from the fit. A mean outside of it shows that the
+    group is shrunk too far or that a predictor is missing. Dots that vary more in some
+    groups show that residual scales differ.
 
     Parameters
     ----------
     fit
-        A fit of a model with groups; under complete pooling those that it drops.
+        A fit of a model with groups, even if complete pooling ignores them.
     kind
-        ``"outcome"``: outcomes less their expectations, in the outcome's unit.
-        ``"quantile"``: where outcomes lie among those predicted, as standard normal
-        quantiles, randomized where outcomes are discrete. By default the first for
-        continuous outcomes and the second for discrete ones.
+        ``"outcome"`` is the outcome minus its expectation, in the unit of the outcome.
+        ``"quantile"`` is the standard normal quantile of the predicted probability of a
+        smaller outcome, randomized for discrete outcomes. By default, the first is used
+        for continuous outcomes and the second for discrete ones.
     factor
-        Which grouping factor; the first by default.
+        The grouping factor; by default the first.
     seed
-        Of the outcomes drawn; by default the fit's own.
+        The seed of the drawn outcomes; by default that of the fit.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
 
     Raises
     ------
     SpecError
-        If outcomes are censored or categories without an order, or there are no such
-        groups.
+        If outcomes are censored or unordered categories, or there are no such groups.
 
     References
     ----------
@@ -141,15 +140,15 @@ def _check_outcome(fit: FitResult, kind: str) -> None:
     family = FAMILIES[fit.model.spec.family]
     if family.is_categorical:
         raise SpecError(
-            f"family={fit.model.spec.family!r} has categories without an order, which "
-            "have no residuals; see plot_predictive."
+            f"family={fit.model.spec.family!r} has unordered categories, which have no "
+            "residuals; see plot_predictive."
         )
     if family.has_cutpoints and kind == "outcome":
         raise SpecError("ordered categories have no expectation; use kind='quantile'.")
 
 
 def _residuals(fit: FitResult, kind: str, seed: int) -> tuple[Array, Array]:
-    """Return the residuals of rows, and those of outcomes that are drawn."""
+    """Return the residuals of the observed and of drawn outcomes."""
     observed = fit.model.design.y.astype(float)
     drawn = outcomes_drawn(fit, _DRAWS, seed).astype(float)
     if kind == "outcome":
@@ -174,7 +173,7 @@ def _residuals(fit: FitResult, kind: str, seed: int) -> tuple[Array, Array]:
 
 
 def _draw_dots(ax: Axes, x: Array, residuals: Array, seed: int) -> None:
-    """Draw a dot for each row, or for a sample of very many."""
+    """Draw a dot for each row, or for a sample of them if they are very many."""
     rng = np.random.default_rng([seed, 6])
     rows = np.arange(len(x))
     label = "rows"
@@ -194,7 +193,7 @@ def _draw_dots(ax: Axes, x: Array, residuals: Array, seed: int) -> None:
 
 
 def _draw_means(ax: Axes, x: Array, means: Array, low: Array, high: Array) -> None:
-    """Draw the mean residual of each group, and where it should be."""
+    """Draw the mean residual of each group, and its predicted range."""
     label = "90% of predicted means"
     if len(x) <= _MOST_INTERVALS:
         thick = float(np.clip(300 / max(len(x), 1), 1.5, 5))

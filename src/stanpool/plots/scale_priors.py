@@ -1,4 +1,4 @@
-"""A population scale under several priors: prior and posterior in a panel for each."""
+"""The prior and the posterior of a population scale, for several priors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BINS = 50
 
 
 class UnderSeveralPriors(Protocol):
-    """What the figure draws: fits of one model whose priors on one scale differ."""
+    """Fits of one model with different priors on one scale."""
 
     @property
     def parameter(self) -> str:
@@ -38,16 +38,16 @@ class UnderSeveralPriors(Protocol):
 
 @public
 def plot_scale_priors(comparison: UnderSeveralPriors) -> Figure:
-    """Draw prior and posterior of a population scale under each prior.
+    """Draw the prior and the posterior of a population scale under each prior.
 
-    Where the posterior follows the prior far out, the data do not bound the scale, and
-    groups are hardly pooled there. Axes are shared; they end where the widest posterior
-    has 95 % of its mass.
+    If the posterior follows the prior at large values, the data do not bound the scale,
+    and groups are hardly pooled there. The shared axes end at the 95 % quantile of the
+    widest posterior.
 
     Parameters
     ----------
     comparison
-        What ``compare_scale_priors`` returned.
+        The result of ``compare_scale_priors``.
     """
     from stanpool.model.priors.distributions import prior_density
 

@@ -1,4 +1,4 @@
-"""The estimates of the groups, pulled towards their population."""
+"""The shrinkage of the groups' estimates to the population mean."""
 
 from __future__ import annotations
 
@@ -49,24 +49,26 @@ def plot_shrinkage(
     coefficient: str = "Intercept",
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the groups' estimates against their sizes, before and after pooling.
+    """Draw the estimates of groups against their sizes, before and after pooling.
 
-    Small groups say little, so their estimates without pooling scatter widely and
-    partial pooling draws them to the population mean; large groups stay.
+    Small groups have little information, so that their estimates without pooling vary
+    widely, and partial pooling shrinks them to the population mean; the estimates of
+    large groups hardly change.
 
     Parameters
     ----------
     partial
-        A partially pooled fit, or draws of an exact sampler: means and, up to 200
-        groups, 90 % intervals.
+        A partially pooled fit, or draws of an exact sampler: its means and, for up to
+        200 groups, 90 % intervals.
     no_pooling
-        The same without pooling: open circles, joined to the pooled means.
+        A fit without pooling, drawn as open circles that are joined to the pooled
+        means.
     complete
-        The same with complete pooling: a line.
+        A fit with complete pooling, drawn as a line.
     factor, coefficient
-        Which grouping factor, by default the first, and which varying coefficient.
+        The grouping factor, by default the first, and the varying coefficient.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def plot_shrinkage(
 
 
 def _aligned(fit: FitResult, factor: str, coefficient: str, labels: list[str]) -> Array:
-    """Return posterior means of another fit's groups in a given order."""
+    """Return the posterior means of another fit's groups in a given order."""
     own = factor_of(fit, factor, coefficient)
     means = group_draws(fit, own, coefficient).mean(axis=(0, 1))
     by_label = dict(zip(map(str, own.labels), means, strict=True))
@@ -119,7 +121,7 @@ def _aligned(fit: FitResult, factor: str, coefficient: str, labels: list[str]) -
 
 
 def _draw_groups(ax: Axes, x: Array, draws: Array, alone: Array | None) -> None:
-    """Draw pooled means with intervals, and the unpooled means they are joined to."""
+    """Draw pooled means with intervals, joined to the unpooled means."""
     size = float(np.clip(220 / np.sqrt(len(x)), 4, 26))
     means = draws.mean(axis=(0, 1))
     if len(x) <= _MOST_INTERVALS:
@@ -150,7 +152,7 @@ def _draw_means(
     factor: FactorDesign,
     coefficient: str,
 ) -> None:
-    """Draw the mean that groups are drawn to, if it is one, and complete pooling's."""
+    """Draw the population mean, if it is a single one, and that of complete pooling."""
     mean = group_mean(partial.posterior, partial.model.design, factor, coefficient)
     if mean.ndim == 2:
         ax.axhline(
@@ -168,7 +170,7 @@ def _draw_means(
 
 
 def _places(sizes: NDArray[Any], means: Array) -> Array:
-    """Place groups along x by size; those of one size beside each other, in order."""
+    """Place groups along x by size, with groups of the same size side by side."""
     if sizes.min() == sizes.max():
         return np.argsort(np.argsort(means)).astype(float)
     x = sizes.astype(float)
@@ -182,7 +184,7 @@ def _places(sizes: NDArray[Any], means: Array) -> Array:
 
 
 def _name_places(ax: Axes, x: Array, labels: list[str]) -> None:
-    """Write the groups' names along x where there is room for them."""
+    """Write the names of the groups along x if there is room for them."""
     if len(labels) > _MOST_NAMES:
         ax.set_xticks([])
         return
@@ -195,7 +197,7 @@ def _name_places(ax: Axes, x: Array, labels: list[str]) -> None:
 def _name_most_moved(
     ax: Axes, x: Array, alone: Array, means: Array, labels: list[str]
 ) -> None:
-    """Write the names of the groups that pooling moved most, beside their circles."""
+    """Name the groups whose estimates pooling changes most."""
     moved = np.argsort(-np.nan_to_num(np.abs(alone - means)))[:_NAMED]
     for index in moved:
         ax.annotate(

@@ -1,4 +1,4 @@
-"""How chains moved: traces, ranks and autocorrelation of quantities, and the energy."""
+"""Traces, ranks and autocorrelation of quantities, and the energy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MOST_POINTS = 1000
 
 
 def worst_quantities(fit: HasPosterior, count: int = 4) -> list[str]:
-    """Name the quantities whose chains mixed worst: by their least effective size."""
+    """Return the quantities with the smallest effective sample sizes."""
     mixed = measure_mixing(fit.posterior, group_dims=dims_of_groups(fit))
     least = np.fmin(mixed.ess_bulk, mixed.ess_tail)
     order = np.argsort(np.where(np.isfinite(least), least, np.inf), kind="stable")
@@ -57,18 +57,19 @@ def plot_traces(
 ) -> Figure:
     """Draw the trace of each chain, and the ranks of its draws among all draws.
 
-    Chains that explore the same have ranks spread evenly, within the band that holds
-    99 % of bars were the draws independent; divergent draws are marked below a trace.
+    If chains explore the same distribution, ranks are uniform, within a band that would
+    contain 99 % of the bars for independent draws. Divergent draws are marked below a
+    trace.
 
     Parameters
     ----------
     fit
         A fit, or draws of an exact sampler.
     quantities
-        Labels as in the summary, such as ``["tau_county[Intercept]"]``; by default the
-        ``count`` whose effective sample sizes are smallest.
+        Labels of the summary, such as ``["tau_county[Intercept]"]``; by default the
+        ``count`` quantities with the smallest effective sample sizes.
     count
-        How many to draw by default.
+        The number of quantities if these are not given.
 
     Raises
     ------
@@ -98,21 +99,22 @@ def plot_autocorrelation(
     count: int = 4,
     lags: int = 50,
 ) -> Figure:
-    """Draw how far draws depend on earlier ones, in each chain.
+    """Draw the autocorrelation of each chain.
 
-    The sooner a line comes to 0, the more the draws say; within the band it might be 0.
+    The sooner a line falls to 0, the larger is the effective sample size; within the
+    band it is not significantly different from 0.
 
     Parameters
     ----------
     fit
         A fit.
     quantities
-        Labels as in the summary; by default the ``count`` whose effective sample sizes
-        are smallest.
+        Labels of the summary; by default the ``count`` quantities with the smallest
+        effective sample sizes.
     count
-        How many to draw by default.
+        The number of quantities if these are not given.
     lags
-        Up to how many draws apart.
+        The largest lag, in draws.
 
     Raises
     ------
@@ -142,19 +144,19 @@ def plot_autocorrelation(
 
 
 def autocorrelation(draws: Array, lags: int) -> Array:
-    """Compute the autocorrelation of each chain at lags from 0 on.
+    """Compute the autocorrelation of each chain, from lag 0.
 
     Parameters
     ----------
     draws
-        Shape ``(chain, draw)``.
+        Draws, shape ``(chain, draw)``.
     lags
-        Up to where; at most all.
+        The largest lag, which may be beyond the number of draws.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(chain, lags + 1)``; 0 beyond lag 0 where a chain never moved.
+        The shape is ``(chain, lags + 1)``; it is 0 after lag 0 for constant chains.
 
     Examples
     --------
@@ -175,16 +177,16 @@ def autocorrelation(draws: Array, lags: int) -> Array:
 
 @public
 def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
-    """Draw the energy of the draws, and how much of it one transition changes.
+    """Draw the distributions of the energy, and of its change in one transition.
 
-    Where transitions change much less than there is, chains explore tails slowly.
+    If the change is much narrower than the energy, chains explore the tails slowly.
 
     Parameters
     ----------
     fit
         A fit.
     ax
-        Axes to draw on; a new figure by default.
+        The axes to draw on; by default those of a new figure.
     """
     energy = fit.sample_stats["energy"].to_numpy()
     ax = on(ax, 6.5, 3.6)
@@ -219,7 +221,7 @@ def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
 
 
 def draws_of(fit: HasPosterior, chosen: Sequence[str]) -> dict[str, Array]:
-    """Find the draws of labelled scalars, each of shape ``(chain, draw)``."""
+    """Return the draws of labelled scalars, each of shape ``(chain, draw)``."""
     found: dict[str, Array] = {}
     known: list[str] = []
     for block in scalars(fit.posterior):
@@ -239,10 +241,10 @@ def draws_of(fit: HasPosterior, chosen: Sequence[str]) -> dict[str, Array]:
 def _chosen_draws(
     fit: HasPosterior, quantities: Sequence[str] | None, count: int
 ) -> dict[str, Array]:
-    """Find the draws of the quantities asked for, or of those that mixed worst."""
+    """Return the draws of the given quantities, or of those sampled worst."""
     chosen = worst_quantities(fit, count) if quantities is None else quantities
     if not chosen:
-        raise SpecError("quantities is empty; give labels of the summary.")
+        raise SpecError("quantities is empty; pass labels of the summary.")
     return draws_of(fit, chosen)
 
 

@@ -153,7 +153,7 @@ def test_draws_plot_like_a_fit(name: str) -> None:
         assert any(ax.has_data() for ax in plot(drawn).axes)
     for plot in OF_A_MODEL:
         if drawn.model is None:
-            with pytest.raises(sp.SpecError, match="has no model of stanpool's"):
+            with pytest.raises(sp.SpecError, match="has no stanpool model"):
                 plot(drawn)
         else:
             assert any(ax.has_data() for ax in plot(drawn).axes)

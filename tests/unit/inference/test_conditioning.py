@@ -265,7 +265,7 @@ class TestUse:
         assert table.attrs == eta.attrs
         assert fit.log_lik(new, given=self.given(), seed=1).shape == (2, 200, 2)
         other = small_data().iloc[3:5].assign(g="other")
-        with pytest.raises(DataError, match=r"1 group.* not seen: 'other'"):
+        with pytest.raises(DataError, match=r"1 group.* not in the fit: 'other'"):
             fit.linpred(other, given=self.given())
 
     def test_says_when_it_is_not_to_be_relied_on(self, fit: sp.Fit) -> None:
@@ -291,7 +291,7 @@ class TestUse:
         self, fit: sp.Fit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(conditioning, "LARGEST_ARRAY", 1000)
-        with pytest.raises(SpecError, match=r"2 rows of connected groups .* fit again"):
+        with pytest.raises(SpecError, match=r"2 rows of connected groups.* fit again"):
             fit.linpred(self.given(), given=self.given())
         with pytest.warns(sp.ImportanceWarning, match="Pareto k"):  # of so few draws
             assert fit.linpred(self.given(), given=self.given(), draws=50).size == 100

@@ -121,7 +121,9 @@ class TestGroups:
         assert_describes(
             coefficients.coef(fit).loc[("b", "x2")], flat(fit, "b_g")[:, 1, 0]
         )
-        with pytest.raises(SpecError, match="has no population distribution to deviate"):
+        with pytest.raises(
+            SpecError, match="has no population distribution to deviate"
+        ):
             coefficients.ranef(fit)
         complete = fit_of_prior(models()["complete_pooling_gaussian"])
         with pytest.raises(SpecError, match="its grouping factors: none"):
@@ -424,7 +426,9 @@ class TestContrasts:
 
     def test_name_what_is_not_there(self) -> None:
         fit = fit_of_prior(sp.Model("y ~ x1 + (1 + x1 | g)", small_data()))
-        with pytest.raises(SpecError, match="pairs has 'A', which is no group of 'g'"):
+        with pytest.raises(
+            SpecError, match="pairs has 'A', which is not a group of 'g'"
+        ):
             contrasts.contrasts(fit, [("A", "b")])
         with pytest.raises(SpecError, match="'x3' does not vary over 'g'"):
             contrasts.contrasts(fit, coefficient="x3")

@@ -225,14 +225,17 @@ class TestWrongRows:
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
-            ({"h": "x"}, r"'h' has 1 level.* not seen: 'x' \(rows 0, 1,.*'u', 'v'"),
-            ({"h": 1}, "'h' holds whole numbers, and held text"),
-            ({"x1": "a"}, "'x1' holds text, and held numbers"),
-            ({"year": "2001"}, "'year' holds text, and held whole numbers"),
+            ({"h": "x"}, r"'h' has 1 level.* of the fit: 'x' \(rows 0, 1,.*'u', 'v'"),
+            ({"h": 1}, "'h' holds whole numbers, and .* it holds text"),
+            ({"x1": "a"}, "'x1' holds text, and .* it holds numbers"),
+            ({"year": "2001"}, "'year' holds text, and .* it holds whole numbers"),
             ({"k": 9}, r"C\(k\) has .* not seen: 9 \(rows 0, 1,.*knows 1, 2, 3,"),
             ({"x1": np.nan}, r"'x1' has 2 missing value\(s\) \(rows 0, 1"),
             ({"x1": np.inf}, r"'x1' has 2 infinite value\(s\)"),
-            ({"year": 1999}, r"1 group\(s\) of 'year' .* not seen: 1999 \(rows 0, 1"),
+            (
+                {"year": 1999},
+                r"1 group\(s\) of 'year' .* not in the fit: 1999 \(rows 0, 1",
+            ),
         ],
     )
     def test_are_refused(self, fit: sp.Fit, changes: dict[str, Any], said: str) -> None:
@@ -455,8 +458,8 @@ class TestGroupTerms:
     @pytest.mark.parametrize(
         ("group_terms", "said"),
         [
-            ("g", r"is one text; write a list, \['g'\]"),
-            ({"g": "Intercept"}, r"is one text; write a list, \['Intercept'\]"),
+            ("g", r"must be a list: \['g'\]"),
+            ({"g": "Intercept"}, r"must be a list: \['Intercept'\]"),
             (["county"], "'county', which is not a grouping factor"),
             ({"g": ["x1"]}, "'x1', which does not vary over 'g'; 'Intercept', 'sigma'"),
         ],

@@ -413,7 +413,9 @@ class TestPriorPredictive:
             pooling="complete",
             priors={"Intercept": "normal(0, 1000)"},
         )
-        with pytest.warns(sp.OutcomeWarning, match=r"beyond 1e\+150.*tighten them"):
+        with pytest.warns(
+            sp.OutcomeWarning, match=r"beyond 1e\+150.*use narrower ones"
+        ):
             drawn = model.prior_predictive(1000, seed=1)
         y = drawn["prior_predictive"]["y"]
         beyond = (y == 1e150).to_numpy()

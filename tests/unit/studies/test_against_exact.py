@@ -56,7 +56,7 @@ def test_a_wrong_quantity_is_named(
     assert found.table.index[0] == "Intercept"
     text = " ".join(str(found).split())
     assert "does not agree with quadrature" in text
-    assert "* Intercept: mean" in text
+    assert "* Intercept: the mean is" in text
 
 
 def test_another_prior_is_another_posterior(schools: sp.Fit) -> None:

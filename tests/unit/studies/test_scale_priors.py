@@ -98,7 +98,7 @@ def test_a_scale_that_is_not_there_is_refused_before_anything_is_compiled() -> N
     model = sp.Model("y ~ x1 + (1 | g)", small_data())
     with pytest.raises(sp.SpecError, match=r"Did you mean 'tau_g\[Intercept\]'"):
         sp.compare_scale_priors(model, parameter="tau_g[Intercep]")
-    with pytest.raises(sp.SpecError, match="only partial pooling learns"):
+    with pytest.raises(sp.SpecError, match="only partial pooling has"):
         sp.compare_scale_priors(model.with_(pooling="none"))
     with pytest.raises(sp.SpecError, match=r"scale=0\.0 must be positive"):
         sp.compare_scale_priors(model, scale=0.0)
