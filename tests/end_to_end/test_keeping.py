@@ -180,7 +180,7 @@ class TestReuse:
             (
                 {"priors": (("tau", sp.Prior.parse("normal(0, 6)")),)},
                 {},
-                "priors in force have changed",
+                "priors have changed",
             ),
         ],
     )

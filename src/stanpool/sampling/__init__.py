@@ -1,1 +1,1 @@
-"""From a model to its draws, and keeping them."""
+"""Sampling a model, and saving its fits."""

@@ -1,4 +1,4 @@
-"""What stanpool chose for a model and did with its data, in words."""
+"""A description of what was chosen for a model and done with its data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stanpool.sampling.sample import (
 
 
 def explain(model: PreparedModel) -> str:
-    """Say what was chosen for the model, and why; to be printed.
+    """Return a text that says what was chosen for the model, and why.
 
     Examples
     --------

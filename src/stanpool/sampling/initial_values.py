@@ -1,10 +1,10 @@
-"""Where chains start: around a pilot estimate, or where an earlier fit ended.
+"""Initial values: around a pilot estimate, or the last draws of an earlier fit.
 
-A chain that starts at random can be long on its way, or not arrive at all where the
-outcomes are far from zero. So chains start around the pilot estimate, each at its own
-distance: points are drawn from a distribution that is wider than the posterior, so that
-R-hat sees chains that do not find together [1]_. A refit of nearly the same data starts
-where the fit ended.
+A chain with random initial values can take long to reach the posterior, or not reach it
+if outcomes are far from zero. So initial values are drawn around the pilot estimate,
+from a distribution that is wider than the posterior, so that R-hat detects chains that
+do not converge to the same distribution [1]_. A refit to nearly the same data starts at
+the last draws of the fit.
 
 References
 ----------
@@ -45,30 +45,31 @@ if TYPE_CHECKING:
     from stanpool.model.pilot.estimate import GroupEstimate, PilotEstimate
     from stanpool.model.prepared_model import PreparedModel
 
-_WIDER = 2.0  # than the posterior
-_LARGEST_SPREAD = 0.5  # of the logarithms of scales
-_SPREAD = 0.1  # of the logarithms of the families' parameters, and of cutpoints
-_LEAST_LEFT = 0.05  # of the variance of a standardised deviation
-_INSIDE = 0.02  # of the distance between bounds
+_WIDER = 2.0  # standard deviations, relative to those of the posterior
+_LARGEST_SPREAD = 0.5  # largest standard deviation of the logarithms of scales
+# Standard deviation of logarithms of the families' parameters, and of cutpoints.
+_SPREAD = 0.1
+_LEAST_LEFT = 0.05  # least variance of a standardized deviation
+_INSIDE = 0.02  # distance from bounds, relative to the distance between them
 _STREAM = 0x7374617274  # no random numbers are shared with the chains
 
 
 def points_around_pilot(
     model: PreparedModel, *, chains: int, seed: int
 ) -> list[dict[str, Any]] | None:
-    """Draw where chains start from a wide distribution about the pilot estimate.
+    """Draw initial values from a wide distribution around the pilot estimate.
 
     Parameters
     ----------
     model
         A partially pooled model in the adaptive or the marginal form.
     chains, seed
-        How many points, and what is random about them.
+        The number of points, and the seed of their draws.
 
     Returns
     -------
     list of dict
-        By Stan's names, in Stan's units; None without a pilot estimate.
+        Values by Stan's names, in Stan's units; None without a pilot estimate.
     """
     if model.pilot is None:
         return None
@@ -81,7 +82,7 @@ def points_around_pilot(
 def _around(
     model: PreparedModel, pilot: PilotEstimate, design: Design, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Draw one point: what programs declare, and more."""
+    """Draw one point: values of all parameters that programs may declare."""
 
     def noise(shape: tuple[int, ...]) -> Array:
         return _WIDER * rng.standard_normal(shape)
@@ -145,7 +146,7 @@ def _variables(model: PreparedModel) -> dict[str, str]:
 
 
 def _cholesky_around(own: GroupEstimate, noise: Callable[..., Array]) -> Array:
-    """Draw correlations: partial ones by their inverse hyperbolic tangents."""
+    """Draw correlations, with normal inverse hyperbolic tangents of partial ones."""
     chol: Array = np.asarray(np.linalg.cholesky(own.Omega))
     error = math.sqrt(_variance_of_partial(own))
     for row in range(1, len(chol)):
@@ -171,7 +172,7 @@ def _errors_at_zero(own: GroupEstimate) -> Array:
 
 
 def _variance_of_partial(own: GroupEstimate) -> float:
-    """Return that of a partial correlation's inverse hyperbolic tangent."""
+    """Return the variance of the inverse hyperbolic tangent of a correlation."""
     determined = 0.5 / np.square(own.scale_errors)
     return float(1.0 / (3.0 + determined.min()))
 
@@ -187,7 +188,7 @@ def _errors_of_parameters(
 
 
 def _variance_of_sigma(model: PreparedModel, pilot: PilotEstimate) -> float:
-    """Return that of the logarithm of the residual scale."""
+    """Return the variance of the logarithm of the residual scale."""
     if pilot.residual is not None:
         own = pilot.residual
         return float(own.tau[0] ** 2 / max(own.determined[0], 1.0))
@@ -197,16 +198,16 @@ def _variance_of_sigma(model: PreparedModel, pilot: PilotEstimate) -> float:
 
 
 def pilot_metric(model: PreparedModel) -> Array | None:
-    """Return a diagonal inverse metric of the program: rough variances.
+    """Return a diagonal inverse metric of the program, from approximate variances.
 
-    A sampler that has to find the scales of well known groups by itself, from a unit
-    metric, spends most of its time before it has done so.
+    With a unit metric, the sampler spends most of its time on adapting to the scales of
+    groups with informative data.
 
     Returns
     -------
     numpy.ndarray
-        In the order of the program's parameters, unconstrained; None without a pilot
-        estimate, or if there are parameters that it says nothing of.
+        Variances in the order of the program's unconstrained parameters; None without a
+        pilot estimate, or if it does not contain all parameters.
     """
     if not starts_from_pilot(model) or model.pilot is None:
         return None
@@ -258,14 +259,14 @@ def starts_from_pilot(model: PreparedModel) -> bool:
 
 
 def _declared(model: PreparedModel) -> list[str]:
-    """Name the parameters that a program declares, in order."""
+    """Return the names of the parameters that a program declares, in order."""
     source = model.program.source
     block = source[source.index("\nparameters {") :].partition("\n}")[0]
     return re.findall(r"^[^/\n]* (\w+);", block, re.MULTILINE)
 
 
 def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any]:
-    """Move a point to where the priors allow it."""
+    """Move a point into the bounds of the priors."""
     bounds: dict[str, list[tuple[float, float]]] = {}
     closed: set[str] = set()
     renamed = {"Intercept": "alpha_c", **_variables(model)}
@@ -279,7 +280,7 @@ def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any
             closed.add(name)
         bounds.setdefault(name, []).append((lower, upper))
     for name in bounds.keys() & point.keys():
-        # A column for each category: members are in the order of columns.
+        # With a column for each category, members are in the order of columns.
         value = np.transpose(point[name])
         low, high = (
             np.reshape(side, value.shape) for side in np.transpose(bounds[name])
@@ -305,8 +306,8 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     Returns
     -------
     list of dict
-        By Stan's names, for any parameterization of the model; None for categorical
-        outcomes, whose parameters are near zero anyway.
+        Values by Stan's names, for any parameterization of the model; None for
+        categorical outcomes, whose parameters are near zero in any case.
     """
     fit = center_fit(fit)
     model, posterior = fit.model, fit.posterior
@@ -326,7 +327,7 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
 
 
 def _scale_units(model: PreparedModel) -> dict[int, Array]:
-    """Return the units of scales that are sampled by roots, by factors' numbers."""
+    """Return the units of scales that are sampled as roots, by factor."""
     if not isinstance(model.rows, MarginalRows):
         return {}
     return {
@@ -339,7 +340,7 @@ def _scale_units(model: PreparedModel) -> dict[int, Array]:
 
 
 def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
-    """Turn one draw into the parameters of a program."""
+    """Return the parameters of a program at one draw."""
     design, found = model.design, coefficients(model, draw)
     beta = found.beta[0, 0]
     shift = float(design.x_bar @ beta)
@@ -385,7 +386,7 @@ def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
 def _partly_centered(
     model: PreparedModel, draw: xr.Dataset, number: int, u: Array, shift: float
 ) -> Array:
-    """Return z of one draw's deviations, as an adaptive program has it."""
+    """Return z of an adaptive program for the deviations of one draw."""
     factor, form = model.design.factors[number - 1], model.structure.factors[number - 1]
     found = coefficients(model, draw)
     mean = group_means(
@@ -413,7 +414,7 @@ def _elsewhere(model: PreparedModel) -> Sequence[frozenset[str] | None]:
 
 
 def _scales(draw: xr.Dataset, names: GroupNames) -> dict[str, Any]:
-    """Return the residual scales of groups, free and pooled."""
+    """Return the residual scales of groups, independent and pooled."""
     own = draw[names.sigma].to_numpy()[0, 0]
     if names.tau_sigma not in draw:
         return {"sigma_j": own}
@@ -425,7 +426,7 @@ def _scales(draw: xr.Dataset, names: GroupNames) -> dict[str, Any]:
 
 
 def _at_the_means(design: Design, b: Array, shift: float) -> Array:
-    """Return groups' own coefficients, their intercepts at the predictors' means."""
+    """Return groups' coefficients, with intercepts for centered predictors."""
     factor, own = design.factors[0], b.copy()
     if factor.varying[0] == "Intercept":
         own[:, 0] += b @ factor.z_bar

@@ -1,8 +1,8 @@
-"""Draws and data as netCDF files, which are HDF5.
+"""Draws and data as netCDF files, which are HDF5 files.
 
-HDF5 ends the process, or crashes it, if it cannot write what it still holds when a
-file is closed: on a full disk the session would be lost with the fit. So HDF5 writes
-through an object of ours that never fails; the error is raised when it has closed.
+HDF5 ends or crashes the process if it cannot write its buffers when a file is closed:
+on a full disk the session would be lost with the fit. So HDF5 writes through an object
+that never fails, and the error is raised after it has closed the file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
 _ESCAPED = "escaped_as_json"
 
-# Bytes. What HDF5 may read again is smaller; larger parts are values.
+# Bytes. HDF5 reads only smaller parts again; larger parts are values.
 _LARGEST_STRUCTURE = 1 << 22
 
 
@@ -33,12 +33,12 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     Raises
     ------
     OSError
-        If it cannot be written; the process and the tree are as they were.
+        If it cannot be written. The tree is unchanged.
     """
     storable = tree.map_over_datasets(_with_texts, _escape)
     with path.open("xb+", buffering=0) as file:
         never_failing = _NeverFailing(file)
-        # Signals are for the main thread: none interrupts HDF5 in the middle.
+        # Signals go to the main thread, so that they do not interrupt HDF5.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(storable.to_netcdf, never_failing, engine=_ENGINE).result()
         if never_failing.error is not None:
@@ -52,7 +52,7 @@ def read_tree(path: Path) -> xr.DataTree:
     Raises
     ------
     DataError
-        If it holds anything but numbers and text.
+        If it contains anything but numbers and text.
     """
     import xarray as xr
 
@@ -69,12 +69,12 @@ def read_tree(path: Path) -> xr.DataTree:
 
 
 class _NeverFailing(io.RawIOBase):
-    """A file as HDF5 wants one: once a write has failed, the rest stays in memory.
+    """A file for HDF5 that keeps what it cannot write, after a failure, in memory.
 
     Attributes
     ----------
     error
-        What went wrong first, or None.
+        The first error, or None.
     """
 
     def __init__(self, file: io.FileIO) -> None:
@@ -115,7 +115,7 @@ class _NeverFailing(io.RawIOBase):
         return size
 
     def readinto(self, buffer: Any) -> int:
-        """Read what was written, wherever it is by now."""
+        """Read what was written, from the file or from memory."""
         into = memoryview(buffer).cast("B")
         start, size = self._at, max(0, min(len(into), self._end - self._at))
         into[:size] = bytes(size)
@@ -149,7 +149,7 @@ class _NeverFailing(io.RawIOBase):
 def _with_texts(
     dataset: xr.Dataset, change: Callable[[xr.Variable], xr.Variable]
 ) -> xr.Dataset:
-    """Return a data set with its variables of text changed, if they are."""
+    """Return a data set with its variables of text transformed."""
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in "OUT" and (new := change(variable)) is not variable:
             if name in dataset.coords:
@@ -160,7 +160,7 @@ def _with_texts(
 
 
 def _escape(variable: xr.Variable) -> xr.Variable:
-    """Write texts as JSON if HDF5 would not take one: NUL, half of a pair."""
+    """Write texts as JSON if HDF5 cannot store one (NUL, half of a surrogate pair)."""
     if all(map(_is_storable, variable.to_numpy().ravel())):
         return variable
     return _mapped(variable, json.dumps, {_ESCAPED: 1})
@@ -190,7 +190,7 @@ def _is_storable(value: object) -> bool:
 
 
 def _is_plain(variable: xr.Variable) -> bool:
-    """Whether a variable holds numbers, or text and nothing else."""
+    """Whether a variable contains only numbers, or only text."""
     if variable.dtype.kind in "biufUT":
         return True
     values = variable.to_numpy().ravel() if variable.dtype.kind == "O" else [None]

@@ -1,4 +1,4 @@
-"""The same model on other data or with other priors, fitted in the same way."""
+"""Fitting a model again, to other data or with other priors."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def update(
 ) -> AnyFit:
     """Fit a model again, to other data or with other priors.
 
-    Numbers are data of the program: it is compiled anew only if a prior changes its
-    distribution, or the data their structure. Priors that were in force stay in force;
-    defaults are not scaled anew from other data.
+    Parameters of priors are data of the program, so that it is compiled only if the
+    distribution of a prior or the structure of the data changes. All other priors stay
+    as they are; defaults are not scaled by the new data.
 
     Parameters
     ----------
     fit
         A fit.
     data
-        Other data; by default the same.
+        The new data; by default those of the fit.
     priors
-        Priors that change.
+        The priors to change.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains
         As for ``Model.fit``; by default those of the fit.
     progress
@@ -52,9 +52,9 @@ def update(
     Raises
     ------
     SpecError
-        If there is no such parameter, or its prior does not fit.
+        If there is no such parameter, or the prior does not suit it.
     DataError
-        If the data cannot serve the model.
+        If the data are not suitable for the model.
     """
     model = fit.model
     in_force = {_name(row): row.prior for row in model.priors}
@@ -82,7 +82,7 @@ def update(
         "parallel_chains": parallel_chains,
     }
     changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    # Initial values that were given for other data may not fit these.
+    # Initial values that were given for other data may not suit these.
     inits = "random" if fit.settings.inits == "random" else None
     settings = replace(fit.settings, inits=inits, **changes)
     check_size(again, settings)
@@ -91,6 +91,6 @@ def update(
 
 
 def _name(row: PriorRow) -> str:
-    """Name what a prior is set on: a parameter, or all cutpoints together."""
+    """Return the name that a prior is set by; all cutpoints have one name."""
     together = row.prior.support == "simplex"
     return row.parameter_class if together else row.parameter

@@ -1,4 +1,4 @@
-"""A model and settings -> a fit: choose an engine, sample, draw back, label."""
+"""Sampling: choose an engine, sample, draw what was integrated out, and label."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from stanpool.engine.program import StanProgram
 
 _WARMUP, _SHORT_WARMUP = 1000, 500
-ADAPT_DELTA = 0.8  # Stan's
+ADAPT_DELTA = 0.8  # Stan's default
 _ADAPT_DELTA_OF_FEW, _FEW_GROUPS = 0.9, 10
 _METRIC = {"metric", "inv_metric"}
-_FIRST_AND_LAST = 75 + 50  # of Stan's warm-up: the metric stays as it is
+# Iterations of Stan's warm-up that do not adapt the metric: first and last stage.
+_FIRST_AND_LAST = 75 + 50
 
-# From here on two threads save a fifth of a gradient's time, and more save more.
+# From this size on, two threads save a fifth of the time of a gradient.
 _MANY_ROWS = 20_000
 _MANY_GROUPS = 4_000
 
@@ -48,16 +49,16 @@ _MANY_GROUPS = 4_000
 def sample_model(
     model: PreparedModel, settings: SampleSettings, *, prior_only: bool, progress: bool
 ) -> FitResult:
-    """Sample from a model with the engine that is asked for, or done first.
+    """Sample from a model with the engine that is given or expected to finish first.
 
     Parameters
     ----------
     model, settings
-        What to fit, and how.
+        The model, and the settings.
     prior_only
-        Leave the outcome out.
+        Whether to draw from the prior.
     progress
-        Whether to show progress, on standard error.
+        Whether to show progress on standard error.
     """
     if not prior_only:
         refuse_constant(model.spec, model.design)
@@ -169,12 +170,12 @@ def settings_of(
     sample_options: Mapping[str, Any] | None = None,
     **others: Any,
 ) -> SampleSettings:
-    """Return how a model is sampled: what was given, and defaults in the place of None.
+    """Return the settings of a fit, with defaults for values that are None.
 
     Parameters
     ----------
     model
-        What is fitted.
+        The model.
     warmup, seed, adapt_delta, inits, prior_only, sample_options, others
         As for ``Model.fit``.
 
@@ -223,7 +224,7 @@ def check_size(model: PreparedModel, settings: SampleSettings) -> None:
 
 
 def random_seed() -> int:
-    """Return a seed from the system's own source of randomness."""
+    """Return a random seed from the operating system."""
     return int.from_bytes(os.urandom(4), "little")
 
 
@@ -234,37 +235,37 @@ def default_warmup(
     prior_only: bool = False,
     sample_options: Mapping[str, Any] | None = None,
 ) -> int:
-    """Return how many iterations of warm-up a fit has unless users say.
+    """Return the default number of warm-up iterations.
 
-    Half of Stan's where chains start around the pilot estimate and with its metric, and
-    have the few parameters of the marginal form.
+    It is half of Stan's default if chains start around the pilot estimate with its
+    metric, and have the few parameters of the marginal form.
 
     Parameters
     ----------
     model, inits, prior_only, sample_options
-        What is fitted, as for ``Model.fit``.
+        The model, and arguments as for ``Model.fit``.
     """
     is_plain = inits is None and not prior_only
     is_plain &= not _METRIC & (sample_options or {}).keys()
-    # The many coefficients of the adaptive form can be as correlated as ever.
+    # The many coefficients of the adaptive form can be strongly correlated.
     if is_plain and model.parameterization == "marginal":
         return _WARMUP if pilot_metric(model) is None else _SHORT_WARMUP
     return _WARMUP
 
 
 def default_adapt_delta(model: PreparedModel) -> float:
-    """Return the target acceptance rate of a fit, unless users say.
+    """Return the default target acceptance rate.
 
-    Stan's, but for few groups whose coefficients are integrated out: the smaller their
-    population's scale, the better its mean is known, so that steps that suit most of
-    the posterior are too long in some of it. Of simulated sets of 3 to 5 groups of 10
-    rows a few in a hundred had a divergence at 0.8, and one of 368 at 0.9; of 6 to 10
-    groups, one of 632 at 0.8 and none at 0.9.
+    It is Stan's default, except for few groups whose coefficients are integrated out:
+    the smaller the population scale, the smaller is the uncertainty of the population
+    mean, so that steps that suit most of the posterior are too long in some of it. Of
+    simulated data with 3 to 5 groups of 10 rows, a few in a hundred had a divergence at
+    0.8, and one of 368 at 0.9; with 6 to 10 groups, one of 632 at 0.8 and none at 0.9.
 
     Parameters
     ----------
     model
-        What is fitted.
+        The model.
     """
     if model.parameterization != "marginal":
         return ADAPT_DELTA
@@ -276,20 +277,21 @@ def default_adapt_delta(model: PreparedModel) -> float:
 def from_pilot(
     model: PreparedModel, settings: SampleSettings, *, engine: EngineName = "cmdstan"
 ) -> SampleSettings:
-    """Let chains start with the pilot's metric, unless users have one of their own.
+    """Let chains start with the metric of the pilot estimate, unless one is given.
 
-    Those that start around the pilot estimate, too, learn their own metric from all
-    draws between Stan's first stage, which brings chains to where the posterior is, and
-    its last, which is for the step size. Stan has windows there, each twice as long as
-    the one before, for chains that know nothing at first; of 500 iterations, only 200
-    are left to the last of these. stanli always has these windows.
+    Chains that also start around the pilot estimate adapt their metric from all draws
+    between the first stage of Stan's warm-up, in which chains reach the posterior, and
+    the last stage, which adapts the step size. By default, Stan uses windows there,
+    each twice as long as the one before, for chains without such information; of 500
+    iterations, only 200 are in the last window. The engine stanli always has
+    these windows.
 
     Parameters
     ----------
     model, settings
-        What is fitted, and how.
+        The model, and the settings.
     engine
-        What runs it.
+        The engine that runs it.
     """
     given = dict(settings.sample_options)
     if _METRIC & given.keys() or settings.warmup == 0:
@@ -305,13 +307,13 @@ def from_pilot(
 
 
 def _is_much_work(data: Mapping[str, Any]) -> bool:
-    """Whether threads pay: the rows, or the groups integrated out, are many."""
+    """Whether there are so many rows, or integrated groups, that threads are faster."""
     rows, groups = int(data.get("N", 0)), int(data.get("J_reduced", 0))
     return rows >= _MANY_ROWS or groups >= _MANY_GROUPS
 
 
 def _starting_points(model: PreparedModel, settings: SampleSettings) -> Any:
-    """Return where chains start; None for random points."""
+    """Return initial values; None for random ones."""
     chains, seed = settings.chains, settings.seed
     points = None
     if starts_from_pilot(model):

@@ -1,7 +1,7 @@
-"""Values from JSON as frozen dataclasses: their annotations say what may be there.
+"""Values from JSON as frozen dataclasses, checked by their annotations.
 
-A field that a class does not have is refused, and one that it needs and that is
-missing; one with a default may be missing, as it is in files from before it was there.
+Unknown fields are refused, and so are missing fields that have no default. Fields with
+a default may be missing, because older files do not have them.
 """
 
 from __future__ import annotations
@@ -22,24 +22,23 @@ _NAMES = {float: "a number", int: "a whole number", str: "text", bool: "true or 
 def read_record(
     cls: type[Record], value: Any, where: str, readers: Readers | None = None
 ) -> Record:
-    """Read a dataclass from what JSON has: a mapping with a member for each field.
+    """Read a dataclass from a mapping of JSON with its fields.
 
     Parameters
     ----------
     cls
         The class.
     value
-        What was read from JSON.
+        The value that was read from JSON.
     where
-        What it is called in messages.
+        Its name in messages.
     readers
-        For classes that are written otherwise, functions that read them.
+        Functions that read classes that are written in another form.
 
     Raises
     ------
     DataError
-        If a field is unknown or missing, is of another type, or is refused by the
-        class itself.
+        If a field is unknown or missing, has another type, or is refused by the class.
 
     Examples
     --------

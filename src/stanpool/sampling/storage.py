@@ -1,4 +1,4 @@
-"""Keeping a fit: a folder with its data, model and draws; nothing is pickled.
+"""Saving a fit: a folder with its data, model and draws, without pickles.
 
 ::
 
@@ -10,7 +10,7 @@
         ├── data.nc           the columns that the model uses
         └── draws.nc          posterior, sample_stats, observed_data
 
-A fit that replaces another is written beside it, and counts once the manifest names
+A fit that replaces another is written beside it, and is valid once the manifest names
 it (see ``versions``). In format 1 the files were in the folder itself.
 """
 
@@ -50,6 +50,7 @@ from stanpool.model.priors.in_force import PriorRow, PriorTable
 from stanpool.model.terms.names import GroupNames
 from stanpool.sampling import netcdf
 from stanpool.sampling.choose_engine import requested_engine
+from stanpool.sampling.frames import Column, read_frame, write_frame
 from stanpool.sampling.sample import sample_model
 from stanpool.sampling.schema import read_record
 from stanpool.sampling.versions import (
@@ -74,17 +75,8 @@ _STAYS = "The fit is still in memory: make room, or save it elsewhere."
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A column of the data: its name, and its levels if it is categorical."""
-
-    name: str
-    levels: tuple[str | int, ...] | None
-    ordered: bool = False
-
-
-@dataclass(frozen=True)
 class _ChunkFacts:
-    """What is kept of data in chunks besides arrays; see ``Streamed.facts``."""
+    """What is saved of data in chunks besides arrays; see ``Streamed.facts``."""
 
     named: str
     origin: str | None
@@ -94,11 +86,11 @@ class _ChunkFacts:
 
 @dataclass(frozen=True)
 class _Record:
-    """The content of model.json; the fields with defaults came later."""
+    """The content of model.json; older files do not have the fields with defaults."""
 
     spec: ModelSpec
     priors: tuple[PriorRow, ...]
-    columns: tuple[_Column, ...]
+    columns: tuple[Column, ...]
     settings: Mapping[str, Any]
     seconds: float
     prior_only: bool
@@ -115,13 +107,14 @@ def save(
 ) -> None:
     """Write a fit to a folder, completely or not at all.
 
-    Whenever it is interrupted or killed, the fit that was there is whole, or the new
-    one. Other files in the folder are left alone, and a symbolic link stays one.
+    If it is interrupted or killed at any time, the folder contains the earlier fit or
+    the new one, and either is complete. Other files in the folder are not touched, and
+    a symbolic link remains one.
 
     Parameters
     ----------
     fit
-        What to keep.
+        The fit.
     path
         A folder that does not exist yet, or is empty.
     overwrite
@@ -130,11 +123,11 @@ def save(
     Raises
     ------
     FileExistsError
-        If there is something at ``path``: another fit without ``overwrite``, or
-        anything else at all.
+        If ``path`` exists: if it is another fit and ``overwrite`` is False, or if it is
+        anything else.
     StorageError
-        If it cannot be written, for example because there is no room; ``fit`` is as
-        it was.
+        If it cannot be written, for example because the disk is full. ``fit`` is
+        unchanged.
     """
     target = Path(path)
     needed = fit.tree.nbytes + int(fit.model.data.memory_usage().sum())
@@ -165,7 +158,7 @@ def try_saving(path: str | os.PathLike[str], *, overwrite: bool = False) -> None
 
 
 class _Tried(Exception):
-    """Ends the trial of a place."""
+    """Ends the trial of a path."""
 
 
 def _new_version(path: Path, *, overwrite: bool) -> AbstractContextManager[Path]:
@@ -185,31 +178,32 @@ def load_or_sample(
     prior_only: bool,
     progress: bool,
 ) -> FitResult:
-    """Return the fit kept at a path if a new one would be the same, else a new one.
+    """Return the fit saved at a path if a new one would be the same, or a new one.
 
     Parameters
     ----------
     model, settings
-        What to fit, and how.
+        The model, and the settings.
     path
-        A folder: of a fit, which is replaced if anything has changed, or a new one.
+        A folder: that of a fit, which is replaced if anything has changed, or a new
+        one.
     any_seed
-        Whether a fit of another seed is the same.
+        Whether a fit with another seed is accepted.
     prior_only
-        Leave the outcome out.
+        Whether to draw from the prior.
     progress
-        Whether to show progress, on standard error.
+        Whether to show progress on standard error.
 
     Raises
     ------
     FileExistsError
-        If there is something else at ``path``.
+        If ``path`` exists and is not a fit.
     StorageError
-        If nothing can be written there, which is tried first. Is there no room for
-        the fit when it has been sampled, that is a warning, and it is returned.
+        If nothing can be written there, which is checked first. If the fit cannot be
+        saved after sampling, that is a warning, and the fit is returned.
     """
     target = Path(path)
-    changes = ["nothing is kept there yet"]
+    changes = ["nothing is saved there yet"]
     try:
         kept = load(target, functions=dict(model.spec.functions))
     except NoFitError:
@@ -220,7 +214,7 @@ def load_or_sample(
         changes = list(_changes(kept, model, settings, any_seed, prior_only))
         if not changes:
             tell(f"Took the fit in {str(target)!r}: it is the same", shown=progress)
-            # The same model, but stated by the caller.
+            # The model of the caller, which is the same.
             return replace(kept, model=model)
     try_saving(target, overwrite=True)
     tell(f"Fitting for {str(target)!r}: {'; '.join(changes)}", shown=progress)
@@ -239,14 +233,14 @@ def _changes(
     any_seed: bool,
     prior_only: bool,
 ) -> Iterator[str]:
-    """Say what would be other in a new fit: model, priors, program, data, settings."""
-    # What the form and the priors come to is compared as a program and as a table.
+    """Say what has changed: model, priors, program, data or settings."""
+    # Forms and priors are compared by the program and by the table of priors.
     apart = ("parameterization", "priors", "functions")
     if model.spec.functions:
-        yield "functions of yours may have changed"
+        yield "your own functions may have changed"
     yield from _differences(kept.model.spec, model.spec, apart=apart)
     if kept.model.priors != model.priors:
-        yield "the priors in force have changed"
+        yield "the priors have changed"
     elif kept.program != model.program:
         yield "the Stan program has changed"
     chunks = model.chunks
@@ -267,7 +261,7 @@ def _changes(
 
 
 def _differences(old: Any, new: Any, *, apart: Container[str]) -> Iterator[str]:
-    """Name the fields of two dataclasses that are written to a file differently."""
+    """Return the fields of two dataclasses that differ in a file."""
     for each in fields(old):
         was, now = getattr(old, each.name), getattr(new, each.name)
         if each.name not in apart and _written(was) != _written(now):
@@ -283,7 +277,7 @@ def load(
     *,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> FitResult:
-    """Read a kept fit as a value without methods; ``stanpool.load`` adds these.
+    """Read a saved fit as a value without methods; ``stanpool.load`` adds these.
 
     Parameters
     ----------
@@ -296,7 +290,11 @@ def load(
         As ``stanpool.load`` does.
     """
     folder, own = Path(path), as_functions(functions)
-    with explained(f"read {str(path)!r}", folder, advice="May you read it?"):
+    with explained(
+        f"read {str(path)!r}",
+        folder,
+        advice="Check that you have permission to read it.",
+    ):
         while True:
             manifest = read_manifest(folder, newest=FORMAT)
             try:
@@ -309,13 +307,13 @@ def load(
 
 
 def _read(folder: Path, manifest: Manifest, functions: Functions = ()) -> FitResult:
-    """Read the files of a fit; whatever is wrong with them is a ``DataError``."""
+    """Read the files of a fit; anything wrong with them is a ``DataError``."""
     try:
         path_of = partial(manifest.path, folder)
         return _read_fit(path_of, manifest.format, functions)
     except MemoryError:
         raise
-    except Exception as problem:  # whatever libraries make of the files of others
+    except Exception as problem:  # libraries raise any error for damaged files
         is_ours = isinstance(problem, StanpoolError)
         kind = "" if is_ours else f"{type(problem).__name__}: "
         raise DataError(
@@ -339,14 +337,14 @@ def _read_fit(
     kept = replace(kept, spec=replace(kept.spec, functions=functions))
     settings = read_record(SampleSettings, kept.settings, "model.json.settings")
     if not kept.program.isidentifier():
-        raise DataError(f"the program has the name {quote(kept.program)}.")
+        raise DataError(f"the name of the program is {quote(kept.program)}.")
     tree = netcdf.read_tree(path_of("draws.nc"))
     if tree["posterior"].sizes["chain"] != settings.chains:
         raise DataError(
             f"draws.nc has {tree['posterior'].sizes['chain']} chains, and model.json "
             f"says {settings.chains}."
         )
-    model = _read_model(kept, *_read_frame(path_of("data.nc"), kept.columns))
+    model = _read_model(kept, *read_frame(path_of("data.nc"), kept.columns))
     _refuse_correlated(model, tree)
     return FitResult(
         model=model,
@@ -361,44 +359,43 @@ def _read_fit(
 
 
 def _refuse_missing(needed: tuple[str, ...], functions: Functions) -> None:
-    """Refuse a fit of a formula that calls functions which were not passed."""
+    """Refuse a fit whose formula calls functions that are not passed."""
     missing = [name for name in needed if name not in dict(functions)]
     if missing:
         raise DataError(
-            f"its formula calls functions of yours, {quote_list(missing)}, of which "
-            "the "
-            "names are kept and nothing else: pass them, sp.load(path, "
+            f"its formula calls your functions {quote_list(missing)}, of which only "
+            "the names are saved: pass them, as in sp.load(path, "
             f"functions={{{missing[0]!r}: {missing[0]}}})."
         )
 
 
 def _refuse_sums(spec: ModelSpec) -> None:
-    """Refuse a fit whose rows were sums of their groups, where they are means now."""
+    """Refuse a fit with sums over the groups of a row, which are means now."""
     for each in spec.groups:
         if each.membership == "labels" and not each.weights:
             raise DataError(
-                "it was saved when mm() without weights was the sum of the groups of "
-                f"{quote(each.factor)}; it is their mean now, so that the draws mean "
-                "something else. Fit again; weights= with a column of ones for each "
-                "membership is the sum."
+                "it was saved when mm() without weights was the sum over the groups of "
+                f"{quote(each.factor)}; now it is their mean, so that the draws have "
+                "another meaning. Fit again; for the sum, pass weights= with a column "
+                "of ones for each membership."
             )
 
 
 def _refuse_correlated(model: PreparedModel, tree: xr.DataTree) -> None:
-    """Refuse a fit whose ``||`` meant uncorrelated at another place than 0."""
+    """Refuse a fit in which ``||`` meant uncorrelated for centered predictors."""
     for factor in model.design.factors:
         if factor.uncorrelated and GroupNames.of(factor.factor).Omega in tree.posterior:
             raise DataError(
                 "it was saved when '||' meant, for predictors far from 0, that "
-                "coefficients are uncorrelated at a place among their values; those of "
-                f"{quote(factor.factor)} are correlated in its draws where "
-                "predictors are 0, and '||' means there. Fit again; center(x) in the "
-                "place of x is a model like the one that was fitted."
+                "coefficients of centered predictors are uncorrelated. Now '||' refers "
+                "to predictors at 0, where the coefficients of "
+                f"{quote(factor.factor)} are correlated in its draws. Fit again; with "
+                "center(x) instead of x, the model is like the one that was fitted."
             )
 
 
 def _in_newest_format(written: Any) -> Any:
-    """Return the content of model.json as it would be written now."""
+    """Return the content of model.json in the newest format."""
     spec = written.get("spec") if isinstance(written, dict) else None
     if isinstance(spec, dict) and "group" in spec:  # before several factors
         group = spec.pop("group")
@@ -409,7 +406,7 @@ def _in_newest_format(written: Any) -> Any:
 
 
 def _quote_columns(spec: dict[str, Any]) -> None:
-    """Write the columns that parts of an outcome are given as expressions."""
+    """Write the columns of the parts of an outcome as expressions."""
     for part in ("trials", "se", "exposure", "weights", "cens", "cens_upper"):
         if isinstance(spec.get(part), str):
             spec[part] = quote_name(spec[part])
@@ -428,11 +425,11 @@ def _read_prior(written: Any) -> Prior:
 def _read_model(
     kept: _Record, frame: pd.DataFrame, arrays: Mapping[str, np.ndarray]
 ) -> PreparedModel:
-    """Build the model again, with the priors it was fitted with."""
+    """Build the model again, with the priors of the fit."""
     data: Any = frame
     if kept.chunks is not None:
         data = Streamed.restored(kept.spec, frame, arrays, asdict(kept.chunks))
-    # What was chosen then, whatever would be now.
+    # The form that was chosen then, even if another one would be chosen now.
     return PreparedModel.from_spec(
         kept.spec,
         data,
@@ -444,7 +441,7 @@ def _read_model(
 def _write(fit: FitResult, folder: Path) -> None:
     """Write all files of a fit to an empty folder."""
     chunks = fit.model.chunks
-    columns = _write_frame(
+    columns = write_frame(
         fit.model.data if chunks is None else chunks.specimen,
         folder / "data.nc",
         {} if chunks is None else chunks.arrays,
@@ -481,69 +478,12 @@ def _write_bytes(path: Path, content: bytes) -> None:
 
 
 def _prior_row(row: PriorRow) -> dict[str, Any]:
-    """Return a prior in force as plain values."""
+    """Return a prior as plain values."""
     return {**asdict(row), "prior": str(row.prior)}
 
 
-def _write_frame(
-    frame: pd.DataFrame, path: Path, arrays: Mapping[str, np.ndarray]
-) -> tuple[_Column, ...]:
-    """Write columns by number, and arrays; return columns' names and levels."""
-    import pandas as pd
-    import xarray as xr
-
-    columns: list[_Column] = []
-    variables: dict[str, Any] = {}
-    for number, name in enumerate(frame.columns):
-        column = frame[name]
-        levels, ordered = None, False
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            levels = tuple(column.cat.categories.tolist())
-            ordered = bool(column.cat.ordered)
-            column = column.cat.codes
-        columns.append(_Column(name, levels, ordered))
-        variables[f"column_{number}"] = ("row", column.to_numpy())
-    for name, values in arrays.items():
-        dims = tuple(f"{name}_{axis}" for axis in range(values.ndim))
-        variables[f"array_{name}"] = (dims, values)
-    netcdf.write_tree(xr.DataTree(xr.Dataset(variables)), path)
-    return tuple(columns)
-
-
-def _read_frame(
-    path: Path, columns: tuple[_Column, ...]
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Read columns as ``used_columns`` returns them, and arrays."""
-    import pandas as pd
-
-    dataset = netcdf.read_tree(path).to_dataset()
-    values = [dataset[f"column_{number}"].to_numpy() for number in range(len(columns))]
-    arrays = {
-        str(name).removeprefix("array_"): dataset[name].to_numpy()
-        for name in dataset.data_vars
-        if str(name).startswith("array_")
-    }
-    frame = pd.DataFrame(
-        {
-            column.name: _as_it_was(column, array)
-            for column, array in zip(columns, values, strict=True)
-        }
-    )
-    return frame, arrays
-
-
-def _as_it_was(column: _Column, values: np.ndarray) -> Any:
-    """Return a column's numbers, or the categories that they are the codes of."""
-    import pandas as pd
-
-    if column.levels is None:
-        return values
-    levels: Any = pd.Index(list(column.levels))
-    return pd.Categorical.from_codes(values, levels, ordered=column.ordered)
-
-
 def _plain(value: Any) -> Any:
-    """Turn NumPy values and paths into what JSON has."""
+    """Turn NumPy values and paths into values of JSON."""
     if hasattr(value, "tolist"):
         return value.tolist()
     return str(value)

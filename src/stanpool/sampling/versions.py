@@ -1,17 +1,17 @@
-"""A folder whose content is replaced at once: versions in it, and which one counts.
+"""A folder whose content is replaced atomically, by versions and a manifest.
 
 ::
 
     radon.fit/
-    ├── manifest.json     format, who wrote it, which version counts, its digests
+    ├── manifest.json     format, who wrote it, the valid version, its digests
     └── saved-3f9ac2d1/   the version: its files
 
-A new version is written beside the one that counts. When all of it is on the disk,
-the manifest is replaced, which file systems do at once; then the old version is
-removed. So whenever the process is interrupted or killed, or power fails, the old
-version is whole or the new one. What the manifest does not name is left over from
-such a moment, and is removed when the next version is written. Nothing else in the
-folder is ever touched.
+A new version is written beside the valid one. When all of it is on the disk, the
+manifest is replaced, which file systems do atomically, and then the old version is
+removed. So if the process is interrupted or killed, or power fails, either the old
+version or the new one is complete. Versions that the manifest does not name are left
+over from such an event, and are removed when the next version is written. Other files
+in the folder are never touched.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _NOT_STATED = "(version not stated)"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What counts in a folder.
+    """The valid version in a folder.
 
     Attributes
     ----------
@@ -75,23 +75,23 @@ class Manifest:
 def check_free(
     path: Path, *, overwrite: bool, newest: int, names: Sequence[str]
 ) -> None:
-    """Refuse a path where there is something that is not to be replaced.
+    """Refuse a path that exists and must not be replaced.
 
     Parameters
     ----------
     path
-        Where to write.
+        The path to write to.
     overwrite
-        Whether a folder that was written before may be replaced.
+        Whether a fit that is saved there may be replaced.
     newest
-        The number of the newest format that is known.
+        The number of the newest known format.
     names
-        The files of a version: a folder with a manifest of others is no fit.
+        The files of a version. A folder with a manifest of other files is not a fit.
 
     Raises
     ------
     PathTakenError
-        If there is something else than leftovers of writing that did not end.
+        If the path exists and has more than leftovers of an interrupted write.
     """
     if not os.path.lexists(path):
         return
@@ -99,7 +99,7 @@ def check_free(
     if not path.is_dir():
         if path.exists() or not path.is_symlink():
             raise PathTakenError(f"{str(path)!r} exists already. {advice}")
-        return  # a link to a folder that is not there yet
+        return  # a link to a folder that does not exist yet
     if all(map(_is_leftover, path.iterdir())):
         return
     digests: Collection[str] = ()
@@ -111,7 +111,7 @@ def check_free(
         raise PathTakenError(f"cannot replace a fit: {problem} {advice}") from None
     if not set(names) <= set(digests):
         raise PathTakenError(
-            f"{str(path)!r} exists already, and is no saved fit. {advice}"
+            f"{str(path)!r} exists already, and is not a saved fit. {advice}"
         )
     if not overwrite:
         raise PathTakenError(
@@ -121,7 +121,7 @@ def check_free(
 
 
 def read_manifest(folder: Path, *, newest: int) -> Manifest:
-    """Read which version counts.
+    """Read the manifest.
 
     Raises
     ------
@@ -145,8 +145,8 @@ def read_manifest(folder: Path, *, newest: int) -> Manifest:
     if version > newest:
         raise DataError(
             f"{str(folder)!r} was saved in format {version} by stanpool "
-            f"{written.get('stanpool', '')}, and this one reads up to {newest}. "
-            "Upgrade stanpool."
+            f"{written.get('stanpool', '')}, and this version reads formats up to "
+            f"{newest}. Upgrade stanpool."
         )
     try:
         manifest = read_record(Manifest, written, "it")
@@ -158,12 +158,12 @@ def read_manifest(folder: Path, *, newest: int) -> Manifest:
 
 
 def check_digests(folder: Path, manifest: Manifest, names: Sequence[str]) -> None:
-    """Refuse files that are not as they were written.
+    """Refuse files that have changed since they were written.
 
     Raises
     ------
     DataError
-        If a file is missing or another.
+        If a file is missing or has changed.
     """
     for name in names:
         path = manifest.path(folder, name)
@@ -178,19 +178,19 @@ def check_digests(folder: Path, manifest: Manifest, names: Sequence[str]) -> Non
 def new_version(
     path: Path, *, overwrite: bool, format_: int, names: Sequence[str], stanpool: str
 ) -> Iterator[Path]:
-    """Give a folder to write files to, which count once all are written.
+    """Return a folder to write files to, which are valid once all are written.
 
     Parameters
     ----------
     path, overwrite, names
         As for ``check_free``.
     format_, stanpool
-        The number of the format that is written, and who writes it.
+        The number of the format, and the version of stanpool.
 
     Raises
     ------
     PathTakenError
-        If there is something at the path that is not to be replaced.
+        If the path exists and must not be replaced.
     OSError
         If it cannot be written.
     """
@@ -199,7 +199,7 @@ def new_version(
     made = make_folder(folder)
     try:
         with _locked(folder):
-            # Others may have been here meanwhile.
+            # Other processes may have written to it meanwhile.
             check_free(path, overwrite=overwrite, newest=format_, names=names)
             _remove_leftovers(folder, names)
             version = folder / f"saved-{token_hex(4)}"
@@ -216,7 +216,7 @@ def new_version(
 
 
 def _commit(folder: Path, manifest: Manifest, names: Sequence[str]) -> None:
-    """Let a version count, and remove the files of format 1 that did so far."""
+    """Make a version valid, and remove the files of format 1."""
     before = _counting(folder)
     version = folder / manifest.folder
     new = version / _MANIFEST
@@ -234,11 +234,11 @@ def _commit(folder: Path, manifest: Manifest, names: Sequence[str]) -> None:
 
 
 def _remove_leftovers(folder: Path, names: Sequence[str]) -> None:
-    """Remove the versions that do not count, as far as they are of our files."""
+    """Remove versions that are not valid, if they consist of our files."""
     try:
         counting = _counting(folder)
     except DataError:
-        return  # nobody knows which one counts
+        return  # the valid version is unknown
     for version in filter(_is_leftover, folder.iterdir()):
         if version.name != counting:
             for name in (*names, _MANIFEST):
@@ -249,7 +249,7 @@ def _remove_leftovers(folder: Path, names: Sequence[str]) -> None:
 
 
 def _counting(folder: Path) -> str | None:
-    """Return the name of the version that counts, None if none does."""
+    """Return the name of the valid version, or None."""
     try:
         return read_manifest(folder, newest=sys.maxsize).folder
     except NoFitError:
@@ -257,13 +257,13 @@ def _counting(folder: Path) -> str | None:
 
 
 def _is_leftover(path: Path) -> bool:
-    """Whether this is a version's folder, which it is for the manifest to name."""
+    """Whether this is the folder of a version."""
     return bool(_VERSION.fullmatch(path.name)) and not path.is_symlink()
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep others from writing to a folder, where the system can do that."""
+    """Keep other processes from writing to a folder, if the system can do that."""
     if sys.platform == "win32":
         yield
         return
@@ -277,8 +277,8 @@ def _locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             if time.monotonic() > patience:
                 raise StorageError(
-                    f"others have been saving in {str(folder)!r} for a minute. Wait "
-                    "for them, or choose another path."
+                    f"another process has been saving in {str(folder)!r} for a minute. "
+                    "Wait for it, or choose another path."
                 ) from None
             time.sleep(_POLL_SECONDS)
             continue
@@ -292,7 +292,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 class _Handle:
-    """An open folder; it is closed, too, when an interrupt let nobody close it."""
+    """An open folder, which is closed even after an interrupt."""
 
     def __init__(self, folder: Path) -> None:
         self._open = [os.open(folder, os.O_RDONLY)]

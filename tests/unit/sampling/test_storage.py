@@ -79,7 +79,7 @@ def test_a_fit_of_format_1_is_replaced_by_one_of_format_2(tmp_path: Path) -> Non
         ("settings", {"chains": 3}, r"draws\.nc has 2 chains"),
         ("settings", {"seed": ...}, "settings has no field 'seed'"),
         ("engine", {"stan": 2}, r"engine\['stan'\] is 2 and must be text"),
-        ("", {"program": "../../x"}, "the program has the name"),
+        ("", {"program": "../../x"}, "the name of the program is"),
         ("", {"seconds": ...}, "has no field 'seconds'"),
         ("", {"columns": []}, "no column 'y'|no rows"),
     ],
@@ -373,9 +373,7 @@ def test_functions_of_ones_own_are_kept_by_name_and_passed_again(
     model = sp.Model("y ~ f(x) + (1 | g)", data, functions={"f": np.sqrt})
     fit = fit_of_prior(model)
     fit.save(tmp_path / "own.fit")
-    with pytest.raises(
-        sp.DataError, match=r"calls functions of yours, 'f'.*\{'f': f\}"
-    ):
+    with pytest.raises(sp.DataError, match=r"calls your functions 'f'.*\{'f': f\}"):
         sp.load(tmp_path / "own.fit")
     back = sp.load(tmp_path / "own.fit", functions={"f": np.sqrt, "h": np.exp})
     assert back.model.spec == fit.model.spec
