@@ -54,41 +54,47 @@ def _scale(sigma: Any, se: Any) -> Any:
     return se if sigma is None else np.hypot(sigma, se)
 
 
-def location_scale(
-    standard: _Standard, link: LinkFunctions, *, is_log: bool = False
-) -> FamilyFunctions:
-    """``y`` (or its log) is ``mu + scale z`` with standard ``z``; ``nu`` if it has."""
+@dataclass(frozen=True)
+class _LocationScale:
+    """Outcomes whose values, or logs, are ``mu + scale z`` with standard ``z``."""
 
-    def standardised(y: Any, eta: Any, scale: Any) -> Any:
-        if is_log:
+    standard: _Standard
+    link: LinkFunctions
+    is_log: bool
+
+    def _standardized(self, y: Any, eta: Any, scale: Any) -> Any:
+        """Return the standard value ``z`` of an outcome."""
+        if self.is_log:
             with np.errstate(divide="ignore"):
                 y = np.log(np.maximum(y, 0.0))
-        return (y - link.inverse(eta)) / scale
+        return (y - self.link.inverse(eta)) / scale
 
     def log_density(
-        y: Any, eta: Any, *, sigma: Any = None, se: Any = None, **shape: Any
+        self, y: Any, eta: Any, *, sigma: Any = None, se: Any = None, **shape: Any
     ) -> Any:
+        """Return the log density of outcomes."""
         scale = _scale(sigma, se)
-        z = standardised(y, eta, scale)
-        jacobian = np.log(scale) + (np.log(y) if is_log else 0.0)
-        return standard.log_density(z, **shape) - jacobian
+        z = self._standardized(y, eta, scale)
+        jacobian = np.log(scale) + (np.log(y) if self.is_log else 0.0)
+        return self.standard.log_density(z, **shape) - jacobian
 
-    def tails(
-        lower: Any, upper: Any, eta: Any, scale: Any, shape: Mapping[str, Any]
+    def _tails(
+        self, lower: Any, upper: Any, eta: Any, scale: Any, shape: Mapping[str, Any]
     ) -> tuple[Any, Any, Any]:
         """Return log probabilities below both bounds; mirrored where that is exact."""
-        a = standardised(lower, eta, scale)
-        b = standardised(upper, eta, scale)
+        a = self._standardized(lower, eta, scale)
+        b = self._standardized(upper, eta, scale)
         with np.errstate(invalid="ignore"):
             mirrored = a + b > 0
         a, b = np.where(mirrored, -b, a), np.where(mirrored, -a, b)
         return (
-            standard.log_below(a, **shape),
-            standard.log_below(b, **shape),
+            self.standard.log_below(a, **shape),
+            self.standard.log_below(b, **shape),
             mirrored,
         )
 
     def log_interval(
+        self,
         lower: Any,
         upper: Any,
         eta: Any,
@@ -97,28 +103,32 @@ def location_scale(
         se: Any = None,
         **shape: Any,
     ) -> Any:
-        below, above, _ = tails(lower, upper, eta, _scale(sigma, se), shape)
+        """Return the log probability of an interval."""
+        below, above, _ = self._tails(lower, upper, eta, _scale(sigma, se), shape)
         with np.errstate(divide="ignore"):
             return above + np.log1p(-np.exp(below - above))
 
-    def mean(eta: Any, *, sigma: Any = None, se: Any = None, **_: Any) -> Any:
+    def mean(self, eta: Any, *, sigma: Any = None, se: Any = None, **_: Any) -> Any:
+        """Return expected outcomes."""
         scale = _scale(sigma, se)
-        if is_log:
-            return np.exp(link.inverse(eta) + 0.5 * np.square(scale))
-        return link.inverse(eta) + np.zeros_like(scale, dtype=float)
+        if self.is_log:
+            return np.exp(self.link.inverse(eta) + 0.5 * np.square(scale))
+        return self.link.inverse(eta) + np.zeros_like(scale, dtype=float)
 
     def variance(
-        eta: Any, *, sigma: Any = None, se: Any = None, nu: Any = np.inf
+        self, eta: Any, *, sigma: Any = None, se: Any = None, nu: Any = np.inf
     ) -> Any:
+        """Return the variance of outcomes."""
         square = np.square(_scale(sigma, se))
-        if is_log:
-            mean_square = np.exp(2.0 * link.inverse(eta) + square)
+        if self.is_log:
+            mean_square = np.exp(2.0 * self.link.inverse(eta) + square)
             return np.expm1(square) * mean_square
         with np.errstate(divide="ignore"):
             heavier = np.where(np.greater(nu, 2), 1.0 / (1.0 - 2.0 / nu), np.inf)
         return square * heavier + np.zeros_like(eta)
 
     def draw(
+        self,
         rng: np.random.Generator,
         eta: Any,
         *,
@@ -128,6 +138,7 @@ def location_scale(
         upper: Any = None,
         **shape: Any,
     ) -> Any:
+        """Draw outcomes, between bounds if there are any."""
         scale = _scale(sigma, se)
         if lower is None and upper is None:
             size = np.broadcast_shapes(*map(np.shape, (eta, scale, *shape.values())))
@@ -137,7 +148,7 @@ def location_scale(
                 else rng.standard_normal(size)
             )
         else:
-            below, above, mirrored = tails(
+            below, above, mirrored = self._tails(
                 -np.inf if lower is None else lower,
                 np.inf if upper is None else upper,
                 eta,
@@ -147,9 +158,20 @@ def location_scale(
             u = rng.random(np.shape(above + below))
             with np.errstate(divide="ignore"):
                 at = np.logaddexp(np.log(u) + above, np.log1p(-u) + below)
-            z = standard.quantile(at, **shape)
+            z = self.standard.quantile(at, **shape)
             z = np.where(mirrored, -z, z)
-        y = link.inverse(eta) + scale * z
-        return np.exp(y) if is_log else y
+        y = self.link.inverse(eta) + scale * z
+        return np.exp(y) if self.is_log else y
 
-    return FamilyFunctions(link, log_density, mean, draw, variance, log_interval)
+
+def location_scale(
+    standard: _Standard, link: LinkFunctions, *, is_log: bool = False
+) -> FamilyFunctions:
+    """Return the functions of outcomes that are ``mu + scale z``, or their exponential.
+
+    The standard distribution of ``z`` may have a parameter ``nu``.
+    """
+    own = _LocationScale(standard, link, is_log)
+    return FamilyFunctions(
+        link, own.log_density, own.mean, own.draw, own.variance, own.log_interval
+    )

@@ -418,18 +418,9 @@ def prepare(
         design = read.design
     shown = frame if chunks is None else chunks.specimen
     if not is_checked:
-        check_names(design)
-        check_nesting(spec, shown, rows=design.rows)
-        check_single_rows(spec, design)
+        _check_design(spec, design, shown)
         if strict and priors is None:
-            warn_if_crossed(spec, shown)
-            for said in design.said_of_left_out():
-                warn_user(
-                    f"predictors are left out, {said}. New rows with it are refused; a "
-                    "model in which combinations are groups, as in (1 | a:b), predicts "
-                    "new ones.",
-                    RankWarning,
-                )
+            _warn_about_design(spec, design, shown)
     if priors is None:
         named = spec.priors and chunks is None
         columns = (as_frame(data) if named else shown).columns
@@ -456,6 +447,24 @@ def prepare(
         if chunks is not None or is_checked
         else levels_without_rows(spec, frame, data),
     )
+
+
+def _check_design(spec: ModelSpec, design: Design, shown: pd.DataFrame) -> None:
+    """Refuse a design whose names or groups do not suit the model."""
+    check_names(design)
+    check_nesting(spec, shown, rows=design.rows)
+    check_single_rows(spec, design)
+
+
+def _warn_about_design(spec: ModelSpec, design: Design, shown: pd.DataFrame) -> None:
+    """Warn of labels that look crossed, and of predictors that are left out."""
+    warn_if_crossed(spec, shown)
+    for said in design.said_of_left_out():
+        warn_user(
+            f"predictors are left out, {said}. New rows with it are refused; a model "
+            "in which combinations are groups, as in (1 | a:b), predicts new ones.",
+            RankWarning,
+        )
 
 
 def _fewer_rows(

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import FitResult, HasPosterior
 
+_NO_POOLING: dict[str, Any] = {"color": GREY, "label": "no pooling"}
+_COMPLETE: dict[str, Any] = {"color": ORANGE, "label": "complete pooling"}
 _COLUMNS = 4
 _MOST_PANELS = 40
 _POINTS = 25
@@ -100,13 +102,10 @@ def plot_lines(
     grids = [_grid(fit, varied, name, group) for group in chosen]
     bands = _expectations(fit, grids, [varied.factor], prob)
     others = []
-    for other, color, label in (
-        (no_pooling, GREY, "no pooling"),
-        (complete, ORANGE, "complete pooling"),
-    ):
+    for other, style in ((no_pooling, _NO_POOLING), (complete, _COMPLETE)):
         if other is not None:
             terms = [varied.factor] if other.model.design.factors else None
-            others.append((_expectations(other, grids, terms, prob), color, label))
+            others.append((_expectations(other, grids, terms, prob), style))
     columns = min(_COLUMNS, len(chosen))
     rows = -(-len(chosen) // columns)
     width, height = 0.8 + 2.3 * columns, 0.8 + 1.9 * rows
@@ -119,8 +118,8 @@ def plot_lines(
         lower, middle, upper = bands[place]
         at = grids[place][name].to_numpy(dtype=float)
         ax.fill_between(at, lower, upper, color=BLUE, alpha=0.2, linewidth=0)
-        for lines, color, label in others:
-            ax.plot(at, lines[place][1], color=color, linewidth=1.2, label=label)
+        for lines, style in others:
+            ax.plot(at, lines[place][1], linewidth=1.2, **style)
         ax.plot(at, middle, color=BLUE, linewidth=1.8, label=_pooling_of(fit))
         size = float(np.clip(300 / max(own.sum(), 1), 3, 14))
         spread = _spread(x[own], at)

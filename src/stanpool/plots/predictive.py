@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import FitResult, HasPosterior
 
 _LINES = 50
@@ -322,27 +323,43 @@ def _whole_numbers(ax: Axes) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
-def _groups(
-    fit: FitResult, factor: str | None, prior: bool, seed: int, ax: Axes | None
-) -> Figure:
-    """Draw the mean outcome of each group and its predictive interval."""
-    design = fit.model.design
+def _factor_with_rows(fit: FitResult, factor: str | None) -> FactorDesign:
+    """Return a factor each of whose groups has a mean outcome."""
     if fit.model.spec.is_categorical:
         raise SpecError(
             "kind='groups' shows mean outcomes, which unordered categories do not "
             "have; use kind='density'."
         )
-    names = [each.factor for each in design.factors]
+    factors = fit.model.design.factors
+    names = [each.factor for each in factors]
     chosen = factor if factor is not None else next(iter(names), None)
     place = names.index(chosen) if chosen in names else None
     varied = factor_of(
-        fit, chosen, "" if place is None else design.factors[place].coefficients[0]
+        fit, chosen, "" if place is None else factors[place].coefficients[0]
     )
     if varied.index.ndim > 1:
         raise SpecError(
             f"rows are members of several groups of {quote(varied.factor)}, so that "
             "their outcomes have no single group."
         )
+    return varied
+
+
+def _draw_ranges(ax: Axes, x: Array, low: Array, high: Array) -> None:
+    """Draw the predicted range of each mean, or a band for many groups."""
+    label = "90% of predicted means"
+    if len(x) <= _MOST_INTERVALS:
+        thick = float(np.clip(300 / len(x), 1, 4))
+        ax.vlines(x, low, high, color=BLUE, alpha=0.35, linewidth=thick, label=label)
+    else:
+        ax.fill_between(x, low, high, color=BLUE, alpha=0.3, linewidth=0, label=label)
+
+
+def _groups(
+    fit: FitResult, factor: str | None, prior: bool, seed: int, ax: Axes | None
+) -> Figure:
+    """Draw the mean outcome of each group and its predictive interval."""
+    design, varied = fit.model.design, _factor_with_rows(fit, factor)
     groups, sizes = len(varied.labels), np.maximum(varied.sizes, 1)
 
     def mean(values: Array) -> Array:
@@ -356,12 +373,7 @@ def _groups(
     seen = observed[order]
     x = np.arange(len(order), dtype=float)
     ax = on(ax, 7.5, 4)
-    label = "90% of predicted means"
-    if len(x) <= _MOST_INTERVALS:
-        thick = float(np.clip(300 / len(x), 1, 4))
-        ax.vlines(x, low, high, color=BLUE, alpha=0.35, linewidth=thick, label=label)
-    else:
-        ax.fill_between(x, low, high, color=BLUE, alpha=0.3, linewidth=0, label=label)
+    _draw_ranges(ax, x, low, high)
     out = (seen < low) | (seen > high)
     size = float(np.clip(1500 / len(x), 3, 20))
     ax.scatter(x[~out], seen[~out], s=size, color=INK, zorder=3, label="observed mean")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from stanpool.base.errors import quote
 from stanpool.data.compression.cells import AggregatedRows
@@ -41,84 +41,103 @@ marginal, 919 rows, 85 groups)
 whose covariance matrix scales their first steps
     engine: ..., since ...
     """
-    lines = [repr(model)]
+    lines = [repr(model), *_form(model), *_data(model), *_terms(model)]
+    return "\n".join([*lines, *_rows(model), *_sampler(model)])
+
+
+def _form(model: PreparedModel) -> Iterator[str]:
+    """Say which form was chosen, and which predictors are centered."""
     if model.parameterization:
         reason = model.parameterization_reason
-        lines.append(f"parameterization: {model.parameterization} ({reason})")
+        yield f"parameterization: {model.parameterization} ({reason})"
     if model.design.centers:
-        lines.append(
+        yield (
             f"centering constants: {list_centers(dict(model.design.centers))}; the "
             "Stan program subtracts them from predictors that are far from 0. "
             "Estimates are reported for the predictors as they are in the data; "
             "model.priors says which priors refer to the centered predictors"
         )
+
+
+def _data(model: PreparedModel) -> Iterator[str]:
+    """Say how the outcome was read, and what was left out."""
     success = said_of_success(model.spec, model.data)
     if success:
-        lines.append(f"outcome: {success}")
+        yield f"outcome: {success}"
     if FAMILIES[model.spec.family].outcome == "ordered" and model.chunks is None:
         named = unquote_name(model.spec.outcome)
         gaps = said_of_gaps(model.design.categories, model.data[named])
-        lines += [f"outcome: {gaps}"] * bool(gaps)
+        if gaps:
+            yield f"outcome: {gaps}"
     if model.unused_levels:
-        lines.append(f"left out: levels without rows, {_listed(model.unused_levels)}")
-    lines += [f"left out: {each}" for each in model.design.said_of_left_out()]
-    lines += [
-        f"coefficients of {quote(factor.factor)} are uncorrelated where "
-        "predictors are 0, which is far from the data; write center(x) in the formula "
-        "to make them uncorrelated at the predictors' means"
-        for factor in model.design.factors
-        if uncentering_matrix(factor, dict(model.design.centers)) is not None
-    ]
+        yield f"left out: levels without rows, {_listed(model.unused_levels)}"
+    for each in model.design.said_of_left_out():
+        yield f"left out: {each}"
+
+
+def _terms(model: PreparedModel) -> Iterator[str]:
+    """Say what the group terms mean, and how their coefficients are written."""
+    for factor in model.design.factors:
+        if uncentering_matrix(factor, dict(model.design.centers)) is not None:
+            yield (
+                f"coefficients of {quote(factor.factor)} are uncorrelated where "
+                "predictors are 0, which is far from the data; write center(x) in the "
+                "formula to make them uncorrelated at the predictors' means"
+            )
     if isinstance(model.rows, MarginalRows):
         factors = [model.design.factors[number] for number in model.rows.integrated]
         groups = " and ".join(
             f"{len(factor.labels)} groups of {quote(factor.factor)}"
             for factor in factors
         )
-        lines.append(
+        yield (
             f"integrated out: the likelihood does not contain the coefficients of "
             f"{groups}; after sampling they are drawn from their exact conditional "
             "posterior"
         )
-    if model.spec.pooling != "complete":
-        lines += [
-            "multiple membership: the linear predictor of a row contains "
-            f"{each.of_a_row}"
-            for each in model.spec.groups
-            if each.membership
-        ]
+    for each in model.spec.groups if model.spec.pooling != "complete" else ():
+        if each.membership:
+            yield (
+                "multiple membership: the linear predictor of a row contains "
+                f"{each.of_a_row}"
+            )
     for factor, centering in zip(model.design.factors, model.centering, strict=False):
-        lines.append(centering.describe(factor))
+        yield centering.describe(factor)
+
+
+def _rows(model: PreparedModel) -> Iterator[str]:
+    """Say how the rows were read and reduced."""
     if model.chunks is not None:
-        lines.append(
-            f"data: read in chunks from {model.chunks.named}; the rows are not kept"
-        )
+        yield f"data: read in chunks from {model.chunks.named}; the rows are not kept"
     if isinstance(model.rows, AggregatedRows):
-        lines.append(
+        yield (
             f"rows: {model.design.rows} are aggregated into {model.rows.kept}, one for "
             "each combination of predictors and groups; the likelihood is the same"
         )
     elif model.rows is not None:
-        lines.append(
+        yield (
             f"rows: {model.design.rows} are reduced to {model.rows.kept} by a QR "
             "decomposition; the likelihood is the same"
         )
+
+
+def _sampler(model: PreparedModel) -> Iterator[str]:
+    """Say which settings of the sampler differ from those of Stan."""
     warmup = default_warmup(model)
     if warmup < default_warmup(model, inits="random"):
-        lines.append(
+        yield (
             f"warm-up: {warmup} iterations; chains start around a quick estimate of "
             "the posterior, whose covariance matrix scales their first steps"
         )
     target = default_adapt_delta(model)
     if target > ADAPT_DELTA:
-        lines.append(
+        yield (
             f"target acceptance rate: {target} instead of {ADAPT_DELTA}, because there "
             "are few groups"
         )
     settings = settings_of(model, seed=0)
     choice = choose_engine(model.program, model.stan_data(), settings)
-    lines.append(f"engine: {choice.name}, {choice.reason}")
-    return "\n".join(lines)
+    yield f"engine: {choice.name}, {choice.reason}"
 
 
 def _listed(levels: Iterable[tuple[str, Iterable[str]]]) -> str:

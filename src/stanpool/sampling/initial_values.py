@@ -93,14 +93,7 @@ def _around(
     point: dict[str, Any] = {"beta": beta}
     if alpha is not None:
         point["alpha_c"] = alpha
-    errors = _errors_of_parameters(model, pilot)
-    variables = _variables(model)
-    for name, value in pilot.parameters.items():
-        own_name = variables[name]
-        if name == "cutpoint":
-            point[own_name] = value + _SPREAD * noise(())
-        else:
-            point[own_name] = value * np.exp(errors[name] * noise(()))
+    point |= _parameters_around(model, pilot, noise)
     if pilot.residual is not None:
         own = pilot.residual
         spread = float(own.tau[0] * np.exp(_errors_of_logs(own)[0] * noise(())))
@@ -137,6 +130,19 @@ def _around(
     if "sigma" in point:
         point["log_sigma"] = float(np.log(point["sigma"]))
     return point
+
+
+def _parameters_around(
+    model: PreparedModel, pilot: PilotEstimate, noise: Callable[..., Array]
+) -> dict[str, Any]:
+    """Draw the parameters of the family."""
+    errors, variables = _errors_of_parameters(model, pilot), _variables(model)
+    return {
+        variables[name]: value + _SPREAD * noise(())
+        if name == "cutpoint"
+        else value * np.exp(errors[name] * noise(()))
+        for name, value in pilot.parameters.items()
+    }
 
 
 def _variables(model: PreparedModel) -> dict[str, str]:

@@ -1,9 +1,10 @@
-"""A specification and a table -> a design."""
+"""Building the design of a model from its specification and a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from stanpool.data.design.groups import groups_of, memberships, with_group_predi
 from stanpool.data.design.identifiability import is_reproduced_by_groups
 from stanpool.data.design.latent_factors import build_latent
 from stanpool.data.design.outcome import (
+    Evaluated,
     build_censoring,
     build_offset,
     build_outcome,
@@ -54,9 +56,9 @@ def build_design(
     frame
         The columns that the model uses, as ``used_columns`` returns them.
     stand_ins
-        Rows in the place of those of the data. The frame then is what decides the
-        structure: all levels and groups occur in it, and a predictor that varies
-        within groups does so here.
+        Rows that replace those of the data. The frame then decides only the structure:
+        all levels and groups occur in it, and a predictor that varies within groups
+        varies here as well.
 
     Raises
     ------
@@ -70,96 +72,143 @@ def build_design(
     expressed = {text: column_of(text, frame, functions) for text in expressions(spec)}
     evaluated = {text: column.values for text, column in expressed.items()}
     y, categories = build_outcome(spec, frame, evaluated)
-    population = identified_columns(
-        term_matrix(spec.intercept, spec.terms, frame, functions),
-        spec.intercept,
-        stand_ins,
-    )
-    x, labels = population.values, population.labels
-    if spec.intercept:
-        x, labels = x[:, 1:], labels[1:]
-    is_complete = spec.pooling == "complete"
-    pooled = () if is_complete else spec.groups
-    factors = [_build_factor(spec, term, frame, labels, stand_ins) for term in pooled]
-    built = [factor for factor, _ in factors]
-    if spec.pooling == "partial":
-        built = with_group_predictors(spec, built, x, labels, frame)
-    offset = build_offset(spec, evaluated)
+    population, matrices, factors = _read_terms(spec, frame, stand_ins)
+    first = int(spec.intercept)
+    x, labels = population.values[:, first:], population.labels[first:]
+    seen = _by_label(x, labels, factors)
     parameters = build_parameters(spec, frame)
-    seen = _by_label(x, labels, built)
-    unit, outcome = None, y
+    unit, outcome, offset = None, y, build_offset(spec, evaluated)
     if stand_ins is not None:
         unit, outcome, offset = stand_ins.unit, stand_ins.y, stand_ins.offset
-        x = stand_ins.of(population)[:, int(spec.intercept) :]
-        built = [
-            replace(
-                factor,
-                Z=read_only(stand_ins.of(matrix)),
-                **{
-                    name: rows_of(getattr(factor, name), stand_ins.like)
-                    for name in ("index", "weights")
-                },
-            )
-            for factor, (_, matrix) in zip(built, factors, strict=True)
+        x = stand_ins.of(population)[:, first:]
+        factors = [
+            _of_surrogates(factor, matrix, stand_ins)
+            for factor, matrix in zip(factors, matrices, strict=True)
         ]
         parameters = tuple(each.take(stand_ins.like) for each in parameters)
-    center = spec.center_predictors
-    has_cutpoints = family.has_cutpoints
-    intercept = spec.intercept and not has_cutpoints
+    has_intercept = spec.intercept and not family.has_cutpoints
     own_intercepts = False
     if spec.pooling == "none":
-        # What the groups' own coefficients can express is not estimated once more.
-        own_factor = built[0]
-        kept = [not is_reproduced_by_groups(column, own_factor, unit) for column in x.T]
-        x, labels = x[:, kept], tuple(np.array(labels, dtype=object)[kept])
-        ones = np.ones(len(x)) if unit is None else unit
-        intercept = intercept and not is_reproduced_by_groups(ones, own_factor, unit)
-        own_intercepts = not intercept and own_factor.varying[0] == "Intercept"
-        if own_intercepts and center:
-            z_bar = column_means(own_factor.Z, unit)
-            z_bar[0] = 0.0
-            built[0] = replace(own_factor, z_bar=read_only(z_bar))
+        x, labels = _without_reproduced(x, labels, factors[0], unit)
+        has_intercept &= not _reproduces_intercept(factors[0], unit)
+        own_intercepts = not has_intercept and factors[0].varying[0] == "Intercept"
+        if own_intercepts and spec.center_predictors:
+            factors = [_with_means(factors[0], unit)]
     if family.is_categorical:
-        built = [replace(each, predictors_of=categories[1:]) for each in built]
-    censored, y_upper = build_censoring(spec, evaluated, y)
-    lower, upper = build_truncation(spec, evaluated, y)
-    # Somewhere the intercept is, so that predictors may be counted from anywhere.
-    center = center and (intercept or own_intercepts or has_cutpoints)
-    columns = _by_label(x, labels, built)
-    moments = {
-        label: (float(column_means(column, unit)), sd_of_column(column, unit))
-        for label, column in columns.items()
-    }
-    centers = choose_centers([(label, seen[label]) for label in columns], moments)
+        factors = [replace(each, predictors_of=categories[1:]) for each in factors]
+    # There must be an intercept if predictors are centered.
+    intercepts = has_intercept or own_intercepts or family.has_cutpoints
+    center = spec.center_predictors and intercepts
     return Design(
         y=read_only(outcome),
         X=read_only(x),
         coefficients=labels,
-        intercept=intercept,
+        intercept=has_intercept,
         x_bar=read_only(column_means(x, unit) if center else np.zeros(x.shape[1])),
-        factors=tuple(built),
+        factors=tuple(factors),
         link=spec.link_name,
         parameters=parameters,
-        special=() if is_complete else _build_special(spec, frame, y),
-        trials=read_only(build_trials(spec, evaluated, y)),
-        se=read_only(standard_errors(spec, evaluated)),
-        weights=read_only(likelihood_weights(spec, evaluated)),
+        special=_build_special(spec, frame, y),
         offset=read_only(offset),
-        censored=read_only(censored),
-        y_upper=read_only(y_upper),
-        lower=read_only(lower),
-        upper=read_only(upper),
+        **_parts_of_outcome(spec, evaluated, y),
         categories=categories,
         unit=read_only(unit),
-        recipes=Encodings(
-            population=without_values(population),
-            factors=tuple(without_values(matrix) for _, matrix in factors),
-            expressions={
-                text: replace(c, values=None) for text, c in expressed.items()
-            },
-        ),
-        centers=centers if center else (),
+        recipes=_encodings(population, matrices, expressed),
+        centers=_centers(_by_label(x, labels, factors), seen, unit) if center else (),
     )
+
+
+def _read_terms(
+    spec: ModelSpec, frame: pd.DataFrame, stand_ins: SurrogateRows | None
+) -> tuple[TermMatrix, list[TermMatrix], list[FactorDesign]]:
+    """Build the matrices of the population and of the factors, and the factors."""
+    matrix = term_matrix(spec.intercept, spec.terms, frame, dict(spec.functions))
+    population = identified_columns(matrix, spec.intercept, stand_ins)
+    first = int(spec.intercept)
+    x, labels = population.values[:, first:], population.labels[first:]
+    pooled = () if spec.pooling == "complete" else spec.groups
+    pairs = [_build_factor(spec, term, frame, labels, stand_ins) for term in pooled]
+    factors = [factor for factor, _ in pairs]
+    if spec.pooling == "partial":
+        factors = with_group_predictors(spec, factors, x, labels, frame)
+    return population, [matrix for _, matrix in pairs], factors
+
+
+def _encodings(
+    population: TermMatrix, matrices: Sequence[TermMatrix], expressed: Mapping[str, Any]
+) -> Encodings:
+    """Return what new rows need to be read as these were."""
+    return Encodings(
+        population=without_values(population),
+        factors=tuple(map(without_values, matrices)),
+        expressions={
+            text: replace(column, values=None) for text, column in expressed.items()
+        },
+    )
+
+
+def _of_surrogates(
+    factor: FactorDesign, matrix: TermMatrix, stand_ins: SurrogateRows
+) -> FactorDesign:
+    """Return a factor with surrogate rows instead of those of the data."""
+    return replace(
+        factor,
+        Z=read_only(stand_ins.of(matrix)),
+        index=rows_of(factor.index, stand_ins.like),
+        weights=rows_of(factor.weights, stand_ins.like),
+    )
+
+
+def _without_reproduced(
+    x: np.ndarray, labels: tuple[str, ...], own: FactorDesign, unit: np.ndarray | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Leave out predictors that the groups' own coefficients can reproduce."""
+    kept = [not is_reproduced_by_groups(column, own, unit) for column in x.T]
+    return x[:, kept], tuple(np.array(labels, dtype=object)[kept])
+
+
+def _reproduces_intercept(own: FactorDesign, unit: np.ndarray | None) -> bool:
+    """Whether the groups' own coefficients can reproduce an intercept."""
+    ones = np.ones(len(own.Z)) if unit is None else unit
+    return is_reproduced_by_groups(ones, own, unit)
+
+
+def _with_means(own: FactorDesign, unit: np.ndarray | None) -> FactorDesign:
+    """Center the predictors of groups that have intercepts of their own."""
+    z_bar = column_means(own.Z, unit)
+    z_bar[0] = 0.0
+    return replace(own, z_bar=read_only(z_bar))
+
+
+def _parts_of_outcome(
+    spec: ModelSpec, evaluated: Evaluated, y: np.ndarray
+) -> dict[str, Any]:
+    """Build the arrays of the parts of the outcome, by the fields of a design."""
+    censored, y_upper = build_censoring(spec, evaluated, y)
+    lower, upper = build_truncation(spec, evaluated, y)
+    arrays = {
+        "trials": build_trials(spec, evaluated, y),
+        "se": standard_errors(spec, evaluated),
+        "weights": likelihood_weights(spec, evaluated),
+        "censored": censored,
+        "y_upper": y_upper,
+        "lower": lower,
+        "upper": upper,
+    }
+    return {name: read_only(values) for name, values in arrays.items()}
+
+
+def _centers(
+    columns: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray],
+    unit: np.ndarray | None,
+) -> tuple[tuple[str, float], ...]:
+    """Choose the centers of predictors that are far from 0."""
+    moments = {
+        label: (float(column_means(column, unit)), sd_of_column(column, unit))
+        for label, column in columns.items()
+    }
+    return choose_centers([(label, seen[label]) for label in columns], moments)
 
 
 def _build_factor(
@@ -202,7 +251,8 @@ def _build_special(
     spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
 ) -> tuple[SpecialTerm, ...]:
     """Build the terms that are neither the population's nor of a grouping factor."""
-    return tuple(build_latent(term, frame, y) for term in spec.special_terms)
+    terms = () if spec.pooling == "complete" else spec.special_terms
+    return tuple(build_latent(term, frame, y) for term in terms)
 
 
 def build_parameters(

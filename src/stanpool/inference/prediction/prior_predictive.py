@@ -12,6 +12,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -36,8 +37,10 @@ from stanpool.posterior.recenter import uncenter_posterior
 if TYPE_CHECKING:
     import xarray as xr
 
+    from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
+    from stanpool.model.program.structure import Structure
 
 
 _MOST_TRIES = 100
@@ -201,14 +204,7 @@ def _prior_variables(
         found["cutpoint"] = _draw_cutpoints(model, draws, rng) + shift
     if structure.pooling == "none":
         (factor,) = design.factors
-        b = members("b", len(factor.labels))
-        own = b.reshape(*b.shape[:2], width, -1)
-        if not structure.intercept and factor.varying[0] == "Intercept":
-            # The priors on intercepts are for centered predictors.
-            own[..., 0] -= own @ factor.z_bar
-            if not structure.has_cutpoints:
-                own[..., 0] -= shift[:, None]
-        found["b"] = b
+        found["b"] = _independent_coefficients(structure, factor, members, shift)
     for number, (factor, form) in enumerate(
         zip(design.factors, structure.factors, strict=True), 1
     ):
@@ -240,6 +236,23 @@ def _prior_variables(
             log = found["tau_sigma"][:, None] * rng.standard_normal((draws, groups))
             found["sigma_j"] = found["sigma"][:, None] * np.exp(log)
     return found
+
+
+def _independent_coefficients(
+    structure: Structure,
+    factor: FactorDesign,
+    members: Callable[..., Array],
+    shift: Array,
+) -> Array:
+    """Draw the coefficients of groups without pooling, ``(draw, J, Q)``."""
+    b = members("b", len(factor.labels))
+    own = b.reshape(*b.shape[:2], shift.shape[1], -1)
+    if not structure.intercept and factor.varying[0] == "Intercept":
+        # The priors on intercepts are for centered predictors.
+        own[..., 0] -= own @ factor.z_bar
+        if not structure.has_cutpoints:
+            own[..., 0] -= shift[:, None]
+    return b
 
 
 def _draw_cutpoints(
