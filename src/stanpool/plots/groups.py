@@ -41,7 +41,7 @@ def factor_of(fit: HasPosterior, factor: str | None, coefficient: str) -> Factor
     found = None if name is None else factors.get(name)
     if found is None:
         raise SpecError(
-            f"{model!r} has no groups of {quote(name)}; its grouping factors are "
+            f"{model!r} has no groups of {quote(name)}; its grouping factors: "
             f"{quote_list(factors) or 'none'}."
         )
     if coefficient not in found.coefficients:

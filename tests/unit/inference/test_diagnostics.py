@@ -349,7 +349,7 @@ def test_scales_that_trade_off_are_told_apart_from_a_wrong_form():
 
 def test_every_draw_divergent():
     fit = changed(simulated_fit(), "sample_stats", diverging=np.ones((4, 500), bool))
-    assert "not tied" in finding(fit, "funnel").sentence
+    assert "do not depend" in finding(fit, "funnel").sentence
 
 
 def test_divergences_without_groups_blame_the_coefficients():

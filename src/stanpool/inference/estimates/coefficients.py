@@ -265,7 +265,7 @@ def place_of_factor(fit: FitResult, factor: str | None) -> int:
     names = [each.factor for each in fit.model.design.factors]
     if not names or (factor is not None and factor not in names):
         raise SpecError(
-            f"{fit.model!r} has no groups of {quote(factor)}; its grouping factors are "
+            f"{fit.model!r} has no groups of {quote(factor)}; its grouping factors: "
             f"{quote_list(names) or 'none'}."
         )
     return 0 if factor is None else names.index(factor)
