@@ -51,27 +51,30 @@ def choose_form(
         integrated = () if against else integrated_factors(design)
     if chosen == "marginal" and against:
         raise SpecError(
-            f"parameterization='marginal' is not available: {against}. Pass 'auto', "
-            "which chooses among the others."
+            f"parameterization='marginal' is not available, because {against}. Pass "
+            "'auto', which chooses among the others."
         )
     if chosen != "auto":
         return chosen, AS_REQUESTED, integrated
     if against:
-        against = f"marginal is not available: {against}"
+        against = f"the marginal form is not available, because {against}"
     elif not is_read:  # else there is no pilot for another
         slow = why_marginal_is_slow(design, integrated)
-        against = f"marginal would be slower: {slow}" if slow else ""
+        against = f"the marginal form would be slower, because {slow}" if slow else ""
     if against:
         reason = (
-            "auto: each group's coefficients are centered the more, the more its own "
-            f"data say about them; {against}"
+            "chosen by auto: the more data a group has, the more its coefficients are "
+            f"centered; {against}"
         )
         return "adaptive", reason, integrated
     left = [x.factor for n, x in enumerate(design.factors) if n not in integrated]
-    reason = "auto: exact for gaussian outcomes, and the sampler meets no funnel"
+    reason = (
+        "chosen by auto: it is exact for gaussian outcomes, and the posterior that is "
+        "sampled has no funnel"
+    )
     if left:
         reason = (
-            "auto: exact for gaussian outcomes, and of the groups' coefficients only "
-            f"those of {quote_list(left)} are left to sample"
+            "chosen by auto: it is exact for gaussian outcomes, and of the groups' "
+            f"coefficients only those of {quote_list(left)} are sampled"
         )
     return "marginal", reason, integrated

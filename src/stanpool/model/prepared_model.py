@@ -371,7 +371,8 @@ marginal, 100 rows, 85 groups)
             parts.append(self.parameterization)
         parts.append(f"{self.design.rows} rows")
         if self.design.factor is not None:
-            parts.append(f"{len(self.design.group_labels)} groups")
+            sizes = [str(len(factor.labels)) for factor in self.design.factors]
+            parts.append(f"{' and '.join(sizes)} groups")
         return f"Model({', '.join(parts)})"
 
 

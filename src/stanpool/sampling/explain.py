@@ -52,10 +52,10 @@ def _form(model: PreparedModel) -> Iterator[str]:
         yield f"parameterization: {model.parameterization} ({reason})"
     if model.design.centers:
         yield (
-            f"centering constants: {list_centers(dict(model.design.centers))}; the "
-            "Stan program subtracts them from predictors that are far from 0. "
-            "Estimates are reported for the predictors as they are in the data; "
-            "model.priors says which priors refer to the centered predictors"
+            f"centers of predictors: {list_centers(dict(model.design.centers))}. The "
+            "Stan program subtracts them, because 0 is far from the predictors' "
+            "values. Estimates are reported for the predictors as they are in the "
+            "data; model.priors says which priors refer to centered predictors"
         )
 
 

@@ -26,7 +26,7 @@ data {
   vector<lower=0>[n_beta_cauchy] prior_beta_cauchy_scale;
   real<lower=0> prior_sigma_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

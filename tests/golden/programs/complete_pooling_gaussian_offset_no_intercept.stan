@@ -6,13 +6,13 @@
 data {
   int<lower=1> N; // number of rows
   vector[N] y; // outcome
-  vector[N] offsets; // added to eta
+  vector[N] offsets; // added to eta; includes log exposures
   int<lower=0> K; // number of population predictors
   matrix[N, K] X; // population predictors
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X;

@@ -10,7 +10,7 @@ data {
   matrix[N, K] X; // population predictors
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X;

@@ -12,7 +12,7 @@ data {
   matrix[N, K_X] X; // population predictors, reduced
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   vector[K] beta;

@@ -3,8 +3,8 @@
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
 //   the log likelihood of row n is multiplied by weights[n]
-//   where the outcome is censored, y[n] is its bound, or the lower one of
-//   y[n] and y_upper[n]
+//   where the outcome is censored, y[n] is its bound; where it is in an
+//   interval, y[n] and y_upper[n] are the ends
 functions {
   // log probability of an outcome between low and high, from the nearer tail
   real normal_interval(real low, real high, real eta, real sigma) {
@@ -37,7 +37,7 @@ data {
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

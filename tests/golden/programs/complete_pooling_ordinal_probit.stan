@@ -14,7 +14,7 @@ data {
   vector<lower=0>[C - 1] prior_cutpoint_df;
   vector[C - 1] prior_cutpoint_location;
   vector<lower=0>[C - 1] prior_cutpoint_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -17,7 +17,7 @@ data {
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_nu_shape;
   real<lower=0> prior_nu_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -1,11 +1,11 @@
-// Neal's funnel, centered: the scale of x[d] is exp(v / 2), and no data
-// say which (Neal 2003, Slice sampling, section 8).
+// Neal's funnel, centered: the scale of x[d] is exp(v / 2), and there
+// are no data (Neal 2003, Slice sampling, section 8).
 //
 //   v ~ normal(0, scale)
 //   x[d] ~ normal(0, exp(v / 2))
 data {
   int<lower=1> D; // dimensions of x
-  real<lower=0> scale; // of v; Neal uses 3
+  real<lower=0> scale; // scale of v; 3 in Neal's example
 }
 parameters {
   real v; // log variance of x

@@ -24,7 +24,7 @@ data {
   real<lower=0> prior_sigma_rate;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   real alpha_c; // alpha at x_bar

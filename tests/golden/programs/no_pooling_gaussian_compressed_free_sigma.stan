@@ -7,7 +7,7 @@ data {
   int<lower=1> N; // number of rows, after reduction by QR decompositions
   vector[N] y; // outcome
   int<lower=1> J_sigma; // number of groups with their own residual scale
-  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // that of each row
   vector[J_sigma] N_zero_rows; // number of rows that became 0
   int<lower=0> K; // number of population predictors
   int<lower=0> K_X; // columns of X: predictors
@@ -23,7 +23,7 @@ data {
   real<lower=0> prior_sigma_rate;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   vector[K] beta;

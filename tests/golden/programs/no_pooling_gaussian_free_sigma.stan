@@ -7,7 +7,7 @@ data {
   int<lower=1> N; // number of rows
   vector[N] y; // outcome
   int<lower=1> J_sigma; // number of groups with their own residual scale
-  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // that of each row
   int<lower=0> K; // number of population predictors
   matrix[N, K] X; // population predictors
   vector[K] x_bar; // the priors on intercepts apply at X = x_bar, Z = z_bar
@@ -21,7 +21,7 @@ data {
   real<lower=0> prior_sigma_rate;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -28,7 +28,7 @@ data {
   vector<lower=0>[n_b_student_t] prior_b_student_t_df;
   vector[n_b_student_t] prior_b_student_t_location;
   vector<lower=0>[n_b_student_t] prior_b_student_t_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -20,7 +20,7 @@ data {
   real<lower=0> prior_shape_scale;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -29,7 +29,7 @@ transformed data {
 parameters {
   vector[K] beta;
   matrix[J, Q] b_c; // b at x_bar and z_bar
-  real<lower=0> shape; // hazards fall with y below 1, and rise above 1
+  real<lower=0> shape; // the hazard falls with y if shape < 1, else it rises
 }
 model {
   beta ~ normal(prior_beta_location, prior_beta_scale);

@@ -1,10 +1,10 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ binomial(trials[n], inv_logit(eta[n]))
 //   eta[n] = X[n] * beta
 //            + Z[n] * u[group[n]]
-//   b[j] = mu + (effects of U[j]) + u[j]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
 // Groups with much data are centered, groups with little data noncentered, and
@@ -72,7 +72,7 @@ data {
   // the mean of each coefficient, by its position in (0, beta)
   array[Q] int<lower=1, upper=K + 1> mean_index;
   int<lower=1> P; // number of group-level predictors
-  matrix[J, P] U; // group-level predictors
+  matrix[J, P] U; // group-level predictors, which are also in X
   // their effects on each coefficient, by their position in (0, beta)
   array[P, Q] int<lower=1, upper=K + 2> effect_index;
   // 1: centered, 0: noncentered
@@ -82,7 +82,7 @@ data {
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X;

@@ -1,12 +1,12 @@
 // Partial pooling, centered: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ categorical(softmax(append_col(0, eta[n])'))
 //   eta has a column for each category but the first, the reference
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //            + sum over m of weight_2[n, m] * Z_2[n] * u_2[group_2[n, m]]
-//   b[j] = mu + (effects of U[j]) + u[j]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
@@ -58,7 +58,7 @@ data {
   // the mean of each coefficient, by its position in (0, alpha, beta)
   array[Q] int<lower=1, upper=K + 2> mean_index;
   int<lower=1> P; // number of group-level predictors
-  matrix[J, P] U; // group-level predictors
+  matrix[J, P] U; // group-level predictors, which are also in X
   // their effects on each coefficient, by their position in (0, alpha, beta)
   array[P, Q] int<lower=1, upper=K + 2> effect_index;
   int<lower=1> J_2; // number of groups
@@ -76,7 +76,7 @@ data {
   vector<lower=0>[Q * (C - 1)] prior_tau_rate;
   vector<lower=0>[Q_2 * (C - 1)] prior_tau_2_rate;
   real<lower=0> prior_Omega_shape;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

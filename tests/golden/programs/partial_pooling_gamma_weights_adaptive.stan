@@ -1,5 +1,5 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ gamma(shape, shape / exp(eta[n]))
 //   eta[n] = alpha + X[n] * beta
@@ -51,7 +51,7 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_shape_shape;
   real<lower=0> prior_shape_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

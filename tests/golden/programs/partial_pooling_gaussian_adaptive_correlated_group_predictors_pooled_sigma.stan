@@ -1,11 +1,11 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
 //   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//   b[j] = mu + (effects of U[j]) + u[j]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
 // Groups with much data are centered, groups with little data noncentered, and
@@ -56,7 +56,7 @@ data {
   int<lower=1> N; // number of rows
   vector[N] y; // outcome
   int<lower=1> J_sigma; // number of groups with their own residual scale
-  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // that of each row
   int<lower=0> K; // number of population predictors
   matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
@@ -67,7 +67,7 @@ data {
   // the mean of each coefficient, by its position in (0, alpha, beta)
   array[Q] int<lower=1, upper=K + 2> mean_index;
   int<lower=1> P; // number of group-level predictors
-  matrix[J, P] U; // group-level predictors
+  matrix[J, P] U; // group-level predictors, which are also in X
   // their effects on each coefficient, by their position in (0, alpha, beta)
   array[P, Q] int<lower=1, upper=K + 2> effect_index;
   // 1: centered, 0: noncentered
@@ -83,7 +83,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_tau_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

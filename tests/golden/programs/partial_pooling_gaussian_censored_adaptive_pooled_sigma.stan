@@ -1,12 +1,12 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
 //   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//   where the outcome is censored, y[n] is its bound, or the lower one of
-//   y[n] and y_upper[n]
+//   where the outcome is censored, y[n] is its bound; where it is in an
+//   interval, y[n] and y_upper[n] are the ends
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
@@ -42,7 +42,7 @@ data {
   int<lower=1> N; // number of rows
   vector[N] y; // outcome
   int<lower=1> J_sigma; // number of groups with their own residual scale
-  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // that of each row
   int<lower=0> n_observed; // number of rows whose outcome is observed
   array[n_observed] int<lower=1, upper=N> observed;
   int<lower=0> n_left; // number of rows whose outcome is at most y
@@ -72,7 +72,7 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_tau_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

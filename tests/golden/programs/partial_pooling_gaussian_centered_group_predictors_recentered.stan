@@ -1,10 +1,10 @@
 // Partial pooling, centered: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//   b[j] = mu + (effects of U[j]) + u[j]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 functions {
   // the effects of group-level predictors U on the means of the groups'
@@ -31,7 +31,7 @@ data {
   // the mean of each coefficient, by its position in (0, alpha, beta)
   array[Q] int<lower=1, upper=K + 2> mean_index;
   int<lower=1> P; // number of group-level predictors
-  matrix[J, P] U; // group-level predictors
+  matrix[J, P] U; // group-level predictors, which are also in X
   // their effects on each coefficient, by their position in (0, alpha, beta)
   array[P, Q] int<lower=1, upper=K + 2> effect_index;
   // takes deviations from predictors' centers to predictors of 0
@@ -42,7 +42,7 @@ data {
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

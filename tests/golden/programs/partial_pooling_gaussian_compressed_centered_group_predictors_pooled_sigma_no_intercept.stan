@@ -1,11 +1,11 @@
 // Partial pooling, centered: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
 //   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   eta[n] = X[n] * beta
 //            + Z[n] * u[group[n]]
-//   b[j] = mu + (effects of U[j]) + u[j]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 functions {
   // the effects of group-level predictors U on the means of the groups'
@@ -23,7 +23,7 @@ data {
   int<lower=1> N; // number of rows, after reduction by QR decompositions
   vector[N] y; // outcome
   int<lower=1> J_sigma; // number of groups with their own residual scale
-  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // that of each row
   vector[J_sigma] N_zero_rows; // number of rows that became 0
   int<lower=0> K; // number of population predictors
   int<lower=0> K_X; // columns of X: predictors
@@ -35,7 +35,7 @@ data {
   // the mean of each coefficient, by its position in (0, beta)
   array[Q] int<lower=1, upper=K + 1> mean_index;
   int<lower=1> P; // number of group-level predictors
-  matrix[J, P] U; // group-level predictors
+  matrix[J, P] U; // group-level predictors, which are also in X
   // their effects on each coefficient, by their position in (0, beta)
   array[P, Q] int<lower=1, upper=K + 2> effect_index;
   vector[K] prior_beta_location;
@@ -43,7 +43,7 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_tau_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   vector[K] beta;

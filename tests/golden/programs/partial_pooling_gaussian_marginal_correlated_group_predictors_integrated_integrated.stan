@@ -1,11 +1,11 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //            + Z_2[n] * u_2[group_2[n]]
-//   b[j] = mu + (effects of U[j]) + u[j]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
@@ -131,14 +131,14 @@ data {
   vector<lower=0>[Q_2] prior_tau_2_rate;
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_root; // makes tau; its sign has no meaning
+  vector[Q] tau_root; // determines tau by its absolute value
   cholesky_factor_corr[Q] L_Omega;
-  vector[Q_2] tau_root_2; // makes tau_2; its sign has no meaning
+  vector[Q_2] tau_root_2; // determines tau_2 by its absolute value
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {

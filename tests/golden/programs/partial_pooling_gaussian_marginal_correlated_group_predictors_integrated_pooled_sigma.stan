@@ -1,12 +1,12 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
 //   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //            + Z_2[n] * u_2[group_2[n]]
-//   b[j] = mu + (effects of U[j]) + u[j]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
@@ -78,7 +78,7 @@ data {
   // the mean of each coefficient, by its position in (0, alpha, beta)
   array[Q] int<lower=1, upper=K + 2> mean_index;
   int<lower=1> P; // number of group-level predictors
-  matrix[J, P] U; // group-level predictors
+  matrix[J, P] U; // group-level predictors, which are also in X
   // their effects on each coefficient, by their position in (0, alpha, beta)
   array[P, Q] int<lower=1, upper=K + 2> effect_index;
   int<lower=1> J_reduced; // number of groups after merging
@@ -108,7 +108,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_tau_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -116,7 +116,7 @@ parameters {
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
   matrix[J, Q] z; // standardized deviations of b
-  vector[Q_2] tau_root_2; // makes tau_2; its sign has no meaning
+  vector[Q_2] tau_root_2; // determines tau_2 by its absolute value
   real<lower=0> sigma; // residual scale
   real<lower=0> tau_sigma; // standard deviation of log(sigma_j)
   vector[J_sigma] z_sigma; // standardized deviations of log(sigma_j)

@@ -1,5 +1,5 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = X[n] * beta
@@ -7,7 +7,7 @@
 //            + Z_2[n] * u_2[group_2[n]]
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
-//   b_2[j] = mu_2 + (effects of U_2[j]) + u_2[j]
+//   b_2[j] = mu_2 + (effects of U_2[j], which are in beta) + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
 // u_2 is integrated out of the likelihood, and drawn after sampling.
@@ -85,14 +85,14 @@ data {
   vector<lower=0>[Q_2] prior_tau_2_rate;
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
   matrix[J, Q] z; // standardized deviations of b
-  vector[Q_2] tau_root_2; // makes tau_2; its sign has no meaning
+  vector[Q_2] tau_root_2; // determines tau_2 by its absolute value
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {

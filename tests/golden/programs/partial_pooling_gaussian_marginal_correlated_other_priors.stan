@@ -1,5 +1,5 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
@@ -72,11 +72,11 @@ data {
   matrix[N_rest, K_X] X_rest; // their predictors
   // number of rows of zeros, minus those with which small groups are filled up
   real N_zero_rows;
-  real lower_Intercept; // uniform in between, or as stated below
+  real lower_Intercept; // bounds
   real upper_Intercept;
-  vector[K] lower_beta; // uniform in between, or as stated below
+  vector[K] lower_beta; // bounds
   vector[K] upper_beta;
-  vector[Q] lower_tau; // uniform in between, or as stated below
+  vector[Q] lower_tau; // bounds
   vector[Q] upper_tau;
   int<lower=1> n_tau_cauchy;
   array[n_tau_cauchy] int<lower=1, upper=Q> at_tau_cauchy;
@@ -89,7 +89,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_shape;
   real<lower=0> prior_sigma_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   real<lower=lower_Intercept, upper=upper_Intercept> alpha_c; // alpha at x_bar

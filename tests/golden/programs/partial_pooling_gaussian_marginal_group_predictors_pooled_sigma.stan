@@ -1,11 +1,11 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
 //   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//   b[j] = mu + (effects of U[j]) + u[j]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
 // u is integrated out of the likelihood, and drawn after sampling.
@@ -85,12 +85,12 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_tau_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_root; // makes tau; its sign has no meaning
+  vector[Q] tau_root; // determines tau by its absolute value
   real<lower=0> sigma; // residual scale
   real<lower=0> tau_sigma; // standard deviation of log(sigma_j)
   vector[J_sigma] z_sigma; // standardized deviations of log(sigma_j)

@@ -1,5 +1,5 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = X[n] * beta
@@ -65,7 +65,7 @@ data {
   vector[Q] prior_tau_location;
   vector<lower=0>[Q] prior_tau_scale;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   vector[K] beta;

@@ -1,5 +1,5 @@
 // Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = X[n] * beta
@@ -22,7 +22,7 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X;

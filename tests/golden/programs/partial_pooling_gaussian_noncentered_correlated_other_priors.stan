@@ -1,5 +1,5 @@
 // Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
@@ -30,11 +30,11 @@ data {
   matrix[N, Q] Z; // predictors of the varying coefficients
   // the mean of each coefficient, by its position in (0, alpha, beta)
   array[Q] int<lower=1, upper=K + 2> mean_index;
-  real lower_Intercept; // uniform in between, or as stated below
+  real lower_Intercept; // bounds
   real upper_Intercept;
-  vector[K] lower_beta; // uniform in between, or as stated below
+  vector[K] lower_beta; // bounds
   vector[K] upper_beta;
-  vector[Q] lower_tau; // uniform in between, or as stated below
+  vector[Q] lower_tau; // bounds
   vector[Q] upper_tau;
   int<lower=1> n_tau_cauchy;
   array[n_tau_cauchy] int<lower=1, upper=Q> at_tau_cauchy;
@@ -47,7 +47,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_shape;
   real<lower=0> prior_sigma_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -1,5 +1,5 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
@@ -133,13 +133,13 @@ data {
   vector<lower=0>[Q_2] prior_tau_2_rate;
   real<lower=0> prior_Omega_2_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_root; // makes tau; its sign has no meaning
-  vector[Q_2] tau_root_2; // makes tau_2; its sign has no meaning
+  vector[Q] tau_root; // determines tau by its absolute value
+  vector[Q_2] tau_root_2; // determines tau_2 by its absolute value
   cholesky_factor_corr[Q_2] L_Omega_2;
   real<lower=0> sigma; // residual scale
 }

@@ -1,5 +1,5 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], se[n])
 //   eta[n] = alpha + X[n] * beta
@@ -77,12 +77,12 @@ data {
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_root; // makes tau; its sign has no meaning
+  vector[Q] tau_root; // determines tau by its absolute value
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0

@@ -1,5 +1,5 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], se[n])
 //   eta[n] = alpha + X[n] * beta
@@ -135,13 +135,13 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   vector<lower=0>[Q_2] prior_tau_2_rate;
   vector<lower=0>[Q_3] prior_tau_3_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  vector[Q] tau_root; // makes tau; its sign has no meaning
-  vector[Q_2] tau_root_2; // makes tau_2; its sign has no meaning
+  vector[Q] tau_root; // determines tau by its absolute value
+  vector[Q_2] tau_root_2; // determines tau_2 by its absolute value
   vector<lower=0>[Q_3] tau_3; // population scales
   matrix[J_3, Q_3] z_3; // standardized deviations of b_3
 }

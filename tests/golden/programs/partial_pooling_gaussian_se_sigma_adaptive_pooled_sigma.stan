@@ -1,5 +1,5 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], hypot(se[n], sigma_j[group_sigma[n]]))
 //   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
@@ -32,7 +32,7 @@ data {
   vector[N] y; // outcome
   vector<lower=0>[N] se; // known standard errors of y
   int<lower=1> J_sigma; // number of groups with their own residual scale
-  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // that of each row
   int<lower=0> K; // number of population predictors
   matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
@@ -53,7 +53,7 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_tau_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -1,11 +1,11 @@
 // Partial pooling, marginal: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //   the log likelihood of row n is multiplied by weights[n]
-//   b[j] = mu + (effects of U[j]) + u[j]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
 // u is integrated out of the likelihood, and drawn after sampling.
@@ -88,12 +88,12 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_sigma_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
   real alpha_c; // alpha at x_bar
   vector<offset=beta_offset, multiplier=beta_multiplier>[K] beta;
-  vector[Q] tau_root; // makes tau; its sign has no meaning
+  vector[Q] tau_root; // determines tau by its absolute value
   cholesky_factor_corr[Q] L_Omega;
   real<offset=log_sigma_offset, multiplier=log_sigma_multiplier> log_sigma;
 }

@@ -1,5 +1,5 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ ordered_logistic(eta[n], cutpoint)
 //   eta[n] = X[n] * beta
@@ -49,7 +49,7 @@ data {
   vector<lower=0>[C - 1] prior_cutpoint_df;
   vector[C - 1] prior_cutpoint_location;
   vector<lower=0>[C - 1] prior_cutpoint_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

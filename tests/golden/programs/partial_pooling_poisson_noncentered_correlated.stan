@@ -1,5 +1,5 @@
 // Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ poisson(exp(eta[n]))
 //   eta[n] = alpha + X[n] * beta
@@ -48,7 +48,7 @@ data {
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_Omega_shape;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

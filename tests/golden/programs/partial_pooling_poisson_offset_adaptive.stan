@@ -1,5 +1,5 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ poisson(exp(eta[n]))
 //   eta[n] = alpha + X[n] * beta
@@ -52,7 +52,7 @@ functions {
 data {
   int<lower=1> N; // number of rows
   array[N] int<lower=0> y; // counts
-  vector[N] offsets; // added to eta
+  vector[N] offsets; // added to eta; includes log exposures
   int<lower=0> K; // number of population predictors
   matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
@@ -71,7 +71,7 @@ data {
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K + 1] X_c = append_col(X - rep_matrix(x_bar', N), offsets);

@@ -1,5 +1,5 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ student_t(nu, eta[n], sigma_j[group_sigma[n]])
 //   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
@@ -31,7 +31,7 @@ data {
   int<lower=1> N; // number of rows
   vector[N] y; // outcome
   int<lower=1> J_sigma; // number of groups with their own residual scale
-  array[N] int<lower=1, upper=J_sigma> group_sigma; // such group of each row
+  array[N] int<lower=1, upper=J_sigma> group_sigma; // that of each row
   int<lower=0> K; // number of population predictors
   matrix[N, K] X; // population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
@@ -54,7 +54,7 @@ data {
   real<lower=0> prior_tau_sigma_rate;
   real<lower=0> prior_nu_shape;
   real<lower=0> prior_nu_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

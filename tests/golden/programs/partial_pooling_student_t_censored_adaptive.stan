@@ -1,11 +1,11 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ student_t(nu, eta[n], sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//   where the outcome is censored, y[n] is its bound, or the lower one of
-//   y[n] and y_upper[n]
+//   where the outcome is censored, y[n] is its bound; where it is in an
+//   interval, y[n] and y_upper[n] are the ends
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
@@ -70,7 +70,7 @@ data {
   real<lower=0> prior_sigma_rate;
   real<lower=0> prior_nu_shape;
   real<lower=0> prior_nu_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

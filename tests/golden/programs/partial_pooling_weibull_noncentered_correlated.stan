@@ -1,5 +1,5 @@
 // Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ weibull(shape, exp(eta[n]) / tgamma(1 + 1 / shape))
 //   eta[n] = alpha + X[n] * beta
@@ -26,7 +26,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_shape_shape;
   real<lower=0> prior_shape_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -37,7 +37,7 @@ parameters {
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
   matrix[J, Q] z; // standardized deviations of b
-  real<lower=0> shape; // hazards fall with y below 1, and rise above 1
+  real<lower=0> shape; // the hazard falls with y if shape < 1, else it rises
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0

@@ -109,8 +109,8 @@ class TestModel:
     def test_auto_is_resolved_and_gives_its_reason(self) -> None:
         model = Model("y ~ x1 + (1 | g)", small_data())
         assert model.parameterization == "marginal"
-        assert "auto: exact" in model.parameterization_reason
-        assert "parameterization: marginal (auto: exact" in model.explain()
+        assert "auto: it is exact" in model.parameterization_reason
+        assert "marginal (chosen by auto: it is exact" in model.explain()
         model = Model("count ~ x1 + (1 | g)", small_data(), family="poisson")
         assert model.parameterization == "adaptive"
         assert "the outcome is not gaussian" in model.explain()

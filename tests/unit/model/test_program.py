@@ -82,16 +82,16 @@ class TestSource:
 class TestComment:
     def test_numbers_are_mapped_to_names(self) -> None:
         code = noncentered("y ~ x1 + x2 + (1 + x2 | g)").stan_code
-        assert '// X[ : , 2] is "x2"' in code
-        assert '// Z[ : , 1] is "Intercept"' in code
-        assert '// J = 4 groups of "g"' in code
+        assert '// column 2 of X is "x2"' in code
+        assert '// column 1 of Z is "Intercept"' in code
+        assert 'group j of "g", one of J = 4 groups' in code
 
     def test_the_columns_of_turned_rows_begin_with_the_intercept(self) -> None:
         model = noncentered("y ~ x1 + x2 + (1 + x2 | g) + (1 | h)")
         code = model.with_(parameterization="marginal").stan_code
-        assert '// X[ : ][ : , 3] is "x2"' in code
-        assert '// Z[ : ][ : , 2] is "x2"' in code
-        assert '// J_2 = 3 groups of "h"' in code
+        assert '// column 3 of X is "x2"' in code
+        assert '// column 2 of Z is "x2"' in code
+        assert 'group j of "h", one of J_2 = 3 groups' in code
 
     @pytest.mark.parametrize("form", ["marginal", "adaptive", "centered"])
     def test_first_lines_say_how_to_see_the_plain_program(self, form) -> None:
@@ -103,7 +103,7 @@ class TestComment:
         comment = comment.replace("\n// ", " ")
         done = {
             "marginal": 'coefficients of the groups of "g" are integrated out',
-            "adaptive": "coefficients are centered to a degree",
+            "adaptive": "coefficients is between centered and noncentered",
             "centered": f"are reduced to {model.rows.kept} by" if model.rows else "",
         }[form]
         assert done in comment.partition(" y is the outcome")[0]
@@ -112,13 +112,13 @@ class TestComment:
         plain = model.with_(**options)
         assert plain.rows is None
         assert plain.parameterization == "noncentered"
-        assert "plain program" not in plain.stan_code
+        assert "To see the program" not in plain.stan_code
 
     def test_functions_in_cpp_are_named_and_shown_in_stan(self) -> None:
         model = Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli")
         assert (
-            "// grouped_bernoulli_logit_glm is compiled from C++, with its gradient"
-        ) in model.stan_code.splitlines()
+            "// grouped_bernoulli_logit_glm is compiled from equivalent C++ code"
+        ) in model.stan_code
         assert "bernoulli_logit_lupmf(y | eta)" in model.stan_code
         assert "bernoulli_logit_lupmf" not in model.program.compiled
         plain = Model("win ~ x1", small_data(), family="bernoulli", pooling="complete")

@@ -314,9 +314,9 @@ def test_the_center_is_said() -> None:
         ).stan_code
         for bar in ("|", "||")
     ]
-    assert all('// X[ : , 1] is "x1" - 1000' in code for code in codes)
-    assert '// Z[ : , 2] is "x1" - 1000\n' in codes[0]
-    assert '// Z[ : , 2] is "x1"\n' in codes[1]
+    assert all('// column 1 of X is "x1" - 1000' in code for code in codes)
+    assert '// column 2 of Z is "x1" - 1000\n' in codes[0]
+    assert '// column 2 of Z is "x1"\n' in codes[1]
     correlated = sp.Model("y ~ x1 + x2 + (1 + x1 | g)", data)
     assert correlated.priors["tau_g[Intercept]"].note == ("at 'x1' = 1000")
     zero = sp.Model("y ~ x1 + (1 + x1 | g)", data, center_predictors=False)

@@ -60,9 +60,9 @@ class CompressedRows:
 
 
 def why_not_sums(spec: ModelSpec) -> str:
-    """Say why sums of products do not do for the likelihood; empty if they do."""
+    """Say why the likelihood needs more than sums of products; empty if it does not."""
     if not spec.is_gaussian or spec.link_name != "identity":
-        return "the outcome is not gaussian around a linear predictor"
+        return "the outcome is not gaussian with an identity link"
     for term in () if spec.pooling == "complete" else spec.special_terms:
         return term.why_not_sums
     if spec.cens is not None or spec.trunc is not None:

@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import LARGE_ARRAY, Array
+from stanpool.base.errors import quote
 from stanpool.data.compression.gaussian_rows import (
     has_one_scale,
     population_columns,
@@ -145,7 +146,7 @@ class MarginalRows:
 def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     """Say why no factor can be integrated out exactly; empty if one can."""
     if spec.compress is False:
-        return "compress=False asks for a program on the rows as they are"
+        return "compress=False asks for a program that uses the rows as they are"
     against = why_not_sums(spec)
     if against:
         return against
@@ -158,7 +159,9 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
         )
     columns = _coefficients_of(design, _others(design, _largest(design)))
     if columns > _MOST_COLUMNS or columns * design.rows > LARGE_ARRAY:
-        return f"the other factors have {columns} coefficients, too many to write out"
+        return (
+            f"the other factors have {columns} coefficients, which are too many columns"
+        )
     return ""
 
 
@@ -178,8 +181,9 @@ def why_marginal_is_slow(design: Design, integrated: Sequence[int]) -> str:
     if dense <= max(_DENSE_PAYS * design.rows, _FEW_NUMBERS):
         return ""
     return (
-        f"the coefficients of {design.factors[integrated[0]].factor!r} and of the "
-        f"other factors would meet in {dense} numbers, for {design.rows} rows"
+        f"the reduced rows would hold {dense} numbers for the coefficients of "
+        f"{quote(design.factors[integrated[0]].factor)} and of the other factors, "
+        f"and the data have {design.rows} rows"
     )
 
 

@@ -208,7 +208,7 @@ def _centered_factor(
         is_intercept = np.array([label == "Intercept" for label in factor.varying])
         z_bar = np.where(is_intercept, 0.0, (z_bar + is_intercept) @ matrix)
     if U is not None:
-        labels = _labels_of_levels(factor, coefficients)
+        labels = labels_of_group_predictors(factor, coefficients)
         U = _centered(U, centering_matrix(("Intercept", *labels), centers))
     if factor.uncorrelated:
         return replace(factor, U=U, uncenter=uncentering_matrix(factor, centers))
@@ -216,7 +216,9 @@ def _centered_factor(
     return replace(factor, Z=z, z_bar=z_bar, U=U)
 
 
-def _labels_of_levels(factor: FactorDesign, coefficients: Sequence[str]) -> list[str]:
+def labels_of_group_predictors(
+    factor: FactorDesign, coefficients: Sequence[str]
+) -> list[str]:
     """Label a factor's group-level predictors: ``u``, where ``x:u`` moves slopes."""
     assert factor.effect_of is not None
     labels = []

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import Array
+from stanpool.base.errors import quote
 
 if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 BREAK_EVEN = 0.5
 _BELOW = 3.0  # standard errors of the logarithm of a scale
-_NEAR = 0.1
+_NEAR = 0.1  # centeredness that is counted as noncentered; 1 less it, as centered
 _LEAST_VARIANCE = 1e-8
 _LARGEST_SHARE = 1 - 1e-12
 _FEWEST_DETERMINED = 1e-3
@@ -149,13 +150,13 @@ class Centering:
         return np.where(self.decorrelated[:, None] > 0, whole, z)
 
     def describe(self, factor: FactorDesign) -> str:
-        """Say how many groups are near which end."""
+        """Say how many coefficients are centered, noncentered and in between."""
         low, between, high = self.counts
-        of = "groups" if self.centeredness.shape[1] == 1 else "coefficients of groups"
         return (
-            f"centering: of the {of} of {factor.factor!r}, {low} are noncentered "
-            f"(weight of the centered form below {_NEAR:g}), {between} are partly "
-            f"centered, and {high} are centered (weight above {1 - _NEAR:g})"
+            f"centeredness: of the {self.centeredness.size} coefficients of the groups "
+            f"of {quote(factor.factor)}, {low} are noncentered (below {_NEAR:g}), "
+            f"{between} are partly centered, and {high} are centered (above "
+            f"{1 - _NEAR:g})"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,22 +12,26 @@ from stanpool.base.options import Parameterization
 from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
+from stanpool.data.design.centers import labels_of_group_predictors
 from stanpool.data.design.design import Design
 from stanpool.engine.program import StanProgram
 from stanpool.model.program.render import HEADERS
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.program.units import Scaling
+from stanpool.model.terms.of_design import special_terms
 
-_LABEL_WIDTH = 40  # characters
-_WIDTH = 88  # characters of a line
+Rows = CompressedRows | MarginalRows | AggregatedRows
+
+_LABEL_WIDTH = 40  # characters of a name, before it is cut
+_WIDTH = 88  # characters of a line of the comment
 
 
 def annotate(
     program: StanProgram,
     design: Design,
-    rows: CompressedRows | MarginalRows | AggregatedRows | None = None,
-    scaling: Scaling | None = None,
-    parameterization: Parameterization | None = None,
+    rows: Rows | None,
+    scaling: Scaling,
+    parameterization: Parameterization | None,
 ) -> str:
     """Return a program's source under a comment for the person who reads it.
 
@@ -36,48 +40,68 @@ def annotate(
     Names are escaped, so that no user string can leave it.
     """
     lines = _what_was_done(design, rows, parameterization)
-    if isinstance(rows, AggregatedRows):
-        design, rows = rows.design, None
-    outcome = scaling.outcome if scaling else 1.0
-    divided = "" if outcome == 1.0 else f" / {outcome:g}"
     lines += [
-        f"// {name} is compiled from C++, with its gradient"
+        f"{name} is compiled from equivalent C++ code, with its gradient"
         for name in HEADERS
         if program.header and f" {name}_l" in program.source
     ]
-    lines.append(f"// y is the outcome{divided}, N = {design.rows} rows")
+    lines += _named_numbers(design, rows, scaling)
+    return "\n".join([*(f"// {line}" for line in lines), program.source])
+
+
+def _named_numbers(
+    design: Design,
+    rows: Rows | None,
+    scaling: Scaling,
+) -> list[str]:
+    """Say which of the user's names belong to which numbers of the program."""
+    if isinstance(rows, AggregatedRows):
+        design, rows = rows.design, None
+    divided = "" if scaling.outcome == 1.0 else f" / {scaling.outcome:g}"
+    count = f"in N = {design.rows} rows" if rows is None else "in the reduced rows"
+    lines = [f"y is the outcome{divided} {count}"]
     lines += [
-        f"// y = {number} is {_escaped(str(category))}"
+        f"y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
     ]
     centers = dict(design.centers)
-    population = _divided(
-        design.coefficients, centers, scaling.population if scaling else None
-    )
+    population = _written(design.coefficients, centers, scaling.population)
     if rows is not None and design.intercept:
         population = (_escaped("Intercept"), *population)
-    marginal = isinstance(rows, MarginalRows)
-    lines += _labelled("X[ : ]" if marginal else "X", population)
+    lines += _columns("X", population)
     for number, factor in enumerate(design.factors, 1):
         suffix = suffix_of(number)
-        groups = f"J{suffix} = {len(factor.labels)} groups of {_escaped(factor.factor)}"
-        lines.append(f"// {groups}")
-        is_moved = "Intercept" in factor.varying and not factor.uncorrelated
-        varying = _divided(
-            factor.varying,
-            centers if is_moved else {},
-            scaling.factors[number - 1] if scaling else None,
+        lines.append(
+            f"b{suffix}[j] are the coefficients of group j of "
+            f"{_escaped(factor.factor)}, one of J{suffix} = {len(factor.labels)} groups"
         )
-        if not isinstance(rows, MarginalRows):
-            lines += _labelled(f"Z{suffix}", varying)
-        elif rows.integrated[0] == number - 1:
-            lines += _labelled("Z[ : ]", varying)
-    return "\n".join(lines) + "\n" + program.source
+        is_first = isinstance(rows, MarginalRows) and rows.integrated[0] == number - 1
+        if is_first or not isinstance(rows, MarginalRows):
+            is_centered = "Intercept" in factor.varying and not factor.uncorrelated
+            own, scales = centers if is_centered else {}, scaling.factors[number - 1]
+            varying = _written(factor.varying, own, scales)
+            lines += _columns("Z" if is_first else f"Z{suffix}", varying)
+        if factor.U is not None:  # predictors that are constant within groups
+            labels = labels_of_group_predictors(factor, design.coefficients)
+            levels = _written(labels, centers, scaling.group_level[number - 1])
+            lines += _columns(f"U{suffix}", levels)
+    if design.residual is not None:
+        lines.append(
+            f"sigma_j[j] is the residual scale of group j of "
+            f"{_escaped(design.residual.factor)}"
+        )
+    lines += [
+        f"{name} has a row for each of the {side.size} levels of "
+        f"{_escaped(side.column)}"
+        for term in special_terms(design)
+        for name, side in term.stan_rows()
+    ]
+    return lines
 
 
 def _what_was_done(
     design: Design,
-    rows: CompressedRows | MarginalRows | AggregatedRows | None,
+    rows: Rows | None,
     parameterization: Parameterization | None,
 ) -> list[str]:
     """Say how the program differs from the plain one; nothing if it does not."""
@@ -100,24 +124,26 @@ def _what_was_done(
         )
     elif parameterization == "adaptive":
         done.append(
-            "Each group's coefficients are centered to a degree (w) of their own; this "
-            "changes the coordinates of the sampler, and not the model."
+            "The form of each group's coefficients is between centered and "
+            "noncentered, as its data suggest (centeredness). The model is the same "
+            "in every form."
         )
     if not done:
         return []
     plain = ['parameterization="noncentered"'] if parameterization else []
     plain += ["compress=False"] if rows is not None else []
-    done.append(f"The plain program: model.with_({', '.join(plain)}).stan_code")
-    wrapped = (textwrap.wrap(each, _WIDTH - 3) for each in done)
-    return [f"// {line}" for lines in wrapped for line in lines]
+    wrapped = [line for each in done for line in textwrap.wrap(each, _WIDTH - 3)]
+    return [
+        *wrapped,
+        "To see the program without this:",
+        f"  model.with_({', '.join(plain)}).stan_code",
+    ]
 
 
-def _divided(
-    labels: tuple[str, ...], centers: Mapping[str, float], scales: np.ndarray | None
+def _written(
+    labels: Sequence[str], centers: Mapping[str, float], scales: np.ndarray
 ) -> tuple[str, ...]:
     """Write labels for a comment, with what is subtracted and what divides them."""
-    if scales is None:
-        scales = np.ones(len(labels))
     written = []
     for label, scale in zip(labels, scales, strict=True):
         pieces = [label] if label in centers else label.split(":")
@@ -139,10 +165,10 @@ def _minus_center(label: str, centers: Mapping[str, float]) -> str:
     return f"{_escaped(label)} {sign} {abs(centers[label]):.15g}"
 
 
-def _labelled(matrix: str, labels: tuple[str, ...]) -> list[str]:
-    """Describe the columns of a matrix in a comment."""
+def _columns(matrix: str, labels: tuple[str, ...]) -> list[str]:
+    """Say what the columns of a matrix are."""
     return [
-        f"// {matrix}[ : , {number}] is {label}"
+        f"column {number} of {matrix} is {label}"
         for number, label in enumerate(labels, 1)
     ]
 

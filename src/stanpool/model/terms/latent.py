@@ -145,6 +145,10 @@ class LatentTerm:
             "loading_index": place[self.design.loaded] + 1,
         }
 
+    def stan_rows(self) -> Iterator[tuple[str, Side]]:
+        """Yield Stan's variables that have a row for each level of a column."""
+        yield from zip(("scores", "loadings"), self.design.sides, strict=True)
+
     def prior_draws(self, prior: PriorDraws) -> dict[str, Array]:
         """Draw Stan's variables from their priors, ``(draw, ...)``.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from stanpool.base.arrays import Array
+from stanpool.data.design.design import Side
 from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.terms.names import Claim, Labelled
 from stanpool.model.terms.unseen import UnseenGroups
@@ -51,6 +52,9 @@ class Term(Protocol):
 
     def stan_data(self) -> dict[str, Any]:
         """Return Stan's data."""
+
+    def stan_rows(self) -> Iterator[tuple[str, Side]]:
+        """Yield Stan's variables that have a row for each level of a column."""
 
     def prior_draws(self, prior: PriorDraws) -> Mapping[str, Array]:
         """Draw Stan's variables from their priors, ``(draw, ...)``."""
