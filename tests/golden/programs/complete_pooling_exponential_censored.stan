@@ -2,8 +2,8 @@
 //
 //   y[n] ~ exponential(exp(-eta[n]))
 //   eta[n] = alpha + X[n] * beta
-//   where the outcome is censored, y[n] is its bound, or the lower one of
-//   y[n] and y_upper[n]
+//   where the outcome is censored, y[n] is its bound; where it is in an
+//   interval, y[n] and y_upper[n] are the ends
 functions {
   // log probability of an outcome between two bounds, exact in both tails
   real exponential_interval(real low, real high, real rate) {
@@ -30,7 +30,7 @@ data {
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

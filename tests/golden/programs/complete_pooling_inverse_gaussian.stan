@@ -25,7 +25,7 @@ data {
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_shape_shape;
   real<lower=0> prior_shape_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -44,7 +44,7 @@ data {
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

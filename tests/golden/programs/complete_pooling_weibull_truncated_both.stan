@@ -24,7 +24,7 @@ data {
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_shape_shape;
   real<lower=0> prior_shape_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -32,7 +32,7 @@ transformed data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  real<lower=0> shape; // hazards fall with y below 1, and rise above 1
+  real<lower=0> shape; // the hazard falls with y if shape < 1, else it rises
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);

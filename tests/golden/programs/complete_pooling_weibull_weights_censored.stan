@@ -3,8 +3,8 @@
 //   y[n] ~ weibull(shape, exp(eta[n]) / tgamma(1 + 1 / shape))
 //   eta[n] = alpha + X[n] * beta
 //   the log likelihood of row n is multiplied by weights[n]
-//   where the outcome is censored, y[n] is its bound, or the lower one of
-//   y[n] and y_upper[n]
+//   where the outcome is censored, y[n] is its bound; where it is in an
+//   interval, y[n] and y_upper[n] are the ends
 functions {
   // log probability of an outcome between two bounds, exact in both tails
   real weibull_interval(real low, real high, real shape, real scale) {
@@ -34,7 +34,7 @@ data {
   vector<lower=0>[K] prior_beta_scale;
   real<lower=0> prior_shape_shape;
   real<lower=0> prior_shape_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -42,7 +42,7 @@ transformed data {
 parameters {
   real alpha_c; // alpha at x_bar
   vector[K] beta;
-  real<lower=0> shape; // hazards fall with y below 1, and rise above 1
+  real<lower=0> shape; // the hazard falls with y if shape < 1, else it rises
 }
 model {
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);

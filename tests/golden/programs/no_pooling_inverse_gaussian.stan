@@ -31,7 +31,7 @@ data {
   real<lower=0> prior_shape_scale;
   vector[Q] prior_b_location;
   vector<lower=0>[Q] prior_b_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -1,5 +1,5 @@
 // Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ beta_binomial(trials[n], phi * mu[n], phi * (1 - mu[n]))
 //   mu[n] = inv_logit(eta[n])
@@ -28,7 +28,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_phi_shape;
   real<lower=0> prior_phi_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

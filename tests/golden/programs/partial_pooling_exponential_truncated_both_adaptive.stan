@@ -1,5 +1,5 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ exponential(exp(-eta[n]))
 //   eta[n] = alpha + X[n] * beta
@@ -55,7 +55,7 @@ data {
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

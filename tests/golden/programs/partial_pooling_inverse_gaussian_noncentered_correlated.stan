@@ -1,5 +1,5 @@
 // Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
-// population whose mean, scales and correlations are learned.
+// population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ inverse_gaussian(exp(eta[n]), shape)
 //   eta[n] = alpha + X[n] * beta
@@ -37,7 +37,7 @@ data {
   real<lower=0> prior_Omega_shape;
   real<lower=0> prior_shape_shape;
   real<lower=0> prior_shape_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

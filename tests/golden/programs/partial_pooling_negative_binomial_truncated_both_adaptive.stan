@@ -1,5 +1,5 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ neg_binomial_2(exp(eta[n]), phi)
 //   eta[n] = alpha + X[n] * beta
@@ -79,7 +79,7 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_phi_shape;
   real<lower=0> prior_phi_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);

@@ -1,11 +1,11 @@
 // Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
-// population whose mean and scales are learned.
+// population whose mean and scales are estimated.
 //
 //   y[n] ~ weibull(shape, exp(eta[n]) / tgamma(1 + 1 / shape))
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
-//   where the outcome is censored, y[n] is its bound, or the lower one of
-//   y[n] and y_upper[n]
+//   where the outcome is censored, y[n] is its bound; where it is in an
+//   interval, y[n] and y_upper[n] are the ends
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
@@ -65,7 +65,7 @@ data {
   vector<lower=0>[Q] prior_tau_rate;
   real<lower=0> prior_shape_shape;
   real<lower=0> prior_shape_scale;
-  int<lower=0, upper=1> prior_only; // 1: ignore y
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
@@ -75,7 +75,7 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] z; // coefficients, partly centered
-  real<lower=0> shape; // hazards fall with y below 1, and rise above 1
+  real<lower=0> shape; // the hazard falls with y if shape < 1, else it rises
 }
 transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
