@@ -77,6 +77,15 @@ def test_formulas_are_arithmetic_of_columns() -> None:
     assert data["se"] == schools["sigma"].tolist()
 
 
+def test_the_engine_is_an_option() -> None:
+    words = ["fit", "eight_schools", "--formula", SCHOOLS, "--draws", 100]
+    done = stanpool(*words, "--engine", "stanli", "--seed", 1, "--json", "--quiet")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["engine"]["name"] == "stanli"
+    refused = stanpool(*words, "--engine", "jax")
+    assert (refused.exit_code, "'stanli'" in refused.output) == (2, True)
+
+
 def test_options_reach_the_model() -> None:
     formula = "log_radon ~ floor + log_uranium + (1 + floor || county)"
     model = sp.Model(

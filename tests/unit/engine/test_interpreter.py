@@ -105,6 +105,25 @@ def test_draws_have_the_names_and_shapes_of_the_program() -> None:
         assert raw.sampler_variable(name).shape == (2, 100)
 
 
+def test_one_process_samples_again_and_again() -> None:
+    with loaded() as program:
+        first, again = (program.sample(QUICK, progress=False) for _ in range(2))
+    assert again.seconds_sampling.shape == (2,)
+    np.testing.assert_array_equal(first.stan_variable("x"), again.stan_variable("x"))
+
+
+def test_python_that_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\necho broken installation >&2; exit 9\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(running, "sys", SimpleNamespace(executable=str(script)))
+    with pytest.raises(EngineError, match=r"exit code 9; the last[\s\S]*broken inst"):
+        with loaded():
+            pass
+
+
 def test_a_seed_makes_draws_reproducible() -> None:
     with loaded() as one, loaded() as other:
         first, second = (each.sample(QUICK, progress=False) for each in (one, other))
@@ -309,10 +328,20 @@ def test_a_process_that_dies_is_explained(sign: signal.Signals, words: str) -> N
         raise found[0]
 
 
+WIDE = StanProgram(
+    "wide",
+    """
+parameters { real x; }
+model { x ~ std_normal(); }
+generated quantities { vector[100000] many = rep_vector(x, 100000); }
+""",
+)
+
+
 def test_too_many_draws_for_memory() -> None:
-    settings = SampleSettings(seed=1, chains=2, draws=2**31 - 1, warmup=0)
-    with loaded() as program:
-        with pytest.raises(EngineError, match=r"not enough memory|Memory ran out"):
+    settings = SampleSettings(seed=1, chains=100, draws=10_000_000, warmup=0)
+    with Stanli().load(WIDE, {}) as program:
+        with pytest.raises(EngineError, match="not enough memory for stanli"):
             program.sample(settings, progress=False)
 
 

@@ -4,9 +4,9 @@ stanli crashes a process that uses it in any thread but the main one, and hears 
 only between two iterations. So it has a process for itself, which its parent can end at
 any time. Started as ``python child.py FOLDER``, it takes requests from standard input,
 a line of JSON each, and answers each by a line of JSON on standard output, where the
-progress of chains stands, too. Arrays are files in the folder. What the program itself
-prints goes to the file ``console.txt``. When standard input ends, since the parent has
-ended, however that was, so does this process.
+progress of chains stands, too. Arrays are files in the folder. What else is printed
+goes to standard error, the file ``console.txt``. When standard input ends, since the
+parent has ended, however that was, so does this process.
 """
 
 from __future__ import annotations
@@ -192,9 +192,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     # Nothing but answers and progress goes through the pipe.
     sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    with (folder / CONSOLE).open("wb", buffering=0) as console:
-        os.dup2(console.fileno(), 1)
-        os.dup2(console.fileno(), 2)
+    os.dup2(2, 1)
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
     session = _Session(folder)

@@ -49,16 +49,17 @@ class Child:
                 f"executable. {_OTHER_ENGINE}"
             )
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", child.__file__, str(folder)],
-                stdin=subprocess.PIPE,  # ends with us
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-                encoding="utf-8",
-                errors="replace",
-            )
+            with (folder / child.CONSOLE).open("wb") as console:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", child.__file__, str(folder)],
+                    stdin=subprocess.PIPE,  # ends with us
+                    stdout=subprocess.PIPE,
+                    stderr=console,
+                    start_new_session=True,
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                    encoding="utf-8",
+                    errors="replace",
+                )
         except OSError as error:
             raise EngineError(
                 f"cannot start a process for stanli: {error}. {_OTHER_ENGINE}"
@@ -68,7 +69,7 @@ class Child:
     @property
     def iterations(self) -> int:
         """How many iterations the chains have done together, as far as they said."""
-        return sum(self._iterations.values())
+        return sum(list(self._iterations.values()))  # more may come meanwhile
 
     def ask(
         self,
@@ -92,6 +93,7 @@ class Child:
         EngineError
             If it refuses the program or the data, or the process ends.
         """
+        self._iterations, self.seconds = {}, {}
         stream = self._process.stdin
         with suppress(OSError):  # has it ended already, there is no answer
             assert stream is not None
