@@ -1,1 +1,1 @@
-"""What everything stands on: errors, progress, files, work in parallel."""
+"""What all other rooms use: errors, progress, files, work in parallel."""

@@ -1,19 +1,19 @@
-"""The exceptions of stanpool, one tree.
+"""The exceptions and warnings of stanpool.
 
 ::
 
     StanpoolError
     ├── ArgumentError (TypeError)    a function has no such argument
-    ├── SpecError (ValueError)       the model as stated cannot be
-    ├── DataError (ValueError)       the data cannot serve the model
+    ├── SpecError (ValueError)       the model specification is wrong
+    ├── DataError (ValueError)       the data are not suitable for the model
     ├── OutOfMemoryError (MemoryError)
     ├── StorageError (OSError)       a file or folder could not be written or read
     └── EngineError (RuntimeError)   Stan could not be found, built or run
         ├── CompileError             a program did not compile
         └── SamplingError            a chain did not finish
 
-Doubt about a *result* is never an exception; it is a finding of a ``Diagnosis``. What a
-user may want but should not overlook is a warning: ``PriorWarning``,
+Problems of a *result* are not exceptions, but findings of a ``Diagnosis``. What may be
+intended but should not be overlooked is a warning: ``PriorWarning``,
 ``NestingWarning``, ``RankWarning``, ``StorageWarning``, ``ImportanceWarning``,
 ``OutcomeWarning``.
 """
@@ -28,7 +28,7 @@ from difflib import get_close_matches
 
 
 class StanpoolError(Exception):
-    """Base of all errors that stanpool raises on purpose."""
+    """The base class of all errors that stanpool raises."""
 
 
 class ArgumentError(StanpoolError, TypeError):
@@ -36,15 +36,15 @@ class ArgumentError(StanpoolError, TypeError):
 
 
 class SpecError(StanpoolError, ValueError):
-    """The model as stated cannot be: a formula, a prior or an option is wrong."""
+    """The model specification is wrong: a formula, a prior or an option."""
 
 
 class DataError(StanpoolError, ValueError):
-    """The data cannot serve the model: missing, infinite or outside the support."""
+    """The data are not suitable: missing, infinite or outside of the support."""
 
 
 class OutOfMemoryError(StanpoolError, MemoryError):
-    """What was asked for does not fit into memory."""
+    """The result does not fit into memory."""
 
 
 class StorageError(StanpoolError, OSError):
@@ -52,7 +52,7 @@ class StorageError(StanpoolError, OSError):
 
 
 class PathTakenError(StorageError, FileExistsError):
-    """Something is at a path that is not to be replaced."""
+    """A path exists already and must not be replaced."""
 
 
 class NoFitError(StorageError, FileNotFoundError):
@@ -72,15 +72,15 @@ class SamplingError(EngineError):
 
 
 class PriorWarning(UserWarning):
-    """A prior is improper, so that the posterior may not exist; or nothing uses it."""
+    """A prior is improper, so that the posterior may not exist, or is not used."""
 
 
 class NestingWarning(UserWarning):
-    """Labels of a nesting repeat as if their factors were crossed."""
+    """Labels of nested factors repeat, as if the factors were crossed."""
 
 
 class RankWarning(UserWarning):
-    """Predictors are left out, for the data cannot tell them from others."""
+    """Predictors are left out because they are linear combinations of others."""
 
 
 class StorageWarning(UserWarning):
@@ -88,15 +88,15 @@ class StorageWarning(UserWarning):
 
 
 class ImportanceWarning(UserWarning):
-    """Importance weights are so uneven that what they give is not reliable."""
+    """Importance weights are so uneven that results are unreliable."""
 
 
 class OutcomeWarning(UserWarning):
-    """Outcomes that were drawn overflowed, and are set to the largest number."""
+    """Drawn outcomes overflowed, and are set to the largest number."""
 
 
 def quote(value: object, limit: int = 60) -> str:
-    """Quote a value for a message, cut to ``limit`` characters.
+    """Quote a value for a message, shortened to ``limit`` characters.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def quote_list(values: Iterable[object], limit: int = 5) -> str:
 
 
 def warn_user(message: str, category: type[Warning]) -> None:
-    """Warn at the line outside of stanpool that called it, however deep we are."""
+    """Warn at the line outside of stanpool that called it, from any depth."""
     package = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
@@ -149,7 +149,7 @@ def suggestion(given: str, known: Iterable[str]) -> str:
 def check_choice(
     option: str, given: object, known: Collection[str], advice: str = ""
 ) -> None:
-    """Refuse a choice that is not known, with the nearest one that is, or advice.
+    """Refuse an unknown choice, and suggest the nearest known one, or give advice.
 
     Examples
     --------

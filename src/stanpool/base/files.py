@@ -30,11 +30,11 @@ def shipped_folder(name: str) -> Path:
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file to write bytes to; it appears at its path when all are written.
+    """Open a file to write bytes to, which appears at its path when all are written.
 
-    Until then what was there stays, also if writing fails or the process is killed. A
-    symbolic link stays one: what it points to is replaced. A pipe or a device is
-    written to directly. Folders are made if need be.
+    Until then an existing file remains, even if writing fails or the process is killed.
+    A symbolic link remains one, and what it points to is replaced. A pipe or a device
+    is written to directly. Missing folders are made.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write text as UTF-8, whole or not at all.
+    """Write text as UTF-8, completely or not at all.
 
     Raises
     ------
@@ -75,12 +75,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def try_writing(path: str | os.PathLike[str]) -> None:
-    """Find out whether a file could be written, and leave everything as it is.
+    """Find out whether a file could be written, without changing anything.
 
     Raises
     ------
     StorageError
-        If it could not.
+        If it could not be written.
     """
     target = Path(os.path.realpath(path))
     with explained(f"write {str(path)!r}", target.parent):
@@ -106,11 +106,11 @@ def explained(
     Parameters
     ----------
     action
-        What is done, such as ``"write 'radon.html'"``.
+        The action, such as ``"write 'radon.html'"``.
     folder
-        Where: its free room is named if there is too little.
+        The folder, whose free space is named if it is too small.
     needed
-        How many bytes it takes.
+        The number of bytes that are needed.
     advice
         What to do; by default, to choose another place or to make room.
     """
@@ -131,7 +131,7 @@ def explained(
 
 
 def make_folder(folder: Path) -> list[Path]:
-    """Make a folder and those above it; return those that were not there, in order."""
+    """Make a folder and its parents; return those that did not exist, in order."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
@@ -140,7 +140,7 @@ def make_folder(folder: Path) -> list[Path]:
 
 
 def remove_empty(folders: list[Path]) -> None:
-    """Remove folders that ``make_folder`` made, as far as nothing is in them."""
+    """Remove folders that ``make_folder`` made, if they are empty."""
     for each in reversed(folders):
         with suppress(OSError):
             each.rmdir()
@@ -161,7 +161,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _free_bytes(folder: Path) -> int | None:
-    """Return the room in a folder or where it would be; None if nobody knows."""
+    """Return the free space at a folder, or None if it is unknown."""
     for each in (folder, *folder.parents):
         with suppress(OSError):
             return shutil.disk_usage(each).free

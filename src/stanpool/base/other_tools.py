@@ -1,7 +1,7 @@
-"""Words of other tools, and what they are here: what users of them write first.
+"""Names of other tools, and the corresponding ones here.
 
-Of lme4, rstanarm and brms; of bambi, PyMC and statsmodels; of Stan's interfaces. Read
-only where something is refused, to say what to write in its place.
+The tools are lme4, rstanarm and brms; bambi, PyMC and statsmodels; and the interfaces
+of Stan. The names are used only in messages, to say what to write instead.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 from stanpool.base.errors import quote
 
-# Words for the same argument; the first that a function has is meant.
+# Names of the same argument; the first that a function has is meant.
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "draws": (
         *("iter", "iterations", "samples", "num_samples", "n_samples", "iter_sampling"),
@@ -70,7 +70,7 @@ _REMARKS = {
     "alpha": "the probability inside the interval",
 }
 
-# How a model is stated has no argument for these; the formula has.
+# These are not arguments, but parts of the formula.
 _IN_THE_FORMULA = {
     "trials": "y | trials(n) ~ x",
     "weights": "y | weights(w) ~ x",
@@ -214,7 +214,7 @@ _PARAMETERS = {
 
 
 def advice_on_argument(given: str, own: Collection[str]) -> str:
-    """Say what another tool's argument is called by a function that has others.
+    """Say which argument of a function corresponds to that of another tool.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def advice_on_argument(given: str, own: Collection[str]) -> str:
 
 
 def advice_on_family(given: object, known: Collection[str]) -> str:
-    """Say which family of ours another tool's name means; empty if that is unknown.
+    """Say which family corresponds to the name of another tool, if that is known.
 
     Examples
     --------
@@ -263,7 +263,7 @@ def advice_on_family(given: object, known: Collection[str]) -> str:
 
 
 def advice_on_distribution(given: str, known: Mapping[str, str]) -> str:
-    """Say which distribution of ours another tool's name means.
+    """Say which distribution corresponds to the name of another tool.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def advice_on_distribution(given: str, known: Mapping[str, str]) -> str:
 
 
 def advice_on_parameter(given: str, own: Collection[str]) -> str:
-    """Say which parameter of ours a prior's name in another tool means.
+    """Say which parameter corresponds to the name of a prior in another tool.
 
     Parameters
     ----------

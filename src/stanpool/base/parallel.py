@@ -1,4 +1,4 @@
-"""Many pieces of work, one after the other or on any executor."""
+"""Running many tasks, one after another or on an executor."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def run_many(
     executor: Executor | None = None,
     progress: bool = True,
 ) -> list[Result]:
-    """Do the same work on each task, and return the results in the tasks' order.
+    """Apply a function to each task, and return the results in order.
 
     Parameters
     ----------
     work
-        A function of one task; where an executor has processes, one at the top of a
-        module.
+        A function of one task. For an executor with processes it must be at the top
+        level of a module.
     tasks
-        What to work on.
+        The tasks.
     title
-        What the progress bar says.
+        The title of the progress bar.
     executor
         Any ``concurrent.futures.Executor``, such as a ``ProcessPoolExecutor`` or
-        ``dask.distributed.Client.get_executor()``; None works here, in order.
+        ``dask.distributed.Client.get_executor()``; None runs tasks here, in order.
     progress
         Whether to show progress on standard error.
 
     Raises
     ------
     Exception
-        The first that a task raises; tasks that have not begun are cancelled.
+        The first error of a task. Tasks that have not started are cancelled.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def _submit(
     executor: Executor,
     show: Callable[[int], None],
 ) -> list[Result]:
-    """Work on an executor; cancel what is left when a task fails or on Ctrl-C."""
+    """Run tasks on an executor; cancel the rest if one fails, or on Ctrl-C."""
     futures = [executor.submit(work, task) for task in tasks]
     try:
         for done, future in enumerate(as_completed(futures), start=1):

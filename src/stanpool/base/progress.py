@@ -1,8 +1,8 @@
-"""What is said while work goes on: log records, and lines or bars on standard error.
+"""Progress of long tasks: log records, and lines or bars on standard error.
 
-Every line is a record of the logger ``stanpool``: a line for each stage has the level
-INFO, what more there is to know of it has DEBUG. Standard error shows the stages, as
-bars in a terminal, and the rest within ``verbose_logging``.
+Every line is a record of the logger ``stanpool``, with the level INFO for stages and
+DEBUG for details. Standard error shows the stages, as bars in a terminal, and within
+``verbose_logging`` also the details.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _is_detailed: ContextVar[bool] = ContextVar("detailed", default=False)
 
 @contextmanager
 def verbose_logging(wanted: bool | None = True) -> Iterator[None]:
-    """Show details on standard error, too, or do not; None leaves it as it is."""
+    """Show details on standard error, or do not; None does not change that."""
     before = _is_detailed.set(_is_detailed.get() if wanted is None else wanted)
     try:
         yield
@@ -30,28 +30,28 @@ def verbose_logging(wanted: bool | None = True) -> Iterator[None]:
 
 
 def tell(text: str, *, shown: bool = True) -> None:
-    """Say what a stage is, or how it came out."""
+    """Report a stage, or its result."""
     _logger.info(text)
     if shown:
         _write(text)
 
 
 def tell_detail(text: str) -> None:
-    """Say what few want to know."""
+    """Report a detail."""
     _logger.debug(text)
     if _is_detailed.get():
         _write(text)
 
 
 class Stages:
-    """Shows which stage of a long task is under way, on standard error.
+    """A display of the stages of a long task on standard error.
 
     Parameters
     ----------
     total
         The number of steps of all stages together.
     shown
-        False keeps silent.
+        Whether to show anything.
     """
 
     def __init__(self, total: int, *, shown: bool) -> None:
@@ -62,7 +62,7 @@ class Stages:
         self._steps = 0
 
     def start(self, name: str, *, steps: int = 1) -> None:
-        """Say that the stage ``name`` begins, and those before it are done."""
+        """Report that the stage ``name`` begins, and that earlier ones are finished."""
         self._before += self._steps
         self._steps = steps
         in_terminal = _is_terminal()
@@ -94,7 +94,7 @@ class Stages:
 
 @contextmanager
 def stages(total: int, *, shown: bool) -> Iterator[Stages]:
-    """Open a progress display that is closed whatever happens."""
+    """Open a progress display that is closed in any case."""
     display = Stages(total, shown=shown)
     try:
         yield display
@@ -106,16 +106,16 @@ def stages(total: int, *, shown: bool) -> Iterator[Stages]:
 def counting(
     title: str, total: int, *, shown: bool, line: str | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """Open a bar that is told how much is done by now; away from a terminal a line.
+    """Open a progress bar, or without a terminal write a line.
 
     Parameters
     ----------
     title, total
-        What is counted, and up to where.
+        What is counted, and the total.
     shown
-        False keeps silent.
+        Whether to show anything.
     line
-        What to say in the place of a bar; by default the title.
+        The line to write instead of a bar; by default the title.
     """
     in_terminal = _is_terminal()
     tell(line or title, shown=shown and not in_terminal)
@@ -141,7 +141,7 @@ def _new_bar(title: str, total: int, **options: Any) -> Any:
 
 
 def _is_terminal() -> bool:
-    """Say whether a person sees standard error; daemons have none, or a closed one."""
+    """Whether standard error is a terminal; daemons have none, or a closed one."""
     try:
         return sys.stderr is not None and sys.stderr.isatty()
     except ValueError:

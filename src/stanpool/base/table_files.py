@@ -1,4 +1,4 @@
-"""Tables in files, CSV, Parquet and Feather, and tables as JSON."""
+"""Tables in CSV, Parquet and Feather files, and tables as JSON."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class CsvFormat:
 
 
 def _separator(line: str, decimal: str) -> str:
-    """Return the separator that parts most columns; a comma if none does."""
+    """Return the separator that gives most columns, by default a comma."""
     possible = [each for each in _SEPARATORS if each != decimal]
     return max(possible, key=lambda sep: len(_fields(line, sep)))
 
@@ -114,7 +114,7 @@ def _fields(line: str, sep: str) -> list[str]:
 
 
 def read_table(path: Path, form: CsvFormat | None = None, **more: Any) -> pd.DataFrame:
-    """Read a table; the end of the file's name says what it is.
+    """Read a table from a file, whose format is given by the end of its name.
 
     CSV may be compressed, as in ``radon.csv.gz``, and a path of ``-`` is CSV on
     standard input. Parquet and Feather need pyarrow.
@@ -124,14 +124,14 @@ def read_table(path: Path, form: CsvFormat | None = None, **more: Any) -> pd.Dat
     path
         The file.
     form
-        How CSV is written.
+        The format of CSV.
     more
         More arguments of ``pandas.read_csv``.
 
     Raises
     ------
     DataError
-        If the file cannot be read as what its name says it is.
+        If the file cannot be read in the format of its name.
     """
     import pandas as pd
 
@@ -199,8 +199,8 @@ def _refuse_repeated_header(table: pd.DataFrame, first: int) -> None:
     for row in (table.iloc[:, 0] == table.columns[0]).to_numpy().nonzero()[0]:
         if [str(value) for value in table.iloc[row]] == list(table.columns):
             raise DataError(
-                f"row {first + row}, counted from 0, is the header once more, as in "
-                "files that were joined. Remove such lines."
+                f"row {first + row}, counted from 0, repeats the header, as in "
+                "concatenated files. Remove such lines."
             )
 
 
@@ -231,7 +231,7 @@ def read_chunks(
     choose
         Which of the columns to read.
     form
-        How CSV is written.
+        The format of CSV.
 
     Raises
     ------
@@ -336,12 +336,12 @@ def _parts_of_parquet(
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write the columns of a table: CSV, Parquet or Feather by the file's name.
+    """Write a table as CSV, Parquet or Feather, by the name of the file.
 
     Raises
     ------
     DataError
-        If the name ends in something else.
+        If the name has another ending.
     StorageError
         If the file cannot be written.
     """
@@ -367,7 +367,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def as_json(value: Any, *, indent: int | None = 2) -> str:
-    """Write values and tables as JSON; what is not finite is null.
+    """Write values and tables as JSON, with null for numbers that are not finite.
 
     Tables are lists of rows, with the index in front.
 
@@ -383,7 +383,7 @@ def as_json(value: Any, *, indent: int | None = 2) -> str:
 
 
 def _reading(path: Path, read: Callable[[], Table]) -> Table:
-    """Read, and say which file it was if that fails."""
+    """Read a file, and name it in errors."""
     name = "standard input" if str(path) == "-" else str(path)
     try:
         return read()
@@ -410,7 +410,7 @@ def _without_pyarrow(name: object) -> DataError:
 
 
 def _plain(value: Any) -> Any:
-    """Turn tables, arrays and mappings into what JSON has."""
+    """Turn tables, arrays and mappings into values of JSON."""
     if hasattr(value, "to_dict") and hasattr(value, "reset_index"):
         value = value.reset_index().to_dict("records")
     elif hasattr(value, "tolist"):

@@ -1,11 +1,11 @@
-"""The benchmark suite: the same works for stanpool and its peers, in one run.
+"""The benchmark: the same models and data for stanpool and its peers, in one run.
 
-Each fit runs in a process of its own on two cores. A work is a model and its data, a
-tool a way to fit it; of each pair and seed one ``Cell`` is kept. ESS/s is the smallest
-effective sample size of the bulk, over population parameters and all coefficients of
-groups, divided by the seconds from calling fit to labelled draws. Compilation is
-excluded for everybody: stanpool and nutpie compile before, and of JAX's programs, which
-compile while they run, the time that JAX reports for it is subtracted.
+Each fit runs in its own process on two cores. A work is a model and its data, and a
+tool is a way to fit it; each pair and seed gives one ``Cell``. ESS/s is the smallest
+bulk effective sample size, over population parameters and all coefficients of groups,
+divided by the seconds from calling fit to labelled draws. Compilation is excluded for
+all tools: stanpool and nutpie compile beforehand, and from the time of JAX programs,
+which compile while they run, the compilation time that JAX reports is subtracted.
 """
 
 from __future__ import annotations

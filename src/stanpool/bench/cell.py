@@ -1,7 +1,7 @@
 """One fit in a process of its own: ``python -m stanpool.bench.cell``.
 
-Builds, compiles, fits, measures, and writes a ``Cell``. Errors are left to end the
-process: the runner reads them from its log.
+It builds, compiles, fits, measures, and writes a ``Cell``. Errors end the process, and
+the runner reads them from its log.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def measure(
     Parameters
     ----------
     work, tool, seed
-        Names, and the seed of the sampler.
+        The names, and the seed of the sampler.
     sampling
-        How to sample; the process is bound to as many cores.
+        How to sample. The process is bound to that number of cores.
     folder
-        Where works have their files.
+        The folder of the data files of works.
     started
-        A file that is made when compiling is over and fitting begins.
+        A file that is made when compilation has ended and fitting begins.
     """
     _bind(sampling.cores)
     data = WORKS[work].read(folder)
@@ -78,18 +78,18 @@ def measure(
 
 
 def statistics(quantities: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Measure how well quantities were sampled, by ArviZ, alike for all tools.
+    """Measure how well quantities were sampled, by ArviZ and alike for all tools.
 
     Parameters
     ----------
     quantities
-        Arrays ``(chain, draw, ...)`` by name; those of groups begin with ``b_``.
+        Arrays ``(chain, draw, ...)`` by name; the names of groups begin with ``b_``.
 
     Returns
     -------
     dict
         The fields of a ``Cell``: ``ess``, ``ess_of``, ``r_hat``, ``r_hat_of``,
-        ``scalars``, and ``estimates`` of what is not of groups.
+        ``scalars``, and ``estimates`` of population parameters.
 
     Examples
     --------
@@ -134,20 +134,20 @@ def statistics(quantities: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _bind(cores: int) -> None:
-    """Bind the process, and what it starts, to the first cores that it may use."""
+    """Bind the process and its children to the first cores that it may use."""
     if hasattr(os, "sched_setaffinity"):
         mine = sorted(os.sched_getaffinity(0))[:cores]
         os.sched_setaffinity(0, mine)
 
 
 def _cpu_seconds() -> float:
-    """Return the time of processors of this process and its finished children."""
+    """Return the CPU time of this process and its finished children."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
 def _peak_megabytes() -> float | None:
-    """Return the peak of the process's memory so far, where the system tells."""
+    """Return the peak memory of the process so far, if the system reports it."""
     try:
         import resource
     except ImportError:
@@ -161,13 +161,13 @@ def _versions(tool: Tool) -> dict[str, str]:
 
 
 def _end_with_the_runner() -> None:
-    """Wait for the end of standard input, which is that of the runner, and end."""
+    """Wait for the end of standard input, when the runner has ended, and end."""
     os.read(0, 1)  # not through sys.stdin, whose lock would be held at exit
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def main(order: str) -> None:
-    """Carry out an order of the runner: JSON, with where to write the cell."""
+    """Carry out an order of the runner, which is JSON with the path of the cell."""
     # Ignored where the runner is in the background, and it asks us to end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_the_runner, daemon=True).start()

@@ -1,4 +1,4 @@
-"""What the suite asks of a work, and whether it was reached."""
+"""The goals of the benchmark for a work, and whether they are reached."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 from stanpool.bench.results import Standing
 
 OURS = "auto"
-"""The tool that goals are about: what a user gets who asks for nothing."""
+"""The tool that goals are for: stanpool with its defaults."""
 
 Standings = Mapping[tuple[str, str], Standing]
 
@@ -21,11 +21,11 @@ class Verdict:
     Attributes
     ----------
     goal
-        What was asked.
+        The goal.
     found
-        What came out.
+        The result.
     reached
-        None if it cannot be told: a tool has not been run, or nobody converged.
+        None if it is unknown, because a tool was not run or no tool converged.
     """
 
     goal: str
@@ -66,7 +66,7 @@ def _not_run(goal: str, tool: str) -> Verdict:
 
 @dataclass(frozen=True)
 class BeatsPeers:
-    """So many times the ESS/s of the best peer."""
+    """At least a given multiple of the ESS/s of the best peer."""
 
     times: float
 
@@ -96,7 +96,7 @@ class Converges:
     ess: float
 
     def judge(self, work: str, standings: Standings, peers: Collection[str]) -> Verdict:
-        """Look at all seeds; time is that of any peer, converged or not."""
+        """Check all seeds, and compare with the time of all peers, converged or not."""
         goal = (
             f"R-hat below 1.01, no divergence, ESS above {self.ess:g}, in the time of "
             "the fastest peer"
@@ -127,14 +127,14 @@ class Converges:
 
 @dataclass(frozen=True)
 class Grows:
-    """Time does not grow with the rows; reading them is bounded.
+    """The time of a fit does not grow with the rows, and reading them is bounded.
 
     Attributes
     ----------
     times, than
-        The seconds of a fit, at most so many times those of another work.
+        The largest multiple of the seconds of another work.
     build_seconds, build_megabytes
-        Limits of reading and compressing, or None.
+        Limits for reading and compressing the rows, or None.
     """
 
     times: float
@@ -143,7 +143,7 @@ class Grows:
     build_megabytes: float | None = None
 
     def judge(self, work: str, standings: Standings, peers: Collection[str]) -> Verdict:
-        """Compare the seconds of fits, and look at those of building."""
+        """Compare the seconds of fits, and check those of building."""
         goal = f"fits in at most {self.times:g} x the time of {self.than}"
         if self.build_seconds is not None:
             goal += f", built in {self.build_seconds:g} s and {self.build_megabytes} MB"
@@ -166,7 +166,7 @@ class Grows:
 
 @dataclass(frozen=True)
 class Beats:
-    """One tool has so many times the ESS/s of each of others."""
+    """One tool has a given multiple of the ESS/s of each of some others."""
 
     tool: str
     others: tuple[str, ...]
@@ -193,7 +193,7 @@ class Beats:
 
 
 NEVER_SLOWER = Beats(OURS, ("centered", "noncentered"), 0.9)
-"""What holds for every work whose conditional forms were run."""
+"""The goals of every work whose conditional forms were run."""
 
 
 def _times(ratio: float) -> str:

@@ -1,7 +1,7 @@
-"""What came out of fits, and what it says of tools: medians over seeds.
+"""The results of fits, and their medians over seeds.
 
-A fit counts if all its R-hat are at most 1.01. One that does not has no effective
-draws, whatever the estimate says: it is worth 0 ESS/s in the median.
+A fit has converged if all its R-hat are at most 1.01. Otherwise its ESS/s counts as 0
+in the median, since effective sample sizes are then meaningless.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ class Cell:
     Attributes
     ----------
     work, tool, seed
-        Which.
+        The names, and the seed.
     status
         ``"fitted"``, ``"over the time limit"``, ``"failed"``, ``"not installed"`` or
         ``"not run"``; ``message`` says more.
     form
         What the tool chose, such as a parameterization.
     build_seconds, build_megabytes
-        From data to a model that can be compiled, and the peak of memory until then.
+        The time from the data to a model that can be compiled, and the peak memory.
     compile_seconds
-        Compiling, with a first short run where the tool needs one.
+        The time of compilation, with a first short run if the tool needs one.
     seconds
-        From calling fit to labelled draws, without compiling.
+        The time from calling fit to labelled draws, without compilation.
     cpu_seconds
-        Of processors in that time, which tells more where others use the machine, too;
-        None where compiling cannot be told from it.
+        The CPU time of that, which is more reliable if the machine is shared; None if
+        it includes compilation.
     ess, ess_of
-        The smallest bulk ESS, and of what.
+        The smallest bulk ESS, and the label of its quantity.
     r_hat, r_hat_of
-        The largest R-hat, and of what; None if a chain did not move.
+        The largest R-hat, and the label of its quantity; None if a chain did not move.
     divergences
-        After warm-up, in all chains.
+        The number of divergences after warm-up, in all chains.
     scalars
-        How many scalars ``ess`` and ``r_hat`` are over.
+        The number of scalars that ``ess`` and ``r_hat`` are taken over.
     estimates
-        Mean and its Monte Carlo error of each population parameter.
+        The mean of each population parameter, and its Monte Carlo error.
     load
-        Load average of the machine when the fit began.
+        The load average of the machine when the fit began.
     versions
-        Of the packages that fitted.
+        The versions of the packages that were used.
     sampling
-        Chains, draws, warm-up and cores.
+        The numbers of chains, draws, warm-up iterations and cores.
     """
 
     work: str
@@ -106,7 +106,7 @@ class Cell:
         return self.ess / self.seconds if self.converged else 0.0
 
     def save(self, path: Path) -> None:
-        """Write the cell as JSON, at once or not at all."""
+        """Write the cell as JSON, completely or not at all."""
         write_text(path, as_json(asdict(self)))
 
     @classmethod
@@ -140,7 +140,7 @@ class Standing:
 
     @property
     def fitted(self) -> tuple[Cell, ...]:
-        """The cells that came to an end."""
+        """The cells whose fits ended."""
         return tuple(cell for cell in self.cells if cell.status == FITTED)
 
     @property
@@ -150,7 +150,7 @@ class Standing:
 
     @property
     def ess_per_second(self) -> float:
-        """The median; 0 where most fits did not converge or there is none."""
+        """The median; 0 if most fits did not converge or there is none."""
         return self._median("ess_per_second") or 0.0
 
     @property
@@ -160,12 +160,12 @@ class Standing:
 
     @property
     def cpu_seconds(self) -> float | None:
-        """The median of the seconds of processors."""
+        """The median CPU time."""
         return self._median("cpu_seconds")
 
     @property
     def build_seconds(self) -> float | None:
-        """The median of the seconds that building a model takes."""
+        """The median time of building a model."""
         return self._median("build_seconds")
 
     @property
@@ -180,7 +180,7 @@ class Standing:
 
     @property
     def divergences(self) -> int | None:
-        """The most divergences of a seed."""
+        """The largest number of divergences of all seeds."""
         return max(
             (c.divergences for c in self.fitted if c.divergences is not None),
             default=None,
@@ -193,7 +193,7 @@ class Standing:
 
     @property
     def trouble(self) -> Cell | None:
-        """The first cell that did not come to an end."""
+        """The first cell whose fit did not end."""
         return next((cell for cell in self.cells if cell.status != FITTED), None)
 
     def _median(self, name: str) -> float | None:
@@ -214,10 +214,10 @@ def standings(cells: Iterable[Cell]) -> dict[tuple[str, str], Standing]:
 
 
 def furthest_apart(one: Cell, other: Cell) -> tuple[str, float]:
-    """Find the parameter whose means differ most, in Monte Carlo errors.
+    """Return the parameter whose means differ most, in Monte Carlo errors.
 
-    Tools that were told the same model agree within these; five of them are a sign
-    that they were not, or that one of the two did not converge.
+    Tools with the same model agree within a few of these; a difference of five is a
+    sign that the models differ, or that one of the fits did not converge.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Runs cells one after the other, each in a process of its own, and keeps them.
+"""Running cells one after another, each in its own process, and saving them.
 
-Tools alternate within a work, and works and tools within a seed, so that whatever else
-the machine does hits all alike.
+Tools alternate within a work, and works and tools within a seed, so that other load of
+the machine affects all alike.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _INSTALL = "pip install 'stanpool[bench]', with Python 3.12 or later"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run of the suite does.
+    """The settings of a run of the benchmark.
 
     Attributes
     ----------
     works
-        Their names; empty for all.
+        The names of works; empty for all.
     tools
-        Their names; empty for those of each work.
+        The names of tools; empty for those of each work.
     seeds
-        Of the samplers; medians are over these.
+        The seeds of the samplers, over which medians are taken.
     time_limit
-        Seconds that a fit may take, compiling apart. A tool that takes longer is not
-        tried with other seeds.
+        The longest time of a fit in seconds, without compilation. A tool that takes
+        longer is not run with other seeds.
     sampling
         How every tool samples.
     """
@@ -58,12 +58,12 @@ class Settings:
         chosen(self.works, WORKS, what="work")
         chosen(self.tools, TOOLS, what="tool")
         if not self.seeds or min(self.seeds) < 0:
-            raise SpecError(f"seeds={self.seeds!r}: give whole numbers from 0.")
+            raise SpecError(f"seeds={self.seeds!r} must be whole numbers from 0.")
         if not self.time_limit > 0:
-            raise SpecError(f"time_limit={self.time_limit!r} is not above 0 seconds.")
+            raise SpecError(f"time_limit={self.time_limit!r} must be above 0 seconds.")
 
     def plan(self) -> Iterator[Cell]:
-        """Return what is to be fitted, in this order."""
+        """Return the cells to fit, in order."""
         works = chosen(self.works, WORKS, what="work") or list(WORKS)
         for turn, seed in enumerate(dict.fromkeys(self.seeds)):
             for work in works:
@@ -75,23 +75,23 @@ class Settings:
 def run_bench(
     settings: Settings, folder: Path, *, tell: Callable[[Cell], None] | None = None
 ) -> list[Cell]:
-    """Fit every work by every tool with every seed; what is there already is kept.
+    """Fit every work by every tool with every seed, except for saved results.
 
     Parameters
     ----------
     settings
-        What to do.
+        The settings.
     folder
-        Where each cell is written as soon as it is finished, as JSON in ``cells``,
-        with what its process wrote in ``logs``.
+        The folder to which each cell is written as soon as it is finished, as JSON in
+        ``cells``, with the output of its process in ``logs``.
     tell
         Receives each cell as it is finished.
 
     Returns
     -------
     list of Cell
-        In the order of the works and tools. A peer that is not installed, fails or
-        takes too long has a cell that says so.
+        The cells, in the order of works and tools. A peer that is not installed, fails
+        or takes too long has a cell that says so.
     """
     for name in ("cells", "logs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def run_bench(
 def _finish(
     cell: Cell, settings: Settings, folder: Path, before: Sequence[Cell]
 ) -> Cell:
-    """Return a cell as it was kept, or fit it."""
+    """Return a saved cell, or fit it."""
     path = folder / "cells" / f"{cell.name}.json"
     kept = Cell.load_from(path) if path.exists() else cell
     if kept.status == FITTED and kept.sampling == asdict(settings.sampling):
@@ -139,7 +139,7 @@ def _not(cell: Cell, status: str, message: str, seconds: float | None = None) ->
 
 
 def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
-    """Fit in another process, and wait for it, but not for ever."""
+    """Fit in another process, and wait for it up to the time limit."""
     WORKS[cell.work].prepare(folder)
     started = folder / "logs" / f"{cell.name}.started"
     started.unlink(missing_ok=True)
@@ -176,7 +176,7 @@ def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
 
 
 def _wait(process: subprocess.Popen[bytes], started: Path, limit: float) -> str:
-    """Wait for a process; return what took too long, or nothing."""
+    """Wait for a process; return what took too long, or an empty text."""
     begun = time.monotonic()
     fitting: float | None = None
     while True:
@@ -195,7 +195,7 @@ def _wait(process: subprocess.Popen[bytes], started: Path, limit: float) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it has started: asked first, so that it tidies up."""
+    """End a process and all that it has started, and let it clean up first."""
     for sign in (signal.SIGINT, signal.SIGKILL):
         if process.poll() is None:
             with suppress(ProcessLookupError):
@@ -205,6 +205,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_line(log: Path) -> str:
-    """Return the last line that a process has written: its error."""
+    """Return the last line that a process has written, which is its error."""
     lines = log.read_text("utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else "ended without a word"
+    return lines[-1].strip() if lines else "the process ended without a message"

@@ -324,7 +324,7 @@ def test_what_is_there_is_not_fitted_again(tmp_path: Path) -> None:
         (lambda: Settings(tools=("lme4",)), "no tool 'lme4'"),
         (lambda: Settings(seeds=()), "whole numbers"),
         (lambda: Settings(seeds=(-1,)), "whole numbers"),
-        (lambda: Settings(time_limit=0), "time_limit=0 is not above 0"),
+        (lambda: Settings(time_limit=0), "time_limit=0 must be above 0"),
     ],
 )
 def test_wrong_settings_are_refused(

@@ -144,7 +144,7 @@ def test_numbers_written_otherwise_are_named_with_options(tmp_path: Path) -> Non
         (
             f"{text()}\n{text()}".encode(),
             ["--na", ""],
-            "row 9, .* the header once",
+            "row 9, .* repeats the header",
         ),
         (text().encode("cp1252"), [], "--encoding"),
         (text().encode(), ["--encoding", "latin-9000"], "no encoding 'latin-9000'"),
