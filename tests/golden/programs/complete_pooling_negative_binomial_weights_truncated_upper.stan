@@ -30,7 +30,7 @@ functions {
     if (n == 0 || below < -1e-6) {
       return log1m_exp(below);
     }
-    return neg_binomial_2_log_interval(n + 1, 1000000000, eta, phi);
+    return neg_binomial_2_log_interval(n + 1, 2 * n + 100, eta, phi);
   }
 }
 data {

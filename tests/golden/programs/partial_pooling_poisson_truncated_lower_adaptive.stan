@@ -51,7 +51,7 @@ functions {
     if (n == 0 || below < -1e-6) {
       return log1m_exp(below);
     }
-    return poisson_log_interval(n + 1, 1000000000, eta);
+    return poisson_log_interval(n + 1, 2 * n + 100, eta);
   }
 }
 data {
