@@ -134,13 +134,7 @@ def draws_of_model(
         },
         observed={"y": ("row", design.y)},
     )
-    return ExactDraws(
-        tree=uncenter_tree(model, tree),
-        method=method,
-        source=source,
-        factor=design.factor,
-        model=model,
-    )
+    return _with_model(model, tree, method, source)
 
 
 def labelled_draws(
@@ -163,11 +157,18 @@ def labelled_draws(
     posterior = build_posterior(NamedDraws(variables), design, model.structure)
     observed = xr.Dataset({"y": ("row", design.y)})
     tree = xr.DataTree.from_dict({"posterior": posterior, "observed_data": observed})
+    return _with_model(model, tree, method, source)
+
+
+def _with_model(
+    model: Model, tree: xr.DataTree, method: str, source: str
+) -> ExactDraws:
+    """Return draws of a model, for predictors as they are in the data."""
     return ExactDraws(
         tree=uncenter_tree(model, tree),
         method=method,
         source=source,
-        factor=design.factor,
+        factor=model.design.factor,
         model=model,
     )
 

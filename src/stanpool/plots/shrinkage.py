@@ -20,6 +20,7 @@ from stanpool.plots.canvas import (
     INK,
     ORANGE,
     PLAIN,
+    legend,
     log_axis,
     new_figure,
     tidy,
@@ -98,17 +99,7 @@ def plot_shrinkage(
     else:
         _name_places(ax, x, labels)
         tidy(ax, x=name, y=y)
-    ax.legend(
-        frameon=False,
-        fontsize="small",
-        labelcolor=INK,
-        ncols=5,
-        columnspacing=1.2,
-        handlelength=1.5,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        borderaxespad=0.2,
-    )
+    legend(ax)
     return cast("Figure", ax.figure)
 
 
