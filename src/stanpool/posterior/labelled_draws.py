@@ -259,10 +259,13 @@ def _posterior(
             add(names.tau_sigma, "tau_sigma")
         add(names.sigma, "sigma_j", names.group)
     if categories and "beta" in variables:
-        order = ("chain", "draw", "category", "coefficient")
-        values = np.swapaxes(variables["beta"][1], 2, 3)
-        variables["beta"] = (order, values)
+        variables["beta"] = _category_first(variables["beta"][1])
     return variables, coords
+
+
+def _category_first(beta: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return coefficients of categories with the dimension of categories first."""
+    return ("chain", "draw", "category", "coefficient"), np.swapaxes(beta, 2, 3)
 
 
 def _label(parts: tuple[dict[str, Any], dict[str, Any]]) -> xr.Dataset:
