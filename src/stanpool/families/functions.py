@@ -1,4 +1,4 @@
-"""What a family can do, as functions of arrays, and links."""
+"""Links, and what each family computes, as functions of arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOG_2_PI = math.log(2.0 * math.pi)
 TINY = np.finfo(float).tiny
 
 
-_LARGEST_RATE = 2.0**62  # draws of larger ones need not fit into 64 bits
+_LARGEST_RATE = 2.0**62  # above this rate, counts may not fit into 64 bits
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def draw_counts(rng: np.random.Generator, rate: Any) -> Any:
     is_large = rate > _LARGEST_RATE
     if not is_large.any():
         return counts
-    # So many are as good as normal; a product, since infinity has no difference.
+    # Such large counts are practically normal. Infinite rates stay infinite.
     about = 1.0 + rng.standard_normal(rate.shape) / np.sqrt(np.maximum(rate, 1.0))
     return np.where(is_large, rate * about, counts)
 

@@ -58,7 +58,7 @@ _OF_OTHERS = {
     "[": "a part of a column cannot be taken; add a column to the data",
     "{": "braces have no meaning; write I(...) for arithmetic",
     "=": "write '==' to compare",
-    ".": "nothing can be taken from a column; a name with a point stands in backticks",
+    ".": "columns have no attributes; a name with a point is written in backticks",
 }
 
 
@@ -254,10 +254,10 @@ class _Parser:
             return
         if token.text in _OF_OTHERS:
             raise token.at.error(
-                f"{token.text!r} is no sign: {_OF_OTHERS[token.text]}."
+                f"{token.text!r} is not an operator: {_OF_OTHERS[token.text]}."
             )
         if token.kind == "sign":
-            raise token.at.error(f"{token.text!r} is no sign of formulas here.")
+            raise token.at.error(f"{token.text!r} is not an operator of formulas here.")
         raise token.at.error(
             "a sign is missing before this. (A name of several words stands in "
             "backticks; a condition is np.where(x > 0, a, b).)"

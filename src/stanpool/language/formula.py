@@ -141,7 +141,7 @@ def parse_formulas(
     Raises
     ------
     SpecError
-        If a text is no formula, or one of another parameter is not of that form.
+        If a text is not a formula, or one for another parameter has another form.
 
     Examples
     --------

@@ -136,7 +136,7 @@ class LatentFactors:
 
     @property
     def why_not_sums(self) -> str:
-        """Why sums of products of the data do not do for the likelihood."""
+        """Why the likelihood needs more than sums of products of the data."""
         return "latent factors are products of parameters"
 
     @property
@@ -182,7 +182,8 @@ class ModelSpec:
     se, se_sigma
         Known standard errors, and whether there is a residual scale to learn besides.
     exposure, offsets
-        What the log is added of to the linear predictor, and what is added as it is.
+        A column whose log is added to the linear predictor, and columns that are added
+        as they are.
     weights
         Weights that multiply the rows' log likelihood.
     cens, cens_upper
@@ -210,8 +211,8 @@ class ModelSpec:
         Whether the rows are reduced to fewer with the same likelihood: True, False, or
         None to reduce them where that saves time.
     functions
-        The user's own functions in terms, by name. They are no part of what makes two
-        specifications equal, which their names are.
+        The user's own functions in terms, by name. Two specifications are equal if the
+        names are, whatever the functions.
 
     Raises
     ------
@@ -433,7 +434,7 @@ class ModelSpec:
 
 
 def _check_bounds(trunc: object) -> None:
-    """Refuse bounds that are no pair, both absent, not finite, or in no order."""
+    """Refuse bounds that are not a pair of ordered finite numbers, or both absent."""
     usage = "write trunc=(lower, upper), each a column, a number or None"
     if not isinstance(trunc, tuple) or len(trunc) != 2:
         raise SpecError(f"trunc={quote(trunc)} is not a pair of bounds; {usage}.")

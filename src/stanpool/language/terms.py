@@ -93,7 +93,7 @@ def with_aliases(term: Node, aliases: Mapping[str, str]) -> str:
 
 
 def _check(node: Node, functions: Collection[str]) -> None:
-    """Refuse what is no term."""
+    """Refuse what is not a term."""
     match node:
         case Name(name=name, quoted=quoted) if quoted or "." not in name:
             return
@@ -119,12 +119,12 @@ def _check(node: Node, functions: Collection[str]) -> None:
                     _check(each, functions)
         case Number():
             raise node.at.error(
-                "a number is no term, but for 0 and 1, the intercept. Arithmetic "
+                "a number is not a term, except 0 and 1 for the intercept. Arithmetic "
                 "stands in I(), as in I(2 * x)."
             )
         case Text():
             raise node.at.error(
-                "a text is no term; a column's name stands without quotes, or in "
+                "a text is not a term; write a column's name without quotes, or in "
                 "backticks."
             )
         case Unary(sign=sign):

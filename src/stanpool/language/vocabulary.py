@@ -193,7 +193,9 @@ ddof=1).
             _check_call(node, functions)
         case Chain(signs=signs, operands=operands):
             if ":" in signs:
-                raise node.at.error("':' joins terms, and is no arithmetic; write '*'.")
+                raise node.at.error(
+                    "':' is for interactions of terms, not for arithmetic; write '*'."
+                )
             for each in operands:
                 check(each, functions)
         case Unary(operand=operand):
@@ -285,7 +287,7 @@ def contrasts_of(call: Call) -> Node | None:
 
 
 def _others_of(call: Call) -> list[tuple[str, Node]]:
-    """Return the arguments of a call that are no columns, by name."""
+    """Return the arguments of a call that are not columns, by name."""
     function = FUNCTIONS.get(call.function)
     if function is None:
         return list(call.settings)
@@ -349,7 +351,7 @@ def _check_call(call: Call, functions: Collection[str]) -> None:
 
 
 def _check_size(name: str, node: Node) -> None:
-    """Refuse what is no constant, and more columns than anybody needs."""
+    """Refuse what is not a constant, and more columns than anybody needs."""
     value = constant(node)
     if name not in ("df", "degree", "knots"):
         return

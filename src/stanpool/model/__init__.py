@@ -1,1 +1,1 @@
-"""A model that has met its data: priors, form, program."""
+"""A model with its data: priors, parameterization, program."""

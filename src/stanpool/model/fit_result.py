@@ -33,7 +33,7 @@ class HasPosterior(Protocol):
 
     @property
     def sample_stats(self) -> xr.Dataset:
-        """What the sampler says of each draw."""
+        """The sampler's statistics of each draw."""
 
 
 @public
@@ -83,7 +83,7 @@ class FitResult:
 
     @property
     def sample_stats(self) -> xr.Dataset:
-        """What the sampler says of each draw: divergences, energy, tree depth."""
+        """The sampler's statistics of each draw: divergences, energy, tree depth."""
         return self.tree["sample_stats"].to_dataset()
 
     def __repr__(self) -> str:

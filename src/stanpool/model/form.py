@@ -1,4 +1,4 @@
-"""Which form of a model is fitted, by ``"auto"`` or as set, and whether rows shrink."""
+"""Choose the form in which a model is fitted, and whether its rows are reduced."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def choose_form(
         return chosen, AS_REQUESTED, integrated
     if against:
         against = f"the marginal form is not available, because {against}"
-    elif not is_read:  # else there is no pilot for another
+    elif not is_read:  # there is no pilot estimate for data read in chunks
         slow = why_marginal_is_slow(design, integrated)
         against = f"the marginal form would be slower, because {slow}" if slow else ""
     if against:

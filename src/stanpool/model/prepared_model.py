@@ -1,4 +1,4 @@
-"""A model that has met its data: specification, design, priors and program."""
+"""A model with its data: specification, design, priors and program."""
 
 from __future__ import annotations
 
@@ -194,12 +194,12 @@ class PreparedModel:
         if isinstance(changes.get("priors", ()), Mapping):
             changes["priors"] = as_priors(changes["priors"])
         found = prepare(replace(self.spec, **changes), self.source, strict=False)
-        # What is kept of the data has only levels that occur.
+        # Stored data contain only levels that occur.
         unused = tuple(each for each in self.unused_levels if each[0] in found.data)
         return self.of(replace(found, unused_levels=unused))
 
     def with_design(self, design: Design) -> PreparedModel:
-        """Return the model with another design of the same rows, and all else as is."""
+        """Return the model with another design of the same rows."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return PreparedModel(**values | {"design": design})
 
@@ -234,7 +234,7 @@ marginal, 100 rows, 85 groups)
         chosen = _chosen_rows(rows, self.design.rows)
         design = self.design.take(chosen)
         prepared = prepare(
-            # What was chosen automatically is not chosen anew.
+            # Automatic choices are kept, not made anew.
             replace(
                 self.spec,
                 parameterization=self.parameterization or "auto",
@@ -347,7 +347,7 @@ marginal, 100 rows, 85 groups)
         Parameters
         ----------
         prior_only
-            Leave the outcome out.
+            Ignore the outcome, so that draws are from the prior.
         """
         design, rows = self.scaling.design(self.design), self.rows
         if isinstance(rows, AggregatedRows):

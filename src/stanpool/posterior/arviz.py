@@ -1,4 +1,4 @@
-"""ArviZ behind one seam: 0.23 on Python 3.11, 1.2 and later from Python 3.12.
+"""The only file that imports ArviZ: 0.23 on Python 3.11, 1.2 and later from 3.12.
 
 The only module that imports ArviZ or asks for its version. Its functions take and
 return ``xarray.Dataset``, which both lines understand, and name every argument whose
@@ -89,7 +89,7 @@ def psis(
         warnings.simplefilter("ignore")
         try:
             log_weights, pareto_k = _smooth(log_likelihood, relative_ess)
-        except (ValueError, IndexError):  # one unit without a tail stops ArviZ 1
+        except (ValueError, IndexError):  # ArviZ 1 fails on a unit without a tail
             each = [_smooth_one(unit, relative_ess) for unit in log_likelihood]
             log_weights, pareto_k = map(np.array, zip(*each, strict=True))
         failed = ~np.isfinite(pareto_k) | np.isnan(log_weights).any(axis=1)

@@ -60,7 +60,7 @@ class FactorCoefficients:
         return np.asarray(means)
 
     def deviations(self, groups: Indices | slice) -> Array:
-        """Return ``b`` less what it varies around, shape ``(S, len(groups), D, Q)``."""
+        """Return ``b`` minus its means, shape ``(S, len(groups), D, Q)``."""
         return np.asarray(self.b[:, groups] - self.means(groups))
 
     def effects_on(self, groups: Indices, Z: Array) -> Array:

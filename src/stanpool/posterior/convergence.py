@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 from stanpool.base.arrays import Array
 
 STATISTICS = ("r_hat", "ess_bulk", "ess_tail", "mcse_mean")
-R_HAT = 1.01  # of draws that are reported; Vehtari et al. (2021) [1]_
-# Of refits without some rows, whose draws are only averaged: a wider limit of our own.
+R_HAT = 1.01  # limit for draws that are reported; Vehtari et al. (2021) [1]_
+# A wider limit of our own for refits without some rows, whose draws are only averaged.
 R_HAT_OF_REFITS = 1.05
-FEWEST_DRAWS = 4  # in a chain; each half of it needs two
+FEWEST_DRAWS = 4  # draws of a chain, since each half needs two
 _ARVIZ_SCALARS = 200
-_BLOCK = 64  # scalars; 64 * 4000 draws are 2 MB
+_BLOCK = 64  # scalars at a time; 64 * 4000 draws are 2 MB
 
 
 def mixing(draws: NDArray[Any]) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Drawing back coefficients that were integrated out."""
+"""Draws of coefficients that were integrated out."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from stanpool.base.arrays import BLOCK, Array
 from stanpool.data.compression.integrated_rows import MarginalRows
 
-_BLOCK_NUMBERS = 1 << 16  # of a block of draws, per array: stays in the cache
+_BLOCK_NUMBERS = 1 << 16  # numbers of an array for a block of draws, to fit the cache
 
 
 _THREADS = 4
 
 
-_STREAM = 0x6D617267  # no random numbers are shared with the chains
+_STREAM = 0x6D617267  # key of a stream of random numbers apart from the chains'
 
 
-_SECOND = 2  # nor with the first factor
+_SECOND = 2  # key of the second factor's stream
 
 
 def draw_deviations(
@@ -177,15 +177,15 @@ def _draw(P: Array, r: Array, T: Array, z: Array) -> Array:
     for first in range(0, size, varying):
         own = slice(first, first + varying)
         scales[:, own, own] = T
-    turned = scales.swapaxes(1, 2)
-    M = turned @ P @ scales + np.eye(size)
+    transposed = scales.swapaxes(1, 2)
+    M = transposed @ P @ scales + np.eye(size)
     try:
         K = np.linalg.cholesky(M)
     except np.linalg.LinAlgError:
-        # Almost no noise: no eigenvalue is below 1, whatever rounding says.
+        # With almost no noise, rounding could make eigenvalues smaller than 1.
         values, vectors = np.linalg.eigh(M)
         K = vectors * np.sqrt(np.maximum(values, 1.0))[:, None, :]
-    g = np.linalg.solve(K, turned @ r[..., None])
+    g = np.linalg.solve(K, transposed @ r[..., None])
     v = np.linalg.solve(K.swapaxes(1, 2), g + z[..., None])
     return np.asarray((scales @ v)[..., 0])
 

@@ -1,4 +1,4 @@
-"""A posterior taken apart into scalars with labels, and labels written short."""
+"""A posterior as scalars with labels, and labels written short."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def factor_of_scale(model: PreparedModel, row: PriorRow) -> str:
 
 
 def meanings(posterior: xr.Dataset, design: Design) -> dict[str, str]:
-    """Say of each scalar of a posterior what it belongs to.
+    """Say what each scalar of a posterior belongs to.
 
     Returns
     -------

@@ -1139,9 +1139,9 @@ class TestFormulasThatDataRefuse:
         ("term", "said", "under"),
         [
             ("x **", "something is missing after this", "**"),
-            ("x + 'z'", "a text is no term", "'z'"),
-            ("x + 2", "a number is no term", "2"),
-            ("x @ z", "no sign of formulas", "@"),
+            ("x + 'z'", "a text is not a term", "'z'"),
+            ("x + 2", "a number is not a term", "2"),
+            ("x @ z", "not an operator of formulas", "@"),
         ],
     )
     def test_carets_stand_under_what_is_no_term(

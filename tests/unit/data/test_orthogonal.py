@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stanpool.data.compression.orthogonal import ReducedRows, qr_reduce, turn_groups
+from stanpool.data.compression.orthogonal import ReducedRows, qr_reduce, reduce_groups
 
 
 def sum_of_squares(
@@ -106,7 +106,7 @@ def test_groups_that_are_alike_are_turned_into_few() -> None:
     group[:7] = 29  # three groups are unlike the others, one has no rows
     rows_turned = qr_reduce(z, rng.normal(size=(150, 2)), group, 30)
     scale = np.repeat([0, 1], 15)
-    groups = turn_groups(rows_turned, scale)
+    groups = reduce_groups(rows_turned, scale)
     assert len(groups.count) == 3 + 2 * 4
     assert groups.count.sum() == 30
     w = rng.normal(size=2)

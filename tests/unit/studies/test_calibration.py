@@ -218,7 +218,7 @@ class TestOtherOutcomes:
             ("count ~ 1", "poisson", np.full(14, 0.5), "whole numbers"),
             ("count ~ 1", "poisson", np.full(14, 2**31), "at most 2147483647"),
             ("hits | trials(shots) ~ 1", "binomial", np.full(14, 9), "its trials"),
-            ("grade ~ 1", "ordinal", ["good"] * 14, "'good', which are no categories"),
+            ("grade ~ 1", "ordinal", ["good"] * 14, "'good', which are not categories"),
             ("y | trunc(lower=low) ~ 1", "gaussian", np.full(14, -99), "truncation"),
             ("y | cens(c, y_high) ~ 1", "gaussian", np.zeros(14), "censored rows"),
         ],

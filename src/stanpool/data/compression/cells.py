@@ -72,7 +72,8 @@ def aggregate(
     always
         Whether to do it even where it hardly pays; else None is returned there.
     counts
-        How many rows each stands for, with the sums of their outcomes and trials.
+        The number of rows that each represents, and the sums of their outcomes and
+        trials.
     """
     cell = _cell_of_rows(design, most_rows_left(design.rows, always=always))
     if cell is None:

@@ -1,16 +1,17 @@
-"""Data that do not fit in memory, read once, in chunks, and kept as what counts.
+"""Data that do not fit in memory: read once, in chunks, and reduced on the way.
 
-What a likelihood that compresses needs of rows can be added up, one chunk after the
-other: rows that stand for all rows seen so far are turned once more, together with
-those of the next chunk (see ``compress``); cells get more counts (see ``cells``).
-Besides, a *specimen* of the data is kept, a few rows in which all is to be seen that
-decides a model's structure: each group, each level of each factor, and for each
-predictor that varies within groups two rows that show it. So the structure is read
-from a data frame as always, and the numbers from the rows that stand for others.
+What a likelihood on reduced rows needs can be updated one chunk after the other: the
+reduced rows of all chunks so far are reduced once more, together with those of the next
+chunk (see ``orthogonal``); cells get larger counts (see ``cells``). A *specimen* of the
+data is kept as well, a few rows that show everything that determines the structure of a
+model: each group, each level of each factor, and for each predictor that varies within
+groups two rows in which it does. So the structure is read from a data frame as always,
+and the numbers from the reduced rows.
 
-Levels that appear late do not disturb: all are columns of their own until the end,
-when the design's columns follow from them. Columns are turned about their values in
-the first row, so that nothing is lost where means are large and spreads are small.
+Levels that appear late are no problem: all levels are columns of their own until the
+end, when the design's columns follow from them. The values of the first row are
+subtracted from all rows, so that no digits are lost where means are large and spreads
+are small.
 
 References
 ----------
@@ -43,8 +44,8 @@ from stanpool.data.compression.chunks import (
     OFFSET,
     OUTCOME,
     UNIT,
+    ReducedColumns,
     Streamed,
-    TurnedColumns,
 )
 from stanpool.data.compression.orthogonal import qr_reduce
 from stanpool.data.design.outcome import (
@@ -194,7 +195,7 @@ class _Numbers:
 
 
 class _Combinations:
-    """Combinations of numbers, numbered in the order in which they are met."""
+    """Combinations of numbers, numbered in order of appearance."""
 
     def __init__(self) -> None:
         self.steps: list[_Numbers] = []
@@ -211,8 +212,8 @@ class _Combinations:
         return combined
 
 
-class _Turning:
-    """Rows that stand for all those seen so far."""
+class _Reduction:
+    """The reduced rows of all rows so far."""
 
     def __init__(self) -> None:
         self.labels: tuple[str, ...] = ()
@@ -231,9 +232,9 @@ class _Turning:
         scale: NDArray[np.intp],
         weight: Array | None = None,
     ) -> None:
-        """Take in rows; the first ``own`` columns are those that vary over groups."""
+        """Add rows; the first ``own`` columns are those that vary over groups."""
         if tuple(labels) != self.labels:
-            self.turn(scale)
+            self.reduce(scale)
             self._widen(tuple(labels), values[0])
         self.own = own
         values = values - [self.shift[label] for label in labels]
@@ -243,22 +244,24 @@ class _Turning:
         if sum(len(each) for each, _ in self.waiting) >= max(
             _BLOCK_ROWS, len(self.group)
         ):
-            self.turn(scale)
+            self.reduce(scale)
 
-    def turn(self, scale: NDArray[np.intp]) -> None:
-        """Turn the rows that wait together with those that stand for all before."""
+    def reduce(self, scale: NDArray[np.intp]) -> None:
+        """Reduce the rows that wait together with the reduced rows before them."""
         if not self.waiting:
             return
         values = np.concatenate([self.values, *(each for each, _ in self.waiting)])
         group = np.concatenate([self.group, *(each for _, each in self.waiting)])
         self.waiting, q = [], self.own
-        turned = qr_reduce(values[:, :q], values[:, q:], group, len(scale), scale=scale)
-        kept = (turned.Z != 0).any(axis=2)
-        of_groups = np.concatenate([turned.Z, turned.X], axis=2)[kept]
-        rest = np.pad(turned.rest, ((0, 0), (q, 0)))
+        reduced = qr_reduce(
+            values[:, :q], values[:, q:], group, len(scale), scale=scale
+        )
+        kept = (reduced.Z != 0).any(axis=2)
+        of_groups = np.concatenate([reduced.Z, reduced.X], axis=2)[kept]
+        rest = np.pad(reduced.rest, ((0, 0), (q, 0)))
         _, some_group = np.unique(scale, return_index=True)
         self.values = np.concatenate([of_groups, rest])
-        self.group = np.append(np.nonzero(kept)[0], some_group[turned.scale_of_rest])
+        self.group = np.append(np.nonzero(kept)[0], some_group[reduced.scale_of_rest])
 
     def _widen(self, labels: tuple[str, ...], first: Array) -> None:
         """Make room for columns that were not there: all rows so far have 0 in them."""
@@ -271,11 +274,11 @@ class _Turning:
                 values[:, at] = self.values[:, self.labels.index(label)]
         self.labels, self.values = labels, values
 
-    def columns(self, scale: NDArray[np.intp]) -> TurnedColumns:
+    def columns(self, scale: NDArray[np.intp]) -> ReducedColumns:
         """Return what is kept."""
-        self.turn(scale)
+        self.reduce(scale)
         shift = np.array([self.shift[label] for label in self.labels])
-        return TurnedColumns(self.labels, self.values, shift, self.group)
+        return ReducedColumns(self.labels, self.values, shift, self.group)
 
 
 class _Varying:
@@ -325,11 +328,11 @@ class _Reader:
         self.has_zero: set[str] = set()
         self.of_groups: dict[str, None] = {}
         self.others: dict[str, None] = {}
-        self.turned, self.weighted = _Turning(), _Turning()
+        self.reduced, self.weighted = _Reduction(), _Reduction()
         self.sums: list[Array] = [np.zeros(0), np.zeros(0), np.zeros(0)]
 
     def add(self, block: pd.DataFrame, first: int) -> None:
-        """Take in the rows of a block, the first of which has this number."""
+        """Add the rows of a block, the first of which has the row number ``first``."""
         frame = used_columns(self.spec, block)
         for name, kind in self.kinds.items():
             frame[name] = as_before(name, frame[name], kind)
@@ -356,7 +359,7 @@ class _Reader:
                 numbers, at = np.unique(code, return_index=True)
                 kept.append(at[numbers >= known.get(name, 0)])
             kept.append(np.arange(min(len(frame), max(0, _FIRST_ROWS - self.rows))))
-            kept.append(self._turn(frame, codes, group, y, evaluated))
+            kept.append(self._add_gaussian(frame, codes, group, y, evaluated))
         else:
             trials = build_trials(self.spec, evaluated, y)
             self.sums = [
@@ -383,9 +386,9 @@ class _Reader:
         specimen = pd.concat(self.specimen)
         for name in self.categorical:
             specimen[name] = self._in_order(name, specimen[name].to_numpy())
-        turned, order = None, np.arange(len(self.first))
+        reduced, order = None, np.arange(len(self.first))
         if self.is_gaussian:
-            turned = self.turned.columns(self.scale)
+            reduced = self.reduced.columns(self.scale)
         else:
             order = np.argsort(self.first)
         return Streamed(
@@ -396,7 +399,7 @@ class _Reader:
             specimen=specimen,
             first=np.searchsorted(specimen.index.to_numpy(), self.first[order]),
             sizes=self.sizes[order],
-            turned=turned,
+            reduced=reduced,
             weighted=self.weighted.columns(self.scale) if self._is_weighted else None,
             sums=None if self.is_gaussian else np.array(self.sums)[:, order],
         )
@@ -412,7 +415,7 @@ class _Reader:
         return self.spec.se is not None or self.spec.weights is not None
 
     def _key(self) -> list[str]:
-        """Name the columns whose combinations are told apart."""
+        """Name the columns whose combinations are counted."""
         spec, names = self.spec, list[str]()
         if not self.is_gaussian:
             texts = [*spec.all_terms, *spec.offsets]
@@ -498,7 +501,7 @@ class _Reader:
             np.argsort(order)[codes], categories=known[order], ordered=ordered
         )
 
-    def _turn(
+    def _add_gaussian(
         self,
         frame: pd.DataFrame,
         codes: dict[str, NDArray[np.intp]],
@@ -506,7 +509,7 @@ class _Reader:
         y: Array,
         evaluated: Evaluated,
     ) -> NDArray[np.intp]:
-        """Take in rows of a gaussian model; return some that show what varies."""
+        """Add rows of a gaussian model; return some in which predictors vary."""
         spec, texts = self.spec, self.spec.all_terms
         self.scale = _sum(self.scale, np.zeros(len(self.sizes), dtype=np.intp))
         if spec.residual is not None:
@@ -561,7 +564,7 @@ class _Reader:
         weight: Array,
         frame: pd.DataFrame,
     ) -> None:
-        """Add rows to those that are turned, what varies over groups in front."""
+        """Add rows to be reduced; the columns that vary over groups come first."""
         of_groups = [text for term in self.spec.groups for text in term.terms]
         own = dict.fromkeys(wide_matrix(of_groups, frame, self.functions).labels)
         self.of_groups |= own
@@ -573,7 +576,7 @@ class _Reader:
         # A level that these rows do not have has a column of zeros.
         nothing = np.zeros(len(group))
         values = np.column_stack([columns.get(label, nothing) for label in labels])
-        self.turned.add(labels, len(self.of_groups), values, group, self.scale)
+        self.reduced.add(labels, len(self.of_groups), values, group, self.scale)
         if self._is_weighted:
             self.weighted.add(
                 labels, len(self.of_groups), values, group, self.scale, weight
@@ -581,7 +584,7 @@ class _Reader:
 
 
 def _sum(old: Any, new: Any) -> Any:
-    """Add counts of which there may be more by now."""
+    """Add counts; the new ones may be more in number."""
     total = np.zeros(max(len(old), len(new)), dtype=old.dtype)
     total[: len(old)] += old
     total[: len(new)] += new.astype(old.dtype)

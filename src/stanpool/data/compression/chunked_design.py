@@ -18,8 +18,8 @@ from stanpool.data.compression.chunks import (
     OFFSET,
     OUTCOME,
     UNIT,
+    ReducedColumns,
     Streamed,
-    TurnedColumns,
 )
 from stanpool.data.compression.gaussian_rows import why_not_sums
 from stanpool.data.design.build_design import build_design, build_parameters
@@ -82,7 +82,7 @@ def streamed(spec: ModelSpec, data: Any) -> Streamed:
 def why_not_chunked(spec: ModelSpec) -> str:
     """Say why a model needs its rows; empty if it does not."""
     if spec.compress is False:
-        return "compress=False asks for a program on the rows as they are"
+        return "compress=False asks for a program that uses the rows as they are"
     if spec.is_gaussian:
         if any(term.membership for term in spec.groups):
             return "rows are members of several groups"
@@ -105,9 +105,9 @@ class StreamedDesign:
     rows
         Rows of the same likelihood, to be compressed.
     y_shift
-        What was taken from their outcomes.
+        What was subtracted from their outcomes.
     counts
-        How many rows each stands for, if they are cells.
+        The number of rows that each represents, if they are cells.
     """
 
     design: Design
@@ -125,29 +125,29 @@ def streamed_design(spec: ModelSpec, data: Streamed) -> StreamedDesign:
     DataError
         As ``build_design``.
     """
-    if data.turned is None:
+    if data.reduced is None:
         moments, rows = _cell_designs(spec, data)
         design = _without_rows(data, moments)
         counts = data.sizes.astype(float)
         return StreamedDesign(design, moments, rows, counts=counts)
-    moments, rows, y_shift = _turned_designs(spec, data)
+    moments, rows, y_shift = _reduced_designs(spec, data)
     return StreamedDesign(_without_rows(data, moments), moments, rows, y_shift)
 
 
 @dataclass(frozen=True, eq=False)
-class _TurnedRows:
-    """Rows that stand for all: what ``build_design`` takes for those of the data."""
+class _ReducedRows:
+    """Reduced rows, from which ``build_design`` makes a design."""
 
     data: Streamed
-    turned: TurnedColumns
+    reduced: ReducedColumns
     wide: TermMatrix
 
     @classmethod
-    def of_data(cls, data: Streamed, turned: TurnedColumns) -> _TurnedRows:
+    def of_data(cls, data: Streamed, reduced: ReducedColumns) -> _ReducedRows:
         """Find the columns that all terms are made of."""
         functions = dict(data.spec.functions)
         wide = wide_matrix(data.spec.all_terms, data.specimen, functions)
-        return cls(data, turned, wide)
+        return cls(data, reduced, wide)
 
     @property
     def unit(self) -> Array:
@@ -163,12 +163,12 @@ class _TurnedRows:
     @property
     def offset(self) -> Array | None:
         """The offsets, transformed as the rows are."""
-        return self._column(OFFSET) if OFFSET in self.turned.labels else None
+        return self._column(OFFSET) if OFFSET in self.reduced.labels else None
 
     @property
     def like(self) -> NDArray[np.intp]:
         """The row of the specimen that is of the same groups."""
-        return self.data.first[self.turned.group]
+        return self.data.first[self.reduced.group]
 
     def of(self, matrix: TermMatrix) -> Array:
         """Return a design matrix, transformed as the rows are."""
@@ -180,17 +180,17 @@ class _TurnedRows:
         how = translation(matrix, self.wide, self.data.specimen)
         at = [
             self.wide.labels.index(label)
-            for label in self.turned.labels[:-1]
+            for label in self.reduced.labels[:-1]
             if label != OFFSET
         ]
-        return self.turned.values[:, : len(at)] @ how[at], self.turned.shift[
+        return self.reduced.values[:, : len(at)] @ how[at], self.reduced.shift[
             : len(at)
         ] @ how[at]
 
     def _column(self, label: str) -> Array:
-        at = self.turned.labels.index(label)
-        column = self.turned.values[:, at]
-        return np.asarray(column + self.turned.values[:, 0] * self.turned.shift[at])
+        at = self.reduced.labels.index(label)
+        column = self.reduced.values[:, at]
+        return np.asarray(column + self.reduced.values[:, 0] * self.reduced.shift[at])
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +207,7 @@ class _CellRows:
 
     @classmethod
     def of_data(cls, data: Streamed, offset: Array | None) -> _CellRows:
-        """Take means and spreads from the cells' sums; fits of old kept no squares."""
+        """Return means and spreads from the cells' sums; old fits kept no squares."""
         assert data.sums is not None
         total, _, *squares = data.sums
         mean, unit = total / data.sizes, np.repeat(np.sqrt(data.sizes / 2), 2)
@@ -221,16 +221,18 @@ class _CellRows:
         )
 
     def of(self, matrix: TermMatrix) -> Array:
-        """Return the rows of a design matrix."""
+        """Return a design matrix for these rows."""
         return matrix.values[self.like] * self.unit[:, None]
 
 
-def _turned_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, float]:
+def _reduced_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, float]:
     """Return rows of the same moments, rows of the same likelihood, and y's shift."""
-    assert data.turned is not None
-    weighted = data.turned if data.weighted is None else data.weighted
-    moments = build_design(spec, data.specimen, _TurnedRows.of_data(data, data.turned))
-    rows = _TurnedRows.of_data(data, weighted)
+    assert data.reduced is not None
+    weighted = data.reduced if data.weighted is None else data.weighted
+    moments = build_design(
+        spec, data.specimen, _ReducedRows.of_data(data, data.reduced)
+    )
+    rows = _ReducedRows.of_data(data, weighted)
     recipes = moments.recipes
     assert recipes is not None
     x, shift = rows.shifted(recipes.population)

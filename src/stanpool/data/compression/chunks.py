@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from stanpool.base.arrays import Array
 from stanpool.language.model_spec import ModelSpec
 
-# Labels of columns; the others are no labels of a user's.
+# Labels of columns that no term of a user's can have.
 UNIT, OFFSET, OUTCOME = "Intercept", "\0offset", "\0outcome"
 
 
 @dataclass(frozen=True, eq=False)
-class TurnedColumns:
-    """Rows that stand for all rows of the data, with the same sums of products.
+class ReducedColumns:
+    """Rows with the same sums of products as all rows of the data.
 
     Attributes
     ----------
     labels
-        Of the columns: a column of ones comes first, the outcome last.
+        The labels of the columns: a column of ones comes first, the outcome last.
     values
         The columns minus ``shift``, shape ``(P, columns)``.
     shift
@@ -49,19 +49,19 @@ class Streamed:
     spec
         The model that they were read for.
     named
-        Where they came from, for people.
+        Where they came from, in words for messages.
     source
-        A path or a function to read them again; None if that cannot be.
+        A path or a function to read them again; None if they cannot be read again.
     rows
-        How many rows there were.
+        The number of rows of the data.
     specimen
-        Rows in which all levels and groups occur; its index are numbers of rows.
+        Rows in which all levels and groups occur; the index has their row numbers.
     first, sizes
-        For each combination of groups (or each cell) which row of the specimen is of
-        it, and how many rows there were.
-    turned, weighted
-        Rows that stand for all, and the same with weights or standard errors if there
-        are any; or None.
+        For each combination of groups (or each cell), a row of the specimen that
+        belongs to it, and the number of rows of the data that do.
+    reduced, weighted
+        Rows with the same sums of products as all rows, and the same rows with weights
+        or standard errors if there are any; or None.
     sums
         Of each cell the sums of outcomes, of trials and of the outcomes' squares, shape
         ``(3, cells)``; or None.
@@ -74,8 +74,8 @@ class Streamed:
     specimen: pd.DataFrame
     first: NDArray[np.intp]
     sizes: NDArray[np.int64]
-    turned: TurnedColumns | None = None
-    weighted: TurnedColumns | None = None
+    reduced: ReducedColumns | None = None
+    weighted: ReducedColumns | None = None
     sums: Array | None = None
 
     @property
@@ -85,7 +85,7 @@ class Streamed:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that is kept besides the specimen, as arrays by name."""
+        """The arrays to keep besides the specimen, by name."""
         found: dict[str, np.ndarray] = {
             "specimen_rows": self.specimen.index.to_numpy(),
             "first": self.first,
@@ -93,22 +93,21 @@ class Streamed:
         }
         if self.sums is not None:
             found["sums"] = self.sums
-        for name in ("turned", "weighted"):
-            turned = getattr(self, name)
-            if turned is not None:
-                found[f"{name}_values"] = turned.values
-                found[f"{name}_origin"] = turned.shift
-                found[f"{name}_group"] = turned.group
+        for name, reduced in (("turned", self.reduced), ("weighted", self.weighted)):
+            if reduced is not None:
+                found[f"{name}_values"] = reduced.values
+                found[f"{name}_origin"] = reduced.shift
+                found[f"{name}_group"] = reduced.group
         return found
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All that is kept besides the specimen and arrays, for JSON."""
+        """What to keep besides the specimen and the arrays, for JSON."""
         return {
             "named": self.named,
             "origin": str(self.source) if isinstance(self.source, Path) else None,
             "rows": self.rows,
-            "labels": [] if self.turned is None else list(self.turned.labels),
+            "labels": [] if self.reduced is None else list(self.reduced.labels),
         }
 
     @classmethod
@@ -119,15 +118,15 @@ class Streamed:
         arrays: Mapping[str, np.ndarray],
         facts: Mapping[str, Any],
     ) -> Streamed:
-        """Return what was kept from its parts."""
+        """Return the value that these parts were taken from."""
 
-        def turned(name: str) -> TurnedColumns | None:
+        def reduced(name: str) -> ReducedColumns | None:
             if f"{name}_values" not in arrays:
                 return None
             values = (
                 arrays[f"{name}_{part}"] for part in ("values", "origin", "group")
             )
-            return TurnedColumns(tuple(facts["labels"]), *values)
+            return ReducedColumns(tuple(facts["labels"]), *values)
 
         return cls(
             spec=spec,
@@ -137,8 +136,8 @@ class Streamed:
             specimen=specimen.set_axis(arrays["specimen_rows"], axis=0),
             first=arrays["first"],
             sizes=arrays["sizes"],
-            turned=turned("turned"),
-            weighted=turned("weighted"),
+            reduced=reduced("turned"),
+            weighted=reduced("weighted"),
             sums=arrays.get("sums"),
         )
 

@@ -1,9 +1,9 @@
-"""Gaussian rows as programs see them that do not need each row of the data.
+"""Reduced rows of a design, for Gaussian programs that do not need each row.
 
-What the likelihood needs of Gaussian rows are sums of squares and products, which
-``compress`` keeps by turning the rows. Here a design becomes such rows: offsets are
-taken from the outcome, rows are divided by known standard errors and multiplied by the
-roots of weights, and what is lost of the normalising constant is counted.
+A Gaussian likelihood needs sums of squares and products of its rows, which
+``qr_reduce`` keeps. Here a design is brought to that form: offsets are subtracted from
+the outcome, rows are divided by known standard errors and multiplied by the square
+roots of weights, and the rows that become 0 are counted for the normalizing constant.
 """
 
 from __future__ import annotations
@@ -39,10 +39,9 @@ class CompressedRows:
     scale
         The residual scale of each row, counted from 0, shape ``(N,)``.
     y_shift
-        What was taken from the outcome.
+        What was subtracted from the outcome.
     zeros
-        For each residual scale the number (or the weight) of the rows that turning
-        has emptied.
+        For each residual scale the number (or the weight) of the rows that became 0.
     """
 
     y: Array
@@ -81,17 +80,17 @@ def why_not_compressed(spec: ModelSpec, design: Design) -> str:
 
 
 def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
-    """Turn the rows of a design until few are left.
+    """Reduce the rows of a design to few.
 
-    Rows that are of the same groups, and have one residual scale, are turned together.
+    Rows of the same groups and the same residual scale are reduced together.
 
     Parameters
     ----------
     design
         One that ``why_not_compressed`` has nothing against.
     always
-        Whether to do it even where rows left are so many that a gradient costs hardly
-        less; else None is returned there.
+        Whether to reduce them even if so many rows are left that it saves hardly any
+        time; if not, None is returned in that case.
     """
     most = most_rows_left(design.rows, always=always)
     combination = _combination_of_rows(design, most)
@@ -105,23 +104,23 @@ def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
     count = len(sizes)
     columns, y_shift = population_columns(design)
     unit, factors = unit_column(design), design.factors
-    # As the program of no pooling has them, at the priors' reference.
+    # Minus z_bar, as in the program of no pooling.
     z = [weighted(design, each.Z) - np.outer(unit, each.z_bar) for each in factors]
     scale = scale_of_groups(design, combination, count)
-    turned = qr_reduce(
+    reduced = qr_reduce(
         np.concatenate([np.zeros((design.rows, 0)), *z], axis=1),
         columns,
         combination,
         count,
         scale=scale,
     )
-    q, rest = turned.Z.shape[1], len(turned.rest)
-    of_groups = turned.X.reshape(count * q, columns.shape[1])
-    values = np.concatenate([of_groups, turned.rest])
-    own = np.concatenate([turned.Z.reshape(count * q, q), np.zeros((rest, q))])
-    scales = np.append(np.repeat(scale, q), turned.scale_of_rest)
+    q, rest = reduced.Z.shape[1], len(reduced.rest)
+    of_groups = reduced.X.reshape(count * q, columns.shape[1])
+    values = np.concatenate([of_groups, reduced.rest])
+    own = np.concatenate([reduced.Z.reshape(count * q, q), np.zeros((rest, q))])
+    scales = np.append(np.repeat(scale, q), reduced.scale_of_rest)
     # Where rows are fewer than coefficients, or columns alike, zeros fill up.
-    kept = np.append((turned.Z != 0).any(axis=2).ravel(), np.ones(rest, dtype=bool))
+    kept = np.append((reduced.Z != 0).any(axis=2).ravel(), np.ones(rest, dtype=bool))
     group = []
     for factor in factors:
         index = np.zeros(count, dtype=np.intp)
@@ -142,7 +141,8 @@ def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
 def _combination_of_rows(design: Design, most: int) -> NDArray[np.int64] | None:
     """Return which groups and which scale each row has; None if there are too many.
 
-    Combinations of one scale have numbers in a row, so that they are turned in one go.
+    Combinations of one scale have successive numbers, so that they are reduced in one
+    go.
     """
     columns = [factor.index for factor in design.factors]
     if design.residual is None:
@@ -185,7 +185,7 @@ def unit_column(design: Design) -> Array:
 def weighted(design: Design, values: Array) -> Array:
     """Return a column or a matrix of the rows, weighted so that they have one scale.
 
-    Rows that stand for others are weighted already.
+    Surrogate rows have weights already.
     """
     if design.unit is not None or (design.se is None and design.weights is None):
         return values

@@ -2,8 +2,8 @@ r"""Integrating coefficients out of a Gaussian model, and drawing them back.
 
 The rows of group j are :math:`r_j = y_j - X_j \beta = Z_j u_j + \epsilon_j` with
 :math:`u_j \sim N(0, L L')` and :math:`\epsilon_j \sim N(0, \sigma^2 I)`, so that
-:math:`r_j \sim N(0, S_j)`, :math:`S_j = \sigma^2 I + Z_j L L' Z_j'`. ``compress``
-turns them until :math:`Z_j` has Q rows; the others are independent with variance
+:math:`r_j \sim N(0, S_j)`, :math:`S_j = \sigma^2 I + Z_j L L' Z_j'`. ``qr_reduce``
+reduces them until :math:`Z_j` has Q rows; the others are independent with variance
 :math:`\sigma^2`. Sylvester's identity and Woodbury's,
 
 .. math:: |S_j| = \sigma^{2 n_j} |M_j|, \quad
@@ -48,34 +48,34 @@ from stanpool.data.compression.gaussian_rows import (
     why_not_sums,
 )
 from stanpool.data.compression.orthogonal import (
+    ReducedGroups,
     ReducedRows,
-    TurnedGroups,
     qr_reduce,
-    turn_groups,
+    reduce_groups,
 )
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.model_spec import ModelSpec
 
-_MOST_COLUMNS = 1000  # of the factors that are not integrated out first
-_MOST_IN_BLOCKS = 60.0**3  # beyond, sampling costs less
-_FEW_GROUPS = 10  # have scales with long tails
-_LARGEST_UNIT = 10  # standard errors
-_DENSE_PAYS = 20  # numbers of dense rows for each row of the data
-_FEW_NUMBERS = 100_000
-_MANY_ROWS = 50_000
-_SAYS_NOTHING = 1e-8
-_NOTHING = 1e-13
+_MOST_COLUMNS = 1000  # coefficients of the factors that are not integrated out first
+_MOST_IN_BLOCKS = 60.0**3  # sum of cubed block sizes above which sampling costs less
+_FEW_GROUPS = 10  # groups up to which the posterior of a scale has a long tail
+_LARGEST_UNIT = 10  # largest unit of a scale, in standard errors of a coefficient
+_DENSE_PAYS = 20  # numbers of dense rows that are worth it, for each row of the data
+_FEW_NUMBERS = 100_000  # numbers of dense rows that cost little in any case
+_MANY_ROWS = 50_000  # rows that became 0, see ``are_many``
+_SAYS_NOTHING = 1e-8  # share of a column's squares in rows without group coefficients
+_NOTHING = 1e-13  # relative size of entries that are rounding errors
 
 
 @dataclass(frozen=True, eq=False)
 class RestEstimate:
-    """What the rows without group coefficients say of what all rows share.
+    """Estimates of the shared parameters from the rows without group coefficients.
 
     Attributes
     ----------
     theta, theta_sd
-        Least squares of the coefficients of ``X`` and their standard errors, shape
-        ``(D,)``; 0 and NaN where these rows say nothing.
+        Least squares estimates of the coefficients of ``X`` and their standard errors,
+        shape ``(D,)``; 0 and NaN where these rows do not determine them.
     log_sigma, log_sigma_sd
         The log of the residual scale, and its standard error.
     """
@@ -88,39 +88,39 @@ class RestEstimate:
 
 @dataclass(frozen=True, eq=False)
 class MarginalRows:
-    """What a marginal program sees of the data.
+    """The reduced rows of a marginal program.
 
     Attributes
     ----------
     integrated
-        Which factor is integrated out, counted from 0; and which one after it.
+        The factor that is integrated out first, counted from 0, and the second, if any.
     columns
-        Where the columns of each factor's coefficients are: nowhere of the first.
+        The columns of each factor's coefficients; the first factor has none.
     rows
-        The rows, turned; their columns are the intercept, the population's
+        The reduced rows; their columns are the intercept, the population's
         predictors, the coefficients of the other factors, and the outcome.
     groups
-        The same, with groups that are alike turned, too.
+        The same, with groups of equal ``Z`` merged.
     y_shift
-        What was taken from the outcome.
+        What was subtracted from the outcome.
     scale
         The residual scale of each group, counted from 0, shape ``(J,)``.
     zeros
-        For each residual scale the number (or the weight) of the rows that turning
-        has emptied, less those that fill up groups with fewer rows than coefficients.
+        For each residual scale the number (or the weight) of the rows that became 0,
+        minus the rows that fill up groups with fewer rows than coefficients.
     """
 
     integrated: tuple[int, ...]
     columns: tuple[slice, ...]
     rows: ReducedRows
-    groups: TurnedGroups
+    groups: ReducedGroups
     y_shift: float
     scale: NDArray[np.intp]
     zeros: Array
 
     @property
     def second(self) -> slice:
-        """Where the columns of the factor are that is integrated out second."""
+        """The columns of the factor that is integrated out second."""
         return self.columns[self.integrated[1]] if self.integrated[1:] else slice(0, 0)
 
     @property
@@ -130,7 +130,7 @@ class MarginalRows:
 
     @property
     def are_many(self) -> bool:
-        """Whether rows are so many that one scale does not do for all parameters.
+        """Whether rows are so many that parameters have very different scales.
 
         Stan pulls variances towards 1e-3, with a weight of 5 against the number of
         draws in the last window of the warm-up, some 500 [1]_: standard errors below
@@ -168,8 +168,8 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
 def why_marginal_is_slow(design: Design, integrated: Sequence[int]) -> str:
     """Say why the marginal form, although exact, is slower; empty if it is not.
 
-    The columns of the other factors are dense once the rows are turned: what was one
-    number of a row, the group that it belongs to, is one for each group.
+    The columns of the other factors are dense in the reduced rows: instead of the index
+    of one group there is a number for each group.
 
     Parameters
     ----------
@@ -188,12 +188,12 @@ def why_marginal_is_slow(design: Design, integrated: Sequence[int]) -> str:
 
 
 def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
-    """Sum up a design for the marginal program.
+    """Reduce the rows of a design for the marginal program.
 
     Parameters
     ----------
     design
-        One that ``why_not_marginal`` has nothing against.
+        One for which ``why_not_marginal`` returns nothing.
     integrated
         The factors to integrate out, in this order, as of ``integrated_factors``.
     """
@@ -214,13 +214,13 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
     scale = scale_of_groups(design, factor.index, groups)
     rows = qr_reduce(z, matrix, factor.index, groups, scale=scale)
     for number in integrated[1:]:
-        # What rounding leaves would connect all groups of the second factor.
+        # Rounding errors would connect all groups of the second factor.
         found = rows.X[:, :, columns[number]]
         found[np.abs(found) <= _NOTHING * np.abs(found).max(axis=(0, 1))] = 0
     weight = scale_weights(design)
     kept = z.shape[1] * np.bincount(scale, minlength=len(weight))
     kept += np.bincount(rows.scale_of_rest, minlength=len(weight))
-    alike = turn_groups(rows, scale)
+    alike = reduce_groups(rows, scale)
     return MarginalRows(
         integrated=integrated,
         columns=tuple(columns),
@@ -233,13 +233,12 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
 
 
 def pilot_of_rest(rows: MarginalRows) -> RestEstimate:
-    """Estimate what all rows share from the rows without group coefficients.
+    """Estimate the shared parameters from the rows without group coefficients.
 
     Parameters
     ----------
     rows
-        What ``marginal_rows`` returned; of several residual scales all are taken as
-        one.
+        What ``marginal_rows`` returned; several residual scales are treated as one.
     """
     x, y = rows.rows.rest[:, :-1], rows.rows.rest[:, -1]
     of_groups = rows.rows.X[..., :-1]
@@ -260,14 +259,14 @@ def pilot_of_rest(rows: MarginalRows) -> RestEstimate:
 
 
 def scale_units(rows: MarginalRows, design: Design) -> dict[int, Array]:
-    """Return the units of population scales that are sampled by roots.
+    """Return the units of population scales that are sampled by roots (``tau_unit``).
 
-    Below its unit a scale is almost linear in its root, above it is the root's square.
-    Of few groups the unit is the standard error of a coefficient of an average group,
-    had it nothing else: below it the rows tell scales no more apart, and above it few
-    groups leave a long tail. The tail gets shorter with more groups, and so the unit
-    gets larger. It ends somewhere, for roots of scales far below it would vary too
-    little for Stan's adaptation of the metric.
+    A scale is almost linear in its root below its unit, and the root's square above it.
+    With few groups the unit is the standard error of a coefficient of an average group,
+    from the group's own rows: the data hardly distinguish smaller scales, and the
+    posterior has a long tail above. With more groups the tail is shorter, and the unit
+    larger. It has a largest value, since the roots of scales far below it would vary
+    too little for Stan's adaptation of the metric.
 
     Parameters
     ----------
@@ -289,7 +288,7 @@ def scale_units(rows: MarginalRows, design: Design) -> dict[int, Array]:
         whole = np.concatenate([groups.X.reshape(-1, rest.shape[1]), rest])
         own = np.square(whole[:, rows.second]).sum(axis=0)
         found[number] = own.reshape(-1, width).mean(axis=0)
-    # Rows come divided by known errors.
+    # With known standard errors the rows have been divided by them.
     sigma = 1.0 if design.se is not None else _residual_spread(rows)
     return {
         number: sigma
@@ -305,7 +304,7 @@ def _residual_spread(rows: MarginalRows) -> float:
     total = max(float(rows.zeros.sum()) + len(y), 1.0)
     whole = math.sqrt(max(float(np.square(y).sum()), np.finfo(float).tiny) / total)
     if rows.zeros.sum() < 1:
-        return whole  # no row is left to say what the groups' coefficients do not
+        return whole  # no row is left from which the scale could be estimated
     return float(np.clip(math.exp(pilot_of_rest(rows).log_sigma), whole / 20, whole))
 
 
@@ -330,7 +329,7 @@ def integrated_factors(design: Design) -> tuple[int, ...]:
     Parameters
     ----------
     design
-        One that ``why_not_marginal`` has nothing against.
+        One for which ``why_not_marginal`` returns nothing.
     """
     first = _largest(design)
     if design.residual is not None:
@@ -345,7 +344,7 @@ def integrated_factors(design: Design) -> tuple[int, ...]:
 
 
 def _numbers_in_blocks(design: Design, first: int, second: int) -> float:
-    """Sum up the third powers of the sizes of a factor's blocks: the work."""
+    """Sum the cubed sizes of a factor's blocks, which are the work of a gradient."""
     from scipy.sparse import coo_array  # type: ignore[import-untyped]
     from scipy.sparse.csgraph import (  # type: ignore[import-untyped]
         connected_components,

@@ -1,16 +1,16 @@
-"""Exact compression: what the likelihood needs of the rows, and no more.
+"""Exact compression of Gaussian rows by QR decompositions.
 
-A Gaussian likelihood sees its rows through sums of squares and products alone, and
-these do not change when the rows are turned by an orthogonal matrix. So the rows of a
-group are turned until only as many of them as it has coefficients involve these
-coefficients; the others, of all groups, involve the population only, and are turned
-together until as many are left as there are predictors, and one more. What is left is
-a regression again, on few rows, with the same likelihood for every value of the
-parameters.
+A Gaussian likelihood depends on its rows only through sums of squares and products, and
+these do not change when the rows are multiplied by an orthogonal matrix. A QR
+decomposition of each group's rows leaves as many rows with the predictors of the
+group's coefficients as there are coefficients. The other rows of all groups involve
+only the population, and a second QR decomposition leaves as many of them as there are
+predictors, and one more. The result is a regression on few rows, with the same
+likelihood for every value of the parameters.
 
-Turning the rows is more accurate than forming cross-products, which squares the
-condition number; either way, residuals at an estimate take the place of the outcome,
-so that nothing is lost where it is large and its noise is small.
+This is more accurate than forming cross-products, which squares the condition number.
+Residuals at an estimate take the place of the outcome, so that no digits are lost where
+the outcome is large and its noise is small.
 
 References
 ----------
@@ -33,30 +33,31 @@ from numpy.typing import NDArray
 from stanpool.base.arrays import Array
 
 _BLOCK = 1 << 16  # rows; a few columns of them stay in the processor's cache
-_BLOCK_NUMBERS = 1 << 22
-_NOTHING = 1e-12
-_ALIKE_DIGITS = 13
-_FEWEST_ROWS = 1000  # fewer are fitted in no time, by a program on the data as they are
-_SHARE = 0.5
+_BLOCK_NUMBERS = 1 << 22  # numbers of a block, where there are many columns
+_NOTHING = 1e-12  # relative length of a column that depends linearly on others
+_ALIKE_DIGITS = 13  # decimal digits to which the Z of groups agree that are merged
+_FEWEST_ROWS = 1000  # fewer rows are fitted quickly without compression
+_SHARE = 0.5  # of the rows, that may be left if compression is to save time
 
 
 @dataclass(frozen=True, eq=False)
 class ReducedRows:
-    """The rows of a Gaussian regression, turned.
+    """The rows of a Gaussian regression after reduction by QR decompositions.
 
     Attributes
     ----------
     Z
-        What involves a group's coefficients: shape ``(J, Q, Q)``, rows of zeros where
-        a group has fewer rows than coefficients, or they cannot be told apart.
+        Predictors of each group's coefficients, shape ``(J, Q, Q)``; there are rows of
+        zeros if a group has fewer rows than coefficients, or its predictors are
+        collinear.
     X
-        The same of the other columns, shape ``(J, Q, D)``; the last column is the
+        The other columns in these rows, shape ``(J, Q, D)``; the last one is the
         outcome.
     rest
-        What is left of all rows, at most ``D`` for each of the scales: shape
+        The rows that are left besides, at most ``D`` for each residual scale, shape
         ``(F, D)``.
     scale_of_rest
-        Which scale each of these belongs to, shape ``(F,)``.
+        The residual scale of each of these, counted from 0, shape ``(F,)``.
     """
 
     Z: Array
@@ -73,7 +74,7 @@ def qr_reduce(
     *,
     scale: NDArray[np.intp] | None = None,
 ) -> ReducedRows:
-    """Turn the rows of a Gaussian regression until few are left.
+    """Reduce the rows of a Gaussian regression to few with the same sums of squares.
 
     For every ``b`` of shape ``(J, Q)`` and ``w`` of shape ``(D,)`` the sum of squares
     of ``columns @ w - (Z * b[group]).sum(axis=1)`` is the same before and after.
@@ -83,8 +84,8 @@ def qr_reduce(
     Z
         Predictors of the groups' coefficients, shape ``(N, Q)``.
     columns
-        All else, shape ``(N, D)``; divided, like ``Z``, by the rows' standard errors
-        where these are known.
+        All other columns, shape ``(N, D)``; like ``Z`` they are divided by the rows'
+        standard errors where these are known.
     group, groups
         The group of each row, counted from 0, and how many groups there are.
     scale
@@ -97,11 +98,11 @@ def qr_reduce(
 
     Examples
     --------
-    >>> turned = qr_reduce(np.ones((5, 1)), np.arange(5.0)[:, None],
-    ...                    np.array([0, 0, 0, 0, 1]), 2)
-    >>> turned.Z.ravel().tolist(), turned.X.ravel().tolist()
+    >>> reduced = qr_reduce(np.ones((5, 1)), np.arange(5.0)[:, None],
+    ...                     np.array([0, 0, 0, 0, 1]), 2)
+    >>> reduced.Z.ravel().tolist(), reduced.X.ravel().tolist()
     ([2.0, 1.0], [3.0, 4.0])
-    >>> round(float(turned.rest[0, 0] ** 2), 9)
+    >>> round(float(reduced.rest[0, 0] ** 2), 9)
     5.0
     """
     q, d = Z.shape[1], columns.shape[1]
@@ -114,7 +115,7 @@ def qr_reduce(
         rows = order[bounds[first] : bounds[last]]
         block = np.concatenate([Z[rows], columns[rows]], axis=1).T.copy()
         sizes = np.diff(bounds[first : last + 1])
-        _turn_block(block, sizes, found[first:last])
+        _reduce_block(block, sizes, found[first:last])
         which = int(scale_of[first])
         left = block[q:].T
         if which in rests:
@@ -130,8 +131,8 @@ def qr_reduce(
 
 
 @dataclass(frozen=True, eq=False)
-class TurnedGroups:
-    """The groups of turned rows, turned until few are left of those that are alike.
+class ReducedGroups:
+    """The groups of reduced rows, with groups of equal ``Z`` merged into few.
 
     Attributes
     ----------
@@ -140,7 +141,7 @@ class TurnedGroups:
     scale
         The residual scale of each, counted from 0, shape ``(G,)``.
     count
-        How many groups each stands for, shape ``(G,)``.
+        The number of groups that each represents, shape ``(G,)``.
     """
 
     Z: Array
@@ -149,11 +150,11 @@ class TurnedGroups:
     count: Array
 
 
-def turn_groups(rows: ReducedRows, scale: NDArray[np.intp]) -> TurnedGroups:
-    """Turn groups that have equal ``Z``, as those of a balanced design have.
+def reduce_groups(rows: ReducedRows, scale: NDArray[np.intp]) -> ReducedGroups:
+    """Merge groups that have equal ``Z``, as the groups of a balanced design have.
 
-    Their outcomes have one covariance, so that only the products of their ``X``,
-    summed over groups, are in the likelihood.
+    Their outcomes have the same covariance matrix, so that the likelihood contains only
+    the sums over these groups of products of their ``X``.
 
     Parameters
     ----------
@@ -164,9 +165,9 @@ def turn_groups(rows: ReducedRows, scale: NDArray[np.intp]) -> TurnedGroups:
 
     Examples
     --------
-    >>> turned = qr_reduce(np.ones((80, 1)), np.arange(80.0)[:, None],
-    ...                    np.repeat(np.arange(40), 2), 40)
-    >>> turn_groups(turned, np.zeros(40, dtype=int)).count
+    >>> reduced = qr_reduce(np.ones((80, 1)), np.arange(80.0)[:, None],
+    ...                     np.repeat(np.arange(40), 2), 40)
+    >>> reduce_groups(reduced, np.zeros(40, dtype=int)).count
     array([40.])
     """
     groups, q, d = rows.X.shape
@@ -190,7 +191,7 @@ def turn_groups(rows: ReducedRows, scale: NDArray[np.intp]) -> TurnedGroups:
         Z.append(np.repeat(rows.Z[first[each]][None], q * d, axis=0))
         scales.append(np.repeat(scale[first[each]], q * d))
         count.append(np.full(q * d, sizes[each] / (q * d)))
-    return TurnedGroups(
+    return ReducedGroups(
         Z=np.concatenate(Z),
         X=np.concatenate(X),
         scale=np.concatenate(scales),
@@ -199,14 +200,14 @@ def turn_groups(rows: ReducedRows, scale: NDArray[np.intp]) -> TurnedGroups:
 
 
 def most_rows_left(rows: int, *, always: bool) -> int:
-    """Return how many rows compression may leave, if it is to pay.
+    """Return how many rows compression may leave if it is to save time.
 
     Parameters
     ----------
     rows
-        How many there are.
+        The number of rows.
     always
-        Whether it is wanted even where a gradient costs hardly less.
+        Whether to compress even if that saves hardly any time.
 
     Examples
     --------
@@ -221,12 +222,13 @@ def most_rows_left(rows: int, *, always: bool) -> int:
 def number_combinations(
     columns: Iterable[NDArray[Any]], rows: int, *, most: int
 ) -> NDArray[np.int64] | None:
-    """Return the number of the combination of values in each row, as they are met.
+    """Return the number of each row's combination of values, in order of appearance.
 
     Parameters
     ----------
     columns, rows
-        Columns of values, each of shape ``(rows,)``; without any, all rows are alike.
+        Columns of values, each of shape ``(rows,)``; without columns there is one
+        combination.
     most
         Return None as soon as there are more combinations than that.
 
@@ -249,12 +251,13 @@ def number_combinations(
     return np.asarray(number, dtype=np.int64)
 
 
-def _turn_block(block: Array, sizes: NDArray[np.intp], found: Array) -> None:
-    """Take what lies along each group's ``Z`` out of a block of rows, into ``found``.
+def _reduce_block(block: Array, sizes: NDArray[np.intp], found: Array) -> None:
+    """Write the QR decomposition of each group's rows into ``found``.
 
-    ``block`` has a row for each column of the regression, the groups one after the
-    other. Each direction is made orthogonal to those before it twice, which is enough;
-    one of which nothing is left is no direction.
+    ``block`` has a row for each column of the regression, and the groups one after the
+    other; afterwards it holds what is orthogonal to the groups' ``Z``. Each column is
+    made orthogonal to those before it twice, which is enough; a column of which nothing
+    is left is skipped.
     """
     full = sizes > 0
     sizes, starts = sizes[full], np.cumsum(np.append(0, sizes[full][:-1]))
@@ -287,7 +290,7 @@ def _turn_block(block: Array, sizes: NDArray[np.intp], found: Array) -> None:
 def _blocks(
     bounds: NDArray[np.intp], scale: NDArray[np.intp], columns: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield ranges of groups that have one scale and a block's worth of rows."""
+    """Yield ranges of groups that have one residual scale and fill a block of rows."""
     rows = max(1, min(_BLOCK, _BLOCK_NUMBERS // columns))
     changes = np.append(np.flatnonzero(np.diff(scale)) + 1, len(scale))
     first = 0

@@ -176,8 +176,8 @@ def _refuse_varying_within_groups(
     """Refuse a predictor that is named group-level and varies within groups."""
     if name not in frame.columns:
         raise SpecError(
-            f"group_predictors has {quote(name)}, which is no predictor of the model."
-            + suggestion(name, [str(column) for column in frame.columns])
+            f"group_predictors has {quote(name)}, which is not a predictor of the "
+            "model." + suggestion(name, [str(column) for column in frame.columns])
         )
     column = frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype):

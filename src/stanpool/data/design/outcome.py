@@ -163,7 +163,7 @@ def check_other_outcome(spec: ModelSpec, design: Design, y: object) -> np.ndarra
         if (checked < 0).any():
             unknown = dict.fromkeys(values[checked < 0].tolist())
             raise DataError(
-                f"y has {quote_list(unknown)}, which are no categories of the model; "
+                f"y has {quote_list(unknown)}, which are not categories of the model; "
                 "it "
                 f"has {quote_list(design.categories, limit=10)}."
             )
@@ -366,7 +366,7 @@ def _called(text: str) -> str:
 
 
 def _numbers(evaluated: Evaluated, text: str, role: str) -> np.ndarray:
-    """Return what a part of the outcome is given, or say that it is no number."""
+    """Return what a part of the outcome is given, or say that it must be a number."""
     values = evaluated[text]
     if is_category(values):
         raise _no_number(_called(text), role, values.categories)

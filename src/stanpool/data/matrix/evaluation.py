@@ -137,7 +137,7 @@ class _Walk:
         if is_category(value) or hasattr(value, "__formulaic_metadata__"):
             return value
         if not isinstance(value, np.ndarray | np.generic):
-            raise node.at.error(f"{quote(written(node))} is no column.")
+            raise node.at.error(f"{quote(written(node))} is not a column.")
         if value.ndim == 2:
             return value
         kind = bool if self._is_truth(node) else float
@@ -190,7 +190,7 @@ class _Walk:
             return np.float64(np.pi if node.name == "np.pi" else np.e)
         if node.name in ("True", "False"):
             return np.bool_(node.name == "True")
-        raise node.at.error(f"{quote(node.name)} is no column of the data.")
+        raise node.at.error(f"{quote(node.name)} is not a column of the data.")
 
     def _numbers(self, node: Node) -> Any:
         """Return numbers; categories that are whole numbers count as such."""
@@ -216,7 +216,7 @@ class _Walk:
         if not np.isin(numbers, (0.0, 1.0)).all():
             raise DataError(
                 node.at.pointed(
-                    f"{quote(written(node))} is no condition, true or false, 1 or 0."
+                    f"{quote(written(node))} must be a condition, true or false."
                 )
             )
         return numbers == 1.0

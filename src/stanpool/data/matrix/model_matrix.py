@@ -60,7 +60,7 @@ def column_of(text: str, frame: pd.DataFrame, functions: Functions) -> Column:
     Raises
     ------
     SpecError
-        If it is no expression of one column.
+        If it is not an expression of one column.
     DataError
         If its values are not finite.
     """

@@ -1,21 +1,23 @@
-r"""How far each group's coefficients are centered, and what that makes of them.
+r"""How far each group's coefficients are centered, and the parameters that follow.
 
 Between the centered form, :math:`b \sim N(m, \tau)`, and the noncentered one,
-:math:`b = m + \tau z`, lie forms with a weight w for each group [1]_:
+:math:`b = m + \tau z`, are forms with a weight w, the centeredness, for each group
+[1]_:
 
 .. math:: s z \sim N(w m, \tau_0^{1 - w} \tau^w), \quad
     b = m + (\tau / \tau_0)^{1 - w} (s z - w m),
 
-all of the same distribution of b. The weight is the share of a group's own data in what
-is known of its coefficient, :math:`I \tau^2 / (1 + I \tau^2)` with Fisher information
-I: where it is right, z and m are independent a posteriori [2]_. A pilot estimate
-:math:`\tau_0` of the scale makes that so in all units, and :math:`s = \tau_0
-\sqrt{1 - w}` is the standard deviation of b that is left, so that z has one of 1, which
-is what samplers expect. Coefficients that are correlated have the correlations taken
-out of z in the groups whose data say little.
+which all give b the same distribution. The weight is the share of a group's own data in
+the information about its coefficient, :math:`I \tau^2 / (1 + I \tau^2)` with Fisher
+information I: with this weight, z and m are independent a posteriori [2]_. The pilot
+estimate :math:`\tau_0` of the scale makes the form independent of units, and
+:math:`s = \tau_0 \sqrt{1 - w}` is about the posterior standard deviation of b given m
+and the scale, so that z has a standard deviation near 1. For correlated coefficients,
+the z of groups with little data are decorrelated.
 
-Coefficients that are uncorrelated where predictors are 0, far from all data, are
-correlated there, and known there: each then is about what those before it say of it.
+Coefficients that are uncorrelated where predictors are 0, if that is far from the data,
+are correlated where the data are. There the form of each coefficient is conditional on
+the coefficients before it.
 
 Where the data leave open whether the scale is near 0, weights that are right at its
 estimate leave a funnel below it. So weights are those at three standard errors of the
@@ -45,13 +47,15 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.pilot.estimate import GroupEstimate
 
-BREAK_EVEN = 0.5
-_BELOW = 3.0  # standard errors of the logarithm of a scale
+BREAK_EVEN = 0.5  # centeredness above which a group counts as centered
+_BELOW = (
+    3.0  # how far below the pilot's log scale weights are taken, in standard errors
+)
 _NEAR = 0.1  # centeredness that is counted as noncentered; 1 less it, as centered
-_LEAST_VARIANCE = 1e-8
-_LARGEST_SHARE = 1 - 1e-12
-_FEWEST_DETERMINED = 1e-3
-_ROUNDING = 1e-9
+_LEAST_VARIANCE = 1e-8  # smallest 1 - w, so that scales of z are positive
+_LARGEST_SHARE = 1 - 1e-12  # largest share, so that its odds are finite
+_FEWEST_DETERMINED = 1e-3  # smallest effective number of well-determined coefficients
+_ROUNDING = 1e-9  # added to covariance matrices, relative to their diagonals
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +65,9 @@ class Centering:
     Attributes
     ----------
     centeredness
-        Of each group and coefficient, shape ``(J, D)``: 1 is centered, 0 noncentered.
+        1 for centered, 0 for noncentered, by group and coefficient, shape ``(J, D)``.
     tau
-        A guess of the population's scales, in Stan's units, shape ``(D,)``.
+        Estimates of the population's scales, in Stan's units, shape ``(D,)``.
     z_scale
         The scale of z, in Stan's units, shape ``(J, D)``: ``tau`` where
         ``centeredness`` is 0.
@@ -88,12 +92,12 @@ class Centering:
     def of(
         cls, centeredness: Array, tau: Array, uncenter: Array | None = None
     ) -> Centering:
-        """Return the centering of some weights, with units in which z varies by 1."""
+        """Return the centering with these weights, and scales that suit them."""
         z_scale = tau * np.sqrt(np.maximum(1.0 - centeredness, _LEAST_VARIANCE))
         return cls(centeredness, tau, z_scale, uncenter)
 
     def scaled(self, by: Array) -> Centering:
-        """Return the same of coefficients in other units, shape ``(D,)``."""
+        """Return the centering of coefficients multiplied by ``by``, shape ``(D,)``."""
         uncenter = self.uncenter
         if uncenter is not None:
             uncenter = by[:, None] * uncenter / by
@@ -114,7 +118,7 @@ class Centering:
         return low, self.centeredness.size - low - high, high
 
     def data(self, *, correlated: bool) -> dict[str, Any]:
-        """Return what Stan is told."""
+        """Return Stan's data."""
         found = {
             "centeredness": self.centeredness,
             "z_scale": self.z_scale,
@@ -125,7 +129,7 @@ class Centering:
     def standardized(
         self, u: Array, mean: Array, tau: Array, chol_omega: Array | None = None
     ) -> Array:
-        """Return z of deviations, as the program has it.
+        """Return the z of deviations, as the Stan program defines them.
 
         Parameters
         ----------
@@ -168,7 +172,7 @@ def centering_of(factor: FactorDesign, pilot: GroupEstimate | None) -> Centering
     factor
         The data of the factor.
     pilot
-        The estimate; without one, all are noncentered.
+        The pilot estimate; without one, all coefficients are noncentered.
     """
     width, uncenter = len(factor.coefficients), factor.uncenter
     if uncenter is not None:
@@ -178,7 +182,7 @@ def centering_of(factor: FactorDesign, pilot: GroupEstimate | None) -> Centering
         return Centering.of(none, np.ones(width), uncenter)
     tau, share = pilot.tau, pilot.information
     if uncenter is not None:
-        # What a group says of each, given those before it, against what they say.
+        # The share of information about each coefficient, given those before it.
         tau = np.diag(cholesky_at_centers(tau, uncenter))
         back = np.linalg.inv(uncenter)
         errors = back @ pilot.covariance @ back.T

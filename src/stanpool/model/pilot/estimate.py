@@ -56,7 +56,7 @@ class GroupEstimate:
 
     @property
     def determined(self) -> Array:
-        """How many deviations the data say, of each coefficient, shape ``(D,)``."""
+        """The effective number of well-determined deviations, shape ``(D,)``."""
         return self.over_groups(self.information)
 
     @property
@@ -71,7 +71,7 @@ class GroupEstimate:
         return np.asarray(1 / np.sqrt(2.0 * np.maximum(squares, 1e-9)))
 
     def over_groups(self, values: Array) -> Array:
-        """Sum up values of the J, as often as there are groups."""
+        """Sum values over groups, counting merged groups as often as they occur."""
         return np.asarray(
             values.sum(axis=0) if self.count is None else self.count @ values
         )
@@ -105,7 +105,7 @@ class PilotEstimate:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the estimate is made of numbers."""
+        """Whether all numbers of the estimate are finite."""
         values = [self.theta, self.theta_sd, *self.parameters.values()]
         for factor in (*self.factors, *filter(None, [self.residual])):
             values += [factor.u, factor.covariance, factor.tau, factor.Omega]
@@ -137,9 +137,9 @@ def agreeing_scales(
     # Their mean is learned from them, too, as the population's coefficient.
     total, squares = count @ share, count @ np.square(share)
     determined = total - squares / total
-    # A step of Fisher scoring: few are enough where groups say little, too.
+    # A step of Fisher scoring; few steps suffice even if groups have little data.
     found = square + (np.sum(np.square(u), axis=0) - square * determined) / squares
-    # Where data cannot tell tau from 0, half of what they cannot tell from it.
+    # Where data do not distinguish tau from 0, half of the scale that they would.
     unknown = np.sqrt(2.0 / (count @ np.square(information)))
     found = np.where(np.isfinite(unknown), np.maximum(found, 0.5 * unknown), square)
     Omega = factor.Omega
@@ -169,7 +169,7 @@ def residual_scales(
         The estimate to start from.
     """
     sigma = float(np.sqrt(max(squares.sum(), _LEAST_SQUARES) / counts.sum()))
-    # A row more of the common scale: logarithms of few squares are long-tailed.
+    # One more row of the common scale: logarithms of few squares have long tails.
     logs = 0.5 * np.log((squares / sigma**2 + 1.0) / (counts + 1.0))
     logs *= (counts + 1.0) / np.maximum(counts, 1e-9)
     information = 2.0 * counts

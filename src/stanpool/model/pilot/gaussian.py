@@ -1,4 +1,4 @@
-r"""A quick estimate of a Gaussian model from its turned rows.
+r"""A quick estimate of a Gaussian model from its reduced rows.
 
 What the pilot does for any family, for the rows of the marginal program: with the
 scales known, the population's coefficients solve normal equations from which the
@@ -32,8 +32,8 @@ from stanpool.model.pilot.estimate import (
 from stanpool.model.priors.in_force import PriorRow
 
 _SWEEPS = 30
-_MOST_PRODUCTS = 3e8  # for each of them; a tenth of a second
-_CLOSE = 0.02  # of logarithms of scales
+_MOST_PRODUCTS = 3e8  # products in one iteration, about a tenth of a second
+_CLOSE = 0.02  # relative change of a scale at which iteration stops
 _SMALLEST = 1e-9
 
 
@@ -58,7 +58,7 @@ def estimate_from_rows(
     -------
     Pilot or None
         None if the estimate did not come to an end, or there are too many columns.
-        Deviations of the factor that is integrated out are those of its turned groups.
+        Deviations of the factor that is integrated out are those of its merged groups.
     """
     if rows.kept * float(rows.rows.rest.shape[1]) ** 2 > _MOST_PRODUCTS:
         return None
@@ -71,7 +71,7 @@ def estimate_from_rows(
 
 
 class _Search:
-    """The estimate as it is being found: theta are coefficients of the columns."""
+    """The state of the iteration; theta are the coefficients of the columns."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class _Search:
         self.factors = self.first_guesses(float(spread))
 
     def first_guesses(self, spread: float) -> list[GroupEstimate]:
-        """Guess that coefficients move rows by half of their spread."""
+        """Guess scales with which coefficients make half of the rows' spread."""
         found = []
         total = self.weight.sum()
         for number, factor in enumerate(self.design.factors):
@@ -127,7 +127,7 @@ class _Search:
         return found
 
     def run(self) -> PilotEstimate:
-        """Go on until the scales stay where they are."""
+        """Iterate until the scales have converged."""
         for _ in range(_SWEEPS):
             before = self.scales()
             self.solve()
@@ -147,7 +147,7 @@ class _Search:
         )
 
     def solve(self) -> None:
-        """Estimate coefficients and deviations under the scales as they are."""
+        """Estimate coefficients and deviations given the present scales."""
         weight = self.sigma**-2.0
         roots = np.sqrt(weight)[self.scale_of_row]
         whole = self.all * roots[:, None]
@@ -182,14 +182,14 @@ class _Search:
         return found
 
     def update(self, number: int, u: Array, errors: Array) -> None:
-        """Keep what is known of a factor's deviations."""
+        """Store the estimates of a factor's deviations and their covariances."""
         last = self.factors[number]
         self.factors[number] = GroupEstimate(
             u, errors, last.tau, last.Omega, last.count
         )
 
     def update_scales(self) -> None:
-        """Make all scales agree with their deviations."""
+        """Update all scales from the deviations."""
         for number, factor in enumerate(self.factors):
             if number == self.place:
                 weight = (self.sigma**-2.0)[self.rows.groups.scale]

@@ -47,13 +47,15 @@ from stanpool.model.priors.default_scales import parameter_unit
 from stanpool.model.priors.in_force import PriorRow
 
 _SWEEPS = 40
-_CLOSE = 0.01  # of logarithms of scales
-_LARGEST_STEP = 3.0  # of a linear predictor on a link
-_STEP = 1e-3  # of a linear predictor, in differences
-_CONJUGATE = 15  # gradients for a step
-_EXACT = 1e-4  # of its squared length
-_FIRST_GUESS = 5.0  # of degrees of freedom, shapes and precisions, in their units
-_FEWEST_LEFT = 1e-3  # of a group's information, whatever other factors know
+_CLOSE = 0.01  # relative change of a scale at which iteration stops
+_LARGEST_STEP = (
+    3.0  # largest change of a linear predictor in one step, on the link scale
+)
+_STEP = 1e-3  # step of a linear predictor in finite differences
+_CONJUGATE = 15  # most iterations of conjugate gradients in one Newton step
+_EXACT = 1e-4  # relative squared residual at which conjugate gradients stop
+_FIRST_GUESS = 5.0  # first value of degrees of freedom, shapes and precisions
+_FEWEST_LEFT = 1e-3  # least share of a group's information that other factors leave
 
 
 def estimate(
@@ -127,7 +129,7 @@ def _of_categories(
 
 @dataclass(eq=False)
 class _Factor:
-    """What is being learned of a factor; ``members`` are pairs of index and Z."""
+    """The state of a factor in the iteration; ``members`` are pairs of index and Z."""
 
     groups: int
     members: list[tuple[NDArray[np.intp], Array]]
@@ -193,7 +195,7 @@ class _Factor:
 
 
 class _Search:
-    """The estimate of a model with one linear predictor, as it is being found."""
+    """The state of the iteration for a model with one linear predictor."""
 
     def __init__(
         self,
@@ -222,7 +224,7 @@ class _Search:
         self.pairs = _pairs(self.factors)
 
     def run(self) -> PilotEstimate:
-        """Go on until the scales stay where they are."""
+        """Iterate until the scales have converged."""
         for _ in range(_SWEEPS):
             before = [np.log(factor.tau) for factor in self.factors]
             score, weight = self.derivatives()
@@ -254,7 +256,7 @@ class _Search:
         )
 
     def is_settled(self, before: list[Array]) -> bool:
-        """Whether scales stay where they are, where groups hang on them at all."""
+        """Whether the scales have converged that matter for the groups."""
         moves = []
         for factor, last in zip(self.factors, before, strict=True):
             variance = np.einsum("jqq->jq", factor.covariance).mean(axis=0)
@@ -270,7 +272,7 @@ class _Search:
         return eta if self.design.offset is None else eta + self.design.offset
 
     def of_rows(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the family's parameters as they belong to rows."""
+        """Return the family's parameters for each row."""
         found = dict(parameters)
         if self.residual is not None and self.design.residual is not None:
             own = np.exp(self.residual.u[:, 0])
@@ -365,10 +367,10 @@ class _Search:
             if length <= enough or not np.isfinite(length):
                 break
             moved = sums(weight * self.moved(direction))
-            turned = [a + b for a, b in zip(moved, penalties(direction), strict=True)]
-            size = length / dot(direction, turned)
+            product = [a + b for a, b in zip(moved, penalties(direction), strict=True)]
+            size = length / dot(direction, product)
             step = [a + size * b for a, b in zip(step, direction, strict=True)]
-            left = [a - size * b for a, b in zip(left, turned, strict=True)]
+            left = [a - size * b for a, b in zip(left, product, strict=True)]
             good = preconditioned(left)
             last, length = length, dot(left, good)
             direction = [
@@ -377,13 +379,13 @@ class _Search:
         self.take(step)
 
     def moved(self, step: list[Array]) -> Array:
-        """Return what a step does to the rows' linear predictors."""
+        """Return the change of the rows' linear predictors in a step."""
         own = zip(self.factors, step[1:], strict=True)
         moved = self.P @ step[0] + sum(factor.effects(u) for factor, u in own)
         return np.asarray(moved)
 
     def take(self, step: list[Array]) -> None:
-        """Take a step, or as much of it as is safe."""
+        """Take a step, shortened if it would change a linear predictor too much."""
         largest = float(np.max(np.abs(self.moved(step)), initial=1e-12))
         share = min(1.0, self.largest_step / largest)
         self.theta = self.theta + share * step[0]
@@ -391,14 +393,14 @@ class _Search:
             factor.u = factor.u + share * own
 
     def update_errors(self, place: int, weight: Array) -> Array:
-        """Compute a factor's errors under its scales; return the information."""
+        """Compute the covariances of a factor's deviations; return the information."""
         factor = self.factors[place]
         own = self.left_by_others(place, factor.squares(weight), weight)
         factor.covariance = np.asarray(np.linalg.inv(own + factor.precision))
         return np.asarray(np.einsum("jqq->jq", own))
 
     def update_scales(self, place: int, weight: Array) -> None:
-        """Make the scales of a factor agree with its deviations [2]_."""
+        """Update the scales of a factor from its deviations [2]_."""
         factor = self.factors[place]
         information = self.update_errors(place, weight)
         factor.tau, factor.Omega = agreeing_scales(
@@ -428,7 +430,7 @@ class _Search:
         return np.asarray(np.sqrt(variance))
 
     def left_by_others(self, place: int, own: Array, weight: Array) -> Array:
-        """Take from groups' information what groups of other factors may explain."""
+        """Reduce groups' information by what groups of other factors may explain."""
         factor, left = self.factors[place], own.copy()
         for other_place, (pair, first, second) in self.pairs.get(place, {}).items():
             other = self.factors[other_place]
@@ -454,7 +456,7 @@ class _Search:
         return np.asarray(left)
 
     def update_parameters(self) -> None:
-        """Move the family's parameters to where the likelihood is largest."""
+        """Maximize the likelihood over the family's own parameters."""
         design = self.design
         if self.has_cutpoints:
             self.update_cutpoints()
@@ -491,7 +493,7 @@ class _Search:
             )
 
     def search_along(self, own: FamilyParameter, eta: Array) -> None:
-        """Look for the best value of one positive parameter near its last one."""
+        """Search for the best value of one positive parameter near its last value."""
         from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
         name = own.name
@@ -586,6 +588,6 @@ def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, floa
 
 
 def _first_scales(factor: FactorDesign, spread: float) -> Array:
-    """Guess scales: that coefficients move rows by half of their spread."""
+    """Guess scales with which coefficients make half of the rows' spread."""
     size = np.sqrt(np.mean(np.square(factor.Z), axis=0))
     return np.asarray(0.5 * spread / np.where(size > 0, size, 1.0), dtype=float)

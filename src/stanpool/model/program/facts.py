@@ -1,4 +1,4 @@
-"""What the templates are told about a structure: every choice of theirs by one name.
+"""The facts about a structure on which the templates make their choices.
 
 Templates choose and repeat, and never compute. What follows from several parts of a
 structure, and each piece of Stan that is put together, gets its name here.
@@ -98,7 +98,7 @@ class GroupTerm:
 
 
 def facts_of(structure: Structure) -> dict[str, Any]:
-    """Return what the templates are told about a structure."""
+    """Return the facts about a structure that the templates use."""
     blocks = {
         name: prior_block(name, used, structure) for name, used in structure.priors
     }
@@ -266,7 +266,7 @@ def _alpha(structure: Structure) -> str:
 
 
 def _theta(structure: Structure) -> str:
-    """Write the coefficients of the turned rows: population, then other factors."""
+    """Write the coefficients of the reduced rows: population, then other factors."""
     theta = "append_row(alpha_c - y_shift, beta)" if structure.intercept else "beta"
     for number, factor in enumerate(structure.factors, 1):
         if not (factor.integrated or structure.compressed):
@@ -282,7 +282,7 @@ def grouped_glm(structure: Structure) -> str:
 
 
 def _grouped(structure: Structure) -> dict[str, str]:
-    """Write what the likelihood of all rows and groups is told."""
+    """Write the arguments of the likelihood of all rows and groups."""
     endings = [suffix_of(number) for number in range(1, len(structure.factors) + 1)]
     several = len(endings) > 1
     own, effects = ("Z_c", "b_c") if structure.pooling == "none" else ("Z", "u")

@@ -23,7 +23,7 @@ from stanpool.model.program.prior_blocks import UNSTATED, variable_of
 from stanpool.model.program.structure import Structure, is_bounded, suffix_of
 from stanpool.model.terms.of_design import special_terms
 
-_MOST_UNITS = 100.0
+_MOST_UNITS = 100.0  # largest multiplier, in standard errors
 
 
 def stan_data(
@@ -53,7 +53,7 @@ def stan_data(
     dict
         Stan's data by name, as numbers and NumPy arrays.
     """
-    data = _row_data(design) if rows is None else _turned_data(design, rows)
+    data = _row_data(design) if rows is None else _reduced_data(design, rows)
     if structure.intercept or structure.has_cutpoints or structure.pooling == "none":
         data["x_bar"] = design.x_bar
     if structure.standardized:
@@ -135,8 +135,10 @@ def _row_data(design: Design) -> dict[str, Any]:
     return data
 
 
-def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[str, Any]:
-    """Return the data of rows that were turned."""
+def _reduced_data(
+    design: Design, rows: CompressedRows | MarginalRows
+) -> dict[str, Any]:
+    """Return the data of reduced rows."""
     data: dict[str, Any] = {"K": design.X.shape[1]}
     if isinstance(rows, MarginalRows):
         groups, rest = rows.groups, rows.rows.rest
@@ -187,12 +189,12 @@ def _turned_data(design: Design, rows: CompressedRows | MarginalRows) -> dict[st
 def _pilot_data(
     design: Design, rows: MarginalRows, *, prior_only: bool
 ) -> dict[str, Any]:
-    """Return where coefficients and the residual scale are sought, and how near."""
+    """Return the offsets and multipliers of coefficients and the residual scale."""
     first = int(design.intercept)
     own = slice(first, first + len(design.coefficients))
     found = pilot_of_rest(rows)
-    # As wide for the sampler as what J groups leave of their mean and scale: a warm-up
-    # starts with one scale for all.
+    # The multipliers give these parameters the same spread in the sampler's coordinates
+    # as the mean and the scale of J groups have, since a warm-up starts with one scale.
     units = min(math.sqrt(2.0 * len(rows.rows.Z)), _MOST_UNITS)
     data: dict[str, Any] = {
         "beta_offset": found.theta[own],
@@ -201,7 +203,7 @@ def _pilot_data(
         "log_sigma_multiplier": units * found.log_sigma_sd,
     }
     if prior_only or not rows.are_many:
-        # Nothing is known that well; of the prior, or of some of the rows.
+        # In the prior, or with some of the rows, these estimates do not apply.
         data = {k: 0.0 * x + float(k.endswith("_multiplier")) for k, x in data.items()}
     return data
 

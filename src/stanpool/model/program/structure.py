@@ -18,7 +18,7 @@ from stanpool.model.priors.in_force import PriorRow
 
 @dataclass(frozen=True)
 class FactorStructure:
-    """What of a grouping factor decides a program's text.
+    """What decides the program's text about a grouping factor.
 
     Attributes
     ----------
@@ -29,7 +29,8 @@ class FactorStructure:
     group_predictors
         Whether group-level predictors move the means of the groups' coefficients.
     integrated
-        Whether its coefficients are integrated out: 1 if first, 2 if after these.
+        Whether its coefficients are integrated out: 1 for the first factor, 2 for the
+        second, 0 for a factor that is sampled.
     recentered
         Whether coefficients are sampled with predictors centered, although their
         deviations are uncorrelated where predictors are 0.
@@ -72,7 +73,8 @@ class Structure:
     compressed
         Whether the rows are reduced to fewer; those of the marginal form always are.
     standardized
-        Whether coefficients and the residual scale are in units of their errors.
+        Whether coefficients and the residual scale are declared with offsets and
+        multipliers from estimates and their standard errors.
     priors
         For each parameter class the distributions in use, such as
         ``(("beta", ("normal",)), ...)``.
@@ -166,7 +168,7 @@ def stan_variables() -> dict[str, tuple[str, str | None]]:
 _OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
 
 
-# Forms whose parameters are groups' coefficients, which the data say much of.
+# Forms whose parameters are groups' coefficients, at least in groups with much data.
 _SAMPLED_CENTERED = ("centered", "adaptive")
 
 
@@ -194,8 +196,8 @@ def structure_of(
     compressed
         Whether the rows are reduced to fewer.
     many_rows
-        Whether rows of the marginal program are so many that they leave little to
-        learn of what they all have in common.
+        Whether the marginal program has so many rows that shared parameters are known
+        very precisely.
     """
     uses: dict[str, tuple[str, ...]] = {"beta": ()}
     for row in priors:

@@ -45,13 +45,13 @@ class Scaling:
     Attributes
     ----------
     population
-        Of the population's predictors, shape ``(K,)``.
+        Scales of the population's predictors, shape ``(K,)``.
     factors
-        Of the predictors of each factor's coefficients, shape ``(Q,)`` each.
+        Scales of the predictors of each factor's coefficients, shape ``(Q,)`` each.
     group_level
-        Of each factor's group-level predictors, shape ``(P,)`` each.
+        Scales of each factor's group-level predictors, shape ``(P,)`` each.
     outcome
-        Of the outcome, and all on its scale.
+        Scale of the outcome, and of all that is in its units.
     """
 
     population: Array
@@ -89,7 +89,7 @@ class Scaling:
         )
         if design.unit is None or design.se is None:
             return scaled
-        # Rows that were divided by standard errors, which are smaller now.
+        # These rows were divided by standard errors in the outcome's own units.
         return replace(
             scaled,
             y=scaled.y * self.outcome,
@@ -175,9 +175,9 @@ class _Undone:
 def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> Scaling:
     """Choose what the predictors and the outcome of a design are divided by.
 
-    One power of ten for each label, wherever it stands. The effect of a group-level
-    predictor on a slope is one of a product, and scales like it. Where a coefficient or
-    a scale has a beta prior, all stays as it is.
+    A label has the same power of ten wherever it stands. The effect of a group-level
+    predictor on a slope is the coefficient of a product, and scales like it. If a
+    coefficient or a scale has a beta prior, nothing is scaled.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from stanpool.model.terms.latent import LatentTerm
 from stanpool.model.terms.names import Claim, GroupNames, reserved
 from stanpool.model.terms.term import Term
 
-# By the kind of their design.
+# Classes of terms, by the kind of their design.
 _SPECIAL: Mapping[str, Callable[[Any], Term]] = {"latent": LatentTerm}
 
 
