@@ -14,7 +14,7 @@ from stanpool.base.arguments import public
 from stanpool.base.errors import DataError, SpecError
 from stanpool.base.options import EngineChoice, Unit
 from stanpool.inference.evaluation.cross_validation import CrossValidation
-from stanpool.inference.evaluation.kfold import kfold
+from stanpool.inference.evaluation.kfold import check_folds, kfold
 from stanpool.inference.evaluation.loo import loo
 from stanpool.inference.prediction.group_likelihood import check_population, grouping
 from stanpool.posterior.scalars import short_label
@@ -175,7 +175,11 @@ progress, sample_options, engine
         If the model has no groups.
     """
     models = models_by_pooling(model)
-    grouping(models["partial"], factor)
+    units = grouping(models["partial"], factor)
+    if folds is not None:  # before anything is fitted
+        check_folds(folds, model.design.rows, "rows")
+        if any(map(_predicts_groups, models.values())):
+            check_folds(folds, len(units.labels), "groups")
     fits = fit_all(
         models,
         chains=chains,

@@ -100,3 +100,17 @@ def test_what_has_no_groups_is_refused_before_anything_is_fitted() -> None:
         compare_pooling(sp.Model("y ~ x1", small_data(), pooling="complete"))
     with pytest.raises(sp.SpecError, match="not one of the model's grouping"):
         compare_pooling(sp.Model("y ~ x1 + (1 | g)", small_data()), factor="h")
+
+
+@pytest.mark.parametrize(
+    ("folds", "expected"), [(15, "rows, 14"), (5, "groups, 4"), ("2", "rows, 14")]
+)
+def test_folds_are_checked_before_anything_is_fitted(
+    folds: object, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stanpool.studies.poolings.fit_all", lambda *_, **__: 1 / 0)
+    model = sp.Model("y ~ x1 + (1 | g)", small_data())
+    with pytest.raises(
+        sp.SpecError, match=f"folds=.*from 2 to the number of {expected}"
+    ):
+        compare_pooling(model, folds=folds)  # type: ignore[arg-type]

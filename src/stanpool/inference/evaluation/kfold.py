@@ -161,12 +161,30 @@ def _split_rows(model: PreparedModel, folds: int, rng: np.random.Generator) -> I
 
 def _split(count: int, folds: int, what: str, rng: np.random.Generator) -> Indices:
     """Distribute units over the folds at random."""
+    check_folds(folds, count, what)
+    return np.asarray(rng.permutation(np.arange(count) % folds))
+
+
+def check_folds(folds: int, count: int, what: str) -> None:
+    """Refuse a number of folds that so many units cannot be split into.
+
+    Parameters
+    ----------
+    folds
+        As it was given.
+    count, what
+        How many units there are, and what they are: ``"rows"`` or ``"groups"``.
+
+    Raises
+    ------
+    SpecError
+        If it is no whole number from 2 to the number of units.
+    """
     if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= count:
         raise SpecError(
             f"folds={quote(folds)} must be a whole number from 2 to the number of "
             f"{what}, {count}."
         )
-    return np.asarray(rng.permutation(np.arange(count) % folds))
 
 
 def seed_of_refit(seed: int, number: int) -> int:
