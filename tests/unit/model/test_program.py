@@ -93,6 +93,18 @@ class TestComment:
         assert '// column 2 of Z is "x2"' in code
         assert 'group j of "h", one of J_2 = 3 groups' in code
 
+    def test_rows_of_scores_residual_scales_and_group_predictors_are_named(
+        self,
+    ) -> None:
+        data = small_data()
+        data["u"] = data["g"].map({g: n for n, g in enumerate(data["g"].unique())})
+        model = Model("y ~ u + (1 | g) + factors(g, h)", data, residual="h")
+        lines = model.stan_code.splitlines()
+        assert '// scores has a row for each of the 4 levels of "g"' in lines
+        assert '// loadings has a row for each of the 3 levels of "h"' in lines
+        assert '// sigma_j[j] is the residual scale of group j of "h"' in lines
+        assert '// column 1 of U is "u"' in lines
+
     @pytest.mark.parametrize("form", ["marginal", "adaptive", "centered"])
     def test_first_lines_say_how_to_see_the_plain_program(self, form) -> None:
         compress = True if form == "centered" else None
