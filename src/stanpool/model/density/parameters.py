@@ -1,0 +1,207 @@
+"""What the parameters of a program are: their shapes, transforms and units.
+
+Names and their order come from the program, since this is how an engine numbers them.
+What each name means, and between which bounds it lives, is said here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.language.family import FAMILIES
+from stanpool.model.density.transforms import (
+    Between,
+    CorrelationCholesky,
+    CovarianceCholesky,
+    Ordered,
+    Shifted,
+    Transform,
+)
+from stanpool.model.priors import PriorRow, class_of
+
+if TYPE_CHECKING:
+    from stanpool.model.prepared_model import PreparedModel
+
+_NAME = re.compile(r"(\w+?)(?:_(\d+))?")
+
+# The class of priors of each parameter that has another name.
+_CLASS = {"alpha_c": "Intercept", "b_c": "b", "sigma_j": "sigma"}
+_CLASS |= {"cutpoint_c": "cutpoint"}
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """A parameter that a program declares.
+
+    Attributes
+    ----------
+    name
+        Its name in Stan.
+    shape
+        Its shape in Stan.
+    transform
+        From unconstrained numbers to its values.
+    unit
+        The user's units in one of Stan's: a number, or one for each element.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    transform: Transform
+    unit: Array | float = 1.0
+
+    @property
+    def count(self) -> int:
+        """How many unconstrained numbers it has."""
+        return self.transform.count(self.shape)
+
+
+def parameters_of(
+    model: PreparedModel, told: Mapping[str, Any]
+) -> tuple[Parameter, ...]:
+    """Return the parameters that a model's program declares, in its order.
+
+    Parameters
+    ----------
+    model
+        The model.
+    told
+        The numbers that its program is told, for offsets and multipliers.
+    """
+    block = model.program.source.partition("\nparameters {")[2].partition("\n}")[0]
+    return tuple(_parameter(model, told, name) for name in re.findall(r" (\w+);", block))
+
+
+def base_and_place(name: str) -> tuple[str, int]:
+    """Split the name of a parameter: what it is, and of which factor, counted from 0.
+
+    Examples
+    --------
+    >>> base_and_place("tau_2"), base_and_place("b_c")
+    (('tau', 1), ('b_c', 0))
+    """
+    match = _NAME.fullmatch(name)
+    assert match is not None
+    return match[1], int(match[2] or 1) - 1
+
+
+def _parameter(model: PreparedModel, told: Mapping[str, Any], name: str) -> Parameter:
+    """Say what a declared name is."""
+    base, place = base_and_place(name)
+    shape = _shape(model, base, place)
+    unit = _unit(model, base, place, shape)
+    return Parameter(name, shape, _transform(model, told, name, shape, unit), unit)
+
+
+def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
+    """Return the shape of a parameter in Stan."""
+    design = model.design
+    rows = () if not model.spec.is_categorical else (len(design.categories) - 1,)
+    if base in _scalars(model):
+        return ()
+    if base in ("alpha_c", "beta"):
+        return rows if base == "alpha_c" else (len(design.coefficients), *rows)
+    if base == "cutpoint_c":
+        return (len(design.categories) - 1,)
+    if base in ("sigma_j", "z_sigma"):
+        assert design.residual is not None
+        return (len(design.residual.labels),)
+    if base in ("scores", "z_loadings"):
+        assert design.latent is not None
+        sides = {"scores": "score_labels", "z_loadings": "loading_labels"}
+        return len(getattr(design.latent, sides[base])), design.latent.rank
+    factor = design.factors[place]
+    width = len(factor.coefficients)
+    return {
+        "tau": (width,),
+        "tau_root": (width,),
+        "L_Omega": (width, width),
+        "z": (len(factor.labels), width),
+        "b": (len(factor.labels), width),
+        "b_c": (len(factor.labels), width),
+    }[base]
+
+
+def _scalars(model: PreparedModel) -> set[str]:
+    """Name the parameters that are single numbers."""
+    alone = {"sigma", "log_sigma", "tau_sigma", "loading_scale"}
+    return alone | {each.name for each in FAMILIES[model.spec.family].auxiliary}
+
+
+def _unit(
+    model: PreparedModel, base: str, place: int, shape: tuple[int, ...]
+) -> Array | float:
+    """Return the user's units in one of Stan's."""
+    scaling = model.scaling
+    y = scaling.outcome
+    if base in ("alpha_c", "sigma", "sigma_j", "loading_scale"):
+        return y
+    if base == "beta":
+        per_predictor = y / scaling.population
+        return per_predictor.reshape(-1, *[1] * (len(shape) - 1)) * np.ones(shape)
+    if base in ("tau", "b", "b_c"):
+        return coefficient_units(model, place)
+    return 1.0
+
+
+def coefficient_units(model: PreparedModel, place: int) -> Array:
+    """Return the user's units in one of Stan's of a group's coefficients, ``(D,)``."""
+    own = model.scaling.outcome / model.scaling.factors[place]
+    return np.tile(own, len(model.design.factors[place].coefficients) // len(own))
+
+
+def _transform(
+    model: PreparedModel,
+    told: Mapping[str, Any],
+    name: str,
+    shape: tuple[int, ...],
+    unit: Array | float,
+) -> Transform:
+    """Return how a parameter follows from unconstrained numbers."""
+    base, place = base_and_place(name)
+    if base == "L_Omega":
+        return CorrelationCholesky()
+    if base == "z_loadings":
+        return CovarianceCholesky()
+    if base == "cutpoint_c":
+        return Ordered()
+    if base == "log_sigma" or (base == "beta" and model.structure.piloted):
+        return Shifted(told[f"{base}_pilot"], told[f"{base}_unit"])
+    if base == "tau_root" or not (rows := priors_of(model, base, place)):
+        return Between()
+    lower, upper = np.transpose([bounds_of(row) for row in rows])
+    if base == "beta":  # members go down the columns
+        lower, upper = (each.reshape(shape, order="F") for each in (lower, upper))
+    elif not shape:
+        lower, upper = lower[0], upper[0]
+    return Between(lower / unit, upper / unit)
+
+
+def priors_of(model: PreparedModel, base: str, place: int) -> list[PriorRow]:
+    """Return the priors of a parameter's members; one row may stand for all of them."""
+    own = _CLASS.get(base, base)
+    own = f"{own}_{place + 1}" if place else own
+    rows = {row.label: row for row in model.priors if row.parameter_class == own}
+    design, labels = model.design, list[Any](rows)
+    if base == "beta":
+        labels = list(design.coefficients)
+        if model.spec.is_categorical:
+            labels = [f"{c}, {k}" for c in design.categories[1:] for k in labels]
+    elif base in ("tau", "b", "b_c") and rows:
+        labels = list(design.factors[place].coefficients)
+    return [rows[label] for label in labels]
+
+
+def bounds_of(row: PriorRow) -> tuple[float, float]:
+    """Return between which values a parameter is, in the user's units."""
+    known = class_of(row.parameter_class)
+    least = (known.lower or 0.0) if known.support == "positive" else -np.inf
+    if row.prior.support != "bounded":
+        return least, np.inf
+    return max(row.prior.bounds[0], least), row.prior.bounds[1]

@@ -1,0 +1,148 @@
+"""Log densities of priors, up to constants that their parameters do not change.
+
+References
+----------
+.. [1] Gelman et al. (2013). Bayesian Data Analysis, third edition, appendix A.
+.. [2] Lewandowski, Kurowicka and Joe (2009). Generating random correlation matrices
+   based on vines and extended onion method. Journal of Multivariate Analysis 100(9),
+   1989-2001: the density of a correlation matrix is its determinant to the power of
+   shape - 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.language.prior import Prior
+
+
+def _student_t(x: Array, df: Any, location: Any, scale: Any) -> Array:
+    return np.asarray(
+        -0.5 * (df + 1.0) * np.log1p(np.square((x - location) / scale) / df)
+    )
+
+
+def _lognormal(x: Array, location: Any, scale: Any) -> Array:
+    return np.asarray(-np.log(x) - 0.5 * np.square((np.log(x) - location) / scale))
+
+
+_DENSITIES: Mapping[str, Callable[..., Array]] = {
+    "normal": lambda x, location, scale: -0.5 * np.square((x - location) / scale),
+    "student_t": _student_t,
+    "cauchy": lambda x, location, scale: _student_t(x, 1.0, location, scale),
+    "half_normal": lambda x, scale: -0.5 * np.square(x / scale),
+    "half_student_t": lambda x, df, scale: _student_t(x, df, 0.0, scale),
+    "half_cauchy": lambda x, scale: _student_t(x, 1.0, 0.0, scale),
+    "exponential": lambda x, rate: -rate * x,
+    "gamma": lambda x, shape, rate: (shape - 1.0) * np.log(x) - rate * x,
+    "inv_gamma": lambda x, shape, scale: -(shape + 1.0) * np.log(x) - scale / x,
+    # The square has the density above, and changes by 2 x dx.
+    "sqrt_inv_gamma": lambda x, shape, scale: (
+        -(2.0 * shape + 1.0) * np.log(x) - scale / np.square(x)
+    ),
+    "lognormal": _lognormal,
+    "beta": lambda x, a, b: (a - 1.0) * np.log(x) + (b - 1.0) * np.log1p(-x),
+    "uniform": lambda x, lower, upper: np.where(
+        (lower <= x) & (x <= upper), 0.0, -np.inf
+    ),
+    "flat": lambda x: np.zeros(np.shape(x)),
+}
+
+
+def log_prior(prior: Prior, x: Any) -> Array:
+    """Return the log density of a prior at some values, up to a constant.
+
+    Parameters
+    ----------
+    prior
+        A distribution of single numbers. A half form, or a distribution that is cut
+        off, differs from its whole by a constant.
+    x
+        Values, of any shape.
+
+    Examples
+    --------
+    >>> log_prior(Prior.parse("normal(1, 2)"), np.array([1.0, 3.0]))
+    array([-0. , -0.5])
+    """
+    return _DENSITIES[prior.distribution](np.asarray(x, dtype=float), *prior.arguments)
+
+
+def log_priors(priors: Iterable[Prior]) -> Callable[[Array], Array]:
+    """Return the log densities of several parameters as one function of their values.
+
+    Parameters
+    ----------
+    priors
+        As many as the last axis of the values is long.
+
+    Examples
+    --------
+    >>> both = log_priors([Prior.parse("normal(0, 1)"), Prior.parse("exponential(2)")])
+    >>> both(np.array([[1.0, 1.0], [2.0, 0.0]])).tolist()
+    [[-0.5, -2.0], [-2.0, -0.0]]
+    """
+    known = list(priors)
+    places: dict[str, list[int]] = {}
+    for place, prior in enumerate(known):
+        places.setdefault(prior.distribution, []).append(place)
+    parts = [
+        (_DENSITIES[name], at, np.array([known[place].arguments for place in at]).T)
+        for name, at in places.items()
+    ]
+
+    def log_density(x: Array) -> Array:
+        found = np.empty(np.shape(x))
+        for density, at, arguments in parts:
+            found[..., at] = density(x[..., at], *arguments)
+        return found
+
+    return log_density
+
+
+def log_lkj(shape: float, L: Array) -> float:
+    """Return the log density of a correlation matrix's Cholesky factor.
+
+    The LKJ density of ``Omega = L L'``, det(Omega)^(shape - 1) [2]_, and the volume
+    that Omega takes of L: the element ``Omega[i, j]``, ``i > j``, changes with
+    ``L[i, j]`` by the factor ``L[j, j]``.
+
+    Examples
+    --------
+    >>> round(log_lkj(2.0, np.array([[1.0, 0.0], [0.6, 0.8]])), 6) == round(
+    ...     np.log(1 - 0.6**2), 6)
+    True
+    """
+    size, log_diagonal = len(L), np.log(np.diag(L))
+    below = size - 1 - np.arange(size)
+    return float(2.0 * (shape - 1.0) * log_diagonal.sum() + below @ log_diagonal)
+
+
+def log_induced_dirichlet(
+    concentration: float, cutpoints: Array, noise: str
+) -> float:
+    """Return the log density of cutpoints whose probabilities are Dirichlet.
+
+    Parameters
+    ----------
+    concentration
+        Of each category alike.
+    cutpoints
+        Of a latent outcome about 0, ascending.
+    noise
+        Its link: ``"logit"`` or ``"probit"``.
+    """
+    from scipy import special  # type: ignore[import-untyped]
+
+    below = {"logit": special.expit, "probit": special.ndtr}[noise](cutpoints)
+    p = np.diff(np.concatenate([[0.0], below, [1.0]]))
+    # Each probability below a cutpoint changes with it by the latent density.
+    slopes = {
+        "logit": special.log_expit(cutpoints) + special.log_expit(-cutpoints),
+        "probit": -0.5 * np.square(cutpoints),
+    }[noise]
+    return float((concentration - 1.0) * np.log(p).sum() + slopes.sum())
