@@ -67,13 +67,13 @@ class Groups:
     ----------
     model, place
         The model, and which factor of it, counted from 0.
-    told
-        The numbers that the program is told.
+    data
+        The data dictionary of the program.
     """
 
     model: PreparedModel
     place: int
-    told: Mapping[str, Any]
+    data: Mapping[str, Any]
 
     @property
     def factor(self) -> FactorDesign:
@@ -93,90 +93,84 @@ class Groups:
     def move(self) -> Array:
         """The matrix, ``(D, D)``, that takes coefficients at the origins to zero."""
         own, width = move_of(self.model, self.factor), len(self.factor.coefficients)
-        return np.kron(np.eye(width // len(own)), own)
+        return np.asarray(np.kron(np.eye(width // len(own)), own), dtype=float)
 
     @cached_property
     def unit(self) -> Array:
         """The user's units in one of Stan's, of the coefficients, ``(D,)``."""
         return coefficient_units(self.model, self.place)
 
-    def scale(self, values: Mapping[str, Array]) -> tuple[Array, Array]:
+    def scales(self, values: Mapping[str, Array]) -> tuple[Array, Array]:
         """Return ``tau`` and the Cholesky factor of the correlations."""
         if self.name("tau_root") in values:
             x = values[self.name("tau_root")]
-            own = self.told[self.name("tau_unit")] * self.unit
-            tau = own * np.abs(x) * np.sqrt(1.0 + np.square(x))
+            unit = self.data[self.name("tau_unit")] * self.unit
+            tau = np.asarray(unit * np.abs(x) * np.sqrt(1.0 + np.square(x)))
         else:
             tau = values[self.name("tau")]
         return tau, values.get(self.name("L_Omega"), np.eye(len(tau)))
 
-    def log_volume_of_roots(self, values: Mapping[str, Array]) -> float:
-        """Return that of scales that are sampled by roots: their priors are theirs."""
-        if self.name("tau_root") not in values:
-            return 0.0
-        x = np.square(values[self.name("tau_root")])
-        # d/dx of sqrt(x^2 + x^4) is (1 + 2 x^2) / sqrt(1 + x^2).
-        return float(np.sum(np.log(1.0 + 2.0 * x) - 0.5 * np.log(1.0 + x)))
-
     def deviations(
         self, values: Mapping[str, Array], population: Population
-    ) -> tuple[Array, float]:
+    ) -> tuple[Array | None, float]:
         """Return the groups' deviations, ``(J, D)``, and their log density.
 
         Deviations that are uncorrelated are those where predictors are 0. Without a
-        population they are the coefficients, whose priors are not in the density.
+        population they are the coefficients, whose priors are not in the density; those
+        that are integrated out are None.
         """
         if self.model.spec.pooling == "none":
             return values["b_c"], 0.0
-        tau, chol = self.scale(values)
+        if self.is_integrated:
+            return None, self._log_slope_of_roots(values)
+        tau, chol = self.scales(values)
         L = tau[:, None] * chol
         centered = values.get(self.name("b"), values.get(self.name("b_c")))
         if centered is not None:
-            at_origins = centered - self._means(population)
-            u = self._to_zero(at_origins)
+            u = self._at_zero(centered - self._means(population))
             return u, log_normal(u, L)
         z = values[self.name("z")]
-        if self.name("w") not in self.told:
+        if self.name("w") not in self.data:
             return z @ L.T, float(-0.5 * np.sum(np.square(z)))
         return self._partly_centered(z, tau, chol, population)
 
-    def _to_zero(self, u: Array) -> Array:
-        """Return deviations at the origins where they are uncorrelated, if they are."""
+    def _log_slope_of_roots(self, values: Mapping[str, Array]) -> float:
+        """Return the log of ``|d tau / d x|`` of scales that are sampled by roots."""
+        if self.name("tau_root") not in values:
+            return 0.0
+        square = np.square(values[self.name("tau_root")])
+        # The derivative of sqrt(x^2 + x^4) is (1 + 2 x^2) / sqrt(1 + x^2).
+        return float(np.sum(np.log(1.0 + 2.0 * square) - 0.5 * np.log(1.0 + square)))
+
+    def _at_zero(self, u: Array) -> Array:
+        """Take deviations to where predictors are 0, if they are uncorrelated there."""
         return u @ self.move.T if self.factor.uncorrelated else u
 
     def _partly_centered(
         self, z: Array, tau: Array, chol: Array, population: Population
     ) -> tuple[Array, float]:
         """Return the deviations of the adaptive form, and their log density."""
-        w, unit, pilot, apart, about = (
-            self.told.get(self.name(each))
-            for each in ("w", "unit", "tau_pilot", "apart", "about")
-        )
-        assert w is not None
+        w, unit, pilot = (self.data[self.name(x)] for x in ("w", "unit", "tau_pilot"))
+        apart, about = (self.data.get(self.name(x)) for x in ("apart", "about"))
         mean = self._means(population, at_means=True, about=about)
-        L, volume = tau[:, None] * chol, 0.0
-        own = tau
+        root, volume = np.diag(tau), 0.0
         if apart is not None:
-            z = np.where(np.asarray(apart)[:, None] > 0, z @ chol.T, z)
-            volume += float(np.sum(apart)) * float(np.log(np.diag(chol)).sum())
-        given = np.zeros((len(tau), len(tau)))
-        if self.factor.uncorrelated and not np.array_equal(self.move, np.eye(len(tau))):
+            z = np.where(np.reshape(apart, (-1, 1)) > 0, z @ chol.T, z)
+            volume += float(np.sum(apart) * np.log(np.diag(chol)).sum())
+        if self.factor.uncorrelated:
             # At the origins, where each is about what those before it say of it.
-            back = np.linalg.solve(self.move, np.diag(tau))
-            R = np.linalg.qr(back.T, mode="r")
-            root = R.T * np.sign(np.diag(R))
-            own = np.diag(root)
-            given = np.tril(root, -1) / own
-        stretch = (own / (np.asarray(pilot) * self.unit)) ** (1.0 - w)
+            root = root_at_origins(tau, self.move)
+        own = np.diag(root)
         volume += float(np.sum((1.0 - w) * np.log(own)))
-        u, v = np.zeros(z.shape), np.zeros(z.shape)
+        stretch = (own / (pilot * self.unit)) ** (1.0 - w)
+        left, known = np.zeros(z.shape), np.zeros(z.shape)
         for q in range(len(tau)):
-            known = v @ given[q]
-            about_q = w[:, q] * (mean[:, q] + known)
-            left = stretch[:, q] * (unit[:, q] * self.unit[q] * z[:, q] - about_q)
-            v[:, q], u[:, q] = left, known + left
-        u = self._to_zero(u)
-        return u, log_normal(u, L) + volume
+            known[:, q] = left[:, :q] @ (root[q, :q] / own[:q])
+            about_q = w[:, q] * (mean[:, q] + known[:, q])
+            s_z = unit[:, q] * self.unit[q] * z[:, q]
+            left[:, q] = stretch[:, q] * (s_z - about_q)
+        u = self._at_zero(known + left)
+        return u, log_normal(u, tau[:, None] * chol) + volume
 
     def _means(
         self, population: Population, *, at_means: bool = False, about: Any = None
@@ -201,7 +195,8 @@ class Groups:
         earlier = {x for each in design.factors[: self.place] for x in each.varying}
         alpha = population.at_means if at_means else population.alpha
         beta = dict(zip(design.coefficients, population.beta.T, strict=True))
-        means = np.zeros((len(factor.labels), len(population.beta), len(factor.varying)))
+        shape = len(factor.labels), len(population.beta), len(factor.varying)
+        means = np.zeros(shape)
         for q, label in enumerate(factor.varying):
             has_mean = label not in earlier if about is None else about[q] > 1
             own = alpha if label == "Intercept" else beta.get(label)
@@ -231,6 +226,27 @@ class Groups:
             labels.append(":".join(x for x in pieces if x != factor.varying[q]))
         whole = np.column_stack([np.ones(len(factor.U)), factor.U])
         return (whole @ change_of_origin(labels, dict(design.origins)))[:, 1:]
+
+
+def root_at_origins(tau: Array, move: Array) -> Array:
+    """Return the Cholesky factor of deviations' covariance where predictors count from.
+
+    Parameters
+    ----------
+    tau
+        Scales of the deviations where predictors are 0 and they are uncorrelated.
+    move
+        The matrix that takes deviations at the origins to these.
+
+    Examples
+    --------
+    >>> root_at_origins(np.array([3.0, 1.0]), np.array([[1.0, -4.0], [0.0, 1.0]]))
+    array([[5.        , 0.        ],
+           [0.8       , 0.6       ]])
+    """
+    # The root that QR makes a triangle: squares of far predictors would lose digits.
+    R = np.asarray(np.linalg.qr(np.linalg.solve(move, np.diag(tau)).T, mode="r"))
+    return np.asarray(R.T * np.sign(np.diag(R)))
 
 
 def log_normal(u: Array, L: Array) -> float:

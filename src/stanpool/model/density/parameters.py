@@ -32,7 +32,7 @@ _NAME = re.compile(r"(\w+?)(?:_(\d+))?")
 
 # The class of priors of each parameter that has another name.
 _CLASS = {"alpha_c": "Intercept", "b_c": "b", "sigma_j": "sigma"}
-_CLASS |= {"cutpoint_c": "cutpoint"}
+_CLASS |= {"cutpoint_c": "cutpoint", "L_Omega": "Omega"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Parameter:
 
 
 def parameters_of(
-    model: PreparedModel, told: Mapping[str, Any]
+    model: PreparedModel, data: Mapping[str, Any]
 ) -> tuple[Parameter, ...]:
     """Return the parameters that a model's program declares, in its order.
 
@@ -71,11 +71,12 @@ def parameters_of(
     ----------
     model
         The model.
-    told
-        The numbers that its program is told, for offsets and multipliers.
+    data
+        The data dictionary of its program, for offsets and multipliers.
     """
     block = model.program.source.partition("\nparameters {")[2].partition("\n}")[0]
-    return tuple(_parameter(model, told, name) for name in re.findall(r" (\w+);", block))
+    names = re.findall(r" (\w+);", block)
+    return tuple(_parameter(model, data, name) for name in names)
 
 
 def base_and_place(name: str) -> tuple[str, int]:
@@ -91,12 +92,12 @@ def base_and_place(name: str) -> tuple[str, int]:
     return match[1], int(match[2] or 1) - 1
 
 
-def _parameter(model: PreparedModel, told: Mapping[str, Any], name: str) -> Parameter:
+def _parameter(model: PreparedModel, data: Mapping[str, Any], name: str) -> Parameter:
     """Say what a declared name is."""
     base, place = base_and_place(name)
     shape = _shape(model, base, place)
     unit = _unit(model, base, place, shape)
-    return Parameter(name, shape, _transform(model, told, name, shape, unit), unit)
+    return Parameter(name, shape, _transform(model, data, name, shape, unit), unit)
 
 
 def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
@@ -158,7 +159,7 @@ def coefficient_units(model: PreparedModel, place: int) -> Array:
 
 def _transform(
     model: PreparedModel,
-    told: Mapping[str, Any],
+    data: Mapping[str, Any],
     name: str,
     shape: tuple[int, ...],
     unit: Array | float,
@@ -172,7 +173,7 @@ def _transform(
     if base == "cutpoint_c":
         return Ordered()
     if base == "log_sigma" or (base == "beta" and model.structure.piloted):
-        return Shifted(told[f"{base}_pilot"], told[f"{base}_unit"])
+        return Shifted(data[f"{base}_pilot"], data[f"{base}_unit"])
     if base == "tau_root" or not (rows := priors_of(model, base, place)):
         return Between()
     lower, upper = np.transpose([bounds_of(row) for row in rows])

@@ -11,13 +11,14 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.language.prior import Prior
+from stanpool.model.priors import PriorRow
 
 
 def _student_t(x: Array, df: Any, location: Any, scale: Any) -> Array:
@@ -53,23 +54,35 @@ _DENSITIES: Mapping[str, Callable[..., Array]] = {
 }
 
 
-def log_prior(prior: Prior, x: Any) -> Array:
-    """Return the log density of a prior at some values, up to a constant.
+def prior_of(
+    base: str, rows: Sequence[PriorRow], link: str
+) -> Callable[[Array], float]:
+    """Return the log density of a parameter under its priors, as a function of it.
 
     Parameters
     ----------
-    prior
-        A distribution of single numbers. A half form, or a distribution that is cut
-        off, differs from its whole by a constant.
-    x
-        Values, of any shape.
-
-    Examples
-    --------
-    >>> log_prior(Prior.parse("normal(1, 2)"), np.array([1.0, 3.0]))
-    array([-0. , -0.5])
+    base
+        What the parameter is, by its name in Stan.
+    rows
+        The priors of its members.
+    link
+        The link of the outcome, for cutpoints.
     """
-    return _DENSITIES[prior.distribution](np.asarray(x, dtype=float), *prior.arguments)
+    first = rows[0].prior
+    if base == "L_Omega":
+        return lambda L: log_lkj(first.arguments[0], L)
+    if first.support == "simplex":
+        return lambda x: log_induced_dirichlet(first.arguments[0], x, link)
+    log_density = log_priors([row.prior for row in rows])
+
+    def total(x: Array) -> float:
+        if base == "beta":  # members go down the columns
+            x = x.ravel(order="F")
+        elif base == "sigma_j":  # one prior for all
+            x = x[:, None]
+        return float(np.sum(log_density(np.atleast_1d(x))))
+
+    return total
 
 
 def log_priors(priors: Iterable[Prior]) -> Callable[[Array], Array]:
@@ -122,9 +135,7 @@ def log_lkj(shape: float, L: Array) -> float:
     return float(2.0 * (shape - 1.0) * log_diagonal.sum() + below @ log_diagonal)
 
 
-def log_induced_dirichlet(
-    concentration: float, cutpoints: Array, noise: str
-) -> float:
+def log_induced_dirichlet(concentration: float, cutpoints: Array, link: str) -> float:
     """Return the log density of cutpoints whose probabilities are Dirichlet.
 
     Parameters
@@ -133,16 +144,16 @@ def log_induced_dirichlet(
         Of each category alike.
     cutpoints
         Of a latent outcome about 0, ascending.
-    noise
-        Its link: ``"logit"`` or ``"probit"``.
+    link
+        ``"logit"`` or ``"probit"``.
     """
     from scipy import special  # type: ignore[import-untyped]
 
-    below = {"logit": special.expit, "probit": special.ndtr}[noise](cutpoints)
+    below = {"logit": special.expit, "probit": special.ndtr}[link](cutpoints)
     p = np.diff(np.concatenate([[0.0], below, [1.0]]))
     # Each probability below a cutpoint changes with it by the latent density.
     slopes = {
         "logit": special.log_expit(cutpoints) + special.log_expit(-cutpoints),
         "probit": -0.5 * np.square(cutpoints),
-    }[noise]
+    }[link]
     return float((concentration - 1.0) * np.log(p).sum() + slopes.sum())

@@ -2,14 +2,14 @@
 
 They are those of the data, so that what reduces them is checked, too. Where there are
 so many that this would cost more than milliseconds, or where they were not kept, they
-are those that the program is told.
+are those that the program is data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from stanpool.language.model_spec import ModelSpec
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
-    from stanpool.data.design.design import Design, FactorDesign, LatentDesign
+    from stanpool.data.design.design import Design, FactorDesign
     from stanpool.model.prepared_model import PreparedModel
 
 _MOST_NUMBERS = 2_000_000  # of the data's rows, before those of the program are taken
@@ -53,11 +53,6 @@ class DataRows:
     X: Array
     effects: tuple[csr_array, ...]
     are_all: bool = True
-
-    @property
-    def latent(self) -> LatentDesign | None:
-        """Who has scores and loadings, if anyone."""
-        return self.design.latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +145,7 @@ def sparse_effects(
     Parameters
     ----------
     index
-        The group of each row, shape ``(N,)``, or of each of its memberships, ``(N, M)``.
+        The group of each row, shape ``(N,)``, or those of its memberships, ``(N, M)``.
     z
         What the coefficients are multiplied with, shape ``(N, Q)``.
     groups
@@ -215,7 +210,7 @@ def _compressed(model: PreparedModel, rows: CompressedRows) -> NormalRows:
 
 
 def _marginal(model: PreparedModel, rows: MarginalRows) -> NormalRows:
-    """Return the rows that a program with integrated coefficients is told."""
+    """Return the rows that a program with integrated coefficients is data."""
     from scipy.sparse import csr_array
 
     of_y, of_x, of_z = _unscaled(model)

@@ -1,0 +1,238 @@
+r"""The log likelihood of a model's rows, coefficients integrated out or not.
+
+Coefficients that are integrated out leave rows that are jointly normal. With residuals
+:math:`r`, precisions :math:`W = diag(w_n / \sigma_n^2)` and deviations
+:math:`u = \Lambda v`, :math:`v \sim N(0, I)`, completing the square [1]_ gives
+
+.. math:: \log p(r) = -\tfrac12 \Big( \sum_n w_n \log \sigma_n^2 + r' W r
+    - c' M^{-1} c + \log |M| \Big), \quad M = I + \Lambda' Z' W Z \Lambda,
+    \quad c = \Lambda' Z' W r.
+
+References
+----------
+.. [1] Bates, Mächler, Bolker and Walker (2015). Fitting linear mixed-effects models
+   using lme4. Journal of Statistical Software 67(1), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.base.arrays import Array, Indices
+from stanpool.data.likelihood import log_likelihood
+from stanpool.language.family import FAMILIES
+from stanpool.model.density.groups import Groups, Population
+from stanpool.model.density.rows import DataRows, NormalRows
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array  # type: ignore[import-untyped]
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood:
+    """The log likelihood of rows.
+
+    Attributes
+    ----------
+    rows
+        The rows.
+    groups
+        The groups' coefficients of each factor.
+    """
+
+    rows: DataRows | NormalRows
+    groups: Sequence[Groups]
+
+    def terms(
+        self,
+        values: Mapping[str, Array],
+        population: Population,
+        deviations: Sequence[Array | None],
+    ) -> list[float]:
+        """Return what the log likelihood is the sum of, up to a constant.
+
+        Parameters
+        ----------
+        values
+            The parameters by name, in the user's units.
+        population
+            The population's part of the linear predictors.
+        deviations
+            Of each factor, shape ``(J, D)``; None where they are integrated out.
+        """
+        rows, sigma = self.rows, _residual_scales(values)
+        if isinstance(rows, NormalRows):
+            left = self._left_of_normal_rows(rows, population, deviations)
+            own = np.ones(len(rows.zeros)) if sigma is None else np.atleast_1d(sigma)
+            zeros = float(-(rows.zeros * np.log(own)).sum())
+            return [zeros, *self._normal(left, np.square(own), rows.scale, values)]
+        eta = self._linear_predictor(rows, values, population, deviations)
+        design = rows.design
+        if any(each is None for each in deviations):
+            variance = np.ones(1) if sigma is None else np.square(np.atleast_1d(sigma))
+            scale = None if design.residual is None else design.residual.index
+            return self._normal(design.y - eta[:, 0], variance, scale, values)
+        if sigma is not None and design.residual is not None:
+            sigma = sigma[design.residual.index]
+        parameters = {
+            own.name: values[own.name] for own in FAMILIES[rows.spec.family].auxiliary
+        }
+        if sigma is not None:
+            parameters["sigma"] = sigma
+        if "cutpoint_c" in values:
+            parameters["cutpoint"] = values["cutpoint_c"]
+        eta = eta if rows.spec.is_categorical else eta[:, 0]
+        found = log_likelihood(rows.spec, design, eta, parameters)
+        return [float(np.sum(found[found > 0])), float(np.sum(found[~(found > 0)]))]
+
+    def _linear_predictor(
+        self,
+        rows: DataRows,
+        values: Mapping[str, Array],
+        population: Population,
+        deviations: Sequence[Array | None],
+    ) -> Array:
+        """Return eta, but for what is integrated out, shape ``(N, D)``."""
+        eta = np.asarray(rows.X @ population.beta.T)
+        if population.at_means is not None:
+            eta += population.at_means
+        width = eta.shape[1]
+        for matrix, u in zip(rows.effects, deviations, strict=True):
+            if u is not None:
+                of_each = u.reshape(len(u), width, -1)
+                for d in range(width):
+                    eta[:, d] += matrix @ of_each[:, d].ravel()
+        latent = rows.design.latent
+        if latent is not None:
+            # Those that anchor the rotation come first in Stan.
+            loadings = np.empty(values["z_loadings"].shape)
+            loadings[latent.anchors] = values["z_loadings"]
+            product = values["scores"][latent.scored] * loadings[latent.loaded]
+            eta += values["loading_scale"] * product.sum(axis=1)[:, None]
+        if rows.design.offset is not None:
+            eta += rows.design.offset[:, None]
+        return eta
+
+    def _left_of_normal_rows(
+        self,
+        rows: NormalRows,
+        population: Population,
+        deviations: Sequence[Array | None],
+    ) -> Array:
+        """Return the residuals of rows that stand for more rows."""
+        theta = population.beta[0]
+        if population.at_means is not None:
+            theta = np.append(population.at_means[0] - rows.y_bar, theta)
+        left = np.asarray(rows.y - rows.X @ theta)
+        for matrix, u in zip(rows.effects, deviations, strict=True):
+            if u is not None:
+                left -= matrix @ u.ravel()
+        return left
+
+    def _normal(
+        self,
+        left: Array,
+        variances: Array,
+        scale: Indices | None,
+        values: Mapping[str, Array],
+    ) -> list[float]:
+        """Return the log density of residuals, some deviations integrated out.
+
+        Parameters
+        ----------
+        left
+            The residuals, shape ``(N,)``.
+        variances
+            Of each residual scale; of known scales, 1.
+        scale
+            Which of them each row has; None if there is one for all.
+        values
+            The parameters.
+        """
+        counts, weights = self._weights
+        single = len(variances) == 1
+        variance = variances if single or scale is None else variances[scale]
+        precision = weights / variance
+        found = [
+            float(-0.5 * np.sum(counts * np.log(variance))),
+            float(-0.5 * np.sum(precision * np.square(left))),
+        ]
+        if self._integrated is None:
+            return found
+        from scipy.sparse import block_diag, eye_array, kron
+
+        Z, products = self._integrated, self._products
+        roots = []
+        for own in self.groups:
+            if own.is_integrated:
+                tau, chol = own.scales(values)
+                identity = eye_array(len(own.factor.labels))
+                roots.append(kron(identity, tau[:, None] * chol))
+        root = block_diag(roots, format="csr")
+        inner = products / variance[0] if single else _products(Z, precision)
+        M = root.T @ inner @ root + eye_array(root.shape[0])
+        c = root.T @ (Z.T @ (precision * left))
+        solution, log_determinant = _solved(M, c)
+        return [*found, float(0.5 * (c @ solution)), -0.5 * log_determinant]
+
+    @cached_property
+    def _weights(self) -> tuple[Array, Array]:
+        """How many times each row counts, and the same over known variances."""
+        rows = self.rows
+        if isinstance(rows, NormalRows):
+            return np.ones(len(rows.y)), np.ones(len(rows.y))
+        design = rows.design
+        counts = np.ones(design.rows) if design.weights is None else design.weights
+        known = 1.0 if design.se is None else np.square(design.se)
+        return counts, counts / known
+
+    @cached_property
+    def _integrated(self) -> csr_array | None:
+        """The matrix of the coefficients that are integrated out, if any are."""
+        from scipy.sparse import hstack
+
+        chosen = [
+            matrix
+            for matrix, own in zip(self.rows.effects, self.groups, strict=True)
+            if own.is_integrated
+        ]
+        return hstack(chosen, format="csr") if chosen else None
+
+    @cached_property
+    def _products(self) -> csr_array:
+        """Its products, weighted, for residual scales of 1."""
+        return _products(self._integrated, self._weights[1])
+
+
+def _residual_scales(values: Mapping[str, Array]) -> Array | None:
+    """Return the residual scale, or those of groups of rows; None if all are known."""
+    if "sigma_j" in values:
+        return values["sigma_j"]
+    if "z_sigma" in values:
+        spread = values["tau_sigma"] * values["z_sigma"]
+        return np.asarray(values["sigma"] * np.exp(spread))
+    return values.get("sigma")
+
+
+def _products(Z: csr_array, weights: Array) -> csr_array:
+    """Return ``Z' W Z``."""
+    return (Z.T.multiply(weights)).tocsr() @ Z
+
+
+def _solved(M: csr_array, c: Array) -> tuple[Array, float]:
+    """Return ``M^-1 c`` and ``log |M|`` of a positive definite sparse matrix."""
+    from scipy.sparse.linalg import splu  # type: ignore[import-untyped]
+
+    factors = splu(
+        M.tocsc(),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
+    log_determinant = float(np.log(np.abs(factors.U.diagonal())).sum())
+    return factors.solve(c), log_determinant
