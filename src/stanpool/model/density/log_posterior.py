@@ -65,7 +65,7 @@ class LogPosterior:
         self.model, self.prior_only = model, prior_only
         if data is None:
             data = model.stan_data(prior_only=prior_only)
-        self.parameters = parameters_of(model, data)
+        self.data, self.parameters = data, parameters_of(model, data)
         places = range(len(model.design.factors))
         self._groups = [Groups(model, place, data) for place in places]
 
