@@ -10,6 +10,7 @@
     ├── StorageError (OSError)       a file or folder could not be written or read
     └── EngineError (RuntimeError)   Stan could not be found, built or run
         ├── CompileError             a program did not compile
+        ├── DensityError             an engine computes another density than the model's
         └── SamplingError            a chain did not finish
 
 Problems of a *result* are not exceptions, but findings of a ``Diagnosis``. What may be
@@ -65,6 +66,10 @@ class EngineError(StanpoolError, RuntimeError):
 
 class CompileError(EngineError):
     """A Stan program was refused by stanc or by the C++ compiler."""
+
+
+class DensityError(EngineError):
+    """An engine computes another log density than the model has."""
 
 
 class SamplingError(EngineError):

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import Array
-from stanpool.data.design.origins import change_of_origin
-from stanpool.model.density.groups import Groups, Population
-from stanpool.model.density.likelihood import Likelihood
-from stanpool.model.density.parameters import (
+from stanpool.data.design.centers import centering_matrix
+from stanpool.density.groups import Groups, Population
+from stanpool.density.likelihood import Likelihood
+from stanpool.density.parameters import (
     base_and_place,
     parameters_of,
     priors_of,
 )
-from stanpool.model.density.priors import prior_of
-from stanpool.model.density.rows import rows_of
+from stanpool.density.priors import prior_of
+from stanpool.density.rows import rows_of
 
 if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel
@@ -161,7 +161,7 @@ class LogPosterior:
             return Population(None, None, beta)
         at_means = np.atleast_1d(values["alpha_c"])
         labels = ("Intercept", *design.coefficients)
-        move = change_of_origin(labels, dict(design.origins))
+        move = centering_matrix(labels, dict(design.centers))
         x_bar = (np.append(1.0, design.x_bar) @ move)[1:]
         return Population(at_means, at_means - beta @ x_bar, beta)
 

@@ -11,8 +11,8 @@ declares in their place. With :math:`\Sigma = L L'`, :math:`L = diag(\tau) L_\Om
 * no pooling: the coefficients have priors of their own, and no population;
 * integrated out: none, and only :math:`\Sigma` is left.
 
-Coefficients that are uncorrelated are so where predictors are 0. Where predictors count
-from origins that are elsewhere, the centered and the adaptive form have deviations
+Coefficients that are uncorrelated are so where predictors are 0. Where predictors have
+centers that are elsewhere, the centered and the adaptive form have deviations
 :math:`\tilde u` there, with :math:`u = A \tilde u`.
 
 References
@@ -31,25 +31,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import Array
-from stanpool.data.design.origins import change_of_origin
-from stanpool.model.density.parameters import coefficient_units
-from stanpool.model.density.rows import move_of
+from stanpool.data.design.centers import centering_matrix
+from stanpool.density.parameters import coefficient_units
+from stanpool.density.rows import move_of
 
 if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.prepared_model import PreparedModel
 
+# What the adaptive form is told of a factor: w, s, tau_0, which groups are apart, and
+# which coefficients are centered about the population's mean.
+_NUMBERS_OF_ADAPTIVE = (
+    "centeredness",
+    "z_scale",
+    "tau_pilot",
+    "decorrelated",
+    "center_index",
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """The population's part of the linear predictors, counted from the origins.
+    """The population's part of the linear predictors, of centered predictors.
 
     Attributes
     ----------
     at_means
         Intercepts where predictors have their means, shape ``(D,)``; None without.
     alpha
-        The same where predictors are at their origins.
+        The same where predictors are at their centers.
     beta
         Coefficients, shape ``(D, K)``.
     """
@@ -91,7 +101,7 @@ class Groups:
 
     @cached_property
     def move(self) -> Array:
-        """The matrix, ``(D, D)``, that takes coefficients at the origins to zero."""
+        """The matrix, ``(D, D)``, that takes coefficients from centers to zero."""
         own, width = move_of(self.model, self.factor), len(self.factor.coefficients)
         return np.asarray(np.kron(np.eye(width // len(own)), own), dtype=float)
 
@@ -130,7 +140,7 @@ class Groups:
             u = self._at_zero(centered - self._means(population))
             return u, log_normal(u, L)
         z = values[self.name("z")]
-        if self.name("w") not in self.data:
+        if self.name("centeredness") not in self.data:
             return z @ L.T, float(-0.5 * np.sum(np.square(z)))
         return self._partly_centered(z, tau, chol, population)
 
@@ -150,16 +160,16 @@ class Groups:
         self, z: Array, tau: Array, chol: Array, population: Population
     ) -> tuple[Array, float]:
         """Return the deviations of the adaptive form, and their log density."""
-        w, unit, pilot = (self.data[self.name(x)] for x in ("w", "unit", "tau_pilot"))
-        apart, about = (self.data.get(self.name(x)) for x in ("apart", "about"))
+        numbers: list[Any] = [self.data.get(self.name(x)) for x in _NUMBERS_OF_ADAPTIVE]
+        w, unit, pilot, apart, about = numbers
         mean = self._means(population, at_means=True, about=about)
         root, volume = np.diag(tau), 0.0
         if apart is not None:
             z = np.where(np.reshape(apart, (-1, 1)) > 0, z @ chol.T, z)
             volume += float(np.sum(apart) * np.log(np.diag(chol)).sum())
         if self.factor.uncorrelated:
-            # At the origins, where each is about what those before it say of it.
-            root = root_at_origins(tau, self.move)
+            # At the centers, where each is about what those before it say of it.
+            root = root_at_centers(tau, self.move)
         own = np.diag(root)
         volume += float(np.sum((1.0 - w) * np.log(own)))
         stretch = (own / (pilot * self.unit)) ** (1.0 - w)
@@ -212,7 +222,7 @@ class Groups:
 
     @cached_property
     def _group_level(self) -> Array:
-        """The group-level predictors, ``(J, P)``, counted from the origins.
+        """The group-level predictors, ``(J, P)``, centered.
 
         The effect of ``u`` on a slope of ``x`` is the coefficient of ``x:u``.
         """
@@ -225,22 +235,22 @@ class Groups:
             pieces = design.coefficients[effects[q] - 1].split(":")
             labels.append(":".join(x for x in pieces if x != factor.varying[q]))
         whole = np.column_stack([np.ones(len(factor.U)), factor.U])
-        return (whole @ change_of_origin(labels, dict(design.origins)))[:, 1:]
+        return (whole @ centering_matrix(labels, dict(design.centers)))[:, 1:]
 
 
-def root_at_origins(tau: Array, move: Array) -> Array:
-    """Return the Cholesky factor of deviations' covariance where predictors count from.
+def root_at_centers(tau: Array, move: Array) -> Array:
+    """Return the Cholesky factor of deviations' covariance at predictors' centers.
 
     Parameters
     ----------
     tau
         Scales of the deviations where predictors are 0 and they are uncorrelated.
     move
-        The matrix that takes deviations at the origins to these.
+        The matrix that takes deviations at the centers to these.
 
     Examples
     --------
-    >>> root_at_origins(np.array([3.0, 1.0]), np.array([[1.0, -4.0], [0.0, 1.0]]))
+    >>> root_at_centers(np.array([3.0, 1.0]), np.array([[1.0, -4.0], [0.0, 1.0]]))
     array([[5.        , 0.        ],
            [0.8       , 0.6       ]])
     """

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import Array
-from stanpool.language.family import FAMILIES
-from stanpool.model.density.transforms import (
+from stanpool.density.rows import latent_of
+from stanpool.density.transforms import (
     Between,
     CorrelationCholesky,
     CovarianceCholesky,
@@ -23,6 +23,7 @@ from stanpool.model.density.transforms import (
     Shifted,
     Transform,
 )
+from stanpool.language.family import FAMILIES
 from stanpool.model.priors import PriorRow, class_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _NAME = re.compile(r"(\w+?)(?:_(\d+))?")
 # The class of priors of each parameter that has another name.
 _CLASS = {"alpha_c": "Intercept", "b_c": "b", "sigma_j": "sigma"}
 _CLASS |= {"cutpoint_c": "cutpoint", "L_Omega": "Omega"}
+
+_OF_GROUPS = {"tau", "tau_root", "L_Omega", "z", "b", "b_c"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +76,14 @@ def parameters_of(
         The model.
     data
         The data dictionary of its program, for offsets and multipliers.
+
+    Raises
+    ------
+    LookupError
+        If a parameter is none that is known here.
     """
     block = model.program.source.partition("\nparameters {")[2].partition("\n}")[0]
-    names = re.findall(r" (\w+);", block)
+    names = re.findall(r"^[^/\n]* (\w+);", block, re.MULTILINE)
     return tuple(_parameter(model, data, name) for name in names)
 
 
@@ -114,9 +122,12 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         assert design.residual is not None
         return (len(design.residual.labels),)
     if base in ("scores", "z_loadings"):
-        assert design.latent is not None
-        sides = {"scores": "score_labels", "z_loadings": "loading_labels"}
-        return len(getattr(design.latent, sides[base])), design.latent.rank
+        latent = latent_of(design)
+        assert latent is not None
+        sides = {"scores": latent.score_labels, "z_loadings": latent.loading_labels}
+        return len(sides[base]), latent.rank
+    if base not in _OF_GROUPS or place >= len(design.factors):
+        raise LookupError(base)
     factor = design.factors[place]
     width = len(factor.coefficients)
     return {
@@ -172,8 +183,8 @@ def _transform(
         return CovarianceCholesky()
     if base == "cutpoint_c":
         return Ordered()
-    if base == "log_sigma" or (base == "beta" and model.structure.piloted):
-        return Shifted(data[f"{base}_pilot"], data[f"{base}_unit"])
+    if base == "log_sigma" or (base == "beta" and model.structure.standardized):
+        return Shifted(data[f"{base}_offset"], data[f"{base}_multiplier"])
     if base == "tau_root" or not (rows := priors_of(model, base, place)):
         return Between()
     lower, upper = np.transpose([bounds_of(row) for row in rows])

@@ -1,4 +1,4 @@
-"""The rows that a density sees, in the user's units and about the predictors' origins.
+"""The rows that a density sees, in the user's units, with centered predictors.
 
 They are those of the data, so that what reduces them is checked, too. Where there are
 so many that this would cost more than milliseconds, or where they were not kept, they
@@ -18,7 +18,8 @@ from stanpool.base.arrays import Array
 from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
-from stanpool.data.design.origins import change_of_origin
+from stanpool.data.design.centers import centering_matrix
+from stanpool.data.design.latent_factors import LatentDesign
 from stanpool.language.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class NormalRows:
     ----------
     y, X, effects
         As of ``DataRows``; the column of the intercept comes first in ``X``.
-    y_bar
+    y_shift
         What the outcome has lost, in its units.
     scale
         The residual scale of each row, counted from 0; of known scales it is 1.
@@ -74,7 +75,7 @@ class NormalRows:
     y: Array
     X: Array
     effects: tuple[csr_array, ...]
-    y_bar: float
+    y_shift: float
     scale: NDArray[np.intp]
     zeros: Array
     are_all: bool = False
@@ -101,9 +102,9 @@ def rows_of(model: PreparedModel) -> DataRows | NormalRows:
 
 
 def _of_data(model: PreparedModel) -> DataRows:
-    """Return the rows of the data, their predictors counted from the origins."""
-    design, origins = model.design, dict(model.design.origins)
-    move = change_of_origin(("Intercept", *design.coefficients), origins)[1:, 1:]
+    """Return the rows of the data, with centered predictors."""
+    design, centers = model.design, dict(model.design.centers)
+    move = centering_matrix(("Intercept", *design.coefficients), centers)[1:, 1:]
     return DataRows(
         model.spec,
         design,
@@ -133,8 +134,14 @@ def _predictors_of_groups(model: PreparedModel, factor: FactorDesign) -> Array:
 
 
 def move_of(model: PreparedModel, factor: FactorDesign) -> Array:
-    """Return the matrix that counts a factor's predictors from their origins."""
-    return change_of_origin(factor.varying, dict(model.design.origins))
+    """Return the matrix that centers a factor's predictors."""
+    return centering_matrix(factor.varying, dict(model.design.centers))
+
+
+def latent_of(design: Design) -> LatentDesign | None:
+    """Return who has scores and loadings on latent factors, if anyone."""
+    found = [term for term in design.special if isinstance(term, LatentDesign)]
+    return found[0] if found else None
 
 
 def sparse_effects(
@@ -203,7 +210,7 @@ def _compressed(model: PreparedModel, rows: CompressedRows) -> NormalRows:
                 rows.group, rows.Z, of_z, model.design.factors, strict=True
             )
         ),
-        rows.y_bar * model.scaling.outcome,
+        rows.y_shift * model.scaling.outcome,
         rows.scale,
         rows.zeros,
     )
@@ -233,7 +240,7 @@ def _marginal(model: PreparedModel, rows: MarginalRows) -> NormalRows:
         whole[:, -1] * of_y,
         whole[:, : len(of_x)] * of_x,
         tuple(effects),
-        rows.y_bar * model.scaling.outcome,
+        rows.y_shift * model.scaling.outcome,
         scale,
         rows.zeros,
     )

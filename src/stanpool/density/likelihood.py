@@ -25,9 +25,9 @@ import numpy as np
 
 from stanpool.base.arrays import Array, Indices
 from stanpool.data.likelihood import log_likelihood
+from stanpool.density.groups import Groups, Population
+from stanpool.density.rows import DataRows, NormalRows, latent_of
 from stanpool.language.family import FAMILIES
-from stanpool.model.density.groups import Groups, Population
-from stanpool.model.density.rows import DataRows, NormalRows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
@@ -107,7 +107,7 @@ class Likelihood:
                 of_each = u.reshape(len(u), width, -1)
                 for d in range(width):
                     eta[:, d] += matrix @ of_each[:, d].ravel()
-        latent = rows.design.latent
+        latent = latent_of(rows.design)
         if latent is not None:
             # Those that anchor the rotation come first in Stan.
             loadings = np.empty(values["z_loadings"].shape)
@@ -127,7 +127,7 @@ class Likelihood:
         """Return the residuals of rows that stand for more rows."""
         theta = population.beta[0]
         if population.at_means is not None:
-            theta = np.append(population.at_means[0] - rows.y_bar, theta)
+            theta = np.append(population.at_means[0] - rows.y_shift, theta)
         left = np.asarray(rows.y - rows.X @ theta)
         for matrix, u in zip(rows.effects, deviations, strict=True):
             if u is not None:

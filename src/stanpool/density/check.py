@@ -1,0 +1,225 @@
+"""Whether the log density that an engine computes is the model's.
+
+A wrong density raises nothing: chains mix, and R-hat is near 1. So before a fit the
+engine's density is held against the one of this room, at a few points around where the
+chains start, and its gradient against differences of this density in one direction.
+
+How near they must be follows from rounding. Numbers have 16 digits, and a sum of terms
+is known to as many digits of their sizes, not of its own: both densities agree to about
+1e-14 of the sum of the sizes for every program of the catalogue that the tests have.
+Sums of a million rows, rows that were transformed, and approximations of functions in
+tails may lose some digits more, and wrong densities are wrong by much more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.base.errors import DensityError
+from stanpool.density.log_posterior import LogPosterior
+
+if TYPE_CHECKING:
+    from stanpool.engine.interface import Densities, LoadedProgram
+    from stanpool.model.prepared_model import PreparedModel
+
+_STEPS = (0.05, 0.2, 0.6)  # standard deviations of the points about the first one
+_RADIUS = 0.5  # of the first one, where nothing says where chains start
+_CLOSE = 1e-9  # of the sum of the sizes of all terms
+_STEP = 1e-3  # of differences; their error is of the fourth power
+_CLOSE_SLOPE = 1e-5  # of the sum of the sizes of a slope's parts
+_ROUNDING = 1e-12  # of the sizes of all terms, in differences
+_STREAM = 0x64656E73  # no random numbers are shared with the chains
+
+Starts = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near an engine's log density is to the model's.
+
+    Attributes
+    ----------
+    points
+        How many points were compared: where both have a density.
+    gap
+        The largest error of a difference between two points, over the sum of the sizes
+        of the terms; not a number if there are none.
+    slope
+        The error of the slope in one direction, over the sizes of its parts.
+    slope_limit
+        What of that is rounding.
+    are_all_rows
+        Whether this density sees the rows of the data, and not those of the program.
+    seconds
+        What the comparison took.
+    """
+
+    points: int
+    gap: float
+    slope: float
+    slope_limit: float
+    are_all_rows: bool
+    seconds: float = float("nan")
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing but rounding is between them."""
+        return not (self.gap > _CLOSE or self.slope > self.slope_limit)
+
+    def __str__(self) -> str:
+        """Say how near they are, in a line."""
+        if self.points < 2:
+            return "not compared: no two points with a density around the start"
+        whose = "data" if self.are_all_rows else "program"
+        return (
+            f"agrees with an independent implementation on the rows of the {whose} at "
+            f"{self.points} points (to {self.gap:.0e} of its terms) and in one "
+            f"direction (to {self.slope:.0e} of the slope)"
+        )
+
+
+def check_density(
+    model: PreparedModel,
+    data: Mapping[str, Any],
+    loaded: LoadedProgram,
+    *,
+    engine: str,
+    starts: Any = None,
+    seed: int = 0,
+    prior_only: bool = False,
+) -> str:
+    """Hold the log density of an engine against the model's, and say how it went.
+
+    Parameters
+    ----------
+    model, data
+        The model, and the data dictionary of its program.
+    loaded
+        The program with these data, in the engine.
+    engine
+        What the engine is called.
+    starts
+        Where the chains start: values by Stan's names, one set of them or several.
+        Anything else says nothing.
+    seed
+        What is random about the points.
+    prior_only
+        Whether the outcome is left out.
+
+    Returns
+    -------
+    str
+        A line about the log density, which begins with "agrees" if it was compared.
+
+    Raises
+    ------
+    DensityError
+        If the densities differ by more than rounding.
+    """
+    begin = time.perf_counter()
+    try:
+        density = LogPosterior(model, data=data, prior_only=prior_only)
+    except LookupError as unknown:
+        return f"not compared: no independent implementation has {unknown}"
+    points = points_around(density, starts, seed)
+    found = compare(density, points, loaded.log_density(points), seed=seed)
+    if not found.is_good:
+        raise DensityError(_said_of(found, model, engine))
+    return f"{found}, in {1e3 * (time.perf_counter() - begin):.0f} ms"
+
+
+def points_around(density: LogPosterior, starts: Any, seed: int) -> Array:
+    """Return unconstrained points around where chains start, shape ``(P, size)``.
+
+    The first is where the first chain starts; parameters that nothing is said of are
+    near 0. The others are ever farther away.
+    """
+    rng = np.random.default_rng([_STREAM, seed])
+    first = rng.uniform(-_RADIUS, _RADIUS, density.size)
+    given = [starts] if isinstance(starts, Mapping) else starts
+    if isinstance(given, Sequence) and given and isinstance(given[0], Mapping):
+        values, _ = density.constrain(first)
+        known = {name: given[0][name] for name in values.keys() & given[0].keys()}
+        start = density.unconstrain({**values, **known})
+        first = np.where(np.isfinite(start), start, first)
+    noise = rng.standard_normal((len(_STEPS), density.size))
+    return np.stack([first, *(first + np.array(_STEPS)[:, None] * noise)])
+
+
+def compare(
+    density: LogPosterior, points: Array, theirs: Densities, *, seed: int = 0
+) -> Agreement:
+    """Compare an engine's log densities with the model's.
+
+    Parameters
+    ----------
+    density, points
+        The model's density, and where it is compared, shape ``(P, size)``.
+    theirs
+        What the engine has there.
+    seed
+        What is random about the direction of the slope.
+    """
+    with np.errstate(all="ignore"):
+        terms = [np.array(density.terms(point)) for point in points]
+        ours = np.array([each.sum() for each in terms])
+        sizes = np.array([np.abs(each).sum() for each in terms])
+        gaps = theirs.values - ours
+        known = np.flatnonzero(np.isfinite(gaps))
+        gap = slope = float("nan")
+        limit = _CLOSE_SLOPE
+        if len(known) > 1:
+            first, others = known[0], known[1:]
+            apart = np.abs(gaps[others] - gaps[first])
+            gap = float(np.max(apart / (1.0 + sizes[others] + sizes[first])))
+        if len(known):
+            slope, limit = _slope(density, points[known[0]], theirs, known[0], seed)
+    are_all = density.prior_only or density.likelihood.rows.are_all
+    return Agreement(len(known), gap, slope, limit, are_all)
+
+
+def _slope(
+    density: LogPosterior, at: Array, theirs: Densities, place: int, seed: int
+) -> tuple[float, float]:
+    """Return the error of an engine's slope in one direction, and what is rounding."""
+    rng = np.random.default_rng([_STREAM, seed, 1])
+    direction = rng.choice([-1.0, 1.0], density.size)
+    # Far from flat, a step is so short that no parameter of many moves the rows much.
+    step = _STEP / max(1.0, np.sqrt(density.size) / 10.0)
+    near, far = (
+        density(at + k * step * direction) - density(at - k * step * direction)
+        for k in (1.0, 2.0)
+    )
+    slope = (8.0 * near - far) / (12.0 * step)
+    gradient = theirs.gradients[place]
+    parts = float(np.abs(gradient).sum()) + 1.0
+    size = float(np.abs(density.terms(at)).sum())
+    rounding = _ROUNDING * (1.0 + size) / step
+    error = abs(float(gradient @ direction) - slope) / parts
+    return error, _CLOSE_SLOPE + rounding / parts
+
+
+def _said_of(found: Agreement, model: PreparedModel, engine: str) -> str:
+    """Say that densities differ, and what to do."""
+    other = "cmdstan" if engine == "stanli" else "stanli"
+    program = model.program
+    what = (
+        f"differences of the log density are off by up to {found.gap:.1e} of its terms "
+        f"(rounding leaves less than {_CLOSE:.0e})"
+        if found.gap > _CLOSE
+        else f"the gradient is off by {found.slope:.1e} of its size in one direction "
+        f"(rounding leaves less than {found.slope_limit:.0e})"
+    )
+    return (
+        f"{engine} computes another log density of program {program.name!r} "
+        f"(digest {program.digest[:12]}) than the model has: at {found.points} points "
+        f"around the initial values {what}. Draws from it would be of another model; "
+        f"nothing was sampled. engine={other!r} may compute it right. Please "
+        "report this with the formula and the program, model.stan_code."
+    )
