@@ -625,10 +625,10 @@ def _log_jacobian(model: sp.Model, varying: Varying, number: int) -> float:
         if f"uncenter{end}" in told:
             covariance = _covariance_at_center(model, varying, number)
             scales = np.diag(np.linalg.cholesky(covariance))
-        total += np.sum((1 - told[f"w{end}"]) * np.log(scales))
-        if f"apart{end}" in told:
+        total += np.sum((1 - told[f"centeredness{end}"]) * np.log(scales))
+        if f"decorrelated{end}" in told:
             diagonal = np.log(np.diag(varying.chol_omega)).sum()
-            total += told[f"apart{end}"].sum() * diagonal
+            total += told[f"decorrelated{end}"].sum() * diagonal
     elif model.parameterization != "centered":
         total += len(varying.b) * np.log(np.diag(varying.chol)).sum()
     return total

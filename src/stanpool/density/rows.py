@@ -20,6 +20,7 @@ from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import centering_matrix
 from stanpool.data.design.latent_factors import LatentDesign
+from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -181,8 +182,11 @@ def sparse_effects(
 def _of_cells(model: PreparedModel, rows: AggregatedRows) -> DataRows:
     """Return the cells of rows that are alike, in the user's units."""
     design, scaling, spec = rows.design, model.scaling, model.spec
+    has_trials = "trials" in FAMILIES[rows.family].parts
+    trials = (spec.trials or spec.outcome) if has_trials else None
     return DataRows(
-        replace(spec, family=rows.family),
+        # Of zeros and ones, trials are the numbers of rows.
+        replace(spec, family=rows.family, trials=trials),
         design,
         (design.X - design.x_bar) * scaling.population,
         tuple(
