@@ -24,7 +24,7 @@ from stanpool.density.transforms import (
     Transform,
 )
 from stanpool.language.family import FAMILIES
-from stanpool.model.priors import PriorRow, class_of
+from stanpool.model.priors.in_force import PriorRow, class_of
 
 if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel

@@ -18,7 +18,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.language.prior import Prior
-from stanpool.model.priors import PriorRow
+from stanpool.model.priors.in_force import PriorRow
 
 
 def _student_t(x: Array, df: Any, location: Any, scale: Any) -> Array:
