@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from stanpool.engine.settings import SampleSettings
 
 
+LOG_DENSITY = "log density"
+"""Under which key of ``FitResult.engine`` it says how the log density was checked."""
+
+
 class HasPosterior(Protocol):
     """What tables and figures of a posterior need: fits and exact draws have it."""
 

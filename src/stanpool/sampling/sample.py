@@ -12,10 +12,11 @@ from stanpool.base.errors import EngineError, SamplingError
 from stanpool.base.progress import tell, tell_detail
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.outcome import refuse_constant
+from stanpool.density.check import check_density
 from stanpool.engine import SampleSettings
 from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.cmdstan.run import spare_threads
-from stanpool.model.fit_result import FitResult
+from stanpool.model.fit_result import LOG_DENSITY, FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.labelled_draws import build_tree, draw_back, numbers_of_draw
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from stanpool.base.options import EngineName
     from stanpool.engine.draws import RawDraws
+    from stanpool.engine.interface import LoadedProgram
     from stanpool.engine.program import StanProgram
 
 _WARMUP, _SHORT_WARMUP = 1000, 500
@@ -64,13 +66,23 @@ def sample_model(
         refuse_constant(model.spec, model.design)
     program = model.program
     data = model.stan_data(prior_only=prior_only)
-    start, raw = _sample(
-        program,
-        data,
-        settings,
-        lambda engine: _in_full(model, settings, data, engine, prior_only=prior_only),
-        progress=progress,
-    )
+
+    def sampled(engine: EngineName, loaded: LoadedProgram) -> RawDraws:
+        full = _in_full(model, settings, data, engine, prior_only=prior_only)
+        said = check_density(
+            model,
+            data,
+            loaded,
+            engine=engine,
+            starts=full.inits,
+            seed=settings.seed,
+            prior_only=prior_only,
+        )
+        tell_detail(f"Log density: {said}")
+        raw = loaded.sample(full, progress=progress)
+        return replace(raw, engine={**raw.engine, LOG_DENSITY: said})
+
+    start, raw = _sample(program, data, settings, sampled, progress=progress)
     drawn_back = None
     if isinstance(model.rows, MarginalRows):
         integrated = draw_back(
@@ -108,19 +120,20 @@ def _sample(
     program: StanProgram,
     data: Mapping[str, Any],
     settings: SampleSettings,
-    in_full: Callable[[EngineName], SampleSettings],
+    sampled: Callable[[EngineName, LoadedProgram], RawDraws],
     *,
     progress: bool,
 ) -> tuple[float, RawDraws]:
     """Sample; return when that began, and the draws.
 
-    Where stanli fails that nobody has asked for, the program is compiled.
+    Where stanli fails that nobody has asked for, or has another density than the
+    model, the program is compiled.
     """
     with opened(program, data, settings, progress=progress) as (choice, loaded):
         tell_detail(f"Engine: {choice.name}, {choice.reason}")
-        start, full = time.perf_counter(), in_full(choice.name)
+        start = time.perf_counter()
         try:
-            return start, loaded.sample(full, progress=progress)
+            return start, sampled(choice.name, loaded)
         except SamplingError:
             raise
         except EngineError as problem:
@@ -131,7 +144,7 @@ def _sample(
     try:
         with CmdStan().load(program, data, progress=progress) as compiled:
             start = time.perf_counter()
-            return start, compiled.sample(in_full("cmdstan"), progress=progress)
+            return start, sampled("cmdstan", compiled)
     except EngineError as problem:
         raise type(problem)(f"{problem}\nBefore that, stanli failed: {failure}") from (
             failure

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.diagnosis import Finding, Level
+from stanpool.model.fit_result import LOG_DENSITY
 from stanpool.posterior import arviz
 from stanpool.posterior.convergence import R_HAT, STATISTICS, mixing
 from stanpool.posterior.scalars import scalars, short_label
@@ -111,6 +112,16 @@ def check_finite(mixed: Mixing) -> Finding:
         else "All draws are finite."
     )
     return _finding("finite", len(bad), 0, "floating point", sentence, mixed, bad)
+
+
+def check_log_density(engine: Mapping[str, str]) -> Iterator[Finding]:
+    """Say how the engine's log density was checked before sampling, if it was."""
+    said = engine.get(LOG_DENSITY, "")
+    if said:
+        agrees = said.startswith("agrees")
+        level: Level = "passed" if agrees else "note"
+        sentence = f"The log density {said if agrees else f'was {said}'}."
+        yield Finding("log_density", level, 0, 0, "stanpool", sentence)
 
 
 def check_rejections(rejections: Mapping[str, int]) -> Iterator[Finding]:

@@ -79,6 +79,7 @@ def diagnose(fit: FitResult) -> Diagnosis:
         checks.check_chains(chains),
         checks.check_finite(mixed),
         *checks.check_rejections(fit.rejections),
+        *checks.check_log_density(fit.engine),
     ]
     if not fit.prior_only:
         found += check_learned(seen.posterior, fit.model.priors, mixed)
