@@ -245,7 +245,7 @@ class TestPredictive:
         assert [each.get_text() for each in ax.get_xticklabels()] == levels
         assert [bar.get_height() for bar in ax.patches] == [3, 3, 6]
         if family == "categorical":
-            with pytest.raises(sp.SpecError, match="without an order"):
+            with pytest.raises(sp.SpecError, match="unordered categories"):
                 plots.plot_predictive(fit, kind="groups")
         assert saved(plots.plot_predictive(fit, prior=True))
 
@@ -306,7 +306,7 @@ class TestResiduals:
         with pytest.raises(sp.SpecError, match="Did you mean 'quantile'"):
             plots.plot_residuals(fit, kind="quantil")
         data = {"y": ["a", "b", "c"] * 4, "g": [*"uvwx"] * 3}
-        with pytest.raises(sp.SpecError, match="without an order"):
+        with pytest.raises(sp.SpecError, match="unordered categories"):
             plots.plot_residuals(
                 drawn(sp.Model("y ~ 1 + (1 | g)", data, family="categorical"))
             )
