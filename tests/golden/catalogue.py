@@ -76,6 +76,11 @@ ADAPTIVE = (
     ("count ~ x1 + (1 | g)", {"family": "poisson"}),
     ("grade ~ x1 + (1 | g)", {"family": "ordinal"}),
     ("y ~ x1 + (1 + x2 | g)", {"compress": True}),
+    # Groups within groups are centered about the coefficients of these.
+    ("count ~ x1 + u + (1 + x1 | g) + (1 | g:h)", {"family": "poisson"}),
+    ("colour ~ u + (1 || g:h) + (1 || g)", {"family": "categorical"}),
+    ("y ~ x1 + (1 + x2 | g:h) + (1 || g) + (1 | h)", {}),
+    ("y ~ 0 + x1 + (1 + x2 | g:h) + (1 + x2 || g)", {}),
 )
 
 # Predictors are far from 0, where deviations are uncorrelated.

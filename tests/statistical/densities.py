@@ -228,11 +228,9 @@ def _partly_centered(
     w, z_scale, pilot = (told[f"{each}{end}"] for each in names)
     varying = at.factors[number]
     u = varying.b - group_means(model, data, at, number)
-    center = told.get(f"center_index{end}", told[f"mean_index{end}"])
-    mean = group_means(model, data, at, number, has_mean=center > 1)
-    if model.design.intercept:
-        # The second of (0, alpha, beta) is the intercept.
-        mean += (center == 2) * (_reference(model, data)[0] @ at.beta)
+    mean = _means_at_reference(model, data, at, number)
+    for place in _factors_around(model, number):
+        mean += _coefficients_around(model, data, at, number, place)
     z, known = np.empty_like(u), np.zeros_like(u)
     scales = varying.tau
     if f"uncenter{end}" in told:
@@ -253,6 +251,51 @@ def _partly_centered(
         if f"decorrelated{end}" in told and told[f"decorrelated{end}"][j] == 1:
             z[j] = np.linalg.solve(varying.chol_omega, z[j])
     return z
+
+
+def _means_at_reference(
+    model: sp.Model, data: pd.DataFrame, at: Point, number: int
+) -> np.ndarray:
+    """Return what z is centered at, with predictors at their means, shape (J, Q)."""
+    told, end = model.stan_data(), f"_{number + 1}" if number else ""
+    center = told.get(f"center_index{end}", told[f"mean_index{end}"])
+    mean = group_means(model, data, at, number, has_mean=center > 1)
+    factor, design = model.design.factors[number], model.design
+    if not design.intercept:
+        return mean
+    reference = _reference(model, data)[0]
+    # The second of (0, alpha, beta) is the intercept.
+    mean += (center == 2) * (reference @ at.beta)
+    if factor.U is not None and "u" in design.coefficients:
+        place = design.coefficients.index("u")
+        intercept = np.array(factor.varying) == "Intercept"
+        mean -= intercept * reference[place] * at.beta[place]
+    return mean
+
+
+def _factors_around(model: sp.Model, number: int) -> list[int]:
+    """Return the factors of which each group of a factor lies in one group."""
+    factors, found = model.design.factors, []
+    for place, other in enumerate(factors):
+        is_plain = factors[number].weights is None and other.weights is None
+        if place != number and is_plain:
+            met = pd.crosstab(factors[number].index, other.index).to_numpy() > 0
+            if met.shape[0] > met.shape[1] and (met.sum(axis=1) == 1).all():
+                found.append(place)
+    return found
+
+
+def _coefficients_around(
+    model: sp.Model, data: pd.DataFrame, at: Point, number: int, place: int
+) -> np.ndarray:
+    """Return coefficients of the groups that groups lie in, 0 if they have none."""
+    inner, outer = (model.design.factors[each] for each in (number, place))
+    u = at.factors[place].b - group_means(model, data, at, place)
+    own = pd.DataFrame(_means_at_reference(model, data, at, place) + u)
+    own.columns = list(outer.varying)
+    of_row = own.reindex(columns=list(inner.varying), fill_value=0.0)
+    of_row = of_row.iloc[outer.index].reset_index(drop=True)
+    return of_row.groupby(inner.index).first().to_numpy()
 
 
 def _line_at_center(model: sp.Model, number: int) -> np.ndarray:

@@ -76,6 +76,8 @@ QUICK = (
     "partial_pooling_binomial_adaptive_group_predictors_no_intercept",
     "partial_pooling_gaussian_adaptive_correlated_plain",
     "partial_pooling_gaussian_adaptive_correlated_group_predictors_pooled_sigma",
+    "partial_pooling_poisson_adaptive_correlated_group_predictors_nested",
+    "partial_pooling_gaussian_adaptive_correlated_nested_plain_plain",
     "partial_pooling_gaussian_centered_correlated_mixed_priors",
     "partial_pooling_gaussian_noncentered_correlated_other_priors",
     "complete_pooling_ordinal_other_priors",
@@ -278,12 +280,32 @@ def test_weights_at_both_ends_are_the_centered_and_the_noncentered_form(
                 np.full(shape, float(end)), pilot, np.ones(shape) if end else pilot
             )
             adaptive.__dict__["centering"] = (
-                replace(ends, unit=np.broadcast_to(ends.unit, shape)),
+                replace(ends, z_scale=np.broadcast_to(ends.z_scale, shape)),
             )
             found = evaluate(adaptive.program, adaptive.stan_data(), parameters)
             gaps[end].append(found["lp__"] - stan_log_prob(form, at, evaluate))
     assert np.ptp(gaps[0]) < 1e-8
     assert np.ptp(gaps[1]) < 1e-8
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(model, id=name, marks=() if name in QUICK else pytest.mark.slow)
+        for name, model in models().items()
+        if "nested" in name and model.spec.family != "categorical"
+    ],
+)
+def test_coefficients_of_groups_within_groups_are_what_is_drawn(
+    model: sp.Model, evaluate: Evaluator
+) -> None:
+    model, rng = partly_centered(model), np.random.default_rng(3)
+    at = random_point(model, rng)
+    parameters = stan_parameters(model, small_data(), at)
+    draw = evaluate(model.program, model.stan_data(), parameters)
+    for number, each in enumerate(at.factors, 1):
+        found = draw["b" if number == 1 else f"b_{number}"]
+        np.testing.assert_allclose(found, each.b, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -538,12 +560,31 @@ def point_of(draw: dict[str, np.ndarray], model: sp.Model) -> Point:
 
 def assert_densities_agree(model: sp.Model, evaluate: Evaluator) -> None:
     data, rng = data_of(model), np.random.default_rng(6)
+    if model.parameterization == "adaptive":
+        model = partly_centered(model)
     points = [random_point(model, rng) for _ in range(POINTS)]
     found = np.array([stan_log_prob(model, at, evaluate) for at in points])
     wanted = np.array([log_density(model, data, at) for at in points])
     tall = np.abs(wanted).max() if model.structure.standardized else 0.0
     # Rows that count 5000 times make covariances that lose six digits to NumPy.
     assert np.ptp(found - wanted) < max(1e-8, 1e-10 * tall)
+
+
+def partly_centered(model: sp.Model) -> sp.Model:
+    """Return a model whose groups are centered as far as chance says.
+
+    Of few rows, those of the catalogue, all would be noncentered.
+    """
+    rng, model = np.random.default_rng(7), copy(model)
+    model.__dict__["centering"] = tuple(
+        Centering.of(
+            rng.uniform(size=each.centeredness.shape),
+            rng.uniform(0.5, 2.0, size=each.tau.shape),
+            each.uncenter,
+        )
+        for each in model.centering
+    )
+    return model
 
 
 def assert_draws_lead_back(

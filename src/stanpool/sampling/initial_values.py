@@ -30,7 +30,7 @@ from stanpool.data.compression.integrated_rows import (
 from stanpool.language.family import FAMILIES
 from stanpool.model.pilot.centering import centered_elsewhere
 from stanpool.model.priors.in_force import class_of
-from stanpool.model.program.population_means import group_means
+from stanpool.model.program.population_means import group_means, of_outer_groups
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.terms.names import GroupNames
 from stanpool.model.terms.of_design import special_terms
@@ -103,7 +103,9 @@ def _around(
     of_predictors = np.atleast_2d(beta.T)
     centers = None if alpha is None else np.atleast_1d(alpha)
     elsewhere, units = _elsewhere(model), _scale_units(model)
-    for number, own in enumerate(pilot.factors):
+    coefficients_at_means: dict[int, Array] = {}
+    for number in model.structure.outer_first:
+        own = pilot.factors[number]
         end, form = suffix_of(number + 1), model.structure.factors[number]
         tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
         chol = _cholesky_around(own, noise) if form.correlated else np.eye(len(tau))
@@ -120,9 +122,18 @@ def _around(
             point[f"z{end}"] = np.linalg.solve(tau[:, None] * chol, u.T).T
             continue
         at_means = group_means(
-            design, number, centers, of_predictors, elsewhere=elsewhere[number]
+            design,
+            number,
+            centers,
+            of_predictors,
+            elsewhere=elsewhere[number],
+            at_x_bar=True,
         )
         at_means = at_means.reshape(-1, len(tau))
+        coefficients_at_means[number] = at_means + u
+        at_means = at_means + of_outer_groups(
+            design, number, form.within, coefficients_at_means
+        )
         point[f"z{end}"] = model.centering[number].standardized(
             u, at_means, tau, chol if form.correlated else None
         )
@@ -385,25 +396,32 @@ def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
             own_b = own.b[0, :, 0] - u + np.linalg.solve(factor.uncenter, u.T).T
             point[f"b_c{end}"] = own_b
         if model.parameterization == "adaptive":
-            point[f"z{end}"] = _partly_centered(model, draw, number, u, shift)
+            point[f"z{end}"] = _partly_centered(model, draw, number - 1, shift)
     return point
 
 
 def _partly_centered(
-    model: PreparedModel, draw: xr.Dataset, number: int, u: Array, shift: float
+    model: PreparedModel, draw: xr.Dataset, number: int, shift: float
 ) -> Array:
     """Return z of an adaptive program for the deviations of one draw."""
-    factor, form = model.design.factors[number - 1], model.structure.factors[number - 1]
-    found = coefficients(model, draw)
-    mean = group_means(
-        model.design,
-        number - 1,
-        found.alpha[0] + shift if model.design.intercept else None,
-        found.beta[0],
-        elsewhere=_elsewhere(model)[number - 1],
-    )[:, 0]
-    end = suffix_of(number)
-    centering = model.centering[number - 1]
+    factor, form = model.design.factors[number], model.structure.factors[number]
+    found, elsewhere = coefficients(model, draw), _elsewhere(model)
+    means, deviations = {}, {}
+    for place in (number, *form.within):
+        groups = np.arange(len(model.design.factors[place].labels))
+        deviations[place] = found.factors[place].deviations(groups)[0, :, 0]
+        means[place] = group_means(
+            model.design,
+            place,
+            found.alpha[0] + shift if model.design.intercept else None,
+            found.beta[0],
+            elsewhere=elsewhere[place],
+            at_x_bar=True,
+        )[:, 0]
+    outer = {place: means[place] + deviations[place] for place in form.within}
+    mean = means[number] + of_outer_groups(model.design, number, form.within, outer)
+    u, end = deviations[number], suffix_of(number + 1)
+    centering = model.centering[number]
     scale = model.scaling.undo(f"tau{end}", np.ones((1, 1, u.shape[1])))[0, 0]
     chol = cholesky_of_population(draw, factor)[0]
     tau = np.sqrt(np.square(chol).sum(axis=1))
@@ -416,7 +434,8 @@ def _elsewhere(model: PreparedModel) -> Sequence[frozenset[str] | None]:
     """Return what factors are not centered about, if not means of earlier factors."""
     if not model.structure.chooses_center:
         return [None] * len(model.design.factors)
-    return centered_elsewhere(model.design.factors, model.centering)
+    within = [form.within for form in model.structure.factors]
+    return centered_elsewhere(model.design.factors, model.centering, within)
 
 
 def _scales(draw: xr.Dataset, names: GroupNames) -> dict[str, Any]:

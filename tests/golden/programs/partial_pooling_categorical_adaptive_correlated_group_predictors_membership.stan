@@ -95,6 +95,7 @@ data {
   matrix<lower=0, upper=1>[J, Q * (C - 1)] centeredness;
   matrix<lower=0>[J, Q * (C - 1)] z_scale; // gives z a scale near 1
   vector<lower=0>[Q * (C - 1)] tau_pilot; // estimate of tau
+  matrix[1, P] U_bar; // U at x_bar
   vector<lower=0, upper=1>[J] decorrelated; // 1: z is uncorrelated
   int<lower=1> J_2; // number of groups
   int<lower=1> Q_2; // number of varying coefficients
@@ -149,6 +150,11 @@ transformed parameters {
   row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
   row_vector[Q_all] mu = category_means(mean_index, alpha, beta);
   row_vector[Q_all] mu_c = category_means(center_index, alpha_c, beta);
+  for (c in 1 : C - 1) {
+    matrix[1, Q] effects = effects_of_U(U_bar, effect_index,
+                                        zero_first(alpha, beta)[ : , c]);
+    mu_c[columns[c]] -= effects[1];
+  }
   row_vector[Q_all_2] mu_2 = category_means(mean_index_2, alpha, beta);
   row_vector[Q_all_2] mu_c_2 = category_means(center_index_2, alpha_c, beta);
 }

@@ -74,6 +74,7 @@ data {
   matrix<lower=0, upper=1>[J, Q] centeredness;
   matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
   vector<lower=0>[Q] tau_pilot; // estimate of tau
+  matrix[1, P] U_bar; // U at x_bar
   vector<lower=0, upper=1>[J] decorrelated; // 1: z is uncorrelated
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -102,6 +103,7 @@ transformed parameters {
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
   row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_index]';
+  mu_c -= effects_of_U(U_bar, effect_index, append_row([0, alpha]', beta))[1];
   vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
 }
 model {

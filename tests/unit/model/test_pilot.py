@@ -232,3 +232,46 @@ def test_a_million_rows_and_a_hundred_thousand_groups_take_seconds() -> None:
     assert model.pilot is not None
     assert time.process_time() - start < 120
     assert model.pilot.factors[0].tau == pytest.approx(0.5, rel=0.2)
+
+
+def test_errors_of_groups_within_groups_are_exact_under_their_scales() -> None:
+    """Levels are eliminated one by one; a dense matrix knows all of them at once."""
+    rng = np.random.default_rng(8)
+    brood = np.repeat(np.arange(60), rng.integers(1, 6, size=60))
+    place = (brood * 7) % 25
+    scales = {"row": 0.5, "brood": 0.8, "place": 0.4}
+    data = pd.DataFrame({"place": place, "brood": brood, "row": np.arange(len(brood))})
+    eta = 1.0 + sum(
+        rng.normal(0, scale, data[name].max() + 1)[data[name]]
+        for name, scale in scales.items()
+    )
+    data = data.assign(y=rng.poisson(np.exp(eta))).astype(
+        {each: str for each in scales}
+    )
+    model = sp.Model(
+        "y ~ 1 + (1 | brood) + (1 | place) + (1 | row)", data, family="poisson"
+    )
+    assert [each.within for each in model.structure.factors] == [(1,), (), (0, 1)]
+    pilot, factors = model.pilot, model.design.factors
+    assert pilot is not None
+    eta = pilot.theta[0] + sum(
+        own.u[each.index, 0] for own, each in zip(pilot.factors, factors, strict=True)
+    )
+    Z = np.hstack([np.eye(len(each.labels))[each.index] for each in factors])
+    prior = np.concatenate(
+        [np.full(len(own.u), own.tau[0] ** -2) for own in pilot.factors]
+    )
+    precision = Z.T @ (np.exp(eta)[:, None] * Z) + np.diag(prior)
+    exact = np.diag(np.linalg.inv(precision))
+    found = np.concatenate([own.covariance[:, 0, 0] for own in pilot.factors])
+    np.testing.assert_allclose(found, exact, rtol=1e-9)
+    # Given the places' coefficients: without their rows and columns.
+    ends = np.cumsum([len(own.u) for own in pilot.factors])
+    others = np.r_[: ends[0], ends[1] : ends[2]]
+    exact = np.diag(np.linalg.inv(precision[np.ix_(others, others)]))[: ends[0]]
+    np.testing.assert_allclose(
+        pilot.factors[0].covariance_within[:, 0, 0], exact, rtol=1e-9
+    )
+    # Estimates of this kind know scales to about a third here.
+    for own, each in zip(pilot.factors, factors, strict=True):
+        assert 0.5 < own.tau[0] / scales[each.factor] < 1.5

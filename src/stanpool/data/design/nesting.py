@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -168,6 +168,73 @@ def warn_if_crossed(spec: ModelSpec, frame: pd.DataFrame) -> None:
                 f"{quote(inner.factor)}. " + _if_crossed(outer, inner),
                 NestingWarning,
             )
+
+
+def factors_within(design: Design) -> tuple[tuple[int, ...], ...]:
+    """Return for each factor those in whose groups its own groups lie, from 0.
+
+    Whether the formula says so or not: each level of ``brood`` may occur in one level
+    of ``location`` only, and a level for each row is within all other factors. They
+    share a varying coefficient, and are sampled where it is drawn.
+
+    Parameters
+    ----------
+    design
+        The data; of those that were read in chunks, nothing is known.
+    """
+    if design.count is not None:
+        return ((),) * len(design.factors)
+    return tuple(
+        tuple(
+            place
+            for place, outer in enumerate(design.factors)
+            if place != number and _is_within(inner, outer)
+        )
+        for number, inner in enumerate(design.factors)
+    )
+
+
+def _is_within(inner: FactorDesign, outer: FactorDesign) -> bool:
+    for each in (inner, outer):
+        if each.weights is not None or each.uncenter is not None:
+            return False
+    return (
+        len(inner.labels) > len(outer.labels)
+        and bool(shared_columns(inner.varying, outer.varying).any())
+        and bool(np.all(outer_groups(inner, outer)[inner.index] == outer.index))
+    )
+
+
+def outer_groups(inner: FactorDesign, outer: FactorDesign) -> np.ndarray:
+    """Return in which outer group each inner one is, shape ``(J,)``.
+
+    The first for groups without rows, whose place makes no difference.
+
+    Parameters
+    ----------
+    inner, outer
+        Two factors, the first within the second.
+    """
+    found = np.zeros(len(inner.labels), dtype=np.int64)
+    found[inner.index] = outer.index
+    return found
+
+
+def shared_columns(inner: Sequence[str], outer: Sequence[str]) -> np.ndarray:
+    """Return where outer groups have the coefficients of inner ones, shape ``(D,)``.
+
+    Parameters
+    ----------
+    inner, outer
+        The coefficients of two factors.
+
+    Examples
+    --------
+    >>> shared_columns(("Intercept", "x", "z"), ("z", "Intercept"))  # 0: nowhere
+    array([2, 0, 1])
+    """
+    places = {name: place for place, name in enumerate(outer, 1)}
+    return np.array([places.get(name, 0) for name in inner])
 
 
 def _nestings(spec: ModelSpec) -> Iterator[tuple[GroupTerm, GroupTerm]]:

@@ -24,6 +24,13 @@ estimate leave a funnel below it. So weights are those at three standard errors 
 logarithm of the scale below, :math:`1 / \sqrt{2 \nu}` each, with the number of
 well-determined coefficients :math:`\nu`, the sum of the shares.
 
+Groups within those of other factors (pupils in schools, rows in all else) are centered
+about the coefficients of these, as hierarchies are [2]_: :math:`m` is the mean and what
+all outer groups add to it. With I from the groups' own rows if their inner groups'
+coefficients are integrated out, z of each level is independent of all outer ones.
+Otherwise what the data know, the sum of all levels' coefficients, is a ridge whose
+direction turns with the scales.
+
 References
 ----------
 .. [1] Gorinova, Moore and Hoffman (2020). Automatic reparameterisation of probabilistic
@@ -180,7 +187,7 @@ def centering_of(factor: FactorDesign, pilot: GroupEstimate | None) -> Centering
     if pilot is None:
         none = np.zeros((len(factor.labels), width))
         return Centering.of(none, np.ones(width), uncenter)
-    tau, share = pilot.tau, pilot.information
+    tau, share, known = pilot.tau, pilot.share_of_own_data, pilot.information
     if uncenter is not None:
         # The share of information about each coefficient, given those before it.
         tau = np.diag(cholesky_at_centers(tau, uncenter))
@@ -189,8 +196,9 @@ def centering_of(factor: FactorDesign, pilot: GroupEstimate | None) -> Centering
         errors = errors * (1.0 + _ROUNDING * np.eye(width))
         left = np.einsum("jdd->jd", np.linalg.cholesky(errors))
         share = np.clip(1.0 - np.square(left / tau), 0.0, 1.0)
+        known = share
     share = np.minimum(share, _LARGEST_SHARE)
-    determined = np.maximum(share.sum(axis=0), _FEWEST_DETERMINED)
+    determined = np.maximum(known.sum(axis=0), _FEWEST_DETERMINED)
     odds = share / (1 - share) * np.exp(-2 * _BELOW / np.sqrt(2 * determined))
     return Centering.of(odds / (1 + odds), tau, uncenter)
 
@@ -212,7 +220,9 @@ def cholesky_at_centers(tau: Array, uncenter: Array) -> Array:
 
 
 def centered_elsewhere(
-    factors: Sequence[FactorDesign], centering: Sequence[Centering]
+    factors: Sequence[FactorDesign],
+    centering: Sequence[Centering],
+    within: Sequence[Sequence[int]],
 ) -> tuple[frozenset[str], ...]:
     """Return for each factor its coefficients that are not centered about the mean.
 
@@ -224,10 +234,15 @@ def centered_elsewhere(
     the mean; the others are centered about 0. Scales of the pilot are too small by the
     degrees of freedom of the group-level predictors.
 
+    Groups within others are centered about the coefficients of these, and so about the
+    mean, if these are.
+
     Parameters
     ----------
     factors, centering
         All factors of a model, and how far each is centered.
+    within
+        For each factor the places of those that it is within.
     """
     best: dict[str, tuple[float, int]] = {}
     for number, (factor, own) in enumerate(zip(factors, centering, strict=True)):
@@ -235,7 +250,10 @@ def centered_elsewhere(
         slack = np.square(own.tau) / max(len(own.centeredness) - used, 1)
         slack *= own.centeredness.mean(axis=0) > BREAK_EVEN
         of_coefficients = slack.reshape(-1, len(factor.varying)).mean(axis=0)
+        of_outer = {x for place in within[number] for x in factors[place].varying}
         for label, value in zip(factor.varying, of_coefficients.tolist(), strict=True):
+            if label in of_outer:
+                continue
             if label not in best or value > best[label][0]:
                 best[label] = value, number
     return tuple(

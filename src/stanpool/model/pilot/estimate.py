@@ -37,6 +37,9 @@ class GroupEstimate:
     count
         How many groups each of the J stands for, where groups that are alike were
         reduced to fewer.
+    covariance_within
+        Where groups are within those of other factors, the covariance of the errors if
+        the coefficients of these were known, too; else None.
     """
 
     u: Array
@@ -44,6 +47,15 @@ class GroupEstimate:
     tau: Array
     Omega: Array
     count: Array | None = None
+    covariance_within: Array | None = None
+
+    @property
+    def share_of_own_data(self) -> Array:
+        """The same as ``information``, if coefficients of outer groups were known."""
+        if self.covariance_within is None:
+            return self.information
+        variance = np.einsum("jdd->jd", self.covariance_within)
+        return np.asarray(np.clip(1 - variance / np.square(self.tau), 0.0, 1.0))
 
     @property
     def information(self) -> Array:

@@ -30,6 +30,11 @@ from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.nesting import (
+    factors_within,
+    outer_groups,
+    shared_columns,
+)
 from stanpool.data.likelihood import log_likelihood
 from stanpool.families.functions import LINKS
 from stanpool.families.registry import family_functions
@@ -108,15 +113,19 @@ def _of_categories(
         groups, q = own[0].u.shape
         width = q * len(own)
         covariance, Omega = np.zeros((groups, width, width)), np.zeros((width, width))
+        within = np.zeros_like(covariance)
         for c, part in enumerate(own):
             at = slice(c * q, (c + 1) * q)
             covariance[:, at, at], Omega[at, at] = part.covariance, part.Omega
+            known = part.covariance_within
+            within[:, at, at] = part.covariance if known is None else known
         factors.append(
             GroupEstimate(
                 u=np.concatenate([part.u for part in own], axis=1),
                 covariance=covariance,
                 tau=np.concatenate([part.tau for part in own]),
                 Omega=Omega,
+                covariance_within=within,
             )
         )
     return PilotEstimate(
@@ -138,6 +147,8 @@ class _Factor:
     tau: Array
     Omega: Array
     covariance: Array
+    covariance_within: Array | None = None
+    of_total: Array | None = None
 
     @classmethod
     def of(cls, factor: FactorDesign, tau: Array, *, correlated: bool) -> _Factor:
@@ -221,7 +232,9 @@ class _Search:
             _Factor.of(factor, _first_scales(factor, spread), correlated=each)
             for factor, each in zip(design.factors, correlated, strict=True)
         ]
-        self.pairs = _pairs(self.factors)
+        within = factors_within(design)
+        self.pairs = _pairs(self.factors, within)
+        self.nesting = _nestings(design, within)
 
     def run(self) -> PilotEstimate:
         """Iterate until the scales have converged."""
@@ -234,11 +247,11 @@ class _Search:
                 self.move_by_gradients(score, weight)
             self.update_parameters()
             _, weight = self.derivatives()
-            for place in range(len(self.factors)):
+            for place in self.nesting:
                 self.update_scales(place, weight)
             if self.is_settled(before):
                 break
-        for place in range(len(self.factors)):
+        for place in self.nesting:
             self.update_errors(place, weight)
         sd = self.errors_of_population(weight)
         theta = self.theta
@@ -248,7 +261,13 @@ class _Search:
             theta=theta,
             theta_sd=sd,
             factors=tuple(
-                GroupEstimate(each.u, each.covariance, each.tau, each.Omega)
+                GroupEstimate(
+                    each.u,
+                    each.covariance,
+                    each.tau,
+                    each.Omega,
+                    covariance_within=each.covariance_within,
+                )
                 for each in self.factors
             ),
             parameters=self.parameters,
@@ -394,10 +413,42 @@ class _Search:
 
     def update_errors(self, place: int, weight: Array) -> Array:
         """Compute the covariances of a factor's deviations; return the information."""
-        factor = self.factors[place]
+        factor, nesting = self.factors[place], self.nesting[place]
+        weight = self.without_inner(nesting.inner, weight)
         own = self.left_by_others(place, factor.squares(weight), weight)
         factor.covariance = np.asarray(np.linalg.inv(own + factor.precision))
-        return np.asarray(np.einsum("jqq->jq", own))
+        factor.of_total = factor.covariance
+        if not nesting.outer:
+            return np.asarray(np.einsum("jqq->jq", own))
+        # Of what their means are wrong by, groups' own data correct a share.
+        factor.covariance_within = known = factor.covariance
+        left = known @ factor.precision
+        share = np.eye(left.shape[1]) - left
+        of_means = np.zeros_like(known)
+        for outer, groups, shared in nesting.outer:
+            total = self.factors[outer].of_total
+            assert total is not None  # outer factors come first
+            padded = np.pad(total, ((0, 0), (1, 0), (1, 0)))
+            of_means += padded[groups][:, shared[:, None], shared]
+        factor.covariance = known + share @ of_means @ np.swapaxes(share, 1, 2)
+        factor.of_total = known + left @ of_means @ np.swapaxes(left, 1, 2)
+        variance = np.einsum("jqq->jq", factor.covariance)
+        return np.asarray(np.maximum(1 / variance - 1 / np.square(factor.tau), 0.0))
+
+    def without_inner(self, inner: Sequence[int], weight: Array) -> Array:
+        """Return what rows say of coefficients whose inner groups' are unknown.
+
+        Of rows in an inner group with information I together and a variance s of its
+        own, ``1 / (1 + I s)`` is left, exactly if only intercepts vary.
+        """
+        for place in inner:
+            factor = self.factors[place]
+            ((index, z),) = factor.members
+            Sigma = np.outer(factor.tau, factor.tau) * factor.Omega
+            variance = np.einsum("nq,qr,nr->n", z, Sigma, z)
+            known = np.bincount(index, weight, minlength=factor.groups)
+            weight = weight / (1.0 + known[index] * variance)
+        return weight
 
     def update_scales(self, place: int, weight: Array) -> None:
         """Update the scales of a factor from its deviations [2]_."""
@@ -541,13 +592,54 @@ class _Search:
         self.parameters["cutpoint"] = cutpoint
 
 
-def _pairs(factors: Sequence[_Factor]) -> dict[int, dict[int, Any]]:
-    """Return which groups of two factors meet, for each pair of factors."""
+@dataclass(frozen=True)
+class _Nesting:
+    """The factors within a factor, innermost first, and those that it is within.
+
+    Of the latter only the next ones, each with the outer group of each group, and
+    where it has the coefficients, counted from 1.
+    """
+
+    inner: tuple[int, ...]
+    outer: tuple[tuple[int, NDArray[np.intp], NDArray[np.intp]], ...]
+
+
+def _nestings(design: Design, within: Sequence[Sequence[int]]) -> dict[int, _Nesting]:
+    """Return the nesting of all factors, outer ones first."""
+    factors = design.factors
+
+    def depth(place: int) -> int:
+        return 1 + max(map(depth, within[place]), default=0)
+
+    found = {}
+    for place in sorted(range(len(factors)), key=depth):
+        inner = [each for each in range(len(factors)) if place in within[each]]
+        further = {outer for each in within[place] for outer in within[each]}
+        found[place] = _Nesting(
+            tuple(sorted(inner, key=depth, reverse=True)),
+            tuple(
+                (
+                    each,
+                    outer_groups(factors[place], factors[each]),
+                    shared_columns(factors[place].varying, factors[each].varying),
+                )
+                for each in within[place]
+                if each not in further
+            ),
+        )
+    return found
+
+
+def _pairs(
+    factors: Sequence[_Factor], within: Sequence[Sequence[int]]
+) -> dict[int, dict[int, Any]]:
+    """Return which groups of two crossed factors meet, for each pair of factors."""
     found: dict[int, dict[int, Any]] = {}
     for place, factor in enumerate(factors):
         for other_place, other in enumerate(factors):
             single = len(factor.members) == len(other.members) == 1
-            if place == other_place or not single:
+            is_nested = other_place in within[place] or place in within[other_place]
+            if place == other_place or is_nested or not single:
                 continue
             ((index, _),), ((index_2, _),) = factor.members, other.members
             keys = index.astype(np.int64) * other.groups + index_2

@@ -54,6 +54,10 @@ class GroupTerm:
         Whether its scales are sampled by roots with signs.
     tau_bounds
         The bounds with which its scales are declared.
+    outer
+        The endings of the factors that it is within.
+    has_intercept
+        Whether the population has an intercept.
     width
         How many coefficients a group has, as a Stan variable.
     size
@@ -72,6 +76,8 @@ class GroupTerm:
     recentered: bool
     signed: bool
     tau_bounds: str
+    outer: tuple[str, ...]
+    has_intercept: bool
     width: str
     size: str
     kind: str = "group"
@@ -81,6 +87,35 @@ class GroupTerm:
         """Whether correlations or coefficients are made of what is sampled."""
         makes_b = self.recentered or self.form in ("noncentered", "adaptive")
         return self.correlated or makes_b
+
+    @property
+    def outer_count(self) -> int:
+        """Return how many factors its groups are within."""
+        return len(self.outer)
+
+    @property
+    def centers_U(self) -> bool:
+        """Whether group-level predictors move means where predictors are at theirs."""
+        return self.group_predictors and self.has_intercept
+
+    @property
+    def center_of_u(self) -> str:
+        """Name the variable with what z is centered at."""
+        return "center" if self.outer else "mean"
+
+    @property
+    def outer_coefficients(self) -> list[str]:
+        """Return the coefficients of each factor that it is within, at x_bar."""
+        return [f"mean{end} + u{end}" for end in self.outer]
+
+    @property
+    def outer_coefficients_of_b(self) -> list[str]:
+        """Return the same where b is known."""
+        if not self.has_intercept:
+            return [f"b{end}" for end in self.outer]
+        return [
+            f"b{end} + rep_matrix(mu_c{end} - mu{end}, J{end})" for end in self.outer
+        ]
 
     @property
     def scales(self) -> str:
@@ -163,10 +198,13 @@ def _group_facts(
     ]
     terms = [Term("population"), *factors, *map(Term, structure.special)]
     integrated = {factor.integrated: factor for factor in factors}
+    outer_first = [factors[number] for number in structure.outer_first]
     sampled = [factor for factor in factors if not factor.integrated]
     return dict(
         factors=factors,
+        outer_first=outer_first,
         terms=terms,
+        terms_outer_first=[terms[0], *outer_first, *terms[1 + len(factors) :]],
         effects=[] if structure.is_grouped_glm else terms,
         sampled=sampled,
         integrated_factors=[factor for factor in factors if factor.integrated],
@@ -203,6 +241,8 @@ def _group_term(
         recentered=factor.recentered,
         signed=structure.is_signed(number),
         tau_bounds=blocks[f"tau{s}"].bounds if f"tau{s}" in blocks else "",
+        outer=tuple(suffix_of(place + 1) for place in factor.within),
+        has_intercept=structure.intercept,
         width=f"Q_all{s}" if categories else f"Q{s}",
         size=f"Q{s} * (C - 1)" if categories else f"Q{s}",
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.nesting import outer_groups, shared_columns
 
 
 def group_means(
@@ -16,6 +18,7 @@ def group_means(
     beta: np.ndarray,
     *,
     elsewhere: Collection[str] | None = None,
+    at_x_bar: bool = False,
 ) -> np.ndarray:
     """Return what the groups' coefficients vary around, for many draws.
 
@@ -33,6 +36,9 @@ def group_means(
         shape ``(..., D, K)``, of D linear predictors.
     elsewhere
         Coefficients whose mean is left out, in the place of those of earlier factors.
+    at_x_bar
+        Whether ``alpha`` is the intercept where predictors are at their means, so that
+        effects of group-level predictors count from there.
 
     Returns
     -------
@@ -51,7 +57,55 @@ def group_means(
     if factor.U is None:
         return means
     effects = population[..., effects_of(design, factor) - 1]
-    return np.asarray(means + np.einsum("jp,...dpq->...jdq", factor.U, effects))
+    U = factor.U - U_at_x_bar(design, factor) if at_x_bar else factor.U
+    return np.asarray(means + np.einsum("jp,...dpq->...jdq", U, effects))
+
+
+def U_at_x_bar(design: Design, factor: FactorDesign) -> np.ndarray:
+    """Return the means of the predictors that move groups' intercepts, shape ``(P,)``.
+
+    0 for those that move slopes, which are the same wherever other predictors are.
+
+    Parameters
+    ----------
+    design, factor
+        The data, and a factor with group-level predictors.
+    """
+    assert factor.effect_of is not None
+    if not design.intercept or "Intercept" not in factor.varying:
+        return np.zeros(len(factor.effect_of))
+    number = factor.effect_of[:, factor.varying.index("Intercept")]
+    return np.where(number > 0, design.x_bar[np.maximum(number, 1) - 1], 0.0)
+
+
+def of_outer_groups(
+    design: Design, number: int, within: Sequence[int], coefficients: Mapping[int, Any]
+) -> Any:
+    """Return the sum of the coefficients of the outer groups that groups are in.
+
+    Parameters
+    ----------
+    design
+        The data.
+    number, within
+        A factor, and those that it is within, counted from 0.
+    coefficients
+        Those of the latter, deviations and means, shape ``(J, D)`` each.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(J, D)``; 0 within none.
+    """
+    factor, total = design.factors[number], np.zeros(())
+    for place in within:
+        outer = design.factors[place]
+        known = np.pad(coefficients[place], ((0, 0), (1, 0)))
+        found = known[outer_groups(factor, outer)]
+        total = (
+            total + found[:, shared_columns(factor.coefficients, outer.coefficients)]
+        )
+    return total
 
 
 def means_of(

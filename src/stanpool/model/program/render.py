@@ -90,6 +90,7 @@ def _program_name(template: str, structure: Structure) -> str:
             "group_predictors" if factor.group_predictors else "",
             "integrated" if factor.integrated and len(structure.factors) > 1 else "",
             "recentered" if factor.recentered else "",
+            "nested" if factor.within else "",
         ]
         described = "_".join(mark for mark in marks if mark)
         if len(structure.factors) > 1:
@@ -119,6 +120,8 @@ def _functions(structure: Structure) -> list[str]:
             needed.append("partly_centered_correlated")
         if any(recentered):
             needed.append("partly_centered_recentered")
+        if any(factor.within for factor in structure.factors):
+            needed.append("of_outer_groups")
     if structure.parameterization == "marginal":
         twice = any(factor.integrated == 2 for factor in structure.factors)
         needed.append("twice_" * twice + "marginal_normal_id_glm")

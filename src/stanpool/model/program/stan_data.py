@@ -15,12 +15,18 @@ from stanpool.data.compression.integrated_rows import (
     scale_units,
 )
 from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.nesting import outer_groups, shared_columns
 from stanpool.language.prior import DISTRIBUTIONS, Prior
 from stanpool.model.pilot.centering import Centering, centered_elsewhere
 from stanpool.model.priors.in_force import PriorRow, class_of
-from stanpool.model.program.population_means import effects_of, means_of
+from stanpool.model.program.population_means import U_at_x_bar, effects_of, means_of
 from stanpool.model.program.prior_blocks import UNSTATED, variable_of
-from stanpool.model.program.structure import Structure, is_bounded, suffix_of
+from stanpool.model.program.structure import (
+    FactorStructure,
+    Structure,
+    is_bounded,
+    suffix_of,
+)
 from stanpool.model.terms.of_design import special_terms
 
 _MOST_UNITS = 100.0  # largest multiplier, in standard errors
@@ -65,7 +71,9 @@ def stan_data(
                 data[f"tau_unit{suffix_of(number + 1)}"] = unit
     elsewhere: Sequence[frozenset[str]] = ()
     if structure.chooses_center:
-        elsewhere = centered_elsewhere(design.factors, centering)
+        elsewhere = centered_elsewhere(
+            design.factors, centering, [form.within for form in structure.factors]
+        )
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
         suffix = suffix_of(number)
@@ -73,6 +81,7 @@ def stan_data(
         own = _factor_data(number, factor, rows)
         if structure.parameterization == "adaptive":
             own |= centering[number - 1].data(correlated=form.correlated)
+            own |= _outer_data(design, factor, form)
         if form.recentered:
             assert factor.uncenter is not None
             predictors = max(len(factor.predictors_of), 1)
@@ -89,6 +98,8 @@ def stan_data(
                 own["P"] = factor.U.shape[1]
                 own["U"] = factor.U
                 own["effect_index"] = effects_of(design, factor)
+                if structure.parameterization == "adaptive" and design.intercept:
+                    own["U_bar"] = U_at_x_bar(design, factor)[None, :]
         taken.update(factor.varying)
         data |= {f"{name}{suffix}": value for name, value in own.items()}
     for term in special_terms(design):
@@ -221,6 +232,18 @@ def _factor_data(
     data["group"] = (factor.index if rows is None else rows.group[number - 1]) + 1
     data["Z"] = factor.Z if rows is None else rows.Z[number - 1]
     return data
+
+
+def _outer_data(
+    design: Design, factor: FactorDesign, form: FactorStructure
+) -> dict[str, Any]:
+    """Return where a factor's groups are in those of the factors that it is within."""
+    outer = [design.factors[place] for place in form.within]
+    if not outer:
+        return {}
+    groups = [outer_groups(factor, each) for each in outer]
+    columns = [shared_columns(factor.coefficients, each.coefficients) for each in outer]
+    return {"outer": np.stack(groups) + 1, "outer_column": np.stack(columns) + 1}
 
 
 def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from stanpool.base.options import Parameterization
 from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.design import Design
+from stanpool.data.design.nesting import factors_within
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import DISTRIBUTIONS
@@ -34,6 +35,9 @@ class FactorStructure:
     recentered
         Whether coefficients are sampled with predictors centered, although their
         deviations are uncorrelated where predictors are 0.
+    within
+        The factors, counted from 0, in whose groups its groups lie, and about whose
+        coefficients its own are centered in the adaptive form.
     """
 
     correlated: bool = False
@@ -41,6 +45,7 @@ class FactorStructure:
     group_predictors: bool = False
     integrated: int = 0
     recentered: bool = False
+    within: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,15 @@ class Structure:
         """Which factors are integrated out, counted from 0, in this order."""
         order = {each.integrated: n for n, each in enumerate(self.factors)}
         return tuple(order[place] for place in sorted(order.keys() - {0}))
+
+    @property
+    def outer_first(self) -> list[int]:
+        """All factors, counted from 0: each after those that it is within."""
+
+        def depth(number: int) -> int:
+            return 1 + max(map(depth, self.factors[number].within), default=0)
+
+        return sorted(range(len(self.factors)), key=depth)
 
     def is_signed(self, number: int) -> bool:
         """Whether a factor's scales are sampled by roots with signs, counted from 1."""
@@ -181,6 +195,7 @@ def structure_of(
     integrated: Sequence[int] = (),
     compressed: bool = False,
     many_rows: bool = False,
+    within: Sequence[tuple[int, ...]] | None = None,
 ) -> Structure:
     """Reduce a model to what decides its program's text.
 
@@ -198,7 +213,11 @@ def structure_of(
     many_rows
         Whether the marginal program has so many rows that shared parameters are known
         very precisely.
+    within
+        For each factor those that it is within, where a model of more rows says so.
     """
+    if within is None:
+        within = factors_within(design)
     uses: dict[str, tuple[str, ...]] = {"beta": ()}
     for row in priors:
         seen = uses.get(row.parameter_class, ())
@@ -225,6 +244,7 @@ def structure_of(
                 integrated=order.get(number, 0),
                 recentered=parameterization in _SAMPLED_CENTERED
                 and uncentering_matrix(factor, dict(design.centers)) is not None,
+                within=within[number] if parameterization == "adaptive" else (),
             )
             for number, (factor, correlated) in enumerate(
                 zip(design.factors, correlated_factors(spec, design), strict=True)

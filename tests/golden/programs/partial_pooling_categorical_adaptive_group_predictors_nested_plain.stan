@@ -1,0 +1,210 @@
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are estimated.
+//
+//   y[n] ~ categorical(softmax(append_col(0, eta[n])'))
+//   eta has a column for each category but the first, the reference
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//            + Z_2[n] * u_2[group_2[n]]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+//   b_2[j] = mu_2 + u_2[j]
+//   u_2[j, q] ~ normal(0, tau_2[q])
+//
+// Groups with much data are centered, groups with little data noncentered, and
+// others in between: centeredness says how far, by group and coefficient.
+functions {
+  // 0, the intercepts and the coefficients, with a column for each category but
+  // the reference
+  matrix zero_first(matrix beta) {
+    return append_row(zeros_row_vector(cols(beta)), beta);
+  }
+  matrix zero_first(row_vector alpha, matrix beta) {
+    return zero_first(append_row(alpha, beta));
+  }
+  // means of the groups' coefficients, category by category; mean_index says
+  // where they are in (0, alpha, beta)
+  row_vector category_means(array[] int mean_index, matrix beta) {
+    return to_row_vector(zero_first(beta)[mean_index]);
+  }
+  row_vector category_means(array[] int mean_index, row_vector alpha,
+                            matrix beta) {
+    return to_row_vector(zero_first(alpha, beta)[mean_index]);
+  }
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
+    }
+    return u;
+  }
+  // coefficients of the outer groups that groups are in, in the columns of the
+  // groups' own coefficients; 0 for those that outer groups do not have
+  matrix of_outer_groups(matrix coefficients, array[] int outer,
+                         array[] int column) {
+    int J = rows(coefficients);
+    return append_col(rep_vector(0, J), coefficients)[outer, column];
+  }
+  // the effects of group-level predictors U on the means of the groups'
+  // coefficients; effect_index says where each effect is in (0, alpha, beta)
+  matrix effects_of_U(matrix U, array[,] int effect_index, vector population) {
+    int Q = size(effect_index[1]);
+    matrix[rows(U), Q] effects = rep_matrix(0, rows(U), Q);
+    for (p in 1 : cols(U)) {
+      effects += U[ : , p] * population[effect_index[p]]';
+    }
+    return effects;
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories; the first is the reference
+  array[N] int<lower=1, upper=C> y; // outcome
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  int<lower=1> P; // number of group-level predictors
+  matrix[J, P] U; // group-level predictors, which are also in X
+  // their effects on each coefficient, by their position in (0, alpha, beta)
+  array[P, Q] int<lower=1, upper=K + 2> effect_index;
+  // the mean that z is centered at, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> center_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q * (C - 1)] centeredness;
+  matrix<lower=0>[J, Q * (C - 1)] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q * (C - 1)] tau_pilot; // estimate of tau
+  // the outer groups that each group is in, and where the coefficients of these
+  // stand for its own: by their position in (0, coefficients)
+  array[1, J] int<lower=1> outer;
+  array[1, Q * (C - 1)] int<lower=1> outer_column;
+  matrix[1, P] U_bar; // U at x_bar
+  int<lower=1> J_2; // number of groups
+  int<lower=1> Q_2; // number of varying coefficients
+  array[N] int<lower=1, upper=J_2> group_2; // group of each row
+  matrix[N, Q_2] Z_2; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> mean_index_2;
+  // the mean that z_2 is centered at, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> center_index_2;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J_2, Q_2 * (C - 1)] centeredness_2;
+  matrix<lower=0>[J_2, Q_2 * (C - 1)] z_scale_2; // gives z_2 a scale near 1
+  vector<lower=0>[Q_2 * (C - 1)] tau_pilot_2; // estimate of tau_2
+  vector[C - 1] prior_Intercept_location;
+  vector<lower=0>[C - 1] prior_Intercept_scale;
+  vector[K * (C - 1)] prior_beta_location;
+  vector<lower=0>[K * (C - 1)] prior_beta_scale;
+  vector<lower=0>[Q * (C - 1)] prior_tau_rate;
+  vector<lower=0>[Q_2 * (C - 1)] prior_tau_2_rate;
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  int Q_all = Q * (C - 1); // coefficients of each group
+  array[C - 1, Q] int columns; // columns of b for each category
+  for (c in 1 : C - 1) {
+    for (q in 1 : Q) {
+      columns[c, q] = (c - 1) * Q + q;
+    }
+  }
+  int Q_all_2 = Q_2 * (C - 1); // coefficients of each group
+  array[C - 1, Q_2] int columns_2; // columns of b_2 for each category
+  for (c in 1 : C - 1) {
+    for (q in 1 : Q_2) {
+      columns_2[c, q] = (c - 1) * Q_2 + q;
+    }
+  }
+}
+parameters {
+  row_vector[C - 1] alpha_c; // alpha at x_bar
+  matrix[K, C - 1] beta;
+  vector<lower=0>[Q_all] tau; // population scales
+  matrix[J, Q_all] z; // coefficients, partly centered
+  vector<lower=0>[Q_all_2] tau_2; // population scales
+  matrix[J_2, Q_all_2] z_2; // coefficients, partly centered
+}
+transformed parameters {
+  row_vector[C - 1] alpha = alpha_c - x_bar' * beta; // intercept at X = 0
+  row_vector[Q_all] mu = category_means(mean_index, alpha, beta);
+  row_vector[Q_all] mu_c = category_means(center_index, alpha_c, beta);
+  for (c in 1 : C - 1) {
+    matrix[1, Q] effects = effects_of_U(U_bar, effect_index,
+                                        zero_first(alpha, beta)[ : , c]);
+    mu_c[columns[c]] -= effects[1];
+  }
+  row_vector[Q_all_2] mu_2 = category_means(mean_index_2, alpha, beta);
+  row_vector[Q_all_2] mu_c_2 = category_means(center_index_2, alpha_c, beta);
+}
+model {
+  matrix[J_2, Q_all_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
+  matrix[J_2, Q_all_2] u_2 = partly_centered(z_2, mean_2, tau_2,
+                                             centeredness_2, z_scale_2,
+                                             tau_pilot_2);
+  matrix[J, Q_all] mean = rep_matrix(mu_c, J); // of b at x_bar
+  for (c in 1 : C - 1) {
+    mean[ : , columns[c]] += effects_of_U(U, effect_index,
+                                          zero_first(alpha, beta)[ : , c]);
+  }
+  matrix[J, Q_all] center = mean; // of z
+  center += of_outer_groups(mean_2 + u_2, outer[1], outer_column[1]);
+  matrix[J, Q_all] u = partly_centered(z, center, tau, centeredness, z_scale,
+                                       tau_pilot);
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  tau_2 ~ exponential(prior_tau_2_rate);
+  for (q in 1 : Q_all) {
+    u[ : , q] ~ normal(0, tau[q]);
+  }
+  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  for (q in 1 : Q_all_2) {
+    u_2[ : , q] ~ normal(0, tau_2[q]);
+  }
+  target += sum((1 - centeredness_2) * log(tau_2)); // Jacobian
+  if (prior_only == 0) {
+    matrix[N, C - 1] group_effect = rep_matrix(0, N, C - 1);
+    for (c in 1 : C - 1) {
+      group_effect[ : , c] += rows_dot_product(Z, u[group, columns[c]]);
+    }
+    for (c in 1 : C - 1) {
+      group_effect[ : , c] += rows_dot_product(Z_2,
+                                               u_2[group_2, columns_2[c]]);
+    }
+    matrix[N, C - 1] eta = rep_matrix(alpha_c, N) + group_effect + X_c * beta;
+    matrix[C - 1, C] select = append_col(zeros_vector(C - 1),
+                                         identity_matrix(C - 1));
+    y ~ categorical_logit_glm(eta, zeros_vector(C), select);
+  }
+}
+generated quantities {
+  matrix[J_2, Q_all_2] b_2 = rep_matrix(mu_c_2, J_2);
+  b_2 += partly_centered(z_2, b_2, tau_2, centeredness_2, z_scale_2,
+                         tau_pilot_2);
+  b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
+  matrix[J, Q_all] b = rep_matrix(mu_c, J);
+  for (c in 1 : C - 1) {
+    b[ : , columns[c]] += effects_of_U(U, effect_index,
+                                       zero_first(alpha, beta)[ : , c]);
+  }
+  {
+    matrix[J, Q_all] center = b; // of z
+    center += of_outer_groups(b_2 + rep_matrix(mu_c_2 - mu_2, J_2), outer[1],
+                              outer_column[1]);
+    b += partly_centered(z, center, tau, centeredness, z_scale, tau_pilot);
+  }
+  b += rep_matrix(mu - mu_c, J); // at X = 0
+}

@@ -1,0 +1,204 @@
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are estimated.
+//
+//   y[n] ~ poisson(exp(eta[n]))
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//            + Z_2[n] * u_2[group_2[n]]
+//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+//   b_2[j] = mu_2 + u_2[j]
+//   u_2[j, q] ~ normal(0, tau_2[q])
+//
+// Groups with much data are centered, groups with little data noncentered, and
+// others in between: centeredness says how far, by group and coefficient.
+functions {
+  // log density of the rows of u, each multi_normal(0, L * L')
+  real multi_normal_rows_lpdf(matrix u, matrix L) {
+    return std_normal_lpdf(to_vector(mdivide_left_tri_low(L, u')))
+           - rows(u) * sum(log(diagonal(L)));
+  }
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
+    }
+    return u;
+  }
+  // the same for correlated coefficients: in groups with decorrelated = 1 the z
+  // are uncorrelated, and multiplied by L_Omega
+  matrix partly_centered_correlated(matrix z, matrix mean, vector tau,
+                                    matrix L_Omega, matrix centeredness,
+                                    matrix z_scale, vector tau_pilot,
+                                    vector decorrelated) {
+    matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
+    return partly_centered(z + diag_pre_multiply(decorrelated, correlated),
+                           mean, tau, centeredness, z_scale, tau_pilot);
+  }
+  // coefficients of the outer groups that groups are in, in the columns of the
+  // groups' own coefficients; 0 for those that outer groups do not have
+  matrix of_outer_groups(matrix coefficients, array[] int outer,
+                         array[] int column) {
+    int J = rows(coefficients);
+    return append_col(rep_vector(0, J), coefficients)[outer, column];
+  }
+  // the effects of group-level predictors U on the means of the groups'
+  // coefficients; effect_index says where each effect is in (0, alpha, beta)
+  matrix effects_of_U(matrix U, array[,] int effect_index, vector population) {
+    int Q = size(effect_index[1]);
+    matrix[rows(U), Q] effects = rep_matrix(0, rows(U), Q);
+    for (p in 1 : cols(U)) {
+      effects += U[ : , p] * population[effect_index[p]]';
+    }
+    return effects;
+  }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log mass of y[n] ~ poisson_log(eta[n]), eta[n] = alpha
+  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_poisson_log_glm_lpmf(array[] int y, matrix X, real alpha,
+                                    vector beta, matrix Z,
+                                    array[,] int u_index, vector u) {
+    vector[size(y)] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    return poisson_log_lupmf(y | eta);
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  array[N] int<lower=0> y; // counts
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  int<lower=1> P; // number of group-level predictors
+  matrix[J, P] U; // group-level predictors, which are also in X
+  // their effects on each coefficient, by their position in (0, alpha, beta)
+  array[P, Q] int<lower=1, upper=K + 2> effect_index;
+  // the mean that z is centered at, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> center_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q] centeredness;
+  matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q] tau_pilot; // estimate of tau
+  matrix[1, P] U_bar; // U at x_bar
+  vector<lower=0, upper=1>[J] decorrelated; // 1: z is uncorrelated
+  int<lower=1> J_2; // number of groups
+  int<lower=1> Q_2; // number of varying coefficients
+  array[N] int<lower=1, upper=J_2> group_2; // group of each row
+  matrix[N, Q_2] Z_2; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> mean_index_2;
+  // the mean that z_2 is centered at, by its position in (0, alpha, beta)
+  array[Q_2] int<lower=1, upper=K + 2> center_index_2;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
+  matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
+  vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
+  // the outer groups that each group is in, and where the coefficients of these
+  // stand for its own: by their position in (0, coefficients)
+  array[1, J_2] int<lower=1> outer_2;
+  array[1, Q_2] int<lower=1> outer_column_2;
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  vector<lower=0>[Q_2] prior_tau_2_rate;
+  real<lower=0> prior_Omega_shape;
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  matrix[N, Q + Q_2] Z_all = append_col(Z, Z_2);
+  array[Q + Q_2, N] int u_index = append_array(u_positions(group, J, Q, 0),
+                                               u_positions(group_2, J_2, Q_2,
+                                                           J * Q));
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] z; // coefficients, partly centered
+  vector<lower=0>[Q_2] tau_2; // population scales
+  matrix[J_2, Q_2] z_2; // coefficients, partly centered
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[center_index]';
+  mu_c -= effects_of_U(U_bar, effect_index, append_row([0, alpha]', beta))[1];
+  row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_index_2]'; // means
+  row_vector[Q_2] mu_c_2 = append_row([0, alpha_c]', beta)[center_index_2]';
+}
+model {
+  matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
+  mean += effects_of_U(U, effect_index, append_row([0, alpha]', beta));
+  matrix[J, Q] u = partly_centered_correlated(z, mean, tau, L_Omega,
+                                              centeredness, z_scale,
+                                              tau_pilot, decorrelated);
+  matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
+  matrix[J_2, Q_2] center_2 = mean_2; // of z_2
+  center_2 += of_outer_groups(mean + u, outer_2[1], outer_column_2[1]);
+  matrix[J_2, Q_2] u_2 = partly_centered(z_2, center_2, tau_2,
+                                         centeredness_2, z_scale_2,
+                                         tau_pilot_2);
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  tau_2 ~ exponential(prior_tau_2_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
+  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  target += sum(decorrelated) * sum(log(diagonal(L_Omega)));
+  for (q in 1 : Q_2) {
+    u_2[ : , q] ~ normal(0, tau_2[q]);
+  }
+  target += sum((1 - centeredness_2) * log(tau_2)); // Jacobian
+  if (prior_only == 0) {
+    y ~ grouped_poisson_log_glm(X_c, alpha_c, beta, Z_all, u_index,
+                                append_row(to_vector(u), to_vector(u_2)));
+  }
+}
+generated quantities {
+  matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q] b = rep_matrix(mu_c, J);
+  b += effects_of_U(U, effect_index, append_row([0, alpha]', beta));
+  b += partly_centered_correlated(z, b, tau, L_Omega, centeredness, z_scale,
+                                  tau_pilot, decorrelated);
+  b += rep_matrix(mu - mu_c, J); // at X = 0
+  matrix[J_2, Q_2] b_2 = rep_matrix(mu_c_2, J_2);
+  {
+    matrix[J_2, Q_2] center_2 = b_2; // of z_2
+    center_2 += of_outer_groups(b + rep_matrix(mu_c - mu, J), outer_2[1],
+                                outer_column_2[1]);
+    b_2 += partly_centered(z_2, center_2, tau_2, centeredness_2, z_scale_2,
+                           tau_pilot_2);
+  }
+  b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
+}
