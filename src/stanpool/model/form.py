@@ -63,18 +63,18 @@ def choose_form(
         against = f"the marginal form would be slower, because {slow}" if slow else ""
     if against:
         reason = (
-            "chosen by auto: the more data a group has, the more its coefficients are "
-            f"centered; {against}"
+            "chosen by auto: the more the data say about a group, the more its "
+            f"coefficients are centered; {against}"
         )
         return "adaptive", reason, integrated
     left = [x.factor for n, x in enumerate(design.factors) if n not in integrated]
     reason = (
-        "chosen by auto: it is exact for gaussian outcomes, and the posterior that is "
-        "sampled has no funnel"
+        "chosen by auto: with gaussian outcomes the groups' coefficients can be "
+        "integrated out exactly, and then they form no funnel with their scale"
     )
     if left:
         reason = (
-            "chosen by auto: it is exact for gaussian outcomes, and of the groups' "
-            f"coefficients only those of {quote_list(left)} are sampled"
+            "chosen by auto: with gaussian outcomes groups' coefficients can be "
+            f"integrated out exactly, and only those of {quote_list(left)} are sampled"
         )
     return "marginal", reason, integrated

@@ -309,14 +309,12 @@ class Estimate:
     @property
     def words(self) -> str:
         """The rule in numbers."""
-        as_long = "as long"
-        if self.gain > 1:
-            as_long = f"{_time(self.interpreted / self.gain)}"
+        sampling = _time(self.interpreted / self.gain)
         return (
-            f"since a gradient takes {_time(self.gradient)} interpreted, so that "
-            f"{self.gradients:,} of them, {_GRADIENTS} an iteration, take "
-            f"{_time(self.interpreted)}; compiled they are expected to take {as_long}, "
-            f"after {_time(self.compiling)} of compiling"
+            f"since the interpreted program takes {_time(self.gradient)} for a "
+            f"gradient, and {_time(self.interpreted)} to sample ({self.gradients:,} "
+            f"gradients one after the other, about {_GRADIENTS} per iteration); "
+            f"compiling takes {_time(self.compiling)}, and sampling then about {sampling}"
         )
 
 

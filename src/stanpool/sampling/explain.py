@@ -34,15 +34,18 @@ def explain(model: PreparedModel) -> str:
     Model('log_radon ~ 1 + floor + (1 | county)', gaussian, partial pooling, \
 marginal, 919 rows, 85 groups)
     parameterization: marginal (as requested)
-    integrated out: the likelihood does not contain the coefficients of 85 groups of \
-'county'; after sampling they are drawn from their exact conditional posterior
+    integrated out: the coefficients of 85 groups of 'county' are integrated out of \
+the likelihood analytically; for each posterior draw of the other parameters they are \
+drawn from their exact conditional posterior
     rows: 919 are reduced to 49 by a QR decomposition; the likelihood is the same
-    warm-up: 500 iterations; chains start around a quick estimate of the posterior, \
-whose covariance matrix scales their first steps
-    engine: ..., since ...
+    priors: model.priors lists them
+    warm-up: 500 iterations; chains start around a normal approximation of the \
+posterior, and its variances set their first mass matrix
+    engine: ...
     """
     lines = [repr(model), *_form(model), *_data(model), *_terms(model)]
-    return "\n".join([*lines, *_rows(model), *_sampler(model)])
+    lines += [*_rows(model), "priors: model.priors lists them", *_sampler(model)]
+    return "\n".join(lines)
 
 
 def _form(model: PreparedModel) -> Iterator[str]:
@@ -53,9 +56,10 @@ def _form(model: PreparedModel) -> Iterator[str]:
     if model.design.centers:
         yield (
             f"centers of predictors: {list_centers(dict(model.design.centers))}. The "
-            "Stan program subtracts them, because 0 is far from the predictors' "
-            "values. Estimates are reported for the predictors as they are in the "
-            "data; model.priors says which priors refer to centered predictors"
+            "Stan program subtracts them, because 0 is far from the values in the "
+            "data. Estimates are reported for the predictors as they are in the data; "
+            "model.priors says which priors refer to centered predictors, and the "
+            "comment above model.stan_code whether they are also divided by a number"
         )
 
 
@@ -91,15 +95,29 @@ def _terms(model: PreparedModel) -> Iterator[str]:
             for factor in factors
         )
         yield (
-            f"integrated out: the likelihood does not contain the coefficients of "
-            f"{groups}; after sampling they are drawn from their exact conditional "
-            "posterior"
+            f"integrated out: the coefficients of {groups} are integrated out of the "
+            "likelihood analytically; for each posterior draw of the other parameters "
+            "they are drawn from their exact conditional posterior"
         )
     for each in model.spec.groups if model.spec.pooling != "complete" else ():
         if each.membership:
             yield (
                 "multiple membership: the linear predictor of a row contains "
                 f"{each.of_a_row}"
+            )
+    residual = model.design.residual
+    if residual is not None:
+        yield (
+            f"residual scales: each of {len(residual.labels)} groups of "
+            f"{quote(residual.factor)} has its own, from a lognormal population whose "
+            "median is sigma; they are sampled, noncentered"
+        )
+    for factor in model.design.factors:
+        if len(factor.labels) == model.design.rows:
+            yield (
+                f"effects of rows: each row is a group of its own of "
+                f"{quote(factor.factor)}, so that its effect stands for what varies "
+                "between rows beyond the distribution of the outcome (overdispersion)"
             )
     for factor, centering in zip(model.design.factors, model.centering, strict=False):
         yield centering.describe(factor)
@@ -126,8 +144,8 @@ def _sampler(model: PreparedModel) -> Iterator[str]:
     warmup = default_warmup(model)
     if warmup < default_warmup(model, inits="random"):
         yield (
-            f"warm-up: {warmup} iterations; chains start around a quick estimate of "
-            "the posterior, whose covariance matrix scales their first steps"
+            f"warm-up: {warmup} iterations; chains start around a normal approximation "
+            "of the posterior, and its variances set their first mass matrix"
         )
     target = default_adapt_delta(model)
     if target > ADAPT_DELTA:

@@ -8,8 +8,10 @@
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// Groups with much data are centered, groups with little data noncentered, and
-// others in between: centeredness says how far, by group and coefficient.
+// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+//
+// The more the data of a group say about a coefficient, compared with what the
+// population says, the more it is centered: see centeredness.
 functions {
   // 0, the intercepts and the coefficients, with a column for each category but
   // the reference

@@ -6,10 +6,12 @@
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //            + sum over m of weight_2[n, m] * Z_2[n] * u_2[group_2[n, m]]
-//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
+//   b[j] = mu + U[j] * (its effects, which are in beta) + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
+//
+// mu holds the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // 0, the intercepts and the coefficients, with a column for each category but
   // the reference

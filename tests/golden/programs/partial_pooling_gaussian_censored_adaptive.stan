@@ -9,8 +9,10 @@
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// Groups with much data are centered, groups with little data noncentered, and
-// others in between: centeredness says how far, by group and coefficient.
+// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+//
+// The more the data of a group say about a coefficient, compared with what the
+// population says, the more it is centered: see centeredness.
 functions {
   // deviations u of coefficients from their mean. With centeredness 1 they are
   // z_scale * z - mean (centered); with centeredness 0 they are tau * z

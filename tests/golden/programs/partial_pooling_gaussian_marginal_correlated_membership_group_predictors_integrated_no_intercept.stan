@@ -7,13 +7,13 @@
 //            + Z_2[n] * u_2[group_2[n]]
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
-//   b_2[j] = mu_2 + (effects of U_2[j], which are in beta) + u_2[j]
+//   b_2[j] = mu_2 + U_2[j] * (its effects, which are in beta) + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
 // u_2 is integrated out of the likelihood, and drawn after sampling.
 // The rows are reduced by QR decompositions, which keep all sums of squares.
-// Left are Q_2 rows of each group, N_rest rows in which Z is 0, and rows of
-// zeros, of which only the number matters. Groups with equal Z are merged.
+// What remains are Q_2 rows of each group, N_rest rows in which Z is 0, and rows of
+// zeros, which enter by their number alone. Groups with equal Z are merged.
 functions {
   // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + noise, where
   // u ~ multi_normal(0, Sigma) is integrated out and noise has variance v[j].

@@ -110,7 +110,7 @@ class TestModel:
         model = Model("y ~ x1 + (1 | g)", small_data())
         assert model.parameterization == "marginal"
         assert "auto: it is exact" in model.parameterization_reason
-        assert "marginal (chosen by auto: it is exact" in model.explain()
+        assert "marginal (chosen by auto: with gaussian outcomes" in model.explain()
         model = Model("count ~ x1 + (1 | g)", small_data(), family="poisson")
         assert model.parameterization == "adaptive"
         assert "the outcome is not gaussian" in model.explain()

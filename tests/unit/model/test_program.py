@@ -129,7 +129,7 @@ class TestComment:
     def test_functions_in_cpp_are_named_and_shown_in_stan(self) -> None:
         model = Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli")
         assert (
-            "// grouped_bernoulli_logit_glm is compiled from equivalent C++ code"
+            "// CmdStan compiles grouped_bernoulli_logit_glm from equivalent C++ code"
         ) in model.stan_code
         assert "bernoulli_logit_lupmf(y | eta)" in model.stan_code
         assert "bernoulli_logit_lupmf" not in model.program.compiled

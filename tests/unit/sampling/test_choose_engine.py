@@ -108,7 +108,7 @@ def test_the_engine_that_is_done_first(
     program = StanProgram("x", PROGRAM.source, header=header)
     choice = choose_engine(program, {}, SETTINGS, fits=fits)
     assert choice.name == expected
-    assert f"of them, {choosing._GRADIENTS} an iteration" in choice.reason
+    assert f"about {choosing._GRADIENTS} per iteration" in choice.reason
 
 
 def test_the_rule_is_said_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,12 +116,12 @@ def test_the_rule_is_said_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SampleSettings(seed=1, chains=3, draws=500, warmup=500)
     program = StanProgram("x", PROGRAM.source, header="c++")
     assert Estimate.of(program, settings, 3e-4, 1).words == (
-        "since a gradient takes 0.3 ms interpreted, so that 20,000 of them, 20 an "
-        "iteration, take 6 s; compiled they are expected to take 1.5 s, after 25 s of "
-        "compiling"
+        "since the interpreted program takes 0.3 ms for a gradient, and 6 s to sample "
+        "(20,000 gradients one after the other, about 20 per iteration); compiling "
+        "takes 25 s, and sampling then about 1.5 s"
     )
     words = Estimate.of(PROGRAM, settings, 3e-4, 1).words
-    assert "expected to take as long, after 25 s of compiling" in words
+    assert words.endswith("compiling takes 25 s, and sampling then about 6 s")
 
 
 def test_a_program_that_stanli_cannot_run_is_compiled() -> None:

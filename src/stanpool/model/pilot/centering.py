@@ -163,11 +163,15 @@ class Centering:
     def describe(self, factor: FactorDesign) -> str:
         """Say how many coefficients are centered, noncentered and in between."""
         low, between, high = self.counts
+        parts = {
+            f"noncentered (centeredness below {_NEAR:g})": low,
+            f"partly centered ({_NEAR:g} to {1 - _NEAR:g})": between,
+            f"centered (above {1 - _NEAR:g})": high,
+        }
+        counts = ", ".join(f"{count:,} {how}" for how, count in parts.items() if count)
         return (
-            f"centeredness: of the {self.centeredness.size} coefficients of the groups "
-            f"of {quote(factor.factor)}, {low} are noncentered (below {_NEAR:g}), "
-            f"{between} are partly centered, and {high} are centered (above "
-            f"{1 - _NEAR:g})"
+            f"centeredness: of the {self.centeredness.size:,} coefficients of the "
+            f"groups of {quote(factor.factor)}: {counts}"
         )
 
 

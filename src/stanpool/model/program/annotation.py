@@ -41,7 +41,7 @@ def annotate(
     """
     lines = _what_was_done(design, rows, parameterization)
     lines += [
-        f"{name} is compiled from equivalent C++ code, with its gradient"
+        f"CmdStan compiles {name} from equivalent C++ code with an analytic gradient"
         for name in HEADERS
         if program.header and f" {name}_l" in program.source
     ]
@@ -60,6 +60,8 @@ def _named_numbers(
     divided = "" if scaling.outcome == 1.0 else f" / {scaling.outcome:g}"
     count = f"in N = {design.rows} rows" if rows is None else "in the reduced rows"
     lines = [f"y is the outcome{divided} {count}"]
+    if rows is not None:
+        lines.append("The equations are those of the data's own rows")
     lines += [
         f"y = {number} is {_escaped(str(category))}"
         for number, category in enumerate(design.categories, 1)
@@ -68,7 +70,7 @@ def _named_numbers(
     population = _written(design.coefficients, centers, scaling.population)
     if rows is not None and design.intercept:
         population = (_escaped("Intercept"), *population)
-    lines += _columns("X", population)
+    lines += _columns("X", population, is_reduced=rows is not None)
     for number, factor in enumerate(design.factors, 1):
         suffix = suffix_of(number)
         lines.append(
@@ -80,7 +82,8 @@ def _named_numbers(
             is_centered = "Intercept" in factor.varying and not factor.uncorrelated
             own, scales = centers if is_centered else {}, scaling.factors[number - 1]
             varying = _written(factor.varying, own, scales)
-            lines += _columns("Z" if is_first else f"Z{suffix}", varying)
+            name = "Z" if is_first else f"Z{suffix}"
+            lines += _columns(name, varying, is_reduced=rows is not None)
         if factor.U is not None:  # predictors that are constant within groups
             labels = labels_of_group_predictors(factor, design.coefficients)
             levels = _written(labels, centers, scaling.group_level[number - 1])
@@ -165,10 +168,13 @@ def _minus_center(label: str, centers: Mapping[str, float]) -> str:
     return f"{_escaped(label)} {sign} {abs(centers[label]):.15g}"
 
 
-def _columns(matrix: str, labels: tuple[str, ...]) -> list[str]:
-    """Say what the columns of a matrix are."""
+def _columns(
+    matrix: str, labels: tuple[str, ...], *, is_reduced: bool = False
+) -> list[str]:
+    """Say what the columns of a matrix are, or are made of."""
+    verb = "is made of" if is_reduced else "is"
     return [
-        f"column {number} of {matrix} is {label}"
+        f"column {number} of {matrix} {verb} {label}"
         for number, label in enumerate(labels, 1)
     ]
 
