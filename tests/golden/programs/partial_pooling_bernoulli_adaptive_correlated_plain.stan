@@ -10,7 +10,7 @@
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 //
 // The more the data of a group say about a coefficient, compared with what the
 // population says, the more it is centered: see centeredness.

@@ -7,7 +7,7 @@
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // where the Q coefficients of each row's group are in to_vector(u), after the
   // coefficients of other factors; u has J rows

@@ -8,7 +8,7 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 data {
   int<lower=1> N; // number of rows
   array[N] int<lower=0> trials;

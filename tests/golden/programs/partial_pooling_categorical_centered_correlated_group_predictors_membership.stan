@@ -11,7 +11,7 @@
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // 0, the intercepts and the coefficients, with a column for each category but
   // the reference

@@ -8,7 +8,7 @@
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // 0, the intercepts and the coefficients, with a column for each category but
   // the reference

@@ -10,7 +10,7 @@
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // log density of the rows of u, each multi_normal(0, L * L')
   real multi_normal_rows_lpdf(matrix u, matrix L) {

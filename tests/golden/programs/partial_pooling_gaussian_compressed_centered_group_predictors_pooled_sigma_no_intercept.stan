@@ -8,7 +8,7 @@
 //   b[j] = mu + U[j] * (its effects, which are in beta) + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // the effects of group-level predictors U on the means of the groups'
   // coefficients; effect_index says where each effect is in (0, alpha, beta)

@@ -12,7 +12,7 @@
 //
 // u_2 and u are integrated out of the likelihood, and drawn after sampling.
 // The rows are reduced by QR decompositions, which keep all sums of squares.
-// What remains are Q_2 rows of each group, N_rest rows in which Z is 0, and rows of
+// There remain Q_2 rows of each group, N_rest rows in which Z is 0, and rows of
 // zeros, which enter by their number alone. Groups with equal Z are merged.
 functions {
   // as marginal_normal_id_glm, with the coefficients u_2 of a second factor

@@ -10,7 +10,7 @@
 //
 // u is integrated out of the likelihood, and drawn after sampling.
 // The rows are reduced by QR decompositions, which keep all sums of squares.
-// What remains are Q rows of each group, N_rest rows in which Z is 0, and rows of
+// There remain Q rows of each group, N_rest rows in which Z is 0, and rows of
 // zeros, which enter by their number alone. Groups with equal Z are merged.
 functions {
   // log density of y[q][j] = X[q][j] * theta + Z[q][j] * u + noise, where

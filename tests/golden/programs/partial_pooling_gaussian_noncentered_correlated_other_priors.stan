@@ -7,7 +7,7 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // log density of scales whose squares are inv_gamma(shape, scale)
   real sqrt_inv_gamma_lpdf(real x, real shape, real scale) {

@@ -7,7 +7,7 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // log density of the rows of u, each multi_normal(0, L * L')
   real multi_normal_rows_lpdf(matrix u, matrix L) {

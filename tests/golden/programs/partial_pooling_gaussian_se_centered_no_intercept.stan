@@ -7,7 +7,7 @@
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 data {
   int<lower=1> N; // number of rows
   vector[N] y; // outcome

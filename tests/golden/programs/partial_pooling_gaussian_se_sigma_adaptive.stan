@@ -7,7 +7,7 @@
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 //
 // The more the data of a group say about a coefficient, compared with what the
 // population says, the more it is centered: see centeredness.

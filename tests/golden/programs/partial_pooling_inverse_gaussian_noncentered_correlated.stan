@@ -7,7 +7,7 @@
 //   b[j] = mu + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
   // y inverse gaussian with mean exp(eta) and variance exp(3 * eta) / shape
   real inverse_gaussian_log_lpdf(real y, real eta, real shape) {

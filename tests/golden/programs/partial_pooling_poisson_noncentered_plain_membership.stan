@@ -10,7 +10,7 @@
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// mu holds the population coefficients, from alpha and beta; 0 if there is none.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
 data {
   int<lower=1> N; // number of rows
   array[N] int<lower=0> y; // counts

@@ -86,11 +86,11 @@ class TestComment:
         assert '// column 1 of Z is "Intercept"' in code
         assert 'group j of "g", one of J = 4 groups' in code
 
-    def test_the_columns_of_turned_rows_begin_with_the_intercept(self) -> None:
+    def test_the_columns_of_reduced_rows_begin_with_the_intercept(self) -> None:
         model = noncentered("y ~ x1 + x2 + (1 + x2 | g) + (1 | h)")
         code = model.with_(parameterization="marginal").stan_code
-        assert '// column 3 of X is "x2"' in code
-        assert '// column 2 of Z is "x2"' in code
+        assert '// column 3 of X is made of "x2"' in code
+        assert '// column 2 of Z is made of "x2"' in code
         assert 'group j of "h", one of J_2 = 3 groups' in code
 
     def test_rows_of_scores_residual_scales_and_group_predictors_are_named(
