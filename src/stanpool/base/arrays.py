@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def check_memory(what: str, numbers: int, advice: str) -> None:
         )
 
 
+@cache
 def memory() -> int:
     """Return the bytes that this process may have: the machine's, or its limit's."""
     if not hasattr(os, "sysconf"):  # on Windows

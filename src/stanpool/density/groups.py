@@ -251,8 +251,8 @@ def root_at_centers(tau: Array, move: Array) -> Array:
     Examples
     --------
     >>> root_at_centers(np.array([3.0, 1.0]), np.array([[1.0, -4.0], [0.0, 1.0]]))
-    array([[5.        , 0.        ],
-           [0.8       , 0.6       ]])
+    array([[5. , 0. ],
+           [0.8, 0.6]])
     """
     # The root that QR makes a triangle: squares of far predictors would lose digits.
     R = np.asarray(np.linalg.qr(np.linalg.solve(move, np.diag(tau)).T, mode="r"))

@@ -49,8 +49,9 @@ class LogPosterior:
     ...               priors={"Intercept": "normal(2, 1)", "sigma": "exponential(1)"})
     >>> density = LogPosterior(model)
     >>> density.names
-    ('alpha_c', 'sigma')
-    >>> near, far = (density.unconstrain({"alpha_c": a, "sigma": 1.0}) for a in (2, 4))
+    ('alpha_c', 'beta', 'sigma')
+    >>> points = ({"alpha_c": a, "beta": [], "sigma": 1.0} for a in (2, 4))
+    >>> near, far = map(density.unconstrain, points)
     >>> round(density(near) - density(far), 9)  # by the prior, and three rows
     8.0
     """

@@ -109,7 +109,7 @@ class TestModel:
     def test_auto_is_resolved_and_gives_its_reason(self) -> None:
         model = Model("y ~ x1 + (1 | g)", small_data())
         assert model.parameterization == "marginal"
-        assert "auto: it is exact" in model.parameterization_reason
+        assert "auto: with gaussian outcomes" in model.parameterization_reason
         assert "marginal (chosen by auto: with gaussian outcomes" in model.explain()
         model = Model("count ~ x1 + (1 | g)", small_data(), family="poisson")
         assert model.parameterization == "adaptive"

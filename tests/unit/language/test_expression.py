@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stanpool import DataError, Model, SpecError, StanpoolError
+from stanpool.base import arrays
 from stanpool.data.matrix.evaluation import evaluated, evaluated_again
 from stanpool.data.matrix.model_matrix import column_of, rebuild, term_matrix
 from stanpool.inference.prediction.new_rows import new_design
@@ -570,8 +571,9 @@ def _watch() -> None:
         if _IS_WATCHED and event.startswith(_EVENTS) and not is_number:
             _SEEN.append((event, arguments[:2]))
 
-    # All modules that are imported, and annotations that are read, on first use are so
-    # before.
+    # All modules that are imported, annotations that are read, and limits of memory
+    # that are asked for on first use are so before.
+    arrays.memory()
     Model.from_spec(ModelSpec("k", pooling="complete"), frame())
     Model("y ~ bs(x, df=4) + C(kind, Sum) + poly(z, 2) + (1 | year)", frame())
     Model("y ~ cr(z, df=3, constraints='center')", frame(), pooling="complete")

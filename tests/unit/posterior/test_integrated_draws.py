@@ -257,7 +257,7 @@ def test_the_second_factor_is_one_whose_blocks_are_small() -> None:
         assert names_of_integrated(model) == ["room", chosen]
     model = sp.Model("y ~ 1 + (1 | room) + (1 | teacher)", data)
     assert names_of_integrated(model) == ["room"]
-    assert "only those of 'teacher' are left to sample" in model.explain()
+    assert "only those of 'teacher' are sampled" in model.explain()
 
 
 def test_one_program_serves_all_subsets_of_the_rows() -> None:

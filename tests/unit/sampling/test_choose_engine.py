@@ -191,7 +191,7 @@ def test_the_fit_says_which_engine_it_was(model: sp.Model) -> None:
     assert fit.engine["stanli"].startswith("0.24.")
     again = model.fit(**QUICK, progress=False, engine="stanli")
     assert np.array_equal(fit.posterior["sigma"], again.posterior["sigma"])
-    assert model.explain().splitlines()[-1].startswith("engine: stanli, since a gradi")
+    assert model.explain().splitlines()[-1].startswith("engine: stanli, since the i")
 
 
 def test_what_stanli_crashes_on_is_compiled(
