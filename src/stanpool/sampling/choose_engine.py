@@ -309,12 +309,12 @@ class Estimate:
     @property
     def words(self) -> str:
         """The rule in numbers."""
-        sampling = _time(self.interpreted / self.gain)
+        after = _time(self.interpreted / self.gain)
         return (
             f"since the interpreted program takes {_time(self.gradient)} for a "
             f"gradient, and {_time(self.interpreted)} to sample ({self.gradients:,} "
             f"gradients one after the other, about {_GRADIENTS} per iteration); "
-            f"compiling takes {_time(self.compiling)}, and sampling then about {sampling}"
+            f"compiling takes {_time(self.compiling)}, and sampling then about {after}"
         )
 
 
