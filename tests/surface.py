@@ -390,6 +390,7 @@ def without_engine(folder: Path) -> Iterator[None]:
         mock.patch("stanpool.engine.install.upkeep.find_official", return_value=None),
         mock.patch("stanpool.engine.install.upkeep.set_up", refuse),
         mock.patch("cmdstanpy.install_cmdstan", refuse),
+        mock.patch("stanpool.engine.interpreter.engine._why_not_here", lambda: "none"),
     ):
         yield
 

@@ -48,6 +48,7 @@ _BOUNDS = {
     "thin": (1, 10_000_000),
     "chains": (1, 10_000),
     "parallel_chains": (1, 10_000),
+    "max_treedepth": (1, 30),  # a trajectory of a billion steps
     "threads_per_chain": (1, 1_000),
     "verbose": (0, 2),
     "trials": (0, _LARGEST),

@@ -25,7 +25,7 @@ class SampleSettings:
     adapt_delta
         Target acceptance rate, between 0 and 1.
     max_treedepth
-        Trajectories double at most this often.
+        Trajectories double at most this often, and 30 times at the very most.
     parallel_chains
         Chains at a time; None for as many as this process has cores.
     threads_per_chain
