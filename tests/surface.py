@@ -382,6 +382,7 @@ def without_engine(folder: Path) -> Iterator[None]:
     def refuse(*_: Any, **__: Any) -> Any:
         raise sp.EngineError("there is no engine here")
 
+    interpreter = "stanpool.engine.interpreter.engine"
     cache_of_its_own = {"STANPOOL_CACHE": str(folder / "cache")}
     with (
         mock.patch.dict(os.environ, cache_of_its_own),
@@ -390,7 +391,7 @@ def without_engine(folder: Path) -> Iterator[None]:
         mock.patch("stanpool.engine.install.upkeep.find_official", return_value=None),
         mock.patch("stanpool.engine.install.upkeep.set_up", refuse),
         mock.patch("cmdstanpy.install_cmdstan", refuse),
-        mock.patch("stanpool.engine.interpreter.engine._why_not_here", lambda: "none"),
+        mock.patch(f"{interpreter}._why_not_here", return_value="there is none here"),
     ):
         yield
 
