@@ -6,8 +6,9 @@ declares in their place. With :math:`\Sigma = L L'`, :math:`L = diag(\tau) L_\Om
 * noncentered: :math:`u_j = L z_j`, :math:`z_j \sim N(0, I)`;
 * centered: :math:`b_j = m_j + u_j`;
 * adaptive [1]_: :math:`u = (\tau / \tau_0)^{1 - w} (s z - w m)` for each group and
-  coefficient, where groups that are apart have :math:`L_\Omega z_j` in the place of
-  :math:`z_j`;
+  coefficient, where groups that are decorrelated have :math:`L_\Omega z_j` in the place
+  of :math:`z_j`; ``m`` is the mean where predictors have their means, and for groups
+  within others' groups the sum of it and the coefficients of these;
 * no pooling: the coefficients have priors of their own, and no population;
 * integrated out: none, and only :math:`\Sigma` is left.
 
@@ -23,7 +24,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -39,15 +40,9 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.prepared_model import PreparedModel
 
-# What the adaptive form is told of a factor: w, s, tau_0, which groups are apart, and
-# which coefficients are centered about the population's mean.
-_NUMBERS_OF_ADAPTIVE = (
-    "centeredness",
-    "z_scale",
-    "tau_pilot",
-    "decorrelated",
-    "center_index",
-)
+# What the adaptive form is told of a factor: w, s, tau_0, and which groups are
+# decorrelated.
+_NUMBERS_OF_ADAPTIVE = ("centeredness", "z_scale", "tau_pilot", "decorrelated")
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +115,29 @@ class Groups:
             tau = values[self.name("tau")]
         return tau, values.get(self.name("L_Omega"), np.eye(len(tau)))
 
+    @property
+    def within(self) -> tuple[int, ...]:
+        """The factors whose groups are what its groups are centered about."""
+        return self.model.structure.factors[self.place].within
+
     def deviations(
-        self, values: Mapping[str, Array], population: Population
+        self,
+        values: Mapping[str, Array],
+        population: Population,
+        outer: Sequence[tuple[Groups, Array]] = (),
     ) -> tuple[Array | None, float]:
         """Return the groups' deviations, ``(J, D)``, and their log density.
 
         Deviations that are uncorrelated are those where predictors are 0. Without a
         population they are the coefficients, whose priors are not in the density; those
         that are integrated out are None.
+
+        Parameters
+        ----------
+        values, population
+            The parameters.
+        outer
+            The factors that these groups are within, with their deviations.
         """
         if self.model.spec.pooling == "none":
             return values["b_c"], 0.0
@@ -142,7 +152,17 @@ class Groups:
         z = values[self.name("z")]
         if self.name("centeredness") not in self.data:
             return z @ L.T, float(-0.5 * np.sum(np.square(z)))
-        return self._partly_centered(z, tau, chol, population)
+        center = self._means_at_means(population)
+        for number, (other, u) in enumerate(outer):
+            # Their coefficients in Stan's units, after a column of zeros.
+            known = (other._means_at_means(population) + u) / other.unit
+            known = np.column_stack([np.zeros(len(known)), known])
+            rows, columns = (
+                np.asarray(self.data[self.name(name)][number]) - 1
+                for name in ("outer", "outer_column")
+            )
+            center = center + known[rows][:, columns] * self.unit
+        return self._partly_centered(z, tau, chol, center)
 
     def _log_slope_of_roots(self, values: Mapping[str, Array]) -> float:
         """Return the log of ``|d tau / d x|`` of scales that are sampled by roots."""
@@ -156,17 +176,27 @@ class Groups:
         """Take deviations to where predictors are 0, if they are uncorrelated there."""
         return u @ self.move.T if self.factor.uncorrelated else u
 
+    def _means_at_means(self, population: Population) -> Array:
+        """Return what z is centered about where predictors have their means.
+
+        Group-level predictors count from there, too.
+        """
+        about = self.data.get(self.name("center_index"))
+        origin = self.data.get(self.name("U_bar"))
+        if origin is not None:
+            origin = np.ravel(origin) * self.model.scaling.group_level[self.place]
+        return self._means(population, at_means=True, about=about, origin=origin)
+
     def _partly_centered(
-        self, z: Array, tau: Array, chol: Array, population: Population
+        self, z: Array, tau: Array, chol: Array, mean: Array
     ) -> tuple[Array, float]:
         """Return the deviations of the adaptive form, and their log density."""
         numbers: list[Any] = [self.data.get(self.name(x)) for x in _NUMBERS_OF_ADAPTIVE]
-        w, unit, pilot, apart, about = numbers
-        mean = self._means(population, at_means=True, about=about)
+        w, unit, pilot, decorrelated = numbers
         root, volume = np.diag(tau), 0.0
-        if apart is not None:
-            z = np.where(np.reshape(apart, (-1, 1)) > 0, z @ chol.T, z)
-            volume += float(np.sum(apart) * np.log(np.diag(chol)).sum())
+        if decorrelated is not None:
+            z = np.where(np.reshape(decorrelated, (-1, 1)) > 0, z @ chol.T, z)
+            volume += float(np.sum(decorrelated) * np.log(np.diag(chol)).sum())
         if self.factor.uncorrelated:
             # At the centers, where each is about what those before it say of it.
             root = root_at_centers(tau, self.move)
@@ -183,7 +213,12 @@ class Groups:
         return u, log_normal(u, tau[:, None] * chol) + volume
 
     def _means(
-        self, population: Population, *, at_means: bool = False, about: Any = None
+        self,
+        population: Population,
+        *,
+        at_means: bool = False,
+        about: Any = None,
+        origin: Array | None = None,
     ) -> Array:
         """Return what the groups' coefficients vary around, shape ``(J, D)``.
 
@@ -200,6 +235,9 @@ class Groups:
         about
             Which coefficients have their mean, where another factor may have it: not
             where this is 1.
+        origin
+            From where group-level predictors count, ``(P,)``; without it, from their
+            centers.
         """
         design, factor = self.model.design, self.factor
         earlier = {x for each in design.factors[: self.place] for x in each.varying}
@@ -216,7 +254,9 @@ class Groups:
                 continue
             for p, effect in enumerate(factor.effect_of[:, q]):
                 if effect > 0:
-                    moved = self._group_level[:, p]
+                    moved = self._group_level[:, p] - (
+                        0.0 if origin is None else origin[p]
+                    )
                     means[:, :, q] += np.outer(moved, population.beta[:, effect - 1])
         return means.reshape(len(means), -1)
 

@@ -120,11 +120,16 @@ class LogPosterior:
         declared, volume = self.constrain(np.asarray(at, dtype=float))
         values = self._derived(declared)
         population = self._population(values)
-        deviations: list[Array | None] = []
+        deviations: list[Array | None] = [None] * len(self._groups)
         found = [volume]
-        for own in self._groups:
-            u, term = own.deviations(values, population)
-            deviations.append(u)
+        for place in self.model.structure.outer_first:
+            own = self._groups[place]
+            outer = [
+                (self._groups[x], u)
+                for x in own.within
+                if (u := deviations[x]) is not None
+            ]
+            deviations[place], term = own.deviations(values, population, outer)
             found.append(term)
         found += [prior(values[name]) for name, prior in self._priors.items()]
         if "log_sigma" in declared:  # has the prior of sigma
