@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
+from stanpool.base.errors import quote
 from stanpool.cli.options import FOLDER, json_option, quiet_option
 
 
@@ -19,9 +21,9 @@ def _whole_numbers(
 ) -> tuple[int, ...]:
     """Split a list of whole numbers that are separated by commas."""
     words = _words(context, parameter, value)
-    if not words or not all(word.isascii() and word.isdigit() for word in words):
+    if not words or not all(re.fullmatch("[0-9]{1,10}", word) for word in words):
         raise click.BadParameter(
-            f"{value!r} must be a list of whole numbers, as in 1,2,3."
+            f"{quote(value)} must be a list of whole numbers, as in 1,2,3."
         )
     return tuple(map(int, words))
 

@@ -402,7 +402,7 @@ def _read_latent(whole: Span, inside: Span) -> LatentFactors:
         name, equals, value = piece.text.partition("=")
         if not equals:
             columns.append(_column(piece, piece))
-        elif name.strip() == "rank" and value.strip().isdecimal():
+        elif name.strip() == "rank" and re.fullmatch(r"\s*\d{1,9}\s*", value):
             rank = int(value)
         else:
             raise piece.error("factors() takes two columns and rank=1, 2, 3, ...")

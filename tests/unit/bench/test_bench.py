@@ -350,6 +350,7 @@ def test_the_command_lists_works_and_tools() -> None:
         (("--tools", "auto,brms"), "there is no tool 'brms'"),
         (("--seeds", "1,x"), "must be a list of whole numbers"),
         (("--seeds", ""), "must be a list of whole numbers"),
+        (("--seeds", "9" * 5000), "must be a list of whole numbers"),
         (("--time-limit", "0"), "--time-limit"),
     ],
 )
