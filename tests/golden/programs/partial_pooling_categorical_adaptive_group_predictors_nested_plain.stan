@@ -6,13 +6,15 @@
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //            + Z_2[n] * u_2[group_2[n]]
-//   b[j] = mu + (effects of U[j], which are in beta) + u[j]
+//   b[j] = mu + U[j] * (its effects, which are in beta) + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //   b_2[j] = mu_2 + u_2[j]
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
-// Groups with much data are centered, groups with little data noncentered, and
-// others in between: centeredness says how far, by group and coefficient.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
+//
+// The more the data of a group say about a coefficient, compared with what the
+// population says, the more it is centered: see centeredness.
 functions {
   // 0, the intercepts and the coefficients, with a column for each category but
   // the reference

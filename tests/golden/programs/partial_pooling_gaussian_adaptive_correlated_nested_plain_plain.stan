@@ -13,8 +13,10 @@
 //   b_3[j] = mu_3 + u_3[j]
 //   u_3[j, q] ~ normal(0, tau_3[q])
 //
-// Groups with much data are centered, groups with little data noncentered, and
-// others in between: centeredness says how far, by group and coefficient.
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
+//
+// The more the data of a group say about a coefficient, compared with what the
+// population says, the more it is centered: see centeredness.
 functions {
   // log density of the rows of u, each multi_normal(0, L * L')
   real multi_normal_rows_lpdf(matrix u, matrix L) {
