@@ -16,7 +16,7 @@ from stanpool.bench import Sampling, Settings, bench_text, run_bench
 from stanpool.bench.tools.peers import PEERS
 
 SHORT = Sampling(chains=2, draws=200, warmup=300)
-ENDLESS = Sampling(chains=2, draws=10**7, warmup=10)
+ENDLESS = Sampling(chains=2, draws=10, warmup=10**7)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,16 +59,16 @@ def test_what_a_run_has_started_ends_with_it(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from stanpool.bench import *; "
         "run_bench(Settings(('radon',), ('auto',), (1,), "
-        f"sampling=Sampling(draws=10**7)), Path({str(tmp_path)!r}))"
+        f"sampling=Sampling(warmup=10**7)), Path({str(tmp_path)!r}))"
     )
     run = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL)
     try:
         _until(lambda: (tmp_path / "logs" / "radon--auto--1.started").exists())
-        _until(lambda: "num_samples=10000000" in _commands())
+        _until(lambda: "num_warmup=10000000" in _commands())
     finally:
         run.kill()
         run.wait()
-    _until(lambda: "num_samples=10000000" not in _commands())
+    _until(lambda: "num_warmup=10000000" not in _commands())
     assert not (tmp_path / "cells" / "radon--auto--1.json").exists()
 
 

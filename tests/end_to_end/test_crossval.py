@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import stanpool as sp
-from stanpool.engine import compile
+from stanpool.engine.cmdstan import compile
 from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.loo import with_refits
 from stanpool.inference.prediction import group_likelihood

@@ -161,7 +161,7 @@ def test_variables_are_views_and_wrong_names_are_corrected(executable):
     with pytest.raises(KeyError):
         raw.sampler_variable("mu")
     assert raw.seconds_warmup.shape == raw.seconds_sampling.shape == (2,)
-    assert set(raw.engine) == {"stan", "engine", "compiler"}
+    assert set(raw.engine) == {"name", "stan", "engine", "compiler"}
 
 
 @pytest.mark.parametrize("k", [0, 3])

@@ -59,7 +59,7 @@ def run_cells(path: Path) -> None:
 @pytest.fixture
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Let every fit stop after a few draws, and list what each was asked for."""
-    from stanpool.engine import run
+    from stanpool.engine.cmdstan import run
 
     asked, arguments = [], run.cmdstanpy_arguments
 

@@ -13,6 +13,7 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from stanpool.model import prepared_model
+from stanpool.sampling import sample
 from stanpool.studies.calibration.simulation_based import LOG_LIKELIHOOD
 
 SHORT: dict[str, Any] = {"draws": 400, "warmup": 300, "progress": False}
@@ -42,6 +43,9 @@ def test_a_wrong_program_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A logit program in the place of a probit one: data and parameters are alike."""
     wrong = logistic("logit").program
     monkeypatch.setattr(prepared_model, "render", lambda structure: wrong)
+    with pytest.raises(sp.errors.DensityError):  # each fit finds it, too
+        logistic("probit").fit(seed=1, **SHORT)
+    monkeypatch.setattr(sample, "check_density", lambda *_, **__: "")
     found = sp.sbc(logistic("probit"), simulations=60, seed=1, **SHORT)
     assert not found.ok
     table = found.table
@@ -58,6 +62,9 @@ def test_a_program_that_ignores_the_data_is_found(
     monkeypatch.setattr(
         sp.Model, "stan_data", lambda self, **_: stan_data(self, prior_only=True)
     )
+    with pytest.raises(sp.errors.DensityError):
+        logistic().fit(seed=1, **SHORT)
+    monkeypatch.setattr(sample, "check_density", lambda *_, **__: "")
     found = sp.sbc(logistic(), simulations=60, seed=1, **SHORT)
     assert not found.ok
     assert list(found.table.query("finding != ''").index) == [LOG_LIKELIHOOD]

@@ -89,7 +89,7 @@ def test_draws_come_back_in_the_users_units() -> None:
 
 def test_the_comment_says_what_columns_are_divided_by() -> None:
     model = sp.Model("y ~ x1", with_units(1e3), pooling="complete")
-    assert '// column 1 of X is made of "x1" / 1000' in model.stan_code
+    assert '// column 1 of X is "x1" / 1000' in model.stan_code
 
 
 def test_a_prior_that_cannot_be_scaled_keeps_the_predictor() -> None:
