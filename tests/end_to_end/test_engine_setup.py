@@ -93,7 +93,7 @@ def test_a_wrong_program_is_refused_with_the_words_of_stanc(folder):
     ensure(progress=False)
     program = folder / "wrong.stan"
     program.write_text("parameters { real x; } model { x ~ normal(0, y); }")
-    with pytest.raises(ValueError, match="Identifier .y. not in scope"):
+    with pytest.raises(ValueError, match=r"Identifier .y. not in scope"):
         cmdstanpy.CmdStanModel(stan_file=program)
 
 
