@@ -8,6 +8,7 @@ with known Monte Carlo errors, which the fit's draws must have.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -393,3 +394,36 @@ def deviations_of(exactly: exact.KnownSigmaPosterior) -> tuple[np.ndarray, float
     spread = deviation.var(axis=1, ddof=1) + of_mu[:, 0] + (B * tau**2).mean(axis=1)
     weights = exactly.tau.weights
     return weights @ deviation, float(weights @ spread)
+
+
+@pytest.mark.slow
+def test_the_advice_for_grouseticks_leads_to_a_fit_that_is_ok() -> None:
+    """Broods within locations, and a level per row: little is known of either scale.
+
+    The default has a few divergences, and what is advised ends in these settings.
+    """
+    data = pd.read_csv(
+        Path(__file__).parents[1] / "data" / "grouseticks.csv", dtype=str
+    )
+    data[["TICKS", "HEIGHT"]] = data[["TICKS", "HEIGHT"]].astype(int)
+    formula = "TICKS ~ YEAR + HEIGHT + (1 | BROOD) + (1 | LOCATION) + (1 | INDEX)"
+    model = sp.Model(formula, data, family="poisson")
+    found = model.fit(
+        engine="stanli",
+        adapt_delta=0.99,
+        draws=2000,
+        warmup=2000,
+        seed=1,
+        progress=False,
+    )
+    assert found.diagnose().ok
+    # glmer of lme4 1.1-31 (R 4.2.2) with bobyqa. The likelihoods are skewed, so that
+    # their maxima are near the posterior means, and not at them.
+    for name, estimate in (
+        ("tau_INDEX", 0.541),
+        ("tau_BROOD", 0.751),
+        ("tau_LOCATION", 0.528),
+        ("beta", -0.0230),
+    ):
+        draws = found.posterior[name].to_numpy().reshape(8000, -1)[:, -1]
+        assert abs(draws.mean() - estimate) < 0.8 * draws.std()
