@@ -512,7 +512,7 @@ def _structure(
         many_rows=like.standardized
         if like
         else isinstance(rows, MarginalRows) and rows.are_many,
-        within=[factor.within for factor in like.factors] if like else None,
+        within=like.within if like else None,
     )
     if isinstance(rows, AggregatedRows):
         offset = rows.design.offset is not None

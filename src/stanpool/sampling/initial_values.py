@@ -434,8 +434,9 @@ def _elsewhere(model: PreparedModel) -> Sequence[frozenset[str] | None]:
     """Return what factors are not centered about, if not means of earlier factors."""
     if not model.structure.chooses_center:
         return [None] * len(model.design.factors)
-    within = [form.within for form in model.structure.factors]
-    return centered_elsewhere(model.design.factors, model.centering, within)
+    return centered_elsewhere(
+        model.design.factors, model.centering, model.structure.within
+    )
 
 
 def _scales(draw: xr.Dataset, names: GroupNames) -> dict[str, Any]:

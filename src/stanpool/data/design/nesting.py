@@ -194,6 +194,26 @@ def factors_within(design: Design) -> tuple[tuple[int, ...], ...]:
     )
 
 
+def depths(within: Sequence[Sequence[int]]) -> list[int]:
+    """Return how deep each factor is nested: 1 within none, 2 within such, ...
+
+    Parameters
+    ----------
+    within
+        For each factor those that it is within, as of ``factors_within``.
+
+    Examples
+    --------
+    >>> depths([(1, 2), (), (1,)])  # rows in schools in districts
+    [3, 1, 2]
+    """
+
+    def depth(place: int) -> int:
+        return 1 + max(map(depth, within[place]), default=0)
+
+    return [depth(place) for place in range(len(within))]
+
+
 def _is_within(inner: FactorDesign, outer: FactorDesign) -> bool:
     for each in (inner, outer):
         if each.weights is not None or each.uncenter is not None:

@@ -22,19 +22,13 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.design import Design, FactorDesign
-from stanpool.data.design.nesting import (
-    factors_within,
-    outer_groups,
-    shared_columns,
-)
 from stanpool.data.likelihood import log_likelihood
 from stanpool.families.functions import LINKS
 from stanpool.families.registry import family_functions
@@ -45,9 +39,9 @@ from stanpool.model.pilot.estimate import (
     PilotEstimate,
     agreeing_scales,
     normal_priors,
-    population_precision,
     residual_scales,
 )
+from stanpool.model.pilot.factors import DeviationErrors, FactorState
 from stanpool.model.priors.default_scales import parameter_unit
 from stanpool.model.priors.in_force import PriorRow
 
@@ -60,7 +54,6 @@ _STEP = 1e-3  # step of a linear predictor in finite differences
 _CONJUGATE = 15  # most iterations of conjugate gradients in one Newton step
 _EXACT = 1e-4  # relative squared residual at which conjugate gradients stop
 _FIRST_GUESS = 5.0  # first value of degrees of freedom, shapes and precisions
-_FEWEST_LEFT = 1e-3  # least share of a group's information that other factors leave
 
 
 def estimate(
@@ -80,7 +73,7 @@ def estimate(
 
     Returns
     -------
-    Pilot or None
+    PilotEstimate or None
         None if the estimate did not come to an end.
     """
     rows = list(priors)
@@ -136,75 +129,6 @@ def _of_categories(
     )
 
 
-@dataclass(eq=False)
-class _Factor:
-    """The state of a factor in the iteration; ``members`` are pairs of index and Z."""
-
-    groups: int
-    members: list[tuple[NDArray[np.intp], Array]]
-    correlated: bool
-    u: Array
-    tau: Array
-    Omega: Array
-    covariance: Array
-    covariance_within: Array | None = None
-    of_total: Array | None = None
-
-    @classmethod
-    def of(cls, factor: FactorDesign, tau: Array, *, correlated: bool) -> _Factor:
-        groups, q = len(factor.labels), factor.Z.shape[1]
-        members = [(factor.index, factor.Z)]
-        if factor.weights is not None:
-            members = [
-                (factor.index[:, m], factor.Z * factor.weights[:, m, None])
-                for m in range(factor.index.shape[1])
-            ]
-        return cls(
-            groups,
-            members,
-            correlated,
-            u=np.zeros((groups, q)),
-            tau=tau,
-            Omega=np.eye(q),
-            covariance=np.tile(np.diag(np.square(tau)), (groups, 1, 1)),
-        )
-
-    @property
-    def precision(self) -> Array:
-        """The inverse of the population's covariance."""
-        return population_precision(self.tau, self.Omega)
-
-    def sums(self, values: Array) -> Array:
-        """Sum Z times values of rows over groups, shape ``(J, Q, columns)``."""
-        found = np.zeros((self.groups, self.u.shape[1], values.shape[1]))
-        for index, z in self.members:
-            for q in range(z.shape[1]):
-                for c in range(values.shape[1]):
-                    product = z[:, q] * values[:, c]
-                    found[:, q, c] += np.bincount(index, product, minlength=self.groups)
-        return found
-
-    def squares(self, weights: Array) -> Array:
-        """Sum weighted products of Z over groups, shape ``(J, Q, Q)``."""
-        width = self.u.shape[1]
-        found = np.zeros((self.groups, width, width))
-        for index, z in self.members:
-            for q in range(width):
-                for r in range(q + 1):
-                    product = z[:, q] * z[:, r] * weights
-                    summed = np.bincount(index, product, minlength=self.groups)
-                    found[:, q, r] += summed
-                    if r < q:
-                        found[:, r, q] += summed
-        return found
-
-    def effects(self, u: Array) -> Array:
-        """Return what deviations add to the rows' linear predictors."""
-        return np.asarray(
-            sum(np.einsum("nq,nq->n", z, u[index]) for index, z in self.members)
-        )
-
-
 class _Search:
     """The state of the iteration for a model with one linear predictor."""
 
@@ -229,12 +153,10 @@ class _Search:
             self.theta[0] = start
         self.largest_step = _LARGEST_STEP if spec.link_name != "identity" else np.inf
         self.factors = [
-            _Factor.of(factor, _first_scales(factor, spread), correlated=each)
+            FactorState.of(factor, _first_scales(factor, spread), correlated=each)
             for factor, each in zip(design.factors, correlated, strict=True)
         ]
-        within = factors_within(design)
-        self.pairs = _pairs(self.factors, within)
-        self.nesting = _nestings(design, within)
+        self.errors = DeviationErrors(design, self.factors)
 
     def run(self) -> PilotEstimate:
         """Iterate until the scales have converged."""
@@ -247,12 +169,12 @@ class _Search:
                 self.move_by_gradients(score, weight)
             self.update_parameters()
             _, weight = self.derivatives()
-            for place in self.nesting:
+            for place in self.errors.outer_first:
                 self.update_scales(place, weight)
             if self.is_settled(before):
                 break
-        for place in self.nesting:
-            self.update_errors(place, weight)
+        for place in self.errors.outer_first:
+            self.errors.update(place, weight)
         sd = self.errors_of_population(weight)
         theta = self.theta
         if self.has_cutpoints:
@@ -260,16 +182,7 @@ class _Search:
         return PilotEstimate(
             theta=theta,
             theta_sd=sd,
-            factors=tuple(
-                GroupEstimate(
-                    each.u,
-                    each.covariance,
-                    each.tau,
-                    each.Omega,
-                    covariance_within=each.covariance_within,
-                )
-                for each in self.factors
-            ),
+            factors=tuple(each.estimate for each in self.factors),
             parameters=self.parameters,
             residual=self.residual,
         )
@@ -411,53 +324,12 @@ class _Search:
         for factor, own in zip(self.factors, step[1:], strict=True):
             factor.u = factor.u + share * own
 
-    def update_errors(self, place: int, weight: Array) -> Array:
-        """Compute the covariances of a factor's deviations; return the information."""
-        factor, nesting = self.factors[place], self.nesting[place]
-        weight = self.without_inner(nesting.inner, weight)
-        own = self.left_by_others(place, factor.squares(weight), weight)
-        factor.covariance = np.asarray(np.linalg.inv(own + factor.precision))
-        factor.of_total = factor.covariance
-        if not nesting.outer:
-            return np.asarray(np.einsum("jqq->jq", own))
-        # Of what their means are wrong by, groups' own data correct a share.
-        factor.covariance_within = known = factor.covariance
-        left = known @ factor.precision
-        share = np.eye(left.shape[1]) - left
-        of_means = np.zeros_like(known)
-        for outer, groups, shared in nesting.outer:
-            total = self.factors[outer].of_total
-            assert total is not None  # outer factors come first
-            padded = np.pad(total, ((0, 0), (1, 0), (1, 0)))
-            of_means += padded[groups][:, shared[:, None], shared]
-        factor.covariance = known + share @ of_means @ np.swapaxes(share, 1, 2)
-        factor.of_total = known + left @ of_means @ np.swapaxes(left, 1, 2)
-        variance = np.einsum("jqq->jq", factor.covariance)
-        return np.asarray(np.maximum(1 / variance - 1 / np.square(factor.tau), 0.0))
-
-    def without_inner(self, inner: Sequence[int], weight: Array) -> Array:
-        """Return what rows say of coefficients whose inner groups' are unknown.
-
-        Of rows in an inner group with information I together and a variance s of its
-        own, ``1 / (1 + I s)`` is left, exactly if only intercepts vary.
-        """
-        for place in inner:
-            factor = self.factors[place]
-            ((index, z),) = factor.members
-            Sigma = np.outer(factor.tau, factor.tau) * factor.Omega
-            variance = np.einsum("nq,qr,nr->n", z, Sigma, z)
-            known = np.bincount(index, weight, minlength=factor.groups)
-            weight = weight / (1.0 + known[index] * variance)
-        return weight
-
     def update_scales(self, place: int, weight: Array) -> None:
         """Update the scales of a factor from its deviations [2]_."""
         factor = self.factors[place]
-        information = self.update_errors(place, weight)
+        information = self.errors.update(place, weight)
         factor.tau, factor.Omega = agreeing_scales(
-            GroupEstimate(factor.u, factor.covariance, factor.tau, factor.Omega),
-            information,
-            correlated=factor.correlated,
+            factor.estimate, information, correlated=factor.correlated
         )
 
     def errors_of_population(self, weight: Array) -> Array:
@@ -479,32 +351,6 @@ class _Search:
                 between = np.square(other.tau) / np.maximum(share.sum(axis=0), 1.0)
                 variance[0] += between[0]
         return np.asarray(np.sqrt(variance))
-
-    def left_by_others(self, place: int, own: Array, weight: Array) -> Array:
-        """Reduce groups' information by what groups of other factors may explain."""
-        factor, left = self.factors[place], own.copy()
-        for other_place, (pair, first, second) in self.pairs.get(place, {}).items():
-            other = self.factors[other_place]
-            H = np.linalg.inv(other.squares(weight) + other.precision)
-            ((_, z),), ((_, z_2),) = factor.members, other.members
-            shape = (len(first), z.shape[1], z_2.shape[1])
-            A = np.empty(shape)
-            for q in range(shape[1]):
-                for r in range(shape[2]):
-                    product = weight * z[:, q] * z_2[:, r]
-                    A[:, q, r] = np.bincount(pair, product, minlength=len(first))
-            explained = A @ H[second] @ np.swapaxes(A, 1, 2)
-            for q in range(shape[1]):
-                for r in range(shape[1]):
-                    left[:, q, r] -= np.bincount(
-                        first, explained[:, q, r], minlength=factor.groups
-                    )
-        if left is not own and self.pairs.get(place):
-            values, vectors = np.linalg.eigh(left)
-            least = _FEWEST_LEFT * np.linalg.eigvalsh(own)
-            kept = np.maximum(values, least)
-            left = (vectors * kept[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-        return np.asarray(left)
 
     def update_parameters(self) -> None:
         """Maximize the likelihood over the family's own parameters."""
@@ -590,63 +436,6 @@ class _Search:
             highest = (highest + cutpoint[k]) / 2
             cutpoint[k] = np.clip(wanted, lowest, highest)
         self.parameters["cutpoint"] = cutpoint
-
-
-@dataclass(frozen=True)
-class _Nesting:
-    """The factors within a factor, innermost first, and those that it is within.
-
-    Of the latter only the next ones, each with the outer group of each group, and
-    where it has the coefficients, counted from 1.
-    """
-
-    inner: tuple[int, ...]
-    outer: tuple[tuple[int, NDArray[np.intp], NDArray[np.intp]], ...]
-
-
-def _nestings(design: Design, within: Sequence[Sequence[int]]) -> dict[int, _Nesting]:
-    """Return the nesting of all factors, outer ones first."""
-    factors = design.factors
-
-    def depth(place: int) -> int:
-        return 1 + max(map(depth, within[place]), default=0)
-
-    found = {}
-    for place in sorted(range(len(factors)), key=depth):
-        inner = [each for each in range(len(factors)) if place in within[each]]
-        further = {outer for each in within[place] for outer in within[each]}
-        found[place] = _Nesting(
-            tuple(sorted(inner, key=depth, reverse=True)),
-            tuple(
-                (
-                    each,
-                    outer_groups(factors[place], factors[each]),
-                    shared_columns(factors[place].varying, factors[each].varying),
-                )
-                for each in within[place]
-                if each not in further
-            ),
-        )
-    return found
-
-
-def _pairs(
-    factors: Sequence[_Factor], within: Sequence[Sequence[int]]
-) -> dict[int, dict[int, Any]]:
-    """Return which groups of two crossed factors meet, for each pair of factors."""
-    found: dict[int, dict[int, Any]] = {}
-    for place, factor in enumerate(factors):
-        for other_place, other in enumerate(factors):
-            single = len(factor.members) == len(other.members) == 1
-            is_nested = other_place in within[place] or place in within[other_place]
-            if place == other_place or is_nested or not single:
-                continue
-            ((index, _),), ((index_2, _),) = factor.members, other.members
-            keys = index.astype(np.int64) * other.groups + index_2
-            known, pair = np.unique(keys, return_inverse=True)
-            both = (pair, known // other.groups, known % other.groups)
-            found.setdefault(place, {})[other_place] = both
-    return found
 
 
 def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, float]:

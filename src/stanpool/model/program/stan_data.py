@@ -71,9 +71,7 @@ def stan_data(
                 data[f"tau_unit{suffix_of(number + 1)}"] = unit
     elsewhere: Sequence[frozenset[str]] = ()
     if structure.chooses_center:
-        elsewhere = centered_elsewhere(
-            design.factors, centering, [form.within for form in structure.factors]
-        )
+        elsewhere = centered_elsewhere(design.factors, centering, structure.within)
     taken: set[str] = set()
     for number, factor in enumerate(design.factors, 1):
         suffix = suffix_of(number)

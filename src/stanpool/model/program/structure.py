@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from stanpool.base.options import Parameterization
 from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.design import Design
-from stanpool.data.design.nesting import factors_within
+from stanpool.data.design.nesting import depths, factors_within
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import DISTRIBUTIONS
@@ -114,13 +114,14 @@ class Structure:
         return tuple(order[place] for place in sorted(order.keys() - {0}))
 
     @property
+    def within(self) -> tuple[tuple[int, ...], ...]:
+        """For each factor those that it is within, as in ``FactorStructure``."""
+        return tuple(factor.within for factor in self.factors)
+
+    @property
     def outer_first(self) -> list[int]:
         """All factors, counted from 0: each after those that it is within."""
-
-        def depth(number: int) -> int:
-            return 1 + max(map(depth, self.factors[number].within), default=0)
-
-        return sorted(range(len(self.factors)), key=depth)
+        return sorted(range(len(self.factors)), key=depths(self.within).__getitem__)
 
     def is_signed(self, number: int) -> bool:
         """Whether a factor's scales are sampled by roots with signs, counted from 1."""
@@ -181,7 +182,6 @@ def stan_variables() -> dict[str, tuple[str, str | None]]:
 # Priors that let a scale be 0, where the likelihood is smooth in its square.
 _OPEN_AT_ZERO = {"normal", "student_t", "cauchy", "exponential"}
 
-
 # Forms whose parameters are groups' coefficients, at least in groups with much data.
 _SAMPLED_CENTERED = ("centered", "adaptive")
 
@@ -214,9 +214,12 @@ def structure_of(
         Whether the marginal program has so many rows that shared parameters are known
         very precisely.
     within
-        For each factor those that it is within, where a model of more rows says so.
+        For each factor of an adaptive program those that it is within, where a model of
+        more rows says so; else it is found in the data.
     """
-    if within is None:
+    if parameterization != "adaptive":
+        within = ((),) * len(design.factors)
+    elif within is None:
         within = factors_within(design)
     uses: dict[str, tuple[str, ...]] = {"beta": ()}
     for row in priors:
@@ -244,7 +247,7 @@ def structure_of(
                 integrated=order.get(number, 0),
                 recentered=parameterization in _SAMPLED_CENTERED
                 and uncentering_matrix(factor, dict(design.centers)) is not None,
-                within=within[number] if parameterization == "adaptive" else (),
+                within=within[number],
             )
             for number, (factor, correlated) in enumerate(
                 zip(design.factors, correlated_factors(spec, design), strict=True)
