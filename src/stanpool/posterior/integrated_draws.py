@@ -15,13 +15,8 @@ from stanpool.data.compression.integrated_rows import MarginalRows
 
 _BLOCK_NUMBERS = 1 << 16  # numbers of an array for a block of draws, to fit the cache
 
-
-_THREADS = 4
-
-
+_THREADS = 4  # that draw blocks at the same time
 _STREAM = 0x6D617267  # key of a stream of random numbers apart from the chains'
-
-
 _SECOND = 2  # key of the second factor's stream
 
 

@@ -1,4 +1,11 @@
-"""A pilot estimate as a value."""
+"""A pilot estimate as a value, and what the pilots of all families compute alike.
+
+References
+----------
+.. [1] MacKay (1992). Bayesian interpolation. Neural Computation 4(3), 415-447,
+   equation 4.9: a variance is a sum of squares over the number of well-determined
+   deviations.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +18,9 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.model.priors.in_force import PriorRow
 
-_LARGEST_CORRELATION = 0.9
-
-
-_SCALE_STEPS = 5
-
-
-_LEAST_SQUARES = 1e-18
+_LARGEST_CORRELATION = 0.9  # largest estimate of a correlation
+_SCALE_STEPS = 5  # iterations of the scale of the groups' residual scales
+_LEAST_SQUARES = 1e-18  # least sum of squared residuals
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class GroupEstimate:
     u
         Deviations of the groups' coefficients, shape ``(J, D)``.
     covariance
-        Of their errors, given all scales, shape ``(J, D, D)``.
+        The covariance of their errors, given all scales, shape ``(J, D, D)``.
     tau
         The population's scales, shape ``(D,)``.
     Omega
@@ -38,8 +41,8 @@ class GroupEstimate:
         How many groups each of the J stands for, where groups that are alike were
         reduced to fewer.
     covariance_within
-        Where groups are within those of other factors, the covariance of the errors if
-        the coefficients of these were known, too; else None.
+        Where groups are within those of other factors, the covariance of the errors
+        given the coefficients of these, too; else None.
     """
 
     u: Array
@@ -51,11 +54,10 @@ class GroupEstimate:
 
     @property
     def share_of_own_data(self) -> Array:
-        """The same as ``information``, if coefficients of outer groups were known."""
+        """The same as ``information``, given the coefficients of outer groups."""
         if self.covariance_within is None:
             return self.information
-        variance = np.einsum("jdd->jd", self.covariance_within)
-        return np.asarray(np.clip(1 - variance / np.square(self.tau), 0.0, 1.0))
+        return self._share(self.covariance_within)
 
     @property
     def information(self) -> Array:
@@ -63,8 +65,7 @@ class GroupEstimate:
 
         ``I tau^2 / (1 + I tau^2)``, with the Fisher information I of a group's rows.
         """
-        variance = np.einsum("jdd->jd", self.covariance)
-        return np.asarray(np.clip(1 - variance / np.square(self.tau), 0.0, 1.0))
+        return self._share(self.covariance)
 
     @property
     def determined(self) -> Array:
@@ -81,6 +82,11 @@ class GroupEstimate:
         """Standard errors of the logarithms of the scales, shape ``(D,)``."""
         squares = self.over_groups(np.square(self.information))
         return np.asarray(1 / np.sqrt(2.0 * np.maximum(squares, 1e-9)))
+
+    def _share(self, covariance: Array) -> Array:
+        """Return by which share data make the variances of deviations smaller."""
+        variance = np.einsum("jdd->jd", covariance)
+        return np.asarray(np.clip(1 - variance / np.square(self.tau), 0.0, 1.0))
 
     def over_groups(self, values: Array) -> Array:
         """Sum values over groups, counting merged groups as often as they occur."""
@@ -132,7 +138,7 @@ def population_precision(tau: Array, Omega: Array) -> Array:
 def agreeing_scales(
     factor: GroupEstimate, information: Array, *, correlated: bool
 ) -> tuple[Array, Array]:
-    """Return scales and correlations that agree with a factor's deviations [2]_.
+    """Return scales and correlations that agree with a factor's deviations [1]_.
 
     Parameters
     ----------

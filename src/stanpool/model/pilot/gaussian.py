@@ -56,7 +56,7 @@ def estimate_from_rows(
 
     Returns
     -------
-    Pilot or None
+    PilotEstimate or None
         None if the estimate did not come to an end, or there are too many columns.
         Deviations of the factor that is integrated out are those of its merged groups.
     """

@@ -24,8 +24,8 @@ _INVERSE_LINKS = {
 
 
 @dataclass(frozen=True)
-class Term:
-    """A term of the linear predictor of which a model has at most one.
+class TermFacts:
+    """What is said of a term of which a linear predictor has at most one.
 
     Attributes
     ----------
@@ -37,8 +37,8 @@ class Term:
 
 
 @dataclass(frozen=True)
-class GroupTerm:
-    """The coefficients of one grouping factor.
+class GroupFacts:
+    """What is said of the coefficients of one grouping factor.
 
     Attributes
     ----------
@@ -90,27 +90,27 @@ class GroupTerm:
 
     @property
     def outer_count(self) -> int:
-        """Return how many factors its groups are within."""
+        """How many factors its groups are within."""
         return len(self.outer)
 
     @property
     def centers_U(self) -> bool:
-        """Whether group-level predictors move means where predictors are at theirs."""
+        """Whether effects of group-level predictors count from those at x_bar."""
         return self.group_predictors and self.has_intercept
 
     @property
     def center_of_u(self) -> str:
-        """Name the variable with what z is centered at."""
+        """The variable that z is centered at."""
         return "center" if self.outer else "mean"
 
     @property
     def outer_coefficients(self) -> list[str]:
-        """Return the coefficients of each factor that it is within, at x_bar."""
+        """The coefficients of each factor that it is within, at x_bar."""
         return [f"mean{end} + u{end}" for end in self.outer]
 
     @property
     def outer_coefficients_of_b(self) -> list[str]:
-        """Return the same where b is known."""
+        """The same in generated quantities, where b has been computed."""
         if not self.has_intercept:
             return [f"b{end}" for end in self.outer]
         return [
@@ -119,14 +119,14 @@ class GroupTerm:
 
     @property
     def scales(self) -> str:
-        """Return a matrix that makes deviations of standard normal numbers."""
+        """The matrix that makes deviations of standard normal numbers."""
         if self.correlated:
             return f"diag_pre_multiply(tau{self.s}, L_Omega{self.s})"
         return f"diag_matrix(tau{self.s})"
 
     @property
     def covariance(self) -> str:
-        """Return the covariance matrix of the deviations."""
+        """The covariance matrix of the deviations."""
         if self.correlated:
             return f"tcrossprod({self.scales})"
         return f"diag_matrix(square(tau{self.s}))"
@@ -196,7 +196,7 @@ def _group_facts(
         _group_term(structure, number, blocks)
         for number in range(1, len(structure.factors) + 1)
     ]
-    terms = [Term("population"), *factors, *map(Term, structure.special)]
+    terms = [TermFacts("population"), *factors, *map(TermFacts, structure.special)]
     integrated = {factor.integrated: factor for factor in factors}
     outer_first = [factors[number] for number in structure.outer_first]
     sampled = [factor for factor in factors if not factor.integrated]
@@ -226,11 +226,11 @@ def _group_facts(
 
 def _group_term(
     structure: Structure, number: int, blocks: Mapping[str, PriorBlock]
-) -> GroupTerm:
+) -> GroupFacts:
     """Return what is said of one factor, counted from 1."""
     factor, s = structure.factors[number - 1], suffix_of(number)
     categories = structure.is_categorical
-    return GroupTerm(
+    return GroupFacts(
         form=_form_of(factor, structure),
         s=s,
         is_first=number == 1,

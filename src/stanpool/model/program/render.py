@@ -16,9 +16,7 @@ from stanpool.engine.program import StanProgram
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.facts import facts_of, grouped_glm
 from stanpool.model.program.stan_format import tidy
-from stanpool.model.program.structure import (
-    Structure,
-)
+from stanpool.model.program.structure import Structure
 
 # Functions that are compiled from C++, and the headers that have them.
 _COMMON = ("lanes", "team")
