@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arrays import Array, Indices
+from stanpool.model.program.population_means import effects_of, means_of
 from stanpool.model.terms.names import GroupNames
 from stanpool.model.terms.of_design import special_terms
 from stanpool.model.terms.term import TermDraws
@@ -136,8 +137,10 @@ def coefficients(model: PreparedModel, posterior: xr.Dataset) -> Coefficients:
     beta = np.zeros((draws, predictors, 0))
     if design.coefficients:
         beta = flat(posterior["beta"]).reshape(draws, predictors, -1)
-    # Means are picked from 0, the intercept and the population's coefficients.
-    population = np.concatenate([np.zeros_like(alpha)[..., None], beta], axis=-1)
+    # (0, alpha, beta), as in the Stan program, from which means and effects are picked
+    first = [alpha] if design.intercept else []
+    parts = [each[..., None] for each in (np.zeros_like(alpha), *first)]
+    population = np.concatenate([*parts, beta], axis=-1)
     factors = []
     taken: set[str] = set()
     for factor in design.factors:
@@ -146,17 +149,11 @@ def coefficients(model: PreparedModel, posterior: xr.Dataset) -> Coefficients:
         b = b.reshape(*b.shape[:2], predictors, len(factor.varying))
         mean = np.zeros((draws, predictors, len(factor.varying)))
         if pooling == "partial":
-            for q, label in enumerate(factor.varying):
-                if label in taken:
-                    continue
-                if label == "Intercept":
-                    mean[..., q] = alpha
-                elif label in design.coefficients:
-                    mean[..., q] = beta[..., design.coefficients.index(label)]
+            mean = np.take(population, means_of(design, factor, taken) - 1, axis=-1)
         taken.update(factor.varying)
-        effects = (
-            None if factor.effect_of is None else population[..., factor.effect_of]
-        )
+        effects = None
+        if factor.effect_of is not None:
+            effects = population[..., effects_of(design, factor) - 1]
         factors.append(FactorCoefficients(b, mean, factor.U, effects))
     special = {
         term.name: term.draws(lambda name: flat(posterior[name]))

@@ -66,8 +66,9 @@ _UNITS: Mapping[str, tuple[float, str]] = {
     "probit": (1.0, "1"),
     "cloglog": (math.pi / math.sqrt(6.0), "pi/sqrt(6)"),
 }
-_RSTANARM = "rstanarm"
-_PC_PRIOR = "Simpson et al. 2017"
+# Where rules of default priors come from, as tables of priors cite it.
+RSTANARM = "rstanarm"
+PC_PRIOR = "Simpson et al. 2017"
 _R2D2 = "Yanchenko et al. 2025"
 
 
@@ -138,11 +139,11 @@ def default_scales(spec: ModelSpec, design: Design) -> DefaultScales:
             group=unit,
             rules={
                 "unit": named,
-                "intercept": f"2.5 {named} ({_RSTANARM})",
-                "predictor": f"2.5 {named} / {x} ({_RSTANARM})",
-                "group": f"mean {named} / {z} ({_PC_PRIOR})",
-                "far": f"mean {named} / rms(z) ({_PC_PRIOR})",
-                "special": f"mean {named} ({_PC_PRIOR})",
+                "intercept": f"2.5 {named} ({RSTANARM})",
+                "predictor": f"2.5 {named} / {x} ({RSTANARM})",
+                "group": f"mean {named} / {z} ({PC_PRIOR})",
+                "far": f"mean {named} / rms(z) ({PC_PRIOR})",
+                "special": f"mean {named} ({PC_PRIOR})",
             },
         )
     predictors, varying = _counts(spec, design)

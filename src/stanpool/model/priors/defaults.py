@@ -12,17 +12,14 @@ from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
 from stanpool.model.priors.default_scales import (
+    PC_PRIOR,
+    RSTANARM,
     DefaultScales,
     default_scales,
     outcome_spread,
     parameter_unit,
     residual_scale,
 )
-
-_RSTANARM = "rstanarm"
-
-
-_PC_PRIOR = "Simpson et al. 2017"
 
 
 def _fixed_population(
@@ -76,7 +73,7 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
         yield "loading_scale", None, ["loading_scale"], prior, rule
     if spec.has_sigma:
         # On the scale of the outcome, whatever the link.
-        rule = f"default: mean {outcome_spread(spec)} ({_RSTANARM})"
+        rule = f"default: mean {outcome_spread(spec)} ({RSTANARM})"
         prior = _exponential(residual_scale(spec, design))
         yield "sigma", None, ["sigma"], prior, rule
     if FAMILIES[spec.family].has_cutpoints:
@@ -88,7 +85,7 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
         yield own.name, None, [own.name], prior, rule
     if design.residual is not None and spec.pooling == "partial":
         names = [f"tau_sigma_{design.residual.factor}", "tau_sigma"]
-        rule = f"default: mean 1 on the log scale ({_PC_PRIOR})"
+        rule = f"default: mean 1 on the log scale ({PC_PRIOR})"
         yield "tau_sigma", None, names, Prior("exponential", (1.0,)), rule
 
 

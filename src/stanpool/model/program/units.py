@@ -16,7 +16,6 @@ References
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.priors.in_force import PriorRow
+from stanpool.model.program.structure import base_and_number
 
 if TYPE_CHECKING:
     from stanpool.engine.draws import Draws
@@ -137,12 +137,12 @@ class Scaling:
 
     def _of(self, name: str) -> Array:
         """Return what members of a class of parameters are multiplied by."""
-        base, number = re.fullmatch(r"(\w+?)(?:_(\d+))?", name).groups()  # type: ignore[union-attr]
+        base, suffix = base_and_number(name)
         scales = np.ones(1)
         if base == "beta":
             scales = self.population
         elif base in _PER_PREDICTOR:
-            scales = self.factors[int(number or 1) - 1]
+            scales = self.factors[int(suffix.strip("_") or 1) - 1]
         return scales / self.outcome if base in _PER_OUTCOME else scales
 
     def _along(self, name: str, values: Any, leading: int) -> Any:
