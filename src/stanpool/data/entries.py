@@ -179,8 +179,7 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
         raise DataError(
             f"column {quote(name)} has {infinite.size} infinite value(s) (rows "
             f"{quote_list(infinite.tolist())}, counted from 0); numbers must be "
-            "finite. "
-            "Correct or drop these rows."
+            "finite. Correct or drop these rows."
         )
     if beyond.size:
         raise DataError(
@@ -223,8 +222,7 @@ def _as_categorical(
         raise DataError(
             f"levels of column {quote(name)} differ in type only, such as "
             f"{quote_list(levels[levels.duplicated()], limit=3)}; make them text "
-            "first: "
-            f"data[{quote(name)}].astype(str)."
+            f"first: data[{quote(name)}].astype(str)."
         )
     ordered = is_categorical and bool(column.cat.ordered)
     return pd.Categorical.from_codes(codes, categories=levels, ordered=ordered)

@@ -1,8 +1,7 @@
 """The only file that imports ArviZ: 0.23 on Python 3.11, 1.2 and later from 3.12.
 
-The only module that imports ArviZ or asks for its version. Its functions take and
-return ``xarray.Dataset``, which both lines understand, and name every argument whose
-default differs between them.
+Its functions take and return ``xarray.Dataset``, which both versions understand, and
+name every argument whose default differs between them.
 """
 
 from __future__ import annotations

@@ -70,10 +70,10 @@ from stanpool.language.expression import parse
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.vocabulary import calls
 
-_BLOCK_ROWS = 1 << 18
-_MOST_CELLS = 1 << 22
-_MOST_VALUES = 10_000
-_FIRST_ROWS = 100
+_BLOCK_ROWS = 1 << 18  # rows that are read and reduced together
+_MOST_CELLS = 1 << 22  # combinations of predictors and groups that are kept
+_MOST_VALUES = 10_000  # different numbers of a column that may be levels in C()
+_FIRST_ROWS = 100  # first rows of the data that the specimen has in any case
 
 
 def read(spec: ModelSpec, data: Any) -> Streamed:

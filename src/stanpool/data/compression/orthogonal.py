@@ -263,28 +263,28 @@ def _reduce_block(block: Array, sizes: NDArray[np.intp], found: Array) -> None:
     sizes, starts = sizes[full], np.cumsum(np.append(0, sizes[full][:-1]))
     if not len(sizes):
         return
-    queried = np.zeros((len(sizes), *found.shape[1:]))
+    R = np.zeros((len(sizes), *found.shape[1:]))
     directions: list[Array] = []
     for q in range(found.shape[1]):
         direction = block[q]
         length = np.sqrt(np.add.reduceat(direction**2, starts))
         if directions:
-            before = np.sqrt(length**2 + (queried[:, :q, q] ** 2).sum(axis=1))
+            before = np.sqrt(length**2 + (R[:, :q, q] ** 2).sum(axis=1))
             for each in directions:
                 along = np.add.reduceat(each * direction, starts)
                 direction -= each * np.repeat(along, sizes)
             again = np.sqrt(np.add.reduceat(direction**2, starts))
             is_new = (again > _NOTHING * before) & (2 * again > length)
             length = np.where(is_new, again, 0.0)
-        queried[:, q, q] = length
+        R[:, q, q] = length
         inverse = np.divide(1.0, length, where=length > 0, out=np.zeros_like(length))
         direction = direction * np.repeat(inverse, sizes)
         directions.append(direction)
         for column in range(q + 1, len(block)):
             along = np.add.reduceat(direction * block[column], starts)
             block[column] -= direction * np.repeat(along, sizes)
-            queried[:, q, column] = along
-    found[full] = queried
+            R[:, q, column] = along
+    found[full] = R
 
 
 def _blocks(

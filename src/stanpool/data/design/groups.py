@@ -11,9 +11,7 @@ import pandas as pd
 
 from stanpool.base.errors import DataError, SpecError, quote, quote_list, suggestion
 from stanpool.data.design.design import FactorDesign, add_repeated_members, read_only
-from stanpool.data.design.outcome import (
-    weights_column,
-)
+from stanpool.data.design.outcome import weights_column
 from stanpool.data.entries import refuse_rows
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
@@ -66,8 +64,7 @@ def _members_of_labels(
         if column.categories.dtype != levels.dtype:
             raise DataError(
                 f"the memberships {quote_list(term.key)} hold labels of different "
-                "types; "
-                "make them all text or all whole numbers."
+                "types; make them all text or all whole numbers."
             )
         levels = levels.union(column.categories)
     index = np.column_stack(

@@ -164,8 +164,7 @@ def check_other_outcome(spec: ModelSpec, design: Design, y: object) -> np.ndarra
             unknown = dict.fromkeys(values[checked < 0].tolist())
             raise DataError(
                 f"y has {quote_list(unknown)}, which are not categories of the model; "
-                "it "
-                f"has {quote_list(design.categories, limit=10)}."
+                f"it has {quote_list(design.categories, limit=10)}."
             )
     else:
         checked = check_support(FAMILIES[spec.family], values.astype(float), "y")
@@ -223,9 +222,8 @@ def _categories(
         levels = tuple(found.tolist())
     if len(levels) < 2:
         raise DataError(
-            f"{what} has one category, {quote_list(levels)}; {family.name!r} needs "
-            "two or "
-            "more."
+            f"{what} has one category, {quote_list(levels)}; {family.name!r} needs two "
+            "or more."
         )
     return codes.astype(np.int64), levels
 

@@ -54,8 +54,7 @@ def identified(
     if constant:
         raise DataError(
             f"predictor(s) {quote_list(constant)} are constant: they cannot be told "
-            "from "
-            "the intercept. Drop them, or the intercept with '0 + ...'."
+            "from the intercept. Drop them, or the intercept with '0 + ...'."
             if intercept
             else f"predictor(s) {quote_list(constant)} are 0 in all rows. Drop them."
         )
@@ -91,10 +90,9 @@ def check_known(values: np.ndarray, left_out: LeftOut) -> np.ndarray:
         raise DataError(
             "new rows have combinations of predictors that no row of the data had "
             f"(rows {quote_list(rows.tolist())}, counted from 0): the model knows "
-            "nothing "
-            f"of {quote_list(named)}, and leaves it out. Drop these rows. A model in "
-            "which "
-            "the combinations are groups, as in (1 | a:b), predicts new ones."
+            f"nothing of {quote_list(named)}, and leaves it out. Drop these rows. A "
+            "model in which the combinations are groups, as in (1 | a:b), predicts new "
+            "ones."
         )
     return kept
 

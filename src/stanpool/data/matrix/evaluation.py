@@ -338,9 +338,9 @@ class _Walk:
             raise DataError(
                 f"{key} has levels that "
                 f"{'the model has not seen' if not self.is_fit else 'are not listed'}: "
-                f"{quote_list(unseen)} (rows {quote_list(rows.tolist())}, counted "
-                "from 0). It "
-                f"knows {quote_list(known)}, and nothing of others. Drop these rows."
+                f"{quote_list(unseen)} (rows {quote_list(rows.tolist())}, counted from "
+                f"0). It knows {quote_list(known)}, and nothing of others. Drop these "
+                "rows."
             )
         coding = contrasts_of(call)
         if coding is not None:

@@ -204,8 +204,7 @@ def _materialized(
     if empty:
         raise DataError(
             f"predictor(s) {quote_list(empty)} have one level only: they cannot be "
-            "told "
-            "from the intercept. Drop them."
+            "told from the intercept. Drop them."
         )
     return matrix
 
@@ -336,9 +335,8 @@ def refuse_dependent(texts: Sequence[str]) -> None:
     if found:
         raise SpecError(
             f"{quote_list(found)} depends in each row on all others, and data in "
-            "chunks "
-            "are never seen together. Add a column that has it to the data; predictors "
-            "need no centering or scaling, which the model does by itself."
+            "chunks are never seen together. Add a column that has it to the data; "
+            "predictors need no centering or scaling, which the model does by itself."
         )
 
 

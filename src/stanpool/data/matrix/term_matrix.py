@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.data.matrix.evaluation import (
-    Recipe,
-)
+from stanpool.data.matrix.evaluation import Recipe
 
 if TYPE_CHECKING:
     from formulaic import ModelSpec as FormulaicSpec

@@ -209,8 +209,7 @@ def _say_unused(
     wrong = [name for name in unused if not _is_elsewhere(name, columns)]
     said = (
         f"priors has {quote_list(wrong or unused)}, which pooling={spec.pooling!r} "
-        "does "
-        "not have; its parameters are "
+        "does not have; its parameters are "
         f"{quote_list([row.parameter for row in rows], 10)}."
     )
     if wrong:
@@ -375,8 +374,7 @@ def _warn_of_flat(rows: list[PriorRow], design: Design) -> None:
         return
     said = (
         f"flat prior on {quote_list(row.parameter for row in flat)}: it is improper, "
-        "so "
-        "there is nothing to draw from it, and the posterior may not exist."
+        "so there is nothing to draw from it, and the posterior may not exist."
     )
     for row in flat:
         if class_of(row.parameter_class).name == "tau":
