@@ -431,7 +431,10 @@ def _partly_centered(
 
 
 def _elsewhere(model: PreparedModel) -> Sequence[frozenset[str] | None]:
-    """Return what factors are not centered about, if not means of earlier factors."""
+    """Return which coefficients of each factor are not centered at the mean.
+
+    None for a factor stands for those whose mean belongs to an earlier factor.
+    """
     if not model.structure.chooses_center:
         return [None] * len(model.design.factors)
     return centered_elsewhere(

@@ -171,16 +171,18 @@ def warn_if_crossed(spec: ModelSpec, frame: pd.DataFrame) -> None:
 
 
 def factors_within(design: Design) -> tuple[tuple[int, ...], ...]:
-    """Return for each factor those in whose groups its own groups lie, from 0.
+    """Return for each factor those in whose groups its own groups lie, counted from 0.
 
-    Whether the formula says so or not: each level of ``brood`` may occur in one level
-    of ``location`` only, and a level for each row is within all other factors. They
-    share a varying coefficient, and are sampled where it is drawn.
+    They are found in the data, whether the formula says so or not: each level of
+    ``brood`` may occur in one level of ``location`` only, and groups of one row are
+    within those of all other factors. Only factors that share a varying coefficient
+    count, and neither memberships nor factors with ``uncenter``, which centered designs
+    have.
 
     Parameters
     ----------
     design
-        The data; of those that were read in chunks, nothing is known.
+        The data. If they were read in chunks, no factor counts as within another.
     """
     if design.count is not None:
         return ((),) * len(design.factors)
@@ -228,7 +230,7 @@ def _is_within(inner: FactorDesign, outer: FactorDesign) -> bool:
 def outer_groups(inner: FactorDesign, outer: FactorDesign) -> np.ndarray:
     """Return in which outer group each inner one is, shape ``(J,)``.
 
-    The first for groups without rows, whose place makes no difference.
+    For groups without rows it is the first one, which makes no difference.
 
     Parameters
     ----------
@@ -243,6 +245,8 @@ def outer_groups(inner: FactorDesign, outer: FactorDesign) -> np.ndarray:
 def shared_columns(inner: Sequence[str], outer: Sequence[str]) -> np.ndarray:
     """Return where outer groups have the coefficients of inner ones, shape ``(D,)``.
 
+    Counted from 1; 0 for coefficients that outer groups do not have.
+
     Parameters
     ----------
     inner, outer
@@ -250,7 +254,7 @@ def shared_columns(inner: Sequence[str], outer: Sequence[str]) -> np.ndarray:
 
     Examples
     --------
-    >>> shared_columns(("Intercept", "x", "z"), ("z", "Intercept"))  # 0: nowhere
+    >>> shared_columns(("Intercept", "x", "z"), ("z", "Intercept"))
     array([2, 0, 1])
     """
     places = {name: place for place, name in enumerate(outer, 1)}

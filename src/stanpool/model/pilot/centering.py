@@ -1,17 +1,17 @@
 r"""How far each group's coefficients are centered, and the parameters that follow.
 
 Between the centered form, :math:`b \sim N(m, \tau)`, and the noncentered one,
-:math:`b = m + \tau z`, are forms with a weight w, the centeredness, for each group
+:math:`b = m + \tau z`, are forms with a weight c, the centeredness, for each group
 [1]_:
 
-.. math:: s z \sim N(w m, \tau_0^{1 - w} \tau^w), \quad
-    b = m + (\tau / \tau_0)^{1 - w} (s z - w m),
+.. math:: s z \sim N(c m, \tau_0^{1 - c} \tau^c), \quad
+    b = m + (\tau / \tau_0)^{1 - c} (s z - c m),
 
 which all give b the same distribution. The weight is the share of a group's own data in
 the information about its coefficient, :math:`I \tau^2 / (1 + I \tau^2)` with Fisher
 information I: with this weight, z and m are independent a posteriori [2]_. The pilot
 estimate :math:`\tau_0` of the scale makes the form independent of units, and
-:math:`s = \tau_0 \sqrt{1 - w}` is about the posterior standard deviation of b given m
+:math:`s = \tau_0 \sqrt{1 - c}` is about the posterior standard deviation of b given m
 and the scale, so that z has a standard deviation near 1. For correlated coefficients,
 the z of groups with little data are decorrelated.
 
@@ -24,12 +24,13 @@ estimate leave a funnel below it. So weights are those at three standard errors 
 logarithm of the scale below, :math:`1 / \sqrt{2 \nu}` each, with the number of
 well-determined coefficients :math:`\nu`, the sum of the shares.
 
-Groups within those of other factors (pupils in schools, rows in all else) are centered
-about the coefficients of these, as hierarchies are [2]_: :math:`m` is the mean and what
-all outer groups add to it. With I from the groups' own rows if their inner groups'
-coefficients are integrated out, z of each level is independent of all outer ones.
-Otherwise what the data know, the sum of all levels' coefficients, is a ridge whose
-direction turns with the scales.
+Groups within those of other factors (pupils in schools, or groups of one row in all
+others) are centered at the coefficients of these [2]_: :math:`m` is their mean plus
+what all outer groups add to it. If I is the information of a group's rows with the
+coefficients of its inner groups integrated out, z of each level is independent of those
+of all outer levels. Centered at the mean alone, the coefficients would form a ridge,
+since the data determine the sum of all levels better than each level, and the direction
+of the ridge would change with the scales.
 
 References
 ----------
@@ -59,7 +60,7 @@ _BELOW = (
     3.0  # how far below the pilot's log scale weights are taken, in standard errors
 )
 _NEAR = 0.1  # centeredness that is counted as noncentered; 1 less it, as centered
-_LEAST_VARIANCE = 1e-8  # smallest 1 - w, so that scales of z are positive
+_LEAST_VARIANCE = 1e-8  # smallest 1 - c, so that scales of z are positive
 _LARGEST_SHARE = 1 - 1e-12  # largest share, so that its odds are finite
 _FEWEST_DETERMINED = 1e-3  # smallest effective number of well-determined coefficients
 _ROUNDING = 1e-9  # added to covariance matrices, relative to their diagonals
@@ -228,18 +229,19 @@ def centered_elsewhere(
     centering: Sequence[Centering],
     within: Sequence[Sequence[int]],
 ) -> tuple[frozenset[str], ...]:
-    """Return for each factor its coefficients that are not centered about the mean.
+    """Return for each factor its coefficients that are not centered at the mean.
 
     The population mean of a coefficient that varies over several factors belongs to
-    the first of them. But the data know the sum of all means only: where the groups of
-    one factor are centered about it, they all move with it as far as the means of the
-    groups of the others may be from 0, which is ``tau / sqrt(J)``. So it is the factor
-    with the largest of these, if its groups are centered at all, that is centered about
-    the mean; the others are centered about 0. Scales of the pilot are too small by the
-    degrees of freedom of the group-level predictors.
+    the first of them. But the data determine only the sum of it and of the means of the
+    groups' deviations, which are as far from 0 as ``tau / sqrt(J)``. If the groups of
+    one factor are centered at the population mean, they all move with it as far as the
+    means of the other factors allow. So it is the factor with the largest
+    ``tau / sqrt(J)``, if its groups are centered at all, that is centered at the mean;
+    the others are centered at 0. Scales of the pilot are too small by the degrees of
+    freedom of the group-level predictors.
 
-    Groups within others are centered about the coefficients of these, and so about the
-    mean, if these are.
+    Groups within others are centered at the coefficients of these, and so at the mean
+    if these are.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def group_means(
         Intercepts, shape ``(..., D)``, or None; and the population's coefficients,
         shape ``(..., D, K)``, of D linear predictors.
     elsewhere
-        Coefficients whose mean is left out, in the place of those of earlier factors.
+        Coefficients whose mean is left out; if None, those of earlier factors.
     at_x_bar
         Whether ``alpha`` is the intercept where predictors are at their means, so that
         effects of group-level predictors count from there.
@@ -62,9 +62,9 @@ def group_means(
 
 
 def U_at_x_bar(design: Design, factor: FactorDesign) -> np.ndarray:
-    """Return the means of the predictors that move groups' intercepts, shape ``(P,)``.
+    """Return the means of group-level predictors that move intercepts, shape ``(P,)``.
 
-    0 for those that move slopes, which are the same wherever other predictors are.
+    They are 0 for those that move slopes, which are the same wherever predictors are.
 
     Parameters
     ----------
@@ -90,12 +90,13 @@ def of_outer_groups(
     number, within
         A factor, and those that it is within, counted from 0.
     coefficients
-        Those of the latter, deviations and means, shape ``(J, D)`` each.
+        The sums of means and deviations of the groups of the latter, by factor, shape
+        ``(J, D)`` each.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(J, D)``; 0 within none.
+        Shape ``(J, D)``; 0 if the factor is within none.
     """
     factor, total = design.factors[number], np.zeros(())
     for place in within:

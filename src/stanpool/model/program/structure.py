@@ -36,7 +36,7 @@ class FactorStructure:
         Whether coefficients are sampled with predictors centered, although their
         deviations are uncorrelated where predictors are 0.
     within
-        The factors, counted from 0, in whose groups its groups lie, and about whose
+        The factors, counted from 0, in whose groups its groups lie, and at whose
         coefficients its own are centered in the adaptive form.
     """
 
@@ -149,7 +149,7 @@ class Structure:
 
     @property
     def chooses_center(self) -> bool:
-        """Whether factors may be centered about a mean that belongs to another."""
+        """Whether factors may be centered at a mean that belongs to another."""
         several = len(self.factors) > 1
         return self.parameterization == "adaptive" and self.intercept and several
 
