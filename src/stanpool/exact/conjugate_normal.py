@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,9 +25,6 @@ from stanpool.exact.draws import (
     check_sampling,
     draws_of_scalars,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @public

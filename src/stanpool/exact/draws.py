@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array, check_memory
 from stanpool.base.errors import SpecError, quote
 from stanpool.engine.draws import NamedDraws
-from stanpool.model.terms.names import GroupNames
+from stanpool.model.terms.names import GroupNames, labels_of
 from stanpool.posterior.labelled_draws import build_posterior
 from stanpool.posterior.recenter import uncenter_tree
 
@@ -102,11 +101,11 @@ def draws_of_model(
     Parameters
     ----------
     model
-        A partially pooled model, varying intercept.
+        A partially pooled model with a varying intercept.
     variables
-        Draws for centered predictors: ``Intercept``,
-        ``tau`` and, if the model has it, ``sigma``, each of shape ``(chain, draw)``;
-        ``beta``, ``(chain, draw, K)``; ``b``, ``(chain, draw, J)``.
+        Draws for centered predictors: ``Intercept``, ``tau`` and, if the model has it,
+        ``sigma``, each of shape ``(chain, draw)``; ``beta``, ``(chain, draw, K)``;
+        ``b``, ``(chain, draw, J)``.
     method, source
         As in ``ExactDraws``.
     """
@@ -226,7 +225,7 @@ def _tree(
             name: (("chain", "draw", *dims), values)
             for name, (dims, values) in variables.items()
         },
-        {dim: _labels(given) for dim, given in labels.items() if dim in used},
+        {dim: labels_of(given) for dim, given in labels.items() if dim in used},
     )
     posterior = posterior.assign_coords(
         chain=np.arange(posterior.sizes["chain"]),
@@ -235,13 +234,6 @@ def _tree(
     return xr.DataTree.from_dict(
         {"posterior": posterior, "observed_data": xr.Dataset(dict(observed))}
     )
-
-
-def _labels(labels: Sequence[Any]) -> NDArray[Any]:
-    """Return labels as whole numbers where all are, else as text objects."""
-    if labels and all(isinstance(label, int) for label in labels):
-        return np.array(labels)
-    return np.array(labels, dtype=object)
 
 
 def check_sampling(rng: object, *, chains: int, draws: int, numbers: int) -> None:
@@ -257,9 +249,9 @@ def check_sampling(rng: object, *, chains: int, draws: int, numbers: int) -> Non
     Raises
     ------
     SpecError
-        If it is no generator.
+        If ``rng`` is not a generator.
     OutOfMemoryError
-        With how much memory the draws would take.
+        If the draws do not fit into memory.
     """
     check_generator(rng)
     check_memory(

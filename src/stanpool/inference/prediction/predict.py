@@ -19,7 +19,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS
 from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
 from stanpool.language.model_spec import LARGEST_NUMBER
+from stanpool.model.terms.names import labels_of
 from stanpool.posterior.intervals import describe, interval_levels
 
 if TYPE_CHECKING:
@@ -383,7 +384,7 @@ def _outcomes(source: LinearPredictor, rows: slice, rng: np.random.Generator) ->
     """Draw outcomes; categories are given by their labels."""
     spec, design = source.model.spec, source.design.take(rows)
     drawn = draw_outcomes(spec, design, rng, source.eta(rows), source.parameters(rows))
-    return category_labels(design.categories)[drawn] if design.categories else drawn
+    return labels_of(design.categories)[drawn] if design.categories else drawn
 
 
 def _expectations(
@@ -430,12 +431,6 @@ def _attributes(source: LinearPredictor) -> dict[str, float]:
     return {} if source.pareto_k is None else {"pareto_k": source.pareto_k}
 
 
-def category_labels(categories: Sequence[Any]) -> Array:
-    """Return labels as an array of integers if all are, else of objects."""
-    whole = all(isinstance(label, int) for label in categories)
-    return np.array(categories, dtype=np.int64 if whole else object)
-
-
 def _collected(kind: str, source: LinearPredictor) -> xr.DataArray:
     """Compute all rows, with labels, or refuse a result that is too large."""
     import xarray as xr
@@ -450,7 +445,7 @@ def _collected(kind: str, source: LinearPredictor) -> xr.DataArray:
     size = draws * rows
     if categories:
         dims += ("category",)
-        coords["category"] = category_labels(categories)
+        coords["category"] = labels_of(categories)
         size *= len(categories)
     if size > LARGEST_ARRAY:
         other = "log_lik_chunks" if kind == "log_lik" else "predict_table"

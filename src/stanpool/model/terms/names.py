@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,8 +96,8 @@ class Labelled:
     coords: dict[str, np.ndarray]
 
 
-def labels_of(labels: tuple[Any, ...]) -> np.ndarray:
-    """Return labels as whole numbers where all are, else as text objects."""
+def labels_of(labels: Sequence[Any]) -> np.ndarray:
+    """Return labels as an array of whole numbers if all are, else of objects."""
     if labels and all(isinstance(label, int) for label in labels):
         return np.array(labels)
     return np.array(labels, dtype=object)
