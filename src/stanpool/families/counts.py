@@ -16,8 +16,8 @@ from stanpool.families.functions import (
     draw_beta,
     draw_counts,
     draw_gamma,
+    log_binomial_coefficient,
     log_complement_of,
-    log_ways,
 )
 from stanpool.families.truncated_counts import draw_between, log_between
 
@@ -46,7 +46,7 @@ def binomial(link: LinkFunctions) -> FamilyFunctions:
         y, trials = np.asarray(y), np.asarray(trials)
         successes = count_times(y, link.log_inverse(eta))
         failures = count_times(trials - y, log_complement_of(link)(eta))
-        return log_ways(y, trials) + successes + failures
+        return log_binomial_coefficient(trials, y) + successes + failures
 
     def mean(eta: Any, *, trials: Any) -> Any:
         return trials * link.inverse(eta)
@@ -73,7 +73,7 @@ def beta_binomial(link: LinkFunctions) -> FamilyFunctions:
         # A mean that is 0 or 1 to rounding has a shape of 0, and no density.
         a, b = np.maximum(a, TINY), np.maximum(b, TINY)
         ratio = special.betaln(y + a, trials - y + b) - special.betaln(a, b)
-        return log_ways(y, trials) + ratio
+        return log_binomial_coefficient(trials, y) + ratio
 
     def mean(eta: Any, *, trials: Any, phi: Any) -> Any:
         return trials * link.inverse(eta) + np.zeros_like(phi, dtype=float)
@@ -112,8 +112,6 @@ def poisson(link: LinkFunctions) -> FamilyFunctions:
         def drawn(eta: Any) -> Any:
             return draw_counts(rng, link.inverse(eta))
 
-        if lower is None and upper is None:
-            return drawn(eta)
         return draw_between(rng, lower, upper, drawn, log_interval, eta)
 
     return FamilyFunctions(
@@ -140,13 +138,14 @@ def negative_binomial(link: LinkFunctions) -> FamilyFunctions:
 
     def log_interval(lower: Any, upper: Any, eta: Any, *, phi: Any) -> Any:
         log_ratio = link.log_inverse(eta) - np.log(phi)
-        failing, going_on = special.expit(-log_ratio), special.expit(log_ratio)
+        # The count of failures before phi successes: p is the probability of a success.
+        p, q = special.expit(-log_ratio), special.expit(log_ratio)
         return log_between(
             lower,
             upper,
             lambda y: log_density(y, eta, phi=phi),
-            lambda y: special.betainc(phi, y + 1.0, failing),
-            lambda y: special.betainc(y + 1.0, phi, going_on),
+            lambda y: special.betainc(phi, y + 1.0, p),
+            lambda y: special.betainc(y + 1.0, phi, q),
         )
 
     def draw(
@@ -163,8 +162,6 @@ def negative_binomial(link: LinkFunctions) -> FamilyFunctions:
         def between(low: Any, high: Any, eta: Any, phi: Any) -> Any:
             return log_interval(low, high, eta, phi=phi)
 
-        if lower is None and upper is None:
-            return drawn(eta, phi)
         return draw_between(rng, lower, upper, drawn, between, eta, phi)
 
     def variance(eta: Any, *, phi: Any) -> Any:

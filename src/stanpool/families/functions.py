@@ -14,11 +14,7 @@ from stanpool.base.arrays import Array
 from stanpool.language.model_spec import LARGEST_NUMBER
 
 LOG_2_PI = math.log(2.0 * math.pi)
-
-
 TINY = np.finfo(float).tiny
-
-
 _LARGEST_RATE = 2.0**62  # above this rate, counts may not fit into 64 bits
 
 
@@ -177,9 +173,9 @@ def draw_beta(rng: np.random.Generator, shapes: tuple[Any, Any]) -> Any:
     return rng.beta(*(np.maximum(shape, TINY) for shape in shapes))
 
 
-def log_ways(y: Any, trials: Any) -> Any:
-    """Return the logarithm of the binomial coefficient, ``trials`` over ``y``."""
-    y, trials = np.asarray(y), np.asarray(trials)
+def log_binomial_coefficient(trials: Any, y: Any) -> Any:
+    """Return the logarithm of ``trials`` choose ``y``."""
+    trials, y = np.asarray(trials), np.asarray(y)
     return (
         special.gammaln(trials + 1)
         - special.gammaln(y + 1)

@@ -1,4 +1,4 @@
-"""Counts that are seen between two bounds only, both included."""
+"""Counts that are observed only between two bounds, which are included."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 
-_MOST_TRIES = 20  # before what is hardly ever between the bounds is drawn by inversion
+_MOST_TRIES = 20  # draws of a count before it is drawn by inversion
 _MOST_DOUBLINGS = 62
 
 
@@ -20,7 +20,7 @@ def log_between(
     below: Callable[[Any], Any],
     above: Callable[[Any], Any],
 ) -> Any:
-    """Log probability of a count from ``lower`` to ``upper``, both included.
+    """Return the log probability of a count from ``lower`` to ``upper``, inclusive.
 
     Parameters
     ----------
@@ -34,8 +34,9 @@ def log_between(
     Returns
     -------
     numpy.ndarray
-        From the probabilities of the nearer tail. Where these underflow, the
-        probability of the likelier bound, far from which others are far less likely.
+        The logarithm of a difference of probabilities of the nearer tail. Where these
+        underflow, the log probability of the likelier bound, since all counts that are
+        farther from it are far less likely.
     """
     lower, upper = np.maximum(np.ceil(lower), 0.0), np.floor(upper)
     last, before = np.where(np.isinf(upper), lower, upper), np.maximum(lower - 1, 0.0)
@@ -57,21 +58,23 @@ def draw_between(
     log_interval: Callable[..., Any],
     *parameters: Any,
 ) -> Array:
-    """Draw counts between bounds: again and again, and by inversion what is left.
+    """Draw counts between bounds by rejection, and by inversion if that takes long.
 
     Parameters
     ----------
     rng
-        Where randomness comes from.
+        The random number generator.
     lower, upper
         The bounds, which may be infinite, or None; counts may be equal to them.
     draw
         ``draw(*parameters)``: counts without bounds.
     log_interval
-        ``log_interval(lower, upper, *parameters)``, as by `log_between`.
+        ``log_interval(lower, upper, *parameters)``, as from ``log_between``.
     parameters
         Arrays that broadcast against each other and the bounds.
     """
+    if lower is None and upper is None:
+        return np.asarray(draw(*parameters))
     lower, upper = 0.0 if lower is None else lower, np.inf if upper is None else upper
     every = np.broadcast_arrays(lower, upper, *parameters)
     shape, (low, high, *known) = every[0].shape, (each.ravel() for each in every)

@@ -106,6 +106,22 @@ def test_heavy_tails_have_no_variance() -> None:
     assert np.isinf(variance(ETA, nu=1.5, sigma=1.0)).all()
 
 
+def _drawn_between(
+    low: float, high: float, family: str, parameters: dict[str, Any], draws: int
+) -> Any:
+    """Draw truncated outcomes at ``ETA``, shape ``(draws, 5)``, all within bounds."""
+    y = family_functions(family).draw(
+        np.random.default_rng(5),
+        np.broadcast_to(ETA, (draws, ETA.size)),
+        lower=low,
+        upper=high,
+        **parameters,
+    )
+    assert y.min() >= low
+    assert y.max() <= high
+    return y
+
+
 @pytest.mark.parametrize(("family", "link"), CASES)
 def test_draws_have_scipys_distribution(family: str, link: str) -> None:
     distribution, parameters = _frozen(family, link)
@@ -206,15 +222,7 @@ class TestBounds:
     def test_truncated_draws_have_the_truncated_distribution(self, family: str) -> None:
         distribution, parameters = _frozen(family, "identity")
         low, high = 0.4, 2.5
-        y = family_functions(family).draw(
-            np.random.default_rng(5),
-            np.broadcast_to(ETA, (DRAWS, ETA.size)),
-            lower=low,
-            upper=high,
-            **parameters,
-        )
-        assert y.min() >= low
-        assert y.max() <= high
+        y = _drawn_between(low, high, family, parameters, DRAWS)
         # By upper tails, which are exact where most is below the bounds.
         beyond = distribution.sf(high)
         for cut in (0.8, 1.5):
@@ -284,15 +292,7 @@ class TestTruncatedCounts:
     ) -> None:
         distribution, parameters = _frozen(family, "log")
         draws = 4000
-        y = family_functions(family).draw(
-            np.random.default_rng(5),
-            np.broadcast_to(ETA, (draws, ETA.size)),
-            lower=low,
-            upper=high,
-            **parameters,
-        )
-        assert y.min() >= low
-        assert y.max() <= high
+        y = _drawn_between(low, high, family, parameters, draws)
         some = np.arange(low, 400 if np.isinf(high) else high + 1)[:, None]
         mass = distribution.pmf(some)
         mass = mass / mass.sum(axis=0)
