@@ -65,6 +65,8 @@ _CHECKED_LATER = {
     *("priors", "fixed", "folds", "sample", "simulations", "trunc", "rank"),
     *("outcome", "predictors", "varying", "group_predictors"),
 }
+# Fields that their classes check, for the same reason.
+_FIELDS_CHECKED_LATER = {"family", "link", "trunc", "rank"}
 _NOT_EMPTY = {"var_names", "quantities", "hypotheses"}
 _ALIASES = {
     "GroupTerms": "Sequence[str] | Mapping[str, Any]",
@@ -167,12 +169,7 @@ write seed=.
 def check_fields(value: Any) -> None:
     """Check the fields of a frozen dataclass as ``public`` checks arguments."""
     for field in fields(value):
-        if field.name not in (
-            "family",
-            "link",
-            "trunc",
-            "rank",
-        ):  # checked by the class
+        if field.name not in _FIELDS_CHECKED_LATER:
             given = _read(field.name, field.type, getattr(value, field.name))
             object.__setattr__(value, field.name, given)
 
@@ -216,8 +213,9 @@ def _checked(
 def _argument(parameter: inspect.Parameter, value: Any) -> Any:
     """Return an argument as its function wants it, or refuse it."""
     name, annotation = parameter.name, parameter.annotation
-    is_left = name in _CHECKED_LATER
-    if value is parameter.default or parameter.kind is parameter.VAR_KEYWORD or is_left:
+    if value is parameter.default or parameter.kind is parameter.VAR_KEYWORD:
+        return value
+    if name in _CHECKED_LATER:
         return value
     read = _read(name, annotation, value)
     if name in _NOT_EMPTY and isinstance(read, list | tuple) and not read:

@@ -23,12 +23,13 @@ Indices = NDArray[np.integer[Any]]
 # How large is large, in numbers of 8 bytes. A laptop has 8 to 16 GB of memory, and a
 # computation holds two to four arrays of the size of its result at once.
 LARGEST_ARRAY = 2**28
-"""2 GB: what is larger is refused, with what to ask for instead; and work on so many
-draws of rows, which takes minutes, is left out of reports, or announced."""
+"""2 GB: larger results are refused, and the message says what to ask for instead. Work
+on more draws of rows than this takes minutes: reports leave it out, and verbs announce
+it."""
 
 LARGE_ARRAY = 2**25
-"""256 MB: what nobody has asked for by its name stays below, such as the outcomes that
-a figure draws; what users have asked for is announced from here on."""
+"""256 MB: arrays that users have not asked for themselves stay below this, such as the
+outcomes that a figure draws. What they have asked for is announced if it is larger."""
 
 BLOCK = 2**20
 """8 MB: draws of rows or of groups that are worked on at a time, so that memory does

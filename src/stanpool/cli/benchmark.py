@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from stanpool.base.errors import quote
-from stanpool.cli.options import FOLDER, json_option, quiet_option
+from stanpool.cli.options import FOLDER, echo_json, json_option, quiet_option
 
 
 def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -89,7 +89,6 @@ def bench(
     Results are written to bench.json, bench.txt and bench.png.
     """
     from stanpool import bench as suite
-    from stanpool.base.table_files import as_json as written
 
     if listing:
         for known in (suite.WORKS, suite.TOOLS):
@@ -102,7 +101,9 @@ def bench(
     settings = suite.Settings(work, tools, seeds, time_limit)
     tell = None if quiet else lambda cell: click.echo(suite.cell_text(cell), err=True)
     cells = suite.run_bench(settings, out, tell=tell)
-    text, record = suite.bench_text(cells), written(suite.bench_record(cells))
-    click.echo(record if as_json else text)
+    if as_json:
+        echo_json(suite.bench_record(cells))
+    else:
+        click.echo(suite.bench_text(cells))
     suite.write_results(cells, out)
     click.echo(f"stanpool: the results are in {str(out)!r}", err=True)

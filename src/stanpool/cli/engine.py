@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stanpool.cli.exits import ENGINE_TROUBLE
-from stanpool.cli.options import json_option, quiet_option, verbose_option
+from stanpool.cli.options import echo_json, json_option, quiet_option, verbose_option
 
 
 @click.command(
@@ -55,13 +55,15 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
     Shows which engine is installed, and what to do if something is wrong.
     """
-    import json
     from dataclasses import asdict
 
     from stanpool.engine.install import upkeep
 
     checkup = upkeep.doctor()
-    click.echo(json.dumps(asdict(checkup), indent=2) if as_json else str(checkup))
+    if as_json:
+        echo_json(asdict(checkup))
+    else:
+        click.echo(str(checkup))
     context.exit(0 if checkup.ok else ENGINE_TROUBLE)
 
 

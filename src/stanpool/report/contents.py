@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 # The part of the report that shows more of what a check found.
 _SECTION_OF = {"funnel": "funnel", "e_bfmi": "energy"}
 
-# What a fit calls its engine's name, and how CmdStan was installed.
+# What the report calls entries of ``fit.engine``: which engine it is, and how CmdStan
+# was installed.
 _OF_ENGINE = {"name": "engine", "engine": "CmdStan"}
 
 
@@ -145,7 +146,7 @@ def _computation(fit: FitResult) -> Section:
         ("max_treedepth", settings.max_treedepth),
         ("sampling time", f"{fit.seconds:.1f} s"),
         *((_OF_ENGINE.get(name, name), value) for name, value in fit.engine.items()),
-        *((name, value) for name, value in found.items()),
+        *found.items(),
         ("program", f"{fit.program.name}, SHA-256 {fit.program.digest}"),
         ("data", f"SHA-256 {digest_of_data(fit.model)}"),
     ]

@@ -178,7 +178,7 @@ def check_folds(folds: int, count: int, what: str) -> None:
     Raises
     ------
     SpecError
-        If it is no whole number from 2 to the number of units.
+        If it is not a whole number from 2 to the number of units.
     """
     if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= count:
         raise SpecError(

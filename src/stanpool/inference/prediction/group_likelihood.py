@@ -111,7 +111,8 @@ def check_population(model: PreparedModel) -> None:
             "pooling='none' has no population distribution of groups, so that it "
             "cannot predict new ones. Leave out rows, or fit with pooling='partial'."
         )
-    for term in model.spec.special_terms if model.design.special else ():
+    if model.design.special:
+        term = model.spec.special_terms[0]
         raise SpecError(
             f"{term}: {term.coefficients} cannot be integrated out, so that groups "
             "cannot be left out. Leave out rows."

@@ -86,7 +86,8 @@ def linear_predictor_with(
         seed=seed,
     )
     if given is not None:
-        for term in model.spec.special_terms if model.design.special else ():
+        if model.design.special:
+            term = model.spec.special_terms[0]
             raise SpecError(
                 f"given cannot be used with {term}: to learn {term.coefficients} from "
                 "new rows, fit again with these rows."
