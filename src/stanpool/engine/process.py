@@ -152,6 +152,26 @@ def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
             tick()
 
 
+def how_it_ended(code: int) -> str:
+    """Say how a process ended, by its exit code, which is negative for a signal.
+
+    Examples
+    --------
+    >>> how_it_ended(2), how_it_ended(-9)
+    ('ended with exit code 2', 'was killed by signal 9 (SIGKILL)')
+    """
+    if code >= 0:
+        return f"ended with exit code {code}"
+    known = {int(member): member.name for member in signal.Signals}
+    return f"was killed by signal {-code} ({known.get(-code, 'unknown')})"
+
+
+def ran_out_of_memory(code: int | None, console: str) -> bool:
+    """Say whether a process seems to have ended for lack of memory."""
+    killed = getattr(signal, "SIGKILL", 9)  # which Windows does not have
+    return code == -killed or "bad_alloc" in console
+
+
 def usable_cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -11,12 +11,12 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stanpool.base.errors import EngineError
+from stanpool.base.errors import EngineError, SamplingError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -76,6 +76,34 @@ def sweep_scratch() -> None:
 def _sweep_once(place: str) -> None:
     """Sweep at the first folder that a process makes in a place."""
     sweep_scratch()
+
+
+def write_data(path: Path, data: Mapping[str, Any]) -> Path:
+    """Write data to a file of a scratch folder, as Stan reads them; return its path.
+
+    Raises
+    ------
+    SamplingError
+        If there is no room.
+    """
+    import stanio
+
+    return write_text(path, stanio.dump_stan_json(dict(data)))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file of a scratch folder, and return its path.
+
+    Raises
+    ------
+    SamplingError
+        If there is no room.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SamplingError(f"{error}. {no_room(path.parent)}") from error
+    return path
 
 
 def has_no_room(folder: Path) -> bool:

@@ -9,6 +9,12 @@ from stanpool.base.arguments import check_fields, public
 from stanpool.base.errors import SpecError
 from stanpool.base.options import EngineChoice, Threads
 
+ADVICE_ON_INITS = (
+    "No point to start from with a finite density was found. Check that the data are "
+    "in the support of the outcome and that no prior is far too wide; or start nearer "
+    "to 0 with inits=0.5, or at values of your own with inits={'sigma': 1.0}."
+)
+
 
 @public
 @dataclass(frozen=True, kw_only=True)

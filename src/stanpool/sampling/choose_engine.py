@@ -19,12 +19,12 @@ from stanpool.base.options import EngineChoice, EngineName
 from stanpool.base.progress import tell
 from stanpool.engine.cmdstan.compile import (
     cmdstanpy_model,
-    compile_program,
     compile_programs,
+    executable_of,
     find_compiled,
 )
 from stanpool.engine.cmdstan.engine import CmdStan
-from stanpool.engine.install.home import is_ready_to_compile, is_set_by_user
+from stanpool.engine.install.home import cmdstan_variable, is_ready_to_compile
 from stanpool.engine.interface import Engine, LoadedProgram
 from stanpool.engine.interpreter.engine import Stanli
 from stanpool.engine.process import usable_cores
@@ -122,9 +122,7 @@ def compile_if_it_pays(
     programs = [model.program for model, _ in models]
     compile_programs(programs, progress=progress)
     for each in programs:
-        compile_program(
-            each.compiled, name=each.name, header=each.header, progress=progress
-        )
+        executable_of(each, progress=progress)
 
 
 def compile_model(
@@ -208,7 +206,7 @@ def requested_engine(settings: SampleSettings) -> tuple[EngineChoice, str]:
             f"the environment variable {_VARIABLE}={quote(named)} names no engine: it "
             f"may be {quote_list(choices)}.{suggestion(named, choices)}"
         )
-    if variable := is_set_by_user():
+    if variable := cmdstan_variable():
         return "cmdstan", f"since the environment variable {variable} names a CmdStan"
     return "auto", ""
 
@@ -225,8 +223,10 @@ def _choose(
     """Choose, and return the program if it is loaded already, until ``stack`` ends."""
     asked, by = requested_engine(settings)
     if asked == "stanli":
+        if problem := Stanli().why_not():
+            raise EngineError(problem)
         if problem := Stanli().why_not(settings):
-            raise (SpecError if not Stanli().why_not() else EngineError)(problem)
+            raise SpecError(problem)
         return Choice(Stanli(), by, is_free=False), None
     if asked == "cmdstan":
         return Choice(CmdStan(), by, is_free=False), None

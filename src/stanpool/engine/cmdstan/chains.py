@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import threading
 from collections import Counter
@@ -18,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stanpool.engine.process import Guard, tail
+from stanpool.engine.process import Guard, how_it_ended, ran_out_of_memory, tail
 from stanpool.engine.scratch import has_no_room, no_room
+from stanpool.engine.settings import ADVICE_ON_INITS
 
 _ITERATION = re.compile(r"Iteration:\s*(\d+) /")
 _OF_COURSE = re.compile(
@@ -168,33 +168,20 @@ class Failure:
         """Say which chain failed and how, its last words, and what to do."""
         words = tail("\n".join(_last_words(self.console)), lines=12)
         said = f"; the last it said:\n{words}\n" if words else " and said nothing.\n"
-        return f"chain {self.chain} {self._end}{said}{self._advice}"
-
-    @property
-    def _end(self) -> str:
-        if self.code is None:
-            return "could not be run"
-        if self.code >= 0:
-            return f"ended with exit code {self.code}"
-        known = {int(member): member.name for member in signal.Signals}
-        return f"was killed by signal {-self.code} ({known.get(-self.code, 'unknown')})"
+        end = "could not be run" if self.code is None else how_it_ended(self.code)
+        return f"chain {self.chain} {end}{said}{self._advice}"
 
     @property
     def _advice(self) -> str:
         if has_no_room(self.folder):
             return no_room(self.folder)
-        if self.code == -signal.SIGKILL or "bad_alloc" in self.console:
+        if ran_out_of_memory(self.code, self.console):
             return (
                 "Memory ran out, unless somebody ended the process by hand. Close "
                 "other programs, or run fewer chains at a time: parallel_chains=1."
             )
         if re.search("Rejecting initial value|Initialization .*failed", self.console):
-            return (
-                "No point to start from with a finite density was found. Check that "
-                "the data are in the support of the outcome and that no prior is far "
-                "too wide; or start nearer to 0 with inits=0.5, or at values of your "
-                "own with inits={'sigma': 1.0}."
-            )
+            return ADVICE_ON_INITS
         if self.code is None or "shared librar" in self.console:
             return (
                 "The executable or its engine is damaged or gone, or its disk does not "

@@ -125,11 +125,16 @@ def compile_program(
         return publish(folder, build, kind=job.kind, on_wait=wait) / name
 
 
-def cmdstanpy_model(program: StanProgram, *, progress: bool) -> CmdStanModel:
-    """Return a program as cmdstanpy has it, compiled now or at any time before."""
-    executable = compile_program(
+def executable_of(program: StanProgram, *, progress: bool) -> Path:
+    """Return the executable of a program, compiled now or at any time before."""
+    return compile_program(
         program.compiled, name=program.name, header=program.header, progress=progress
     )
+
+
+def cmdstanpy_model(program: StanProgram, *, progress: bool) -> CmdStanModel:
+    """Return a program as cmdstanpy has it, compiled now or at any time before."""
+    executable = executable_of(program, progress=progress)
     import cmdstanpy
 
     return cmdstanpy.CmdStanModel(exe_file=str(executable))
@@ -149,15 +154,7 @@ def find_compiled(program: StanProgram) -> Path | None:
         home = find_home()
         if home is None:
             return None
-        job = _Job(
-            program.compiled,
-            program.name,
-            program.header,
-            stanc={},
-            cpp={},
-            identity=identity(home),
-            home=str(home),
-        )
+        job = _Job.of(program, home)
         is_there = job.kind.is_usable(job.folder)
     except EngineError:  # whoever needs the engine hears of it
         return None
@@ -203,10 +200,9 @@ def compile_programs(
         _check_name(each.name)
     home = ensure_to_run(progress=progress)
     own_make = home / "bin" / "make"
-    engine: dict[str, Any] = {"identity": identity(home), "home": str(home)}
     jobs = {}
     for each in programs:
-        job = _Job(each.compiled, each.name, each.header, stanc={}, cpp={}, **engine)
+        job = _Job.of(each, home)
         if not job.kind.is_usable(job.folder):
             jobs[job.address] = job
     if len(jobs) < 2 or not own_make.exists():
@@ -255,6 +251,19 @@ class _Job:
     cpp: Mapping[str, Any]
     identity: str
     home: str
+
+    @classmethod
+    def of(cls, program: StanProgram, home: Path) -> _Job:
+        """Return the job that makes a program, without options, by a home's tools."""
+        return cls(
+            program.compiled,
+            program.name,
+            program.header,
+            stanc={},
+            cpp={},
+            identity=identity(home),
+            home=str(home),
+        )
 
     @property
     def address(self) -> str:

@@ -6,20 +6,21 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stanpool.base.errors import EngineError, SamplingError
+from stanpool.base.errors import EngineError
 from stanpool.base.options import EngineName
-from stanpool.engine.cmdstan.compile import compile_program
-from stanpool.engine.cmdstan.run import sample
+from stanpool.engine.cmdstan.compile import executable_of
+from stanpool.engine.cmdstan.run import sample_file
 from stanpool.engine.draws import RawDraws
 from stanpool.engine.interface import Densities
-from stanpool.engine.process import tail
+from stanpool.engine.process import how_it_ended, tail
 from stanpool.engine.program import StanProgram
-from stanpool.engine.scratch import no_room, scratch_folder
+from stanpool.engine.scratch import scratch_folder, write_data
 from stanpool.engine.settings import SampleSettings
 
 _SIG_FIGS = 17  # all that a number has
@@ -40,13 +41,9 @@ class CmdStan:
         self, program: StanProgram, data: Mapping[str, Any], *, progress: bool = True
     ) -> Iterator[_Loaded]:
         """Compile a program, or take it from the cache."""
-        executable = compile_program(
-            program.compiled,
-            name=program.name,
-            header=program.header,
-            progress=progress,
-        )
-        yield _Loaded(executable, data)
+        executable = executable_of(program, progress=progress)
+        with scratch_folder() as folder:
+            yield _Loaded(executable, data, folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +52,12 @@ class _Loaded:
 
     executable: Path
     _data: Mapping[str, Any]
+    _folder: Path
+
+    @cached_property
+    def _data_file(self) -> Path:
+        """The data in a file, which is written once."""
+        return write_data(self._folder / "data.json", self._data)
 
     def log_density(
         self, points: np.ndarray, *, data: Mapping[str, Any] | None = None
@@ -62,7 +65,9 @@ class _Loaded:
         """Evaluate the log density and its gradient; see ``LoadedProgram``."""
         points = np.atleast_2d(np.asarray(points, dtype=float))
         with scratch_folder() as folder:
-            given = _write(folder, "data", self._data if data is None else data)
+            given = self._data_file
+            if data is not None:
+                given = write_data(folder / "data.json", data)
             try:
                 found = self._evaluate(folder, given, points)
             except _RefusedError:  # at one of the points, and the others are not tried
@@ -72,7 +77,8 @@ class _Loaded:
 
     def sample(self, settings: SampleSettings, *, progress: bool = True) -> RawDraws:
         """Sample with NUTS; see ``LoadedProgram``."""
-        return sample(self.executable, self._data, settings, progress=progress)
+        file = self._data_file
+        return sample_file(self.executable, file, settings, progress=progress)
 
     def _at(self, folder: Path, data: Path, point: np.ndarray) -> np.ndarray:
         try:
@@ -84,10 +90,11 @@ class _Loaded:
     def _evaluate(self, folder: Path, data: Path, points: np.ndarray) -> np.ndarray:
         """Return the log density and its gradient at each point: ``(point, 1 + K)``."""
         output = folder / "densities.csv"
+        points_file = write_data(folder / "points.json", {"params_r": points})
         command = [
             str(self.executable),
             "log_prob",
-            f"unconstrained_params={_write(folder, 'points', {'params_r': points})}",
+            f"unconstrained_params={points_file}",
             "data",
             f"file={data}",
             "output",
@@ -111,7 +118,7 @@ class _Loaded:
         if done.returncode != 0:
             raise EngineError(
                 f"the executable {command[0]!r} does not evaluate the log "
-                f"density; it ended with exit code {done.returncode}:\n"
+                f"density; it {how_it_ended(done.returncode)}:\n"
                 f"{tail(done.stdout)}"
             )
         return _read(output)
@@ -119,18 +126,6 @@ class _Loaded:
 
 class _RefusedError(Exception):
     """The log density does not exist at a point."""
-
-
-def _write(folder: Path, name: str, values: Mapping[str, Any]) -> Path:
-    """Write values as Stan reads them."""
-    import stanio
-
-    path = folder / f"{name}.json"
-    try:
-        path.write_text(stanio.dump_stan_json(dict(values)))
-    except OSError as error:
-        raise SamplingError(f"{error}. {no_room(folder)}") from error
-    return path
 
 
 def _read(path: Path) -> np.ndarray:

@@ -17,7 +17,7 @@ from stanpool.engine.cmdstan.chains import Chains
 from stanpool.engine.cmdstan.compile import versions
 from stanpool.engine.draws import RawDraws
 from stanpool.engine.process import usable_cores
-from stanpool.engine.scratch import no_room, scratch_folder
+from stanpool.engine.scratch import no_room, scratch_folder, write_data
 from stanpool.engine.settings import SampleSettings
 
 if TYPE_CHECKING:
@@ -84,15 +84,17 @@ def sample(
     >>> raw.stan_variable("theta").shape  # doctest: +SKIP
     (4, 1000, 8)
     """
-    import stanio
+    with scratch_folder() as folder:
+        data_file = write_data(folder / "data.json", data)
+        return sample_file(executable, data_file, settings, progress=progress)
 
+
+def sample_file(
+    executable: Path, data_file: Path, settings: SampleSettings, *, progress: bool
+) -> RawDraws:
+    """Sample as ``sample`` does, with data that are in a file already."""
     arguments, threads = cmdstanpy_arguments(settings), settings.threads_per_chain
     with scratch_folder() as folder:
-        data_file = folder / "data.json"
-        try:
-            data_file.write_text(stanio.dump_stan_json(data))
-        except OSError as error:
-            raise SamplingError(f"{error}. {no_room(folder)}") from error
         arguments |= {"data": str(data_file), "output_dir": str(folder)}
         chains = Chains(threads=1 if threads == "auto" else int(threads))
         mcmc = _run(executable, arguments, chains, progress=progress)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stanpool.base.errors import EngineError, SamplingError, SpecError
+from stanpool.base.errors import EngineError, SpecError
 from stanpool.base.options import EngineName
 from stanpool.base.progress import counting, tell_detail
 from stanpool.engine.draws import RawDraws
@@ -23,7 +23,7 @@ from stanpool.engine.interpreter import child
 from stanpool.engine.interpreter.options import arguments_of, refused
 from stanpool.engine.interpreter.running import Child
 from stanpool.engine.program import StanProgram
-from stanpool.engine.scratch import no_room, scratch_folder
+from stanpool.engine.scratch import scratch_folder, write_data, write_text
 from stanpool.engine.settings import SampleSettings
 
 # What this code was written for and its tests ran with: stanli is young, and its
@@ -60,8 +60,8 @@ class Stanli:
         if problem := _why_not_here():
             raise EngineError(problem)
         with scratch_folder() as folder:
-            _write(folder / child.PROGRAM, program.source)
-            _write_data(folder / child.DATA, data)
+            write_text(folder / child.PROGRAM, program.source)
+            write_data(folder / child.DATA, data)
             process = Child(folder)
             try:
                 facts = process.ask({"do": "load", "path": sys.path})
@@ -90,7 +90,7 @@ class InterpretedProgram:
             )
         file = child.DATA if data is None else _OTHER_DATA
         if data is not None:
-            _write_data(self._folder / _OTHER_DATA, data)
+            write_data(self._folder / _OTHER_DATA, data)
         np.save(self._folder / child.POINTS, points)
         answer = self._process.ask({"do": "evaluate", "data": file})
         found = np.load(self._folder / child.DENSITIES)
@@ -150,19 +150,6 @@ class InterpretedProgram:
 def _dotted(name: str) -> str:
     """Return a column's name as in CmdStan's files: ``theta[1,2]`` is ``theta.1.2``."""
     return name.replace("[", ".").replace(",", ".").rstrip("]")
-
-
-def _write_data(path: Path, data: Mapping[str, Any]) -> None:
-    import stanio
-
-    _write(path, stanio.dump_stan_json(dict(data)))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SamplingError(f"{error}. {no_room(path.parent)}") from error
 
 
 @functools.cache

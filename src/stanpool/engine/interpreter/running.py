@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import queue
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -16,8 +15,9 @@ from typing import Any
 
 from stanpool.base.errors import EngineError, SamplingError, SpecError, StanpoolError
 from stanpool.engine.interpreter import child
-from stanpool.engine.process import tail
+from stanpool.engine.process import how_it_ended, ran_out_of_memory, tail
 from stanpool.engine.scratch import has_no_room, no_room
+from stanpool.engine.settings import ADVICE_ON_INITS
 
 _POLL_SECONDS = 0.1
 _ITERATION = re.compile(r"Chain \[(\d+)\] Iteration:\s*(\d+) /")
@@ -139,17 +139,12 @@ class Child:
         code = self._process.returncode
         words = tail(self._console, lines=12)
         said = f"; the last it said:\n{words}\n" if words else " and said nothing.\n"
-        if code >= 0:
-            how = f"ended with exit code {code}"
-        else:
-            known = {int(member): member.name for member in signal.Signals}
-            how = f"was killed by signal {-code} ({known.get(-code, 'unknown')})"
-        return f"the process of stanli {how}{said}{self._advice(code)}"
+        return f"the process of stanli {how_it_ended(code)}{said}{self._advice(code)}"
 
     def _advice(self, code: int) -> str:
         if has_no_room(self._folder):
             return no_room(self._folder)
-        if code == -getattr(signal, "SIGKILL", 9) or "bad_alloc" in self._console:
+        if ran_out_of_memory(code, self._console):
             return (
                 "Memory ran out, unless somebody ended the process by hand. Close "
                 "other programs, or run fewer chains at a time: parallel_chains=1; or "
@@ -180,12 +175,7 @@ class Child:
                 f"{_OTHER_ENGINE}"
             )
         if doing == "sample" and "initialization failed" in words.lower():
-            return SamplingError(
-                f"no chain could start: {words}\nNo point to start from with a finite "
-                "density was found. Check that the data are in the support of the "
-                "outcome and that no prior is far too wide; or start nearer to 0 with "
-                "inits=0.5, or at values of your own with inits={'sigma': 1.0}."
-            )
+            return SamplingError(f"no chain could start: {words}\n{ADVICE_ON_INITS}")
         if doing == "sample" and kind == "ValueError":
             return SpecError(f"stanli does not accept the settings: {words}")
         if doing == "sample":
