@@ -4,11 +4,12 @@ A wrong density raises nothing: chains mix, and R-hat is near 1. So before a fit
 engine's density is held against the one of this room, at a few points around where the
 chains start, and its gradient against differences of this density in one direction.
 
-How near they must be follows from rounding. Numbers have 16 digits, and a sum of terms
-is known to as many digits of their sizes, not of its own: both densities agree to about
-1e-14 of the sum of the sizes for every program of the catalogue that the tests have.
-Sums of a million rows, rows that were transformed, and approximations of functions in
-tails may lose some digits more, and wrong densities are wrong by much more.
+How near they must be follows from rounding. Floating-point numbers have 16 digits, and
+the rounding error of a sum is relative to the sizes of its terms, which can be much
+larger than the sum: both densities agree to about 1e-14 of the sum of these sizes for
+every program in the catalogue of the tests. Sums of a million rows, rows that were
+transformed, and approximations of functions in tails may lose a few digits more, and
+wrong densities are wrong by much more.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _STEPS = (0.05, 0.2, 0.6)  # standard deviations of the points about the first one
 _RADIUS = 0.5  # of the first one, where nothing says where chains start
-_CLOSE = 1e-9  # of the sum of the sizes of all terms
+_CLOSE = 1e-9  # relative to the sum of the sizes of all terms
 _STEP = 1e-3  # of differences; their error is of the fourth power
 # Of the sum of the sizes of a slope's parts. Stan's own derivatives of normal
 # cumulative probabilities are approximations, which are off by up to 4e-5.
@@ -161,8 +162,8 @@ def _sample_of_rows(model: PreparedModel) -> PreparedModel | None:
 def points_around(density: LogPosterior, starts: Any, seed: int) -> Array:
     """Return unconstrained points around where chains start, shape ``(P, size)``.
 
-    The first is where the first chain starts; parameters that nothing is said of are
-    near 0. The others are ever farther away.
+    The first is where the first chain starts, and near 0 in parameters that have no
+    initial values. The others are farther and farther away.
     """
     rng = np.random.default_rng([_STREAM, seed])
     first = rng.uniform(-_RADIUS, _RADIUS, density.size)

@@ -102,7 +102,7 @@ class Groups:
 
     @cached_property
     def unit(self) -> Array:
-        """The user's units in one of Stan's, of the coefficients, ``(D,)``."""
+        """How many of the user's units one of Stan's is, by coefficient, ``(D,)``."""
         return coefficient_units(self.model, self.place)
 
     def scales(self, values: Mapping[str, Array]) -> tuple[Array, Array]:
@@ -294,7 +294,8 @@ def root_at_centers(tau: Array, move: Array) -> Array:
     array([[5. , 0. ],
            [0.8, 0.6]])
     """
-    # The root that QR makes a triangle: squares of far predictors would lose digits.
+    # Written apart from cholesky_at_centers, which makes data of the programs that are
+    # checked here. QR, since the squares of predictors far from 0 would lose digits.
     R = np.asarray(np.linalg.qr(np.linalg.solve(move, np.diag(tau)).T, mode="r"))
     return np.asarray(R.T * np.sign(np.diag(R)))
 

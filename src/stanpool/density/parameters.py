@@ -51,7 +51,8 @@ class Parameter:
     transform
         From unconstrained numbers to its values.
     unit
-        The user's units in one of Stan's: a number, or one for each element.
+        How many of the user's units one of Stan's units is: a number, or one for each
+        element.
     """
 
     name: str
@@ -82,9 +83,25 @@ def parameters_of(
     LookupError
         If a parameter is none that is known here.
     """
-    block = model.program.source.partition("\nparameters {")[2].partition("\n}")[0]
-    names = re.findall(r"^[^/\n]* (\w+);", block, re.MULTILINE)
+    names = declared_names(model.program.source)
     return tuple(_parameter(model, data, name) for name in names)
+
+
+def declared_names(source: str) -> list[str]:
+    r"""Return the names of the parameters that a program declares, in its order.
+
+    Parameters
+    ----------
+    source
+        A program of the templates, which declare each parameter in a line of its own.
+
+    Examples
+    --------
+    >>> declared_names("data {}\nparameters {\n  real alpha;\n  vector[2] beta;\n}")
+    ['alpha', 'beta']
+    """
+    block = source.partition("\nparameters {")[2].partition("\n}")[0]
+    return re.findall(r"^[^/\n]* (\w+);", block, re.MULTILINE)
 
 
 def base_and_place(name: str) -> tuple[str, int]:
@@ -149,7 +166,7 @@ def _scalars(model: PreparedModel) -> set[str]:
 def _unit(
     model: PreparedModel, base: str, place: int, shape: tuple[int, ...]
 ) -> Array | float:
-    """Return the user's units in one of Stan's."""
+    """Return how many of the user's units one of Stan's units is."""
     scaling = model.scaling
     y = scaling.outcome
     if base in ("alpha_c", "sigma", "sigma_j", "loading_scale"):
@@ -163,7 +180,7 @@ def _unit(
 
 
 def coefficient_units(model: PreparedModel, place: int) -> Array:
-    """Return the user's units in one of Stan's of a group's coefficients, ``(D,)``."""
+    """Return the same for the coefficients of a factor's groups, ``(D,)``."""
     own = model.scaling.outcome / model.scaling.factors[place]
     return np.tile(own, len(model.design.factors[place].coefficients) // len(own))
 

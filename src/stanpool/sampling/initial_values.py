@@ -15,7 +15,6 @@ References
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from stanpool.data.compression.integrated_rows import (
     root_of_scale,
     scale_units,
 )
+from stanpool.density.parameters import declared_names
 from stanpool.language.family import FAMILIES
 from stanpool.model.pilot.centering import centered_elsewhere
 from stanpool.model.priors.in_force import class_of
@@ -73,7 +73,8 @@ def points_around_pilot(
     """
     if model.pilot is None:
         return None
-    design, names = model.scaling.design(model.design), _declared(model)
+    design = model.scaling.design(model.design)
+    names = declared_names(model.program.source)
     rngs = map(np.random.default_rng, ([_STREAM, seed, n] for n in range(chains)))
     points = (_around(model, model.pilot, design, rng) for rng in rngs)
     return [{name: point[name] for name in names if name in point} for point in points]
@@ -264,7 +265,7 @@ def pilot_metric(model: PreparedModel) -> Array | None:
         data = model.stan_data()
         known["beta"] = known["beta"] / np.square(data["beta_multiplier"])
         known["log_sigma"] = known["sigma"] / np.square(data["log_sigma_multiplier"])
-    names = _declared(model)
+    names = declared_names(model.program.source)
     if not known.keys() >= set(names):
         return None
     return np.concatenate([np.ravel(known[name], order="F") for name in names])
@@ -273,13 +274,6 @@ def pilot_metric(model: PreparedModel) -> Array | None:
 def starts_from_pilot(model: PreparedModel) -> bool:
     """Whether chains start around a pilot estimate, if there is one."""
     return model.parameterization in ("adaptive", "marginal")
-
-
-def _declared(model: PreparedModel) -> list[str]:
-    """Return the names of the parameters that a program declares, in order."""
-    source = model.program.source
-    block = source[source.index("\nparameters {") :].partition("\n}")[0]
-    return re.findall(r"^[^/\n]* (\w+);", block, re.MULTILINE)
 
 
 def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any]:
