@@ -1,4 +1,4 @@
-"""Stan, found or set up, and driven through cmdstanpy."""
+"""The engines that run Stan programs: CmdStan, found or set up, and stanli."""
 
 from stanpool.engine.cmdstan.compile import compile_program, compile_programs
 from stanpool.engine.cmdstan.run import sample

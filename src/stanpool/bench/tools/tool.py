@@ -1,4 +1,4 @@
-"""What a tool of the suite is: a way to fit a work, step by step."""
+"""A tool of the benchmark: the functions by which it fits a work, step by step."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stanpool.bench.works import Work
 
 @dataclass(frozen=True)
 class Sampling:
-    """How every tool samples: its own defaults are used for the rest.
+    """The settings that all tools share; the others are each tool's own defaults.
 
     Attributes
     ----------
     chains, draws, warmup
-        How many chains, and how many draws and warm-up iterations of each.
+        The number of chains, and of draws and warm-up iterations of each.
     cores
-        How many cores a fit is bound to.
+        The number of cores that a fit is bound to.
     """
 
     chains: int = 4
@@ -31,16 +31,16 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What fitting returned.
+    """The result of a fit.
 
     Attributes
     ----------
     draws
-        As the tool labels them.
+        The draws, with the tool's own labels.
     divergences
-        After warm-up, in all chains.
+        The number of divergences after warm-up, in all chains.
     compile_seconds
-        What of the time went to compiling, and is not counted.
+        The part of the time that was compilation, which is not counted.
     """
 
     draws: Any
@@ -55,20 +55,21 @@ class Tool:
     Attributes
     ----------
     name, about
-        A name, and what it is.
+        The name, and a short description.
     needs
         The packages that it needs.
     build
-        From a work and its data to a model.
+        Makes a model of a work and its data.
     compile
-        From the model and how to sample to what can be fitted.
+        Compiles the model, for the settings; returns what ``fit`` takes.
     fit
-        From that, how to sample and a seed to labelled draws.
+        Samples with the settings and a seed, and returns labelled draws.
     quantities
-        From that and the draws to arrays ``(chain, draw, ...)`` by the names of
-        stanpool's posterior: population parameters and all groups' full coefficients.
+        Returns arrays ``(chain, draw, ...)`` of what was compiled and its draws, by the
+        names of stanpool's posterior: population parameters, and the coefficients of
+        all groups, which include the population's part.
     form
-        From the model to what was chosen.
+        Says what the tool chose for the model, such as a parameterization.
     """
 
     name: str

@@ -70,7 +70,7 @@ def find_official() -> Path | None:
     """
     if os.environ.get("STANPOOL_ENGINE") == "embedded":
         return None
-    if variable := is_set_by_user():
+    if variable := cmdstan_variable():
         given = given_folder(variable, os.environ[variable])
         return _validated(given, variable)
     installed = _latest_installed()
@@ -96,8 +96,8 @@ def is_ready_to_compile() -> bool:
         return False
 
 
-def is_set_by_user() -> str:
-    """Return the environment variable by which a user says which CmdStan it is."""
+def cmdstan_variable() -> str:
+    """Return the environment variable in which the user names a CmdStan; "" if none."""
     for variable in ("STANPOOL_CMDSTAN", "CMDSTAN"):
         value = os.environ.get(variable)
         if value and not _is_our_doing(variable, Path(value)):
