@@ -46,6 +46,16 @@ def test_factors_are_within_those_whose_groups_hold_theirs(
     assert factors_within(model.design) == wanted
 
 
+def test_the_program_and_its_pilot_agree_on_which_factors_are_within_others() -> None:
+    """Deviations where predictors are 0 are no center at predictors far from there."""
+    years = DATA.assign(x=DATA["x"] + 2000.0)
+    terms = "(1 + x || school) + (1 + x || town)"
+    model = sp.Model(f"y ~ x + {terms}", years, family="poisson")
+    assert [each.recentered for each in model.structure.factors] == [True, True]
+    for design in (model.design, model.scaling.design(model.design)):
+        assert factors_within(design) == model.structure.within == ((), ())
+
+
 def test_outer_groups_are_those_of_the_rows() -> None:
     model = sp.Model("y ~ x + (1 | school) + (1 | town)", DATA, family="poisson")
     school, town = model.design.factors

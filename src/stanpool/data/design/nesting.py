@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.errors import DataError, NestingWarning, quote, quote_list, warn_user
+from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.groups import groups_of
 from stanpool.language.family import FAMILIES
@@ -176,8 +177,8 @@ def factors_within(design: Design) -> tuple[tuple[int, ...], ...]:
     They are found in the data, whether the formula says so or not: each level of
     ``brood`` may occur in one level of ``location`` only, and groups of one row are
     within those of all other factors. Only factors that share a varying coefficient
-    count, and neither memberships nor factors with ``uncenter``, which centered designs
-    have.
+    count, and neither memberships nor coefficients that are sampled at predictors'
+    centers while their deviations are those where predictors are 0.
 
     Parameters
     ----------
@@ -186,11 +187,19 @@ def factors_within(design: Design) -> tuple[tuple[int, ...], ...]:
     """
     if design.count is not None:
         return ((),) * len(design.factors)
+    centers = dict(design.centers)
+    able = {
+        place: factor
+        for place, factor in enumerate(design.factors)
+        if factor.weights is None
+        and factor.uncenter is None
+        and uncentering_matrix(factor, centers) is None
+    }
     return tuple(
         tuple(
             place
-            for place, outer in enumerate(design.factors)
-            if place != number and _is_within(inner, outer)
+            for place, outer in able.items()
+            if number in able and place != number and _is_within(inner, outer)
         )
         for number, inner in enumerate(design.factors)
     )
@@ -217,9 +226,6 @@ def depths(within: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _is_within(inner: FactorDesign, outer: FactorDesign) -> bool:
-    for each in (inner, outer):
-        if each.weights is not None or each.uncenter is not None:
-            return False
     return (
         len(inner.labels) > len(outer.labels)
         and bool(shared_columns(inner.varying, outer.varying).any())
