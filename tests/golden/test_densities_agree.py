@@ -22,6 +22,7 @@ from stanpool.density import rows as rows_of_density
 from stanpool.density.check import Agreement, check_density, compare, points_around
 from stanpool.density.log_posterior import LogPosterior
 from stanpool.engine.interface import Densities
+from stanpool.engine.interpreter.engine import Stanli
 from statistical.densities import (
     Point,
     log_density,
@@ -292,3 +293,40 @@ def test_points_are_around_where_the_first_chain_starts() -> None:
     assert points[0, 0] == 3.0
     assert np.all(np.abs(points[0, 1:]) <= 0.5)
     assert np.all(np.abs(points_around(density, None, seed=3)[0]) <= 0.5)
+
+
+@pytest.mark.parametrize(
+    ("family", "formula"),
+    [
+        ("beta_binomial", "y | trials(n) ~ x"),
+        ("negative_binomial", "y ~ x"),
+        ("negative_binomial", "y ~ x + (1 | g)"),
+        ("negative_binomial", "y | trunc(0, 40) ~ x"),
+    ],
+)
+def test_counts_without_overdispersion_keep_their_density(
+    family: str, formula: str
+) -> None:
+    """Where phi is so large that it no longer matters, only its prior is left.
+
+    With the density of Stan's functions alone, a chain that comes near 1e17 sees a
+    peak of hundreds of log units there, made by rounding, and never leaves it.
+    """
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"y": rng.poisson(4, 50), "x": rng.normal(size=50)})
+    data = data.assign(n=20, g=np.arange(50) % 5)
+    model = sp.Model(
+        formula,
+        data,
+        family=family,
+        pooling="partial" if "g" in formula else "complete",
+        priors={"phi": "exponential(1e-300)"},
+    )
+    density = LogPosterior(model)
+    logs = np.array([20.0, 30.0, 40.0, 60.0])  # of phi, the last parameter
+    assert density.names[-1] == "phi"
+    points = np.zeros((len(logs), density.size))
+    points[:, -1] = logs
+    with Stanli().load(model.program, model.stan_data()) as loaded:
+        values = loaded.log_density(points).values - logs  # without the Jacobian
+    np.testing.assert_allclose(values, values[0], atol=1e-3)

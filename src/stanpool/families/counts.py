@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
 from stanpool.families.functions import (
+    LARGEST_PRECISION,
     TINY,
     FamilyFunctions,
     LinkFunctions,
@@ -69,7 +70,7 @@ def beta_binomial(link: LinkFunctions) -> FamilyFunctions:
 
     def log_density(y: Any, eta: Any, *, trials: Any, phi: Any) -> Any:
         y, trials = np.asarray(y), np.asarray(trials)
-        a, b = beta_shapes(link, eta, phi)
+        a, b = beta_shapes(link, eta, np.minimum(phi, LARGEST_PRECISION))
         # A mean that is 0 or 1 to rounding has a shape of 0, and no density.
         a, b = np.maximum(a, TINY), np.maximum(b, TINY)
         ratio = special.betaln(y + a, trials - y + b) - special.betaln(a, b)
@@ -123,6 +124,7 @@ def negative_binomial(link: LinkFunctions) -> FamilyFunctions:
     """``y ~ neg_binomial_2(mu, phi)``: variance ``mu + mu^2 / phi``."""
 
     def log_density(y: Any, eta: Any, *, phi: Any) -> Any:
+        phi = np.minimum(phi, LARGEST_PRECISION)
         log_mu, log_phi = link.log_inverse(eta), np.log(phi)
         log_sum = np.logaddexp(log_mu, log_phi)
         return (

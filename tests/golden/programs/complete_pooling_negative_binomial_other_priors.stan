@@ -22,7 +22,8 @@ parameters {
 }
 model {
   if (prior_only == 0) {
-    y ~ neg_binomial_2_log_glm(X_c, alpha_c, beta, phi);
+    // From 1e8 on outcomes are Poisson, and this function loses its digits.
+    y ~ neg_binomial_2_log_glm(X_c, alpha_c, beta, fmin(phi, 1e8));
   }
 }
 generated quantities {

@@ -421,3 +421,17 @@ class TestRowsOfModels:
         )
         assert draws.shape == (500, design.rows)
         assert np.all((draws >= design.lower) & (draws <= design.upper))
+
+
+@pytest.mark.parametrize("phi", [1e8, 1e13, 1e18, 1e300])
+def test_counts_without_overdispersion_are_binomial_or_poisson(phi: float) -> None:
+    """However large the precision is that a chain tries."""
+    eta, y = np.array([-2.0, 0.3, 1.5]), np.array([2, 11, 17])
+    trials = np.array([20, 18, 17])
+    found = family_functions("beta_binomial", "logit").log_density(
+        y, eta, trials=trials, phi=phi
+    )
+    expected = stats.binom.logpmf(y, trials, special.expit(eta))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    found = family_functions("negative_binomial", "log").log_density(y, eta, phi=phi)
+    np.testing.assert_allclose(found, stats.poisson.logpmf(y, np.exp(eta)), atol=1e-5)
