@@ -32,7 +32,7 @@ model {
   phi ~ inv_gamma(prior_phi_shape, prior_phi_scale);
   if (prior_only == 0) {
     vector[N] eta = alpha_c + X_c * beta;
-    // From here on outcomes are binomial, and lgamma() of larger shapes loses its digits.
+    // from 1e8 on, outcomes are binomial and lgamma() has no digits to spare
     real precision = fmin(phi, 1e8);
     y ~ beta_binomial(trials, precision * Phi(eta), precision * Phi(-eta));
   }

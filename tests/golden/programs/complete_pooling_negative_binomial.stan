@@ -29,7 +29,7 @@ model {
   beta ~ normal(prior_beta_location, prior_beta_scale);
   phi ~ inv_gamma(prior_phi_shape, prior_phi_scale);
   if (prior_only == 0) {
-    // From 1e8 on outcomes are Poisson, and this function loses its digits.
+    // from 1e8 on, outcomes are Poisson and this function loses its digits
     y ~ neg_binomial_2_log_glm(X_c, alpha_c, beta, fmin(phi, 1e8));
   }
 }

@@ -22,7 +22,7 @@ parameters {
 }
 model {
   if (prior_only == 0) {
-    // From 1e8 on outcomes are Poisson, and this function loses its digits.
+    // from 1e8 on, outcomes are Poisson and this function loses its digits
     y ~ neg_binomial_2_log_glm(X_c, alpha_c, beta, fmin(phi, 1e8));
   }
 }

@@ -42,7 +42,7 @@ model {
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
     vector[N] eta = group_effect + X_c * beta;
-    // From here on outcomes are binomial, and lgamma() of larger shapes loses its digits.
+    // from 1e8 on, outcomes are binomial and lgamma() has no digits to spare
     real precision = fmin(phi, 1e8);
     y ~ beta_binomial(trials, precision * inv_logit(eta),
                       precision * inv_logit(-eta));
