@@ -9,6 +9,7 @@ from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
+from stanpool.engine.settings import SampleSettings
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import unquote_name
 from stanpool.model.prepared_model import PreparedModel
@@ -18,7 +19,6 @@ from stanpool.sampling.sample import (
     ADAPT_DELTA,
     default_adapt_delta,
     default_warmup,
-    settings_of,
 )
 
 
@@ -153,7 +153,8 @@ def _sampler(model: PreparedModel) -> Iterator[str]:
             f"target acceptance rate: {target} instead of {ADAPT_DELTA}, because there "
             "are few groups"
         )
-    settings = settings_of(model, seed=0)
+    # settings_of would refuse draws that do not fit into memory; none are made here.
+    settings = SampleSettings(seed=0, warmup=warmup, adapt_delta=target)
     choice = choose_engine(model.program, model.stan_data(), settings)
     yield f"engine: {choice.name}, {choice.reason}"
 

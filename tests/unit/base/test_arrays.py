@@ -69,6 +69,16 @@ def test_draws_beyond_memory_are_refused_with_what_they_take(
         ASKED[name]({"draws": 1_000_000, "chains": 2})
 
 
+def test_a_model_whose_draws_are_beyond_memory_is_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = model()
+    monkeypatch.setattr(arrays, "memory", lambda: 1000)
+    with pytest.raises(sp.errors.OutOfMemoryError, match="draws"):
+        large.fit(progress=False)
+    assert "engine: " in large.explain()
+
+
 @pytest.mark.parametrize("terms", ["a:b", "a*b", "(a + b)**2", "x*a*b"])
 def test_columns_of_terms_beyond_memory_are_refused(
     terms: str, monkeypatch: pytest.MonkeyPatch
