@@ -137,7 +137,7 @@ def test_a_failed_save_leaves_nothing(
     def full_disk(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("stanpool.sampling.versions._sha256", full_disk)
+    monkeypatch.setattr("stanpool.sampling.saving.versions._sha256", full_disk)
     with pytest.raises(OSError, match="no space"):
         fit.save(tmp_path / "fit")
     assert list(tmp_path.iterdir()) == []
@@ -154,7 +154,7 @@ class TestReuse:
     def test_the_same_again_is_read_and_keeps_the_model(
         self, fit: sp.Fit, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("stanpool.sampling.storage.sample_model", _refuse)
+        monkeypatch.setattr("stanpool.sampling.saving.storage.sample_model", _refuse)
         for seed in (3, None):
             again = fit.model.fit(**how | {"seed": seed})
             assert again.posterior.identical(fit.posterior)
@@ -163,7 +163,7 @@ class TestReuse:
     def test_what_decides_nothing_may_change(
         self, fit: sp.Fit, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("stanpool.sampling.storage.sample_model", _refuse)
+        monkeypatch.setattr("stanpool.sampling.saving.storage.sample_model", _refuse)
         same = fit.model.with_(parameterization=fit.model.parameterization)
         again = same.fit(**how, parallel_chains=1)
         assert again.posterior.identical(fit.posterior)
@@ -195,7 +195,7 @@ class TestReuse:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         anew = _FittedAnew(fit)
-        monkeypatch.setattr("stanpool.sampling.storage.sample_model", anew)
+        monkeypatch.setattr("stanpool.sampling.saving.storage.sample_model", anew)
         with caplog.at_level(logging.INFO, logger="stanpool"):
             fit.model.with_(**change).fit(**how | settings)
         assert said in caplog.text
@@ -226,7 +226,9 @@ class TestReuse:
     def test_a_first_fit_is_kept(
         self, fit: sp.Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("stanpool.sampling.storage.sample_model", _FittedAnew(fit))
+        monkeypatch.setattr(
+            "stanpool.sampling.saving.storage.sample_model", _FittedAnew(fit)
+        )
         fit.model.fit(file=tmp_path / "folder" / "new.fit")
         assert sp.load(tmp_path / "folder" / "new.fit").posterior.identical(
             fit.posterior
@@ -235,7 +237,7 @@ class TestReuse:
     def test_what_is_no_fit_is_refused_before_sampling(
         self, fit: sp.Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("stanpool.sampling.storage.sample_model", _refuse)
+        monkeypatch.setattr("stanpool.sampling.saving.storage.sample_model", _refuse)
         (tmp_path / "thesis.tex").write_text("text")
         for path in (tmp_path, tmp_path / "thesis.tex"):
             with pytest.raises(FileExistsError, match="Choose another path"):
@@ -244,7 +246,7 @@ class TestReuse:
     def test_the_old_fit_survives_one_that_fails(
         self, fit: sp.Fit, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("stanpool.sampling.storage.sample_model", _refuse)
+        monkeypatch.setattr("stanpool.sampling.saving.storage.sample_model", _refuse)
         with pytest.raises(AssertionError):
             fit.model.fit(**how | {"seed": 4})
         assert sp.load(how["file"]).posterior.identical(fit.posterior)

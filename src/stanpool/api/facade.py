@@ -47,12 +47,12 @@ from stanpool.language.vocabulary import as_functions
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel, prepare
 from stanpool.report import write_report
-from stanpool.sampling import storage
 from stanpool.sampling.choose_engine import compile_model
 from stanpool.sampling.explain import explain
 from stanpool.sampling.refit import update
 from stanpool.sampling.sample import sample_model, settings_of
-from stanpool.sampling.storage import load_or_sample, save
+from stanpool.sampling.saving import storage
+from stanpool.sampling.saving.storage import load_or_sample, save
 
 
 @public

@@ -124,7 +124,7 @@ def try_places(out: Path | None, file: Path | None, *, overwrite: bool = False) 
     They are a fit, saved in a folder ``out``, and a file.
     """
     if out is not None:
-        from stanpool.sampling.storage import try_saving
+        from stanpool.sampling.saving.storage import try_saving
 
         try:
             try_saving(out, overwrite=overwrite)

@@ -360,7 +360,7 @@ class TestPlaces:
         def full(*_: object, **__: object) -> None:
             raise OSError(28, os.strerror(28))
 
-        monkeypatch.setattr("stanpool.sampling.netcdf.write_tree", full)
+        monkeypatch.setattr("stanpool.sampling.saving.netcdf.write_tree", full)
         words = ["fit", "eight_schools", "--formula", SCHOOLS]
         shown = stanpool(*words, "--out", tmp_path / "x.fit")
         assert shown.exit_code == 2

@@ -248,7 +248,7 @@ def test_a_kept_fit_is_taken_whatever_made_it_unless_an_engine_is_asked_for(
     def refuse(*_: Any, **__: Any) -> None:
         raise SamplingError("not now")
 
-    monkeypatch.setattr("stanpool.sampling.storage.sample_model", refuse)
+    monkeypatch.setattr("stanpool.sampling.saving.storage.sample_model", refuse)
     with pytest.raises(SamplingError, match="not now"):
         model.fit(**QUICK, file=place, engine="cmdstan")
     assert "engine was 'stanli' and is 'cmdstan'" in capsys.readouterr().err

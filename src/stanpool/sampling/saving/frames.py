@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stanpool.sampling import netcdf
+from stanpool.sampling.saving import netcdf
 
 if TYPE_CHECKING:
     import numpy as np

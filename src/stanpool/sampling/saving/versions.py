@@ -36,7 +36,7 @@ from stanpool.base.errors import (
     quote,
 )
 from stanpool.base.files import make_folder, remove_empty, sync_folder
-from stanpool.sampling.schema import read_record
+from stanpool.sampling.saving.schema import read_record
 
 _MANIFEST = "manifest.json"
 _VERSION = re.compile(r"saved-[0-9a-f]{8}")

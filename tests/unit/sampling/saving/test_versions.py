@@ -17,8 +17,8 @@ import pytest
 
 from stanpool.base import files
 from stanpool.base.errors import DataError, NoFitError, PathTakenError
-from stanpool.sampling import versions
-from stanpool.sampling.versions import check_digests, new_version, read_manifest
+from stanpool.sampling.saving import versions
+from stanpool.sampling.saving.versions import check_digests, new_version, read_manifest
 
 NAMES = ("a.txt", "b.txt")
 # An interrupt leaves some files for the collector of garbage to close.

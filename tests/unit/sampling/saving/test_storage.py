@@ -22,9 +22,9 @@ from click.testing import CliRunner
 import stanpool as sp
 from simulated_fits import fit_of_prior, simulated_fit
 from stanpool.cli import main
-from stanpool.sampling import netcdf
+from stanpool.sampling.saving import netcdf
 
-KEPT = Path(__file__).parents[2] / "data" / "kept_fits"
+KEPT = Path(__file__).parents[3] / "data" / "kept_fits"
 FIT = "format_2.fit"
 
 
@@ -149,7 +149,7 @@ FUZZED = """
 import collections, random, sys, warnings
 from pathlib import Path
 import stanpool as sp
-from stanpool.sampling import storage
+from stanpool.sampling.saving import storage
 warnings.simplefilter("ignore")
 outcome = collections.Counter()
 folder = Path(sys.argv[1])
@@ -295,12 +295,14 @@ def test_a_place_is_tried_before_sampling(
     def sampled(*_: Any, **__: Any) -> sp.Fit:
         raise AssertionError("sampled, though nothing can be written")
 
-    monkeypatch.setattr("stanpool.sampling.storage.sample_model", sampled)
+    monkeypatch.setattr("stanpool.sampling.saving.storage.sample_model", sampled)
     (tmp_path / "file").touch()
     model = simulated_fit(draws=3).model
     with pytest.raises(sp.StorageError, match="not a directory"):
         model.fit(file=tmp_path / "file" / "x.fit", progress=False)
-    monkeypatch.setattr("stanpool.sampling.versions.token_hex", lambda _: "x" * 500)
+    monkeypatch.setattr(
+        "stanpool.sampling.saving.versions.token_hex", lambda _: "x" * 500
+    )
     with pytest.raises(sp.StorageError, match="name too long"):
         model.fit(file=tmp_path / "x.fit", progress=False)
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
@@ -318,7 +320,7 @@ def test_a_fit_that_cannot_be_kept_is_returned_with_a_warning(
     def full(*_: Any) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("stanpool.sampling.storage.sample_model", sampled)
+    monkeypatch.setattr("stanpool.sampling.saving.storage.sample_model", sampled)
     with pytest.warns(sp.StorageWarning, match="no space left.*still in memory"):
         again = fit.model.fit(file=tmp_path / "x.fit", progress=False)
     assert again.tree is fit.tree

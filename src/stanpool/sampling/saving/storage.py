@@ -48,12 +48,12 @@ from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import PriorRow, PriorTable
 from stanpool.model.terms.names import GroupNames
-from stanpool.sampling import netcdf
 from stanpool.sampling.choose_engine import requested_engine
-from stanpool.sampling.frames import Column, read_frame, write_frame
 from stanpool.sampling.sample import sample_model
-from stanpool.sampling.schema import read_record
-from stanpool.sampling.versions import (
+from stanpool.sampling.saving import netcdf
+from stanpool.sampling.saving.frames import Column, read_frame, write_frame
+from stanpool.sampling.saving.schema import read_record
+from stanpool.sampling.saving.versions import (
     Manifest,
     check_digests,
     new_version,

@@ -1,0 +1,1 @@
+"""Saving a fit in a folder, and reading it."""
