@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 CONSOLE = "console.txt"
 PROGRAM = "program.stan"
@@ -180,21 +180,35 @@ def _constrained(model: Any, point: Any, names: set[str]) -> dict[str, Any]:
     return {name: fit[name][0].tolist() for name in names}
 
 
-def _read_requests(requests: queue.SimpleQueue[str]) -> None:
+def _read_requests(stream: TextIO, requests: queue.SimpleQueue[str]) -> None:
     """Hand on what the parent asks for; end with it."""
-    for line in sys.stdin:
+    for line in stream:
         requests.put(line)
     os._exit(1)
+
+
+def _take_pipes() -> TextIO:
+    """Keep both pipes to ourselves; return that of the requests.
+
+    Nothing but answers and progress goes through the other one. Libraries look at
+    standard input while they are loaded, and on Windows whoever looks at a pipe waits
+    until nobody reads from it any more: for us, that would be for ever.
+    """
+    sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return requests
 
 
 def main() -> None:
     """Answer the requests of the parent until it ends."""
     folder = Path(sys.argv[1])
-    # Nothing but answers and progress goes through the pipe.
-    sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
+    reading = (_take_pipes(), requests)
+    threading.Thread(target=_read_requests, args=reading, daemon=True).start()
     session = _Session(folder)
     known: dict[str, Callable[..., Mapping[str, Any]]] = {
         "load": session.load,
