@@ -71,15 +71,16 @@ Examples:
     "--out",
     type=FOLDER,
     default=Path(),
-    help="Folder for the figure.  [default: the current folder]",
+    help="Folder for the figures.  [default: the current folder]",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @verbose_option
 @quiet_option
 def demo(out: Path, seed: int, quiet: bool) -> None:
-    """Run an example on the radon data.
+    """Run an example, the eight schools.
 
-    Fits them with each pooling and in two parameterizations, and compares the fits.
+    Fits them with each pooling, and with partial pooling in three parameterizations,
+    compares the fits, and shows what the diagnosis says of each.
     """
     from stanpool.studies.demo import run_demo
 

@@ -78,6 +78,7 @@ def choose_engine(
     settings: SampleSettings,
     *,
     fits: int = 1,
+    ignore_compiled: bool = False,
 ) -> Choice:
     """Say which engine runs fits of a program, without running or compiling any.
 
@@ -87,9 +88,13 @@ def choose_engine(
         What is fitted, and how.
     fits
         How many fits there are.
+    ignore_compiled
+        Whether to choose as if the program had never been compiled.
     """
     with ExitStack() as stack:
-        return _choose(program, data, settings, fits, stack)[0]
+        return _choose(
+            program, data, settings, fits, stack, ignore_compiled=ignore_compiled
+        )[0]
 
 
 def compile_if_it_pays(
@@ -97,10 +102,12 @@ def compile_if_it_pays(
     *,
     fits: int = 1,
     progress: bool,
-) -> None:
+) -> bool:
     """Compile the programs of models that are to be fitted, unless stanli is as fast.
 
-    Should one of them be compiled, all are, so that all are fitted by one engine.
+    All are then fitted by one engine, so that their speeds can be compared: if it pays
+    to compile one of them, all are compiled; if it pays for none, those that happen to
+    be compiled are interpreted as well, unless all of them are.
 
     Parameters
     ----------
@@ -110,19 +117,32 @@ def compile_if_it_pays(
         How many fits of each there are.
     progress
         Whether to show what is under way.
+
+    Returns
+    -------
+    bool
+        Whether what is compiled already is to be ignored.
     """
     models = list(models)
+    programs = [model.program for model, _ in models]
+    some_lack = any(find_compiled(each) is None for each in programs)
     are_interpreted = all(
-        choose_engine(model.program, model.stan_data(), settings, fits=fits).name
+        choose_engine(
+            model.program,
+            model.stan_data(),
+            settings,
+            fits=fits,
+            ignore_compiled=some_lack,
+        ).name
         == "stanli"
         for model, settings in models
     )
     if are_interpreted:
-        return
-    programs = [model.program for model, _ in models]
+        return some_lack
     compile_programs(programs, progress=progress)
     for each in programs:
         executable_of(each, progress=progress)
+    return False
 
 
 def compile_model(
@@ -165,6 +185,7 @@ def opened(
     data: Mapping[str, Any],
     settings: SampleSettings,
     *,
+    ignore_compiled: bool = False,
     progress: bool,
 ) -> Iterator[tuple[Choice, LoadedProgram]]:
     """Load a program with the engine that is to run it.
@@ -173,11 +194,21 @@ def opened(
     ----------
     program, data, settings
         What is fitted, and how.
+    ignore_compiled
+        Whether to choose as if the program had never been compiled.
     progress
         Whether to show what is under way.
     """
     with ExitStack() as stack:
-        choice, loaded = _choose(program, data, settings, 1, stack, progress=progress)
+        choice, loaded = _choose(
+            program,
+            data,
+            settings,
+            1,
+            stack,
+            ignore_compiled=ignore_compiled,
+            progress=progress,
+        )
         if loaded is None:
             loading = choice.engine.load(program, data, progress=progress)
             loaded = stack.enter_context(loading)
@@ -218,6 +249,7 @@ def _choose(
     fits: int,
     stack: ExitStack,
     *,
+    ignore_compiled: bool,
     progress: bool = False,
 ) -> tuple[Choice, LoadedProgram | None]:
     """Choose, and return the program if it is loaded already, until ``stack`` ends."""
@@ -230,7 +262,7 @@ def _choose(
         return Choice(Stanli(), by, is_free=False), None
     if asked == "cmdstan":
         return Choice(CmdStan(), by, is_free=False), None
-    if find_compiled(program) is not None:
+    if not ignore_compiled and find_compiled(program) is not None:
         reason = "since the program is compiled already"
         return Choice(CmdStan(), reason, is_free=True), None
     if problem := Stanli().why_not(settings):

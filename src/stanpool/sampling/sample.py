@@ -49,7 +49,12 @@ _MANY_GROUPS = 4_000
 
 
 def sample_model(
-    model: PreparedModel, settings: SampleSettings, *, prior_only: bool, progress: bool
+    model: PreparedModel,
+    settings: SampleSettings,
+    *,
+    prior_only: bool,
+    ignore_compiled: bool = False,
+    progress: bool,
 ) -> FitResult:
     """Sample from a model with the engine that is given or expected to finish first.
 
@@ -59,6 +64,8 @@ def sample_model(
         The model, and the settings.
     prior_only
         Whether to draw from the prior.
+    ignore_compiled
+        Whether to choose the engine as if the program had never been compiled.
     progress
         Whether to show progress on standard error.
     """
@@ -82,7 +89,14 @@ def sample_model(
         raw = loaded.sample(full, progress=progress)
         return replace(raw, engine={**raw.engine, LOG_DENSITY: said})
 
-    start, raw = _sample(program, data, settings, sampled, progress=progress)
+    start, raw = _sample(
+        program,
+        data,
+        settings,
+        sampled,
+        ignore_compiled=ignore_compiled,
+        progress=progress,
+    )
     drawn_back = None
     if isinstance(model.rows, MarginalRows):
         integrated = draw_back(
@@ -122,6 +136,7 @@ def _sample(
     settings: SampleSettings,
     sampled: Callable[[EngineName, LoadedProgram], RawDraws],
     *,
+    ignore_compiled: bool,
     progress: bool,
 ) -> tuple[float, RawDraws]:
     """Sample; return when that began, and the draws.
@@ -129,7 +144,9 @@ def _sample(
     Where stanli fails that nobody has asked for, or has another density than the
     model, the program is compiled.
     """
-    with opened(program, data, settings, progress=progress) as (choice, loaded):
+    with opened(
+        program, data, settings, ignore_compiled=ignore_compiled, progress=progress
+    ) as (choice, loaded):
         tell_detail(f"Engine: {choice.name}, {choice.reason}")
         start = time.perf_counter()
         try:

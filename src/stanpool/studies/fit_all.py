@@ -19,7 +19,7 @@ def fit_all(
     progress: bool = True,
     **given: Any,
 ) -> dict[Name, Fit]:
-    """Fit several models with the same settings; programs are compiled together.
+    """Fit several models with the same settings, by one engine.
 
     Parameters
     ----------
@@ -37,9 +37,15 @@ def fit_all(
         for name, model in models.items()
     }
     to_be_fitted = [(model, settings[name]) for name, model in models.items()]
-    compile_if_it_pays(to_be_fitted, progress=progress)
+    ignore_compiled = compile_if_it_pays(to_be_fitted, progress=progress)
     results = {
-        name: sample_model(model, settings[name], prior_only=False, progress=progress)
+        name: sample_model(
+            model,
+            settings[name],
+            prior_only=False,
+            ignore_compiled=ignore_compiled,
+            progress=progress,
+        )
         for name, model in models.items()
     }
     return {name: Fit.of(result) for name, result in results.items()}

@@ -277,7 +277,8 @@ def _advice(table: pd.DataFrame) -> str:
         f"{short_label(name)} {rates[name]:,.0f}" for name in (first, second)
     )
     if divergences[second]:
-        measured += f" with {divergences[second]:,.0f} divergences"
+        plural = "s" if divergences[second] > 1 else ""
+        measured += f" with {divergences[second]:,.0f} divergence{plural}"
     elif r_hat[second] > R_HAT:
         measured += f" with R-hat up to {r_hat[second]:.2f}"
     if not sound[first]:

@@ -19,7 +19,14 @@ from stanpool.engine.interpreter.engine import InterpretedProgram
 from stanpool.engine.program import StanProgram
 from stanpool.engine.settings import SampleSettings
 from stanpool.sampling import choose_engine as choosing
-from stanpool.sampling.choose_engine import Estimate, choose_engine, requested_engine
+from stanpool.sampling.choose_engine import (
+    Estimate,
+    choose_engine,
+    compile_if_it_pays,
+    requested_engine,
+)
+from stanpool.sampling.sample import settings_of
+from stanpool.studies.fit_all import fit_all
 
 PROGRAM = StanProgram("x", "parameters { real x; } model { x ~ std_normal(); }")
 SETTINGS = SampleSettings(seed=1)
@@ -252,3 +259,38 @@ def test_a_kept_fit_is_taken_whatever_made_it_unless_an_engine_is_asked_for(
     with pytest.raises(SamplingError, match="not now"):
         model.fit(**QUICK, file=place, engine="cmdstan")
     assert "engine was 'stanli' and is 'cmdstan'" in capsys.readouterr().err
+
+
+def test_models_that_are_compared_are_run_by_one_engine(
+    model: sp.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    models = {"a": model, "b": model.with_(parameterization="centered")}
+    compiled = {models["a"].program.name}
+    monkeypatch.setattr(
+        choosing,
+        "find_compiled",
+        lambda program: tmp_path if program.name in compiled else None,
+    )
+    built: list[StanProgram] = []
+    monkeypatch.setattr(
+        choosing, "compile_programs", lambda programs, progress: built.extend(programs)
+    )
+    monkeypatch.setattr(choosing, "executable_of", lambda program, progress: tmp_path)
+    settings = {name: settings_of(each, **QUICK) for name, each in models.items()}
+    both = [(each, settings[name]) for name, each in models.items()]
+
+    # One of two happens to be compiled, and it does not pay to wait for the other.
+    fits = fit_all(models, **QUICK, progress=False)
+    assert [each.engine["name"] for each in fits.values()] == ["stanli", "stanli"]
+    assert not built
+    # Where both are, they are run as they are.
+    compiled.add(models["b"].program.name)
+    assert not compile_if_it_pays(both, progress=False)
+    # Where it pays for one, both are compiled.
+    compiled.clear()
+    monkeypatch.setattr(
+        choosing.Estimate, "compiling_pays", property(lambda self: True)
+    )
+    built.clear()
+    assert not compile_if_it_pays(both, progress=False)
+    assert [each.name for each in built] == [each.program.name for each, _ in both]
