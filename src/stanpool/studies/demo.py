@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from stanpool.api.facade import Fit, Model
 from stanpool.base.files import writing
-from stanpool.base.options import Parameterization
+from stanpool.base.options import Parameterization, Pooling
 from stanpool.data.datasets import load_dataset
 from stanpool.inference.estimates.summary import summary
 from stanpool.studies.fit_all import fit_all
@@ -23,6 +23,7 @@ FORMULA = "y | se(sigma) ~ 1 + (1 | school)"
 FIGURES = ("schools_shrinkage.png", "schools_funnel.png")
 
 _WIDTH = 80
+_POOLINGS: tuple[Pooling, ...] = ("complete", "none")
 _FORMS: tuple[Parameterization, ...] = ("centered", "noncentered", "marginal")
 _POPULATION = {
     "Intercept": "mean of schools",
@@ -65,11 +66,8 @@ def run_demo(
     data = load_dataset("eight_schools")
     model = Model(FORMULA, data)
     write(_INTRODUCTION)
-    models = {
-        "complete": model.with_(pooling="complete"),
-        "none": model.with_(pooling="none"),
-        **{form: model.with_(parameterization=form) for form in _FORMS},
-    }
+    models: dict[str, Model] = {name: model.with_(pooling=name) for name in _POOLINGS}
+    models |= {form: model.with_(parameterization=form) for form in _FORMS}
     fits = fit_all(models, seed=seed, progress=progress)
     comparison = compare_fits(fits)
     means = {name: _means(fit) for name, fit in fits.items()}
@@ -157,8 +155,8 @@ def _on_forms(fits: Mapping[str, Fit]) -> str:
         lines.append(f"\n{found.verdict}")
         for each in found.findings:
             lines.append(_item(each.level, each.sentence))
-        for each in found.advice:
-            lines.append(_item("advice", f"{each.action}: {each.reason}"))
+        for advice in found.advice:
+            lines.append(_item("advice", f"{advice.action}: {advice.reason}"))
     return "\n".join(lines)
 
 
