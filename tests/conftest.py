@@ -1,14 +1,23 @@
-"""What every test shares: one cache for the engine, a home for ArviZ, ``--slow``."""
+"""What every test shares: which engine fits, one cache for CmdStan, ``--slow``.
+
+Fits are interpreted by stanli, which takes no compiler. A test that is marked
+``compiled`` (``pytestmark`` does it for a file, with its fixtures) has its fits run by
+CmdStan: those of the driver, the CSV files, the cache of programs, the likelihoods in
+C++, the chains as processes, and a representative part of the posteriors. What such a
+test compiles takes 10 to 30 s of a core where the cache is empty, so programs that
+others use come first: ``together.py`` lists them. A test that names its engine
+(``fit(engine="cmdstan")``) needs the mark as well. With ``--slow`` CmdStan runs the
+fits of all tests, and the slow ones are run.
+"""
 
 from __future__ import annotations
 
 import atexit
 import gc
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,11 +27,9 @@ from hypothesis import settings
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
-_MANY = 200  # tests that need programs: nearly all of them
+_ENGINE = "STANPOOL_ENGINE"
+_MANY = 40  # tests that compile: nearly all of them, unless --slow
 _is_whole_suite = pytest.StashKey[bool]()
-
-# Draws that tests know are those of compiled programs. Set before stanpool loads.
-os.environ.setdefault("STANPOOL_ENGINE", "cmdstan")
 
 # Several test processes at once: each keeps to one thread. Set before NumPy loads.
 for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -36,18 +43,21 @@ def _keep_engine_and_move_other_caches() -> None:
     where that folder cannot be written.
     """
     from stanpool.engine.install.cache import cache_folder
+    from stanpool.engine.scratch import scratch_folder
 
     os.environ["STANPOOL_CACHE"] = str(cache_folder())
-    folder = tempfile.mkdtemp(prefix="stanpool-tests-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["XDG_CACHE_HOME"] = folder
+    at_the_end = ExitStack()
+    atexit.register(at_the_end.close)
+    # Should this process be killed, the next one removes its folder.
+    os.environ["XDG_CACHE_HOME"] = str(at_the_end.enter_context(scratch_folder()))
 
 
 _keep_engine_and_move_other_caches()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the slow tests, too")
+    words = "run the slow tests, too, and all fits by CmdStan"
+    parser.addoption("--slow", action="store_true", help=words)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,13 +74,13 @@ def pytest_collection_modifyitems(
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
-    needy = sum(map(_needs_programs, items))
-    config.stash[_is_whole_suite] = needy > _MANY
-    # What needs no engine comes first, while the engine is being set up.
-    items.sort(key=lambda item: "unit" not in item.path.parts)
+    compiling = sum(_compiles(item) for item in items)
+    config.stash[_is_whole_suite] = compiling > _MANY
+    # What compiles comes last, while CmdStan is being set up.
+    items.sort(key=lambda item: (_compiles(item), "unit" not in item.path.parts))
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
-    if is_first and any("unit" not in item.path.parts for item in items):
-        _set_up_engine_meanwhile(config)
+    if is_first and any(_compiles(item) or _has_stanc(item) for item in items):
+        _set_up_cmdstan_meanwhile(config)
 
 
 def pytest_collection_finish() -> None:
@@ -79,20 +89,31 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of the test are made
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Compile what most of the suite needs, before the first test that needs some."""
-    if item.config.stash[_is_whole_suite] and _needs_programs(item):
+    """Say what runs the fits of a test, and compile what most tests need."""
+    os.environ[_ENGINE] = "cmdstan" if _compiles(item) else "stanli"
+    if item.config.stash[_is_whole_suite] and _compiles(item):
         from together import compile_shared
 
-        compile_shared()
+        compile_shared(everything=item.config.getoption("--slow"))
 
 
-def _needs_programs(item: pytest.Item) -> bool:
-    return not {"unit", "golden"} & set(item.path.parts)
+def _compiles(item: pytest.Item) -> bool:
+    """Say whether CmdStan runs the fits of a test."""
+    if item.get_closest_marker("skip"):
+        return False
+    if item.config.getoption("--slow"):
+        return not {"unit", "golden"} & set(item.path.parts)
+    return item.get_closest_marker("compiled") is not None
 
 
-def _set_up_engine_meanwhile(config: pytest.Config) -> None:
-    """Begin to set the engine up; tests that need it wait for it, or find why not."""
+def _has_stanc(item: pytest.Item) -> bool:
+    return "stanc" in getattr(item, "fixturenames", ())
+
+
+def _set_up_cmdstan_meanwhile(config: pytest.Config) -> None:
+    """Begin to set CmdStan up; tests that need it wait for it, or find why not."""
     code = "import stanpool.engine as e; e.ensure(progress=False)"
     setup = subprocess.Popen(
         [sys.executable, "-P", "-c", code],
@@ -110,7 +131,7 @@ def _set_up_engine_meanwhile(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def stanc() -> Path:
-    """Return the Stan compiler of the engine, set up if need be."""
+    """Return the Stan compiler of CmdStan, set up if need be."""
     from stanpool.engine import ensure
 
     return ensure(progress=False) / "bin" / "stanc"

@@ -1,4 +1,4 @@
-"""The programs of the suite, compiled together before the first test that needs one.
+"""The programs of tests that compile, all together before the first that needs one.
 
 One by one they take about twice the time. Nothing depends on this list: a program that
 is not in it is compiled when a test asks for it.
@@ -16,7 +16,15 @@ from stanpool.engine import cache_folder, compile_programs
 from stanpool.engine.program import StanProgram
 
 TOGETHER = 5  # in a file, for which the compiler takes 3.5 GB
-# By their names in the catalogue of golden programs.
+# By their names in the catalogue of golden programs: what tests that are marked
+# ``compiled`` fit, and with --slow others.
+ALWAYS = (
+    "complete_pooling_bernoulli",
+    "neals_funnel_noncentered",
+    "partial_pooling_gaussian_noncentered",
+    "partial_pooling_gaussian_se_marginal",
+    "partial_pooling_ordinal_adaptive",
+)
 GOLDEN = (
     "complete_pooling_bernoulli",
     "complete_pooling_gaussian",
@@ -42,6 +50,11 @@ GOLDEN = (
 )
 CAUCHY = {"sigma": "cauchy(0, 5)"}
 # By models of the same structure.
+ALWAYS_OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("y ~ x1 + (1 | g)", {"parameterization": "marginal"}),
+    ("y ~ x1 + (1 | g) + (1 | h)", {"parameterization": "marginal"}),
+    ("y ~ x1 + (1 | g/h)", {"parameterization": "marginal"}),
+)
 OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("y ~ x1 + (1 | g)", {"parameterization": "marginal"}),
     ("y ~ x1 + (1 | g)", {"parameterization": "adaptive"}),
@@ -62,22 +75,22 @@ OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def shared_programs() -> Iterator[StanProgram]:
+def shared_programs(everything: bool) -> Iterator[StanProgram]:
     """Render programs that tests fit: those of structures, whatever the data are."""
     from golden.catalogue import programs, small_data
 
     known = programs()
-    yield from (known[name] for name in GOLDEN)
-    for formula, options in OTHERS:
+    yield from (known[name] for name in (GOLDEN if everything else ALWAYS))
+    for formula, options in OTHERS if everything else ALWAYS_OTHERS:
         yield sp.Model(formula, small_data(), **options).program
 
 
 @cache
-def compile_shared() -> None:
+def compile_shared(*, everything: bool) -> None:
     """Compile them, a batch in each of the processes that test."""
     from filelock import FileLock, Timeout
 
-    batches = list(in_batches(shared_programs(), TOGETHER))
+    batches = list(in_batches(shared_programs(everything), TOGETHER))
     for wait in (False, True):
         for number, batch in enumerate(batches):
             lock = FileLock(cache_folder() / f".together-{number}.lock")

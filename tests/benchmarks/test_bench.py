@@ -55,6 +55,7 @@ def test_a_run_in_the_background_leaves_nothing_of_what_took_too_long(
     assert not list(scratch.iterdir())
 
 
+@pytest.mark.compiled
 def test_what_a_run_has_started_ends_with_it(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from stanpool.bench import *; "

@@ -98,6 +98,7 @@ def test_a_kept_fit_is_reused_and_told_apart(folder: Path) -> None:
     assert in_a_pipe(*words).returncode == 2
 
 
+@pytest.mark.compiled
 def test_verbose_tells_how_stages_came_out(folder: Path) -> None:
     words = ["fit", folder / "radon.parquet", "--formula", FORMULA, *SHORT]
     words += ["--parameterization", "noncentered", "--json"]
@@ -117,6 +118,7 @@ def test_a_strict_fit_exits_with_1_where_problems_are_found() -> None:
     assert strict.stderr == ""
 
 
+@pytest.mark.compiled
 def test_trouble_with_the_engine_exits_with_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from stanpool.engine import compile_program
 
+pytestmark = pytest.mark.compiled
+
 # theta | y ~ Beta(2 + 3, 3 + 7), z ~ normal(0, SD), independent of each other.
 PROGRAM = """
 data {

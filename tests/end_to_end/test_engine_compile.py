@@ -13,6 +13,8 @@ from stanpool.base.errors import CompileError, SpecError
 from stanpool.engine import compile_program, compile_programs, ensure
 from stanpool.engine.program import StanProgram
 
+pytestmark = pytest.mark.compiled
+
 TINY = """// café "quoted" $(HOME)
 parameters { real x; }
 model { x ~ std_normal(); }

@@ -26,6 +26,8 @@ from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.interpreter.engine import Stanli
 from stanpool.engine.program import StanProgram
 
+pytestmark = pytest.mark.compiled
+
 # One program for all tests: y ~ normal(mu + X beta, 1), mu ~ normal(0, 1), and knobs.
 PROGRAM = """
 data {

@@ -12,6 +12,8 @@ from miniature_engine import forget
 from stanpool.engine import doctor, ensure
 from stanpool.engine.install import embedded, toolchain
 
+pytestmark = pytest.mark.compiled
+
 SOLVER = """
 functions {
   real half(real x);

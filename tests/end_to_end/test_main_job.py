@@ -83,6 +83,7 @@ class TestRadon:
         pd.testing.assert_frame_equal(again.summary(), fits["noncentered"].summary())
 
 
+@pytest.mark.compiled
 def test_the_same_seed_gives_the_same_draws() -> None:
     model = sp.Model(FORMULA, sp.load_dataset("radon"), parameterization="noncentered")
     one, other, third = (
@@ -93,6 +94,7 @@ def test_the_same_seed_gives_the_same_draws() -> None:
     assert not one.equals(third)
 
 
+@pytest.mark.compiled
 def test_another_project_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other data, names and prior scales find the executable in the cache."""
     options = {"chains": 1, "draws": 20, "warmup": 20, "seed": 1, "progress": False}

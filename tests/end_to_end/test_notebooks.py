@@ -60,14 +60,21 @@ def run_cells(path: Path) -> None:
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Let every fit stop after a few draws, and list what each was asked for."""
     from stanpool.engine.cmdstan import run
+    from stanpool.engine.interpreter import engine
 
-    asked, arguments = [], run.cmdstanpy_arguments
+    asked: list[Any] = []
 
-    def few(settings: Any) -> dict[str, Any]:
-        asked.append(settings)
-        return arguments(replace(settings, **FEW))
+    def limit(module: Any, name: str) -> None:
+        arguments = getattr(module, name)
 
-    monkeypatch.setattr(run, "cmdstanpy_arguments", few)
+        def few(settings: Any) -> dict[str, Any]:
+            asked.append(settings)
+            return arguments(replace(settings, **FEW))
+
+        monkeypatch.setattr(module, name, few)
+
+    limit(run, "cmdstanpy_arguments")
+    limit(engine, "arguments_of")
     return asked
 
 

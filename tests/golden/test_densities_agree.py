@@ -17,7 +17,7 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import data_of, models, small_data
-from golden.interpreted import interpreted
+from interpreted import interpreted
 from stanpool.density import rows as rows_of_density
 from stanpool.density.check import Agreement, check_density, compare, points_around
 from stanpool.density.log_posterior import LogPosterior

@@ -16,6 +16,8 @@ from stanpool.model import prepared_model
 from stanpool.sampling import sample
 from stanpool.studies.calibration.simulation_based import LOG_LIKELIHOOD
 
+pytestmark = pytest.mark.compiled  # a process of stanli's for each fit takes longer
+
 SHORT: dict[str, Any] = {"draws": 400, "warmup": 300, "progress": False}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+import interpreted
 import stanpool as sp
 from golden.catalogue import (
     PARAMETERIZATIONS,
@@ -37,79 +39,49 @@ from statistical.densities import (
 from statistical.evaluation import Evaluator
 
 POINTS = 6
-# Each family and each structure once: a program takes a second or two to compile. The
-# others are slow.
-QUICK = (
+Evaluate = Callable[..., dict[str, np.ndarray]]
+# Compiled by default, each kind once; with --slow all are. stanli has all of them in
+# golden/test_densities_agree.py.
+COMPILED = (
     "complete_pooling_gaussian",
-    "complete_pooling_bernoulli",
-    "complete_pooling_gaussian_se",
     "complete_pooling_gaussian_compressed",
     "complete_pooling_lognormal_truncated_both",
-    "complete_pooling_gaussian_truncated_lower",
-    "no_pooling_gaussian",
-    "no_pooling_binomial",
     "no_pooling_poisson_common_intercept",
-    "partial_pooling_gaussian_centered",
-    "partial_pooling_gaussian_noncentered",
-    "partial_pooling_gaussian_centered_correlated",
-    "partial_pooling_gaussian_noncentered_correlated",
-    "partial_pooling_gaussian_se_centered",
-    "partial_pooling_gaussian_se_noncentered",
-    "partial_pooling_bernoulli_noncentered",
-    "partial_pooling_binomial_noncentered_correlated",
-    "partial_pooling_poisson_noncentered_correlated_no_intercept",
-    "complete_pooling_student_t",
-    "complete_pooling_lognormal",
-    "complete_pooling_gamma",
-    "complete_pooling_exponential",
-    "complete_pooling_weibull",
-    "partial_pooling_weibull_censored_adaptive",
-    "complete_pooling_exponential_censored",
-    "complete_pooling_inverse_gaussian",
-    "complete_pooling_beta_binomial",
-    "complete_pooling_poisson_truncated_both",
-    "partial_pooling_negative_binomial_truncated_both_adaptive",
-    "complete_pooling_beta",
-    "complete_pooling_negative_binomial",
-    "partial_pooling_ordinal_noncentered_correlated",
     "partial_pooling_bernoulli_adaptive",
-    "partial_pooling_binomial_adaptive_group_predictors_no_intercept",
-    "partial_pooling_gaussian_adaptive_correlated_plain",
-    "partial_pooling_gaussian_adaptive_correlated_group_predictors_pooled_sigma",
-    "partial_pooling_poisson_adaptive_correlated_group_predictors_nested",
-    "partial_pooling_gaussian_adaptive_correlated_nested_plain_plain",
     "partial_pooling_gaussian_centered_correlated_mixed_priors",
-    "partial_pooling_gaussian_noncentered_correlated_other_priors",
-    "complete_pooling_ordinal_other_priors",
-    "partial_pooling_gaussian_centered_correlated_plain",
-    "partial_pooling_gaussian_noncentered_correlated_group_predictors_pooled_sigma",
-    "partial_pooling_poisson_noncentered_plain_membership",
-    "partial_pooling_gaussian_noncentered_latent",
-    "partial_pooling_gaussian_marginal_correlated",
-    "partial_pooling_gaussian_se_marginal",
-    "partial_pooling_gaussian_marginal_group_predictors_pooled_sigma",
-    "partial_pooling_gaussian_offset_weights_marginal_integrated_correlated_integrated",
-    "partial_pooling_gaussian_se_marginal_integrated_integrated_plain",
-    "no_pooling_gaussian_compressed_free_sigma",
-    "partial_pooling_gaussian_weights_compressed_noncentered_correlated",
-    "partial_pooling_gaussian_compressed_centered_group_predictors_pooled_sigma_no_intercept",
     "partial_pooling_gaussian_compressed_adaptive_correlated_plain",
-    "partial_pooling_gaussian_compressed_noncentered_plain_plain_pooled_sigma",
+    "partial_pooling_gaussian_marginal_correlated",
+    "partial_pooling_gaussian_noncentered_correlated_other_priors",
+    "partial_pooling_gaussian_noncentered_latent",
+    "partial_pooling_gaussian_se_marginal_integrated_integrated_plain",
+    "partial_pooling_negative_binomial_truncated_both_adaptive",
+    "partial_pooling_ordinal_noncentered_correlated",
+    "partial_pooling_poisson_adaptive_correlated_group_predictors_nested",
+    "partial_pooling_weibull_censored_adaptive",
 )
 
 
 @pytest.fixture(scope="session")
-def evaluate(request: pytest.FixtureRequest) -> Evaluator:
-    """Evaluate programs; those among the parameters of tests are compiled together."""
+def compiled(request: pytest.FixtureRequest) -> Evaluator:
+    """Evaluate compiled programs; those of all tests are compiled together."""
     chosen = [
         parameter
         for item in request.session.items
         if "evaluate" in getattr(item, "fixturenames", ())
         and not item.get_closest_marker("skip")
+        and (request.config.getoption("--slow") or item.get_closest_marker("compiled"))
         if hasattr(item, "callspec")
         for parameter in item.callspec.params.values()
     ]
     return Evaluator(_programs(chosen))
+
+
+@pytest.fixture
+def evaluate(request: pytest.FixtureRequest) -> Evaluate:
+    """Evaluate programs by the engine that fits of the test have."""
+    if os.environ["STANPOOL_ENGINE"] == "cmdstan":
+        return request.getfixturevalue("compiled")
+    return interpreted.evaluate
 
 
 def _programs(parameters: Any) -> Iterator[StanProgram]:
@@ -130,13 +102,17 @@ def small_model(formula: str, **options: Any) -> sp.Model:
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(model, id=name, marks=() if name in QUICK else pytest.mark.slow)
+        pytest.param(
+            model,
+            id=name,
+            marks=pytest.mark.compiled if name in COMPILED else pytest.mark.slow,
+        )
         for name, model in models().items()
         if model.spec.family != "categorical"
     ],
 )
 def test_log_density_is_that_of_the_textbook(
-    model: sp.Model, evaluate: Evaluator
+    model: sp.Model, evaluate: Evaluate
 ) -> None:
     assert_densities_agree(model, evaluate)
 
@@ -159,7 +135,7 @@ def test_log_density_is_that_of_the_textbook(
     ],
 )
 def test_varying_coefficients_have_the_means_of_the_population(
-    model: sp.Model, evaluate: Evaluator
+    model: sp.Model, evaluate: Evaluate
 ) -> None:
     assert_densities_agree(model, evaluate)
 
@@ -185,7 +161,7 @@ def test_varying_coefficients_have_the_means_of_the_population(
     ],
 )
 def test_without_predictors_the_data_still_count(
-    model: sp.Model, evaluate: Evaluator
+    model: sp.Model, evaluate: Evaluate
 ) -> None:
     """Stan's fused binomial_logit_glm of no predictors is 0, whatever the outcome."""
     assert not model.design.coefficients
@@ -208,7 +184,7 @@ def test_without_predictors_the_data_still_count(
     ],
 )
 def test_uncentered_predictors_put_the_prior_on_the_intercept_at_zero(
-    model: sp.Model, evaluate: Evaluator
+    model: sp.Model, evaluate: Evaluate
 ) -> None:
     assert_densities_agree(model, evaluate)
 
@@ -234,7 +210,7 @@ def test_no_pooling_of_slopes_only_keeps_the_intercept_common() -> None:
     ],
 )
 def test_parameterizations_differ_by_the_jacobian_alone(
-    forms: tuple[sp.Model, ...], evaluate: Evaluator
+    forms: tuple[sp.Model, ...], evaluate: Evaluate
 ) -> None:
     centered, noncentered = forms
     rng, gaps = np.random.default_rng(7), []
@@ -265,7 +241,7 @@ def test_parameterizations_differ_by_the_jacobian_alone(
     ],
 )
 def test_weights_at_both_ends_are_the_centered_and_the_noncentered_form(
-    forms: tuple[sp.Model, ...], evaluate: Evaluator
+    forms: tuple[sp.Model, ...], evaluate: Evaluate
 ) -> None:
     centered, noncentered, adaptive = map(copy, forms)
     rng, gaps = np.random.default_rng(13), {0: [], 1: []}
@@ -291,13 +267,13 @@ def test_weights_at_both_ends_are_the_centered_and_the_noncentered_form(
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(model, id=name, marks=() if name in QUICK else pytest.mark.slow)
+        pytest.param(model, id=name)
         for name, model in models().items()
         if "nested" in name and model.spec.family != "categorical"
     ],
 )
 def test_coefficients_of_groups_within_groups_are_what_is_drawn(
-    model: sp.Model, evaluate: Evaluator
+    model: sp.Model, evaluate: Evaluate
 ) -> None:
     model, rng = partly_centered(model), np.random.default_rng(3)
     at = random_point(model, rng)
@@ -320,7 +296,7 @@ def test_coefficients_of_groups_within_groups_are_what_is_drawn(
     ids=["bernoulli"],
 )
 def test_groups_that_know_a_mean_best_are_centered_about_it(
-    model: sp.Model, evaluate: Evaluator
+    model: sp.Model, evaluate: Evaluate
 ) -> None:
     """The mean of the intercepts belongs to g, whose groups know less of it."""
     model, rng = copy(model), np.random.default_rng(14)
@@ -351,7 +327,7 @@ def test_groups_that_know_a_mean_best_are_centered_about_it(
     ids=["partial-complete"],
 )
 def test_vanishing_scales_are_complete_pooling(
-    poolings: tuple[sp.Model, ...], evaluate: Evaluator
+    poolings: tuple[sp.Model, ...], evaluate: Evaluate
 ) -> None:
     partial, complete = poolings
     rng, gaps = np.random.default_rng(8), []
@@ -379,7 +355,7 @@ def test_vanishing_scales_are_complete_pooling(
     ids=["partial-none"],
 )
 def test_endless_scales_are_no_pooling(
-    poolings: tuple[sp.Model, ...], evaluate: Evaluator
+    poolings: tuple[sp.Model, ...], evaluate: Evaluate
 ) -> None:
     partial, none = poolings
     rng, gaps = np.random.default_rng(9), []
@@ -395,7 +371,7 @@ def test_endless_scales_are_no_pooling(
     assert np.ptp(gaps) < 1e-8
 
 
-def test_groups_that_are_alike_have_the_density_of_all(evaluate: Evaluator) -> None:
+def test_groups_that_are_alike_have_the_density_of_all(evaluate: Evaluate) -> None:
     rng = np.random.default_rng(12)
     data = pd.DataFrame(
         {
@@ -417,7 +393,7 @@ def test_groups_that_are_alike_have_the_density_of_all(evaluate: Evaluator) -> N
 
 
 def test_units_and_centers_of_the_data_cost_the_marginal_form_no_accuracy(
-    evaluate: Evaluator,
+    evaluate: Evaluate,
 ) -> None:
     """An outcome of 1e6 with noise of 1, a predictor in thousands about 5000."""
     data = small_data()
@@ -472,7 +448,7 @@ def test_units_and_centers_of_the_data_cost_the_marginal_form_no_accuracy(
     ],
 )
 def test_deviations_are_uncorrelated_where_predictors_are_0(
-    model: sp.Model, shift: float, evaluate: Evaluator
+    model: sp.Model, shift: float, evaluate: Evaluate
 ) -> None:
     """However far they are from there, and whatever is sampled."""
     data, rng, gaps = far_data(shift), np.random.default_rng(13), []
@@ -491,7 +467,7 @@ def test_deviations_are_uncorrelated_where_predictors_are_0(
 
 
 @pytest.mark.parametrize("program", funnels().values(), ids=list(funnels()))
-def test_neals_funnel_is_neals(program: StanProgram, evaluate: Evaluator) -> None:
+def test_neals_funnel_is_neals(program: StanProgram, evaluate: Evaluate) -> None:
     rng, gaps = np.random.default_rng(10), []
     for _ in range(POINTS):
         v, x = rng.normal(0, 3), rng.normal(size=9)
@@ -523,7 +499,7 @@ def test_neals_funnel_is_neals(program: StanProgram, evaluate: Evaluator) -> Non
     ],
 )
 def test_what_is_derived_from_parameters_leads_back_to_them(
-    model: sp.Model, evaluate: Evaluator
+    model: sp.Model, evaluate: Evaluate
 ) -> None:
     """Intercepts at zero and full coefficients, of draws, give what Stan declares."""
     rng = np.random.default_rng(14)
@@ -558,7 +534,7 @@ def point_of(draw: dict[str, np.ndarray], model: sp.Model) -> Point:
     )
 
 
-def assert_densities_agree(model: sp.Model, evaluate: Evaluator) -> None:
+def assert_densities_agree(model: sp.Model, evaluate: Evaluate) -> None:
     data, rng = data_of(model), np.random.default_rng(6)
     if model.parameterization == "adaptive":
         model = partly_centered(model)
@@ -588,7 +564,7 @@ def partly_centered(model: sp.Model) -> sp.Model:
 
 
 def assert_draws_lead_back(
-    model: sp.Model, data: pd.DataFrame, at: Point, evaluate: Evaluator
+    model: sp.Model, data: pd.DataFrame, at: Point, evaluate: Evaluate
 ) -> None:
     """What users see of a draw are the coefficients where predictors are 0."""
     draw = evaluate(model.program, model.stan_data(), stan_parameters(model, data, at))
@@ -609,7 +585,7 @@ def assert_draws_lead_back(
 def stan_log_prob(
     model: sp.Model,
     at: Point,
-    evaluate: Evaluator,
+    evaluate: Evaluate,
     data: pd.DataFrame | None = None,
 ) -> float:
     data = data_of(model) if data is None else data

@@ -13,6 +13,8 @@ import stanpool as sp
 from stanpool.base.files import shipped_folder
 from stanpool.engine import compile_program
 
+pytestmark = pytest.mark.compiled
+
 OUTCOMES = ("bernoulli_logit", "binomial_logit", "poisson_log")
 # With parameters of their own.
 OWN = {

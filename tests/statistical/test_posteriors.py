@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from scipy.special import expit
 import stanpool as sp
 from golden.catalogue import MIXED_PRIORS, MIXED_SCALES, small_data
 from stanpool import exact
-from stanpool.engine import SampleSettings, compile_program, sample
+from stanpool.engine.cmdstan.engine import CmdStan
+from stanpool.engine.interpreter.engine import Stanli
 from stanpool.engine.program import StanProgram
+from stanpool.engine.settings import SampleSettings
 from stanpool.posterior import arviz
 from statistical.monte_carlo import STANDARD_ERRORS, assert_mean, assert_means_agree
 
@@ -44,11 +47,10 @@ def fit(model: sp.Model, **options: Any) -> sp.Fit:
 
 
 def run(program: StanProgram, data: dict[str, Any], variables: list[str]) -> xr.Dataset:
-    """Sample from any program."""
-    executable = compile_program(
-        program.compiled, name=program.name, header=program.header, progress=False
-    )
-    raw = sample(executable, data, SampleSettings(**FITTING), progress=False)
+    """Sample from any program, by the engine that fits of the test have."""
+    engine = CmdStan() if os.environ["STANPOOL_ENGINE"] == "cmdstan" else Stanli()
+    with engine.load(program, data, progress=False) as loaded:
+        raw = loaded.sample(SampleSettings(**FITTING), progress=False)
     found = {name: raw.stan_variable(name) for name in variables}
     return xr.Dataset(
         {

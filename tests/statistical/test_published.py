@@ -119,6 +119,7 @@ class TestCrossed:
             scales,
         )
 
+    @pytest.mark.compiled  # by C++, in a quarter of the time
     def test_scotssec(self) -> None:
         """The criterion and estimates that mlmRev's vignette MlmSoftRev prints."""
         data = sp.load_dataset("scotssec")
@@ -157,6 +158,7 @@ class TestCrossed:
         )
 
 
+@pytest.mark.compiled
 def test_classroom_is_nested_in_school() -> None:
     """Classrooms are numbered anew in each school, as a nesting must tell apart.
 

@@ -113,6 +113,7 @@ class InterpretedProgram:
             answer = self._process.ask(
                 request, tick=lambda: show(self._process.iterations)
             )
+            show(settings.chains * iterations)  # it does not report the last ones
         return self._read(answer, settings)
 
     def _read(self, answer: Mapping[str, Any], settings: SampleSettings) -> RawDraws:
