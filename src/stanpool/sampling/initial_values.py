@@ -317,7 +317,7 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     Returns
     -------
     list of dict
-        Values by Stan's names, for any parameterization of the model; None for
+        Values by Stan's names, of what the program of the fit declares; None for
         categorical outcomes, whose parameters are near zero in any case.
     """
     fit = center_fit(fit)
@@ -334,7 +334,8 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
         end = suffix_of(number + 1)
         for point in points:
             point[f"tau_root{end}"] = root_of_scale(point[f"tau{end}"], unit)
-    return points
+    names = declared_names(fit.program.source)
+    return [{name: point[name] for name in names} for point in points]
 
 
 def _scale_units(model: PreparedModel) -> dict[int, Array]:

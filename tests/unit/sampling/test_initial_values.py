@@ -9,6 +9,7 @@ import stanpool as sp
 from golden.catalogue import data_of, models, small_data
 from simulated_fits import fit_of_draws, fit_of_points
 from stanpool import exact
+from stanpool.density.parameters import declared_names
 from stanpool.sampling.initial_values import (
     pilot_metric,
     points_around_pilot,
@@ -27,6 +28,8 @@ def test_draws_become_the_parameters_that_stan_declares(name: str) -> None:
     program = fit.program.source
     declared = program[program.index("parameters {") : program.index("model {")]
     for start, point in zip(starts, points, strict=True):
+        # No other names, which stanli refuses: it knows the declared ones only.
+        assert list(start) == declared_names(program)
         expected = densities.stan_parameters(fit.model, data_of(fit.model), point)
         for parameter, value in expected.items():
             if f" {parameter};" not in declared:
