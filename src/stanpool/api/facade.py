@@ -23,6 +23,9 @@ from stanpool.base.options import (
 from stanpool.base.progress import verbose_logging
 from stanpool.inference.arviz_export import to_arviz
 from stanpool.inference.diagnostics import diagnose
+from stanpool.inference.effects.comparisons import comparisons
+from stanpool.inference.effects.grid import datagrid
+from stanpool.inference.effects.predictions import poststratify, predictions
 from stanpool.inference.estimates.coefficients import coef, fixef, ranef, varcorr
 from stanpool.inference.estimates.contrasts import contrasts, rank_groups
 from stanpool.inference.estimates.hypothesis import hypothesis
@@ -387,6 +390,10 @@ class Fit(FitResult):
     predict = predict
     predict_table = predict_table
     log_lik = log_lik
+    datagrid = datagrid
+    predictions = predictions
+    comparisons = comparisons
+    poststratify = poststratify
     loo = loo
     kfold = kfold
     influence = influence

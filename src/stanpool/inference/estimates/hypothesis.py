@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def hypothesis(
     texts = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
     rows = []
     for text in texts:
-        estimate, holds = _evaluate(fit, text)
+        estimate, holds = evaluate(text, partial(_draws_of, fit))
         probability = float(np.mean(holds))
         odds = probability / (1 - probability) if probability < 1 else np.inf
         rows.append(
@@ -110,8 +111,17 @@ def hypothesis(
     return pd.DataFrame(rows, index=texts)
 
 
-def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
-    """Return draws of the quantity of a hypothesis, and of whether it is true."""
+def evaluate(text: str, draws_of: Callable[[str, str], Array]) -> tuple[Array, Array]:
+    """Return draws of the quantity of a hypothesis, and of whether it is true.
+
+    Parameters
+    ----------
+    text
+        The hypothesis.
+    draws_of
+        A function that returns the draws of a name; it is also given the hypothesis,
+        for messages.
+    """
     if not isinstance(text, str):
         raise SpecError(f"the hypothesis {quote(text)} must be a text. {_USAGE}")
     replaced, names = _alias(text)
@@ -126,7 +136,7 @@ def _evaluate(fit: FitResult, text: str) -> tuple[Array, Array]:
         node = None
     if not isinstance(node, Chain) or not set(node.signs) <= set(_COMPARISONS):
         raise SpecError(f"cannot read the hypothesis {quote(text)}. {_USAGE}")
-    draws = {alias: _draws_of(fit, name, text) for alias, name in names.items()}
+    draws = {alias: draws_of(name.strip(), text) for alias, name in names.items()}
     sides = [_value(side, draws, text) for side in node.operands]
     holds = np.ones(1, dtype=bool)
     for sign, left, right in zip(node.signs, sides, sides[1:], strict=False):
@@ -197,7 +207,6 @@ def _value(node: Node, draws: Mapping[str, Array], text: str) -> Any:
 
 def _draws_of(fit: FitResult, name: str, text: str) -> Array:
     """Return the draws of a name, shape ``(S,)``."""
-    name = name.strip()
     population = dict(zip(*fixef_draws(fit), strict=True))
     if name in population:
         return population[name]

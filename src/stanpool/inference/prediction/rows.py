@@ -62,11 +62,11 @@ def linear_predictor_with(
     """
     model = fit.model
     special, group_terms = _chosen_special(model, group_terms)
-    terms, own_scales = _chosen_terms(model, group_terms)
+    terms, own_scales = chosen_terms(model, group_terms)
     # Only means of exponentiated residuals depend on the residual scale.
     of_logs = FAMILIES[model.spec.family].is_of_logs
     needs_scales = "se" in parts or of_logs or data is None
-    design = _design(model, data, terms, own_scales and needs_scales, parts)
+    design = design_of_rows(model, data, terms, own_scales and needs_scales, parts)
     design = replace(
         design, special=tuple(x for x in design.special if x.name in special)
     )
@@ -97,16 +97,16 @@ def linear_predictor_with(
                 "given conditions predictions of new rows on other rows: pass data= "
                 "and groups='fitted' with it."
             )
-        rows = _design(model, given, terms, own_scales, PARTS)
+        rows = design_of_rows(model, given, terms, own_scales, PARTS)
         seen = replace(source, design=rows, new_groups="population")
-        _check_new_groups(seen)
+        check_new_groups(seen)
         found = condition(seen)
         source = replace(found, design=design, new_groups=new_groups)
-    _check_new_groups(source)
+    check_new_groups(source)
     return source
 
 
-def _design(
+def design_of_rows(
     model: PreparedModel,
     data: Any,
     terms: Mapping[int, Sequence[str]],
@@ -141,7 +141,7 @@ def _chosen_special(
     return chosen, [each for each in group_terms if each not in chosen]
 
 
-def _chosen_terms(
+def chosen_terms(
     model: PreparedModel, group_terms: GroupTerms | None
 ) -> tuple[dict[int, Sequence[str]], bool]:
     """Return the coefficients of each factor to include, and whether scales are."""
@@ -242,7 +242,7 @@ def _fitted_labels(model: PreparedModel, parameter: str) -> dict[str, tuple[Any,
     return {factor.factor: factor.labels for factor in fitted.factors}
 
 
-def _check_new_groups(source: LinearPredictor) -> None:
+def check_new_groups(source: LinearPredictor) -> None:
     """Refuse new groups if they are not wanted or cannot be predicted."""
     model, design, new_groups = source.model, source.design, source.new_groups
     sides = [

@@ -1,0 +1,1 @@
+"""What a model says on the scale of the outcome: averages, comparisons and slopes."""

@@ -1,0 +1,406 @@
+"""Expected outcomes of rows, averaged in cells at each draw.
+
+Rows that a model cannot tell apart are evaluated once, and where the expected outcome
+is the linear predictor, rows of the same groups are averaged before they are evaluated.
+Nothing of the size draws x rows is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.arrays import BLOCK, LARGEST_ARRAY, Array, Indices
+from stanpool.base.options import EffectKind
+from stanpool.data.compression.orthogonal import number_combinations
+from stanpool.inference.effects.grid import Grid, column_at, roles_of
+from stanpool.inference.effects.groups import GroupEffects
+from stanpool.inference.effects.population import expectation, is_linear, points_of
+from stanpool.inference.effects.worlds import World
+from stanpool.inference.prediction.linear_predictor import LinearPredictor
+from stanpool.inference.prediction.rows import (
+    check_new_groups,
+    design_of_rows,
+    some_draws,
+)
+from stanpool.language.family import FAMILIES
+from stanpool.posterior.coefficients import cholesky_of_population, coefficients
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.data.design.design import Design, FactorDesign
+    from stanpool.model.fit_result import FitResult
+
+# More evaluations than this take too long: fewer draws are used, but not too few.
+_MOST_EVALUATIONS = 2 * LARGEST_ARRAY
+_FEWEST_DRAWS = 100
+_ROWS = 2**17  # whose design is built at a time
+_CELLS = 16 * BLOCK  # draws of cells that are kept at a time
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Different rows of a world, sorted by cell, with their share of it."""
+
+    frame: pd.DataFrame
+    cell: Indices
+    weights: Array
+
+    def take(self, rows: slice) -> _Rows:
+        return _Rows(self.frame.iloc[rows], self.cell[rows], self.weights[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Expectations:
+    """Expected outcomes of the cells of a grid, in several worlds.
+
+    Attributes
+    ----------
+    fit
+        The fit.
+    grid
+        The rows, and the cells in which they are averaged.
+    worlds
+        Which columns of the rows are changed.
+    groups
+        Which group effects enter.
+    kind
+        ``"epred"`` for expected outcomes, ``"linpred"`` for linear predictors.
+    draws
+        How many draws are used; by default all, or as many as take a few seconds.
+    seed
+        The seed of the coefficients of new groups.
+    """
+
+    fit: FitResult
+    grid: Grid
+    worlds: tuple[World, ...]
+    groups: GroupEffects
+    kind: EffectKind = "epred"
+    draws: int | None = None
+    seed: int = 0
+
+    @property
+    def categories(self) -> tuple[Any, ...]:
+        """The categories that have values of their own, if any."""
+        design = self.fit.model.design
+        if self.kind == "epred":
+            return design.categories
+        return design.categories[1:] if self.fit.model.spec.is_categorical else ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The numbers of chains, and of draws of each."""
+        return self._source.shape
+
+    def blocks(self) -> Iterator[tuple[slice, dict[World, Array]]]:
+        """Yield some cells and their expected outcomes, by world.
+
+        Yields
+        ------
+        slice, dict
+            The cells, and of each world an array of shape ``(S, cells)``, with one more
+            axis for categories.
+        """
+        self._check_rows()
+        cells = len(self.grid.labels)
+        width = len(self.worlds) * max(1, len(self.categories))
+        chains, draws = self.size
+        step = max(1, _CELLS // (chains * draws * width))
+        for start in range(0, cells, step):
+            some = slice(start, min(start + step, cells))
+            yield some, {each: self._averages(each, some) for each in self.worlds}
+
+    def _check_rows(self) -> None:
+        """Refuse rows of the user that the model cannot predict, with their numbers."""
+        if self.grid.is_of_user:
+            frame = self.worlds[0].of_rows(self.fit.model, self.grid.frame)
+            self._built(self.worlds[0].with_fixed(self.fit.model, frame))
+
+    @cached_property
+    def _numbers(self) -> dict[str, tuple[int, ...]]:
+        """The positions of the factors in the model, by how they enter."""
+        factors = self.fit.model.design.factors
+        return {
+            word: tuple(
+                number
+                for number, each in enumerate(factors)
+                if self.groups.of[each.factor] == word
+            )
+            for word in ("fitted", "population")
+        }
+
+    @cached_property
+    def _source(self) -> LinearPredictor:
+        """The coefficients at the draws that are used, without rows."""
+        model = self.fit.model
+        posterior = some_draws(self.fit.posterior, self._most_draws())
+        return LinearPredictor(
+            model=model,
+            design=model.design,
+            numbers=(),
+            posterior=posterior,
+            coefficients=coefficients(model, posterior),
+            new_groups=self.groups.new,
+            seed=self.seed,
+        )
+
+    def _most_draws(self) -> int | None:
+        """Return the number of draws, less than all where these take too long."""
+        if self.draws is not None:
+            return self.draws
+        rows = sum(self._count(self._rows_of(each)) for each in self.worlds)
+        if "population" in self.groups.of.values() and self.kind == "epred":
+            rows *= points_of(self.fit.model.spec)
+        most = max(_FEWEST_DRAWS, _MOST_EVALUATIONS // max(1, rows))
+        sizes = self.fit.posterior.sizes
+        return most if most < sizes["chain"] * sizes["draw"] else None
+
+    def _count(self, rows: _Rows) -> int:
+        """Count the evaluations that rows take at each draw."""
+        if self._is_linear:
+            columns = [name for name in self._group_columns if name in rows.frame]
+            found = [rows.cell, *(_codes(rows.frame[name]) for name in columns)]
+            number = number_combinations(
+                found, len(rows.cell), most=len(rows.cell) // 2
+            )
+            return len(rows.cell) if number is None else int(number.max()) + 1
+        return len(rows.cell)
+
+    @property
+    def _is_linear(self) -> bool:
+        return self.kind == "linpred" or is_linear(self.fit.model.spec)
+
+    @cached_property
+    def _group_columns(self) -> list[str]:
+        """The columns of the groups whose own effects enter."""
+        model = self.fit.model
+        found = [
+            name
+            for number in self._numbers["fitted"]
+            for name in (
+                *model.spec.groups[number].key,
+                *model.spec.groups[number].weights,
+            )
+        ]
+        for term in model.design.special:
+            if self.groups.of[term.name] == "fitted":
+                found += [side.column for side in term.sides]
+        residual = model.design.residual
+        if residual is not None and self.groups.of.get(residual.factor) == "fitted":
+            found.append(residual.factor)
+        return list(dict.fromkeys(found))
+
+    @cached_property
+    def _columns(self) -> list[str]:
+        """The columns that tell rows apart."""
+        model, roles = self.fit.model, roles_of(self.fit.model)
+        weights = [
+            name
+            for number in self._numbers["population"]
+            for name in model.spec.groups[number].weights
+        ]
+        found = [*roles.predictors, *roles.offsets, *self._group_columns, *weights]
+        return list(dict.fromkeys(found))
+
+    @cached_property
+    def _different(self) -> dict[Any, _Rows]:
+        return {}
+
+    def _rows_of(self, world: World) -> _Rows:
+        """Return the different rows of a world, without what is the same in all."""
+        model, grid = self.fit.model, self.grid
+        fixed = world.fixed
+        is_moved = len(fixed) < len(world.changes)
+        key = world if is_moved else frozenset(fixed)
+        if key not in self._different:
+            frame = world.of_rows(model, grid.frame)
+            names = [x for x in self._columns if x in frame.columns and x not in fixed]
+            rows = _Rows(frame[[*names]], grid.cell, grid.weights)
+            number = number_combinations(
+                [grid.cell, *(_codes(frame[name]) for name in names)],
+                len(frame),
+                most=len(frame) // 2,
+            )
+            if number is not None:
+                first = np.full(int(number.max()) + 1, len(frame))
+                np.minimum.at(first, number, np.arange(len(frame)))
+                weights = np.bincount(number, weights=grid.weights).astype(float)
+                order = np.argsort(grid.cell[first], kind="stable")
+                first, weights = first[order], weights[order]
+                rows = _Rows(rows.frame.iloc[first], grid.cell[first], weights)
+            self._different[key] = rows
+        return self._different[key]
+
+    def _averages(self, world: World, cells: slice) -> Array:
+        """Return the average of a world's rows in each cell, shape ``(S, cells)``."""
+        chains, draws = self.size
+        shape: tuple[int, ...] = (chains * draws, cells.stop - cells.start)
+        if self.categories:
+            shape += (len(self.categories),)
+        total = np.zeros(shape)
+        rows = self._rows_of(world)
+        first, last = np.searchsorted(rows.cell, [cells.start, cells.stop])
+        for start in range(first, last, _ROWS):
+            some = rows.take(slice(start, min(start + _ROWS, last)))
+            frame = world.with_fixed(self.fit.model, some.frame)
+            source, averaged = self._built(frame)
+            cell, weights = some.cell - cells.start, some.weights
+            if self._is_linear:
+                source, cell, weights = _collapsed(source, cell, weights)
+            for part in source.chunks():
+                values = self._values(source, averaged, part)
+                _add(total, values, cell[part], weights[part])
+        return total
+
+    def _built(self, frame: pd.DataFrame) -> tuple[LinearPredictor, Design]:
+        """Return the linear predictors of rows, and the design of new groups."""
+        model, numbers = self.fit.model, self._numbers
+        used = sorted((*numbers["fitted"], *numbers["population"]))
+        terms = {number: model.design.factors[number].varying for number in used}
+        scales = self._needs_scales
+        parts = ("residual",) if scales else ()
+        design = design_of_rows(model, self._completed(frame), terms, scales, parts)
+        own = [k for k, number in enumerate(used) if number in numbers["fitted"]]
+        special = tuple(
+            each for each in design.special if self.groups.of[each.name] == "fitted"
+        )
+        source = replace(
+            self._source,
+            design=replace(
+                design, factors=tuple(design.factors[k] for k in own), special=special
+            ),
+            numbers=numbers["fitted"],
+        )
+        check_new_groups(source)
+        others = [design.factors[k] for k in range(len(used)) if k not in own]
+        return source, replace(design, factors=tuple(others))
+
+    @property
+    def _needs_scales(self) -> bool:
+        """Whether residual scales of groups enter."""
+        residual = self.fit.model.design.residual
+        return (
+            residual is not None
+            and FAMILIES[self.fit.model.spec.family].is_of_logs
+            and self.groups.of[residual.factor] == "fitted"
+        )
+
+    def _completed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Name any group where rows need none, as only its predictors are used."""
+        model = self.fit.model
+        wanted = [
+            name
+            for number in self._numbers["population"]
+            for name in model.spec.groups[number].key
+        ]
+        wanted += [
+            side.column
+            for term in model.design.special
+            if self.groups.of[term.name] != "fitted"
+            for side in term.sides
+        ]
+        missing = {
+            name: column_at(model, name, model.data[name].iloc[0], len(frame))
+            for name in wanted
+            if name not in frame.columns
+        }
+        return frame.assign(**missing) if missing else frame
+
+    def _values(self, source: LinearPredictor, averaged: Design, rows: slice) -> Array:
+        """Return what is averaged of some rows, shape ``(S, rows)``."""
+        eta = source.eta(rows)
+        if self.kind == "linpred":
+            return eta
+        variance = None
+        if averaged.factors and not self._is_linear:
+            variance = self._variance(averaged.factors, rows)
+        return expectation(self.fit.model.spec, eta, source.parameters(rows), variance)
+
+    @cached_property
+    def _chols(self) -> tuple[Array, ...]:
+        """Cholesky factors of the covariance of new groups, ``(S, D * Q, D * Q)``."""
+        factors = self.fit.model.design.factors
+        return tuple(
+            cholesky_of_population(self._source.posterior, factors[number])
+            for number in self._numbers["population"]
+        )
+
+    def _variance(self, factors: Sequence[FactorDesign], rows: slice) -> Array:
+        """Return the variance of what new groups add to linear predictors.
+
+        The shape is ``(S, rows)``; of categories they are covariance matrices, ``(S,
+        rows, D, D)``.
+        """
+        total: Any = 0.0
+        for factor, chol in zip(factors, self._chols, strict=True):
+            z = factor.Z[rows]
+            if factor.weights is not None:  # the groups of a row are independent
+                z = z * np.sqrt(np.square(factor.weights[rows]).sum(axis=1))[:, None]
+            predictors = max(1, len(factor.predictors_of))
+            by_category = chol.reshape(len(chol), predictors, z.shape[1], -1)
+            loadings = np.einsum("nq,sdqk->sndk", z, by_category)
+            if self.fit.model.spec.is_categorical:
+                total = total + loadings @ loadings.swapaxes(-1, -2)
+            else:
+                total = total + np.square(loadings[:, :, 0]).sum(axis=-1)
+        return np.asarray(total)
+
+
+def _codes(column: Any) -> Any:
+    """Return what tells the values of a column apart fast."""
+    return column.cat.codes if hasattr(column, "cat") else column.to_numpy()
+
+
+def _collapsed(
+    source: LinearPredictor, cell: Indices, weights: Array
+) -> tuple[LinearPredictor, Indices, Array]:
+    """Average rows of the same cell and groups, where predictors are linear."""
+    design = source.design
+    if any(each.weights is not None for each in design.factors):
+        return source, cell, weights
+    columns = [cell, *(each.index for each in design.factors)]
+    columns += [side.index for term in design.special for side in term.sides]
+    number = number_combinations(columns, len(cell), most=max(1, len(cell) // 2))
+    if number is None:
+        return source, cell, weights
+    first = np.full(int(number.max()) + 1, len(cell))
+    np.minimum.at(first, number, np.arange(len(cell)))
+    total = np.bincount(number, weights=weights).astype(float)
+    share = weights / np.where(total > 0, total, 1.0)[number]
+
+    def mean(values: Any) -> Any:
+        if values is None:
+            return None
+        columns = np.atleast_2d(values.T)
+        found = [np.bincount(number, weights=share * each) for each in columns]
+        stacked = np.array(found).reshape(len(columns), len(total)).T
+        return stacked.reshape(len(total), *values.shape[1:])
+
+    taken = design.take(first)
+    factors = [
+        replace(few, Z=mean(each.Z))
+        for few, each in zip(taken.factors, design.factors, strict=True)
+    ]
+    few = replace(
+        taken, X=mean(design.X), offset=mean(design.offset), factors=tuple(factors)
+    )
+    return replace(source, design=few), cell[first], total
+
+
+def _add(total: Array, values: Array, cell: Indices, weights: Array) -> None:
+    """Add weighted values of rows to their cells; cells may be in any order."""
+    if (cell[:-1] > cell[1:]).any():
+        order = np.argsort(cell, kind="stable")
+        values, cell, weights = values[:, order], cell[order], weights[order]
+    if cell[0] == cell[-1]:
+        total[:, cell[0]] += np.einsum("sn...,n->s...", values, weights)
+        return
+    shaped = weights.reshape(-1, *(1,) * (values.ndim - 2))
+    starts = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
+    total[:, cell[starts]] += np.add.reduceat(values * shaped, starts, axis=1)

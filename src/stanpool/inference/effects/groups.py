@@ -1,0 +1,119 @@
+"""Which group effects enter what a model expects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.base.options import EffectGroups, NewGroups
+from stanpool.language.family import FAMILIES
+
+if TYPE_CHECKING:
+    from stanpool.model.prepared_model import PreparedModel
+
+
+@dataclass(frozen=True)
+class GroupEffects:
+    """Which group effects enter expected outcomes.
+
+    Attributes
+    ----------
+    of
+        By grouping factor, ``"fitted"``, ``"population"`` or ``"none"``.
+    new
+        How groups that are not in the fit are drawn, as ``new_groups`` of ``predict``.
+    """
+
+    of: Mapping[str, EffectGroups]
+    new: NewGroups
+
+    @property
+    def words(self) -> str:
+        """What a table says about them."""
+        said = set(self.of.values()) or {"none"}
+        if len(said) == 1:
+            return str(said.pop())
+        return ", ".join(f"{name}: {each}" for name, each in self.of.items())
+
+
+def group_effects(
+    model: PreparedModel,
+    groups: EffectGroups | Mapping[str, EffectGroups] | None,
+    new_groups: NewGroups,
+    columns: Sequence[Any],
+) -> GroupEffects:
+    """Find which group effects enter, and refuse what a model cannot do.
+
+    Parameters
+    ----------
+    model
+        The model.
+    groups
+        One word for all grouping factors, or one for each; by default ``"fitted"``
+        where the rows name their groups, and else ``"population"``.
+    new_groups
+        As for ``predict``.
+    columns
+        The columns of the rows.
+    """
+    own = {
+        each.factor: term.key
+        for each, term in zip(model.design.factors, model.spec.groups, strict=False)
+    }
+    residual = model.design.residual
+    if residual is not None and FAMILIES[model.spec.family].is_of_logs:
+        own.setdefault(residual.factor, (residual.factor,))
+    for term in model.design.special:
+        own[term.name] = tuple(side.column for side in term.sides)
+    if groups is None:
+        is_named = all(name in columns for key in own.values() for name in key)
+        groups = "fitted" if is_named else "population"
+        if model.spec.pooling == "none":
+            groups = "fitted"
+    words = ("fitted", "population", "none")
+    chosen = dict(groups) if isinstance(groups, Mapping) else dict.fromkeys(own, groups)
+    for name, word in chosen.items():
+        if name not in own:
+            raise SpecError(
+                f"groups has {quote(name)}, which is no grouping factor of {model!r}; "
+                f"its grouping factors are {quote_list(own) or 'none'}."
+                + suggestion(str(name), own)
+            )
+        if word not in words:
+            raise SpecError(
+                f"groups has {quote(word)} for {quote(name)}, which is not one of "
+                f"{quote_list(words)}.{suggestion(str(word), words)}"
+            )
+    of = {name: chosen.get(name, "fitted") for name in own}
+    _check_possible(model, of)
+    return GroupEffects(of, new_groups)
+
+
+def _check_possible(model: PreparedModel, of: Mapping[str, EffectGroups]) -> None:
+    others = {name: word for name, word in of.items() if word != "fitted"}
+    if others and model.spec.pooling == "none":
+        name, word = next(iter(others.items()))
+        raise SpecError(
+            f"groups={quote(word)} needs a population, which a model without pooling "
+            f"does not have. Fit with pooling='partial', or pass rows with the column "
+            f"{quote(name)} and groups='fitted'."
+        )
+    averaged = [name for name, word in others.items() if word == "population"]
+    special = {term.name for term in model.design.special}
+    for name in averaged:
+        if name in special:
+            raise SpecError(
+                f"groups='population' cannot average over new {name}(), whose products "
+                "are not normal. Pass groups={..., "
+                f"{quote(name)}: 'none'}} or 'fitted'."
+            )
+    residual = model.design.residual
+    if residual is not None and residual.factor in averaged:
+        if FAMILIES[model.spec.family].is_of_logs:
+            raise SpecError(
+                f"the expected outcome of a new group of {quote(residual.factor)} is "
+                "infinite, since residual scales of groups are lognormal. Pass "
+                "groups='fitted', or 'none' for an average group."
+            )

@@ -1,0 +1,169 @@
+r"""Expected outcomes averaged over groups that have not been seen.
+
+The coefficients of a new group are normal about the population's, so that what its
+deviations add to a row's linear predictor is normal as well, with mean 0 and variance
+:math:`v = z' \Sigma z` summed over grouping factors. The expected outcome is then
+
+.. math:: \int g^{-1}(\eta + e) \, N(e \mid 0, v) \, de,
+
+which is :math:`\eta` for the identity link, :math:`\exp(\eta + v / 2)` for the log
+link and :math:`\Phi(\eta / \sqrt{1 + v})` for the probit [1]_. For other links it is
+computed by the trapezoidal rule, whose error decreases geometrically with the number of
+points [2]_.
+
+References
+----------
+.. [1] Zeger, Liang and Albert (1988). Models for longitudinal data: a generalized
+   estimating equation approach. Biometrics 44(4), 1049-1060.
+.. [2] Trefethen and Weideman (2014). The exponentially convergent trapezoidal rule.
+   SIAM Review 56(3), 385-458.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.families.registry import family_functions
+from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import ModelSpec
+
+# The error of the rule is exp(-2 pi (strip / sd) / step), where the strip is how far
+# from the real line an inverse link is analytic (logit) and bounded (cloglog).
+_STRIP = {"logit": math.pi, "cloglog": math.pi / 2}
+_DIGITS = 23.0  # of the error, in natural logarithms: 1e-10
+_LARGEST_STEP, _SMALLEST_STEP = 0.75, 0.02
+# Farther away is 1e-15 of a normal distribution.
+_REACH = 8.0
+# Points for linear predictors of two categories, and of more.
+_TWO_DIMENSIONS = 31
+_QUASI_RANDOM = 1024
+
+
+def expectation(
+    spec: ModelSpec, eta: Array, parameters: Mapping[str, Any], variance: Array | None
+) -> Array:
+    """Return expected outcomes, of one trial each.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    eta
+        Linear predictors, shape ``(S, rows)``; one more axis for categories.
+    parameters
+        The family's parameters, which broadcast against ``eta``.
+    variance
+        The variance of what new groups add to ``eta``, shape ``(S, rows)``, or of
+        categories their covariance matrices, ``(S, rows, D, D)``; None without.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(S, rows)``; of categories, their probabilities along one more axis.
+    """
+    family, link = FAMILIES[spec.family], spec.link_name
+    known = dict(parameters)
+    if "trials" in family.parts:
+        known["trials"] = 1.0
+    mean = family_functions(spec.family, spec.link).mean
+
+    def of(at: Any) -> Array:
+        with np.errstate(over="ignore"):
+            return np.asarray(mean(at, **known))
+
+    if variance is None or is_linear(spec):
+        return of(eta)
+    if family.is_categorical:
+        return _over_categories(of, eta, variance)
+    if family.is_of_logs or link == "log":
+        return of(eta + variance / 2.0)
+    if link == "probit":
+        scale = np.sqrt(1.0 + variance)
+        if family.has_cutpoints:
+            known["cutpoint"] = known["cutpoint"] / scale[..., None]
+        return of(eta / scale)
+    sd, total = np.sqrt(variance), np.zeros(())
+    for point, weight in zip(*_trapezoids(link, float(sd.max())), strict=True):
+        total = total + weight * of(eta + point * sd)
+    return np.asarray(total)
+
+
+def is_linear(spec: ModelSpec) -> bool:
+    """Whether the expected outcome is the linear predictor."""
+    return spec.link_name == "identity" and not FAMILIES[spec.family].is_of_logs
+
+
+def points_of(spec: ModelSpec, sd: float = 1.0) -> int:
+    """Return about how many evaluations an average over new groups takes."""
+    family = FAMILIES[spec.family]
+    if family.is_categorical:
+        return _QUASI_RANDOM
+    if is_linear(spec) or family.is_of_logs or spec.link_name in ("log", "probit"):
+        return 1
+    return len(_trapezoids(spec.link_name, sd)[0])
+
+
+def _trapezoids(link: str, sd: float) -> tuple[Array, Array]:
+    """Return points and weights for averages over a standard normal variable.
+
+    Parameters
+    ----------
+    link
+        The link whose inverse is averaged.
+    sd
+        The largest standard deviation of linear predictors.
+    """
+    wanted = 2.0 * math.pi * _STRIP[link] / (_DIGITS * max(sd, 1e-3))
+    wanted = min(max(wanted, _SMALLEST_STEP), _LARGEST_STEP)
+    # One of few steps, so that the points are seldom made anew.
+    times = math.ceil(math.log(wanted / _LARGEST_STEP) / math.log(0.75))
+    return _points_at(_LARGEST_STEP * 0.75**times)
+
+
+@lru_cache(maxsize=32)
+def _points_at(step: float) -> tuple[Array, Array]:
+    half = math.ceil(_REACH / step)
+    points = np.linspace(-half * step, half * step, 2 * half + 1)
+    weights = np.exp(-0.5 * points**2)
+    return points, np.asarray(weights / weights.sum())
+
+
+def _over_categories(
+    of: Callable[[Any], Array], eta: Array, covariance: Array
+) -> Array:
+    """Average over the linear predictors of categories, which are correlated."""
+    # Of covariance matrices that may be singular.
+    values, vectors = np.linalg.eigh(covariance)
+    loadings = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    dimensions = eta.shape[-1]
+    if dimensions == 1:
+        points, weights = _trapezoids("logit", float(loadings.max(initial=0.0)))
+        points = points[:, None]
+    else:
+        points, weights = _normal_points(dimensions)
+    total: Any = 0.0
+    for point, weight in zip(points, weights, strict=True):
+        total = total + weight * of(eta + loadings @ point)
+    return np.asarray(total)
+
+
+@lru_cache(maxsize=8)
+def _normal_points(dimensions: int) -> tuple[Array, Array]:
+    """Return points and weights for averages over standard normal variables."""
+    if dimensions == 2:
+        points, weights = np.polynomial.hermite_e.hermegauss(_TWO_DIMENSIONS)
+        weights = weights / weights.sum()
+        grids = np.meshgrid(points, points, indexing="ij")
+        both = [each.ravel() for each in grids]
+        return np.stack(both, axis=-1), np.outer(weights, weights).ravel()
+    from scipy import special, stats  # type: ignore[import-untyped]
+
+    sequence = stats.qmc.Sobol(dimensions, rng=np.random.default_rng(1))
+    normal = special.ndtri(sequence.random(_QUASI_RANDOM))
+    return normal, np.full(_QUASI_RANDOM, 1.0 / _QUASI_RANDOM)

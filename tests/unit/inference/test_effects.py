@@ -1,0 +1,523 @@
+"""Average predictions and comparisons, against other software and by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, special, stats
+
+import stanpool as sp
+from golden.catalogue import small_data
+from simulated_fits import fit_of_draws, fit_of_prior
+from stanpool.base.errors import DataError, SpecError
+from stanpool.inference.effects import expected
+from stanpool.inference.effects.population import expectation
+
+DATA = Path(__file__).parents[2] / "data"
+FIGURES = json.loads((DATA / "marginaleffects.json").read_text())
+COMPARISONS = {"lnor": "log_odds_ratio", "lnratio": "log_ratio"}
+FAMILIES = {
+    "logit": ("bernoulli", "logit"),
+    "probit": ("bernoulli", "probit"),
+    "normal": ("gaussian", "identity"),
+    "poisson": ("poisson", "log"),
+}
+
+
+def data_of(name: str) -> pd.DataFrame:
+    if name == "poisson":
+        return pd.read_csv(DATA / "quine.csv")
+    if name == "normal":
+        return sp.load_dataset("radon")
+    frame = sp.load_dataset("verbagg")
+    weight = 1.0 + np.arange(len(frame)) % 5
+    return frame.assign(r=(frame["r2"] == "Y").astype(int), w=weight)
+
+
+def fit_at(name: str, draws: np.ndarray | None = None) -> sp.Fit:
+    """Return a fit whose draws are all at the estimates of statsmodels, or given."""
+    figures = FIGURES["models"][name]
+    family, link = FAMILIES[name]
+    model = sp.Model(
+        figures["formula"],
+        data_of(name),
+        family=family,
+        link=link,
+        pooling="complete",
+    )
+    params = list(figures["params"])
+    if draws is None:
+        draws = np.tile(list(figures["params"].values()), (4, 1))
+    assert params[0] == "Intercept"
+    own = [params.index(label) for label in model.design.coefficients]
+    variables = {"alpha": draws[None, :, 0], "beta": draws[None][..., own]}
+    if name == "normal":
+        variables["sigma"] = np.full((1, len(draws)), figures["scale"] ** 0.5)
+    return fit_of_draws(model, variables)
+
+
+def effects_of(fit: sp.Fit, call: dict[str, Any], **more: Any) -> pd.DataFrame:
+    options = dict(call["options"])
+    verb = getattr(fit, call["function"].removeprefix("avg_"))
+    options["weights"] = options.pop("wts", None)
+    options["cross"] = "both" if options.pop("cross", None) else None
+    name = options.pop("comparison", "difference")
+    options["comparison"] = COMPARISONS.get(name, name)
+    if "predictions" in call["function"] or "slopes" in call["function"]:
+        del options["cross"], options["comparison"]
+    # Averages by a column that the model does not use are over the user's rows.
+    if "newdata" not in options:
+        options |= {"newdata": data_of(call["model"]), "by": options.get("by", True)}
+    return verb(**options, **more)
+
+
+CALLS = [each for each in FIGURES["calls"] if "slopes" not in each["function"]]
+
+
+class TestAgainstMarginaleffects:
+    @pytest.mark.parametrize(
+        "call", CALLS, ids=lambda x: f"{x['model']}-{x['function']}-{x['options']}"
+    )
+    def test_estimates_are_the_same_at_the_same_coefficients(
+        self, call: dict[str, Any]
+    ) -> None:
+        table = effects_of(fit_at(call["model"]), call)
+        np.testing.assert_allclose(table["estimate"], call["estimate"], rtol=1e-6)
+        by = call["options"].get("by", [])
+        for name in [by] if isinstance(by, str) else by if by is not True else []:
+            assert table[name].tolist() == [row[name] for row in call["rows"]]
+
+    @pytest.mark.parametrize("name", FAMILIES)
+    def test_draws_scatter_as_standard_errors_say(self, name: str) -> None:
+        figures = FIGURES["models"][name]
+        draws = stats.multivariate_normal(
+            list(figures["params"].values()), figures["cov"]
+        ).rvs(2000, random_state=1)
+        fit = fit_at(name, draws)
+        for call in [each for each in CALLS if each["model"] == name][:5]:
+            found = effects_of(fit, call, as_draws=True)
+            # The sd of 2000 draws is known to 1.6 per cent.
+            np.testing.assert_allclose(
+                found.std(axis=1, ddof=1), call["std_error"], rtol=0.08
+            )
+
+
+def without_groups(formula: str, data: pd.DataFrame, **options: Any) -> sp.Model:
+    return sp.Model(formula, data, pooling="complete", **options)
+
+
+def binary_fit(link: str, *, draws: int = 3) -> sp.Fit:
+    model = sp.Model(
+        "win ~ x1 + (1 + x1 | g)", small_data(), family="bernoulli", link=link
+    )
+    return fit_of_prior(model, draws=draws)
+
+
+def normal_parts(fit: sp.Fit, x: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the population's linear predictor at x, and the sd of new groups there."""
+    post = fit.posterior.stack(s=("chain", "draw"))
+    eta = post["Intercept"].to_numpy() + x * post["beta"].to_numpy().ravel()
+    tau, omega = post["tau_g"].to_numpy(), post["Omega_g"].to_numpy()
+    z = np.array([1.0, x])
+    variance = np.einsum("a,as,abs,bs,b->s", z, tau, omega, tau, z)
+    return eta, np.sqrt(variance)
+
+
+class TestNewGroups:
+    def test_probit_has_its_closed_form(self) -> None:
+        fit = binary_fit("probit")
+        eta, sd = normal_parts(fit, 0.7)
+        found = fit.predictions(newdata={"x1": [0.7]}, as_draws=True)
+        expected = stats.norm.cdf(eta / np.sqrt(1 + sd**2))
+        np.testing.assert_allclose(found.to_numpy()[0], expected, rtol=1e-12)
+        assert found.index.get_level_values("groups").tolist() == ["population"]
+
+    @pytest.mark.parametrize("link", ["logit", "cloglog", "probit"])
+    def test_other_links_are_integrated(self, link: str) -> None:
+        fit = binary_fit(link)
+        inverse = {
+            "logit": special.expit,
+            "probit": special.ndtr,
+            "cloglog": lambda x: -np.expm1(-np.exp(np.minimum(x, 700))),
+        }[link]
+        found = fit.predictions(newdata={"x1": [-1.3]}, as_draws=True).to_numpy()[0]
+        for value, eta, sd in zip(found, *normal_parts(fit, -1.3), strict=True):
+            by_quadrature, _ = integrate.quad(
+                lambda z, eta=eta, sd=sd: inverse(eta + sd * z) * stats.norm.pdf(z),
+                -9,
+                9,
+                limit=500,
+                epsabs=1e-13,
+            )
+            assert value == pytest.approx(by_quadrature, abs=1e-9)
+
+    def test_of_logit_gauss_and_hermite_agree(self) -> None:
+        fit = binary_fit("logit")
+        eta, sd = normal_parts(fit, 0.2)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(150)
+        values = special.expit(eta[:, None] + np.outer(np.minimum(sd, 2), nodes))
+        variance = np.minimum(sd, 2) ** 2
+        found = expectation(fit.model.spec, eta[:, None], {}, variance[:, None])[:, 0]
+        np.testing.assert_allclose(found, values @ weights / weights.sum(), atol=1e-9)
+
+    def test_log_link_has_its_closed_form_and_is_not_the_effect_at_zero(self) -> None:
+        model = sp.Model("count ~ x1 + (1 + x1 | g)", small_data(), family="poisson")
+        fit = fit_of_prior(model)
+        eta, sd = normal_parts(fit, 0.3)
+        rows = {"x1": [0.3]}
+        found = fit.predictions(newdata=rows, as_draws=True).to_numpy()[0]
+        np.testing.assert_allclose(found, np.exp(eta + sd**2 / 2), rtol=1e-12)
+        table = fit.predictions(newdata=rows, groups="none")
+        assert table["estimate"].item() == pytest.approx(np.exp(eta).mean())
+        assert table["groups"].item() == "none"
+
+    def test_identity_link_is_the_same_with_new_groups_and_without(self) -> None:
+        model = sp.Model("y ~ x1 + u + (1 + x1 | g)", small_data())
+        fit = fit_of_prior(model)
+        both = [
+            fit.predictions(newdata="mean", groups=groups)["estimate"].item()
+            for groups in ("population", "none")
+        ]
+        assert both[0] == pytest.approx(both[1], rel=1e-12)
+
+    def test_factors_enter_one_by_one(self) -> None:
+        model = sp.Model(
+            "count ~ x1 + (1 | g) + (1 | h)", small_data(), family="poisson"
+        )
+        fit = fit_of_prior(model)
+        mixed = {"g": "fitted", "h": "population"}
+        rows = {"x1": [0.0], "g": ["a"]}
+        found = fit.predictions(newdata=rows, groups=mixed, as_draws=True)
+        post = fit.posterior.stack(s=("chain", "draw"))
+        eta = post["b_g"].sel(g="a", g_coefficient="Intercept").to_numpy()
+        tau = post["tau_h"].sel(h_coefficient="Intercept").to_numpy()
+        np.testing.assert_allclose(found.to_numpy()[0], np.exp(eta + tau**2 / 2))
+        assert found.attrs["groups"] == "g: fitted, h: population"
+
+    def test_memberships_are_of_several_new_groups(self) -> None:
+        model = sp.Model(
+            "count ~ x1 + (1 | mm(g, g_2))", small_data(), family="poisson"
+        )
+        fit = fit_of_prior(model)
+        found = fit.predictions(newdata={"x1": [0.0]}, as_draws=True).to_numpy()[0]
+        post = fit.posterior.stack(s=("chain", "draw"))
+        tau = post["tau_g+g_2"].to_numpy()[0]
+        expected = np.exp(post["Intercept"].to_numpy() + tau**2 / 4)
+        np.testing.assert_allclose(found, expected)
+
+    def test_categories_average_over_correlated_deviations(self) -> None:
+        model = sp.Model("colour ~ x1 + (1 | g)", small_data(), family="categorical")
+        fit = fit_of_prior(model, draws=2)
+        found = fit.predictions(newdata={"x1": [0.0]}, as_draws=True)
+        post = fit.posterior.stack(s=("chain", "draw"))
+        rng = np.random.default_rng(1)
+        z = rng.standard_normal((200_000, 2))
+        for s in range(4):
+            at = post.isel(s=s)
+            tau = at["tau_g"].to_numpy()
+            omega = at["Omega_g"].to_numpy()
+            u = z @ np.linalg.cholesky(omega + 1e-9 * np.eye(2)).T * tau
+            eta = np.column_stack([np.zeros(len(u)), at["Intercept"].to_numpy() + u])
+            p = special.softmax(eta, axis=1)
+            error = 4.5 * p.std(axis=0) / np.sqrt(len(u)) + 1e-6
+            assert np.all(np.abs(p.mean(axis=0) - found.to_numpy()[:, s]) < error)
+
+
+class TestComparisons:
+    def test_of_a_gaussian_are_its_coefficients(self) -> None:
+        fit = fit_of_prior(sp.Model("y ~ x1 + x2 + (1 | g)", small_data()))
+        for groups in ("fitted", "population", "none"):
+            found = fit.comparisons(groups=groups, as_draws=True)
+            beta = fit.posterior["beta"].to_numpy().reshape(6, 2)
+            np.testing.assert_allclose(found.to_numpy().T, beta, rtol=1e-9, atol=1e-12)
+            assert found.index.get_level_values("groups").unique() == [groups]
+
+    def test_are_averages_of_expected_outcomes(self) -> None:
+        model = sp.Model(
+            "hits | trials(shots) ~ x1 + (1 + x1 | g)",
+            small_data(),
+            family="binomial",
+        )
+        fit, data = fit_of_prior(model), small_data()
+
+        def probabilities(x1: Any) -> np.ndarray:
+            rows = fit.epred(data.assign(x1=x1)).to_numpy().reshape(6, -1)
+            return rows / data["shots"].to_numpy()
+
+        up, down = probabilities(data["x1"] + 0.5), probabilities(data["x1"] - 0.5)
+        average = fit.comparisons("x1")["estimate"].item()
+        assert average == pytest.approx((up - down).mean(), rel=1e-9)
+        each = fit.comparisons("x1", by=False)
+        np.testing.assert_allclose(each["estimate"], (up - down).mean(axis=0))
+        assert each["g"].tolist() == data["g"].tolist()
+        weights = np.arange(14.0)
+        ratio = fit.comparisons(
+            {"x1": [0, 1]}, comparison="ratio", weights=weights, as_draws=True
+        )
+        ones, zeros = (probabilities(x) @ weights for x in (1.0, 0.0))
+        np.testing.assert_allclose(ratio.to_numpy()[0], ones / zeros)
+
+    def test_estimates_are_of_averages_of_draws(self) -> None:
+        fit = fit_of_prior(
+            sp.Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli")
+        )
+        each = fit.comparisons("x1", by=False)["estimate"]
+        assert fit.comparisons("x1")["estimate"].item() == pytest.approx(each.mean())
+        by = fit.comparisons("x1", by="g")["estimate"]
+        size = small_data()["g"].value_counts().sort_index()
+        assert np.average(by, weights=size) == pytest.approx(each.mean())
+
+    def test_offsets_are_kept(self) -> None:
+        model = sp.Model(
+            "count ~ x1 + offset(x3) + (1 | g)", small_data(), family="poisson"
+        )
+        fit, data = fit_of_prior(model), small_data()
+        high, low = (
+            fit.epred(data.assign(x1=x)).mean("row").to_numpy() for x in (1.0, 0.0)
+        )
+        found = fit.comparisons({"x1": [0, 1]})["estimate"].item()
+        assert found == pytest.approx((high - low).mean())
+        grid = fit.datagrid({"x1": [0.0]})
+        assert grid["x3"].item() == pytest.approx(data["x3"].mean())
+
+    def test_second_differences_are_interactions(self) -> None:
+        fit = fit_of_prior(sp.Model("y ~ x1 * x2 + (1 | g)", small_data()))
+        found = fit.comparisons(["x1", "x2"], cross="interaction", as_draws=True)
+        beta = fit.posterior["beta"].sel(coefficient="x1:x2").to_numpy().ravel()
+        np.testing.assert_allclose(found.to_numpy()[0], beta, rtol=1e-8, atol=1e-10)
+        counts = without_groups("count ~ x1 * x2", small_data(), family="poisson")
+        fit = fit_of_prior(counts)
+        ratio = fit.comparisons(
+            {"x1": [0, 1], "x2": [0, 1]},
+            cross="interaction",
+            comparison="ratio",
+            by=False,
+            newdata="mean",
+            as_draws=True,
+        )
+        beta = fit.posterior["beta"].sel(coefficient="x1:x2").to_numpy().ravel()
+        np.testing.assert_allclose(ratio.to_numpy()[0], np.exp(beta), rtol=1e-8)
+
+    def test_any_function_of_two_arrays(self) -> None:
+        fit = fit_of_prior(without_groups("count ~ x1", small_data(), family="poisson"))
+        own = fit.comparisons("x1", comparison=lambda high, low: high / low - 1)
+        lift = fit.comparisons("x1", comparison="lift")
+        assert own["estimate"].item() == lift["estimate"].item()
+        with pytest.raises(DataError, match="must return one number"):
+            fit.comparisons("x1", comparison=lambda high, low: 1.0)
+
+    def test_hypotheses_are_about_the_same_draws(self) -> None:
+        fit = fit_of_prior(
+            sp.Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli"), draws=50
+        )
+        draws = fit.predictions({"x1": [-1, 0, 1]}, as_draws=True).to_numpy()
+        found = fit.predictions(
+            {"x1": [-1, 0, 1]}, hypothesis=["b3 > b1", "b[0.0] - b1 < b3 - b[0.0]"]
+        )
+        assert found["estimate"][0] == pytest.approx((draws[2] - draws[0]).mean())
+        assert found["probability"][0] == np.mean(draws[2] > draws[0])
+        bend = draws[1] - draws[0] - (draws[2] - draws[1])
+        assert found["probability"][1] == np.mean(bend < 0)
+        with pytest.raises(SpecError, match="'b7', which is none of the 3"):
+            fit.predictions({"x1": [-1, 0, 1]}, hypothesis="b7 > b1")
+
+
+class TestGrids:
+    def test_levels_in_another_order_are_the_models(self) -> None:
+        data = small_data().assign(f=list("xyzxyzxyzxyzxy"))
+        fit = fit_of_prior(without_groups("y ~ f", data))
+        turned = data.assign(f=pd.Categorical(data["f"], categories=["z", "y", "x"]))
+        for rows in (None, turned):
+            found = fit.comparisons("f", newdata=rows, by=True, as_draws=True)
+            beta = fit.posterior["beta"].to_numpy().reshape(6, 2)
+            np.testing.assert_allclose(found.to_numpy().T, beta, rtol=1e-9, atol=1e-12)
+            contrast = found.index.get_level_values("contrast").tolist()
+            assert contrast == ["y - x", "z - x"]
+
+    def test_by_the_column_behind_a_transformed_one(self) -> None:
+        data = small_data().assign(cyl=[4, 6, 8] * 4 + [4, 6])
+        fit = fit_of_prior(without_groups("y ~ C(cyl) + x1", data))
+        found = fit.predictions(by="cyl")
+        assert found["cyl"].tolist() == [4, 6, 8]
+        each = fit.predictions(by=False)
+        means = each.groupby("cyl")["estimate"].mean()
+        np.testing.assert_allclose(found["estimate"], means)
+        assert fit.comparisons("cyl")["contrast"].tolist() == ["6 - 4", "8 - 4"]
+        with pytest.raises(DataError, match=r"by has 'C\(cyl\)'.*mean 'cyl'"):
+            fit.predictions(by="C(cyl)")
+
+    def test_by_the_variable_itself_is_by_what_rows_had(self) -> None:
+        fit = fit_of_prior(without_groups("y ~ x1 * c", small_data()))
+        found = fit.comparisons({"c": [0, 1]}, by="c")
+        assert found["c"].tolist() == sorted(set(small_data()["c"]))
+
+    def test_typical_rows(self) -> None:
+        data = small_data().assign(f=list("xyyxyyxyyxyyxy"))
+        fit = fit_of_prior(sp.Model("y ~ x1 + f + (1 | g)", data))
+        grid = fit.datagrid({"x1": "minmax"})
+        assert grid["x1"].tolist() == [data["x1"].min(), data["x1"].max()]
+        assert grid["f"].tolist() == ["y", "y"]
+        assert "g" not in grid
+        assert fit.datagrid(kind="balanced")["f"].tolist() == ["x", "y"]
+        assert fit.datagrid(kind="median")["x1"].item() == data["x1"].median()
+        copies = fit.datagrid({"f": "all"}, kind="counterfactual")
+        assert len(copies) == 28
+        assert copies["g"].tolist() == data["g"].tolist() * 2
+
+    def test_rows_that_the_model_cannot_tell_apart_are_evaluated_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = pd.concat([small_data()] * 5, ignore_index=True)
+        for family, y in (("poisson", "count"), ("gaussian", "y")):
+            fit = fit_of_prior(sp.Model(f"{y} ~ x1 + (1 | g)", data, family=family))
+            weights = np.linspace(1, 2, len(data))
+            rows = fit.epred().to_numpy().reshape(6, -1)
+            for by in (True, "h", False):
+                found = fit.predictions(newdata=data, by=by, weights=weights)
+                if by is True:
+                    want = np.average(rows, axis=1, weights=weights).mean()
+                elif by == "h":
+                    want = [
+                        np.average(rows[:, at], axis=1, weights=weights[at]).mean()
+                        for level in sorted(data["h"].unique())
+                        for at in [np.flatnonzero(data["h"] == level)]
+                    ]
+                else:
+                    want = rows.mean(axis=0)
+                np.testing.assert_allclose(found["estimate"], want)
+
+    def test_blocks_of_cells_change_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = sp.Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli")
+        fit = fit_of_prior(model)
+        whole = fit.comparisons(["x1"], by=False, prob=0.5)
+        monkeypatch.setattr(expected, "_CELLS", 40)
+        monkeypatch.setattr(expected, "_ROWS", 3)
+        pd.testing.assert_frame_equal(
+            fit.comparisons(["x1"], by=False, prob=0.5), whole
+        )
+
+    def test_where_all_draws_take_too_long_fewer_are_used(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = sp.Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli")
+        fit = fit_of_prior(model, draws=100)
+        assert fit.predictions().attrs["draws"] == 200
+        monkeypatch.setattr(expected, "_MOST_EVALUATIONS", 14)
+        assert fit.predictions().attrs["draws"] == 100
+        assert fit.predictions(draws=200).attrs["draws"] == 200
+
+
+class TestCategories:
+    def test_probabilities_of_categories_add_up_to_one(self) -> None:
+        for family, y in (("ordinal", "grade"), ("categorical", "colour")):
+            model = sp.Model(f"{y} ~ x1 + (1 | g)", small_data(), family=family)
+            fit = fit_of_prior(model)
+            for groups in ("fitted", "population", "none"):
+                table = fit.predictions(by="g", groups=groups)
+                sums = table.groupby("g")["estimate"].sum()
+                np.testing.assert_allclose(sums, 1.0, rtol=1e-12)
+                changes = fit.comparisons("x1", groups=groups)
+                assert changes["category"].tolist() == list(fit.model.design.categories)
+                assert changes["estimate"].sum() == pytest.approx(0.0, abs=1e-12)
+
+    def test_they_are_those_of_epred(self) -> None:
+        model = sp.Model("grade ~ x1 + (1 | g)", small_data(), family="ordinal")
+        fit = fit_of_prior(model)
+        means = fit.epred().mean(["chain", "draw", "row"]).to_numpy()
+        np.testing.assert_allclose(fit.predictions()["estimate"], means)
+
+    def test_ordinal_probit_of_new_groups(self) -> None:
+        model = sp.Model(
+            "grade ~ x1 + (1 + x1 | g)", small_data(), family="ordinal", link="probit"
+        )
+        fit = fit_of_prior(model, draws=1, chains=1)
+        found = fit.predictions(newdata={"x1": [0.4]}, as_draws=True)
+        post = fit.posterior.isel(chain=0, draw=0)
+        tau, z = post["tau_g"].to_numpy(), np.array([1.0, 0.4])
+        sd = np.sqrt(z @ (np.outer(tau, tau) * post["Omega_g"].to_numpy()) @ z)
+        cut = post["cutpoint"].to_numpy() - 0.4 * post["beta"].item()
+        below = np.append(stats.norm.cdf(cut / np.hypot(1, sd)), 1.0)
+        np.testing.assert_allclose(found[0][0], np.diff(below, prepend=0.0), rtol=1e-9)
+
+
+class TestPoststratification:
+    def test_cells_are_weighted_by_their_sizes(self) -> None:
+        model = sp.Model(
+            "hits | trials(shots) ~ x1 + (1 | g)", small_data(), family="binomial"
+        )
+        fit = fit_of_prior(model)
+        cells = pd.DataFrame(
+            {"x1": [0.0, 1.0, 0.0], "g": ["a", "b", "new"], "n": [10, 30, 60]}
+        )
+        rows = (
+            fit.epred(cells.assign(shots=1), new_groups="population", seed=4)
+            .to_numpy()
+            .reshape(6, -1)
+        )
+        found = fit.poststratify(cells, seed=4, as_draws=True)
+        np.testing.assert_allclose(found.to_numpy()[0], rows @ [0.1, 0.3, 0.6])
+        by = fit.poststratify(cells, by="x1", seed=4)
+        assert by["estimate"][1] == pytest.approx(rows[:, 1].mean())
+
+    def test_says_which_column_has_the_sizes(self) -> None:
+        fit = fit_of_prior(sp.Model("y ~ x1 + (1 | g)", small_data()))
+        with pytest.raises(DataError, match="weights='n' is not a column"):
+            fit.poststratify({"x1": [1.0], "g": ["a"]})
+
+
+@pytest.fixture(scope="module")
+def fit() -> sp.Fit:
+    data = small_data().assign(f=list("xyyxyyxyyxyyxy"))
+    return fit_of_prior(sp.Model("y ~ x1 + f + (1 | g)", data))
+
+
+class TestWhatIsRefused:
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda f: f.comparisons("x11"), r"'x11', which is not .* mean 'x1'"),
+            (lambda f: f.comparisons({"f": ["x", "z"]}), "no level 'z'.*'x', 'y'"),
+            (lambda f: f.predictions({"f": ["Y"]}), "no level 'Y'.*'x', 'y'"),
+            (lambda f: f.comparisons({"f": ["x"]}), "1 values of 'f', and two"),
+            (lambda f: f.comparisons({"x1": "sdd"}), "one of 'sd', '2sd'"),
+            (lambda f: f.comparisons({"x1": ["a", 1]}), "'a' is none"),
+            (lambda f: f.predictions(newdata={"x1": []}), "newdata has no rows"),
+            (lambda f: f.predictions(newdata="means"), "is not one of 'mean'"),
+            (lambda f: f.predictions(by="region"), "by has 'region'.*newdata="),
+            (lambda f: f.predictions(weights=[1.0]), r"shape \(1,\)"),
+            (lambda f: f.predictions(by="g", weights=np.zeros(14)), "are 0"),
+            (lambda f: f.predictions(weights=-np.ones(14)), "below 0"),
+            (lambda f: f.comparisons("x1", comparison="ratios"), "mean 'ratio'"),
+            (lambda f: f.comparisons("x1", cross="both"), "two or more variables"),
+            (lambda f: f.predictions(groups={"h": "none"}), "no grouping factor"),
+            (lambda f: f.predictions(groups={"g": "zero"}), "not one of 'fitted'"),
+            (lambda f: f.comparisons("g", groups="none"), "do not differ"),
+            (
+                lambda f: f.predictions(newdata={"x1": [0], "f": ["x"], "g": ["q"]}),
+                "not in the fit: 'q'",
+            ),
+            (lambda f: f.predictions(newdata={"x1": [0.0]}), "no column 'f'"),
+            (lambda f: f.datagrid({"x9": 1}), "at has 'x9'"),
+            (
+                lambda f: f.predictions(newdata={"x1": [0], "f": ["x"], "pd": [1]}),
+                "'pd', which tables",
+            ),
+        ],
+    )
+    def test_with_what_to_do(self, fit: sp.Fit, call: Any, message: str) -> None:
+        with pytest.raises((SpecError, DataError), match=message):
+            call(fit)
+
+    def test_without_a_population_there_are_no_new_groups(self) -> None:
+        model = sp.Model("y ~ x1 + (1 + x1 | g)", small_data(), pooling="none")
+        fit = fit_of_prior(model)
+        assert len(fit.comparisons("x1", by="g")) == 4
+        with pytest.raises(SpecError, match="without pooling does not have"):
+            fit.predictions(groups="population")
