@@ -19,6 +19,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -67,6 +68,15 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give whole files to processes, in our order: fits of a file are made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
@@ -76,8 +86,9 @@ def pytest_collection_modifyitems(
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
     compiling = sum(_compiles(item) for item in items)
     config.stash[_is_whole_suite] = compiling > _MANY
-    # What compiles comes last, while CmdStan is being set up.
-    items.sort(key=lambda item: (_compiles(item), "unit" not in item.path.parts))
+    # Files that compile come last, while CmdStan is being set up.
+    later = {item.path for item in items if _compiles(item)}
+    items.sort(key=lambda item: (item.path in later, "unit" not in item.path.parts))
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     if is_first and any(_compiles(item) or _has_stanc(item) for item in items):
         _set_up_cmdstan_meanwhile(config)

@@ -82,6 +82,7 @@ def test_second_request_starts_no_process(monkeypatch):
     assert compile_program(TINY, name="tiny") == first
 
 
+@pytest.mark.slow  # the suite compiles together what it needs
 def test_programs_compiled_together_stay_apart(elsewhere, monkeypatch):
     half = "template <typename T> T half(const T& x, std::ostream*) { return x / 2; }"
     header = f"#ifndef HALF\n#define HALF\n{half}\n#endif\n"

@@ -99,6 +99,7 @@ def test_a_wrong_program_is_refused_with_the_words_of_stanc(folder):
         cmdstanpy.CmdStanModel(stan_file=program)
 
 
+@pytest.mark.slow  # a miniature does it in unit/engine/test_setup.py
 def test_cmdstanpy_works_without_make(folder, tmp_path, monkeypatch):
     _hide(monkeypatch, tmp_path, "make")
     home = ensure(progress=False)

@@ -78,7 +78,17 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return asked
 
 
-@pytest.mark.parametrize("path", SHORT, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        # Interpreted, what integrates two factors out takes ten times as long.
+        pytest.param(
+            path, marks=[pytest.mark.compiled] if path.stem[:2] == "08" else []
+        )
+        for path in SHORT
+    ],
+    ids=lambda path: path.stem,
+)
 def test_it_runs_with_few_draws(path: Path, few_draws: list[Any]) -> None:
     run_cells(path)
     assert few_draws

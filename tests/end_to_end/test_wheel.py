@@ -51,7 +51,18 @@ def run(command: list[str], **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("version", ["3.11", "3.13"])
+OLDEST, NEWEST = "3.11", "3.13"
+# The tests themselves run in an environment with the wheel of this checkout.
+OTHERS = [v for v in (OLDEST, NEWEST) if not sys.version.startswith(f"{v}.")]
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param(each, marks=[] if each in OTHERS[:1] else pytest.mark.slow)
+        for each in (OLDEST, NEWEST)
+    ],
+)
 def test_main_job_works_from_the_wheel_in_a_clean_environment(
     version: str, wheel: Path, tmp_path: Path
 ) -> None:

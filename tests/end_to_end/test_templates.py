@@ -1,0 +1,129 @@
+"""Each file of the templates in a program that cmdstanpy compiles and samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stanpool as sp
+from golden.catalogue import models
+from stanpool.base.files import shipped_folder
+from stanpool.density.parameters import declared_names
+from stanpool.engine import compile_programs
+from stanpool.model.fit_result import LOG_DENSITY
+from stanpool.model.program import render
+
+pytestmark = pytest.mark.compiled
+
+# Names in the catalogue; the first ones are compiled for other tests as well.
+QUICK = (
+    "complete_pooling_bernoulli",
+    "partial_pooling_gaussian_noncentered",
+    "partial_pooling_gaussian_se_marginal",
+)
+SLOW = (
+    "complete_pooling_bernoulli_cloglog",
+    "complete_pooling_bernoulli_probit",
+    "complete_pooling_binomial_cloglog",
+    "complete_pooling_binomial_probit",
+    "complete_pooling_exponential_censored",
+    "complete_pooling_gaussian_truncated_both",
+    "complete_pooling_lognormal_truncated_both",
+    "complete_pooling_negative_binomial_truncated_lower",
+    "complete_pooling_ordinal_other_priors",
+    "complete_pooling_ordinal_probit_other_priors",
+    "complete_pooling_poisson_truncated_both",
+    "complete_pooling_weibull_truncated_both",
+    "no_pooling_bernoulli",
+    "no_pooling_beta",
+    "no_pooling_beta_binomial",
+    "no_pooling_gamma",
+    "no_pooling_gaussian_free_sigma_other_priors",
+    "no_pooling_inverse_gaussian",
+    "no_pooling_lognormal",
+    "no_pooling_negative_binomial",
+    "no_pooling_student_t",
+    "partial_pooling_bernoulli_weights_adaptive",
+    "partial_pooling_binomial_centered",
+    "partial_pooling_binomial_weights_adaptive",
+    "partial_pooling_categorical_adaptive_recentered",
+    "partial_pooling_gaussian_centered_latent",
+    "partial_pooling_gaussian_se_marginal_integrated_integrated_plain",
+    "partial_pooling_poisson_adaptive_correlated_group_predictors_nested",
+    "partial_pooling_poisson_weights_adaptive",
+    "partial_pooling_student_t_censored_adaptive",
+)
+IN_ALL = {"likelihood", "priors", "terms/population"}
+IN_OTHER_TESTS = {"neals_funnel"}  # test_posteriors.py
+
+
+def parts_of(model: sp.Model) -> set[str]:
+    """Name the files that are in the program of a model."""
+    structure = model.structure
+    functions = render._functions(structure)
+    found = {f"families/{structure.family}", *(f"functions/{f}" for f in functions)}
+    found |= {
+        f"cpp/{header}" for f in functions for header in render.HEADERS.get(f, ())
+    }
+    found |= {f"terms/{each}" for each in structure.special}
+    is_marginal = structure.parameterization == "marginal"
+    pooling = f"{structure.pooling}_pooling"
+    found |= {{"none_pooling": "no_pooling"}.get(pooling, pooling)}
+    found -= {"partial_pooling"} if is_marginal else set()
+    found |= {"partial_pooling_marginal"} if is_marginal else set()
+    if structure.parameterization:
+        found |= {f"parameterizations/{structure.parameterization}"}
+    if structure.factors:
+        found |= {"terms/group"}
+    if any(factor.group_predictors for factor in structure.factors):
+        found |= {"group_means"}
+    if structure.residual:
+        found |= {"residual_scale"}
+    return found | IN_ALL
+
+
+def test_each_file_is_in_one_of_the_programs() -> None:
+    folder = shipped_folder("stan_templates")
+    files = {
+        str(path.relative_to(folder).with_suffix("")).removesuffix(".stan")
+        for path in Path(folder).rglob("*.*")
+        if path.name != "README.md"
+    }
+    parts = (parts_of(models()[name]) for name in (*QUICK, *SLOW))
+    assert set().union(*parts) == files - IN_OTHER_TESTS
+
+
+@pytest.fixture(scope="module")
+def together(request: pytest.FixtureRequest) -> None:
+    """Compile what is tested, in half the time that it takes one by one."""
+    names = (*QUICK, *SLOW) if request.config.getoption("--slow") else QUICK
+    compile_programs((models()[name].program for name in names), progress=False)
+
+
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
+@pytest.mark.usefixtures("together")
+def test_cmdstanpy_fits_it(name: str) -> None:
+    import cmdstanpy
+
+    model = models()[name]
+    compiled = model.compile(progress=False)
+    assert isinstance(compiled, cmdstanpy.CmdStanModel)
+    options = {"chains": 1, "seed": 1}
+    by_hand = compiled.sample(
+        model.stan_data(),
+        **options,
+        iter_warmup=100,
+        iter_sampling=20,
+        inits=0.1,
+        show_progress=False,
+    )
+    drawn = by_hand.stan_variables()
+    assert set(declared_names(model.program.source)) <= drawn.keys()
+    assert all(np.isfinite(values).all() for values in drawn.values())
+    fit = model.fit(**options, warmup=100, draws=20, progress=False)
+    assert fit.engine["name"] == "cmdstan"
+    assert fit.engine[LOG_DENSITY].startswith("agrees")
