@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
 from functools import cache
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.errors import OutOfMemoryError
+from stanpool.base.system import physical_memory
 
 Array = NDArray[np.float64]
 """Real numbers."""
@@ -79,13 +79,12 @@ def check_memory(what: str, numbers: int, advice: str) -> None:
 @cache
 def memory() -> int:
     """Return the bytes that this process may have: the machine's, or its limit's."""
-    if not hasattr(os, "sysconf"):  # on Windows
-        return sys.maxsize
-    from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
+    found = [physical_memory() or sys.maxsize]
+    with suppress(ImportError):  # Windows sets no limits
+        from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
 
-    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    found += [each for each in getrlimit(RLIMIT_AS)[:1] if each != RLIM_INFINITY]
+        found += [each for each in getrlimit(RLIMIT_AS)[:1] if each != RLIM_INFINITY]
     for limit in ("memory.max", "memory/memory.limit_in_bytes"):  # of containers
         with suppress(OSError, ValueError):
-            found.append(int(Path("/sys/fs/cgroup", limit).read_text()))
+            found.append(int(Path("/sys/fs/cgroup", limit).read_text("utf-8")))
     return min(found)

@@ -12,6 +12,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from stanpool.base.errors import StorageError
+from stanpool.base.system import replace
 
 _PACKAGE = Path(__file__).parent.parent
 _CHECKOUT = _PACKAGE.parent.parent
@@ -56,7 +57,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
             if target.exists():
                 shutil.copymode(target, part)
-            part.replace(target)
+            replace(part, target)
             sync_folder(target.parent)
         finally:
             part.unlink(missing_ok=True)

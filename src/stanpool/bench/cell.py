@@ -170,7 +170,8 @@ def main(order: str) -> None:
     """Carry out an order of the runner, which is JSON with the path of the cell."""
     # Ignored where the runner is in the background, and it asks us to end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=_end_with_the_runner, daemon=True).start()
+    if hasattr(os, "killpg"):  # on Windows the runner's job sees to it
+        threading.Thread(target=_end_with_the_runner, daemon=True).start()
     told = json.loads(order)
     cell = measure(
         told["work"],

@@ -7,8 +7,6 @@ the machine affects all alike.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,10 +16,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from stanpool.base.errors import SpecError
+from stanpool.base.system import is_windows
 from stanpool.bench.results import FAILED, FITTED, MISSING, OVER, SKIPPED, Cell
 from stanpool.bench.suite import TOOLS, chosen, default_tools, missing_packages
 from stanpool.bench.tools.tool import Sampling
 from stanpool.bench.works import WORKS
+from stanpool.engine.process import Group
 
 _POLL_SECONDS = 0.2
 _COMPILE_LIMIT = 900.0
@@ -154,19 +154,17 @@ def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
     }
     log = folder / "logs" / f"{cell.name}.log"
     with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(
+        group = Group(
             [sys.executable, "-P", "-m", "stanpool.bench.cell", json.dumps(order)],
             stdin=subprocess.PIPE,  # ends with us
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
+        process = group.process
         try:
             over = _wait(process, started, settings.time_limit)
         finally:
-            _end(process)
-            if process.stdin is not None:
-                process.stdin.close()
+            _end(group)
             started.unlink(missing_ok=True)
     if over:
         return _not(cell, OVER, over, settings.time_limit)
@@ -194,14 +192,13 @@ def _wait(process: subprocess.Popen[bytes], started: Path, limit: float) -> str:
             return ""
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(group: Group) -> None:
     """End a process and all that it has started, and let it clean up first."""
-    for sign in (signal.SIGINT, signal.SIGKILL):
-        if process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, sign)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=5)
+    if group.process.poll() is None:
+        group.interrupt()
+        with suppress(subprocess.TimeoutExpired):
+            group.process.wait(timeout=0 if is_windows() else 5)
+    group.end()
 
 
 def _last_line(log: Path) -> str:

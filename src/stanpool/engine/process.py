@@ -11,8 +11,10 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from stanpool.base.errors import EngineError
+from stanpool.base.system import Job, in_own_group, is_windows
 
 # Runs the words that follow, and kills all processes of its group, which is all that
 # they have started, should its standard input end: when we are killed, however that is.
@@ -45,11 +47,16 @@ class Guard:
 
     def __init__(self) -> None:
         self._shell: subprocess.Popen[str] | None = None
+        self._job: Job | None = None  # instead of the shell on Windows
         self._running: set[int] = set()
 
     def add(self, number: int) -> None:
         """Take a process, by its number, into care."""
         self._running.add(number)
+        if is_windows():
+            self._job = self._job or Job()
+            self._job.add(number)
+            return
         if self._shell is None:
             with suppress(OSError):  # then there is no guard
                 self._shell = subprocess.Popen(
@@ -58,7 +65,7 @@ class Guard:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,
-                    text=True,
+                    encoding="utf-8",
                 )
         self._tell("+", number)
 
@@ -70,6 +77,9 @@ class Guard:
             self._shell.kill()
             self._shell.communicate()
             self._shell = None
+        if self._job is not None and not self._running:
+            self._job.end()
+            self._job = None
 
     def _tell(self, sign: str, number: int) -> None:
         stream = self._shell and self._shell.stdin
@@ -77,6 +87,50 @@ class Guard:
             with suppress(BrokenPipeError):
                 stream.write(f"{sign} {number}\n")
                 stream.flush()
+
+
+class Group:
+    """A process, and all that it starts, which end together.
+
+    A terminal's Ctrl-C does not reach them.
+
+    Parameters
+    ----------
+    command, options
+        As ``subprocess.Popen`` takes them.
+
+    Raises
+    ------
+    OSError
+        If the process cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str], **options: Any) -> None:
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            command, **in_own_group(), **options
+        )
+        self._job = Job() if is_windows() else None
+        if self._job is not None:
+            self._job.add(self.process.pid)
+
+    def interrupt(self) -> None:
+        """Ask them to end, as Ctrl-C does, where one can: Windows has no such thing."""
+        if self._job is None:
+            self._signal(signal.SIGINT)
+
+    def end(self) -> None:
+        """End all of them at once, also those that the process has left behind."""
+        if self._job is not None:
+            self._job.end()
+        else:
+            self._signal(signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
 
 def run(
@@ -104,27 +158,21 @@ def run(
     """
     with tempfile.TemporaryFile() as output:
         try:
-            _check_there(command[0], cwd)
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", _WATCHED, "sh", *command],
+            group = Group(
+                list(command) if is_windows() else _watched(command, cwd),
                 cwd=cwd,
                 env={**os.environ, **(env or {})},
-                stdin=subprocess.PIPE,  # ends with us
+                # Elsewhere a pipe that ends with us, from which the command reads not.
+                stdin=subprocess.DEVNULL if is_windows() else subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
         except OSError as error:
             raise EngineError(f"cannot run {command[0]!r}: {error.strerror}") from error
         try:
-            code = _wait(process, tick)
+            code = _wait(group.process, tick)
         finally:
-            # A session of its own: whatever it has started ends with it.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
+            group.end()
         output.seek(0)
         text = output.read().decode(errors="replace")
     if code != 0:
@@ -135,13 +183,21 @@ def run(
     return text
 
 
-def _check_there(program: str, cwd: Path | None) -> None:
-    """Raise what the system would if there is no such program."""
+def _watched(command: Sequence[str], cwd: Path | None) -> list[str]:
+    """Return the words that run a command which ends with us.
+
+    Raises
+    ------
+    OSError
+        What the system would raise if there is no such program.
+    """
+    program = command[0]
     found = shutil.which(program) if os.sep not in program else Path(cwd or "", program)
     if found is None or not os.path.exists(found):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
     if not os.access(found, os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), program)
+    return ["/bin/sh", "-c", _WATCHED, "sh", *command]
 
 
 def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
@@ -152,14 +208,33 @@ def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
             tick()
 
 
+# How processes of Windows end that are ended, by their exit codes.
+_ENDS_ON_WINDOWS = {
+    0xC0000005: "access violation",
+    0xC0000017: "no memory",
+    0xC000001D: "illegal instruction",
+    0xC00000FD: "stack overflow",
+    0xC000012D: "no memory",
+    0xC0000135: "a DLL is missing",
+    0xC000013A: "Ctrl-C",
+    0xC0000374: "the heap is damaged",
+    0xC0000409: "it aborted",
+}
+
+
 def how_it_ended(code: int) -> str:
     """Say how a process ended, by its exit code, which is negative for a signal.
 
     Examples
     --------
-    >>> how_it_ended(2), how_it_ended(-9)
-    ('ended with exit code 2', 'was killed by signal 9 (SIGKILL)')
+    >>> how_it_ended(2), how_it_ended(-11)
+    ('ended with exit code 2', 'was killed by signal 11 (SIGSEGV)')
+    >>> how_it_ended(0xC0000005)  # on Windows
+    'was ended by Windows with 0xC0000005 (access violation)'
     """
+    if code > 0xC0000000:
+        why = _ENDS_ON_WINDOWS.get(code, "unknown")
+        return f"was ended by Windows with {code:#010X} ({why})".replace("0X", "0x")
     if code >= 0:
         return f"ended with exit code {code}"
     known = {int(member): member.name for member in signal.Signals}
@@ -168,8 +243,8 @@ def how_it_ended(code: int) -> str:
 
 def ran_out_of_memory(code: int | None, console: str) -> bool:
     """Say whether a process seems to have ended for lack of memory."""
-    killed = getattr(signal, "SIGKILL", 9)  # which Windows does not have
-    return code == -killed or "bad_alloc" in console
+    is_killed = code == -9 or _ENDS_ON_WINDOWS.get(code or 0) == "no memory"
+    return is_killed or "bad_alloc" in console
 
 
 def usable_cores() -> int:

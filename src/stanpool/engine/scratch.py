@@ -40,8 +40,17 @@ def scratch_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        _remove(folder, lock)
+
+
+def _remove(folder: Path, lock: BaseFileLock) -> None:
+    """Remove a folder whose lock is ours.
+
+    The lock last: on Windows a file that is open cannot be removed.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _locked_folder() -> tuple[Path, BaseFileLock]:
@@ -66,8 +75,9 @@ def sweep_scratch() -> None:
         try:
             if not _is_ours(folder) or not (folder / _LOCK).exists():
                 continue  # of another user, or of a stanpool that locks nothing
-            with FileLock(folder / _LOCK, timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+            lock = FileLock(folder / _LOCK, timeout=0)
+            lock.acquire()
+            _remove(folder, lock)
         except (Timeout, OSError):
             continue
 

@@ -12,9 +12,10 @@ import time
 
 import pytest
 
+from like_windows import like_windows
 from stanpool.base.errors import EngineError
 from stanpool.engine import scratch
-from stanpool.engine.process import Guard, run
+from stanpool.engine.process import Guard, how_it_ended, ran_out_of_memory, run
 from stanpool.engine.scratch import scratch_folder, sweep_scratch
 
 # A compiler's like: a shell that starts another program, which says its number.
@@ -212,3 +213,62 @@ def test_a_guard_with_nothing_to_guard_is_gone():
         process.wait()
         guard.remove(process.pid)
         assert not _runs(shell)
+
+
+def test_on_windows_a_command_and_what_it_starts_are_a_job(monkeypatch, tmp_path):
+    windows = like_windows(monkeypatch)
+    assert run(["sh", "-c", "echo $X; cat"], env={"X": "given"}) == "given\n"
+    assert windows.said == ["create", "limit", "assign", "end"]
+    with pytest.raises(EngineError, match="cannot run 'no-such-program': No such file"):
+        run(["no-such-program"])
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    command = ["sh", "-c", "echo $$ > number; exec sleep 60"]
+    with pytest.raises(KeyboardInterrupt):
+        run(command, cwd=tmp_path, tick=interrupt)
+    number = (tmp_path / "number").read_text().strip()
+    _wait_until(lambda: not _runs(number))
+
+
+def test_on_windows_a_guard_is_a_job(monkeypatch):
+    windows, guard = like_windows(monkeypatch), Guard()
+    for _ in range(2):
+        process = subprocess.Popen(["sleep", "60"])
+        guard.add(process.pid)
+        process.kill()
+        process.wait()
+        guard.remove(process.pid)
+    assert windows.said == ["create", "limit", "assign", "end"] * 2
+    assert guard._shell is None
+
+
+def test_on_windows_no_temporary_folder_stays(place, monkeypatch):
+    like_windows(monkeypatch)
+    with scratch_folder() as folder:
+        (folder / "draws.csv").write_text("1")
+        reader = (folder / "draws.csv").open()
+        reader.close()
+    assert not list(place.iterdir())
+    left = place / "stanpool-left"
+    left.mkdir()
+    (left / ".alive").touch()
+    (left / "draws.csv").touch()
+    sweep_scratch()
+    assert not list(place.iterdir())
+
+
+def test_how_processes_of_windows_end_is_said():
+    said = {
+        0xC0000005: "access violation",
+        0xC0000135: "a DLL is missing",
+        0xC0FFEE00: "unknown",
+    }
+    for code, words in said.items():
+        ended = how_it_ended(code)
+        assert ended == f"was ended by Windows with 0x{code:X} ({words})"
+        assert not ran_out_of_memory(code, "")
+    assert ran_out_of_memory(0xC0000017, "")
+    assert ran_out_of_memory(-9, "")
+    assert not ran_out_of_memory(None, "")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stanpool.base.system import NO_WINDOW
 from stanpool.engine.process import Guard, how_it_ended, ran_out_of_memory, tail
 from stanpool.engine.scratch import has_no_room, no_room
 from stanpool.engine.settings import ADVICE_ON_INITS
@@ -105,7 +106,7 @@ class Chains:
         """Return the exit code of a chain whose console goes to ``write``.
 
         Chains stay in our process group, so that a terminal's Ctrl-C and hang-up reach
-        them; should we be killed, the guard ends them.
+        them, other than on Windows; should we be killed, the guard ends them.
         """
         with self._lock:
             if self._stopped:
@@ -118,6 +119,7 @@ class Chains:
                 encoding="utf-8",
                 errors="replace",
                 env=self._environment,
+                creationflags=NO_WINDOW,
             )
             self._running.add(process)
             self._guard.add(process.pid)

@@ -359,7 +359,7 @@ def _keep_executable(program: Path, folder: Path, home: Path) -> None:
     with writing(folder):
         shutil.copy(program, folder)
         shutil.copy(program.with_suffix(""), folder)
-        (folder / _DESCRIPTION).write_text(json.dumps(_describe(home)))
+        (folder / _DESCRIPTION).write_text(json.dumps(_describe(home)), "utf-8")
 
 
 def _near(folder: Path) -> Path | None:

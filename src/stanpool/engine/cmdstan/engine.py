@@ -14,6 +14,7 @@ import numpy as np
 
 from stanpool.base.errors import EngineError
 from stanpool.base.options import EngineName
+from stanpool.base.system import NO_WINDOW
 from stanpool.engine.cmdstan.compile import executable_of
 from stanpool.engine.cmdstan.run import sample_file
 from stanpool.engine.draws import RawDraws
@@ -110,6 +111,7 @@ class _Loaded:
                 encoding="utf-8",
                 errors="replace",
                 check=False,
+                creationflags=NO_WINDOW,
             )
         except OSError as problem:
             raise EngineError(f"cannot run {command[0]!r}: {problem}") from problem

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import EngineError
+from stanpool.base.system import replace
 from stanpool.engine.install.contents import faults, is_listed, record
 from stanpool.engine.install.trust import (
     check_folders,
@@ -283,7 +284,7 @@ def remove(target: Path, *, dry_run: bool = False) -> int:
 def _put_aside(target: Path) -> None:
     """Rename what is to go, so that nobody takes a half-removed folder for a whole."""
     if os.path.lexists(target):
-        target.rename(target.with_name(f".{target.name}.partial-removed"))
+        replace(target, target.with_name(f".{target.name}.partial-removed"))
 
 
 def _remove_partial(target: Path) -> None:
@@ -325,7 +326,7 @@ def _build(target: Path, build: Callable[[Path], None], kind: Kind) -> None:
         # As open to readers as the cache is: 0700, unless somebody has opened it.
         partial.chmod(stat.S_IMODE(target.parent.stat().st_mode) & 0o755)
         _put_aside(target)
-        partial.rename(target)
+        replace(partial, target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from stanpool.base.system import replace
 from stanpool.engine.install.trust import check_readable, close_to_others, distrust
 
 _LIST = "contents.json"
@@ -45,7 +46,7 @@ def record(
     partial = folder / f".{_LIST}-{os.getpid()}"
     partial.write_text(text, encoding="utf-8")
     partial.chmod(0o644)
-    partial.replace(folder / _LIST)
+    replace(partial, folder / _LIST)
 
 
 def is_listed(folder: Path) -> bool:

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from stanpool.base.errors import EngineError
 from stanpool.base.progress import stages
+from stanpool.base.system import replace
 from stanpool.engine.install.cache import (
     Kind,
     cache_folder,
@@ -392,17 +393,17 @@ def _lay_out(compiler: Compiler, folder: Path, shared: Part) -> None:
     (folder / "bin" / "stanc").symlink_to(".." / package / "stanc")
     for source in _driver_sources():
         shutil.copyfile(source, folder / "driver" / source.name)
-    makefile = (_MAKE / "makefile").read_text()
-    (folder / "makefile").write_text(makefile.replace("@STAN@", stan_version()))
+    makefile = (_MAKE / "makefile").read_text("utf-8").replace("@STAN@", stan_version())
+    (folder / "makefile").write_text(makefile, "utf-8")
     shutil.copyfile(_MAKE / "make.sh", folder / "bin" / "make")
     (folder / "bin" / "make").chmod(0o755)
-    (folder / "make" / "compiler").write_text(_compiler_script(compiler))
+    (folder / "make" / "compiler").write_text(_compiler_script(compiler), "utf-8")
     parts = _identity_parts(compiler)
     (folder / DESCRIPTION).write_text(
-        json.dumps({"identity": digest(parts), **parts}, indent=2)
+        json.dumps({"identity": digest(parts), **parts}, indent=2), "utf-8"
     )
     if shared.is_sound():
-        shared.folder.rename(folder / "build" / shared.folder.name)
+        replace(shared.folder, folder / "build" / shared.folder.name)
 
 
 def _compiler_script(compiler: Compiler) -> str:

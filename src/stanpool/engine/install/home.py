@@ -121,7 +121,7 @@ def identity(home: Path) -> str:
             "kind": "official",
             "stan": stan_version(home),
             "stanc": (home / "bin" / "stanc").stat().st_size,
-            "local": local.read_text() if local.exists() else "",
+            "local": local.read_text("utf-8", "replace") if local.exists() else "",
             "compiler": compiler.version if compiler else "",
         }
     )

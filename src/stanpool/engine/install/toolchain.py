@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stanpool.base.errors import EngineError
+from stanpool.base.system import NO_WINDOW
 from stanpool.engine.process import run
 from stanpool.engine.scratch import scratch_folder
 
@@ -79,7 +80,7 @@ def probe(compiler: Compiler) -> None:
     """
     with scratch_folder() as folder:
         source, program = folder / "probe.cpp", folder / "probe"
-        source.write_text(_PROBE)
+        source.write_text(_PROBE, "utf-8")
         run([*compiler.command, "-std=c++17", str(source), "-o", str(program)])
         run([str(program)])
 
@@ -113,6 +114,7 @@ def answer(*command: str) -> str | None:
             encoding="utf-8",
             errors="replace",
             timeout=30,
+            creationflags=NO_WINDOW,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):

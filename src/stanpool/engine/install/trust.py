@@ -85,6 +85,8 @@ def check_readable(path: Path) -> None:
 
 def close_to_others(folder: Path) -> None:
     """Take from all files and folders below the right of others to write them."""
+    if not hasattr(os, "geteuid"):
+        return  # on Windows, where such rights are not part of the mode
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink() and (mode := path.stat().st_mode) & _OF_OTHERS:
             path.chmod(stat.S_IMODE(mode) & ~_OF_OTHERS)

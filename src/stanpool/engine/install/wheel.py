@@ -202,7 +202,7 @@ def _fetch(wheel: Wheel, folder: Path, tick: Callable[[], None]) -> Path:
     # built anew later, and which of them pip would take is anyone's guess.
     hashes = "".join(f" --hash=sha256:{digest}" for digest in wheel.digests)
     wanted = folder / "requirements.txt"
-    wanted.write_text(f"{wheel.project}=={wheel.version}{hashes}\n")
+    wanted.write_text(f"{wheel.project}=={wheel.version}{hashes}\n", "utf-8")
     try:
         run(
             [

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stanpool.base.errors import EngineError, SamplingError, SpecError, StanpoolError
+from stanpool.base.system import in_own_group
 from stanpool.engine.interpreter import child
 from stanpool.engine.process import how_it_ended, ran_out_of_memory, tail
 from stanpool.engine.scratch import has_no_room, no_room
@@ -51,14 +52,13 @@ class Child:
         try:
             with (folder / child.CONSOLE).open("wb") as console:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", child.__file__, str(folder)],
+                    [sys.executable, "-P", "-X", "utf8", child.__file__, str(folder)],
                     stdin=subprocess.PIPE,  # ends with us
                     stdout=subprocess.PIPE,
                     stderr=console,
-                    start_new_session=True,
-                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                     encoding="utf-8",
                     errors="replace",
+                    **in_own_group(),
                 )
         except OSError as error:
             raise EngineError(

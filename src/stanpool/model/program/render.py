@@ -213,7 +213,7 @@ def _names(folder: str) -> list[str]:
 def _function(name: str) -> str:
     """Read a shared Stan function."""
     path = shipped_folder("stan_templates") / "functions" / f"{name}.stanfunctions"
-    return path.read_text().rstrip("\n")
+    return path.read_text("utf-8").rstrip("\n")
 
 
 def _declaration(name: str) -> str:

@@ -36,6 +36,7 @@ from stanpool.base.errors import (
     quote,
 )
 from stanpool.base.files import make_folder, remove_empty, sync_folder
+from stanpool.base.system import is_windows, replace
 from stanpool.sampling.saving.schema import read_record
 
 _MANIFEST = "manifest.json"
@@ -226,7 +227,7 @@ def _commit(folder: Path, manifest: Manifest, names: Sequence[str]) -> None:
         os.fsync(file.fileno())
     for each in (version, folder, folder.parent):
         sync_folder(each)
-    new.replace(folder / _MANIFEST)
+    replace(new, folder / _MANIFEST)
     sync_folder(folder)
     if before == "":
         for name in names:
@@ -264,8 +265,9 @@ def _is_leftover(path: Path) -> bool:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keep other processes from writing to a folder, if the system can do that."""
-    if sys.platform == "win32":
-        yield
+    if is_windows():
+        with _locked_beside(folder):
+            yield
         return
     import fcntl
 
@@ -276,10 +278,7 @@ def _locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > patience:
-                raise StorageError(
-                    f"another process has been saving in {str(folder)!r} for a minute. "
-                    "Wait for it, or choose another path."
-                ) from None
+                raise _busy(folder) from None
             time.sleep(_POLL_SECONDS)
             continue
         except OSError:  # some network file systems have no locks
@@ -289,6 +288,34 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         handle.close()
+
+
+@contextmanager
+def _locked_beside(folder: Path) -> Iterator[None]:
+    """Lock a folder that cannot be opened, as none can on Windows, by a file beside."""
+    from filelock import FileLock, Timeout
+
+    file = folder.with_name(f".{folder.name}.lock")
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=_PATIENCE_SECONDS, poll_interval=_POLL_SECONDS)
+    except Timeout:
+        raise _busy(folder) from None
+    except (OSError, NotImplementedError):  # no right to write there, or no locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):  # another process waits for it
+            file.unlink()
+
+
+def _busy(folder: Path) -> StorageError:
+    return StorageError(
+        f"another process has been saving in {str(folder)!r} for a minute. "
+        "Wait for it, or choose another path."
+    )
 
 
 class _Handle:
