@@ -6,11 +6,14 @@ import math
 import os
 import shutil
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from miniature_engine import forget
-from stanpool.engine import doctor, ensure
+from stanpool.engine import compile_program, doctor, ensure
 from stanpool.engine.install import embedded, toolchain
+from stanpool.posterior import arviz
 
 pytestmark = pytest.mark.compiled
 
@@ -32,6 +35,17 @@ HALF = """
 #include <ostream>
 template <typename T>
 T half(const T& x, std::ostream* messages) { return x / 2; }
+"""
+
+EIGHT_SCHOOLS = """
+data { int<lower=1> J; vector[J] y; vector<lower=0>[J] sigma; }
+parameters { real mu; real<lower=0> tau; vector[J] theta; }
+model {
+  mu ~ normal(0, 10);
+  tau ~ cauchy(0, 5);
+  theta ~ normal(mu, tau);
+  y ~ normal(theta, sigma);
+}
 """
 
 COIN = """
@@ -135,3 +149,55 @@ def _hide(monkeypatch, tmp_path, *hidden):
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.delenv("CXX", raising=False)
     toolchain._compiler.cache_clear()
+
+
+# How cmdstanpy 1.3 reads the statistics displeases pandas 3.
+@pytest.mark.filterwarnings("ignore:The 'float_precision' argument")
+def test_cmdstanpy_summarizes_and_diagnoses_an_own_program():
+    import cmdstanpy
+
+    home = ensure(progress=False)
+    for name in ("stansummary", "diagnose"):
+        (home / "bin" / name).unlink()
+    executable = compile_program(EIGHT_SCHOOLS, name="eight_schools_by_hand")
+    assert ensure(progress=False) == home  # writes them anew
+    fit = cmdstanpy.CmdStanModel(exe_file=str(executable)).sample(
+        {
+            "J": 8,
+            "y": [28, 8, -3, 7, -1, 1, 18, 12],
+            "sigma": [15, 10, 16, 11, 9, 11, 10, 18],
+        },
+        seed=1,
+        chains=4,
+        sig_figs=12,
+        show_progress=False,
+    )
+    table = fit.summary(percentiles=(5, 50, 95), sig_figs=8)
+
+    draws = fit.draws_xr()[["tau", "theta"]]
+    labels = ["tau", *(f"theta[{place}]" for place in range(1, 9))]
+    stacked = np.concatenate([draws["tau"].to_numpy()[..., None], draws["theta"]], 2)
+    dataset = xr.Dataset({"x": (("chain", "draw", "name"), stacked)})
+    expected = {
+        "Mean": stacked.mean(axis=(0, 1)),
+        "MCSE": arviz.mcse_mean(dataset)["x"],
+        "StdDev": stacked.std(axis=(0, 1), ddof=1),
+        "5%": np.quantile(stacked, 0.05, axis=(0, 1)),
+        "50%": np.quantile(stacked, 0.5, axis=(0, 1)),
+        "95%": np.quantile(stacked, 0.95, axis=(0, 1)),
+        "ESS_bulk": arviz.ess_bulk(dataset)["x"],
+        "ESS_tail": arviz.ess_tail(dataset)["x"],
+        "R_hat": arviz.rhat(dataset)["x"],
+    }
+    assert list(table.index) == ["lp__", "mu", *labels]
+    for column, values in expected.items():
+        found = table.loc[labels, column].to_numpy()
+        assert found == pytest.approx(np.asarray(values), rel=1e-6), column
+
+    # The funnel of the centered form, which everybody knows.
+    said = " ".join(fit.diagnose().split())
+    count = int(fit.divergences.sum())
+    assert count > 0
+    assert f"{count} of 4,000 transitions" in said
+    assert "Treedepth satisfactory" in said
+    assert "problems were detected" in said

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import EngineError
+from stanpool.engine.cmdstan.csv_programs import provide_csv_programs
 from stanpool.engine.install.cache import cache_folder, given_folder
 from stanpool.engine.install.embedded import (
     DESCRIPTION,
@@ -30,7 +31,7 @@ def ensure(*, progress: bool = True) -> Path:
     """Return the CmdStan home, set up if need be, with cmdstanpy pointed at it.
 
     Afterwards ``cmdstanpy.CmdStanModel(stan_file=...)`` works in this process and in
-    those that it starts.
+    those that it starts, as do ``summary()`` and ``diagnose()`` of its fits.
 
     Parameters
     ----------
@@ -193,6 +194,8 @@ def _latest_installed() -> Path | None:
 def _activate(home: Path) -> None:
     import cmdstanpy
 
+    if is_embedded(home):
+        provide_csv_programs(home)
     cmdstanpy.set_cmdstan_path(str(home))
     own_make = home / "bin" / "make"
     if not find_make() and own_make.exists():
