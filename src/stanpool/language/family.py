@@ -116,6 +116,11 @@ class Family:
         )
 
     @property
+    def numbers(self) -> tuple[FamilyParameter, ...]:
+        """The parameters that are a single number, the residual scale first."""
+        return (SIGMA,) * self.has_sigma + self.auxiliary
+
+    @property
     def has_sigma(self) -> bool:
         """Whether it has a residual scale, which groups may have of their own."""
         return SIGMA in self.parameters

@@ -25,9 +25,8 @@ def formula_of(spec: ModelSpec) -> str:
         bar = "|" if group.correlated else "||"
         inside = _sum(group.intercept, group.terms)
         terms += f" + ({inside} {bar} {_factor_text(group)})"
-    if spec.latent is not None:
-        sides = (quote_name(spec.latent.scores_of), quote_name(spec.latent.loadings_of))
-        terms += f" + factors({', '.join(sides)}, rank={spec.latent.rank})"
+    for special in spec.special_terms:
+        terms += f" + {special.written(map(quote_name, special.columns))}"
     terms += "".join(f" + offset({offset})" for offset in spec.offsets)
     return f"{outcome} ~ {terms}"
 

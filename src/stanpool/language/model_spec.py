@@ -7,7 +7,7 @@ Standard library only. Everything here is a frozen value; changing a model is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,9 +144,13 @@ class LatentFactors:
         """Why the rows of the data must be at hand."""
         return "latent factors start at an estimate from the rows"
 
+    def written(self, columns: Iterable[str]) -> str:
+        """Return how a formula writes the term, with its columns as they are given."""
+        return f"factors({', '.join(columns)}, rank={self.rank})"
+
     def __str__(self) -> str:
         """Return how a formula writes it."""
-        return f"factors({self.scores_of}, {self.loadings_of}, rank={self.rank})"
+        return self.written(self.columns)
 
 
 @dataclass(frozen=True)

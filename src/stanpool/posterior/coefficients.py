@@ -6,120 +6,90 @@ but the reference); J groups; Q varying coefficients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from stanpool.base.arrays import Array, Indices
-from stanpool.model.program.population_means import effects_of, means_of
-from stanpool.model.terms.names import GroupNames
-from stanpool.model.terms.of_design import special_terms
-from stanpool.model.terms.term import TermDraws
+from stanpool.base.arrays import Array
+from stanpool.model.terms.group_draws import GroupDraws
+from stanpool.model.terms.of_design import predictor_of
+from stanpool.model.terms.population import PopulationDraws
+from stanpool.model.terms.term import TermDraws, Variables
+from stanpool.model.terms.unseen import UnseenGroups
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.data.design.design import FactorDesign
+    from stanpool.data.design.design import ParameterDesign
     from stanpool.model.prepared_model import PreparedModel
-
-_ROUNDING = 1e-8
-
-
-@dataclass(frozen=True, eq=False)
-class FactorCoefficients:
-    """Draws of the coefficients that vary over one grouping factor.
-
-    Attributes
-    ----------
-    b
-        Full coefficients of the groups, shape ``(S, J, D, Q)``.
-    mean
-        What they vary around: the population's coefficients, shape ``(S, D, Q)``; zero
-        where an earlier factor has the population's mean, and without pooling.
-    U, effects
-        Group-level predictors, shape ``(J, P)``, and what they add to the mean, shape
-        ``(S, D, P, Q)``; None without.
-    """
-
-    b: Array
-    mean: Array
-    U: Array | None
-    effects: Array | None
-
-    def take(self, draws: slice) -> FactorCoefficients:
-        """Return some draws."""
-        effects = None if self.effects is None else self.effects[draws]
-        return replace(self, b=self.b[draws], mean=self.mean[draws], effects=effects)
-
-    def means(self, groups: Indices | slice) -> Array:
-        """Return what ``b`` varies around, shape ``(S, len(groups) or 1, D, Q)``."""
-        means = self.mean[:, None]
-        if self.U is not None and self.effects is not None:
-            means = means + np.einsum("jp,sdpq->sjdq", self.U[groups], self.effects)
-        return np.asarray(means)
-
-    def deviations(self, groups: Indices | slice) -> Array:
-        """Return ``b`` minus its means, shape ``(S, len(groups), D, Q)``."""
-        return np.asarray(self.b[:, groups] - self.means(groups))
-
-    def effects_on(self, groups: Indices, Z: Array) -> Array:
-        """Return what deviations do to rows, shape ``(S, D, rows)``.
-
-        Parameters
-        ----------
-        groups, Z
-            Of each row its group, and the predictors of the coefficients: shape
-            ``(rows, Q)``.
-        """
-        draws, _, predictors, varying = self.b.shape
-        b = self.b.reshape(draws, -1)
-        effects = -(self.mean @ Z.T)
-        for d in range(predictors):
-            for q, column in enumerate(Z.T):
-                # Three times as fast as picking (S, rows, Q) and multiplying.
-                own = np.take(b, (groups * predictors + d) * varying + q, axis=1)
-                own *= column
-                effects[:, d] += own
-        if self.U is not None and self.effects is not None:
-            for p, u in enumerate(self.U.T):
-                effects -= self.effects[:, :, p] @ (u[groups, None] * Z).T
-        return np.asarray(effects)
-
-    def deviations_at(self, groups: Indices) -> Array:
-        """Return the deviations of another group at each draw, shape ``(S, D, Q)``."""
-        draws = np.arange(len(groups))
-        u = self.b[draws, groups] - self.mean
-        if self.U is not None and self.effects is not None:
-            u -= np.einsum("sp,sdpq->sdq", self.U[groups], self.effects)
-        return np.asarray(u)
 
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """Draws of all coefficients of a fit.
+    """Draws of the coefficients of one parameter's linear predictor.
 
     Attributes
     ----------
-    alpha
-        Intercepts, shape ``(S, D)``: zero where there is none.
-    beta
-        Population coefficients, shape ``(S, D, K)``.
+    population
+        Those of the population.
     factors
         What varies over each grouping factor.
     special
         The coefficients of other terms, by their names.
     """
 
-    alpha: Array
-    beta: Array
-    factors: tuple[FactorCoefficients, ...]
+    population: PopulationDraws
+    factors: tuple[GroupDraws, ...]
     special: Mapping[str, TermDraws] = field(default_factory=dict)
 
+    @property
+    def all(self) -> tuple[TermDraws, ...]:
+        """The draws of all terms, in the order of ``PredictorTerms.all``."""
+        return (self.population, *self.factors, *self.special.values())
 
-def coefficients(model: PreparedModel, posterior: xr.Dataset) -> Coefficients:
-    """Take the coefficients out of labelled draws.
+    @property
+    def alpha(self) -> Array:
+        """Intercepts, shape ``(S, D)``: zero where there is none."""
+        return self.population.alpha
+
+    @property
+    def beta(self) -> Array:
+        """Population coefficients, shape ``(S, D, K)``."""
+        return self.population.beta
+
+    def predictor_of(
+        self,
+        rows: ParameterDesign,
+        unseen: UnseenGroups,
+        numbers: Sequence[int] | None = None,
+    ) -> Array:
+        """Return the linear predictors of rows, shape ``(S, D, rows)``.
+
+        Parameters
+        ----------
+        rows
+            Their design, which may have some of the terms only.
+        unseen
+            Where coefficients of new groups come from.
+        numbers
+            Which factors of the model those of the rows are; all of them if None.
+        """
+        chosen = range(len(rows.factors)) if numbers is None else numbers
+        parts: list[tuple[TermDraws, Any]] = [
+            (self.factors[number], factor)
+            for number, factor in zip(chosen, rows.factors, strict=True)
+        ]
+        parts += [(self.special[term.name], term) for term in rows.special]
+        eta = self.population.effect(rows, unseen)
+        for draws, term in parts:
+            eta += draws.effect(term, unseen)
+        return eta
+
+
+def coefficients(
+    model: PreparedModel, posterior: xr.Dataset, parameter: str = "mean"
+) -> Coefficients:
+    """Take the coefficients of a linear predictor out of labelled draws.
 
     Parameters
     ----------
@@ -127,66 +97,26 @@ def coefficients(model: PreparedModel, posterior: xr.Dataset) -> Coefficients:
         The model.
     posterior
         The posterior of a fit, some draws of it, or draws of the prior.
+    parameter
+        Whose linear predictor: the mean's, or that of a parameter by its name.
     """
-    design, pooling = model.design, model.spec.pooling
-    draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    predictors = len(design.categories) - 1 if model.spec.is_categorical else 1
-    alpha = np.zeros((draws, predictors))
-    if "Intercept" in posterior:
-        alpha = flat(posterior["Intercept"]).reshape(draws, predictors)
-    beta = np.zeros((draws, predictors, 0))
-    if design.coefficients:
-        beta = flat(posterior["beta"]).reshape(draws, predictors, -1)
-    # (0, alpha, beta), as in the Stan program, from which means and effects are picked
-    first = [alpha] if design.intercept else []
-    parts = [each[..., None] for each in (np.zeros_like(alpha), *first)]
-    population = np.concatenate([*parts, beta], axis=-1)
-    factors = []
-    taken: set[str] = set()
-    for factor in design.factors:
-        names = GroupNames.of(factor.factor)
-        b = flat(posterior[names.b])
-        b = b.reshape(*b.shape[:2], predictors, len(factor.varying))
-        mean = np.zeros((draws, predictors, len(factor.varying)))
-        if pooling == "partial":
-            mean = np.take(population, means_of(design, factor, taken) - 1, axis=-1)
-        taken.update(factor.varying)
-        effects = None
-        if factor.effect_of is not None:
-            effects = population[..., effects_of(design, factor) - 1]
-        factors.append(FactorCoefficients(b, mean, factor.U, effects))
-    special = {
-        term.name: term.draws(lambda name: flat(posterior[name]))
-        for term in special_terms(design)
-    }
-    return Coefficients(alpha, beta, tuple(factors), special)
+    variables = variables_of(posterior)
+    terms = predictor_of(model.design, model.structure, parameter)
+    population = terms.population.draws(variables)
+    return Coefficients(
+        population,
+        tuple(term.draws(variables, population) for term in terms.groups),
+        {term.name: term.draws(variables, population) for term in terms.special},
+    )
 
 
-def cholesky_of_population(posterior: xr.Dataset, factor: FactorDesign) -> Array:
-    """Return the Cholesky factors of the covariance of a group's coefficients.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(S, D * Q, D * Q)``: ``diag(tau)`` times the factor of ``Omega``.
-    """
-    names = GroupNames.of(factor.factor)
-    tau = flat(posterior[names.tau])
-    if names.Omega not in posterior:
-        return np.asarray(tau[..., None] * np.eye(tau.shape[1]))
-    return np.asarray(tau[..., None] * _cholesky(flat(posterior[names.Omega])))
-
-
-def _cholesky(omega: Array) -> Array:
-    """Factor correlation matrices that digits of Stan's output may have made singular.
-
-    Of an almost perfect correlation nine digits can be 1.
-    """
-    try:
-        return np.asarray(np.linalg.cholesky(omega))
-    except np.linalg.LinAlgError:
-        identity = np.eye(omega.shape[-1])
-        return np.asarray(np.linalg.cholesky(omega + _ROUNDING * (identity - omega)))
+def variables_of(posterior: xr.Dataset) -> Variables:
+    """Return the draws of a posterior's variables, chains one after another."""
+    return Variables(
+        names=[str(name) for name in posterior.data_vars],
+        count=posterior.sizes["chain"] * posterior.sizes["draw"],
+        take=lambda name: flat(posterior[name]),
+    )
 
 
 def flat(variable: xr.DataArray) -> Array:

@@ -4,8 +4,8 @@ The same variables and dimensions in every pooling and parameterization that has
 them. Categorical outcomes have a linear predictor for each category but the first:
 ``Intercept[category]`` and ``beta[category, coefficient]``; the labels of a group's
 coefficients say which, as in ``b_county[AITKIN, blue, floor]``. Of ordinal outcomes
-``cutpoint[low|high]`` parts two categories. Latent factors are ``scores_user[user,
-latent]`` and ``loadings_item[item, latent]``.
+``cutpoint[low|high]`` parts two categories. What else there is, is said in the modules
+of ``model/terms``, one for each kind of term.
 
 xarray allows one set of labels for a dimension, so the coefficients that vary over a
 factor have a dimension of their own, ``<factor>_coefficient``.
@@ -13,7 +13,7 @@ factor have a dimension of their own, ``<factor>_coefficient``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +22,10 @@ from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design
 from stanpool.engine.draws import Draws
 from stanpool.language.family import FAMILIES
-from stanpool.model.priors.defaults import cutpoint_labels
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import Structure, suffix_of
-from stanpool.model.terms.names import GroupNames, labels_of
-from stanpool.model.terms.of_design import special_terms
+from stanpool.model.terms.of_design import predictors_of
+from stanpool.model.terms.term import Term
 from stanpool.posterior.integrated_draws import draw_deviations, draw_second
 
 if TYPE_CHECKING:
@@ -213,59 +212,25 @@ def _posterior(
     variables: dict[str, Any] = {}
     coords: dict[str, Any] = {}
 
-    def add(name: str, stan_name: str, *dims: str) -> None:
-        values = drawn_back.get(stan_name)
-        values = draws.stan_variable(stan_name) if values is None else values
-        variables[name] = (("chain", "draw", *dims), values)
+    def stan(name: str) -> np.ndarray:
+        values = drawn_back.get(name)
+        return draws.stan_variable(name) if values is None else values
 
-    categories = ("category",) if structure.is_categorical else ()
-    if categories:
-        coords["category"] = labels_of(design.categories[1:])
-    if structure.intercept:
-        add("Intercept", "alpha", *categories)
-    if design.coefficients:
-        add("beta", "beta", "coefficient", *categories)
-        coords["coefficient"] = labels_of(design.coefficients)
-    if structure.has_cutpoints:
-        add("cutpoint", "cutpoint", "between")
-        coords["between"] = labels_of(cutpoint_labels(design))
-    for number, (factor, form) in enumerate(
-        zip(design.factors, structure.factors, strict=True), 1
-    ):
-        suffix = suffix_of(number)
-        names = GroupNames.of(factor.factor)
-        coords[names.group] = labels_of(factor.labels)
-        coords[names.coefficient] = labels_of(factor.coefficients)
-        if structure.pooling == "partial":
-            add(names.tau, f"tau{suffix}", names.coefficient)
-        if form.correlated:
-            add(names.Omega, f"Omega{suffix}", names.coefficient, names.coefficient_2)
-            coords[names.coefficient_2] = labels_of(factor.coefficients)
-        add(names.b, f"b{suffix}", names.group, names.coefficient)
-    for term in special_terms(design):
-        own = term.labelled(draws.stan_variable)
-        for name, (dims, values) in own.variables.items():
-            variables[name] = (("chain", "draw", *dims), values)
-        coords |= own.coords
-    classes = {name for name, _ in structure.priors}
-    if "sigma" in classes and structure.residual != "free":
-        add("sigma", "sigma")
-    for parameter in FAMILIES[structure.family].auxiliary:
-        add(parameter.name, parameter.stan_variable)
-    if design.residual is not None:
-        names = GroupNames.of(design.residual.factor)
-        coords[names.group] = labels_of(design.residual.labels)
-        if structure.residual == "pooled":
-            add(names.tau_sigma, "tau_sigma")
-        add(names.sigma, "sigma_j", names.group)
-    if categories and "beta" in variables:
-        variables["beta"] = _category_first(variables["beta"][1])
+    def add(terms: Iterable[Term]) -> None:
+        for term in terms:
+            own = term.labelled(stan)
+            for name, (dims, values) in own.variables.items():
+                variables[name] = (("chain", "draw", *dims), values)
+            coords.update(own.coords)
+
+    mean, *others = predictors_of(design, structure)
+    add(mean.all)
+    for own in FAMILIES[structure.family].numbers:
+        if structure.has_number(own.name):
+            variables[own.name] = (("chain", "draw"), stan(own.stan_variable))
+    for predictor in others:
+        add(predictor.all)
     return variables, coords
-
-
-def _category_first(beta: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return coefficients of categories with the dimension of categories first."""
-    return ("chain", "draw", "category", "coefficient"), np.swapaxes(beta, 2, 3)
 
 
 def _label(parts: tuple[dict[str, Any], dict[str, Any]]) -> xr.Dataset:

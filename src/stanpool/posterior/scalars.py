@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.model.terms.names import GroupNames
+from stanpool.model.terms.names import WITH_ZEROS, GroupNames
 from stanpool.posterior.recenter import center_fit
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def scalars(
         if is_correlation(variable):
             upper = positions[:, 0] < positions[:, 1]
             positions, draws = positions[upper], draws[:, :, upper]
-        elif "latent" in variable.dims:
+        elif WITH_ZEROS.intersection(map(str, variable.dims)):
             moves = draws.any(axis=(0, 1))
             positions, draws = positions[moves], draws[:, :, moves]
         yield Scalars(str(name), _labels(variable, positions), positions, draws)
@@ -84,9 +84,7 @@ def _labels(variable: xr.DataArray, positions: NDArray[np.intp]) -> tuple[str, .
 
 def group_dims(design: Design) -> frozenset[str]:
     """Name the dimensions of the posterior that run over groups."""
-    factors = [each.factor for each in design.factors]
-    if design.residual is not None:
-        factors.append(design.residual.factor)
+    factors = [each.factor for own in design.predictors for each in own.factors]
     factors += [side.column for term in design.special for side in term.sides]
     return frozenset(GroupNames.of(factor).group for factor in factors)
 
@@ -130,15 +128,13 @@ def meanings(posterior: xr.Dataset, design: Design) -> dict[str, str]:
     """
     dims = group_dims(design)
     over: dict[str, str] = {}
-    for each in design.factors:
-        names = GroupNames.of(each.factor)
-        over |= {
-            names.tau: f"scale over {each.factor}",
-            names.Omega: f"correlation over {each.factor}",
-        }
-    if design.residual is not None:
-        column = design.residual.factor
-        over[GroupNames.of(column).tau_sigma] = f"scale over {column}"
+    for own in design.predictors:
+        for each in own.factors:
+            names = GroupNames.of(each.factor, own.parameter)
+            over |= {
+                names.tau: f"scale over {each.factor}",
+                names.Omega: f"correlation over {each.factor}",
+            }
     found: dict[str, str] = {}
     for block in scalars(posterior):
         dim = next(iter(posterior[block.variable].dims[2:]), None)

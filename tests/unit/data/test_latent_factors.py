@@ -12,7 +12,7 @@ from scipy import stats
 import stanpool as sp
 from golden.catalogue import models, small_data
 from simulated_fits import fit_of_points
-from stanpool.data.design.latent_factors import anchors_of, as_triangle, pilot
+from stanpool.data.design.latent_factors import anchors_of, as_triangle, quick_estimate
 from stanpool.language.formula import parse_formula
 from stanpool.language.model_spec import LatentFactors
 from stanpool.model.terms.latent import points_around
@@ -104,19 +104,21 @@ class TestRotation:
     def test_pilot_finds_the_products(self, rank: int) -> None:
         data = many(rank, noise=0.2)
         y, scored, loaded = data["y"], data["scored"], data["loaded"]
-        scores, loadings = pilot(y, scored, loaded, (80, 30), rank)
+        scores, loadings = quick_estimate(y, scored, loaded, (80, 30), rank)
         found = (scores[scored] * loadings[loaded]).sum(axis=1)
         assert np.corrcoef(found, data["product"])[0, 1] > 0.95
 
     def test_a_pilot_of_nothing_is_finite(self) -> None:
         scored, loaded = np.divmod(np.arange(12), 3)
-        scores, loadings = pilot(np.ones(12), scored, loaded, (4, 3), 2)
+        scores, loadings = quick_estimate(np.ones(12), scored, loaded, (4, 3), 2)
         assert np.isfinite(scores).all()
         assert np.isfinite(loadings).all()
 
     def test_chains_start_apart_in_the_triangle(self) -> None:
         data = many(2, noise=0.5)
-        scores, loadings = pilot(data["y"], data["scored"], data["loaded"], (80, 30), 2)
+        scores, loadings = quick_estimate(
+            data["y"], data["scored"], data["loaded"], (80, 30), 2
+        )
         ordered = loadings[anchors_of(loadings)]
         points = points_around((scores, ordered), 4, seed=1)
         first, second = points[0]["z_loadings"], points[1]["z_loadings"]

@@ -141,6 +141,10 @@ class SpecialTerm(Protocol):
         """How many coefficients with a scale to learn each row gets of the term."""
 
     @property
+    def scale_class(self) -> str:
+        """The class of parameters of these scales, in ``priors=``."""
+
+    @property
     def sides(self) -> tuple[Side, ...]:
         """The columns whose levels have coefficients."""
 
@@ -182,6 +186,17 @@ class ParameterDesign:
     x_bar: np.ndarray
     factors: tuple[FactorDesign, ...] = ()
     special: tuple[SpecialTerm, ...] = ()
+
+    @property
+    def is_value(self) -> bool:
+        """Whether each group has a value of the parameter itself.
+
+        So it is where nothing but the intercept varies, over one factor. The posterior
+        then has these values and not coefficients.
+        """
+        varying = [factor.varying for factor in self.factors]
+        is_mean = self.parameter == "mean"
+        return not (is_mean or self.coefficients) and varying == [("Intercept",)]
 
     def take(self, rows: np.ndarray | slice) -> ParameterDesign:
         """Return the predictor of some rows, with all groups."""

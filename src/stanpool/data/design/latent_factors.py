@@ -51,7 +51,7 @@ class LatentDesign:
     anchors
         Those with loadings in the order in which Stan sees them. The first R anchor
         the rotation: their loadings are a triangle with a positive diagonal.
-    kind, name
+    kind, name, scale_class
         As of every ``SpecialTerm``.
     """
 
@@ -65,6 +65,7 @@ class LatentDesign:
     anchors: np.ndarray
     kind: str = "latent"
     name: str = "factors"
+    scale_class: str = "loading_scale"
 
     @property
     def scales(self) -> int:
@@ -113,7 +114,7 @@ def build_latent(
                 f"{len(labels)} level(s): the rank is at most their number. Lower it."
             )
     shape = len(score_labels), len(loading_labels)
-    estimate = pilot(y, scored, loaded, shape, term.rank)
+    estimate = quick_estimate(y, scored, loaded, shape, term.rank)
     return LatentDesign(
         scores_of=term.scores_of,
         score_labels=score_labels,
@@ -126,7 +127,7 @@ def build_latent(
     )
 
 
-def pilot(
+def quick_estimate(
     y: Array, scored: Array, loaded: Array, shape: tuple[int, int], rank: int
 ) -> tuple[Array, Array]:
     """Estimate scores and loadings by alternating ridge regressions.

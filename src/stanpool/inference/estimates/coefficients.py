@@ -26,9 +26,8 @@ import numpy as np
 from stanpool.base.arrays import BLOCK, Array, Indices
 from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.base.options import At
-from stanpool.model.terms.names import GroupNames
-from stanpool.model.terms.of_design import special_terms
-from stanpool.posterior.coefficients import coefficients, flat
+from stanpool.model.terms.of_design import predictors_of
+from stanpool.posterior.coefficients import coefficients, flat, variables_of
 from stanpool.posterior.intervals import describe, interval_levels
 from stanpool.posterior.recenter import center_fit
 
@@ -163,37 +162,17 @@ def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFra
     """
     if at == "center":
         fit = center_fit(fit)
-    posterior, design = fit.posterior, fit.model.design
-    index: list[tuple[str, str]] = []
-    draws: list[Array] = []
-
-    def add(factor: str, term: str, values: Array) -> None:
-        index.append((factor, term))
-        draws.append(values)
-
-    for factor in design.factors if fit.model.spec.pooling == "partial" else ():
-        names = GroupNames.of(factor.factor)
-        labels = factor.coefficients
-        for label, tau in zip(labels, flat(posterior[names.tau]).T, strict=True):
-            add(factor.factor, f"sd({label})", tau)
-        if names.Omega in posterior:
-            omega = flat(posterior[names.Omega])
-            for row, column in zip(*np.triu_indices(len(labels), 1), strict=True):
-                term = f"cor({labels[row]}, {labels[column]})"
-                add(factor.factor, term, omega[:, row, column])
-    for special in special_terms(design):
-        for label, scale in special.scale_draws(lambda name: flat(posterior[name])):
-            add(special.name, label, scale)
+    posterior = fit.posterior
+    variables = variables_of(posterior)
+    mean, *others = predictors_of(fit.model.design, fit.model.structure)
+    found = [each for term in mean.all for each in term.scale_draws(variables)]
     if "sigma" in posterior:
-        add("residual", "sigma", flat(posterior["sigma"]))
-    if design.residual is not None:
-        names = GroupNames.of(design.residual.factor)
-        if names.tau_sigma in posterior:
-            add(
-                design.residual.factor,
-                "sd(log sigma)",
-                flat(posterior[names.tau_sigma]),
-            )
+        found.append(("residual", "sigma", flat(posterior["sigma"])))
+    for predictor in others:
+        for term in predictor.all:
+            found += term.scale_draws(variables)
+    index = [(factor, label) for factor, label, _ in found]
+    draws = [values for *_, values in found]
     return describe_each(multi_index(index, ["factor", "term"]), draws, prob)
 
 

@@ -312,7 +312,9 @@ def _residual_variance(fit: FitResult, between: Array) -> Any:
         known = 0.0 if design.se is None else np.mean(np.square(design.se))
         learned: Any = 0.0
         if design.residual is not None:
-            sigma = flat(posterior[GroupNames.of(design.residual.factor).sigma])
+            sigma = flat(
+                posterior[GroupNames.of(design.residual.factor, "sigma").value]
+            )
             share = np.bincount(design.residual.index, minlength=sigma.shape[1])
             learned = np.asarray(np.square(sigma) @ share / design.rows)
         elif "sigma" in posterior:

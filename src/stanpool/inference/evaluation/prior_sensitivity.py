@@ -160,12 +160,12 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
             if "cutpoint" not in posterior:
                 own[..., 0] += shift[:, None]
         return np.moveaxis(own.reshape(draws, own.shape[1], -1), 1, 2)
-    if base == "sigma" and "sigma" not in posterior and design.residual is not None:
-        names = GroupNames.of(design.residual.factor)
-        return flat(posterior[names.sigma])[:, None]
-    if base == "tau_sigma" and design.residual is not None:
-        names = GroupNames.of(design.residual.factor)
-        return flat(posterior[names.tau_sigma])[:, None, None]
+    for each in design.parameters:
+        names = GroupNames.of(each.factors[0].factor, each.parameter)
+        if base == each.parameter and base not in posterior:
+            return flat(posterior[names.value])[:, None]
+        if base == f"tau_{each.parameter}":
+            return flat(posterior[names.tau])[:, None, None]
     return flat(posterior[base])[:, None, None]
 
 

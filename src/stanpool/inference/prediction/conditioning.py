@@ -40,7 +40,7 @@ from stanpool.inference.prediction.adaptive_quadrature import (
 from stanpool.inference.prediction.group_likelihood import STEP, is_gaussian, spread
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.posterior import arviz
-from stanpool.posterior.coefficients import cholesky_of_population, coefficients, flat
+from stanpool.posterior.coefficients import coefficients, flat
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,8 +62,8 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
     Returns
     -------
     LinearPredictor
-        The same with resampled draws, with the draws of new groups in ``given`` and
-        ``given_scales``, and with ``pareto_k`` of the weights.
+        The same with resampled draws, with the draws of new groups in ``given``, and
+        with ``pareto_k`` of the weights.
 
     Raises
     ------
@@ -73,11 +73,11 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
         If there are too many rows.
     """
     rng = np.random.default_rng([seen.seed, 1])
-    seen = replace(seen, given_scales=_new_scales(seen))
+    seen = replace(seen, given=dict(_of_parameters(seen)))
     average = replace(seen, new_groups="zero")
     draws = len(seen.coefficients.alpha)
     log_weights, worst = np.zeros(draws), -np.inf
-    given: dict[tuple[str, Any], Array] = {}
+    given = dict(seen.given)
     for part in _parts(seen):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = _RowsOfPart(average, part).draw(rng)
@@ -104,9 +104,6 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
         posterior=posterior,
         coefficients=coefficients(seen.model, posterior),
         given={group: u[chosen] for group, u in given.items()},
-        given_scales={
-            group: scale[chosen] for group, scale in seen.given_scales.items()
-        },
         pareto_k=worst,
     )
 
@@ -195,10 +192,7 @@ class _RowsOfPart:
     def _cholesky(self) -> Array:
         """Return the Cholesky factor of all coefficients' covariance, ``(S, P, P)``."""
         own = [
-            cholesky_of_population(
-                self.average.posterior,
-                self.average.model.design.factors[self.average.numbers[place]],
-            )
+            self.average.coefficients.factors[self.average.numbers[place]].chol
             for place, _ in self.part.groups
         ]
         ends = np.cumsum([each.shape[1] for each in own])
@@ -297,7 +291,7 @@ def _parts(seen: LinearPredictor) -> Iterator[_Part]:
 
 def _by_group(
     seen: LinearPredictor, part: _Part, u: Array
-) -> Iterator[tuple[tuple[str, Any], Array]]:
+) -> Iterator[tuple[tuple[str, str, Any], Array]]:
     """Yield the coefficients of each new group, shape ``(S, D, Q)``, with its name."""
     start = 0
     for place, group in part.groups:
@@ -305,17 +299,21 @@ def _by_group(
         shape = seen.coefficients.factors[seen.numbers[place]].b.shape[2:]
         stop = start + shape[0] * shape[1]
         values = u[:, start:stop].reshape(len(u), *shape)
-        yield (factor.factor, factor.labels[group]), values
+        yield ("mean", factor.factor, factor.labels[group]), values
         start = stop
 
 
-def _new_scales(seen: LinearPredictor) -> dict[Any, Array]:
-    """Draw the residual scales of new groups from their population."""
-    own, fitted = seen.design.residual, seen.model.design.residual
-    if own is None or fitted is None:
-        return {}
-    new = np.unique(own.index[own.index >= len(fitted.labels)]).tolist()
-    return {own.labels[group]: seen.new_scale(group) for group in new}
+def _of_parameters(
+    seen: LinearPredictor,
+) -> Iterator[tuple[tuple[str, str, Any], Array]]:
+    """Draw what new groups have of other parameters from their populations."""
+    for own in seen.design.parameters:
+        drawn = seen.coefficients_of(own.parameter).factors
+        for factor, of_fit in zip(own.factors, drawn, strict=True):
+            new = np.unique(factor.index[factor.index >= of_fit.b.shape[1]])
+            for label in (factor.labels[group] for group in new.tolist()):
+                u = of_fit.deviation_of_new(factor.factor, label, seen.unseen)
+                yield (own.parameter, factor.factor, label), u
 
 
 def _resample(weights: Array, rng: np.random.Generator) -> Indices:

@@ -24,7 +24,6 @@ from stanpool.inference.prediction.linear_predictor import (
     linear_predictor_of,
 )
 from stanpool.language.family import FAMILIES
-from stanpool.posterior.coefficients import cholesky_of_population
 
 if TYPE_CHECKING:
     from stanpool.data.design.design import Design, FactorDesign
@@ -222,10 +221,7 @@ class _Inside:
             everything,
             everything.without(factors),
             factors,
-            tuple(
-                cholesky_of_population(fit.posterior, design.factors[number])
-                for number in factors
-            ),
+            tuple(everything.coefficients.factors[number].chol for number in factors),
         )
 
     def log_likelihood(self, rows: Indices) -> Array:

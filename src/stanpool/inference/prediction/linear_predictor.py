@@ -7,30 +7,24 @@ every chunk of rows, for every order of the rows, and in every call.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stanpool.base.arrays import BLOCK, Array, Indices
 from stanpool.base.options import NewGroups
-from stanpool.data.design.design import taken_special
 from stanpool.language.family import FAMILIES
-from stanpool.model.terms.names import GroupNames
-from stanpool.model.terms.unseen import UnseenGroups
-from stanpool.posterior.coefficients import (
-    Coefficients,
-    cholesky_of_population,
-    coefficients,
-    flat,
-)
+from stanpool.model.terms.term import from_link_scale
+from stanpool.model.terms.unseen import Given, UnseenGroups
+from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.data.design.design import Design, FactorDesign
+    from stanpool.data.design.design import Design
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
@@ -58,10 +52,8 @@ class LinearPredictor:
     seed
         The seed of these draws.
     given
-        Draws of new groups that the fit was conditioned on, by factor and label:
-        deviations, shape ``(S, D, Q)``.
-    given_scales
-        Draws of the residual scales of these groups by label, shape ``(S,)``.
+        Draws of new groups that the fit was conditioned on, by parameter, factor and
+        label: deviations, shape ``(S, D, Q)``.
     pareto_k
         Pareto k of the weights of conditioning, if there was any.
     """
@@ -73,8 +65,7 @@ class LinearPredictor:
     coefficients: Coefficients
     new_groups: NewGroups = "population"
     seed: int = 0
-    given: Mapping[tuple[str, Any], Array] = field(default_factory=dict)
-    given_scales: Mapping[Any, Array] = field(default_factory=dict)
+    given: Given = field(default_factory=dict)
     pareto_k: float | None = None
 
     @property
@@ -115,109 +106,35 @@ class LinearPredictor:
 
         The shape is ``(S, rows)``, and one more axis for categories.
         """
-        found, design = self.coefficients, self.design
-        eta = found.alpha[..., None] + found.beta @ design.X[rows].T
-        for place, factor in enumerate(design.factors):
-            index, z = factor.index[rows], factor.Z[rows]
-            if factor.weights is None:
-                eta += self._effects(place, index, z)
-                continue
-            for member in range(index.shape[1]):
-                weighted = factor.weights[rows, member, None] * z
-                eta += self._effects(place, index[:, member], weighted)
-        for term in design.special:
-            own = found.special[term.name]
-            eta += own.effect(taken_special(term, rows), self.unseen)
-        if design.offset is not None:
-            eta += design.offset[rows]
+        own = self.design.mean.take(rows)
+        eta = self.coefficients.predictor_of(own, self.unseen, self.numbers)
+        if self.design.offset is not None:
+            eta += self.design.offset[rows]
         return np.moveaxis(eta, 1, 2) if self.is_categorical else eta[:, 0]
 
     def parameters(self, rows: slice | Indices) -> dict[str, Array]:
         """Return the family's parameters, which broadcast against ``(S, rows)``."""
-        posterior, residual = self.posterior, self.design.residual
         found = {}
         for name in FAMILIES[self.model.spec.family].parameter_names:
-            if name == "sigma" and residual is not None:
-                found[name] = self._scales(residual, residual.index[rows])
-            elif name in posterior:
-                found[name] = flat(posterior[name])[:, None]
+            own = self.design.parameter(name)
+            if own is not None:
+                drawn = self.coefficients_of(name)
+                eta = drawn.predictor_of(own.take(rows), self.unseen)
+                found[name] = from_link_scale(own.link, eta[:, 0])
+            elif name in self.posterior:
+                found[name] = flat(self.posterior[name])[:, None]
         return found
 
-    def new_scale(self, group: int) -> Array:
-        """Return the residual scale of a new group, shape ``(S,)``."""
-        assert self.design.residual is not None
-        factor, labels = self.design.residual.factor, self.design.residual.labels
-        if labels[group] in self.given_scales:
-            return self.given_scales[labels[group]]
-        if self.new_groups == "resample":
-            scales = flat(self.posterior[GroupNames.of(factor).sigma])
-            return np.asarray(
-                np.take_along_axis(
-                    scales,
-                    self.unseen.fitted_group(factor, labels[group], scales),
-                    axis=1,
-                )[:, 0]
-            )
-        middle = flat(self.posterior["sigma"])
-        if self.new_groups == "zero":
-            return np.asarray(middle)
-        spread = flat(self.posterior[GroupNames.of(factor).tau_sigma])
-        z = self.unseen.stream("scale", factor, labels[group]).standard_normal(
-            len(middle)
-        )
-        return np.asarray(middle * np.exp(spread * z))
-
-    def _effects(self, place: int, groups: Indices, z: Array) -> Array:
-        """Return the contribution of a factor's deviations, shape ``(S, D, rows)``."""
-        own = self.coefficients.factors[self.numbers[place]]
-        draws, known, predictors, _ = own.b.shape
-        new = np.unique(groups[groups >= known]).tolist()
-        if not new:
-            return own.effects_on(groups, z)
-        effects = np.empty((draws, predictors, len(z)))
-        is_known = groups < known
-        effects[..., is_known] = own.effects_on(groups[is_known], z[is_known])
-        for group in new:
-            at = groups == group
-            effects[..., at] = self._deviations(place, group) @ z[at].T
-        return effects
-
-    def _deviations(self, place: int, group: int) -> Array:
-        """Return the deviation of a new group from its mean, shape ``(S, D, Q)``."""
-        number, factor = self.numbers[place], self.design.factors[place]
-        own, label = self.coefficients.factors[number], factor.labels[group]
-        draws, _, predictors, varying = own.b.shape
-        if (factor.factor, label) in self.given:
-            return self.given[factor.factor, label]
-        if self.new_groups == "zero":
-            return np.zeros((draws, predictors, varying))
-        if self.new_groups == "resample":
-            chosen = self.unseen.fitted_group(factor.factor, label, own.b)
-            return own.deviations_at(chosen[:, 0])
-        chol = self._chols[number]
-        z = self.unseen.stream("coefficients", factor.factor, label).standard_normal(
-            (draws, chol.shape[1])
-        )
-        u = np.einsum("sij,sj->si", chol, z)
-        return np.asarray(u.reshape(draws, predictors, varying))
+    def coefficients_of(self, parameter: str) -> Coefficients:
+        """Return draws of the coefficients of a parameter other than the mean."""
+        if parameter not in self._others:
+            found = coefficients(self.model, self.posterior, parameter)
+            self._others[parameter] = found
+        return self._others[parameter]
 
     @cached_property
-    def _chols(self) -> dict[int, Array]:
-        """Cholesky factors of the population covariance matrices, by factor."""
-        factors = self.model.design.factors
-        return {
-            number: cholesky_of_population(self.posterior, factors[number])
-            for number in self.numbers
-        }
-
-    def _scales(self, factor: FactorDesign, groups: Indices) -> Array:
-        """Return the residual scales of rows' groups, shape ``(S, rows)``."""
-        scales = flat(self.posterior[GroupNames.of(factor.factor).sigma])
-        known = scales.shape[1]
-        sigma = scales[:, np.minimum(groups, known - 1)]
-        for group in np.unique(groups[groups >= known]).tolist():
-            sigma[:, groups == group] = self.new_scale(group)[:, None]
-        return np.asarray(sigma)
+    def _others(self) -> dict[str, Coefficients]:
+        return {}
 
 
 def linear_predictor_of(fit: FitResult) -> LinearPredictor:

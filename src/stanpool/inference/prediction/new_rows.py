@@ -157,8 +157,8 @@ def _needed(
     own = [text for text in given if text in (spec.outcome, *spec.offsets)]
     groups = [name for term in used for name in term.key]
     groups += [side.column for term in model.design.special for side in term.sides]
-    if "residual" in parts and model.design.residual is not None:
-        groups.append(model.design.residual.factor)
+    if "residual" in parts:
+        groups += [x.factor for own in model.design.parameters for x in own.factors]
     known = set(model.data.columns)
     return _Names(
         terms=tuple(dict.fromkeys(names_in_terms([*terms, *own], known))),

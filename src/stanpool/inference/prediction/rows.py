@@ -62,11 +62,13 @@ def linear_predictor_with(
     """
     model = fit.model
     special, group_terms = _chosen_special(model, group_terms)
-    terms, own_scales = chosen_terms(model, group_terms)
+    terms, parameters = chosen_terms(model, group_terms)
     # Only means of exponentiated residuals depend on the residual scale.
     of_logs = FAMILIES[model.spec.family].is_of_logs
     needs_scales = "se" in parts or of_logs or data is None
-    design = design_of_rows(model, data, terms, own_scales and needs_scales, parts)
+    design = design_of_rows(
+        model, data, terms, parameters if needs_scales else (), parts
+    )
     design = replace(
         design, special=tuple(x for x in design.special if x.name in special)
     )
@@ -97,7 +99,7 @@ def linear_predictor_with(
                 "given conditions predictions of new rows on other rows: pass data= "
                 "and groups='fitted' with it."
             )
-        rows = design_of_rows(model, given, terms, own_scales, PARTS)
+        rows = design_of_rows(model, given, terms, parameters, PARTS)
         seen = replace(source, design=rows, new_groups="population")
         check_new_groups(seen)
         found = condition(seen)
@@ -110,7 +112,7 @@ def design_of_rows(
     model: PreparedModel,
     data: Any,
     terms: Mapping[int, Sequence[str]],
-    own_scales: bool,
+    parameters: Collection[str],
     parts: Sequence[str],
 ) -> Design:
     """Build the design of the rows with the terms that are included."""
@@ -118,13 +120,13 @@ def design_of_rows(
         own = model.design.factors
         design = replace(model.design, factors=tuple(own[number] for number in terms))
     else:
-        wanted = [part for part in parts if own_scales or part != "residual"]
+        wanted = [part for part in parts if parameters or part != "residual"]
         design = new_design(model, data, factors=list(terms), parts=wanted)
     factors = zip(design.factors, terms.values(), strict=True)
     return replace(
         design,
         factors=tuple(_masked(*each) for each in factors),
-        parameters=design.parameters if own_scales else (),
+        parameters=tuple(x for x in design.parameters if x.parameter in parameters),
     )
 
 
@@ -143,12 +145,13 @@ def _chosen_special(
 
 def chosen_terms(
     model: PreparedModel, group_terms: GroupTerms | None
-) -> tuple[dict[int, Sequence[str]], bool]:
-    """Return the coefficients of each factor to include, and whether scales are."""
+) -> tuple[dict[int, Sequence[str]], set[str]]:
+    """Return the coefficients of each factor to include, and the parameters."""
     factors = model.design.factors
     varying = {each.factor: list(each.varying) for each in factors}
-    if model.design.residual is not None:
-        varying.setdefault(model.design.residual.factor, []).append("sigma")
+    for own in model.design.parameters:
+        for each in own.factors:
+            varying.setdefault(each.factor, []).append(own.parameter)
     if group_terms is None:
         chosen: dict[str, Sequence[str]] = dict(varying)
     elif isinstance(group_terms, Mapping):
@@ -185,13 +188,17 @@ def chosen_terms(
             "and without pooling there is no population to replace them. Fit with "
             "pooling='partial'."
         )
-    residual = model.design.residual
-    own_scales = residual is not None and "sigma" in chosen.get(residual.factor, ())
+    included = {
+        own.parameter
+        for own in model.design.parameters
+        for each in own.factors
+        if own.parameter in chosen.get(each.factor, ())
+    }
     return {
         number: chosen[each.factor]
         for number, each in enumerate(factors)
         if set(chosen.get(each.factor, ())) & set(each.varying)
-    }, own_scales
+    }, included
 
 
 def _masked(factor: FactorDesign, labels: Sequence[str]) -> FactorDesign:
@@ -246,23 +253,19 @@ def check_new_groups(source: LinearPredictor) -> None:
     """Refuse new groups if they are not wanted or cannot be predicted."""
     model, design, new_groups = source.model, source.design, source.new_groups
     sides = [
-        (each.factor, each.labels, len(fitted_labels[each.factor]), each.index)
+        (own.parameter, each.factor, each.labels, len(known[each.factor]), each.index)
         for own in design.predictors
-        for fitted_labels in [_fitted_labels(model, own.parameter)]
+        for known in [_fitted_labels(model, own.parameter)]
         for each in own.factors
     ]
     for term in design.special:
         fitted = _fitted_special(model, term)
         for side, of_fit in zip(term.sides, fitted.sides, strict=True):
-            sides.append((side.column, side.labels, of_fit.size, side.index))
-    given = set(source.given)
-    if model.design.residual is not None:
-        given |= {
-            (model.design.residual.factor, label) for label in source.given_scales
-        }
-    for factor, labels, known, index in sides:
-        is_new = np.array([(factor, label) not in given for label in labels])
-        is_new[:known] = False
+            own = (side.column, side.labels, of_fit.size, side.index)
+            sides.append(("mean", *own))
+    for parameter, factor, labels, seen, index in sides:
+        is_new = np.array([(parameter, factor, x) not in source.given for x in labels])
+        is_new[:seen] = False
         if not is_new.any():
             continue
         rows = np.flatnonzero(is_new[index].reshape(len(index), -1).any(axis=1))

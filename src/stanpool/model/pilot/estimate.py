@@ -121,6 +121,12 @@ class PilotEstimate:
     parameters: Mapping[str, Any]
     residual: GroupEstimate | None = None
 
+    def estimates(self, parameter: str) -> tuple[GroupEstimate, ...]:
+        """Return what varies over the factors of a parameter's linear predictor."""
+        if parameter == "mean":
+            return self.factors
+        return () if self.residual is None else (self.residual,)
+
     @property
     def is_finite(self) -> bool:
         """Whether all numbers of the estimate are finite."""

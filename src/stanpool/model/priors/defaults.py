@@ -67,10 +67,10 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
                 Prior("lkj", (2.0,)),
                 "default: lkj(2) (Stan User's Guide)",
             )
-    for _ in design.special:
+    for term in design.special:
         rule = f"default: {scales.rules['special']}"
         prior = _exponential(scales.group)
-        yield "loading_scale", None, ["loading_scale"], prior, rule
+        yield term.scale_class, None, [term.scale_class], prior, rule
     if spec.has_sigma:
         # On the scale of the outcome, whatever the link.
         rule = f"default: mean {outcome_spread(spec)} ({RSTANARM})"
@@ -83,10 +83,12 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
     for own in FAMILIES[spec.family].auxiliary:
         prior, rule = _auxiliary_prior(own, design)
         yield own.name, None, [own.name], prior, rule
-    if design.residual is not None and spec.pooling == "partial":
-        names = [f"tau_sigma_{design.residual.factor}", "tau_sigma"]
-        rule = f"default: mean 1 on the log scale ({PC_PRIOR})"
-        yield "tau_sigma", None, names, Prior("exponential", (1.0,)), rule
+    for parameter in design.parameters if spec.pooling == "partial" else ():
+        rule = f"default: mean 1 on the {parameter.link} scale ({PC_PRIOR})"
+        prior = Prior("exponential", (1.0,))
+        for factor in parameter.factors:
+            block = f"tau_{parameter.parameter}"
+            yield block, None, [f"{block}_{factor.factor}", block], prior, rule
 
 
 def _population(

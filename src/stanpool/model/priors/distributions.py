@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -86,22 +86,28 @@ class PriorDraws:
         How many.
     rng
         Where randomness comes from.
+    drawn
+        What was drawn before: each class of parameters is drawn once.
     """
 
     priors: Iterable[PriorRow]
     draws: int
     rng: np.random.Generator
+    drawn: dict[tuple[str, int], Array] = field(default_factory=dict)
+
+    def rows(self, name: str) -> list[PriorRow]:
+        """Return the priors of the members of a class."""
+        return [row for row in self.priors if row.parameter_class == name]
 
     def members(self, name: str, groups: int = 1) -> Array:
         """Draw the members of a class for each group, ``(draw, groups, member)``."""
-        columns = [
-            draw_from_prior(row, (self.draws, groups), self.rng)
-            for row in self.priors
-            if row.parameter_class == name
-        ]
-        if not columns:
-            return np.empty((self.draws, groups, 0))
-        return np.stack(columns, -1)
+        if (name, groups) not in self.drawn:
+            size = self.draws, groups
+            columns = [draw_from_prior(x, size, self.rng) for x in self.rows(name)]
+            self.drawn[name, groups] = (
+                np.stack(columns, -1) if columns else np.empty((*size, 0))
+            )
+        return self.drawn[name, groups]
 
 
 def draw_from_prior(

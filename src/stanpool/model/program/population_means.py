@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
 from stanpool.data.design.nesting import outer_groups, shared_columns
 
 
 def group_means(
-    design: Design,
+    design: Design | ParameterDesign,
     number: int,
     alpha: np.ndarray | None,
     beta: np.ndarray,
@@ -22,20 +22,10 @@ def group_means(
 ) -> np.ndarray:
     """Return what the groups' coefficients vary around, for many draws.
 
-    Of the factors that vary a coefficient only the first has the population mean; the
-    others vary around zero.
-
     Parameters
     ----------
-    design
-        The data.
-    number
-        Which factor, counted from 0.
-    alpha, beta
-        Intercepts, shape ``(..., D)``, or None; and the population's coefficients,
-        shape ``(..., D, K)``, of D linear predictors.
-    elsewhere
-        Coefficients whose mean is left out; if None, those of earlier factors.
+    design, number, alpha, beta, elsewhere
+        As for ``population_parts``.
     at_x_bar
         Whether ``alpha`` is the intercept where predictors are at their means, so that
         effects of group-level predictors count from there.
@@ -45,23 +35,62 @@ def group_means(
     numpy.ndarray
         Shape ``(..., J, D, Q)``, or ``(..., 1, D, Q)`` where all groups have the same.
     """
+    mean, effects = population_parts(design, number, alpha, beta, elsewhere=elsewhere)
+    means = mean[..., None, :, :]
+    factor = design.factors[number]
+    if effects is None or factor.U is None:
+        return means
+    U = factor.U - U_at_x_bar(design, factor) if at_x_bar else factor.U
+    return np.asarray(means + np.einsum("jp,...dpq->...jdq", U, effects))
+
+
+def population_parts(
+    design: Design | ParameterDesign,
+    number: int,
+    alpha: np.ndarray | None,
+    beta: np.ndarray,
+    *,
+    elsewhere: Collection[str] | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pick what the groups' coefficients vary around from the population's.
+
+    Of the factors that vary a coefficient only the first has the population mean; the
+    others vary around zero.
+
+    Parameters
+    ----------
+    design
+        The data, or the linear predictor of one parameter.
+    number
+        Which factor, counted from 0.
+    alpha, beta
+        Intercepts, shape ``(..., D)``, which are not read if there is none; and the
+        population's coefficients, shape ``(..., D, K)``, of D linear predictors.
+    elsewhere
+        Coefficients whose mean is left out; if None, those of earlier factors.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Means, shape ``(..., D, Q)``, and the effects of group-level predictors, shape
+        ``(..., D, P, Q)``, or None if there are no such predictors.
+    """
     factor = design.factors[number]
     parts = [np.zeros((*beta.shape[:-1], 1)), beta]
-    if alpha is not None:
+    if design.intercept:
+        assert alpha is not None
         parts.insert(1, alpha[..., None])
     population = np.concatenate(parts, axis=-1)
     if elsewhere is None:
         earlier = design.factors[:number]
         elsewhere = {label for each in earlier for label in each.varying}
-    means = population[..., means_of(design, factor, elsewhere) - 1][..., None, :, :]
-    if factor.U is None:
-        return means
-    effects = population[..., effects_of(design, factor) - 1]
-    U = factor.U - U_at_x_bar(design, factor) if at_x_bar else factor.U
-    return np.asarray(means + np.einsum("jp,...dpq->...jdq", U, effects))
+    mean = population[..., means_of(design, factor, elsewhere) - 1]
+    if factor.effect_of is None:
+        return mean, None
+    return mean, population[..., effects_of(design, factor) - 1]
 
 
-def U_at_x_bar(design: Design, factor: FactorDesign) -> np.ndarray:
+def U_at_x_bar(design: Design | ParameterDesign, factor: FactorDesign) -> np.ndarray:
     """Return the means of group-level predictors that move intercepts, shape ``(P,)``.
 
     They are 0 for those that move slopes, which are the same wherever predictors are.
@@ -79,7 +108,10 @@ def U_at_x_bar(design: Design, factor: FactorDesign) -> np.ndarray:
 
 
 def of_outer_groups(
-    design: Design, number: int, within: Sequence[int], coefficients: Mapping[int, Any]
+    design: Design | ParameterDesign,
+    number: int,
+    within: Sequence[int],
+    coefficients: Mapping[int, Any],
 ) -> Any:
     """Return the sum of the coefficients of the outer groups that groups are in.
 
@@ -110,7 +142,7 @@ def of_outer_groups(
 
 
 def means_of(
-    design: Design, factor: FactorDesign, taken: Collection[str]
+    design: Design | ParameterDesign, factor: FactorDesign, taken: Collection[str]
 ) -> np.ndarray:
     """Return where (0, alpha, beta) has the population mean of each coefficient.
 
@@ -125,7 +157,7 @@ def means_of(
     )
 
 
-def effects_of(design: Design, factor: FactorDesign) -> np.ndarray:
+def effects_of(design: Design | ParameterDesign, factor: FactorDesign) -> np.ndarray:
     """Return where (0, alpha, beta) has the effects of group-level predictors."""
     assert factor.effect_of is not None
     first = 1 + int(design.intercept)

@@ -8,26 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from stanpool.base.arrays import Array
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import (
     MarginalRows,
     pilot_of_rest,
     scale_units,
 )
-from stanpool.data.design.design import Design, FactorDesign
-from stanpool.data.design.nesting import outer_groups, shared_columns
+from stanpool.data.design.design import Design
 from stanpool.language.prior import DISTRIBUTIONS, Prior
 from stanpool.model.pilot.centering import Centering, centered_elsewhere
 from stanpool.model.priors.in_force import PriorRow, class_of
-from stanpool.model.program.population_means import U_at_x_bar, effects_of, means_of
 from stanpool.model.program.prior_blocks import UNSTATED, variable_of
-from stanpool.model.program.structure import (
-    FactorStructure,
-    Structure,
-    is_bounded,
-    suffix_of,
-)
-from stanpool.model.terms.of_design import special_terms
+from stanpool.model.program.structure import Structure, is_bounded
+from stanpool.model.terms.of_design import predictors_of
+from stanpool.model.terms.term import ProgramData
 
 _MOST_UNITS = 100.0  # largest multiplier, in standard errors
 
@@ -60,53 +55,36 @@ def stan_data(
         Stan's data by name, as numbers and NumPy arrays.
     """
     data = _row_data(design) if rows is None else _reduced_data(design, rows)
-    if structure.intercept or structure.has_cutpoints or structure.pooling == "none":
-        data["x_bar"] = design.x_bar
     if structure.standardized:
         assert isinstance(rows, MarginalRows)
         data |= _pilot_data(design, rows, prior_only=prior_only)
-    if isinstance(rows, MarginalRows):
-        for number, unit in scale_units(rows, design).items():
-            if structure.is_signed(number + 1):
-                data[f"tau_unit{suffix_of(number + 1)}"] = unit
-    elsewhere: Sequence[frozenset[str]] = ()
-    if structure.chooses_center:
-        elsewhere = centered_elsewhere(design.factors, centering, structure.within)
-    taken: set[str] = set()
-    for number, factor in enumerate(design.factors, 1):
-        suffix = suffix_of(number)
-        form = structure.factors[number - 1]
-        own = _factor_data(number, factor, rows)
-        if structure.parameterization == "adaptive":
-            own |= centering[number - 1].data(correlated=form.correlated)
-            own |= _outer_data(design, factor, form)
-        if form.recentered:
-            assert factor.uncenter is not None
-            predictors = max(len(factor.predictors_of), 1)
-            own["uncenter"] = np.kron(np.eye(predictors), factor.uncenter)
-        if form.integrated == 1:
-            own = {"Q": own["Q"]}
-        elif structure.pooling == "none":
-            own["z_bar"] = factor.z_bar
-        elif not form.integrated:
-            own["mean_index"] = means_of(design, factor, taken)
-            if elsewhere:
-                own["center_index"] = means_of(design, factor, elsewhere[number - 1])
-            if factor.U is not None:
-                own["P"] = factor.U.shape[1]
-                own["U"] = factor.U
-                own["effect_index"] = effects_of(design, factor)
-                if structure.parameterization == "adaptive" and design.intercept:
-                    own["U_bar"] = U_at_x_bar(design, factor)[None, :]
-        taken.update(factor.varying)
-        data |= {f"{name}{suffix}": value for name, value in own.items()}
-    for term in special_terms(design):
-        data |= term.stan_data()
+    program = program_data(design, structure, rows, centering)
+    for predictor in predictors_of(design, structure):
+        for term in predictor.all:
+            data |= term.stan_data(program)
     data |= _prior_data(list(priors), structure)
     for bound in data.keys() & {"lower_b", "upper_b"}:
         data[bound] = np.tile(data[bound], (data["J"], 1))
     data["prior_only"] = int(prior_only)
     return data
+
+
+def program_data(
+    design: Design,
+    structure: Structure,
+    rows: CompressedRows | MarginalRows | None,
+    centering: Sequence[Centering],
+) -> ProgramData:
+    """Return what decides the data of terms besides their design."""
+    units: dict[int, Array] = {}
+    if isinstance(rows, MarginalRows):
+        found = scale_units(rows, design).items()
+        units = {n: unit for n, unit in found if structure.is_signed(n + 1)}
+    chosen: Sequence[frozenset[str]] = ()
+    if structure.chooses_center:
+        chosen = centered_elsewhere(design.factors, centering, structure.within)
+    is_adaptive = structure.parameterization == "adaptive"
+    return ProgramData(structure, rows, centering if is_adaptive else (), chosen, units)
 
 
 def _censoring_data(design: Design, censored: np.ndarray) -> dict[str, Any]:
@@ -122,8 +100,7 @@ def _censoring_data(design: Design, censored: np.ndarray) -> dict[str, Any]:
 
 def _row_data(design: Design) -> dict[str, Any]:
     """Return the data of the rows."""
-    n, k = design.X.shape
-    data: dict[str, Any] = {"N": n, "y": design.y, "K": k, "X": design.X}
+    data: dict[str, Any] = {"N": len(design.X), "y": design.y}
     if design.categories:
         data["C"] = len(design.categories)
         data["y"] = design.y + 1
@@ -138,9 +115,6 @@ def _row_data(design: Design) -> dict[str, Any]:
     data |= {name: values for name, values in parts.items() if values is not None}
     if design.censored is not None:
         data |= _censoring_data(design, design.censored)
-    if design.residual is not None:
-        data["J_sigma"] = len(design.residual.labels)
-        data["group_sigma"] = design.residual.index + 1
     return data
 
 
@@ -148,7 +122,7 @@ def _reduced_data(
     design: Design, rows: CompressedRows | MarginalRows
 ) -> dict[str, Any]:
     """Return the data of reduced rows."""
-    data: dict[str, Any] = {"K": design.X.shape[1]}
+    data: dict[str, Any] = {}
     if isinstance(rows, MarginalRows):
         groups, rest = rows.groups, rows.rows.rest
         second = np.zeros(rest.shape[1], dtype=bool)
@@ -187,7 +161,6 @@ def _reduced_data(
     if design.intercept:
         data["y_shift"] = rows.y_shift
     if design.residual is not None:
-        data["J_sigma"] = len(design.residual.labels)
         data |= {name: scale + 1 for name, scale in scales.items()}
         data["N_zero_rows"] = rows.zeros
     elif design.se is None:
@@ -215,33 +188,6 @@ def _pilot_data(
         # In the prior, or with some of the rows, these estimates do not apply.
         data = {k: 0.0 * x + float(k.endswith("_multiplier")) for k, x in data.items()}
     return data
-
-
-def _factor_data(
-    number: int, factor: FactorDesign, rows: CompressedRows | MarginalRows | None
-) -> dict[str, Any]:
-    """Return the data of a grouping factor, counted from 1, that every pooling has."""
-    data: dict[str, Any] = {"J": len(factor.labels), "Q": factor.Z.shape[1]}
-    if isinstance(rows, MarginalRows):
-        return data
-    if factor.weights is not None:
-        data["M"] = factor.weights.shape[1]
-        data["weight"] = factor.weights
-    data["group"] = (factor.index if rows is None else rows.group[number - 1]) + 1
-    data["Z"] = factor.Z if rows is None else rows.Z[number - 1]
-    return data
-
-
-def _outer_data(
-    design: Design, factor: FactorDesign, form: FactorStructure
-) -> dict[str, Any]:
-    """Return where a factor's groups are in those of the factors that it is within."""
-    outer = [design.factors[place] for place in form.within]
-    if not outer:
-        return {}
-    groups = [outer_groups(factor, each) for each in outer]
-    columns = [shared_columns(factor.coefficients, each.coefficients) for each in outer]
-    return {"outer": np.stack(groups) + 1, "outer_column": np.stack(columns) + 1}
 
 
 def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:

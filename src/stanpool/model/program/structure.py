@@ -123,6 +123,19 @@ class Structure:
         """All factors, counted from 0: each after those that it is within."""
         return sorted(range(len(self.factors)), key=depths(self.within).__getitem__)
 
+    def factors_of(self, parameter: str) -> tuple[FactorStructure, ...]:
+        """Return what of the factors of a parameter decides the text."""
+        if parameter == "mean":
+            return self.factors
+        return (FactorStructure(),) if self.residual else ()
+
+    def has_number(self, parameter: str) -> bool:
+        """Whether a parameter of the family is one number, or varies about one."""
+        known = dict(self.priors)
+        return parameter in known and not (
+            parameter == "sigma" and self.residual == "free"
+        )
+
     def is_signed(self, number: int) -> bool:
         """Whether a factor's scales are sampled by roots with signs, counted from 1."""
         name = f"tau{suffix_of(number)}"

@@ -1,4 +1,8 @@
-"""Latent factors: the product of a row's scores and loadings."""
+"""Latent factors: the product of a row's scores and loadings.
+
+In the posterior they are ``scores_user[user, latent]`` and ``loadings_item[item,
+latent]``, and the scale of the loadings, ``loading_scale``.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,21 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.design import Side
-from stanpool.data.design.latent_factors import LatentDesign, as_triangle, pilot
+from stanpool.data.design.latent_factors import (
+    LatentDesign,
+    as_triangle,
+    quick_estimate,
+)
+from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.terms.names import Claim, GroupNames, Labelled, labels_of
-from stanpool.model.terms.term import Variables
+from stanpool.model.terms.term import (
+    Noise,
+    Point,
+    ProgramData,
+    StanVariables,
+    Variables,
+)
 from stanpool.model.terms.unseen import UnseenGroups
 
 _SPREAD = 0.1  # of starting points, in standard deviations of scores and loadings
@@ -103,11 +118,11 @@ class LatentTerm:
             yield Claim.of_column(side.column, GroupNames.of(side.column).group)
         yield Claim(f"{self.name}()", (self.scores, self.loadings))
 
-    def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, Array]]:
-        """Yield what the scale to learn is called, and its draws."""
-        yield "sd(loadings)", posterior("loading_scale")
+    def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
+        """Yield the scale of the loadings."""
+        yield self.name, "sd(loadings)", posterior["loading_scale"]
 
-    def labelled(self, stan: Variables) -> Labelled:
+    def labelled(self, stan: StanVariables) -> Labelled:
         """Label draws of Stan's variables; loadings get the order of their labels."""
         of_scores, of_loadings = (
             GroupNames.of(x.column).group for x in self.design.sides
@@ -126,16 +141,16 @@ class LatentTerm:
             },
         )
 
-    def draws(self, posterior: Variables) -> LatentDraws:
-        """Take the term's coefficients out of labelled draws, ``(S, ...)`` each."""
+    def draws(self, posterior: Variables, population: object = None) -> LatentDraws:
+        """Take scores and loadings out of labelled draws."""
         return LatentDraws(
-            scores=posterior(self.scores),
-            loadings=posterior(self.loadings),
-            scale=posterior("loading_scale"),
+            scores=posterior[self.scores],
+            loadings=posterior[self.loadings],
+            scale=posterior["loading_scale"],
         )
 
-    def stan_data(self) -> dict[str, Any]:
-        """Return Stan's data; anchors of the rotation come first."""
+    def stan_data(self, program: ProgramData) -> dict[str, Any]:
+        """Return Stan's data of the term; anchors of the rotation come first."""
         place = np.argsort(self.design.anchors)
         return {
             "R": self.design.rank,
@@ -149,7 +164,9 @@ class LatentTerm:
         """Yield Stan's variables that have a row for each level of a column."""
         yield from zip(("scores", "loadings"), self.design.sides, strict=True)
 
-    def prior_draws(self, prior: PriorDraws) -> dict[str, Array]:
+    def prior_draws(
+        self, prior: PriorDraws, population: object = None
+    ) -> dict[str, Array]:
         """Draw Stan's variables from their priors, ``(draw, ...)``.
 
         Scores and loadings are rotated until the loadings are a triangle.
@@ -167,13 +184,21 @@ class LatentTerm:
             "loadings": scale[:, None, None] * loadings,
         }
 
-    def point(self, draws: LatentDraws) -> dict[str, Any]:
-        """Return what a program declares of the term, at the first of some draws."""
+    def point(self, draws: LatentDraws, at: Point) -> dict[str, Any]:
+        """Return what programs declare of the term, at one draw."""
         return {
             "scores": draws.scores[0],
             "z_loadings": draws.loadings[0, self.design.anchors] / draws.scale[0],
             "loading_scale": draws.scale[0],
         }
+
+    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> dict[str, Any]:
+        """Return nothing: the pilot estimate is of models without the term."""
+        return {}
+
+    def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
+        """Return nothing: the pilot estimate is of models without the term."""
+        return {}
 
     def starting_points(
         self, y: Array, *, chains: int, seed: int
@@ -194,7 +219,7 @@ class LatentTerm:
         """
         own = self.design
         shape = len(own.score_labels), len(own.loading_labels)
-        scores, loadings = pilot(y, own.scored, own.loaded, shape, own.rank)
+        scores, loadings = quick_estimate(y, own.scored, own.loaded, shape, own.rank)
         return points_around((scores, loadings[own.anchors]), chains, seed)
 
 

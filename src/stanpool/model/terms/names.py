@@ -12,6 +12,9 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import quote
 from stanpool.language.prior import parameter_classes
 
+# Dimensions of variables of which some numbers are 0 by definition.
+WITH_ZEROS = frozenset({"latent"})
+
 
 def reserved() -> set[str]:
     """Return the names that every posterior keeps for what is in the model itself."""
@@ -20,18 +23,31 @@ def reserved() -> set[str]:
         for name, known in parameter_classes().items()
         if known.indexed != "varying"
     }
-    dims = ("chain", "draw", "row", "coefficient", "category", "between", "latent")
-    return {".", *dims, *own}
+    dims = ("chain", "draw", "row", "coefficient", "category", "between")
+    return {".", *dims, *WITH_ZEROS, *own}
 
 
 @dataclass(frozen=True)
 class GroupNames:
     """The names that belong to a grouping factor in the posterior.
 
+    Attributes
+    ----------
+    group
+        The dimension of the groups.
+    coefficient, coefficient_2
+        The dimensions of the coefficients that vary over it.
+    tau, Omega, b
+        Their scales, their correlations, and the coefficients.
+    value
+        What groups have of a parameter that is not the mean, such as ``sigma_county``.
+
     Examples
     --------
     >>> GroupNames.of("county").b, GroupNames.of("county").coefficient
     ('b_county', 'county_coefficient')
+    >>> GroupNames.of("county", "sigma").value, GroupNames.of("county", "sigma").tau
+    ('sigma_county', 'tau_sigma_county')
     """
 
     group: str
@@ -40,22 +56,29 @@ class GroupNames:
     tau: str
     Omega: str
     b: str
-    sigma: str
-    tau_sigma: str
+    value: str
 
     @classmethod
-    def of(cls, factor: str) -> GroupNames:
-        """Return the names for a column; ``/``, a path in xarray, becomes ``:``."""
+    def of(cls, factor: str, parameter: str = "mean") -> GroupNames:
+        """Return the names for a column; ``/``, a path in xarray, becomes ``:``.
+
+        Parameters
+        ----------
+        factor
+            The grouping factor.
+        parameter
+            The parameter whose linear predictor varies over it.
+        """
         name = factor.replace("/", ":")
+        of = name if parameter == "mean" else f"{parameter}_{name}"
         return cls(
             group=f"{name}_" if name in reserved() else name,
-            coefficient=f"{name}_coefficient",
-            coefficient_2=f"{name}_coefficient_2",
-            tau=f"tau_{name}",
-            Omega=f"Omega_{name}",
-            b=f"b_{name}",
-            sigma=f"sigma_{name}",
-            tau_sigma=f"tau_sigma_{name}",
+            coefficient=f"{of}_coefficient",
+            coefficient_2=f"{of}_coefficient_2",
+            tau=f"tau_{of}",
+            Omega=f"Omega_{of}",
+            b=f"b_{of}",
+            value=f"{parameter}_{name}",
         )
 
 

@@ -1,23 +1,99 @@
-"""The terms of a design."""
+"""The terms of a design: those of each parameter's linear predictor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from stanpool.base.errors import SpecError, quote
-from stanpool.data.design.design import Design
+from stanpool.data.design.design import Design, ParameterDesign
+from stanpool.data.design.nesting import depths
+from stanpool.model.priors.defaults import cutpoint_labels
+from stanpool.model.program.structure import Structure
+from stanpool.model.terms.group import GroupTerm
 from stanpool.model.terms.latent import LatentTerm
-from stanpool.model.terms.names import Claim, GroupNames, reserved
-from stanpool.model.terms.term import Term
+from stanpool.model.terms.names import Claim, reserved
+from stanpool.model.terms.population import PopulationTerm
+from stanpool.model.terms.term import SpecialTerm, Term
 
 # Classes of terms, by the kind of their design.
-_SPECIAL: Mapping[str, Callable[[Any], Term]] = {"latent": LatentTerm}
+_SPECIAL: Mapping[str, Callable[[Any], SpecialTerm]] = {"latent": LatentTerm}
 
 
-def special_terms(design: Design) -> tuple[Term, ...]:
+@dataclass(frozen=True, eq=False)
+class PredictorTerms:
+    """The terms of the linear predictor of one parameter.
+
+    Attributes
+    ----------
+    design
+        The linear predictor.
+    population, groups, special
+        Its terms, by kinds.
+    """
+
+    design: ParameterDesign
+    population: PopulationTerm
+    groups: tuple[GroupTerm, ...]
+    special: tuple[SpecialTerm, ...]
+
+    @property
+    def all(self) -> list[Term]:
+        """All terms, in the order in which programs and posteriors have them."""
+        return [self.population, *self.groups, *self.special]
+
+    @property
+    def outer_first(self) -> list[int]:
+        """The places of all terms: groups come after those that they are within."""
+        depth = depths([term.form.within for term in self.groups])
+        groups = sorted(range(len(depth)), key=depth.__getitem__)
+        first = 1 + len(groups)
+        return [0, *(1 + place for place in groups), *range(first, len(self.all))]
+
+
+def predictors_of(design: Design, structure: Structure) -> tuple[PredictorTerms, ...]:
+    """Return the terms of each parameter's linear predictor, the mean's first.
+
+    Parameters
+    ----------
+    design, structure
+        The data with labels, and the structure of the program.
+    """
+    return tuple(
+        predictor_of(design, structure, own.parameter) for own in design.predictors
+    )
+
+
+def predictor_of(
+    design: Design, structure: Structure, parameter: str = "mean"
+) -> PredictorTerms:
+    """Return the terms of the linear predictor of one parameter."""
+    own = design.parameter(parameter)
+    assert own is not None
+    is_mean = parameter == "mean"
+    has_cutpoints = is_mean and structure.has_cutpoints
+    is_categorical = is_mean and structure.is_categorical
+    population = PopulationTerm(
+        own,
+        categories=design.categories[1:] if is_categorical else (),
+        cutpoints=cutpoint_labels(design) if has_cutpoints else (),
+    )
+    pooled = structure.pooling == "partial"
+    groups = tuple(
+        GroupTerm(own, number, form, pooled=pooled, has_cutpoints=has_cutpoints)
+        for number, form in enumerate(structure.factors_of(parameter))
+    )
+    return PredictorTerms(own, population, groups, _special(own))
+
+
+def special_terms(design: Design) -> tuple[SpecialTerm, ...]:
     """Return the terms that are neither the population's nor of a grouping factor."""
-    return tuple(_SPECIAL[each.kind](each) for each in design.special)
+    return _special(design.mean)
+
+
+def _special(own: ParameterDesign) -> tuple[SpecialTerm, ...]:
+    return tuple(_SPECIAL[each.kind](each) for each in own.special)
 
 
 def check_names(design: Design) -> None:
@@ -41,18 +117,8 @@ def check_names(design: Design) -> None:
 
 def _claims(design: Design) -> Iterator[Claim]:
     """Yield the names that terms take in the posterior."""
-    for factor in design.factors:
-        own = GroupNames.of(factor.factor)
-        yield Claim.of_column(factor.factor, own.group)
-        yield Claim(
-            f"the grouping factor {quote(factor.factor)}",
-            (own.coefficient, own.coefficient_2, own.tau, own.Omega, own.b),
-        )
-    if design.residual is not None:
-        name = design.residual.factor
-        own = GroupNames.of(name)
-        yield Claim.of_column(name, own.group)
-        names = (own.sigma, own.tau_sigma, "tau_sigma")
-        yield Claim(f"residual={quote(name)}", names)
+    for own in design.predictors:
+        for number, _ in enumerate(own.factors):
+            yield from GroupTerm(own, number).claims()
     for term in special_terms(design):
         yield from term.claims()

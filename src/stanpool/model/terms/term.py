@@ -2,17 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from stanpool.base.arrays import Array
+from stanpool.data.compression.gaussian_rows import CompressedRows
+from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Side
+from stanpool.model.pilot.centering import Centering
+from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.priors.distributions import PriorDraws
+from stanpool.model.program.structure import Structure
 from stanpool.model.terms.names import Claim, Labelled
 from stanpool.model.terms.unseen import UnseenGroups
 
-Variables = Callable[[str], Array]
-"""Gives the draws of a variable by its name."""
+StanVariables = Callable[[str], Array]
+"""Gives the draws of a variable by its name in Stan, shape ``(chain, draw, ...)``."""
+
+
+@dataclass(frozen=True)
+class Variables:
+    """Draws of a posterior's variables.
+
+    Attributes
+    ----------
+    names
+        The variables.
+    count
+        The number of draws, S.
+    take
+        Gives the draws of a variable by its name, shape ``(S, ...)``.
+    """
+
+    names: Collection[str]
+    count: int
+    take: Callable[[str], Array]
+
+    def __contains__(self, name: str) -> bool:
+        """Say whether there is a variable."""
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Array:
+        """Return the draws of a variable, shape ``(S, ...)``."""
+        return self.take(name)
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramData:
+    """What decides a program's data besides the design.
+
+    Attributes
+    ----------
+    structure
+        The structure that was rendered.
+    rows
+        The rows as a compressed or a marginal program sees them; else None.
+    centering
+        For the adaptive program: how far the coefficients of each factor are centered.
+    elsewhere
+        The coefficients of each factor that are not centered about their own mean, if
+        the program chooses.
+    scale_units
+        The units of scales that are sampled by their roots, by the factor's number.
+
+    These are of the mean's factors: those of other parameters are noncentered.
+    """
+
+    structure: Structure
+    rows: CompressedRows | MarginalRows | None = None
+    centering: Sequence[Centering] = ()
+    elsewhere: Sequence[frozenset[str]] = ()
+    scale_units: Mapping[int, Array] = field(default_factory=dict)
 
 
 class TermDraws(Protocol):
@@ -32,35 +95,115 @@ class TermDraws(Protocol):
 
 
 class Term(Protocol):
-    """A term of a model's linear predictor."""
+    """A term of the linear predictor of a parameter."""
+
+    def claims(self) -> Iterator[Claim]:
+        """Yield the names that the term takes in the posterior, and for what."""
+
+    def labelled(self, stan: StanVariables) -> Labelled:
+        """Label draws of Stan's variables."""
+
+    def draws(self, posterior: Variables, population: Any) -> TermDraws:
+        """Take the coefficients out of labelled draws.
+
+        Parameters
+        ----------
+        posterior
+            The labelled draws.
+        population
+            The same of the population's coefficients.
+        """
+
+    def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
+        """Yield the factor of each scale or correlation, its name, and draws."""
+
+    def stan_data(self, program: ProgramData) -> dict[str, Any]:
+        """Return Stan's data of the term by name."""
+
+    def prior_draws(self, prior: PriorDraws, population: Any) -> dict[str, Array]:
+        """Draw Stan's variables from their priors, ``(draw, ...)``.
+
+        Parameters
+        ----------
+        prior
+            The priors, and what was drawn of them before.
+        population
+            Draws of the population's coefficients.
+        """
+
+    def point(self, draws: Any, at: Point) -> dict[str, Any]:
+        """Return what programs declare of the term, at one draw.
+
+        Parameters
+        ----------
+        draws
+            One draw of the term's coefficients.
+        at
+            The population's coefficients of the same draw, and what is known of the
+            terms before.
+        """
+
+    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> dict[str, Any]:
+        """Draw what programs declare of the term from around the pilot estimate."""
+
+    def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
+        """Return approximate variances of what programs declare of the term."""
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A point of a program's parameters, as far as it is known.
+
+    Attributes
+    ----------
+    program
+        What decides the program's data, in the units of the point.
+    population
+        The population's coefficients, their intercept where predictors are at their
+        means; None before these are known.
+    values
+        What is known of the terms before, by Stan's names. Groups come after those that
+        they are within.
+    """
+
+    program: ProgramData
+    population: Any = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def plus(self, values: Mapping[str, Any]) -> Point:
+        """Return the point with more values."""
+        return replace(self, values={**self.values, **values})
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is random about a point around the pilot estimate.
+
+    Attributes
+    ----------
+    rng
+        The random number generator.
+    wider
+        Standard deviations, relative to those of the posterior.
+    """
+
+    rng: np.random.Generator
+    wider: float
+
+    def __call__(self, shape: tuple[int, ...]) -> Array:
+        """Draw standard normal numbers, wider."""
+        return np.asarray(self.wider * self.rng.standard_normal(shape))
+
+
+class SpecialTerm(Term, Protocol):
+    """A term that is neither the population's nor of a grouping factor."""
 
     @property
     def name(self) -> str:
         """How users name the term."""
 
-    def claims(self) -> Iterator[Claim]:
-        """Yield the names that the term takes in the posterior, and for what."""
-
-    def labelled(self, stan: Variables) -> Labelled:
-        """Label draws of Stan's variables, ``(chain, draw, ...)``."""
-
-    def draws(self, posterior: Variables) -> TermDraws:
-        """Take the coefficients out of labelled draws, ``(S, ...)`` each."""
-
-    def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, Array]]:
-        """Yield what the scales to learn are called, and their draws, ``(S,)``."""
-
-    def stan_data(self) -> dict[str, Any]:
-        """Return Stan's data."""
-
     def stan_rows(self) -> Iterator[tuple[str, Side]]:
         """Yield Stan's variables that have a row for each level of a column."""
-
-    def prior_draws(self, prior: PriorDraws) -> Mapping[str, Array]:
-        """Draw Stan's variables from their priors, ``(draw, ...)``."""
-
-    def point(self, draws: Any) -> dict[str, Any]:
-        """Return what a program declares of the term, at the first of its draws."""
 
     def starting_points(
         self, y: Array, *, chains: int, seed: int
@@ -74,3 +217,18 @@ class Term(Protocol):
         chains, seed
             How many points, and what is random about them.
         """
+
+
+def from_link_scale(link: str, values: Array) -> Array:
+    """Return values of a parameter of those of its linear predictor."""
+    from stanpool.families.functions import LINKS
+
+    return np.asarray(LINKS[link].inverse(values))
+
+
+def on_link_scale(link: str, values: Array) -> Array:
+    """Return values of a parameter on the scale of its linear predictor."""
+    # Loaded here: SciPy takes long, and to build a model needs no link.
+    from stanpool.families.functions import LINKS
+
+    return np.asarray(LINKS[link].apply(values))

@@ -16,6 +16,9 @@ import numpy as np
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.options import NewGroups
 
+Given = Mapping[tuple[str, str, Any], Array]
+"""Deviations of groups by parameter, factor and label, shape ``(S, D, Q)`` each."""
+
 
 @dataclass(frozen=True, eq=False)
 class UnseenGroups:
@@ -29,13 +32,13 @@ class UnseenGroups:
     seed
         Of the random numbers.
     given
-        Draws of groups that are known from elsewhere, by factor and label: deviations,
-        shape ``(S, D, Q)``.
+        Draws of groups that are known from elsewhere, by parameter, factor and label:
+        deviations, shape ``(S, D, Q)``.
     """
 
     source: NewGroups = "population"
     seed: int = 0
-    given: Mapping[tuple[str, Any], Array] = field(default_factory=dict)
+    given: Given = field(default_factory=dict)
 
     def stream(self, *what: Any) -> np.random.Generator:
         """Return a stream of random numbers that is something's own."""

@@ -1,0 +1,437 @@
+"""The coefficients of one grouping factor in the linear predictor of a parameter.
+
+S draws; D linear predictors (one, or one for each category but the reference); J
+groups; Q varying coefficients; P group-level predictors.
+
+References
+----------
+.. [1] Lewandowski, Kurowicka and Joe (2009). Generating random correlation matrices
+   based on vines and extended onion method. Journal of Multivariate Analysis 100(9),
+   1989-2001, section 3.2: the onion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.base.errors import quote
+from stanpool.data.compression.gaussian_rows import CompressedRows
+from stanpool.data.compression.integrated_rows import root_of_scale
+from stanpool.data.design.design import FactorDesign, ParameterDesign
+from stanpool.data.design.nesting import outer_groups, shared_columns
+from stanpool.model.pilot.estimate import GroupEstimate, PilotEstimate
+from stanpool.model.priors.distributions import PriorDraws
+from stanpool.model.program.population_means import (
+    U_at_x_bar,
+    effects_of,
+    group_means,
+    means_of,
+    of_outer_groups,
+    population_parts,
+)
+from stanpool.model.program.structure import FactorStructure, suffix_of
+from stanpool.model.terms.group_draws import GroupDraws
+from stanpool.model.terms.names import Claim, GroupNames, Labelled, labels_of
+from stanpool.model.terms.population import PopulationDraws
+from stanpool.model.terms.term import (
+    Noise,
+    Point,
+    ProgramData,
+    StanVariables,
+    Variables,
+    from_link_scale,
+    on_link_scale,
+)
+
+_LARGEST_SPREAD = 0.5  # largest standard deviation of the logarithms of scales
+_LEAST_LEFT = 0.05  # least variance of a standardized deviation
+
+
+@dataclass(frozen=True, eq=False)
+class GroupTerm:
+    """The coefficients of one grouping factor in a parameter's linear predictor.
+
+    Attributes
+    ----------
+    design
+        The linear predictor.
+    number
+        Which of its factors, counted from 0.
+    form
+        What of the factor decides a program's text.
+    pooled
+        Whether coefficients are drawn from a population that is learned.
+    has_cutpoints
+        Whether cutpoints are in the place of the population's intercept.
+    """
+
+    design: ParameterDesign
+    number: int
+    form: FactorStructure = field(default_factory=FactorStructure)
+    pooled: bool = True
+    has_cutpoints: bool = False
+
+    @property
+    def factor(self) -> FactorDesign:
+        """The grouping factor."""
+        return self.design.factors[self.number]
+
+    @property
+    def names(self) -> GroupNames:
+        """The names in the posterior."""
+        return GroupNames.of(self.factor.factor, self.design.parameter)
+
+    @property
+    def suffix(self) -> str:
+        """How the names of Stan's variables end: ``"_2"``, or ``"_sigma"``."""
+        return self._suffix_of(self.number)
+
+    def _suffix_of(self, number: int) -> str:
+        """Return how the names of a factor's variables end, counted from 0."""
+        own = self.design.parameter
+        return ("" if own == "mean" else f"_{own}") + suffix_of(number + 1)
+
+    @property
+    def groups(self) -> int:
+        """The number of groups, J."""
+        return len(self.factor.labels)
+
+    def claims(self) -> Iterator[Claim]:
+        """Yield the names that the term takes in the posterior, and for what."""
+        names, column = self.names, self.factor.factor
+        yield Claim.of_column(column, names.group)
+        if self.design.is_value:
+            taken = (names.value, names.tau, f"tau{self.suffix}")
+            yield Claim(f"residual={quote(column)}", taken)
+            return
+        own = (names.coefficient, names.coefficient_2, names.tau, names.Omega, names.b)
+        yield Claim(f"the grouping factor {quote(column)}", own)
+
+    def labelled(self, stan: StanVariables) -> Labelled:
+        """Label draws of Stan's variables."""
+        names, end, own = self.names, self.suffix, self.factor
+        varying = () if self.design.is_value else (names.coefficient,)
+        coords = {names.group: labels_of(own.labels)}
+        coords |= {dim: labels_of(own.coefficients) for dim in varying}
+        variables: dict[str, tuple[tuple[str, ...], Array]] = {}
+        if self.pooled:
+            variables[names.tau] = (varying, stan(f"tau{end}"))
+        if self.form.correlated:
+            both = (*varying, names.coefficient_2)
+            variables[names.Omega] = (both, stan(f"Omega{end}"))
+            coords[names.coefficient_2] = labels_of(own.coefficients)
+        if self.design.is_value:
+            values = stan(f"{self.design.parameter}_j")
+            variables[names.value] = ((names.group,), values)
+        else:
+            variables[names.b] = ((names.group, *varying), stan(f"b{end}"))
+        return Labelled(variables, coords)
+
+    def draws(self, posterior: Variables, population: PopulationDraws) -> GroupDraws:
+        """Take the coefficients out of labelled draws."""
+        names, own = self.names, self.factor
+        count, predictors = population.alpha.shape
+        if self.design.is_value:
+            b = on_link_scale(self.design.link, posterior[names.value])
+        else:
+            b = posterior[names.b]
+        b = b.reshape(count, self.groups, predictors, len(own.varying))
+        if not self.pooled:
+            return GroupDraws(self.design.parameter, b, np.zeros_like(b[:, 0]))
+        alpha, beta = population.alpha, population.beta
+        mean, effects = population_parts(self.design, self.number, alpha, beta)
+        return GroupDraws(
+            self.design.parameter,
+            b,
+            mean,
+            own.U,
+            effects,
+            tau=posterior[names.tau].reshape(count, -1),
+            Omega=posterior[names.Omega] if names.Omega in posterior else None,
+        )
+
+    def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
+        """Yield the factor of each scale or correlation, its name, and draws."""
+        names, factor, labels = self.names, self.factor.factor, self.factor.coefficients
+        if not self.pooled:
+            return
+        if self.design.is_value:
+            of = f"{self.design.link} {self.design.parameter}"
+            yield factor, f"sd({of})", posterior[names.tau]
+            return
+        for label, tau in zip(labels, posterior[names.tau].T, strict=True):
+            yield factor, f"sd({label})", tau
+        if names.Omega in posterior:
+            omega = posterior[names.Omega]
+            for row, column in zip(*np.triu_indices(len(labels), 1), strict=True):
+                term = f"cor({labels[row]}, {labels[column]})"
+                yield factor, term, omega[:, row, column]
+
+    def stan_data(self, program: ProgramData) -> dict[str, Any]:
+        """Return Stan's data of the factor by name."""
+        own, form, rows = self.factor, self.form, program.rows
+        data: dict[str, Any] = {} if form.integrated == 1 else {"J": self.groups}
+        if not self.design.is_value:
+            data |= self._data_of_coefficients(program)
+        if rows is None:
+            data["group"] = own.index + 1
+            if own.weights is not None:
+                data |= {"M": own.weights.shape[1], "weight": own.weights}
+        elif isinstance(rows, CompressedRows) and not self.design.is_value:
+            data["group"] = rows.group[self.number] + 1
+        return {f"{name}{self.suffix}": value for name, value in data.items()}
+
+    def _data_of_coefficients(self, program: ProgramData) -> dict[str, Any]:
+        """Return predictors of the coefficients, and what they vary around."""
+        own, form, rows = self.factor, self.form, program.rows
+        data: dict[str, Any] = {"Q": len(own.varying)}
+        if self._is_of_mean and self.number in program.scale_units:
+            data["tau_unit"] = program.scale_units[self.number]
+        if rows is None:
+            data["Z"] = own.Z
+        elif isinstance(rows, CompressedRows):
+            data["Z"] = rows.Z[self.number]
+        if self._is_adaptive(program):
+            centering = program.centering[self.number]
+            data |= centering.data(correlated=form.correlated) | self._data_of_outer()
+        if form.recentered:
+            assert own.uncenter is not None
+            predictors = max(len(own.predictors_of), 1)
+            data["uncenter"] = np.kron(np.eye(predictors), own.uncenter)
+        if not self.pooled:
+            return data | {"z_bar": own.z_bar}
+        if form.integrated:
+            return data
+        earlier = self.design.factors[: self.number]
+        taken = {label for each in earlier for label in each.varying}
+        data["mean_index"] = means_of(self.design, own, taken)
+        if self._is_of_mean and program.elsewhere:
+            left_out = program.elsewhere[self.number]
+            data["center_index"] = means_of(self.design, own, left_out)
+        if own.U is not None:
+            data |= {"P": own.U.shape[1], "U": own.U}
+            data["effect_index"] = effects_of(self.design, own)
+            if self._is_adaptive(program) and self.design.intercept:
+                data["U_bar"] = U_at_x_bar(self.design, own)[None, :]
+        return data
+
+    def _data_of_outer(self) -> dict[str, Any]:
+        """Return where the groups are in those of the factors that they are within."""
+        outer = [self.design.factors[place] for place in self.form.within]
+        if not outer:
+            return {}
+        own = self.factor
+        groups = [outer_groups(own, each) for each in outer]
+        columns = [shared_columns(own.coefficients, x.coefficients) for x in outer]
+        return {"outer": np.stack(groups) + 1, "outer_column": np.stack(columns) + 1}
+
+    def prior_draws(
+        self, prior: PriorDraws, population: PopulationDraws
+    ) -> dict[str, Array]:
+        """Draw Stan's variables from their priors, ``(draw, ...)``."""
+        if not self.pooled:
+            return self._own_coefficients(prior, population)
+        end, rng, found = self.suffix, prior.rng, dict[str, Array]()
+        alpha, beta = population.alpha, population.beta
+        tau = prior.members(f"tau{end}")
+        u = rng.standard_normal((prior.draws, self.groups, tau.shape[-1]))
+        if self.form.correlated:
+            chol = _draw_correlations(prior, f"Omega{end}", tau.shape[-1])
+            found[f"Omega{end}"] = chol @ np.swapaxes(chol, 1, 2)
+            u = u @ np.swapaxes(chol, 1, 2)
+        means = group_means(self.design, self.number, alpha, beta)
+        b = means + (u * tau).reshape(*u.shape[:2], beta.shape[1], -1)
+        if self.design.is_value:
+            values = from_link_scale(self.design.link, b[..., 0, 0])
+            return {f"tau{end}": tau[:, 0, 0], f"{self.design.parameter}_j": values}
+        return {**found, f"tau{end}": tau[:, 0], f"b{end}": b.reshape(u.shape)}
+
+    def _own_coefficients(
+        self, prior: PriorDraws, population: PopulationDraws
+    ) -> dict[str, Array]:
+        """Draw coefficients or values of groups that no population pools."""
+        own, design = self.factor, self.design
+        if design.is_value:
+            values = prior.members(design.parameter, self.groups)[..., 0]
+            return {f"{design.parameter}_j": values}
+        b = prior.members(f"b{self.suffix}", self.groups).copy()
+        by_predictor = b.reshape(*b.shape[:2], population.beta.shape[1], -1)
+        if not design.intercept and own.varying[0] == "Intercept":
+            # The priors on intercepts are for centered predictors.
+            by_predictor[..., 0] -= by_predictor @ own.z_bar
+            if not self.has_cutpoints:
+                by_predictor[..., 0] -= (population.beta @ design.x_bar)[:, None]
+        return {f"b{self.suffix}": b}
+
+    def point(self, draws: GroupDraws, at: Point) -> dict[str, Any]:
+        """Return what programs declare of the factor in any form, at one draw."""
+        if not self.pooled:
+            return self._point_without_pooling(draws, at.population)
+        end, own = self.suffix, self.factor
+        assert draws.tau is not None
+        tau, chol, b = draws.tau[0], draws.chol[0], draws.b[0, :, 0]
+        u = draws.deviations(np.arange(self.groups))[0, :, 0]
+        if self.design.is_value:
+            return {f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()}
+        z = np.linalg.solve(chol, u.T).T
+        point = {f"tau{end}": tau, f"L_Omega{end}": chol / tau[:, None], f"b{end}": b}
+        if own.uncenter is not None:
+            point[f"b_c{end}"] = b - u + np.linalg.solve(own.uncenter, u.T).T
+        if self._is_adaptive(at.program):
+            chol_omega = chol / tau[:, None] if self.form.correlated else None
+            return point | self._partly_centered(u, tau, chol_omega, at)
+        return {**point, f"z{end}": z}
+
+    def _point_without_pooling(
+        self, draws: GroupDraws, population: PopulationDraws
+    ) -> dict[str, Any]:
+        """Return coefficients, or values, as a program without pooling has them."""
+        own, design = draws.b[0, :, 0], self.design
+        if design.is_value:
+            values = from_link_scale(design.link, own[:, 0])
+            return {f"{design.parameter}_j": values}
+        at_means = own.copy()
+        if self.factor.varying[0] == "Intercept":
+            # The priors on intercepts are for centered predictors.
+            at_means[:, 0] += own @ self.factor.z_bar
+            if not (design.intercept or self.has_cutpoints):
+                at_means[:, 0] += population.alpha[0, 0]
+        return {f"b_c{self.suffix}": at_means}
+
+    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> dict[str, Any]:
+        """Draw what programs declare of the factor from around an estimate."""
+        estimates = pilot.estimates(self.design.parameter)
+        if not estimates:
+            return {}
+        own, end, program = estimates[self.number], self.suffix, at.program
+        tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
+        chol_omega = np.eye(len(tau))
+        if self.form.correlated:
+            chol_omega = _cholesky_around(own, noise)
+        point = {f"tau{end}": tau, f"L_Omega{end}": chol_omega}
+        if self.form.integrated:
+            signs = noise.rng.choice([-1.0, 1.0], tau.shape)
+            tau = signs * (own.tau + _errors_at_zero(own) * noise(tau.shape))
+            if self.number in program.scale_units:
+                unit = program.scale_units[self.number]
+                point[f"tau_root{end}"] = root_of_scale(tau, unit)
+            return point
+        roots = np.linalg.cholesky(own.covariance)
+        u = own.u + np.einsum("jde,je->jd", roots, noise(own.u.shape))
+        if self.design.is_value:
+            return {f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()}
+        z = np.linalg.solve(tau[:, None] * chol_omega, u.T).T
+        if self._is_adaptive(program):
+            chol = chol_omega if self.form.correlated else None
+            return point | self._partly_centered(u, tau, chol, at)
+        return {**point, f"z{end}": z}
+
+    def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
+        """Return approximate variances of what programs declare of the factor."""
+        estimates = pilot.estimates(self.design.parameter)
+        if not estimates:
+            return {}
+        own, end = estimates[self.number], self.suffix
+        width = len(own.tau)
+        partial = np.full(width * (width - 1) // 2, _variance_of_partial(own))
+        found = {
+            f"tau{end}": np.square(_errors_of_logs(own)),
+            f"L_Omega{end}": partial,
+            f"z{end}": np.maximum(1.0 - own.information, _LEAST_LEFT),
+        }
+        if self._is_adaptive(program):
+            found[f"z{end}"] = np.ones_like(own.information)
+        if self._is_of_mean and self.number in program.scale_units:
+            unit = program.scale_units[self.number]
+            root = root_of_scale(own.tau, unit)
+            slope = unit * (1 + 2 * root**2) / np.sqrt(1 + root**2)
+            found[f"tau_root{end}"] = np.square(_errors_at_zero(own) / slope)
+        return found
+
+    @property
+    def _is_of_mean(self) -> bool:
+        return self.design.parameter == "mean"
+
+    def _is_adaptive(self, program: ProgramData) -> bool:
+        """Whether coefficients are as far centered as the data say."""
+        return self._is_of_mean and bool(program.centering)
+
+    def _partly_centered(
+        self, u: Array, tau: Array, chol_omega: Array | None, at: Point
+    ) -> dict[str, Array]:
+        """Return z of an adaptive program for deviations u, shape ``(J, D * Q)``.
+
+        Beside it the mean and u themselves, which groups within these are centered at.
+        """
+        program, end, within = at.program, self.suffix, self.form.within
+        mean = group_means(
+            self.design,
+            self.number,
+            at.population.alpha[0],
+            at.population.beta[0],
+            elsewhere=program.elsewhere[self.number] if program.elsewhere else None,
+            at_x_bar=True,
+        ).reshape(-1, len(tau))
+        ends = {place: self._suffix_of(place) for place in within}
+        outer = {n: at.values[f"mean{x}"] + at.values[f"u{x}"] for n, x in ends.items()}
+        center = mean + of_outer_groups(self.design, self.number, within, outer)
+        z = program.centering[self.number].standardized(u, center, tau, chol_omega)
+        return {f"z{end}": z, f"mean{end}": mean, f"u{end}": u}
+
+
+def _cholesky_around(own: GroupEstimate, noise: Noise) -> Array:
+    """Draw correlations, with normal inverse hyperbolic tangents of partial ones."""
+    chol: Array = np.asarray(np.linalg.cholesky(own.Omega))
+    error = math.sqrt(_variance_of_partial(own))
+    for row in range(1, len(chol)):
+        was = left = 1.0
+        for column in range(row):
+            partial = np.arctanh(chol[row, column] / math.sqrt(was))
+            was -= chol[row, column] ** 2
+            partial = np.tanh(partial + error * noise(()))
+            chol[row, column] = partial * math.sqrt(left)
+            left -= chol[row, column] ** 2
+        chol[row, row] = math.sqrt(left)
+    return chol
+
+
+def _errors_of_logs(own: GroupEstimate) -> Array:
+    """Return standard errors of the logarithms of a factor's scales."""
+    return np.minimum(own.scale_errors, _LARGEST_SPREAD)
+
+
+def _errors_at_zero(own: GroupEstimate) -> Array:
+    """Return standard errors of a factor's scales where these may be 0."""
+    return np.asarray(own.tau * np.minimum(own.scale_errors, 1.0))
+
+
+def _variance_of_partial(own: GroupEstimate) -> float:
+    """Return the variance of the inverse hyperbolic tangent of a correlation."""
+    determined = 0.5 / np.square(own.scale_errors)
+    return float(1.0 / (3.0 + determined.min()))
+
+
+def _draw_correlations(prior: PriorDraws, name: str, size: int) -> Array:
+    """Draw Cholesky factors of LKJ correlation matrices, ``(draw, D, D)``.
+
+    This is the onion method of [1]_: each row has a beta-distributed squared length and
+    a uniform direction.
+    """
+    draws, rng = prior.draws, prior.rng
+    (row,) = prior.rows(name)
+    (shape,) = row.prior.arguments
+    cholesky = np.zeros((draws, size, size))
+    cholesky[:, 0, 0] = 1.0
+    for k in range(1, size):
+        squared = rng.beta(k / 2, shape + (size - 1 - k) / 2, draws)
+        direction = rng.standard_normal((draws, k))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        cholesky[:, k, :k] = np.sqrt(squared)[:, None] * direction
+        cholesky[:, k, k] = np.sqrt(1.0 - squared)
+    return cholesky

@@ -1,0 +1,231 @@
+"""The population's part of a linear predictor: intercept, coefficients, cutpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.base.errors import SpecError
+from stanpool.data.design.design import ParameterDesign
+from stanpool.model.pilot.estimate import PilotEstimate
+from stanpool.model.priors.distributions import PriorDraws, draw_from_prior
+from stanpool.model.terms.names import Claim, Labelled, labels_of
+from stanpool.model.terms.term import (
+    Noise,
+    Point,
+    ProgramData,
+    StanVariables,
+    Variables,
+    on_link_scale,
+)
+from stanpool.model.terms.unseen import UnseenGroups
+
+_MOST_TRIES = 100
+_BATCH = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationDraws:
+    """Draws of the population's coefficients.
+
+    Attributes
+    ----------
+    alpha
+        Intercepts, shape ``(S, D)``: zero where there is none.
+    beta
+        Coefficients, shape ``(S, D, K)``.
+    cutpoint
+        Cutpoints, shape ``(S, C - 1)``, or None.
+    """
+
+    alpha: Array
+    beta: Array
+    cutpoint: Array | None = None
+
+    def effect(self, rows: ParameterDesign, unseen: UnseenGroups) -> Array:
+        """Return the population's linear predictors of rows, ``(S, D, rows)``."""
+        return np.asarray(self.alpha[..., None] + self.beta @ rows.X.T)
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationTerm:
+    """Intercept and coefficients of the population for one parameter.
+
+    Attributes
+    ----------
+    design
+        The linear predictor.
+    categories
+        The categories that have linear predictors of their own; else empty.
+    cutpoints
+        The labels of cutpoints, which are in the place of an intercept; else empty.
+    """
+
+    design: ParameterDesign
+    categories: tuple[Any, ...] = ()
+    cutpoints: tuple[str, ...] = ()
+
+    @property
+    def predictors(self) -> int:
+        """The number of linear predictors, D."""
+        return len(self.categories) or 1
+
+    @property
+    def suffix(self) -> str:
+        """How names end: with the parameter's name, but for those of the mean."""
+        return "" if self.design.parameter == "mean" else f"_{self.design.parameter}"
+
+    def claims(self) -> Iterator[Claim]:
+        """Yield nothing: these names are kept for the population in every model."""
+        yield from ()
+
+    def labelled(self, stan: StanVariables) -> Labelled:
+        """Label draws of Stan's variables; of one number the family has the name."""
+        variables: dict[str, tuple[tuple[str, ...], Array]] = {}
+        coords: dict[str, np.ndarray] = {}
+        if self.design.is_value:
+            return Labelled(variables, coords)
+        end = self.suffix
+        categories = ("category",) if self.categories else ()
+        if categories:
+            coords["category"] = labels_of(self.categories)
+        if self.design.intercept:
+            variables[f"Intercept{end}"] = (categories, stan(f"alpha{end}"))
+        if self.design.coefficients:
+            beta = stan(f"beta{end}")
+            if categories:
+                beta = np.swapaxes(beta, 2, 3)
+            variables[f"beta{end}"] = ((*categories, f"coefficient{end}"), beta)
+            coords[f"coefficient{end}"] = labels_of(self.design.coefficients)
+        if self.cutpoints:
+            variables["cutpoint"] = (("between",), stan("cutpoint"))
+            coords["between"] = labels_of(self.cutpoints)
+        return Labelled(variables, coords)
+
+    def draws(self, posterior: Variables, population: object = None) -> PopulationDraws:
+        """Take the coefficients out of labelled draws."""
+        own, count = self.design, posterior.count
+        alpha = np.zeros((count, self.predictors))
+        beta = np.zeros((count, self.predictors, 0))
+        if own.is_value:
+            if own.parameter in posterior:
+                alpha = on_link_scale(own.link, posterior[own.parameter])[:, None]
+            return PopulationDraws(alpha, beta)
+        if f"Intercept{self.suffix}" in posterior:
+            alpha = posterior[f"Intercept{self.suffix}"].reshape(alpha.shape)
+        if own.coefficients:
+            beta = posterior[f"beta{self.suffix}"].reshape(count, self.predictors, -1)
+        cutpoint = posterior["cutpoint"] if self.cutpoints else None
+        return PopulationDraws(alpha, beta, cutpoint)
+
+    def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
+        """Yield nothing: the population's coefficients have no scale to learn."""
+        yield from ()
+
+    def stan_data(self, program: ProgramData) -> dict[str, Any]:
+        """Return Stan's data of the term by name."""
+        own = self.design
+        if own.is_value:
+            return {}
+        data: dict[str, Any] = {"K": len(own.coefficients)}
+        if program.rows is None:
+            data["X"] = own.X
+        has_own_intercepts = program.structure.pooling == "none"
+        if own.intercept or self.cutpoints or has_own_intercepts:
+            data["x_bar"] = own.x_bar
+        return {f"{name}{self.suffix}": value for name, value in data.items()}
+
+    def prior_population(self, prior: PriorDraws) -> PopulationDraws:
+        """Draw the coefficients from their priors."""
+        own = self.design
+        if own.is_value:
+            value = prior.members(own.parameter)[:, 0]
+            empty = np.zeros((prior.draws, 1, 0))
+            return PopulationDraws(on_link_scale(own.link, value), empty)
+        beta = prior.members(f"beta{self.suffix}")
+        beta = beta.reshape(prior.draws, self.predictors, -1)
+        alpha = np.zeros((prior.draws, self.predictors))
+        if own.intercept:
+            at_means = prior.members(f"Intercept{self.suffix}")[:, 0]
+            alpha = at_means - beta @ own.x_bar
+        return PopulationDraws(alpha, beta)
+
+    def prior_draws(
+        self, prior: PriorDraws, population: PopulationDraws
+    ) -> dict[str, Array]:
+        """Return what Stan calls the population's coefficients, and draw cutpoints."""
+        own = self.design
+        if own.is_value:
+            return {}
+        found = {f"beta{self.suffix}": np.swapaxes(population.beta, 1, 2)}
+        if own.intercept:
+            found[f"alpha{self.suffix}"] = population.alpha
+        if not self.categories:
+            found = {name: values[..., 0] for name, values in found.items()}
+        if self.cutpoints:
+            found["cutpoint"] = _draw_cutpoints(prior, own.link)
+            found["cutpoint"] += population.beta @ own.x_bar
+        return found
+
+    def point(self, draws: PopulationDraws, at: Point) -> dict[str, Any]:
+        """Return what programs declare of the population, at one draw."""
+        own = self.design
+        if own.is_value:
+            return {}
+        beta = draws.beta[0, 0]
+        shift = float(own.x_bar @ beta)
+        point: dict[str, Any] = {f"beta{self.suffix}": beta}
+        if own.intercept:
+            point[f"alpha_c{self.suffix}"] = float(draws.alpha[0, 0]) + shift
+        if draws.cutpoint is not None:
+            point["cutpoint_c"] = draws.cutpoint[0] - shift
+        return point
+
+    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> dict[str, Any]:
+        """Draw what programs declare of the population from around an estimate."""
+        if self.design.is_value:
+            return {}
+        theta = pilot.theta + pilot.theta_sd * noise(pilot.theta.shape)
+        if self.design.intercept:
+            return {"alpha_c": theta[0], "beta": theta[1:]}
+        return {"beta": theta}
+
+    def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
+        """Return approximate variances of what programs declare of the population."""
+        if self.design.is_value:
+            return {}
+        variance = np.square(pilot.theta_sd)
+        if self.design.intercept:
+            return {"alpha_c": variance[0], "beta": variance[1:]}
+        return {"beta": variance}
+
+
+def _draw_cutpoints(prior: PriorDraws, link: str) -> Array:
+    """Draw ordered cutpoints, ``(draw, cutpoint)``, from their priors.
+
+    Draws of equal priors are sorted; those of other priors are repeated until they are
+    in order. A Dirichlet prior is on the probabilities of the categories.
+    """
+    rows, draws, rng = prior.rows("cutpoint"), prior.draws, prior.rng
+    if rows[0].prior.distribution == "dirichlet":
+        parts = np.repeat(rows[0].prior.arguments, len(rows) + 1)
+        below = np.cumsum(rng.dirichlet(parts, size=draws), axis=-1)[:, :-1]
+        return on_link_scale(link, below)
+    if len({row.prior for row in rows}) == 1:
+        return np.sort(draw_from_prior(rows[0], (draws, len(rows)), rng), axis=-1)
+    found, size = np.empty((0, len(rows))), max(draws, _BATCH)
+    for _ in range(_MOST_TRIES):
+        tried = np.stack([draw_from_prior(row, (size,), rng) for row in rows], axis=-1)
+        ordered = tried[np.all(np.diff(tried, axis=-1) > 0, axis=-1)]
+        found = np.concatenate([found, ordered])[:draws]
+        if len(found) == draws:
+            return found
+    raise SpecError(
+        "draws from the priors on the cutpoints are hardly ever in order; make the "
+        f"locations of the priors on {rows[0].parameter} and the cutpoints after it "
+        "increase."
+    )
