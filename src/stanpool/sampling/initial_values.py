@@ -82,7 +82,7 @@ def _around(
     noise = Noise(rng, _WIDER)
     mean, *others = predictors_of(design, model.structure)
     at = Point(_program(model))
-    at = at.plus(mean.population.around(pilot, at, noise))
+    at = mean.population.around(pilot, at, noise)
     alpha = np.atleast_1d(at.values.get("alpha_c", 0.0))
     beta = np.atleast_2d(at.values["beta"].T)
     at = replace(at, population=PopulationDraws(alpha[None], beta[None]))
@@ -90,7 +90,7 @@ def _around(
     terms = [term for predictor in others for term in predictor.all]
     terms += [mean.all[place] for place in mean.outer_first[1:]]
     for term in terms:
-        at = at.plus(term.around(pilot, at, noise))
+        at = term.around(pilot, at, noise)
     point = _inside_bounds(model, dict(at.values))
     if "sigma" in point:
         point["log_sigma"] = float(np.log(point["sigma"]))
@@ -259,7 +259,7 @@ def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
         shift = at_zero.beta @ predictor.design.x_bar
         at = replace(at, population=replace(at_zero, alpha=at_zero.alpha + shift))
         for place in predictor.outer_first:
-            at = at.plus(predictor.all[place].point(drawn.all[place], at))
+            at = predictor.all[place].point(drawn.all[place], at)
     return dict(at.values)
 
 

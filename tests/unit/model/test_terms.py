@@ -106,11 +106,11 @@ class LevelsTerm:
         size = prior.draws, len(self.design.labels)
         return {"level": prior.rng.standard_normal(size)}
 
-    def point(self, draws: Any, at: Point) -> dict[str, Any]:
-        return {"level": draws.values[0]}
+    def point(self, draws: Any, at: Point) -> Point:
+        return at.plus({"level": draws.values[0]})
 
-    def around(self, pilot: Any, at: Point, noise: Noise) -> dict[str, Any]:
-        return {}
+    def around(self, pilot: Any, at: Point, noise: Noise) -> Point:
+        return at
 
     def metric(self, pilot: Any, program: Any) -> dict[str, Any]:
         return {}

@@ -90,12 +90,8 @@ class GroupTerm:
     @property
     def suffix(self) -> str:
         """How the names of Stan's variables end: ``"_2"``, or ``"_sigma"``."""
-        return self._suffix_of(self.number)
-
-    def _suffix_of(self, number: int) -> str:
-        """Return how the names of a factor's variables end, counted from 0."""
         own = self.design.parameter
-        return ("" if own == "mean" else f"_{own}") + suffix_of(number + 1)
+        return ("" if own == "mean" else f"_{own}") + suffix_of(self.number + 1)
 
     @property
     def groups(self) -> int:
@@ -269,24 +265,24 @@ class GroupTerm:
                 by_predictor[..., 0] -= (population.beta @ design.x_bar)[:, None]
         return {f"b{self.suffix}": b}
 
-    def point(self, draws: GroupDraws, at: Point) -> dict[str, Any]:
-        """Return what programs declare of the factor in any form, at one draw."""
+    def point(self, draws: GroupDraws, at: Point) -> Point:
+        """Add what programs declare of the factor in any form, at one draw."""
         if not self.pooled:
-            return self._point_without_pooling(draws, at.population)
+            return at.plus(self._point_without_pooling(draws, at.population))
         end, own = self.suffix, self.factor
         assert draws.tau is not None
         tau, chol, b = draws.tau[0], draws.chol[0], draws.b[0, :, 0]
         u = draws.deviations(np.arange(self.groups))[0, :, 0]
         if self.design.is_value:
-            return {f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()}
-        z = np.linalg.solve(chol, u.T).T
-        point = {f"tau{end}": tau, f"L_Omega{end}": chol / tau[:, None], f"b{end}": b}
+            return at.plus({f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()})
+        chol_omega = chol / tau[:, None]
+        at = at.plus({f"tau{end}": tau, f"L_Omega{end}": chol_omega, f"b{end}": b})
         if own.uncenter is not None:
-            point[f"b_c{end}"] = b - u + np.linalg.solve(own.uncenter, u.T).T
+            b_c = b - u + np.linalg.solve(own.uncenter, u.T).T
+            at = at.plus({f"b_c{end}": b_c})
         if self._is_adaptive(at.program):
-            chol_omega = chol / tau[:, None] if self.form.correlated else None
-            return point | self._partly_centered(u, tau, chol_omega, at)
-        return {**point, f"z{end}": z}
+            return self._partly_centered(u, tau, chol_omega, at)
+        return at.plus({f"z{end}": np.linalg.solve(chol, u.T).T})
 
     def _point_without_pooling(
         self, draws: GroupDraws, population: PopulationDraws
@@ -304,33 +300,31 @@ class GroupTerm:
                 at_means[:, 0] += population.alpha[0, 0]
         return {f"b_c{self.suffix}": at_means}
 
-    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> dict[str, Any]:
-        """Draw what programs declare of the factor from around an estimate."""
+    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> Point:
+        """Add what programs declare of the factor, from around an estimate."""
         estimates = pilot.estimates(self.design.parameter)
         if not estimates:
-            return {}
+            return at
         own, end, program = estimates[self.number], self.suffix, at.program
         tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
         chol_omega = np.eye(len(tau))
         if self.form.correlated:
             chol_omega = _cholesky_around(own, noise)
-        point = {f"tau{end}": tau, f"L_Omega{end}": chol_omega}
+        at = at.plus({f"tau{end}": tau, f"L_Omega{end}": chol_omega})
         if self.form.integrated:
             signs = noise.rng.choice([-1.0, 1.0], tau.shape)
             tau = signs * (own.tau + _errors_at_zero(own) * noise(tau.shape))
             if self.number in program.scale_units:
                 unit = program.scale_units[self.number]
-                point[f"tau_root{end}"] = root_of_scale(tau, unit)
-            return point
+                at = at.plus({f"tau_root{end}": root_of_scale(tau, unit)})
+            return at
         roots = np.linalg.cholesky(own.covariance)
         u = own.u + np.einsum("jde,je->jd", roots, noise(own.u.shape))
         if self.design.is_value:
-            return {f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()}
-        z = np.linalg.solve(tau[:, None] * chol_omega, u.T).T
+            return at.plus({f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()})
         if self._is_adaptive(program):
-            chol = chol_omega if self.form.correlated else None
-            return point | self._partly_centered(u, tau, chol, at)
-        return {**point, f"z{end}": z}
+            return self._partly_centered(u, tau, chol_omega, at)
+        return at.plus({f"z{end}": np.linalg.solve(tau[:, None] * chol_omega, u.T).T})
 
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the factor."""
@@ -363,13 +357,10 @@ class GroupTerm:
         return self._is_of_mean and bool(program.centering)
 
     def _partly_centered(
-        self, u: Array, tau: Array, chol_omega: Array | None, at: Point
-    ) -> dict[str, Array]:
-        """Return z of an adaptive program for deviations u, shape ``(J, D * Q)``.
-
-        Beside it the mean and u themselves, which groups within these are centered at.
-        """
-        program, end, within = at.program, self.suffix, self.form.within
+        self, u: Array, tau: Array, chol_omega: Array, at: Point
+    ) -> Point:
+        """Add z of an adaptive program for deviations u, shape ``(J, D * Q)``."""
+        program, within = at.program, self.form.within
         mean = group_means(
             self.design,
             self.number,
@@ -378,11 +369,12 @@ class GroupTerm:
             elsewhere=program.elsewhere[self.number] if program.elsewhere else None,
             at_x_bar=True,
         ).reshape(-1, len(tau))
-        ends = {place: self._suffix_of(place) for place in within}
-        outer = {n: at.values[f"mean{x}"] + at.values[f"u{x}"] for n, x in ends.items()}
-        center = mean + of_outer_groups(self.design, self.number, within, outer)
-        z = program.centering[self.number].standardized(u, center, tau, chol_omega)
-        return {f"z{end}": z, f"mean{end}": mean, f"u{end}": u}
+        center = mean + of_outer_groups(
+            self.design, self.number, within, at.coefficients
+        )
+        chol = chol_omega if self.form.correlated else None
+        z = program.centering[self.number].standardized(u, center, tau, chol)
+        return at.plus({f"z{self.suffix}": z}, {self.number: mean + u})
 
 
 def _cholesky_around(own: GroupEstimate, noise: Noise) -> Array:

@@ -184,17 +184,20 @@ class LatentTerm:
             "loadings": scale[:, None, None] * loadings,
         }
 
-    def point(self, draws: LatentDraws, at: Point) -> dict[str, Any]:
-        """Return what programs declare of the term, at one draw."""
-        return {
-            "scores": draws.scores[0],
-            "z_loadings": draws.loadings[0, self.design.anchors] / draws.scale[0],
-            "loading_scale": draws.scale[0],
-        }
+    def point(self, draws: LatentDraws, at: Point) -> Point:
+        """Add what programs declare of the term, at one draw."""
+        loadings = draws.loadings[0, self.design.anchors]
+        return at.plus(
+            {
+                "scores": draws.scores[0],
+                "z_loadings": loadings / draws.scale[0],
+                "loading_scale": draws.scale[0],
+            }
+        )
 
-    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> dict[str, Any]:
-        """Return nothing: the pilot estimate is of models without the term."""
-        return {}
+    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> Point:
+        """Add nothing: the pilot estimate is of models without the term."""
+        return at
 
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return nothing: the pilot estimate is of models without the term."""

@@ -171,11 +171,11 @@ class PopulationTerm:
             found["cutpoint"] += population.beta @ own.x_bar
         return found
 
-    def point(self, draws: PopulationDraws, at: Point) -> dict[str, Any]:
-        """Return what programs declare of the population, at one draw."""
+    def point(self, draws: PopulationDraws, at: Point) -> Point:
+        """Add what programs declare of the population, at one draw."""
         own = self.design
         if own.is_value:
-            return {}
+            return at
         beta = draws.beta[0, 0]
         shift = float(own.x_bar @ beta)
         point: dict[str, Any] = {f"beta{self.suffix}": beta}
@@ -183,16 +183,16 @@ class PopulationTerm:
             point[f"alpha_c{self.suffix}"] = float(draws.alpha[0, 0]) + shift
         if draws.cutpoint is not None:
             point["cutpoint_c"] = draws.cutpoint[0] - shift
-        return point
+        return at.plus(point)
 
-    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> dict[str, Any]:
-        """Draw what programs declare of the population from around an estimate."""
+    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> Point:
+        """Add what programs declare of the population, from around an estimate."""
         if self.design.is_value:
-            return {}
+            return at
         theta = pilot.theta + pilot.theta_sd * noise(pilot.theta.shape)
         if self.design.intercept:
-            return {"alpha_c": theta[0], "beta": theta[1:]}
-        return {"beta": theta}
+            return at.plus({"alpha_c": theta[0], "beta": theta[1:]})
+        return at.plus({"beta": theta})
 
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the population."""

@@ -131,8 +131,8 @@ class Term(Protocol):
             Draws of the population's coefficients.
         """
 
-    def point(self, draws: Any, at: Point) -> dict[str, Any]:
-        """Return what programs declare of the term, at one draw.
+    def point(self, draws: Any, at: Point) -> Point:
+        """Add what programs declare of the term, at one draw.
 
         Parameters
         ----------
@@ -141,10 +141,15 @@ class Term(Protocol):
         at
             The population's coefficients of the same draw, and what is known of the
             terms before.
+
+        Returns
+        -------
+        Point
+            With the term's values.
         """
 
-    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> dict[str, Any]:
-        """Draw what programs declare of the term from around the pilot estimate."""
+    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> Point:
+        """Add what programs declare of the term, from around the pilot estimate."""
 
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the term."""
@@ -162,17 +167,27 @@ class Point:
         The population's coefficients, their intercept where predictors are at their
         means; None before these are known.
     values
-        What is known of the terms before, by Stan's names. Groups come after those that
-        they are within.
+        What is known of the terms before, by Stan's names.
+    coefficients
+        Of the groups of the factors before, where predictors are at their means: what
+        groups within these are centered at, shape ``(J, D * Q)``, by the number of the
+        factor.
     """
 
     program: ProgramData
     population: Any = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    coefficients: Mapping[int, Array] = field(default_factory=dict)
 
-    def plus(self, values: Mapping[str, Any]) -> Point:
-        """Return the point with more values."""
-        return replace(self, values={**self.values, **values})
+    def plus(
+        self, values: Mapping[str, Any], coefficients: Mapping[int, Array] | None = None
+    ) -> Point:
+        """Return the point with more of what is known."""
+        return replace(
+            self,
+            values={**self.values, **values},
+            coefficients={**self.coefficients, **(coefficients or {})},
+        )
 
 
 @dataclass(frozen=True)
