@@ -28,7 +28,7 @@ from stanpool.inference.prediction.rows import (
     some_draws,
 )
 from stanpool.language.family import FAMILIES
-from stanpool.posterior.coefficients import cholesky_of_population, coefficients
+from stanpool.posterior.coefficients import coefficients
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -263,9 +263,10 @@ class Expectations:
         model, numbers = self.fit.model, self._numbers
         used = sorted((*numbers["fitted"], *numbers["population"]))
         terms = {number: model.design.factors[number].varying for number in used}
-        scales = self._needs_scales
-        parts = ("residual",) if scales else ()
-        design = design_of_rows(model, self._completed(frame), terms, scales, parts)
+        parameters = ("sigma",) if self._needs_scales else ()
+        parts = ("residual",) if self._needs_scales else ()
+        data = self._completed(frame)
+        design = design_of_rows(model, data, terms, parameters, parts)
         own = [k for k, number in enumerate(used) if number in numbers["fitted"]]
         special = tuple(
             each for each in design.special if self.groups.of[each.name] == "fitted"
@@ -325,11 +326,8 @@ class Expectations:
     @cached_property
     def _chols(self) -> tuple[Array, ...]:
         """Cholesky factors of the covariance of new groups, ``(S, D * Q, D * Q)``."""
-        factors = self.fit.model.design.factors
-        return tuple(
-            cholesky_of_population(self._source.posterior, factors[number])
-            for number in self._numbers["population"]
-        )
+        factors = self._source.coefficients.factors
+        return tuple(factors[number].chol for number in self._numbers["population"])
 
     def _variance(self, factors: Sequence[FactorDesign], rows: slice) -> Array:
         """Return the variance of what new groups add to linear predictors.
