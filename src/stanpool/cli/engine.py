@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 import click
 
+from stanpool.base.options import EngineName
 from stanpool.cli.exits import ENGINE_TROUBLE
 from stanpool.cli.options import echo_json, json_option, quiet_option, verbose_option
+
+if TYPE_CHECKING:
+    from stanpool.studies.program_check import ProgramCheck
 
 
 @click.command(
@@ -46,11 +52,20 @@ def setup(official: bool, wheels: tuple[Path, ...], force: bool, quiet: bool) ->
     epilog="""\b
 Examples:
   stanpool doctor
+  stanpool doctor --programs stanli
   stanpool doctor --json"""
+)
+@click.option(
+    "--programs",
+    "engine",
+    type=click.Choice(get_args(EngineName)),
+    help="Also run one program of each kind through this engine, compare its log "
+    "density with an independent implementation, and sample for a moment: seconds "
+    "with stanli, minutes of compiling with cmdstan.",
 )
 @json_option
 @click.pass_context
-def doctor(context: click.Context, as_json: bool) -> None:
+def doctor(context: click.Context, engine: EngineName | None, as_json: bool) -> None:
     """Check the Stan engine.
 
     Shows which engine is installed, and what to do if something is wrong.
@@ -60,11 +75,24 @@ def doctor(context: click.Context, as_json: bool) -> None:
     from stanpool.engine.install import upkeep
 
     checkup = upkeep.doctor()
-    if as_json:
-        echo_json(asdict(checkup))
-    else:
+    is_well, found = checkup.ok, []
+    if not as_json:
         click.echo(str(checkup))
-    context.exit(0 if checkup.ok else ENGINE_TROUBLE)
+    for each in () if engine is None else _programs(engine):
+        if not as_json:
+            click.echo(str(each))
+        is_well = is_well and each.ok
+        found.append(asdict(each))
+    if as_json:
+        echo_json(asdict(checkup) | ({} if engine is None else {"programs": found}))
+    context.exit(0 if is_well else ENGINE_TROUBLE)
+
+
+def _programs(engine: EngineName) -> Iterator[ProgramCheck]:
+    """Run one program of each kind."""
+    from stanpool.studies.program_check import check_programs
+
+    return check_programs(engine)
 
 
 @click.command(
