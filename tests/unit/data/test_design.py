@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import stanpool as sp
 from stanpool import DataError, Model, SpecError
+from stanpool.data.design import build_design
 from stanpool.data.matrix.model_matrix import rebuild
 from stanpool.inference.prediction.new_rows import new_design
 
@@ -1206,3 +1207,37 @@ def assert_code_is_the_same_below_the_comment(model: Model, other: Model) -> Non
     assert comment.count("\n") == model.stan_code.count(
         "\n"
     ) - model.program.source.count("\n")
+
+
+def test_more_correlated_coefficients_than_can_be_estimated_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    levels = np.arange(600) % 40
+    data = pd.DataFrame({"y": levels % 7, "a": [f"a{k}" for k in levels]})
+    data["g"] = np.arange(600) // 60
+    assert len(Model("y ~ 1 + (a | g)", data).design.factors[0].varying) == 40
+    monkeypatch.setattr(build_design, "_MOST_CORRELATED", 39)
+    with pytest.raises(
+        DataError, match=r"10 groups of 'g' .* 40 coefficients, of 'a', with 780 corr"
+    ):
+        Model("y ~ 1 + (a | g)", data)
+    # Without correlations nothing is refused.
+    for formula, pooling in (("y ~ 1 + (a || g)", "partial"), ("y ~ (a | g)", "none")):
+        model = Model(formula, data, pooling=pooling)
+        assert len(model.design.factors[0].varying) == 40
+
+
+@pytest.mark.parametrize("place", [1, 20, 39])
+def test_a_column_that_others_add_up_to_is_found_wherever_it_stands(place: int) -> None:
+    x = np.random.default_rng(1).normal(size=(300, 40))
+    formula = "y ~ " + " + ".join(f"x{k}" for k in range(40))
+    for own, is_found in ((1e-6, True), (1e-2, False)):
+        data = pd.DataFrame(x, columns=[f"x{k}" for k in range(40)])
+        data["y"] = x[:, 0]
+        data[f"x{place}"] = x[:, :place].sum(axis=1) + own * x[:, place]
+        if is_found:
+            with pytest.raises(DataError, match=f"'x{place}' is an exact linear"):
+                Model(formula, data, pooling="complete")
+        else:
+            model = Model(formula, data, pooling="complete")
+            assert len(model.design.coefficients) == 40

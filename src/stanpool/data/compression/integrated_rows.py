@@ -168,14 +168,22 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
 def why_marginal_is_slow(design: Design, integrated: Sequence[int]) -> str:
     """Say why the marginal form, although exact, is slower; empty if it is not.
 
-    The columns of the other factors are dense in the reduced rows: instead of the index
-    of one group there is a number for each group.
+    A group has as many reduced rows as coefficients, and a square matrix of that size
+    is decomposed for each group. The columns of the other factors are dense in the
+    reduced rows: instead of the index of one group there is a number for each group.
 
     Parameters
     ----------
     design, integrated
         The data, and what ``integrated_factors`` says of them.
     """
+    first = design.factors[integrated[0]]
+    square = len(first.labels) * len(first.varying) ** 2
+    if len(first.varying) > 1 and square > LARGE_ARRAY:
+        return (
+            f"the matrices of {len(first.varying)} coefficients of each group of "
+            f"{quote(first.factor)} would hold {square} numbers"
+        )
     sampled = set(range(len(design.factors))).difference(integrated)
     dense = _coefficients_of(design, integrated[:1]) * _coefficients_of(design, sampled)
     if dense <= max(_DENSE_PAYS * design.rows, _FEW_NUMBERS):
@@ -206,10 +214,10 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
             parts.append(weighted(design, _dense(other)))
         columns.append(slice(start, sum(part.shape[1] for part in parts)))
     matrix = np.concatenate([*parts, population[:, -1:]], axis=1)
-    z, back = weighted(design, factor.Z), np.eye(factor.Z.shape[1])
+    z = weighted(design, factor.Z)
     if factor.uncenter is not None:
         # Reduced with centered predictors, which costs no digits.
-        z, back = z @ factor.uncenter, np.linalg.inv(factor.uncenter)
+        z = z @ factor.uncenter
     groups = len(factor.labels)
     scale = scale_of_groups(design, factor.index, groups)
     rows = qr_reduce(z, matrix, factor.index, groups, scale=scale)
@@ -221,11 +229,15 @@ def marginal_rows(design: Design, integrated: tuple[int, ...]) -> MarginalRows:
     kept = z.shape[1] * np.bincount(scale, minlength=len(weight))
     kept += np.bincount(rows.scale_of_rest, minlength=len(weight))
     alike = reduce_groups(rows, scale)
+    if factor.uncenter is not None:
+        back = np.linalg.inv(factor.uncenter)
+        rows = replace(rows, Z=rows.Z @ back)
+        alike = replace(alike, Z=alike.Z @ back)
     return MarginalRows(
         integrated=integrated,
         columns=tuple(columns),
-        rows=replace(rows, Z=rows.Z @ back),
-        groups=replace(alike, Z=alike.Z @ back),
+        rows=rows,
+        groups=alike,
         y_shift=y_shift,
         scale=scale,
         zeros=weight - kept,

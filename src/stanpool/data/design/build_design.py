@@ -43,6 +43,8 @@ from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
+_MOST_CORRELATED = 500  # coefficients of a group: 124,750 correlations
+
 
 def build_design(
     spec: ModelSpec, frame: pd.DataFrame, stand_ins: SurrogateRows | None = None
@@ -225,9 +227,11 @@ def _build_factor(
     """
     functions = dict(spec.functions)
     matrix = term_matrix(term.intercept, term.terms, frame, functions)
+    groups, index, weights = memberships(term, frame)
+    if spec.pooling == "partial" and term.correlated:
+        _refuse_many(term, len(matrix.labels), len(groups))
     matrix = identified_columns(matrix, term.intercept, stand_ins)
     varying = _in_same_order(matrix.labels, labels)
-    groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(
             f"column {quote(term.factor)} has one group, {quote_list(groups)}: "
@@ -245,6 +249,20 @@ def _build_factor(
         uncorrelated=spec.pooling == "partial" and not term.correlated,
     )
     return factor, matrix
+
+
+def _refuse_many(term: GroupTerm, coefficients: int, groups: int) -> None:
+    """Refuse more correlated coefficients of each group than anybody can estimate."""
+    if coefficients <= _MOST_CORRELATED:
+        return
+    raise DataError(
+        f"each of {groups:,} groups of {quote(term.factor)} would have "
+        f"{coefficients:,} coefficients, of {quote_list(term.terms)}, with "
+        f"{coefficients * (coefficients - 1) // 2:,} correlations; at most "
+        f"{_MOST_CORRELATED} coefficients may be correlated. A factor a with so many "
+        "levels can be a grouping factor of its own, (1 | a) + (1 | g), or have an "
+        "effect for each combination, (1 | a:g); (a || g) leaves correlations out."
+    )
 
 
 def _build_special(

@@ -59,9 +59,14 @@ def identified(
             else f"predictor(s) {quote_list(constant)} are 0 in all rows. Drop them."
         )
     gram = _correlations(about_means(x, unit) if intercept else x)
+    if not flat.any() and _are_independent(gram):
+        return matrix
     kept: list[int] = []
+    left = gram.copy()  # what kept columns leave over: their Schur complement
     for column in range(x.shape[1]):
-        if not flat[column] and not _follows(gram, kept, column):
+        if not flat[column] and left[column, column] >= COLLINEAR:
+            along = left[column, column:] / np.sqrt(left[column, column])
+            left[column:, column:] -= np.multiply.outer(along, along)
             kept.append(column)
         elif column not in may_go:
             raise DataError(_said_of_collinear(gram, kept, column, labels, intercept))
@@ -163,13 +168,13 @@ def _said_of_collinear(
     )
 
 
-def _follows(gram: np.ndarray, kept: list[int], column: int) -> bool:
-    """Whether kept columns leave nothing of a column's length over."""
-    if not kept:
+def _are_independent(gram: np.ndarray) -> bool:
+    """Whether enough of every column is left over by those before it."""
+    try:
+        root = np.linalg.cholesky(gram)
+    except np.linalg.LinAlgError:
         return False
-    weights = _weights(gram, kept, column)
-    left = gram[column, column] - gram[kept, column] @ weights
-    return bool(left < COLLINEAR)
+    return bool((np.square(root.diagonal()) >= COLLINEAR).all())
 
 
 def _weights(gram: np.ndarray, kept: list[int], column: int) -> np.ndarray:
