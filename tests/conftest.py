@@ -29,7 +29,7 @@ settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
 _ENGINE = "STANPOOL_ENGINE"
-_MANY = 40  # tests that compile: nearly all of them, unless --slow
+_MANY = 4  # files with tests that compile: nearly all of them
 _is_whole_suite = pytest.StashKey[bool]()
 
 # Several test processes at once: each keeps to one thread. Set before NumPy loads.
@@ -84,10 +84,9 @@ def pytest_collection_modifyitems(
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
-    compiling = sum(_compiles(item) for item in items)
-    config.stash[_is_whole_suite] = compiling > _MANY
     # Files that compile come last, while CmdStan is being set up.
     later = {item.path for item in items if _compiles(item)}
+    config.stash[_is_whole_suite] = len(later) > _MANY
     items.sort(key=lambda item: (item.path in later, "unit" not in item.path.parts))
     is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     if is_first and any(_compiles(item) or _has_stanc(item) for item in items):

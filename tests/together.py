@@ -20,7 +20,7 @@ TOGETHER = 5  # in a file, for which the compiler takes 3.5 GB
 # ``compiled`` fit, and with --slow others.
 ALWAYS = (
     "complete_pooling_bernoulli",
-    "neals_funnel_noncentered",
+    "partial_pooling_bernoulli_noncentered",
     "partial_pooling_gaussian_noncentered",
     "partial_pooling_gaussian_se_marginal",
     "partial_pooling_ordinal_adaptive",

@@ -16,7 +16,8 @@ from stanpool.model import prepared_model
 from stanpool.sampling import sample
 from stanpool.studies.calibration.simulation_based import LOG_LIKELIHOOD
 
-pytestmark = pytest.mark.compiled  # a process of stanli's for each fit takes longer
+# A process of stanli's for each of many fits takes longer.
+compiled = pytest.mark.compiled
 
 SHORT: dict[str, Any] = {"draws": 400, "warmup": 300, "progress": False}
 
@@ -33,6 +34,7 @@ def logistic(link: str = "logit", *, rows: int = 60) -> sp.Model:
     )
 
 
+@compiled
 def test_a_right_program_is_calibrated() -> None:
     found = sp.sbc(logistic(), simulations=60, seed=1, **SHORT)
     assert found.ok, str(found)
@@ -41,6 +43,7 @@ def test_a_right_program_is_calibrated() -> None:
     assert found.ranks.to_numpy().max() <= found.draws == 99
 
 
+@compiled
 def test_a_wrong_program_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A logit program in the place of a probit one: data and parameters are alike."""
     wrong = logistic("logit").program
@@ -56,6 +59,7 @@ def test_a_wrong_program_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         assert table.loc[name, "finding"].endswith("the posterior lies too high")
 
 
+@compiled
 def test_a_program_that_ignores_the_data_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -72,6 +76,7 @@ def test_a_program_that_ignores_the_data_is_found(
     assert list(found.table.query("finding != ''").index) == [LOG_LIKELIHOOD]
 
 
+@compiled
 def test_an_executor_of_processes_finds_the_same() -> None:
     here = sp.sbc(logistic(), simulations=20, seed=7, **SHORT)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:

@@ -44,20 +44,11 @@ Evaluate = Callable[..., dict[str, np.ndarray]]
 # golden/test_densities_agree.py.
 COMPILED = (
     "complete_pooling_gaussian",
-    "complete_pooling_gaussian_compressed",
-    "complete_pooling_lognormal_truncated_both",
-    "no_pooling_poisson_common_intercept",
     "partial_pooling_bernoulli_adaptive",
-    "partial_pooling_gaussian_centered_correlated_mixed_priors",
-    "partial_pooling_gaussian_compressed_adaptive_correlated_plain",
     "partial_pooling_gaussian_marginal_correlated",
-    "partial_pooling_gaussian_noncentered_correlated_other_priors",
-    "partial_pooling_gaussian_noncentered_latent",
     "partial_pooling_gaussian_se_marginal_integrated_integrated_plain",
-    "partial_pooling_negative_binomial_truncated_both_adaptive",
     "partial_pooling_ordinal_noncentered_correlated",
     "partial_pooling_poisson_adaptive_correlated_group_predictors_nested",
-    "partial_pooling_weibull_censored_adaptive",
 )
 
 
