@@ -205,7 +205,8 @@ def compare(
         slope, limit = float("nan"), _CLOSE_SLOPE
         for place in known[:2]:  # at one of them, a scale may be next to 0
             if not slope <= limit:
-                slope, limit = _slope(density, points[place], theirs, place, seed)
+                at, gradient = points[place], theirs.gradients[place]
+                slope, limit = _slope(density, at, gradient, sizes[place], seed)
     rows = "the rows of the data"
     if density.prior_only:
         rows = "the priors"
@@ -216,9 +217,12 @@ def compare(
 
 
 def _slope(
-    density: LogPosterior, at: Array, theirs: Densities, place: int, seed: int
+    density: LogPosterior, at: Array, gradient: Array, size: float, seed: int
 ) -> tuple[float, float]:
-    """Return the error of an engine's slope in one direction, and what is rounding."""
+    """Return the error of an engine's slope in one direction, and what is rounding.
+
+    The size is that of all terms of the density.
+    """
     rng = np.random.default_rng([_STREAM, seed, 1])
     signs, lengths = rng.choice([-1.0, 1.0], density.size), rng.random(density.size)
     direction = signs * (0.5 + lengths)
@@ -229,9 +233,7 @@ def _slope(
         for k in (1.0, 2.0)
     )
     slope = (8.0 * near - far) / (12.0 * step)
-    gradient = theirs.gradients[place]
     parts = float(np.abs(gradient * direction).sum()) + 1.0
-    size = float(np.abs(density.terms(at)).sum())
     rounding = _ROUNDING * (1.0 + size) / step
     error = abs(float(gradient @ direction) - slope) / parts
     return error, _CLOSE_SLOPE + rounding / parts

@@ -164,21 +164,27 @@ class Likelihood:
         ]
         if self._integrated is None:
             return found
+        scales = [own.scales(values) for own in self.groups if own.is_integrated]
+        roots = [tau[:, None] * chol for tau, chol in scales]
+        Z = self._integrated
+        c = Z.T @ (precision * left)
+        if single and self._of_each_group is not None:
+            return [*found, *_apart(roots[0], self._of_each_group / variance[0], c)]
+        inner = self._products / variance[0] if single else _products(Z, precision)
+        return [*found, *self._together(roots, inner, c)]
+
+    def _together(
+        self, roots: Sequence[Array], inner: csr_array, c: Array
+    ) -> list[float]:
+        """Return the terms of deviations whose groups share rows; see ``_apart``."""
         from scipy.sparse import block_diag, eye_array, kron
 
-        Z, products = self._integrated, self._products
-        roots = []
-        for own in self.groups:
-            if own.is_integrated:
-                tau, chol = own.scales(values)
-                identity = eye_array(len(own.factor.labels))
-                roots.append(kron(identity, tau[:, None] * chol))
-        root = block_diag(roots, format="csr")
-        inner = products / variance[0] if single else _products(Z, precision)
+        sizes = [len(own.factor.labels) for own in self.groups if own.is_integrated]
+        parts = [kron(eye_array(J), L) for J, L in zip(sizes, roots, strict=True)]
+        root = block_diag(parts, format="csr")
         M = root.T @ inner @ root + eye_array(root.shape[0])
-        c = root.T @ (Z.T @ (precision * left))
-        solution, log_determinant = _solved(M, c)
-        return [*found, float(0.5 * (c @ solution)), -0.5 * log_determinant]
+        solution, log_determinant = _solved(M, root.T @ c)
+        return [float(0.5 * (c @ (root @ solution))), -0.5 * log_determinant]
 
     @cached_property
     def _weights(self) -> tuple[Array, Array]:
@@ -208,6 +214,17 @@ class Likelihood:
         """Its products, weighted, for residual scales of 1."""
         return _products(self._integrated, self._weights[1])
 
+    @cached_property
+    def _of_each_group(self) -> Array | None:
+        """Those of each group, ``(J, D, D)``; None if groups have rows in common."""
+        first, *others = (own.factor for own in self.groups if own.is_integrated)
+        width = len(first.coefficients)
+        found = self._products.tobsr((width, width))
+        found.sort_indices()
+        places = np.arange(len(first.labels))
+        is_apart = not others and np.array_equal(found.indices, places)
+        return np.asarray(found.data) if is_apart else None
+
 
 def _residual_scales(values: Mapping[str, Array]) -> Array | None:
     """Return the residual scale, or those of groups of rows; None if all are known."""
@@ -222,6 +239,25 @@ def _residual_scales(values: Mapping[str, Array]) -> Array | None:
 def _products(Z: csr_array, weights: Array) -> csr_array:
     """Return ``Z' W Z``."""
     return (Z.T.multiply(weights)).tocsr() @ Z
+
+
+def _apart(root: Array, inner: Array, c: Array) -> list[float]:
+    """Return the terms of deviations that are integrated out, group by group.
+
+    Parameters
+    ----------
+    root
+        The root of the covariance of a group's deviations, ``(D, D)``.
+    inner
+        ``Z' W Z`` of each group, over the variance, ``(J, D, D)``.
+    c
+        ``Z' W r`` of the residuals r, over the variance, ``(J * D,)``.
+    """
+    M = root.T @ inner @ root + np.eye(len(root))
+    own = c.reshape(-1, len(root)) @ root
+    solution = np.linalg.solve(M, own[..., np.newaxis])[..., 0]
+    log_determinant = float(np.linalg.slogdet(M)[1].sum())
+    return [float(0.5 * np.sum(own * solution)), -0.5 * log_determinant]
 
 
 def _solved(M: csr_array, c: Array) -> tuple[Array, float]:
