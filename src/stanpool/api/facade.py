@@ -26,6 +26,7 @@ from stanpool.inference.diagnostics import diagnose
 from stanpool.inference.effects.comparisons import comparisons
 from stanpool.inference.effects.grid import datagrid
 from stanpool.inference.effects.predictions import poststratify, predictions
+from stanpool.inference.effects.slopes import slopes
 from stanpool.inference.estimates.coefficients import coef, fixef, ranef, varcorr
 from stanpool.inference.estimates.contrasts import contrasts, rank_groups
 from stanpool.inference.estimates.hypothesis import hypothesis
@@ -393,6 +394,7 @@ class Fit(FitResult):
     datagrid = datagrid
     predictions = predictions
     comparisons = comparisons
+    slopes = slopes
     poststratify = poststratify
     loo = loo
     kfold = kfold

@@ -16,7 +16,7 @@
 Problems of a *result* are not exceptions, but findings of a ``Diagnosis``. What may be
 intended but should not be overlooked is a warning: ``PriorWarning``,
 ``NestingWarning``, ``RankWarning``, ``StorageWarning``, ``ImportanceWarning``,
-``OutcomeWarning``.
+``OutcomeWarning``, ``EffectWarning``.
 """
 
 from __future__ import annotations
@@ -94,6 +94,10 @@ class StorageWarning(UserWarning):
 
 class ImportanceWarning(UserWarning):
     """Importance weights are so uneven that results are unreliable."""
+
+
+class EffectWarning(UserWarning):
+    """An effect is of rows outside of the data, or of what has no slope."""
 
 
 class OutcomeWarning(UserWarning):

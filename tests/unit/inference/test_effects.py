@@ -14,7 +14,7 @@ from scipy import integrate, special, stats
 import stanpool as sp
 from golden.catalogue import small_data
 from simulated_fits import fit_of_draws, fit_of_prior
-from stanpool.base.errors import DataError, SpecError
+from stanpool.base.errors import DataError, EffectWarning, SpecError
 from stanpool.inference.effects import expected
 from stanpool.inference.effects.population import expectation
 
@@ -76,10 +76,12 @@ def effects_of(fit: sp.Fit, call: dict[str, Any], **more: Any) -> pd.DataFrame:
     return verb(**options, **more)
 
 
-CALLS = [each for each in FIGURES["calls"] if "slopes" not in each["function"]]
+CALLS = FIGURES["calls"]
 
 
 class TestAgainstMarginaleffects:
+    # The youngest have an Anger of 11, and some comparisons are with 10.
+    @pytest.mark.filterwarnings("ignore:some rows are outside:UserWarning")
     @pytest.mark.parametrize(
         "call", CALLS, ids=lambda x: f"{x['model']}-{x['function']}-{x['options']}"
     )
@@ -87,7 +89,9 @@ class TestAgainstMarginaleffects:
         self, call: dict[str, Any]
     ) -> None:
         table = effects_of(fit_at(call["model"]), call)
-        np.testing.assert_allclose(table["estimate"], call["estimate"], rtol=1e-6)
+        # Slopes there are forward differences.
+        rtol = 1e-5 if "slopes" in call["function"] else 1e-6
+        np.testing.assert_allclose(table["estimate"], call["estimate"], rtol=rtol)
         by = call["options"].get("by", [])
         for name in [by] if isinstance(by, str) else by if by is not True else []:
             assert table[name].tolist() == [row[name] for row in call["rows"]]
@@ -145,8 +149,8 @@ class TestNewGroups:
             "probit": special.ndtr,
             "cloglog": lambda x: -np.expm1(-np.exp(np.minimum(x, 700))),
         }[link]
-        found = fit.predictions(newdata={"x1": [-1.3]}, as_draws=True).to_numpy()[0]
-        for value, eta, sd in zip(found, *normal_parts(fit, -1.3), strict=True):
+        found = fit.predictions(newdata={"x1": [1.7]}, as_draws=True).to_numpy()[0]
+        for value, eta, sd in zip(found, *normal_parts(fit, 1.7), strict=True):
             by_quadrature, _ = integrate.quad(
                 lambda z, eta=eta, sd=sd: inverse(eta + sd * z) * stats.norm.pdf(z),
                 -9,
@@ -315,16 +319,82 @@ class TestComparisons:
         fit = fit_of_prior(
             sp.Model("win ~ x1 + (1 | g)", small_data(), family="bernoulli"), draws=50
         )
-        draws = fit.predictions({"x1": [-1, 0, 1]}, as_draws=True).to_numpy()
+        draws = fit.predictions({"x1": [0, 1, 2]}, as_draws=True).to_numpy()
         found = fit.predictions(
-            {"x1": [-1, 0, 1]}, hypothesis=["b3 > b1", "b[0.0] - b1 < b3 - b[0.0]"]
+            {"x1": [0, 1, 2]}, hypothesis=["b3 > b1", "b[1.0] - b1 < b3 - b[1.0]"]
         )
         assert found["estimate"][0] == pytest.approx((draws[2] - draws[0]).mean())
         assert found["probability"][0] == np.mean(draws[2] > draws[0])
         bend = draws[1] - draws[0] - (draws[2] - draws[1])
         assert found["probability"][1] == np.mean(bend < 0)
         with pytest.raises(SpecError, match="'b7', which is none of the 3"):
-            fit.predictions({"x1": [-1, 0, 1]}, hypothesis="b7 > b1")
+            fit.predictions({"x1": [0, 1, 2]}, hypothesis="b7 > b1")
+
+
+class TestSlopes:
+    def test_of_a_gaussian_are_its_coefficients(self) -> None:
+        fit = fit_of_prior(sp.Model("y ~ x1 + x2 + (1 | g)", small_data()))
+        found = fit.slopes(as_draws=True)
+        beta = fit.posterior["beta"].to_numpy().reshape(6, 2)
+        np.testing.assert_allclose(found.to_numpy().T, beta, rtol=1e-11, atol=1e-13)
+        assert found.index.get_level_values("contrast").tolist() == ["dY/dX"] * 2
+
+    def test_of_curves_are_derivatives(self) -> None:
+        data = small_data().assign(x3=lambda d: 1.0 + d["x3"].abs())
+        model = without_groups("y ~ I(x1**2) + log(x3)", data)
+        fit = fit_of_prior(model)
+        beta = fit.posterior["beta"].to_numpy().reshape(6, 2)
+        square = fit.slopes("x1", by=False, as_draws=True).to_numpy()
+        exact = 2 * np.outer(data["x1"], beta[:, 0])
+        np.testing.assert_allclose(square, exact, rtol=1e-10, atol=1e-12)
+        logs = fit.slopes("x3", by=False, as_draws=True).to_numpy()
+        np.testing.assert_allclose(
+            logs, np.outer(1 / data["x3"], beta[:, 1]), rtol=1e-6
+        )
+
+    def test_of_probabilities_are_densities_times_coefficients(self) -> None:
+        fit = binary_fit("probit")
+        found = fit.slopes("x1", newdata={"x1": [0.5]}, groups="none", as_draws=True)
+        eta, _ = normal_parts(fit, 0.5)
+        exact = stats.norm.pdf(eta) * fit.posterior["beta"].to_numpy().ravel()
+        np.testing.assert_allclose(found.to_numpy()[0], exact, rtol=1e-6, atol=1e-12)
+        # Of new groups the spread of slopes makes a difference, too.
+        found = fit.slopes("x1", newdata={"x1": [0.5]}, as_draws=True).to_numpy()[0]
+        at = {x: normal_parts(fit, x) for x in (0.5 - 1e-5, 0.5 + 1e-5)}
+        low, high = (stats.norm.cdf(eta / np.hypot(1, sd)) for eta, sd in at.values())
+        np.testing.assert_allclose(found, (high - low) / 2e-5, rtol=1e-5, atol=1e-9)
+
+    def test_where_there_is_none_is_said(self) -> None:
+        fit = fit_of_prior(without_groups("y ~ I(abs(x1 - 1.5))", small_data()))
+        grid = {"x1": [1.5 + 1e-5, 1.0]}
+        with pytest.warns(EffectWarning, match="a step or a kink in 'x1'"):
+            fit.slopes("x1", newdata=grid)
+
+    def test_near_the_ends_of_splines_steps_become_small(self) -> None:
+        fit = fit_of_prior(without_groups("y ~ bs(x1, df=4)", small_data()))
+        inside = {"x1": [0.5, 2.0]}
+        found = fit.slopes("x1", newdata=inside, as_draws=True).to_numpy()
+        up = {"x1": [0.5 + 1e-5, 2.0 + 1e-5]}
+        rise = fit.epred(up).to_numpy() - fit.epred(inside).to_numpy()
+        np.testing.assert_allclose(found.T, rise.reshape(6, 2) / 1e-5, rtol=1e-2)
+
+
+class TestOutside:
+    def test_numbers_beyond_the_data_are_said(self, fit: sp.Fit) -> None:
+        rows = {"x1": [0.0, 7.0], "f": ["x", "y"], "g": ["a", "b"]}
+        with pytest.warns(EffectWarning, match="'x1' is 7.0, and -0.4048 to 3.343"):
+            fit.predictions(newdata=rows)
+        with pytest.warns(EffectWarning, match="'x1' is -2.0, 9.0"):
+            fit.comparisons({"x1": [-2, 9]})
+
+    def test_combinations_beyond_the_data_are_said(self) -> None:
+        x = np.linspace(0.0, 1.0, 30)
+        data = {"y": x, "a": x, "b": x + 0.1 * np.cos(40 * x)}
+        fit = fit_of_prior(without_groups("y ~ a + b", pd.DataFrame(data)))
+        inside = pd.DataFrame({"a": [0.5, 0.2], "b": [0.5, 0.2]})
+        assert len(fit.predictions(newdata=inside)) == 2
+        with pytest.warns(EffectWarning, match=r"1 row.*convex hull.*rows 1, counted"):
+            fit.predictions(newdata=inside.assign(b=[0.5, 0.9]))
 
 
 class TestGrids:

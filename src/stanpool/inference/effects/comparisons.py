@@ -15,6 +15,7 @@ from stanpool.base.options import Cross, EffectGroups, EffectKind, NewGroups
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.grid import grid_of, roles_of
 from stanpool.inference.effects.groups import group_effects
+from stanpool.inference.effects.outside import warn_of_rows_outside
 from stanpool.inference.effects.tables import (
     Effects,
     Output,
@@ -171,6 +172,11 @@ def comparisons(
     DataError
         If rows cannot be predicted, or a variable cannot have a value.
 
+    Warns
+    -----
+    EffectWarning
+        If rows or values are outside of the data of the fit.
+
     References
     ----------
     .. [1] Gelman and Pardoe (2007). Average predictive comparisons for models with
@@ -200,8 +206,9 @@ def comparisons(
         name: contrasts_of(model, grid.frame, name, each)
         for name, each in asked.items()
     }
-    compared = _crossed(own, cross) if cross else _single(own)
+    compared = _crossed(own, cross, rule) if cross else _single(own, rule)
     check_names(grid.labels.columns)
+    warn_of_rows_outside(model, grid, _fixed_in(compared))
     expected = Expectations(
         fit=fit,
         grid=grid,
@@ -212,7 +219,7 @@ def comparisons(
         seed=seed_of(seed),
     )
     output = Output(prob, effects.words, as_texts(hypothesis), as_draws)
-    return table_of(_effects(expected, compared, rule), output, expected.size)
+    return table_of(compared_effects(expected, compared), output, expected.size)
 
 
 @dataclass(frozen=True)
@@ -222,21 +229,24 @@ class Compared:
     term: str
     names: tuple[tuple[str, str, str], ...]
     worlds: tuple[World, ...]
+    rule: Rule
 
-    def of(self, rule: Rule, values: Mapping[World, Array]) -> Array:
+    def of(self, values: Mapping[World, Array]) -> Array:
         """Return draws of the comparison."""
         found = [values[each] for each in self.worlds]
         with np.errstate(all="ignore"):
-            first = _checked(rule.of(found[0], found[1]), found[0])
+            first = _checked(self.rule.of(found[0], found[1]), found[0])
             if len(found) == 2:
                 return first
-            second = _checked(rule.of(found[2], found[3]), found[0])
-            return first / second if rule.null == 1.0 else first - second
+            second = _checked(self.rule.of(found[2], found[3]), found[0])
+            return first / second if self.rule.null == 1.0 else first - second
 
-    def label(self, rule: Rule) -> str:
+    @property
+    def label(self) -> str:
         """Say what is compared with what."""
+        pattern = self.rule.pattern
         return ", ".join(
-            change or rule.pattern.format(high, low) for high, low, change in self.names
+            change or pattern.format(high, low) for high, low, change in self.names
         )
 
 
@@ -251,19 +261,22 @@ def _checked(values: Any, like: Array) -> Array:
     return found
 
 
-def _single(own: Mapping[str, Sequence[Contrast]]) -> list[Compared]:
+def _single(own: Mapping[str, Sequence[Contrast]], rule: Rule) -> list[Compared]:
     return [
         Compared(
             each.terms[0],
             ((*each.names, each.change),),
             (World(each.high), World(each.low)),
+            rule,
         )
         for contrasts in own.values()
         for each in contrasts
     ]
 
 
-def _crossed(own: Mapping[str, Sequence[Contrast]], cross: str) -> list[Compared]:
+def _crossed(
+    own: Mapping[str, Sequence[Contrast]], cross: str, rule: Rule
+) -> list[Compared]:
     """Combine the contrasts of several variables."""
     if len(own) < 2 or (cross == "interaction" and len(own) > 2):
         number = "two" if cross == "interaction" else "two or more"
@@ -281,25 +294,35 @@ def _crossed(own: Mapping[str, Sequence[Contrast]], cross: str) -> list[Compared
         if cross == "interaction":
             a, b = each
             worlds[1:1] = [World(a.low + b.high), World(a.high + b.low)]
-        found.append(Compared(term, names, tuple(worlds)))
+        found.append(Compared(term, names, tuple(worlds), rule))
     return found
 
 
-def _effects(
-    expected: Expectations, compared: Sequence[Compared], rule: Rule
+def compared_effects(
+    expected: Expectations, compared: Sequence[Compared]
 ) -> Iterator[list[Effects]]:
     """Yield the comparisons of some cells at a time."""
     for cells, values in expected.blocks():
         frame = expected.grid.labels.iloc[cells]
         yield [
             over_categories(
-                each.of(rule, values),
-                labels_with(frame, term=each.term, contrast=each.label(rule)),
+                each.of(values),
+                labels_with(frame, term=each.term, contrast=each.label),
                 expected.categories,
-                rule.null,
+                each.rule.null,
             )
             for each in compared
         ]
+
+
+def _fixed_in(compared: Sequence[Compared]) -> dict[str, set[Any]]:
+    """Return the values that all rows get, by variable."""
+    found: dict[str, set[Any]] = {}
+    for each in compared:
+        for world in each.worlds:
+            for name, value in world.fixed.items():
+                found.setdefault(name, set()).add(value)
+    return found
 
 
 def _rule(comparison: Any, kind: str) -> Rule:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
 
 # More evaluations than this take too long: fewer draws are used, but not too few.
-_MOST_EVALUATIONS = 2 * LARGEST_ARRAY
+_MOST_EVALUATIONS = LARGEST_ARRAY
 _FEWEST_DRAWS = 100
 _ROWS = 2**17  # whose design is built at a time
 _CELLS = 16 * BLOCK  # draws of cells that are kept at a time

@@ -15,6 +15,7 @@ from stanpool.inference.effects.comparisons import as_texts, seed_of
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.grid import column_at, grid_of, values_of
 from stanpool.inference.effects.groups import group_effects
+from stanpool.inference.effects.outside import warn_of_rows_outside
 from stanpool.inference.effects.tables import (
     Effects,
     Output,
@@ -106,6 +107,7 @@ def predictions(
         seed=seed_of(seed),
     )
     check_names(grid.labels.columns)
+    warn_of_rows_outside(model, grid, values)
     output = Output(prob, effects.words, as_texts(hypothesis), as_draws)
     return table_of(_effects(expected), output, expected.size)
 

@@ -1,0 +1,188 @@
+"""Slopes of expected outcomes with respect to a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.base.errors import DataError, EffectWarning, SpecError, quote, warn_user
+from stanpool.base.options import EffectGroups, EffectKind, NewGroups
+from stanpool.inference.effects.comparisons import (
+    Compared,
+    Rule,
+    as_texts,
+    compared_effects,
+    seed_of,
+)
+from stanpool.inference.effects.expected import Expectations
+from stanpool.inference.effects.grid import Grid, grid_of, levels_of
+from stanpool.inference.effects.groups import group_effects
+from stanpool.inference.effects.outside import warn_of_rows_outside
+from stanpool.inference.effects.tables import Output, check_names, table_of
+from stanpool.inference.effects.worlds import Shifted, World, variables_asked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.model.fit_result import FitResult
+
+# In standard deviations of the variable, the largest first: where the expected outcome
+# is linear in it, or a parabola, the difference is the derivative at any step.
+_STEPS = (1.0, 1e-2, 1e-4)
+_SAME, _SMOOTH = 1e-8, 1e-3
+_ROWS, _DRAWS = 200, 20  # where steps are tried
+
+
+def slopes(
+    fit: FitResult,
+    variables: str | Sequence[str] | None = None,
+    *,
+    newdata: Any = None,
+    by: bool | str | Sequence[str] | None = None,
+    weights: Any = None,
+    groups: EffectGroups | Mapping[str, EffectGroups] | None = None,
+    new_groups: NewGroups = "error",
+    kind: EffectKind = "epred",
+    hypothesis: str | Sequence[str] | None = None,
+    prob: float = 0.9,
+    draws: int | None = None,
+    seed: int | None = None,
+    as_draws: bool = False,
+) -> pd.DataFrame:
+    """Average the slopes of expected outcomes with respect to numbers.
+
+    A slope is the difference of expected outcomes at a small step to either side of
+    the value of each row, over the step. The step is the largest of some at which
+    halving it changes nothing: for outcomes that are linear in the variable, or
+    quadratic, the slope is the derivative to rounding, and otherwise to about eight
+    digits.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    variables
+        A variable or several, which are numbers; by default all predictors that are.
+    newdata, by, weights, groups, new_groups, kind, hypothesis, prob, draws, seed
+        As for ``comparisons``.
+    as_draws
+        As for ``comparisons``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of ``comparisons``.
+
+    Raises
+    ------
+    SpecError, DataError
+        As for ``comparisons``.
+
+    Warns
+    -----
+    EffectWarning
+        If the expected outcome has a step or a kink, where it has no slope.
+
+    Examples
+    --------
+    The draws are of a Gibbs sampler, which are used like those of a fit:
+
+    >>> import numpy as np, stanpool as sp
+    >>> model = sp.Model("log_radon ~ floor + (1 | county)", sp.load_dataset("radon"))
+    >>> fit = sp.exact.gibbs(model, np.random.default_rng(1), draws=500, warmup=200)
+    >>> slopes(fit)[["term", "contrast", "estimate", "pd", "groups"]].round(1)
+        term contrast  estimate   pd  groups
+    0  floor    dY/dX      -0.7  1.0  fitted
+    """
+    model = fit.model
+    if isinstance(variables, Mapping):
+        raise SpecError(
+            "variables of slopes is a list of names; to compare two values, see "
+            "fit.comparisons."
+        )
+    asked = variables_asked(model, variables, only_numbers=True)
+    for name in asked:
+        if levels_of(model, name):
+            raise SpecError(
+                f"{quote(name)} is a factor, which has no slope; see "
+                f"fit.comparisons({quote(name)})."
+            )
+    grid = grid_of(fit, newdata, by=by, weights=weights)
+    check_names(grid.labels.columns)
+    expected = Expectations(
+        fit=fit,
+        grid=grid,
+        worlds=(World(),),
+        groups=group_effects(model, groups, new_groups, [*grid.frame.columns]),
+        kind=kind,
+        draws=draws,
+        seed=seed_of(seed),
+    )
+    warn_of_rows_outside(model, grid, {})
+    compared = [_slope(name, _step(expected, name)) for name in asked]
+    worlds = tuple(dict.fromkeys(w for each in compared for w in each.worlds))
+    expected = replace(expected, worlds=worlds)
+    output = Output(prob, expected.groups.words, as_texts(hypothesis), as_draws)
+    return table_of(compared_effects(expected, compared), output, expected.size)
+
+
+def _slope(name: str, step: float) -> Compared:
+    worlds = tuple(World(((name, Shifted(by)),)) for by in (step / 2, -step / 2))
+    rule = Rule(partial(_quotient, step=step))
+    return Compared(name, (("", "", "dY/dX"),), worlds, rule)
+
+
+def _quotient(high: Array, low: Array, *, step: float) -> Array:
+    return (high - low) / step
+
+
+def _step(expected: Expectations, name: str) -> float:
+    """Return a step at which differences are derivatives, tried at some rows."""
+    column = expected.fit.model.data[name].to_numpy(dtype=float)
+    sd = float(column.std()) or 1.0
+    tried = replace(
+        expected, grid=_some_rows(expected.grid), draws=_DRAWS, worlds=(World(),)
+    )
+    change = np.inf
+    for step in (sd * each for each in _STEPS):
+        try:
+            whole, half = (_differences(tried, name, step / k) for k in (1, 2))
+        except DataError:  # as of log(x) below 0: a smaller step will do
+            if step == sd * _STEPS[-1]:
+                raise
+            continue
+        largest = float(np.abs(half).max(initial=0.0))
+        change = float(np.abs(whole - half).max(initial=0.0))
+        if change <= _SAME * largest:
+            return step
+    if change > _SMOOTH * largest:
+        warn_user(
+            f"the expected outcome has a step or a kink in {quote(name)}, where it has "
+            "no slope: half as small a step changes differences by "
+            f"{change / largest:.0%}. Compare two values, as in fit.comparisons("
+            f"{{{quote(name)}: [low, high]}}).",
+            EffectWarning,
+        )
+    return step
+
+
+def _some_rows(grid: Grid) -> Grid:
+    """Return evenly spaced rows of a grid, each a cell."""
+    rows = len(grid.frame)
+    at = np.unique(np.linspace(0, rows - 1, min(rows, _ROWS)).astype(np.int64))
+    frame = grid.frame.iloc[at].reset_index(drop=True)
+    return Grid(frame, np.arange(len(at)), frame, np.ones(len(at)), False)
+
+
+def _differences(expected: Expectations, name: str, step: float) -> Array:
+    compared = _slope(name, step)
+    some = replace(expected, worlds=compared.worlds)
+    return np.concatenate(
+        [compared.of(values) for _, values in some.blocks()],
+        axis=1,
+    )
