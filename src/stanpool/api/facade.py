@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from stanpool.api.drawings import Drawings
 from stanpool.api.notebook_display import fit_html, model_html
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
@@ -402,6 +403,11 @@ class Fit(FitResult):
     report = write_report
     save = save
     _repr_html_ = fit_html
+
+    @property
+    def plot(self) -> Drawings:
+        """The figures of the fit: ``fit.plot.forest()``, ``fit.plot.lines()``, ..."""
+        return Drawings(self)
 
 
 @public

@@ -28,6 +28,7 @@ Threads = Literal["auto"]
 EngineName = Literal["cmdstan", "stanli"]
 EngineChoice = Literal["auto", "cmdstan", "stanli"]
 
+EstimateFigure = Literal["interval", "halfeye"]
 OutcomeFigure = Literal["density", "groups", "rootogram"]
 RankFigure = Literal["ecdf", "histogram"]
 ResidualKind = Literal["outcome", "quantile"]

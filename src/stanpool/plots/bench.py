@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
-from stanpool.plots.canvas import BLUE, GREY, INK, ORANGE, PLAIN, new_grid, tidy
+from stanpool.plots.canvas import (
+    PLAIN,
+    grey,
+    in_style,
+    ink,
+    main_color,
+    mark_color,
+    new_grid,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +27,7 @@ _ROW_INCHES = 0.24
 
 
 @public
+@in_style
 def plot_bench(record: Mapping[str, Any]) -> Figure:
     """Draw effective draws per second on a log scale, with a panel for each work.
 
@@ -56,7 +66,7 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
     limits = _limits([rate for rate in rates if rate > 0])
     for ax, (work, own) in zip(axes, lines.items(), strict=False):
         _panel(ax, work, own, limits, height=most)
-    figure.suptitle("blue: stanpool, orange: its peers", color=INK, fontsize="small")
+    figure.suptitle("blue: stanpool, orange: its peers", color=ink(), fontsize="small")
     for ax in axes[len(lines) :]:
         ax.set_axis_off()
     return figure
@@ -81,16 +91,16 @@ def _panel(
     ax.set_ylim(height - 0.5, -0.5)
     for place, line in enumerate(lines):
         rate = line["ess_per_second"]
-        colour = ORANGE if line["peer"] else BLUE
+        colour = mark_color() if line["peer"] else main_color()
         if rate > 0:
             ax.plot([limits[0], rate], [place, place], color=colour, alpha=0.3)
             ax.plot(rate, place, "o", color=colour, markersize=5)
             text = f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}"
-            x, shade = rate, INK
+            x, shade = rate, ink()
         else:
             converged = line["status"] == "fitted"
             text = "not converged" if converged else line["status"]
-            x, shade = limits[0], GREY
+            x, shade = limits[0], grey()
         ax.text(
             *(x * 1.25, place, text),
             color=shade,
@@ -102,7 +112,7 @@ def _panel(
         line["tool"] + (f" ({line['form']})" if line["form"] else "") for line in lines
     ]
     ax.set_yticks(range(len(lines)), labels, fontsize="small")
-    ax.set_title(work, color=INK, fontsize="medium", loc="left", **PLAIN)
+    ax.set_title(work, fontsize="medium", loc="left", **PLAIN)
     ax.tick_params(axis="x", labelsize="small")
     ax.xaxis.set_minor_formatter("")
     tidy(ax, x="ESS/s", y="")

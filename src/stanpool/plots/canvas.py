@@ -1,14 +1,14 @@
-"""What figures have in common: colours, axes, and labels that are plain text.
-
-The colours are those of Okabe and Ito, which all kinds of colour vision distinguish.
-"""
+"""What figures have in common: their style, axes, and labels that are plain text."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
+from functools import cache, wraps
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, cast
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,74 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE = "#0072B2"
-ORANGE = "#D55E00"
-GREY = "#8C8C8C"
-INK = "#333333"
-CHAINS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def in_style(draw: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Let a function draw in the style of stanpool, ``stanpool.mplstyle``.
+
+    Settings that a user has changed from matplotlib's defaults go before it, whether by
+    ``matplotlib.rcParams``, ``matplotlib.style.use`` or a file ``matplotlibrc``.
+    """
+
+    @wraps(draw)
+    def drawn(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        import matplotlib
+
+        now, default = _settings(), cast(Any, matplotlib.rcParamsDefault)
+        free = {key: value for key, value in _style() if now[key] == default[key]}
+        with matplotlib.rc_context(cast(Any, free)):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@cache
+def _style() -> list[tuple[str, Any]]:
+    from matplotlib import rc_params_from_file
+
+    with as_file(files("stanpool.plots") / "stanpool.mplstyle") as path:
+        return [*rc_params_from_file(path, use_default_template=False).items()]
+
+
+def chain_colors() -> list[str]:
+    """Return the colours of chains, those of the style in their order."""
+    cycle = _settings()["axes.prop_cycle"].by_key()
+    return cast("list[str]", cycle.get("color", ["C0"]))
+
+
+def main_color() -> str:
+    """Return the colour of what a figure is about."""
+    return chain_colors()[0]
+
+
+def mark_color() -> str:
+    """Return the colour of what stands out, or is compared with it."""
+    colors = chain_colors()
+    return colors[1 % len(colors)]
+
+
+def ink() -> str:
+    """Return the colour of text, and of the data."""
+    return str(_settings()["text.color"])
+
+
+def grey() -> str:
+    """Return the colour of axes, and of lines to compare with."""
+    return str(_settings()["axes.edgecolor"])
+
+
+def paper() -> str:
+    """Return the colour behind a figure, of open circles."""
+    return str(_settings()["axes.facecolor"])
+
+
+def _settings() -> dict[str, Any]:
+    """Return matplotlib's settings, whose names its type is a list of."""
+    from matplotlib import rcParams
+
+    return cast("dict[str, Any]", rcParams)
 
 
 def new_figure(width: float, height: float, *, columns: int = 1) -> tuple[Figure, Any]:
@@ -54,6 +117,16 @@ def new_grid(
     return figure, [list(row) for row in grid]
 
 
+def new_rows(width: float, heights: list[float]) -> list[Axes]:
+    """Make a figure of axes below each other, of the given heights in inches."""
+    from matplotlib.figure import Figure
+
+    _let_notebooks_show(Figure)
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+    return list(grid[:, 0])
+
+
 def on(ax: Axes | None, width: float = 7.5, height: float = 4.5) -> Axes:
     """Return the axes to draw on: the given ones, or those of a new figure."""
     if ax is not None:
@@ -68,16 +141,21 @@ def figure_of(ax: Axes) -> Figure:
 
 
 def headline(ax: Axes, text: str) -> None:
-    """Write a title, whose text is not parsed as mathematics."""
-    ax.set_title(text, color=INK, fontsize="medium", loc="left", **PLAIN)
+    """Write a title, whose text is not parsed as mathematics, above the legend."""
+    ax.set_title(text, loc="left", **PLAIN)
+
+
+def heading(figure: Figure, text: str) -> None:
+    """Write the title of a figure of several axes."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize="medium", **PLAIN)
 
 
 def legend(ax: Axes, **options: Any) -> None:
-    """Write a legend above the axes."""
+    """Write a legend above the axes, and the title above it, which comes first."""
+    title = ax.get_title(loc="left")
+    if title:
+        ax.set_title(title, loc="left", pad=22, **PLAIN)
     shown = ax.legend(
-        frameon=False,
-        fontsize="small",
-        labelcolor=INK,
         ncols=5,
         columnspacing=1.2,
         handlelength=1.5,
@@ -158,10 +236,10 @@ def log_axis(
 def tidy(ax: Axes, *, x: str, y: str) -> None:
     """Label axes with text that is not parsed as mathematics, and remove the box."""
     ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(GREY)
-    ax.tick_params(color=GREY, labelcolor=INK)
+    ax.spines[["left", "bottom"]].set_color(grey())
+    ax.tick_params(color=grey(), labelcolor=ink())
     for set_label, text in ((ax.set_xlabel, x), (ax.set_ylabel, y)):
-        set_label(text, color=INK, **PLAIN)
+        set_label(text, **PLAIN)
 
 
 PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}

@@ -3,52 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.base.options import EstimateFigure
 from stanpool.inference.diagnostics.funnel import group_mean
 from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
     PLAIN,
     figure_of,
+    grey,
+    headline,
+    in_style,
     legend,
-    on,
+    main_color,
+    mark_color,
+    new_rows,
     on_paper,
-    tidy,
+    paper,
 )
 from stanpool.plots.groups import factor_of, group_draws, model_of, unit_of
+from stanpool.plots.unit_axis import MOST_NAMES, UnitAxis, row_height, unit_axis
 from stanpool.posterior.intervals import interval_levels
-from stanpool.posterior.scalars import scalars, short_label
+from stanpool.posterior.scalars import is_correlation, scalars, short_label
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import HasPosterior
 
-_INNER = 0.5
-_MOST_NAMES = 100
 _MOST_INTERVALS = 300
+_MOST_DENSITIES = 40
 _MOST_ROWS = 60
 
 
 @public
+@in_style
 def plot_forest(
     fit: HasPosterior,
     *,
     var_names: Sequence[str] | None = None,
     prob: float = 0.9,
+    kind: EstimateFigure = "interval",
     ax: Axes | None = None,
 ) -> Figure:
     """Draw medians and central intervals of parameters, one below the other.
+
+    Coefficients, standard deviations, correlations, and each other kind of parameter
+    have axes of their own, since their units differ.
 
     Parameters
     ----------
@@ -60,54 +71,124 @@ def plot_forest(
         drawn.
     prob
         The probability of the thin interval; that of the thick one is 50 %.
+    kind
+        ``"halfeye"`` also draws the density of each parameter above its interval.
     ax
-        The axes to draw on; by default those of a new figure.
+        The axes to draw on, for parameters of one kind; by default those of a new
+        figure.
 
     Raises
     ------
     SpecError
-        If a variable is not in the posterior.
+        If a variable is not in the posterior, or ``ax`` is given for several kinds.
     """
+    panels, more = _panels(fit, _variables(fit, var_names))
+    if ax is not None and len(panels) > 1:
+        raise SpecError(
+            f"ax= has room for one kind of parameters, and var_names has "
+            f"{len(panels)}: {quote_list([each.kind for each in panels])}. Choose "
+            "var_names of one kind, or leave out ax=."
+        )
+    tall = 2.0 if kind == "halfeye" else 1.0
+    axes: list[Axes | None] = [ax]
+    if ax is None:
+        rows = [len(each.labels) for each in panels]
+        room = tall * row_height(sum(rows))
+        axes = [*new_rows(7.5, [0.75 + room * each for each in rows])]
+    for place, (panel, own) in enumerate(zip(panels, axes, strict=True)):
+        units = unit_axis(own, panel.labels, values=panel.unit, tall=tall)
+        if panel.kind != "standard deviations":
+            units.reference(0)
+        units.intervals(
+            np.array(panel.draws).T,
+            prob,
+            color=main_color(),
+            halfeye=kind == "halfeye",
+            label=_of_intervals(prob),
+        )
+        if panel.kind == "correlations":
+            units.ax.set_xlim(-1.03, 1.03)
+        elif panel.kind == "standard deviations":
+            units.ax.set_xlim(left=0)
+        if place == 0:
+            headline(units.ax, f"Posterior medians with {_of_intervals(prob)}")
+    ax = units.ax
+    if more > 0:
+        ax.set_ylabel(f"{more:,} more are not shown")
+    return figure_of(ax)
+
+
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    """Parameters of one kind: what it is, their unit, labels and draws."""
+
+    kind: str
+    unit: str
+    labels: list[str]
+    draws: list[Array]
+
+
+def _variables(fit: HasPosterior, var_names: Sequence[str] | None) -> list[str]:
+    """Return the chosen variables, or refuse those that are not there."""
     known = [str(name) for name in fit.posterior.data_vars]
     if var_names is None:
-        var_names = population_names(fit) or known
+        return population_names(fit) or known
     for name in var_names:
         if name not in known:
             raise SpecError(
                 f"var_names: {quote(name)} is not in the posterior; it has "
                 f"{quote_list(known)}.{suggestion(str(name), known)}"
             )
-    labels: list[str] = []
-    draws: list[Array] = []
-    for block in scalars(fit.posterior, var_names=var_names):
-        labels += block.labels
-        draws += [*np.moveaxis(block.draws, 2, 0).reshape(len(block.labels), -1)]
-    more = len(labels) - _MOST_ROWS
-    labels, draws = labels[:_MOST_ROWS], draws[:_MOST_ROWS]
-    ax = on(ax, 7.5, 1.1 + 0.3 * len(labels))
-    y = np.arange(len(labels), dtype=float)
-    values = np.array(draws).reshape(len(labels), -1).T
-    ax.axvline(0, color=GREY, linewidth=0.8)
-    _draw_intervals(ax, y, values, prob, along="y")
-    ax.set_yticks(y, [on_paper(label) for label in labels], **PLAIN)
-    ax.set_ylim(len(labels) - 0.4, -0.6)
-    x = "value"
-    if fit.model is not None:
-        x += f"; coefficients in {unit_of(fit)} per unit of their predictor"
-    tidy(ax, x=x, y="")
-    if more > 0:
-        ax.set_ylabel(f"{more:,} more are not shown", color=INK)
-    legend(ax)
-    return figure_of(ax)
+    return list(var_names)
+
+
+def _panels(fit: HasPosterior, names: Sequence[str]) -> tuple[list[_Panel], int]:
+    """Return the panels of a forest, and how many parameters have no room."""
+    panels: dict[str, _Panel] = {}
+    left, more = _MOST_ROWS, 0
+    for block in scalars(fit.posterior, var_names=names):
+        kind = _kind(fit.posterior[block.variable])
+        draws = np.moveaxis(block.draws, 2, 0).reshape(len(block.labels), -1)
+        shown = min(left, len(block.labels))
+        left, more = left - shown, more + len(block.labels) - shown
+        if shown:
+            new = _Panel(kind, _unit(fit, kind), [], [])
+            panel = panels.setdefault(kind, new)
+            panel.labels.extend(on_paper(label) for label in block.labels[:shown])
+            panel.draws.extend(draws[:shown])
+    return list(panels.values()), more
+
+
+def _kind(variable: xr.DataArray) -> str:
+    """Return the kind of a variable, all of which has one unit but for predictors'."""
+    name = str(variable.name)
+    if is_correlation(variable):
+        return "correlations"
+    if name == "sigma" or (name.startswith("tau_") and "tau_sigma" not in name):
+        return "standard deviations"
+    is_coefficient = name in ("Intercept", "beta") or name.startswith("b_")
+    return "coefficients" if is_coefficient else on_paper(name)
+
+
+def _unit(fit: HasPosterior, kind: str) -> str:
+    if fit.model is None or kind not in ("coefficients", "standard deviations"):
+        return kind
+    return f"{kind} ({unit_of(fit)} per unit of the predictor)"
+
+
+def _of_intervals(prob: float) -> str:
+    return f"{prob:.0%} and 50% intervals"
 
 
 @public
+@in_style
 def plot_caterpillar(
     fit: HasPosterior,
     *,
     factor: str | None = None,
     coefficient: str = "Intercept",
     prob: float = 0.9,
+    kind: EstimateFigure = "interval",
     ax: Axes | None = None,
 ) -> Figure:
     """Draw a coefficient of all groups, sorted by its median, with intervals.
@@ -123,6 +204,8 @@ def plot_caterpillar(
         The grouping factor, by default the first, and one of its coefficients.
     prob
         The probability of the thin interval; that of the thick one is 50 %.
+    kind
+        ``"halfeye"`` also draws the density of each of up to 40 groups.
     ax
         The axes to draw on; by default those of a new figure.
 
@@ -134,108 +217,94 @@ def plot_caterpillar(
     varied = factor_of(fit, factor, coefficient)
     draws = group_draws(fit, varied, coefficient)
     values = draws.reshape(-1, draws.shape[2])
-    order = np.argsort(np.median(values, axis=0), kind="stable")
-    values, groups = values[:, order], len(order)
-    named = groups <= _MOST_NAMES
-    width = float(np.clip(0.16 * groups + 1.5, 7.5, 15)) if named else 9.0
-    ax = on(ax, width, 4.8 if named else 4.2)
-    x = np.arange(groups, dtype=float)
-    centre = None
-    model = model_of(fit)
-    if model.parameterization is not None:
-        mean = group_mean(fit.posterior, model.design, varied, coefficient)
-        means = mean.reshape(-1, *mean.shape[2:])
-        centre = np.broadcast_to(means.mean(axis=0), (groups,))[order]
-        if means.ndim == 1:
-            ax.axhline(
-                centre[0], color=GREY, linewidth=1, ls="--", label="population mean"
-            )
-        else:
-            ax.scatter(
-                x, centre, s=12, marker="_", color=GREY, label="mean of its population"
-            )
-    if groups <= _MOST_INTERVALS:
-        _draw_intervals(ax, x, values, prob, along="x", centre=centre)
-    else:
-        _draw_band(ax, x, values, prob)
+    medians = np.median(values, axis=0)
+    groups = len(medians)
+    # Named groups stand below each other, and the largest is on top.
+    order = np.argsort(medians, kind="stable")
+    order = order[::-1] if groups <= MOST_NAMES else order
     name = short_label(varied.factor)
-    if named:
-        names = [short_label(varied.labels[place], 18) for place in order]
-        size = float(np.clip(640 / groups, 5.5, 9))
-        ax.set_xticks(x, names, rotation=90, fontsize=size, **PLAIN)
-        tidy(ax, x="", y="")
-    else:
-        ax.set_xticks([])
-        tidy(ax, x=f"{groups:,} groups of {name}, in order", y="")
-        _name_ends(ax, x, np.median(values, axis=0), [varied.labels[k] for k in order])
-    ax.set_xlim(-1, groups)
-    y = f"{short_label(coefficient)} of each {name} ({unit_of(fit)})"
-    ax.set_ylabel(y, color=INK, **PLAIN)
-    legend(ax)
-    return figure_of(ax)
-
-
-def _draw_intervals(
-    ax: Axes,
-    at: Array,
-    values: Array,
-    prob: float,
-    *,
-    along: str,
-    centre: Array | None = None,
-) -> None:
-    """Draw thin and thick intervals and medians of draws of shape ``(S, quantity)``."""
-    levels = (*interval_levels(prob), *interval_levels(_INNER), 0.5)
-    low, high, q25, q75, median = np.quantile(values, levels, axis=0)
-    away = np.zeros(len(at), bool)
-    if centre is not None:
-        away = (low > centre) | (high < centre)
-    lines = ax.hlines if along == "y" else ax.vlines
-    dot = float(np.clip(2000 / len(at), 5, 24))
-    for chosen, color, label in (
-        (~away, BLUE, f"{prob:.0%} and 50% intervals"),
-        (away, ORANGE, f"{prob:.0%} interval without the mean"),
-    ):
-        if not chosen.any():
-            continue
-        lines(at[chosen], low[chosen], high[chosen], color=color, linewidth=1)
-        lines(
-            at[chosen], q25[chosen], q75[chosen], color=color, linewidth=3, label=label
-        )
-        points = (median[chosen], at[chosen])
-        x, y = points if along == "y" else points[::-1]
-        ax.scatter(x, y, s=dot, color="white", edgecolor=color, zorder=3)
-
-
-def _draw_band(ax: Axes, x: Array, values: Array, prob: float) -> None:
-    """Draw the intervals of many groups as bands, and medians as a line."""
-    levels = (*interval_levels(prob), *interval_levels(_INNER), 0.5)
-    low, high, q25, q75, median = np.quantile(values, levels, axis=0)
-    ax.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0)
-    ax.fill_between(
-        x,
-        q25,
-        q75,
-        color=BLUE,
-        alpha=0.4,
-        linewidth=0,
-        label=f"{prob:.0%} and 50% intervals",
+    labels = [short_label(varied.labels[place], 24) for place in order]
+    halfeye = kind == "halfeye" and groups <= _MOST_DENSITIES
+    units = unit_axis(
+        ax,
+        labels,
+        many=f"{groups:,} groups of {name}, in order",
+        values=f"{short_label(coefficient)} of each {name} ({unit_of(fit)})",
+        tall=2.0 if halfeye else 1.0,
     )
-    ax.plot(x, median, color=INK, linewidth=1.2, label="median")
+    headline(
+        units.ax,
+        f"{short_label(coefficient)} of each {name}: median, {_of_intervals(prob)}",
+    )
+    centre = _draw_mean(fit, units, varied, coefficient, order)
+    _draw_groups(units, values[:, order], prob, centre, halfeye)
+    if not units.down:
+        _name_ends(units, medians[order], labels)
+    legend(units.ax)
+    return figure_of(units.ax)
 
 
-def _name_ends(ax: Axes, x: Array, median: Array, labels: Sequence[object]) -> None:
+def _draw_mean(
+    fit: HasPosterior,
+    units: UnitAxis,
+    varied: FactorDesign,
+    coefficient: str,
+    order: NDArray[np.intp],
+) -> Array | None:
+    """Draw the mean of the population of each group, and return it in their order."""
+    model = model_of(fit)
+    if model.parameterization is None:
+        return None
+    mean = group_mean(fit.posterior, model.design, varied, coefficient)
+    means = mean.reshape(-1, *mean.shape[2:])
+    centre = np.broadcast_to(means.mean(axis=0), (len(order),))[order]
+    if means.ndim == 1:
+        style = {"linewidth": 1, "linestyle": "--"}
+        units.reference(centre[0], label="population mean", **style)
+    else:
+        units.points(
+            centre,
+            s=units.size(3000, 6, 40),
+            marker="|" if units.down else "_",
+            color=grey(),
+            label="mean of its population",
+        )
+    return np.asarray(centre)
+
+
+def _draw_groups(
+    units: UnitAxis, values: Array, prob: float, centre: Array | None, halfeye: bool
+) -> None:
+    """Draw intervals, of another colour where the mean of the population is outside."""
+    if len(units.at) > _MOST_INTERVALS:
+        units.band(values, prob, _of_intervals(prob))
+        return
+    away = np.zeros(len(units.at), bool)
+    if centre is not None:
+        low, high = np.quantile(values, interval_levels(prob), axis=0)
+        away = (low > centre) | (high < centre)
+    without = f"{prob:.0%} interval without the mean"
+    for chosen, color, label in (
+        (~away, main_color(), None),
+        (away, mark_color(), f"{without}: {int(away.sum())} of {len(away)}"),
+    ):
+        if chosen.any():
+            units.intervals(
+                values, prob, chosen, color=color, halfeye=halfeye, label=label
+            )
+
+
+def _name_ends(units: UnitAxis, median: Array, labels: Sequence[str]) -> None:
     """Name the lowest and the highest group if there is no room for all."""
     for place, shift, align in ((0, 8, "left"), (-1, -8, "right")):
-        ax.annotate(
-            short_label(labels[place], 20),
-            (x[place], median[place]),
+        units.ax.annotate(
+            labels[place],
+            (units.at[place], median[place]),
             xytext=(shift, 0),
             textcoords="offset points",
             ha=align,
             va="center",
             fontsize="small",
-            color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
+            bbox={"facecolor": paper(), "edgecolor": "none", "pad": 1, "alpha": 0.8},
             **PLAIN,
         )

@@ -14,11 +14,12 @@ from stanpool.base.errors import SpecError, check_choice
 from stanpool.inference.diagnostics.funnel import Funnel, measure_funnels
 from stanpool.model.terms.names import GroupNames
 from stanpool.plots.canvas import (
-    BLUE,
-    INK,
-    ORANGE,
     PLAIN,
+    in_style,
+    ink,
     log_axis,
+    main_color,
+    mark_color,
     new_figure,
     on_paper,
     tidy,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 @public
+@in_style
 def plot_funnel(
     fits: HasPosterior | Mapping[str, HasPosterior],
     *,
@@ -85,7 +87,7 @@ def plot_funnel(
         _draw(ax, name, *each)
         tidy(ax, x=x, y="")
         ax.xaxis.set_major_locator(MaxNLocator(5))
-    axes[0].set_ylabel(f"{on_paper(funnel.tau)}, log scale", color=INK, **PLAIN)
+    axes[0].set_ylabel(f"{on_paper(funnel.tau)}, log scale", **PLAIN)
     _set_limits(axes[0], list(points.values()))
     return figure
 
@@ -153,8 +155,8 @@ def _draw(
 ) -> None:
     fine, count = ~diverging, int(diverging.sum())
     for chosen, size, color, alpha in (
-        (fine, 5, BLUE, 0.25),
-        (diverging, 12, ORANGE, 0.8),
+        (fine, 5, main_color(), 0.25),
+        (diverging, 12, mark_color(), 0.8),
     ):
         ax.scatter(
             b[chosen],
@@ -165,11 +167,11 @@ def _draw(
             linewidth=0,
             rasterized=True,
         )
-    ax.set_title(on_paper(name), loc="left", color=INK, fontsize="medium", **PLAIN)
+    ax.set_title(on_paper(name), loc="left", color=ink(), fontsize="medium", **PLAIN)
     ax.set_title(
         f"{count:,} divergent" if count else "no divergences",
         loc="right",
-        color=ORANGE if count else INK,
+        color=mark_color() if count else ink(),
         fontsize="medium",
     )
 

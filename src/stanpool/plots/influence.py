@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.base.options import Unit
 from stanpool.inference.evaluation.influence import influence
 from stanpool.inference.prediction.conditioning import RELIABLE_K
 from stanpool.plots.canvas import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
     PLAIN,
     figure_of,
+    grey,
     headline,
+    in_style,
     legend,
+    main_color,
+    mark_color,
     on,
     tidy,
 )
+from stanpool.plots.unit_axis import UnitAxis, font_size, unit_axis
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
@@ -34,10 +36,11 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
 
 _NAMED = 8
-_MOST_NAMES = 40
+_MOST_UNITS = 30
 
 
 @public
+@in_style
 def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     """Draw the Pareto k of each left-out unit, with the limit of reliable values.
 
@@ -64,18 +67,18 @@ def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     bad = ~(k <= result.good_k)
     ax = on(ax, 7.5, 3.6)
     size = float(np.clip(4000 / len(k), 1.5, 16))
-    for chosen, color in ((~bad, BLUE), (bad, ORANGE)):
+    for chosen, color in ((~bad, main_color()), (bad, mark_color())):
         ax.scatter(
             x[chosen],
             shown[chosen],
-            s=size if color == BLUE else max(size, 12),
+            s=size if color == main_color() else max(size, 12),
             color=color,
             linewidth=0,
             alpha=0.7,
             rasterized=True,
         )
-    ax.axhline(result.good_k, color=ORANGE, linewidth=1, ls="--")
-    ax.axhline(0, color=GREY, linewidth=0.8)
+    ax.axhline(result.good_k, color=mark_color(), linewidth=1, ls="--")
+    ax.axhline(0, color=grey(), linewidth=0.8)
     worst = [place for place in np.argsort(-shown)[:_NAMED] if bad[place]]
     for place in worst:
         ax.annotate(
@@ -84,7 +87,6 @@ def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
             xytext=(4, 2),
             textcoords="offset points",
             fontsize="x-small",
-            color=INK,
             **PLAIN,
         )
     tidy(ax, x=f"{result.unit}, in the order of the data", y="Pareto k")
@@ -96,6 +98,7 @@ def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
 
 
 @public
+@in_style
 def plot_influence(
     fit: FitResult,
     *,
@@ -105,9 +108,9 @@ def plot_influence(
 ) -> Figure:
     """Draw how much population parameters change if a unit is left out.
 
-    For each unit, the most influential first, the largest change of a parameter is
-    drawn, in posterior standard deviations; the largest of all are named. Units whose
-    Pareto k is above 0.7 are marked: their influence can only be found by a refit.
+    For each of the 30 most influential units, the largest change of a parameter is
+    drawn, in posterior standard deviations. Units whose Pareto k is above 0.7 are
+    marked: their influence can only be found by a refit.
 
     Parameters
     ----------
@@ -127,74 +130,42 @@ def plot_influence(
     moves, k = table.drop(columns="pareto_k"), table["pareto_k"].to_numpy()
     most = moves.abs().to_numpy().argmax(axis=1)
     largest = moves.to_numpy()[np.arange(len(moves)), most]
-    order = np.argsort(-np.abs(largest), kind="stable")
-    x, shown = np.arange(len(order), dtype=float), largest[order]
-    bad = ~(k[order] <= RELIABLE_K)
-    ax = on(ax, 7.5, 4)
+    order = np.argsort(-np.abs(largest), kind="stable")[:_MOST_UNITS]
+    shown, bad = largest[order], ~(k[order] <= RELIABLE_K)
+    of = "rows" if unit == "row" else f"groups of {short_label(table.index.name)}"
+    along = unit_axis(
+        ax,
+        [short_label(each, 20) for each in table.index[order]],
+        values="change of the posterior mean without it, in posterior sd",
+    )
+    headline(along.ax, f"The {len(order)} most influential of {len(k):,} {of}")
+    along.reference(0)
     for chosen, color, label in (
-        (~bad, BLUE, "largest change of a parameter"),
-        (bad, ORANGE, f"Pareto k above {RELIABLE_K}: {int(bad.sum()):,}"),
+        (~bad, main_color(), "largest change of a parameter"),
+        (bad, mark_color(), f"Pareto k above {RELIABLE_K}: {int(bad.sum()):,}"),
     ):
         if chosen.any():
-            width = float(np.clip(400 / len(x), 0.5, 3))
-            ax.vlines(x[chosen], 0, shown[chosen], color=color, linewidth=width)
-            size = float(np.clip(4000 / len(x), 2, 16))
-            ax.scatter(x[chosen], shown[chosen], s=size, color=color, label=label)
-    ax.axhline(0, color=GREY, linewidth=0.8)
-    few = len(x) <= _MOST_NAMES
-    reach = max(float(np.abs(shown).max(initial=0.0)) * (1.9 if few else 1.2), 0.5)
-    ax.set(ylim=(-reach, reach), xlim=(-0.02 * len(x) - 0.5, len(x)))
-    units = [short_label(each, 20) for each in table.index[order]]
+            along.lines(0 * shown, shown, chosen, color=color, linewidth=2)
+            along.points(shown, chosen, s=16, color=color, label=label)
+    # There is room for the names of parameters at the ends of the lines.
+    reach = max(2 * float(np.abs(shown).max(initial=0.0)), 0.5)
+    along.ax.set_xlim(-reach, reach)
     quantities = [short_label(each, 28) for each in moves.columns[most[order]]]
-    if few:
-        ax.set_xticks(x, units, rotation=90, fontsize="small", **PLAIN)
-        _name_quantities(ax, x, shown, quantities)
-        tidy(ax, x="", y="change of the mean, in posterior sd")
-    else:
-        ax.set_xticks([])
-        named = [f"{a}: {b}" for a, b in zip(units, quantities, strict=True)]
-        _name_first(ax, x, shown, named[:_NAMED], reach)
-        of = "rows" if unit == "row" else f"groups of {short_label(table.index.name)}"
-        label = f"{len(x):,} {of}, the most influential first"
-        tidy(ax, x=label, y="change of the mean, in posterior sd")
-    legend(ax)
-    return figure_of(ax)
+    _name_quantities(along, shown, quantities)
+    legend(along.ax)
+    return figure_of(along.ax)
 
 
-def _name_quantities(ax: Axes, x: Any, shown: Any, names: Sequence[str]) -> None:
+def _name_quantities(along: UnitAxis, shown: Array, names: Sequence[str]) -> None:
     """Write the name of the parameter at the end of each line."""
-    for place, end, name in zip(x, shown, names, strict=True):
-        ax.annotate(
+    for place, end, name in zip(along.at, shown, names, strict=True):
+        along.ax.annotate(
             name,
-            (place, end),
-            xytext=(0, 5 if end > 0 else -5),
+            (end, place),
+            xytext=(5 if end > 0 else -5, 0),
             textcoords="offset points",
-            rotation=90,
-            ha="center",
-            va="bottom" if end > 0 else "top",
-            fontsize="x-small",
-            color=INK,
-            **PLAIN,
-        )
-
-
-def _name_first(
-    ax: Axes, x: Any, shown: Any, names: Sequence[str], reach: float
-) -> None:
-    """Name the first of many units, one below the other where there is room."""
-    above = below = 0
-    for place, name in enumerate(names):
-        up = shown[place] > 0
-        level = reach * (0.95 - 0.11 * (above if up else below)) * (1 if up else -1)
-        above, below = above + up, below + (not up)
-        ax.annotate(
-            name,
-            (x[place], shown[place]),
-            xytext=(0.4, level),
-            textcoords=ax.get_yaxis_transform(),
-            fontsize="x-small",
-            color=INK,
+            ha="left" if end > 0 else "right",
             va="center",
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4},
+            fontsize=0.85 * font_size(len(names)),
             **PLAIN,
         )

@@ -12,11 +12,12 @@ from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
-    BLUE,
-    GREY,
-    INK,
     density,
+    grey,
+    heading,
     headline,
+    in_style,
+    main_color,
     new_grid,
     on_paper,
     tidy,
@@ -38,6 +39,7 @@ _PRIOR_DRAWS = 20_000
 
 
 @public
+@in_style
 def plot_prior_posterior(
     fit: HasPosterior,
     *,
@@ -95,11 +97,10 @@ def plot_prior_posterior(
         ax.set_axis_off()
     figure.legend(
         *axes[0].get_legend_handles_labels(),
-        loc="outside upper left",
+        loc="outside upper right",
         ncols=2,
-        frameon=False,
-        labelcolor=INK,
     )
+    heading(figure, "What the data taught: prior and posterior")
     return figure
 
 
@@ -123,7 +124,10 @@ def _draw(ax: Axes, before: Array, after: Array) -> None:
     high = float(max(np.quantile(before, 0.98), np.quantile(after, 0.999)))
     if before.min() >= 0:
         low = min(low, 0.0) if low < 0.1 * (high - low) else low
-    for values, color, label in ((before, GREY, "prior"), (after, BLUE, "posterior")):
+    for values, color, label in (
+        (before, grey(), "prior"),
+        (after, main_color(), "posterior"),
+    ):
         x, y = density(values, low, high)
         y = y / y.max()
         ax.fill_between(x, y, color=color, alpha=0.35, linewidth=0, label=label)

@@ -1,8 +1,9 @@
-"""Regressions of groups: their lines with the data, and their coefficients."""
+"""Regressions of groups: the line of each, with its data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,25 +12,23 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.data.columns import names_in_terms
-from stanpool.inference.diagnostics.funnel import group_mean
 from stanpool.inference.prediction.predict import epred
 from stanpool.language.expression import Call, Name, parse, written
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name, quote_name, unquote_name
 from stanpool.plots.canvas import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
     PLAIN,
-    figure_of,
+    grey,
+    heading,
     headline,
-    legend,
+    in_style,
+    ink,
+    main_color,
+    mark_color,
     new_grid,
-    on,
     tidy,
 )
-from stanpool.plots.groups import factor_of, group_draws, unit_of, with_model
+from stanpool.plots.groups import factor_of, with_model
 from stanpool.posterior.intervals import interval_levels
 from stanpool.posterior.scalars import short_label
 
@@ -41,16 +40,15 @@ if TYPE_CHECKING:
     from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import FitResult, HasPosterior
 
-_NO_POOLING: dict[str, Any] = {"color": GREY, "label": "no pooling"}
-_COMPLETE: dict[str, Any] = {"color": ORANGE, "label": "complete pooling"}
 _COLUMNS = 4
 _MOST_PANELS = 40
 _POINTS = 25
 _DRAWS = 400
-_MOST_INTERVALS = 300
+_FEW_VALUES = 5
 
 
 @public
+@in_style
 def plot_lines(
     fit: HasPosterior,
     no_pooling: FitResult | None = None,
@@ -74,7 +72,8 @@ def plot_lines(
     no_pooling, complete
         Fits of the model with no and with complete pooling, whose lines are added.
     predictor
-        A numeric column; by default the first numeric predictor.
+        A column of a predictor; by default the first numeric one that varies within
+        groups. A factor, and a predictor of two values, is drawn as points.
     factor
         The grouping factor; by default the first.
     groups
@@ -97,112 +96,97 @@ def plot_lines(
             "plot_predictive."
         )
     varied = _rows_of_groups(fit, factor)
-    name = _numeric(fit, predictor)
+    name = _predictor(fit, varied, predictor)
     chosen = _chosen(varied, groups, count)
-    grids = [_grid(fit, varied, name, group) for group in chosen]
-    bands = _expectations(fit, grids, [varied.factor], prob)
+    values = _values(fit.model.data[name])
+    rows = [_rows(fit, varied, name, values, group) for group in chosen]
+    own = _Lines(_pooling_of(fit), main_color(), _expect(fit, rows, [varied], prob))
     others = []
-    for other, style in ((no_pooling, _NO_POOLING), (complete, _COMPLETE)):
+    for other, color, label in (
+        (no_pooling, grey(), "no pooling"),
+        (complete, mark_color(), "complete pooling"),
+    ):
         if other is not None:
-            terms = [varied.factor] if other.model.design.factors else None
-            others.append((_expectations(other, grids, terms, prob), style))
+            terms = [varied] if other.model.design.factors else None
+            others.append(_Lines(label, color, _expect(other, rows, terms, prob)))
     columns = min(_COLUMNS, len(chosen))
-    rows = -(-len(chosen) // columns)
-    width, height = 0.8 + 2.3 * columns, 0.8 + 1.9 * rows
-    figure, panels = new_grid(width, height, rows=rows, columns=columns)
+    height = -(-len(chosen) // columns)
+    figure, panels = new_grid(
+        0.8 + 2.3 * columns, 1.1 + 1.9 * height, rows=height, columns=columns
+    )
     axes = [ax for row in panels for ax in row]
-    x, y = fit.model.data[name].to_numpy(dtype=float), _outcomes(fit)
-    low, high = _limits(y, [band[1] for band in bands])
+    x, y = _places(fit.model.data[name], values), _outcomes(fit)
+    ends = _limits(y, own.bands)
     for place, (ax, group) in enumerate(zip(axes, chosen, strict=False)):
-        own = varied.index == group
-        lower, middle, upper = bands[place]
-        at = grids[place][name].to_numpy(dtype=float)
-        ax.fill_between(at, lower, upper, color=BLUE, alpha=0.2, linewidth=0)
-        for lines, style in others:
-            ax.plot(at, lines[place][1], linewidth=1.2, **style)
-        ax.plot(at, middle, color=BLUE, linewidth=1.8, label=_pooling_of(fit))
-        size = float(np.clip(300 / max(own.sum(), 1), 3, 14))
-        spread = _spread(x[own], at)
-        ax.scatter(spread, y[own], s=size, color=INK, alpha=0.6, linewidth=0, zorder=3)
-        headline(ax, f"{short_label(varied.labels[group], 20)} (n={int(own.sum()):,})")
-        tidy(ax, x="", y="")
-        ax.set_ylim(low, high)
+        in_group = varied.index == group
+        _draw_panel(ax, values, [*others, own], place, x[in_group], y[in_group])
+        size = int(in_group.sum())
+        headline(ax, f"{short_label(varied.labels[group], 20)} (n={size:,})")
+        ax.set_ylim(ends)
         if place % columns:
             ax.set_yticklabels([])
     for ax in axes[len(chosen) :]:
         ax.set_axis_off()
-    figure.supxlabel(short_label(name), color=INK, fontsize="medium", **PLAIN)
-    figure.supylabel(_outcome_label(fit), color=INK, fontsize="medium", **PLAIN)
+    outcome = _outcome_label(fit)
+    figure.supxlabel(short_label(name), color=ink(), fontsize="medium", **PLAIN)
+    figure.supylabel(outcome, color=ink(), fontsize="medium", **PLAIN)
     handles = axes[0].get_legend_handles_labels()
-    figure.legend(
-        *handles, loc="outside upper left", ncols=3, frameon=False, labelcolor=INK
-    )
+    figure.legend(*handles, loc="outside upper right", ncols=3)
+    of, shown = short_label(varied.factor), f"median and {prob:.0%} interval"
+    heading(figure, f"Expected {outcome} of each {of}: {shown}")
     return figure
 
 
-@public
-def plot_group_regression(
-    fit: HasPosterior,
-    *,
-    predictor: str | None = None,
-    factor: str | None = None,
-    coefficient: str = "Intercept",
-    prob: float = 0.9,
-    ax: Axes | None = None,
-) -> Figure:
-    """Draw group coefficients against a group-level predictor, with the regression.
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """The expected outcomes of one fit.
 
-    Parameters
+    Attributes
     ----------
-    fit
-        A partially pooled fit with a predictor that is constant within groups.
-    predictor
-        The population coefficient, such as ``"log_uranium"``; by default that of the
-        first group-level predictor of the coefficient.
-    factor, coefficient
-        The grouping factor, by default the first, and one of its coefficients.
-    prob
-        The probability of the intervals and the band.
-    ax
-        The axes to draw on; by default those of a new figure.
-
-    Raises
-    ------
-    SpecError
-        If the coefficient has no group-level predictor.
+    label, color
+        Of the fit.
+    bands
+        For each group the lower end, median and upper end, shape ``(3, point)``.
     """
-    fit = with_model(fit)
-    varied = factor_of(fit, factor, coefficient)
-    place, effect = _moving(fit, varied, coefficient, predictor)
-    assert varied.U is not None
-    x = varied.U[:, place]
-    draws = group_draws(fit, varied, coefficient)
-    values = draws.reshape(-1, draws.shape[2])
-    beta = fit.posterior["beta"].isel(coefficient=effect).to_numpy()
-    mean = group_mean(fit.posterior, fit.model.design, varied, coefficient)
-    rest = (mean - beta[..., None] * x).mean(axis=2).reshape(-1, 1)
-    at = np.linspace(x.min(), x.max(), 50)
-    line = rest + beta.reshape(-1, 1) * at
-    levels = (*interval_levels(prob), 0.5)
-    ax = on(ax, 7, 4.5)
-    low, high, middle = np.quantile(line, levels, axis=0)
-    ax.fill_between(at, low, high, color=ORANGE, alpha=0.2, linewidth=0)
-    ax.plot(at, middle, color=ORANGE, linewidth=1.8, label="mean of the population")
-    low, high, middle = np.quantile(values, levels, axis=0)
-    if len(x) <= _MOST_INTERVALS:
-        label = f"{prob:.0%} interval"
-        ax.vlines(x, low, high, color=BLUE, alpha=0.3, linewidth=1, label=label)
-    name = short_label(varied.factor)
-    size = float(np.clip(1500 / len(x), 4, 22))
-    ax.scatter(x, middle, s=size, color=BLUE, zorder=3, label=f"each {name}")
-    label = fit.model.design.coefficients[effect]
-    tidy(
-        ax,
-        x=short_label(label),
-        y=f"{short_label(coefficient)} of each {name} ({unit_of(fit)})",
-    )
-    legend(ax)
-    return figure_of(ax)
+
+    label: str
+    color: str
+    bands: list[Array]
+
+
+def _draw_panel(
+    ax: Axes, values: pd.Series, fits: Sequence[_Lines], place: int, x: Array, y: Array
+) -> None:
+    """Draw the data of a group, and the lines of fits, of which the last has a band.
+
+    Where the predictor has two values or is a factor, nothing is between them, so that
+    there are points with intervals instead of lines.
+    """
+    at = _places(values, values)
+    is_factor = _is_factor(values) or len(at) <= 2
+    tidy(ax, x="", y="")
+    size = float(np.clip(300 / max(len(y), 1), 3, 14))
+    ax.scatter(_spread(x, at), y, s=size, color=ink(), alpha=0.5, linewidth=0)
+    for number, fit in enumerate(fits):
+        low, middle, high = fit.bands[place]
+        is_main = fit is fits[-1]
+        if is_factor:
+            moved = at + 0.1 * (number - len(fits) + 1) * (at[-1] - at[0] or 1)
+            if is_main:
+                ax.vlines(moved, low, high, color=fit.color, linewidth=2, zorder=3)
+            ax.scatter(moved, middle, s=22, color=fit.color, zorder=4, label=fit.label)
+            continue
+        width = 1.8 if is_main else 1.2
+        ax.plot(at, middle, color=fit.color, linewidth=width, label=fit.label)
+        if is_main:
+            ax.fill_between(at, low, high, color=fit.color, alpha=0.2, linewidth=0)
+    if is_factor:
+        step = at[-1] - at[0] if len(at) == 2 else 1.0
+        ax.set_xlim(at[0] - 0.5 * step, at[-1] + 0.5 * step)
+    if is_factor or len(at) <= _FEW_VALUES:
+        shown = values if _is_factor(values) else [f"{each:g}" for each in at]
+        labels = [short_label(each, 12) for each in shown]
+        ax.set_xticks(at, labels, **PLAIN)
 
 
 def _rows_of_groups(fit: FitResult, factor: str | None) -> FactorDesign:
@@ -219,30 +203,40 @@ def _rows_of_groups(fit: FitResult, factor: str | None) -> FactorDesign:
     return varied
 
 
-def _numeric(fit: FitResult, predictor: str | None) -> str:
-    """Return the numeric column of the x axis."""
-    import pandas as pd
+def _predictor(fit: FitResult, varied: FactorDesign, predictor: str | None) -> str:
+    """Return the column of the x axis.
 
+    By default it is the first term that is numeric and varies within groups; others
+    come after those, since a line that no group has data for says little about it.
+    """
     spec, data = fit.model.spec, fit.model.data
     given = [spec.trials, spec.exposure, spec.se, spec.weights]
     texts = [spec.outcome, *(each for each in given if each is not None)]
     kept = set(names_in_terms(texts, set(data.columns)))
+    terms = {unquote_name(term) or term for term in spec.terms}
     known = [
         str(name)
         for name in data.columns
-        if not isinstance(data[name].dtype, pd.CategoricalDtype) and name not in kept
+        if name not in kept and (name in terms or not _is_factor(data[name]))
     ]
-    # All columns but those of the outcome, first those that are terms.
-    terms = {unquote_name(term) or term for term in spec.terms}
-    known.sort(key=lambda name: name not in terms)
-    if not known:
-        raise SpecError(f"{fit.model!r} has no numeric predictor to draw lines over.")
     if predictor is None:
-        return known[0]
+        if not known:
+            raise SpecError(f"{fit.model!r} has no predictor to draw lines over.")
+
+        slopes = {unquote_name(each) or each for each in varied.coefficients}
+
+        def rank(name: str) -> tuple[bool, ...]:
+            column = data[name]
+            is_same = column.groupby(varied.index).nunique().max() < 2
+            is_binary = column.nunique() < 3
+            is_slope, is_term = name in slopes, name in terms
+            return not is_term, _is_factor(column), is_same, not is_slope, is_binary
+
+        return min(known, key=rank)
     if predictor not in known:
         raise SpecError(
-            f"predictor={quote(predictor)} is not a numeric predictor of the model; "
-            f"it has {quote_list(known)}.{suggestion(str(predictor), known)}"
+            f"predictor={quote(predictor)} is not a predictor of the model; it has "
+            f"{quote_list(known) or 'none'}.{suggestion(str(predictor), known)}"
         )
     return predictor
 
@@ -272,15 +266,38 @@ def _chosen(
     return [places_of[label] for label in groups]
 
 
-def _grid(fit: FitResult, varied: FactorDesign, name: str, group: int) -> pd.DataFrame:
+def _is_factor(column: pd.Series) -> bool:
+    import pandas as pd
+
+    return isinstance(column.dtype, pd.CategoricalDtype)
+
+
+def _values(column: pd.Series) -> pd.Series:
+    """Return the values of a predictor to draw: all levels, or along its range."""
+    import pandas as pd
+
+    values = column.drop_duplicates().sort_values(ignore_index=True)
+    if _is_factor(column) or len(values) <= _POINTS:
+        return values
+    low, high = float(values.iloc[0]), float(values.iloc[-1])
+    return pd.Series(np.linspace(low, high, _POINTS))
+
+
+def _places(column: pd.Series, values: pd.Series) -> Array:
+    """Return where values of a predictor stand along x: levels one after the other."""
+    if not _is_factor(column):
+        return column.to_numpy(dtype=float)
+    place_of = {level: float(place) for place, level in enumerate(values)}
+    return np.array([place_of[level] for level in column])
+
+
+def _rows(
+    fit: FitResult, varied: FactorDesign, name: str, values: pd.Series, group: int
+) -> pd.DataFrame:
     """Return rows of one group along a predictor, with typical other predictors."""
     import pandas as pd
 
     data, spec = fit.model.data, fit.model.spec
-    column = data[name].to_numpy(dtype=float)
-    values = np.unique(column)
-    if len(values) > _POINTS:
-        values = np.linspace(values[0], values[-1], _POINTS)
     own = data[varied.index == group]
     sizes = [each for each in (spec.trials, spec.exposure) if each is not None]
     of_sizes = set(names_in_terms(sizes, set(data.columns)))
@@ -301,12 +318,16 @@ def _grid(fit: FitResult, varied: FactorDesign, name: str, group: int) -> pd.Dat
     return pd.DataFrame(typical | {name: values})
 
 
-def _expectations(
-    fit: FitResult, grids: Sequence[pd.DataFrame], terms: list[str] | None, prob: float
+def _expect(
+    fit: FitResult,
+    grids: Sequence[pd.DataFrame],
+    factors: list[FactorDesign] | None,
+    prob: float,
 ) -> list[Array]:
     """Return the lower end, median and upper end along each grid, ``(3, points)``."""
     import pandas as pd
 
+    terms = None if factors is None else [each.factor for each in factors]
     available = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     rows = pd.concat(grids, ignore_index=True)
     expected = epred(fit, rows, draws=min(_DRAWS, available), group_terms=terms)
@@ -365,33 +386,7 @@ def _limits(y: Array, lines: Sequence[Array]) -> tuple[float, float]:
 
 def _spread(x: Array, at: Array) -> Array:
     """Jitter points at few distinct values, always in the same way."""
-    if len(at) > 5:
+    if len(at) > _FEW_VALUES:
         return x
-    reach = 0.04 * (at[-1] - at[0])
+    reach = 0.04 * (at[-1] - at[0] or 1)
     return np.asarray(x + np.random.default_rng(0).uniform(-reach, reach, len(x)))
-
-
-def _moving(
-    fit: FitResult, varied: FactorDesign, coefficient: str, predictor: str | None
-) -> tuple[int, int]:
-    """Return the column and the effect of a group-level predictor of a coefficient."""
-    known: dict[str, tuple[int, int]] = {}
-    if varied.effect_of is not None and not varied.predictors_of:
-        column = varied.effect_of[:, varied.varying.index(coefficient)]
-        for place in np.flatnonzero(column).tolist():
-            effect = int(column[place]) - 1
-            known[fit.model.design.coefficients[effect]] = (place, effect)
-    if not known or fit.model.spec.pooling != "partial":
-        raise SpecError(
-            f"{quote(coefficient)} of {quote(varied.factor)} has no group-level "
-            f"predictor in {fit.model!r}; add a predictor that is constant within "
-            "groups to the formula."
-        )
-    name = next(iter(known)) if predictor is None else predictor
-    if name not in known:
-        raise SpecError(
-            f"predictor={quote(name)} is not a group-level predictor of "
-            f"{quote(coefficient)}; {quote_list(known)} are."
-            + suggestion(str(name), known)
-        )
-    return known[name]

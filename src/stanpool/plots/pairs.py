@@ -12,11 +12,11 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.canvas import (
-    BLUE,
-    INK,
-    ORANGE,
     PLAIN,
     density,
+    in_style,
+    main_color,
+    mark_color,
     new_grid,
     on_paper,
     tidy,
@@ -35,6 +35,7 @@ _MOST_POINTS = 4000
 
 
 @public
+@in_style
 def plot_pairs(fit: HasPosterior, *, quantities: Sequence[str] | None = None) -> Figure:
     """Draw pairs of quantities of the posterior, with divergent draws in orange.
 
@@ -71,26 +72,29 @@ def plot_pairs(fit: HasPosterior, *, quantities: Sequence[str] | None = None) ->
             tidy(ax, x="", y="")
             if column == row:
                 x, y = density(draws[row], *limits[row])
-                ax.fill_between(x, y, color=BLUE, alpha=0.4, linewidth=0)
+                ax.fill_between(x, y, color=main_color(), alpha=0.4, linewidth=0)
                 ax.set_yticks([])
                 ax.set_ylim(bottom=0)
             else:
-                for places, color, size in ((fine, BLUE, 2), (diverging, ORANGE, 6)):
+                for places, color, size in (
+                    (fine, main_color(), 2),
+                    (diverging, mark_color(), 6),
+                ):
                     ax.scatter(
                         draws[column][places],
                         draws[row][places],
                         s=size,
                         color=color,
-                        alpha=0.35 if color == BLUE else 0.9,
+                        alpha=0.35 if color == main_color() else 0.9,
                         linewidth=0,
                         rasterized=True,
                     )
                 ax.set_ylim(limits[row])
             ax.set_xlim(limits[column])
             if row == count - 1:
-                ax.set_xlabel(on_paper(chosen[column], 24), color=INK, **PLAIN)
+                ax.set_xlabel(on_paper(chosen[column], 24), **PLAIN)
             if column == 0 and row:
-                ax.set_ylabel(on_paper(chosen[row], 24), color=INK, **PLAIN)
+                ax.set_ylabel(on_paper(chosen[row], 24), **PLAIN)
             if row < count - 1:
                 ax.set_xticklabels([])
             if column and column != row:

@@ -18,7 +18,16 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError
 from stanpool.inference.evaluation.uniformity import uniformity_bands
-from stanpool.plots.canvas import BLUE, GREY, ORANGE, figure_of, headline, on, tidy
+from stanpool.plots.canvas import (
+    figure_of,
+    grey,
+    headline,
+    in_style,
+    main_color,
+    mark_color,
+    on,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +41,7 @@ _MOST_EXACT = 2000
 
 
 @public
+@in_style
 def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     """Draw whether predictions of left-out outcomes are calibrated.
 
@@ -65,10 +75,12 @@ def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     difference = np.searchsorted(pit, at) / len(pit) - at
     difference[[0, -1]] = 0.0  # draws are finite: a PIT can be 0 or 1
     low, high = uniform_band(len(pit))
-    ax.fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
-    ax.axhline(0, color=GREY, linewidth=0.8)
+    ax.fill_between(at, low, high, color=main_color(), alpha=0.15, linewidth=0)
+    ax.axhline(0, color=grey(), linewidth=0.8)
     outside = bool(((difference < low) | (difference > high)).any())
-    ax.plot(at, difference, color=ORANGE if outside else BLUE, linewidth=1.2)
+    ax.plot(
+        at, difference, color=mark_color() if outside else main_color(), linewidth=1.2
+    )
     ax.set_xlim(0, 1)
     tidy(ax, x="predicted probability of a smaller outcome", y="ECDF less uniform")
     verdict = "leave the band" if outside else "stay within the band"

@@ -17,20 +17,22 @@ from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
 from stanpool.plots.canvas import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
     PLAIN,
     density,
     figure_of,
+    grey,
     headline,
+    in_style,
+    ink,
     legend,
+    main_color,
+    mark_color,
     new_grid,
     on,
     tidy,
 )
 from stanpool.plots.groups import factor_of, with_model
+from stanpool.plots.unit_axis import MOST_NAMES, unit_axis
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 _LINES = 50
 _DRAWS = 200
 _MOST_VALUES = 40
-_MOST_INTERVALS = 300
 _RARE = 0.025
 _STATISTICS: Mapping[str, Callable[..., Any]] = {
     "mean": np.mean,
@@ -54,6 +55,7 @@ _STATISTICS: Mapping[str, Callable[..., Any]] = {
 
 
 @public
+@in_style
 def plot_predictive(
     fit: HasPosterior,
     *,
@@ -112,6 +114,7 @@ def plot_predictive(
     observed = fit.model.design.y
     ax = on(ax, 6.5, 3.8)
     name = short_label(outcome_name(fit.model.spec))
+    headline(ax, f"Outcomes {name}, observed and {_source(prior)}")
     if kind == "rootogram":
         _draw_rootogram(ax, observed, drawn)
         tidy(ax, x=name, y="rows, square root")
@@ -126,6 +129,7 @@ def plot_predictive(
 
 
 @public
+@in_style
 def plot_statistics(
     fit: HasPosterior, *, prior: bool = False, seed: int | None = None
 ) -> Figure:
@@ -160,15 +164,15 @@ def plot_statistics(
     for ax, (label, statistic) in zip(grid[0], _STATISTICS.items(), strict=True):
         values, seen = statistic(drawn, axis=1), float(statistic(observed))
         low, high = np.quantile(values, (0.005, 0.995))
-        ax.hist(np.clip(values, low, high), bins=30, color=BLUE, alpha=0.4)
-        ax.axvline(seen, color=INK, linewidth=2)
+        ax.hist(np.clip(values, low, high), bins=30, color=main_color(), alpha=0.4)
+        ax.axvline(seen, color=ink(), linewidth=2)
         above = (values > seen).mean() + 0.5 * (values == seen).mean()
         rare = min(above, 1 - above) < _RARE
         ax.set_title(
             f"{above:.0%} above",
             loc="right",
             fontsize="small",
-            color=ORANGE if rare else INK,
+            color=mark_color() if rare else ink(),
         )
         headline(ax, label)
         tidy(ax, x=name, y="")
@@ -236,10 +240,10 @@ def _draw_densities(ax: Axes, observed: Array, drawn: Array) -> None:
     label: str | None = "drawn from the model"
     for values in drawn:
         x, y = density(values, low, high)
-        ax.plot(x, y, color=BLUE, linewidth=0.6, alpha=0.35, label=label)
+        ax.plot(x, y, color=main_color(), linewidth=0.6, alpha=0.35, label=label)
         label = None
     x, y = density(observed, low, high)
-    ax.plot(x, y, color=INK, linewidth=2, label="observed")
+    ax.plot(x, y, color=ink(), linewidth=2, label="observed")
     ax.set_ylim(bottom=0)
     ax.set_xlim(low, high)
 
@@ -250,9 +254,9 @@ def _draw_bars(ax: Axes, fit: FitResult, observed: Array, drawn: Array) -> None:
     ends = (0, len(categories) - 1) if categories else None
     centres, width, seen, counts = _counted(observed, drawn, ends)
     q5, median, q95 = np.quantile(counts, (0.05, 0.5, 0.95), axis=0)
-    ax.bar(centres, seen, 0.8 * width, color=BLUE, alpha=0.3, label="observed")
-    ax.vlines(centres, q5, q95, color=BLUE, linewidth=2, label="90% predictive")
-    ax.scatter(centres, median, s=14, color=BLUE, zorder=3)
+    ax.bar(centres, seen, 0.8 * width, color=main_color(), alpha=0.3, label="observed")
+    ax.vlines(centres, q5, q95, color=main_color(), linewidth=2, label="90% predictive")
+    ax.scatter(centres, median, s=14, color=main_color(), zorder=3)
     if categories:
         names = [short_label(each, 16) for each in categories]
         ax.set_xticks(centres, names, **PLAIN)
@@ -269,8 +273,8 @@ def _draw_rootogram(ax: Axes, observed: Array, drawn: Array) -> None:
     q5, q95 = np.sqrt(np.quantile(counts, (0.05, 0.95), axis=0))
     out = (height < q5) | (height > q95)
     for chosen, color, label in (
-        (~out, BLUE, "observed"),
-        (out, ORANGE, f"outside: {int(out.sum())} of {len(out)}"),
+        (~out, main_color(), "observed"),
+        (out, mark_color(), f"outside: {int(out.sum())} of {len(out)}"),
     ):
         if chosen.any():
             ax.bar(
@@ -286,12 +290,12 @@ def _draw_rootogram(ax: Axes, observed: Array, drawn: Array) -> None:
         centres,
         expected - q95,
         expected - q5,
-        color=INK,
+        color=ink(),
         linewidth=1.5,
         label="90% of predicted ends",
     )
-    ax.plot(centres, expected, color=INK, marker="o", ms=3, label="predicted")
-    ax.axhline(0, color=GREY, linewidth=0.8)
+    ax.plot(centres, expected, color=ink(), marker="o", ms=3, label="predicted")
+    ax.axhline(0, color=grey(), linewidth=0.8)
     _whole_numbers(ax)
 
 
@@ -345,16 +349,6 @@ def _factor_with_rows(fit: FitResult, factor: str | None) -> FactorDesign:
     return varied
 
 
-def _draw_ranges(ax: Axes, x: Array, low: Array, high: Array) -> None:
-    """Draw the predicted range of each mean, or a band for many groups."""
-    label = "90% of predicted means"
-    if len(x) <= _MOST_INTERVALS:
-        thick = float(np.clip(300 / len(x), 1, 4))
-        ax.vlines(x, low, high, color=BLUE, alpha=0.35, linewidth=thick, label=label)
-    else:
-        ax.fill_between(x, low, high, color=BLUE, alpha=0.3, linewidth=0, label=label)
-
-
 def _groups(
     fit: FitResult, factor: str | None, prior: bool, seed: int, ax: Axes | None
 ) -> Figure:
@@ -369,31 +363,39 @@ def _groups(
     drawn = np.array([mean(each) for each in outcomes_drawn(fit, _DRAWS, seed, prior)])
     kept = np.flatnonzero(varied.sizes > 0)
     order = kept[np.argsort(observed[kept], kind="stable")]
+    order = order[::-1] if len(order) <= MOST_NAMES else order
     low, high = np.quantile(drawn[:, order], (0.05, 0.95), axis=0)
     seen = observed[order]
-    x = np.arange(len(order), dtype=float)
-    ax = on(ax, 7.5, 4)
-    _draw_ranges(ax, x, low, high)
-    out = (seen < low) | (seen > high)
-    size = float(np.clip(1500 / len(x), 3, 20))
-    ax.scatter(x[~out], seen[~out], s=size, color=INK, zorder=3, label="observed mean")
-    ax.scatter(
-        x[out],
-        seen[out],
-        s=size,
-        color=ORANGE,
-        zorder=4,
-        label=f"outside: {int(out.sum())} of {len(x)}",
+    name, outcome = (
+        short_label(varied.factor),
+        short_label(outcome_name(fit.model.spec)),
     )
-    name = short_label(varied.factor)
-    if len(x) <= 40:
-        labels = [short_label(varied.labels[k], 18) for k in order]
-        ax.set_xticks(x, labels, rotation=90, fontsize="small", **PLAIN)
-        tidy(ax, x="", y="")
-    else:
-        ax.set_xticks([])
-        tidy(ax, x=f"{len(x):,} groups of {name}, in order of their means", y="")
-    outcome = short_label(outcome_name(fit.model.spec))
-    ax.set_ylabel(f"mean {outcome} of each {name}", color=INK, **PLAIN)
-    legend(ax)
-    return figure_of(ax)
+    units = unit_axis(
+        ax,
+        [short_label(varied.labels[k], 24) for k in order],
+        many=f"{len(order):,} groups of {name}, in order of their means",
+        values=f"mean {outcome} of each {name}",
+    )
+    headline(units.ax, f"Mean {outcome} of each {name}, observed and {_source(prior)}")
+    units.ranges(
+        low,
+        high,
+        width=units.size(300, 1.5, 5),
+        color=main_color(),
+        alpha=0.35,
+        label="90% of predicted means",
+    )
+    out = (seen < low) | (seen > high)
+    outside = f"outside: {int(out.sum())} of {len(out)}"
+    for chosen, color, label in (
+        (~out, ink(), "observed mean"),
+        (out, mark_color(), outside),
+    ):
+        size = units.size(1500, 3, 20)
+        units.points(seen, chosen, s=size, color=color, zorder=3, label=label)
+    legend(units.ax)
+    return figure_of(units.ax)
+
+
+def _source(prior: bool) -> str:
+    return "predicted from the prior" if prior else "predicted"

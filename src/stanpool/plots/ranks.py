@@ -12,11 +12,12 @@ from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.base.options import RankFigure
 from stanpool.inference.evaluation.uniformity import counts_below, uniformity_bands
 from stanpool.plots.canvas import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
     PLAIN,
+    grey,
+    in_style,
+    ink,
+    main_color,
+    mark_color,
     new_figure,
     on_paper,
     tidy,
@@ -53,6 +54,7 @@ class Ranked(Protocol):
 
 
 @public
+@in_style
 def plot_calibration(
     calibration: Ranked,
     *,
@@ -103,26 +105,28 @@ def _ecdf(calibration: Ranked, chosen: list[str]) -> Figure:
     level = 1 - (1 - calibration.level) / len(calibration.table)
     bands = uniformity_bands(simulations, draws, level)
     low, high = (np.concatenate([[0.0], band, [1.0]]) - at for band in bands)
-    ax.fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
+    ax.fill_between(at, low, high, color=main_color(), alpha=0.15, linewidth=0)
     below = counts_below(calibration.ranks[chosen].to_numpy(), draws) / simulations
     findings = calibration.table.loc[chosen, "finding"]
     wrong = [label for label in chosen if findings[label]]
     for label, shares in zip(chosen, below.T, strict=True):
         difference = np.concatenate([[0.0], shares, [1.0]]) - at
         if label not in wrong[:_NAMED]:
-            ax.plot(at, difference, color=BLUE, linewidth=0.8, alpha=0.6)
+            ax.plot(at, difference, color=main_color(), linewidth=0.8, alpha=0.6)
             continue
         style = _STYLES[wrong.index(label)]
-        ax.plot(at, difference, color=ORANGE, linestyle=style, label=on_paper(label))
+        ax.plot(
+            at, difference, color=mark_color(), linestyle=style, label=on_paper(label)
+        )
     tidy(ax, x="rank of the true value, scaled", y="ECDF less uniform")
     ax.set_xlim(0, 1)
     if wrong:
-        legend = ax.legend(frameon=False, labelcolor=INK)
+        legend = ax.legend(frameon=False)
         for text in legend.get_texts():
             text.set(**PLAIN)
     title = f"{len(chosen)} quantities, {simulations} simulations; if uniform, all "
     title += f"within with probability {calibration.level:g}"
-    ax.set_title(title, color=INK, fontsize="medium", loc="left")
+    ax.set_title(title, fontsize="medium", loc="left")
     return figure
 
 
@@ -140,11 +144,16 @@ def _histograms(calibration: Ranked, chosen: list[str]) -> Figure:
     low, high = stats.binom.ppf([share, 1 - share], simulations, 1 / bins)
     for ax, label in zip(axes, chosen, strict=True):
         wrong = bool(calibration.table.loc[label, "finding"])
-        ax.axhspan(low, high, color=BLUE, alpha=0.15, linewidth=0)
-        ax.axhline(simulations / bins, color=GREY, linewidth=0.8)
-        ax.hist(scaled[label], edges, color=ORANGE if wrong else BLUE, rwidth=0.9)
+        ax.axhspan(low, high, color=main_color(), alpha=0.15, linewidth=0)
+        ax.axhline(simulations / bins, color=grey(), linewidth=0.8)
+        ax.hist(
+            scaled[label],
+            edges,
+            color=mark_color() if wrong else main_color(),
+            rwidth=0.9,
+        )
         tidy(ax, x="rank, scaled", y="")
-        ax.set_title(on_paper(label), color=INK, fontsize="medium", **PLAIN)
-    axes[0].set_ylabel("simulations", color=INK)
+        ax.set_title(on_paper(label), color=ink(), fontsize="medium", **PLAIN)
+    axes[0].set_ylabel("simulations")
     axes[0].yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return figure

@@ -15,15 +15,14 @@ from stanpool.inference.prediction.predict import predict_table
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
 from stanpool.plots.canvas import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
-    PLAIN,
     figure_of,
+    grey,
+    headline,
+    in_style,
+    ink,
     legend,
-    on,
-    tidy,
+    main_color,
+    mark_color,
 )
 from stanpool.plots.groups import with_model
 from stanpool.plots.predictive import (
@@ -32,6 +31,7 @@ from stanpool.plots.predictive import (
     refuse_censored,
     seed_of,
 )
+from stanpool.plots.unit_axis import MOST_NAMES, UnitAxis, unit_axis
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
@@ -41,12 +41,11 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
 
 _DRAWS = 500
-_MOST_NAMES = 100
-_MOST_INTERVALS = 300
 _MOST_DOTS = 20_000
 
 
 @public
+@in_style
 def plot_residuals(
     fit: FitResult,
     *,
@@ -106,32 +105,26 @@ def plot_residuals(
     low, high = np.quantile([mean(each) for each in drawn], (0.05, 0.95), axis=0)
     kept = np.flatnonzero(sizes)
     order = kept[np.argsort(means[kept], kind="stable")]
-    x = np.arange(len(order), dtype=float)
-    named = len(order) <= _MOST_NAMES
-    ax = on(ax, float(np.clip(0.16 * len(x) + 1.5, 7.5, 15)) if named else 9.0, 4.6)
-    ax.axhline(0, color=GREY, linewidth=0.8)
-    place = np.full(groups, -1.0)
-    place[order] = x
-    _draw_dots(ax, place[units.index], residuals, seed)
-    _draw_means(ax, x, means[order], low[order], high[order])
-    name = short_label(units.factor)
-    if named:
-        names = [short_label(units.labels[k], 18) for k in order]
-        size = float(np.clip(640 / max(len(x), 1), 5.5, 9))
-        ax.set_xticks(x, names, rotation=90, fontsize=size, **PLAIN)
-        tidy(ax, x="", y="")
-    else:
-        ax.set_xticks([])
-        tidy(ax, x=f"{len(x):,} groups of {name}, in order of their means", y="")
-    outcome = short_label(outcome_name(fit.model.spec))
+    order = order[::-1] if len(order) <= MOST_NAMES else order
+    name, outcome = short_label(units.factor), short_label(outcome_name(fit.model.spec))
     of = {
         "outcome": f"{outcome}, less its expectation",
-        "quantile": f"{outcome}: quantile residual (standard normal)",
+        "quantile": f"quantile residual of {outcome} (standard normal)",
     }
-    ax.set_ylabel(of[kind], color=INK, **PLAIN)
-    ax.set_xlim(-1, len(x))
-    legend(ax)
-    return figure_of(ax)
+    along = unit_axis(
+        ax,
+        [short_label(units.labels[k], 24) for k in order],
+        many=f"{len(order):,} groups of {name}, in order of their means",
+        values=of[kind],
+    )
+    headline(along.ax, f"Residuals of {outcome} by {name}, with their means")
+    along.reference(0)
+    place = np.full(groups, -1.0)
+    place[order] = along.at
+    _draw_dots(along, place[units.index], residuals, seed)
+    _draw_means(along, means[order], low[order], high[order])
+    legend(along.ax)
+    return figure_of(along.ax)
 
 
 def _check_outcome(fit: FitResult, kind: str) -> None:
@@ -172,19 +165,19 @@ def _residuals(fit: FitResult, kind: str, seed: int) -> tuple[Array, Array]:
     return stats.norm.ppf(at), stats.norm.ppf((ranks - 0.5) / len(drawn))
 
 
-def _draw_dots(ax: Axes, x: Array, residuals: Array, seed: int) -> None:
+def _draw_dots(along: UnitAxis, places: Array, residuals: Array, seed: int) -> None:
     """Draw a dot for each row, or for a sample of them if they are very many."""
     rng = np.random.default_rng([seed, 6])
-    rows = np.arange(len(x))
+    rows = np.arange(len(places))
     label = "rows"
     if len(rows) > _MOST_DOTS:
         rows = rng.choice(rows, _MOST_DOTS, replace=False)
-        label = f"{_MOST_DOTS:,} of {len(x):,} rows"
-    ax.scatter(
-        x[rows] + rng.uniform(-0.15, 0.15, len(rows)),
+        label = f"{_MOST_DOTS:,} of {len(places):,} rows"
+    along.scatter(
+        places[rows] + rng.uniform(-0.15, 0.15, len(rows)),
         residuals[rows],
         s=float(np.clip(8000 / len(rows), 1.5, 10)),
-        color=GREY,
+        color=grey(),
         alpha=0.5,
         linewidth=0,
         rasterized=True,
@@ -192,21 +185,21 @@ def _draw_dots(ax: Axes, x: Array, residuals: Array, seed: int) -> None:
     )
 
 
-def _draw_means(ax: Axes, x: Array, means: Array, low: Array, high: Array) -> None:
+def _draw_means(along: UnitAxis, means: Array, low: Array, high: Array) -> None:
     """Draw the mean residual of each group, and its predicted range."""
-    label = "90% of predicted means"
-    if len(x) <= _MOST_INTERVALS:
-        thick = float(np.clip(300 / max(len(x), 1), 1.5, 5))
-        ax.vlines(x, low, high, color=BLUE, alpha=0.4, linewidth=thick, label=label)
-    else:
-        ax.fill_between(x, low, high, color=BLUE, alpha=0.3, linewidth=0, label=label)
+    along.ranges(
+        low,
+        high,
+        width=along.size(300, 1.5, 5),
+        color=main_color(),
+        alpha=0.35,
+        label="90% of predicted means",
+    )
     out = (means < low) | (means > high)
-    size = float(np.clip(1500 / max(len(x), 1), 3, 20))
     for chosen, color, label in (
-        (~out, INK, "mean"),
-        (out, ORANGE, f"outside: {int(out.sum())} of {len(x)}"),
+        (~out, ink(), "mean"),
+        (out, mark_color(), f"outside: {int(out.sum())} of {len(out)}"),
     ):
         if chosen.any():
-            ax.scatter(
-                x[chosen], means[chosen], s=size, color=color, zorder=3, label=label
-            )
+            size = along.size(1500, 3, 20)
+            along.points(means, chosen, s=size, color=color, zorder=3, label=label)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.plots.canvas import BLUE, INK, ORANGE, PLAIN, new_figure, on_paper, tidy
+from stanpool.plots.canvas import (
+    PLAIN,
+    in_style,
+    main_color,
+    mark_color,
+    new_figure,
+    on_paper,
+    tidy,
+)
 from stanpool.posterior.scalars import scale_draws
 
 if TYPE_CHECKING:
@@ -37,6 +45,7 @@ class UnderSeveralPriors(Protocol):
 
 
 @public
+@in_style
 def plot_scale_priors(comparison: UnderSeveralPriors) -> Figure:
     """Draw the prior and the posterior of a population scale under each prior.
 
@@ -62,24 +71,23 @@ def plot_scale_priors(comparison: UnderSeveralPriors) -> Figure:
             shares / np.diff(edges),
             edges,
             fill=True,
-            color=BLUE,
+            color=main_color(),
             alpha=0.55,
             label="posterior",
         )
         density = prior_density(fit.model.priors[comparison.parameter], at)
-        ax.plot(at, density, color=ORANGE, label="prior")
+        ax.plot(at, density, color=mark_color(), label="prior")
         tidy(ax, x=on_paper(comparison.parameter), y="")
-        ax.set_title(row["prior"], color=INK, fontsize="medium", **PLAIN)
+        ax.set_title(row["prior"], fontsize="medium", **PLAIN)
         ax.text(
             0.97,
             0.55,
             f"mean {row['mean']:.3g}\npooling {row['pooling']:.0%}",
             transform=ax.transAxes,
             ha="right",
-            color=INK,
             **PLAIN,
         )
     axes[0].set(xlim=(0, end), ylim=(0, None), yticks=[])
-    axes[0].set_ylabel("density", color=INK)
-    axes[0].legend(frameon=False, labelcolor=INK, loc="upper right")
+    axes[0].set_ylabel("density")
+    axes[0].legend(frameon=False, loc="upper right")
     return figure

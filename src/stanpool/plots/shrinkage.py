@@ -15,14 +15,16 @@ from stanpool.inference.diagnostics.funnel import (
     population_mean,
 )
 from stanpool.plots.canvas import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
     PLAIN,
+    grey,
+    headline,
+    in_style,
     legend,
     log_axis,
+    main_color,
+    mark_color,
     new_figure,
+    paper,
     tidy,
 )
 from stanpool.plots.groups import factor_of, group_draws, unit_of, with_model
@@ -41,6 +43,7 @@ _NAMED = 3
 
 
 @public
+@in_style
 def plot_shrinkage(
     partial: HasPosterior,
     no_pooling: FitResult | None = None,
@@ -88,6 +91,7 @@ def plot_shrinkage(
         alone = _aligned(no_pooling, varied.factor, coefficient, labels)
 
     ax = ax or new_figure(7.5, 4.5)[1][0]
+    headline(ax, f"{short_label(coefficient)} of each {name}: how far pooling moves it")
     _draw_groups(ax, x, draws, alone)
     _draw_means(ax, partial, complete, varied, coefficient)
     y = f"{short_label(coefficient)} of each {name} ({unit_of(partial)})"
@@ -118,22 +122,28 @@ def _draw_groups(ax: Axes, x: Array, draws: Array, alone: Array | None) -> None:
     if len(x) <= _MOST_INTERVALS:
         low, high = np.quantile(draws, (0.05, 0.95), axis=(0, 1))
         ax.vlines(
-            x, low, high, color=BLUE, alpha=0.18, linewidth=3, label="90 % interval"
+            x,
+            low,
+            high,
+            color=main_color(),
+            alpha=0.18,
+            linewidth=3,
+            label="90 % interval",
         )
     if alone is not None:
         fade = min(1.0, _MOST_INTERVALS / len(x))
-        ax.vlines(x, alone, means, color=GREY, alpha=fade, linewidth=0.7)
+        ax.vlines(x, alone, means, color=grey(), alpha=fade, linewidth=0.7)
         ax.scatter(
             x,
             alone,
             s=size,
-            facecolor="white",
-            edgecolor=GREY,
+            facecolor=paper(),
+            edgecolor=grey(),
             linewidth=0.9,
             zorder=3,
             label="no pooling",
         )
-    ax.scatter(x, means, s=size, color=BLUE, zorder=4, label="partial pooling")
+    ax.scatter(x, means, s=size, color=main_color(), zorder=4, label="partial pooling")
 
 
 def _draw_means(
@@ -148,7 +158,7 @@ def _draw_means(
     if mean.ndim == 2:
         ax.axhline(
             mean.mean(),
-            color=BLUE,
+            color=main_color(),
             linewidth=1,
             linestyle="--",
             label="population mean",
@@ -157,7 +167,7 @@ def _draw_means(
         pooled = population_mean(
             *of_predictor(complete.posterior, factor, coefficient)
         ).mean()
-        ax.axhline(pooled, color=ORANGE, linewidth=1, label="complete pooling")
+        ax.axhline(pooled, color=mark_color(), linewidth=1, label="complete pooling")
 
 
 def _places(sizes: NDArray[Any], means: Array) -> Array:
@@ -198,6 +208,5 @@ def _name_most_moved(
             textcoords="offset points",
             va="center",
             fontsize="x-small",
-            color=INK,
             **PLAIN,
         )

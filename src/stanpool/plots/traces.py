@@ -13,15 +13,17 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.inference.diagnostics.checks import E_BFMI, measure_mixing
 from stanpool.plots.canvas import (
-    BLUE,
-    CHAINS,
-    GREY,
-    INK,
-    ORANGE,
+    chain_colors,
     density,
     figure_of,
+    grey,
+    heading,
     headline,
+    in_style,
+    ink,
     legend,
+    main_color,
+    mark_color,
     new_grid,
     on,
     on_paper,
@@ -49,6 +51,7 @@ def worst_quantities(fit: HasPosterior, count: int = 4) -> list[str]:
 
 
 @public
+@in_style
 def plot_traces(
     fit: HasPosterior,
     *,
@@ -85,13 +88,14 @@ def plot_traces(
         headline(left, on_paper(label, 60))
         tidy(left, x="", y="value")
         tidy(right, x="", y="draws")
-    headline(grid[0][1], "ranks of each chain's draws among all")
-    grid[-1][0].set_xlabel("draw", color=INK)
-    grid[-1][1].set_xlabel("rank among the draws of all chains", color=INK)
+    heading(figure, f"Draws of each chain, and their ranks{_of_least(quantities)}")
+    grid[-1][0].set_xlabel("draw")
+    grid[-1][1].set_xlabel("rank among the draws of all chains")
     return figure
 
 
 @public
+@in_style
 def plot_autocorrelation(
     fit: FitResult,
     *,
@@ -131,16 +135,23 @@ def plot_autocorrelation(
     for ax, (label, values) in zip(panels, draws.items(), strict=False):
         correlations = autocorrelation(values, lags)
         reach = 1.96 / np.sqrt(values.shape[1])
-        ax.axhspan(-reach, reach, color=GREY, alpha=0.2, linewidth=0)
-        ax.axhline(0, color=GREY, linewidth=0.8)
+        ax.axhspan(-reach, reach, color=grey(), alpha=0.2, linewidth=0)
+        ax.axhline(0, color=grey(), linewidth=0.8)
         for chain, line in enumerate(correlations):
-            ax.plot(line, color=CHAINS[chain % len(CHAINS)], linewidth=1)
+            ax.plot(
+                line, color=chain_colors()[chain % len(chain_colors())], linewidth=1
+            )
         ax.set_ylim(min(-0.3, float(correlations.min()) - 0.05), 1.05)
         headline(ax, on_paper(label, 28))
         tidy(ax, x="draws apart", y="")
     for row in grid:
-        row[0].set_ylabel("autocorrelation", color=INK)
+        row[0].set_ylabel("autocorrelation")
+    heading(figure, f"Autocorrelation within each chain{_of_least(quantities)}")
     return figure
+
+
+def _of_least(quantities: Sequence[str] | None) -> str:
+    return ": smallest effective sample sizes" if quantities is None else ""
 
 
 def autocorrelation(draws: Array, lags: int) -> Array:
@@ -176,6 +187,7 @@ def autocorrelation(draws: Array, lags: int) -> Array:
 
 
 @public
+@in_style
 def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
     """Draw the distributions of the energy, and of its change in one transition.
 
@@ -194,8 +206,8 @@ def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
     change = np.diff(energy, axis=1)
     reach = float(np.quantile(np.abs(level), 0.999)) * 1.1 or 1.0
     for values, color, label in (
-        (level, BLUE, "energy, less its mean"),
-        (change, ORANGE, "change from draw to draw"),
+        (level, main_color(), "energy, less its mean"),
+        (change, mark_color(), "change from draw to draw"),
     ):
         x, y = density(values.ravel(), -reach, reach)
         ax.fill_between(x, y, color=color, alpha=0.3, linewidth=0, label=label)
@@ -212,10 +224,11 @@ def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
         ha="right",
         va="top",
         fontsize="small",
-        color=ORANGE if bad else INK,
+        color=mark_color() if bad else ink(),
     )
     ax.set_ylim(bottom=0)
     tidy(ax, x="energy (minus the log density, with kinetic energy)", y="density")
+    headline(ax, "Energy: what a draw reaches, and what it can change in one step")
     legend(ax)
     return figure_of(ax)
 
@@ -251,7 +264,7 @@ def _chosen_draws(
 def _draw_trace(ax: Axes, draws: Array, diverging: NDArray[np.bool_]) -> None:
     step = -(-draws.shape[1] // _MOST_POINTS)
     for chain, values in enumerate(draws):
-        color = CHAINS[chain % len(CHAINS)]
+        color = chain_colors()[chain % len(chain_colors())]
         places = np.arange(0, len(values), step)
         ax.plot(places, values[places], color=color, linewidth=0.4, alpha=0.8)
     where = np.flatnonzero(diverging.any(axis=0))
@@ -269,10 +282,15 @@ def _draw_ranks(ax: Axes, draws: Array) -> None:
     ranks = stats.rankdata(draws.ravel()).reshape(draws.shape)
     edges = np.linspace(0.5, draws.size + 0.5, _BINS + 1)
     low, high = stats.binom.ppf([0.005, 0.995], size, 1 / _BINS)
-    ax.axhspan(low, high, color=GREY, alpha=0.15, linewidth=0)
-    ax.axhline(size / _BINS, color=GREY, linewidth=0.8)
+    ax.axhspan(low, high, color=grey(), alpha=0.15, linewidth=0)
+    ax.axhline(size / _BINS, color=grey(), linewidth=0.8)
     for chain, values in enumerate(ranks):
         counts, _ = np.histogram(values, edges)
-        ax.stairs(counts, edges, color=CHAINS[chain % len(CHAINS)], linewidth=1)
+        ax.stairs(
+            counts,
+            edges,
+            color=chain_colors()[chain % len(chain_colors())],
+            linewidth=1,
+        )
     ax.set_ylim(bottom=0)
     ax.margins(x=0.01)
