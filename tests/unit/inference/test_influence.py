@@ -77,19 +77,21 @@ def test_the_figure_shows_the_largest_moves(fit: sp.Fit) -> None:
     moves = fit.influence().drop(columns="pareto_k")
     (ax,) = plots.plot_influence(fit).axes
     points = [np.asarray(each.get_offsets()) for each in ax.collections[1::2]]
-    shown = np.concatenate([each for each in points if each.size])[:, 1]
+    shown = np.concatenate([each for each in points if each.size])[:, 0]
     largest = moves.abs().max(axis=1).to_numpy()
     np.testing.assert_allclose(np.sort(np.abs(shown)), np.sort(largest))
-    names = [each.get_text() for each in ax.get_xticklabels()]
+    names = [each.get_text() for each in ax.get_yticklabels()]
     assert names == list(moves.abs().max(axis=1).sort_values(ascending=False).index)
 
 
-def test_of_many_groups_the_first_are_named() -> None:
+def test_of_many_groups_the_most_influential_are_drawn() -> None:
     labels = tuple(f"group {k}" for k in range(200))
     fit = simulated_fit(labels=labels, draws=50)
     table = fit.influence().drop(columns="pareto_k").abs()
     (ax,) = plots.plot_influence(fit).axes
-    assert ax.get_xlabel().startswith("200 groups of school")
-    names = [each.get_text() for each in ax.texts]
-    largest = table.max(axis=1).nlargest(8)
-    assert names == [f"{k}: {table.loc[k].idxmax()}" for k in largest.index]
+    title = ax.get_title(loc="left")
+    assert title == "The 30 most influential of 200 groups of school"
+    largest = table.max(axis=1).nlargest(30)
+    assert [each.get_text() for each in ax.get_yticklabels()] == list(largest.index)
+    parameters = [each.get_text() for each in ax.texts]
+    assert parameters == [table.loc[k].idxmax() for k in largest.index]

@@ -34,9 +34,17 @@ def collection(ax: Any, label: str) -> Any:
     return found
 
 
-def heights(lines: Any) -> np.ndarray:
-    """Return the ends of vertical lines, shape ``(2, lines)``."""
-    return np.array([segment[:, 1] for segment in lines.get_segments()]).T
+def ends(lines: Any) -> np.ndarray:
+    """Return the ends of horizontal lines, shape ``(2, lines)``."""
+    return np.array([segment[:, 0] for segment in lines.get_segments()]).T
+
+
+def names_along(ax: Any) -> list[str]:
+    return [each.get_text() for each in ax.get_yticklabels()]
+
+
+def names_across(ax: Any) -> list[str]:
+    return [each.get_text() for each in ax.get_xticklabels()]
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +87,38 @@ class TestDensity:
 
 class TestForest:
     def test_it_shows_quantiles(self, fit: sp.Fit) -> None:
-        (ax,) = plots.plot_forest(fit, prob=0.8).axes
-        names = ["Intercept", "tau_school[Intercept]", "sigma"]
-        assert [each.get_text() for each in ax.get_yticklabels()] == names
+        first, ax = plots.plot_forest(fit, prob=0.8).axes
+        assert names_along(first) == ["Intercept"]
+        assert names_along(ax) == ["tau_school[Intercept]", "sigma"]
         draws = fit.posterior["sigma"].to_numpy()
-        thick = collection(ax, "80% and 50% intervals").get_segments()
-        np.testing.assert_allclose(thick[2][:, 0], np.quantile(draws, (0.25, 0.75)))
-        thin = ax.collections[0].get_segments()
-        np.testing.assert_allclose(thin[2][:, 0], np.quantile(draws, (0.1, 0.9)))
+        thick = ends(collection(ax, "80% and 50% intervals"))
+        np.testing.assert_allclose(thick[:, 1], np.quantile(draws, (0.25, 0.75)))
+        thin = ends(ax.collections[0])
+        np.testing.assert_allclose(thin[:, 1], np.quantile(draws, (0.1, 0.9)))
+
+    def test_units_are_never_mixed(self) -> None:
+        data = sp.load_dataset("sleepstudy")
+        fit = drawn(sp.Model("Reaction ~ Days + (Days | Subject)", data))
+        panels = plots.plot_forest(fit).axes
+        assert [ax.get_xlabel().partition(" (")[0] for ax in panels] == [
+            "coefficients",
+            "standard deviations",
+            "correlations",
+        ]
+        assert [len(names_along(ax)) for ax in panels] == [2, 3, 1]
+        with pytest.raises(sp.SpecError, match="var_names has 3: 'coefficients'"):
+            plots.plot_forest(fit, ax=Figure().subplots())
+
+    def test_densities_are_those_of_the_draws(self, fit: sp.Fit) -> None:
+        figure = plots.plot_forest(fit, var_names=["sigma"], kind="halfeye")
+        (ax,) = figure.axes
+        (area,) = ax.collections[0].get_paths()
+        x, y = area.vertices.T
+        draws = fit.posterior["sigma"].to_numpy().ravel()
+        at = x[y.argmin()]  # rows grow downwards
+        grid, heights = density(draws, *np.quantile(draws, (0.001, 0.999)))
+        assert abs(at - grid[heights.argmax()]) < 0.2 * draws.std()
+        assert y.min() == pytest.approx(-0.8)
 
     def test_chosen_variables(self, fit: sp.Fit) -> None:
         (ax,) = plots.plot_forest(fit, var_names=["b_school"]).axes
@@ -105,10 +137,11 @@ class TestCaterpillar:
         (ax,) = plots.plot_caterpillar(fit).axes
         b = fit.posterior["b_school"].to_numpy().reshape(-1, 6)
         order = np.argsort(np.median(b, axis=0))
-        names = [each.get_text() for each in ax.get_xticklabels()]
-        assert names == [fit.model.design.group_labels[k] for k in order]
+        order = order[::-1]  # the largest is on top
+        labels = fit.model.design.group_labels
+        assert names_along(ax) == [labels[k] for k in order]
         expected = np.quantile(b[:, order], (0.05, 0.95), axis=0)
-        np.testing.assert_allclose(heights(ax.collections[0]), expected)
+        np.testing.assert_allclose(ends(ax.collections[0]), expected)
 
     def test_groups_away_from_the_mean_are_marked(self, fit: sp.Fit) -> None:
         tree = fit.tree.copy()
@@ -116,7 +149,7 @@ class TestCaterpillar:
         posterior["b_school"][:, :, 2] += 100
         tree["posterior"] = posterior
         (ax,) = plots.plot_caterpillar(replace(fit, tree=tree)).axes
-        marked = collection(ax, "90% interval without the mean")
+        marked = collection(ax, "90% interval without the mean: 1 of 6")
         assert len(marked.get_segments()) == 1
 
     def test_a_thousand_groups_are_a_band(self, many: sp.Fit) -> None:
@@ -179,7 +212,7 @@ class TestPredictive:
         (ax,) = plots.plot_predictive(fit, kind="groups").axes
         means = fit.model.data.groupby("school", observed=True)["y"].mean()
         points = [
-            np.asarray(each.get_offsets())[:, 1]
+            np.asarray(each.get_offsets())[:, 0]
             for each in ax.collections
             if "mean" in each.get_label() or "outside" in each.get_label()
         ]
@@ -269,14 +302,13 @@ class TestResiduals:
         means = data.groupby("school", observed=True)["r"].mean()
         shown = self.means(ax)
         np.testing.assert_allclose(np.sort(shown), np.sort(means), atol=1e-9)
-        names = [each.get_text() for each in ax.get_xticklabels()]
-        assert names == list(means.sort_values().index)
+        assert names_along(ax) == list(means.sort_values(ascending=False).index)
 
     @staticmethod
     def means(ax: Any) -> np.ndarray:
         return np.concatenate(
             [
-                np.asarray(each.get_offsets())[:, 1]
+                np.asarray(each.get_offsets())[:, 0]
                 for each in ax.collections
                 if each.get_label() == "mean" or "outside" in each.get_label()
             ]
@@ -290,9 +322,9 @@ class TestResiduals:
         truth = np.full(fit.posterior["Intercept"].shape, np.log(2.0))
         fit = changed(fit, "posterior", Intercept=truth)
         (ax,) = plots.plot_residuals(fit).axes
-        rows = np.asarray(collection(ax, "rows").get_offsets())[:, 1]
+        rows = np.asarray(collection(ax, "rows").get_offsets())[:, 0]
         assert stats.kstest(rows, "norm").pvalue > 0.001
-        low, high = heights(collection(ax, "90% of predicted means"))
+        low, high = ends(collection(ax, "90% of predicted means"))
         np.testing.assert_allclose(high - low, 2 * 1.645 / 10, rtol=0.15)
         assert len(self.means(ax)) == 10
 
@@ -378,6 +410,10 @@ class TestPriorPosterior:
             plots.plot_prior_posterior(fit, var_names=["sigm"])
 
 
+def own_mean(data: pd.DataFrame, name: str) -> float:
+    return float(data.loc[data["g"] == "a", name].mean())
+
+
 @pytest.fixture(scope="module")
 def radon() -> sp.Fit:
     formula = "log_radon ~ floor + log_uranium + (1 | county)"
@@ -386,13 +422,15 @@ def radon() -> sp.Fit:
 
 class TestLines:
     def test_lines_are_expected_outcomes(self, radon: sp.Fit) -> None:
-        figure = plots.plot_lines(radon, groups=["AITKIN", "ST LOUIS"])
-        (line,) = figure.axes[0].lines
+        groups = ["AITKIN", "ST LOUIS"]
+        figure = plots.plot_lines(radon, groups=groups)
+        points = collection(figure.axes[0], "partial pooling").get_offsets()
+        assert names_across(figure.axes[0]) == ["0", "1"]
         data = radon.model.data
         own = data[data["county"] == "AITKIN"].iloc[[0, 0]].assign(floor=[0.0, 1.0])
         expected = radon.epred(own).median(("chain", "draw"))
-        np.testing.assert_allclose(line.get_ydata(), expected)
-        points = np.asarray(figure.axes[1].collections[-1].get_offsets())
+        np.testing.assert_allclose(np.asarray(points)[:, 1], expected)
+        points = np.asarray(figure.axes[1].collections[0].get_offsets())
         np.testing.assert_array_equal(
             points[:, 1], data.loc[data["county"] == "ST LOUIS", "log_radon"]
         )
@@ -404,7 +442,7 @@ class TestLines:
             for pooling in ("none", "complete")
         )
         figure = plots.plot_lines(radon, none, complete=complete, predictor="floor")
-        labels = [line.get_label() for line in figure.axes[0].lines]
+        _, labels = figure.axes[0].get_legend_handles_labels()
         assert labels == ["no pooling", "complete pooling", "partial pooling"]
         assert len(figure.axes) == 12
         assert saved(figure)
@@ -450,6 +488,23 @@ class TestLines:
             np.testing.assert_allclose(*map(np.asarray, points))
         assert figures[0].get_supylabel() == label
 
+    def test_the_predictor_varies_within_groups(self) -> None:
+        rng = np.random.default_rng(1)
+        data = pd.DataFrame({"g": np.repeat([*"abcdef"], 5), "y": rng.normal(size=30)})
+        data = data.assign(u=np.repeat(rng.normal(size=6), 5), x=rng.normal(size=30))
+        data = data.assign(b=np.tile([0, 1, 0, 1, 1], 6), f=np.tile([*"pqrpq"], 6))
+        fit = drawn(sp.Model("y ~ u + f + b + x + (b | g)", data))
+        assert plots.plot_lines(fit, count=1).get_supxlabel() == "b"
+        fit = drawn(sp.Model("y ~ u + f + b + x + (1 | g)", data))
+        assert plots.plot_lines(fit, count=1).get_supxlabel() == "x"
+        (ax,) = plots.plot_lines(fit, count=1, predictor="f").axes
+        assert names_across(ax) == ["p", "q", "r"]
+        points = np.asarray(collection(ax, "partial pooling").get_offsets())
+        own = fit.model.data.query("g == 'a'").iloc[[0, 0, 0]]
+        own = own.assign(f=[*"pqr"], x=own_mean(data, "x"), b=own_mean(data, "b"))
+        expected = fit.epred(own).median(("chain", "draw"))
+        np.testing.assert_allclose(points[:, 1], expected)
+
     def test_shares_of_trials_are_drawn(self) -> None:
         data = sp.load_dataset("cbpp")
         formula = "incidence | trials(size) ~ period + (1 | herd)"
@@ -478,7 +533,7 @@ class TestLines:
             plots.plot_lines(radon, groups=["AITKN"])
         with pytest.raises(sp.SpecError, match="Did you mean 'floor'"):
             plots.plot_lines(radon, predictor="flor")
-        with pytest.raises(sp.SpecError, match="no numeric predictor"):
+        with pytest.raises(sp.SpecError, match="no predictor to draw"):
             plots.plot_lines(fit)
         with pytest.raises(sp.SpecError, match="no group-level predictor"):
             plots.plot_group_regression(fit)
@@ -489,7 +544,7 @@ class TestLines:
 def test_figures_are_drawn_on_given_axes(fit: sp.Fit) -> None:
     result = fit.loo(progress=False)
     for draw in (
-        lambda ax: plots.plot_forest(fit, ax=ax),
+        lambda ax: plots.plot_forest(fit, var_names=["sigma"], ax=ax),
         lambda ax: plots.plot_caterpillar(fit, ax=ax),
         lambda ax: plots.plot_energy(fit, ax=ax),
         lambda ax: plots.plot_predictive(fit, ax=ax),
@@ -533,3 +588,35 @@ def test_labels_are_text_everywhere() -> None:
     other = drawn(model)
     assert saved(plots.plot_lines(other))
     assert saved(plots.plot_group_regression(other))
+
+
+def test_settings_of_a_user_go_before_the_style(fit: sp.Fit) -> None:
+    import matplotlib as mpl
+
+    def colors(figure: Figure) -> tuple[Any, Any]:
+        (ax,) = figure.axes
+        color = collection(ax, "90% and 50% intervals").get_color()[0]
+        return tuple(color[:3].round(2)), ax.title.get_color()
+
+    def drawn() -> Figure:
+        return plots.plot_forest(fit, var_names=["sigma"])
+
+    assert colors(drawn()) == ((0, 0.45, 0.7), "#333333")
+    settings = {"text.color": "red", "axes.prop_cycle": mpl.cycler(color=["#ff0000"])}
+    before = dict(mpl.rcParams)
+    with mpl.rc_context(settings):
+        assert colors(drawn()) == ((1, 0, 0), "red")
+    assert dict(mpl.rcParams) == before
+
+
+def test_figures_are_methods_of_a_fit(fit: sp.Fit) -> None:
+    (ax,) = fit.plot.forest(var_names=["sigma"]).axes
+    assert names_along(ax) == ["sigma"]
+    assert "caterpillar" in repr(fit.plot)
+    assert fit.plot.caterpillar.__doc__ == plots.plot_caterpillar.__doc__
+    with pytest.raises(sp.ArgumentError, match="Did you mean 'var_names'"):
+        fit.plot.forest(varnames=["sigma"])
+    # All figures of a fit are there: those left out show other results.
+    others = {"bench", "calibration", "pareto_k", "pit", "scale_priors"}
+    drawings = {name for name in vars(type(fit.plot)) if hasattr(plots, f"plot_{name}")}
+    assert drawings == {name.removeprefix("plot_") for name in plots.__all__} - others
