@@ -322,6 +322,8 @@ def test_a_process_that_dies_is_explained(sign: signal.Signals, words: str) -> N
             time.sleep(0.01)
         os.kill(program._process._process.pid, sign)
         thread.join(20)
+        with pytest.raises(EngineError, match=words):  # and again, if it is asked
+            program.log_density(np.zeros((1, 4)))
     assert len(found) == 1
     assert isinstance(found[0], EngineError)
     with pytest.raises(EngineError, match=words):

@@ -176,17 +176,19 @@ def model() -> sp.Model:
     return sp.Model("y ~ x1 + (1 | g)", small_data(), parameterization="noncentered")
 
 
-def _killed(sample: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that samples in a process that is killed, the first time."""
+def _killed(
+    method: Callable[..., Any], blow: signal.Signals = signal.SIGKILL
+) -> Callable[..., Any]:
+    """Return a method that asks a process that has been killed, the first time."""
     killed: list[int] = []
 
-    def sample_in_killed(self: InterpretedProgram, *args: Any, **options: Any) -> Any:
+    def ask_killed(self: InterpretedProgram, *args: Any, **options: Any) -> Any:
         if not killed:
             killed.append(self._process._process.pid)
-            os.kill(killed[0], signal.SIGKILL)
-        return sample(self, *args, **options)
+            os.kill(killed[0], blow)
+        return method(self, *args, **options)
 
-    return sample_in_killed
+    return ask_killed
 
 
 QUICK: dict[str, Any] = {"chains": 2, "draws": 100, "warmup": 200, "seed": 1}
@@ -201,15 +203,27 @@ def test_the_fit_says_which_engine_it_was(model: sp.Model) -> None:
     assert model.explain().splitlines()[-1].startswith("engine: stanli, since the i")
 
 
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("name", ["sample", "log_density", "gradient_seconds"])
 def test_what_stanli_crashes_on_is_compiled(
-    model: sp.Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    blow: signal.Signals,
+    model: sp.Model,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    sample = _killed(InterpretedProgram.sample)
-    monkeypatch.setattr(InterpretedProgram, "sample", sample)
-    monkeypatch.setattr("stanpool.sampling.sample.CmdStan", _Compiler)
+    """Wherever it crashes: when it is timed, compared, or samples."""
+    method = _killed(getattr(InterpretedProgram, name), blow)
+    monkeypatch.setattr(InterpretedProgram, name, method)
+    for place in ("sample", "choose_engine"):
+        monkeypatch.setattr(f"stanpool.sampling.{place}.CmdStan", _Compiler)
     fit = model.fit(**QUICK)
     assert fit.posterior.sizes["draw"] == 100
-    assert "stanli failed, so that the program is comp" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    is_timed = name == "gradient_seconds"
+    words = "program is compiled, since" if is_timed else "stanli failed, so that the"
+    assert words in said
+    assert blow.name in said
 
 
 def test_a_crash_where_stanli_was_asked_for_is_an_error(

@@ -106,6 +106,7 @@ class Child:
             except queue.Empty:
                 tick()
         if answer is None:
+            self._answers.put(None)  # nor is there one to the next request
             self._process.wait()
             raise EngineError(self._how_it_ended())
         if "failed" in answer:
