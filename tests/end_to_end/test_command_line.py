@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pty
@@ -13,6 +14,8 @@ import termios
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import stanpool as sp
@@ -188,3 +191,57 @@ def test_an_interrupt_ends_at_once_and_leaves_nothing(folder: Path) -> None:
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     assert not list(folder.glob("*never*"))
+
+
+@pytest.mark.parametrize("console", ["cp1252", "ascii"])
+def test_a_console_without_greek_shows_what_it_can(
+    tmp_path: Path, console: str
+) -> None:
+    places = ["Αθήνα", "Zürich", "Łódź", "Paris", "Oslo"]
+    rng = np.random.default_rng(1)
+    groups = np.repeat(places, 20)
+    outcome = rng.normal(size=100) + np.repeat(rng.normal(size=5), 20)
+    table = pd.DataFrame({"y": outcome, "Πόλη": groups})
+    table.to_csv(tmp_path / "τιμές.csv", index=False)
+
+    def run(*words: object) -> subprocess.CompletedProcess[bytes]:
+        environment = {
+            **os.environ,
+            "PYTHONIOENCODING": console,
+            "STANPOOL_ENGINE": "stanli",
+        }
+        command = [*COMMAND, *map(str, words)]
+        return subprocess.run(
+            command, capture_output=True, timeout=300, env=environment, cwd=tmp_path
+        )
+
+    fitted = run(
+        "fit",
+        "τιμές.csv",
+        "--formula",
+        "y ~ 1 + (1 | Πόλη)",
+        *SHORT,
+        "--out",
+        "προσαρμογή.fit",
+        "--report",
+        "αναφορά.html",
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    assert "προσαρμογή.fit".encode(console, "backslashreplace") in fitted.stderr
+    report = (tmp_path / "αναφορά.html").read_text("utf-8")
+    assert all(place in report for place in places)
+
+    code = run("code", "τιμές.csv", "--formula", "y ~ 1 + (1 | Πόλη)")
+    assert code.returncode == 0, code.stderr
+    assert "Πόλη".encode(console, "replace") in code.stdout
+
+    told = run("predict", "προσαρμογή.fit", "--json")
+    rows = json.loads(told.stdout.decode(console))
+    assert len(rows) == 100
+    written = run("predict", "προσαρμογή.fit")
+    assert pd.read_csv(io.BytesIO(written.stdout)).shape[0] == 100
+
+    wrong = run("fit", "τιμές.csv", "--formula", "y ~ 1 + (1 | Πόλης)")
+    assert wrong.returncode == 2
+    assert "Πόλης".encode(console, "backslashreplace") in wrong.stderr
+    assert b"Traceback" not in wrong.stderr

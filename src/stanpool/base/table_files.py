@@ -366,10 +366,11 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
             raise _without_pyarrow(path) from None
 
 
-def as_json(value: Any, *, indent: int | None = 2) -> str:
+def as_json(value: Any, *, indent: int | None = 2, escaped: bool = False) -> str:
     """Write values and tables as JSON, with null for numbers that are not finite.
 
-    Tables are lists of rows, with the index in front.
+    Tables are lists of rows, with the index in front. Letters outside of ASCII stand as
+    they are, unless they are to be escaped.
 
     Examples
     --------
@@ -379,7 +380,9 @@ def as_json(value: Any, *, indent: int | None = 2) -> str:
       "chains": 4
     }
     """
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        _plain(value), indent=indent, ensure_ascii=escaped, allow_nan=False
+    )
 
 
 def _reading(path: Path, read: Callable[[], Table]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ class OrderlyGroup(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command, and turn its errors into messages and exit codes."""
+        _replace_what_consoles_lack()
         with warnings.catch_warnings(), _ending_on_signals():
             warnings.showwarning = _show_warning
             try:
@@ -42,6 +44,16 @@ class OrderlyGroup(click.Group):
             except KeyboardInterrupt:
                 click.echo("stanpool: interrupted.", err=True)
                 context.exit(INTERRUPTED)
+
+
+def _replace_what_consoles_lack() -> None:
+    """Show '?' for letters that a console does not have, and do not fail for them.
+
+    Consoles, and pipes on Windows, may have the 256 characters of one language.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _complain(error: Exception) -> None:
@@ -65,7 +77,7 @@ def _ending_on_signals() -> Iterator[None]:
     """Stop the chains and remove temporary files when the system ends the command.
 
     Batch systems and ``docker stop`` send SIGTERM, and a terminal that is closed sends
-    SIGHUP. Both then have the same effect as Ctrl-C.
+    SIGHUP, or SIGBREAK on Windows. All then have the same effect as Ctrl-C.
     """
 
     def end(number: int, _: Any) -> NoReturn:
@@ -74,8 +86,9 @@ def _ending_on_signals() -> Iterator[None]:
 
     handled = []
     if threading.current_thread() is threading.main_thread():
-        both = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
-        handled = [each for each in both if each and not _is_handled(each)]
+        names = ("SIGTERM", "SIGHUP", "SIGBREAK")
+        known = [getattr(signal, name, None) for name in names]
+        handled = [each for each in known if each and not _is_handled(each)]
     for each in handled:
         signal.signal(each, end)
     try:

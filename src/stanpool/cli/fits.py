@@ -152,7 +152,7 @@ def predict(
     elif as_json:
         echo_json(table)
     else:
-        click.echo(table.to_csv(), nl=False)
+        click.echo(table.to_csv().encode("utf-8"), nl=False)  # as files are
 
 
 @click.command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -112,10 +113,15 @@ sampler_options = all_of(
 
 
 def echo_json(content: Any) -> None:
-    """Print tables and values as JSON."""
+    """Print tables and values as JSON, with escapes for letters that a pipe lacks."""
     from stanpool.base.table_files import as_json
 
-    click.echo(as_json(content))
+    text = as_json(content)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = as_json(content, escaped=True)
+    click.echo(text)
 
 
 def try_places(out: Path | None, file: Path | None, *, overwrite: bool = False) -> None:
