@@ -276,10 +276,13 @@ def _choose(
             tell(f"The program is compiled, {reason}", shown=progress)
             return Choice(CmdStan(), reason, is_free=True), None
         estimate = Estimate.of(program, settings, seconds, fits)
+        reason = estimate.words
+        if estimate.compiling_pays and not CmdStan().why_not():
+            return Choice(CmdStan(), reason, is_free=True), None
         if estimate.compiling_pays:
-            return Choice(CmdStan(), estimate.words, is_free=True), None
+            reason += ", but there is no CmdStan for this platform"
         stack.enter_context(trial.pop_all())
-        return Choice(Stanli(), estimate.words, is_free=True), loaded
+        return Choice(Stanli(), reason, is_free=True), loaded
 
 
 def _clause(problem: str) -> str:

@@ -18,6 +18,7 @@ import pytest
 from filelock import FileLock
 
 import miniature_engine
+from like_windows import like_windows
 from stanpool.base.errors import EngineError
 from stanpool.engine import compile_program
 from stanpool.engine.install import (
@@ -736,3 +737,71 @@ def test_a_compiler_with_an_open_quote_is_named(folder, monkeypatch):
 
 def _built(ready: Path) -> list[str]:
     return sorted(p.name for p in (ready / "build").iterdir() if p.suffix != ".lock")
+
+
+def _cmdstan_of_windows(path: Path) -> Path:
+    (path / "bin").mkdir(parents=True)
+    (path / "makefile").write_text("CMDSTAN_VERSION := 2.36.0\n")
+    (path / "bin" / "stanc.exe").write_text("MZ")
+    return path
+
+
+def test_a_cmdstan_of_windows_is_found_by_its_names(folder, tmp_path, monkeypatch):
+    monkeypatch.delenv("STANPOOL_ENGINE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tools = tmp_path / "RTools40" / "mingw64" / "bin"
+    tools.mkdir(parents=True)
+    for name in ("mingw32-make", "g++"):
+        (tools / name).write_text("#!/bin/sh\necho g++ 8.3.0\n")
+        (tools / name).chmod(0o755)
+    (tmp_path / "RTools40" / "usr" / "bin").mkdir(parents=True)
+    installed = _cmdstan_of_windows(tmp_path / ".cmdstan" / "cmdstan-2.36.0")
+    assert home.find_official() is None  # here it would be bin/stanc
+
+    like_windows(monkeypatch)
+    monkeypatch.setattr(toolchain, "_compiler", toolchain._compiler.__wrapped__)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("CMDSTAN_TOOLCHAIN", str(tmp_path / "RTools40"))
+    # Windows separates by semicolons what is separated by colons here.
+    monkeypatch.setattr(
+        "cmdstanpy.utils.cxx_toolchain_path",
+        lambda: monkeypatch.setenv("PATH", f"{tools}:/bin"),
+    )
+    assert home.find_official() == installed
+    assert toolchain.find_make() == str(tools / "mingw32-make")
+    assert toolchain.find_compiler().version == "g++ 8.3.0"
+    assert home.why_no_cmdstan() == ""
+    before = home.identity(installed)
+    (installed / "bin" / "stanc.exe").write_text("another")
+    assert home.identity(installed) != before
+
+
+def test_libraries_of_windows_are_on_the_path_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", r"C:\Windows")
+    monkeypatch.delenv("STAN_TBB", raising=False)
+    for _ in range(2):
+        home._put_libraries_on_path(tmp_path)
+    first, *others = os.environ["PATH"].split(";")
+    assert first.endswith("tbb")
+    assert others == [r"C:\Windows"]
+
+
+def test_a_compiler_of_windows_may_be_named_by_its_path(monkeypatch):
+    like_windows(monkeypatch)
+    words = toolchain._words(r'"C:\Program Files\mingw\g++.exe" -O2 -march=native')
+    assert words == (r"C:\Program Files\mingw\g++.exe", "-O2", "-march=native")
+
+
+def test_where_nothing_can_be_compiled_the_message_says_what_to_do(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("STANPOOL_ENGINE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    like_windows(monkeypatch)
+    monkeypatch.setattr(wheel.platform, "machine", lambda: "AMD64")
+    problem = home.why_no_cmdstan()
+    assert "does not exist for Windows on AMD64" in problem
+    assert "`stanpool setup --official`" in problem
+    assert "engine='stanli'" in problem
+    report = str(upkeep.doctor())
+    assert "PROBLEM" in report

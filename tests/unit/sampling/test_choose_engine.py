@@ -14,6 +14,7 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from stanpool.base.errors import CompileError, EngineError, SamplingError, SpecError
+from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.interpreter import engine as interpreter
 from stanpool.engine.interpreter.engine import InterpretedProgram
 from stanpool.engine.program import StanProgram
@@ -116,6 +117,17 @@ def test_the_engine_that_is_done_first(
     choice = choose_engine(program, {}, SETTINGS, fits=fits)
     assert choice.name == expected
     assert f"about {choosing._GRADIENTS} per iteration" in choice.reason
+
+
+def test_what_cannot_be_compiled_is_interpreted_however_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(InterpretedProgram, "gradient_seconds", lambda self: 1.0)
+    monkeypatch.setattr(CmdStan, "why_not", lambda self: "there is no wheel")
+    program = StanProgram("x", PROGRAM.source, header="c++")
+    choice = choose_engine(program, {}, SETTINGS)
+    assert choice.name == "stanli"
+    assert choice.reason.endswith("but there is no CmdStan for this platform")
 
 
 def test_the_rule_is_said_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from stanpool.base.arguments import public
 from stanpool.base.errors import CompileError, EngineError, SpecError, quote, quote_list
 from stanpool.base.progress import stages, tell_detail
+from stanpool.base.system import executable, is_windows
 from stanpool.engine.install.cache import Kind, cache_folder, publish, writing
 from stanpool.engine.install.home import (
     describe,
@@ -34,7 +34,7 @@ from stanpool.engine.install.home import (
     is_embedded,
     stan_version,
 )
-from stanpool.engine.install.toolchain import answer, find_compiler
+from stanpool.engine.install.toolchain import answer, find_compiler, make_name
 from stanpool.engine.process import run, usable_cores
 from stanpool.engine.program import StanProgram
 from stanpool.engine.scratch import scratch_folder
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _DESCRIPTION = "engine.json"
+_IS_FIT_FOR_MAKE = re.compile(r"([A-Za-z]:)?[\w./+-]+")
 
 
 @public
@@ -101,7 +102,7 @@ def compile_program(
     folder = job.folder
     if job.kind.is_usable(folder):
         tell_detail(f"Took {name}, compiled before, from {folder}")
-        return folder / name
+        return folder / executable(name)
     ensure(progress=progress)  # all of it, now that all of it is needed
     with stages(1, shown=progress) as display:
 
@@ -122,7 +123,7 @@ def compile_program(
         def wait() -> None:
             display.start(f"Waiting for another process that compiles {name}")
 
-        return publish(folder, build, kind=job.kind, on_wait=wait) / name
+        return publish(folder, build, kind=job.kind, on_wait=wait) / executable(name)
 
 
 def executable_of(program: StanProgram, *, progress: bool) -> Path:
@@ -158,7 +159,7 @@ def find_compiled(program: StanProgram) -> Path | None:
         is_there = job.kind.is_usable(job.folder)
     except EngineError:  # whoever needs the engine hears of it
         return None
-    return job.folder / program.name if is_there else None
+    return job.folder / executable(program.name) if is_there else None
 
 
 @public
@@ -287,13 +288,13 @@ class _Job:
 
         It is for this program, and runs far enough to say what it is.
         """
-        executable = folder / self.name
+        found = folder / executable(self.name)
         try:
-            if executable.with_suffix(".stan").read_text("utf-8") != self.source:
+            if found.with_suffix(".stan").read_text("utf-8") != self.source:
                 return False
         except (OSError, ValueError):
             return False
-        return bool(versions(executable) and answer(str(executable), "info"))
+        return bool(versions(found) and answer(str(found), "info"))
 
 
 def _build(job: _Job, folder: Path, tick: Callable[[], None]) -> None:
@@ -305,8 +306,10 @@ def _build(job: _Job, folder: Path, tick: Callable[[], None]) -> None:
     """
     from cmdstanpy.compilation import CompilerOptions
     from cmdstanpy.utils.cmdstan import stanc_path
+    from cmdstanpy.utils.filesystem import windows_short_path
 
-    with tempfile.TemporaryDirectory(prefix="stanpool-", dir=_near(folder)) as scratch:
+    with tempfile.TemporaryDirectory(prefix="stanpool-", dir=_near(folder)) as made:
+        scratch = windows_short_path(made)  # elsewhere the same; it has no blanks
         header = Path(scratch, "functions.hpp")
         header.write_text(job.header, encoding="utf-8")
         options = CompilerOptions(
@@ -322,9 +325,9 @@ def _build(job: _Job, folder: Path, tick: Callable[[], None]) -> None:
         program.write_text(job.source, encoding="utf-8")
         check = [stanc_path(), *options.compose_stanc(None), "--info", program.name]
         _attempt("stanc refuses", check, Path(scratch), tick)
-        make = os.environ.get("MAKE", "make")
         flags = options.compose(filename_in_msg=program.name)
-        command = [make, *flags, str(program.with_suffix(""))]
+        words = [make_name(), *flags, str(_made_of(program))]
+        command = [_for_make(word) for word in words]
         _attempt("the C++ compiler fails on", command, Path(job.home), tick)
         _keep_executable(program, folder, Path(job.home))
 
@@ -346,7 +349,7 @@ def _build_together(
             programs[-1].parent.mkdir()
             programs[-1].write_text(job.source, encoding="utf-8")
         flags = ("STANCFLAGS+=--allow-undefined", f"USER_HEADER={header}")
-        targets = [str(program.with_suffix("")) for program in programs]
+        targets = [str(_made_of(program)) for program in programs]
         command = [str(make), f"-j{at_once}", *flags, *targets]
         _attempt("the C++ compiler fails on", command, home, tick)
         for job, program in zip(jobs, programs, strict=True):
@@ -358,8 +361,18 @@ def _keep_executable(program: Path, folder: Path, home: Path) -> None:
     """Copy a program and its executable into a folder, with what they are made by."""
     with writing(folder):
         shutil.copy(program, folder)
-        shutil.copy(program.with_suffix(""), folder)
+        shutil.copy(_made_of(program), folder)
         (folder / _DESCRIPTION).write_text(json.dumps(_describe(home)), "utf-8")
+
+
+def _made_of(program: Path) -> Path:
+    """Return where make puts the executable of a program."""
+    return program.with_name(executable(program.stem))
+
+
+def _for_make(word: str) -> str:
+    """Write a path of Windows as make and its shell take it."""
+    return word.replace("\\", "/") if is_windows() else word
 
 
 def _near(folder: Path) -> Path | None:
@@ -367,7 +380,7 @@ def _near(folder: Path) -> Path | None:
 
     make cannot work where a path has blanks; then the system's temporary folder does.
     """
-    return folder if re.fullmatch(r"[\w./+-]+", str(folder)) else None
+    return folder if _IS_FIT_FOR_MAKE.fullmatch(folder.as_posix()) else None
 
 
 def _attempt(

@@ -18,6 +18,7 @@ from stanpool.base.system import NO_WINDOW
 from stanpool.engine.cmdstan.compile import executable_of
 from stanpool.engine.cmdstan.run import sample_file
 from stanpool.engine.draws import RawDraws
+from stanpool.engine.install.home import why_no_cmdstan
 from stanpool.engine.interface import Densities
 from stanpool.engine.process import how_it_ended, tail
 from stanpool.engine.program import StanProgram
@@ -34,8 +35,8 @@ class CmdStan:
     name: EngineName = "cmdstan"
 
     def why_not(self, settings: SampleSettings | None = None) -> str:
-        """Say nothing: whether there is a compiler is known when it is needed."""
-        return ""
+        """Say why there is no CmdStan on this platform, and cannot be set up; or ""."""
+        return why_no_cmdstan()
 
     @contextmanager
     def load(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import EngineError
+from stanpool.base.system import executable, is_windows
 from stanpool.engine.cmdstan.csv_programs import provide_csv_programs
 from stanpool.engine.install.cache import cache_folder, given_folder
 from stanpool.engine.install.embedded import (
@@ -23,7 +24,12 @@ from stanpool.engine.install.embedded import (
     is_fit_to_run,
     set_up,
 )
-from stanpool.engine.install.toolchain import find_compiler, find_make
+from stanpool.engine.install.toolchain import (
+    find_compiler,
+    find_make,
+    put_toolchain_on_path,
+)
+from stanpool.engine.install.wheel import httpstan
 
 
 @public
@@ -97,6 +103,19 @@ def is_ready_to_compile() -> bool:
         return False
 
 
+def why_no_cmdstan() -> str:
+    """Say why there is and can be no CmdStan on this platform, unless one is installed.
+
+    "" where there is one, or stanpool can set one up.
+    """
+    try:
+        if find_official() is None:
+            httpstan()
+    except EngineError as problem:
+        return str(problem)
+    return ""
+
+
 def cmdstan_variable() -> str:
     """Return the environment variable in which the user names a CmdStan; "" if none."""
     for variable in ("STANPOOL_CMDSTAN", "CMDSTAN"):
@@ -121,7 +140,7 @@ def identity(home: Path) -> str:
         {
             "kind": "official",
             "stan": stan_version(home),
-            "stanc": (home / "bin" / "stanc").stat().st_size,
+            "stanc": (home / "bin" / executable("stanc")).stat().st_size,
             "local": local.read_text("utf-8", "replace") if local.exists() else "",
             "compiler": compiler.version if compiler else "",
         }
@@ -170,7 +189,7 @@ def _is_our_doing(variable: str, home: Path) -> bool:
 
 
 def _validated(home: Path, variable: str) -> Path:
-    for needed in ("makefile", "bin/stanc"):
+    for needed in ("makefile", f"bin/{executable('stanc')}"):
         if not (home / needed).exists():
             raise EngineError(
                 f"{variable}={str(home)!r} is not a CmdStan that is built: there is no "
@@ -188,7 +207,22 @@ def _latest_installed() -> Path | None:
 
     latest = get_latest_cmdstan(str(folder))
     home = folder / latest if latest else None
-    return home if home and (home / "bin" / "stanc").exists() else None
+    if home is None or not (home / "bin" / executable("stanc")).exists():
+        return None
+    put_toolchain_on_path()
+    return home
+
+
+def _put_libraries_on_path(home: Path) -> None:
+    """Let programs find the library of threads, as cmdstanpy does for its own models.
+
+    Windows looks for libraries where it looks for programs.
+    """
+    threads = home / "stan" / "lib" / "stan_math" / "lib" / "tbb"
+    folder = os.environ.get("STAN_TBB") or str(threads)
+    path = os.environ.get("PATH", "").split(";")
+    if folder not in path:
+        os.environ["PATH"] = ";".join([folder, *path])
 
 
 def _activate(home: Path) -> None:
@@ -197,6 +231,8 @@ def _activate(home: Path) -> None:
     if is_embedded(home):
         provide_csv_programs(home)
     cmdstanpy.set_cmdstan_path(str(home))
+    if is_windows():
+        _put_libraries_on_path(home)
     own_make = home / "bin" / "make"
     if not find_make() and own_make.exists():
         cmdstanpy.set_make_env(str(own_make))

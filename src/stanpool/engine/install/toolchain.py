@@ -8,11 +8,12 @@ import platform
 import shlex
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from stanpool.base.errors import EngineError
-from stanpool.base.system import NO_WINDOW
+from stanpool.base.system import NO_WINDOW, is_windows
 from stanpool.engine.process import run
 from stanpool.engine.scratch import scratch_folder
 
@@ -66,8 +67,21 @@ def find_compiler() -> Compiler | None:
 
 def find_make() -> str | None:
     """Return GNU make: ``MAKE``, else the first on the path."""
-    chosen = os.environ.get("MAKE", "make")
-    return shutil.which(chosen)
+    return shutil.which(make_name())
+
+
+def make_name() -> str:
+    """Return what make is called: ``MAKE``, else as CmdStan has it on each system."""
+    return os.environ.get("MAKE", "mingw32-make" if is_windows() else "make")
+
+
+def put_toolchain_on_path() -> None:
+    """On Windows, let programs find the compiler and make that cmdstanpy installs."""
+    if is_windows() and not (find_compiler() and find_make()):
+        from cmdstanpy.utils import cxx_toolchain_path
+
+        with suppress(ValueError):  # there is none
+            cxx_toolchain_path()
 
 
 def probe(compiler: Compiler) -> None:
@@ -88,7 +102,10 @@ def probe(compiler: Compiler) -> None:
 def _words(chosen: str) -> tuple[str, ...]:
     """Split ``CXX`` into words, as a shell does."""
     try:
-        return tuple(shlex.split(chosen))
+        if not is_windows():
+            return tuple(shlex.split(chosen))
+        # Where a backslash is part of a path, and quotes keep their blanks together.
+        return tuple(word.strip('"') for word in shlex.split(chosen, posix=False))
     except ValueError as error:
         raise EngineError(
             f"CXX={chosen!r} cannot be split into words: {error}. Correct the "

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import EngineError
+from stanpool.base.system import is_windows
 from stanpool.engine.install.cache import (
     cache_folder,
     cache_size,
@@ -256,7 +257,9 @@ def _install_cmdstan(force: bool, progress: bool) -> Path:
     logger = logging.getLogger("cmdstanpy")
     logger.addHandler(listener)
     try:
-        installed = cmdstanpy.install_cmdstan(overwrite=force, progress=progress)
+        installed = cmdstanpy.install_cmdstan(
+            overwrite=force, progress=progress, compiler=is_windows()
+        )
     finally:
         logger.removeHandler(listener)
     if not installed:

@@ -19,6 +19,10 @@ from pathlib import Path
 from stanpool.base.errors import EngineError
 from stanpool.engine.process import run
 
+WHERE_STANLI_IS = (
+    "Linux with glibc 2.28 or newer on x86-64 and aarch64, macOS, Windows on x86-64"
+)
+
 
 @dataclass(frozen=True)
 class Wheel:
@@ -155,9 +159,11 @@ def _for_this_platform(known: Mapping[tuple[str, str], Wheel]) -> Wheel:
         raise EngineError(
             f"the embedded engine does not exist for {here[0]} on {here[1]}"
             f"{' with musl' if musl else ''}: httpstan has wheels for Linux with glibc "
-            "on x86-64 and for macOS only. Install CmdStan instead, with `stanpool "
-            "setup --official`, or see the CmdStan installation guide of the Stan "
-            "project; then stanpool finds it by itself."
+            "on x86-64 and for macOS only. `stanpool setup --official` installs "
+            "CmdStan, and on Windows a C++ compiler; or see the CmdStan installation "
+            "guide of the Stan project. stanpool then finds it by itself. Without a "
+            "compiler, engine='stanli' fits models where there is a wheel of stanli: "
+            f"{WHERE_STANLI_IS}."
         )
     return known[here]
 

@@ -18,6 +18,7 @@ from stanpool.base.errors import EngineError, SpecError
 from stanpool.base.options import EngineName
 from stanpool.base.progress import counting, tell_detail
 from stanpool.engine.draws import RawDraws
+from stanpool.engine.install.wheel import WHERE_STANLI_IS
 from stanpool.engine.interface import Densities
 from stanpool.engine.interpreter import child
 from stanpool.engine.interpreter.options import arguments_of, refused
@@ -163,9 +164,8 @@ def _why_not_here() -> str:
     if found is None:
         return (
             "stanli, which runs Stan programs without a compiler, is not installed. "
-            "`pip install stanli` installs it where there is a wheel: Linux with glibc "
-            "on x86-64 and aarch64, macOS, Windows. engine='cmdstan' compiles programs "
-            "instead."
+            f"`pip install stanli` installs it where there is a wheel: {WHERE_STANLI_IS}. "
+            "engine='cmdstan' compiles programs instead."
         )
     if not found.startswith(SUPPORTED):
         return (
