@@ -164,8 +164,8 @@ def _why_not_here() -> str:
     if found is None:
         return (
             "stanli, which runs Stan programs without a compiler, is not installed. "
-            f"`pip install stanli` installs it where there is a wheel: {WHERE_STANLI_IS}. "
-            "engine='cmdstan' compiles programs instead."
+            "`pip install stanli` installs it where there is a wheel: "
+            f"{WHERE_STANLI_IS}. engine='cmdstan' compiles programs instead."
         )
     if not found.startswith(SUPPORTED):
         return (
