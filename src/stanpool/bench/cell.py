@@ -64,6 +64,7 @@ def measure(
         tool,
         seed,
         form=method.form(model),
+        engine=method.engine,
         build_seconds=built - before,
         build_megabytes=megabytes,
         compile_seconds=compiled - built + drawn.compile_seconds,

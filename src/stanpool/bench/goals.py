@@ -11,6 +11,9 @@ from stanpool.bench.results import Standing
 OURS = "auto"
 """The tool that goals are for: stanpool with its defaults."""
 
+INTERPRETED = "interpreted"
+"""The same model, run by the other engine."""
+
 Standings = Mapping[tuple[str, str], Standing]
 
 

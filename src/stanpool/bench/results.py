@@ -39,6 +39,8 @@ class Cell:
         ``"not run"``; ``message`` says more.
     form
         What the tool chose, such as a parameterization.
+    engine
+        What ran the program, of stanpool's own tools.
     build_seconds, build_megabytes
         The time from the data to a model that can be compiled, and the peak memory.
     compile_seconds
@@ -72,6 +74,7 @@ class Cell:
     status: str = FITTED
     message: str = ""
     form: str = ""
+    engine: str = ""
     build_seconds: float | None = None
     build_megabytes: float | None = None
     compile_seconds: float | None = None
@@ -169,6 +172,12 @@ class Standing:
         return self._median("build_seconds")
 
     @property
+    def compile_seconds(self) -> float | None:
+        """The longest time of compilation: later seeds find what is compiled."""
+        found = [cell.compile_seconds for cell in self.fitted]
+        return max((each for each in found if each is not None), default=None)
+
+    @property
     def ess(self) -> float | None:
         """The median of the smallest ESS."""
         return self._median("ess")
@@ -190,6 +199,11 @@ class Standing:
     def form(self) -> str:
         """What the tool chose."""
         return next((cell.form for cell in self.fitted if cell.form), "")
+
+    @property
+    def engine(self) -> str:
+        """What ran the program."""
+        return next((cell.engine for cell in self.fitted if cell.engine), "")
 
     @property
     def trouble(self) -> Cell | None:

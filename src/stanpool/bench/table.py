@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from stanpool.base.errors import quote
 from stanpool.base.files import write_text, writing
 from stanpool.base.table_files import as_json
-from stanpool.bench.goals import OURS, Verdict, best
+from stanpool.bench.goals import INTERPRETED, OURS, Verdict, best
 from stanpool.bench.results import (
     FITTED,
     Cell,
@@ -30,17 +30,19 @@ APART_LIMIT = 5.0
 
 _HEADINGS = (
     "tool",
+    "engine",
     "ESS/s",
     "x peer",
     "ESS",
     "seconds",
     "CPU",
     "build",
+    "load",
     "R-hat",
     "div.",
     "converged",
 )
-_WIDTHS = (26, 9, 8, 7, 9, 7, 7, 8, 5, 11)
+_WIDTHS = (26, 8, 9, 8, 7, 9, 7, 7, 9, 8, 5, 11)
 
 
 def bench_text(cells: Sequence[Cell]) -> str:
@@ -51,16 +53,18 @@ def bench_text(cells: Sequence[Cell]) -> str:
     """
     found = standings(cells)
     parts = [_work_text(work, found) for work in dict.fromkeys(c.work for c in cells)]
-    return "\n\n".join([*parts, _LEGEND])
+    engines = engines_text(found)
+    return "\n\n".join([*parts, *([engines] if engines else []), _LEGEND])
 
 
 _LEGEND = textwrap.fill(
     "ESS/s: smallest bulk ESS of population parameters and groups' coefficients, over "
-    "the seconds from calling fit to labelled draws; compiling is excluded, building a "
-    "model shown apart (build). CPU: seconds of processors in that time. Medians over "
-    "seeds; the largest R-hat and the most divergences of any. A fit with an R-hat "
-    f"above {R_HAT} counts as 0 ESS/s; in brackets, what it would be if most did "
-    "not converge.",
+    "the seconds from calling fit to labelled draws; compiling is excluded. CPU: "
+    "seconds of processors in that time. Shown apart: building a model (build), and "
+    "compiling or loading it with a first short run, for the first seed (load). "
+    "Medians over seeds; the largest R-hat and the most divergences of any. A fit with "
+    f"an R-hat above {R_HAT} counts as 0 ESS/s; in brackets, what it would be if most "
+    "did not converge.",
     width=88,
 )
 
@@ -75,6 +79,44 @@ def _work_text(work: str, found: dict[tuple[str, str], Standing]) -> str:
     lines += [f"  {note}" for note in _notes(own)]
     lines += [f"  {_verdict_text(verdict)}" for verdict in verdicts(work, found)]
     return "\n".join(lines)
+
+
+def engines_text(found: Mapping[tuple[str, str], Standing]) -> str:
+    """Write a line for each work that was fitted both compiled and interpreted.
+
+    Parameters
+    ----------
+    found
+        By work and tool.
+    """
+    lines = []
+    for work in dict.fromkeys(work for work, _ in found):
+        pair = [found.get((work, tool)) for tool in (OURS, INTERPRETED)]
+        if all(each is not None and each.fitted for each in pair):
+            cells = [
+                _number(value)
+                for each in pair
+                if each is not None
+                for value in (
+                    each.compile_seconds,
+                    each.cpu_seconds,
+                    each.ess_per_second,
+                )
+            ]
+            form = next(each.form for each in pair if each is not None)
+            lines.append(f"  {work:16}{form:12}" + "".join(f"{x:>10}" for x in cells))
+    if not lines:
+        return ""
+    each = "".join(f"{name:>10}" for name in ("load", "CPU", "ESS/s"))
+    return "\n".join(
+        [
+            "engines: compiled by CmdStan, and interpreted by stanli",
+            "",
+            f"  {'':28}{'CmdStan':>30}{'stanli':>30}",
+            f"  {'work':16}{'form':12}{each}{each}",
+            *lines,
+        ]
+    )
 
 
 def cell_text(cell: Cell) -> str:
@@ -124,12 +166,14 @@ def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
     ratio = rate / rival.ess_per_second if rival is not None else None
     return (
         name,
+        standing.engine or "-",
         _number(rate) if rate else _in_brackets(standing),
         _number(ratio) if ratio else "-",
         _number(standing.ess),
         _number(standing.seconds),
         _number(standing.cpu_seconds),
         _number(standing.build_seconds),
+        _number(standing.compile_seconds),
         "-" if standing.r_hat is None else f"{standing.r_hat:.4f}",
         str(standing.divergences),
         f"{standing.converged} of {len(standing.cells)}",
@@ -227,6 +271,7 @@ def _standing_record(
         "tool": standing.tool,
         "peer": standing.tool in PEERS,
         "form": standing.form,
+        "engine": standing.engine,
         "status": FITTED if standing.trouble is None else standing.trouble.status,
         "ess_per_second": rate,
         "times_best_peer": None if rival is None else rate / rival.ess_per_second,
@@ -235,6 +280,7 @@ def _standing_record(
         "seconds": standing.seconds,
         "cpu_seconds": standing.cpu_seconds,
         "build_seconds": standing.build_seconds,
+        "compile_seconds": standing.compile_seconds,
         "r_hat": standing.r_hat,
         "divergences": standing.divergences,
         "converged": standing.converged,

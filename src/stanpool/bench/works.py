@@ -20,7 +20,7 @@ from stanpool.data.datasets import load_dataset
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMS = ("auto", "centered", "noncentered", "adaptive")
+FORMS = ("auto", "interpreted", "centered", "noncentered", "adaptive")
 _BLOCK = 1_000_000
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -242,15 +243,16 @@ def test_estimates_are_compared_in_monte_carlo_errors() -> None:
 
 def test_the_table_says_what_became_of_each_tool(tmp_path: Path) -> None:
     cells = [
-        cell("auto", 1000, form="marginal"),
-        cell("centered", 3000, r_hat=1.6, divergences=30),
+        cell("auto", 1000, form="marginal", engine="cmdstan"),
+        cell("centered", 3000, r_hat=1.6, divergences=30, engine="cmdstan"),
         cell("bambi-nutpie", 400),
         Cell("radon", "numpyro", 1, status="failed", message="out of memory"),
         Cell("radon", "bambi-numpyro", 1, status="not installed", message="bambi"),
     ]
     lines = {line.split()[0]: line for line in bench_text(cells).splitlines() if line}
-    assert lines["auto"].split()[:4] == ["auto", "(marginal)", "1000", "2.5"]
-    assert lines["centered"].split()[1:3] == ["(3000)", "-"]
+    assert lines["auto"].split()[:5] == ["auto", "(marginal)", "cmdstan", "1000", "2.5"]
+    assert lines["centered"].split()[1:4] == ["cmdstan", "(3000)", "-"]
+    assert lines["bambi-nutpie"].split()[1] == "-"
     assert lines["centered"].split()[-4:] == ["30", "0", "of", "1"]
     assert "failed: out of memory" in lines["numpyro"]
     assert "not installed: bambi" in lines["bambi-numpyro"]
@@ -260,6 +262,46 @@ def test_the_table_says_what_became_of_each_tool(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "bench.json").read_text())
     assert [goal["reached"] for goal in record["goals"]] == [True, None]
     assert {line["tool"] for line in record["table"]} == {c.tool for c in cells}
+
+
+def test_engines_stand_side_by_side_where_both_were_run() -> None:
+    cells = [
+        cell("auto", 900, engine="cmdstan", compile_seconds=31, cpu_seconds=0.7),
+        # The program of the first seed is what the second finds.
+        cell(
+            "auto", 1100, seed=2, engine="cmdstan", compile_seconds=2, cpu_seconds=0.9
+        ),
+        cell("interpreted", 700, engine="stanli", compile_seconds=1.5, cpu_seconds=1.2),
+        cell("auto", 50, work="sparse", engine="cmdstan"),
+    ]
+    text = bench_text(cells)
+    (row,) = (line for line in text.splitlines() if line.startswith("  radon "))
+    assert row.split() == ["radon", "31", "0.8", "1000", "1.5", "1.2", "700"]
+    assert "engines:" not in bench_text(cells[:2])
+    found = {line["tool"]: line for line in bench_record(cells)["table"][:2]}
+    assert found["auto"]["engine"] == "cmdstan"
+    assert found["interpreted"]["compile_seconds"] == 1.5
+
+
+def test_interpreted_programs_are_run_by_stanli(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def fit(self: Model, **options: object) -> SimpleNamespace:
+        asked.append(str(options["engine"]))
+        diverging = {"diverging": np.zeros((4, 10))}
+        return SimpleNamespace(posterior=None, sample_stats=diverging)
+
+    monkeypatch.setattr(Model, "fit", fit)
+    work = WORKS["radon"]
+    for name in ("auto", "interpreted"):
+        tool = TOOLS[name]
+        model = tool.build(work, work.frame())
+        tool.fit(tool.compile(model, Sampling()), Sampling(), 1)
+        assert tool.form(model) == "marginal"
+        assert asked == [tool.engine] * 2
+        asked.clear()
 
 
 def test_cells_are_kept_as_they_are(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from stanpool.api.facade import Model
-from stanpool.base.options import Parameterization
+from stanpool.base.options import EngineName, Parameterization
 from stanpool.bench.tools.tool import Drawn, Sampling, Tool
 from stanpool.bench.works import Work
 
@@ -44,26 +44,36 @@ def _build_cells(work: Work, data: pd.DataFrame) -> Model:
     )
 
 
-def _options(sampling: Sampling) -> dict[str, Any]:
+def _options(sampling: Sampling, engine: EngineName) -> dict[str, Any]:
     return {
         "chains": sampling.chains,
         "parallel_chains": min(sampling.chains, sampling.cores),
         "progress": False,
-        "engine": "cmdstan",  # what is compared is what CmdStan compiles
+        "engine": engine,
     }
 
 
-def _compile(model: Model, sampling: Sampling) -> Model:
-    """Compile, and load what fitting loads, by a very short fit."""
-    model.fit(draws=5, warmup=5, seed=1, **_options(sampling))
-    return model
+def _compile(engine: EngineName) -> Callable[[Model, Sampling], Model]:
+    """Return a function that compiles, and loads what fitting loads: a short fit."""
+
+    def compile_model(model: Model, sampling: Sampling) -> Model:
+        model.fit(draws=5, warmup=5, seed=1, **_options(sampling, engine))
+        return model
+
+    return compile_model
 
 
-def _fit(model: Model, sampling: Sampling, seed: int) -> Drawn:
-    fit = model.fit(
-        draws=sampling.draws, warmup=sampling.warmup, seed=seed, **_options(sampling)
-    )
-    return Drawn(fit.posterior, int(fit.sample_stats["diverging"].sum()))
+def _fit(engine: EngineName) -> Callable[[Model, Sampling, int], Drawn]:
+    def fit_model(model: Model, sampling: Sampling, seed: int) -> Drawn:
+        fit = model.fit(
+            draws=sampling.draws,
+            warmup=sampling.warmup,
+            seed=seed,
+            **_options(sampling, engine),
+        )
+        return Drawn(fit.posterior, int(fit.sample_stats["diverging"].sum()))
+
+    return fit_model
 
 
 def _quantities(_: Model, drawn: Drawn) -> dict[str, np.ndarray]:
@@ -75,25 +85,32 @@ def _form(model: Model) -> str:
 
 
 def _stanpool(
-    name: Parameterization | Literal["cells"],
+    name: Parameterization | Literal["cells", "interpreted"],
     about: str,
 ) -> Tool:
+    # The others are compared with peers that compile, too.
+    engine: EngineName = "stanli" if name == "interpreted" else "cmdstan"
+    form: Parameterization = (
+        "auto" if name == "cells" or name == "interpreted" else name
+    )
     return Tool(
         name,
         about,
         (),
-        _build_cells if name == "cells" else _build(name),
-        _compile,
-        _fit,
+        _build_cells if name == "cells" else _build(form),
+        _compile(engine),
+        _fit(engine),
         _quantities,
-        _form if name == "auto" else lambda _: "",
+        _form if name in ("auto", "interpreted") else lambda _: "",
+        engine,
     )
 
 
 OURS: dict[str, Tool] = {
     tool.name: tool
     for tool in (
-        _stanpool("auto", "stanpool as it comes"),
+        _stanpool("auto", "stanpool as it comes, compiled by CmdStan"),
+        _stanpool("interpreted", "stanpool as it comes, interpreted by stanli"),
         _stanpool("centered", "stanpool, groups' coefficients as they are"),
         _stanpool("noncentered", "stanpool, groups' coefficients standardised"),
         _stanpool("adaptive", "stanpool, between the two, by group"),

@@ -70,6 +70,8 @@ class Tool:
         all groups, which include the population's part.
     form
         Says what the tool chose for the model, such as a parameterization.
+    engine
+        What runs the program, of stanpool's own tools.
     """
 
     name: str
@@ -80,3 +82,4 @@ class Tool:
     fit: Callable[[Any, Sampling, int], Drawn]
     quantities: Callable[[Any, Drawn], Mapping[str, np.ndarray]]
     form: Callable[[Any], str] = lambda _: ""
+    engine: str = ""
