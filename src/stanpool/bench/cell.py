@@ -52,8 +52,9 @@ def measure(
     model = method.build(WORKS[work], data)
     built = time.perf_counter()
     megabytes = _peak_megabytes()
+    compile_cpu = _cpu_seconds()
     ready = method.compile(model, sampling)
-    compiled = time.perf_counter()
+    compiled, compile_cpu = time.perf_counter(), _cpu_seconds() - compile_cpu
     started.touch()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     start, cpu = time.perf_counter(), _cpu_seconds()
@@ -68,6 +69,7 @@ def measure(
         build_seconds=built - before,
         build_megabytes=megabytes,
         compile_seconds=compiled - built + drawn.compile_seconds,
+        compile_cpu_seconds=None if drawn.compile_seconds else compile_cpu,
         seconds=seconds - drawn.compile_seconds,
         cpu_seconds=None if drawn.compile_seconds else cpu,
         divergences=drawn.divergences,

@@ -45,6 +45,8 @@ class Cell:
         The time from the data to a model that can be compiled, and the peak memory.
     compile_seconds
         The time of compilation, with a first short run if the tool needs one.
+    compile_cpu_seconds
+        The CPU time of that; None if it is part of the fit.
     seconds
         The time from calling fit to labelled draws, without compilation.
     cpu_seconds
@@ -78,6 +80,7 @@ class Cell:
     build_seconds: float | None = None
     build_megabytes: float | None = None
     compile_seconds: float | None = None
+    compile_cpu_seconds: float | None = None
     seconds: float | None = None
     cpu_seconds: float | None = None
     ess: float | None = None
@@ -174,8 +177,12 @@ class Standing:
     @property
     def compile_seconds(self) -> float | None:
         """The longest time of compilation: later seeds find what is compiled."""
-        found = [cell.compile_seconds for cell in self.fitted]
-        return max((each for each in found if each is not None), default=None)
+        return self._largest("compile_seconds")
+
+    @property
+    def compile_cpu_seconds(self) -> float | None:
+        """The longest CPU time of compilation."""
+        return self._largest("compile_cpu_seconds")
 
     @property
     def ess(self) -> float | None:
@@ -210,10 +217,16 @@ class Standing:
         """The first cell whose fit did not end."""
         return next((cell for cell in self.cells if cell.status != FITTED), None)
 
+    def _largest(self, name: str) -> float | None:
+        return max(self._known(name), default=None)
+
     def _median(self, name: str) -> float | None:
-        values = [getattr(cell, name) for cell in self.fitted]
-        known = [value for value in values if value is not None]
+        known = self._known(name)
         return median(known) if known else None
+
+    def _known(self, name: str) -> list[float]:
+        values = [getattr(cell, name) for cell in self.fitted]
+        return [value for value in values if value is not None]
 
 
 def standings(cells: Iterable[Cell]) -> dict[tuple[str, str], Standing]:

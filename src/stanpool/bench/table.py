@@ -98,7 +98,7 @@ def engines_text(found: Mapping[tuple[str, str], Standing]) -> str:
                 for each in pair
                 if each is not None
                 for value in (
-                    each.compile_seconds,
+                    each.compile_cpu_seconds,
                     each.cpu_seconds,
                     each.ess_per_second,
                 )
@@ -107,10 +107,10 @@ def engines_text(found: Mapping[tuple[str, str], Standing]) -> str:
             lines.append(f"  {work:16}{form:12}" + "".join(f"{x:>10}" for x in cells))
     if not lines:
         return ""
-    each = "".join(f"{name:>10}" for name in ("load", "CPU", "ESS/s"))
+    each = "".join(f"{name:>10}" for name in ("load", "fit", "ESS/s"))
     return "\n".join(
         [
-            "engines: compiled by CmdStan, and interpreted by stanli",
+            "engines: CPU seconds to compile or to load, and to fit",
             "",
             f"  {'':28}{'CmdStan':>30}{'stanli':>30}",
             f"  {'work':16}{'form':12}{each}{each}",
@@ -281,6 +281,7 @@ def _standing_record(
         "cpu_seconds": standing.cpu_seconds,
         "build_seconds": standing.build_seconds,
         "compile_seconds": standing.compile_seconds,
+        "compile_cpu_seconds": standing.compile_cpu_seconds,
         "r_hat": standing.r_hat,
         "divergences": standing.divergences,
         "converged": standing.converged,
