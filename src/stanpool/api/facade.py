@@ -42,9 +42,9 @@ from stanpool.inference.prediction.predict import (
     linpred,
     log_lik,
     predict,
-    predict_table,
 )
 from stanpool.inference.prediction.prior_predictive import prior_predictive
+from stanpool.inference.prediction.summaries import predict_table
 from stanpool.language.formula import parse_formulas
 from stanpool.language.model_spec import ModelSpec, as_fixed, as_names, as_priors
 from stanpool.language.prior import Prior

@@ -72,7 +72,7 @@ _ALIASES = {
     "GroupTerms": "Sequence[str] | Mapping[str, Any]",
     "AnyFit": "FitResult",
 }
-_ANY = {"Any", "Bounds", "GroupLike", "Array", "Level"}
+_ANY = {"Any", "Bounds", "GroupLike", "Array", "Level", "Event"}
 
 # What protocols ask for, and what stands in for a class of others.
 _LIKE = {

@@ -131,7 +131,7 @@ def predict(
     """
     from stanpool.api.facade import load
     from stanpool.base.table_files import write_table
-    from stanpool.inference.prediction.predict import predict_table
+    from stanpool.inference.prediction.summaries import predict_table
     from stanpool.language.formula import outcome_name
 
     try_places(None, out)

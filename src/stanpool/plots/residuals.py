@@ -11,7 +11,7 @@ from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.base.errors import SpecError
 from stanpool.base.options import ResidualKind
 from stanpool.inference.prediction.group_likelihood import grouping
-from stanpool.inference.prediction.predict import predict_table
+from stanpool.inference.prediction.summaries import predict_table
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
 from stanpool.plots.canvas import (

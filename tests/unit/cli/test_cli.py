@@ -21,7 +21,7 @@ from simulated_fits import simulated_fit
 from stanpool.base import progress
 from stanpool.base.table_files import as_json
 from stanpool.cli import main
-from stanpool.inference.prediction.predict import predict_table
+from stanpool.inference.prediction.summaries import predict_table
 
 SCHOOLS = "y | se(sigma) ~ 1 + (1 | school)"
 

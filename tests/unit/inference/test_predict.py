@@ -14,7 +14,8 @@ import stanpool as sp
 from golden.catalogue import data_of, models, proper_models, small_data
 from simulated_fits import fit_of_draws, fit_of_points, fit_of_prior
 from stanpool.base.errors import DataError, SpecError
-from stanpool.inference.prediction import linear_predictor, predict
+from stanpool.inference.prediction import linear_predictor, predict, quantities
+from stanpool.inference.prediction.summaries import predict_table
 from statistical import densities
 
 NAMES = [n for n, model in models().items() if model.spec.family != "categorical"]
@@ -126,7 +127,7 @@ class TestChunks:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fit, _ = fit_of_points(models()[NAMES[0]])
-        monkeypatch.setattr(predict, "LARGEST_ARRAY", 60)
+        monkeypatch.setattr(quantities, "LARGEST_ARRAY", 60)
         with pytest.raises(SpecError, match=r"14 rows at 6 draws .* draws=4 for"):
             predict.linpred(fit)
         assert predict.linpred(fit, draws=4).shape == (2, 2, 14)
@@ -543,9 +544,9 @@ class TestTable:
     ) -> None:
         fit = fit_of_prior(models()["partial_pooling_poisson_centered"], draws=50)
         monkeypatch.setattr(linear_predictor, "BLOCK", 1000)
-        monkeypatch.setattr(predict, "LARGEST_ARRAY", 10_000)
+        monkeypatch.setattr(quantities, "LARGEST_ARRAY", 10_000)
         new = small_data().iloc[ROWS].set_index(pd.Index(list("wxyz")))
-        table = predict.predict_table(fit, new, kind=kind, prob=0.8, seed=3)
+        table = predict_table(fit, new, kind=kind, prob=0.8, seed=3)
         assert table.index.tolist() == list("wxyz")
         assert table.columns.tolist() == ["mean", "sd", "median", "q10", "q90"]
         draws = getattr(predict, kind)(fit, new, seed=3).to_numpy().reshape(100, 4)
@@ -555,7 +556,7 @@ class TestTable:
 
     def test_has_the_probabilities_of_categories(self) -> None:
         fit = fit_of_prior(models()["complete_pooling_categorical"])
-        table = predict.predict_table(fit)
+        table = predict_table(fit)
         assert table.columns.tolist() == ["blue", "green", "red"]
         expected = predict.epred(fit).mean(("chain", "draw"))
         np.testing.assert_allclose(table, expected)
@@ -591,5 +592,88 @@ def test_a_fit_has_these_verbs() -> None:
             getattr(predict, name)(fit, new, **options),
         )
     table = fit.predict_table(new, kind="epred", prob=0.5, **options)
-    expected = predict.predict_table(fit, new, kind="epred", prob=0.5, **options)
+    expected = predict_table(fit, new, kind="epred", prob=0.5, **options)
     pd.testing.assert_frame_equal(table, expected)
+
+
+class TestSummaries:
+    @pytest.fixture
+    def fit(self) -> sp.Fit:
+        model = sp.Model("count ~ x1 + (1 | g)", small_data(), family="poisson")
+        return fit_of_prior(model, draws=200)
+
+    def test_keep_the_columns_and_the_index_of_the_rows(self, fit: sp.Fit) -> None:
+        new = pd.DataFrame(
+            {"x1": [0.0, 1.0], "g": ["a", "b"], "who": ["p", "q"]}, [7, 9]
+        )
+        table = fit.predict(new, summary=True, prob=0.8, seed=2)
+        assert table.columns.tolist() == [
+            *new.columns,
+            *("mean", "sd", "median", "q10", "q90"),
+        ]
+        assert table.index.tolist() == [7, 9]
+        pd.testing.assert_frame_equal(
+            table.drop(columns=list(new)),
+            predict_table(fit, new, prob=0.8, seed=2),
+        )
+        drawn = fit.predict(new, seed=2).to_numpy().reshape(400, 2)
+        several = fit.predict(
+            new,
+            summary=True,
+            seed=2,
+            quantiles=[0.25, 0.5, 0.99],
+            events={"none": lambda y: y == 0, "many": lambda y: y > 3},
+        )
+        np.testing.assert_allclose(
+            several[["q25", "q50", "q99"]].to_numpy().T,
+            np.quantile(drawn, [0.25, 0.5, 0.99], axis=0),
+        )
+        np.testing.assert_allclose(several["none"], (drawn == 0).mean(axis=0))
+        np.testing.assert_allclose(several["many"], (drawn > 3).mean(axis=0))
+        one = fit.predict(new, kind="epred", summary=True, events=lambda y: y > 2)
+        mean = fit.epred(new).to_numpy().reshape(400, 2)
+        np.testing.assert_allclose(one["probability"], (mean > 2).mean(axis=0))
+
+    def test_of_the_rows_of_the_data(self, fit: sp.Fit) -> None:
+        table = fit.predict(summary=True, kind="epred")
+        assert table["g"].tolist() == small_data()["g"].tolist()
+
+    def test_averages_of_groups_and_differences_of_rows(self, fit: sp.Fit) -> None:
+        data = small_data()
+        drawn = fit.predict(seed=3).to_numpy().reshape(400, 14)
+        table = fit.predict(summary=True, seed=3, by="g")
+        means = pd.DataFrame(drawn.T).groupby(data["g"]).mean().to_numpy()
+        np.testing.assert_allclose(table["q95"], np.quantile(means, 0.95, axis=1))
+        pairs = fit.predict(summary=True, seed=3, pairs=[(3, 0), (0, 3)])
+        assert pairs[["row", "less"]].to_numpy().tolist() == [[3, 0], [0, 3]]
+        gap = drawn[:, 3] - drawn[:, 0]
+        np.testing.assert_allclose(pairs["mean"], [gap.mean(), -gap.mean()])
+        np.testing.assert_allclose(pairs["q5"][0], np.quantile(gap, 0.05))
+        both = fit.predict(summary=True, seed=3, by="g", pairs=[(1, 0)])
+        np.testing.assert_allclose(both["sd"], (means[1] - means[0]).std(ddof=1))
+
+    def test_of_categories_are_probabilities(self) -> None:
+        model = sp.Model("grade ~ x1 + (1 | g)", small_data(), family="ordinal")
+        fit = fit_of_prior(model, draws=100)
+        table = fit.predict(
+            summary=True, seed=1, events={"high": lambda y: y == "high"}
+        )
+        levels = list(model.design.categories)
+        np.testing.assert_allclose(table[levels].sum(axis=1), 1.0)
+        np.testing.assert_allclose(table["high"], table[levels[-1]])
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"events": lambda y: y > 3}, "pass summary=True"),
+            ({"summary": True, "events": {"a": 3}}, "must be a function"),
+            ({"summary": True, "events": lambda y: 1.0}, "must say of each outcome"),
+            ({"summary": True, "events": lambda y: y.up}, "cannot be computed"),
+            ({"summary": True, "quantiles": [5]}, "not between 0 and 1"),
+            ({"summary": True, "pairs": [(0, 99)]}, "the rows are 0 to 13"),
+            ({"summary": True, "by": "region"}, "by has 'region'"),
+        ],
+    )
+    def test_say_what_is_wrong(self, fit: sp.Fit, options: Any, message: str) -> None:
+        with pytest.raises((SpecError, DataError), match=message):
+            fit.predict(**options)

@@ -391,7 +391,7 @@ def grid_of(
         cell: Indices = np.arange(len(frame)) * (not by)
         labels = frame.iloc[:1, :0] if by else frame
     else:
-        cell, labels = _cells([by] if isinstance(by, str) else list(by), frame)
+        cell, labels = cells_by([by] if isinstance(by, str) else list(by), frame)
     order = np.argsort(cell, kind="stable")
     if (order[:-1] > order[1:]).any():
         frame, cell, own = frame.iloc[order], cell[order], own[order]
@@ -412,8 +412,8 @@ def grid_of(
     )
 
 
-def _cells(by: list[Any], frame: pd.DataFrame) -> tuple[Indices, pd.DataFrame]:
-    """Return the cell of each row, and the values of each cell's columns."""
+def cells_by(by: list[Any], frame: pd.DataFrame) -> tuple[Indices, pd.DataFrame]:
+    """Return the cell of each row, and of each cell the values of some columns."""
     if not by:
         raise SpecError("by=[] is empty; pass by=True for the average over all rows.")
     for name in by:

@@ -19,40 +19,29 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
-from stanpool.base.arrays import LARGEST_ARRAY, Array, gigabytes
-from stanpool.base.errors import (
-    OutcomeWarning,
-    SpecError,
-    warn_user,
-)
+from stanpool.base.arrays import Array
+from stanpool.base.errors import SpecError
 from stanpool.base.options import Groups, NewGroups, PredictionKind
-from stanpool.data.likelihood import draw_outcomes, expected_outcomes, log_likelihood
-from stanpool.families.functions import count_beyond
-from stanpool.inference.prediction.linear_predictor import LinearPredictor
+from stanpool.data.columns import as_frame
 from stanpool.inference.prediction.new_rows import PARTS
+from stanpool.inference.prediction.quantities import (
+    FAR_OUT,
+    KINDS,
+    blocks_of,
+    collected,
+    warn_of_overflow,
+)
 from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
-from stanpool.language.model_spec import LARGEST_NUMBER
-from stanpool.model.terms.names import labels_of
-from stanpool.posterior.intervals import describe, interval_levels
+from stanpool.inference.prediction.summaries import Event, summarized, summary_of
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
     from stanpool.model.fit_result import FitResult
-
-
-_FAR_OUT = (
-    "The linear predictor of these rows is far too large: look for predictors and "
-    "exposures in wrong units, and for new groups of a wide population. Quantiles "
-    "below that value are right, means are not."
-)
 
 
 def linpred(
@@ -137,7 +126,7 @@ def linpred(
         given=given,
         seed=seed,
     )
-    return _collected("linpred", source)
+    return collected("linpred", source)
 
 
 def epred(
@@ -175,22 +164,71 @@ def epred(
         new_groups=new_groups,
         given=given,
         seed=seed,
-        parts=_KINDS["epred"].parts,
+        parts=KINDS["epred"].parts,
     )
-    return _collected("epred", source)
+    return collected("epred", source)
 
 
+@overload
 def predict(
     fit: FitResult,
     data: Any = None,
     *,
+    summary: Literal[False] = False,
+    kind: PredictionKind = "predict",
+    prob: float = 0.9,
+    quantiles: Sequence[float] | None = None,
+    events: Event | Mapping[str, Event] | None = None,
+    by: str | Sequence[str] | None = None,
+    pairs: Sequence[tuple[Any, Any]] | None = None,
     draws: int | None = None,
     group_terms: GroupTerms | None = None,
     groups: Groups = "fitted",
     new_groups: NewGroups = "error",
     given: Any = None,
     seed: int | None = None,
-) -> xr.DataArray:
+) -> xr.DataArray: ...
+
+
+@overload
+def predict(
+    fit: FitResult,
+    data: Any = None,
+    *,
+    summary: Literal[True],
+    kind: PredictionKind = "predict",
+    prob: float = 0.9,
+    quantiles: Sequence[float] | None = None,
+    events: Event | Mapping[str, Event] | None = None,
+    by: str | Sequence[str] | None = None,
+    pairs: Sequence[tuple[Any, Any]] | None = None,
+    draws: int | None = None,
+    group_terms: GroupTerms | None = None,
+    groups: Groups = "fitted",
+    new_groups: NewGroups = "error",
+    given: Any = None,
+    seed: int | None = None,
+) -> pd.DataFrame: ...
+
+
+def predict(
+    fit: FitResult,
+    data: Any = None,
+    *,
+    summary: bool = False,
+    kind: PredictionKind = "predict",
+    prob: float = 0.9,
+    quantiles: Sequence[float] | None = None,
+    events: Event | Mapping[str, Event] | None = None,
+    by: str | Sequence[str] | None = None,
+    pairs: Sequence[tuple[Any, Any]] | None = None,
+    draws: int | None = None,
+    group_terms: GroupTerms | None = None,
+    groups: Groups = "fitted",
+    new_groups: NewGroups = "error",
+    given: Any = None,
+    seed: int | None = None,
+) -> xr.DataArray | pd.DataFrame:
     """Draw an outcome of each row at each posterior draw.
 
     Outcomes lie between the bounds of truncation, and are not censored. Counts are
@@ -201,73 +239,32 @@ def predict(
     ----------
     fit, data, draws, group_terms, groups, new_groups, given, seed
         As for ``linpred``.
-
-    Returns
-    -------
-    xarray.DataArray
-        The dimensions are ``(chain, draw, row)``. Categories are given by name.
-    """
-    source = linear_predictor_with(
-        fit,
-        data,
-        draws=draws,
-        group_terms=group_terms,
-        groups=groups,
-        new_groups=new_groups,
-        given=given,
-        seed=seed,
-        parts=_KINDS["predict"].parts,
-    )
-    drawn = _collected("predict", source)
-    warn_of_overflow(drawn.attrs.get("beyond", 0), drawn.size, _FAR_OUT)
-    return drawn
-
-
-def outcomes_of_rows(fit: FitResult, seed: int) -> xr.DataArray:
-    """Draw outcomes of the fitted rows as ``predict`` does, without warnings."""
-    return _collected("predict", linear_predictor_with(fit, seed=seed))
-
-
-def warn_of_overflow(beyond: int, drawn: int, advice: str) -> None:
-    """Warn if drawn outcomes overflowed, and say what to do."""
-    if beyond:
-        warn_user(
-            f"{beyond:,} of {drawn:,} drawn outcomes are beyond {LARGEST_NUMBER:g}, "
-            f"and are set to it. {advice}",
-            OutcomeWarning,
-        )
-
-
-def predict_table(
-    fit: FitResult,
-    data: Any = None,
-    *,
-    kind: PredictionKind = "predict",
-    prob: float = 0.9,
-    draws: int | None = None,
-    group_terms: GroupTerms | None = None,
-    groups: Groups = "fitted",
-    new_groups: NewGroups = "error",
-    given: Any = None,
-    seed: int | None = None,
-) -> pd.DataFrame:
-    """Summarize the predictions of each row, for any number of rows.
-
-    Parameters
-    ----------
-    fit, data, draws, group_terms, groups, new_groups, given, seed
-        As for ``linpred``.
+    summary
+        Whether to return a table with the columns of ``data`` instead of the draws, for
+        any number of rows.
     kind
-        ``"predict"``, ``"epred"`` or ``"linpred"``.
-    prob
-        The probability of the central interval.
+        ``"predict"`` for outcomes, ``"epred"`` or ``"linpred"`` for what these verbs
+        return.
+    prob, quantiles
+        In a summary, the probability of the central interval, or the levels of other
+        quantiles.
+    events
+        In a summary, the events whose probabilities are wanted: a function of outcomes,
+        such as ``lambda y: y > 3``, or several by name.
+    by
+        In a summary, columns by whose values the predictions of rows are averaged at
+        each draw: an interval is then that of the average outcome of these rows.
+    pairs
+        In a summary, pairs of rows (of cells, with ``by``) by their numbers: instead of
+        the rows the differences are summarized, the first minus the second.
 
     Returns
     -------
-    pandas.DataFrame
-        The columns are ``mean``, ``sd``, ``median`` and the interval, such as ``q5``
-        and ``q95``, or for categories the probability of each. The rows are those of
-        ``data``.
+    xarray.DataArray or pandas.DataFrame
+        The dimensions are ``(chain, draw, row)``, and ``category`` as for ``epred``.
+        Drawn categories are given by name. The columns of a summary are those of
+        ``data``, ``mean``, ``sd``, ``median``, the quantiles, and the events; for
+        categories the probability of each.
 
     Examples
     --------
@@ -277,15 +274,17 @@ def predict_table(
     >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
     ...                  sp.load_dataset("eight_schools"))
     >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
-    >>> predict_table(fit, {"school": ["A", "new"]}, kind="epred",
-    ...               new_groups="population", seed=1).round(1)
-       mean   sd  median   q5   q95
-    0   9.8  6.8     9.3 -0.1  21.9
-    1   8.0  7.4     7.8 -2.9  19.9
+    >>> predict(fit, {"school": ["A", "B"], "sigma": [1.0, 1.0]}, summary=True,
+    ...         events={"above 10": lambda y: y > 10}, seed=1).round(1)
+      school  sigma  mean   sd  median   q5   q95  above 10
+    0      A    1.0   9.8  6.9     9.3 -0.2  22.0       0.5
+    1      B    1.0   7.8  5.7     7.9 -1.6  17.1       0.4
     """
-    import pandas as pd
-
-    interval_levels(prob)  # refuses a wrong one before the computation
+    of_summary = (quantiles, events, by, pairs)
+    if not summary and any(each is not None for each in of_summary):
+        raise SpecError(
+            "quantiles, events, by and pairs are of a summary: pass summary=True."
+        )
     source = linear_predictor_with(
         fit,
         data,
@@ -295,30 +294,22 @@ def predict_table(
         new_groups=new_groups,
         given=given,
         seed=seed,
-        parts=_KINDS[kind].parts,
+        parts=KINDS[kind].parts,
     )
-    index = data.index if isinstance(data, pd.DataFrame) else None
-    categories = source.design.categories
-    if categories and kind != "linpred":
-        blocks = [each.mean(axis=0) for _, each in _blocks("epred", source)]
-        return pd.DataFrame(np.concatenate(blocks), index=index, columns=[*categories])
-    if source.is_categorical:
-        raise SpecError(
-            "kind='linpred' cannot be a table, because each category has a linear "
-            "predictor; use linpred, or kind='epred'."
+    if summary:
+        wanted = summary_of(
+            kind=kind, prob=prob, quantiles=quantiles, events=events, by=by, pairs=pairs
         )
-    tables, beyond = [], 0
-    for _, each in _blocks(kind, source):
-        tables.append(describe(each, prob))
-        beyond += count_beyond(each) if kind == "predict" else 0
-    draws_used = source.shape[0] * source.shape[1]
-    warn_of_overflow(beyond, draws_used * source.design.rows, _FAR_OUT)
-    table = pd.DataFrame(
-        {name: np.concatenate([each[name] for each in tables]) for name in tables[0]},
-        index=index,
-    )
-    table.attrs.update(_attributes(source))
-    return table
+        rows = fit.model.data if data is None else as_frame(data)
+        return summarized(source, rows, wanted)
+    drawn = collected(kind, source)
+    warn_of_overflow(drawn.attrs.get("beyond", 0), drawn.size, FAR_OUT)
+    return drawn
+
+
+def outcomes_of_rows(fit: FitResult, seed: int) -> xr.DataArray:
+    """Draw outcomes of the fitted rows as ``predict`` does, without warnings."""
+    return collected("predict", linear_predictor_with(fit, seed=seed))
 
 
 def log_lik(
@@ -356,7 +347,7 @@ def log_lik(
         seed=seed,
         parts=PARTS,
     )
-    return _collected("log_lik", source)
+    return collected("log_lik", source)
 
 
 def log_lik_chunks(fit: FitResult) -> Iterator[tuple[slice, Array]]:
@@ -376,100 +367,5 @@ def log_lik_chunks(fit: FitResult) -> Iterator[tuple[slice, Array]]:
         The rows, and their log likelihoods, shape ``(chain, draw, rows)``.
     """
     source = linear_predictor_with(fit, parts=PARTS)
-    for rows, values in _blocks("log_lik", source):
+    for rows, values in blocks_of("log_lik", source):
         yield rows, values.reshape(*source.shape, -1)
-
-
-def _outcomes(source: LinearPredictor, rows: slice, rng: np.random.Generator) -> Array:
-    """Draw outcomes; categories are given by their labels."""
-    spec, design = source.model.spec, source.design.take(rows)
-    drawn = draw_outcomes(spec, design, rng, source.eta(rows), source.parameters(rows))
-    return labels_of(design.categories)[drawn] if design.categories else drawn
-
-
-def _expectations(
-    source: LinearPredictor, rows: slice, _: np.random.Generator
-) -> Array:
-    """Return expected outcomes."""
-    spec, design = source.model.spec, source.design.take(rows)
-    return expected_outcomes(spec, design, source.eta(rows), source.parameters(rows))
-
-
-def _log_likelihoods(
-    source: LinearPredictor, rows: slice, _: np.random.Generator
-) -> Array:
-    """Return log likelihoods."""
-    spec, design = source.model.spec, source.design.take(rows)
-    return log_likelihood(spec, design, source.eta(rows), source.parameters(rows))
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """A quantity that is computed for each row at each draw, and what it needs."""
-
-    compute: Callable[[LinearPredictor, slice, np.random.Generator], Array]
-    parts: tuple[str, ...] = ()
-
-
-_KINDS: Mapping[str, _Kind] = {
-    "predict": _Kind(_outcomes, ("trials", "se", "trunc", "residual")),
-    "epred": _Kind(_expectations, ("trials", "residual")),
-    "linpred": _Kind(lambda source, rows, _: source.eta(rows)),
-}
-_ALL_KINDS = {**_KINDS, "log_lik": _Kind(_log_likelihoods, PARTS)}
-
-
-def _blocks(kind: str, source: LinearPredictor) -> Iterator[tuple[slice, Array]]:
-    """Yield rows and what is computed for them, shape ``(S, rows, ...)``."""
-    rng = np.random.default_rng([source.seed])
-    for rows in source.chunks():
-        yield rows, _ALL_KINDS[kind].compute(source, rows, rng)
-
-
-def _attributes(source: LinearPredictor) -> dict[str, float]:
-    """Return the attributes of a result."""
-    return {} if source.pareto_k is None else {"pareto_k": source.pareto_k}
-
-
-def _collected(kind: str, source: LinearPredictor) -> xr.DataArray:
-    """Compute all rows, with labels, or refuse a result that is too large."""
-    import xarray as xr
-
-    draws, rows = source.shape[0] * source.shape[1], source.design.rows
-    coords: dict[str, Any] = {
-        name: source.posterior[name].to_numpy() for name in ("chain", "draw")
-    }
-    dims: tuple[str, ...] = ("chain", "draw", "row")
-    predicted = source.design.categories[1:] if source.is_categorical else ()
-    categories = {"linpred": predicted, "epred": source.design.categories}.get(kind)
-    size = draws * rows
-    if categories:
-        dims += ("category",)
-        coords["category"] = labels_of(categories)
-        size *= len(categories)
-    if size > LARGEST_ARRAY:
-        other = "log_lik_chunks" if kind == "log_lik" else "predict_table"
-        fewer = max(1, draws * LARGEST_ARRAY // size)
-        raise SpecError(
-            f"{kind} of {rows:,} rows at {draws:,} draws takes {gigabytes(size)}. Pass "
-            f"draws={fewer} for a sample of the draws, or fewer rows; or use {other}, "
-            "which needs little memory."
-        )
-    result: Array | None = None
-    for some, values in _blocks(kind, source):
-        if result is None:
-            result = np.empty((draws, rows, *values.shape[2:]), dtype=values.dtype)
-        elif values.dtype != result.dtype:  # counts that 64 bits cannot hold
-            result = result.astype(np.result_type(result, values), copy=False)
-        result[:, some] = values
-    assert result is not None
-    attributes: dict[str, float] = _attributes(source)
-    beyond = count_beyond(result) if kind == "predict" else 0
-    if beyond:
-        attributes["beyond"] = beyond
-    return xr.DataArray(
-        result.reshape(*source.shape, *result.shape[1:]),
-        dims=dims,
-        coords=coords,
-        attrs=attributes,
-    )
