@@ -106,7 +106,7 @@ def linpred(
     --------
     The draws are exact ones, which are used like those of a fit:
 
-    >>> import stanpool as sp
+    >>> import numpy as np, stanpool as sp
     >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
     ...                  sp.load_dataset("eight_schools"))
     >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
@@ -270,7 +270,7 @@ def predict(
     --------
     The draws are exact ones, which are used like those of a fit:
 
-    >>> import stanpool as sp
+    >>> import numpy as np, stanpool as sp
     >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
     ...                  sp.load_dataset("eight_schools"))
     >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
