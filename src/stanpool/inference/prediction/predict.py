@@ -277,8 +277,8 @@ def predict(
     >>> predict(fit, {"school": ["A", "B"], "sigma": [1.0, 1.0]}, summary=True,
     ...         events={"above 10": lambda y: y > 10}, seed=1).round(1)
       school  sigma  mean   sd  median   q5   q95  above 10
-    0      A    1.0   9.8  6.9     9.3 -0.2  22.0       0.5
-    1      B    1.0   7.8  5.7     7.9 -1.6  17.1       0.4
+    0      A    1.0   9.8  6.8     9.3 -0.1  22.1       0.4
+    1      B    1.0   7.8  5.6     7.8 -1.1  17.2       0.3
     """
     of_summary = (quantiles, events, by, pairs)
     if not summary and any(each is not None for each in of_summary):
