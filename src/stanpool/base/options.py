@@ -33,5 +33,11 @@ OutcomeFigure = Literal["density", "groups", "rootogram"]
 RankFigure = Literal["ecdf", "histogram"]
 ResidualKind = Literal["outcome", "quantile"]
 
+POOLING_IN_WORDS: dict[Pooling, str] = {
+    "complete": "complete pooling",
+    "none": "no pooling",
+    "partial": "partial pooling",
+}
+
 # Words of earlier versions that are still accepted, and the words that replaced them.
 FORMER_WORDS = {"origins": "center"}

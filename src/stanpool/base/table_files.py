@@ -136,6 +136,8 @@ def read_table(path: Path, form: CsvFormat | None = None, **more: Any) -> pd.Dat
     import pandas as pd
 
     kind = ".csv" if str(path) == "-" else kind_of(path)
+    if not kind and path.is_dir():
+        raise DataError(f"{str(path)!r} is a folder; give the name of a file in it.")
     if not kind:
         raise DataError(
             f"{str(path)!r} has an extension that cannot be read; its name must end "

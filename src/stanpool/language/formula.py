@@ -239,6 +239,8 @@ def _read_part(part: Span, functions: Collection[str]) -> dict[str, Any]:
     match = _CALL.fullmatch(part.text)
     if match is None or match.group(1) not in _OUTCOME_PARTS:
         name = match.group(1) if match else part.text
+        if name == "offset":
+            raise part.error("an offset is a predictor: write 'y ~ x + offset(z)'.")
         raise part.error(
             f"{quote(part.text)} is not a part of an outcome; known are "
             f"{', '.join(_OUTCOME_PARTS.values())}." + suggestion(name, _OUTCOME_PARTS)

@@ -20,7 +20,7 @@ from stanpool.base.errors import (
     suggestion,
     warn_user,
 )
-from stanpool.base.options import Parameterization
+from stanpool.base.options import POOLING_IN_WORDS, Parameterization
 from stanpool.data.columns import (
     as_frame,
     levels_without_rows,
@@ -366,7 +366,7 @@ marginal, 100 rows, 85 groups)
         parts = [quote(formula_of(self.spec), _LONGEST), self.spec.family]
         if self.spec.link is not None:
             parts.append(self.spec.link)
-        parts.append(f"{self.spec.pooling} pooling")
+        parts.append(POOLING_IN_WORDS[self.spec.pooling])
         if self.parameterization:
             parts.append(self.parameterization)
         parts.append(f"{self.design.rows} rows")

@@ -31,7 +31,12 @@ from stanpool.plots.canvas import (
 from stanpool.plots.groups import factor_of, group_draws, model_of, unit_of
 from stanpool.plots.unit_axis import MOST_NAMES, UnitAxis, row_height, unit_axis
 from stanpool.posterior.intervals import interval_levels
-from stanpool.posterior.scalars import is_correlation, scalars, short_label
+from stanpool.posterior.scalars import (
+    is_correlation,
+    scalars,
+    short_label,
+    short_labels,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -96,7 +101,9 @@ def plot_forest(
         room = tall * row_height(sum(rows))
         axes = [*new_rows(7.5, [0.75 + room * each for each in rows])]
     for place, (panel, own) in enumerate(zip(panels, axes, strict=True)):
-        units = unit_axis(own, panel.labels, values=panel.unit, tall=tall)
+        units = unit_axis(
+            own, short_labels(panel.labels, 32), values=panel.unit, tall=tall
+        )
         if panel.kind != "standard deviations":
             units.reference(0)
         units.intervals(
@@ -154,7 +161,7 @@ def _panels(fit: HasPosterior, names: Sequence[str]) -> tuple[list[_Panel], int]
         if shown:
             new = _Panel(kind, _unit(fit, kind), [], [])
             panel = panels.setdefault(kind, new)
-            panel.labels.extend(on_paper(label) for label in block.labels[:shown])
+            panel.labels.extend(block.labels[:shown])
             panel.draws.extend(draws[:shown])
     return list(panels.values()), more
 
@@ -223,7 +230,7 @@ def plot_caterpillar(
     order = np.argsort(medians, kind="stable")
     order = order[::-1] if groups <= MOST_NAMES else order
     name = short_label(varied.factor)
-    labels = [short_label(varied.labels[place], 24) for place in order]
+    labels = short_labels((varied.labels[place] for place in order), 24)
     halfeye = kind == "halfeye" and groups <= _MOST_DENSITIES
     units = unit_axis(
         ax,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.inference.estimates.coefficients import no_such_factor
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
 from stanpool.model.terms.names import GroupNames
@@ -40,10 +41,7 @@ def factor_of(fit: HasPosterior, factor: str | None, coefficient: str) -> Factor
     name = model.design.factor if factor is None else factor
     found = None if name is None else factors.get(name)
     if found is None:
-        raise SpecError(
-            f"{model!r} has no groups of {quote(name)}; its grouping factors: "
-            f"{quote_list(factors) or 'none'}."
-        )
+        raise no_such_factor(model, name)
     if coefficient not in found.coefficients:
         raise SpecError(
             f"{quote(coefficient)} does not vary over {quote(name)} in "

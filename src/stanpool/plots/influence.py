@@ -26,7 +26,7 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.unit_axis import UnitAxis, font_size, unit_axis
-from stanpool.posterior.scalars import short_label
+from stanpool.posterior.scalars import short_label, short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +135,7 @@ def plot_influence(
     of = "rows" if unit == "row" else f"groups of {short_label(table.index.name)}"
     along = unit_axis(
         ax,
-        [short_label(each, 20) for each in table.index[order]],
+        short_labels(table.index[order], 20),
         values="change of the posterior mean without it, in posterior sd",
     )
     headline(along.ax, f"The {len(order)} most influential of {len(k):,} {of}")

@@ -11,6 +11,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.base.options import POOLING_IN_WORDS
 from stanpool.data.columns import names_in_terms
 from stanpool.inference.prediction.predict import epred
 from stanpool.language.expression import Call, Name, parse, written
@@ -30,7 +31,7 @@ from stanpool.plots.canvas import (
 )
 from stanpool.plots.groups import factor_of, with_model
 from stanpool.posterior.intervals import interval_levels
-from stanpool.posterior.scalars import short_label
+from stanpool.posterior.scalars import short_label, short_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +186,7 @@ def _draw_panel(
         ax.set_xlim(at[0] - 0.5 * step, at[-1] + 0.5 * step)
     if is_factor or len(at) <= _FEW_VALUES:
         shown = values if _is_factor(values) else [f"{each:g}" for each in at]
-        labels = [short_label(each, 12) for each in shown]
+        labels = short_labels(shown, 12)
         ax.set_xticks(at, labels, **PLAIN)
 
 
@@ -371,10 +372,7 @@ def _bare(text: str) -> str:
 
 
 def _pooling_of(fit: FitResult) -> str:
-    pooling = fit.model.spec.pooling
-    return {"none": "no pooling", "complete": "complete pooling"}.get(
-        pooling, "partial pooling"
-    )
+    return POOLING_IN_WORDS[fit.model.spec.pooling]
 
 
 def _limits(y: Array, lines: Sequence[Array]) -> tuple[float, float]:

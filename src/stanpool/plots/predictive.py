@@ -33,7 +33,7 @@ from stanpool.plots.canvas import (
 )
 from stanpool.plots.groups import factor_of, with_model
 from stanpool.plots.unit_axis import MOST_NAMES, unit_axis
-from stanpool.posterior.scalars import short_label
+from stanpool.posterior.scalars import short_label, short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +46,7 @@ _LINES = 50
 _DRAWS = 200
 _MOST_VALUES = 40
 _RARE = 0.025
+_BINS = 30
 _STATISTICS: Mapping[str, Callable[..., Any]] = {
     "mean": np.mean,
     "sd": np.std,
@@ -164,7 +165,8 @@ def plot_statistics(
     for ax, (label, statistic) in zip(grid[0], _STATISTICS.items(), strict=True):
         values, seen = statistic(drawn, axis=1), float(statistic(observed))
         low, high = np.quantile(values, (0.005, 0.995))
-        ax.hist(np.clip(values, low, high), bins=30, color=main_color(), alpha=0.4)
+        bins = _bins(values, low, high)
+        ax.hist(np.clip(values, low, high), bins=bins, color=main_color(), alpha=0.4)
         ax.axvline(seen, color=ink(), linewidth=2)
         above = (values > seen).mean() + 0.5 * (values == seen).mean()
         rare = min(above, 1 - above) < _RARE
@@ -178,6 +180,14 @@ def plot_statistics(
         tidy(ax, x=name, y="")
         ax.set_yticks([])
     return figure
+
+
+def _bins(values: Array, low: float, high: float) -> int | Array:
+    """Return the bins of a histogram: about each value, if these are few numbers."""
+    between = values[(values >= low) & (values <= high)]
+    if high - low < _BINS and (between == np.round(between)).all():
+        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
+    return _BINS
 
 
 def seed_of(fit: FitResult) -> int:
@@ -258,7 +268,7 @@ def _draw_bars(ax: Axes, fit: FitResult, observed: Array, drawn: Array) -> None:
     ax.vlines(centres, q5, q95, color=main_color(), linewidth=2, label="90% predictive")
     ax.scatter(centres, median, s=14, color=main_color(), zorder=3)
     if categories:
-        names = [short_label(each, 16) for each in categories]
+        names = short_labels(categories, 16)
         ax.set_xticks(centres, names, **PLAIN)
         if sum(map(len, names)) > 60:
             ax.tick_params(axis="x", labelrotation=90)
@@ -372,7 +382,7 @@ def _groups(
     )
     units = unit_axis(
         ax,
-        [short_label(varied.labels[k], 24) for k in order],
+        short_labels((varied.labels[k] for k in order), 24),
         many=f"{len(order):,} groups of {name}, in order of their means",
         values=f"mean {outcome} of each {name}",
     )

@@ -32,7 +32,7 @@ from stanpool.plots.predictive import (
     seed_of,
 )
 from stanpool.plots.unit_axis import MOST_NAMES, UnitAxis, unit_axis
-from stanpool.posterior.scalars import short_label
+from stanpool.posterior.scalars import short_label, short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +113,7 @@ def plot_residuals(
     }
     along = unit_axis(
         ax,
-        [short_label(units.labels[k], 24) for k in order],
+        short_labels((units.labels[k] for k in order), 24),
         many=f"{len(order):,} groups of {name}, in order of their means",
         values=of[kind],
     )

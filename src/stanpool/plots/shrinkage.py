@@ -28,7 +28,7 @@ from stanpool.plots.canvas import (
     tidy,
 )
 from stanpool.plots.groups import factor_of, group_draws, unit_of, with_model
-from stanpool.posterior.scalars import short_label
+from stanpool.posterior.scalars import short_label, short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -189,7 +189,7 @@ def _name_places(ax: Axes, x: Array, labels: list[str]) -> None:
     if len(labels) > _MOST_NAMES:
         ax.set_xticks([])
         return
-    names = [short_label(label, 20) for label in labels]
+    names = short_labels(labels, 20)
     ax.set_xticks(x, names, **PLAIN)
     if max(map(len, names)) * len(names) > 80:
         ax.tick_params(axis="x", labelrotation=90)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -152,13 +153,48 @@ def meanings(posterior: xr.Dataset, design: Design) -> dict[str, str]:
 def short_label(label: object, limit: int = 40) -> str:
     r"""Write a user's label on one line of at most ``limit`` characters.
 
+    A label of spaces only is quoted, so that it can be seen.
+
     Examples
     --------
     >>> short_label("ST.\n LOUIS")
     'ST. LOUIS'
     >>> short_label("x" * 100, limit=10)
     'xxxxxxx...'
+    >>> short_label("")
+    "''"
     """
-    printable = (char if char.isprintable() else " " for char in str(label)[:1000])
-    text = " ".join("".join(printable).split())
+    text = _on_one_line(label) or repr(str(label)[: limit - 2])
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def short_labels(labels: Iterable[object], limit: int = 40) -> list[str]:
+    """Write labels that stand side by side; those cut to the same text keep their ends.
+
+    Examples
+    --------
+    >>> short_labels(["Omega_county[Intercept, floor]", "Omega_county[Intercept, soil]",
+    ...               "sigma"], limit=17)
+    ['Omega_...t, floor]', 'Omega_..., soil]', 'sigma']
+    """
+    labels = list(labels)
+    texts = [short_label(label, limit) for label in labels]
+    often = Counter(texts)
+    return [
+        _without_middle(label, limit) if often[text] > 1 else text
+        for label, text in zip(labels, texts, strict=True)
+    ]
+
+
+def _without_middle(label: object, limit: int) -> str:
+    """Write a label on one line, whose middle goes if it is too long."""
+    text = _on_one_line(label) or short_label(label, limit)
+    head = (limit - 3) // 3
+    tail = limit - 3 - head
+    return text if len(text) <= limit else f"{text[:head]}...{text[-tail:]}"
+
+
+def _on_one_line(label: object) -> str:
+    """Write what can be printed of a label, with single spaces."""
+    printable = (char if char.isprintable() else " " for char in str(label)[:1000])
+    return " ".join("".join(printable).split())

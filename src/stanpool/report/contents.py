@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool import plots
+from stanpool.base.arrays import Indices
 from stanpool.inference.evaluation.prior_sensitivity import SENSITIVE, prior_sensitivity
 from stanpool.language.formula_text import formula_of
 from stanpool.model.form import AS_REQUESTED
@@ -109,14 +110,7 @@ def _model(fit: FitResult) -> Section:
         pairs.append(("parameterization", f"{model.parameterization}{why}"))
     pairs.append(("rows", f"{model.design.rows:,}, all rows of the data"))
     for each in model.design.factors:
-        sizes = each.sizes
-        pairs.append(
-            (
-                short_label(each.factor),
-                f"{len(each.labels):,} groups of {sizes.min():,} to {sizes.max():,} "
-                f"rows, median {np.median(sizes):,.0f}",
-            )
-        )
+        pairs.append((short_label(each.factor), _groups_in_words(each.sizes)))
     if fit.prior_only:
         pairs.append(("draws", "from the prior, without the outcome"))
     priors = model.priors.to_frame().set_index("parameter")
@@ -131,6 +125,16 @@ def _model(fit: FitResult) -> Section:
         code=model.stan_code,
         code_title="Stan program",
     )
+
+
+def _groups_in_words(sizes: Indices) -> str:
+    """Say how many groups there are, and how many rows they have."""
+    few, many = sizes.min(), sizes.max()
+    if few == many:
+        rows = f"{few:,} row{'s' if few != 1 else ''} each"
+    else:
+        rows = f"{few:,} to {many:,} rows, median {np.median(sizes):,.0f}"
+    return f"{len(sizes):,} groups of {rows}"
 
 
 def _computation(fit: FitResult) -> Section:

@@ -73,12 +73,14 @@ def _outcomes(fit: FitResult) -> Iterator[Part]:
 def _of_groups(fit: FitResult) -> Iterator[Part]:
     """Draw the groups' mean outcomes and residuals."""
     if fit.model.design.factors:
-        yield picture(
-            "predictive-groups",
-            "Observed and predicted mean outcomes of the groups",
-            "The observed mean outcome of each group, sorted, with the interval of 90 "
-            "per cent of the predicted means.",
-            lambda: plots.plot_predictive(fit, kind="groups"),
+        yield from if_available(
+            picture(
+                "predictive-groups",
+                "Observed and predicted mean outcomes of the groups",
+                "The observed mean outcome of each group, sorted, with the interval of "
+                "90 per cent of the predicted means.",
+                lambda: plots.plot_predictive(fit, kind="groups"),
+            )
         )
     if fit.model.spec.groups:
         yield from if_available(

@@ -156,7 +156,7 @@ _THREE = ("r_hat", "max_r_hat")
 def _cell(column: str, value: Any) -> Cell:
     """Format a number with as many digits as are useful, and shorten a label."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        text = short_label(value, _LABEL)
+        text = short_label(value, _LABEL) if value != "" else ""
         return Cell(text, text)
     if not math.isfinite(value):
         return Cell("", "")

@@ -176,6 +176,8 @@ class TestModel:
         assert "\n" not in text
         assert "partial pooling" in text
         assert "4 groups" in text
+        none = Model("y ~ x1 + (1 | g)", small_data(), pooling="none")
+        assert "gaussian, no pooling, " in repr(none)
 
     @pytest.mark.parametrize(
         ("options", "said"),

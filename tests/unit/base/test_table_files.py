@@ -41,6 +41,11 @@ def test_other_files_are_refused_by_name(tmp_path: Path, name: str) -> None:
             attempt(tmp_path / name)
 
 
+def test_a_folder_is_refused_as_such(tmp_path: Path) -> None:
+    with pytest.raises(sp.DataError, match="is a folder; give the name of a file"):
+        read_table(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.feather"])
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")

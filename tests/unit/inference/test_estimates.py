@@ -16,6 +16,7 @@ from stanpool.base.errors import SpecError
 from stanpool.inference.diagnostics.funnel import measure_funnels
 from stanpool.inference.estimates import coefficients, contrasts, variance
 from stanpool.inference.estimates.hypothesis import hypothesis
+from stanpool.plots import plot_caterpillar
 from statistical import densities
 
 COLUMNS = ["mean", "sd", "median", "q5", "q95"]
@@ -126,7 +127,7 @@ class TestGroups:
         ):
             coefficients.ranef(fit)
         complete = fit_of_prior(models()["complete_pooling_gaussian"])
-        with pytest.raises(SpecError, match="its grouping factors: none"):
+        with pytest.raises(SpecError, match=r"has no groups\.$"):
             coefficients.coef(complete)
         with pytest.raises(SpecError, match="no groups of 'county'"):
             coefficients.coef(fit, factor="county")
@@ -432,6 +433,12 @@ class TestContrasts:
             contrasts.contrasts(fit, [("A", "b")])
         with pytest.raises(SpecError, match="'x3' does not vary over 'g'"):
             contrasts.contrasts(fit, coefficient="x3")
+        with pytest.raises(SpecError, match=r"no groups of 'gg'; .* mean 'g'\?"):
+            contrasts.contrasts(fit, factor="gg")
+        alone = fit_of_prior(sp.Model("y ~ x1", small_data(), pooling="complete"))
+        for ask in (contrasts.contrasts, plot_caterpillar):
+            with pytest.raises(SpecError, match=r" rows\) has no groups\.$"):
+                ask(alone)
 
     def test_of_very_many_groups_are_asked_for(self) -> None:
         labels = tuple(f"s{k}" for k in range(101))

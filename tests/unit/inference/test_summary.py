@@ -9,7 +9,7 @@ import xarray as xr
 import stanpool as sp
 from simulated_fits import simulated_fit
 from stanpool.inference.estimates.summary import COLUMNS, summarize, summary
-from stanpool.posterior.scalars import short_label
+from stanpool.posterior.scalars import short_label, short_labels
 
 
 def test_columns_and_rows():
@@ -89,3 +89,8 @@ def test_labels_may_be_anything():
 def test_short_label_is_one_line():
     assert short_label("a\x00b\n  c\u2028d") == "a b c d"
     assert len(short_label("x" * 10_000)) == 40
+
+
+def test_blank_labels_can_be_seen():
+    assert [short_label(""), short_label("  ")] == ["''", "'  '"]
+    assert short_labels(["", " ", "a"]) == ["''", "' '", "a"]

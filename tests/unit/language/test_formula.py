@@ -90,6 +90,7 @@ class TestErrors:
             ("y | trunc(x.min()) ~ x", "write min(x)", "x.min()"),
             ("y ~ x - offset(z)", "write 'offset(-z)'", "offset(z)"),
             ("y | trials(n) + trials(m) ~ x", "given twice", "trials(m)"),
+            ("y | offset(z) ~ x", "write 'y ~ x + offset(z)'", "offset(z)"),
         ],
     )
     def test_carets_stand_under_what_is_wrong(

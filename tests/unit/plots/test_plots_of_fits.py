@@ -131,6 +131,15 @@ class TestForest:
         assert len(ax.get_yticklabels()) == 60
         assert ax.get_ylabel() == "940 more are not shown"
 
+    def test_long_names_stay_distinct(self, fit: sp.Fit) -> None:
+        long = [f"{'x' * 50} {k}" for k in range(6)]
+        tree = fit.tree.copy()
+        tree["posterior"] = fit.posterior.assign_coords(school=("school", long))
+        (ax,) = plots.plot_forest(replace(fit, tree=tree), var_names=["b_school"]).axes
+        names = [each.get_text() for each in ax.get_yticklabels()]
+        assert len(set(names)) == 6
+        assert max(map(len, names)) == 32
+
 
 class TestCaterpillar:
     def test_groups_stand_in_order(self, fit: sp.Fit) -> None:
@@ -387,6 +396,13 @@ class TestStatistics:
         drawn = fit.predict(seed=fit.settings.seed).mean("row").to_numpy()
         above = figure.axes[0].get_title(loc="right")
         assert above == f"{(drawn > y.mean()).mean():.0%} above"
+
+    def test_bars_of_whole_numbers_stand_about_them(self) -> None:
+        data = {"y": [0, 3, 1, 0, 2, 5, 1, 0], "g": list("aabbccdd"), "n": [6] * 8}
+        fit = drawn(sp.Model("y | trials(n) ~ (1 | g)", data, family="binomial"))
+        for ax in plots.plot_statistics(fit, seed=1).axes[2:]:
+            assert all(bar.get_width() == 1 for bar in ax.patches)
+            assert all(bar.get_x() % 1 == 0.5 for bar in ax.patches)
 
 
 class TestPriorPosterior:

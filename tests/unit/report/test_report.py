@@ -158,6 +158,7 @@ def test_what_a_model_lacks_is_said(tmp_path: Path) -> None:
     fit = _with_stats(fit_of_prior(model, chains=4, draws=50))
     text = fit.report(tmp_path / "a.html", loo=False, title="T & <i>").read_text()
     assert "switched off (loo=False)" in text
+    assert "Observed and predicted mean outcomes" not in text
     assert "<title>T &amp; &lt;i&gt;</title>" in text
     with pytest.warns(sp.PriorWarning):
         model = sp.Model("x ~ 1", data, pooling="complete", priors={"sigma": "flat()"})
@@ -290,5 +291,9 @@ def test_a_narrow_and_dark_screen_is_served(page: Path) -> None:
             features=[{"name": "prefers-color-scheme", "value": "dark"}],
         )
         assert browser.run("document.documentElement.scrollWidth") <= 390
+        for part in ("caption span", ".plain td"):
+            boxes = f"[...document.querySelectorAll('{part}')]"
+            right = browser.run(f"{boxes}.map(e => e.getBoundingClientRect().right)")
+            assert max(right) <= 390, part
         paper = "getComputedStyle(document.body).backgroundColor"
         assert browser.run(paper) == "rgb(15, 20, 25)"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import stanpool.inference.diagnostics.checks as checks
+from stanpool.base.options import POOLING_IN_WORDS
 from stanpool.data.compression.integrated_rows import why_not_marginal
 from stanpool.inference.diagnostics.advice import advise
 from stanpool.inference.diagnostics.diagnosis import Advice, Diagnosis, Finding
@@ -121,8 +122,7 @@ def _too_short(subject: str, draws: int) -> Diagnosis:
 
 
 def _subject(fit: FitResult) -> str:
-    pooling = {"complete": "Complete", "none": "No", "partial": "Partial"}
-    subject = pooling[fit.model.spec.pooling] + " pooling"
+    subject = POOLING_IN_WORDS[fit.model.spec.pooling].capitalize()
     factors = ", ".join(short_label(each.factor) for each in fit.model.design.factors)
     if factors:
         subject += f" over {factors}"

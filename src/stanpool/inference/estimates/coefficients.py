@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import BLOCK, Array, Indices
-from stanpool.base.errors import SpecError, quote, quote_list
+from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.base.options import At
 from stanpool.model.terms.of_design import predictors_of
 from stanpool.posterior.coefficients import coefficients, flat, variables_of
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.model.fit_result import FitResult
+    from stanpool.model.prepared_model import PreparedModel
 
 
 def fixef(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
@@ -243,11 +244,19 @@ def place_of_factor(fit: FitResult, factor: str | None) -> int:
     """Return the position of a grouping factor."""
     names = [each.factor for each in fit.model.design.factors]
     if not names or (factor is not None and factor not in names):
-        raise SpecError(
-            f"{fit.model!r} has no groups of {quote(factor)}; its grouping factors: "
-            f"{quote_list(names) or 'none'}."
-        )
+        raise no_such_factor(fit.model, factor)
     return 0 if factor is None else names.index(factor)
+
+
+def no_such_factor(model: PreparedModel, factor: str | None) -> SpecError:
+    """Return the error for a grouping factor that a model does not have."""
+    names = [each.factor for each in model.design.factors]
+    if not names:
+        return SpecError(f"{model!r} has no groups.")
+    return SpecError(
+        f"{model!r} has no groups of {quote(factor)}; its grouping factors: "
+        f"{quote_list(names)}.{suggestion(str(factor), names)}"
+    )
 
 
 def blocks_of_groups(groups: int, width: int) -> Iterator[slice]:
