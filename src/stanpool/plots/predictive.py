@@ -182,11 +182,11 @@ def plot_statistics(
     return figure
 
 
-def _bins(values: Array, low: float, high: float) -> int | Array:
+def _bins(values: Array, low: float, high: float) -> int | list[float]:
     """Return the bins of a histogram: about each value, if these are few numbers."""
     between = values[(values >= low) & (values <= high)]
     if high - low < _BINS and (between == np.round(between)).all():
-        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
+        return list(np.arange(np.floor(low), np.ceil(high) + 2) - 0.5)
     return _BINS
 
 
