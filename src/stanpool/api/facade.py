@@ -49,8 +49,10 @@ from stanpool.language.formula import parse_formulas
 from stanpool.language.model_spec import ModelSpec, as_fixed, as_names, as_priors
 from stanpool.language.prior import Prior
 from stanpool.language.vocabulary import as_functions
+from stanpool.model.description.equations import equations
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel, prepare
+from stanpool.plots.model_graph import graph
 from stanpool.report import write_report
 from stanpool.sampling.choose_engine import compile_model
 from stanpool.sampling.explain import explain
@@ -216,6 +218,8 @@ marginal, 919 rows, 85 groups)
             **{each.name: getattr(prepared, each.name) for each in fields(prepared)}
         )
 
+    equations = equations
+    graph = graph
     explain = explain
     compile = compile_model
     prior_predictive = prior_predictive

@@ -81,6 +81,9 @@ class Family:
     own_functions
         The links with which its distribution is a Stan function of ours,
         ``functions/<family>_<link>.stanfunctions``.
+    notation
+        Its distribution as papers write it, where ``mu`` is the inverse link of the
+        linear predictor; by default its name with ``mu`` and its parameters.
     compiled
         Which likelihoods of all rows and groups it has in C++, with its default link:
         ``"grouped"``, and ``"weighted"`` for rows with weights.
@@ -96,6 +99,7 @@ class Family:
     sums: str | None = None
     stan_name: str = ""
     own_functions: tuple[str, ...] = ()
+    notation: str = ""
     compiled: tuple[str, ...] = ()
 
     @property
@@ -155,6 +159,12 @@ class Family:
         """The name of its distribution in Stan."""
         return self.stan_name or self.name
 
+    @property
+    def written(self) -> str:
+        """Its distribution as papers write it, to be read as an expression."""
+        name = self.name.title().replace("_", "")
+        return self.notation or f"{name}({', '.join(('mu', *self.parameter_names))})"
+
     def has_compiled(self, kind: str, link: str) -> bool:
         """Whether it has this likelihood in C++, ``"grouped"`` or ``"weighted"``."""
         return kind in self.compiled and link == self.link
@@ -209,6 +219,7 @@ FAMILIES: dict[str, Family] = {
             residuals="outcome",
             canonical_link="identity",
             stan_name="normal",
+            notation="Normal(mu, sigma)",
         ),
         Family(
             "student_t",
@@ -218,6 +229,7 @@ FAMILIES: dict[str, Family] = {
             ("se", "cens", "trunc"),
             residuals="outcome",
             compiled=("grouped",),
+            notation="StudentT(nu, mu, sigma)",
         ),
         Family(
             "lognormal",
@@ -227,6 +239,7 @@ FAMILIES: dict[str, Family] = {
             ("cens", "trunc"),
             residuals="log",
             compiled=("grouped",),
+            notation="LogNormal(mu, sigma)",
         ),
         Family(
             "gamma",
@@ -235,9 +248,23 @@ FAMILIES: dict[str, Family] = {
             (_SHAPE,),
             ("exposure",),
             compiled=("grouped",),
+            notation="Gamma(shape, shape / mu)",
         ),
-        Family("exponential", ("log",), "positive", parts=_SURVIVAL),
-        Family("weibull", ("log",), "positive", (_WEIBULL_SHAPE,), _SURVIVAL),
+        Family(
+            "exponential",
+            ("log",),
+            "positive",
+            parts=_SURVIVAL,
+            notation="Exponential(1 / mu)",
+        ),
+        Family(
+            "weibull",
+            ("log",),
+            "positive",
+            (_WEIBULL_SHAPE,),
+            _SURVIVAL,
+            notation="Weibull(shape, mu / gamma(1 + 1 / shape))",
+        ),
         Family(
             "inverse_gaussian",
             ("log",),
@@ -245,6 +272,7 @@ FAMILIES: dict[str, Family] = {
             (replace(_SHAPE, has_outcome_units=True),),
             ("exposure",),
             own_functions=("log",),
+            notation="InverseGaussian(mu, shape)",
         ),
         Family(
             "bernoulli",
@@ -264,9 +292,23 @@ FAMILIES: dict[str, Family] = {
             sums="binomial",
             own_functions=("probit", "cloglog"),
             compiled=_WITH_WEIGHTS,
+            notation="Binomial(trials, mu)",
         ),
-        Family("beta_binomial", _OF_PROBABILITY, "count", (_PRECISION,), ("trials",)),
-        Family("beta", _OF_PROBABILITY, "proportion", (_PRECISION,)),
+        Family(
+            "beta_binomial",
+            _OF_PROBABILITY,
+            "count",
+            (_PRECISION,),
+            ("trials",),
+            notation="BetaBinomial(trials, mu * phi, (1 - mu) * phi)",
+        ),
+        Family(
+            "beta",
+            _OF_PROBABILITY,
+            "proportion",
+            (_PRECISION,),
+            notation="Beta(mu * phi, (1 - mu) * phi)",
+        ),
         Family(
             "poisson",
             ("log",),

@@ -1,0 +1,1 @@
+"""What a model says, in mathematical notation: as equations, and as a graph."""

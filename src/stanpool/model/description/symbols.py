@@ -1,0 +1,233 @@
+"""The symbols of a model's quantities: what is called what in equations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from stanpool.base.errors import SpecError
+from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
+from stanpool.language import expression
+from stanpool.language.model_spec import ModelSpec
+from stanpool.model.description.letters import GREEK
+from stanpool.model.description.notation import (
+    Bracketed,
+    Call,
+    Indexed,
+    Label,
+    Line,
+    Lookup,
+    Math,
+    Number,
+    Power,
+    Sign,
+    Symbol,
+    Words,
+    line,
+    number,
+    times,
+)
+
+ROW, MEMBER, CATEGORY, LATENT, PREDICTOR = map(Symbol, "imcrp")
+SCORE, LOADING = Symbol("s"), Symbol("l")
+_LETTERS = "jkhqtvn"  # of groups; others are taken
+
+_LEVEL = re.compile(r"(?P<column>.+?)\[(?:T\.)?(?P<level>.+)\]", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The symbols of a model.
+
+    Attributes
+    ----------
+    spec, design
+        The model.
+    columns
+        The levels of the columns of categories that the model uses, and of others
+        nothing, by name.
+    """
+
+    spec: ModelSpec
+    design: Design
+    columns: Mapping[str, tuple[str, ...]]
+
+    @cached_property
+    def letters(self) -> dict[str, Symbol]:
+        """The index of each grouping factor and of each side of other terms."""
+        names = [
+            factor.factor for each in self.design.predictors for factor in each.factors
+        ]
+        names += [side.column for term in self.design.special for side in term.sides]
+        found = list(dict.fromkeys(names))
+        plain = [each for each in _LETTERS if each not in self.columns]
+        letters = [*plain, *(f"j{number}" for number in range(1, len(found) + 1))]
+        return dict(zip(found, map(Symbol, letters), strict=False))
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether each category but the first has a linear predictor of its own."""
+        return self.spec.is_categorical
+
+    def row_of(self, factor: FactorDesign) -> Lookup:
+        """Return the group of a row, or one of its groups: ``j[i]``, ``j[i, m]``."""
+        is_member = factor.weights is not None
+        of = (ROW, MEMBER) if is_member else (ROW,)
+        return Lookup(self.letters[factor.factor], of)
+
+    def coefficient(
+        self,
+        label: str,
+        *,
+        at: tuple[Symbol | Lookup, ...] = (),
+        factor: str | None = None,
+        parameter: str = "mean",
+        category: str | None = None,
+    ) -> Indexed:
+        """Return a coefficient's symbol.
+
+        Parameters
+        ----------
+        label
+            Its predictor, or ``"Intercept"``.
+        at
+            Its group.
+        factor
+            The grouping factor, if it is of a group.
+        parameter
+            The parameter of the outcome's distribution that it is for.
+        category
+            A category, if it is of that one; of any, in models that have it for each,
+            if None.
+        """
+        is_intercept = label == "Intercept"
+        of: tuple[Math, ...] = () if is_intercept else (Label(label),)
+        above = self._above(factor, parameter)
+        if self.is_categorical and category is None:
+            at = (CATEGORY, *at)
+        elif category is not None:
+            of = (*of, Label(category))
+        return Indexed(Symbol("alpha" if is_intercept else "beta"), of, at, above)
+
+    def scale(
+        self,
+        label: str,
+        factor: str,
+        *,
+        parameter: str = "mean",
+        category: str | None = None,
+    ) -> Indexed:
+        """Return the symbol of the scale of a factor's coefficients."""
+        of: tuple[Math, ...] = (
+            Symbol("alpha") if label == "Intercept" else Label(label),
+        )
+        at = (CATEGORY,) if self.is_categorical and category is None else ()
+        if category is not None:
+            of = (*of, Label(category))
+        return Indexed(Symbol("tau"), of, at, self._above(factor, parameter))
+
+    def matrix(self, name: str, factor: str) -> Indexed:
+        """Return the symbol of a factor's covariances or correlations."""
+        return Indexed(Symbol(name), above=self._above(factor, "mean"))
+
+    def _above(self, factor: str | None, parameter: str) -> tuple[Math, ...]:
+        """Return what tells apart the coefficients of several factors or parameters."""
+        own = () if parameter == "mean" else (symbol_of_parameter(parameter),)
+        is_one = len(self.design.factors) == 1
+        return own if factor is None or is_one else (*own, Label(factor))
+
+    def predictor(self, label: str, at: Symbol = ROW) -> Math:
+        """Return the value of a predictor: ``x[i]``, or ``x[i]·u[i]`` of a product."""
+        if label in self.columns:
+            return Indexed(Label(label), at=(at,))
+        pieces = label.split(":")
+        if len(pieces) > 1 and all(map(self._is_known, pieces)):
+            return times(*(self.predictor(piece, at) for piece in pieces))
+        level = _LEVEL.fullmatch(label)
+        if level and level["level"] in self.columns.get(level["column"], ()):
+            column = Indexed(Label(level["column"]), at=(at,))
+            return Bracketed(line(column, "==", Label(level["level"])), "[")
+        return self.expression(label, at)
+
+    def _is_known(self, piece: str) -> bool:
+        """Whether a piece of a label is a predictor itself."""
+        level = _LEVEL.fullmatch(piece)
+        return piece in self.columns or (
+            level is not None and level["column"] in self.columns
+        )
+
+    def expression(self, text: str, at: Symbol = ROW) -> Math:
+        """Return an expression of columns, typeset; a name if it cannot be read."""
+        try:
+            return self._typeset(expression.parse(text), at)
+        except SpecError:
+            return Indexed(Label(text), at=(at,))
+
+    def _typeset(self, node: expression.Node, at: Symbol) -> Math:
+        match node:
+            case expression.Number(value=value):
+                return number(value)
+            case expression.Name(name=name) if name in self.columns:
+                return Indexed(Label(name), at=(at,))
+            case expression.Call(name="I", arguments=(inside,)):
+                shown = self._typeset(inside, at)
+                return shown if isinstance(shown, Power) else Bracketed(shown)
+            case expression.Call(name=name, arguments=arguments, settings=()):
+                inner = tuple(self._typeset(each, at) for each in arguments)
+                return Call(Words(name.removeprefix("np.")), inner)
+            case expression.Chain(signs=("**",), operands=(base, exponent)):
+                return Power(self._within(base, at, 10), self._typeset(exponent, at))
+            case expression.Chain(signs=signs, operands=operands):
+                level = expression.precedence(node) + 1
+                parts: list[Math] = [self._within(operands[0], at, level)]
+                for sign, operand in zip(signs, operands[1:], strict=True):
+                    parts += [Sign(sign), self._within(operand, at, level)]
+                return Line(tuple(parts))
+            case expression.Unary(sign=sign, operand=operand):
+                return line(sign, self._within(operand, at, 8))
+        return Indexed(Label(expression.written(node, bare=True)), at=(at,))
+
+    def _within(self, node: expression.Node, at: Symbol, level: int) -> Math:
+        inner = self._typeset(node, at)
+        return inner if expression.precedence(node) >= level else Bracketed(inner)
+
+    def parameter(self, name: str) -> Math:
+        """Return a parameter of the outcome's distribution in a row."""
+        own = self.design.parameter(name)
+        if own is None:
+            return Indexed(symbol_of_parameter(name))
+        if is_value(own):
+            return Indexed(symbol_of_parameter(name), at=(self.row_of(own.factors[0]),))
+        return Indexed(symbol_of_parameter(name), at=(ROW,))
+
+
+def symbol_of_parameter(name: str) -> Symbol | Words:
+    """Return the letter of a family's parameter; its name if it has none."""
+    return Symbol(name) if name in GREEK else Words(name)
+
+
+def is_value(parameter: ParameterDesign) -> bool:
+    """Whether each group has a value of the parameter itself, and nothing else does."""
+    return (
+        not parameter.coefficients
+        and len(parameter.factors) == 1
+        and parameter.factors[0].varying == ("Intercept",)
+    )
+
+
+def of_link(link: str, value: Math) -> Math:
+    """Return the link of a value, which the linear predictor is."""
+    if link == "identity":
+        return value
+    if link == "probit":
+        return Call(Power(Symbol("Phi"), Number("-1")), (value,))
+    return Call(Words(link), (value,))
+
+
+def inverse_of_link(link: str, value: Math) -> Math:
+    """Return the inverse of a link."""
+    if link == "probit":
+        return Call(Symbol("Phi"), (value,))
+    return Call(Power(Words(link), Number("-1")), (value,))
