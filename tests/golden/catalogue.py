@@ -347,6 +347,21 @@ def funnels() -> dict[str, StanProgram]:
     }
 
 
+def equations() -> str:
+    """Return the equations of all models, those of several models that share them once.
+
+    A line above them has the names of these models, and their formula.
+    """
+    named: dict[str, list[str]] = {}
+    for name, model in models().items():
+        named.setdefault(model.equations().text, []).append(name)
+    texts = []
+    for text, names in named.items():
+        formula = repr(models()[names[0]]).removeprefix("Model(").partition(", ")[0]
+        texts.append(f"# {' '.join(names)}\n# {formula}\n\n{text}\n")
+    return "\n\n".join(texts)
+
+
 def programs() -> dict[str, StanProgram]:
     """Return every program, by the name of its golden file."""
     return {name: model.program for name, model in models().items()} | funnels()

@@ -1,4 +1,4 @@
-"""Write the golden programs anew: ``python tests/golden/write.py``.
+"""Write the golden programs and equations anew: ``python tests/golden/write.py``.
 
 Run it by hand when a template was changed on purpose, then read the difference that
 git shows: that is the review. Never run it in CI.
@@ -10,13 +10,15 @@ import sys
 from pathlib import Path
 
 PROGRAMS = Path(__file__).parent / "programs"
+EQUATIONS = Path(__file__).parent / "equations.txt"
 
 
 def main() -> None:
     """Write each program to its file and remove the files of none."""
     sys.path.insert(0, str(PROGRAMS.parent.parent))
-    from golden.catalogue import programs
+    from golden.catalogue import equations, programs
 
+    EQUATIONS.write_text(equations(), encoding="utf-8", newline="\n")
     wanted = programs()
     PROGRAMS.mkdir(exist_ok=True)
     for path in PROGRAMS.glob("*.stan"):

@@ -52,7 +52,7 @@ from stanpool.language.vocabulary import as_functions
 from stanpool.model.description.equations import equations
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel, prepare
-from stanpool.plots.model_graph import graph
+from stanpool.plots.graph.model_graph import graph
 from stanpool.report import write_report
 from stanpool.sampling.choose_engine import compile_model
 from stanpool.sampling.explain import explain

@@ -167,16 +167,27 @@ def compare_pooling(
 Examples:
   stanpool code radon --formula 'log_radon ~ floor + (1 | county)' > radon.stan
   stanpool code radon --formula 'log_radon ~ floor + (1 | county)' \\
-      --stan-data radon.json"""
+      --stan-data radon.json
+  stanpool code radon --formula 'log_radon ~ floor + (1 | county)' --as latex"""
 )
 @states_a_model
 @pooling_option
 @click.option(
     "--stan-data", type=PATH, help="Write the data of the program to this file."
 )
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["stan", "equations", "latex", "dot"]),
+    default="stan",
+    help="Print the program, the equations of the model as text or in LaTeX, or its "
+    "graph for Graphviz.  [default: stan]",
+)
 @json_option
-def code(state: Callable[[], Model], stan_data: Path | None, as_json: bool) -> None:
-    """Print the Stan program of a model."""
+def code(
+    state: Callable[[], Model], stan_data: Path | None, form: str, as_json: bool
+) -> None:
+    """Print the Stan program of a model, or its equations or graph."""
     model = state()
     if stan_data is not None:
         from stanpool.base.files import write_text
@@ -186,4 +197,13 @@ def code(state: Callable[[], Model], stan_data: Path | None, as_json: bool) -> N
     if as_json:
         echo_json({"program": model.stan_code, "data": model.stan_data()})
     else:
-        click.echo(model.stan_code)
+        click.echo(_written(model, form))
+
+
+def _written(model: Model, form: str) -> str:
+    """Write a model as its program, its equations or its graph."""
+    if form == "dot":
+        return model.graph().dot
+    if form == "latex":
+        return model.equations().latex
+    return model.equations().text if form == "equations" else model.stan_code

@@ -11,11 +11,14 @@ from stanpool import plots
 from stanpool.base.arrays import Indices
 from stanpool.inference.evaluation.prior_sensitivity import SENSITIVE, prior_sensitivity
 from stanpool.language.formula_text import formula_of
+from stanpool.model.description.equations import equations
 from stanpool.model.form import AS_REQUESTED
+from stanpool.plots.graph.model_graph import graph
 from stanpool.posterior.scalars import short_label
 from stanpool.report.criticism import criticism, predictive
 from stanpool.report.estimates import convergence, estimates
 from stanpool.report.parts import (
+    Formulas,
     Section,
     facts,
     picture,
@@ -120,6 +123,15 @@ def _model(fit: FitResult) -> Section:
         "",
         (
             facts("stated", "Model specification", pairs),
+            Formulas("equations", "The model in equations", equations(model).html),
+            picture(
+                "graph",
+                "The model as a graph",
+                "Data in boxes, parameters in ellipses, and what is calculated from "
+                "them, with arrows to what depends on them. Rectangles around them say "
+                "how many there are. The equations say the same.",
+                lambda: graph(model).figure,
+            ),
             table("priors", "Priors, including the defaults", priors),
         ),
         code=model.stan_code,

@@ -58,6 +58,15 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Formulas:
+    """Equations as HTML, in which all names are escaped."""
+
+    id: str
+    caption: str
+    html: str
+
+
+@dataclass(frozen=True)
 class Missing:
     """A part that this report lacks, with the reason."""
 
@@ -65,7 +74,7 @@ class Missing:
     reason: str
 
 
-Part = Table | Picture | Missing
+Part = Table | Picture | Formulas | Missing
 
 
 @dataclass(frozen=True)

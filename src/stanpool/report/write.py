@@ -18,7 +18,7 @@ from stanpool.inference.estimates.summary import summary as summarize
 from stanpool.language.formula_text import formula_of
 from stanpool.posterior.scalars import short_label
 from stanpool.report.glossary import GLOSSARY
-from stanpool.report.parts import Missing, Picture, Table
+from stanpool.report.parts import Formulas, Missing, Picture, Table
 from stanpool.report.record import fit_record
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
         autoescape=True,
     )
-    kinds = {"table": Table, "picture": Picture, "missing": Missing}
-    for name, kind in kinds.items():
+    kinds = (Table, Picture, Formulas, Missing)
+    for name, kind in ((each.__name__.lower(), each) for each in kinds):
         environment.tests[name] = lambda part, kind=kind: isinstance(part, kind)
     return environment

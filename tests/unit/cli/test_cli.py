@@ -68,6 +68,18 @@ def test_code_is_that_of_the_model(tmp_path: Path) -> None:
     assert both["data"]["y"] == sp.load_dataset("eight_schools")["y"].tolist()
 
 
+def test_code_is_also_equations_and_a_graph() -> None:
+    model = sp.Model(SCHOOLS, sp.load_dataset("eight_schools"), pooling="none")
+    words = ["code", "eight_schools", "--formula", SCHOOLS, "--pooling", "none"]
+    wanted = {
+        "equations": model.equations().text,
+        "latex": model.equations().latex,
+        "dot": model.graph().dot,
+    }
+    for form, text in wanted.items():
+        assert stanpool(*words, "--as", form).output == f"{text}\n"
+
+
 def test_formulas_are_arithmetic_of_columns() -> None:
     formula = "y - 8 | se(2 * sigma / 2) ~ 1 + (1 | school)"
     words = ["code", "eight_schools", "--formula", formula, "--pooling", "none"]

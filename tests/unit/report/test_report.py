@@ -95,10 +95,17 @@ def test_every_link_has_its_place(outline: Outline) -> None:
 
 def test_every_figure_has_words(outline: Outline) -> None:
     images = outline.all("img")
-    assert len(images) == 15  # no lines: there is no predictor
+    assert len(images) == 16  # no lines: there is no predictor
     for each in images:
         assert len(each["alt"] or "") > 40
         assert (each["src"] or "").startswith("data:image/png;base64,")
+
+
+def test_the_model_is_there_in_equations_and_as_a_graph(page: Path) -> None:
+    text = page.read_text()
+    assert '<figure id="equations" class="formulas">' in text
+    assert "<math><mrow>" in text
+    assert '<figure id="graph">' in text
 
 
 def test_labels_stay_text(outline: Outline, page: Path) -> None:

@@ -27,7 +27,6 @@ from stanpool.model.description.notation import (
     Bracketed,
     Call,
     Indexed,
-    Label,
     Line,
     Lookup,
     Math,
@@ -43,6 +42,7 @@ from stanpool.model.description.notation import (
     times,
     total,
 )
+from stanpool.model.description.notes import notes_on, weight_of
 from stanpool.model.description.prior_statements import prior_statements
 from stanpool.model.description.symbols import (
     CATEGORY,
@@ -62,7 +62,6 @@ from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.defaults import correlated_factors
 
 _MOST_PREDICTORS = 12  # that are written one by one
-_LISTED = 5  # names in a note
 
 
 def describe(model: PreparedModel) -> Description:
@@ -73,7 +72,9 @@ def describe(model: PreparedModel) -> Description:
         *_groups(symbols),
         *prior_statements(symbols, model.priors, many=_summed(symbols)),
     )
-    return Description(tuple(_plates(symbols)), statements, tuple(_notes(symbols)))
+    return Description(
+        tuple(_plates(symbols)), statements, tuple(notes_on(symbols, _summed(symbols)))
+    )
 
 
 def _levels(model: PreparedModel) -> dict[str, tuple[str, ...]]:
@@ -174,7 +175,8 @@ def _written(node: Node, known: dict[str, Math]) -> Math:
             function = Symbol("Gamma") if name == "gamma" else Words(name)
             return Call(function, tuple(_written(each, known) for each in arguments))
         case Chain(signs=signs, operands=operands):
-            level, parts = precedence(node) + 1, []
+            level = precedence(node) + 1
+            parts: list[Math] = []
             for sign, operand in zip(("", *signs), operands, strict=True):
                 shown = _written(operand, known)
                 is_within = precedence(operand) >= level
@@ -188,16 +190,13 @@ def _truncated(symbols: Symbols, distribution: Math) -> Math:
     """Return the distribution of what could be observed."""
     if symbols.spec.trunc is None:
         return distribution
-    infinite = (line("-", Symbol("infty")), Symbol("infty"))
-    low, high = (
-        other
-        if bound is None
-        else symbols.expression(bound)
-        if isinstance(bound, str)
-        else number(bound)
-        for bound, other in zip(symbols.spec.trunc, infinite, strict=True)
-    )
-    interval = Bracketed(line(low, ",", high), "[")
+    bounds: list[Math] = [line("-", Symbol("infty")), Symbol("infty")]
+    for side, bound in enumerate(symbols.spec.trunc):
+        if isinstance(bound, str):
+            bounds[side] = symbols.expression(bound)
+        elif bound is not None:
+            bounds[side] = number(bound)
+    interval = Bracketed(line(bounds[0], ",", bounds[1]), "[")
     return line(distribution, Words(" truncated to "), interval)
 
 
@@ -256,7 +255,7 @@ def _group_terms(
         if factor.weights is None:
             yield from terms
         elif terms:
-            weight = Indexed(_weight(symbols, factor), at=(ROW, MEMBER))
+            weight = Indexed(weight_of(symbols, factor), at=(ROW, MEMBER))
             last = number(factor.weights.shape[1])
             yield Total(MEMBER, last, times(weight, total(terms)))
 
@@ -271,12 +270,6 @@ def _times_predictor(
     if label == "Intercept":
         return coefficient
     return times(coefficient, symbols.predictor(label))
-
-
-def _weight(symbols: Symbols, factor: FactorDesign) -> Symbol | Words:
-    """Return the letter of the weights of a factor's memberships."""
-    several = [each for each in symbols.design.factors if each.weights is not None]
-    return Symbol("w") if len(several) == 1 else Words(f"w_{factor.factor}")
 
 
 def _product(symbols: Symbols, columns: list[str], rank: int) -> Math:
@@ -380,111 +373,19 @@ def _mean(
     symbols: Symbols, own: ParameterDesign, factor: FactorDesign, label: str
 ) -> Math:
     """Return the mean of a coefficient of a factor's groups."""
-    at, terms = symbols.letters[factor.factor], []
+    at, name = symbols.letters[factor.factor], own.parameter
+    terms: list[Math] = []
     earlier = own.factors[: own.factors.index(factor)]
     has_mean = label in own.coefficients or (label == "Intercept" and own.intercept)
     is_taken = any(label in each.varying for each in earlier)
     if has_mean and not is_taken and factor.weights is None:
-        terms.append(symbols.coefficient(label, parameter=own.parameter))
+        terms.append(symbols.coefficient(label, parameter=name))
     if factor.effect_of is not None:
         labels = labels_of_group_predictors(factor, own.coefficients)
         numbers = factor.effect_of[:, factor.varying.index(label)]
         for predictor, number_ in zip(labels, numbers.tolist(), strict=True):
             if number_:
-                beta = symbols.coefficient(own.coefficients[number_ - 1])
+                effect = own.coefficients[number_ - 1]
+                beta = symbols.coefficient(effect, parameter=name)
                 terms.append(times(beta, symbols.predictor(predictor, at)))
     return total(terms)
-
-
-# What the letters mean.
-
-
-def _notes(symbols: Symbols) -> Iterator[Math]:
-    """Yield sentences on what the symbols do not say."""
-    spec, design = symbols.spec, symbols.design
-    factors = {x.factor: x for each in design.predictors for x in each.factors}
-    for factor in factors.values():
-        yield from _note_on_groups(symbols, factor)
-    for term in design.special:
-        for side in term.sides:
-            if side.column not in factors:
-                yield _group_of_row(symbols, side.column)
-    if symbols.is_categorical:
-        reference, *others = map(str, design.categories)
-        yield line(Words("The categories "), CATEGORY, Words(" are "), *_list(others))
-        yield line(Label(reference), Words(" is the reference category."))
-    if FAMILIES[spec.family].has_cutpoints:
-        categories = [str(each) for each in design.categories]
-        yield line(Words("The ordered categories are "), *_list(categories))
-    if _summed(symbols):
-        x = Indexed(Symbol("x"), at=(PREDICTOR, ROW))
-        yield line(x, Words(" are the predictors "), *_list(_summed(symbols)))
-    yield from _notes_on_rows(symbols)
-    yield Words(
-        "Normal distributions are written with their standard deviations. What stands "
-        "in brackets behind a prior is the name of the parameter in results."
-    )
-
-
-def _note_on_groups(symbols: Symbols, factor: FactorDesign) -> Iterator[Math]:
-    """Say which group a row belongs to, or which groups with which weights."""
-    if factor.weights is None:
-        yield _group_of_row(symbols, factor.factor)
-        return
-    weight = Indexed(_weight(symbols, factor), at=(ROW, MEMBER))
-    term = next(x for x in symbols.spec.groups if x.factor == factor.factor)
-    columns = term.weights or (term.key if term.membership == "matrix" else ())
-    said = (
-        (Words("in the columns "), *_list(columns))
-        if columns
-        else (Words(f"1/{factor.weights.shape[1]} each."),)
-    )
-    yield line(
-        symbols.row_of(factor),
-        Words(" are the groups of "),
-        Label(factor.factor),
-        Words(" of row "),
-        ROW,
-        Words(", and "),
-        weight,
-        Words(" their weights, "),
-        *said,
-    )
-
-
-def _group_of_row(symbols: Symbols, name: str) -> Math:
-    lookup = Lookup(symbols.letters[name], (ROW,))
-    return line(lookup, Words(" is the "), Label(name), Words(" of row "), ROW, _STOP)
-
-
-def _notes_on_rows(symbols: Symbols) -> Iterator[Math]:
-    """Say how rows are weighted, and how outcomes are censored."""
-    spec = symbols.spec
-    if spec.weights is not None:
-        yield line(
-            Words("The log likelihood of row "),
-            ROW,
-            Words(" is multiplied by "),
-            symbols.expression(spec.weights),
-            _STOP,
-        )
-    if spec.cens is not None:
-        yield line(
-            Words("Where "),
-            symbols.expression(spec.cens),
-            Words(" says that an outcome is censored, it is known up to an interval."),
-        )
-
-
-def _list(names: tuple[str, ...] | list[str]) -> Iterator[Math]:
-    """Write names with commas, a few of them."""
-    shown = names[:_LISTED]
-    for number_, name in enumerate(shown):
-        if number_:
-            yield Sign(",")
-        yield Label(name)
-    more = len(names) - len(shown)
-    yield Words(f" and {more} more." if more else ".")
-
-
-_STOP = Words(".")

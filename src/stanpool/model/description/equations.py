@@ -8,9 +8,9 @@ from html import escape
 
 from stanpool.model.description.describe import describe
 from stanpool.model.description.description import Description
-from stanpool.model.description.latex import equations_latex
-from stanpool.model.description.mathml import equations_html, sentence
-from stanpool.model.description.plain_text import equations_text
+from stanpool.model.description.writers.latex import equations_latex
+from stanpool.model.description.writers.mathml import equations_html, sentence
+from stanpool.model.description.writers.plain_text import equations_text
 from stanpool.model.prepared_model import PreparedModel
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stanpool.model.description.description import Description, Statement
-from stanpool.model.description.letters import name_of
 from stanpool.model.description.notation import (
     Call,
     Indexed,
@@ -20,7 +19,8 @@ from stanpool.model.description.notation import (
     Words,
     quantities,
 )
-from stanpool.model.description.plain_text import plain
+from stanpool.model.description.writers.letters import name_of
+from stanpool.model.description.writers.plain_text import plain
 
 Kind = Literal["outcome", "data", "parameter", "calculated"]
 
@@ -217,7 +217,7 @@ def _merged(
         like = (each.plates, each.kind, parents, children)
         alike.setdefault(like, []).append(place)
     names: dict[int, str] = {}
-    nodes = []
+    nodes: list[GraphNode] = []
     for places in alike.values():
         together = [places] if len(places) > _MOST else [[each] for each in places]
         for some in together:

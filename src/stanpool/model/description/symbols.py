@@ -9,9 +9,8 @@ from functools import cached_property
 
 from stanpool.base.errors import SpecError
 from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
-from stanpool.language import expression
+from stanpool.language import expression as read
 from stanpool.language.model_spec import ModelSpec
-from stanpool.model.description.letters import GREEK
 from stanpool.model.description.notation import (
     Bracketed,
     Call,
@@ -29,6 +28,7 @@ from stanpool.model.description.notation import (
     number,
     times,
 )
+from stanpool.model.description.writers.letters import GREEK
 
 ROW, MEMBER, CATEGORY, LATENT, PREDICTOR = map(Symbol, "imcrp")
 SCORE, LOADING = Symbol("s"), Symbol("l")
@@ -161,37 +161,37 @@ class Symbols:
     def expression(self, text: str, at: Symbol = ROW) -> Math:
         """Return an expression of columns, typeset; a name if it cannot be read."""
         try:
-            return self._typeset(expression.parse(text), at)
+            return self._typeset(read.parse(text), at)
         except SpecError:
             return Indexed(Label(text), at=(at,))
 
-    def _typeset(self, node: expression.Node, at: Symbol) -> Math:
+    def _typeset(self, node: read.Node, at: Symbol) -> Math:
         match node:
-            case expression.Number(value=value):
+            case read.Number(value=value):
                 return number(value)
-            case expression.Name(name=name) if name in self.columns:
+            case read.Name(name=name) if name in self.columns:
                 return Indexed(Label(name), at=(at,))
-            case expression.Call(name="I", arguments=(inside,)):
+            case read.Call(name="I", arguments=(inside,)):
                 shown = self._typeset(inside, at)
                 return shown if isinstance(shown, Power) else Bracketed(shown)
-            case expression.Call(name=name, arguments=arguments, settings=()):
+            case read.Call(name=name, arguments=arguments, settings=()):
                 inner = tuple(self._typeset(each, at) for each in arguments)
                 return Call(Words(name.removeprefix("np.")), inner)
-            case expression.Chain(signs=("**",), operands=(base, exponent)):
+            case read.Chain(signs=("**",), operands=(base, exponent)):
                 return Power(self._within(base, at, 10), self._typeset(exponent, at))
-            case expression.Chain(signs=signs, operands=operands):
-                level = expression.precedence(node) + 1
+            case read.Chain(signs=signs, operands=operands):
+                level = read.precedence(node) + 1
                 parts: list[Math] = [self._within(operands[0], at, level)]
                 for sign, operand in zip(signs, operands[1:], strict=True):
                     parts += [Sign(sign), self._within(operand, at, level)]
                 return Line(tuple(parts))
-            case expression.Unary(sign=sign, operand=operand):
+            case read.Unary(sign=sign, operand=operand):
                 return line(sign, self._within(operand, at, 8))
-        return Indexed(Label(expression.written(node, bare=True)), at=(at,))
+        return Indexed(Label(read.written(node, bare=True)), at=(at,))
 
-    def _within(self, node: expression.Node, at: Symbol, level: int) -> Math:
+    def _within(self, node: read.Node, at: Symbol, level: int) -> Math:
         inner = self._typeset(node, at)
-        return inner if expression.precedence(node) >= level else Bracketed(inner)
+        return inner if read.precedence(node) >= level else Bracketed(inner)
 
     def parameter(self, name: str) -> Math:
         """Return a parameter of the outcome's distribution in a row."""

@@ -13,8 +13,8 @@ from stanpool.base.arguments import public
 from stanpool.model.description.describe import describe
 from stanpool.model.description.graph import Graph, GraphNode, graph_of
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.plots.canvas import GREY, INK, PLAIN, figure_of, on
-from stanpool.plots.graph_layout import MARGIN, Box, lay_out
+from stanpool.plots.canvas import PLAIN, figure_of, grey, in_style, ink, on, paper
+from stanpool.plots.graph.layout import MARGIN, Box, lay_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +103,7 @@ def graph(model: PreparedModel) -> ModelGraph:
 
 
 @public
-def plot_graph(model: PreparedModel, *, ax: Axes | None = None) -> Axes:
+def plot_graph(model: PreparedModel, *, ax: Axes | None = None) -> Figure:
     """Draw the graph of a model, as ``model.graph()`` describes it.
 
     Parameters
@@ -115,17 +115,18 @@ def plot_graph(model: PreparedModel, *, ax: Axes | None = None) -> Axes:
 
     Returns
     -------
-    matplotlib.axes.Axes
+    matplotlib.figure.Figure
 
     Examples
     --------
     >>> import stanpool as sp
     >>> model = sp.Model("log_radon ~ floor + (1 | county)", sp.load_dataset("radon"))
-    >>> ax = sp.plots.plot_graph(model)
+    >>> figure = sp.plots.plot_graph(model)
     """
-    return _drawn(graph_of(describe(model)), ax)
+    return figure_of(_drawn(graph_of(describe(model)), ax))
 
 
+@in_style
 def _drawn(graph: Graph, ax: Axes | None) -> Axes:
     """Draw plates, then nodes, then arrows between them."""
     from matplotlib.patches import FancyArrowPatch
@@ -150,7 +151,7 @@ def _drawn(graph: Graph, ax: Axes | None) -> Axes:
                 shrinkB=1,
                 arrowstyle="-|>",
                 mutation_scale=9,
-                color=GREY,
+                color=grey(),
                 linewidth=0.9,
                 zorder=1,
             )
@@ -169,7 +170,7 @@ def _draw_plate(ax: Axes, box: Box, title: str) -> None:
             box.height,
             boxstyle="round,pad=0,rounding_size=0.08",
             facecolor="none",
-            edgecolor=GREY,
+            edgecolor=grey(),
             linewidth=0.8,
             zorder=0,
         )
@@ -177,7 +178,7 @@ def _draw_plate(ax: Axes, box: Box, title: str) -> None:
     right = left + box.width - MARGIN / 2
     style: dict[str, Any] = {
         "fontsize": 8,
-        "color": GREY,
+        "color": grey(),
         "ha": "right",
         "va": "bottom",
     }
@@ -188,8 +189,8 @@ def _draw_node(ax: Axes, node: GraphNode, box: Box) -> Any:
     from matplotlib.patches import Ellipse, FancyBboxPatch
 
     style: dict[str, Any] = {
-        "facecolor": _FILLED.get(node.kind, "white"),
-        "edgecolor": INK,
+        "facecolor": _FILLED.get(node.kind, paper()),
+        "edgecolor": ink(),
         "linewidth": 0.9,
         "zorder": 2,
     } | _EDGES.get(node.kind, {})
@@ -207,6 +208,7 @@ def _draw_node(ax: Axes, node: GraphNode, box: Box) -> Any:
             **style,
         )
     ax.add_patch(shape)
-    text = {"fontsize": 9, "color": INK, "ha": "center", "va": "center", "zorder": 3}
-    ax.text(box.x, box.y, "\n".join(node.label), **text, **PLAIN)
+    text = "\n".join(node.label)
+    middle: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 3}
+    ax.text(box.x, box.y, text, fontsize=9, color=ink(), **middle, **PLAIN)
     return shape

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stanpool.model.description.description import BLOCKS, Description, Statement
-from stanpool.model.description.letters import GREEK, SIGNS, name_of, printable
 from stanpool.model.description.notation import (
     Bracketed,
     Call,
@@ -23,7 +22,8 @@ from stanpool.model.description.notation import (
     Vector,
     Words,
 )
-from stanpool.model.description.plain_text import broken
+from stanpool.model.description.writers.letters import GREEK, SIGNS, name_of, printable
+from stanpool.model.description.writers.plain_text import broken
 
 _ESCAPED = {
     **{char: f"\\{char}" for char in "_%&#${} "},

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from stanpool.model.description.description import BLOCKS, Description, Statement
-from stanpool.model.description.letters import GREEK, SIGNS, name_of, printable
 from stanpool.model.description.notation import (
     Bracketed,
     Call,
@@ -24,7 +23,8 @@ from stanpool.model.description.notation import (
     Vector,
     Words,
 )
-from stanpool.model.description.plain_text import broken
+from stanpool.model.description.writers.letters import GREEK, SIGNS, name_of, printable
+from stanpool.model.description.writers.plain_text import broken
 
 # Of the cells of a row: on which side their text is, and the room to their right.
 _CELLS = (("right", "0"), ("center", "0"), ("left", "2em"), ("left", "0"))
@@ -155,10 +155,8 @@ def _list(items: Iterable[Math]) -> str:
 
 def _enclosed(items: Iterable[Math], opening: str = "(") -> str:
     shown = _list(items)
-    stretch = "" if "<mtable>" in shown else ' stretchy="false"'
-    left, right = (
-        f"<mo{stretch}>{x}</mo>" for x in (opening, {"(": ")", "[": "]"}[opening])
-    )
+    both = (opening, {"(": ")", "[": "]"}[opening])
+    left, right = (f'<mo stretchy="false">{each}</mo>' for each in both)
     return f"<mrow>{left}{shown}{right}</mrow>"
 
 
@@ -172,6 +170,6 @@ def _indexed(math: Indexed) -> str:
 
 
 def _vector(items: Sequence[Math], over: Math | None) -> str:
-    rows = "".join(f"<mtr><mtd>{mathml(each)}</mtd></mtr>" for each in items)
-    vector = f"<mrow><mo>(</mo><mtable>{rows}</mtable><mo>)</mo></mrow>"
+    """Write a vector as a row, as tall brackets need a font that few systems have."""
+    vector = _enclosed(items)
     return vector if over is None else f"<msub>{vector}{mathml(over)}</msub>"

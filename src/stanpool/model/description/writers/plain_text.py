@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from stanpool.model.description.description import BLOCKS, Description, Statement
-from stanpool.model.description.letters import GREEK, SIGNS, name_of, printable
 from stanpool.model.description.notation import (
     Bracketed,
     Call,
@@ -24,6 +23,7 @@ from stanpool.model.description.notation import (
     Vector,
     Words,
 )
+from stanpool.model.description.writers.letters import GREEK, SIGNS, name_of, printable
 
 _WIDTH = 80
 _PAGE = 60  # characters of a sum in a line of a page

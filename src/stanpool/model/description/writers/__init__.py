@@ -1,0 +1,1 @@
+"""Equations as LaTeX, as MathML and as plain text."""
