@@ -5,11 +5,11 @@ from __future__ import annotations
 from stanpool.plots.bench import plot_bench
 from stanpool.plots.estimates import plot_caterpillar, plot_forest
 from stanpool.plots.funnel import plot_funnel
+from stanpool.plots.graph.model_graph import plot_graph
 from stanpool.plots.group_regression import plot_group_regression
 from stanpool.plots.influence import plot_influence, plot_pareto_k
 from stanpool.plots.learning import plot_prior_posterior
 from stanpool.plots.lines import plot_lines
-from stanpool.plots.graph.model_graph import plot_graph
 from stanpool.plots.pairs import plot_pairs
 from stanpool.plots.pit import plot_pit
 from stanpool.plots.predictive import plot_predictive, plot_statistics
