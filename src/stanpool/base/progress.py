@@ -1,8 +1,8 @@
 """Progress of long tasks: log records, and lines or bars on standard error.
 
 Every line is a record of the logger ``stanpool``, with the level INFO for stages and
-DEBUG for details. Standard error shows the stages, as bars in a terminal, and within
-``verbose_logging`` also the details.
+DEBUG for details. Standard error shows the stages, and within ``verbose_logging`` also
+the details. In a terminal and in a notebook there are bars instead of the stages.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stanpool.base.bars import Bar
 
 logging.getLogger("stanpool").addHandler(logging.NullHandler())
 _logger = logging.getLogger(__name__)
@@ -57,7 +60,7 @@ class Stages:
     def __init__(self, total: int, *, shown: bool) -> None:
         self._shown = shown
         self._total = total
-        self._bar: Any = None
+        self._bar: Bar | None = None
         self._before = 0
         self._steps = 0
 
@@ -65,28 +68,21 @@ class Stages:
         """Report that the stage ``name`` begins, and that earlier ones are finished."""
         self._before += self._steps
         self._steps = steps
-        in_terminal = _is_terminal()
-        tell(name, shown=self._shown and not in_terminal)
-        if not (self._shown and in_terminal):
+        has_bars = _has_bars()
+        tell(name, shown=self._shown and not has_bars)
+        if not (self._shown and has_bars):
             return
         if self._bar is None:
-            self._bar = _new_bar(
-                name,
-                self._total,
-                bar_format="{desc} |{bar:20}| {n}/{total} [{elapsed}]",
-            )
-        else:
-            self._bar.set_description_str(name, refresh=False)
-        self.tick()
+            self._bar = _new_bar(name, self._total)
+        self._bar.show(self._before, name)
 
     def tick(self, done: int = 0) -> None:
         """Show the time that has passed, and how many steps of the stage are done."""
         if self._bar is not None:
-            self._bar.n = min(self._before + done, self._total)
-            self._bar.refresh()
+            self._bar.show(self._before + done)
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Finish the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -106,7 +102,7 @@ def stages(total: int, *, shown: bool) -> Iterator[Stages]:
 def counting(
     title: str, total: int, *, shown: bool, line: str | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """Open a progress bar, or without a terminal write a line.
+    """Open a progress bar, or write a line where there are no bars.
 
     Parameters
     ----------
@@ -117,27 +113,32 @@ def counting(
     line
         The line to write instead of a bar; by default the title.
     """
-    in_terminal = _is_terminal()
-    tell(line or title, shown=shown and not in_terminal)
-    if not (shown and in_terminal):
+    has_bars = _has_bars()
+    tell(line or title, shown=shown and not has_bars)
+    if not (shown and has_bars):
         yield lambda done: None
         return
     bar = _new_bar(title, total)
-
-    def show(done: int) -> None:
-        bar.update(done - bar.n)
-        bar.refresh()
-
     try:
-        yield show
+        yield bar.show
     finally:
         bar.close()
 
 
-def _new_bar(title: str, total: int, **options: Any) -> Any:
-    from tqdm import tqdm
+def _new_bar(title: str, total: int) -> Bar:
+    from stanpool.base.bars import NotebookBar, TerminalBar
 
-    return tqdm(total=total, desc=title, file=sys.stderr, leave=False, **options)
+    return (NotebookBar if _is_notebook() else TerminalBar)(title, total)
+
+
+def _has_bars() -> bool:
+    return _is_notebook() or _is_terminal()
+
+
+def _is_notebook() -> bool:
+    """Whether this is a Jupyter kernel: a shell of IPython's that has one."""
+    python = sys.modules.get("IPython")
+    return python is not None and hasattr(python.get_ipython(), "kernel")
 
 
 def _is_terminal() -> bool:
@@ -151,6 +152,8 @@ def _is_terminal() -> bool:
 def _write(text: str) -> None:
     if sys.stderr is None:
         return
-    with suppress(OSError, ValueError):  # the terminal is gone, or the file is closed
+    bars = sys.modules.get("tqdm")  # ours, and those that the user has around us
+    aside = bars.tqdm.external_write_mode(file=sys.stderr) if bars else nullcontext()
+    with suppress(OSError, ValueError), aside:  # the terminal is gone, or closed
         sys.stderr.write(f"stanpool: {text}\n")
         sys.stderr.flush()
