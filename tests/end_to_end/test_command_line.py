@@ -243,3 +243,106 @@ def test_a_console_without_greek_shows_what_it_can(
     assert wrong.returncode == 2
     assert "Πόλης".encode(console, "backslashreplace") in wrong.stderr
     assert b"Traceback" not in wrong.stderr
+
+
+PROGRESS = """
+import sys, time
+from stanpool.base.progress import counting, stages, tell
+print("begins", flush=True)
+try:
+    with stages(3, shown=True) as display:
+        display.start("Compiling a_program_that_has_a_name_as_long_as_names_may_be")
+        display.start("Compiling Stan's headers and driver, once", steps=2)
+        display.tick(1)
+    with counting("Sampling 4 chains of 2000 iterations", 8000, shown=True) as show:
+        for done in range(0, 8001, 500):
+            show(done)
+            time.sleep(0.05 if len(sys.argv) > 1 else 0)
+            if done == 4000:
+                tell("Took the fit in 'radon.fit'")
+    print("ends", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+class Screen:
+    """A terminal: characters replace each other, and long lines are wrapped."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns, self.wrapped = columns, 0
+        self.lines, self._at = [""], 0
+        self.shown: list[str] = []
+
+    def feed(self, text: str) -> None:
+        for letter in text.replace("\x1b[A", ""):
+            if letter == "\r":
+                self.shown.append(self.lines[-1].rstrip())
+                self._at = 0
+            elif letter == "\n":
+                self.lines.append("")
+            else:
+                self._put(letter)
+
+    def _put(self, letter: str) -> None:
+        if self._at == self.columns:
+            self.wrapped += 1
+            self.lines.append("")
+            self._at = 0
+        line = self.lines[-1].ljust(self._at)
+        self.lines[-1] = line[: self._at] + letter + line[self._at + 1 :]
+        self._at += 1
+
+
+def progress_in_a_terminal(columns: int, *, resized: int = 0, stop: bool = False):
+    """Show progress in a terminal, which the user resizes, or presses Ctrl-C in."""
+    pid, ours = pty.fork()
+    if pid == 0:
+        termios.tcsetwinsize(1, (24, columns))
+        words = [sys.executable, "-c", PROGRESS, *(["slow"] if stop or resized else [])]
+        os.execv(sys.executable, words)
+    screen = Screen(columns)
+    with contextlib.suppress(OSError):  # how Linux says that all is read
+        while some := os.read(ours, 4096).decode("utf-8", "replace"):
+            screen.feed(some)
+            if "Took" in some and stop:
+                os.write(ours, b"\x03")
+            if "Took" in some and resized:
+                termios.tcsetwinsize(ours, (24, resized))
+                screen.columns = resized  # which cuts off what is there
+                screen.lines = [line[: resized - 1] for line in screen.lines]
+    os.waitpid(pid, 0)
+    os.close(ours)
+    return screen
+
+
+@pytest.mark.parametrize("columns", [120, 80, 40, 24])
+def test_bars_are_as_wide_as_the_terminal_and_go(columns: int) -> None:
+    screen = progress_in_a_terminal(columns)
+    took = "stanpool: Took the fit in 'radon.fit'"
+    if columns > len(took):
+        assert screen.wrapped == 0
+        lines = [line.rstrip() for line in screen.lines if line.strip()]
+        assert lines == ["begins", took, "ends"]
+    bars = [line for line in screen.shown if line.startswith("Sampl") and "%" in line]
+    assert max(map(len, bars)) <= columns - 5
+    assert any(" 25%" in bar for bar in bars) or columns < 40
+
+
+def test_a_resized_terminal_has_bars_of_its_new_width() -> None:
+    screen = progress_in_a_terminal(80, resized=40)
+    bars = [
+        line for line in screen.shown if line.startswith("Sampling") and "%" in line
+    ]
+    widths = [len(bar) for bar in bars]
+    assert max(widths) == 75
+    assert 0 < max(widths[-4:]) <= 35
+    assert screen.lines[-2].rstrip() == "ends"
+
+
+def test_an_interrupt_leaves_a_clean_terminal() -> None:
+    screen = progress_in_a_terminal(80, stop=True)
+    lines = [line.rstrip() for line in screen.lines if line.strip()]
+    assert any("^C" in line for line in screen.shown)
+    assert lines[-1] == "interrupted"
+    assert not any("Sampling" in line or "^C" in line for line in lines)

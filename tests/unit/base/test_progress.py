@@ -6,9 +6,12 @@ import io
 import logging
 import subprocess
 import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
+from stanpool.base import bars
 from stanpool.base.progress import counting, stages, tell, tell_detail, verbose_logging
 
 
@@ -73,6 +76,85 @@ def test_silence_is_logged_all_the_same(
     assert ("INFO", "Sampling") in said
     assert ("DEBUG", "Compiled in 3 s") in said
     assert {each.name for each in caplog.records} == {"stanpool.base.progress"}
+
+
+class Kernel:
+    """What a notebook shows: the elements of its output, as they are at the time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.outputs: list[list[str]] = []
+        self.now = 0.0
+        python, display = ModuleType("IPython"), ModuleType("IPython.display")
+        python.get_ipython = lambda: SimpleNamespace(kernel=object())  # type: ignore
+        display.display = self._display  # type: ignore
+        monkeypatch.setitem(sys.modules, "IPython", python)
+        monkeypatch.setitem(sys.modules, "IPython.display", display)
+        monkeypatch.setattr(bars.time, "monotonic", lambda: self.now)
+
+    def _display(self, what: Any, *, display_id: bool) -> Any:
+        assert display_id
+        self.outputs.append([what._repr_html_()])
+        update = self.outputs[-1].append
+        return SimpleNamespace(update=lambda what: update(what._repr_html_()))
+
+
+def test_a_notebook_has_an_element_for_each_task(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = Kernel(monkeypatch)
+    with counting("Sampling <b>4</b> chains", 100, shown=True) as show:
+        for done in range(0, 101, 10):
+            kernel.now += 0.07  # every other one is shown
+            show(done)
+    with stages(3, shown=True) as display:
+        display.start("Fetching")
+        kernel.now += 1.5
+        display.start("Compiling", steps=2)
+        kernel.now += 61
+        display.tick(1)
+    tell("Took it")
+    sampled, compiled = kernel.outputs
+    title = "Sampling &lt;b&gt;4&lt;/b&gt; chains"
+    bar = '<progress value="30" max="100"></progress>'
+    assert f"<div>{bar} {title}: 30% [00:00&lt;00:00]</div>" in sampled
+    assert len(sampled) == 7
+    assert sampled[-1] == f"<div>{title}: 0.8 s</div>"
+    assert [each.split("> ")[-1] for each in compiled] == [
+        "Fetching [00:00]</div>",
+        "Compiling: 33% [00:01&lt;00:03]</div>",
+        "Compiling: 66% [01:02&lt;00:31]</div>",
+        "<div>Compiling: 62.5 s</div>",
+    ]
+    assert capsys.readouterr().err == "stanpool: Took it\n"
+
+
+def test_a_single_step_of_a_notebook_shows_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = Kernel(monkeypatch)
+
+    def compile_until_interrupted() -> None:
+        with stages(1, shown=True) as display:
+            display.start("Compiling")
+            kernel.now += 75
+            display.tick()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compile_until_interrupted()
+    running, stopped = kernel.outputs[0][-2:]
+    assert running == '<div><progress max="1"></progress> Compiling [01:15]</div>'
+    assert stopped == "<div>Compiling: 75.0 s</div>"
+
+
+def test_ipython_in_a_terminal_is_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    python = ModuleType("IPython")
+    python.get_ipython = object  # type: ignore
+    monkeypatch.setitem(sys.modules, "IPython", python)
+    work(shown=True)
+    assert "stanpool: Sampling" in capsys.readouterr().err
 
 
 class Gone(io.StringIO):
