@@ -17,6 +17,7 @@ from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import (
     EngineChoice,
     Link,
+    Method,
     Parameterization,
     Pooling,
     Threads,
@@ -57,9 +58,10 @@ from stanpool.report import write_report
 from stanpool.sampling.choose_engine import compile_model
 from stanpool.sampling.explain import explain
 from stanpool.sampling.refit import update
-from stanpool.sampling.sample import sample_model, settings_of
+from stanpool.sampling.sample import sample_model
 from stanpool.sampling.saving import storage
 from stanpool.sampling.saving.storage import load_or_sample, save
+from stanpool.sampling.settings import settings_of
 
 
 @public
@@ -243,8 +245,11 @@ marginal, 919 rows, 85 groups)
         sample_options: Mapping[str, Any] | None = None,
         file: str | os.PathLike[str] | None = None,
         engine: EngineChoice = "auto",
+        method: Method = "nuts",
+        save_warmup: bool = False,
+        output_dir: str | os.PathLike[str] | None = None,
     ) -> Fit:
-        """Sample with NUTS.
+        """Sample with NUTS, or draw from an approximation.
 
         Parameters
         ----------
@@ -297,16 +302,47 @@ marginal, 919 rows, 85 groups)
             interprets it, and starts at once; ``"auto"`` is the one that is expected to
             finish first (``explain()`` says which, and why). The environment variable
             ``STANPOOL_ENGINE`` sets what ``"auto"`` means.
+        method
+            ``"nuts"``, or an approximation in a small part of the time. All are normal
+            distributions of the unconstrained parameters of the Stan program
+            (logarithms of scales, and so on), whose log density contains the Jacobian
+            of that transformation. ``"pathfinder"`` takes the best ones on four paths
+            of an optimizer [1]_. ``"laplace"`` is the one around the posterior mode, of
+            its curvature. The ``chains * draws`` independent draws, as one chain, are
+            chosen by Pareto-smoothed importance sampling, so that they are draws of the
+            posterior unless its diagnostic, Pareto k-hat, is above 0.7 [2]_; then they
+            are those of the approximation, and ``diagnose()`` says so. ``"optimize"``
+            is the mode itself, a column of ``summary()``, with the draws of
+            ``"laplace"`` before importance sampling, for standard errors. Coefficients
+            that were integrated out are drawn as after NUTS, and at the mode they are
+            their conditional means. The mode depends on the parameterization: in the
+            marginal form it is that of the scales with the groups' coefficients
+            integrated out, and in other forms a joint mode, which can be far from where
+            the posterior is.
+        save_warmup
+            Whether to keep the draws of the warm-up, too: ``fit.tree`` then has groups
+            ``warmup_posterior`` and ``warmup_sample_stats``.
+        output_dir
+            A folder for CmdStan's own CSV files, one for each chain, which are removed
+            otherwise. The engine ``"cmdstan"`` writes them.
 
         Raises
         ------
         SpecError
-            If an argument is out of its range.
+            If an argument is out of its range, or means nothing for the method.
         FileExistsError
             If ``file`` exists and is not a fit.
         CompileError, SamplingError, EngineError
             If Stan cannot be set up, if the program cannot be compiled, or if a chain
             fails.
+
+        References
+        ----------
+        .. [1] Zhang, Carpenter, Gelman and Vehtari (2022). Pathfinder: parallel
+           quasi-Newton variational inference. Journal of Machine Learning Research
+           23(306), 1-49.
+        .. [2] Vehtari, Simpson, Gelman, Yao and Gabry (2024). Pareto smoothed
+           importance sampling. Journal of Machine Learning Research 25(72), 1-58.
         """
         settings = settings_of(
             self,
@@ -322,6 +358,9 @@ marginal, 919 rows, 85 groups)
             prior_only=prior_only,
             sample_options=sample_options,
             engine=engine,
+            method=method,
+            save_warmup=save_warmup,
+            output_dir=None if output_dir is None else os.fspath(output_dir),
         )
         shown = progress if verbose is None else verbose > 0
         with verbose_logging(None if verbose is None else verbose > 1):
@@ -365,6 +404,8 @@ class Fit(FitResult):
     rejections
         The reasons for which Stan could not evaluate the log density at proposals,
         which it then rejected, with their frequencies after warm-up.
+    approximation
+        What the draws are of, with Pareto k-hat, unless they were sampled with NUTS.
     """
 
     model: Model

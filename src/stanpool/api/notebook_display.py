@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from stanpool.inference.estimates.summary import summary
+from stanpool.model.fit_result import diverging
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ def model_html(model: PreparedModel) -> str:
 def fit_html(fit: FitResult) -> str:
     """Write a fit, its population parameters, and the number of divergences."""
     table = summary(fit, groups=False).rename(index=short_label)
-    count = int(fit.sample_stats["diverging"].sum())
+    count = int(diverging(fit).sum())
     said = f"{count:,} divergent transitions" if count else "No transition diverged"
+    if fit.approximation is not None:
+        said = f"Pareto k-hat {fit.approximation.pareto_k:.2f}"
     return (
         f"<p><b>{escape(repr(fit))}</b></p>"
         f"{table.to_html(border=0, float_format=lambda value: f'{value:.4g}')}"

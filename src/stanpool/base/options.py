@@ -25,6 +25,7 @@ Unit = Literal["row", "group"]
 At = Literal["zero", "center"]
 Threads = Literal["auto"]
 
+Method = Literal["nuts", "pathfinder", "laplace", "optimize"]
 EngineName = Literal["cmdstan", "stanli"]
 EngineChoice = Literal["auto", "cmdstan", "stanli"]
 

@@ -23,6 +23,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     ),
     "seed": ("random_seed", "random_state", "rng_seed", "rng_key", "rng"),
     "adapt_delta": ("target_accept", "target_accept_prob", "delta"),
+    "method": ("algorithm", "inference_method"),
     "max_treedepth": ("max_tree_depth", "max_depth"),
     "parallel_chains": ("cores", "n_jobs", "num_cores", "ncores", "mc.cores"),
     "executor": ("cores", "n_jobs", "future", "client"),
@@ -30,7 +31,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "chains": ("num_chains", "n_chains", "nchains", "chain"),
     "inits": ("init", "initvals", "initial_values", "start"),
     "progress": ("progressbar", "progress_bar", "show_progress", "refresh", "silent"),
-    "file": ("save", "cache", "output_dir", "save_to"),
+    "file": ("save", "cache", "save_to"),
     "prior_only": ("sample_prior", "prior_PD", "draw_from_prior"),
     "priors": ("prior", "set_prior"),
     "data": ("newdata", "new_data", "df", "dataframe", "frame", "X"),
@@ -60,6 +61,8 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
 }
 
 _REMARKS = {
+    "algorithm": "'nuts', 'pathfinder', 'laplace' or 'optimize'",
+    "inference_method": "'nuts', 'pathfinder', 'laplace' or 'optimize'",
     "iter": "of each chain after warm-up, which has an argument of its own, warmup=",
     "iterations": "of each chain after warm-up; warmup= is apart",
     "sample_prior": "True draws from the prior alone",
@@ -96,7 +99,8 @@ _IN_THE_FORMULA = {
 _OF_FITTING = (
     *("chains", "draws", "warmup", "seed", "adapt_delta", "max_treedepth"),
     *("parallel_chains", "threads_per_chain", "inits", "prior_only", "progress"),
-    *("verbose", "sample_options", "file", "engine"),
+    *("verbose", "sample_options", "file", "engine", "method", "save_warmup"),
+    "output_dir",
 )
 _OF_THE_MODEL = (
     *("formula", "data", "family", "link", "pooling", "parameterization", "residual"),
@@ -108,8 +112,6 @@ _WITHOUT_COUNTERPART = {
     "control": "Its members are arguments: adapt_delta=0.95, max_treedepth=12.",
     "backend": "engine='cmdstan' or engine='stanli' says what runs the program.",
     "nuts_sampler": "engine='cmdstan' or engine='stanli' says what runs the program.",
-    "inference_method": "Models are sampled with NUTS.",
-    "algorithm": "Models are sampled with NUTS.",
     "thin": "Write sample_options={'thin': 2}.",
     "dropna": "Drop the rows yourself: data.dropna(subset=[...]).",
     "na_action": "Drop the rows yourself: data.dropna(subset=[...]).",

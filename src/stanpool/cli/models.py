@@ -16,6 +16,7 @@ from stanpool.cli.options import (
     PATH,
     echo_json,
     json_option,
+    method_options,
     pooling_option,
     quiet_option,
     sampler_options,
@@ -36,11 +37,13 @@ Examples:
       --formula 'incidence | trials(size) ~ period + (1 | herd)'
   stanpool fit radon --formula 'log_radon ~ floor + (1 | county)' \\
       --prior 'tau_county=exponential(1)' --prior 'beta[floor]=normal(0, 1)' \\
-      --strict --json > radon.json"""
+      --strict --json > radon.json
+  stanpool fit radon --formula 'log_radon ~ floor + (1 | county)' --method laplace"""
 )
 @states_a_model
 @pooling_option
 @sampler_options
+@method_options
 @click.option("--out", type=FOLDER, help="Save the fit in this folder.")
 @click.option("--overwrite", is_flag=True, help="Replace a fit that is saved there.")
 @click.option(

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 
 from stanpool.base.errors import PathTakenError
-from stanpool.base.options import EngineChoice, Pooling
+from stanpool.base.options import EngineChoice, Method, Pooling
 from stanpool.base.progress import verbose_logging
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -107,6 +107,25 @@ sampler_options = all_of(
             show_default=True,
             help="What runs the Stan program: cmdstan compiles it first, stanli begins "
             "at once, and auto is what is expected to be done first.",
+        ),
+    )
+)
+
+method_options = all_of(
+    (
+        click.option(
+            "--method",
+            type=click.Choice(get_args(Method)),
+            default="nuts",
+            show_default=True,
+            help="How to draw: with NUTS; or, in a small part of the time, from an "
+            "approximation (pathfinder, laplace, or optimize for the posterior mode), "
+            "whose Pareto k-hat says whether it can be trusted.",
+        ),
+        click.option(
+            "--output-dir",
+            type=FOLDER,
+            help="Keep CmdStan's own CSV files in this folder; needs --engine cmdstan.",
         ),
     )
 )

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stanpool.base.options import EngineName
-from stanpool.engine.draws import RawDraws
+from stanpool.engine.draws import Proposals, RawDraws
 from stanpool.engine.program import StanProgram
 from stanpool.engine.settings import SampleSettings
 
@@ -73,6 +73,26 @@ class LoadedProgram(Protocol):
             If the engine cannot honour a setting.
         SamplingError
             If a chain does not end well.
+        EngineError
+            If the engine does not.
+        """
+
+    def approximate(
+        self, settings: SampleSettings, *, progress: bool = True
+    ) -> Proposals:
+        """Draw from an approximation to the posterior, which ``settings.method`` names.
+
+        ``"laplace"`` and ``"optimize"`` draw from the normal distribution around the
+        mode, whose precision is the negative Hessian; ``"pathfinder"`` from the best
+        normal distributions on the paths of an optimizer. All this is on the
+        unconstrained scale, with the Jacobian of the transformations.
+
+        Raises
+        ------
+        SpecError
+            If the engine cannot honour a setting.
+        SamplingError
+            If there is no such approximation.
         EngineError
             If the engine does not.
         """

@@ -7,12 +7,23 @@ from typing import Any
 
 from stanpool.base.arguments import check_fields, public
 from stanpool.base.errors import SpecError
-from stanpool.base.options import EngineChoice, Threads
+from stanpool.base.options import EngineChoice, Method, Threads
 
 ADVICE_ON_INITS = (
     "No point to start from with a finite density was found. Check that the data are "
     "in the support of the outcome and that no prior is far too wide; or start nearer "
     "to 0 with inits=0.5, or at values of your own with inits={'sigma': 1.0}."
+)
+
+PATHS = 4
+"""How many paths pathfinder follows, each of which gives as many draws."""
+
+NO_PROPER_MODE = (
+    "There is no normal distribution around a maximum of the log density: in some "
+    "direction the density is flat, or grows without end, as that of groups' "
+    "coefficients does where their scale is next to 0. method='nuts' needs no maximum; "
+    "method='pathfinder' may do; and so may another parameterization, or a prior that "
+    "keeps scales from 0."
 )
 
 
@@ -42,11 +53,18 @@ class SampleSettings:
         ones, a mapping, or one mapping for each chain.
     thin
         Keep every so-many-th draw; at most 10 million.
+    save_warmup
+        Whether to keep the draws of the warm-up, too.
+    output_dir
+        A folder for CmdStan's CSV files; None for one that is removed.
     sample_options
         Pairs of more arguments for ``cmdstanpy.CmdStanModel.sample``.
     engine
         What runs the program: ``"cmdstan"``, ``"stanli"``, or ``"auto"`` for what is
         expected to be done first.
+    method
+        ``"nuts"``; or which approximation, whose draws are independent, as one chain
+        without warm-up.
 
     Raises
     ------
@@ -69,14 +87,25 @@ class SampleSettings:
     threads_per_chain: int | Threads = "auto"
     inits: Any = None
     thin: int = 1
+    save_warmup: bool = False
+    output_dir: str | None = None
     sample_options: tuple[tuple[str, Any], ...] = ()
     engine: EngineChoice = "auto"
+    method: Method = "nuts"
 
     def __post_init__(self) -> None:
         """Check every value; NumPy's integers become Python's."""
         check_fields(self)
-        if isinstance(self.inits, list | tuple) and len(self.inits) != self.chains:
+        of, count = "chain", self.chains
+        if self.method == "pathfinder":
+            of, count = "path", PATHS
+        if isinstance(self.inits, list | tuple) and len(self.inits) != count:
             raise SpecError(
-                f"inits has {len(self.inits)} members for chains={self.chains}: give "
-                "one mapping of initial values for each chain, or one for all."
+                f"inits has {len(self.inits)} members for {of}s={count}: give one "
+                f"mapping of initial values for each {of}, or one for all."
             )
+
+
+def warmup_draws(settings: SampleSettings) -> int:
+    """Return how many draws of the warm-up each chain keeps."""
+    return -(-settings.warmup // settings.thin) if settings.save_warmup else 0

@@ -17,6 +17,7 @@ from stanpool.inference.evaluation.prior_sensitivity import log_prior
 from stanpool.inference.prediction.predict import log_lik, predict
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.inference.prediction.rows import some_draws
+from stanpool.model.fit_result import OWN_GROUPS
 from stanpool.posterior import arviz
 from stanpool.posterior.scalars import Scalars, scalars
 
@@ -85,7 +86,11 @@ def to_arviz(
     """
     import xarray as xr
 
-    groups = {name: node.to_dataset() for name, node in fit.tree.children.items()}
+    groups = {
+        name: node.to_dataset()
+        for name, node in fit.tree.children.items()
+        if name not in OWN_GROUPS
+    }
     groups = {
         name: some_draws(each, draws) if "draw" in each.dims else each
         for name, each in groups.items()

@@ -12,6 +12,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, check_choice
 from stanpool.inference.diagnostics.funnel import Funnel, measure_funnels
+from stanpool.model.fit_result import diverging
 from stanpool.model.terms.names import GroupNames
 from stanpool.plots.canvas import (
     PLAIN,
@@ -101,7 +102,7 @@ def _most_affected(
         for fit in fits
         for funnel in measure_funnels(
             fit.posterior,
-            fit.sample_stats["diverging"].to_numpy(),
+            diverging(fit),
             design=fit.model.design,
         )
     ]
@@ -146,7 +147,7 @@ def _points(
     return (
         fit.posterior[names.b].sel(at).isel(place).to_numpy().ravel(),
         fit.posterior[names.tau].sel(at).to_numpy().ravel(),
-        fit.sample_stats["diverging"].to_numpy().ravel(),
+        diverging(fit).ravel(),
     )
 
 

@@ -11,6 +11,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.inference.estimates.summary import population_names
+from stanpool.model.fit_result import diverging
 from stanpool.plots.canvas import (
     PLAIN,
     density,
@@ -57,9 +58,9 @@ def plot_pairs(fit: HasPosterior, *, quantities: Sequence[str] | None = None) ->
         raise SpecError(f"there are {len(chosen)} quantities; pass 2 to {_MOST}.")
     found = draws_of(fit, chosen)
     draws = [found[label].ravel() for label in chosen]
-    diverging = fit.sample_stats["diverging"].to_numpy().ravel()
-    step = -(-len(diverging) // _MOST_POINTS)
-    fine = np.flatnonzero(~diverging)[::step]
+    diverged = diverging(fit).ravel()
+    step = -(-len(diverged) // _MOST_POINTS)
+    fine = np.flatnonzero(~diverged)[::step]
     limits = [_limits(each) for each in draws]
     count, side = len(chosen), 1.0 + 1.9 * len(chosen)
     figure, grid = new_grid(side, side, rows=count, columns=count)
@@ -78,7 +79,7 @@ def plot_pairs(fit: HasPosterior, *, quantities: Sequence[str] | None = None) ->
             else:
                 for places, color, size in (
                     (fine, main_color(), 2),
-                    (diverging, mark_color(), 6),
+                    (diverged, mark_color(), 6),
                 ):
                     ax.scatter(
                         draws[column][places],

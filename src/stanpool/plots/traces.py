@@ -12,6 +12,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.inference.diagnostics.checks import E_BFMI, measure_mixing
+from stanpool.model.fit_result import diverging
 from stanpool.plots.canvas import (
     chain_colors,
     density,
@@ -80,10 +81,10 @@ def plot_traces(
         If a quantity is not in the posterior.
     """
     draws = _chosen_draws(fit, quantities, count)
-    diverging = fit.sample_stats["diverging"].to_numpy()
+    diverged = diverging(fit)
     figure, grid = new_grid(9, 0.4 + 1.9 * len(draws), rows=len(draws), columns=2)
     for (left, right), (label, values) in zip(grid, draws.items(), strict=True):
-        _draw_trace(left, values, diverging)
+        _draw_trace(left, values, diverged)
         _draw_ranks(right, values)
         headline(left, on_paper(label, 60))
         tidy(left, x="", y="value")
@@ -199,7 +200,17 @@ def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
         A fit.
     ax
         The axes to draw on; by default those of a new figure.
+
+    Raises
+    ------
+    SpecError
+        If the draws are of an approximation.
     """
+    if fit.approximation is not None:
+        raise SpecError(
+            "the energy is that of transitions of NUTS, and these are independent "
+            f"draws of a {fit.approximation.named}. fit.diagnose() says how good it is."
+        )
     energy = fit.sample_stats["energy"].to_numpy()
     ax = on(ax, 6.5, 3.6)
     level = energy - energy.mean()

@@ -26,7 +26,7 @@ def draw_deviations(
     theta: Array,
     L: Array,
     sigma: Array,
-    seed: Sequence[int],
+    seed: Sequence[int] | None,
 ) -> Array:
     """Draw the groups' deviations from their conditional distribution, exactly.
 
@@ -41,7 +41,8 @@ def draw_deviations(
     sigma
         Draws of the residual scales, shape ``(S, scales)``.
     seed
-        Numbers that decide the draws, whatever the number of threads.
+        Numbers that decide the draws, whatever the number of threads; None for the
+        means of the distributions.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def draw_deviations(
     out = np.empty((len(theta), groups, q))
     step = max(1, _BLOCK_NUMBERS // groups)
     starts = range(0, len(theta), step)
-    seeds = np.random.SeedSequence([_STREAM, *seed]).spawn(len(starts))
+    seeds = np.random.SeedSequence([_STREAM, *(seed or ())]).spawn(len(starts))
 
     def block(start: int, own: np.random.SeedSequence) -> None:
         part = slice(start, start + step)
@@ -68,7 +69,8 @@ def draw_deviations(
         ]
         left = [weights[part] @ x[:, r].T * roots for r in range(q)]
         rng = np.random.Generator(np.random.SFC64(own))
-        v = _solve(ZL, left, rng.standard_normal((q, len(factor), groups)))
+        noise = rng.standard_normal((q, len(factor), groups))
+        v = _solve(ZL, left, noise if seed is not None else np.zeros_like(noise))
         for r in range(q):
             out[part, :, r] = sum(factor[:, r, c, None] * v[c] for c in range(r + 1))
 
@@ -84,7 +86,7 @@ def draw_second(
     L: Array,
     T: Array,
     sigma: Array,
-    seed: Sequence[int],
+    seed: Sequence[int] | None,
 ) -> Array:
     """Draw the deviations of the second factor, the first one integrated out.
 
@@ -101,7 +103,7 @@ def draw_second(
     sigma
         Draws of the residual scale, shape ``(S, 1)``.
     seed
-        Numbers that decide the draws.
+        Numbers that decide the draws; None for the means of the distributions.
 
     Returns
     -------
@@ -113,8 +115,10 @@ def draw_second(
     a, a_rest = x[:, :, rows.second], rest[:, rows.second]
     weights = np.concatenate([-theta, np.ones((len(theta), 1))], axis=1)
     weights[:, rows.second] = 0.0
-    rng = np.random.Generator(np.random.SFC64([_STREAM, _SECOND, *seed]))
-    noise = rng.standard_normal((len(theta), a.shape[2]))
+    noise = np.zeros((len(theta), a.shape[2]))
+    if seed is not None:
+        rng = np.random.Generator(np.random.SFC64([_STREAM, _SECOND, *seed]))
+        noise = rng.standard_normal(noise.shape)
     blocks = [_Block.of(columns, a, a_rest) for columns in _blocks(a, varying)]
     out = np.empty_like(noise)
     largest = max(len(block.columns) ** 2 for block in blocks)

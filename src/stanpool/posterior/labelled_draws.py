@@ -47,7 +47,7 @@ def build_tree(
     design: Design,
     structure: Structure,
     *,
-    max_treedepth: int,
+    max_treedepth: int | None,
     drawn_back: Mapping[str, np.ndarray] | None = None,
 ) -> xr.DataTree:
     """Label the draws of a model.
@@ -59,7 +59,8 @@ def build_tree(
     design, structure
         The data with labels, and the structure of the program that was fitted.
     max_treedepth
-        The limit that trajectories are compared with.
+        The limit that trajectories are compared with; None where there are none, but
+        independent draws.
     drawn_back
         Variables that the program does not have, by the names that others give them.
 
@@ -71,27 +72,31 @@ def build_tree(
     """
     import xarray as xr
 
-    stats = {
-        name: (("chain", "draw"), draws.sampler_variable(column))
-        for name, column in _SAMPLE_STATS.items()
-    }
-    for name in ("tree_depth", "n_steps"):
-        stats[name] = (stats[name][0], stats[name][1].astype(np.int64))
-    stats["diverging"] = (("chain", "draw"), stats["diverging"][1] > 0)
-    stats["reached_max_treedepth"] = (
-        ("chain", "draw"),
-        stats["tree_depth"][1] >= max_treedepth,
-    )
     observed = {} if design.count is not None else {"y": ("row", design.y)}
     return xr.DataTree.from_dict(
         {
             "posterior": build_posterior(
                 draws, design, structure, drawn_back=drawn_back
             ),
-            "sample_stats": _label((stats, {})),
+            "sample_stats": _label((_statistics(draws, max_treedepth), {})),
             "observed_data": xr.Dataset(observed),
         }
     )
+
+
+def _statistics(draws: Draws, max_treedepth: int | None) -> dict[str, Any]:
+    """Return the sampler's statistics of each draw."""
+    dims = ("chain", "draw")
+    if max_treedepth is None:
+        return {"lp": (dims, draws.sampler_variable(_SAMPLE_STATS["lp"]))}
+    stats = {
+        name: draws.sampler_variable(column) for name, column in _SAMPLE_STATS.items()
+    }
+    for name in ("tree_depth", "n_steps"):
+        stats[name] = stats[name].astype(np.int64)
+    stats["diverging"] = stats["diverging"] > 0
+    stats["reached_max_treedepth"] = stats["tree_depth"] >= max_treedepth
+    return {name: (dims, values) for name, values in stats.items()}
 
 
 def numbers_of_draw(design: Design) -> int:
@@ -115,7 +120,7 @@ def draw_back(
     structure: Structure,
     rows: MarginalRows,
     *,
-    seed: int,
+    seed: int | None,
     prior_only: bool = False,
 ) -> dict[str, np.ndarray]:
     """Draw the coefficients that a marginal program has integrated out, exactly.
@@ -127,7 +132,7 @@ def draw_back(
     design, structure, rows
         The data, the structure of the program, and the rows that it saw.
     seed
-        That of the fit.
+        That of the fit; None for the means of the coefficients, and not draws.
     prior_only
         Whether the outcome was left out.
 
@@ -173,12 +178,13 @@ def draw_back(
             u = flat(f"b{suffix_of(number + 1)}") - means(number)
             parts.append(u.reshape(len(u), -1))
     theta, L, drawn = np.concatenate(parts, axis=1), scales(first), {}
+    seeds = None if seed is None else [seed]
     for number in second:
         drawn[number] = draw_second(
-            rows, theta=theta, L=L, T=scales(number), sigma=sigma, seed=[seed]
+            rows, theta=theta, L=L, T=scales(number), sigma=sigma, seed=seeds
         )
         theta[:, rows.second] = drawn[number].reshape(len(theta), -1)
-    drawn[first] = draw_deviations(rows, theta=theta, L=L, sigma=sigma, seed=[seed])
+    drawn[first] = draw_deviations(rows, theta=theta, L=L, sigma=sigma, seed=seeds)
     return {
         f"b{suffix_of(number + 1)}": (u + means(number)).reshape(*shape, *u.shape[1:])
         for number, u in drawn.items()

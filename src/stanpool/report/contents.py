@@ -9,6 +9,7 @@ import numpy as np
 
 from stanpool import plots
 from stanpool.base.arrays import Indices
+from stanpool.inference.diagnostics.diagnosis import in_order
 from stanpool.inference.evaluation.prior_sensitivity import SENSITIVE, prior_sensitivity
 from stanpool.language.formula_text import formula_of
 from stanpool.model.description.equations import equations
@@ -16,7 +17,7 @@ from stanpool.model.form import AS_REQUESTED
 from stanpool.plots.graph.model_graph import graph
 from stanpool.posterior.scalars import short_label
 from stanpool.report.criticism import criticism, predictive
-from stanpool.report.estimates import convergence, estimates
+from stanpool.report.estimates import approximation, convergence, estimates
 from stanpool.report.parts import (
     Formulas,
     Section,
@@ -53,9 +54,8 @@ class Check:
 
 
 def checks(diagnosis: Diagnosis) -> tuple[Check, ...]:
-    """List the findings, problems first, and then the checks that passed."""
-    passed = [each for each in diagnosis.checks if each.level == "passed"]
-    return tuple(_check(each) for each in (*diagnosis.findings, *passed))
+    """List the findings, problems first."""
+    return tuple(map(_check, in_order(diagnosis.checks)))
 
 
 def _check(finding: Finding) -> Check:
@@ -93,7 +93,7 @@ def sections(
         _model(fit),
         _computation(fit),
         estimates(fit, summary, shown),
-        convergence(fit, summary),
+        convergence(fit, summary) if fit.approximation is None else approximation(fit),
         predictive(fit),
         criticism(fit, loo),
         _priors(fit),
@@ -151,15 +151,20 @@ def _groups_in_words(sizes: Indices) -> str:
 
 def _computation(fit: FitResult) -> Section:
     settings, found = fit.settings, versions()
-    pairs: list[tuple[str, object]] = [
+    drawn: list[tuple[str, object]] = [
         ("chains", settings.chains),
         (
             "draws per chain",
             f"{settings.draws:,} after {settings.warmup:,} of warm-up",
         ),
-        ("seed", settings.seed),
         ("adapt_delta", settings.adapt_delta),
         ("max_treedepth", settings.max_treedepth),
+    ]
+    if fit.approximation is not None:
+        drawn = [("method", fit.approximation.named), ("draws", f"{settings.draws:,}")]
+    pairs: list[tuple[str, object]] = [
+        *drawn,
+        ("seed", settings.seed),
         ("sampling time", f"{fit.seconds:.1f} s"),
         *((_OF_ENGINE.get(name, name), value) for name, value in fit.engine.items()),
         *found.items(),
@@ -195,7 +200,9 @@ def _reproduce(fit: FitResult) -> str:
     if not spec.center_predictors:
         options["center_predictors"] = False
     lines = "".join(f"    {name}={value!r},\n" for name, value in options.items())
-    names = ("chains", "draws", "warmup", "seed", "adapt_delta", "max_treedepth")
+    names = ["chains", "draws", "warmup", "seed", "adapt_delta", "max_treedepth"]
+    if fit.approximation is not None:
+        names = ["method", "chains", "draws", "seed"]
     how = ", ".join(f"{name}={getattr(settings, name)!r}" for name in names)
     return (
         "import stanpool as sp\n\nmodel = sp.Model(\n"

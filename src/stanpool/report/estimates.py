@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from stanpool import plots
 from stanpool.inference.estimates.summary import population_names
 from stanpool.inference.estimates.variance import pooling_factors
+from stanpool.model.fit_result import diverging
 from stanpool.posterior.scalars import meanings, scalars, short_label
 from stanpool.report.parts import (
     Part,
     Section,
+    facts,
     if_available,
     is_pooled,
     picture,
@@ -39,7 +41,12 @@ def rows_shown(fit: FitResult, summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def worst_first(summary: pd.DataFrame) -> pd.DataFrame:
-    """Sort a summary by the smaller of the two effective sizes, missing ones last."""
+    """Sort a summary by the smaller of the two effective sizes, missing ones last.
+
+    Without chains there are none, and the order stays.
+    """
+    if "ess_bulk" not in summary:
+        return summary
     least = summary[["ess_bulk", "ess_tail"]].min(axis=1)
     return summary.loc[least.sort_values(kind="stable", na_position="last").index]
 
@@ -166,7 +173,7 @@ def convergence(fit: FitResult, summary: pd.DataFrame) -> Section:
         ),
     ]
     if fit.model.parameterization is not None:
-        count = int(fit.sample_stats["diverging"].sum())
+        count = int(diverging(fit).sum())
         parts.append(
             picture(
                 "funnel",
@@ -182,6 +189,28 @@ def convergence(fit: FitResult, summary: pd.DataFrame) -> Section:
         "If the chains agree, their traces show no drift and their ranks are uniform. "
         "The quantities that were sampled worst come first.",
         tuple(parts),
+    )
+
+
+def approximation(fit: FitResult) -> Section:
+    """Write the section on an approximation, in the place of that on convergence."""
+    found = fit.approximation
+    assert found is not None
+    pairs: list[tuple[str, object]] = [
+        ("draws of", f"a {found.named}"),
+        ("Pareto k-hat", f"{found.pareto_k:.2f}"),
+        ("limit of k-hat", f"{found.limit:.2f}"),
+        ("importance ratios", f"{found.proposals:,}"),
+        ("draws of the posterior that they are worth", f"{found.effective:,.0f}"),
+        ("draws chosen by their weights", "yes" if found.is_weighted else "no"),
+    ]
+    return Section(
+        "convergence",
+        "Approximation",
+        "These are not draws of Markov chains: R-hat, effective sample sizes, "
+        "divergences and E-BFMI do not apply. Pareto k-hat says whether importance "
+        "sampling can correct the approximation.",
+        (facts("approximation", "How good the approximation is", pairs),),
     )
 
 

@@ -51,6 +51,8 @@ def fit_record(
         "adapt_delta": settings.adapt_delta,
         "max_treedepth": settings.max_treedepth,
         "prior_only": fit.prior_only,
+        "method": settings.method,
+        "approximation": fit.approximation and asdict(fit.approximation),
         "seconds": fit.seconds,
         "engine": dict(fit.engine),
         "versions": versions(),

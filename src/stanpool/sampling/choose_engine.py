@@ -42,6 +42,9 @@ _VARIABLE = "STANPOOL_ENGINE"
 _COMPILING, _SETTING_UP = 25.0, 100.0
 # Gradients per iteration, over warm-up and sampling: trajectories of 7 to 31 steps.
 _GRADIENTS = 20
+# Evaluations of the log density by approximations: paths of a few hundred steps with 25
+# draws at each; and a mode with some thousand draws around it.
+_EVALUATIONS = {"pathfinder": 30_000, "laplace": 5_000, "optimize": 5_000}
 # How many times as fast as the interpreted program a compiled one is: four where C++
 # functions of ours are its likelihood (Bernoulli outcomes, 10,000 rows). Where Stan's
 # own are, stanli takes a quarter to a half of the time; one is on the safe side.
@@ -319,9 +322,10 @@ class Estimate:
         at_once = min(settings.parallel_chains or usable_cores(), settings.chains)
         waves = math.ceil(settings.chains / at_once)
         iterations = settings.warmup + settings.draws
+        of_one = _EVALUATIONS.get(settings.method, waves * iterations * _GRADIENTS)
         return cls(
             gradient,
-            fits * waves * iterations * _GRADIENTS,
+            fits * of_one,
             _GAIN_OF_HEADER if program.header else _GAIN,
             _COMPILING + (0 if is_ready_to_compile() else _SETTING_UP),
         )

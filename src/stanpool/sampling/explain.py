@@ -15,7 +15,7 @@ from stanpool.language.formula import unquote_name
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import list_centers
 from stanpool.sampling.choose_engine import choose_engine
-from stanpool.sampling.sample import (
+from stanpool.sampling.settings import (
     ADAPT_DELTA,
     default_adapt_delta,
     default_warmup,

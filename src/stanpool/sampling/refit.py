@@ -11,7 +11,8 @@ from stanpool.language.prior import Prior
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import SET_BY_USER, PriorRow
-from stanpool.sampling.sample import check_size, sample_model
+from stanpool.sampling.sample import sample_model
+from stanpool.sampling.settings import check_size
 
 AnyFit = TypeVar("AnyFit", bound=FitResult)
 
@@ -82,6 +83,9 @@ def update(
         "parallel_chains": parallel_chains,
     }
     changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    if fit.settings.method != "nuts":  # independent draws are one chain
+        of_each = changes.get("draws", fit.settings.draws)
+        changes["draws"] = changes.pop("chains", 1) * of_each
     # Initial values that were given for other data may not suit these.
     inits = "random" if fit.settings.inits == "random" else None
     settings = replace(fit.settings, inits=inits, **changes)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from stanpool.base.arrays import check_memory
 from stanpool.base.errors import EngineError, SamplingError
 from stanpool.base.progress import tell, tell_detail
 from stanpool.data.compression.integrated_rows import MarginalRows
@@ -16,30 +14,32 @@ from stanpool.density.check import check_density
 from stanpool.engine import SampleSettings
 from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.cmdstan.run import spare_threads
-from stanpool.model.fit_result import LOG_DENSITY, FitResult
+from stanpool.engine.settings import PATHS
+from stanpool.model.fit_result import LOG_DENSITY, Approximation, FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.terms.of_design import special_terms
-from stanpool.posterior.labelled_draws import build_tree, draw_back, numbers_of_draw
+from stanpool.posterior.labelled_draws import build_tree, draw_back
 from stanpool.posterior.recenter import uncenter_tree
+from stanpool.sampling.approximate import chosen_draws
 from stanpool.sampling.choose_engine import opened
 from stanpool.sampling.initial_values import (
     pilot_metric,
     points_around_pilot,
     starts_from_pilot,
 )
+from stanpool.sampling.settings import METRIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import numpy as np
+    import xarray as xr
 
     from stanpool.base.options import EngineName
     from stanpool.engine.draws import RawDraws
     from stanpool.engine.interface import LoadedProgram
     from stanpool.engine.program import StanProgram
 
-_WARMUP, _SHORT_WARMUP = 1000, 500
-ADAPT_DELTA = 0.8  # Stan's default
-_ADAPT_DELTA_OF_FEW, _FEW_GROUPS = 0.9, 10
-_METRIC = {"metric", "inv_metric"}
 # Iterations of Stan's warm-up that do not adapt the metric: first and last stage.
 _FIRST_AND_LAST = 75 + 50
 
@@ -74,7 +74,7 @@ def sample_model(
     program = model.program
     data = model.stan_data(prior_only=prior_only)
 
-    def sampled(engine: EngineName, loaded: LoadedProgram) -> RawDraws:
+    def sampled(engine: EngineName, loaded: LoadedProgram) -> _Sampled:
         full = _in_full(model, settings, data, engine, prior_only=prior_only)
         said = check_density(
             model,
@@ -86,10 +86,11 @@ def sample_model(
             prior_only=prior_only,
         )
         tell_detail(f"Log density: {said}")
-        raw = loaded.sample(full, progress=progress)
-        return replace(raw, engine={**raw.engine, LOG_DENSITY: said})
+        found = _drawn(loaded, full, progress=progress)
+        engine_and_check = {**found.raw.engine, LOG_DENSITY: said}
+        return replace(found, raw=replace(found.raw, engine=engine_and_check))
 
-    start, raw = _sample(
+    start, found = _sample(
         program,
         data,
         settings,
@@ -97,48 +98,105 @@ def sample_model(
         ignore_compiled=ignore_compiled,
         progress=progress,
     )
-    drawn_back = None
-    if isinstance(model.rows, MarginalRows):
-        integrated = draw_back(
-            raw,
-            model.scaling.design(model.design),
-            model.structure,
-            model.rows,
-            seed=settings.seed,
-            prior_only=prior_only,
-        )
-        drawn_back = {
-            name: model.scaling.undo(name, values)
-            for name, values in integrated.items()
-        }
-    tree = build_tree(
-        model.scaling.undone(raw),
-        model.design,
-        model.structure,
-        max_treedepth=settings.max_treedepth,
-        drawn_back=drawn_back,
-    )
+    raw = found.raw
     return FitResult(
         model=model,
-        tree=uncenter_tree(model, tree),
+        tree=_labelled(model, found, settings, prior_only=prior_only),
         settings=settings,
         seconds=time.perf_counter() - start,
         prior_only=prior_only,
         engine=raw.engine,
         program=program,
         rejections=raw.rejections,
+        approximation=found.approximation,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Sampled:
+    """Draws by Stan's names, and of which approximation they are, if of any."""
+
+    raw: RawDraws
+    approximation: Approximation | None = None
+    mode: RawDraws | None = None
+
+
+def _drawn(
+    loaded: LoadedProgram, settings: SampleSettings, *, progress: bool
+) -> _Sampled:
+    """Draw by the method that settings name."""
+    if settings.method == "nuts":
+        return _Sampled(loaded.sample(settings, progress=progress))
+    proposals = loaded.approximate(settings, progress=progress)
+    mode = proposals.mode if settings.method == "optimize" else None
+    return _Sampled(*chosen_draws(proposals, settings), mode)
+
+
+def _labelled(
+    model: PreparedModel,
+    found: _Sampled,
+    settings: SampleSettings,
+    *,
+    prior_only: bool,
+) -> xr.DataTree:
+    """Label draws, with those of the warm-up and the mode if they are there."""
+    import xarray as xr
+
+    deepest = settings.max_treedepth if settings.method == "nuts" else None
+
+    def tree_of(draws: RawDraws, seed: int | None) -> xr.DataTree:
+        back = None
+        if isinstance(model.rows, MarginalRows):
+            back = _drawn_back(model, draws, model.rows, seed, prior_only=prior_only)
+        tree = build_tree(
+            model.scaling.undone(draws),
+            model.design,
+            model.structure,
+            max_treedepth=deepest,
+            drawn_back=back,
+        )
+        return uncenter_tree(model, tree)
+
+    tree = tree_of(found.raw.after_warmup, settings.seed)
+    if found.raw.warmup:
+        warm = tree_of(found.raw.of_warmup, settings.seed)
+        for group in ("posterior", "sample_stats"):
+            tree[f"warmup_{group}"] = xr.DataTree(warm[group].to_dataset())
+    if found.mode is not None:
+        mode = tree_of(found.mode, None)["posterior"].to_dataset()
+        tree["mode"] = xr.DataTree(mode)
+    return tree
+
+
+def _drawn_back(
+    model: PreparedModel,
+    raw: RawDraws,
+    rows: MarginalRows,
+    seed: int | None,
+    *,
+    prior_only: bool,
+) -> dict[str, np.ndarray]:
+    """Draw what was integrated out, in the user's units; for no seed, the means."""
+    integrated = draw_back(
+        raw,
+        model.scaling.design(model.design),
+        model.structure,
+        rows,
+        seed=seed,
+        prior_only=prior_only,
+    )
+    return {name: model.scaling.undo(name, each) for name, each in integrated.items()}
 
 
 def _sample(
     program: StanProgram,
     data: Mapping[str, Any],
     settings: SampleSettings,
-    sampled: Callable[[EngineName, LoadedProgram], RawDraws],
+    sampled: Callable[[EngineName, LoadedProgram], _Sampled],
     *,
     ignore_compiled: bool,
     progress: bool,
-) -> tuple[float, RawDraws]:
+) -> tuple[float, _Sampled]:
     """Sample; return when that began, and the draws.
 
     Where stanli fails that nobody has asked for, or has another density than the
@@ -181,127 +239,14 @@ def _in_full(
     if settings.inits == "random" or (settings.inits is None and prior_only):
         chosen = replace(chosen, inits=None)
     elif settings.inits is None:
-        chosen = replace(chosen, inits=_starting_points(model, settings))
+        paths = PATHS if settings.method == "pathfinder" else settings.chains
+        points = _starting_points(model, chains=paths, seed=settings.seed)
+        chosen = replace(chosen, inits=points)
     if settings.threads_per_chain == "auto":
         shared = model.program.header and not prior_only and _is_much_work(data)
         threads = spare_threads(settings) if shared else 1
         chosen = replace(chosen, threads_per_chain=threads)
     return chosen
-
-
-def settings_of(
-    model: PreparedModel,
-    *,
-    warmup: int | None = None,
-    seed: int | None = None,
-    adapt_delta: float | None = None,
-    inits: Any = None,
-    prior_only: bool = False,
-    sample_options: Mapping[str, Any] | None = None,
-    **others: Any,
-) -> SampleSettings:
-    """Return the settings of a fit, with defaults for values that are None.
-
-    Parameters
-    ----------
-    model
-        The model.
-    warmup, seed, adapt_delta, inits, prior_only, sample_options, others
-        As for ``Model.fit``.
-
-    Raises
-    ------
-    SpecError
-        If a value is out of its range.
-    OutOfMemoryError
-        If the draws do not fit into memory.
-    """
-    if warmup is None:
-        warmup = default_warmup(
-            model, inits=inits, prior_only=prior_only, sample_options=sample_options
-        )
-    settings = SampleSettings(
-        warmup=warmup,
-        seed=random_seed() if seed is None else seed,
-        adapt_delta=default_adapt_delta(model) if adapt_delta is None else adapt_delta,
-        inits=inits,
-        sample_options=tuple(sorted((sample_options or {}).items())),
-        **others,
-    )
-    check_size(model, settings)
-    return settings
-
-
-def check_size(model: PreparedModel, settings: SampleSettings) -> None:
-    """Refuse more draws than fit into memory.
-
-    Parameters
-    ----------
-    model, settings
-        What to fit, and how.
-
-    Raises
-    ------
-    OutOfMemoryError
-        With how much memory the draws would take.
-    """
-    kept = settings.chains * max(1, settings.draws // settings.thin)
-    check_memory(
-        f"{kept:,} draws of {model!r}",
-        kept * numbers_of_draw(model.design),
-        "Pass fewer draws= or chains=, or keep every tenth by thin=10.",
-    )
-
-
-def random_seed() -> int:
-    """Return a random seed from the operating system."""
-    return int.from_bytes(os.urandom(4), "little")
-
-
-def default_warmup(
-    model: PreparedModel,
-    *,
-    inits: Any = None,
-    prior_only: bool = False,
-    sample_options: Mapping[str, Any] | None = None,
-) -> int:
-    """Return the default number of warm-up iterations.
-
-    It is half of Stan's default if chains start around the pilot estimate with its
-    metric, and have the few parameters of the marginal form.
-
-    Parameters
-    ----------
-    model, inits, prior_only, sample_options
-        The model, and arguments as for ``Model.fit``.
-    """
-    is_plain = inits is None and not prior_only
-    is_plain &= not _METRIC & (sample_options or {}).keys()
-    # The many coefficients of the adaptive form can be strongly correlated.
-    if is_plain and model.parameterization == "marginal":
-        return _WARMUP if pilot_metric(model) is None else _SHORT_WARMUP
-    return _WARMUP
-
-
-def default_adapt_delta(model: PreparedModel) -> float:
-    """Return the default target acceptance rate.
-
-    It is Stan's default, except for few groups whose coefficients are integrated out:
-    the smaller the population scale, the smaller is the uncertainty of the population
-    mean, so that steps that suit most of the posterior are too long in some of it. Of
-    simulated data with 3 to 5 groups of 10 rows, a few in a hundred had a divergence at
-    0.8, and one of 368 at 0.9; with 6 to 10 groups, one of 632 at 0.8 and none at 0.9.
-
-    Parameters
-    ----------
-    model
-        The model.
-    """
-    if model.parameterization != "marginal":
-        return ADAPT_DELTA
-    places = model.structure.integrated
-    fewest = min(len(model.design.factors[place].labels) for place in places)
-    return _ADAPT_DELTA_OF_FEW if fewest <= _FEW_GROUPS else ADAPT_DELTA
 
 
 def from_pilot(
@@ -324,7 +269,7 @@ def from_pilot(
         The engine that runs it.
     """
     given = dict(settings.sample_options)
-    if _METRIC & given.keys() or settings.warmup == 0:
+    if METRIC & given.keys() or settings.warmup == 0:
         return settings
     metric = pilot_metric(model)
     if metric is None:
@@ -342,9 +287,8 @@ def _is_much_work(data: Mapping[str, Any]) -> bool:
     return rows >= _MANY_ROWS or groups >= _MANY_GROUPS
 
 
-def _starting_points(model: PreparedModel, settings: SampleSettings) -> Any:
+def _starting_points(model: PreparedModel, *, chains: int, seed: int) -> Any:
     """Return initial values; None for random ones."""
-    chains, seed = settings.chains, settings.seed
     points = None
     if starts_from_pilot(model):
         points = points_around_pilot(model, chains=chains, seed=seed)

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from stanpool.api.facade import Fit, Model
 from stanpool.sampling.choose_engine import compile_if_it_pays
-from stanpool.sampling.sample import random_seed, sample_model, settings_of
+from stanpool.sampling.sample import sample_model
+from stanpool.sampling.settings import random_seed, settings_of
 
 Name = TypeVar("Name")
 

@@ -223,10 +223,18 @@ progress, sample_options, engine
     )
 
 
+_OF_CHAINS = (
+    *("divergences", "max_r_hat", "min_ess_bulk", "min_ess_tail", "ess_per_second"),
+    *("min_e_bfmi", "max_tree_depth", "mean_leapfrog_steps"),
+)
+
+
 def _sampling(fit: Fit) -> dict[str, float]:
     """Measure how well and how fast a fit was sampled."""
     mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
     stats = fit.sample_stats
+    if fit.approximation is not None:  # which has no chains
+        return dict.fromkeys(_OF_CHAINS, float("nan")) | {"seconds": fit.seconds}
     bulk, tail = np.fmin.reduce(mixed.ess_bulk), np.fmin.reduce(mixed.ess_tail)
     return {
         "divergences": int(stats["diverging"].sum()),

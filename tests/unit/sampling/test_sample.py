@@ -11,7 +11,8 @@ import pytest
 import stanpool as sp
 from golden.catalogue import models, small_data
 from stanpool.engine import SampleSettings
-from stanpool.sampling.sample import default_warmup, from_pilot, settings_of
+from stanpool.sampling.sample import from_pilot
+from stanpool.sampling.settings import default_warmup, settings_of
 
 
 def gaussian(**options: Any) -> sp.Model:

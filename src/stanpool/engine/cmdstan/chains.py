@@ -20,7 +20,7 @@ from typing import Any
 from stanpool.base.system import NO_WINDOW
 from stanpool.engine.process import Guard, how_it_ended, ran_out_of_memory, tail
 from stanpool.engine.scratch import has_no_room, no_room
-from stanpool.engine.settings import ADVICE_ON_INITS
+from stanpool.engine.settings import ADVICE_ON_INITS, NO_PROPER_MODE
 
 _ITERATION = re.compile(r"Iteration:\s*(\d+) /")
 _OF_COURSE = re.compile(
@@ -184,6 +184,8 @@ class Failure:
             )
         if re.search("Rejecting initial value|Initialization .*failed", self.console):
             return ADVICE_ON_INITS
+        if "Line search failed" in self.console:  # of the optimizer
+            return NO_PROPER_MODE
         if self.code is None or "shared librar" in self.console:
             return (
                 "The executable or its engine is damaged or gone, or its disk does not "

@@ -15,9 +15,10 @@ import numpy as np
 from stanpool.base.errors import EngineError
 from stanpool.base.options import EngineName
 from stanpool.base.system import NO_WINDOW
+from stanpool.engine.cmdstan.approximate import approximate
 from stanpool.engine.cmdstan.compile import executable_of
 from stanpool.engine.cmdstan.run import sample_file
-from stanpool.engine.draws import RawDraws
+from stanpool.engine.draws import Proposals, RawDraws
 from stanpool.engine.install.home import why_no_cmdstan
 from stanpool.engine.interface import Densities
 from stanpool.engine.process import how_it_ended, tail
@@ -81,6 +82,13 @@ class _Loaded:
         """Sample with NUTS; see ``LoadedProgram``."""
         file = self._data_file
         return sample_file(self.executable, file, settings, progress=progress)
+
+    def approximate(
+        self, settings: SampleSettings, *, progress: bool = True
+    ) -> Proposals:
+        """Draw from an approximation to the posterior; see ``LoadedProgram``."""
+        file = self._data_file
+        return approximate(self.executable, file, settings, progress=progress)
 
     def _at(self, folder: Path, data: Path, point: np.ndarray) -> np.ndarray:
         try:

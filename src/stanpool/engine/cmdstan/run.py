@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from stanpool.engine.cmdstan.compile import versions
 from stanpool.engine.draws import RawDraws
 from stanpool.engine.process import usable_cores
 from stanpool.engine.scratch import no_room, scratch_folder, write_data
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.settings import SampleSettings, warmup_draws
 
 if TYPE_CHECKING:
     import cmdstanpy
@@ -38,13 +38,15 @@ _CHOSEN = {
 
 # Significant figures of the draws. CmdStan's default, 6, leaves nothing of the energy's
 # variation once the log density of a million rows is near -1e6.
-_SIG_FIGS = 9
+SIG_FIGS = 9
 
 _POLL_SECONDS = 0.1
 
 # Iterations between a chain's reports.
 _REFRESH = 20
 _WORKER = "stanpool-sampling"
+
+Result = TypeVar("Result")
 
 
 @public
@@ -95,10 +97,11 @@ def sample_file(
     """Sample as ``sample`` does, with data that are in a file already."""
     arguments, threads = cmdstanpy_arguments(settings), settings.threads_per_chain
     with scratch_folder() as folder:
-        arguments |= {"data": str(data_file), "output_dir": str(folder)}
+        output = settings.output_dir or str(folder)
+        arguments |= {"data": str(data_file), "output_dir": output}
         chains = Chains(threads=1 if threads == "auto" else int(threads))
         mcmc = _run(executable, arguments, chains, progress=progress)
-        raw = _read(mcmc, versions(executable), chains.rejections)
+        raw = _read(mcmc, settings, versions(executable), chains.rejections)
     _tell(raw, chains)
     return raw
 
@@ -127,11 +130,24 @@ def cmdstanpy_arguments(settings: SampleSettings) -> dict[str, Any]:
         if isinstance(settings.inits, tuple)
         else settings.inits,
         "thin": settings.thin if settings.thin > 1 else None,
+        "save_warmup": settings.save_warmup,
     }
     if settings.warmup > 0:
         ours["adapt_delta"] = float(settings.adapt_delta)
     else:
         ours["adapt_engaged"] = False
+    return {
+        "sig_figs": SIG_FIGS,
+        "refresh": _REFRESH,
+        "force_one_process_per_chain": True,
+        "show_progress": False,
+        **ours,
+        **more_options(settings, ours),
+    }
+
+
+def more_options(settings: SampleSettings, ours: Collection[str]) -> dict[str, Any]:
+    """Return the settings' own arguments for cmdstanpy, which must be none of ours."""
     more = dict(settings.sample_options)
     for name in more:
         if name in ours or name in _CHOSEN:
@@ -139,20 +155,49 @@ def cmdstanpy_arguments(settings: SampleSettings) -> dict[str, Any]:
                 f"sample_options has {quote(name)}, which has an argument of its own "
                 "or is stanpool's to choose. Take it out of sample_options."
             )
-    return {
-        "sig_figs": _SIG_FIGS,
-        "refresh": _REFRESH,
-        "force_one_process_per_chain": True,
-        "show_progress": False,
-        **ours,
-        **more,
-    }
+    return more
 
 
 def _run(
     executable: Path, arguments: dict[str, Any], chains: Chains, *, progress: bool
 ) -> cmdstanpy.CmdStanMCMC:
-    """Call ``CmdStanModel.sample`` in a thread, so that this one can hear Ctrl-C."""
+    """Call ``CmdStanModel.sample``, and show how far the chains are."""
+    iterations = arguments["iter_warmup"] + arguments["iter_sampling"]
+    title = f"Sampling {arguments['chains']} chains of {iterations} iterations"
+    total = arguments["chains"] * iterations
+    with counting(title, total, shown=progress) as show:
+        return watched(
+            executable,
+            lambda model: model.sample(**arguments),
+            chains,
+            folder=Path(arguments["output_dir"]),
+            tick=lambda: show(chains.iterations),
+        )
+
+
+def watched(
+    executable: Path,
+    work: Callable[[cmdstanpy.CmdStanModel], Result],
+    chains: Chains,
+    *,
+    folder: Path,
+    tick: Callable[[], None] = lambda: None,
+) -> Result:
+    """Let cmdstanpy work in a thread, so that this one can hear Ctrl-C.
+
+    Parameters
+    ----------
+    executable
+        The compiled program.
+    work
+        What to do with it as cmdstanpy has it.
+    chains
+        What starts, watches and stops its processes.
+    folder
+        Where they write.
+    tick
+        Called several times a second.
+    """
     import cmdstanpy
 
     if not executable.exists():
@@ -161,19 +206,14 @@ def _run(
             "cleaned after it was compiled. Fit again, and it is compiled anew."
         )
     _quiet_workers()
-    iterations = arguments["iter_warmup"] + arguments["iter_sampling"]
-    title = f"Sampling {arguments['chains']} chains of {iterations} iterations"
     model = cmdstanpy.CmdStanModel(exe_file=str(executable))
     model._run_cmdstan = chains.run  # type: ignore[method-assign]
-    with (
-        ThreadPoolExecutor(1, thread_name_prefix=_WORKER) as worker,
-        counting(title, arguments["chains"] * iterations, shown=progress) as show,
-    ):
+    with ThreadPoolExecutor(1, thread_name_prefix=_WORKER) as worker:
         try:
-            running = worker.submit(model.sample, **arguments)
+            running = worker.submit(work, model)
             while wait([running], timeout=_POLL_SECONDS).not_done:
-                show(chains.iterations)
-            show(chains.iterations)
+                tick()
+            tick()
         except BaseException:
             chains.stop()
             raise
@@ -182,7 +222,6 @@ def _run(
     try:
         return running.result()
     except (RuntimeError, TypeError, ValueError) as error:
-        folder = Path(arguments["output_dir"])
         if any(folder.glob("*.csv")):
             raise SamplingError(
                 f"the draws are incomplete: {error}. {no_room(folder)}"
@@ -191,12 +230,14 @@ def _run(
 
 
 def _read(
-    mcmc: Any, engine: Mapping[str, str], rejections: Mapping[str, int]
+    mcmc: Any,
+    settings: SampleSettings,
+    engine: Mapping[str, str],
+    rejections: Mapping[str, int],
 ) -> RawDraws:
     """Take the draws from cmdstanpy."""
-    array = mcmc.draws()
     return RawDraws(
-        array,
+        mcmc.draws(inc_warmup=settings.save_warmup),
         {**mcmc.metadata.method_vars, **mcmc.metadata.stan_vars},
         step_size=mcmc.step_size,
         inv_metric=mcmc.inv_metric,
@@ -204,6 +245,7 @@ def _read(
         seconds_sampling=np.array([time["sampling"] for time in mcmc.time]),
         engine=engine,
         rejections=rejections,
+        warmup=warmup_draws(settings),
     )
 
 

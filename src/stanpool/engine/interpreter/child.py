@@ -28,15 +28,16 @@ CONSOLE = "console.txt"
 PROGRAM = "program.stan"
 DATA = "data.json"
 POINTS, DENSITIES = "points.npy", "densities.npy"
+PATH = "path.npy"
 DRAWS, SAMPLER, METRIC = "draws.npy", "sampler.npy", "metric.npy"
 
-# Random initial values are uniform between -2 and 2, as Stan's.
-_RADIUS = 2.0
+# How often random initial values are tried, as by Stan.
 _ATTEMPTS = 100
 # How long, how often and where the time of a gradient is measured.
 _SECONDS_OF_TIMING, _MOST_GRADIENTS, _NEAR = 0.02, 50, 0.5
 # So short that a leapfrog step changes no digit of any parameter.
 _NO_STEP = 1e-300
+_MOST_STEPS = 1000  # of an optimizer
 _LACKS = re.compile(r"no starting value for parameter (\w+)")
 
 
@@ -119,9 +120,7 @@ class _Session:
         model = self._model(DATA)
         starts = None
         if inits is not None:
-            seeds = ([settings["seed"], chain] for chain in range(len(inits)))
-            rngs = map(np.random.default_rng, seeds)
-            starts = [_start(model, *each) for each in zip(inits, rngs, strict=True)]
+            starts = _starts(model, inits, settings["seed"], init_radius)
         fit = model.sample(inits=starts, init_radius=init_radius, **settings)
         for name, values in ((DRAWS, fit.draws()), (SAMPLER, fit.sampler_stats)):
             # The draws of a column stand together in memory, as those of cmdstanpy do.
@@ -134,18 +133,104 @@ class _Session:
             "step_size": fit.step_size.tolist(),
         }
 
+    def find_starts(
+        self, inits: list[dict[str, Any]], seed: int, init_radius: float
+    ) -> Mapping[str, Any]:
+        """Write initial values on the unconstrained scale: ``(len(inits), K)``."""
+        import numpy as np
 
-def _start(model: Any, given: Mapping[str, Any], rng: Any) -> Any:
+        model = self._model(DATA)
+        starts = _starts(model, inits, seed, init_radius)
+        np.save(self._folder / POINTS, np.reshape(starts, (-1, model.n_unconstrained)))
+        return {}
+
+    def optimize(self, seed: int) -> Mapping[str, Any]:
+        """Move the first point to where the log density has a maximum."""
+        import numpy as np
+
+        start = np.load(self._folder / POINTS)[0]
+        found = self._model(DATA).optimize(seed=seed, init=start)
+        np.save(self._folder / POINTS, found.unconstrained[np.newaxis])
+        return {}
+
+    def follow(self, place: int, history: int, change: float) -> Mapping[str, Any]:
+        """Write where an optimizer goes from a point, and gradients: ``(2, step, K)``.
+
+        Parameters
+        ----------
+        place
+            Which of the points.
+        history, change
+            How many steps it remembers, and at which relative change it stops.
+        """
+        import numpy as np
+
+        start = np.load(self._folder / POINTS)[place]
+        path = _path(self._model(DATA), start, history, change)
+        np.save(self._folder / PATH, np.stack(path))
+        return {}
+
+    def constrain(self) -> Mapping[str, Any]:
+        """Write all variables of the program at points: ``(point, 1, column)``."""
+        import numpy as np
+
+        points = np.load(self._folder / POINTS)
+        found = _variables_at(self._model(DATA), points)
+        np.save(self._folder / DRAWS, np.asfortranarray(found.draws()))
+        return {"columns": list(found.names)}
+
+
+def _path(model: Any, start: Any, history: int, change: float) -> tuple[Any, Any]:
+    """Return where an optimizer of the log density goes, and the gradients there."""
+    import numpy as np
+    from scipy.optimize import minimize  # type: ignore[import-untyped]
+
+    known: dict[bytes, tuple[float, Any]] = {}
+    path = [start]
+
+    def negative(at: Any) -> tuple[float, Any]:
+        try:
+            value, gradient = model.log_prob_grad(at)
+        except RuntimeError:  # outside of the support
+            # As high as where the step began, and as steep: the search goes half way.
+            value, gradient = known[path[-1].tobytes()]
+            return -value, gradient
+        known[at.tobytes()] = value, gradient
+        return -value, -gradient
+
+    minimize(
+        negative,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        callback=lambda at: path.append(at.copy()),
+        options={"maxcor": history, "maxiter": _MOST_STEPS, "ftol": change},
+    )
+    return np.array(path), np.array([known[at.tobytes()][1] for at in path])
+
+
+def _starts(
+    model: Any, inits: list[dict[str, Any]], seed: int, radius: float
+) -> list[Any]:
+    """Return initial values on the unconstrained scale, one for each of ``inits``."""
+    import numpy as np
+
+    rngs = (np.random.default_rng([seed, place]) for place in range(len(inits)))
+    return [_start(model, *each, radius) for each in zip(inits, rngs, strict=True)]
+
+
+def _start(model: Any, given: Mapping[str, Any], rng: Any, radius: float) -> Any:
     """Return initial values on the unconstrained scale; what is not given is random."""
     declared = {name.partition("[")[0] for name in model.constrained_names}
     if declared <= given.keys():
         return _unconstrained(model, given)
     problem: Exception | None = None
     for _ in range(_ATTEMPTS):
-        point = rng.uniform(-_RADIUS, _RADIUS, model.n_unconstrained)
+        start = rng.uniform(-radius, radius, model.n_unconstrained)
         try:
-            values = {**_constrained(model, point, declared), **given}
-            start = _unconstrained(model, values)
+            if given:
+                values = {**_constrained(model, start, declared), **given}
+                start = _unconstrained(model, values)
             model.log_prob_grad(start)
             return start
         except RuntimeError as error:  # no finite density there
@@ -166,18 +251,23 @@ def _unconstrained(model: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _constrained(model: Any, point: Any, names: set[str]) -> dict[str, Any]:
-    """Return the parameters at a point: a draw that does not leave it."""
-    fit = model.sample(
-        chains=1,
+    """Return the parameters at a point."""
+    found = _variables_at(model, point[None])
+    return {name: found[name][0].tolist() for name in names}
+
+
+def _variables_at(model: Any, points: Any) -> Any:
+    """Return all variables at points: those of chains that do not leave them."""
+    return model.sample(
+        chains=len(points),
         warmup=0,
         samples=1,
         adapt_engaged=False,
         step_size=_NO_STEP,
         max_depth=1,
-        inits=point,
+        inits=points,
         refresh=0,
     )
-    return {name: fit[name][0].tolist() for name in names}
 
 
 def _read_requests(stream: TextIO, requests: queue.SimpleQueue[str]) -> None:
@@ -206,6 +296,8 @@ def _take_pipes() -> TextIO:
 def main() -> None:
     """Answer the requests of the parent until it ends."""
     folder = Path(sys.argv[1])
+    # What is multiplied here is small, and chains need the cores.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     reading = (_take_pipes(), requests)
     threading.Thread(target=_read_requests, args=reading, daemon=True).start()
@@ -215,6 +307,10 @@ def main() -> None:
         "evaluate": session.evaluate,
         "time_gradients": session.time_gradients,
         "sample": session.sample,
+        "find_starts": session.find_starts,
+        "optimize": session.optimize,
+        "follow": session.follow,
+        "constrain": session.constrain,
     }
     while True:
         request = json.loads(requests.get())

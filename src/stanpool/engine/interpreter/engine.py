@@ -17,15 +17,16 @@ import numpy as np
 from stanpool.base.errors import EngineError, SpecError
 from stanpool.base.options import EngineName
 from stanpool.base.progress import counting, tell_detail
-from stanpool.engine.draws import RawDraws
+from stanpool.engine.draws import Proposals, RawDraws
 from stanpool.engine.install.wheel import WHERE_STANLI_IS
 from stanpool.engine.interface import Densities
 from stanpool.engine.interpreter import child
-from stanpool.engine.interpreter.options import arguments_of, refused
+from stanpool.engine.interpreter.approximate import approximate
+from stanpool.engine.interpreter.options import arguments_of, given_starts, refused
 from stanpool.engine.interpreter.running import Child
 from stanpool.engine.program import StanProgram
 from stanpool.engine.scratch import scratch_folder, write_data, write_text
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.settings import SampleSettings, warmup_draws
 
 # What this code was written for and its tests ran with: stanli is young, and its
 # releases change what they accept.
@@ -117,36 +118,93 @@ class InterpretedProgram:
             show(settings.chains * iterations)  # it does not report the last ones
         return self._read(answer, settings)
 
+    def approximate(
+        self, settings: SampleSettings, *, progress: bool = True
+    ) -> Proposals:
+        """Draw from an approximation to the posterior; see ``LoadedProgram``."""
+        if problem := refused(settings):
+            raise SpecError(problem)
+        with counting(f"Approximating ({settings.method})", 1, shown=progress):
+            return approximate(self, settings)
+
+    def find_starts(self, settings: SampleSettings, count: int) -> np.ndarray:
+        """Return the initial values of settings, or random ones: ``(count, K)``."""
+        inits, radius = given_starts(settings, count)
+        request = {"inits": inits or [{}] * count, "seed": settings.seed}
+        request |= {"init_radius": radius}
+        self._process.ask({"do": "find_starts", **request})
+        return np.asarray(np.load(self._folder / child.POINTS))
+
+    def find_mode(self, start: np.ndarray, seed: int) -> np.ndarray:
+        """Return where the log density has its maximum: ``(K,)``."""
+        np.save(self._folder / child.POINTS, start[np.newaxis])
+        self._process.ask({"do": "optimize", "seed": seed})
+        return np.asarray(np.load(self._folder / child.POINTS)[0])
+
+    def follow(
+        self, starts: np.ndarray, history: int, change: float
+    ) -> list[np.ndarray]:
+        """Return where an optimizer goes, and the gradients: ``(2, step, K)`` each."""
+        np.save(self._folder / child.POINTS, starts)
+        how = {"history": history, "change": change}
+        paths = []
+        for place in range(len(starts)):
+            self._process.ask({"do": "follow", "place": place, **how})
+            paths.append(np.load(self._folder / child.PATH))
+        return paths
+
+    def constrain(self, points: np.ndarray, log_density: np.ndarray) -> RawDraws:
+        """Return all variables of the program at points, as draws of one chain."""
+        np.save(self._folder / child.POINTS, points)
+        answer = self._process.ask({"do": "constrain"})
+        found = np.load(self._folder / child.DRAWS)
+        return self._raw(log_density[:, None, None], ["lp__"], found, answer["columns"])
+
     def _read(self, answer: Mapping[str, Any], settings: SampleSettings) -> RawDraws:
         """Take the draws that the process has written."""
-        import stanio
-
-        draws = np.load(self._folder / child.DRAWS, mmap_mode="r")
-        sampler = np.load(self._folder / child.SAMPLER)
-        width = sampler.shape[2] + draws.shape[2]
-        array = np.empty((*draws.shape[:2], width), order="F")
-        array[:, :, : sampler.shape[2]] = sampler
-        array[:, :, sampler.shape[2] :] = draws
-        columns = [*answer["sampler_columns"], *map(_dotted, answer["columns"])]
         metric = self._folder / child.METRIC
         seconds = self._process.seconds
-        raw = RawDraws(
-            array,
-            stanio.parse_header(",".join(columns)),
+        raw = self._raw(
+            np.load(self._folder / child.SAMPLER),
+            answer["sampler_columns"],
+            np.load(self._folder / child.DRAWS, mmap_mode="r"),
+            answer["columns"],
             step_size=np.array(answer["step_size"]),
             inv_metric=np.load(metric) if metric.exists() else None,
             seconds_warmup=np.array(seconds["Warm-up"]),
             seconds_sampling=np.array(seconds["Sampling"]),
+            warmup=warmup_draws(settings),
+        )
+        slowest = (raw.seconds_warmup + raw.seconds_sampling).max()
+        tell_detail(f"Sampled; the slowest chain took {slowest:.1f} s")
+        return raw
+
+    def _raw(
+        self,
+        sampler: np.ndarray,
+        sampler_columns: list[str],
+        draws: np.ndarray,
+        columns: list[str],
+        **others: Any,
+    ) -> RawDraws:
+        """Put variables of the sampler and the program, ``(draw, chain, column)``."""
+        import stanio
+
+        width = sampler.shape[2] + draws.shape[2]
+        array = np.empty((*draws.shape[:2], width), order="F")
+        array[:, :, : sampler.shape[2]] = sampler
+        array[:, :, sampler.shape[2] :] = draws
+        return RawDraws(
+            array,
+            stanio.parse_header(",".join([*sampler_columns, *map(_dotted, columns)])),
             engine={
                 "name": "stanli",
                 "stanli": self._facts["version"],
                 "build": self._facts["build"],
             },
             rejections={},  # stanli does not say
+            **others,
         )
-        slowest = (raw.seconds_warmup + raw.seconds_sampling).max()
-        tell_detail(f"Sampled; the slowest chain took {slowest:.1f} s")
-        return raw
 
 
 def _dotted(name: str) -> str:

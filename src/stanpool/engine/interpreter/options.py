@@ -30,8 +30,11 @@ _REFRESH = 20  # iterations between two reports of a chain
 def refused(settings: SampleSettings) -> str:
     """Say which setting stanli cannot honour, and what to do; "" if there is none."""
     given = dict(settings.sample_options)
-    unknown = given.keys() - _HONOURED - _NO_MATTER
-    if unknown:
+    honoured = _HONOURED | _NO_MATTER if settings.method == "nuts" else _NO_MATTER
+    unknown = given.keys() - honoured
+    if settings.output_dir is not None:
+        what = "output_dir, since it writes no CSV files"
+    elif unknown:
         what = f"sample_options with {quote_list(sorted(unknown))}"
     elif isinstance(settings.inits, str) and settings.inits != "random":
         what = f"inits={quote(settings.inits)}, a file,"
@@ -53,6 +56,7 @@ def arguments_of(settings: SampleSettings) -> dict[str, Any]:
         "samples": settings.draws,
         "warmup": settings.warmup,
         "thin": settings.thin,
+        "save_warmup": settings.save_warmup,
         "seed": settings.seed,
         "delta": float(settings.adapt_delta),
         "max_depth": settings.max_treedepth,
@@ -64,14 +68,22 @@ def arguments_of(settings: SampleSettings) -> dict[str, Any]:
         "step_size": _number(given.get("step_size")),
         "refresh": _REFRESH,
     }
-    inits, radius = settings.inits, _DEFAULT_RADIUS
-    if isinstance(inits, Real):
-        radius, inits = float(inits), None
-    if isinstance(inits, Mapping):
-        inits = [inits] * settings.chains
-    if inits is not None:
-        inits = [{name: _plain(each[name]) for name in each} for each in inits]
+    inits, radius = given_starts(settings, settings.chains)
     return {"settings": ours, "inits": inits, "init_radius": radius}
+
+
+def given_starts(
+    settings: SampleSettings, count: int
+) -> tuple[list[dict[str, Any]] | None, float]:
+    """Return so many sets of initial values, or None, and how wide random ones are."""
+    inits = settings.inits
+    if isinstance(inits, Real):
+        return None, float(inits)
+    if inits is None or isinstance(inits, str):  # "random"
+        return None, _DEFAULT_RADIUS
+    sets = [inits] if isinstance(inits, Mapping) else inits
+    plain = [{name: _plain(each[name]) for name in each} for each in sets]
+    return [plain[place % len(plain)] for place in range(count)], _DEFAULT_RADIUS
 
 
 def _inv_metric(given: Any) -> Any:

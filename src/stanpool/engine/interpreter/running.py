@@ -18,12 +18,13 @@ from stanpool.base.system import in_own_group
 from stanpool.engine.interpreter import child
 from stanpool.engine.process import how_it_ended, ran_out_of_memory, tail
 from stanpool.engine.scratch import has_no_room, no_room
-from stanpool.engine.settings import ADVICE_ON_INITS
+from stanpool.engine.settings import ADVICE_ON_INITS, NO_PROPER_MODE
 
 _POLL_SECONDS = 0.1
 _ITERATION = re.compile(r"Chain \[(\d+)\] Iteration:\s*(\d+) /")
 _TIME = re.compile(r"([\d.]+) seconds \((Warm-up|Sampling)\)")
 _NOT_THERE = ("ImportError", "ModuleNotFoundError", "OSError", "AttributeError")
+_STARTING = ("sample", "find_starts")
 _OTHER_ENGINE = "engine='cmdstan' compiles the program instead."
 
 
@@ -175,9 +176,11 @@ class Child:
                 f"stanli` mends it where there is a wheel for this platform; "
                 f"{_OTHER_ENGINE}"
             )
-        if doing == "sample" and "initialization failed" in words.lower():
+        if doing in _STARTING and "initialization failed" in words.lower():
             return SamplingError(f"no chain could start: {words}\n{ADVICE_ON_INITS}")
-        if doing == "sample" and kind == "ValueError":
+        if doing == "optimize":
+            return SamplingError(f"{words}\n{NO_PROPER_MODE}")
+        if doing in _STARTING and kind == "ValueError":
             return SpecError(f"stanli does not accept the settings: {words}")
         if doing == "sample":
             return SamplingError(f"stanli stopped: {words}\n{_OTHER_ENGINE}")

@@ -10,6 +10,7 @@ import stanpool.inference.diagnostics.checks as checks
 from stanpool.base.options import POOLING_IN_WORDS
 from stanpool.data.compression.integrated_rows import why_not_marginal
 from stanpool.inference.diagnostics.advice import advise
+from stanpool.inference.diagnostics.approximate import diagnose_approximation
 from stanpool.inference.diagnostics.diagnosis import Advice, Diagnosis, Finding
 from stanpool.inference.diagnostics.funnel import (
     Funnel,
@@ -53,6 +54,14 @@ def diagnose(fit: FitResult) -> Diagnosis:
     """
     posterior, stats = fit.posterior, fit.sample_stats
     parameterization, design = fit.model.parameterization, fit.model.design
+    can_integrate = not why_not_marginal(fit.model.spec, design)
+    if fit.approximation is not None:
+        return diagnose_approximation(
+            fit,
+            fit.approximation,
+            subject=_subject(fit),
+            can_integrate=can_integrate,
+        )
     diverging = stats["diverging"].to_numpy()
     chains, draws = diverging.shape
     if draws < FEWEST_DRAWS:
@@ -99,7 +108,7 @@ def diagnose(fit: FitResult) -> Diagnosis:
             ess_per_draw=ess_per_draw,
             scales_trade_off=trade_off,
             settings=fit.settings,
-            can_integrate=not why_not_marginal(fit.model.spec, design),
+            can_integrate=can_integrate,
         ),
     )
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
-Level = Literal["passed", "note", "problem"]
+Level = Literal["passed", "note", "problem", "n/a"]
 
 _WIDTH = 88
+_ORDER: tuple[Level, ...] = ("problem", "note", "passed", "n/a")
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Finding:
     check
         The name of the check, such as ``"r_hat"``.
     level
-        ``"passed"``, ``"note"`` (which affects speed and not correctness) or
-        ``"problem"``.
+        ``"passed"``, ``"note"`` (which affects speed and not correctness),
+        ``"problem"``, or ``"n/a"`` if it does not apply.
     measured
         The worst value.
     threshold
@@ -149,8 +150,12 @@ class Diagnosis:
         return f"<p><b>{escape(self.verdict)}</b></p><table>{rows}</table>{advice}"
 
     def _ordered(self) -> tuple[Finding, ...]:
-        passed = (each for each in self.checks if each.level == "passed")
-        return (*self.findings, *passed)
+        return in_order(self.checks)
+
+
+def in_order(checks: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return problems first, then notes, what passed, and what does not apply."""
+    return tuple(each for level in _ORDER for each in checks if each.level == level)
 
 
 def _advice_text(advice: Advice) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
-from stanpool.posterior.convergence import blockwise, mixing
+from stanpool.model.fit_result import FitResult
+from stanpool.posterior.convergence import STATISTICS, blockwise, mixing
 from stanpool.posterior.scalars import dims_of_groups, is_of_groups, scalars
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ def summary(
     pandas.DataFrame
         The columns are ``mean``, ``sd``, ``median``, ``q5``, ``q95`` (a central 90 %
         interval), ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse_mean``. The rows
-        have labels such as ``beta[floor]`` or ``b_county[AITKIN, floor]``.
+        have labels such as ``beta[floor]`` or ``b_county[AITKIN, floor]``. The last
+        four are of Markov chains: if the draws are of an approximation, they are left
+        out, the columns are called by it, and ``method="optimize"`` has ``mode`` as the
+        first of them.
 
     Raises
     ------
@@ -68,7 +72,23 @@ def summary(
        folding, and localization: an improved R-hat for assessing convergence of MCMC.
        Bayesian Analysis 16(2), 667-718.
     """
-    return summarize(fit.posterior, var_names=_chosen(fit, var_names, groups))
+    names = _chosen(fit, var_names, groups)
+    table = summarize(fit.posterior, var_names=names)
+    approximation = fit.approximation if isinstance(fit, FitResult) else None
+    if approximation is None:
+        return table
+    table = table.drop(columns=[*STATISTICS]).rename_axis(
+        columns=f"approximate ({approximation.method})"
+    )
+    if "mode" in fit.tree.children:
+        blocks = scalars(fit.tree["mode"].to_dataset(), var_names=names)
+        mode = {
+            label: value
+            for each in blocks
+            for label, value in zip(each.labels, each.draws[0, 0], strict=True)
+        }
+        table.insert(0, "mode", table.index.map(mode))
+    return table
 
 
 def draws(

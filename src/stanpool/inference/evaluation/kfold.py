@@ -31,6 +31,7 @@ from stanpool.inference.prediction.group_likelihood import (
     grouping,
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
+from stanpool.model.fit_result import diverging
 from stanpool.posterior import arviz
 from stanpool.sampling.choose_engine import compile_if_it_pays
 from stanpool.sampling.initial_values import starting_values
@@ -202,7 +203,7 @@ def settings_of_refits(
     at_a_time, inits = fit.settings.parallel_chains, fit.settings.inits
     if executor is not None and at_a_time is None:
         at_a_time = 1
-    if inits is None:
+    if inits is None and fit.settings.method == "nuts":
         inits = starting_values(fit)
     return replace(fit.settings, seed=seed, parallel_chains=at_a_time, inits=inits)
 
@@ -248,6 +249,6 @@ def _predict_left_out(task: RefitTask) -> RefitScore:
         elpd=logsumexp(values, axis=0) - np.log(len(values)),
         rows=predict_rows(model.spec, design, eta, parameters, weights, rng),
         seconds=refit.seconds,
-        divergences=int(refit.sample_stats["diverging"].sum()),
+        divergences=int(diverging(refit).sum()),
         r_hat=float(arviz.rhat(refit.sample_stats[["lp"]])["lp"]),
     )

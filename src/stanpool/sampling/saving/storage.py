@@ -44,7 +44,7 @@ from stanpool.language.formula import quote_name
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
 from stanpool.language.vocabulary import as_functions
-from stanpool.model.fit_result import FitResult
+from stanpool.model.fit_result import Approximation, FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import PriorRow, PriorTable
 from stanpool.model.terms.names import GroupNames
@@ -100,6 +100,7 @@ class _Record:
     chunks: _ChunkFacts | None = None
     rejections: Mapping[str, int] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
+    approximation: Approximation | None = None
 
 
 def save(
@@ -250,7 +251,7 @@ def _changes(
         else not chunks.same_as(kept.model.chunks)
     ):
         yield "the data have changed"
-    free = {"parallel_chains", "threads_per_chain", "engine"}
+    free = {"parallel_chains", "threads_per_chain", "engine", "output_dir"}
     free |= {"seed"} if any_seed else set()
     asked, was = requested_engine(settings)[0], kept.engine.get("name", "cmdstan")
     if asked not in ("auto", was):
@@ -355,6 +356,7 @@ def _read_fit(
         engine=kept.engine,
         program=StanProgram(kept.program, path_of("program.stan").read_text("utf-8")),
         rejections=kept.rejections,
+        approximation=kept.approximation,
     )
 
 
@@ -460,6 +462,7 @@ def _write(fit: FitResult, folder: Path) -> None:
         parameterization=fit.model.parameterization,
         chunks=None if chunks is None else _ChunkFacts(**chunks.facts),
         rejections=dict(fit.rejections),
+        approximation=fit.approximation,
         functions=tuple(name for name, _ in fit.model.spec.functions),
     )
     written = asdict(kept) | {"priors": [_prior_row(row) for row in kept.priors]}

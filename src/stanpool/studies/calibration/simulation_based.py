@@ -44,7 +44,7 @@ from stanpool.inference.prediction.prior_predictive import (
 from stanpool.posterior.convergence import mixing
 from stanpool.posterior.scalars import scalars, short_label
 from stanpool.sampling.choose_engine import compile_if_it_pays
-from stanpool.sampling.sample import settings_of
+from stanpool.sampling.settings import settings_of
 
 if TYPE_CHECKING:
     import pandas as pd
