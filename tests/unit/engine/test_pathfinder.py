@@ -47,7 +47,7 @@ def test_points_outside_of_the_support_are_avoided() -> None:
 
     def straight(at: np.ndarray) -> tuple[float, np.ndarray]:
         """Return a density so straight that steps become too long."""
-        if abs(at[0]) > 11:
+        if abs(at[0]) > 10.5:
             refused.append(at)
             raise RuntimeError("outside")
         root = np.sqrt(1 + at**2)
