@@ -13,11 +13,9 @@ from stanpool.language.formula import check_name, quote_name
 from stanpool.language.model_spec import (
     GroupTerm,
     ModelSpec,
-    as_fixed,
     as_names,
-    as_priors,
 )
-from stanpool.language.prior import Prior
+from stanpool.language.prior import Prior, as_fixed, as_priors
 
 Bounds = tuple[str | float | None, str | float | None]
 GroupLike = str | tuple[str, ...] | GroupTerm

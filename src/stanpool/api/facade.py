@@ -47,8 +47,8 @@ from stanpool.inference.prediction.predict import (
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.inference.prediction.summaries import predict_table
 from stanpool.language.formula import parse_formulas
-from stanpool.language.model_spec import ModelSpec, as_fixed, as_names, as_priors
-from stanpool.language.prior import Prior
+from stanpool.language.model_spec import ModelSpec, as_names
+from stanpool.language.prior import Prior, as_fixed, as_priors
 from stanpool.language.vocabulary import as_functions
 from stanpool.model.description.equations import equations
 from stanpool.model.fit_result import FitResult

@@ -309,3 +309,61 @@ def parameter_classes() -> dict[str, ParameterClass]:
         for own in family.parameters
     }
     return {**_OF_EVERY_FAMILY, **of_families}
+
+
+def as_fixed(fixed: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]:
+    """Turn what a user passes as ``fixed=`` into sorted ``(name, number)`` pairs.
+
+    Raises
+    ------
+    SpecError
+        If it is not a mapping of names to finite numbers, or a scale is not positive.
+    """
+    if not isinstance(fixed, Mapping | None):
+        raise SpecError(
+            f"fixed={quote(fixed)} is not a mapping such as {{'Intercept': 0, "
+            "'tau_county': 1}."
+        )
+    found = []
+    for name, value in (fixed or {}).items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            raise SpecError(
+                f"fixed[{quote(name)}] = {quote(value)} must be a finite number."
+            )
+        if str(name).startswith("tau") and value <= 0:
+            raise SpecError(
+                f"fixed[{quote(name)}] = {value:g}: a population scale is positive."
+            )
+        found.append((str(name), float(value)))
+    return tuple(sorted(found))
+
+
+def as_priors(
+    priors: Mapping[str, str | Prior] | None,
+) -> tuple[tuple[str, Prior], ...]:
+    """Turn what a user passes as ``priors=`` into sorted ``(name, Prior)`` pairs.
+
+    Examples
+    --------
+    >>> as_priors({"tau": "exponential(1)", "Intercept": Prior("normal", (0, 1))})
+    (('Intercept', Prior('normal(0, 1)')), ('tau', Prior('exponential(1)')))
+    """
+    if priors is None:
+        return ()
+    if not isinstance(priors, Mapping):
+        raise SpecError(
+            f"priors={quote(priors)} is not a mapping; write "
+            "priors={'Intercept': 'normal(0, 10)'}."
+        )
+    read: dict[str, Prior] = {}
+    for name, prior in priors.items():
+        if isinstance(prior, str):
+            prior = Prior.parse(prior)
+        if not (isinstance(name, str) and isinstance(prior, Prior)):
+            raise SpecError(
+                f"priors has {quote(name)}: {quote(prior)}; a name of the "
+                "posterior goes with a text such as 'normal(0, 1)' or a Prior."
+            )
+        read[name] = prior
+    return tuple(sorted(read.items()))

@@ -1,37 +1,38 @@
-"""Choose the form in which a model is fitted, and whether its rows are reduced."""
+"""The form of a program: its parameterization and rows, and the structure of both."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stanpool.base.errors import SpecError, quote_list
 from stanpool.base.options import Parameterization
-from stanpool.data.compression.gaussian_rows import why_not_compressed
+from stanpool.data.compression.cells import (
+    AggregatedRows,
+    aggregate,
+    why_not_aggregated,
+)
+from stanpool.data.compression.chunked_design import StreamedDesign
+from stanpool.data.compression.gaussian_rows import (
+    CompressedRows,
+    compressed_rows,
+    why_not_compressed,
+)
 from stanpool.data.compression.integrated_rows import (
+    MarginalRows,
     integrated_factors,
+    marginal_rows,
     why_marginal_is_slow,
     why_not_marginal,
 )
 from stanpool.data.design.design import Design
 from stanpool.language.model_spec import ModelSpec
+from stanpool.model.priors.in_force import PriorTable
+from stanpool.model.program.structure import Structure, structure_of
+from stanpool.model.program.units import Scaling
+
+Rows = AggregatedRows | CompressedRows | MarginalRows
 
 AS_REQUESTED = "as requested"
-
-
-def can_be_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
-    """Say whether rows may be reduced in a form that samples the groups' coefficients.
-
-    Rows that were read in chunks must be reduced, since they are not kept.
-    """
-    if spec.compress is False:
-        return False
-    against = why_not_compressed(spec, design)
-    if is_read and against:
-        raise SpecError(
-            f"data in chunks must be compressed, and {against}. Pass a data frame of "
-            "all rows or of a sample of them."
-        )
-    if spec.compress and against:
-        raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
-    return not against
 
 
 def choose_form(
@@ -78,3 +79,76 @@ def choose_form(
             f"integrated out exactly, and only those of {quote_list(left)} are sampled"
         )
     return "marginal", reason, integrated
+
+
+def fewer_rows(
+    spec: ModelSpec,
+    read: StreamedDesign,
+    scaling: Scaling,
+    parameterization: Parameterization | None,
+    integrated: tuple[int, ...],
+    is_read: bool,
+) -> Rows | None:
+    """Return the rows that the program sees, if they are other than the data's."""
+    always = spec.compress is True or is_read
+    rows: Rows | None = None
+    if parameterization == "marginal":
+        rows = marginal_rows(scaling.design(read.rows), integrated)
+    elif not why_not_aggregated(spec):
+        if spec.compress is not False:
+            design = scaling.design(read.rows)
+            rows = aggregate(spec, design, always=always, counts=read.counts)
+    elif _can_be_compressed(spec, read.rows, is_read):
+        rows = compressed_rows(scaling.design(read.rows), always=always)
+    if isinstance(rows, CompressedRows | MarginalRows):
+        y_shift = rows.y_shift + read.y_shift / scaling.outcome
+        rows = replace(rows, y_shift=y_shift)
+    return rows
+
+
+def _can_be_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
+    """Say whether rows may be reduced in a form that samples the groups' coefficients.
+
+    Rows that were read in chunks must be reduced, since they are not kept.
+    """
+    if spec.compress is False:
+        return False
+    against = why_not_compressed(spec, design)
+    if is_read and against:
+        raise SpecError(
+            f"data in chunks must be compressed, and {against}. Pass a data frame of "
+            "all rows or of a sample of them."
+        )
+    if spec.compress and against:
+        raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
+    return not against
+
+
+def structure_with(
+    spec: ModelSpec,
+    design: Design,
+    priors: PriorTable,
+    parameterization: Parameterization | None,
+    rows: Rows | None,
+    kept: Structure | None,
+) -> Structure:
+    """Return what decides the text of the program.
+
+    What a few of the rows cannot say is as in the structure that is kept, if any is.
+    """
+    structure = structure_of(
+        spec,
+        design,
+        priors,
+        parameterization,
+        integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
+        compressed=isinstance(rows, CompressedRows),
+        many_rows=kept.standardized
+        if kept
+        else isinstance(rows, MarginalRows) and rows.are_many,
+        within=kept.within if kept else None,
+    )
+    if isinstance(rows, AggregatedRows):
+        offset = rows.design.offset is not None
+        structure = replace(structure, family=rows.family, offset=offset)
+    return structure

@@ -29,8 +29,6 @@ from stanpool.data.columns import (
 )
 from stanpool.data.compression.cells import (
     AggregatedRows,
-    aggregate,
-    why_not_aggregated,
 )
 from stanpool.data.compression.chunked_design import (
     StreamedDesign,
@@ -39,8 +37,7 @@ from stanpool.data.compression.chunked_design import (
     streamed_design,
 )
 from stanpool.data.compression.chunks import Streamed
-from stanpool.data.compression.gaussian_rows import CompressedRows, compressed_rows
-from stanpool.data.compression.integrated_rows import MarginalRows, marginal_rows
+from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.build_design import build_design
 from stanpool.data.design.design import Design
 from stanpool.data.design.nesting import (
@@ -53,8 +50,9 @@ from stanpool.engine.program import StanProgram
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name, quote_name
 from stanpool.language.formula_text import formula_of
-from stanpool.language.model_spec import ModelSpec, as_priors
-from stanpool.model.form import can_be_compressed, choose_form
+from stanpool.language.model_spec import ModelSpec
+from stanpool.language.prior import as_priors
+from stanpool.model.form import Rows, choose_form, fewer_rows, structure_with
 from stanpool.model.pilot.centering import Centering, centering_of
 from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.pilot.gaussian import estimate_from_rows
@@ -64,7 +62,7 @@ from stanpool.model.priors.in_force import PriorTable, resolve_priors
 from stanpool.model.program.annotation import annotate
 from stanpool.model.program.render import render
 from stanpool.model.program.stan_data import stan_data
-from stanpool.model.program.structure import Structure, structure_of
+from stanpool.model.program.structure import Structure
 from stanpool.model.program.units import Scaling, scaling_of
 from stanpool.model.terms.of_design import check_names
 
@@ -72,8 +70,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LONGEST = 300  # characters of a formula where a model describes itself
-
-Rows = AggregatedRows | CompressedRows | MarginalRows
 
 
 @public
@@ -245,7 +241,7 @@ marginal, 100 rows, 85 groups)
             self.data.iloc[chosen],
             priors=self.priors,
             design=design,
-            like=self.structure,
+            kept=self.structure,
         )
         return self.of(replace(prepared, kept_centering=self.centering))
 
@@ -384,7 +380,7 @@ def prepare(
     priors: PriorTable | None = None,
     design: Design | None = None,
     form: Parameterization | None = None,
-    like: Structure | None = None,
+    kept: Structure | None = None,
 ) -> PreparedModel:
     """Bring a specification and data together.
 
@@ -396,7 +392,7 @@ def prepare(
         Whether a prior that nothing uses is an error.
     priors, design, form
         What is known already: priors in force, the design, the parameterization.
-    like
+    kept
         The structure of a model of more rows, whose program is kept.
 
     Raises
@@ -431,16 +427,16 @@ def prepare(
     if form is not None and form != chosen:
         chosen, reason = form, "auto, when it was fitted"
     scaling = scaling_of(spec, read.moments, priors)
-    if like is not None:
-        integrated = like.integrated
-    rows = _fewer_rows(spec, read, scaling, chosen, integrated, is_read)
+    if kept is not None:
+        integrated = kept.integrated
+    rows = fewer_rows(spec, read, scaling, chosen, integrated, is_read)
     return PreparedModel(
         spec=spec,
         data=frame,
         chunks=chunks,
         design=design,
         priors=priors,
-        structure=_structure(spec, design, priors, chosen, rows, like),
+        structure=structure_with(spec, design, priors, chosen, rows, kept),
         scaling=scaling,
         rows=rows,
         parameterization_reason=reason,
@@ -466,58 +462,6 @@ def _warn_about_design(spec: ModelSpec, design: Design, shown: pd.DataFrame) -> 
             "in which combinations are groups, as in (1 | a:b), predicts new ones.",
             RankWarning,
         )
-
-
-def _fewer_rows(
-    spec: ModelSpec,
-    read: StreamedDesign,
-    scaling: Scaling,
-    parameterization: Parameterization | None,
-    integrated: tuple[int, ...],
-    is_read: bool,
-) -> Rows | None:
-    """Return the rows that the program sees, if they are other than the data's."""
-    always = spec.compress is True or is_read
-    rows: Rows | None = None
-    if parameterization == "marginal":
-        rows = marginal_rows(scaling.design(read.rows), integrated)
-    elif not why_not_aggregated(spec):
-        if spec.compress is not False:
-            design = scaling.design(read.rows)
-            rows = aggregate(spec, design, always=always, counts=read.counts)
-    elif can_be_compressed(spec, read.rows, is_read):
-        rows = compressed_rows(scaling.design(read.rows), always=always)
-    if isinstance(rows, CompressedRows | MarginalRows):
-        y_shift = rows.y_shift + read.y_shift / scaling.outcome
-        rows = replace(rows, y_shift=y_shift)
-    return rows
-
-
-def _structure(
-    spec: ModelSpec,
-    design: Design,
-    priors: PriorTable,
-    parameterization: Parameterization | None,
-    rows: Rows | None,
-    like: Structure | None,
-) -> Structure:
-    """Return what decides the text of the program."""
-    structure = structure_of(
-        spec,
-        design,
-        priors,
-        parameterization,
-        integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
-        compressed=isinstance(rows, CompressedRows),
-        many_rows=like.standardized
-        if like
-        else isinstance(rows, MarginalRows) and rows.are_many,
-        within=like.within if like else None,
-    )
-    if isinstance(rows, AggregatedRows):
-        offset = rows.design.offset is not None
-        structure = replace(structure, family=rows.family, offset=offset)
-    return structure
 
 
 def _chosen_rows(rows: Any, count: int) -> np.ndarray:

@@ -348,11 +348,11 @@ def _outcomes(fit: FitResult) -> Array:
 
 def _sizes(fit: FitResult, rows: pd.DataFrame) -> Array:
     """Return the trials or the exposure of rows, or ones."""
-    spec, recipes = fit.model.spec, fit.model.design.recipes
+    spec, encodings = fit.model.spec, fit.model.design.encodings
     text = spec.trials or spec.exposure
-    if text is None or recipes is None:
+    if text is None or encodings is None:
         return np.ones(len(rows))
-    sizes = recipes.expressions[text].of(rows)
+    sizes = encodings.expressions[text].of(rows)
     return np.maximum(sizes, 1) if spec.trials else np.asarray(sizes)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from stanpool.language.model_spec import as_priors
-from stanpool.language.prior import Prior
+from stanpool.language.prior import Prior, as_priors
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import SET_BY_USER, PriorRow

@@ -21,7 +21,8 @@ ROWS = 700
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stanpool.data.compression.chunk_reader._BLOCK_ROWS", 150)
+    for module in ("chunk_reader", "growing"):
+        monkeypatch.setattr(f"stanpool.data.compression.{module}.BLOCK_ROWS", 150)
 
 
 def table(seed: int = 1) -> pd.DataFrame:
@@ -477,7 +478,7 @@ def test_empty_cells_are_left_out_as_in_memory(
         parameterization=model.parameterization,
         **compress,
     )
-    assert model.design.recipes.left_out == other.design.recipes.left_out
+    assert model.design.encodings.left_out == other.design.encodings.left_out
     assert_same(model, other)
 
 

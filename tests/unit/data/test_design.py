@@ -128,9 +128,9 @@ class TestArrays:
     def test_new_rows_get_the_levels_and_centers_first_seen(self) -> None:
         data = frame()
         model = Model("y ~ center(x) + kind", data, pooling="complete")
-        recipes = model.design.recipes
-        assert recipes is not None
-        again = rebuild(recipes.population, model.data.iloc[[3]])
+        encodings = model.design.encodings
+        assert encodings is not None
+        again = rebuild(encodings.population, model.data.iloc[[3]])
         np.testing.assert_allclose(again[:, 1:], model.design.X[[3]])
 
     def test_arrays_are_read_only_copies(self) -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from stanpool import Prior, SpecError
 from stanpool.language.family import FAMILIES
-from stanpool.language.model_spec import GroupTerm, ModelSpec, as_priors
-from stanpool.language.prior import DISTRIBUTIONS
+from stanpool.language.model_spec import GroupTerm, ModelSpec
+from stanpool.language.prior import DISTRIBUTIONS, as_priors
 
 SIMPLE = ModelSpec("y", terms=("x",), groups=(GroupTerm("g"),))
 

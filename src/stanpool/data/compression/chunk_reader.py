@@ -22,7 +22,7 @@ References
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,14 @@ from stanpool.data.columns import (
     names_in_terms,
     used_columns,
 )
-from stanpool.data.compression.chunks import (
-    OFFSET,
-    OUTCOME,
-    UNIT,
-    ReducedColumns,
-    Streamed,
+from stanpool.data.compression.chunks import OFFSET, OUTCOME, Streamed
+from stanpool.data.compression.growing import (
+    BLOCK_ROWS,
+    GrowingReduction,
+    NumberedCombinations,
+    NumberedValues,
+    VaryingColumns,
 )
-from stanpool.data.compression.orthogonal import qr_reduce
 from stanpool.data.design.outcome import (
     Evaluated,
     build_offset,
@@ -70,7 +70,6 @@ from stanpool.language.expression import parse
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.vocabulary import calls
 
-_BLOCK_ROWS = 1 << 18  # rows that are read and reduced together
 _MOST_CELLS = 1 << 22  # combinations of predictors and groups that are kept
 _MOST_VALUES = 10_000  # different numbers of a column that may be levels in C()
 _FIRST_ROWS = 100  # first rows of the data that the specimen has in any case
@@ -161,152 +160,14 @@ def _blocks(
         if waiting and not frame.dtypes.equals(waiting[0].dtypes):
             yield start, pd.concat(waiting, ignore_index=True)
             waiting, start, size = [], start + size, 0
-        for at in range(0, len(frame), _BLOCK_ROWS):
-            waiting.append(frame.iloc[at : at + _BLOCK_ROWS])
+        for at in range(0, len(frame), BLOCK_ROWS):
+            waiting.append(frame.iloc[at : at + BLOCK_ROWS])
             size += len(waiting[-1])
-            if size >= _BLOCK_ROWS:
+            if size >= BLOCK_ROWS:
                 yield start, pd.concat(waiting, ignore_index=True)
                 waiting, start, size = [], start + size, 0
     if waiting:
         yield start, pd.concat(waiting, ignore_index=True)
-
-
-class _Numbers:
-    """Values, numbered in the order in which they are met."""
-
-    def __init__(self) -> None:
-        self.known: pd.Index[Any] | None = None
-
-    def __len__(self) -> int:
-        """Count the values."""
-        return 0 if self.known is None else len(self.known)
-
-    def of(self, values: Any) -> NDArray[np.intp]:
-        """Return the numbers of values; those that are new get the next ones."""
-        codes, levels = pd.factorize(values)
-        found: pd.Index[Any] = pd.Index(levels)
-        if self.known is None:
-            self.known = found[:0]
-        place = self.known.get_indexer(found)
-        is_new = place < 0
-        place[is_new] = len(self.known) + np.arange(int(is_new.sum()))
-        self.known = self.known.append(found[is_new])
-        return np.asarray(place[codes], dtype=np.intp)
-
-
-class _Combinations:
-    """Combinations of numbers, numbered in order of appearance."""
-
-    def __init__(self) -> None:
-        self.steps: list[_Numbers] = []
-        self.count = 0
-
-    def of(self, columns: Sequence[NDArray[np.intp]], rows: int) -> NDArray[np.intp]:
-        """Return the number of the combination in each row."""
-        combined = columns[0] if columns else np.zeros(rows, dtype=np.intp)
-        for step, column in enumerate(columns[1:]):
-            if step == len(self.steps):
-                self.steps.append(_Numbers())
-            combined = self.steps[step].of((combined << 32) + column)
-        self.count = max(self.count, int(combined.max()) + 1)
-        return combined
-
-
-class _Reduction:
-    """The reduced rows of all rows so far."""
-
-    def __init__(self) -> None:
-        self.labels: tuple[str, ...] = ()
-        self.shift: dict[str, float] = {}
-        self.own = 0
-        self.values: Array = np.zeros((0, 0))
-        self.group = np.zeros(0, dtype=np.intp)
-        self.waiting: list[tuple[Array, NDArray[np.intp]]] = []
-
-    def add(
-        self,
-        labels: Sequence[str],
-        own: int,
-        values: Array,
-        group: NDArray[np.intp],
-        scale: NDArray[np.intp],
-        weight: Array | None = None,
-    ) -> None:
-        """Add rows; the first ``own`` columns are those that vary over groups."""
-        if tuple(labels) != self.labels:
-            self.reduce(scale)
-            self._widen(tuple(labels), values[0])
-        self.own = own
-        values = values - [self.shift[label] for label in labels]
-        self.waiting.append(
-            (values if weight is None else values * weight[:, None], group)
-        )
-        if sum(len(each) for each, _ in self.waiting) >= max(
-            _BLOCK_ROWS, len(self.group)
-        ):
-            self.reduce(scale)
-
-    def reduce(self, scale: NDArray[np.intp]) -> None:
-        """Reduce the rows that wait together with the reduced rows before them."""
-        if not self.waiting:
-            return
-        values = np.concatenate([self.values, *(each for each, _ in self.waiting)])
-        group = np.concatenate([self.group, *(each for _, each in self.waiting)])
-        self.waiting, q = [], self.own
-        reduced = qr_reduce(
-            values[:, :q], values[:, q:], group, len(scale), scale=scale
-        )
-        kept = (reduced.Z != 0).any(axis=2)
-        of_groups = np.concatenate([reduced.Z, reduced.X], axis=2)[kept]
-        rest = np.pad(reduced.rest, ((0, 0), (q, 0)))
-        _, some_group = np.unique(scale, return_index=True)
-        self.values = np.concatenate([of_groups, rest])
-        self.group = np.append(np.nonzero(kept)[0], some_group[reduced.scale_of_rest])
-
-    def _widen(self, labels: tuple[str, ...], first: Array) -> None:
-        """Make room for columns that were not there: all rows so far have 0 in them."""
-        if not self.labels:
-            self.shift = dict(zip(labels, first.tolist(), strict=True)) | {UNIT: 0.0}
-        values = np.zeros((len(self.values), len(labels)))
-        for at, label in enumerate(labels):
-            self.shift.setdefault(label, 0.0)
-            if label in self.labels:
-                values[:, at] = self.values[:, self.labels.index(label)]
-        self.labels, self.values = labels, values
-
-    def columns(self, scale: NDArray[np.intp]) -> ReducedColumns:
-        """Return what is kept."""
-        self.reduce(scale)
-        shift = np.array([self.shift[label] for label in self.labels])
-        return ReducedColumns(self.labels, self.values, shift, self.group)
-
-
-class _Varying:
-    """Which columns vary within the groups of a factor."""
-
-    def __init__(self) -> None:
-        self.value_of: dict[str, Array | None] = {}
-        self.groups = 0
-
-    def rows(
-        self, columns: dict[str, Array], group: NDArray[np.intp], groups: int
-    ) -> list[int]:
-        """Return rows in which columns first differ from others of their group."""
-        found = []
-        for label, column in columns.items():
-            values = self.value_of.get(label, np.zeros(self.groups))
-            if values is None:
-                continue
-            if groups > len(values):
-                new = np.flatnonzero(group >= len(values))[::-1]
-                values = np.append(values, np.zeros(groups - len(values)))
-                values[group[new]] = column[new]
-            varies = values[group] != column
-            self.value_of[label] = None if varies.any() else values
-            if varies.any():
-                found.append(int(np.argmax(varies)))
-        self.groups = groups
-        return found
 
 
 class _Reader:
@@ -318,9 +179,11 @@ class _Reader:
         self.is_gaussian = spec.is_gaussian
         self.kinds: dict[str, str] = {}
         self.raw: dict[str, Any] = {}
-        self.numbers: dict[str, _Numbers] = {}
-        self.combinations = _Combinations()
-        self.factors = [(term, _Combinations(), _Varying()) for term in spec.groups]
+        self.numbers: dict[str, NumberedValues] = {}
+        self.combinations = NumberedCombinations()
+        self.factors = [
+            (term, NumberedCombinations(), VaryingColumns()) for term in spec.groups
+        ]
         self.sizes = np.zeros(0, dtype=np.int64)
         self.first = np.zeros(0, dtype=np.int64)
         self.specimen: list[pd.DataFrame] = []
@@ -328,7 +191,7 @@ class _Reader:
         self.has_zero: set[str] = set()
         self.of_groups: dict[str, None] = {}
         self.others: dict[str, None] = {}
-        self.reduced, self.weighted = _Reduction(), _Reduction()
+        self.reduced, self.weighted = GrowingReduction(), GrowingReduction()
         self.sums: list[Array] = [np.zeros(0), np.zeros(0), np.zeros(0)]
 
     def add(self, block: pd.DataFrame, first: int) -> None:
@@ -430,7 +293,7 @@ class _Reader:
         """Name the columns of which all values are known."""
         names = [*self.categorical, *self._key()]
         for text in self.spec.all_terms if self.is_gaussian else ():
-            # Numbers may be levels there, unless they are too many.
+            # NumberedValues may be levels there, unless they are too many.
             if any(call.name == "C" for call in calls(parse(text.removeprefix("-")))):
                 for name in names_in_terms([text], set(self.kinds)):
                     if len(self.numbers.get(name, ())) <= _MOST_VALUES:
@@ -439,7 +302,7 @@ class _Reader:
 
     def _numbered(self, name: str, column: pd.Series[Any]) -> NDArray[np.intp]:
         """Return the numbers of a column's values."""
-        numbers = self.numbers.setdefault(name, _Numbers())
+        numbers = self.numbers.setdefault(name, NumberedValues())
         if name in self.categorical:
             return numbers.of(column.cat.categories)[column.cat.codes]
         return numbers.of(column.to_numpy())

@@ -150,7 +150,7 @@ class _ReducedRows:
         return cls(data, reduced, wide)
 
     @property
-    def unit(self) -> Array:
+    def ones(self) -> Array:
         """The column of ones, transformed as the rows are."""
         return self._column(UNIT)
 
@@ -166,14 +166,14 @@ class _ReducedRows:
         return self._column(OFFSET) if OFFSET in self.reduced.labels else None
 
     @property
-    def like(self) -> NDArray[np.intp]:
+    def group_row(self) -> NDArray[np.intp]:
         """The row of the specimen that is of the same groups."""
         return self.data.first[self.reduced.group]
 
-    def of(self, matrix: TermMatrix) -> Array:
+    def transform(self, matrix: TermMatrix) -> Array:
         """Return a design matrix, transformed as the rows are."""
         values, shift = self.shifted(matrix)
-        return values + np.outer(self.unit, shift)
+        return values + np.outer(self.ones, shift)
 
     def shifted(self, matrix: TermMatrix) -> tuple[Array, Array]:
         """Return the same minus a shift near the columns' means, and the shift."""
@@ -200,29 +200,29 @@ class _CellRows:
     Their outcomes lie a standard deviation above and below the mean of the cell's.
     """
 
-    unit: Array
+    ones: Array
     y: Array
     offset: Array | None
-    like: NDArray[np.intp]
+    group_row: NDArray[np.intp]
 
     @classmethod
     def of_data(cls, data: Streamed, offset: Array | None) -> _CellRows:
         """Return means and spreads from the cells' sums; old fits kept no squares."""
         assert data.sums is not None
         total, _, *squares = data.sums
-        mean, unit = total / data.sizes, np.repeat(np.sqrt(data.sizes / 2), 2)
+        mean, ones = total / data.sizes, np.repeat(np.sqrt(data.sizes / 2), 2)
         variance = squares[0] / data.sizes - mean**2 if squares else np.zeros(len(mean))
         spread = np.sqrt(np.maximum(variance, 0.0))
         return cls(
-            unit,
-            np.column_stack([mean - spread, mean + spread]).ravel() * unit,
-            None if offset is None else np.repeat(offset, 2) * unit,
+            ones,
+            np.column_stack([mean - spread, mean + spread]).ravel() * ones,
+            None if offset is None else np.repeat(offset, 2) * ones,
             np.repeat(np.arange(len(mean)), 2),
         )
 
-    def of(self, matrix: TermMatrix) -> Array:
+    def transform(self, matrix: TermMatrix) -> Array:
         """Return a design matrix for these rows."""
-        return matrix.values[self.like] * self.unit[:, None]
+        return matrix.values[self.group_row] * self.ones[:, None]
 
 
 def _reduced_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, float]:
@@ -233,33 +233,33 @@ def _reduced_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, f
         spec, data.specimen, _ReducedRows.of_data(data, data.reduced)
     )
     rows = _ReducedRows.of_data(data, weighted)
-    recipes = moments.recipes
-    assert recipes is not None
-    x, shift = rows.shifted(recipes.population)
-    at = [recipes.population.labels.index(label) for label in moments.coefficients]
+    encodings = moments.encodings
+    assert encodings is not None
+    x, shift = rows.shifted(encodings.population)
+    at = [encodings.population.labels.index(label) for label in moments.coefficients]
     # An intercept makes up for the shift of the outcome; without one it is added back.
     y, y_shift = weighted.values[:, -1], float(weighted.shift[-1])
     if not moments.intercept:
-        y, y_shift = y + rows.unit * y_shift, 0.0
+        y, y_shift = y + rows.ones * y_shift, 0.0
     terms = {term.factor: term for term in spec.groups}
     factors = [
         replace(
             factor,
-            Z=rows.of(recipe),
-            index=groups_of(terms[factor.factor].key, data.specimen)[1][rows.like],
+            Z=rows.transform(encoding),
+            index=groups_of(terms[factor.factor].key, data.specimen)[1][rows.group_row],
         )
-        for factor, recipe in zip(moments.factors, recipes.factors, strict=True)
+        for factor, encoding in zip(moments.factors, encodings.factors, strict=True)
     ]
     rows_of_likelihood = replace(
         moments,
         y=y,
         X=x[:, at],
         x_bar=moments.x_bar - shift[at],
-        unit=rows.unit,
+        ones=rows.ones,
         offset=None,
         factors=tuple(factors),
         parameters=tuple(
-            each.take(rows.like) for each in build_parameters(spec, data.specimen)
+            each.take(rows.group_row) for each in build_parameters(spec, data.specimen)
         ),
     )
     return moments, rows_of_likelihood, y_shift
@@ -273,8 +273,8 @@ def _cell_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design]:
     own = build_design(spec, cells)
     moments = build_design(spec, cells, _CellRows.of_data(data, own.offset))
     if own.trials is not None:
-        unit = np.repeat(np.sqrt(data.sizes / 2), 2)
-        moments = replace(moments, trials=np.repeat(trials / data.sizes, 2) * unit)
+        ones = np.repeat(np.sqrt(data.sizes / 2), 2)
+        moments = replace(moments, trials=np.repeat(trials / data.sizes, 2) * ones)
     factors = [
         replace(factor, z_bar=other.z_bar)
         for factor, other in zip(own.factors, moments.factors, strict=True)
@@ -312,7 +312,7 @@ def _without_rows(data: Streamed, design: Design) -> Design:
             replace(each.with_factors(without_rows), X=unkept(each.X))
             for each in design.parameters
         ),
-        unit=None,
+        ones=None,
         count=data.rows,
     )
 

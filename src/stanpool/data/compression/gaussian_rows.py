@@ -103,9 +103,9 @@ def compressed_rows(design: Design, *, always: bool) -> CompressedRows | None:
         return None
     count = len(sizes)
     columns, y_shift = population_columns(design)
-    unit, factors = unit_column(design), design.factors
+    ones, factors = column_of_ones(design), design.factors
     # Minus z_bar, as in the program of no pooling.
-    z = [weighted(design, each.Z) - np.outer(unit, each.z_bar) for each in factors]
+    z = [weighted(design, each.Z) - np.outer(ones, each.z_bar) for each in factors]
     scale = scale_of_groups(design, combination, count)
     reduced = qr_reduce(
         np.concatenate([np.zeros((design.rows, 0)), *z], axis=1),
@@ -163,22 +163,22 @@ def population_columns(design: Design) -> tuple[Array, float]:
     The outcome loses the offsets and, where there is an intercept, its mean. Rows are
     weighted, so that they have one scale.
     """
-    unit = unit_column(design)
+    ones = column_of_ones(design)
     y = design.y if design.offset is None else design.y - design.offset
     # First about a value of its own: a large mean must not swamp a small spread.
-    about = float(y[0]) if design.unit is None and design.intercept else 0.0
+    about = float(y[0]) if design.ones is None and design.intercept else 0.0
     y = weighted(design, y - about)
-    y_shift = float(unit @ y / (unit @ unit)) if design.intercept else 0.0
-    ones = unit[:, None][:, : int(design.intercept)]
-    x = weighted(design, design.X) - np.outer(unit, design.x_bar)
-    columns = [ones, x, (y - unit * y_shift)[:, None]]
+    y_shift = float(ones @ y / (ones @ ones)) if design.intercept else 0.0
+    intercept = ones[:, None][:, : int(design.intercept)]
+    x = weighted(design, design.X) - np.outer(ones, design.x_bar)
+    columns = [intercept, x, (y - ones * y_shift)[:, None]]
     return np.concatenate(columns, axis=1), y_shift + about
 
 
-def unit_column(design: Design) -> Array:
+def column_of_ones(design: Design) -> Array:
     """Return the column of ones, transformed: the weights of the rows."""
-    if design.unit is not None:
-        return design.unit
+    if design.ones is not None:
+        return design.ones
     return weighted(design, np.ones(design.rows))
 
 
@@ -187,7 +187,7 @@ def weighted(design: Design, values: Array) -> Array:
 
     Surrogate rows have weights already.
     """
-    if design.unit is not None or (design.se is None and design.weights is None):
+    if design.ones is not None or (design.se is None and design.weights is None):
         return values
     weights = np.ones(design.rows) if design.weights is None else design.weights
     precision = np.sqrt(weights) / (1.0 if design.se is None else design.se)
@@ -215,8 +215,8 @@ def scale_of_groups(
 def scale_weights(design: Design) -> Array:
     """Return the number (or the weight) of the rows of each residual scale."""
     each, index, scales = design.weights, np.zeros(design.rows, dtype=np.intp), 1
-    if design.unit is not None:
-        each = np.square(design.unit)
+    if design.ones is not None:
+        each = np.square(design.ones)
     if design.residual is not None:
         index, scales = design.residual.index, len(design.residual.labels)
     counted = np.bincount(index, each, minlength=scales)

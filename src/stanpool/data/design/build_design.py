@@ -17,8 +17,6 @@ from stanpool.data.design.design import (
     FactorDesign,
     ParameterDesign,
     SpecialTerm,
-    SurrogateRows,
-    identified_columns,
     read_only,
     rows_of,
     sd_of_column,
@@ -37,7 +35,11 @@ from stanpool.data.design.outcome import (
     likelihood_weights,
     standard_errors,
 )
-from stanpool.data.design.rank import column_means
+from stanpool.data.design.rank import (
+    SurrogateRows,
+    column_means,
+    identified_columns,
+)
 from stanpool.data.matrix.model_matrix import column_of, term_matrix, without_values
 from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.family import FAMILIES
@@ -47,7 +49,7 @@ _MOST_CORRELATED = 500  # coefficients of a group: 124,750 correlations
 
 
 def build_design(
-    spec: ModelSpec, frame: pd.DataFrame, stand_ins: SurrogateRows | None = None
+    spec: ModelSpec, frame: pd.DataFrame, surrogates: SurrogateRows | None = None
 ) -> Design:
     """Build the arrays of a model from a frame that ``used_columns`` has cleaned.
 
@@ -57,7 +59,7 @@ def build_design(
         The model.
     frame
         The columns that the model uses, as ``used_columns`` returns them.
-    stand_ins
+    surrogates
         Rows that replace those of the data. The frame then decides only the structure:
         all levels and groups occur in it, and a predictor that varies within groups
         varies here as well.
@@ -74,28 +76,28 @@ def build_design(
     expressed = {text: column_of(text, frame, functions) for text in expressions(spec)}
     evaluated = {text: column.values for text, column in expressed.items()}
     y, categories = build_outcome(spec, frame, evaluated)
-    population, matrices, factors = _read_terms(spec, frame, stand_ins)
+    population, matrices, factors = _read_terms(spec, frame, surrogates)
     first = int(spec.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
     seen = _by_label(x, labels, factors)
     parameters = build_parameters(spec, frame)
-    unit, outcome, offset = None, y, build_offset(spec, evaluated)
-    if stand_ins is not None:
-        unit, outcome, offset = stand_ins.unit, stand_ins.y, stand_ins.offset
-        x = stand_ins.of(population)[:, first:]
+    ones, outcome, offset = None, y, build_offset(spec, evaluated)
+    if surrogates is not None:
+        ones, outcome, offset = surrogates.ones, surrogates.y, surrogates.offset
+        x = surrogates.transform(population)[:, first:]
         factors = [
-            _of_surrogates(factor, matrix, stand_ins)
+            _of_surrogates(factor, matrix, surrogates)
             for factor, matrix in zip(factors, matrices, strict=True)
         ]
-        parameters = tuple(each.take(stand_ins.like) for each in parameters)
+        parameters = tuple(each.take(surrogates.group_row) for each in parameters)
     has_intercept = spec.intercept and not family.has_cutpoints
     own_intercepts = False
     if spec.pooling == "none":
-        x, labels = _without_reproduced(x, labels, factors[0], unit)
-        has_intercept &= not _reproduces_intercept(factors[0], unit)
+        x, labels = _without_reproduced(x, labels, factors[0], ones)
+        has_intercept &= not _reproduces_intercept(factors[0], ones)
         own_intercepts = not has_intercept and factors[0].varying[0] == "Intercept"
         if own_intercepts and spec.center_predictors:
-            factors = [_with_means(factors[0], unit)]
+            factors = [_with_means(factors[0], ones)]
     if family.is_categorical:
         factors = [replace(each, predictors_of=categories[1:]) for each in factors]
     # There must be an intercept if predictors are centered.
@@ -106,7 +108,7 @@ def build_design(
         X=read_only(x),
         coefficients=labels,
         intercept=has_intercept,
-        x_bar=read_only(column_means(x, unit) if center else np.zeros(x.shape[1])),
+        x_bar=read_only(column_means(x, ones) if center else np.zeros(x.shape[1])),
         factors=tuple(factors),
         link=spec.link_name,
         parameters=parameters,
@@ -114,22 +116,22 @@ def build_design(
         offset=read_only(offset),
         **_parts_of_outcome(spec, evaluated, y),
         categories=categories,
-        unit=read_only(unit),
-        recipes=_encodings(population, matrices, expressed),
-        centers=_centers(_by_label(x, labels, factors), seen, unit) if center else (),
+        ones=read_only(ones),
+        encodings=_encodings(population, matrices, expressed),
+        centers=_centers(_by_label(x, labels, factors), seen, ones) if center else (),
     )
 
 
 def _read_terms(
-    spec: ModelSpec, frame: pd.DataFrame, stand_ins: SurrogateRows | None
+    spec: ModelSpec, frame: pd.DataFrame, surrogates: SurrogateRows | None
 ) -> tuple[TermMatrix, list[TermMatrix], list[FactorDesign]]:
     """Build the matrices of the population and of the factors, and the factors."""
     matrix = term_matrix(spec.intercept, spec.terms, frame, dict(spec.functions))
-    population = identified_columns(matrix, spec.intercept, stand_ins)
+    population = identified_columns(matrix, spec.intercept, surrogates)
     first = int(spec.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
     pooled = () if spec.pooling == "complete" else spec.groups
-    pairs = [_build_factor(spec, term, frame, labels, stand_ins) for term in pooled]
+    pairs = [_build_factor(spec, term, frame, labels, surrogates) for term in pooled]
     factors = [factor for factor, _ in pairs]
     if spec.pooling == "partial":
         factors = with_group_predictors(spec, factors, x, labels, frame)
@@ -150,34 +152,34 @@ def _encodings(
 
 
 def _of_surrogates(
-    factor: FactorDesign, matrix: TermMatrix, stand_ins: SurrogateRows
+    factor: FactorDesign, matrix: TermMatrix, surrogates: SurrogateRows
 ) -> FactorDesign:
     """Return a factor with surrogate rows instead of those of the data."""
     return replace(
         factor,
-        Z=read_only(stand_ins.of(matrix)),
-        index=rows_of(factor.index, stand_ins.like),
-        weights=rows_of(factor.weights, stand_ins.like),
+        Z=read_only(surrogates.transform(matrix)),
+        index=rows_of(factor.index, surrogates.group_row),
+        weights=rows_of(factor.weights, surrogates.group_row),
     )
 
 
 def _without_reproduced(
-    x: np.ndarray, labels: tuple[str, ...], own: FactorDesign, unit: np.ndarray | None
+    x: np.ndarray, labels: tuple[str, ...], own: FactorDesign, ones: np.ndarray | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Leave out predictors that the groups' own coefficients can reproduce."""
-    kept = [not is_reproduced_by_groups(column, own, unit) for column in x.T]
+    kept = [not is_reproduced_by_groups(column, own, ones) for column in x.T]
     return x[:, kept], tuple(np.array(labels, dtype=object)[kept])
 
 
-def _reproduces_intercept(own: FactorDesign, unit: np.ndarray | None) -> bool:
+def _reproduces_intercept(own: FactorDesign, ones: np.ndarray | None) -> bool:
     """Whether the groups' own coefficients can reproduce an intercept."""
-    ones = np.ones(len(own.Z)) if unit is None else unit
-    return is_reproduced_by_groups(ones, own, unit)
+    column = np.ones(len(own.Z)) if ones is None else ones
+    return is_reproduced_by_groups(column, own, ones)
 
 
-def _with_means(own: FactorDesign, unit: np.ndarray | None) -> FactorDesign:
+def _with_means(own: FactorDesign, ones: np.ndarray | None) -> FactorDesign:
     """Center the predictors of groups that have intercepts of their own."""
-    z_bar = column_means(own.Z, unit)
+    z_bar = column_means(own.Z, ones)
     z_bar[0] = 0.0
     return replace(own, z_bar=read_only(z_bar))
 
@@ -203,11 +205,11 @@ def _parts_of_outcome(
 def _centers(
     columns: Mapping[str, np.ndarray],
     seen: Mapping[str, np.ndarray],
-    unit: np.ndarray | None,
+    ones: np.ndarray | None,
 ) -> tuple[tuple[str, float], ...]:
     """Choose the centers of predictors that are far from 0."""
     moments = {
-        label: (float(column_means(column, unit)), sd_of_column(column, unit))
+        label: (float(column_means(column, ones)), sd_of_column(column, ones))
         for label, column in columns.items()
     }
     return choose_centers([(label, seen[label]) for label in columns], moments)
@@ -218,7 +220,7 @@ def _build_factor(
     term: GroupTerm,
     frame: pd.DataFrame,
     labels: tuple[str, ...],
-    stand_ins: SurrogateRows | None,
+    surrogates: SurrogateRows | None,
 ) -> tuple[FactorDesign, TermMatrix]:
     """Build the group side of one factor, and the recipe of its matrix.
 
@@ -230,7 +232,7 @@ def _build_factor(
     groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and term.correlated:
         _refuse_many(term, len(matrix.labels), len(groups))
-    matrix = identified_columns(matrix, term.intercept, stand_ins)
+    matrix = identified_columns(matrix, term.intercept, surrogates)
     varying = _in_same_order(matrix.labels, labels)
     if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(

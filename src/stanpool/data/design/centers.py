@@ -182,7 +182,7 @@ def centered_design(design: Design) -> Design:
     kept = design.count is None
     return replace(
         design,
-        X=_centered(design.X, matrix, design.unit) if kept else design.X,
+        X=_centered(design.X, matrix, design.ones) if kept else design.X,
         x_bar=_centered(design.x_bar, matrix),
         factors=tuple(
             _centered_factor(factor, design.coefficients, centers, kept)

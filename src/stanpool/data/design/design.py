@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from stanpool.base.errors import DataError, quote, quote_list
-from stanpool.data.design.rank import about_means, column_means, identified
+from stanpool.data.design.rank import about_means, column_means
 from stanpool.data.matrix.model_matrix import Column
 from stanpool.data.matrix.term_matrix import TermMatrix
 
@@ -273,11 +273,11 @@ class Design:
         Bounds of truncation per row, or None.
     categories
         The levels of an ordinal or categorical outcome; else empty.
-    recipes
+    encodings
         How to build the matrices again for new rows.
     centers
         From where the model counts predictors that are far from 0, by label.
-    unit
+    ones
         A column of ones, transformed as the rows are, shape ``(N,)``, where rows take
         the place of others; else None.
     count
@@ -302,9 +302,9 @@ class Design:
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
     categories: tuple[Any, ...] = ()
-    recipes: Encodings | None = None
+    encodings: Encodings | None = None
     centers: tuple[tuple[str, float], ...] = ()
-    unit: np.ndarray | None = None
+    ones: np.ndarray | None = None
     count: int | None = None
 
     @property
@@ -343,15 +343,15 @@ class Design:
 
     def mean_of(self, column: np.ndarray) -> float:
         """Return the mean of a column of the design over the rows of the data."""
-        return float(column_means(column, self.unit))
+        return float(column_means(column, self.ones))
 
     def sd_of(self, column: np.ndarray) -> float:
         """Return its standard deviation, with the degrees of freedom less one."""
-        if self.unit is None:
+        if self.ones is None:
             return float(np.std(column, ddof=1)) if len(column) > 1 else 0.0
-        left = float(self.unit @ self.unit) - 1
+        left = float(self.ones @ self.ones) - 1
         return (
-            sd_of_column(column, self.unit) * math.sqrt(1 + 1 / left)
+            sd_of_column(column, self.ones) * math.sqrt(1 + 1 / left)
             if left > 0
             else 0.0
         )
@@ -365,7 +365,7 @@ class Design:
             Which rows, counted from 0. Groups may be left without rows.
         """
         per_row = ["y", "X", "trials", "se", "weights", "offset", "censored"]
-        per_row += ["y_upper", "lower", "upper", "unit"]
+        per_row += ["y_upper", "lower", "upper", "ones"]
         return replace(
             self,
             **{name: rows_of(getattr(self, name), rows) for name in per_row},
@@ -379,13 +379,13 @@ class Design:
 
         One sentence each for the population and the factors that have any.
         """
-        if self.recipes is None:
+        if self.encodings is None:
             return ()
         whose = ("", *(f" of {quote(each.factor)}" for each in self.factors))
         return tuple(
             f"{quote_list(labels)}{of}: no row has this combination of predictors, or "
             "the column is a linear combination of others"
-            for labels, of in zip(self.recipes.left_out, whose, strict=True)
+            for labels, of in zip(self.encodings.left_out, whose, strict=True)
             if labels
         )
 
@@ -452,38 +452,6 @@ class RowsNotKept:
     __lt__ = __le__ = __gt__ = __ge__ = __invert__ = __neg__ = __rmatmul__ = _refuse
 
 
-class SurrogateRows(Protocol):
-    """Rows in the place of those of the data, with the same sums of products."""
-
-    @property
-    def unit(self) -> np.ndarray:
-        """The column of ones, transformed as the rows are."""
-
-    @property
-    def y(self) -> np.ndarray:
-        """The outcome, transformed as the rows are."""
-
-    @property
-    def offset(self) -> np.ndarray | None:
-        """The offsets, transformed as the rows are."""
-
-    @property
-    def like(self) -> np.ndarray:
-        """The row of the frame whose groups each of them belongs to."""
-
-    def of(self, matrix: TermMatrix) -> np.ndarray:
-        """Return a design matrix, transformed as the rows are."""
-
-
-def identified_columns(
-    matrix: TermMatrix, intercept: bool, stand_ins: SurrogateRows | None
-) -> TermMatrix:
-    """Leave out of a matrix what the rows, or those in their place, cannot tell."""
-    if stand_ins is None:
-        return identified(matrix, matrix.values, intercept, None)
-    return identified(matrix, stand_ins.of(matrix), intercept, stand_ins.unit)
-
-
 def add_repeated_members(index: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Give a group that a row names twice the sum of its weights, where it is first.
 
@@ -499,10 +467,10 @@ def add_repeated_members(index: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return weights
 
 
-def sd_of_column(column: np.ndarray, unit: np.ndarray | None) -> float:
+def sd_of_column(column: np.ndarray, ones: np.ndarray | None) -> float:
     """Return the standard deviation of a column over the rows of the data."""
-    about = about_means(column, unit)
-    rows = len(column) if unit is None else unit @ unit
+    about = about_means(column, ones)
+    rows = len(column) if ones is None else ones @ ones
     return math.sqrt(float(about @ about) / float(rows))
 
 

@@ -9,15 +9,15 @@ from stanpool.data.design.rank import COLLINEAR, about_means
 
 
 def is_reproduced_by_groups(
-    column: np.ndarray, factor: FactorDesign, unit: np.ndarray | None
+    column: np.ndarray, factor: FactorDesign, ones: np.ndarray | None
 ) -> bool:
     """Whether groups with coefficients of their own can reproduce a column."""
     groups, z = factor.index, factor.Z
     if factor.varying[0] == "Intercept":
         # Only the variation counts: a column of large mean and small spread is not
         # a constant.
-        column = about_means(column, unit)
-        z = np.concatenate([z[:, :1], about_means(z[:, 1:], unit)], axis=1)
+        column = about_means(column, ones)
+        z = np.concatenate([z[:, :1], about_means(z[:, 1:], ones)], axis=1)
     size = np.sqrt(np.mean(z**2, axis=0))
     z = z / np.where(size > 0, size, 1.0)  # units do not matter
     gram = np.zeros((len(factor.labels), z.shape[1], z.shape[1]))

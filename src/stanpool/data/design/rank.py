@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,8 +24,40 @@ if TYPE_CHECKING:
 COLLINEAR = 1e-8  # share of a column's squared length that others leave over
 
 
+class SurrogateRows(Protocol):
+    """Rows in the place of those of the data, with the same sums of products."""
+
+    @property
+    def ones(self) -> np.ndarray:
+        """The column of ones, transformed as the rows are."""
+
+    @property
+    def y(self) -> np.ndarray:
+        """The outcome, transformed as the rows are."""
+
+    @property
+    def offset(self) -> np.ndarray | None:
+        """The offsets, transformed as the rows are."""
+
+    @property
+    def group_row(self) -> np.ndarray:
+        """The row of the frame whose groups each of them belongs to."""
+
+    def transform(self, matrix: TermMatrix) -> np.ndarray:
+        """Return a design matrix, transformed as the rows are."""
+
+
+def identified_columns(
+    matrix: TermMatrix, intercept: bool, surrogates: SurrogateRows | None
+) -> TermMatrix:
+    """Leave out of a matrix what the rows, or those in their place, cannot tell."""
+    if surrogates is None:
+        return identified(matrix, matrix.values, intercept, None)
+    return identified(matrix, surrogates.transform(matrix), intercept, surrogates.ones)
+
+
 def identified(
-    matrix: TermMatrix, seen: np.ndarray, intercept: bool, unit: np.ndarray | None
+    matrix: TermMatrix, seen: np.ndarray, intercept: bool, ones: np.ndarray | None
 ) -> TermMatrix:
     """Return a design matrix without the columns of empty cells.
 
@@ -37,7 +69,7 @@ def identified(
         Its rows, or rows in the place of those, shape ``(N, columns)``.
     intercept
         Whether there is an intercept.
-    unit
+    ones
         The column of ones as these rows are transformed; None where they are not.
 
     Raises
@@ -48,7 +80,7 @@ def identified(
     own, labels = int(intercept), matrix.labels[int(intercept) :]
     x = seen[:, own:]
     _refuse_names(labels)
-    flat: Any = _is_constant(x, unit) if intercept else ~x.any(axis=0)
+    flat: Any = _is_constant(x, ones) if intercept else ~x.any(axis=0)
     may_go = {column - own for column in _of_interactions(matrix)}
     constant = [labels[k] for k in np.flatnonzero(flat) if k not in may_go]
     if constant:
@@ -58,7 +90,7 @@ def identified(
             if intercept
             else f"predictor(s) {quote_list(constant)} are 0 in all rows. Drop them."
         )
-    gram = _correlations(about_means(x, unit) if intercept else x)
+    gram = _correlations(about_means(x, ones) if intercept else x)
     if not flat.any() and _are_independent(gram):
         return matrix
     kept: list[int] = []
@@ -184,30 +216,30 @@ def _weights(gram: np.ndarray, kept: list[int], column: int) -> np.ndarray:
     )
 
 
-def _is_constant(x: np.ndarray, unit: np.ndarray | None) -> Any:
+def _is_constant(x: np.ndarray, ones: np.ndarray | None) -> Any:
     """Whether each column is constant, but for rounding."""
-    if unit is None:
+    if ones is None:
         spread, size = x.max(axis=0) - x.min(axis=0), np.abs(x).max(axis=0)
     else:
         spread, size = (
-            np.sqrt(np.square(each).sum(axis=0)) for each in (about_means(x, unit), x)
+            np.sqrt(np.square(each).sum(axis=0)) for each in (about_means(x, ones), x)
         )
     return spread <= 1e-12 * np.maximum(size, np.finfo(float).tiny)
 
 
 def _correlations(x: np.ndarray) -> np.ndarray:
-    """Return the cross-products of columns scaled to unit length."""
+    """Return the cross-products of columns scaled to length one."""
     norms = np.sqrt(np.einsum("ij,ij->j", x, x))
     scaled = x / np.where(norms > 0, norms, 1.0)
     return np.asarray(scaled.T @ scaled)
 
 
-def column_means(x: np.ndarray, unit: np.ndarray | None) -> Any:
-    """Return the columns' means; ``unit`` is the transformed column of ones."""
-    return x.mean(axis=0) if unit is None else unit @ x / (unit @ unit)
+def column_means(x: np.ndarray, ones: np.ndarray | None) -> Any:
+    """Return the columns' means; ``ones`` is the transformed column of ones."""
+    return x.mean(axis=0) if ones is None else ones @ x / (ones @ ones)
 
 
-def about_means(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
+def about_means(x: np.ndarray, ones: np.ndarray | None) -> np.ndarray:
     """Return columns less their means."""
-    means = column_means(x, unit)
-    return np.asarray(x - (means if unit is None else np.multiply.outer(unit, means)))
+    means = column_means(x, ones)
+    return np.asarray(x - (means if ones is None else np.multiply.outer(ones, means)))

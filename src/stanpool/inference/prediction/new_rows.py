@@ -87,19 +87,19 @@ def new_design(
         missing or infinite values, or if a categorical predictor has a new level.
     """
     spec, design = model.spec, model.design
-    recipes = design.recipes
-    assert recipes is not None
+    encodings = design.encodings
+    assert encodings is not None
     frame = _conforming(model, data, _needed(model, factors, parts))
     evaluated = {
-        text: _again(recipes.expressions.get(text), text, frame)
+        text: _again(encodings.expressions.get(text), text, frame)
         for text in _given(spec, parts)
         if text in expressions(spec)
     }
     y, categories = np.full(len(frame), np.nan), design.categories
     if "outcome" in parts:
         y, _ = build_outcome(spec, frame, evaluated)
-    x = rebuild(recipes.population, frame)
-    at = [recipes.population.labels.index(label) for label in design.coefficients]
+    x = rebuild(encodings.population, frame)
+    at = [encodings.population.labels.index(label) for label in design.coefficients]
     censored, y_upper = None, None
     if "cens" in parts:
         censored, y_upper = build_censoring(spec, evaluated, y)
@@ -252,15 +252,15 @@ def _with_levels_of_fit(
 
 def _factor(model: PreparedModel, number: int, frame: pd.DataFrame) -> FactorDesign:
     """Build the design of a factor, with new groups after those of the fit."""
-    recipes, fitted = model.design.recipes, model.design.factors[number]
-    assert recipes is not None
+    encodings, fitted = model.design.encodings, model.design.factors[number]
+    assert encodings is not None
     labels, index, weights = memberships(model.spec.groups[number], frame)
     labels, index = _among_known(fitted.factor, fitted.labels, labels, index)
     return replace(
         fitted,
         labels=labels,
         index=index,
-        Z=rebuild(recipes.factors[number], frame),
+        Z=rebuild(encodings.factors[number], frame),
         weights=weights,
         U=None,
         effect_of=None,

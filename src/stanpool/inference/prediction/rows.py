@@ -152,6 +152,33 @@ def chosen_terms(
     for own in model.design.parameters:
         for each in own.factors:
             varying.setdefault(each.factor, []).append(own.parameter)
+    chosen = _read_group_terms(model, group_terms, varying)
+    left_out = any(set(varying[name]) - set(chosen.get(name, ())) for name in varying)
+    if model.spec.pooling == "none" and left_out:
+        raise SpecError(
+            f"group_terms={quote(group_terms)} leaves out coefficients of groups, "
+            "and without pooling there is no population to replace them. Fit with "
+            "pooling='partial'."
+        )
+    included = {
+        own.parameter
+        for own in model.design.parameters
+        for each in own.factors
+        if own.parameter in chosen.get(each.factor, ())
+    }
+    return {
+        number: chosen[each.factor]
+        for number, each in enumerate(factors)
+        if set(chosen.get(each.factor, ())) & set(each.varying)
+    }, included
+
+
+def _read_group_terms(
+    model: PreparedModel,
+    group_terms: GroupTerms | None,
+    varying: Mapping[str, Sequence[str]],
+) -> dict[str, Sequence[str]]:
+    """Return what is to be included of what varies over each factor."""
     if group_terms is None:
         chosen: dict[str, Sequence[str]] = dict(varying)
     elif isinstance(group_terms, Mapping):
@@ -181,24 +208,7 @@ def chosen_terms(
                     f"{quote(name)}; {quote_list(varying[name])} do."
                     + suggestion(str(label), varying[name])
                 )
-    left_out = any(set(varying[name]) - set(chosen.get(name, ())) for name in varying)
-    if model.spec.pooling == "none" and left_out:
-        raise SpecError(
-            f"group_terms={quote(group_terms)} leaves out coefficients of groups, "
-            "and without pooling there is no population to replace them. Fit with "
-            "pooling='partial'."
-        )
-    included = {
-        own.parameter
-        for own in model.design.parameters
-        for each in own.factors
-        if own.parameter in chosen.get(each.factor, ())
-    }
-    return {
-        number: chosen[each.factor]
-        for number, each in enumerate(factors)
-        if set(chosen.get(each.factor, ())) & set(each.varying)
-    }, included
+    return chosen
 
 
 def _masked(factor: FactorDesign, labels: Sequence[str]) -> FactorDesign:

@@ -274,4 +274,4 @@ def _rate(design: Design) -> tuple[float, float]:
 
 def _row_sizes(design: Design) -> np.ndarray:
     """Return how many rows each row of the design stands for."""
-    return np.ones(len(design.y)) if design.unit is None else design.unit**2
+    return np.ones(len(design.y)) if design.ones is None else design.ones**2

@@ -87,14 +87,14 @@ class Scaling:
             factors=tuple(factors),
             **self._outcome_of(design),
         )
-        if design.unit is None or design.se is None:
+        if design.ones is None or design.se is None:
             return scaled
         # These rows were divided by standard errors in the outcome's own units.
         return replace(
             scaled,
             y=scaled.y * self.outcome,
             X=scaled.X * self.outcome,
-            unit=design.unit * self.outcome,
+            ones=design.ones * self.outcome,
             factors=tuple(
                 replace(each, Z=each.Z * self.outcome) for each in scaled.factors
             ),
