@@ -57,7 +57,8 @@ from stanpool.plots.graph.model_graph import graph
 from stanpool.report import write_report
 from stanpool.sampling.choose_engine import compile_model
 from stanpool.sampling.explain import explain
-from stanpool.sampling.refit import update
+from stanpool.sampling.export import write_stan
+from stanpool.sampling.refit import more, update
 from stanpool.sampling.sample import sample_model
 from stanpool.sampling.saving import storage
 from stanpool.sampling.saving.storage import load_or_sample, save
@@ -224,6 +225,7 @@ marginal, 919 rows, 85 groups)
     graph = graph
     explain = explain
     compile = compile_model
+    write_stan = write_stan
     prior_predictive = prior_predictive
     _repr_html_ = model_html
 
@@ -431,6 +433,7 @@ class Fit(FitResult):
     contrasts = contrasts
     rank_groups = rank_groups
     update = update
+    more = more
     prior_sensitivity = prior_sensitivity
     linpred = linpred
     epred = epred

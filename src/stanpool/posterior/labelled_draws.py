@@ -239,12 +239,15 @@ def _posterior(
     return variables, coords
 
 
+def number_draws(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a data set whose chains and draws are numbered from 0."""
+    return dataset.assign_coords(
+        chain=np.arange(dataset.sizes["chain"]), draw=np.arange(dataset.sizes["draw"])
+    )
+
+
 def _label(parts: tuple[dict[str, Any], dict[str, Any]]) -> xr.Dataset:
     """Build a dataset whose chains and draws are numbered from 0."""
     import xarray as xr
 
-    variables, coords = parts
-    dataset = xr.Dataset(variables, coords)
-    return dataset.assign_coords(
-        chain=np.arange(dataset.sizes["chain"]), draw=np.arange(dataset.sizes["draw"])
-    )
+    return number_draws(xr.Dataset(*parts))

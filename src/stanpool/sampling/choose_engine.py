@@ -165,7 +165,8 @@ def compile_model(
     Returns
     -------
     cmdstanpy.CmdStanModel
-        To be used with ``model.stan_data()``.
+        To be used with ``model.stan_data()``. Its ``exe_file`` is the path of the
+        executable, which CmdStan's command line takes.
 
     Raises
     ------

@@ -1,19 +1,22 @@
-"""Fitting a model again, to other data or with other priors."""
+"""Fitting a model again, to other data or with other priors; or for longer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from stanpool.language.prior import Prior, as_priors
-from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import SET_BY_USER, PriorRow
+from stanpool.sampling.continuation import (
+    AnyFit,
+    joined,
+    settings_to_continue,
+    state_of,
+)
 from stanpool.sampling.sample import sample_model
 from stanpool.sampling.settings import check_size
-
-AnyFit = TypeVar("AnyFit", bound=FitResult)
 
 
 def update(
@@ -91,6 +94,61 @@ def update(
     check_size(again, settings)
     result = sample_model(again, settings, prior_only=fit.prior_only, progress=progress)
     return type(fit).of(result)
+
+
+def more(
+    fit: AnyFit,
+    draws: int = 1000,
+    *,
+    seed: int | None = None,
+    parallel_chains: int | None = None,
+    progress: bool = True,
+) -> AnyFit:
+    """Continue the chains of a fit, and return a fit with all draws.
+
+    Each chain goes on from its last draw with the step size and the metric that it has
+    adapted, in the engine that it was run by; there is no warm-up. A fit that was saved
+    and read can be continued, too.
+
+    Parameters
+    ----------
+    fit
+        A fit that was sampled with NUTS.
+    draws
+        How many draws each chain makes.
+    seed
+        The seed of the new draws; by default another one that follows from that of the
+        fit and the number of its draws.
+    parallel_chains
+        The number of chains at a time; by default that of the fit.
+    progress
+        Whether to show progress bars.
+
+    Raises
+    ------
+    SpecError
+        If the fit cannot be continued: its draws are of an approximation, or it was
+        saved by a stanpool that did not keep what is needed.
+    OutOfMemoryError
+        If the draws do not fit into memory.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> model = sp.Model("y | se(sigma) ~ 1 + (1 | school)",
+    ...                  sp.load_dataset("eight_schools"))
+    >>> fit = model.fit(seed=1, draws=200, engine="stanli", progress=False)
+    >>> fit.more(300, progress=False).settings.draws
+    500
+    """
+    settings = settings_to_continue(fit, state_of(fit), draws=draws, seed=seed)
+    if parallel_chains is not None:
+        settings = replace(settings, parallel_chains=parallel_chains)
+    check_size(fit.model, replace(settings, draws=draws + fit.settings.draws))
+    new = sample_model(
+        fit.model, settings, prior_only=fit.prior_only, progress=progress
+    )
+    return joined(fit, new)
 
 
 def _name(row: PriorRow) -> str:

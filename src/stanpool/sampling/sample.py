@@ -22,6 +22,7 @@ from stanpool.posterior.labelled_draws import build_tree, draw_back
 from stanpool.posterior.recenter import uncenter_tree
 from stanpool.sampling.approximate import chosen_draws
 from stanpool.sampling.choose_engine import opened
+from stanpool.sampling.continuation import STATE, sampler_state
 from stanpool.sampling.initial_values import (
     pilot_metric,
     points_around_pilot,
@@ -162,6 +163,8 @@ def _labelled(
         warm = tree_of(found.raw.of_warmup, settings.seed)
         for group in ("posterior", "sample_stats"):
             tree[f"warmup_{group}"] = xr.DataTree(warm[group].to_dataset())
+    if settings.method == "nuts":
+        tree[STATE] = xr.DataTree(sampler_state(model, found.raw))
     if found.mode is not None:
         mode = tree_of(found.mode, None)["posterior"].to_dataset()
         tree["mode"] = xr.DataTree(mode)

@@ -26,7 +26,7 @@ from stanpool.sampling.choose_engine import (
     compile_if_it_pays,
     requested_engine,
 )
-from stanpool.sampling.sample import settings_of
+from stanpool.sampling.settings import settings_of
 from stanpool.studies.fit_all import fit_all
 
 PROGRAM = StanProgram("x", "parameters { real x; } model { x ~ std_normal(); }")

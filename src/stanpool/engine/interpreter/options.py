@@ -38,8 +38,8 @@ def refused(settings: SampleSettings) -> str:
         what = f"sample_options with {quote_list(sorted(unknown))}"
     elif isinstance(settings.inits, str) and settings.inits != "random":
         what = f"inits={quote(settings.inits)}, a file,"
-    elif not isinstance(given.get("step_size", 1.0), Real):
-        what = "a step_size for each chain"
+    elif not isinstance(given.get("step_size", 1.0), Real) and settings.warmup > 0:
+        what = "a step_size for each chain that is to be adapted"
     elif given.get("metric", "diag_e") not in list(_METRICS):
         what = f"metric={quote(given['metric'])}"
     else:
@@ -64,8 +64,7 @@ def arguments_of(settings: SampleSettings) -> dict[str, Any]:
         or min(settings.chains, usable_cores()),
         "adapt_engaged": is_adapted,
         "metric": _METRICS[given.get("metric", "diag_e")],
-        "inv_metric": _inv_metric(given.get("inv_metric")),
-        "step_size": _number(given.get("step_size")),
+        **_metric_and_steps(given),
         "refresh": _REFRESH,
     }
     inits, radius = given_starts(settings, settings.chains)
@@ -97,8 +96,22 @@ def _inv_metric(given: Any) -> Any:
     return _plain(given)
 
 
-def _number(given: Any) -> float | None:
-    return None if given is None else float(given)
+def _metric_and_steps(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inverse metric, and a step size for all chains.
+
+    stanli has one step size for all chains. Chains move in the same way if, for a step
+    that is longer by a factor, their inverse metric is so by its square: then momenta
+    are shorter by that factor.
+    """
+    metric, step = _inv_metric(given.get("inv_metric")), given.get("step_size")
+    if step is None or isinstance(step, Real):
+        step = None if step is None else float(step)
+        return {"inv_metric": metric, "step_size": step}
+    steps = np.asarray(step, dtype=float)
+    common = float(np.exp(np.log(steps).mean()))
+    metrics = np.asarray(metric, dtype=float)
+    squares = np.square(steps / common).reshape(-1, *[1] * (metrics.ndim - 1))
+    return {"inv_metric": (metrics * squares).tolist(), "step_size": common}
 
 
 def _plain(values: Any) -> Any:
