@@ -17,9 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 
 import stanpool as sp
 from browser import CHROMIUM, Page
+from stanpool.cli import main
 
 FORMULA = "log_radon ~ floor + (1 | county)"
 SHORT = ["--chains", "2", "--draws", "100", "--warmup", "100", "--seed", "1"]
@@ -30,6 +32,11 @@ def in_a_pipe(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=300
     )
+
+
+def in_this_process(*words: object) -> Result:
+    """Run the command where nothing depends on its streams, in half the time."""
+    return CliRunner().invoke(main, list(map(str, words)))
 
 
 def in_a_terminal(*words: object) -> tuple[int, str]:
@@ -94,11 +101,11 @@ def test_a_kept_fit_is_reused_and_told_apart(folder: Path) -> None:
     words = ["fit", folder / "radon.parquet", "--formula", FORMULA, *SHORT]
     words += ["--parameterization", "noncentered", "--out", folder / "radon.fit"]
     before = (folder / "radon.fit" / "manifest.json").read_bytes()
-    again = in_a_pipe(*words, "--reuse")
+    again = in_this_process(*words, "--reuse")
     assert "it is the same" in again.stderr
     assert again.stdout == (folder / "told.txt").read_text()
     assert (folder / "radon.fit" / "manifest.json").read_bytes() == before
-    assert in_a_pipe(*words).returncode == 2
+    assert in_this_process(*words).exit_code == 2
 
 
 @pytest.mark.compiled
@@ -115,8 +122,8 @@ def test_verbose_tells_how_stages_came_out(folder: Path) -> None:
 def test_a_strict_fit_exits_with_1_where_problems_are_found() -> None:
     words = ["fit", "radon", "--formula", FORMULA, "--parameterization", "noncentered"]
     words += ["--chains", "1", "--draws", "20", "--warmup", "20", "--seed", "1"]
-    strict = in_a_pipe(*words, "--json", "--quiet", "--strict")
-    assert strict.returncode == 1
+    strict = in_this_process(*words, "--json", "--quiet", "--strict")
+    assert strict.exit_code == 1
     assert not json.loads(strict.stdout)["diagnosis"]["ok"]
     assert strict.stderr == ""
 
@@ -152,12 +159,12 @@ def test_the_report_opens_with_all_counties(folder: Path) -> None:
 
 
 def test_poolings_are_compared_from_a_file(folder: Path) -> None:
-    done = in_a_pipe(
+    done = in_this_process(
         *("compare-pooling", folder / "radon.parquet", "--formula", FORMULA, *SHORT),
         *("--parameterization", "noncentered", "--quiet", "--json"),
         *("--report", folder / "poolings.html"),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     assert {row["model"] for row in found["left_out_rows"]} == {
         "complete",

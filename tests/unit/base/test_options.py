@@ -73,16 +73,19 @@ sp.plots.plot_ppc(fit, kind="bars")
 """
 
 
-def test_mypy_refuses_other_words_in_a_script(tmp_path):
+def test_mypy_refuses_other_words_in_a_script(tmp_path, pytestconfig):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
+    # What mypy knows of all that is imported is kept for the next run.
+    kept = getattr(pytestconfig, "cache", None)
+    cache = kept.mkdir("mypy") if kept else tmp_path / "cache"
     # An installed package is found; a checkout must be named, which mypy forbids there.
     source = Path(sp.__file__).parent.parent
     named = {} if source.name == "site-packages" else {"MYPYPATH": str(source)}
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--follow-imports=silent"),
-            *("--ignore-missing-imports", "--cache-dir", tmp_path / "cache", script),
+            *("--ignore-missing-imports", "--cache-dir", str(cache), script),
         ],
         capture_output=True,
         text=True,

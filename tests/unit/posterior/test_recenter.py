@@ -68,11 +68,7 @@ def all_models() -> dict[str, sp.Model]:
         )
         for formula, options in PRODUCTS
     }
-    return found | {
-        name: model
-        for name, model in proper_models().items()
-        if choose(model) is not None
-    }
+    return found | proper_models()
 
 
 @cache
@@ -82,12 +78,17 @@ def choose(model: sp.Model) -> sp.Model | None:
     return other if other.design.centers else None
 
 
+def test_most_models_have_predictors_that_are_seen_centered() -> None:
+    assert sum(choose(each) is not None for each in all_models().values()) >= 185
+
+
 @pytest.mark.parametrize("name", sorted(all_models()))
 def test_a_shift_changes_nothing(name: str) -> None:
     """What Stan sees is the same, and draws of the same numbers predict the same."""
     model = all_models()[name]
     shifted = choose(model)
-    assert shifted is not None
+    if shifted is None:  # it has no predictor that Stan sees centered
+        return
     assert [str(row.prior) for row in shifted.priors] == [
         str(row.prior) for row in model.priors
     ]
