@@ -12,6 +12,7 @@ import pickle
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -64,13 +65,16 @@ def _process() -> subprocess.Popen[bytes]:
 def _model(source: str, data: bytes) -> Any:
     import stanli
 
-    return stanli.Model(stan_code=source, data=pickle.loads(data))
+    # It warns of parts that it interprets very slowly, or leaves out.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        return stanli.Model(stan_code=source, data=pickle.loads(data))
 
 
 def _densities(source: str, data: Mapping[str, Any], points: np.ndarray) -> Any:
     try:
         model = _model(source, pickle.dumps(data))
-    except RuntimeError as error:
+    except (RuntimeError, RuntimeWarning) as error:
         return str(error)
     if model.n_unconstrained != points.shape[1]:
         return f"{model.n_unconstrained} parameters, not {points.shape[1]}"

@@ -6,9 +6,11 @@ Wrong programs are found by it: each is the text of a right one with one mistake
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,10 @@ import stanpool as sp
 from golden.catalogue import data_of, models, small_data
 from interpreted import interpreted
 from stanpool.density import rows as rows_of_density
-from stanpool.density.check import Agreement, check_density, compare, points_around
+from stanpool.density.check import check_density, compare, points_around
 from stanpool.density.log_posterior import LogPosterior
 from stanpool.engine.interface import Densities
-from stanpool.engine.interpreter.engine import Stanli
+from stanpool.engine.interpreter.engine import SUPPORTED, Stanli
 from statistical.densities import (
     Point,
     log_density,
@@ -30,53 +32,27 @@ from statistical.densities import (
     stan_parameters,
 )
 
-TOGETHER = 20  # programs in a process of stanli's
+ROOT = Path(__file__).parents[2]
 POINTS = 5
 ROUNDING = 1e-12  # of the sum of the sizes of the terms; 1.4e-14 is the worst
 
-# What stanli 0.24 does not know: functions, and how our programs pick columns.
-UNKNOWN = re.compile(
-    "unsupported function (eval|csr_to_dense_matrix|qr_thin_R)|index -2147483648"
-)
 
-
-@cache
-def chunk_of(name: str) -> tuple[str, ...]:
-    """Return the names of the models whose programs run in one process with it."""
-    names = list(models())
-    first = names.index(name) // TOGETHER * TOGETHER
-    return tuple(names[first : first + TOGETHER])
-
-
-@cache
-def agreements(names: tuple[str, ...]) -> Mapping[str, Agreement | str]:
-    """Compare the densities of programs with the package's, at random points."""
-    densities = {name: LogPosterior(models()[name]) for name in names}
-    rng = np.random.default_rng(5)
-    points = {
-        name: rng.normal(0, 0.5, size=(POINTS, density.size))
-        for name, density in densities.items()
-    }
-    found = interpreted(
-        [
-            (models()[name].program.source, density.data, points[name])
-            for name, density in densities.items()
-        ]
-    )
-    return {
-        name: theirs
-        if isinstance(theirs, str)
-        else compare(densities[name], points[name], theirs)
-        for name, theirs in zip(names, found, strict=True)
-    }
+def test_stanli_is_of_the_version_that_fits_accept() -> None:
+    """What is compared here holds for it alone."""
+    assert version("stanli").startswith(SUPPORTED)
+    pinned = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = [x for x in pinned["project"]["dependencies"] if x.startswith("stanli")]
+    assert {each.partition(";")[0] for each in needed} == {f"stanli=={SUPPORTED}*"}
 
 
 @pytest.mark.parametrize("name", models())
 def test_programs_have_the_density_of_the_package_in_stanli(name: str) -> None:
-    found = agreements(chunk_of(name))[name]
-    if isinstance(found, str):
-        assert UNKNOWN.search(found), found  # test_densities compiles these
-        return
+    model, rng = models()[name], np.random.default_rng(5)
+    density = LogPosterior(model)
+    points = rng.normal(0, 0.5, size=(POINTS, density.size))
+    (theirs,) = interpreted([(model.program.source, density.data, points)])
+    assert isinstance(theirs, Densities), theirs
+    found = compare(density, points, theirs)
     assert found.points == POINTS
     assert found.largest_gap < ROUNDING
     assert found.is_good
@@ -155,8 +131,8 @@ def test_cells_have_the_density_of_all_rows(
     gaps = [all_rows(at) - cells(at) for at in points]
     assert np.ptp(gaps) < 1e-9
     (theirs,) = interpreted([(model.program.source, all_rows.data, points)])
-    if not isinstance(theirs, str):
-        assert compare(all_rows, points, theirs).largest_gap < ROUNDING
+    assert isinstance(theirs, Densities)
+    assert compare(all_rows, points, theirs).largest_gap < ROUNDING
 
 
 # One mistake each: what is found in a program, and what stands in its place.

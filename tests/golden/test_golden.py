@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import jinja2
 import numpy as np
 import pytest
 from jinja2 import nodes
-from stanio import dump_stan_json
 
 from golden.catalogue import OUTCOMES, PARAMETERIZATIONS, models, programs
 from golden.write import PROGRAMS
@@ -214,33 +212,3 @@ def _marking_environment() -> Any:
     # It writes nothing: a macro that writes nothing is a fact to some templates.
     marking.globals["note"] = lambda mark: marking.seen.add(mark) or ""
     return marking
-
-
-LOADING = """
-import json, sys, warnings
-import stanli
-warnings.simplefilter("error", RuntimeWarning)
-for line in sys.stdin:
-    name, source, data = json.loads(line)
-    try:
-        stanli.Model(stan_code=source, data=json.dumps(data))
-    except Exception as error:
-        sys.stdout.write(f"{name}: {error}\\n")
-"""
-
-
-def test_stanli_runs_every_program() -> None:
-    """In a process of its own, as everything with stanli is."""
-    lines = [
-        json.dumps([name, model.program.source, json.loads(dump_stan_json(data))])
-        for name, model in models().items()
-        for data in [model.stan_data()]
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", LOADING],
-        input="\n".join(lines),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr

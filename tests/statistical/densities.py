@@ -1,8 +1,13 @@
-"""Log densities written from textbooks with SciPy: the oracle of the Stan programs.
+"""Log densities written from textbooks with SciPy, which those of programs must equal.
 
 Nothing here is read off the templates. A point is given in the terms of the model
 (intercept at zero, full coefficients of the groups); the Stan programs get it through
 ``stan_parameters``, and Jacobians account for what they declare instead.
+
+The package has a density of its own, ``stanpool.density``, which each fit holds against
+its engine's. It does not take the place of this one: it was written for speed, of
+unconstrained parameters and of reduced rows, and this one is what it is tested with,
+SciPy's distributions of all rows, jointly normal where groups are integrated out.
 
 References
 ----------
