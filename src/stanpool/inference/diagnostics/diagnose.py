@@ -52,7 +52,6 @@ def diagnose(fit: FitResult) -> Diagnosis:
     .. [3] Betancourt and Girolami (2015). Hamiltonian Monte Carlo for hierarchical
        models. In Current Trends in Bayesian Methodology with Applications.
     """
-    posterior, stats = fit.posterior, fit.sample_stats
     parameterization, design = fit.model.parameterization, fit.model.design
     can_integrate = not why_not_marginal(fit.model.spec, design)
     if fit.approximation is not None:
@@ -62,11 +61,10 @@ def diagnose(fit: FitResult) -> Diagnosis:
             subject=_subject(fit),
             can_integrate=can_integrate,
         )
-    diverging = stats["diverging"].to_numpy()
-    chains, draws = diverging.shape
-    if draws < FEWEST_DRAWS:
-        return _too_short(_subject(fit), draws)
-    mixed = checks.measure_mixing(posterior, group_dims=group_dims(design))
+    diverging = fit.sample_stats["diverging"].to_numpy()
+    if diverging.shape[1] < FEWEST_DRAWS:
+        return _too_short(_subject(fit), diverging.shape[1])
+    mixed = checks.measure_mixing(fit.posterior, group_dims=group_dims(design))
     funnels: tuple[Funnel, ...] = ()
     trade_off, seen = False, fit
     if parameterization is not None:
@@ -74,26 +72,10 @@ def diagnose(fit: FitResult) -> Diagnosis:
         seen = center_fit(fit)
         funnels = measure_funnels(seen.posterior, diverging, design=seen.model.design)
         trade_off = scales_trade_off(seen.posterior, design=seen.model.design)
-    smallest = float(np.fmin.reduce(mixed.ess_bulk))
-    found = [
-        checks.check_divergences(diverging, ess=smallest),
-        *check_funnels(funnels, divergences=int(diverging.sum())),
-        checks.check_e_bfmi(stats["energy"].to_numpy()),
-        checks.check_r_hat(mixed),
-        checks.check_ess(mixed, part="bulk", chains=chains),
-        checks.check_ess(mixed, part="tail", chains=chains),
-        checks.check_tree_depth(
-            stats["reached_max_treedepth"].to_numpy(),
-            max_treedepth=fit.settings.max_treedepth,
-        ),
-        checks.check_chains(chains),
-        checks.check_finite(mixed),
-        *checks.check_rejections(fit.rejections),
-        *checks.check_log_density(fit.engine),
-    ]
+    found = _of_sampler(fit, mixed, funnels)
     if not fit.prior_only:
         found += check_learned(seen.posterior, fit.model.priors, mixed)
-    ess_per_draw = smallest / diverging.size
+    ess_per_draw = _smallest_ess(mixed) / diverging.size
     if not any(each.level == "problem" for each in found):
         found += check_form(
             funnels, parameterization=parameterization, ess_per_draw=ess_per_draw
@@ -111,6 +93,35 @@ def diagnose(fit: FitResult) -> Diagnosis:
             can_integrate=can_integrate,
         ),
     )
+
+
+def _of_sampler(
+    fit: FitResult, mixed: checks.Mixing, funnels: tuple[Funnel, ...]
+) -> list[Finding]:
+    """Check the sampler's steps and how the chains mixed."""
+    stats = fit.sample_stats
+    diverging, chains = stats["diverging"].to_numpy(), stats.sizes["chain"]
+    return [
+        checks.check_divergences(diverging, ess=_smallest_ess(mixed)),
+        *check_funnels(funnels, divergences=int(diverging.sum())),
+        checks.check_e_bfmi(stats["energy"].to_numpy()),
+        checks.check_r_hat(mixed),
+        checks.check_ess(mixed, part="bulk", chains=chains),
+        checks.check_ess(mixed, part="tail", chains=chains),
+        checks.check_tree_depth(
+            stats["reached_max_treedepth"].to_numpy(),
+            max_treedepth=fit.settings.max_treedepth,
+        ),
+        checks.check_chains(chains),
+        checks.check_finite(mixed),
+        *checks.check_rejections(fit.rejections),
+        *checks.check_log_density(fit.engine),
+    ]
+
+
+def _smallest_ess(mixed: checks.Mixing) -> float:
+    """Return the smallest effective sample size of the bulk."""
+    return float(np.fmin.reduce(mixed.ess_bulk))
 
 
 def _too_short(subject: str, draws: int) -> Diagnosis:
