@@ -69,8 +69,8 @@ def _layout(title: str, total: int) -> dict[str, Any]:
     columns = max(_columns() - _SPARE, 1)
     form, beside = "{desc} {elapsed}", len(" 00:00")
     if total > 1:
-        form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}"
-        beside = len(" 100%|| 00:00") + _LEAST_BAR
+        form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
+        beside = len(": 100%|| 00:00") + _LEAST_BAR
         if columns >= _WIDE:
             form, beside = form + "<{remaining}", beside + len("<00:00")
     room = max(columns - beside, _LEAST_TITLE)

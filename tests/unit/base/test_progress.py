@@ -58,8 +58,8 @@ def test_a_terminal_gets_bars_that_go_and_lines_that_stay(
     monkeypatch.setattr(sys, "stderr", terminal)
     work(shown=True)
     text = terminal.getvalue()
-    assert "Compiling  33%|" in text
-    assert "Sampling 100%|" in text
+    assert "Compiling:  33%|" in text
+    assert "Sampling: 100%|" in text
     assert "stanpool: Sampling" not in text
     assert text.endswith("\rstanpool: Took it\n")
 
