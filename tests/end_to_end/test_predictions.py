@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,32 @@ def radon() -> sp.Fit:
     return model.fit(**FITTING)
 
 
+def test_the_page_on_effects_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2] / "docs" / "effects.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    own = sp.Model.fit
+    short = {"chains": 2, "draws": 100, "warmup": 200, "progress": False}
+    monkeypatch.setattr(
+        sp.Model,
+        "fit",
+        lambda model, **options: own(model, **options, **short, engine="stanli"),
+    )
+    scope: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), scope)
+    fit, draws = scope["fit"], scope["draws"]
+    assert draws.shape == (2, 200)
+    averages = {
+        groups: fit.predictions("btype", groups=groups)["estimate"].to_numpy()
+        for groups in ("fitted", "population", "none")
+    }
+    # Averages over persons are nearer to one half than those of an average person.
+    gaps = {name: np.abs(each - 0.5) for name, each in averages.items()}
+    assert np.all(gaps["population"][[0, 2]] < gaps["none"][[0, 2]])
+    observed = scope["data"].groupby("btype")["yes"].mean()
+    np.testing.assert_allclose(averages["fitted"], observed, atol=0.02)
+
+
 class TestRadon:
     def test_effects_are_lmers(self, radon: sp.Fit) -> None:
         # Gelman and Hill (2007), section 12.4.
@@ -51,6 +78,24 @@ class TestRadon:
         share = radon.icc().loc["county"]
         assert abs(share["mean"] - 0.33**2 / (0.33**2 + 0.76**2)) < 2 * share["sd"]
         assert radon.hypothesis("floor < 0")["probability"].item() == 1.0
+
+    def test_adjusted_means_are_those_of_emmeans(self, radon: sp.Fit) -> None:
+        # lmer of lme4 1.1-31 (REML) and emmeans 1.8.4-1: estimates, standard errors.
+        figures = {0: (1.46159788, 0.05157622), 1: (0.76860414, 0.07433213)}
+        for groups in ("population", "none"):
+            found = radon.predictions(
+                {"floor": [0, 1]}, newdata="mean", groups=groups, as_draws=True
+            )
+            for draws, (mean, error) in zip(
+                found.to_numpy(), figures.values(), strict=True
+            ):
+                assert abs(draws.mean() - mean) < 0.15 * error
+                assert abs(draws.std() / error - 1) < 0.1
+        contrast = radon.comparisons("floor", as_draws=True).to_numpy()
+        assert abs(contrast.mean() + 0.69299374) < 0.15 * 0.07043081
+        assert abs(contrast.std() / 0.07043081 - 1) < 0.1
+        beta = radon.posterior["beta"].to_numpy().ravel()
+        np.testing.assert_allclose(contrast[0], beta, rtol=1e-9)
 
     def test_small_counties_are_pooled_most(self, radon: sp.Fit) -> None:
         pooling = radon.pooling_factors(by_group=True)["pooling"].to_numpy()

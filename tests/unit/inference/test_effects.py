@@ -111,6 +111,71 @@ class TestAgainstMarginaleffects:
             )
 
 
+class TestAgainstLme4:
+    """R 4.2.2, lme4 1.1-31, emmeans 1.8.4-1: glmer(r ~ btype + Gender + (1 | id), nAGQ
+    = 9) on verbagg; averages over new persons by integrate().
+    """
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fit(cls) -> sp.Fit:
+        model = sp.Model(
+            "r ~ btype + Gender + (1 | id)", data_of("logit"), family="bernoulli"
+        )
+        alpha, sd = 0.7634501104, 1.237290755
+        beta = [-0.9784828114, -1.8943520445, 0.2808485579]
+        at = {
+            "alpha": alpha,
+            "beta": beta,
+            "tau": [sd],
+            "Omega": [[1.0]],
+            "b": np.full((len(model.design.group_labels), 1), alpha),
+        }
+        return fit_of_draws(
+            model, {name: np.array(value)[None, None] for name, value in at.items()}
+        )
+
+    @pytest.mark.parametrize(
+        ("groups", "figures"),
+        [
+            ("population", [0.6542866071, 0.4712313395, 0.3050092323]),
+            ("none", [0.6954031668, 0.4626189042, 0.2567990223]),
+        ],
+    )
+    def test_averages_over_persons_and_at_zero(
+        self, fit: sp.Fit, groups: str, figures: list[float]
+    ) -> None:
+        found = fit.predictions("btype", groups=groups)
+        assert found["btype"].tolist() == ["curse", "scold", "shout"]
+        np.testing.assert_allclose(found["estimate"], figures, rtol=1e-8)
+        compared = fit.comparisons({"btype": "pairwise"}, groups=groups)
+        a, b, c = figures
+        np.testing.assert_allclose(
+            compared["estimate"], [b - a, c - a, c - b], rtol=1e-7
+        )
+        assert set(compared["groups"]) == {groups}
+
+    def test_adjusted_means_of_a_balanced_grid_are_those_of_emmeans(
+        self, fit: sp.Fit
+    ) -> None:
+        found = fit.predictions(newdata="balanced", by="btype", kind="linpred")
+        figures = [0.903874389, -0.0746084219, -0.990477655]
+        np.testing.assert_allclose(found["estimate"], figures, rtol=1e-8)
+        odds = fit.comparisons(
+            {"btype": "sequential"},
+            newdata="balanced",
+            comparison="log_odds_ratio",
+            groups="none",
+        )
+        # At each row log odds differ by the coefficient, whatever the row.
+        figures = [-0.978482811, -0.978482811, -0.915869233, -0.915869233]
+        np.testing.assert_allclose(
+            odds["estimate"].to_numpy().reshape(2, -1)[:, ::3].ravel(),
+            figures,
+            rtol=1e-8,
+        )
+
+
 def without_groups(formula: str, data: pd.DataFrame, **options: Any) -> sp.Model:
     return sp.Model(formula, data, pooling="complete", **options)
 
@@ -534,6 +599,7 @@ class TestPoststratification:
         found = fit.poststratify(cells, seed=4, as_draws=True)
         np.testing.assert_allclose(found.to_numpy()[0], rows @ [0.1, 0.3, 0.6])
         by = fit.poststratify(cells, by="x1", seed=4)
+        assert set(by["groups"]) == {"fitted (new groups: population)"}
         assert by["estimate"][1] == pytest.approx(rows[:, 1].mean())
 
     def test_says_which_column_has_the_sizes(self) -> None:

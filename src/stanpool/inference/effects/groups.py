@@ -32,10 +32,14 @@ class GroupEffects:
     @property
     def words(self) -> str:
         """What a table says about them."""
-        said = set(self.of.values()) or {"none"}
-        if len(said) == 1:
-            return str(said.pop())
-        return ", ".join(f"{name}: {each}" for name, each in self.of.items())
+        drawn = "" if self.new == "error" else f" (new groups: {self.new})"
+        said = {
+            name: f"fitted{drawn}" if each == "fitted" else each
+            for name, each in self.of.items()
+        }
+        if len({*said.values()}) <= 1:
+            return next(iter(said.values()), "none")
+        return ", ".join(f"{name}: {each}" for name, each in said.items())
 
 
 def group_effects(

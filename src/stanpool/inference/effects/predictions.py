@@ -172,8 +172,8 @@ def poststratify(
     >>> fit = sp.exact.known_sigma(model).draw(np.random.default_rng(1))
     >>> cells = {"school": ["A", "B", "new"], "n": [300, 100, 200]}
     >>> poststratify(fit, cells, seed=1).round(1)
-       estimate  lower  upper   pd  groups
-    0       8.9    0.6   18.0  1.0  fitted
+       estimate  lower  upper   pd                           groups
+    0       8.9    0.6   18.0  1.0  fitted (new groups: population)
     """
     if cells is None:
         raise DataError(
