@@ -192,6 +192,11 @@ def default_adapt_delta(model: PreparedModel) -> float:
     simulated data with 3 to 5 groups of 10 rows, a few in a hundred had a divergence at
     0.8, and one of 368 at 0.9; with 6 to 10 groups, one of 632 at 0.8 and none at 0.9.
 
+    Groups within groups in the adaptive form keep Stan's default. The smallest ESS of
+    1000 gradients at 0.8, 0.9 and 0.95, means of four seeds: 2.3, 2.9 and 2.2 of lme4's
+    grouseticks (with up to 169, 23 and 12 divergences), 20, 12 and 9 of classroom with
+    student_t, and 14, 10 and 8 of cbpp with a level for each row.
+
     Parameters
     ----------
     model
