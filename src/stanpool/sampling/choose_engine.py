@@ -129,23 +129,34 @@ def compile_if_it_pays(
     models = list(models)
     programs = [model.program for model, _ in models]
     some_lack = any(find_compiled(each) is None for each in programs)
-    are_interpreted = all(
-        choose_engine(
-            model.program,
-            model.stan_data(),
-            settings,
-            fits=fits,
-            ignore_compiled=some_lack,
-        ).name
-        == "stanli"
-        for model, settings in models
-    )
-    if are_interpreted:
+    if all(_is_interpreted(*each, fits, some_lack) for each in models):
         return some_lack
     compile_programs(programs, progress=progress)
     for each in programs:
         executable_of(each, progress=progress)
     return False
+
+
+def _is_interpreted(
+    model: PreparedModel, settings: SampleSettings, fits: int, ignore_compiled: bool
+) -> bool:
+    """Say whether stanli runs fits of a model.
+
+    A program that is no faster compiled is not loaded for that: should stanli refuse
+    it, the fit compiles it.
+    """
+    may_be_compiled = model.program.header or not ignore_compiled
+    is_free = requested_engine(settings)[0] == "auto"
+    if is_free and not may_be_compiled and not Stanli().why_not(settings):
+        return True
+    choice = choose_engine(
+        model.program,
+        model.stan_data(),
+        settings,
+        fits=fits,
+        ignore_compiled=ignore_compiled,
+    )
+    return choice.name == "stanli"
 
 
 def compile_model(

@@ -288,9 +288,15 @@ def test_a_kept_fit_is_taken_whatever_made_it_unless_an_engine_is_asked_for(
 
 
 def test_models_that_are_compared_are_run_by_one_engine(
-    model: sp.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    models = {"a": model, "b": model.with_(parameterization="centered")}
+    data = small_data().assign(y=lambda rows: (rows["y"] > 0).astype(int))
+    model = sp.Model("y ~ x1 + (1 | g)", data, family="bernoulli")
+    models = {
+        "a": model.with_(parameterization="noncentered"),
+        "b": model.with_(parameterization="centered"),
+    }
+    assert models["a"].program.header
     compiled = {models["a"].program.name}
     monkeypatch.setattr(
         choosing,
@@ -320,3 +326,24 @@ def test_models_that_are_compared_are_run_by_one_engine(
     built.clear()
     assert not compile_if_it_pays(both, progress=False)
     assert [each.name for each in built] == [each.program.name for each, _ in both]
+
+
+def test_a_program_that_is_no_faster_compiled_is_not_loaded_to_choose(
+    model: sp.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not model.program.header
+    monkeypatch.setattr(
+        interpreter.Stanli, "load", lambda *_: pytest.fail("it was loaded")
+    )
+    asked = [(model, settings_of(model, **QUICK))]
+    assert compile_if_it_pays(asked, progress=False)
+    # Where stanli cannot do what is asked for, it is compiled.
+    built: list[StanProgram] = []
+    monkeypatch.setattr(
+        choosing, "compile_programs", lambda programs, progress: built.extend(programs)
+    )
+    monkeypatch.setattr(choosing, "executable_of", lambda program, progress: None)
+    options = {"sample_options": {"save_warmup": True}, **QUICK}
+    asked = [(model, settings_of(model, **options))]
+    assert not compile_if_it_pays(asked, progress=False)
+    assert built == [model.program]
