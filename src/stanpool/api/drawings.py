@@ -44,6 +44,8 @@ class Drawings:
 
     autocorrelation = Drawing(plots.plot_autocorrelation)
     caterpillar = Drawing(plots.plot_caterpillar)
+    comparisons = Drawing(plots.plot_comparisons)
+    conditional_effects = Drawing(plots.plot_conditional_effects)
     energy = Drawing(plots.plot_energy)
     forest = Drawing(plots.plot_forest)
     funnel = Drawing(plots.plot_funnel)
@@ -51,10 +53,12 @@ class Drawings:
     influence = Drawing(plots.plot_influence)
     lines = Drawing(plots.plot_lines)
     pairs = Drawing(plots.plot_pairs)
+    predictions = Drawing(plots.plot_predictions)
     predictive = Drawing(plots.plot_predictive)
     prior_posterior = Drawing(plots.plot_prior_posterior)
     residuals = Drawing(plots.plot_residuals)
     shrinkage = Drawing(plots.plot_shrinkage)
+    slopes = Drawing(plots.plot_slopes)
     statistics = Drawing(plots.plot_statistics)
     traces = Drawing(plots.plot_traces)
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from stanpool.plots.bench import plot_bench
+from stanpool.plots.effects import (
+    plot_comparisons,
+    plot_conditional_effects,
+    plot_predictions,
+    plot_slopes,
+)
 from stanpool.plots.estimates import plot_caterpillar, plot_forest
 from stanpool.plots.funnel import plot_funnel
 from stanpool.plots.graph.model_graph import plot_graph
@@ -24,6 +30,8 @@ __all__ = [
     "plot_bench",
     "plot_calibration",
     "plot_caterpillar",
+    "plot_comparisons",
+    "plot_conditional_effects",
     "plot_energy",
     "plot_forest",
     "plot_funnel",
@@ -34,11 +42,13 @@ __all__ = [
     "plot_pairs",
     "plot_pareto_k",
     "plot_pit",
+    "plot_predictions",
     "plot_predictive",
     "plot_prior_posterior",
     "plot_residuals",
     "plot_scale_priors",
     "plot_shrinkage",
+    "plot_slopes",
     "plot_statistics",
     "plot_traces",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     PLAIN,
     grey,
     in_style,

@@ -15,7 +15,7 @@ from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.base.options import EstimateFigure
 from stanpool.inference.diagnostics.funnel import group_mean
 from stanpool.inference.estimates.summary import population_names
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     PLAIN,
     figure_of,
     grey,
@@ -28,8 +28,8 @@ from stanpool.plots.canvas import (
     on_paper,
     paper,
 )
-from stanpool.plots.groups import factor_of, group_draws, model_of, unit_of
-from stanpool.plots.unit_axis import MOST_NAMES, UnitAxis, row_height, unit_axis
+from stanpool.plots.parts.groups import factor_of, group_draws, model_of, unit_of
+from stanpool.plots.parts.unit_axis import MOST_NAMES, UnitAxis, row_height, unit_axis
 from stanpool.posterior.intervals import interval_levels
 from stanpool.posterior.scalars import (
     is_correlation,

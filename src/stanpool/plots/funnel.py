@@ -14,7 +14,7 @@ from stanpool.base.errors import SpecError, check_choice
 from stanpool.inference.diagnostics.funnel import Funnel, measure_funnels
 from stanpool.model.fit_result import diverging
 from stanpool.model.terms.names import GroupNames
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     PLAIN,
     in_style,
     ink,
@@ -25,7 +25,7 @@ from stanpool.plots.canvas import (
     on_paper,
     tidy,
 )
-from stanpool.plots.groups import with_model
+from stanpool.plots.parts.groups import with_model
 from stanpool.posterior.recenter import center_fit
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.diagnostics.funnel import group_mean
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     figure_of,
     headline,
     in_style,
@@ -19,7 +19,7 @@ from stanpool.plots.canvas import (
     on,
     tidy,
 )
-from stanpool.plots.groups import factor_of, group_draws, unit_of, with_model
+from stanpool.plots.parts.groups import factor_of, group_draws, unit_of, with_model
 from stanpool.posterior.intervals import interval_levels
 from stanpool.posterior.scalars import short_label
 

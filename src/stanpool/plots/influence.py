@@ -13,7 +13,7 @@ from stanpool.base.errors import SpecError
 from stanpool.base.options import Unit
 from stanpool.inference.evaluation.influence import influence
 from stanpool.inference.prediction.conditioning import RELIABLE_K
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     PLAIN,
     figure_of,
     grey,
@@ -25,7 +25,7 @@ from stanpool.plots.canvas import (
     on,
     tidy,
 )
-from stanpool.plots.unit_axis import UnitAxis, font_size, unit_axis
+from stanpool.plots.parts.unit_axis import UnitAxis, font_size, unit_axis
 from stanpool.posterior.scalars import short_label, short_labels
 
 if TYPE_CHECKING:

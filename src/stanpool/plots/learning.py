@@ -11,7 +11,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.summary import population_names
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     density,
     grey,
     heading,
@@ -22,7 +22,7 @@ from stanpool.plots.canvas import (
     on_paper,
     tidy,
 )
-from stanpool.plots.groups import model_of
+from stanpool.plots.parts.groups import model_of
 from stanpool.posterior.scalars import scalars
 
 if TYPE_CHECKING:

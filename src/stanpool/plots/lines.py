@@ -14,10 +14,9 @@ from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.base.options import POOLING_IN_WORDS
 from stanpool.data.columns import names_in_terms
 from stanpool.inference.prediction.predict import epred
-from stanpool.language.expression import Call, Name, parse, written
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import outcome_name, quote_name, unquote_name
-from stanpool.plots.canvas import (
+from stanpool.language.formula import quote_name, unquote_name
+from stanpool.plots.parts.canvas import (
     PLAIN,
     grey,
     heading,
@@ -29,7 +28,8 @@ from stanpool.plots.canvas import (
     new_grid,
     tidy,
 )
-from stanpool.plots.groups import factor_of, with_model
+from stanpool.plots.parts.groups import factor_of, with_model
+from stanpool.plots.parts.outcomes import outcome_label, outcomes_of, sizes_of
 from stanpool.posterior.intervals import interval_levels
 from stanpool.posterior.scalars import short_label, short_labels
 
@@ -116,7 +116,7 @@ def plot_lines(
         0.8 + 2.3 * columns, 1.1 + 1.9 * height, rows=height, columns=columns
     )
     axes = [ax for row in panels for ax in row]
-    x, y = _places(fit.model.data[name], values), _outcomes(fit)
+    x, y = _places(fit.model.data[name], values), outcomes_of(fit)
     ends = _limits(y, own.bands)
     for place, (ax, group) in enumerate(zip(axes, chosen, strict=False)):
         in_group = varied.index == group
@@ -128,7 +128,7 @@ def plot_lines(
             ax.set_yticklabels([])
     for ax in axes[len(chosen) :]:
         ax.set_axis_off()
-    outcome = _outcome_label(fit)
+    outcome = outcome_label(fit)
     figure.supxlabel(short_label(name), color=ink(), fontsize="medium", **PLAIN)
     figure.supylabel(outcome, color=ink(), fontsize="medium", **PLAIN)
     handles = axes[0].get_legend_handles_labels()
@@ -333,42 +333,11 @@ def _expect(
     rows = pd.concat(grids, ignore_index=True)
     expected = epred(fit, rows, draws=min(_DRAWS, available), group_terms=terms)
     flat = expected.transpose("chain", "draw", "row").to_numpy()
-    flat = flat.reshape(-1, flat.shape[2]) / _sizes(fit, rows)
+    flat = flat.reshape(-1, flat.shape[2]) / sizes_of(fit, rows)
     low, high = interval_levels(prob)
     found = np.quantile(flat, (low, 0.5, high), axis=0)
     ends = np.cumsum([len(grid) for grid in grids])[:-1]
     return list(np.split(found, ends, axis=1))
-
-
-def _outcomes(fit: FitResult) -> Array:
-    """Return outcomes on the scale of the lines, which may be shares or rates."""
-    y = fit.model.design.y.astype(float)
-    return np.asarray(y / _sizes(fit, fit.model.data))
-
-
-def _sizes(fit: FitResult, rows: pd.DataFrame) -> Array:
-    """Return the trials or the exposure of rows, or ones."""
-    spec, encodings = fit.model.spec, fit.model.design.encodings
-    text = spec.trials or spec.exposure
-    if text is None or encodings is None:
-        return np.ones(len(rows))
-    sizes = encodings.expressions[text].of(rows)
-    return np.maximum(sizes, 1) if spec.trials else np.asarray(sizes)
-
-
-def _outcome_label(fit: FitResult) -> str:
-    spec = fit.model.spec
-    name = short_label(outcome_name(spec))
-    if spec.trials is not None:
-        return f"{name}, share of {short_label(_bare(spec.trials))}"
-    return f"{name} / {short_label(_bare(spec.exposure))}" if spec.exposure else name
-
-
-def _bare(text: str) -> str:
-    """Return an expression as it is written in labels."""
-    node = parse(text)
-    shown = written(node, bare=True)
-    return shown if isinstance(node, Name | Call) else f"({shown})"
 
 
 def _pooling_of(fit: FitResult) -> str:

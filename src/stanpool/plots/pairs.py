@@ -12,7 +12,7 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.inference.estimates.summary import population_names
 from stanpool.model.fit_result import diverging
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     PLAIN,
     density,
     in_style,

@@ -18,7 +18,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError
 from stanpool.inference.evaluation.uniformity import uniformity_bands
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     figure_of,
     grey,
     headline,

@@ -16,7 +16,7 @@ from stanpool.inference.prediction.predict import predict
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     PLAIN,
     density,
     figure_of,
@@ -31,8 +31,8 @@ from stanpool.plots.canvas import (
     on,
     tidy,
 )
-from stanpool.plots.groups import factor_of, with_model
-from stanpool.plots.unit_axis import MOST_NAMES, unit_axis
+from stanpool.plots.parts.groups import factor_of, with_model
+from stanpool.plots.parts.unit_axis import MOST_NAMES, unit_axis
 from stanpool.posterior.scalars import short_label, short_labels
 
 if TYPE_CHECKING:

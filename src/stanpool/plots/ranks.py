@@ -11,7 +11,7 @@ from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.base.options import RankFigure
 from stanpool.inference.evaluation.uniformity import counts_below, uniformity_bands
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     PLAIN,
     grey,
     in_style,

@@ -14,7 +14,7 @@ from stanpool.inference.prediction.group_likelihood import grouping
 from stanpool.inference.prediction.summaries import predict_table
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     figure_of,
     grey,
     headline,
@@ -24,14 +24,14 @@ from stanpool.plots.canvas import (
     main_color,
     mark_color,
 )
-from stanpool.plots.groups import with_model
+from stanpool.plots.parts.groups import with_model
+from stanpool.plots.parts.unit_axis import MOST_NAMES, UnitAxis, unit_axis
 from stanpool.plots.predictive import (
     is_discrete,
     outcomes_drawn,
     refuse_censored,
     seed_of,
 )
-from stanpool.plots.unit_axis import MOST_NAMES, UnitAxis, unit_axis
 from stanpool.posterior.scalars import short_label, short_labels
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from stanpool.inference.diagnostics.funnel import (
     of_predictor,
     population_mean,
 )
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     PLAIN,
     grey,
     headline,
@@ -27,7 +27,7 @@ from stanpool.plots.canvas import (
     paper,
     tidy,
 )
-from stanpool.plots.groups import factor_of, group_draws, unit_of, with_model
+from stanpool.plots.parts.groups import factor_of, group_draws, unit_of, with_model
 from stanpool.posterior.scalars import short_label, short_labels
 
 if TYPE_CHECKING:

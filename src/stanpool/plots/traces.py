@@ -13,7 +13,7 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.inference.diagnostics.checks import E_BFMI, measure_mixing
 from stanpool.model.fit_result import diverging
-from stanpool.plots.canvas import (
+from stanpool.plots.parts.canvas import (
     chain_colors,
     density,
     figure_of,

@@ -76,6 +76,7 @@ def estimates(fit: FitResult, summary: pd.DataFrame, shown: pd.DataFrame) -> Sec
             lambda: plots.plot_forest(fit),
         ),
     ]
+    parts += _effects(fit)
     parts += _group_figures(fit)
     if is_pooled(fit):
         parts.append(
@@ -88,6 +89,21 @@ def estimates(fit: FitResult, summary: pd.DataFrame, shown: pd.DataFrame) -> Sec
             )
         )
     return Section("estimates-section", "Estimates", "", tuple(parts))
+
+
+def _effects(fit: FitResult) -> Iterator[Part]:
+    """Draw what the model says in the unit of the outcome."""
+    yield from if_available(
+        picture(
+            "conditional-effects",
+            "Expected outcomes along each predictor",
+            "Expected outcomes with 90 per cent intervals along each predictor and "
+            "each interaction of two, with all other numbers at their means and all "
+            "other factors at their most frequent level, and the outcomes, or means of "
+            "20 bins of them.",
+            lambda: plots.plot_conditional_effects(fit),
+        )
+    )
 
 
 def _group_figures(fit: FitResult) -> Iterator[Part]:

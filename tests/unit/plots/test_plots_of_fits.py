@@ -15,7 +15,7 @@ from scipy import stats
 import stanpool as sp
 from simulated_fits import autocorrelated, changed, fit_of_prior, simulated_fit
 from stanpool import plots
-from stanpool.plots.canvas import density
+from stanpool.plots.parts.canvas import density
 from stanpool.plots.traces import autocorrelation, worst_quantities
 from stanpool.posterior import arviz
 

@@ -13,8 +13,8 @@ from stanpool.base.arguments import public
 from stanpool.model.description.describe import describe
 from stanpool.model.description.graph import Graph, GraphNode, graph_of
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.plots.canvas import PLAIN, figure_of, grey, in_style, ink, on, paper
 from stanpool.plots.graph.layout import MARGIN, Box, lay_out
+from stanpool.plots.parts.canvas import PLAIN, figure_of, grey, in_style, ink, on, paper
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import Array
-from stanpool.plots.canvas import PLAIN, density, grey, main_color, on, paper, tidy
+from stanpool.plots.parts.canvas import (
+    PLAIN,
+    density,
+    grey,
+    main_color,
+    on,
+    paper,
+    tidy,
+)
 from stanpool.posterior.intervals import interval_levels
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ def in_style(draw: Callable[Given, Result]) -> Callable[Given, Result]:
 def _style() -> list[tuple[str, Any]]:
     from matplotlib import rc_params_from_file
 
-    with as_file(files("stanpool.plots") / "stanpool.mplstyle") as path:
+    with as_file(files("stanpool.plots.parts") / "stanpool.mplstyle") as path:
         return [*rc_params_from_file(path, use_default_template=False).items()]
 
 

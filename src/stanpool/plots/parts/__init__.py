@@ -1,0 +1,1 @@
+"""What figures are made of: axes, groups, outcomes and curves."""
