@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from stanpool.base.errors import quote
 from stanpool.data.compression.cells import AggregatedRows
@@ -13,13 +14,17 @@ from stanpool.engine.settings import SampleSettings
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import unquote_name
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.model.priors.in_force import list_centers
+from stanpool.model.priors.in_force import SET_BY_USER, list_centers
+from stanpool.model.program.annotation import reduced
+from stanpool.model.program.population_means import holders_of_means
 from stanpool.sampling.choose_engine import choose_engine
 from stanpool.sampling.settings import (
     ADAPT_DELTA,
     default_adapt_delta,
     default_warmup,
 )
+
+_MOST = 10  # priors, and reference levels, that are listed
 
 
 def explain(model: PreparedModel) -> str:
@@ -38,13 +43,16 @@ marginal, 919 rows, 85 groups)
 the likelihood analytically; for each posterior draw of the other parameters they are \
 drawn from their exact conditional posterior
     rows: 919 are reduced to 49 by a QR decomposition; the likelihood is the same
-    priors: model.priors lists them
-    warm-up: 500 iterations; chains start around a normal approximation of the \
-posterior, and its variances set their first mass matrix
+    priors: Intercept ~ normal(1.22, 2.13), beta[floor] ~ normal(0, 5.72), \
+tau_county[Intercept] ~ exponential(1.17), sigma ~ exponential(1.17); all are \
+defaults; model.priors gives the reasons
+    sampling: 4 chains of 500 warm-up iterations and 1,000 draws, unless fit() is told \
+otherwise; chains start around a normal approximation of the posterior, and its \
+variances set their first mass matrix
     engine: ...
     """
     lines = [repr(model), *_form(model), *_data(model), *_terms(model)]
-    lines += [*_rows(model), "priors: model.priors lists them", *_sampler(model)]
+    lines += [*_rows(model), _priors(model), *_sampler(model)]
     return "\n".join(lines)
 
 
@@ -73,6 +81,9 @@ def _data(model: PreparedModel) -> Iterator[str]:
         gaps = said_of_gaps(model.design.categories, model.data[named])
         if gaps:
             yield f"outcome: {gaps}"
+    if model.spec.is_categorical:
+        first = quote(model.design.categories[0])
+        yield f"outcome: each other category has log odds against {first}, the first"
     if model.unused_levels:
         yield f"left out: levels without rows, {_listed(model.unused_levels)}"
     for each in model.design.said_of_left_out():
@@ -80,13 +91,31 @@ def _data(model: PreparedModel) -> Iterator[str]:
 
 
 def _terms(model: PreparedModel) -> Iterator[str]:
-    """Say what the group terms mean, and how their coefficients are written."""
+    """Say what coefficients mean, and how those of the groups are written."""
+    references = model.design.recipes.population.reference_levels
+    if references:
+        yield (
+            "reference levels: "
+            + ", ".join(
+                f"{quote(level)} of {quote(name)}"
+                for name, level in list(references.items())[:_MOST]
+            )
+            + _and_more(len(references) - _MOST)
+            + "; coefficients of other levels are differences from these"
+        )
     for factor in model.design.factors:
         if uncentering_matrix(factor, dict(model.design.centers)) is not None:
             yield (
                 f"coefficients of {quote(factor.factor)} are uncorrelated where "
                 "predictors are 0, which is far from the data; write center(x) in the "
                 "formula to make them uncorrelated at the predictors' means"
+            )
+    for number, factor in enumerate(model.design.factors):
+        for label, holder in holders_of_means(model.design, number).items():
+            first = quote(model.design.factors[holder].factor)
+            yield (
+                f"population: its coefficient {quote(label)} is part of the "
+                f"coefficients of {first}, and not of those of {quote(factor.factor)}"
             )
     if isinstance(model.rows, MarginalRows):
         factors = [model.design.factors[number] for number in model.rows.integrated]
@@ -134,19 +163,43 @@ def _rows(model: PreparedModel) -> Iterator[str]:
         )
     elif model.rows is not None:
         yield (
-            f"rows: {model.design.rows} are reduced to {model.rows.kept} by a QR "
-            "decomposition; the likelihood is the same"
+            f"rows: {model.design.rows} are {reduced(model.design, model.rows)}; the "
+            "likelihood is the same"
         )
+
+
+def _priors(model: PreparedModel) -> str:
+    """Write the priors in force, at most ten, and say which of them the user set."""
+    rows = list(model.priors)
+    stated = [f"{row.parameter} ~ {row.prior}" for row in rows[:_MOST]]
+    own = [row.parameter for row in rows if row.source == SET_BY_USER]
+    if not own:
+        whose = "all are defaults"
+    elif len(own) == len(rows):
+        whose = "all are set by the user"
+    else:
+        listed = ", ".join(own[:_MOST]) + _and_more(len(own) - _MOST)
+        whose = f"the user set {listed}, and the others are defaults"
+    return (
+        f"priors: {', '.join(stated)}{_and_more(len(rows) - _MOST)}; {whose}; "
+        "model.priors gives the reasons"
+    )
 
 
 def _sampler(model: PreparedModel) -> Iterator[str]:
-    """Say which settings of the sampler differ from those of Stan."""
+    """Say with which settings ``fit`` samples by default, and which engine."""
     warmup = default_warmup(model)
+    start = ""
     if warmup < default_warmup(model, inits="random"):
-        yield (
-            f"warm-up: {warmup} iterations; chains start around a normal approximation "
-            "of the posterior, and its variances set their first mass matrix"
+        start = (
+            "; chains start around a normal approximation of the posterior, and its "
+            "variances set their first mass matrix"
         )
+    settings = SampleSettings(seed=0, warmup=warmup)
+    yield (
+        f"sampling: {settings.chains} chains of {warmup:,} warm-up iterations and "
+        f"{settings.draws:,} draws, unless fit() is told otherwise{start}"
+    )
     target = default_adapt_delta(model)
     if target > ADAPT_DELTA:
         yield (
@@ -154,7 +207,7 @@ def _sampler(model: PreparedModel) -> Iterator[str]:
             "are few groups"
         )
     # settings_of would refuse draws that do not fit into memory; none are made here.
-    settings = SampleSettings(seed=0, warmup=warmup, adapt_delta=target)
+    settings = replace(settings, adapt_delta=target)
     choice = choose_engine(model.program, model.stan_data(), settings)
     yield f"engine: {choice.name}, {choice.reason}"
 
@@ -162,4 +215,9 @@ def _sampler(model: PreparedModel) -> Iterator[str]:
 def _listed(levels: Iterable[tuple[str, Iterable[str]]]) -> str:
     """List levels with their columns, at most five."""
     each = [f"{quote(level)} of {quote(name)}" for name, own in levels for level in own]
-    return ", ".join(each[:5]) + (f" and {len(each) - 5} more" if each[5:] else "")
+    return ", ".join(each[:5]) + _and_more(len(each) - 5)
+
+
+def _and_more(count: int) -> str:
+    """Say how many more there are, if any."""
+    return f" and {count:,} more" if count > 0 else ""

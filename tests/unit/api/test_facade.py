@@ -159,6 +159,62 @@ class TestModel:
         model = Model("grade ~ x1 + (1 | g)", data, family="ordinal")
         assert "no row has" not in model.explain()
 
+    def test_priors_are_stated_with_whose_they_are(self) -> None:
+        model = Model("y ~ x1 + (1 | g)", small_data())
+        priors = model.priors
+        (said,) = [x for x in model.explain().splitlines() if x.startswith("priors: ")]
+        for row in priors:
+            assert f"{row.parameter} ~ {row.prior}" in said
+        assert "; all are defaults; " in said
+        said = model.with_(priors={"beta": "normal(0, 3)"}).explain()
+        assert "beta[x1] ~ normal(0, 3)" in said
+        assert "; the user set beta[x1], and the others are defaults; " in said
+        wide = "y ~ C(g) + C(h) + x1 + x2 + I(x1**2) + I(x2**2) + cos(x1)"
+        many = Model(wide, small_data(), pooling="complete")
+        assert len(many.priors) > 10
+        more = f" and {len(many.priors) - 10} more; all are defaults"
+        assert more in many.explain()
+
+    @pytest.mark.parametrize(
+        ("term", "said"),
+        [
+            ("kind", "'a' of 'kind'"),
+            ("kind * x1", "'a' of 'kind'"),
+            ("C(kind, Treatment('b'))", """'b' of "C(kind, Treatment('b'))\""""),
+            ("C(kind, Sum)", None),
+            ("0 + kind", None),
+            ("x2", None),
+        ],
+    )
+    def test_reference_levels_are_named(self, term: str, said: str | None) -> None:
+        data = small_data().assign(kind=["a", "b"] * 7)
+        text = Model(f"y ~ {term} + (1 | g)", data).explain()
+        assert ("reference levels: " in text) == (said is not None)
+        assert said is None or f"reference levels: {said}; " in text
+
+    def test_the_reference_category_is_named(self) -> None:
+        data = small_data().assign(kind=["b", "a", "c"] * 4 + ["a", "b"])
+        said = Model("kind ~ x1 + (1 | g)", data, family="categorical").explain()
+        assert "outcome: each other category has log odds against 'a'" in said
+
+    def test_it_says_which_groups_have_the_populations_coefficients(self) -> None:
+        model = Model("y ~ x1 + (1 | g) + (1 + x1 | h)", small_data())
+        said = [x for x in model.explain().splitlines() if x.startswith("population: ")]
+        assert said == [
+            "population: its coefficient 'Intercept' is part of the coefficients of "
+            "'g', and not of those of 'h'"
+        ]
+        line = "// column 1 of mu_2 is 0: that of the population is in b\n"
+        assert line in model.with_(parameterization="centered").stan_code
+        data = model.with_(parameterization="centered").stan_data()
+        assert list(data["mean_index_2"]) == [1, 3]  # 0, then that of x1
+
+    def test_few_rows_are_not_reduced(self) -> None:
+        schools = sp.load_dataset("eight_schools")
+        model = Model("y | se(sigma) ~ (1 | school)", schools)
+        assert "rows: 8 are replaced by 10 by a QR decomposition" in model.explain()
+        assert "8 rows of the data are replaced by 10" in model.stan_code
+
     def test_changing_a_model_makes_another(self) -> None:
         model = Model("y ~ x1 + (1 | g)", small_data())
         centered = model.with_(parameterization="centered")

@@ -27,7 +27,8 @@ def test_chains_that_start_well_warm_up_half_as_long(form: str) -> None:
     assert default_warmup(model, inits={"beta": [0.0]}) == 1000
     assert default_warmup(model, prior_only=True) == 1000
     assert default_warmup(model, sample_options={"metric": "dense_e"}) == 1000
-    assert "warm-up: 500 iterations" in model.explain()
+    assert "4 chains of 500 warm-up iterations and 1,000 draws" in model.explain()
+    assert "chains start around a normal approximation" in model.explain()
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,8 @@ def test_chains_that_start_well_warm_up_half_as_long(form: str) -> None:
 def test_others_warm_up_as_long_as_stan_does(options: dict[str, Any]) -> None:
     model = gaussian(**options)
     assert default_warmup(model) == 1000
-    assert "warm-up" not in model.explain()
+    assert "4 chains of 1,000 warm-up iterations" in model.explain()
+    assert "chains start around" not in model.explain()
 
 
 def test_latent_factors_are_not_known_from_the_pilot() -> None:

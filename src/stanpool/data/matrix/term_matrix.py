@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.data.matrix.evaluation import Recipe
+from stanpool.language.expression import written
 
 if TYPE_CHECKING:
     from formulaic import ModelSpec as FormulaicSpec
@@ -67,3 +68,24 @@ class TermMatrix:
         places = dict(zip(self.left_out.kept, self.labels, strict=True))
         places |= zip(self.left_out.at, self.left_out.labels, strict=True)
         return tuple(places[place] for place in range(len(places)))
+
+    @property
+    def reference_levels(self) -> dict[str, str]:
+        """The level of each factor that its coefficients are differences from.
+
+        Factors of other codings, and those with a coefficient for every level, have
+        none.
+        """
+        found = {}
+        for alias, recipe in self.factors.items():
+            state = {} if self.recipe is None else self.recipe.encoder_state
+            levels = state.get(alias, ({}, {}))[1].get("categories") or ()
+            name = written(recipe.node, bare=True)
+            without = [
+                str(level)
+                for level in levels
+                if not any(f"{name}[T.{level}]" in each for each in self.all_labels)
+            ]
+            if len(without) == 1:
+                found[name] = without[0]
+        return found

@@ -15,6 +15,7 @@ from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import labels_of_group_predictors
 from stanpool.data.design.design import Design
 from stanpool.engine.program import StanProgram
+from stanpool.model.program.population_means import holders_of_means
 from stanpool.model.program.render import HEADERS
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.program.units import Scaling
@@ -49,6 +50,12 @@ def annotate(
     return "\n".join([*(f"// {line}" for line in lines), program.source])
 
 
+def reduced(design: Design, rows: CompressedRows | MarginalRows) -> str:
+    """Say what a QR decomposition has made of the rows."""
+    verb = "reduced to" if rows.kept < design.rows else "replaced by"
+    return f"{verb} {rows.kept} by a QR decomposition"
+
+
 def _named_numbers(
     design: Design,
     rows: Rows | None,
@@ -77,6 +84,11 @@ def _named_numbers(
             f"b{suffix}[j] are the coefficients of group j of "
             f"{_escaped(factor.factor)}, one of J{suffix} = {len(factor.labels)} groups"
         )
+        lines += [
+            f"column {factor.varying.index(label) + 1} of mu{suffix} is 0: that of the "
+            f"population is in b{suffix_of(holder + 1)}"
+            for label, holder in holders_of_means(design, number - 1).items()
+        ]
         is_first = isinstance(rows, MarginalRows) and rows.integrated[0] == number - 1
         if is_first or not isinstance(rows, MarginalRows):
             is_centered = "Intercept" in factor.varying and not factor.uncorrelated
@@ -116,8 +128,8 @@ def _what_was_done(
         )
     elif rows is not None:
         done.append(
-            f"The {design.rows} rows of the data are reduced to {rows.kept} by a QR "
-            "decomposition; the likelihood is the same."
+            f"The {design.rows} rows of the data are {reduced(design, rows)}; the "
+            "likelihood is the same."
         )
     if isinstance(rows, MarginalRows):
         factors = [_escaped(design.factors[each].factor) for each in rows.integrated]

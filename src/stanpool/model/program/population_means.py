@@ -162,3 +162,22 @@ def effects_of(design: Design | ParameterDesign, factor: FactorDesign) -> np.nda
     assert factor.effect_of is not None
     first = 1 + int(design.intercept)
     return np.where(factor.effect_of > 0, factor.effect_of + first, 1)
+
+
+def holders_of_means(design: Design, number: int) -> dict[str, int]:
+    """Return which of a factor's coefficients have their mean in an earlier factor.
+
+    The population's coefficient of a predictor is part of those of the first factor
+    over which it varies; later factors have deviations from it.
+
+    Returns
+    -------
+    dict
+        The place of that factor for each label.
+    """
+    found: dict[str, int] = {}
+    for label in design.factors[number].varying:
+        for place, earlier in enumerate(design.factors[:number]):
+            if label in earlier.varying:
+                found.setdefault(label, place)
+    return found
