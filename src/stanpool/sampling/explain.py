@@ -92,7 +92,8 @@ def _data(model: PreparedModel) -> Iterator[str]:
 
 def _terms(model: PreparedModel) -> Iterator[str]:
     """Say what coefficients mean, and how those of the groups are written."""
-    references = model.design.recipes.population.reference_levels
+    encodings = model.design.encodings
+    references = {} if encodings is None else encodings.population.reference_levels
     if references:
         yield (
             "reference levels: "
