@@ -19,7 +19,7 @@ from filelock import FileLock
 
 import miniature_engine
 from like_windows import like_windows
-from stanpool.base.errors import EngineError
+from stanpool.base.errors import EngineError, SpecError
 from stanpool.engine import compile_program
 from stanpool.engine.install import (
     cache,
@@ -805,3 +805,13 @@ def test_where_nothing_can_be_compiled_the_message_says_what_to_do(
     assert "engine='stanli'" in problem
     report = str(upkeep.doctor())
     assert "PROBLEM" in report
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "aux", "COM1", "lpt9"])
+def test_names_of_devices_name_no_program_of_windows(name, monkeypatch):
+    check = sys.modules["stanpool.engine.cmdstan.compile"]._check_name
+    check(name)
+    like_windows(monkeypatch)
+    check(f"{name}_model")
+    with pytest.raises(SpecError, match="cannot name a program"):
+        check(name)

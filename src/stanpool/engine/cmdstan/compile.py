@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from cmdstanpy import CmdStanModel
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+_DEVICE = re.compile(r"con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)  # of Windows
 _DESCRIPTION = "engine.json"
 _IS_FIT_FOR_MAKE = re.compile(r"([A-Za-z]:)?[\w./+-]+")
 
@@ -222,7 +223,7 @@ def compile_programs(
 
 def _check_name(name: str) -> None:
     """Refuse a name that is not fit to be part of paths."""
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or (is_windows() and _DEVICE.fullmatch(name)):
         raise SpecError(
             f"name={quote(name)} cannot name a program: give a letter, then "
             "letters, digits and '_', 100 at most."
