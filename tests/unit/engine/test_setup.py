@@ -511,9 +511,17 @@ def _lead_nowhere(path: Path) -> None:
 
 
 @pytest.fixture
-def engine(ready, source, folder):
-    """Return an engine in a cache of its own: a copy of one that is set up."""
+def engine(ready, source, folder, monkeypatch):
+    """Return an engine in a cache of its own: a copy of one that is set up.
+
+    Should the wheel be needed again, it is copied: pip is another test's.
+    """
     shutil.copytree(ready.parent.parent, folder, symlinks=True)
+
+    def copied(_: wheel.Wheel, place: Path, tick: object) -> Path:
+        return Path(shutil.copy(next(source.glob("*.whl")), place))
+
+    monkeypatch.setattr(wheel, "_fetch", copied)
     return folder / "engines" / ready.name
 
 
