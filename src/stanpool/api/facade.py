@@ -32,6 +32,7 @@ from stanpool.inference.effects.slopes import slopes
 from stanpool.inference.estimates.coefficients import coef, fixef, ranef, varcorr
 from stanpool.inference.estimates.contrasts import contrasts, rank_groups
 from stanpool.inference.estimates.hypothesis import hypothesis
+from stanpool.inference.estimates.quick import quick
 from stanpool.inference.estimates.summary import draws, summary
 from stanpool.inference.estimates.variance import bayes_R2, icc, pooling_factors
 from stanpool.inference.evaluation.influence import influence
@@ -226,6 +227,7 @@ marginal, 919 rows, 85 groups)
     explain = explain
     compile = compile_model
     write_stan = write_stan
+    quick = quick
     prior_predictive = prior_predictive
     _repr_html_ = model_html
 

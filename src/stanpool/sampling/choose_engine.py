@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
 
 from stanpool.base.errors import EngineError, SpecError, quote, quote_list, suggestion
 from stanpool.base.options import EngineChoice, EngineName
@@ -26,7 +29,7 @@ from stanpool.engine.cmdstan.compile import (
 from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.install.home import cmdstan_variable, is_ready_to_compile
 from stanpool.engine.interface import Engine, LoadedProgram
-from stanpool.engine.interpreter.engine import Stanli
+from stanpool.engine.interpreter.engine import InterpretedProgram, Stanli
 from stanpool.engine.process import usable_cores
 from stanpool.engine.program import StanProgram
 from stanpool.engine.settings import SampleSettings
@@ -285,7 +288,7 @@ def _choose(
     with ExitStack() as trial:
         try:
             loaded = trial.enter_context(Stanli().load(program, data))
-            seconds = loaded.gradient_seconds()
+            seconds = _gradient_seconds(program, data, loaded)
         except EngineError as problem:
             reason = f"since {_clause(str(problem))}"
             tell(f"The program is compiled, {reason}", shown=progress)
@@ -298,6 +301,24 @@ def _choose(
             reason += ", but there is no CmdStan for this platform"
         stack.enter_context(trial.pop_all())
         return Choice(Stanli(), reason, is_free=True), loaded
+
+
+# What was measured last, by program and the sizes of its data: a study chooses the
+# engine for all its fits, and each of these by the same time, which is measured once.
+_MEASURED: OrderedDict[tuple[Any, ...], float] = OrderedDict()
+_MOST_MEASURED = 100
+
+
+def _gradient_seconds(
+    program: StanProgram, data: Mapping[str, Any], loaded: InterpretedProgram
+) -> float:
+    """Return how long a gradient takes, measured now or before in this process."""
+    key = (program.digest, *((name, np.shape(each)) for name, each in data.items()))
+    if key not in _MEASURED:
+        _MEASURED[key] = loaded.gradient_seconds()
+        if len(_MEASURED) > _MOST_MEASURED:
+            _MEASURED.popitem(last=False)
+    return _MEASURED[key]
 
 
 def _clause(problem: str) -> str:

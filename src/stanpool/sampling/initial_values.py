@@ -129,11 +129,11 @@ def _errors_of_parameters(
     """Return standard errors of the logarithms of the families' parameters."""
     errors = dict.fromkeys(pilot.parameters, _SPREAD)
     if "sigma" in errors:
-        errors["sigma"] = math.sqrt(_variance_of_sigma(model, pilot))
+        errors["sigma"] = math.sqrt(variance_of_log_sigma(model, pilot))
     return errors
 
 
-def _variance_of_sigma(model: PreparedModel, pilot: PilotEstimate) -> float:
+def variance_of_log_sigma(model: PreparedModel, pilot: PilotEstimate) -> float:
     """Return the variance of the logarithm of the residual scale."""
     if pilot.residual is not None:
         own = pilot.residual
@@ -165,7 +165,7 @@ def pilot_metric(model: PreparedModel) -> Array | None:
     rows = float(model.design.rows)
     known |= {name: np.array(2.0 / rows) for name in pilot.parameters}
     if "sigma" in known:
-        known["sigma"] = np.array(_variance_of_sigma(model, pilot))
+        known["sigma"] = np.array(variance_of_log_sigma(model, pilot))
     if "cutpoint" in pilot.parameters:
         known["cutpoint_c"] = np.full(len(pilot.parameters["cutpoint"]), 4.0 / rows)
     if model.structure.standardized:

@@ -34,6 +34,11 @@ SETTINGS = SampleSettings(seed=1)
 
 
 @pytest.fixture(autouse=True)
+def nothing_is_measured_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "_MEASURED", type(choosing._MEASURED)())
+
+
+@pytest.fixture(autouse=True)
 def free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the choice to stanpool, with CmdStan there and nothing compiled."""
     for variable in ("STANPOOL_ENGINE", "STANPOOL_CMDSTAN", "CMDSTAN"):
@@ -347,3 +352,21 @@ def test_a_program_that_is_no_faster_compiled_is_not_loaded_to_choose(
     asked = [(model, settings_of(model, **options))]
     assert not compile_if_it_pays(asked, progress=False)
     assert built == [model.program]
+
+
+def test_a_study_and_its_fits_measure_a_gradient_once(
+    model: sp.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+
+    def measure(self: InterpretedProgram) -> float:
+        measured.append(1e-4 if not measured else 10.0)
+        return measured[-1]
+
+    monkeypatch.setattr(InterpretedProgram, "gradient_seconds", measure)
+    fits = fit_all({"a": model, "again": model}, **QUICK, progress=False)
+    assert [each.engine["name"] for each in fits.values()] == ["stanli", "stanli"]
+    assert len(measured) == 1
+    # Another data set of the same sizes takes as long; of other sizes, it does not.
+    model.take(range(len(model.data) - 1)).fit(**QUICK, progress=False, engine="stanli")
+    assert len(measured) == 1

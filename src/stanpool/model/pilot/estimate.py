@@ -104,8 +104,9 @@ class PilotEstimate:
     theta
         The intercept where predictors are at their means, if there is one, and the
         population's coefficients: shape ``(P,)``, or ``(P, C - 1)`` for categories.
-    theta_sd
-        Their standard errors.
+    theta_covariance
+        The covariance of their errors, ``(P, P)``; for categories, of each apart:
+        ``(C - 1, P, P)``.
     factors
         What varies over each grouping factor.
     parameters
@@ -116,7 +117,7 @@ class PilotEstimate:
     """
 
     theta: Array
-    theta_sd: Array
+    theta_covariance: Array
     factors: tuple[GroupEstimate, ...]
     parameters: Mapping[str, Any]
     residual: GroupEstimate | None = None
@@ -128,9 +129,15 @@ class PilotEstimate:
         return () if self.residual is None else (self.residual,)
 
     @property
+    def theta_sd(self) -> Array:
+        """The standard errors of ``theta``, in its shape."""
+        variances = np.diagonal(self.theta_covariance, axis1=-2, axis2=-1)
+        return np.asarray(np.sqrt(variances.T))
+
+    @property
     def is_finite(self) -> bool:
         """Whether all numbers of the estimate are finite."""
-        values = [self.theta, self.theta_sd, *self.parameters.values()]
+        values = [self.theta, self.theta_covariance, *self.parameters.values()]
         for factor in (*self.factors, *filter(None, [self.residual])):
             values += [factor.u, factor.covariance, factor.tau, factor.Omega]
         return all(bool(np.all(np.isfinite(each))) for each in values)

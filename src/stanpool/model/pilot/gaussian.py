@@ -140,7 +140,7 @@ class _Search:
         theta[: self.first] += self.rows.y_shift
         return PilotEstimate(
             theta=theta,
-            theta_sd=np.sqrt(np.diag(self.errors)[: self.width]),
+            theta_covariance=self.errors[: self.width, : self.width],
             factors=tuple(self.factors),
             parameters={} if self.is_known else {"sigma": self.common},
             residual=self.residual,

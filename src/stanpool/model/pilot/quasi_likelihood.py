@@ -123,7 +123,7 @@ def _of_categories(
         )
     return PilotEstimate(
         theta=np.stack([each.theta for each in found], axis=1),
-        theta_sd=np.stack([each.theta_sd for each in found], axis=1),
+        theta_covariance=np.stack([each.theta_covariance for each in found]),
         factors=tuple(factors),
         parameters={},
     )
@@ -175,13 +175,12 @@ class _Search:
                 break
         for place in self.errors.outer_first:
             self.errors.update(place, weight)
-        sd = self.errors_of_population(weight)
-        theta = self.theta
+        theta, covariance = self.theta, self.errors_of_population(weight)
         if self.has_cutpoints:
-            theta, sd = theta[1:], sd[1:]
+            theta, covariance = theta[1:], covariance[1:, 1:]
         return PilotEstimate(
             theta=theta,
-            theta_sd=sd,
+            theta_covariance=covariance,
             factors=tuple(each.estimate for each in self.factors),
             parameters=self.parameters,
             residual=self.residual,
@@ -333,7 +332,7 @@ class _Search:
         )
 
     def errors_of_population(self, weight: Array) -> Array:
-        """Return standard errors of the population's coefficients, roughly.
+        """Return the covariance of errors of the population's coefficients, roughly.
 
         Exact for one factor; groups of the others are known only in their means.
         """
@@ -344,13 +343,13 @@ class _Search:
         S = weighted.T @ self.P + np.diag(self.ridge)
         H = factor.squares(weight) + factor.precision
         S -= np.einsum("jqp,jqr->pr", G, np.linalg.solve(H, G)) / len(factor.members)
-        variance = np.diag(np.linalg.inv(S)).copy()
+        covariance = np.linalg.inv(S)
         for other in self.factors:
-            if other is not factor and len(variance):
+            if other is not factor and len(covariance):
                 share = 1 - np.einsum("jqq->jq", other.covariance) / other.tau**2
                 between = np.square(other.tau) / np.maximum(share.sum(axis=0), 1.0)
-                variance[0] += between[0]
-        return np.asarray(np.sqrt(variance))
+                covariance[0, 0] += between[0]
+        return covariance
 
     def update_parameters(self) -> None:
         """Maximize the likelihood over the family's own parameters."""
