@@ -167,8 +167,8 @@ ax.spines[["top", "right"]].set_visible(False)
 # %% [markdown]
 # *Figure 1. Posterior means of the items' loadings on two latent factors. The model was
 # not told what the items are, and sets shouting apart from cursing, and wanting to
-# curse apart from doing so. The axes may be turned; what counts is which items lie
-# together.*
+# curse apart from doing so. The axes are arbitrary, since a rotation of both factors
+# gives the same predictions; what counts is which items lie together.*
 #
 # ## Users who are hard to predict
 #

@@ -81,11 +81,11 @@ model.explain().splitlines()[1:]
 
 # %% [markdown]
 # A Gaussian likelihood sees the rows through sums of squares and products alone.
-# Turning the rows of a shop, as one turns the axes of a coordinate system, leaves these
-# as they are; they are turned until two of them involve the shop's two coefficients and
-# the others do not. Those others of all shops are turned together in the same way. What
-# is left is a regression on 403 rows, with the same likelihood for every value of the
-# parameters.
+# Rotating the rows of a shop, as one rotates the axes of a coordinate system, leaves
+# these as they are. A QR decomposition rotates them so that two of them involve the
+# shop's two coefficients, and the others do not. Another one does the same with those
+# others of all shops. What is left is a regression on 403 rows, with the same
+# likelihood for every value of the parameters.
 #
 # Moreover, the shops' coefficients are integrated out: the sampler moves in the six
 # dimensions of the population, and the coefficients are drawn afterwards, exactly.

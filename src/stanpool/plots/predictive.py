@@ -387,22 +387,7 @@ def _groups(
         values=f"mean {outcome} of each {name}",
     )
     headline(units.ax, f"Mean {outcome} of each {name}, observed and {_source(prior)}")
-    units.ranges(
-        low,
-        high,
-        width=units.size(300, 1.5, 5),
-        color=main_color(),
-        alpha=0.35,
-        label="90% of predicted means",
-    )
-    out = (seen < low) | (seen > high)
-    outside = f"outside: {int(out.sum())} of {len(out)}"
-    for chosen, color, label in (
-        (~out, ink(), "observed mean"),
-        (out, mark_color(), outside),
-    ):
-        size = units.size(1500, 3, 20)
-        units.points(seen, chosen, s=size, color=color, zorder=3, label=label)
+    units.means(seen, low, high, "observed mean")
     legend(units.ax)
     return figure_of(units.ax)
 

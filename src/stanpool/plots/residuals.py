@@ -19,10 +19,7 @@ from stanpool.plots.parts.canvas import (
     grey,
     headline,
     in_style,
-    ink,
     legend,
-    main_color,
-    mark_color,
 )
 from stanpool.plots.parts.groups import with_model
 from stanpool.plots.parts.unit_axis import MOST_NAMES, UnitAxis, unit_axis
@@ -122,7 +119,7 @@ def plot_residuals(
     place = np.full(groups, -1.0)
     place[order] = along.at
     _draw_dots(along, place[units.index], residuals, seed)
-    _draw_means(along, means[order], low[order], high[order])
+    along.means(means[order], low[order], high[order], "mean")
     legend(along.ax)
     return figure_of(along.ax)
 
@@ -183,23 +180,3 @@ def _draw_dots(along: UnitAxis, places: Array, residuals: Array, seed: int) -> N
         rasterized=True,
         label=label,
     )
-
-
-def _draw_means(along: UnitAxis, means: Array, low: Array, high: Array) -> None:
-    """Draw the mean residual of each group, and its predicted range."""
-    along.ranges(
-        low,
-        high,
-        width=along.size(300, 1.5, 5),
-        color=main_color(),
-        alpha=0.35,
-        label="90% of predicted means",
-    )
-    out = (means < low) | (means > high)
-    for chosen, color, label in (
-        (~out, ink(), "mean"),
-        (out, mark_color(), f"outside: {int(out.sum())} of {len(out)}"),
-    ):
-        if chosen.any():
-            size = along.size(1500, 3, 20)
-            along.points(means, chosen, s=size, color=color, zorder=3, label=label)

@@ -17,7 +17,9 @@ from stanpool.plots.parts.canvas import (
     PLAIN,
     density,
     grey,
+    ink,
     main_color,
+    mark_color,
     on,
     paper,
     tidy,
@@ -82,9 +84,32 @@ class UnitAxis:
         """Return the size of marks, smaller the more units there are."""
         return float(np.clip(area / max(len(self.at), 1), low, high))
 
-    def label_values(self, text: str) -> None:
-        """Name the axis of values."""
-        (self.ax.set_xlabel if self.down else self.ax.set_ylabel)(text, **PLAIN)
+    def means(self, seen: Array, low: Array, high: Array, label: str) -> None:
+        """Draw the mean of each unit over its predicted range, and mark those outside.
+
+        Parameters
+        ----------
+        seen, low, high
+            The means and the ends of the ranges, shape ``(unit,)``.
+        label
+            What the means are called in the legend.
+        """
+        self.ranges(
+            low,
+            high,
+            width=self.size(300, 1.5, 5),
+            color=main_color(),
+            alpha=0.35,
+            label="90% of predicted means",
+        )
+        out = (seen < low) | (seen > high)
+        outside = f"outside: {int(out.sum())} of {len(out)}"
+        size = self.size(1500, 3, 20)
+        for chosen, color, text in (
+            (~out, ink(), label),
+            (out, mark_color(), outside),
+        ):
+            self.points(seen, chosen, s=size, color=color, zorder=3, label=text)
 
     def intervals(
         self,
