@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from stanpool.model.program.render import neals_funnel
     from stanpool.studies.calibration.against_exact import Validation, validate
     from stanpool.studies.calibration.simulation_based import Calibration, sbc
+    from stanpool.studies.model_table import ModelTable, table
     from stanpool.studies.parameterizations import (
         Comparison,
         compare_fits,
@@ -85,6 +86,7 @@ _HOMES = {
     "model.program.render": ("neals_funnel",),
     "studies.calibration.against_exact": ("Validation", "validate"),
     "studies.calibration.simulation_based": ("Calibration", "sbc"),
+    "studies.model_table": ("ModelTable", "table"),
     "studies.parameterizations": (
         "Comparison",
         "compare_fits",
@@ -120,6 +122,7 @@ __all__ = [
     "GroupTerm",
     "ImportanceWarning",
     "Model",
+    "ModelTable",
     "NestingWarning",
     "OutOfMemoryError",
     "OutcomeWarning",
@@ -155,6 +158,7 @@ __all__ = [
     "prior_predictive",
     "report_comparison",
     "sbc",
+    "table",
     "validate",
 ]
 

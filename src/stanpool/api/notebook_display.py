@@ -28,14 +28,16 @@ def model_html(model: PreparedModel) -> str:
 
 def fit_html(fit: FitResult) -> str:
     """Write a fit, its population parameters, and the number of divergences."""
-    table = summary(fit, groups=False).rename(index=short_label)
+    from stanpool.inference.estimates.summary_table import summary_html
+
+    table = summary(fit, groups=False)
     count = int(diverging(fit).sum())
     said = f"{count:,} divergent transitions" if count else "No transition diverged"
     if fit.approximation is not None:
         said = f"Pareto k-hat {fit.approximation.pareto_k:.2f}"
     return (
         f"<p><b>{escape(repr(fit))}</b></p>"
-        f"{table.to_html(border=0, float_format=lambda value: f'{value:.4g}')}"
+        f"{summary_html(table)}"
         f"<p>{said}; <code>fit.diagnose()</code> says whether the draws can be trusted."
         "</p>"
     )

@@ -111,11 +111,7 @@ def _show_fit(fitted: Fit, diagnosis: Diagnosis, *, as_json: bool) -> None:
 
 def _fit_text(fitted: Fit, diagnosis: Diagnosis) -> str:
     """Write the estimates and the diagnosis as text."""
-    from stanpool.posterior.scalars import short_label
-
-    table = fitted.summary(groups=False).rename(index=short_label)
-    text = table.to_string(float_format=lambda value: f"{value:.4g}")
-    return f"{fitted!r}\n\n{text}\n\n{diagnosis}"
+    return f"{fitted!r}\n\n{fitted.summary(groups=False)}\n\n{diagnosis}"
 
 
 @click.command(

@@ -58,8 +58,8 @@ def plot_pareto_k(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     """
     if result.good_k is None:
         raise SpecError(
-            f"{result!r} refitted for every unit, so that there is no Pareto k; pass "
-            "the result of loo."
+            f"{result.in_one_line} refitted for every unit, so that there is no "
+            "Pareto k; pass the result of loo."
         )
     k = result.units["pareto_k"].to_numpy(dtype=float)
     shown = np.where(np.isfinite(k), k, np.where(k > 0, 1.5, -0.5))

@@ -67,8 +67,8 @@ def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     pit = np.sort(result.rows["pit"].dropna().to_numpy())
     if not len(pit):
         raise SpecError(
-            f"{result!r} has no outcome with a PIT, because outcomes are unordered "
-            "categories or censored."
+            f"{result.in_one_line} has no outcome with a PIT, because outcomes are "
+            "unordered categories or censored."
         )
     ax = on(ax, 6.0, 3.6)
     at = np.arange(_CUTS + 2) / (_CUTS + 1)

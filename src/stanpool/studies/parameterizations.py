@@ -82,8 +82,8 @@ class Comparison:
         return f"{text}\n\n{textwrap.fill(self.advice, 88)}".rstrip()
 
     def __repr__(self) -> str:
-        """Return the names of the fits."""
-        return f"Comparison({', '.join(map(repr, self.fits))})"
+        """Write the same, for consoles."""
+        return str(self)
 
     def _repr_html_(self) -> str:
         """Write the same as HTML, with every label escaped."""

@@ -95,8 +95,8 @@ class PoolingComparison:
         return f"{self._cells().to_string()}\n\n{textwrap.fill(self.verdict, 88)}"
 
     def __repr__(self) -> str:
-        """Write the verdict."""
-        return f"PoolingComparison({self.verdict!r})"
+        """Write the same, for consoles."""
+        return str(self)
 
     def _repr_html_(self) -> str:
         """Write the same as HTML, with every label escaped."""

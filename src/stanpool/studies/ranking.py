@@ -17,7 +17,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -69,8 +69,8 @@ class Ranking:
         return f"{text}\n\n{textwrap.fill(self.verdict, 88)}"
 
     def __repr__(self) -> str:
-        """Write the verdict."""
-        return f"Ranking({self.verdict!r})"
+        """Write the same, for consoles."""
+        return str(self)
 
     def _repr_html_(self) -> str:
         """Write the same as HTML, with every label escaped."""
@@ -108,7 +108,9 @@ def compare(
         If there are fewer than two models, or they are not of the same outcomes in the
         same units.
     """
-    named = models if isinstance(models, Mapping) else _named(models)
+    named: Mapping[str, Fit | CrossValidation] = (
+        models if isinstance(models, Mapping) else named_models(models)
+    )
     if len(named) < 2:
         raise SpecError(
             f"there are {len(named)} model(s) to compare; pass at least two."
@@ -183,7 +185,10 @@ def stacking_weights(pointwise: Array) -> Array:
     return np.asarray(weights / weights.sum())
 
 
-def _named(models: Sequence[Fit | CrossValidation]) -> dict[str, Fit | CrossValidation]:
+Model = TypeVar("Model", bound="Fit | CrossValidation")
+
+
+def named_models(models: Sequence[Model]) -> dict[str, Model]:
     """Name models after their pooling, or their formula if poolings are the same."""
     from stanpool.language.formula_text import formula_of
 
@@ -212,8 +217,9 @@ def _check_alike(results: Mapping[str, CrossValidation]) -> None:
             other.folds,
         ):
             raise SpecError(
-                f"{pair} are of different units: {first!r}, {other!r}. Leave the same "
-                "units out of both, in the same number of folds."
+                f"{pair} are of different units: {first.in_one_line}, "
+                f"{other.in_one_line}. Leave the same units out of both, in the same "
+                "number of folds."
             )
         if not first.rows["y"].equals(other.rows["y"]):
             raise SpecError(

@@ -78,8 +78,8 @@ class ScalePriorComparison:
         return f"{title}\n\n{table}\n\n{textwrap.fill(self.conclusion, 88)}"
 
     def __repr__(self) -> str:
-        """Write the conclusion."""
-        return f"ScalePriorComparison({self.conclusion!r})"
+        """Write the same, for consoles."""
+        return str(self)
 
     def _repr_html_(self) -> str:
         """Write the same as HTML, with every label escaped."""

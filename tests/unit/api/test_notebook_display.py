@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stanpool as sp
 from simulated_fits import simulated_fit
+from stanpool.inference.estimates.summary_table import rounded
 
 EVIL = "<script>alert(1)</script>"
 
@@ -27,7 +28,8 @@ def test_a_fit_shows_the_population_and_its_divergences() -> None:
     fit = simulated_fit(factor=EVIL, draws=100)
     shown = fit._repr_html_()
     assert EVIL not in shown
-    assert f"{fit.summary().loc['sigma', 'mean']:.4g}" in shown
+    row = fit.summary().loc["sigma"]
+    assert f"<td>{rounded(row['mean'], row['mcse_mean'])}</td>" in shown
     assert "b_&lt;script" not in shown
     assert "No transition diverged" in shown
     other = simulated_fit(neck=0.05, draws=100)

@@ -351,7 +351,8 @@ class TestDisplay:
         assert "&lt;script&gt;" in html
 
     def test_reads_in_one_line(self) -> None:
-        assert repr(self.result()).startswith(
+        assert repr(self.result()) == str(self.result())
+        assert self.result().in_one_line.startswith(
             "CrossValidation(Leave-one-out by group of school, elpd"
         )
 

@@ -8,8 +8,11 @@ import xarray as xr
 
 import stanpool as sp
 from simulated_fits import simulated_fit
-from stanpool.inference.estimates.summary import COLUMNS, summarize, summary
+from stanpool.inference.estimates.summary import summarize, summary
 from stanpool.posterior.scalars import short_label, short_labels
+
+COLUMNS = ("mean", "sd", "median", "q5", "q95")
+COLUMNS += ("r_hat", "ess_bulk", "ess_tail", "mcse_mean")
 
 
 def test_columns_and_rows():

@@ -119,8 +119,8 @@ class Diagnosis:
         return f"{self.subject}: {count or f'{problems} problems'} found."
 
     def __repr__(self) -> str:
-        """Write the verdict."""
-        return f"Diagnosis({self.verdict!r})"
+        """Write the same, for consoles."""
+        return str(self)
 
     def __str__(self) -> str:
         """Write the verdict, the checks and the advice as plain text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.model.fit_result import FitResult
 from stanpool.posterior.convergence import STATISTICS, blockwise, mixing
+from stanpool.posterior.intervals import interval_levels, quantile_name
 from stanpool.posterior.scalars import dims_of_groups, is_of_groups, scalars
 
 if TYPE_CHECKING:
@@ -19,17 +21,8 @@ if TYPE_CHECKING:
 
     from stanpool.model.fit_result import HasPosterior
 
-COLUMNS = (
-    "mean",
-    "sd",
-    "median",
-    "q5",
-    "q95",
-    "r_hat",
-    "ess_bulk",
-    "ess_tail",
-    "mcse_mean",
-)
+_ESTIMATES = ("mean", "sd", "median")
+_MIXING = ("r_hat", "ess_bulk", "ess_tail", "mcse_mean")
 
 
 def summary(
@@ -37,10 +30,13 @@ def summary(
     *,
     var_names: Sequence[str] | None = None,
     groups: bool = True,
+    prob: float = 0.9,
 ) -> pd.DataFrame:
     """Summarize each scalar of the posterior in one row.
 
-    Population parameters come first, and the coefficients of the groups last.
+    Population parameters come first, and the coefficients of the groups last. The table
+    is shown with the digits that its Monte Carlo standard errors support; its numbers
+    are not rounded.
 
     Parameters
     ----------
@@ -50,6 +46,9 @@ def summary(
         The variables to show, such as ``["Intercept", "tau_county"]``; by default all.
     groups
         Whether to include the coefficients of the groups.
+    prob
+        The probability of the central interval, whose ends are named by their
+        quantiles.
 
     Returns
     -------
@@ -64,7 +63,7 @@ def summary(
     Raises
     ------
     SpecError
-        If a variable is not in the posterior.
+        If a variable is not in the posterior, or ``prob`` is not between 0 and 1.
 
     References
     ----------
@@ -72,8 +71,10 @@ def summary(
        folding, and localization: an improved R-hat for assessing convergence of MCMC.
        Bayesian Analysis 16(2), 667-718.
     """
+    from stanpool.inference.estimates.summary_table import SummaryTable
+
     names = _chosen(fit, var_names, groups)
-    table = summarize(fit.posterior, var_names=names)
+    table = summarize(fit.posterior, var_names=names, prob=prob)
     approximation = fit.approximation if isinstance(fit, FitResult) else None
     if approximation is None:
         return table
@@ -88,7 +89,7 @@ def summary(
             for label, value in zip(each.labels, each.draws[0, 0], strict=True)
         }
         table.insert(0, "mode", table.index.map(mode))
-    return table
+    return SummaryTable(table)
 
 
 def draws(
@@ -153,7 +154,10 @@ def draws(
 
 
 def summarize(
-    posterior: xr.Dataset, *, var_names: Sequence[str] | None = None
+    posterior: xr.Dataset,
+    *,
+    var_names: Sequence[str] | None = None,
+    prob: float = 0.9,
 ) -> pd.DataFrame:
     """Summarize each scalar of a posterior in one row, in the order of the variables.
 
@@ -164,31 +168,36 @@ def summarize(
     >>> summarize(xr.Dataset({"mu": (("chain", "draw"), draws)})).index
     Index(['mu'], dtype='str')
     """
-    import pandas as pd
+    from stanpool.inference.estimates.summary_table import SummaryTable
 
+    low, high = interval_levels(prob)
+    moments = partial(_moments, levels=(low, 0.5, high))
     blocks = list(scalars(posterior, var_names=var_names))
-    tables = [blockwise(_moments, each.draws) | mixing(each.draws) for each in blocks]
-    return pd.DataFrame(
+    tables = [blockwise(moments, each.draws) | mixing(each.draws) for each in blocks]
+    columns = (*_ESTIMATES, quantile_name(low), quantile_name(high), *_MIXING)
+    return SummaryTable(
         {
             column: np.concatenate([np.empty(0), *(table[column] for table in tables)])
-            for column in COLUMNS
+            for column in columns
         },
         index=[label for each in blocks for label in each.labels],
     )
 
 
-def _moments(draws: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+def _moments(
+    draws: NDArray[Any], levels: tuple[float, float, float]
+) -> dict[str, NDArray[np.float64]]:
     """Summarize draws of shape ``(scalar, chain, draw)``."""
     flat = draws.reshape(len(draws), -1)
     mean = flat.mean(axis=1)
     squares = np.square(flat - mean[:, None]).sum(axis=1)
-    q5, median, q95 = np.quantile(flat, (0.05, 0.5, 0.95), axis=1)
+    lower, median, upper = np.quantile(flat, levels, axis=1)
     return {
         "mean": mean,
         "sd": np.sqrt(squares / np.float64(flat.shape[1] - 1)),
         "median": median,
-        "q5": q5,
-        "q95": q95,
+        quantile_name(levels[0]): lower,
+        quantile_name(levels[2]): upper,
     }
 
 

@@ -178,7 +178,12 @@ class CrossValidation:
         return "\n".join([*lines, *self._caveats()])
 
     def __repr__(self) -> str:
-        """Describe the result in one line."""
+        """Write the same, for consoles."""
+        return str(self)
+
+    @property
+    def in_one_line(self) -> str:
+        """What was left out, and the elpd, in one line."""
         return f"CrossValidation({self._title}, elpd {self.elpd:.1f}, SE {self.se:.1f})"
 
     def _repr_html_(self) -> str:
