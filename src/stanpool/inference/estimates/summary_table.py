@@ -47,6 +47,8 @@ class SummaryTable(pd.DataFrame):
         labels = _labels([short_label(label, 200) for label in self.index], room)
         broad = max((len(line) for each in labels for line in each), default=0)
         lines = [_line("", columns, broad, 0), _line("", columns, broad, 1)]
+        if self.columns.name:  # such as that it is of an approximation
+            lines.insert(0, str(self.columns.name))
         first_of_tail = tail[0] if tail else -1
         for row in (*head, *tail):
             if row == first_of_tail:
