@@ -26,7 +26,8 @@ exec 3<&-
 wait $!
 """
 
-# Hears of processes that start and end, and kills those that run when it hears no more.
+# Is told of processes that start and end; kills those that are running when its input
+# ends.
 _GUARD = """
 running=' '
 while read -r sign number; do

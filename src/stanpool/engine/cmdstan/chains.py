@@ -1,7 +1,7 @@
 """The processes of a run: started, watched and stopped as one.
 
 cmdstanpy starts chains in threads that nothing can end, tells their progress to its
-own bars only, and lets the others run on when one has failed. ``Chains.run`` stands
+own bars only, and lets the others continue when one has failed. ``Chains.run`` stands
 in for the method of ``CmdStanModel`` that runs one chain.
 """
 
@@ -184,7 +184,7 @@ class Failure:
             )
         if re.search("Rejecting initial value|Initialization .*failed", self.console):
             return ADVICE_ON_INITS
-        if "Line search failed" in self.console:  # of the optimizer
+        if "Line search failed" in self.console:  # what the optimizer writes
             return NO_PROPER_MODE
         if self.code is None or "shared librar" in self.console:
             return (

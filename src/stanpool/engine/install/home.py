@@ -57,8 +57,8 @@ def ensure(*, progress: bool = True) -> Path:
 def ensure_to_run(*, progress: bool = True) -> Path:
     """Return what ``ensure`` does, without a look at the files that only make needs.
 
-    There are 13,000 of them: a tenth of a second, which a fit whose program is
-    compiled does not have to wait.
+    There are 13,000 of them, and looking at them takes a tenth of a second, for which a
+    fit whose program is compiled need not wait.
     """
     home = find_official() or home_of(choose_compiler())
     if home.is_relative_to(cache_folder()) and not is_fit_to_run(home):

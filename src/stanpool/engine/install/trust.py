@@ -84,7 +84,7 @@ def check_readable(path: Path) -> None:
 
 
 def close_to_others(folder: Path) -> None:
-    """Take from all files and folders below the right of others to write them."""
+    """Take away from others the right to write any file or folder in this one."""
     if not hasattr(os, "geteuid"):
         return  # on Windows, where such rights are not part of the mode
     for path in (folder, *folder.rglob("*")):

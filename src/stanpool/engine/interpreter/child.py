@@ -239,7 +239,7 @@ def _start(model: Any, given: Mapping[str, Any], rng: Any, radius: float) -> Any
 
 
 def _unconstrained(model: Any, values: Mapping[str, Any]) -> Any:
-    """Return parameters on the unconstrained scale; those that hold no number lack."""
+    """Return parameters on the unconstrained scale; empty ones are left out."""
     while True:
         try:
             return model.unconstrain(values)

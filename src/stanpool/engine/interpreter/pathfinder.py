@@ -31,7 +31,7 @@ from stanpool.base.errors import SamplingError
 
 LogDensity = Callable[[Array], Array]
 
-HISTORY = 6  # steps that the optimizer remembers
+HISTORY = 6  # how many steps the optimizer remembers
 CHANGE = 1e-9  # relative change of the log density, at which it stops
 _ELBO_DRAWS = 25
 _LEAST_CURVATURE = 1e-12  # of a step, relative to its squared difference of gradients
