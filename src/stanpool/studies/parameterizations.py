@@ -267,7 +267,8 @@ def mean_sd(mean: float, sd: float) -> str:
     if not np.isfinite(mean):
         return ""
     digits = int(np.clip(1 - np.floor(np.log10(sd)), 0, 6)) if sd > 0 else 2
-    return f"{mean:.{digits}f} ({sd:.{digits}f})"
+    rounded = round(mean, digits) + 0.0  # without the sign of -0.0
+    return f"{rounded:.{digits}f} ({sd:.{digits}f})"
 
 
 def _advice(table: pd.DataFrame) -> str:

@@ -7,7 +7,11 @@ import pytest
 
 import stanpool as sp
 from simulated_fits import changed, simulated_fit
-from stanpool.studies.parameterizations import compare_fits, compare_parameterizations
+from stanpool.studies.parameterizations import (
+    compare_fits,
+    compare_parameterizations,
+    mean_sd,
+)
 
 
 @pytest.fixture
@@ -110,3 +114,14 @@ def test_only_partial_pooling_has_parameterizations():
 def test_unknown_form_is_refused_before_anything_is_fitted():
     with pytest.raises(sp.SpecError, match=r"Did you mean 'centered'"):
         compare_parameterizations(simulated_fit().model, parameterizations=["centred"])
+
+
+def test_estimates_have_two_digits_of_their_sd() -> None:
+    for mean, sd, expected in (
+        (7.589, 4.027, "7.6 (4.0)"),
+        (-0.04, 8.43, "0.0 (8.4)"),  # and not -0.0
+        (-0.06, 8.43, "-0.1 (8.4)"),
+        (123.4, 0.0123, "123.400 (0.012)"),
+        (np.nan, 1.0, ""),
+    ):
+        assert mean_sd(mean, sd) == expected
