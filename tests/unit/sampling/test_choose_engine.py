@@ -370,3 +370,23 @@ def test_a_study_and_its_fits_measure_a_gradient_once(
     # Another data set of the same sizes takes as long; of other sizes, it does not.
     model.take(range(len(model.data) - 1)).fit(**QUICK, progress=False, engine="stanli")
     assert len(measured) == 1
+
+
+def test_trajectories_are_short_where_coefficients_are_integrated_out(
+    model: sp.Model,
+) -> None:
+    frame = model.data
+    forms = {"marginal": 8, "noncentered": 20, "centered": 20}
+    for form, expected in forms.items():
+        own = sp.Model("y ~ 1 + (1 | g)", frame, parameterization=form)
+        assert choosing.per_iteration(own.program) == expected
+    complete = sp.Model("y ~ 1", frame, pooling="complete")
+    assert choosing.per_iteration(complete.program) == 8
+
+
+def test_approximations_have_no_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "is_ready_to_compile", lambda: True)
+    settings = SampleSettings(seed=1, chains=1, warmup=0, method="pathfinder")
+    found = Estimate.of(PROGRAM, settings, 1e-4, 1)
+    assert found.interpreted == pytest.approx(3.0)
+    assert "iteration" not in found.words
