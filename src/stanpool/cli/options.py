@@ -84,8 +84,8 @@ sampler_options = all_of(
         click.option(
             "--warmup",
             type=click.IntRange(0),
-            help="Warm-up draws of each chain; by default 500 in the marginal form, "
-            "else 1000.",
+            help="Warm-up iterations of each chain; by default 500 in the marginal "
+            "form, else 1000.",
         ),
         seed_option,
         click.option(

@@ -140,6 +140,11 @@ class Family:
         return self.outcome == "categories"
 
     @property
+    def has_categories(self) -> bool:
+        """Whether outcomes are categories, with an order or without."""
+        return self.outcome in ("ordered", "categories")
+
+    @property
     def is_discrete(self) -> bool:
         """Whether outcomes are whole numbers or categories."""
         return self.outcome not in ("real", "positive", "proportion")

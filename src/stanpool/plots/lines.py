@@ -91,7 +91,7 @@ def plot_lines(
         If there is no such predictor, factor or group, or the outcome is categorical.
     """
     fit = with_model(fit)
-    if FAMILIES[fit.model.spec.family].outcome in ("ordered", "categories"):
+    if FAMILIES[fit.model.spec.family].has_categories:
         raise SpecError(
             f"family={fit.model.spec.family!r} has no expected outcome to draw; see "
             "plot_predictive."

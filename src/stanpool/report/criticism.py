@@ -128,7 +128,7 @@ def criticism(fit: FitResult, loo: bool) -> Section:
         )
     if is_pooled(fit):
         parts.append(_influence(fit))
-    if FAMILIES[fit.model.spec.family].outcome not in ("ordered", "categories"):
+    if not FAMILIES[fit.model.spec.family].has_categories:
         parts.append(
             unless_large(
                 fit,

@@ -51,8 +51,8 @@ otherwise; chains start around a normal approximation of the posterior, and its 
 variances set their first mass matrix
     engine: ...
     """
-    lines = [repr(model), *_form(model), *_data(model), *_terms(model)]
-    lines += [*_rows(model), _priors(model), *_sampler(model)]
+    lines = [repr(model), *_form(model), *_data(model), *_coefficients(model)]
+    lines += [*_terms(model), *_rows(model), _priors(model), *_sampler(model)]
     return "\n".join(lines)
 
 
@@ -90,8 +90,8 @@ def _data(model: PreparedModel) -> Iterator[str]:
         yield f"left out: {each}"
 
 
-def _terms(model: PreparedModel) -> Iterator[str]:
-    """Say what coefficients mean, and how those of the groups are written."""
+def _coefficients(model: PreparedModel) -> Iterator[str]:
+    """Say what the coefficients of factors and of groups mean."""
     encodings = model.design.encodings
     references = {} if encodings is None else encodings.population.reference_levels
     if references:
@@ -104,13 +104,6 @@ def _terms(model: PreparedModel) -> Iterator[str]:
             + _and_more(len(references) - _MOST)
             + "; coefficients of other levels are differences from these"
         )
-    for factor in model.design.factors:
-        if uncentering_matrix(factor, dict(model.design.centers)) is not None:
-            yield (
-                f"coefficients of {quote(factor.factor)} are uncorrelated where "
-                "predictors are 0, which is far from the data; write center(x) in the "
-                "formula to make them uncorrelated at the predictors' means"
-            )
     for number, factor in enumerate(model.design.factors):
         for label, holder in holders_of_means(model.design, number).items():
             first = quote(model.design.factors[holder].factor)
@@ -118,6 +111,16 @@ def _terms(model: PreparedModel) -> Iterator[str]:
                 f"population: its coefficient {quote(label)} is part of the "
                 f"coefficients of {first}, and not of those of {quote(factor.factor)}"
             )
+        if uncentering_matrix(factor, dict(model.design.centers)) is not None:
+            yield (
+                f"coefficients of {quote(factor.factor)} are uncorrelated where "
+                "predictors are 0, which is far from the data; write center(x) in the "
+                "formula to make them uncorrelated at the predictors' means"
+            )
+
+
+def _terms(model: PreparedModel) -> Iterator[str]:
+    """Say what the group terms mean, and how they are written."""
     if isinstance(model.rows, MarginalRows):
         factors = [model.design.factors[number] for number in model.rows.integrated]
         groups = " and ".join(

@@ -190,7 +190,7 @@ def _others(fit: Fit, elpd: bool, r2: bool) -> Iterator[tuple[str, str]]:
             yield "ELPD (LOO)", found.replace("-", _MINUS)
         except StanpoolError:  # such as of rows that were not kept
             yield "ELPD (LOO)", ""
-    if r2 and family.outcome not in ("ordered", "categories"):
+    if r2 and not family.has_categories:
         try:
             explained = bayes_R2(fit).iloc[0]
             yield "R2", f"{explained['mean']:.2f} ({explained['sd']:.2f})"

@@ -32,7 +32,7 @@ def expressions(spec: ModelSpec) -> tuple[str, ...]:
     These are the outcome, unless it is a column of categories, the offsets, and what
     the parts of the outcome are given.
     """
-    has_categories = FAMILIES[spec.family].outcome in ("ordered", "categories")
+    has_categories = FAMILIES[spec.family].has_categories
     texts = spec.all_expressions
     return texts[1:] if has_categories else texts
 
@@ -47,7 +47,7 @@ def build_outcome(
     family = FAMILIES[spec.family]
     named = unquote_name(spec.outcome)
     what = f"outcome {quote(named or spec.outcome)}"
-    if family.outcome in ("ordered", "categories"):
+    if family.has_categories:
         return _categories(family, what, named, frame)
     values = evaluated[spec.outcome]
     if is_category(values):
