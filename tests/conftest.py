@@ -28,6 +28,22 @@ from hypothesis import settings
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
+# On Windows, those that use a shell, pseudo-terminals, signals or rights of POSIX.
+_OF_POSIX = (
+    "end_to_end/test_command_line.py",
+    "end_to_end/test_engine_run.py",
+    "unit/cli/test_cli.py",
+    "unit/engine/test_cache.py",
+    "unit/engine/test_commands.py",
+    "unit/engine/test_interpreter.py",
+    "unit/engine/test_process.py",
+    "unit/engine/test_run.py",
+    "unit/engine/test_setup.py",
+    "unit/sampling/test_choose_engine.py",
+    "unit/test_surface.py",
+)
+collect_ignore = list(_OF_POSIX) if os.name == "nt" else []
+
 _ENGINE = "STANPOOL_ENGINE"
 _MANY = 4  # files with tests that compile: nearly all of them
 _is_whole_suite = pytest.StashKey[bool]()
