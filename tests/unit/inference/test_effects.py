@@ -12,7 +12,7 @@ import pytest
 from scipy import integrate, special, stats
 
 import stanpool as sp
-from golden.catalogue import small_data
+from golden.catalogue import proper_models, small_data
 from simulated_fits import fit_of_draws, fit_of_prior
 from stanpool.base.errors import DataError, EffectWarning, SpecError
 from stanpool.inference.effects import expected
@@ -582,6 +582,30 @@ class TestCategories:
         np.testing.assert_allclose(found[0][0], np.diff(below, prepend=0.0), rtol=1e-9)
 
 
+# Models with flat priors have no draws from the prior.
+PROPER = list(proper_models())
+
+
+@pytest.mark.parametrize("name", PROPER[::6])
+def test_of_each_row_they_are_those_of_epred(name: str) -> None:
+    fit = fit_of_prior(proper_models()[name])
+    design, spec = fit.model.design, fit.model.spec
+    asked: list[tuple[dict[str, Any], Any]] = [
+        ({}, fit.epred()),
+        ({"kind": "linpred"}, fit.linpred()),
+    ]
+    if spec.pooling != "none":
+        asked.append(({"groups": "none"}, fit.epred(group_terms=[])))
+    for options, rows in asked:
+        found = fit.predictions(by=False, as_draws=True, **options).to_numpy()
+        # One category after another in the table.
+        want = np.moveaxis(rows.to_numpy().reshape(6, design.rows, -1), 0, -1)
+        want = want.swapaxes(0, 1).reshape(-1, 6)
+        if design.trials is not None and "kind" not in options:
+            want = want / design.trials[:, None]
+        np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-12)
+
+
 class TestPoststratification:
     def test_cells_are_weighted_by_their_sizes(self) -> None:
         model = sp.Model(
@@ -651,9 +675,19 @@ class TestWhatIsRefused:
         with pytest.raises((SpecError, DataError), match=message):
             call(fit)
 
+    def test_rows_without_groups_are_refused_where_these_enter(
+        self, fit: sp.Fit
+    ) -> None:
+        with pytest.raises(DataError, match=r"no column 'g'.*or pass groups='pop"):
+            fit.predictions(newdata={"x1": [0.0], "f": ["x"]}, groups="fitted")
+
     def test_without_a_population_there_are_no_new_groups(self) -> None:
         model = sp.Model("y ~ x1 + (1 + x1 | g)", small_data(), pooling="none")
         fit = fit_of_prior(model)
         assert len(fit.comparisons("x1", by="g")) == 4
         with pytest.raises(SpecError, match="without pooling does not have"):
             fit.predictions(groups="population")
+        with pytest.raises(DataError, match=r"datagrid\({'g': 'all'}\)\.$"):
+            fit.predictions(newdata="mean")
+        each = fit.predictions(newdata=fit.datagrid({"g": "all"}))
+        assert each["g"].tolist() == list("abcd")

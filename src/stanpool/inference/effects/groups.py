@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.base.errors import DataError, SpecError, quote, quote_list, suggestion
 from stanpool.base.options import EffectGroups, NewGroups
 from stanpool.language.family import FAMILIES
 
 if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel
+
+_WITHOUT = "; or pass groups='population', the average over new groups, or 'none'"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,15 @@ def group_effects(
             )
     of = {name: chosen.get(name, "fitted") for name in own}
     _check_possible(model, of)
+    for name, key in own.items():
+        missing = [each for each in key if each not in columns]
+        if missing and of[name] == "fitted":
+            without = "" if model.spec.pooling == "none" else _WITHOUT
+            raise DataError(
+                f"the rows have no column {quote(missing[0])}, a grouping factor whose "
+                "effects enter with groups='fitted'. Add the column, as in newdata="
+                f"fit.datagrid({{{quote(missing[0])}: 'all'}}){without}."
+            )
     return GroupEffects(of, new_groups)
 
 
