@@ -238,6 +238,6 @@ ax.spines[["top", "right", "left"]].set_visible(False)
 #   something. The first and the last use what its own rows say; the new one has the
 #   population, and its spread counts.
 # * The population is worth having for its spread as much as for its mean: leave it out
-#   (`zero`), and the interval of a new county is a sixth as wide, and wrong.
+#   (`zero`), and the interval of a new county is about a seventh as wide, and wrong.
 # * A few rows of a new group can be taken in at once. Refit when there are many, or
 #   when you are warned that they say too much.

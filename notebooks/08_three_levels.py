@@ -70,7 +70,7 @@ sp.compare_fits(fits).estimates.round(2)
 # Restricted maximum likelihood finds 8.80, 9.96 and 32.07 for the standard deviations
 # of schools, classrooms and students; the posterior means are close.
 #
-# The two-level model had 10.4 for schools. Part of that was classrooms: a school with
+# The two-level model had 10.5 for schools. Part of that was classrooms: a school with
 # two or three of them has a mean that varies because they do. It also had more for the
 # students, which now belongs to classrooms, too. In shares of the variance:
 
