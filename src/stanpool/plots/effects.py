@@ -330,10 +330,11 @@ def _conditional(
     along = with_categories(fit, along, table)
     word = word.replace("_", " ")
     term, contrast = found[0]
-    title = f"{short_label(term)}: {short_label(contrast)}{_of_groups(table)}"
-    figure = Curves(fit, along).drawn(
-        table, title, f"{word} of {outcome_label(fit)}", ax
+    title, y = (
+        f"{short_label(term)}: {short_label(contrast)}",
+        f"{word} of {_unit(fit)}",
     )
+    figure = Curves(fit, along).drawn(table, title, y, ax)
     null = 1.0 if word.endswith("ratio") and "log" not in word else 0.0
     for own in figure.axes if ax is None else [ax]:
         own.axhline(null, color=grey(), linewidth=0.8, zorder=0.5)

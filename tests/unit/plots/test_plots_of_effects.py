@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -153,6 +155,8 @@ def test_comparisons_and_slopes_along_a_condition(fit: sp.Fit) -> None:
     effect, change = (beta[names.index(each)] for each in ("sex[T.m]", "x:sex[T.m]"))
     expected = float(effect) + float(change) * line.get_xdata()
     np.testing.assert_allclose(line.get_ydata(), expected, atol=1e-9)
+    title = ax.get_title(loc="left")
+    assert title == "sex: m - f (group effects: population)"
     (ax,) = plots.plot_slopes(fit, "x", condition="sex").axes
     slope = float(beta[names.index("x")])
     ((_, low), (_, high)) = np.asarray(ax.collections[1].get_offsets())
@@ -180,3 +184,12 @@ def test_pictures_have_one_to_three_variables(fit: sp.Fit, variables: Any) -> No
 def test_unknown_variables_are_refused(fit: sp.Fit) -> None:
     with pytest.raises(sp.SpecError, match="Did you mean 'dose'"):
         plots.plot_predictions(fit, "dos")
+
+
+def test_the_gallery_has_every_figure() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "gallery.md").read_text("utf-8")
+    shown = {f"plot_{name}" for name in re.findall(r"plot[._](\w+)\(", page)}
+    # Those of the benchmark and of simulations that take hours are not drawn.
+    assert shown - {"plot_"} >= {*plots.__all__} - {"plot_bench", "plot_calibration"}
+    for name in re.findall(r"\(figures/(\w+\.png)\)", page):
+        assert (Path(__file__).parents[3] / "docs" / "figures" / name).is_file()

@@ -1,0 +1,123 @@
+"""Draw every figure, and write the page that shows them: ``python docs/gallery.py``.
+
+The models are fitted to data sets that stanpool has, without a compiler.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from pathlib import Path
+
+import stanpool as sp
+
+HERE = Path(__file__).parent
+SECTIONS = {
+    "What the model says": (
+        "sp.plots.plot_graph(fit.model)",
+        "fit.plot.conditional_effects()",
+        'fit.plot.predictions("floor", lines_of="county")',
+        'verbal.plot.predictions(["Anger", "Gender", "btype"])',
+        "verbal.plot.comparisons()",
+        'verbal.plot.slopes("Anger", condition="btype")',
+    ),
+    "Estimates": (
+        'fit.plot.forest(kind="halfeye")',
+        'schools.plot.caterpillar(kind="halfeye")',
+        "sleep.plot.lines()",
+        "fit.plot.group_regression()",
+        "fit.plot.shrinkage(no_pooling)",
+        "fit.plot.prior_posterior()",
+        "sp.plots.plot_scale_priors(several_priors)",
+        "fit.plot.influence()",
+    ),
+    "Whether the model looks like the data": (
+        "fit.plot.predictive()",
+        'sleep.plot.predictive(kind="groups")',
+        "sleep.plot.residuals()",
+        "fit.plot.statistics()",
+        "sp.plots.plot_pit(fit.loo())",
+        "sp.plots.plot_pareto_k(fit.loo())",
+    ),
+    "Whether the draws can be trusted": (
+        "schools.plot.traces()",
+        'sp.plots.plot_funnel({"centered": centered, "noncentered": noncentered})',
+        "schools.plot.pairs()",
+        "schools.plot.autocorrelation()",
+        "schools.plot.energy()",
+    ),
+}
+# Figures of the benchmark and of simulations that take hours are not drawn here.
+NOT_DRAWN = {"plot_bench", "plot_calibration"}
+
+
+def fits() -> dict[str, object]:
+    """Fit the models whose figures are drawn."""
+
+    def fitted(model: sp.Model) -> sp.Fit:
+        return model.fit(seed=1, engine="stanli", progress=False)
+
+    radon = sp.load_dataset("radon")
+    formula = "log_radon ~ floor + log_uranium + (floor | county)"
+    eight = sp.Model(
+        "y | se(sigma) ~ 1 + (1 | school)", sp.load_dataset("eight_schools")
+    )
+    sleep = sp.load_dataset("sleepstudy")
+    verbagg = sp.load_dataset("verbagg")
+    verbal = sp.Model(
+        "r2 ~ Anger * Gender + btype + (1 | id)", verbagg, family="bernoulli"
+    )
+    return {
+        "sp": sp,
+        "fit": fitted(sp.Model(formula, radon)),
+        "no_pooling": fitted(
+            sp.Model("log_radon ~ floor + (1 | county)", radon, pooling="none")
+        ),
+        "schools": fitted(eight),
+        "centered": fitted(eight.with_(parameterization="centered")),
+        "noncentered": fitted(eight.with_(parameterization="noncentered")),
+        "sleep": fitted(sp.Model("Reaction ~ Days + (Days | Subject)", sleep)),
+        "verbal": fitted(verbal),
+        "several_priors": sp.compare_scale_priors(eight, seed=1, progress=False),
+    }
+
+
+def main() -> None:
+    """Draw the figures and write the page."""
+    folder = HERE / "figures"
+    folder.mkdir(exist_ok=True)
+    names, drawn = fits(), []
+    page = [
+        "# Gallery",
+        "",
+        "Every figure, as `python docs/gallery.py` draws it. `fit.plot.<name>()` is",
+        "`sp.plots.plot_<name>(fit)`; each returns a figure of matplotlib, those of",
+        "one panel draw on given axes with `ax=`, and all follow what you have set in",
+        "`matplotlib.rcParams`.",
+    ]
+    for section, calls in SECTIONS.items():
+        page += ["", f"## {section}"]
+        for call in calls:
+            figure = eval(call, names)  # the calls are those above
+            name = call.partition("(")[0].removeprefix("sp.plots.plot_").split(".")[-1]
+            file = f"{name}.png"
+            if file in drawn:
+                file = f"{name}_{sum(each.startswith(name) for each in drawn) + 1}.png"
+            drawn.append(file)
+            figure.savefig(folder / file, dpi=72)
+            draw = getattr(sp.plots, f"plot_{name}")
+            about = inspect.getdoc(draw).partition("\n")[0]
+            page += [
+                "",
+                f"### `{call}`",
+                "",
+                about,
+                "",
+                f"![{about}](figures/{file})",
+            ]
+    (HERE / "gallery.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main()
