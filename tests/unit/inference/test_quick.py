@@ -52,6 +52,23 @@ def test_errors_belong_to_the_predictors_as_they_are() -> None:
     assert far.loc["Intercept", "se"] == pytest.approx(2010 * slope["se"], rel=1e-2)
 
 
+def test_errors_are_those_of_least_squares_given_the_scales() -> None:
+    rng = np.random.default_rng(3)
+    group = rng.integers(0, 20, 200)
+    a = 3 + rng.standard_normal(200)
+    b = a + 0.3 * rng.standard_normal(200)  # correlated, and with means apart from 0
+    y = a - b + 0.7 * rng.standard_normal(20)[group] + rng.standard_normal(200)
+    frame = pd.DataFrame({"y": y, "a": a, "b": b, "g": group.astype(str)})
+    flat = {"Intercept": "normal(0, 1000)", "beta": "normal(0, 1000)"}
+    table = sp.Model("y ~ a + b + (1 | g)", frame, priors=flat).quick()
+    tau, sigma = (table.loc[x, "estimate"] for x in ("tau_g[Intercept]", "sigma"))
+    X = np.column_stack([np.ones(200), a, b])
+    V = sigma**2 * np.eye(200) + tau**2 * (group[:, None] == group)
+    errors = np.sqrt(np.diag(np.linalg.inv(X.T @ np.linalg.solve(V, X))))
+    found = table.loc[["Intercept", "beta[a]", "beta[b]"], "se"]
+    np.testing.assert_allclose(found, errors, rtol=0.02)
+
+
 def test_categories_and_scales_of_groups_have_their_labels() -> None:
     rng = np.random.default_rng(2)
     frame = pd.DataFrame(

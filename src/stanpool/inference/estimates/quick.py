@@ -66,7 +66,7 @@ def quick(model: PreparedModel) -> pd.DataFrame:
     approximate (pilot)    estimate    se
     Intercept                  1.46  0.05
     beta[floor]               -0.69  0.07
-    tau_county[Intercept]      0.32  0.04
+    tau_county[Intercept]      0.33  0.05
     sigma                      0.76  0.02
     """
     import pandas as pd
