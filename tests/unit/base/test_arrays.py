@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,6 +127,7 @@ def test_simulations_without_an_end_are_refused() -> None:
         sp.sbc(model(), simulations=2**31 - 1)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows sets no limits")
 def test_the_limit_of_a_process_counts() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)); "
