@@ -25,6 +25,7 @@ from stanpool.base.options import (
 from stanpool.base.progress import verbose_logging
 from stanpool.inference.arviz_export import to_arviz
 from stanpool.inference.diagnostics import diagnose
+from stanpool.inference.diagnostics.outcomes import check_outcomes
 from stanpool.inference.effects.comparisons import comparisons
 from stanpool.inference.effects.grid import datagrid
 from stanpool.inference.effects.predictions import poststratify, predictions
@@ -424,6 +425,7 @@ class Fit(FitResult):
     draws = draws
     summary = summary
     diagnose = diagnose
+    check_outcomes = check_outcomes
     fixef = fixef
     ranef = ranef
     coef = coef

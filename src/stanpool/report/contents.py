@@ -53,13 +53,16 @@ class Check:
     target: str
 
 
-def checks(diagnosis: Diagnosis) -> tuple[Check, ...]:
-    """List the findings, problems first."""
-    return tuple(map(_check, in_order(diagnosis.checks)))
+def checks(diagnosis: Diagnosis, *, target: str = "") -> tuple[Check, ...]:
+    """List the findings, problems first.
+
+    Each links to the part of the report that shows more, or to ``target``.
+    """
+    return tuple(_check(each, target) for each in in_order(diagnosis.checks))
 
 
-def _check(finding: Finding) -> Check:
-    target = _SECTION_OF.get(finding.check, "convergence")
+def _check(finding: Finding, target: str) -> Check:
+    target = target or _SECTION_OF.get(finding.check, "convergence")
     return Check(finding.level, finding.sentence, finding.source, target)
 
 

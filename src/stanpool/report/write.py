@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.base.errors import StanpoolError
 from stanpool.base.files import try_writing, write_text
 from stanpool.base.table_files import as_json
-from stanpool.inference.diagnostics import diagnose
+from stanpool.inference.diagnostics import Diagnosis, diagnose
+from stanpool.inference.diagnostics.outcomes import check_outcomes
 from stanpool.inference.estimates.summary import summary as summarize
 from stanpool.language.formula_text import formula_of
 from stanpool.posterior.scalars import short_label
@@ -69,6 +72,7 @@ def write_report(
     # Chains that diverged may give infinite or missing values; the verdict says so.
     with np.errstate(all="ignore"):
         written = sections(fit, summary=summary, shown=shown, loo=loo)
+        outcomes = _outcomes(fit) if loo else None
     return write_page(
         path,
         title=title or formula_of(fit.model.spec),
@@ -76,9 +80,32 @@ def write_report(
         state="fail" if not diagnosis.ok else "check" if diagnosis.findings else "pass",
         checks=checks(diagnosis),
         steps=steps(diagnosis),
+        outcomes=None if outcomes is None else _second_verdict(outcomes),
         sections=written,
-        record=fit_record(fit, diagnosis, summary=shown),
+        record=fit_record(fit, diagnosis, summary=shown)
+        | {"outcomes": outcomes and asdict(outcomes)},
     )
+
+
+def _outcomes(fit: FitResult) -> Diagnosis | None:
+    """Check whether outcomes are like the model's, where that is possible."""
+    try:
+        return check_outcomes(fit)
+    except StanpoolError:  # such as of rows that were read in chunks
+        return None
+
+
+def _second_verdict(outcomes: Diagnosis) -> dict[str, Any]:
+    """Return what the page shows of the checks of outcomes."""
+    from stanpool.report.contents import checks, steps
+
+    return {
+        "verdict": outcomes.verdict,
+        "state": "check" if outcomes.findings else "pass",
+        "checks": checks(outcomes, target="predictive-section"),
+        "steps": steps(outcomes),
+        "not_seen": outcomes.not_seen,
+    }
 
 
 def write_page(
@@ -110,8 +137,8 @@ def write_page(
             style=(_PAGE / "report.css").read_text("utf-8"),
             policy="default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
             f"script-src 'sha256-{digest}'",
+            **{"outcomes": None} | parts,
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            **parts,
         )
     )
     write_text(path, text)

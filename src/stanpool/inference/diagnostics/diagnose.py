@@ -27,6 +27,11 @@ from stanpool.posterior.scalars import group_dims, short_label
 if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
 
+_NOT_SEEN = (
+    "These checks say whether the draws can be trusted. Whether the model is like the "
+    "data they have not looked at: fit.check_outcomes() does."
+)
+
 
 def diagnose(fit: FitResult) -> Diagnosis:
     """Check a fit, and say what is wrong, where, and what to do about it.
@@ -92,6 +97,7 @@ def diagnose(fit: FitResult) -> Diagnosis:
             settings=fit.settings,
             can_integrate=can_integrate,
         ),
+        not_seen="" if fit.prior_only else _NOT_SEEN,
     )
 
 

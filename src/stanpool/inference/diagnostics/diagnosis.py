@@ -82,6 +82,8 @@ class Diagnosis:
         The results of all checks.
     advice
         What to do, the most useful first.
+    not_seen
+        What the checks have not looked at.
 
     Examples
     --------
@@ -95,6 +97,7 @@ class Diagnosis:
     subject: str
     checks: tuple[Finding, ...]
     advice: tuple[Advice, ...]
+    not_seen: str = ""
 
     @property
     def ok(self) -> bool:
@@ -133,6 +136,8 @@ class Diagnosis:
             lines += ["", "What to do:"]
         for number, each_advice in enumerate(self.advice, start=1):
             lines.append(_hanging(f"{number}. ", _advice_text(each_advice)))
+        if self.not_seen:
+            lines += ["", textwrap.fill(self.not_seen, _WIDTH)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -147,7 +152,9 @@ class Diagnosis:
             f"<li>{escape(_advice_text(each))}</li>" for each in self.advice
         )
         advice = f"<p>What to do:</p><ol>{steps}</ol>" if steps else ""
-        return f"<p><b>{escape(self.verdict)}</b></p><table>{rows}</table>{advice}"
+        not_seen = f"<p>{escape(self.not_seen)}</p>" if self.not_seen else ""
+        table = f"<table>{rows}</table>"
+        return f"<p><b>{escape(self.verdict)}</b></p>{table}{advice}{not_seen}"
 
     def _ordered(self) -> tuple[Finding, ...]:
         return in_order(self.checks)

@@ -1,0 +1,268 @@
+"""Whether outcomes are like those that the model predicts, each from the other rows.
+
+If the model is right, the predicted probabilities of smaller outcomes (leave-one-out
+PIT, randomized where outcomes are discrete) are uniform and nearly independent [1]_,
+and their normal scores are standard normal. Each check has a p-value that is exact, or
+nearly so, for that. The limit is 5 % for all checks together, so that it is divided by
+their number (Bonferroni): of models that are right about one in twenty is suspected.
+
+References
+----------
+.. [1] Gelman, Carlin, Stern, Dunson, Vehtari and Rubin (2013). Bayesian data analysis,
+   third edition, sections 6.3 and 7.2. Chapman and Hall.
+.. [2] Säilynoja, Bürkner and Vehtari (2022). Graphical test for discrete uniformity and
+   its applications in goodness-of-fit evaluation and multiple sample comparison.
+   Statistics and Computing 32, 32.
+.. [3] Brown and Forsythe (1974). Robust tests for the equality of variances. Journal of
+   the American Statistical Association 69, 364-367.
+.. [4] Dunn and Smyth (1996). Randomized quantile residuals. Journal of Computational
+   and Graphical Statistics 5(3), 236-244.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.base.arrays import LARGEST_ARRAY, Array
+from stanpool.base.errors import quote, quote_list
+from stanpool.inference.diagnostics.diagnosis import Advice, Diagnosis, Finding
+from stanpool.inference.evaluation.cross_validation import CrossValidation
+from stanpool.inference.evaluation.loo import loo
+from stanpool.inference.evaluation.uniformity import uniformity_p_values
+from stanpool.language.family import FAMILIES, Family
+from stanpool.posterior.scalars import short_label
+
+if TYPE_CHECKING:
+    from stanpool.model.fit_result import FitResult
+
+LIMIT = 0.05  # probability that a right model is suspected by any check
+_EXTREME = 0.005  # probability beyond which an outcome is extreme, on either side
+_CUTS = 100  # into which PITs are sorted
+_FEWEST = 5  # rows of a group whose variance is compared
+_FEWEST_PITS = 20
+_ROWS = 2000  # that are left out, of more a sample
+_NOT_SEEN = (
+    "These checks look at one outcome at a time, predicted from the others. They do "
+    "not see whether predictors are missing, whether effects are causal, or whether "
+    "new groups are like these; fit.plot.residuals() and fit.loo(unit='group') help."
+)
+
+
+@dataclass(frozen=True)
+class _Check:
+    """The result of one check: its name, a sentence, and how likely it is by chance."""
+
+    name: str
+    sentence: str
+    p_value: float
+    source: str
+    groups: tuple[str, ...] = ()
+
+
+def check_outcomes(
+    fit: FitResult, *, result: CrossValidation | None = None
+) -> Diagnosis:
+    """Say whether outcomes are like those that the model predicts.
+
+    ``diagnose`` says whether the draws can be trusted, and this whether the model looks
+    like the data: whether predictions are calibrated, the tails and the dispersion of
+    outcomes, the number of zeros of counts, and the variances of groups.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    result
+        The result of ``loo`` or ``kfold`` of the rows, if there is one already.
+
+    Returns
+    -------
+    Diagnosis
+        Each finding has a p-value, as ``measured``, and its limit. A model that is
+        right is suspected with a probability of about 5 % by all checks together.
+
+    Examples
+    --------
+    >>> print(fit.check_outcomes())  # doctest: +SKIP
+    """
+    design, family = fit.model.design, FAMILIES[fit.model.spec.family]
+    subject = "The model and the outcomes"
+    if fit.prior_only:
+        return _unchecked(subject, "The draws are from the prior, without the outcome.")
+    if result is None:
+        sample = _ROWS if design.rows > _ROWS else None
+        result = loo(fit, sample=sample, progress=False)
+    pit = result.rows["pit"].dropna()
+    if len(pit) < _FEWEST_PITS:
+        return _unchecked(
+            subject,
+            f"There are {len(pit)} outcomes whose predictive probability is known "
+            f"(neither censored nor unordered categories), fewer than {_FEWEST_PITS}.",
+        )
+    found = [*_checks(fit, pit.to_numpy(), pit.index.to_numpy())]
+    limit = LIMIT / len(found)
+    findings = tuple(
+        Finding(
+            each.name,
+            "problem" if each.p_value < limit else "passed",
+            each.p_value,
+            limit,
+            each.source,
+            f"{each.sentence} (p = {each.p_value:.2g}, limit {limit:.2g}).",
+            groups=each.groups,
+        )
+        for each in found
+    )
+    wrong = {each.check for each in findings if each.level == "problem"}
+    advice = tuple(_advice(fit, family, wrong))
+    return Diagnosis(subject, findings, advice, _NOT_SEEN)
+
+
+def _unchecked(subject: str, sentence: str) -> Diagnosis:
+    """Return that nothing could be checked, and why."""
+    finding = Finding("outcomes", "note", np.nan, np.nan, "stanpool", sentence)
+    return Diagnosis(subject, (finding,), (), _NOT_SEEN)
+
+
+def _checks(fit: FitResult, pit: Array, rows: Array) -> Iterator[_Check]:
+    """Yield the checks that the model's outcomes allow."""
+    pit = np.clip(pit, 1e-12, 1.0 - 1e-12)
+    yield _calibration(pit)
+    yield _tails(pit)
+    yield _dispersion(pit)
+    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+    is_count = FAMILIES[fit.model.spec.family].outcome == "count"
+    if is_count and fit.model.design.rows * draws <= LARGEST_ARRAY:
+        yield _zeros(fit)
+    for factor in fit.model.design.factors:
+        if factor.index.ndim == 1:
+            yield from _variances(pit, factor.index[rows], factor.labels, factor.factor)
+            break
+
+
+def _calibration(pit: Array) -> _Check:
+    """Compare the distribution of PITs with the uniform one."""
+    ranks = np.minimum(np.floor(pit * _CUTS).astype(np.intp), _CUTS - 1)
+    p_value = float(uniformity_p_values(ranks[:, None], draws=_CUTS - 1)[0])
+    low, high = np.mean(pit < 0.25), np.mean(pit > 0.75)
+    sentence = (
+        f"Of {len(pit):,} outcomes, {low:.0%} are below the lower quarter of their "
+        f"predictions and {high:.0%} above the upper one; 25% and 25% are expected"
+    )
+    return _Check("calibration", sentence, p_value, "Säilynoja et al. 2022")
+
+
+def _tails(pit: Array) -> _Check:
+    """Count outcomes that are extreme for the model."""
+    from scipy import stats  # type: ignore[import-untyped]
+
+    extreme = int(np.sum((pit < _EXTREME) | (pit > 1.0 - _EXTREME)))
+    p_value = stats.binomtest(extreme, len(pit), 2 * _EXTREME).pvalue
+    sentence = (
+        f"{extreme:,} outcomes are beyond the central {1 - 2 * _EXTREME:.0%} of their "
+        f"predictions, where {2 * _EXTREME * len(pit):.1f} are expected"
+    )
+    return _Check("tails", sentence, float(p_value), "Gelman et al. 2013")
+
+
+def _dispersion(pit: Array) -> _Check:
+    """Compare the variance of normal scores with 1."""
+    from scipy import special, stats
+
+    scores = special.ndtri(pit)
+    count = len(scores)
+    variance = float(np.var(scores, ddof=1))
+    below = stats.chi2.cdf((count - 1) * variance, count - 1)
+    p_value = 2.0 * min(below, 1.0 - below)
+    sentence = (
+        "Outcomes vary about their predictions "
+        f"{variance**0.5:.2f} times as much as predicted"
+    )
+    return _Check("dispersion", sentence, float(p_value), "Dunn and Smyth 1996")
+
+
+def _zeros(fit: FitResult) -> _Check:
+    """Compare the number of zeros with that of replicated outcomes."""
+    from stanpool.inference.prediction.predict import predict
+
+    y = fit.model.design.y
+    replicated = predict(fit).to_numpy().reshape(-1, len(y))
+    zeros, seen = (replicated == 0).sum(axis=1), int((y == 0).sum())
+    # Half of the ties count on either side.
+    above = float(np.mean(zeros > seen) + 0.5 * np.mean(zeros == seen))
+    p_value = 2.0 * min(above, 1.0 - above)
+    p_value = max(p_value, 1.0 / len(zeros))
+    sentence = f"{seen:,} outcomes are 0, where {zeros.mean():,.1f} are predicted"
+    return _Check("zeros", sentence, p_value, "Gelman et al. 2013")
+
+
+def _variances(
+    pit: Array, index: Array, labels: tuple[object, ...], factor: str
+) -> Iterator[_Check]:
+    """Compare the variances of normal scores within groups with each other."""
+    from scipy import special, stats
+
+    scores = special.ndtri(pit)
+    groups = {
+        label: scores[index == number]
+        for number, label in enumerate(labels)
+        if np.sum(index == number) >= _FEWEST
+    }
+    if len(groups) < 2:
+        return
+    p_value = float(stats.levene(*groups.values(), center="median").pvalue)
+    spread = {str(label): float(np.std(x, ddof=1)) for label, x in groups.items()}
+    order = sorted(spread, key=lambda label: -abs(np.log(spread[label])))
+    sentence = (
+        f"Within {len(groups):,} groups of {short_label(factor)} outcomes vary "
+        f"{min(spread.values()):.2f} to {max(spread.values()):.2f} times as much as "
+        "predicted"
+    )
+    source = "Brown and Forsythe 1974"
+    yield _Check("groups", sentence, p_value, source, tuple(order[:5]))
+
+
+def _advice(fit: FitResult, family: Family, wrong: set[str]) -> Iterator[Advice]:
+    """Say what to try, the most specific first."""
+    if "groups" in wrong and family.has_sigma and fit.model.spec.residual is None:
+        factor = fit.model.design.factors[0].factor
+        yield Advice(
+            f"Let the groups of {quote(factor)} have residual scales of their own",
+            "outcomes vary more in some groups than in others.",
+            {"residual": factor},
+        )
+    wider = _wider(family)
+    if wrong & {"tails", "dispersion", "zeros", "calibration"} and wider:
+        yield Advice(
+            f"Try another family: {quote_list(wider)}",
+            "it has a parameter more for the spread or the tails of outcomes.",
+            {"family": wider[0]},
+        )
+    if "zeros" in wrong:
+        yield Advice(
+            "Ask how zeros arise",
+            "zeros of another origin, such as of units that cannot have counts, are a "
+            "matter of the data: model whether a count is 0 and, with trunc(1), the "
+            "others.",
+        )
+    if "calibration" in wrong and family.outcome in ("real", "positive"):
+        yield Advice(
+            "Look at the outcome's scale",
+            "a skewed or bounded outcome may be better on a logarithmic or another "
+            "scale; fit.plot.predictive() shows where outcomes differ.",
+        )
+
+
+def _wider(family: Family) -> list[str]:
+    """Name the families of the same outcomes that have a parameter more."""
+    return [
+        each.name
+        for each in FAMILIES.values()
+        if each.outcome == family.outcome
+        and ("trials" in each.parts) == ("trials" in family.parts)
+        and len(each.parameters) > len(family.parameters)
+    ]
