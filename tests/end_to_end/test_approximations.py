@@ -226,6 +226,7 @@ def test_what_means_nothing_without_chains_is_refused(radon: sp.Model) -> None:
         radon.fit(method="laplace", engine="stanli", sample_options={"history_size": 3})
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("method", METHODS)
 def test_cmdstan_finds_the_same(
     radon: sp.Model, fits: dict[str, sp.Fit], method: str, tmp_path: Path
