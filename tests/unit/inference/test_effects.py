@@ -526,6 +526,14 @@ class TestGrids:
                     want = rows.mean(axis=0)
                 np.testing.assert_allclose(found["estimate"], want)
 
+    def test_rows_of_a_group_are_averaged_before_where_that_is_the_same(self) -> None:
+        model = sp.Model("y ~ x1 + offset(x3) + (1 + x1 | g)", small_data())
+        fit = fit_of_prior(model)
+        rows = fit.epred().to_numpy().reshape(6, -1)
+        weights = np.linspace(1, 2, 14)
+        found = fit.predictions(weights=weights, as_draws=True).to_numpy()[0]
+        np.testing.assert_allclose(found, rows @ weights / weights.sum())
+
     def test_blocks_of_cells_change_nothing(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
