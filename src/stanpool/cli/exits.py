@@ -49,10 +49,15 @@ class OrderlyGroup(click.Group):
 def _replace_what_consoles_lack() -> None:
     """Show '?' for letters that a console does not have, and do not fail for them.
 
-    Consoles, and pipes on Windows, may have the 256 characters of one language.
+    Consoles, and pipes on Windows, may have the 256 characters of one language. There
+    "surrogateescape" is the default, which fails for them as "strict" does.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        has_all = stream.encoding.lower().replace("-", "") == "utf8"
+        fails = ("strict",) if has_all else ("strict", "surrogateescape")
+        if stream.errors in fails:
             stream.reconfigure(errors="replace")
 
 
