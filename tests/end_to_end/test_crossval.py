@@ -19,8 +19,10 @@ import stanpool as sp
 from stanpool.engine.cmdstan import compile
 from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.loo import with_refits
-from stanpool.inference.prediction import group_likelihood
-from stanpool.inference.prediction.group_likelihood import group_log_likelihood
+from stanpool.inference.prediction.integrated import group_likelihood
+from stanpool.inference.prediction.integrated.group_likelihood import (
+    group_log_likelihood,
+)
 from stanpool.posterior.arviz import mcse_mean, psis, to_arviz
 from statistical.monte_carlo import STANDARD_ERRORS
 

@@ -27,8 +27,8 @@ from stanpool.inference.arviz_export import to_arviz
 from stanpool.inference.diagnostics import diagnose
 from stanpool.inference.diagnostics.outcomes import check_outcomes
 from stanpool.inference.effects.comparisons import comparisons
-from stanpool.inference.effects.grid import datagrid
 from stanpool.inference.effects.predictions import poststratify, predictions
+from stanpool.inference.effects.rows.grid import datagrid
 from stanpool.inference.effects.slopes import slopes
 from stanpool.inference.estimates.coefficients import coef, fixef, ranef, varcorr
 from stanpool.inference.estimates.contrasts import contrasts, rank_groups

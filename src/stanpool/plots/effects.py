@@ -10,7 +10,7 @@ from stanpool.base.errors import SpecError, quote_list
 from stanpool.base.options import EffectGroups, EstimateFigure
 from stanpool.data.columns import names_in_terms
 from stanpool.inference.effects.comparisons import comparisons
-from stanpool.inference.effects.grid import datagrid, roles_of
+from stanpool.inference.effects.rows.grid import datagrid, roles_of
 from stanpool.inference.effects.slopes import slopes
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name

@@ -12,7 +12,7 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.base.options import Unit
 from stanpool.inference.evaluation.influence import influence
-from stanpool.inference.prediction.conditioning import RELIABLE_K
+from stanpool.inference.prediction.integrated.conditioning import RELIABLE_K
 from stanpool.plots.parts.canvas import (
     PLAIN,
     figure_of,

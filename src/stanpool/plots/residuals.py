@@ -10,7 +10,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import LARGE_ARRAY, Array
 from stanpool.base.errors import SpecError
 from stanpool.base.options import ResidualKind
-from stanpool.inference.prediction.group_likelihood import grouping
+from stanpool.inference.prediction.integrated.group_likelihood import grouping
 from stanpool.inference.prediction.summaries import predict_table
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name

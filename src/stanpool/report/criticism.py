@@ -13,7 +13,7 @@ from stanpool.base.errors import StanpoolError
 from stanpool.inference.estimates.variance import bayes_R2, icc
 from stanpool.inference.evaluation.cross_validation import score_name
 from stanpool.inference.evaluation.loo import loo as leave_one_out
-from stanpool.inference.prediction.group_likelihood import is_gaussian
+from stanpool.inference.prediction.integrated.group_likelihood import is_gaussian
 from stanpool.language.family import FAMILIES
 from stanpool.report.parts import (
     Missing,

@@ -16,7 +16,10 @@ from stanpool.base.options import EngineChoice, Unit
 from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.kfold import check_folds, kfold
 from stanpool.inference.evaluation.loo import loo
-from stanpool.inference.prediction.group_likelihood import check_population, grouping
+from stanpool.inference.prediction.integrated.group_likelihood import (
+    check_population,
+    grouping,
+)
 from stanpool.posterior.scalars import short_label
 from stanpool.studies.fit_all import fit_all
 from stanpool.studies.parameterizations import Comparison, compare_fits, mean_sd

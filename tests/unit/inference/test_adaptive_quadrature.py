@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 from scipy.special import expit
 
-from stanpool.inference.prediction.adaptive_quadrature import (
+from stanpool.inference.prediction.integrated.adaptive_quadrature import (
     gaussian_log_likelihood,
     integrated_log_likelihood,
 )

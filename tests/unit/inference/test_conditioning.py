@@ -16,7 +16,8 @@ from golden.catalogue import small_data
 from simulated_fits import changed, fit_of_points, fit_of_prior
 from stanpool.base.errors import DataError, SpecError
 from stanpool.families.registry import family_functions
-from stanpool.inference.prediction import conditioning, predict
+from stanpool.inference.prediction import predict
+from stanpool.inference.prediction.integrated import conditioning
 
 ERRORS = 4.5
 

@@ -14,7 +14,7 @@ import stanpool as sp
 from golden.catalogue import models, small_data
 from simulated_fits import fit_of_draws, fit_of_points
 from stanpool.data.likelihood import log_likelihood
-from stanpool.inference.prediction.group_likelihood import (
+from stanpool.inference.prediction.integrated.group_likelihood import (
     group_log_likelihood,
     grouping,
     new_group_predictors,

@@ -19,7 +19,9 @@ from stanpool.data.design.centers import (
     choose_centers,
 )
 from stanpool.inference.evaluation.prior_sensitivity import log_prior
-from stanpool.inference.prediction.group_likelihood import group_log_likelihood
+from stanpool.inference.prediction.integrated.group_likelihood import (
+    group_log_likelihood,
+)
 from stanpool.inference.prediction.predict import log_lik
 from stanpool.inference.prediction.prior_predictive import Drawn, draw_prior
 from stanpool.posterior.coefficients import coefficients

@@ -13,7 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from stanpool.inference.diagnostics import checks
+from stanpool.inference.diagnostics.checks import (
+    check_finite,
+    check_log_density,
+    measure_mixing,
+)
 from stanpool.inference.diagnostics.diagnosis import Advice, Diagnosis, Finding, Level
 from stanpool.inference.diagnostics.learned import check_learned
 from stanpool.posterior.recenter import center_fit
@@ -52,13 +56,11 @@ def diagnose_approximation(
     can_integrate
         Whether the model has a marginal form.
     """
-    mixed = checks.measure_mixing(
-        fit.posterior, group_dims=group_dims(fit.model.design)
-    )
+    mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
     found = [
         check_pareto_k(approximation),
-        checks.check_finite(mixed),
-        *checks.check_log_density(fit.engine),
+        check_finite(mixed),
+        *check_log_density(fit.engine),
         *_inapplicable(),
     ]
     if not fit.prior_only:

@@ -13,9 +13,15 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, SpecError, check_choice, quote, quote_list
 from stanpool.base.options import Cross, EffectGroups, EffectKind, NewGroups
 from stanpool.inference.effects.expected import Expectations
-from stanpool.inference.effects.grid import grid_of, roles_of
 from stanpool.inference.effects.groups import group_effects
-from stanpool.inference.effects.outside import warn_of_rows_outside
+from stanpool.inference.effects.rows.grid import grid_of, roles_of
+from stanpool.inference.effects.rows.outside import warn_of_rows_outside
+from stanpool.inference.effects.rows.worlds import (
+    Contrast,
+    World,
+    contrasts_of,
+    variables_asked,
+)
 from stanpool.inference.effects.tables import (
     Effects,
     Output,
@@ -23,12 +29,6 @@ from stanpool.inference.effects.tables import (
     labels_with,
     over_categories,
     table_of,
-)
-from stanpool.inference.effects.worlds import (
-    Contrast,
-    World,
-    contrasts_of,
-    variables_asked,
 )
 
 if TYPE_CHECKING:

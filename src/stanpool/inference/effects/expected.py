@@ -17,10 +17,10 @@ import numpy as np
 from stanpool.base.arrays import BLOCK, LARGEST_ARRAY, Array, Indices
 from stanpool.base.options import EffectKind
 from stanpool.data.compression.orthogonal import number_combinations
-from stanpool.inference.effects.grid import Grid, column_at, roles_of
 from stanpool.inference.effects.groups import GroupEffects
 from stanpool.inference.effects.population import expectation, is_linear, points_of
-from stanpool.inference.effects.worlds import World
+from stanpool.inference.effects.rows.grid import Grid, column_at, roles_of
+from stanpool.inference.effects.rows.worlds import World
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.rows import (
     check_new_groups,

@@ -13,9 +13,10 @@ from stanpool.base.errors import DataError, SpecError
 from stanpool.base.options import EffectGroups, EffectKind, NewGroups
 from stanpool.inference.effects.comparisons import as_texts, seed_of
 from stanpool.inference.effects.expected import Expectations
-from stanpool.inference.effects.grid import column_at, grid_of, values_of
 from stanpool.inference.effects.groups import group_effects
-from stanpool.inference.effects.outside import warn_of_rows_outside
+from stanpool.inference.effects.rows.grid import column_at, grid_of, values_of
+from stanpool.inference.effects.rows.outside import warn_of_rows_outside
+from stanpool.inference.effects.rows.worlds import Fixed, World, variables_asked
 from stanpool.inference.effects.tables import (
     Effects,
     Output,
@@ -24,7 +25,6 @@ from stanpool.inference.effects.tables import (
     over_categories,
     table_of,
 )
-from stanpool.inference.effects.worlds import Fixed, World, variables_asked
 
 if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult

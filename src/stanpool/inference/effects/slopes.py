@@ -20,11 +20,11 @@ from stanpool.inference.effects.comparisons import (
     seed_of,
 )
 from stanpool.inference.effects.expected import Expectations
-from stanpool.inference.effects.grid import Grid, grid_of, levels_of
 from stanpool.inference.effects.groups import group_effects
-from stanpool.inference.effects.outside import warn_of_rows_outside
+from stanpool.inference.effects.rows.grid import Grid, grid_of, levels_of
+from stanpool.inference.effects.rows.outside import warn_of_rows_outside
+from stanpool.inference.effects.rows.worlds import Shifted, World, variables_asked
 from stanpool.inference.effects.tables import Output, check_names, table_of
-from stanpool.inference.effects.worlds import Shifted, World, variables_asked
 
 if TYPE_CHECKING:
     import pandas as pd

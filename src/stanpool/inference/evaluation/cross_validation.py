@@ -34,7 +34,7 @@ from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
 from stanpool.data.likelihood import draw_outcomes, expected_outcomes
-from stanpool.inference.prediction.group_likelihood import (
+from stanpool.inference.prediction.integrated.group_likelihood import (
     Grouping,
 )
 from stanpool.language.family import FAMILIES

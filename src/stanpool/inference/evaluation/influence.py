@@ -24,7 +24,7 @@ from stanpool.base.options import Unit
 from stanpool.inference.estimates.summary import population_names
 from stanpool.inference.evaluation.cross_validation import check_unit
 from stanpool.inference.evaluation.loo import relative_ess
-from stanpool.inference.prediction.group_likelihood import (
+from stanpool.inference.prediction.integrated.group_likelihood import (
     check_population,
     group_log_likelihood,
     grouping,

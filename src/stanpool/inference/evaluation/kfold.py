@@ -25,7 +25,7 @@ from stanpool.inference.evaluation.cross_validation import (
     predict_rows,
     refit_table,
 )
-from stanpool.inference.prediction.group_likelihood import (
+from stanpool.inference.prediction.integrated.group_likelihood import (
     check_population,
     group_log_likelihood,
     grouping,

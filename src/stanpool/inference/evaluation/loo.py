@@ -32,7 +32,7 @@ from stanpool.inference.evaluation.kfold import (
     seed_of_refit,
     settings_of_refits,
 )
-from stanpool.inference.prediction.group_likelihood import (
+from stanpool.inference.prediction.integrated.group_likelihood import (
     Grouping,
     check_population,
     group_log_likelihood,

@@ -17,7 +17,7 @@ from stanpool.base.errors import (
 )
 from stanpool.base.options import Groups, NewGroups
 from stanpool.data.design.design import Side
-from stanpool.inference.prediction.conditioning import condition
+from stanpool.inference.prediction.integrated.conditioning import condition
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS, new_design
 from stanpool.language.family import FAMILIES

@@ -13,7 +13,7 @@ from stanpool.base.arrays import LARGEST_ARRAY, Array, Indices, gigabytes
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.base.options import Groups, NewGroups, PredictionKind
 from stanpool.families.functions import count_beyond
-from stanpool.inference.effects.grid import cells_by
+from stanpool.inference.effects.rows.grid import cells_by
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.quantities import (
     FAR_OUT,

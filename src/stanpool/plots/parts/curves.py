@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.base.options import EffectGroups
-from stanpool.inference.effects.grid import datagrid, levels_of
 from stanpool.inference.effects.predictions import predictions
+from stanpool.inference.effects.rows.grid import datagrid, levels_of
 from stanpool.plots.parts.canvas import (
     PLAIN,
     chain_colors,

@@ -15,7 +15,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import EffectWarning, quote, quote_list, warn_user
-from stanpool.inference.effects.grid import Grid, levels_of, roles_of
+from stanpool.inference.effects.rows.grid import Grid, levels_of, roles_of
 
 if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel

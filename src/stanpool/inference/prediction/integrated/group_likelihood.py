@@ -15,7 +15,7 @@ import numpy as np
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.data.likelihood import log_likelihood
-from stanpool.inference.prediction.adaptive_quadrature import (
+from stanpool.inference.prediction.integrated.adaptive_quadrature import (
     gaussian_log_likelihood,
     integrated_log_likelihood,
 )

@@ -33,11 +33,15 @@ from scipy import special  # type: ignore[import-untyped]
 from stanpool.base.arrays import LARGEST_ARRAY, Array, Indices
 from stanpool.base.errors import DataError, ImportanceWarning, SpecError, warn_user
 from stanpool.data.likelihood import log_likelihood
-from stanpool.inference.prediction.adaptive_quadrature import (
+from stanpool.inference.prediction.integrated.adaptive_quadrature import (
     find_mode,
     gaussian_log_likelihood,
 )
-from stanpool.inference.prediction.group_likelihood import STEP, is_gaussian, spread
+from stanpool.inference.prediction.integrated.group_likelihood import (
+    STEP,
+    is_gaussian,
+    spread,
+)
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.posterior import arviz
 from stanpool.posterior.coefficients import coefficients, flat

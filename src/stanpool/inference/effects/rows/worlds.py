@@ -12,7 +12,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.columns import column_named
-from stanpool.inference.effects.grid import (
+from stanpool.inference.effects.rows.grid import (
     check_known,
     column_at,
     level_named,

@@ -1,0 +1,1 @@
+"""Likelihoods with group coefficients integrated out, and conditioning by them."""
