@@ -462,7 +462,13 @@ def _check_bounds(trunc: object) -> None:
 
 
 def as_names(option: str, columns: Collection[str]) -> tuple[str, ...]:
-    """Return columns' names as a tuple; refuse one text, which is a sequence, too."""
+    """Return columns' names as a tuple; refuse one text, which is a sequence, too.
+
+    Examples
+    --------
+    >>> as_names("predictors", ["floor", "log_uranium"])
+    ('floor', 'log_uranium')
+    """
     if isinstance(columns, str):
         raise SpecError(
             f"{option}={quote(columns)} is one text; write a list, [{columns!r}]."

@@ -10,6 +10,7 @@ from stanpool.base.errors import SpecError, quote
 from stanpool.plots.parts.canvas import (
     PLAIN,
     grey,
+    headline,
     in_style,
     ink,
     main_color,
@@ -112,7 +113,7 @@ def _panel(
         line["tool"] + (f" ({line['form']})" if line["form"] else "") for line in lines
     ]
     ax.set_yticks(range(len(lines)), labels, fontsize="small")
-    ax.set_title(work, fontsize="medium", loc="left", **PLAIN)
+    headline(ax, work)
     ax.tick_params(axis="x", labelsize="small")
     ax.xaxis.set_minor_formatter("")
     tidy(ax, x="ESS/s", y="")

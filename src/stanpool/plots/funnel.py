@@ -16,6 +16,7 @@ from stanpool.model.fit_result import diverging
 from stanpool.model.terms.names import GroupNames
 from stanpool.plots.parts.canvas import (
     PLAIN,
+    headline,
     in_style,
     ink,
     log_axis,
@@ -168,7 +169,7 @@ def _draw(
             linewidth=0,
             rasterized=True,
         )
-    ax.set_title(on_paper(name), loc="left", color=ink(), fontsize="medium", **PLAIN)
+    headline(ax, on_paper(name))
     ax.set_title(
         f"{count:,} divergent" if count else "no divergences",
         loc="right",

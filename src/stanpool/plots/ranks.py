@@ -14,8 +14,8 @@ from stanpool.inference.evaluation.uniformity import counts_below, uniformity_ba
 from stanpool.plots.parts.canvas import (
     PLAIN,
     grey,
+    headline,
     in_style,
-    ink,
     main_color,
     mark_color,
     new_figure,
@@ -126,7 +126,7 @@ def _ecdf(calibration: Ranked, chosen: list[str]) -> Figure:
             text.set(**PLAIN)
     title = f"{len(chosen)} quantities, {simulations} simulations; if uniform, all "
     title += f"within with probability {calibration.level:g}"
-    ax.set_title(title, fontsize="medium", loc="left")
+    headline(ax, title)
     return figure
 
 
@@ -153,7 +153,7 @@ def _histograms(calibration: Ranked, chosen: list[str]) -> Figure:
             rwidth=0.9,
         )
         tidy(ax, x="rank, scaled", y="")
-        ax.set_title(on_paper(label), color=ink(), fontsize="medium", **PLAIN)
+        headline(ax, on_paper(label))
     axes[0].set_ylabel("simulations")
     axes[0].yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return figure

@@ -10,6 +10,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.plots.parts.canvas import (
     PLAIN,
+    headline,
     in_style,
     main_color,
     mark_color,
@@ -78,7 +79,7 @@ def plot_scale_priors(comparison: UnderSeveralPriors) -> Figure:
         density = prior_density(fit.model.priors[comparison.parameter], at)
         ax.plot(at, density, color=mark_color(), label="prior")
         tidy(ax, x=on_paper(comparison.parameter), y="")
-        ax.set_title(row["prior"], fontsize="medium", **PLAIN)
+        headline(ax, row["prior"])
         ax.text(
             0.97,
             0.55,

@@ -175,7 +175,7 @@ def short_labels(labels: Iterable[object], limit: int = 40) -> list[str]:
     --------
     >>> short_labels(["Omega_county[Intercept, floor]", "Omega_county[Intercept, soil]",
     ...               "sigma"], limit=17)
-    ['Omega_...t, floor]', 'Omega_..., soil]', 'sigma']
+    ['Omeg...pt, floor]', 'Omeg...ept, soil]', 'sigma']
     """
     labels = list(labels)
     texts = [short_label(label, limit) for label in labels]

@@ -115,7 +115,7 @@ def test_labels_stay_text() -> None:
 def test_plot_has_the_priors_density_in_a_panel_each() -> None:
     found = comparison()
     axes = found.plot().axes
-    assert [ax.get_title() for ax in axes] == found.table["prior"].tolist()
+    assert [ax.get_title(loc="left") for ax in axes] == found.table["prior"].tolist()
     expected = (
         stats.uniform(0, 10),
         stats.halfcauchy(scale=2.5),

@@ -86,7 +86,7 @@ def equations(model: PreparedModel) -> Equations:
     >>> model = sp.Model("log_radon ~ floor + (1 | county)", sp.load_dataset("radon"))
     >>> print(model.equations())  # doctest: +NORMALIZE_WHITESPACE
     log_radon[i] ~ Normal(μ[i], σ)   for i = 1, ..., 919
-            μ[i] = α[j[i]] + β_floor·floor[i]   for i = 1, ..., 919
+            μ[i] = α[j[i]] + β_floor·floor[i]
     <BLANKLINE>
     α[j] ~ Normal(α, τ_α)   for j = 1, ..., 85
     <BLANKLINE>
