@@ -79,7 +79,7 @@ def plot_scale_priors(comparison: UnderSeveralPriors) -> Figure:
         density = prior_density(fit.model.priors[comparison.parameter], at)
         ax.plot(at, density, color=mark_color(), label="prior")
         tidy(ax, x=on_paper(comparison.parameter), y="")
-        headline(ax, row["prior"])
+        headline(ax, str(row["prior"]))
         ax.text(
             0.97,
             0.55,
