@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from stanpool.engine.interface import Densities
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 
 Job = tuple[str, Mapping[str, Any], np.ndarray]
 

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
-from stanpool.base import system
+from stanpool.base.system import platforms as system
 
 _LACKING = {os: ("geteuid", "killpg", "sched_getaffinity", "fork", "sysconf")}
 

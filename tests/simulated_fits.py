@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 import stanpool as sp
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.settings import SampleSettings
 from stanpool.inference.prediction.prior_predictive import draw_prior
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.labelled_draws import build_tree

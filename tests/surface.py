@@ -119,7 +119,7 @@ def _made(name: str) -> Any:
         for name in ("complete", "none", "partial")
     }
     rows = {name: each.loo() for name, each in poolings.items()}
-    from stanpool.studies.poolings import build_pooling_comparison
+    from stanpool.studies.pooling.poolings import build_pooling_comparison
 
     rng = np.random.default_rng(1)
     schools = sp.Model(

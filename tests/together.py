@@ -13,7 +13,7 @@ from typing import Any
 
 import stanpool as sp
 from stanpool.engine import cache_folder, compile_programs
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 
 TOGETHER = 5  # in a file, for which the compiler takes 3.5 GB
 # By their names in the catalogue of golden programs: what tests that are marked

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
         compare_fits,
         compare_parameterizations,
     )
-    from stanpool.studies.pooling_report import report_comparison
-    from stanpool.studies.poolings import PoolingComparison, compare_pooling
+    from stanpool.studies.pooling.pooling_report import report_comparison
+    from stanpool.studies.pooling.poolings import PoolingComparison, compare_pooling
     from stanpool.studies.ranking import Ranking, compare
     from stanpool.studies.scale_priors import ScalePriorComparison, compare_scale_priors
 
@@ -92,8 +92,8 @@ _HOMES = {
         "compare_fits",
         "compare_parameterizations",
     ),
-    "studies.pooling_report": ("report_comparison",),
-    "studies.poolings": ("PoolingComparison", "compare_pooling"),
+    "studies.pooling.pooling_report": ("report_comparison",),
+    "studies.pooling.poolings": ("PoolingComparison", "compare_pooling"),
     "studies.ranking": ("Ranking", "compare"),
     "studies.scale_priors": ("ScalePriorComparison", "compare_scale_priors"),
 }

@@ -11,7 +11,7 @@ import pytest
 
 from stanpool.base.errors import CompileError, SpecError
 from stanpool.engine import compile_program, compile_programs, ensure
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 
 pytestmark = pytest.mark.compiled
 

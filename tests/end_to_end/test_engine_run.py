@@ -24,7 +24,7 @@ from stanpool.engine import SampleSettings, compile_program, sample, scratch
 from stanpool.engine.cmdstan import chains
 from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.interpreter.engine import Stanli
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 
 pytestmark = pytest.mark.compiled
 

@@ -11,7 +11,7 @@ import pytest
 import stanpool as sp
 from stanpool.base.errors import SpecError
 from stanpool.engine.interpreter.options import arguments_of
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.settings import SampleSettings
 
 RADON = "log_radon ~ floor + (1 | county)"
 HOW = {"seed": 1, "progress": False, "draws": 500}

@@ -13,7 +13,7 @@ import pytest
 from scipy import special, stats
 
 import stanpool as sp
-from stanpool.base.files import shipped_folder
+from stanpool.base.system.files import shipped_folder
 from stanpool.families import registry
 from stanpool.families.functions import FamilyFunctions, LinkFunctions
 from stanpool.language.family import FAMILIES, Family, FamilyParameter

@@ -9,7 +9,7 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import models
-from stanpool.base.files import shipped_folder
+from stanpool.base.system.files import shipped_folder
 from stanpool.density.parameters import declared_names
 from stanpool.engine import compile_programs
 from stanpool.model.fit_result import LOG_DENSITY

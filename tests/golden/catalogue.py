@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import stanpool as sp
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 
 OUTCOMES = {
     "gaussian": "y",

@@ -21,7 +21,7 @@ import stanio
 from stanpool.engine.install.cache import cache_folder, publish
 from stanpool.engine.install.embedded import DESCRIPTION, set_up
 from stanpool.engine.process import run
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 from together import in_batches
 
 # A compiler takes 1 GB of memory for the headers, and 50 MB more for each program.

@@ -24,8 +24,8 @@ from golden.catalogue import (
     small_data,
 )
 from stanpool.data.compression.integrated_rows import root_of_scale
-from stanpool.engine.draws import NamedDraws
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.draws import NamedDraws
+from stanpool.engine.values.program import StanProgram
 from stanpool.model.pilot.centering import Centering
 from stanpool.posterior.labelled_draws import build_posterior
 from stanpool.posterior.recenter import uncenter_posterior

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import stanpool as sp
-from stanpool.base.files import shipped_folder
+from stanpool.base.system.files import shipped_folder
 from stanpool.engine import compile_program
 
 pytestmark = pytest.mark.compiled

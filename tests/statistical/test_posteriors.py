@@ -18,8 +18,8 @@ from golden.catalogue import MIXED_PRIORS, MIXED_SCALES, small_data
 from stanpool import exact
 from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.interpreter.engine import Stanli
-from stanpool.engine.program import StanProgram
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.settings import SampleSettings
 from stanpool.posterior import arviz
 from statistical.monte_carlo import STANDARD_ERRORS, assert_mean, assert_means_agree
 

@@ -21,7 +21,7 @@ _FOR_POSIX = {
     "engine/install/trust.py": {"geteuid", "pwd"},
     "engine/process.py": {"killpg", "SIGKILL", "sched_getaffinity"},
     "engine/scratch.py": {"geteuid"},
-    "base/system.py": {"sysconf"},
+    "base/system/platforms.py": {"sysconf"},
     "sampling/saving/versions.py": {"fcntl"},
 }
 # Of the standard library, and not on Windows.

@@ -59,10 +59,10 @@ from stanpool.plots.graph.model_graph import graph
 from stanpool.report import write_report
 from stanpool.sampling.choose_engine import compile_model
 from stanpool.sampling.explain import explain
-from stanpool.sampling.export import write_stan
 from stanpool.sampling.refit import more, update
 from stanpool.sampling.sample import sample_model
 from stanpool.sampling.saving import storage
+from stanpool.sampling.saving.export import write_stan
 from stanpool.sampling.saving.storage import load_or_sample, save
 from stanpool.sampling.settings import settings_of
 

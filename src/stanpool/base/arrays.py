@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.errors import OutOfMemoryError
-from stanpool.base.system import physical_memory
+from stanpool.base.system.platforms import physical_memory
 
 Array = NDArray[np.float64]
 """Real numbers."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from stanpool.base.errors import DataError, SpecError, StanpoolError, quote, quote_list
-from stanpool.base.files import writing
+from stanpool.base.system.files import writing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from stanpool.base.files import write_text
+from stanpool.base.system.files import write_text
 from stanpool.base.table_files import as_json
 from stanpool.posterior.convergence import R_HAT
 

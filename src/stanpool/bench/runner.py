@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from stanpool.base.errors import SpecError
-from stanpool.base.system import is_windows
+from stanpool.base.system.platforms import is_windows
 from stanpool.bench.results import FAILED, FITTED, MISSING, OVER, SKIPPED, Cell
 from stanpool.bench.suite import TOOLS, chosen, default_tools, missing_packages
 from stanpool.bench.tools.tool import Sampling

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stanpool.base.errors import quote
-from stanpool.base.files import write_text, writing
+from stanpool.base.system.files import write_text, writing
 from stanpool.base.table_files import as_json
 from stanpool.bench.goals import INTERPRETED, OURS, Verdict, best
 from stanpool.bench.results import (

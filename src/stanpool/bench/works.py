@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.files import writing
+from stanpool.base.system.files import writing
 from stanpool.bench.goals import NEVER_SLOWER, Beats, BeatsPeers, Converges, Goal, Grows
 from stanpool.data.datasets import load_dataset
 

@@ -144,18 +144,18 @@ def compare_pooling(
 
     Fits DATA with complete, no and partial pooling, and says which predicts best.
     """
-    from stanpool.studies.poolings import compare_pooling as compared
+    from stanpool.studies.pooling.poolings import compare_pooling as compared
 
     try_places(None, report)
     poolings = compared(state(), folds=folds, progress=not quiet, **settings)
     if as_json:
-        from stanpool.studies.pooling_report import pooling_record
+        from stanpool.studies.pooling.pooling_report import pooling_record
 
         echo_json(pooling_record(poolings))
     else:
         click.echo(str(poolings))
     if report is not None:
-        from stanpool.studies.pooling_report import report_comparison
+        from stanpool.studies.pooling.pooling_report import report_comparison
 
         report_comparison(poolings, report)
         click.echo(f"stanpool: the report is {str(report)!r}", err=True)
@@ -189,7 +189,7 @@ def code(
     """Print the Stan program of a model, or its equations or graph."""
     model = state()
     if stan_data is not None:
-        from stanpool.base.files import write_text
+        from stanpool.base.system.files import write_text
         from stanpool.base.table_files import as_json as json_text
 
         write_text(stan_data, json_text(model.stan_data(), indent=None))

@@ -158,6 +158,6 @@ def try_places(out: Path | None, file: Path | None, *, overwrite: bool = False) 
             text = str(problem).replace("or pass overwrite=True", options)
             raise PathTakenError(text) from None
     if file is not None:
-        from stanpool.base.files import try_writing
+        from stanpool.base.system.files import try_writing
 
         try_writing(file)

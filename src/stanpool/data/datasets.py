@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, suggestion
-from stanpool.base.files import shipped_folder
+from stanpool.base.system.files import shipped_folder
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from stanpool.engine.cmdstan.run import sample
 from stanpool.engine.install.cache import cache_folder, cache_size
 from stanpool.engine.install.home import ensure, identity
 from stanpool.engine.install.upkeep import Checkup, clean, doctor, setup
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.settings import SampleSettings
 
 __all__ = [
     "Checkup",

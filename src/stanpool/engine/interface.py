@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from stanpool.base.options import EngineName
-from stanpool.engine.draws import Proposals, RawDraws
-from stanpool.engine.program import StanProgram
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.draws import Proposals, RawDraws
+from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.settings import SampleSettings
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stanpool.base.errors import EngineError
-from stanpool.base.system import Job, in_own_group, is_windows
+from stanpool.base.system.platforms import Job, in_own_group, is_windows
 
 # Runs the words that follow, and kills all processes of its group, which is all that
 # they have started, should its standard input end: when we are killed, however that is.

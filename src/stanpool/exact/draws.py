@@ -12,7 +12,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array, check_memory
 from stanpool.base.errors import SpecError, quote
-from stanpool.engine.draws import NamedDraws
+from stanpool.engine.values.draws import NamedDraws
 from stanpool.model.terms.names import GroupNames, labels_of
 from stanpool.posterior.labelled_draws import build_posterior
 from stanpool.posterior.recenter import uncenter_tree

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
 from stanpool.base.options import Method
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 from stanpool.model.prepared_model import PreparedModel
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.engine.settings import SampleSettings
+    from stanpool.engine.values.settings import SampleSettings
 
 
 LOG_DENSITY = "log density"

@@ -46,7 +46,7 @@ from stanpool.data.design.nesting import (
     warn_if_crossed,
 )
 from stanpool.data.design.outcome import check_other_outcome, labelled_outcome
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name, quote_name
 from stanpool.language.formula_text import formula_of

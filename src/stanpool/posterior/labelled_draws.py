@@ -20,7 +20,7 @@ import numpy as np
 
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Design
-from stanpool.engine.draws import Draws
+from stanpool.engine.values.draws import Draws
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.population_means import group_means
 from stanpool.model.program.structure import Structure, suffix_of

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.errors import StanpoolError
-from stanpool.base.files import try_writing, write_text
+from stanpool.base.system.files import try_writing, write_text
 from stanpool.base.table_files import as_json
 from stanpool.inference.diagnostics import Diagnosis, diagnose
 from stanpool.inference.diagnostics.outcomes import check_outcomes

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
-from stanpool.engine.draws import Proposals, RawDraws
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.draws import Proposals, RawDraws
+from stanpool.engine.values.settings import SampleSettings
 from stanpool.model.fit_result import Approximation
 from stanpool.posterior import arviz
 

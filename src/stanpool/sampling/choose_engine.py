@@ -33,8 +33,8 @@ from stanpool.engine.install.home import cmdstan_variable, is_ready_to_compile
 from stanpool.engine.interface import Engine, LoadedProgram
 from stanpool.engine.interpreter.engine import InterpretedProgram, Stanli
 from stanpool.engine.process import usable_cores
-from stanpool.engine.program import StanProgram
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.settings import SampleSettings
 from stanpool.model.prepared_model import PreparedModel
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from stanpool.posterior.labelled_draws import number_draws
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.engine.draws import RawDraws
-    from stanpool.engine.settings import SampleSettings
+    from stanpool.engine.values.draws import RawDraws
+    from stanpool.engine.values.settings import SampleSettings
     from stanpool.model.prepared_model import PreparedModel
 
 STATE = "sampler_state"

@@ -10,7 +10,7 @@ from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.settings import SampleSettings
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import unquote_name
 from stanpool.model.prepared_model import PreparedModel

@@ -14,7 +14,7 @@ from stanpool.density.check import check_density
 from stanpool.engine import SampleSettings
 from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.cmdstan.run import spare_threads
-from stanpool.engine.settings import PATHS
+from stanpool.engine.values.settings import PATHS
 from stanpool.model.fit_result import LOG_DENSITY, Approximation, FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.terms.of_design import special_terms
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stanpool.base.options import EngineName
-    from stanpool.engine.draws import RawDraws
     from stanpool.engine.interface import LoadedProgram
-    from stanpool.engine.program import StanProgram
+    from stanpool.engine.values.draws import RawDraws
+    from stanpool.engine.values.program import StanProgram
 
 # Iterations of Stan's warm-up that do not adapt the metric: first and last stage.
 _FIRST_AND_LAST = 75 + 50

@@ -13,7 +13,7 @@ from stanpool.base.arrays import check_memory
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.base.options import Method
 from stanpool.density.parameters import declared_names
-from stanpool.engine.settings import SampleSettings, warmup_draws
+from stanpool.engine.values.settings import SampleSettings, warmup_draws
 from stanpool.posterior.labelled_draws import numbers_of_draw
 from stanpool.sampling.initial_values import pilot_metric
 

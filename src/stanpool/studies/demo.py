@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stanpool.api.facade import Fit, Model
-from stanpool.base.files import writing
 from stanpool.base.options import Parameterization, Pooling
+from stanpool.base.system.files import writing
 from stanpool.data.datasets import load_dataset
 from stanpool.inference.estimates.summary import summary
 from stanpool.studies.fit_all import fit_all

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stanpool.base import files
 from stanpool.base.errors import StorageError
-from stanpool.base.files import try_writing, write_text, writing
+from stanpool.base.system import files
+from stanpool.base.system.files import try_writing, write_text, writing
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from stanpool.base.parallel import run_many
+from stanpool.base.system.parallel import run_many
 
 
 @pytest.mark.parametrize("workers", [0, 3])

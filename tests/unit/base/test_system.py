@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from like_windows import like_windows
-from stanpool.base import system
 from stanpool.base.arrays import memory
-from stanpool.base.files import write_text
-from stanpool.base.system import executable, physical_memory, replace
+from stanpool.base.system import platforms as system
+from stanpool.base.system.files import write_text
+from stanpool.base.system.platforms import executable, physical_memory, replace
 
 simulated = pytest.mark.skipif(os.name == "nt", reason="simulates Windows")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stanpool as sp
-from stanpool.base.files import shipped_folder
+from stanpool.base.system.files import shipped_folder
 
 ROWS_AND_GROUPS = {
     "baseball": (18, "player", 18),

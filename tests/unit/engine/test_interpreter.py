@@ -21,8 +21,8 @@ from stanpool.engine.interpreter import engine as interpreter
 from stanpool.engine.interpreter import running
 from stanpool.engine.interpreter.engine import Stanli
 from stanpool.engine.interpreter.options import arguments_of, refused
-from stanpool.engine.program import StanProgram
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.settings import SampleSettings
 
 NORMAL = StanProgram(
     "normal",
@@ -377,8 +377,8 @@ def test_other_threads_may_sample() -> None:
 PARENT = """
 import os, sys, time
 from stanpool.engine.interpreter.engine import Stanli
-from stanpool.engine.program import StanProgram
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.settings import SampleSettings
 settings = SampleSettings(seed=1, chains=2, draws=500_000, warmup=10)
 program = StanProgram("x", "parameters {real x;} model {x ~ std_normal();}")
 with Stanli().load(program, {}) as loaded:
@@ -392,7 +392,7 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 from stanpool.engine.interpreter.engine import Stanli
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 
 def density(x):
     program = StanProgram("x", "parameters {real x;} model {x ~ std_normal();}")

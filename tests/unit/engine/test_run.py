@@ -17,7 +17,7 @@ from stanpool.engine.cmdstan.chains import Chains, Failure
 from stanpool.engine.cmdstan.compile import compile_programs
 from stanpool.engine.cmdstan.run import cmdstanpy_arguments, spare_threads
 from stanpool.engine.process import usable_cores
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.settings import SampleSettings
 
 
 @pytest.mark.parametrize(

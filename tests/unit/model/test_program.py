@@ -13,7 +13,7 @@ from jinja2 import nodes
 import stanpool as sp
 from golden.catalogue import models, small_data
 from stanpool import Model, SpecError
-from stanpool.base.files import shipped_folder
+from stanpool.base.system.files import shipped_folder
 from stanpool.model.program.render import render
 
 

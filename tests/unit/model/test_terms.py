@@ -20,7 +20,7 @@ from stanpool.data.design.design import (
     Side,
     SpecialTerm,
 )
-from stanpool.engine.draws import NamedDraws
+from stanpool.engine.values.draws import NamedDraws
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.prior_predictive import draw_prior
 from stanpool.model.priors.distributions import PriorDraws

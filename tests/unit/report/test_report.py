@@ -14,7 +14,10 @@ from browser import CHROMIUM, Page
 from simulated_fits import fit_of_prior, simulated_fit
 from stanpool.report import contents, criticism, estimates, parts
 from stanpool.report.record import data_digest
-from stanpool.studies.poolings import PoolingComparison, build_pooling_comparison
+from stanpool.studies.pooling.poolings import (
+    PoolingComparison,
+    build_pooling_comparison,
+)
 
 EVIL = "</script><script>document.title='taken'</script>"
 LABELS = (EVIL, "<img src=x onerror=\"document.title='taken'\">", "b & c", "x" * 10_000)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stanpool.engine.draws import Proposals
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.draws import Proposals
+from stanpool.engine.values.settings import SampleSettings
 from stanpool.sampling.approximate import chosen_draws, largest_k, stratified
 
 DRAWS = 4000

@@ -17,8 +17,8 @@ from stanpool.base.errors import CompileError, EngineError, SamplingError, SpecE
 from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.interpreter import engine as interpreter
 from stanpool.engine.interpreter.engine import InterpretedProgram
-from stanpool.engine.program import StanProgram
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.settings import SampleSettings
 from stanpool.sampling import choose_engine as choosing
 from stanpool.sampling.choose_engine import (
     Estimate,

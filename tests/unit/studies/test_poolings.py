@@ -8,7 +8,7 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from simulated_fits import simulated_fit
-from stanpool.studies.poolings import (
+from stanpool.studies.pooling.poolings import (
     build_pooling_comparison,
     compare_pooling,
     models_by_pooling,
@@ -108,7 +108,9 @@ def test_what_has_no_groups_is_refused_before_anything_is_fitted() -> None:
 def test_folds_are_checked_before_anything_is_fitted(
     folds: object, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stanpool.studies.poolings.fit_all", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(
+        "stanpool.studies.pooling.poolings.fit_all", lambda *_, **__: 1 / 0
+    )
     model = sp.Model("y ~ x1 + (1 | g)", small_data())
     with pytest.raises(
         sp.SpecError, match=f"folds=.*from 2 to the number of {expected}"

@@ -13,9 +13,9 @@ from stanpool.base.progress import counting
 from stanpool.engine.cmdstan.chains import Chains
 from stanpool.engine.cmdstan.compile import versions
 from stanpool.engine.cmdstan.run import SIG_FIGS, more_options, watched
-from stanpool.engine.draws import Proposals, RawDraws
 from stanpool.engine.scratch import scratch_folder
-from stanpool.engine.settings import NO_PROPER_MODE, PATHS, SampleSettings
+from stanpool.engine.values.draws import Proposals, RawDraws
+from stanpool.engine.values.settings import NO_PROPER_MODE, PATHS, SampleSettings
 
 if TYPE_CHECKING:
     import cmdstanpy

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stanpool.base.system import NO_WINDOW
+from stanpool.base.system.platforms import NO_WINDOW
 from stanpool.engine.process import Guard, how_it_ended, ran_out_of_memory, tail
 from stanpool.engine.scratch import has_no_room, no_room
-from stanpool.engine.settings import ADVICE_ON_INITS, NO_PROPER_MODE
+from stanpool.engine.values.settings import ADVICE_ON_INITS, NO_PROPER_MODE
 
 _ITERATION = re.compile(r"Iteration:\s*(\d+) /")
 _OF_COURSE = re.compile(

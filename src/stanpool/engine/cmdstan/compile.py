@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from stanpool.base.arguments import public
 from stanpool.base.errors import CompileError, EngineError, SpecError, quote, quote_list
 from stanpool.base.progress import stages, tell_detail
-from stanpool.base.system import executable, is_windows
+from stanpool.base.system.platforms import executable, is_windows
 from stanpool.engine.install.cache import Kind, cache_folder, publish, writing
 from stanpool.engine.install.home import (
     describe,
@@ -36,8 +36,8 @@ from stanpool.engine.install.home import (
 )
 from stanpool.engine.install.toolchain import answer, find_compiler, make_name
 from stanpool.engine.process import run, usable_cores
-from stanpool.engine.program import StanProgram
 from stanpool.engine.scratch import scratch_folder
+from stanpool.engine.values.program import StanProgram
 
 if TYPE_CHECKING:
     from cmdstanpy import CmdStanModel

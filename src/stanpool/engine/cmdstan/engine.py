@@ -14,17 +14,17 @@ import numpy as np
 
 from stanpool.base.errors import EngineError
 from stanpool.base.options import EngineName
-from stanpool.base.system import NO_WINDOW
+from stanpool.base.system.platforms import NO_WINDOW
 from stanpool.engine.cmdstan.approximate import approximate
 from stanpool.engine.cmdstan.compile import executable_of
 from stanpool.engine.cmdstan.run import sample_file
-from stanpool.engine.draws import Proposals, RawDraws
 from stanpool.engine.install.home import why_no_cmdstan
 from stanpool.engine.interface import Densities
 from stanpool.engine.process import how_it_ended, tail
-from stanpool.engine.program import StanProgram
 from stanpool.engine.scratch import scratch_folder, write_data
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.draws import Proposals, RawDraws
+from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.settings import SampleSettings
 
 _SIG_FIGS = 17  # all that a number has
 

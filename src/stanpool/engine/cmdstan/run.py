@@ -15,10 +15,10 @@ from stanpool.base.errors import SamplingError, SpecError, quote
 from stanpool.base.progress import counting, tell_detail
 from stanpool.engine.cmdstan.chains import Chains
 from stanpool.engine.cmdstan.compile import versions
-from stanpool.engine.draws import RawDraws
 from stanpool.engine.process import usable_cores
 from stanpool.engine.scratch import no_room, scratch_folder, write_data
-from stanpool.engine.settings import SampleSettings, warmup_draws
+from stanpool.engine.values.draws import RawDraws
+from stanpool.engine.values.settings import SampleSettings, warmup_draws
 
 if TYPE_CHECKING:
     import cmdstanpy

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import EngineError
-from stanpool.base.system import replace
+from stanpool.base.system.platforms import replace
 from stanpool.engine.install.contents import faults, is_listed, record
 from stanpool.engine.install.trust import (
     check_folders,

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stanpool.base.system import replace
+from stanpool.base.system.platforms import replace
 from stanpool.engine.install.trust import check_readable, close_to_others, distrust
 
 _LIST = "contents.json"

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from stanpool.base.errors import EngineError
 from stanpool.base.progress import stages
-from stanpool.base.system import replace
+from stanpool.base.system.platforms import replace
 from stanpool.engine.install.cache import (
     Kind,
     cache_folder,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import EngineError
-from stanpool.base.system import executable, is_windows
+from stanpool.base.system.platforms import executable, is_windows
 from stanpool.engine.cmdstan.csv_programs import provide_csv_programs
 from stanpool.engine.install.cache import cache_folder, given_folder
 from stanpool.engine.install.embedded import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stanpool.base.errors import EngineError
-from stanpool.base.system import NO_WINDOW, is_windows
+from stanpool.base.system.platforms import NO_WINDOW, is_windows
 from stanpool.engine.process import run
 from stanpool.engine.scratch import scratch_folder
 

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import EngineError
-from stanpool.base.system import is_windows
+from stanpool.base.system.platforms import is_windows
 from stanpool.engine.install.cache import (
     cache_folder,
     cache_size,

@@ -12,10 +12,10 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SamplingError, SpecError
-from stanpool.engine.draws import Proposals, RawDraws
 from stanpool.engine.interface import Densities
 from stanpool.engine.interpreter.pathfinder import CHANGE, HISTORY, pathfinder
-from stanpool.engine.settings import NO_PROPER_MODE, PATHS, SampleSettings
+from stanpool.engine.values.draws import Proposals, RawDraws
+from stanpool.engine.values.settings import NO_PROPER_MODE, PATHS, SampleSettings
 
 _STREAM = 0x6C61706C  # no random numbers are shared with other engines or methods
 _LARGEST = 4_000  # parameters; the Hessian has the square of it

@@ -17,16 +17,16 @@ import numpy as np
 from stanpool.base.errors import EngineError, SpecError
 from stanpool.base.options import EngineName
 from stanpool.base.progress import counting, tell_detail
-from stanpool.engine.draws import Proposals, RawDraws
 from stanpool.engine.install.wheel import WHERE_STANLI_IS
 from stanpool.engine.interface import Densities
 from stanpool.engine.interpreter import child
 from stanpool.engine.interpreter.approximate import approximate
 from stanpool.engine.interpreter.options import arguments_of, given_starts, refused
 from stanpool.engine.interpreter.running import Child
-from stanpool.engine.program import StanProgram
 from stanpool.engine.scratch import scratch_folder, write_data, write_text
-from stanpool.engine.settings import SampleSettings, warmup_draws
+from stanpool.engine.values.draws import Proposals, RawDraws
+from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.settings import SampleSettings, warmup_draws
 
 # What this code was written for and its tests ran with: stanli is young, and its
 # releases change what they accept.
@@ -41,7 +41,7 @@ class Stanli:
     Examples
     --------
     >>> import numpy as np
-    >>> from stanpool.engine.program import StanProgram
+    >>> from stanpool.engine.values.program import StanProgram
     >>> normal = StanProgram("normal", "parameters {real x;} model {x ~ std_normal();}")
     >>> with Stanli().load(normal, {}) as loaded:
     ...     loaded.log_density(np.array([[1.0], [2.0]])).values

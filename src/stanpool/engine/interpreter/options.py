@@ -10,7 +10,7 @@ import numpy as np
 
 from stanpool.base.errors import quote, quote_list
 from stanpool.engine.process import usable_cores
-from stanpool.engine.settings import SampleSettings
+from stanpool.engine.values.settings import SampleSettings
 
 # cmdstanpy's names of what stanli honours, or need not: its draws have all digits.
 _HONOURED = {"adapt_engaged", "inv_metric", "metric", "step_size"}

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from stanpool.base.errors import EngineError, SamplingError, SpecError, StanpoolError
-from stanpool.base.system import in_own_group
+from stanpool.base.system.platforms import in_own_group
 from stanpool.engine.interpreter import child
 from stanpool.engine.process import how_it_ended, ran_out_of_memory, tail
 from stanpool.engine.scratch import has_no_room, no_room
-from stanpool.engine.settings import ADVICE_ON_INITS, NO_PROPER_MODE
+from stanpool.engine.values.settings import ADVICE_ON_INITS, NO_PROPER_MODE
 
 _POLL_SECONDS = 0.1
 _ITERATION = re.compile(r"Chain \[(\d+)\] Iteration:\s*(\d+) /")

@@ -31,7 +31,7 @@ from stanpool.inference.diagnostics.funnel import (
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
-    from stanpool.engine.settings import SampleSettings
+    from stanpool.engine.values.settings import SampleSettings
 
 _ADAPT_DELTAS = (0.95, 0.99, 0.999)
 _LONGEST = 10

@@ -10,7 +10,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
-from stanpool.engine.draws import NamedDraws
+from stanpool.engine.values.draws import NamedDraws
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.structure import suffix_of
 from stanpool.posterior.labelled_draws import build_posterior

@@ -14,7 +14,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
-from stanpool.base.parallel import run_many
+from stanpool.base.system.parallel import run_many
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
     CrossValidation,
@@ -38,7 +38,7 @@ from stanpool.sampling.initial_values import starting_values
 from stanpool.sampling.sample import sample_model
 
 if TYPE_CHECKING:
-    from stanpool.engine.settings import SampleSettings
+    from stanpool.engine.values.settings import SampleSettings
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 

@@ -15,7 +15,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array, check_memory
 from stanpool.data.design.centers import centered_design
 from stanpool.data.design.outcome import labelled_outcome
-from stanpool.engine.draws import NamedDraws
+from stanpool.engine.values.draws import NamedDraws
 from stanpool.inference.prediction.predict import outcomes_of_rows
 from stanpool.inference.prediction.quantities import warn_of_overflow
 from stanpool.language.family import FAMILIES

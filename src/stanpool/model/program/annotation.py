@@ -14,7 +14,7 @@ from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import labels_of_group_predictors
 from stanpool.data.design.design import Design
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 from stanpool.model.program.population_means import holders_of_means
 from stanpool.model.program.render import HEADERS
 from stanpool.model.program.structure import suffix_of

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from stanpool.base.arguments import public
-from stanpool.base.files import shipped_folder
-from stanpool.engine.program import StanProgram
+from stanpool.base.system.files import shipped_folder
+from stanpool.engine.values.program import StanProgram
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.facts import facts_of, grouped_glm
 from stanpool.model.program.stan_format import tidy

@@ -31,7 +31,7 @@ from stanpool.model.priors.in_force import PriorRow
 from stanpool.model.program.structure import base_and_number
 
 if TYPE_CHECKING:
-    from stanpool.engine.draws import Draws
+    from stanpool.engine.values.draws import Draws
 
 _PER_PREDICTOR = {"beta", "b", "b_c", "tau"}
 _PER_OUTCOME = {"Intercept", "alpha_c", "alpha", "sigma", "sigma_j", "loading_scale"}

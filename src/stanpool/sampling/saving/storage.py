@@ -35,11 +35,11 @@ from stanpool.base.errors import (
     quote,
     quote_list,
 )
-from stanpool.base.files import explained
 from stanpool.base.options import Parameterization
 from stanpool.base.progress import tell
+from stanpool.base.system.files import explained
 from stanpool.data.compression.chunks import Streamed
-from stanpool.engine.program import StanProgram
+from stanpool.engine.values.program import StanProgram
 from stanpool.language.formula import quote_name
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from stanpool.engine.settings import SampleSettings
+    from stanpool.engine.values.settings import SampleSettings
 
 Functions = tuple[tuple[str, Callable[..., Any]], ...]
 
@@ -328,7 +328,7 @@ def _read_fit(
     path_of: Callable[[str], Path], version: int, functions: Functions
 ) -> FitResult:
     """Build a fit from its files."""
-    from stanpool.engine.settings import SampleSettings
+    from stanpool.engine.values.settings import SampleSettings
 
     written = _in_newest_format(json.loads(path_of("model.json").read_text("utf-8")))
     kept = read_record(_Record, written, "model.json", {Prior: _read_prior})

@@ -35,8 +35,8 @@ from stanpool.base.errors import (
     StorageError,
     quote,
 )
-from stanpool.base.files import make_folder, remove_empty, sync_folder
-from stanpool.base.system import is_windows, replace
+from stanpool.base.system.files import make_folder, remove_empty, sync_folder
+from stanpool.base.system.platforms import is_windows, replace
 from stanpool.sampling.saving.schema import read_record
 
 _MANIFEST = "manifest.json"

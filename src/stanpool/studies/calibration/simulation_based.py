@@ -33,7 +33,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import DataError, SamplingError, SpecError, quote, quote_list
 from stanpool.base.options import RankFigure
-from stanpool.base.parallel import run_many
+from stanpool.base.system.parallel import run_many
 from stanpool.inference.evaluation.uniformity import uniformity_p_values
 from stanpool.inference.prediction.predict import log_lik_chunks
 from stanpool.inference.prediction.prior_predictive import (

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from stanpool.base import files
 from stanpool.base.errors import DataError, NoFitError, PathTakenError
+from stanpool.base.system import files
 from stanpool.sampling.saving import versions
 from stanpool.sampling.saving.versions import check_digests, new_version, read_manifest
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stanpool import plots
 from stanpool.base.arguments import public
-from stanpool.base.files import try_writing
+from stanpool.base.system.files import try_writing
 from stanpool.language.formula_text import formula_of
 from stanpool.posterior.scalars import short_label
 from stanpool.report.contents import Check
@@ -18,7 +18,7 @@ from stanpool.report.write import write_page
 
 if TYPE_CHECKING:
     from stanpool.api.facade import Fit
-    from stanpool.studies.poolings import PoolingComparison
+    from stanpool.studies.pooling.poolings import PoolingComparison
     from stanpool.studies.ranking import Ranking
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stanpool.base.errors import PathTakenError, SpecError, quote
-from stanpool.base.files import write_text
+from stanpool.base.system.files import write_text
 
 if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel

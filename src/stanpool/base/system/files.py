@@ -12,9 +12,9 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from stanpool.base.errors import StorageError
-from stanpool.base.system import replace
+from stanpool.base.system.platforms import replace
 
-_PACKAGE = Path(__file__).parent.parent
+_PACKAGE = Path(__file__).parents[2]
 _CHECKOUT = _PACKAGE.parent.parent
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -1,0 +1,1 @@
+"""Programs, draws and settings as values, which rooms below may hold."""

@@ -1,0 +1,1 @@
+"""A model by three poolings, and the report that compares them."""
