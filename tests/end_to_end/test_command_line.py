@@ -154,7 +154,7 @@ def test_the_report_opens_with_all_counties(folder: Path) -> None:
         assert (
             browser.run("document.querySelectorAll('#estimates tbody tr').length") == 89
         )
-        assert browser.run("document.images.length") == 16
+        assert browser.run("document.images.length") == 18
         assert browser.run("document.querySelectorAll('.missing').length") == 0
 
 
