@@ -17,7 +17,7 @@ DATA = Path(__file__).parents[2] / "data"
 def test_radon_is_near_lme4() -> None:
     model = sp.Model("log_radon ~ floor + (1 | county)", sp.load_dataset("radon"))
     table = model.quick()
-    # lmer(log_radon ~ floor + (1 | county)): estimates and standard errors by REML.
+    # lme4 1.1-31, R 4.2.2: lmer(log_radon ~ floor + (1 | county)), by REML.
     expected = {
         "Intercept": (1.4616, 0.0516),
         "beta[floor]": (-0.6930, 0.0704),
