@@ -55,8 +55,12 @@ def test_uniform_probabilities_are_suspected_in_one_of_twenty(fit: sp.Fit) -> No
         (lambda rng, g: 0.6 * rng.normal(size=len(g)), "dispersion"),
         (lambda rng, g: rng.normal(size=len(g)) * np.where(g % 2, 0.4, 1.35), "groups"),
         (lambda rng, g: rng.exponential(size=len(g)) - 1, "calibration"),
+        (lambda rng, g: 2**0.5 * np.cos(np.pi * rng.random(len(g))), "calibration"),
     ],
-    ids=["heavy tails", "overdispersed", "underdispersed", "unequal groups", "skewed"],
+    ids=[
+        *("heavy tails", "overdispersed", "underdispersed", "unequal groups"),
+        *("skewed", "bounded"),
+    ],
 )
 def test_planted_misfits_are_found(fit: sp.Fit, scores, found: str) -> None:
     rng = np.random.default_rng(7)
@@ -69,6 +73,18 @@ def test_planted_misfits_are_found(fit: sp.Fit, scores, found: str) -> None:
         assert diagnosis.advice[0].arguments == {"residual": "school"}
     if found == "tails":
         assert any("student_t" in each.action for each in diagnosis.advice)
+
+
+def test_heavier_tails_are_no_remedy_of_lighter_ones(fit: sp.Fit) -> None:
+    rng = np.random.default_rng(7)
+    for scores in (
+        2**0.5 * np.cos(np.pi * rng.random(GROUPS * ROWS)),  # the variance is 1
+        0.6 * rng.normal(size=GROUPS * ROWS),
+    ):
+        diagnosis = checked(fit, special.ndtr(scores))
+        assert not diagnosis.ok
+        assert diagnosis.advice
+        assert not any("student_t" in each.action for each in diagnosis.advice)
 
 
 def test_zeros_of_counts_are_compared_with_predictions() -> None:

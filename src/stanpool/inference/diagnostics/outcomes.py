@@ -21,7 +21,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,12 +54,25 @@ _NOT_SEEN = (
 
 @dataclass(frozen=True)
 class _Check:
-    """The result of one check: its name, a sentence, and how likely it is by chance."""
+    """The result of one check.
+
+    Attributes
+    ----------
+    name, sentence, source
+        What was checked, what was found, and where the check is from.
+    p_value
+        How likely as much is by chance.
+    is_wider
+        Whether outcomes are spread wider than predicted, or have heavier tails.
+    groups
+        The groups that it is about, if any.
+    """
 
     name: str
     sentence: str
     p_value: float
     source: str
+    is_wider: bool = False
     groups: tuple[str, ...] = ()
 
 
@@ -117,7 +130,7 @@ def check_outcomes(
         )
         for each in found
     )
-    wrong = {each.check for each in findings if each.level == "problem"}
+    wrong = [each for each in found if each.p_value < limit]
     advice = tuple(_advice(fit, family, wrong))
     return Diagnosis(subject, findings, advice, _NOT_SEEN)
 
@@ -153,7 +166,10 @@ def _calibration(pit: Array) -> _Check:
         f"Of {len(pit):,} outcomes, {low:.0%} are below the lower quarter of their "
         f"predictions and {high:.0%} above the upper one; 25% and 25% are expected"
     )
-    return _Check("calibration", sentence, p_value, "Säilynoja et al. 2022")
+    # Heavy tails: more outcomes in the middle, and not fewer at the ends.
+    has_tails = np.mean(np.minimum(pit, 1.0 - pit) < _EXTREME) >= 2 * _EXTREME
+    is_wider = bool(low + high < 0.5 and has_tails)
+    return _Check("calibration", sentence, p_value, "Säilynoja et al. 2022", is_wider)
 
 
 def _tails(pit: Array) -> _Check:
@@ -166,7 +182,8 @@ def _tails(pit: Array) -> _Check:
         f"{extreme:,} outcomes are beyond the central {1 - 2 * _EXTREME:.0%} of their "
         f"predictions, where {2 * _EXTREME * len(pit):.1f} are expected"
     )
-    return _Check("tails", sentence, float(p_value), "Gelman et al. 2013")
+    is_heavy = extreme > 2 * _EXTREME * len(pit)
+    return _Check("tails", sentence, float(p_value), "Gelman et al. 2013", is_heavy)
 
 
 def _dispersion(pit: Array) -> _Check:
@@ -182,7 +199,8 @@ def _dispersion(pit: Array) -> _Check:
         "Outcomes vary about their predictions "
         f"{variance**0.5:.2f} times as much as predicted"
     )
-    return _Check("dispersion", sentence, float(p_value), "Dunn and Smyth 1996")
+    source = "Dunn and Smyth 1996"
+    return _Check("dispersion", sentence, float(p_value), source, variance > 1.0)
 
 
 def _zeros(fit: FitResult) -> _Check:
@@ -197,7 +215,7 @@ def _zeros(fit: FitResult) -> _Check:
     p_value = 2.0 * min(above, 1.0 - above)
     p_value = max(p_value, 1.0 / len(zeros))
     sentence = f"{seen:,} outcomes are 0, where {zeros.mean():,.1f} are predicted"
-    return _Check("zeros", sentence, p_value, "Gelman et al. 2013")
+    return _Check("zeros", sentence, p_value, "Gelman et al. 2013", above < 0.5)
 
 
 def _variances(
@@ -223,11 +241,14 @@ def _variances(
         "predicted"
     )
     source = "Brown and Forsythe 1974"
-    yield _Check("groups", sentence, p_value, source, tuple(order[:5]))
+    yield _Check("groups", sentence, p_value, source, groups=tuple(order[:5]))
 
 
-def _advice(fit: FitResult, family: Family, wrong: set[str]) -> Iterator[Advice]:
-    """Say what to try, the most specific first."""
+def _advice(
+    fit: FitResult, family: Family, found: Sequence[_Check]
+) -> Iterator[Advice]:
+    """Say what to try about what was found, the most specific first."""
+    wrong = {each.name for each in found}
     if "groups" in wrong and family.has_sigma and fit.model.spec.residual is None:
         factor = fit.model.design.factors[0].factor
         yield Advice(
@@ -236,11 +257,17 @@ def _advice(fit: FitResult, family: Family, wrong: set[str]) -> Iterator[Advice]
             {"residual": factor},
         )
     wider = _wider(family)
-    if wrong & {"tails", "dispersion", "zeros", "calibration"} and wider:
+    if wider and any(each.is_wider for each in found):
         yield Advice(
             f"Try another family: {quote_list(wider)}",
             "it has a parameter more for the spread or the tails of outcomes.",
             {"family": wider[0]},
+        )
+    if any(each.name == "dispersion" and not each.is_wider for each in found):
+        yield Advice(
+            "Ask what keeps outcomes near their predictions",
+            "they vary less than the family can say: counts may have a bound, or rows "
+            "may be averages or repeat each other.",
         )
     if "zeros" in wrong:
         yield Advice(
@@ -249,7 +276,7 @@ def _advice(fit: FitResult, family: Family, wrong: set[str]) -> Iterator[Advice]
             "matter of the data: model whether a count is 0 and, with trunc(1), the "
             "others.",
         )
-    if "calibration" in wrong and family.outcome in ("real", "positive"):
+    if wrong & {"calibration", "tails"} and family.outcome in ("real", "positive"):
         yield Advice(
             "Look at the outcome's scale",
             "a skewed or bounded outcome may be better on a logarithmic or another "
