@@ -128,6 +128,22 @@ def test_stanli_moves_chains_by_metrics_where_their_steps_differ() -> None:
     )
 
 
+def test_chains_of_the_unit_metric_go_on_with_their_own_steps() -> None:
+    formula, data = "y | se(sigma) ~ 1 + (1 | school)", sp.load_dataset("eight_schools")
+    options = {"metric": "unit_e"}
+    model = sp.Model(formula, data)
+    fit = model.fit(engine="stanli", sample_options=options, **HOW)
+    twice = fit.more(500, progress=False).more(500, progress=False)
+    assert twice.posterior.sizes["draw"] == 1500
+    before, after = (x.tree["sampler_state"].to_dataset() for x in (fit, twice))
+    assert before.data_vars.keys() == after.data_vars.keys()
+    assert "inv_metric" not in after
+    np.testing.assert_array_equal(before["step_size"], after["step_size"])
+    assert len(np.unique(after["step_size"])) == 4
+    rate = twice.sample_stats["acceptance_rate"].to_numpy().reshape(4, 3, 500)
+    np.testing.assert_allclose(np.ptp(rate.mean(axis=2), axis=1), 0, atol=0.06)
+
+
 def test_the_warm_up_is_kept_on_request(fit: sp.Fit, radon: sp.Model) -> None:
     warm = fit.tree["warmup_posterior"].to_dataset()
     assert warm.sizes["draw"] == fit.settings.warmup

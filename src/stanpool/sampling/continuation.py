@@ -138,17 +138,16 @@ def joined(fit: AnyFit, new: FitResult) -> AnyFit:
     """
     import xarray as xr
 
-    state = new.tree[STATE].to_dataset()
-    # Chains of stanli share a step size, and have their own by their metrics.
-    kept = {"step_size", "inv_metric"} & set(fit.tree[STATE].data_vars)
-    state = state.drop_vars([*kept & set(state.data_vars), "step_size"])
-    state = state.assign({name: fit.tree[STATE][name] for name in kept})
+    # Chains of stanli share a step size, and have their own by their metrics: what was
+    # adapted stays as it was written first.
+    adapted, before = ["step_size", "inv_metric"], fit.tree[STATE].to_dataset()
+    state = new.tree[STATE].to_dataset().drop_vars(adapted, errors="ignore")
+    state = state.assign({name: before[name] for name in adapted if name in before})
     tree = fit.tree.copy()
     for group in ("posterior", "sample_stats"):
         later = new.tree[group].to_dataset()
         if "step_size" in later:
-            step = fit.tree[STATE]["step_size"]
-            later["step_size"] = step.broadcast_like(later["lp"])
+            later["step_size"] = before["step_size"].broadcast_like(later["lp"])
         both = [fit.tree[group].to_dataset(), later]
         tree[group] = xr.DataTree(number_draws(xr.concat(both, dim="draw")))
     tree[STATE] = xr.DataTree(state)

@@ -210,6 +210,34 @@ def test_settings_reach_the_sampler() -> None:
     assert raw.sampler_variable("treedepth__").max() == 2
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"metric": "unit_e"},
+        {"metric": "dense_e"},
+        {"inv_metric": {"inv_metric": [1.0, 2, 3, 4]}},
+        {"metric": "dense_e", "inv_metric": {"inv_metric": np.diag([1.0, 2, 3, 4])}},
+    ],
+)
+def test_chains_with_steps_of_their_own_move_as_if_each_were_alone(
+    options: dict[str, Any],
+) -> None:
+    # As many chains as parameters: neither may be taken for the other.
+    steps = [0.05, 0.1, 0.2, 0.4]
+    how = {"seed": 1, "chains": 4, "draws": 3, "warmup": 0}
+
+    def draws(step: float | list[float]) -> np.ndarray:
+        given = tuple({**options, "step_size": step}.items())
+        settings = SampleSettings(**how, sample_options=given)
+        return program.sample(settings, progress=False).stan_variable("x")
+
+    with loaded() as program:
+        together = draws(steps)
+        for chain, step in enumerate(steps):
+            np.testing.assert_allclose(together[chain], draws(step)[chain], rtol=1e-6)
+
+
 def test_dense_metric_has_a_matrix_for_each_chain() -> None:
     settings = SampleSettings(
         seed=1, chains=2, draws=10, warmup=200, sample_options=(("metric", "dense_e"),)

@@ -21,7 +21,12 @@ from stanpool.engine.install.wheel import WHERE_STANLI_IS
 from stanpool.engine.interface import Densities
 from stanpool.engine.interpreter import child
 from stanpool.engine.interpreter.approximate import approximate
-from stanpool.engine.interpreter.options import arguments_of, given_starts, refused
+from stanpool.engine.interpreter.options import (
+    arguments_of,
+    given_starts,
+    refused,
+    with_written_metric,
+)
 from stanpool.engine.interpreter.running import Child
 from stanpool.engine.scratch import scratch_folder, write_data, write_text
 from stanpool.engine.values.draws import Proposals, RawDraws
@@ -110,7 +115,8 @@ class InterpretedProgram:
             raise SpecError(problem)
         iterations = settings.warmup + settings.draws
         title = f"Sampling {settings.chains} chains of {iterations} iterations"
-        request = {"do": "sample", **arguments_of(settings)}
+        full = with_written_metric(settings, self._facts["dimension"])
+        request = {"do": "sample", **arguments_of(full)}
         with counting(title, settings.chains * iterations, shown=progress) as show:
             answer = self._process.ask(
                 request, tick=lambda: show(self._process.iterations)

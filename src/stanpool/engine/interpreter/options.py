@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -45,6 +46,26 @@ def refused(settings: SampleSettings) -> str:
     else:
         return ""
     return f"stanli does not take {what}; engine='cmdstan' does."
+
+
+def with_written_metric(settings: SampleSettings, dimension: int) -> SampleSettings:
+    """Write the unit metric out where chains have step sizes of their own.
+
+    ``arguments_of`` turns these step sizes into inverse metrics.
+
+    Parameters
+    ----------
+    settings
+        The settings.
+    dimension
+        The number of unconstrained parameters.
+    """
+    given = dict(settings.sample_options)
+    has_one_step = isinstance(given.get("step_size", 1.0), Real)
+    if has_one_step or given.get("inv_metric") is not None:
+        return settings
+    given |= {"metric": "diag_e", "inv_metric": [1.0] * dimension}
+    return replace(settings, sample_options=tuple(given.items()))
 
 
 def arguments_of(settings: SampleSettings) -> dict[str, Any]:
@@ -110,7 +131,10 @@ def _metric_and_steps(given: Mapping[str, Any]) -> dict[str, Any]:
     steps = np.asarray(step, dtype=float)
     common = float(np.exp(np.log(steps).mean()))
     metrics = np.asarray(metric, dtype=float)
-    squares = np.square(steps / common).reshape(-1, *[1] * (metrics.ndim - 1))
+    of_one = 2 if _METRICS[given.get("metric", "diag_e")] == "dense_e" else 1
+    if metrics.ndim == of_one:  # the same for all chains
+        metrics = metrics[np.newaxis]
+    squares = np.square(steps / common).reshape(-1, *[1] * of_one)
     return {"inv_metric": (metrics * squares).tolist(), "step_size": common}
 
 
