@@ -403,7 +403,9 @@ class Fit(FitResult):
     prior_only
         Whether the draws are from the prior.
     engine
-        The engine, ``"cmdstan"`` or ``"stanli"``, as ``name``, and its versions.
+        A mapping that describes the engine: ``engine["name"]`` is ``"cmdstan"`` or
+        ``"stanli"``, ``engine["log density"]`` says how its log density was checked,
+        and the other keys give its versions.
     program
         The Stan program that was fitted.
     rejections

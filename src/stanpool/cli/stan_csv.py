@@ -3,7 +3,9 @@
 cmdstanpy runs these two programs of a CmdStan home for the ``summary()`` and
 ``diagnose()`` of a fit. In the home that stanpool sets up, they are scripts that run
 this module (see ``engine.cmdstan.csv_programs``). Statistics are those of Stan 2.36 and
-later: Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021).
+later: Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021). The Monte Carlo error of
+the mean differs a little: it is that of split chains, as in ``Fit.summary`` and in R's
+package posterior, while CmdStan does not split chains for it.
 """
 
 from __future__ import annotations

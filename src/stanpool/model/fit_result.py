@@ -114,7 +114,9 @@ class FitResult:
     prior_only
         Whether the draws are from the prior.
     engine
-        What ran the program, ``"cmdstan"`` or ``"stanli"`` as ``name``, and versions.
+        What ran the program: ``engine["name"]`` is ``"cmdstan"`` or ``"stanli"``,
+        ``engine["log density"]`` says how its log density was checked, and the other
+        keys give versions.
     program
         The Stan program that was fitted.
     rejections

@@ -31,11 +31,6 @@ def chosen_draws(
         Draws with their log densities.
     settings
         The method, how many draws, and the seed.
-
-    References
-    ----------
-    .. [1] Kitagawa (1996). Monte Carlo filter and smoother for non-Gaussian nonlinear
-       state space models. Journal of Computational and Graphical Statistics 5(1), 1-25.
     """
     rng = np.random.default_rng([_STREAM, settings.seed])
     ratios = found.log_density - found.log_approximation
@@ -61,7 +56,7 @@ def chosen_draws(
 
 
 def largest_k(draws: int) -> float:
-    """Return up to which Pareto k-hat so many importance ratios can be relied upon.
+    """Return the largest Pareto k-hat at which so many importance ratios are reliable.
 
     Examples
     --------
@@ -74,7 +69,14 @@ def largest_k(draws: int) -> float:
 def stratified(
     weights: Array, count: int, rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Return places of draws, each as often as its weight asks for, to one [1]_.
+    """Resample draws: return their places, each in proportion to its weight [1]_.
+
+    How often a draw is taken differs from its expectation by less than 2.
+
+    References
+    ----------
+    .. [1] Kitagawa (1996). Monte Carlo filter and smoother for non-Gaussian nonlinear
+       state space models. Journal of Computational and Graphical Statistics 5(1), 1-25.
 
     Examples
     --------
@@ -82,8 +84,8 @@ def stratified(
     array([0, 0, 2, 2])
     """
     at = (np.arange(count) + rng.random(count)) / count
-    edges = np.cumsum(weights) / weights.sum()
-    return np.minimum(np.searchsorted(edges, at), len(weights) - 1)
+    places = np.searchsorted(np.cumsum(weights), at * weights.sum())
+    return np.minimum(places, len(weights) - 1)
 
 
 def _is_best(found: Proposals, ratios: Array) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ import stanpool as sp
 from golden.catalogue import models, small_data
 from simulated_fits import fit_of_draws, fit_of_points, simulated_fit
 from stanpool.inference.evaluation import cross_validation, kfold, loo
+from stanpool.sampling.approximate import stratified
 
 DRAWS = (4, 2000)
 
@@ -286,7 +287,7 @@ class TestGroups:
 
 def test_draws_are_taken_in_proportion_to_their_weights() -> None:
     weights = np.array([0.5, 0.0, 0.25, 0.25, 0.0, 0, 0, 0])
-    taken = loo._resampled(weights, np.random.default_rng(1))
+    taken = stratified(weights, 8, np.random.default_rng(1))
     assert np.bincount(taken, minlength=8).tolist() == [4, 0, 2, 2, 0, 0, 0, 0]
 
 

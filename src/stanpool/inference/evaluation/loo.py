@@ -41,6 +41,7 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.posterior import arviz
+from stanpool.sampling.approximate import largest_k, stratified
 
 if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
@@ -113,7 +114,7 @@ def loo(
         else:
             left_out = _rows_left_out(fit, rows, ess, rng)
     result = labelled_result(fit.model, rows, units, left_out)
-    result = replace(result, good_k=min(1.0 - 1.0 / np.log10(max(draws, 2)), 0.7))
+    result = replace(result, good_k=largest_k(draws))
     if not (reloo and result.unreliable):
         return result
     return with_refits(fit, result, units, executor=executor, progress=progress)
@@ -182,7 +183,7 @@ def _groups_left_out(
     draw_new = new_group_predictors(fit, units, rng)
     for rows, weights in zip(units.rows, np.exp(log_weights), strict=True):
         # Each time that a draw is used, a new group is drawn for it.
-        draws = _resampled(weights, rng)
+        draws = stratified(weights, len(weights), rng)
         parameters = {
             name: values[draws] for name, values in predictors.parameters(rows).items()
         }
@@ -196,13 +197,6 @@ def _groups_left_out(
         )
         found.fill(rows, predicted)
     return found
-
-
-def _resampled(weights: Array, rng: np.random.Generator) -> Indices:
-    """Resample as many draws as there are, in proportion to their weights."""
-    at = (np.arange(len(weights)) + rng.random(len(weights))) / len(weights)
-    chosen = np.searchsorted(np.cumsum(weights), at * weights.sum())
-    return np.asarray(np.minimum(chosen, len(weights) - 1))
 
 
 def _score(found: LeftOut, units: slice, log_lik: Array, log_weights: Array) -> None:
