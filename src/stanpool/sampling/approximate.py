@@ -85,7 +85,7 @@ def stratified(
     """
     at = (np.arange(count) + rng.random(count)) / count
     places = np.searchsorted(np.cumsum(weights), at * weights.sum())
-    return np.minimum(places, len(weights) - 1)
+    return np.asarray(np.minimum(places, len(weights) - 1))
 
 
 def _is_best(found: Proposals, ratios: Array) -> NDArray[np.bool_]:
