@@ -15,6 +15,7 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,16 +29,15 @@ from stanpool.model.pilot.centering import Centering
 from stanpool.model.priors.in_force import class_of
 from stanpool.model.program.stan_data import program_data
 from stanpool.model.program.structure import suffix_of
-from stanpool.model.terms.of_design import predictors_of
+from stanpool.model.terms.of_design import PredictorTerms, predictors_of
 from stanpool.model.terms.population import PopulationDraws
-from stanpool.model.terms.term import Noise, Point, ProgramData
+from stanpool.model.terms.term import InitialValues, Noise, ProgramData
 from stanpool.posterior.coefficients import coefficients
 from stanpool.posterior.recenter import center_fit
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stanpool.data.design.design import Design
     from stanpool.model.fit_result import FitResult
     from stanpool.model.pilot.estimate import PilotEstimate
     from stanpool.model.prepared_model import PreparedModel
@@ -68,30 +68,34 @@ def points_around_pilot(
     """
     if model.pilot is None:
         return None
-    design = model.scaling.design(model.design)
+    predictors = predictors_of(model.scaling.design(model.design), model.structure)
+    start = InitialValues(_program(model))
     names = declared_names(model.program.source)
     rngs = map(np.random.default_rng, ([_STREAM, seed, n] for n in range(chains)))
-    points = (_around(model, model.pilot, design, rng) for rng in rngs)
+    points = (_around(model, model.pilot, predictors, start, rng) for rng in rngs)
     return [{name: point[name] for name in names if name in point} for point in points]
 
 
 def _around(
-    model: PreparedModel, pilot: PilotEstimate, design: Design, rng: np.random.Generator
+    model: PreparedModel,
+    pilot: PilotEstimate,
+    predictors: Sequence[PredictorTerms],
+    known: InitialValues,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """Draw one point: values of all parameters that programs may declare."""
     noise = Noise(rng, _WIDER)
-    mean, *others = predictors_of(design, model.structure)
-    at = Point(_program(model))
-    at = mean.population.around(pilot, at, noise)
-    alpha = np.atleast_1d(at.values.get("alpha_c", 0.0))
-    beta = np.atleast_2d(at.values["beta"].T)
-    at = replace(at, population=PopulationDraws(alpha[None], beta[None]))
-    at = at.plus(_parameters_around(model, pilot, noise))
+    mean, *others = predictors
+    known = mean.population.initial_around(pilot, known, noise)
+    alpha = np.atleast_1d(known.values.get("alpha_c", 0.0))
+    beta = np.atleast_2d(known.values["beta"].T)
+    known = replace(known, population=PopulationDraws(alpha[None], beta[None]))
+    known = known.plus(_parameters_around(model, pilot, noise))
     terms = [term for predictor in others for term in predictor.all]
     terms += [mean.all[place] for place in mean.outer_first[1:]]
     for term in terms:
-        at = term.around(pilot, at, noise)
-    point = _inside_bounds(model, dict(at.values))
+        known = term.initial_around(pilot, known, noise)
+    point = _inside_bounds(model, dict(known.values))
     if "sigma" in point:
         point["log_sigma"] = float(np.log(point["sigma"]))
     return point
@@ -232,12 +236,15 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     if model.spec.is_categorical:
         return None
     last = posterior.isel(draw=[-1])
-    points = [_point(model, last.isel(chain=[n])) for n in range(last.sizes["chain"])]
+    program = _program(model)
+    start = InitialValues(_in_users_units(model, program))
+    draws = (last.isel(chain=[n]) for n in range(last.sizes["chain"]))
+    points = [_point(model, draw, start) for draw in draws]
     points = [model.scaling.to_stan(point) for point in points]
     if model.structure.standardized:
         for point in points:
             point["log_sigma"] = float(np.log(point["sigma"]))
-    for number, unit in _program(model).scale_units.items():
+    for number, unit in program.scale_units.items():
         end = suffix_of(number + 1)
         for point in points:
             point[f"tau_root{end}"] = root_of_scale(point[f"tau{end}"], unit)
@@ -245,27 +252,28 @@ def starting_values(fit: FitResult) -> list[dict[str, Any]] | None:
     return [{name: point[name] for name in names} for point in points]
 
 
-def _point(model: PreparedModel, draw: xr.Dataset) -> dict[str, Any]:
+def _point(
+    model: PreparedModel, draw: xr.Dataset, known: InitialValues
+) -> dict[str, Any]:
     """Return the parameters of a program at one draw."""
     numbers = {
         own.stan_variable: draw[own.name].item()
         for own in FAMILIES[model.spec.family].numbers
         if own.name in draw
     }
-    at = Point(_in_users_units(model), values=numbers)
+    known = known.plus(numbers)
     for predictor in predictors_of(model.design, model.structure):
         drawn = coefficients(model, draw, predictor.design.parameter)
         at_zero = drawn.population
         shift = at_zero.beta @ predictor.design.x_bar
-        at = replace(at, population=replace(at_zero, alpha=at_zero.alpha + shift))
+        known = replace(known, population=replace(at_zero, alpha=at_zero.alpha + shift))
         for place in predictor.outer_first:
-            at = predictor.all[place].point(drawn.all[place], at)
-    return dict(at.values)
+            known = predictor.all[place].initial_at(drawn.all[place], known)
+    return dict(known.values)
 
 
-def _in_users_units(model: PreparedModel) -> ProgramData:
+def _in_users_units(model: PreparedModel, program: ProgramData) -> ProgramData:
     """Return how coefficients are centered, in the units of the user."""
-    program = _program(model)
 
     def of_user(number: int, centering: Centering) -> Centering:
         ones = np.ones((1, 1, len(centering.tau)))

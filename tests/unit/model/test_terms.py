@@ -32,8 +32,8 @@ from stanpool.model.terms.names import Claim, Labelled, labels_of
 from stanpool.model.terms.of_design import check_names
 from stanpool.model.terms.population import PopulationTerm
 from stanpool.model.terms.term import (
+    InitialValues,
     Noise,
-    Point,
     ProgramData,
     StanVariables,
     Variables,
@@ -106,11 +106,13 @@ class LevelsTerm:
         size = prior.draws, len(self.design.labels)
         return {"level": prior.rng.standard_normal(size)}
 
-    def point(self, draws: Any, at: Point) -> Point:
-        return at.plus({"level": draws.values[0]})
+    def initial_at(self, draws: Any, known: InitialValues) -> InitialValues:
+        return known.plus({"level": draws.values[0]})
 
-    def around(self, pilot: Any, at: Point, noise: Noise) -> Point:
-        return at
+    def initial_around(
+        self, pilot: Any, known: InitialValues, noise: Noise
+    ) -> InitialValues:
+        return known
 
     def metric(self, pilot: Any, program: Any) -> dict[str, Any]:
         return {}

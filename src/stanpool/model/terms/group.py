@@ -34,14 +34,15 @@ from stanpool.model.program.population_means import (
     means_of,
     of_outer_groups,
     population_parts,
+    varying_earlier,
 )
 from stanpool.model.program.structure import FactorStructure, suffix_of
 from stanpool.model.terms.group_draws import GroupDraws
 from stanpool.model.terms.names import Claim, GroupNames, Labelled, labels_of
 from stanpool.model.terms.population import PopulationDraws
 from stanpool.model.terms.term import (
+    InitialValues,
     Noise,
-    Point,
     ProgramData,
     StanVariables,
     Variables,
@@ -204,8 +205,7 @@ class GroupTerm:
             return data | {"z_bar": own.z_bar}
         if form.integrated:
             return data
-        earlier = self.design.factors[: self.number]
-        taken = {label for each in earlier for label in each.varying}
+        taken = varying_earlier(self.design, self.number)
         data["mean_index"] = means_of(self.design, own, taken)
         if self._is_of_mean and program.elsewhere:
             left_out = program.elsewhere[self.number]
@@ -265,26 +265,30 @@ class GroupTerm:
                 by_predictor[..., 0] -= (population.beta @ design.x_bar)[:, None]
         return {f"b{self.suffix}": b}
 
-    def point(self, draws: GroupDraws, at: Point) -> Point:
-        """Add what programs declare of the factor in any form, at one draw."""
+    def initial_at(self, draws: GroupDraws, known: InitialValues) -> InitialValues:
+        """Add initial values of what programs of any form declare, from one draw."""
         if not self.pooled:
-            return at.plus(self._point_without_pooling(draws, at.population))
+            return known.plus(self._initial_without_pooling(draws, known.population))
         end, own = self.suffix, self.factor
         assert draws.tau is not None
         tau, chol, b = draws.tau[0], draws.chol[0], draws.b[0, :, 0]
         u = draws.deviations(np.arange(self.groups))[0, :, 0]
         if self.design.is_value:
-            return at.plus({f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()})
+            return known.plus(
+                {f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()}
+            )
         chol_omega = chol / tau[:, None]
-        at = at.plus({f"tau{end}": tau, f"L_Omega{end}": chol_omega, f"b{end}": b})
+        known = known.plus(
+            {f"tau{end}": tau, f"L_Omega{end}": chol_omega, f"b{end}": b}
+        )
         if own.uncenter is not None:
             b_c = b - u + np.linalg.solve(own.uncenter, u.T).T
-            at = at.plus({f"b_c{end}": b_c})
-        if self._is_adaptive(at.program):
-            return self._partly_centered(u, tau, chol_omega, at)
-        return at.plus({f"z{end}": np.linalg.solve(chol, u.T).T})
+            known = known.plus({f"b_c{end}": b_c})
+        if self._is_adaptive(known.program):
+            return self._partly_centered(u, tau, chol_omega, known)
+        return known.plus({f"z{end}": np.linalg.solve(chol, u.T).T})
 
-    def _point_without_pooling(
+    def _initial_without_pooling(
         self, draws: GroupDraws, population: PopulationDraws
     ) -> dict[str, Any]:
         """Return coefficients, or values, as a program without pooling has them."""
@@ -300,31 +304,37 @@ class GroupTerm:
                 at_means[:, 0] += population.alpha[0, 0]
         return {f"b_c{self.suffix}": at_means}
 
-    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> Point:
-        """Add what programs declare of the factor, from around an estimate."""
+    def initial_around(
+        self, pilot: PilotEstimate, known: InitialValues, noise: Noise
+    ) -> InitialValues:
+        """Add initial values, drawn from around the pilot estimate."""
         estimates = pilot.estimates(self.design.parameter)
         if not estimates:
-            return at
-        own, end, program = estimates[self.number], self.suffix, at.program
+            return known
+        own, end, program = estimates[self.number], self.suffix, known.program
         tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
         chol_omega = np.eye(len(tau))
         if self.form.correlated:
             chol_omega = _cholesky_around(own, noise)
-        at = at.plus({f"tau{end}": tau, f"L_Omega{end}": chol_omega})
+        known = known.plus({f"tau{end}": tau, f"L_Omega{end}": chol_omega})
         if self.form.integrated:
             signs = noise.rng.choice([-1.0, 1.0], tau.shape)
             tau = signs * (own.tau + _errors_at_zero(own) * noise(tau.shape))
             if self.number in program.scale_units:
                 unit = program.scale_units[self.number]
-                at = at.plus({f"tau_root{end}": root_of_scale(tau, unit)})
-            return at
+                known = known.plus({f"tau_root{end}": root_of_scale(tau, unit)})
+            return known
         roots = np.linalg.cholesky(own.covariance)
         u = own.u + np.einsum("jde,je->jd", roots, noise(own.u.shape))
         if self.design.is_value:
-            return at.plus({f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()})
+            return known.plus(
+                {f"tau{end}": tau.item(), f"z{end}": u[:, 0] / tau.item()}
+            )
         if self._is_adaptive(program):
-            return self._partly_centered(u, tau, chol_omega, at)
-        return at.plus({f"z{end}": np.linalg.solve(tau[:, None] * chol_omega, u.T).T})
+            return self._partly_centered(u, tau, chol_omega, known)
+        return known.plus(
+            {f"z{end}": np.linalg.solve(tau[:, None] * chol_omega, u.T).T}
+        )
 
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the factor."""
@@ -357,24 +367,24 @@ class GroupTerm:
         return self._is_of_mean and bool(program.centering)
 
     def _partly_centered(
-        self, u: Array, tau: Array, chol_omega: Array, at: Point
-    ) -> Point:
+        self, u: Array, tau: Array, chol_omega: Array, known: InitialValues
+    ) -> InitialValues:
         """Add z of an adaptive program for deviations u, shape ``(J, D * Q)``."""
-        program, within = at.program, self.form.within
+        program, within = known.program, self.form.within
         mean = group_means(
             self.design,
             self.number,
-            at.population.alpha[0],
-            at.population.beta[0],
+            known.population.alpha[0],
+            known.population.beta[0],
             elsewhere=program.elsewhere[self.number] if program.elsewhere else None,
             at_x_bar=True,
         ).reshape(-1, len(tau))
         center = mean + of_outer_groups(
-            self.design, self.number, within, at.coefficients
+            self.design, self.number, within, known.coefficients
         )
         chol = chol_omega if self.form.correlated else None
         z = program.centering[self.number].standardized(u, center, tau, chol)
-        return at.plus({f"z{self.suffix}": z}, {self.number: mean + u})
+        return known.plus({f"z{self.suffix}": z}, {self.number: mean + u})
 
 
 def _cholesky_around(own: GroupEstimate, noise: Noise) -> Array:

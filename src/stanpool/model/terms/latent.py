@@ -23,8 +23,8 @@ from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.terms.names import Claim, GroupNames, Labelled, labels_of
 from stanpool.model.terms.term import (
+    InitialValues,
     Noise,
-    Point,
     ProgramData,
     StanVariables,
     Variables,
@@ -184,10 +184,10 @@ class LatentTerm:
             "loadings": scale[:, None, None] * loadings,
         }
 
-    def point(self, draws: LatentDraws, at: Point) -> Point:
-        """Add what programs declare of the term, at one draw."""
+    def initial_at(self, draws: LatentDraws, known: InitialValues) -> InitialValues:
+        """Add initial values of what programs declare, from one draw."""
         loadings = draws.loadings[0, self.design.anchors]
-        return at.plus(
+        return known.plus(
             {
                 "scores": draws.scores[0],
                 "z_loadings": loadings / draws.scale[0],
@@ -195,9 +195,11 @@ class LatentTerm:
             }
         )
 
-    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> Point:
+    def initial_around(
+        self, pilot: PilotEstimate, known: InitialValues, noise: Noise
+    ) -> InitialValues:
         """Add nothing: the pilot estimate is of models without the term."""
-        return at
+        return known
 
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return nothing: the pilot estimate is of models without the term."""
@@ -206,19 +208,14 @@ class LatentTerm:
     def starting_points(
         self, y: Array, *, chains: int, seed: int
     ) -> list[dict[str, Any]]:
-        """Return where chains start: around an estimate, each somewhere else.
+        """Return initial values of each chain around an estimate, by Stan's names.
 
         Parameters
         ----------
         y
             The outcome of each row, on the scale of the linear predictor.
         chains, seed
-            How many points, and what is random about them.
-
-        Returns
-        -------
-        list of dict
-            By Stan's names.
+            The number of chains, and the seed of the random numbers.
         """
         own = self.design
         shape = len(own.score_labels), len(own.loading_labels)
@@ -229,7 +226,7 @@ class LatentTerm:
 def points_around(
     estimate: tuple[Array, Array], chains: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Return points about an estimate of scores and loadings, anchors first."""
+    """Return points around an estimate of scores and loadings, anchors first."""
     rng = np.random.default_rng([seed, chains])
     scores, loadings = estimate
     scale = float(np.sqrt(np.mean(loadings**2)) + 1e-6)

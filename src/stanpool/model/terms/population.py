@@ -15,8 +15,8 @@ from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.priors.distributions import PriorDraws, draw_from_prior
 from stanpool.model.terms.names import Claim, Labelled, labels_of
 from stanpool.model.terms.term import (
+    InitialValues,
     Noise,
-    Point,
     ProgramData,
     StanVariables,
     Variables,
@@ -171,11 +171,11 @@ class PopulationTerm:
             found["cutpoint"] += population.beta @ own.x_bar
         return found
 
-    def point(self, draws: PopulationDraws, at: Point) -> Point:
-        """Add what programs declare of the population, at one draw."""
+    def initial_at(self, draws: PopulationDraws, known: InitialValues) -> InitialValues:
+        """Add initial values of what programs declare, from one draw."""
         own = self.design
         if own.is_value:
-            return at
+            return known
         beta = draws.beta[0, 0]
         shift = float(own.x_bar @ beta)
         point: dict[str, Any] = {f"beta{self.suffix}": beta}
@@ -183,20 +183,22 @@ class PopulationTerm:
             point[f"alpha_c{self.suffix}"] = float(draws.alpha[0, 0]) + shift
         if draws.cutpoint is not None:
             point["cutpoint_c"] = draws.cutpoint[0] - shift
-        return at.plus(point)
+        return known.plus(point)
 
-    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> Point:
-        """Add what programs declare of the population, from around an estimate."""
-        if self.design.is_value:
-            return at
+    def initial_around(
+        self, pilot: PilotEstimate, known: InitialValues, noise: Noise
+    ) -> InitialValues:
+        """Add initial values, drawn from around the pilot estimate of the mean."""
+        if self.design.parameter != "mean":
+            return known
         theta = pilot.theta + pilot.theta_sd * noise(pilot.theta.shape)
         if self.design.intercept:
-            return at.plus({"alpha_c": theta[0], "beta": theta[1:]})
-        return at.plus({"beta": theta})
+            return known.plus({"alpha_c": theta[0], "beta": theta[1:]})
+        return known.plus({"beta": theta})
 
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the population."""
-        if self.design.is_value:
+        if self.design.parameter != "mean":
             return {}
         variance = np.square(pilot.theta_sd)
         if self.design.intercept:

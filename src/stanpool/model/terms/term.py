@@ -63,7 +63,7 @@ class ProgramData:
     centering
         For the adaptive program: how far the coefficients of each factor are centered.
     elsewhere
-        The coefficients of each factor that are not centered about their own mean, if
+        The coefficients of each factor that are not centered at their own mean, if
         the program chooses.
     scale_units
         The units of scales that are sampled by their roots, by the factor's number.
@@ -131,47 +131,44 @@ class Term(Protocol):
             Draws of the population's coefficients.
         """
 
-    def point(self, draws: Any, at: Point) -> Point:
-        """Add what programs declare of the term, at one draw.
+    def initial_at(self, draws: Any, known: InitialValues) -> InitialValues:
+        """Add initial values of what programs declare of the term, from one draw.
 
         Parameters
         ----------
         draws
             One draw of the term's coefficients.
-        at
-            The population's coefficients of the same draw, and what is known of the
-            terms before.
-
-        Returns
-        -------
-        Point
-            With the term's values.
+        known
+            The population's coefficients of the same draw, and the initial values of
+            the terms before.
         """
 
-    def around(self, pilot: PilotEstimate, at: Point, noise: Noise) -> Point:
-        """Add what programs declare of the term, from around the pilot estimate."""
+    def initial_around(
+        self, pilot: PilotEstimate, known: InitialValues, noise: Noise
+    ) -> InitialValues:
+        """Add initial values of the same, drawn from around the pilot estimate."""
 
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the term."""
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
-    """A point of a program's parameters, as far as it is known.
+class InitialValues:
+    """Initial values of a chain, to which one term after the other adds its own.
 
     Attributes
     ----------
     program
-        What decides the program's data, in the units of the point.
+        What decides the program's data, in the units of the values.
     population
-        The population's coefficients, their intercept where predictors are at their
+        The population's coefficients, with the intercept where predictors are at their
         means; None before these are known.
     values
-        What is known of the terms before, by Stan's names.
+        The initial values so far, by Stan's names.
     coefficients
-        Of the groups of the factors before, where predictors are at their means: what
-        groups within these are centered at, shape ``(J, D * Q)``, by the number of the
-        factor.
+        The coefficients of the groups so far where predictors are at their means, at
+        which groups within these are centered: shape ``(J, D * Q)``, by the number of
+        the factor.
     """
 
     program: ProgramData
@@ -181,8 +178,8 @@ class Point:
 
     def plus(
         self, values: Mapping[str, Any], coefficients: Mapping[int, Array] | None = None
-    ) -> Point:
-        """Return the point with more of what is known."""
+    ) -> InitialValues:
+        """Return these and more initial values."""
         return replace(
             self,
             values={**self.values, **values},
@@ -192,22 +189,22 @@ class Point:
 
 @dataclass(frozen=True)
 class Noise:
-    """What is random about a point around the pilot estimate.
+    """Normal noise, by which initial values differ from the pilot estimate.
 
     Attributes
     ----------
     rng
         The random number generator.
-    wider
-        Standard deviations, relative to those of the posterior.
+    sd
+        Its standard deviation, in standard deviations of the posterior.
     """
 
     rng: np.random.Generator
-    wider: float
+    sd: float
 
     def __call__(self, shape: tuple[int, ...]) -> Array:
-        """Draw standard normal numbers, wider."""
-        return np.asarray(self.wider * self.rng.standard_normal(shape))
+        """Draw noise."""
+        return np.asarray(self.sd * self.rng.standard_normal(shape))
 
 
 class SpecialTerm(Term, Protocol):
@@ -223,26 +220,26 @@ class SpecialTerm(Term, Protocol):
     def starting_points(
         self, y: Array, *, chains: int, seed: int
     ) -> list[dict[str, Any]]:
-        """Return where chains start, by Stan's names.
+        """Return initial values of each chain, by Stan's names.
 
         Parameters
         ----------
         y
             The outcome of each row, on the scale of the linear predictor.
         chains, seed
-            How many points, and what is random about them.
+            The number of chains, and the seed of the random numbers.
         """
 
 
 def from_link_scale(link: str, values: Array) -> Array:
-    """Return values of a parameter of those of its linear predictor."""
+    """Return a parameter's values where its linear predictor has these values."""
     from stanpool.families.functions import LINKS
 
     return np.asarray(LINKS[link].inverse(values))
 
 
 def on_link_scale(link: str, values: Array) -> Array:
-    """Return values of a parameter on the scale of its linear predictor."""
+    """Return the values of the linear predictor where a parameter has these values."""
     # Loaded here: SciPy takes long, and to build a model needs no link.
     from stanpool.families.functions import LINKS
 
