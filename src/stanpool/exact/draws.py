@@ -14,7 +14,7 @@ from stanpool.base.arrays import Array, check_memory
 from stanpool.base.errors import SpecError, quote
 from stanpool.engine.values.draws import NamedDraws
 from stanpool.model.terms.names import GroupNames, labels_of
-from stanpool.posterior.labelled_draws import build_posterior
+from stanpool.posterior.labelled_draws import build_posterior, number_draws
 from stanpool.posterior.recenter import uncenter_tree
 
 if TYPE_CHECKING:
@@ -227,12 +227,11 @@ def _tree(
         },
         {dim: labels_of(given) for dim, given in labels.items() if dim in used},
     )
-    posterior = posterior.assign_coords(
-        chain=np.arange(posterior.sizes["chain"]),
-        draw=np.arange(posterior.sizes["draw"]),
-    )
     return xr.DataTree.from_dict(
-        {"posterior": posterior, "observed_data": xr.Dataset(dict(observed))}
+        {
+            "posterior": number_draws(posterior),
+            "observed_data": xr.Dataset(dict(observed)),
+        }
     )
 
 

@@ -16,9 +16,9 @@ from stanpool.language.model_spec import LARGEST_NUMBER
 LOG_2_PI = math.log(2.0 * math.pi)
 TINY = np.finfo(float).tiny
 
-# From here on counts are binomial or Poisson to a share of 1e-8 of their variance for
-# each trial or unit of their mean, and differences of log gamma functions of larger
-# numbers lose their digits.
+# The largest precision with which counts are computed, here and in the templates. Their
+# variance exceeds that of binomial or Poisson counts by a share of 1e-8 for each trial
+# or unit of the mean; with larger ones differences of log gamma functions lose digits.
 LARGEST_PRECISION = 1e8
 _LARGEST_RATE = 2.0**62  # above this rate, counts may not fit into 64 bits
 

@@ -293,7 +293,7 @@ class _Reader:
         """Name the columns of which all values are known."""
         names = [*self.categorical, *self._key()]
         for text in self.spec.all_terms if self.is_gaussian else ():
-            # NumberedValues may be levels there, unless they are too many.
+            # Numbers may be levels there, unless they are too many.
             if any(call.name == "C" for call in calls(parse(text.removeprefix("-")))):
                 for name in names_in_terms([text], set(self.kinds)):
                     if len(self.numbers.get(name, ())) <= _MOST_VALUES:

@@ -45,7 +45,7 @@ class NumberedValues:
 
 
 class NumberedCombinations:
-    """NumberedCombinations of numbers, numbered in order of appearance."""
+    """Combinations of numbers, numbered in the order in which they are met."""
 
     def __init__(self) -> None:
         self.steps: list[NumberedValues] = []

@@ -222,7 +222,7 @@ def _build_factor(
     labels: tuple[str, ...],
     surrogates: SurrogateRows | None,
 ) -> tuple[FactorDesign, TermMatrix]:
-    """Build the group side of one factor, and the recipe of its matrix.
+    """Build the design of one factor, and the matrix of its coefficients.
 
     ``labels`` are those of the population's predictors: the same interaction is
     written the same way on both sides.

@@ -225,6 +225,22 @@ def depths(within: Sequence[Sequence[int]]) -> list[int]:
     return [depth(place) for place in range(len(within))]
 
 
+def outer_first(within: Sequence[Sequence[int]]) -> list[int]:
+    """Return all factors, counted from 0: each after those that it is within.
+
+    Parameters
+    ----------
+    within
+        For each factor those that it is within, as of ``factors_within``.
+
+    Examples
+    --------
+    >>> outer_first([(1, 2), (), (1,)])
+    [1, 2, 0]
+    """
+    return sorted(range(len(within)), key=depths(within).__getitem__)
+
+
 def _is_within(inner: FactorDesign, outer: FactorDesign) -> bool:
     return (
         len(inner.labels) > len(outer.labels)

@@ -19,6 +19,7 @@ from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.nesting import (
     depths,
     factors_within,
+    outer_first,
     outer_groups,
     shared_columns,
 )
@@ -245,7 +246,7 @@ def _nestings(design: Design, within: Sequence[Sequence[int]]) -> dict[int, _Nes
     """Return the nesting of all factors, outer ones first."""
     factors, found = design.factors, {}
     depth = depths(within).__getitem__
-    for place in sorted(range(len(factors)), key=depth):
+    for place in outer_first(within):
         inner = [each for each in range(len(factors)) if place in within[each]]
         further = {outer for each in within[place] for outer in within[each]}
         found[place] = _Nesting(

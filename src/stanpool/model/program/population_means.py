@@ -82,8 +82,7 @@ def population_parts(
         parts.insert(1, alpha[..., None])
     population = np.concatenate(parts, axis=-1)
     if elsewhere is None:
-        earlier = design.factors[:number]
-        elsewhere = {label for each in earlier for label in each.varying}
+        elsewhere = varying_earlier(design, number)
     mean = population[..., means_of(design, factor, elsewhere) - 1]
     if factor.effect_of is None:
         return mean, None
@@ -155,6 +154,11 @@ def means_of(
     return np.array(
         [1 if label in taken else places.get(label, 1) for label in factor.varying]
     )
+
+
+def varying_earlier(design: Design | ParameterDesign, number: int) -> set[str]:
+    """Return the coefficients that vary over the factors before one."""
+    return {label for each in design.factors[:number] for label in each.varying}
 
 
 def effects_of(design: Design | ParameterDesign, factor: FactorDesign) -> np.ndarray:

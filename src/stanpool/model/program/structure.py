@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from stanpool.base.options import Parameterization
 from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.design import Design
-from stanpool.data.design.nesting import depths, factors_within
+from stanpool.data.design.nesting import factors_within, outer_first
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import DISTRIBUTIONS
@@ -121,7 +121,7 @@ class Structure:
     @property
     def outer_first(self) -> list[int]:
         """All factors, counted from 0: each after those that it is within."""
-        return sorted(range(len(self.factors)), key=depths(self.within).__getitem__)
+        return outer_first(self.within)
 
     def factors_of(self, parameter: str) -> tuple[FactorStructure, ...]:
         """Return what of the factors of a parameter decides the text."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from stanpool.base.errors import SpecError, quote
 from stanpool.data.design.design import Design, ParameterDesign
-from stanpool.data.design.nesting import depths
+from stanpool.data.design.nesting import outer_first
 from stanpool.model.priors.defaults import cutpoint_labels
 from stanpool.model.program.structure import Structure
 from stanpool.model.terms.group import GroupTerm
@@ -46,8 +46,7 @@ class PredictorTerms:
     @property
     def outer_first(self) -> list[int]:
         """The places of all terms: groups come after those that they are within."""
-        depth = depths([term.form.within for term in self.groups])
-        groups = sorted(range(len(depth)), key=depth.__getitem__)
+        groups = outer_first([term.form.within for term in self.groups])
         first = 1 + len(groups)
         return [0, *(1 + place for place in groups), *range(first, len(self.all))]
 
