@@ -15,10 +15,10 @@ from stanpool.base.options import Cross, EffectGroups, EffectKind, NewGroups
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
 from stanpool.inference.effects.rows.grid import grid_of, roles_of
-from stanpool.inference.effects.rows.outside import warn_of_rows_outside
-from stanpool.inference.effects.rows.worlds import (
+from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
+from stanpool.inference.effects.rows.scenarios import (
     Contrast,
-    World,
+    Scenario,
     contrasts_of,
     variables_asked,
 )
@@ -208,11 +208,11 @@ def comparisons(
     }
     compared = _crossed(own, cross, rule) if cross else _single(own, rule)
     check_names(grid.labels.columns)
-    warn_of_rows_outside(model, grid, _fixed_in(compared))
+    warn_of_extrapolation(model, grid, _fixed_in(compared))
     expected = Expectations(
         fit=fit,
         grid=grid,
-        worlds=tuple(dict.fromkeys(w for each in compared for w in each.worlds)),
+        scenarios=tuple(dict.fromkeys(x for each in compared for x in each.scenarios)),
         groups=effects,
         kind=kind,
         draws=draws,
@@ -224,16 +224,16 @@ def comparisons(
 
 @dataclass(frozen=True)
 class Compared:
-    """Worlds whose expected outcomes are compared: two, or two pairs."""
+    """Scenarios whose expected outcomes are compared: two, or two pairs."""
 
     term: str
     names: tuple[tuple[str, str, str], ...]
-    worlds: tuple[World, ...]
+    scenarios: tuple[Scenario, ...]
     rule: Rule
 
-    def of(self, values: Mapping[World, Array]) -> Array:
+    def of(self, values: Mapping[Scenario, Array]) -> Array:
         """Return draws of the comparison."""
-        found = [values[each] for each in self.worlds]
+        found = [values[each] for each in self.scenarios]
         with np.errstate(all="ignore"):
             first = _checked(self.rule.of(found[0], found[1]), found[0])
             if len(found) == 2:
@@ -266,7 +266,7 @@ def _single(own: Mapping[str, Sequence[Contrast]], rule: Rule) -> list[Compared]
         Compared(
             each.terms[0],
             ((*each.names, each.change),),
-            (World(each.high), World(each.low)),
+            (Scenario(each.high), Scenario(each.low)),
             rule,
         )
         for contrasts in own.values()
@@ -290,11 +290,11 @@ def _crossed(
         names = tuple((*one.names, one.change) for one in each)
         high = tuple(change for one in each for change in one.high)
         low = tuple(change for one in each for change in one.low)
-        worlds = [World(high), World(low)]
+        scenarios = [Scenario(high), Scenario(low)]
         if cross == "interaction":
             a, b = each
-            worlds[1:1] = [World(a.low + b.high), World(a.high + b.low)]
-        found.append(Compared(term, names, tuple(worlds), rule))
+            scenarios[1:1] = [Scenario(a.low + b.high), Scenario(a.high + b.low)]
+        found.append(Compared(term, names, tuple(scenarios), rule))
     return found
 
 
@@ -319,8 +319,8 @@ def _fixed_in(compared: Sequence[Compared]) -> dict[str, set[Any]]:
     """Return the values that all rows get, by variable."""
     found: dict[str, set[Any]] = {}
     for each in compared:
-        for world in each.worlds:
-            for name, value in world.fixed.items():
+        for scenario in each.scenarios:
+            for name, value in scenario.fixed.items():
                 found.setdefault(name, set()).add(value)
     return found
 

@@ -20,7 +20,7 @@ from stanpool.data.compression.orthogonal import number_combinations
 from stanpool.inference.effects.groups import GroupEffects
 from stanpool.inference.effects.population import expectation, is_linear, points_of
 from stanpool.inference.effects.rows.grid import Grid, column_at, roles_of
-from stanpool.inference.effects.rows.worlds import World
+from stanpool.inference.effects.rows.scenarios import Scenario
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.rows import (
     check_new_groups,
@@ -45,7 +45,7 @@ _CELLS = 16 * BLOCK  # draws of cells that are kept at a time
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Different rows of a world, sorted by cell, with their share of it."""
+    """Different rows of a scenario, sorted by cell, with their share of it."""
 
     frame: pd.DataFrame
     cell: Indices
@@ -57,7 +57,7 @@ class _Rows:
 
 @dataclass(frozen=True, eq=False)
 class Expectations:
-    """Expected outcomes of the cells of a grid, in several worlds.
+    """Expected outcomes of the cells of a grid, in several scenarios.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Expectations:
         The fit.
     grid
         The rows, and the cells in which they are averaged.
-    worlds
+    scenarios
         Which columns of the rows are changed.
     groups
         Which group effects enter.
@@ -79,7 +79,7 @@ class Expectations:
 
     fit: FitResult
     grid: Grid
-    worlds: tuple[World, ...]
+    scenarios: tuple[Scenario, ...]
     groups: GroupEffects
     kind: EffectKind = "epred"
     draws: int | None = None
@@ -98,29 +98,29 @@ class Expectations:
         """The numbers of chains, and of draws of each."""
         return self._source.shape
 
-    def blocks(self) -> Iterator[tuple[slice, dict[World, Array]]]:
-        """Yield some cells and their expected outcomes, by world.
+    def blocks(self) -> Iterator[tuple[slice, dict[Scenario, Array]]]:
+        """Yield some cells and their expected outcomes, by scenario.
 
         Yields
         ------
         slice, dict
-            The cells, and of each world an array of shape ``(S, cells)``, with one more
+            The cells, and of each scenario an array of shape ``(S, cells)``, with one more
             axis for categories.
         """
         self._check_rows()
         cells = len(self.grid.labels)
-        width = len(self.worlds) * max(1, len(self.categories))
+        width = len(self.scenarios) * max(1, len(self.categories))
         chains, draws = self.size
         step = max(1, _CELLS // (chains * draws * width))
         for start in range(0, cells, step):
             some = slice(start, min(start + step, cells))
-            yield some, {each: self._averages(each, some) for each in self.worlds}
+            yield some, {each: self._averages(each, some) for each in self.scenarios}
 
     def _check_rows(self) -> None:
         """Refuse rows of the user that the model cannot predict, with their numbers."""
         if self.grid.is_of_user:
-            frame = self.worlds[0].of_rows(self.fit.model, self.grid.frame)
-            self._built(self.worlds[0].with_fixed(self.fit.model, frame))
+            frame = self.scenarios[0].of_rows(self.fit.model, self.grid.frame)
+            self._built(self.scenarios[0].with_fixed(self.fit.model, frame))
 
     @cached_property
     def _numbers(self) -> dict[str, tuple[int, ...]]:
@@ -154,7 +154,7 @@ class Expectations:
         """Return the number of draws, less than all where these take too long."""
         if self.draws is not None:
             return self.draws
-        rows = sum(self._count(self._rows_of(each)) for each in self.worlds)
+        rows = sum(self._count(self._rows_of(each)) for each in self.scenarios)
         if "population" in self.groups.of.values() and self.kind == "epred":
             rows *= points_of(self.fit.model.spec)
         most = max(_FEWEST_DRAWS, _MOST_EVALUATIONS // max(1, rows))
@@ -212,14 +212,14 @@ class Expectations:
     def _different(self) -> dict[Any, _Rows]:
         return {}
 
-    def _rows_of(self, world: World) -> _Rows:
-        """Return the different rows of a world, without what is the same in all."""
+    def _rows_of(self, scenario: Scenario) -> _Rows:
+        """Return the different rows of a scenario, without what is the same in all."""
         model, grid = self.fit.model, self.grid
-        fixed = world.fixed
-        is_moved = len(fixed) < len(world.changes)
-        key = world if is_moved else frozenset(fixed)
+        fixed = scenario.fixed
+        is_moved = len(fixed) < len(scenario.changes)
+        key = scenario if is_moved else frozenset(fixed)
         if key not in self._different:
-            frame = world.of_rows(model, grid.frame)
+            frame = scenario.of_rows(model, grid.frame)
             names = [x for x in self._columns if x in frame.columns and x not in fixed]
             rows = _Rows(frame[[*names]], grid.cell, grid.weights)
             number = number_combinations(
@@ -237,18 +237,18 @@ class Expectations:
             self._different[key] = rows
         return self._different[key]
 
-    def _averages(self, world: World, cells: slice) -> Array:
-        """Return the average of a world's rows in each cell, shape ``(S, cells)``."""
+    def _averages(self, scenario: Scenario, cells: slice) -> Array:
+        """Return the average of a scenario's rows in each cell, shape ``(S, cells)``."""
         chains, draws = self.size
         shape: tuple[int, ...] = (chains * draws, cells.stop - cells.start)
         if self.categories:
             shape += (len(self.categories),)
         total = np.zeros(shape)
-        rows = self._rows_of(world)
+        rows = self._rows_of(scenario)
         first, last = np.searchsorted(rows.cell, [cells.start, cells.stop])
         for start in range(first, last, _ROWS):
             some = rows.take(slice(start, min(start + _ROWS, last)))
-            frame = world.with_fixed(self.fit.model, some.frame)
+            frame = scenario.with_fixed(self.fit.model, some.frame)
             source, averaged = self._built(frame)
             cell, weights = some.cell - cells.start, some.weights
             if self._is_linear:

@@ -15,8 +15,8 @@ from stanpool.inference.effects.comparisons import as_texts, seed_of
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
 from stanpool.inference.effects.rows.grid import column_at, grid_of, values_of
-from stanpool.inference.effects.rows.outside import warn_of_rows_outside
-from stanpool.inference.effects.rows.worlds import Fixed, World, variables_asked
+from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
+from stanpool.inference.effects.rows.scenarios import Fixed, Scenario, variables_asked
 from stanpool.inference.effects.tables import (
     Effects,
     Output,
@@ -93,21 +93,21 @@ def predictions(
             values[name] = values_of(model, name, _default(fit, name, each))
     grid = grid_of(fit, newdata, by=by, weights=weights, averaged=bool(values))
     effects = group_effects(model, groups, new_groups, [*grid.frame.columns, *values])
-    worlds = [
-        World(tuple((name, Fixed(x)) for name, x in zip(values, each, strict=True)))
+    scenarios = [
+        Scenario(tuple((name, Fixed(x)) for name, x in zip(values, each, strict=True)))
         for each in product(*values.values())
     ]
     expected = Expectations(
         fit=fit,
         grid=grid,
-        worlds=tuple(worlds),
+        scenarios=tuple(scenarios),
         groups=effects,
         kind=kind,
         draws=draws,
         seed=seed_of(seed),
     )
     check_names(grid.labels.columns)
-    warn_of_rows_outside(model, grid, values)
+    warn_of_extrapolation(model, grid, values)
     output = Output(prob, effects.words, as_texts(hypothesis), as_draws)
     return table_of(_effects(expected), output, expected.size)
 
@@ -217,10 +217,10 @@ def _effects(expected: Expectations) -> Iterator[list[Effects]]:
     for cells, values in expected.blocks():
         frame = expected.grid.labels.iloc[cells]
         found = []
-        for world, draws in values.items():
+        for scenario, draws in values.items():
             fixed = {
                 name: column_at(model, name, value, len(frame))
-                for name, value in world.fixed.items()
+                for name, value in scenario.fixed.items()
             }
             own = frame.drop(columns=[x for x in fixed if x in frame.columns])
             labels = labels_with(own, **fixed)

@@ -22,8 +22,8 @@ from stanpool.inference.effects.comparisons import (
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
 from stanpool.inference.effects.rows.grid import Grid, grid_of, levels_of
-from stanpool.inference.effects.rows.outside import warn_of_rows_outside
-from stanpool.inference.effects.rows.worlds import Shifted, World, variables_asked
+from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
+from stanpool.inference.effects.rows.scenarios import Shifted, Scenario, variables_asked
 from stanpool.inference.effects.tables import Output, check_names, table_of
 
 if TYPE_CHECKING:
@@ -117,24 +117,24 @@ def slopes(
     expected = Expectations(
         fit=fit,
         grid=grid,
-        worlds=(World(),),
+        scenarios=(Scenario(),),
         groups=group_effects(model, groups, new_groups, [*grid.frame.columns]),
         kind=kind,
         draws=draws,
         seed=seed_of(seed),
     )
-    warn_of_rows_outside(model, grid, {})
+    warn_of_extrapolation(model, grid, {})
     compared = [_slope(name, _step(expected, name)) for name in asked]
-    worlds = tuple(dict.fromkeys(w for each in compared for w in each.worlds))
-    expected = replace(expected, worlds=worlds)
+    scenarios = tuple(dict.fromkeys(x for each in compared for x in each.scenarios))
+    expected = replace(expected, scenarios=scenarios)
     output = Output(prob, expected.groups.words, as_texts(hypothesis), as_draws)
     return table_of(compared_effects(expected, compared), output, expected.size)
 
 
 def _slope(name: str, step: float) -> Compared:
-    worlds = tuple(World(((name, Shifted(by)),)) for by in (step / 2, -step / 2))
+    scenarios = tuple(Scenario(((name, Shifted(by)),)) for by in (step / 2, -step / 2))
     rule = Rule(partial(_quotient, step=step))
-    return Compared(name, (("", "", "dY/dX"),), worlds, rule)
+    return Compared(name, (("", "", "dY/dX"),), scenarios, rule)
 
 
 def _quotient(high: Array, low: Array, *, step: float) -> Array:
@@ -146,7 +146,7 @@ def _step(expected: Expectations, name: str) -> float:
     column = expected.fit.model.data[name].to_numpy(dtype=float)
     sd = float(column.std()) or 1.0
     tried = replace(
-        expected, grid=_some_rows(expected.grid), draws=_DRAWS, worlds=(World(),)
+        expected, grid=_some_rows(expected.grid), draws=_DRAWS, scenarios=(Scenario(),)
     )
     change = np.inf
     for step in (sd * each for each in _STEPS):
@@ -181,7 +181,7 @@ def _some_rows(grid: Grid) -> Grid:
 
 def _differences(expected: Expectations, name: str, step: float) -> Array:
     compared = _slope(name, step)
-    some = replace(expected, worlds=compared.worlds)
+    some = replace(expected, scenarios=compared.scenarios)
     return np.concatenate(
         [compared.of(values) for _, values in some.blocks()],
         axis=1,

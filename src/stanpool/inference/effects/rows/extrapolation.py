@@ -24,7 +24,7 @@ _MOST_DIMENSIONS = 4  # hulls of more have too many faces
 _CLOSE = 1e-9
 
 
-def warn_of_rows_outside(
+def warn_of_extrapolation(
     model: PreparedModel, grid: Grid, fixed: Mapping[str, Iterable[Any]]
 ) -> None:
     """Warn of numbers beyond those of the data, alone or together.

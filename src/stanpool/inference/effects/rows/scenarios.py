@@ -54,7 +54,7 @@ Change = Fixed | Shifted | Given
 
 
 @dataclass(frozen=True)
-class World:
+class Scenario:
     """Copies of rows in which some columns are changed; hashable."""
 
     changes: tuple[tuple[str, Change], ...] = ()
