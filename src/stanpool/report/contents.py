@@ -20,6 +20,7 @@ from stanpool.report.criticism import criticism, predictive
 from stanpool.report.estimates import approximation, convergence, estimates
 from stanpool.report.parts import (
     Formulas,
+    Missing,
     Section,
     facts,
     picture,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stanpool.inference.diagnostics import Diagnosis, Finding
+    from stanpool.inference.evaluation.cross_validation import CrossValidation
     from stanpool.model.fit_result import FitResult
 
 
@@ -76,7 +78,11 @@ def steps(diagnosis: Diagnosis) -> tuple[str, ...]:
 
 
 def sections(
-    fit: FitResult, *, summary: pd.DataFrame, shown: pd.DataFrame, loo: bool
+    fit: FitResult,
+    *,
+    summary: pd.DataFrame,
+    shown: pd.DataFrame,
+    left_out: CrossValidation | Missing,
 ) -> tuple[Section, ...]:
     """Write all sections that follow the verdict.
 
@@ -88,9 +94,8 @@ def sections(
         The summary of all its quantities.
     shown
         The rows of the summary that are printed.
-    loo
-        Whether to do leave-one-out cross-validation, with a sample of the rows if there
-        are too many.
+    left_out
+        The result of leave-one-out cross-validation, or why there is none.
     """
     return (
         _model(fit),
@@ -98,7 +103,7 @@ def sections(
         estimates(fit, summary, shown),
         convergence(fit, summary) if fit.approximation is None else approximation(fit),
         predictive(fit),
-        criticism(fit, loo),
+        criticism(fit, left_out),
         _priors(fit),
     )
 

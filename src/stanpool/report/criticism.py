@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from stanpool.inference.evaluation.cross_validation import CrossValidation
     from stanpool.model.fit_result import FitResult
 
+LOO = "Leave-one-out cross-validation"
+
 _WORST = 10
 _FEWEST_ROWS = 100
 _POINTS = 30  # evaluations of a group's likelihood to integrate out its coefficients
@@ -115,17 +117,29 @@ def _other_checks(fit: FitResult) -> Iterator[Part]:
     )
 
 
-def criticism(fit: FitResult, loo: bool) -> Section:
-    """Write the section on cross-validation, influence and explained variance."""
-    parts: list[Part] = []
-    if loo:
-        parts += _left_out(fit)
-    else:
-        parts.append(
-            Missing(
-                "Leave-one-out cross-validation", "it was switched off (loo=False)."
-            )
+def leave_rows_out(fit: FitResult) -> CrossValidation | Missing:
+    """Leave out each row, or a sample of them if there are too many.
+
+    Returns
+    -------
+    CrossValidation or Missing
+        The result, or the reason why the model has none.
+    """
+    rows = fit.model.design.rows
+    sample = max(_FEWEST_ROWS, LARGEST_ARRAY * rows // size_of(fit))
+    try:
+        return leave_one_out(
+            fit, progress=False, sample=sample if sample < rows else None
         )
+    except StanpoolError as reason:
+        return Missing(LOO, str(reason))
+
+
+def criticism(fit: FitResult, left_out: CrossValidation | Missing) -> Section:
+    """Write the section on cross-validation, influence and explained variance."""
+    parts: list[Part] = (
+        [left_out] if isinstance(left_out, Missing) else [*_left_out(left_out)]
+    )
     if is_pooled(fit):
         parts.append(_influence(fit))
     if not FAMILIES[fit.model.spec.family].has_categories:
@@ -166,17 +180,8 @@ def _influence(fit: FitResult) -> Part:
     )
 
 
-def _left_out(fit: FitResult) -> Iterator[Part]:
+def _left_out(result: CrossValidation) -> Iterator[Part]:
     """Write the parts on leave-one-out cross-validation."""
-    rows = fit.model.design.rows
-    sample = max(_FEWEST_ROWS, LARGEST_ARRAY * rows // size_of(fit))
-    try:
-        result = leave_one_out(
-            fit, progress=False, sample=sample if sample < rows else None
-        )
-    except StanpoolError as reason:
-        yield Missing("Leave-one-out cross-validation", str(reason))
-        return
     yield _loo_figures(result)
     yield _worst_rows(result)
     yield picture(
@@ -220,7 +225,7 @@ def _loo_figures(result: CrossValidation) -> Table:
             f"{len(result.unreliable):,} of {len(result.units):,}",
         )
     )
-    return facts("loo", "Leave-one-out cross-validation", pairs)
+    return facts("loo", LOO, pairs)
 
 
 def _worst_rows(result: CrossValidation) -> Table:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.errors import StanpoolError
 from stanpool.base.system.files import try_writing, write_text
 from stanpool.base.table_files import as_json
 from stanpool.inference.diagnostics import Diagnosis, diagnose
@@ -64,6 +63,7 @@ def write_report(
     """
     # Imported here because the figures load much of the package.
     from stanpool.report.contents import checks, sections, steps
+    from stanpool.report.criticism import LOO, leave_rows_out
     from stanpool.report.estimates import rows_shown
 
     try_writing(path)  # before the long computation
@@ -71,8 +71,17 @@ def write_report(
     shown = rows_shown(fit, summary)
     # Chains that diverged may give infinite or missing values; the verdict says so.
     with np.errstate(all="ignore"):
-        written = sections(fit, summary=summary, shown=shown, loo=loo)
-        outcomes = _outcomes(fit) if loo else None
+        left_out = (
+            leave_rows_out(fit)
+            if loo
+            else Missing(LOO, "it was switched off (loo=False).")
+        )
+        written = sections(fit, summary=summary, shown=shown, left_out=left_out)
+        outcomes = (
+            None
+            if isinstance(left_out, Missing)
+            else check_outcomes(fit, result=left_out)
+        )
     return write_page(
         path,
         title=title or formula_of(fit.model.spec),
@@ -85,14 +94,6 @@ def write_report(
         record=fit_record(fit, diagnosis, summary=shown)
         | {"outcomes": outcomes and asdict(outcomes)},
     )
-
-
-def _outcomes(fit: FitResult) -> Diagnosis | None:
-    """Check whether outcomes are like the model's, where that is possible."""
-    try:
-        return check_outcomes(fit)
-    except StanpoolError:  # such as of rows that were read in chunks
-        return None
 
 
 def _second_verdict(outcomes: Diagnosis) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special
 
 import stanpool as sp
 from golden.catalogue import small_data
 from simulated_fits import fit_of_prior, simulated_fit
+from stanpool.inference.diagnostics import outcomes
 
 GROUPS, ROWS = 12, 15
 
@@ -99,6 +101,40 @@ def test_zeros_of_counts_are_compared_with_predictions() -> None:
     # Fourteen rows are too few for any check, and that is said.
     assert [each.level for each in diagnosis.checks] == ["note"]
     assert "fewer than 20" in diagnosis.checks[0].sentence
+
+
+def test_zeros_are_those_of_replicated_outcomes_and_of_the_fit_s_seed() -> None:
+    data = pd.concat([small_data()] * 2, ignore_index=True)
+    model = sp.Model("count ~ x1", data, family="poisson", pooling="complete")
+    fit = fit_of_prior(model, chains=2, draws=100)
+    zeros = (fit.predict(seed=fit.settings.seed).to_numpy() == 0).sum(axis=-1)
+    for _ in range(2):
+        found = {each.check: each for each in fit.check_outcomes().checks}["zeros"]
+        assert f"where {zeros.mean():,.1f} are predicted" in found.sentence
+        above = np.mean(zeros > (data["count"] == 0).sum())
+        ties = np.mean(zeros == (data["count"] == 0).sum())
+        p_value = 2 * min(above + ties / 2, 1 - above - ties / 2)
+        assert found.measured == pytest.approx(max(p_value, 1 / 200))
+
+
+def test_advice_names_the_factor_whose_groups_were_compared() -> None:
+    data = pd.concat([small_data()] * 10, ignore_index=True)
+    fit = fit_of_prior(sp.Model("y ~ x1 + (1 | mm(g, g_2)) + (1 | h)", data), draws=100)
+    rng = np.random.default_rng(7)
+    is_first = (data["h"] == data["h"].iloc[0]).to_numpy()
+    scores = rng.normal(size=len(data)) * np.where(is_first, 1.9, 0.1)
+    diagnosis = checked(fit, special.ndtr(scores))
+    assert "groups" in problems(diagnosis)
+    assert diagnosis.advice[0].arguments == {"residual": "h"}
+
+
+def test_of_many_rows_a_sample_is_looked_at_also_of_a_result(
+    fit: sp.Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "_ROWS", 60)
+    for result in (None, fit.loo(progress=False)):
+        sentence = fit.check_outcomes(result=result).checks[0].sentence
+        assert sentence.startswith("Of 60 outcomes")
 
 
 def test_the_diagnosis_says_what_it_has_not_looked_at(fit: sp.Fit) -> None:

@@ -4,7 +4,7 @@ If the model is right, the predicted probabilities of smaller outcomes (leave-on
 PIT, randomized where outcomes are discrete) are uniform and nearly independent [1]_,
 and their normal scores are standard normal. Each check has a p-value that is exact, or
 nearly so, for that. The limit is 5 % for all checks together, so that it is divided by
-their number (Bonferroni): of models that are right about one in twenty is suspected.
+their number (Bonferroni): at most about one in twenty right models is suspected.
 
 References
 ----------
@@ -27,16 +27,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stanpool.base.arrays import LARGEST_ARRAY, Array
+from stanpool.base.arrays import LARGEST_ARRAY, Array, Indices
 from stanpool.base.errors import quote, quote_list
 from stanpool.inference.diagnostics.diagnosis import Advice, Diagnosis, Finding
 from stanpool.inference.evaluation.cross_validation import CrossValidation
-from stanpool.inference.evaluation.loo import loo
+from stanpool.inference.evaluation.loo import loo, sample_rows
 from stanpool.inference.evaluation.uniformity import uniformity_p_values
+from stanpool.inference.prediction.quantities import blocks_of
+from stanpool.inference.prediction.rows import linear_predictor_with
 from stanpool.language.family import FAMILIES, Family
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
+    from stanpool.data.design.design import FactorDesign
     from stanpool.model.fit_result import FitResult
 
 LIMIT = 0.05  # probability that a right model is suspected by any check
@@ -61,9 +64,9 @@ class _Check:
     name, sentence, source
         What was checked, what was found, and where the check is from.
     p_value
-        How likely as much is by chance.
+        The probability of a deviation at least as large if the model is right.
     is_wider
-        Whether outcomes are spread wider than predicted, or have heavier tails.
+        Whether outcomes spread more widely than predicted, or have heavier tails.
     groups
         The groups that it is about, if any.
     """
@@ -91,6 +94,7 @@ def check_outcomes(
         A fit.
     result
         The result of ``loo`` or ``kfold`` of the rows, if there is one already.
+        Of more than 2,000 rows, a sample is looked at in any case.
 
     Returns
     -------
@@ -110,11 +114,13 @@ def check_outcomes(
         sample = _ROWS if design.rows > _ROWS else None
         result = loo(fit, sample=sample, progress=False)
     pit = result.rows["pit"].dropna()
+    if len(pit) > _ROWS:  # the same rows, whether they were left out here or before
+        pit = pit.iloc[sample_rows(len(pit), "row", _ROWS)]
     if len(pit) < _FEWEST_PITS:
         return _unchecked(
             subject,
             f"There are {len(pit)} outcomes whose predictive probability is known "
-            f"(neither censored nor unordered categories), fewer than {_FEWEST_PITS}.",
+            f"(those that are not censored), fewer than {_FEWEST_PITS}.",
         )
     found = [*_checks(fit, pit.to_numpy(), pit.index.to_numpy())]
     limit = LIMIT / len(found)
@@ -151,10 +157,14 @@ def _checks(fit: FitResult, pit: Array, rows: Array) -> Iterator[_Check]:
     is_count = FAMILIES[fit.model.spec.family].outcome == "count"
     if is_count and fit.model.design.rows * draws <= LARGEST_ARRAY:
         yield _zeros(fit)
-    for factor in fit.model.design.factors:
-        if factor.index.ndim == 1:
-            yield from _variances(pit, factor.index[rows], factor.labels, factor.factor)
-            break
+    factor = _compared(fit)
+    if factor is not None:
+        yield from _variances(pit, factor.index[rows], factor.labels, factor.factor)
+
+
+def _compared(fit: FitResult) -> FactorDesign | None:
+    """Return the first factor of whose groups each row belongs to one, if any."""
+    return next((x for x in fit.model.design.factors if x.index.ndim == 1), None)
 
 
 def _calibration(pit: Array) -> _Check:
@@ -205,11 +215,11 @@ def _dispersion(pit: Array) -> _Check:
 
 def _zeros(fit: FitResult) -> _Check:
     """Compare the number of zeros with that of replicated outcomes."""
-    from stanpool.inference.prediction.predict import predict
-
-    y = fit.model.design.y
-    replicated = predict(fit).to_numpy().reshape(-1, len(y))
-    zeros, seen = (replicated == 0).sum(axis=1), int((y == 0).sum())
+    source = linear_predictor_with(fit, seed=fit.settings.seed)
+    zeros = np.zeros(source.shape[0] * source.shape[1])
+    for _, replicated in blocks_of("predict", source):
+        zeros += (replicated == 0).sum(axis=1)
+    seen = int((fit.model.design.y == 0).sum())
     # Half of the ties count on either side.
     above = float(np.mean(zeros > seen) + 0.5 * np.mean(zeros == seen))
     p_value = 2.0 * min(above, 1.0 - above)
@@ -219,7 +229,7 @@ def _zeros(fit: FitResult) -> _Check:
 
 
 def _variances(
-    pit: Array, index: Array, labels: tuple[object, ...], factor: str
+    pit: Array, index: Indices, labels: tuple[object, ...], factor: str
 ) -> Iterator[_Check]:
     """Compare the variances of normal scores within groups with each other."""
     from scipy import special, stats
@@ -249,18 +259,20 @@ def _advice(
 ) -> Iterator[Advice]:
     """Say what to try about what was found, the most specific first."""
     wrong = {each.name for each in found}
-    if "groups" in wrong and family.has_sigma and fit.model.spec.residual is None:
-        factor = fit.model.design.factors[0].factor
+    compared = _compared(fit)
+    has_scale = family.has_sigma and fit.model.spec.residual is None
+    if "groups" in wrong and has_scale and compared is not None:
         yield Advice(
-            f"Let the groups of {quote(factor)} have residual scales of their own",
+            f"Let the groups of {quote(compared.factor)} have residual scales of their "
+            "own",
             "outcomes vary more in some groups than in others.",
-            {"residual": factor},
+            {"residual": compared.factor},
         )
     wider = _wider(family)
     if wider and any(each.is_wider for each in found):
         yield Advice(
             f"Try another family: {quote_list(wider)}",
-            "it has a parameter more for the spread or the tails of outcomes.",
+            "it has one more parameter, for the spread or the tails of outcomes.",
             {"family": wider[0]},
         )
     if any(each.name == "dispersion" and not each.is_wider for each in found):
@@ -272,9 +284,8 @@ def _advice(
     if "zeros" in wrong:
         yield Advice(
             "Ask how zeros arise",
-            "zeros of another origin, such as of units that cannot have counts, are a "
-            "matter of the data: model whether a count is 0 and, with trunc(1), the "
-            "others.",
+            "some may have another origin, such as units that cannot have counts: "
+            "then model whether a count is 0, and the others with trunc(1).",
         )
     if wrong & {"calibration", "tails"} and family.outcome in ("real", "positive"):
         yield Advice(
@@ -285,7 +296,7 @@ def _advice(
 
 
 def _wider(family: Family) -> list[str]:
-    """Name the families of the same outcomes that have a parameter more."""
+    """Name the families of the same outcomes that have one more parameter."""
     return [
         each.name
         for each in FAMILIES.values()

@@ -94,7 +94,7 @@ def loo(
         If the model has no such groups, or they have no population.
     """
     check_unit(fit, unit, factor)
-    rows = _sample_rows(fit.model.design.rows, unit, sample)
+    rows = sample_rows(fit.model.design.rows, unit, sample)
     units = None
     if unit == "group":
         check_population(fit.model)
@@ -134,7 +134,7 @@ def relative_ess(fit: FitResult) -> float:
     return float(np.nanmean(every)) / (chains * draws)
 
 
-def _sample_rows(rows: int, unit: Unit, sample: int | None) -> Indices:
+def sample_rows(rows: int, unit: Unit, sample: int | None) -> Indices:
     """Return the rows that are left out, in order."""
     if sample is None:
         return np.arange(rows)
