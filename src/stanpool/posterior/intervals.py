@@ -36,14 +36,17 @@ def describe(draws: Array, prob: float = 0.9) -> dict[str, Array]:
     >>> {name: float(x.round(3)) for name, x in describe(np.arange(11.0)).items()}
     {'mean': 5.0, 'sd': 3.317, 'median': 5.0, 'q5': 0.5, 'q95': 9.5}
     """
-    low, high = interval_levels(prob)
-    lower, median, upper = quantiles(draws, (low, 0.5, high))
+    return describe_at(draws, interval_levels(prob))
+
+
+def describe_at(draws: Array, levels: Sequence[float]) -> dict[str, Array]:
+    """Describe draws as ``describe`` does, by quantiles of any levels."""
+    median, *others = quantiles(draws, (0.5, *levels))
     return {
         "mean": draws.mean(axis=0),
         "sd": draws.std(axis=0, ddof=min(1, len(draws) - 1)),
         "median": median,
-        quantile_name(low): lower,
-        quantile_name(high): upper,
+        **dict(zip(map(quantile_name, levels), others, strict=True)),
     }
 
 

@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 import stanpool as sp
 from golden.catalogue import data_of, models, proper_models, small_data
 from simulated_fits import fit_of_draws, fit_of_points, fit_of_prior
-from stanpool.base.errors import DataError, SpecError
+from stanpool.base.errors import DataError, OutcomeWarning, SpecError
 from stanpool.inference.prediction import linear_predictor, predict, quantities
 from stanpool.inference.prediction.summaries import predict_table
 from statistical import densities
@@ -661,6 +661,27 @@ class TestSummaries:
         levels = list(model.design.categories)
         np.testing.assert_allclose(table[levels].sum(axis=1), 1.0)
         np.testing.assert_allclose(table["high"], table[levels[-1]])
+        with pytest.raises(SpecError, match=r"events of kind='epred'.*'predict'"):
+            fit.predict(summary=True, kind="epred", events=lambda p: p > 0.5)
+
+    def test_categories_may_have_any_name(self) -> None:
+        data = small_data()
+        data["colour"] = data["colour"].replace({"blue": "beyond"})
+        fit = fit_of_prior(sp.Model("colour ~ x1", data, family="categorical"))
+        table = fit.predict(summary=True)
+        levels = list(fit.model.design.categories)
+        assert "beyond" in levels
+        np.testing.assert_allclose(table[levels].sum(axis=1), 1.0)
+        with pytest.raises(SpecError, match="'linpred' cannot be a table"):
+            fit.predict(summary=True, kind="linpred")
+
+    @pytest.mark.parametrize("options", [{}, {"by": "g"}, {"pairs": [(0, 1)]}])
+    def test_outcomes_that_overflow_are_counted(self, options: Any) -> None:
+        model = sp.Model("count ~ x1 + (1 | g)", small_data(), family="poisson")
+        fit = fit_of_prior(model)
+        far = fit.model.data.assign(x1=1e6)
+        with pytest.warns(OutcomeWarning, match=f"of {6 * len(far)} drawn"):
+            fit.predict(far, summary=True, seed=1, **options)
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -671,7 +692,8 @@ class TestSummaries:
             ({"summary": True, "events": lambda y: y.up}, "cannot be computed"),
             ({"summary": True, "quantiles": [5]}, "not between 0 and 1"),
             ({"summary": True, "pairs": [(0, 99)]}, "the rows are 0 to 13"),
-            ({"summary": True, "by": "region"}, "by has 'region'"),
+            ({"summary": True, "by": "region"}, "by has 'region'.*Pass data= with"),
+            ({"summary": True, "events": {"sd": lambda y: y > 3}}, "events has .*'sd'"),
         ],
     )
     def test_say_what_is_wrong(self, fit: sp.Fit, options: Any, message: str) -> None:

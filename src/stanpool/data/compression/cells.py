@@ -17,7 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stanpool.data.compression.orthogonal import most_rows_left, number_combinations
+from stanpool.data.compression.orthogonal import (
+    first_rows,
+    most_rows_left,
+    number_combinations,
+)
 from stanpool.data.design.design import Design
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
@@ -80,10 +84,8 @@ def aggregate(
         return None
     counts = np.ones(design.rows) if counts is None else counts
     sizes = np.bincount(cell, weights=counts)
-    first = np.full(len(sizes), design.rows)
-    np.minimum.at(first, cell, np.arange(design.rows))
     sums = np.bincount(cell, weights=design.y).astype(np.int64)
-    collected = replace(design.take(first), y=sums)
+    collected = replace(design.take(first_rows(cell)), y=sums)
     family = FAMILIES[spec.family].sums
     assert family is not None
     if "trials" not in FAMILIES[family].parts:

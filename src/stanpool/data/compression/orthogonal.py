@@ -251,6 +251,19 @@ def number_combinations(
     return np.asarray(number, dtype=np.int64)
 
 
+def first_rows(number: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return the first row of each combination of values, by their numbers.
+
+    Examples
+    --------
+    >>> first_rows(np.array([1, 0, 0, 2]))
+    array([1, 0, 3])
+    """
+    first = np.full(int(number.max()) + 1, len(number))
+    np.minimum.at(first, number, np.arange(len(number)))
+    return first
+
+
 def _reduce_block(block: Array, sizes: NDArray[np.intp], found: Array) -> None:
     """Write the QR decomposition of each group's rows into ``found``.
 

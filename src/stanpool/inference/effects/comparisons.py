@@ -14,8 +14,8 @@ from stanpool.base.errors import DataError, SpecError, check_choice, quote, quot
 from stanpool.base.options import Cross, EffectGroups, EffectKind, NewGroups
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
-from stanpool.inference.effects.rows.grid import grid_of, roles_of
 from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
+from stanpool.inference.effects.rows.grid import grid_of, roles_of
 from stanpool.inference.effects.rows.scenarios import (
     Contrast,
     Scenario,

@@ -16,7 +16,8 @@ import numpy as np
 
 from stanpool.base.arrays import BLOCK, LARGEST_ARRAY, Array, Indices
 from stanpool.base.options import EffectKind
-from stanpool.data.compression.orthogonal import number_combinations
+from stanpool.data.compression.orthogonal import first_rows, number_combinations
+from stanpool.inference.cells import add_to_cells
 from stanpool.inference.effects.groups import GroupEffects
 from stanpool.inference.effects.population import expectation, is_linear, points_of
 from stanpool.inference.effects.rows.grid import Grid, column_at, roles_of
@@ -104,8 +105,8 @@ class Expectations:
         Yields
         ------
         slice, dict
-            The cells, and of each scenario an array of shape ``(S, cells)``, with one more
-            axis for categories.
+            The cells, and of each scenario an array of shape ``(S, cells)``, with one
+            more axis for categories.
         """
         self._check_rows()
         cells = len(self.grid.labels)
@@ -228,8 +229,7 @@ class Expectations:
                 most=len(frame) // 2,
             )
             if number is not None:
-                first = np.full(int(number.max()) + 1, len(frame))
-                np.minimum.at(first, number, np.arange(len(frame)))
+                first = first_rows(number)
                 weights = np.bincount(number, weights=grid.weights).astype(float)
                 order = np.argsort(grid.cell[first], kind="stable")
                 first, weights = first[order], weights[order]
@@ -238,7 +238,7 @@ class Expectations:
         return self._different[key]
 
     def _averages(self, scenario: Scenario, cells: slice) -> Array:
-        """Return the average of a scenario's rows in each cell, shape ``(S, cells)``."""
+        """Return the averages of a scenario's rows in cells, ``(S, cells)``."""
         chains, draws = self.size
         shape: tuple[int, ...] = (chains * draws, cells.stop - cells.start)
         if self.categories:
@@ -255,7 +255,7 @@ class Expectations:
                 source, cell, weights = _collapsed(source, cell, weights)
             for part in source.chunks():
                 values = self._values(source, averaged, part)
-                _add(total, values, cell[part], weights[part])
+                add_to_cells(total, values, cell[part], weights[part])
         return total
 
     def _built(self, frame: pd.DataFrame) -> tuple[LinearPredictor, Design]:
@@ -367,8 +367,7 @@ def _collapsed(
     number = number_combinations(columns, len(cell), most=max(1, len(cell) // 2))
     if number is None:
         return source, cell, weights
-    first = np.full(int(number.max()) + 1, len(cell))
-    np.minimum.at(first, number, np.arange(len(cell)))
+    first = first_rows(number)
     total = np.bincount(number, weights=weights).astype(float)
     share = weights / np.where(total > 0, total, 1.0)[number]
 
@@ -389,16 +388,3 @@ def _collapsed(
         taken, X=mean(design.X), offset=mean(design.offset), factors=tuple(factors)
     )
     return replace(source, design=few), cell[first], total
-
-
-def _add(total: Array, values: Array, cell: Indices, weights: Array) -> None:
-    """Add weighted values of rows to their cells; cells may be in any order."""
-    if (cell[:-1] > cell[1:]).any():
-        order = np.argsort(cell, kind="stable")
-        values, cell, weights = values[:, order], cell[order], weights[order]
-    if cell[0] == cell[-1]:
-        total[:, cell[0]] += np.einsum("sn...,n->s...", values, weights)
-        return
-    shaped = weights.reshape(-1, *(1,) * (values.ndim - 2))
-    starts = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
-    total[:, cell[starts]] += np.add.reduceat(values * shaped, starts, axis=1)

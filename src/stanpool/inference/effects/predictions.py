@@ -14,8 +14,8 @@ from stanpool.base.options import EffectGroups, EffectKind, NewGroups
 from stanpool.inference.effects.comparisons import as_texts, seed_of
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
-from stanpool.inference.effects.rows.grid import column_at, grid_of, values_of
 from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
+from stanpool.inference.effects.rows.grid import column_at, grid_of, values_of
 from stanpool.inference.effects.rows.scenarios import Fixed, Scenario, variables_asked
 from stanpool.inference.effects.tables import (
     Effects,

@@ -21,9 +21,9 @@ from stanpool.inference.effects.comparisons import (
 )
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
-from stanpool.inference.effects.rows.grid import Grid, grid_of, levels_of
 from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
-from stanpool.inference.effects.rows.scenarios import Shifted, Scenario, variables_asked
+from stanpool.inference.effects.rows.grid import Grid, grid_of, levels_of
+from stanpool.inference.effects.rows.scenarios import Scenario, Shifted, variables_asked
 from stanpool.inference.effects.tables import Output, check_names, table_of
 
 if TYPE_CHECKING:

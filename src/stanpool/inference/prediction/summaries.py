@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from stanpool.base.arrays import LARGEST_ARRAY, Array, Indices, gigabytes
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.base.options import Groups, NewGroups, PredictionKind
 from stanpool.families.functions import count_beyond
-from stanpool.inference.effects.rows.grid import cells_by
+from stanpool.inference.cells import add_to_cells, cells_by
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.quantities import (
     FAR_OUT,
@@ -23,12 +23,7 @@ from stanpool.inference.prediction.quantities import (
     warn_of_overflow,
 )
 from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
-from stanpool.posterior.intervals import (
-    describe,
-    interval_levels,
-    quantile_name,
-    quantiles,
-)
+from stanpool.posterior.intervals import describe, describe_at, interval_levels
 
 if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
@@ -98,23 +93,36 @@ def predict_table(
     if categories and kind != "linpred":
         blocks = [each.mean(axis=0) for _, each in blocks_of("epred", source)]
         return pd.DataFrame(np.concatenate(blocks), index=index, columns=[*categories])
-    if source.is_categorical:
-        raise SpecError(
-            "kind='linpred' cannot be a table, because each category has a linear "
-            "predictor; use linpred, or kind='epred'."
-        )
-    tables, beyond = [], 0
-    for _, each in blocks_of(kind, source):
-        tables.append(describe(each, prob))
-        beyond += count_beyond(each) if kind == "predict" else 0
-    draws_used = source.shape[0] * source.shape[1]
-    warn_of_overflow(beyond, draws_used * source.design.rows, FAR_OUT)
+    _check_one_predictor(source, kind)
+    tables = [describe(each, prob) for _, each in _blocks(source, kind)]
     table = pd.DataFrame(
         {name: np.concatenate([each[name] for each in tables]) for name in tables[0]},
         index=index,
     )
     table.attrs.update(attributes_of(source))
     return table
+
+
+def _check_one_predictor(source: LinearPredictor, kind: PredictionKind) -> None:
+    """Refuse to summarize several linear predictors of each row."""
+    if kind == "linpred" and source.is_categorical:
+        raise SpecError(
+            "kind='linpred' cannot be a table, because each category has a linear "
+            "predictor; use linpred, or kind='epred'."
+        )
+
+
+def _blocks(
+    source: LinearPredictor, kind: PredictionKind
+) -> Iterator[tuple[slice, Array]]:
+    """Yield rows and their predictions, and warn in the end if some overflowed."""
+    beyond = 0
+    for rows, values in blocks_of(kind, source):
+        if kind == "predict" and not source.design.categories:
+            beyond += count_beyond(values)
+        yield rows, values
+    drawn = source.shape[0] * source.shape[1] * source.design.rows
+    warn_of_overflow(beyond, drawn, FAR_OUT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +194,7 @@ def summarized(
     wanted
         What the table has.
     """
+    _check_one_predictor(source, wanted.kind)
     if wanted.by or wanted.pairs:
         labels, draws = _averaged(source, rows, wanted)
         if wanted.pairs:
@@ -195,7 +204,7 @@ def summarized(
         labels = rows
         parts = [
             _described(source, values, wanted)
-            for _, values in blocks_of(wanted.kind, source)
+            for _, values in _blocks(source, wanted.kind)
         ]
     table = pd.concat(parts, ignore_index=True)
     table.index = labels.index
@@ -205,11 +214,6 @@ def summarized(
             f"the rows have the column(s) {quote_list(taken)}, which the summary has "
             "as well. Rename them, or drop them."
         )
-    warn_of_overflow(
-        int(table.pop("beyond").sum()),
-        source.shape[0] * source.shape[1] * source.design.rows,
-        FAR_OUT,
-    )
     table = pd.concat([labels, table], axis=1)
     table.attrs.update(attributes_of(source))
     return table
@@ -218,21 +222,26 @@ def summarized(
 def _described(source: LinearPredictor, values: Array, wanted: Summary) -> pd.DataFrame:
     """Describe draws of some rows, shape ``(S, rows)``."""
     categories = source.design.categories
-    columns: dict[str, Any] = {"beyond": np.zeros(values.shape[1])}
+    columns: dict[str, Any]
     if categories and wanted.kind == "predict":
-        columns |= {str(each): (values == each).mean(axis=0) for each in categories}
+        columns = {str(each): (values == each).mean(axis=0) for each in categories}
     elif categories and wanted.kind == "epred":
+        if wanted.events:
+            raise SpecError(
+                "events of kind='epred' need one expected outcome of each row, and "
+                "here each category has a probability. Pass kind='predict', for events "
+                "such as lambda y: y == 'high'."
+            )
         means = values.mean(axis=0)
-        columns |= {str(each): means[:, at] for at, each in enumerate(categories)}
+        columns = {str(each): means[:, at] for at, each in enumerate(categories)}
     else:
-        found = describe(values, 0.5)
-        columns |= {name: found[name] for name in ("mean", "sd", "median")}
-        names = map(quantile_name, wanted.levels)
-        columns |= zip(names, quantiles(values, wanted.levels), strict=True)
-        if wanted.kind == "predict":
-            columns["beyond"] = np.full(values.shape[1], count_beyond(values))
-            columns["beyond"][1:] = 0
+        columns = {**describe_at(values, wanted.levels)}
     for name, event in wanted.events.items():
+        if name in columns:
+            raise SpecError(
+                f"events has the name {quote(name)}, which is that of a column of the "
+                "summary. Pass another name."
+            )
         columns[name] = _probability(name, event, values)
     return pd.DataFrame(columns)
 
@@ -266,7 +275,7 @@ def _averaged(
     cell: Indices = np.arange(len(rows))
     labels = rows
     if wanted.by:
-        cell, labels = cells_by(list(wanted.by), rows.reset_index(drop=True))
+        cell, labels = cells_by(list(wanted.by), rows.reset_index(drop=True), "data")
         labels = labels.reset_index(drop=True)
     draws = source.shape[0] * source.shape[1]
     if draws * len(labels) > LARGEST_ARRAY:
@@ -275,10 +284,10 @@ def _averaged(
             "Pass draws= for a sample of the draws, or fewer rows."
         )
     total = np.zeros((draws, len(labels)))
-    for some, values in blocks_of(wanted.kind, source):
-        for at in np.unique(cell[some]):
-            total[:, at] += values[:, cell[some] == at].sum(axis=1)
-    return labels, total / np.bincount(cell)
+    weights = 1.0 / np.bincount(cell)[cell]
+    for some, values in _blocks(source, wanted.kind):
+        add_to_cells(total, values, cell[some], weights[some])
+    return labels, total
 
 
 def _differences(

@@ -20,6 +20,7 @@ from stanpool.base.errors import DataError, SpecError, quote, quote_list, sugges
 from stanpool.base.options import GridKind
 from stanpool.data.columns import as_frame, names_in_terms
 from stanpool.data.entries import level_text
+from stanpool.inference.cells import cells_by, columns_instead
 from stanpool.language.expression import parse
 from stanpool.language.vocabulary import calls, names
 
@@ -391,7 +392,9 @@ def grid_of(
         cell: Indices = np.arange(len(frame)) * (not by)
         labels = frame.iloc[:1, :0] if by else frame
     else:
-        cell, labels = cells_by([by] if isinstance(by, str) else list(by), frame)
+        cell, labels = cells_by(
+            [by] if isinstance(by, str) else list(by), frame, "newdata"
+        )
     order = np.argsort(cell, kind="stable")
     if (order[:-1] > order[1:]).any():
         frame, cell, own = frame.iloc[order], cell[order], own[order]
@@ -412,30 +415,6 @@ def grid_of(
     )
 
 
-def cells_by(by: list[Any], frame: pd.DataFrame) -> tuple[Indices, pd.DataFrame]:
-    """Return the cell of each row, and of each cell the values of some columns."""
-    if not by:
-        raise SpecError("by=[] is empty; pass by=True for the average over all rows.")
-    for name in by:
-        if name not in list(frame.columns):
-            known = [str(each) for each in frame.columns]
-            raise DataError(
-                f"by has {quote(name)}, and the rows have no such column"
-                f".{suggestion(str(name), known)} Their columns are "
-                f"{quote_list(frame.columns, limit=10)}. Pass newdata= with the column "
-                "to average by one that the model does not use."
-            )
-    by = list(dict.fromkeys(by))
-    try:
-        grouped = frame.groupby(by, observed=True, sort=True, dropna=False)
-        cell = grouped.ngroup().to_numpy()
-    except TypeError as problem:
-        raise DataError(f"cannot average by {quote_list(by)}: {problem}.") from None
-    first = np.full(int(cell.max()) + 1, len(frame))
-    np.minimum.at(first, cell, np.arange(len(frame)))
-    return cell, frame.loc[first, by]
-
-
 def _weights(weights: Any, frame: pd.DataFrame) -> Array:
     """Return the weight of each row, which may be 0 in some."""
     if weights is None:
@@ -443,11 +422,9 @@ def _weights(weights: Any, frame: pd.DataFrame) -> Array:
     name = "weights"
     if isinstance(weights, str):
         if weights not in list(frame.columns):
-            known = [str(each) for each in frame.columns]
             raise DataError(
                 f"weights={quote(weights)} is not a column of the rows"
-                f".{suggestion(weights, known)} Their columns are "
-                f"{quote_list(frame.columns, limit=10)}."
+                f"{columns_instead(weights, frame)}"
             )
         name, weights = f"column {quote(weights)}", frame[weights]
     try:
