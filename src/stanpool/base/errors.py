@@ -97,7 +97,7 @@ class ImportanceWarning(UserWarning):
 
 
 class EffectWarning(UserWarning):
-    """An effect is of rows outside of the data, or of what has no slope."""
+    """An effect extrapolates, has no slope, or is of fewer draws than there are."""
 
 
 class OutcomeWarning(UserWarning):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, StanpoolError
 from stanpool.inference.estimates.summary import summary
-from stanpool.inference.estimates.summary_table import rounded
+from stanpool.inference.estimates.summary_table import rounded_cells
 from stanpool.inference.estimates.variance import bayes_R2
 from stanpool.inference.evaluation.loo import loo
 from stanpool.language.family import FAMILIES
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from stanpool.api.facade import Fit
 
-_INDEPENDENT = 1000.0  # draws of an approximation, at least
 _MINUS = "\N{MINUS SIGN}"
 _ESCAPED = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -170,14 +169,11 @@ def _estimates(
     fit: Fit, prob: float, levels: tuple[float, float]
 ) -> Iterator[tuple[str, str]]:
     """Yield the population's estimates, as a mean and an interval."""
-    low, high = map(quantile_name, levels)
-    for name, row in summary(fit, groups=False, prob=prob).iterrows():
-        # Approximations have independent draws, and no errors in their summary.
-        at_mean = row.get("mcse_mean", row["sd"] / _INDEPENDENT**0.5)
-        at_ends = 2.1 * row["sd"] / row.get("ess_tail", _INDEPENDENT) ** 0.5
-        mean = rounded(row["mean"], at_mean)
-        ends = ", ".join(rounded(row[end], at_ends) for end in (low, high))
-        yield str(name), f"{mean} [{ends}]".replace("-", _MINUS)
+    estimates = summary(fit, groups=False, prob=prob)
+    cells = rounded_cells(estimates)
+    columns = [cells[name] for name in ("mean", *map(quantile_name, levels))]
+    for name, mean, low, high in zip(estimates.index, *columns, strict=True):
+        yield str(name), f"{mean} [{low}, {high}]".replace("-", _MINUS)
 
 
 def _others(fit: Fit, elpd: bool, r2: bool) -> Iterator[tuple[str, str]]:

@@ -296,6 +296,39 @@ class TestNewGroups:
             error = 4.5 * p.std(axis=0) / np.sqrt(len(u)) + 1e-6
             assert np.all(np.abs(p.mean(axis=0) - found.to_numpy()[:, s]) < error)
 
+    @pytest.mark.parametrize(
+        ("categories", "sd", "error"),
+        [
+            *((3, sd, 5e-4) for sd in (0.5, 1.5, 2.0, 3.0, 5.0)),
+            *((4, 1.0, 3e-4), (4, 3.0, 1.5e-3), (4, 5.0, 2e-3)),
+            *((5, 1.0, 3e-4), (5, 3.0, 1.5e-3)),
+        ],
+    )
+    def test_averages_of_categories_have_the_errors_that_are_stated(
+        self, categories: int, sd: float, error: float
+    ) -> None:
+        rng = np.random.default_rng(20261201)
+        draws, dimensions = 12, categories - 1
+        eta = 1.5 * rng.standard_normal((draws, 1, dimensions))
+        factor = rng.standard_normal((draws, dimensions, dimensions))
+        factor *= sd / np.sqrt(np.square(factor).sum(axis=2, keepdims=True))
+        spec = sp.Model(
+            "colour ~ x1 + (1 | g)", small_data(), family="categorical"
+        ).spec
+        covariance = (factor @ factor.swapaxes(1, 2))[:, None]
+        found = expectation(spec, eta, {}, covariance)[:, 0]
+        # By brute force: the trapezoidal rule in all dimensions.
+        along = np.linspace(-7.5, 7.5, {2: 121, 3: 61, 4: 31}[dimensions])
+        z = np.stack(np.meshgrid(*[along] * dimensions), axis=-1)
+        z = z.reshape(-1, dimensions)
+        weight = np.exp(-0.5 * np.square(z).sum(axis=1))
+        z, weight = z[weight > 1e-12], weight[weight > 1e-12]
+        for s in range(draws):
+            at = eta[s] + z @ factor[s].T
+            p = special.softmax(np.insert(at, 0, 0.0, axis=1), axis=1)
+            want = weight @ p / weight.sum()
+            np.testing.assert_allclose(found[s], want, rtol=0, atol=error)
+
 
 class TestComparisons:
     def test_of_a_gaussian_are_its_coefficients(self) -> None:
@@ -553,8 +586,14 @@ class TestGrids:
         fit = fit_of_prior(model, draws=100)
         assert fit.predictions().attrs["draws"] == 200
         monkeypatch.setattr(expected, "_MOST_EVALUATIONS", 14)
-        assert fit.predictions().attrs["draws"] == 100
-        assert fit.predictions(draws=200).attrs["draws"] == 200
+        said = r"^100 of the 200 posterior draws.* Pass draws=200 for all, draws=100 to"
+        for verb in (fit.predictions, fit.slopes):
+            with pytest.warns(EffectWarning, match=said) as found:
+                assert verb().attrs["draws"] == 100
+            assert len(found) == 1
+        # What was asked for is no news.
+        for draws in (100, 200):
+            assert fit.predictions(draws=draws).attrs["draws"] == draws
 
 
 class TestCategories:

@@ -667,7 +667,9 @@ class TestSummaries:
     def test_categories_may_have_any_name(self) -> None:
         data = small_data()
         data["colour"] = data["colour"].replace({"blue": "beyond"})
-        fit = fit_of_prior(sp.Model("colour ~ x1", data, family="categorical"))
+        fit = fit_of_prior(
+            sp.Model("colour ~ x1 + (1 | g)", data, family="categorical")
+        )
         table = fit.predict(summary=True)
         levels = list(fit.model.design.categories)
         assert "beyond" in levels

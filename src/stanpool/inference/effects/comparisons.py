@@ -30,6 +30,7 @@ from stanpool.inference.effects.tables import (
     over_categories,
     table_of,
 )
+from stanpool.sampling.settings import random_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +151,8 @@ def comparisons(
         The probability of the central interval.
     draws
         The number of posterior draws to use; by default all, or fewer where all would
-        take long (``attrs["draws"]`` of the table says how many).
+        take long, of which an ``EffectWarning`` tells (``attrs["draws"]`` of the table
+        says how many there are).
     seed
         The seed of the effects of new groups.
     as_draws
@@ -175,7 +177,16 @@ def comparisons(
     Warns
     -----
     EffectWarning
-        If rows or values are outside of the data of the fit.
+        If rows or values are outside of the data of the fit, or if fewer draws are
+        used than there are.
+
+    Notes
+    -----
+    Averages over new groups are exact for the identity, log and probit links, and
+    computed to ten digits for logit and cloglog. Probabilities of unordered categories
+    are computed to about three digits: the error is at most about 0.0005 with three
+    categories, and with five 0.0003 where linear predictors of groups have a standard
+    deviation of 1, and 0.002 where it is 5 (with eight categories, 0.001 and 0.01).
 
     References
     ----------
@@ -216,7 +227,7 @@ def comparisons(
         groups=effects,
         kind=kind,
         draws=draws,
-        seed=seed_of(seed),
+        seed=random_seed() if seed is None else seed,
     )
     output = Output(prob, effects.words, as_texts(hypothesis), as_draws)
     return table_of(compared_effects(expected, compared), output, expected.size)
@@ -345,13 +356,6 @@ def _check_own_groups(
                     f"variables has the grouping factor {quote(name)}, whose groups "
                     f"do not differ with groups={quote(word)}. Pass groups='fitted'."
                 )
-
-
-def seed_of(seed: int | None) -> int:
-    """Return a seed, drawn at random if there is none."""
-    if seed is not None:
-        return seed
-    return int(np.random.SeedSequence().generate_state(1)[0])
 
 
 def as_texts(hypothesis: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import BLOCK, LARGEST_ARRAY, Array, Indices
+from stanpool.base.errors import EffectWarning, warn_user
 from stanpool.base.options import EffectKind
 from stanpool.data.compression.orthogonal import first_rows, number_combinations
 from stanpool.inference.cells import add_to_cells
@@ -139,8 +140,18 @@ class Expectations:
     @cached_property
     def _source(self) -> LinearPredictor:
         """The coefficients at the draws that are used, without rows."""
-        model = self.fit.model
-        posterior = some_draws(self.fit.posterior, self._most_draws())
+        model, every = self.fit.model, self.fit.posterior
+        posterior = some_draws(every, self._most_draws())
+        used = posterior.sizes["chain"] * posterior.sizes["draw"]
+        drawn = every.sizes["chain"] * every.sizes["draw"]
+        if self.draws is None and used < drawn:
+            warn_user(
+                f"{used:,} of the {drawn:,} posterior draws are used, since all of "
+                "them would take long for so many rows, so that estimates and "
+                f"intervals have larger Monte Carlo errors. Pass draws={drawn} for "
+                f"all, draws={used} to accept this number, or fewer rows as newdata=.",
+                EffectWarning,
+            )
         return LinearPredictor(
             model=model,
             design=model.design,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from stanpool.base.errors import DataError, SpecError
 from stanpool.base.options import EffectGroups, EffectKind, NewGroups
-from stanpool.inference.effects.comparisons import as_texts, seed_of
+from stanpool.inference.effects.comparisons import as_texts
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
 from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
@@ -25,6 +25,7 @@ from stanpool.inference.effects.tables import (
     over_categories,
     table_of,
 )
+from stanpool.sampling.settings import random_seed
 
 if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
@@ -104,7 +105,7 @@ def predictions(
         groups=effects,
         kind=kind,
         draws=draws,
-        seed=seed_of(seed),
+        seed=random_seed() if seed is None else seed,
     )
     check_names(grid.labels.columns)
     warn_of_extrapolation(model, grid, values)

@@ -17,7 +17,6 @@ from stanpool.inference.effects.comparisons import (
     Rule,
     as_texts,
     compared_effects,
-    seed_of,
 )
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
@@ -25,6 +24,7 @@ from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
 from stanpool.inference.effects.rows.grid import Grid, grid_of, levels_of
 from stanpool.inference.effects.rows.scenarios import Scenario, Shifted, variables_asked
 from stanpool.inference.effects.tables import Output, check_names, table_of
+from stanpool.sampling.settings import random_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +121,7 @@ def slopes(
         groups=group_effects(model, groups, new_groups, [*grid.frame.columns]),
         kind=kind,
         draws=draws,
-        seed=seed_of(seed),
+        seed=random_seed() if seed is None else seed,
     )
     warn_of_extrapolation(model, grid, {})
     compared = [_slope(name, _step(expected, name)) for name in asked]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def quick(model: PreparedModel) -> pd.DataFrame:
 
 def _pilot_of(model: PreparedModel) -> PilotEstimate:
     """Return the pilot estimate, or say why there is none and what to do."""
-    reason = "the search for it did not come to an end"
+    reason = "the search for it did not converge"
     if model.spec.pooling != "partial":
         reason = f"it is of partially pooled models, and pooling={model.spec.pooling!r}"
     elif model.design.special:
@@ -108,21 +108,22 @@ def _pilot_of(model: PreparedModel) -> PilotEstimate:
     )
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class _Moves:
-    """What the estimate is moved by, one parameter at a time.
+    """The parameters by which the estimate is moved, one at a time.
 
     Attributes
     ----------
-    theta
-        By one step along each of the population's coefficients: ``(P, ...)``.
+    theta, covariance
+        The population's coefficients, ``(P, ...)``, and the covariance of their errors.
     variances
-        Of logarithms of scales and the like, by name and place; NaN if unknown.
+        Of the errors of logarithms of scales and the like, by name and place; NaN if
+        unknown.
     """
 
     theta: Array
     covariance: Array
-    variances: dict[tuple[str, Any], float] = field(default_factory=dict)
+    variances: Mapping[tuple[str, Any], float]
 
     @property
     def count(self) -> int:
@@ -132,17 +133,15 @@ class _Moves:
     def of(self, name: str, place: Any = ()) -> Array:
         """Return the steps of a parameter in the estimate and after each move."""
         found = np.zeros(1 + self.count)
-        if (name, place) in self.variances:
-            found[1 + self.theta.size + list(self.variances).index((name, place))] = (
-                _STEP
-            )
+        names = list(self.variances)
+        if (name, place) in names:
+            found[1 + self.theta.size + names.index((name, place))] = _STEP
         return found
 
 
 def _moves(model: PreparedModel, pilot: PilotEstimate) -> _Moves:
     """List the parameters, with the variances of their errors."""
-    moves = _Moves(pilot.theta, pilot.theta_covariance)
-    known = moves.variances
+    known: dict[tuple[str, Any], float] = {}
     for number, own in enumerate(pilot.factors, 1):
         for q, error in enumerate(own.scale_errors):
             known[f"tau{suffix_of(number)}", q] = float(error) ** 2
@@ -153,7 +152,7 @@ def _moves(model: PreparedModel, pilot: PilotEstimate) -> _Moves:
             is_sigma = own_name == "sigma"
             variance = variance_of_log_sigma(model, pilot) if is_sigma else np.nan
             known[own_name, place] = variance
-    return moves
+    return _Moves(pilot.theta, pilot.theta_covariance, known)
 
 
 def _variables(

@@ -42,7 +42,7 @@ class SummaryTable(pd.DataFrame):
         """Write the table in the width of the console."""
         width = pd.get_option("display.width") or 80
         head, tail = _places(len(self))
-        columns = [_column(name, texts) for name, texts in _cells(self).items()]
+        columns = [_column(name, texts) for name, texts in rounded_cells(self).items()]
         room = max(width - sum(len(each[0]) + 1 for each in columns), _FEWEST)
         labels = _labels([short_label(label, 200) for label in self.index], room)
         broad = max((len(line) for each in labels for line in each), default=0)
@@ -70,7 +70,7 @@ def summary_html(table: pd.DataFrame) -> str:
     """Write a summary as HTML, with every label escaped."""
     head, tail = _places(len(table))
     index = [short_label(label, 80) for label in table.index]
-    cells = pd.DataFrame(_cells(table), index=index)
+    cells = pd.DataFrame(rounded_cells(table), index=index)
     shown = cells.iloc[[*head, *tail]].to_html(border=0)
     left = len(table) - len(head) - len(tail)
     return shown + (f"<p>{left:,} rows are not shown.</p>" if left else "")
@@ -83,8 +83,8 @@ def _places(count: int) -> tuple[range, range]:
     return range(_HEAD), range(count - _TAIL, count)
 
 
-def _cells(table: pd.DataFrame) -> dict[str, list[str]]:
-    """Round the numbers of each column, and write them."""
+def rounded_cells(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Write the numbers of each column with the digits that the draws support."""
     sd = table["sd"].to_numpy(dtype=float)
     # Approximations have no effective sizes, and independent draws.
     bulk, tail = (

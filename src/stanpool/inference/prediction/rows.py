@@ -22,6 +22,7 @@ from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.new_rows import PARTS, new_design
 from stanpool.language.family import FAMILIES
 from stanpool.posterior.coefficients import coefficients
+from stanpool.sampling.settings import random_seed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -77,7 +78,7 @@ def linear_predictor_with(
         new_groups = "population" if new_groups == "error" else new_groups
     posterior = some_draws(fit.posterior, draws)
     if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
+        seed = random_seed()
     source = LinearPredictor(
         model=model,
         design=design,

@@ -237,7 +237,7 @@ def _described(source: LinearPredictor, values: Array, wanted: Summary) -> pd.Da
     else:
         columns = {**describe_at(values, wanted.levels)}
     for name, event in wanted.events.items():
-        if name in columns:
+        if name in columns and not categories:
             raise SpecError(
                 f"events has the name {quote(name)}, which is that of a column of the "
                 "summary. Pass another name."

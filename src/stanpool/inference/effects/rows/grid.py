@@ -88,19 +88,22 @@ def _is_coded(model: PreparedModel, name: str) -> bool:
     )
 
 
-def level_named(model: PreparedModel, name: str, value: Any) -> Any:
-    """Return the level of a factor that a value stands for, or refuse the value."""
+def levels_named(model: PreparedModel, name: str, values: Sequence[Any]) -> list[Any]:
+    """Return the levels of a factor that values stand for, or refuse a value."""
     levels = levels_of(model, name)
-    for level in levels:
-        if level is value or level_text(level) == level_text(value):
-            return level
-    if name in roles_of(model).groups:
-        return value  # a new group
-    texts = [str(each) for each in levels]
-    raise DataError(
-        f"{quote(name)} has no level {quote(value)} in the data of the fit; its levels "
-        f"are {quote_list(levels, limit=10)}.{suggestion(str(value), texts)}"
-    )
+    known = {level_text(level): level for level in levels}
+    is_group = name in roles_of(model).groups
+    found = []
+    for value in values:
+        text = level_text(value)
+        if text not in known and not is_group:  # a new group is no mistake
+            raise DataError(
+                f"{quote(name)} has no level {quote(value)} in the data of the fit; "
+                f"its levels are {quote_list(levels, limit=10)}."
+                + suggestion(str(value), map(str, levels))
+            )
+        found.append(known.get(text, value))
+    return found
 
 
 def number_named(name: str, value: Any) -> float:
@@ -141,7 +144,7 @@ def values_of(model: PreparedModel, name: str, asked: Any) -> list[Any]:
     if levels or name in roles_of(model).groups:
         if words == ["all"] and "all" not in levels:
             return levels
-        return [level_named(model, name, each) for each in words]
+        return levels_named(model, name, words)
     if isinstance(asked, str):
         column = model.data[name].to_numpy(dtype=float)
         if asked == "sd":

@@ -15,7 +15,7 @@ from stanpool.data.columns import column_named
 from stanpool.inference.effects.rows.grid import (
     check_known,
     column_at,
-    level_named,
+    levels_named,
     levels_of,
     number_named,
     roles_of,
@@ -200,7 +200,7 @@ def _of_levels(
                 f"variables has {quote(asked)} for {quote(name)}, a factor: pass two "
                 f"levels, the reference first, or one of {quote_list(words)}."
             )
-        low, high = (level_named(model, name, each) for each in _two(name, asked))
+        low, high = levels_named(model, name, _two(name, asked))
         pairs = [(high, low)]
     if len(pairs) > _MOST_CONTRASTS:
         raise SpecError(
