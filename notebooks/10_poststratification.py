@@ -13,21 +13,21 @@
 # %% [markdown]
 # # What does each state think, if the sample is not like the population?
 #
-# A survey of 1,500 people reaches old people more easily than young ones, and a dozen
-# people of a small state. Multilevel regression and poststratification (Gelman and
-# Little 1997) answers both: a hierarchical model estimates the share of each kind of
-# person in each state, and the census says how many of each kind there are.
+# A survey of 1,500 people reaches old people more easily than young ones, and only a
+# dozen people in a small state. Multilevel regression and poststratification (Gelman
+# and Little 1997) deals with both: a hierarchical model estimates the share of people
+# of each age who say yes in each state, and the census says how large each group is.
 #
 # You will learn
 #
 # * how to go from a fit to estimates of a population, in one call;
 # * how much pooling, and how much the weighting by the population, changes them;
-# * what is said of a state from which nobody was asked.
+# * what is said of a state in which nobody was asked.
 #
 # The survey is simulated, so that the truth is known. The populations of the states are
-# those of the census of 2020 (U.S. Census Bureau, apportionment counts), taken as
-# adults; the shares of four ages are about those of the nation's adults, with more old
-# people in some states than in others.
+# those of the census of 2020 (U.S. Census Bureau, apportionment counts), as if all of
+# them were adults; the shares of four ages are about those of the nation's adults, with
+# more old people in some states than in others.
 
 # %%
 import matplotlib.pyplot as plt
@@ -103,7 +103,7 @@ pd.DataFrame(
 #
 # `poststratify` computes the expected share of each cell at each draw, and averages
 # cells by their sizes. Wyoming is in the census and not in the fit: its effect is drawn
-# from the distribution of states, around its region.
+# from the distribution of the states' effects, and added to that of its region.
 
 # %%
 model = sp.Model("yes ~ age + region + (1 | state)", survey, family="bernoulli")
@@ -160,11 +160,11 @@ ax.set_title("States, from the lowest share to the highest")
 ax.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
-# The sample says no more often than the population, because it is older; weighting by
-# the census corrects this. And of states with few people the shares of those who were
-# asked are scattered between 0 and 1, where the model has them near their region. Of
-# Wyoming, where nobody was asked, the model knows the region and no more, and its
-# interval says so.
+# The sample says yes less often than the population, because it is older; weighting by
+# the census corrects most of this. In states with few people the shares of those who
+# were asked are scattered between 0 and 1, while the model's are near those of their
+# region. About Wyoming, where nobody was asked, the model knows the region and no more,
+# and its wide interval says so.
 #
 # ## The nation, and the regions
 
