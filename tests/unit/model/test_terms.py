@@ -267,6 +267,16 @@ class TestAnotherParameter:
         full = np.einsum("nq,snq->sn", factor.Z, stan["b_shape"][:, factor.index])
         np.testing.assert_allclose(eta[:, 0], full, atol=1e-12)
 
+    def test_no_pilot_estimate_of_the_mean_is_taken_for_it(self) -> None:
+        model = sp.Model("y ~ x1 + (1 | g)", small_data(), parameterization="adaptive")
+        program = program_data(model.design, model.structure, None, model.centering)
+        pilot, start = model.pilot, InitialValues(program)
+        assert pilot is not None
+        noise = Noise(np.random.default_rng(6), 1.0)
+        for term in (self.population, self.term):
+            assert term.initial_around(pilot, start, noise) is start
+            assert term.metric(pilot, program) == {}
+
     def test_new_groups_are_not_those_of_the_mean(self) -> None:
         own = replace(shape_design(), parameter="mean")
         labelled = {
