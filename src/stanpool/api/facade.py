@@ -48,7 +48,7 @@ from stanpool.inference.prediction.predict import (
 )
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.inference.prediction.summaries import predict_table
-from stanpool.language.formula import parse_formulas
+from stanpool.language.formula import default_pooling, parse_formulas
 from stanpool.language.model_spec import ModelSpec, as_names
 from stanpool.language.prior import Prior, as_fixed, as_priors
 from stanpool.language.vocabulary import as_functions
@@ -118,7 +118,8 @@ class Model(PreparedModel):
         ``"probit"`` for ordinal. The first is the default. The other families have one
         link.
     pooling
-        ``"partial"``, ``"none"`` or ``"complete"``.
+        ``"partial"``, ``"none"`` or ``"complete"``. The default is partial pooling,
+        and complete pooling for a formula without groups.
     parameterization
         ``"centered"``; ``"noncentered"``; ``"adaptive"``, in which the coefficients of
         each group are centered as far as its data are informative about them;
@@ -187,7 +188,7 @@ marginal, 919 rows, 85 groups)
         *,
         family: str = "gaussian",
         link: Link | None = None,
-        pooling: Pooling = "partial",
+        pooling: Pooling | None = None,
         parameterization: Parameterization = "auto",
         residual: str | None = None,
         group_predictors: Sequence[str] = (),
@@ -204,13 +205,16 @@ marginal, 919 rows, 85 groups)
                 f"residual={quote(residual)} and 'sigma ~ (1 | {group})' contradict "
                 "each other; pass one of them."
             )
+        residual = residual if group is None else group
+        if pooling is None:
+            pooling = default_pooling(parsed, residual)
         spec = ModelSpec(
             **vars(parsed),
             family=family,
             link=link,
             pooling=pooling,
             parameterization=parameterization,
-            residual=residual if group is None else group,
+            residual=residual,
             group_predictors=as_names("group_predictors", group_predictors),
             priors=as_priors(priors),
             fixed=as_fixed(fixed),

@@ -137,7 +137,7 @@ def states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
         group_predictors: tuple[str, ...],
         priors: tuple[str, ...],
         chunked: bool,
-        pooling: Pooling = "partial",
+        pooling: Pooling | None = None,
         **others: Any,
     ) -> Any:
         def state() -> Model:
@@ -146,7 +146,7 @@ def states_a_model(command: Callable[..., Any]) -> Callable[..., Any]:
             stated = formula[0] if len(formula) == 1 else list(formula)
             columns: Any = tuple
             if source.dropna:
-                columns = _columns_used(stated, family=family, pooling=pooling)
+                columns = _columns_used(stated, pooling, family=family)
             data = _chunks(source, columns) if chunked else source.table(columns)
             with source.explained():
                 return Model(
@@ -176,15 +176,17 @@ def _chunks(source: Source, columns: Any) -> Any:
 
 
 def _columns_used(
-    formula: str | Sequence[str], **options: Any
+    formula: str | Sequence[str], pooling: Pooling | None, **options: Any
 ) -> Callable[[set[Any]], list[str]]:
     """Return a function that says which of the columns a formula uses."""
     from stanpool.data.columns import names_in
-    from stanpool.language.formula import parse_formulas
+    from stanpool.language.formula import default_pooling, parse_formulas
     from stanpool.language.model_spec import ModelSpec
 
     parsed, residual = parse_formulas(formula)
-    spec = ModelSpec(**vars(parsed), residual=residual, **options)
+    if pooling is None:
+        pooling = default_pooling(parsed, residual)
+    spec = ModelSpec(**vars(parsed), residual=residual, pooling=pooling, **options)
     # The upper end of an interval may be missing where there is none.
     return lambda known: [x for x in names_in(spec, known) if x != spec.cens_upper]
 

@@ -41,10 +41,9 @@ verbose_option = click.option(
 pooling_option = click.option(
     "--pooling",
     type=click.Choice(get_args(Pooling)),
-    default="partial",
-    show_default=True,
     help="How much the groups have in common: all (complete), nothing (none), or a "
-    "distribution of their coefficients (partial).",
+    "distribution of their coefficients (partial).  [default: partial; complete if the "
+    "formula has no groups]",
 )
 seed_option = click.option(
     "--seed",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stanpool.base.errors import SpecError, quote, suggestion
+from stanpool.base.options import Pooling
 from stanpool.language import expression
 from stanpool.language.brackets import CLOSING, OPENING, signed_terms, split, top_level
 from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
@@ -166,6 +167,23 @@ def parse_formulas(
             "groups of one column, and nothing else; write 'sigma ~ (1 | g)'."
         )
     return first, factor
+
+
+def default_pooling(formula: Formula, residual: str | None) -> Pooling:
+    """Return ``"partial"``, or ``"complete"`` if nothing differs by group.
+
+    Parameters
+    ----------
+    formula, residual
+        What ``parse_formulas`` returns, or another column of residual scales.
+
+    Examples
+    --------
+    >>> default_pooling(parse_formula("y ~ x"), residual=None)
+    'complete'
+    """
+    differs = formula.groups or formula.latent or residual
+    return "partial" if differs else "complete"
 
 
 def check_name(name: object) -> None:

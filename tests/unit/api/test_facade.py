@@ -118,6 +118,24 @@ class TestModel:
             Model("y ~ x1", small_data(), pooling="complete").parameterization is None
         )
 
+    @pytest.mark.parametrize(
+        ("formula", "pooling"),
+        [("y ~ x", "complete"), ("y ~ 1", "complete"), ("y ~ x + (1 | g)", "partial")],
+    )
+    def test_a_formula_without_groups_is_pooled_completely(
+        self, formula: str, pooling: str
+    ) -> None:
+        data = {"y": [1.0, 2.5, 2.0, 4.0], "x": [0.0, 1.0, 2.0, 3.0], "g": list("abab")}
+        assert sp.Model(formula, data).spec.pooling == pooling
+
+    @pytest.mark.parametrize(
+        "formula", ["y ~ factors(g, h)", ["y ~ x", "sigma ~ (1 | g)"]]
+    )
+    def test_what_differs_by_group_is_not_dropped(self, formula: str) -> None:
+        data = {"y": [1.0, 2.0, 3.0, 4.0], "x": [0.0, 1.0, 2.0, 3.5]}
+        with pytest.raises(sp.SpecError, match="pooling='partial' needs groups"):
+            sp.Model(formula, data | {"g": list("abab"), "h": list("aabb")})
+
     def test_levels_without_rows_are_named(self) -> None:
         data = small_data()
         kinds = pd.Categorical(["a", "b"] * 7, categories=["z", "a", "b", "c"])
