@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -14,7 +13,6 @@ from statistical.monte_carlo import assert_means_agree
 
 pytestmark = pytest.mark.compiled
 
-DATA = Path(__file__).parents[1] / "data"
 RADON = "log_radon ~ floor + (1 | county)"
 
 
@@ -24,7 +22,7 @@ def verbagg() -> pd.DataFrame:
 
 
 def wine() -> pd.DataFrame:
-    data = pd.read_csv(DATA / "wine.csv")
+    data = sp.load_dataset("wine")
     return data.assign(rating=pd.Categorical(data["rating"], ordered=True))
 
 

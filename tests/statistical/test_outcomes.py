@@ -154,7 +154,7 @@ DATA = Path(__file__).parents[1] / "data"
 
 
 def _kidney() -> pd.DataFrame:
-    found = pd.read_csv(DATA / "kidney.csv")
+    found = sp.load_dataset("kidney")
     return found.assign(x=found["sex"] - 1.5)
 
 

@@ -8,7 +8,6 @@ with known Monte Carlo errors, which the fit's draws must have.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -404,10 +403,9 @@ def test_the_advice_for_grouseticks_leads_to_a_fit_that_is_ok() -> None:
 
     The default has a few divergences, and what is advised ends in these settings.
     """
-    data = pd.read_csv(
-        Path(__file__).parents[1] / "data" / "grouseticks.csv", dtype=str
-    )
-    data[["TICKS", "HEIGHT"]] = data[["TICKS", "HEIGHT"]].astype(int)
+    data = sp.load_dataset("grouseticks")
+    factors = ["YEAR", "BROOD", "LOCATION", "INDEX"]
+    data[factors] = data[factors].astype(str)
     formula = "TICKS ~ YEAR + HEIGHT + (1 | BROOD) + (1 | LOCATION) + (1 | INDEX)"
     model = sp.Model(formula, data, family="poisson")
     found = model.fit(

@@ -10,9 +10,12 @@ from stanpool.base.system.files import shipped_folder
 
 ROWS_AND_GROUPS = {
     "baseball": (18, "player", 18),
+    "bcg": (13, "trial", 13),
     "cbpp": (56, "herd", 15),
     "classroom": (1190, "classid", 312),
     "eight_schools": (8, "school", 8),
+    "grouseticks": (403, "BROOD", 118),
+    "kidney": (76, "id", 38),
     "penicillin": (144, "plate", 24),
     "radon": (919, "county", 85),
     "radon_all": (12_573, "fips", 468),
@@ -22,6 +25,7 @@ ROWS_AND_GROUPS = {
     "seeds": (21, "plate", 21),
     "sleepstudy": (180, "Subject", 18),
     "verbagg": (7584, "id", 316),
+    "wine": (72, "judge", 9),
 }
 
 
