@@ -1,6 +1,7 @@
 """Draw every figure, and write the page that shows them: ``python docs/gallery.py``.
 
-The models are fitted to data sets that stanpool has, without a compiler.
+The models are fitted to data sets that stanpool has, without a compiler. The site draws
+them anew when it is built.
 """
 
 from __future__ import annotations
@@ -82,10 +83,10 @@ def fits() -> dict[str, object]:
     }
 
 
-def main() -> None:
-    """Draw the figures and write the page."""
-    folder = HERE / "figures"
-    folder.mkdir(exist_ok=True)
+def write(place: Path) -> None:
+    """Draw the figures and write the page, in a folder."""
+    folder = place / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
     names, drawn = fits(), []
     page = [
         "# Gallery",
@@ -106,7 +107,7 @@ def main() -> None:
             drawn.append(file)
             figure.savefig(folder / file, dpi=72)
             draw = getattr(sp.plots, f"plot_{name}")
-            about = inspect.getdoc(draw).partition("\n")[0]
+            about = inspect.getdoc(draw).partition("\n")[0].replace("``", "`")
             page += [
                 "",
                 f"### `{call}`",
@@ -115,9 +116,9 @@ def main() -> None:
                 "",
                 f"![{about}](figures/{file})",
             ]
-    (HERE / "gallery.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+    (place / "gallery.md").write_text("\n".join(page) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    main()
+    write(HERE)

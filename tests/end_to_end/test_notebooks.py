@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import runpy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,6 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.py"))
 LARGEST = 500_000  # bytes
 # The others compile programs that nothing else uses: --slow runs all of them.
 SHORT = [path for path in NOTEBOOKS if path.stem[:2] not in ("07", "09")]
-
-# Enough for every cell to run on draws of real programs. What a reader sees in the
-# executed form, and what --slow runs, is as long as the text says.
-FEW = {"draws": 25, "warmup": 25, "max_treedepth": 3}
 
 
 def cells_of_text(path: Path) -> list[tuple[str, str]]:
@@ -54,28 +49,6 @@ def run_cells(path: Path) -> None:
             runpy.run_path(str(path))
     finally:
         pyplot.close("all")
-
-
-@pytest.fixture
-def few_draws(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Let every fit stop after a few draws, and list what each was asked for."""
-    from stanpool.engine.cmdstan import run
-    from stanpool.engine.interpreter import engine
-
-    asked: list[Any] = []
-
-    def limit(module: Any, name: str) -> None:
-        arguments = getattr(module, name)
-
-        def few(settings: Any) -> dict[str, Any]:
-            asked.append(settings)
-            return arguments(replace(settings, **FEW))
-
-        monkeypatch.setattr(module, name, few)
-
-    limit(run, "cmdstanpy_arguments")
-    limit(engine, "arguments_of")
-    return asked
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What makes the documentation site of the pages and of the package."""

@@ -1,0 +1,75 @@
+"""Mathematics as MathML, which needs no scripts; and links from code in sentences."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+
+from website.reference import targets
+
+_CALL = re.compile(r"((?:sp|fit|model|stanpool)\.)?([\w.]+)(\(.*\))?", re.DOTALL)
+
+
+class LinkedCode(SphinxTransform):
+    """Link ``fit.predict(...)`` in a sentence to the page of that method."""
+
+    default_priority = 500
+
+    def apply(self, **kwargs: Any) -> None:
+        """Put a reference around each literal that is a public name."""
+        known = targets()
+        for node in list(self.document.findall(nodes.literal)):
+            target = known.get(_written(node.astext()))
+            inside = (nodes.reference, addnodes.pending_xref, nodes.title)
+            if target is None or any(isinstance(each, inside) for each in _over(node)):
+                continue
+            if self.env.docname == target:
+                continue
+            link = addnodes.pending_xref(
+                "",
+                refdomain="std",
+                reftype="doc",
+                reftarget=f"/{target}",
+                refexplicit=True,
+                refdoc=self.env.docname,
+                refwarn=True,
+            )
+            node.replace_self(link)
+            link += node
+
+
+def _written(text: str) -> str:
+    """Return what is called, without its arguments."""
+    match = _CALL.fullmatch(text)
+    return (match[1] or "") + match[2] if match else ""
+
+
+def _over(node: nodes.Node) -> list[nodes.Node]:
+    found = []
+    while node.parent is not None:
+        node = node.parent
+        found.append(node)
+    return found
+
+
+def _inline(self: Any, node: nodes.math) -> None:
+    self.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def _display(self: Any, node: nodes.math_block) -> None:
+    self.body.append(f'<div class="math">{convert(node.astext(), "block")}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register both."""
+    app.add_transform(LinkedCode)
+    app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

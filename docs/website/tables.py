@@ -1,0 +1,280 @@
+"""Tables of the reference, made of the package's own tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+
+from stanpool.cli import exits, main
+from stanpool.data.datasets import list_datasets, load_dataset
+from stanpool.inference.diagnostics import checks, funnel, learned, outcomes
+from stanpool.language import vocabulary
+from stanpool.language.family import CUTPOINT, FAMILIES, SIGMA, Family, FamilyParameter
+from stanpool.language.prior import DISTRIBUTIONS
+from stanpool.posterior.convergence import R_HAT
+
+# What no field of the table of families has: the mean and the variance of an outcome,
+# and what it is for. ``mu`` is the inverse link of the linear predictor.
+MOMENTS = {
+    "gaussian": ("mu", "sigma^2", "measurements"),
+    "student_t": (
+        "mu",
+        "sigma^2 * nu / (nu - 2)",
+        "measurements with outliers; the variance is finite for nu > 2",
+    ),
+    "lognormal": (
+        "exp(mu + sigma^2 / 2)",
+        "(exp(sigma^2) - 1) * exp(2 * mu + sigma^2)",
+        "positive measurements of which the logarithm is normal",
+    ),
+    "gamma": ("mu", "mu^2 / shape", "positive measurements, costs, durations"),
+    "exponential": ("mu", "mu^2", "times to an event at a constant rate"),
+    "weibull": (
+        "mu",
+        "mu^2 * (gamma(1 + 2 / shape) / gamma(1 + 1 / shape)^2 - 1)",
+        "times to an event at a rate that rises or falls",
+    ),
+    "inverse_gaussian": ("mu", "mu^3 / shape", "positive, strongly skewed outcomes"),
+    "bernoulli": ("mu", "mu * (1 - mu)", "yes or no"),
+    "binomial": (
+        "trials * mu",
+        "trials * mu * (1 - mu)",
+        "successes of a known number of trials",
+    ),
+    "beta_binomial": (
+        "trials * mu",
+        "trials * mu * (1 - mu) * (phi + trials) / (phi + 1)",
+        "the same with more scatter than binomial outcomes have",
+    ),
+    "beta": ("mu", "mu * (1 - mu) / (1 + phi)", "proportions between 0 and 1"),
+    "poisson": ("mu", "mu", "counts"),
+    "negative_binomial": (
+        "mu",
+        "mu + mu^2 / phi",
+        "counts with more scatter than poisson ones have",
+    ),
+    "ordinal": ("", "", "ordered categories, such as answers from 1 to 5"),
+    "categorical": ("", "", "categories without an order"),
+}
+_KINDS = {
+    "row": "the value of each row follows from that row",
+    "taken": "one number, taken from the rows of the fit and kept for new rows",
+    "frozen": "a column that needs such numbers, which are kept for new rows",
+    "basis": "several columns, a term of its own",
+    "levels": "a category, a term of its own",
+}
+_LIMITS = {
+    "R_HAT": R_HAT,
+    "ESS_PER_CHAIN": checks.ESS_PER_CHAIN,
+    "E_BFMI": checks.E_BFMI,
+    "CHAINS": checks.CHAINS,
+    "FEW_DIVERGENCES": checks.FEW_DIVERGENCES,
+    "LOW_AUC": funnel.LOW_AUC,
+    "BREAK_EVEN": funnel.BREAK_EVEN,
+    "WELL_INFORMED": funnel.WELL_INFORMED,
+    "INEFFICIENT": funnel.INEFFICIENT,
+    "OUTCOMES_LIMIT": outcomes.LIMIT,
+    "FEWEST_DIVERGENCES": funnel.FEWEST_DIVERGENCES,
+    "LEAST_NATS": learned.LEAST_NATS,
+}
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _code(*texts: str) -> str:
+    return ", ".join(f"`{text}`" for text in texts)
+
+
+def families() -> str:
+    """Return the overview: each family, its outcome, links and parts."""
+    return _table(
+        ("family", "for", "links, the default first", "parts of the outcome"),
+        (
+            (
+                f"[`{each.name}`](#{each.name.replace('_', '-')})",
+                MOMENTS[each.name][2],
+                _code(*each.links),
+                _code(*each.parts, "weights"),
+            )
+            for each in FAMILIES.values()
+        ),
+    )
+
+
+def family_details() -> str:
+    """Return a section for each family."""
+    return "\n\n".join(_family(each) for each in FAMILIES.values())
+
+
+def _family(family: Family) -> str:
+    mean, variance, purpose = MOMENTS[family.name]
+    rows = [("distribution", f"`{family.written}`"), ("outcome", _outcome(family))]
+    if mean:
+        rows += [("mean", f"`{mean}`"), ("variance", f"`{variance}`")]
+    rows.append(("links", _code(*family.links)))
+    rows.append(("parts of the outcome", _code(*family.parts, "weights")))
+    rows += [(f"`{own.name}`", _default(own)) for own in family.parameters]
+    heading = f"### {family.name.replace('_', ' ')}"
+    sentence = f'`family="{family.name}"`: {purpose}.'
+    return f"{heading}\n\n{sentence}\n\n{_table(('', ''), rows)}"
+
+
+def _outcome(family: Family) -> str:
+    said = {
+        "real": "a number",
+        "positive": "a positive number",
+        "proportion": "a number above 0 and below 1",
+        "binary": "0 and 1, False and True, or text or a categorical of two levels, "
+        "the second of which is success",
+        "count": "a whole number from 0 on",
+        "ordered": "an ordered categorical, or whole numbers",
+        "categories": "text or a categorical; the first category is the reference",
+    }[family.outcome]
+    if "trials" in family.parts:
+        said += "; its trials are stated as `y | trials(n)`"
+    return said
+
+
+def _default(own: FamilyParameter) -> str:
+    if own == SIGMA:
+        return "exponential, its mean the standard deviation of the outcome (rstanarm)"
+    if own == CUTPOINT:
+        return "the categories have equal probabilities on average (dirichlet)"
+    unit = " times the mean outcome" if own.has_outcome_units else ""
+    lower = f", above {own.lower:g}" if own.lower is not None else ""
+    return f"`{own.prior}`{unit}{lower} ({own.source})"
+
+
+def distributions() -> str:
+    """Return the distributions that priors may have."""
+    supports = {
+        "real": "any number; cut off at 0 for a positive parameter",
+        "positive": "positive numbers",
+        "bounded": "between two bounds",
+        "correlation": "correlation matrices",
+        "simplex": "probabilities of categories",
+    }
+    return _table(
+        ("distribution", "of"),
+        ((f"`{d.usage}`", supports[d.support]) for d in DISTRIBUTIONS.values()),
+    )
+
+
+def functions() -> str:
+    """Return every function of formulas, by kind."""
+    text = []
+    for kind, said in _KINDS.items():
+        found = {n: f for n, f in vocabulary.FUNCTIONS.items() if f.kind == kind}
+        rows = ((f"`{name}({_arguments(f)})`") for name, f in sorted(found.items()))
+        text.append(f"**{said[0].upper()}{said[1:]}:** {', '.join(rows)}.")
+    return "\n\n".join(text)
+
+
+def _arguments(function: vocabulary.Function) -> str:
+    columns = "xyz"[: function.columns]
+    return ", ".join((*columns, *(f"{name}=" for name in function.settings)))
+
+
+def contrasts() -> str:
+    """Return the codings of levels."""
+    return ", ".join(
+        f"`{name}({', '.join(f'{each}=' for each in takes)})`"
+        for name, takes in vocabulary.CONTRASTS.items()
+    )
+
+
+def instead() -> str:
+    """Return what to write in place of functions that other tools have."""
+    found: dict[str, list[str]] = {}
+    for name, words in vocabulary._INSTEAD.items():
+        found.setdefault(words, []).append(name)
+    return _table(
+        ("you would write", "here"),
+        ((_code(*names), _sentence(words)) for words, names in found.items()),
+    )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def commands() -> str:
+    """Return a section for each command, as its ``--help`` is."""
+    context = click.Context(main, info_name="stanpool")
+    names = main.list_commands(context)
+    return "\n\n".join(
+        _command(main.get_command(context, name), name) for name in names
+    )
+
+
+def _command(command: Any, name: str) -> str:
+    context = click.Context(command, info_name=f"stanpool {name}")
+    usage = re.sub(r"\s+", " ", command.get_usage(context)).removeprefix("Usage: ")
+    rows = [
+        (f"`{shown[0]}`", shown[1].replace("<", "&lt;"))
+        for each in command.params
+        if (shown := each.get_help_record(context)) is not None
+    ]
+    help_text = re.sub(r"\s*\n\s*(?=\S)", " ", command.help.replace("\n\n", "\0"))
+    examples = re.sub(r"^Examples?:\n", "", (command.epilog or "").replace("\b\n", ""))
+    examples = "\n".join(line.removeprefix("  ") for line in examples.splitlines())
+    text = f"## `stanpool {name}`\n\n```sh\n{usage}\n```\n\n"
+    text += help_text.replace("\0", "\n\n").replace("\b", "")
+    text += f"\n\n{_table(('option', ''), rows)}"
+    return f"{text}\n\n```sh\n{examples.strip()}\n```" if examples.strip() else text
+
+
+def exit_codes() -> str:
+    """Return how commands end."""
+    return _table(
+        ("code", "meaning"),
+        (
+            ("0", "fine"),
+            (str(exits.FOUND_PROBLEMS), "problems were found and `--strict` was given"),
+            (str(exits.BAD_INPUT), "bad input: a formula, data, a file, an option"),
+            (str(exits.ENGINE_TROUBLE), "trouble with the engine"),
+            (str(exits.INTERRUPTED), "interrupted by Ctrl-C"),
+            ("128 + n", "ended by signal n"),
+        ),
+    )
+
+
+def datasets() -> str:
+    """Return the data sets that stanpool has."""
+    tables = {name: load_dataset(name) for name in list_datasets()}
+    return _table(
+        ("name", "rows", "columns"),
+        (
+            (f"`{name}`", f"{len(table):,}", _code(*map(str, table.columns)))
+            for name, table in tables.items()
+        ),
+    )
+
+
+FUNCTIONS: dict[str, Callable[[], str] | float] = {
+    **{
+        each.__name__: each
+        for each in (
+            families,
+            family_details,
+            distributions,
+            functions,
+            contrasts,
+            instead,
+            commands,
+            exit_codes,
+            datasets,
+        )
+    },
+    **_LIMITS,
+}
