@@ -46,12 +46,14 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "logo": {"text": "stanpool"},
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
+    "navbar_align": "left",
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "header_links_before_dropdown": 8,
+    "header_links_before_dropdown": 9,
     "navigation_with_keys": False,
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",

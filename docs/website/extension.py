@@ -9,37 +9,33 @@ from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from website.reference import targets
 
+_LINKS = (nodes.reference, addnodes.pending_xref, nodes.title, addnodes.desc_signature)
 _CALL = re.compile(r"((?:sp|fit|model|stanpool)\.)?([\w.]+)(\(.*\))?", re.DOTALL)
 
 
-class LinkedCode(SphinxTransform):
+class LinkedCode(SphinxPostTransform):
     """Link ``fit.predict(...)`` in a sentence to the page of that method."""
 
     default_priority = 500
 
-    def apply(self, **kwargs: Any) -> None:
+    def run(self, **kwargs: Any) -> None:
         """Put a reference around each literal that is a public name."""
-        known = targets()
+        known, here = targets(), self.env.docname
+        owner = here.rpartition("/")[2].partition(".")[0]
         for node in list(self.document.findall(nodes.literal)):
-            target = known.get(_written(node.astext()))
-            inside = (nodes.reference, addnodes.pending_xref, nodes.title)
-            if target is None or any(isinstance(each, inside) for each in _over(node)):
+            written = _written(node.astext())
+            # Where a method is explained, the name alone is another of the same class.
+            target = known.get(written) or known.get(f"{owner}.{written}")
+            if target in (None, here) or any(
+                isinstance(e, _LINKS) for e in _over(node)
+            ):
                 continue
-            if self.env.docname == target:
-                continue
-            link = addnodes.pending_xref(
-                "",
-                refdomain="std",
-                reftype="doc",
-                reftarget=f"/{target}",
-                refexplicit=True,
-                refdoc=self.env.docname,
-                refwarn=True,
-            )
+            address = self.app.builder.get_relative_uri(here, target)
+            link = nodes.reference("", "", internal=True, refuri=address)
             node.replace_self(link)
             link += node
 
@@ -70,6 +66,6 @@ def _display(self: Any, node: nodes.math_block) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register both."""
-    app.add_transform(LinkedCode)
+    app.add_post_transform(LinkedCode)
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
