@@ -167,7 +167,10 @@ def __getattr__(name: str) -> Any:
     """Load a public name where it is first used."""
     if name in _MODULES:
         return import_module(f"stanpool.{_MODULES[name]}")
-    name = _FORMER_NAMES.get(name, name)
+    if name in _FORMER_NAMES:
+        warn_of_deprecation = import_module("stanpool.base.errors").warn_of_deprecation
+        warn_of_deprecation(f"sp.{name}", since="0.1", instead=_FORMER_NAMES[name])
+        name = _FORMER_NAMES[name]
     if name not in _HOME_OF:
         raise AttributeError(f"module 'stanpool' has no attribute {name!r}")
     value = getattr(import_module(f"stanpool.{_HOME_OF[name]}"), name)

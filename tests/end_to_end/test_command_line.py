@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -53,6 +54,27 @@ def in_a_terminal(*words: object) -> tuple[int, str]:
             shown += some
     os.close(ours)
     return process.wait(timeout=60), shown.decode()
+
+
+def test_the_example_of_cbpp_has_the_canonical_result(tmp_path: Path) -> None:
+    """As ``glmer(cbind(incidence, size - incidence) ~ period + (1 | herd), binomial)``.
+
+    The figures are those of lme4's own documentation: estimates, and standard errors.
+    """
+    shown = in_this_process("fit", "--help").stdout
+    example = shown[shown.index("stanpool fit cbpp") :].partition("stanpool fit radon")
+    words = shlex.split(example[0].replace("\\\n", " "))[1:]
+    words[words.index("--out") + 1] = str(tmp_path / "cbpp.fit")
+    words += ["--draws", "250", "--warmup", "300", "--seed", "1", "--quiet", "--json"]
+    result = in_this_process(*words)
+    assert result.exit_code == 0, result.output
+    fit = sp.load(tmp_path / "cbpp.fit")
+    estimates = fit.summary(groups=False)["mean"].filter(regex="Intercept$|beta")
+    lme4 = np.array([-1.3983, -0.9919, -1.1282, -1.5797])
+    errors = np.array([0.2312, 0.3032, 0.3228, 0.4220])
+    assert len(estimates) == 4
+    # Priors, and means instead of modes, change them by a part of the standard errors.
+    assert (np.abs(estimates - lme4) < errors / 3).all()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -85,3 +86,51 @@ def test_wheel_ships_templates_data_and_the_driver(wheel: Path) -> None:
         "stanpool/py.typed",
     ):
         assert needed in names
+
+
+USER_SCRIPT = """
+# pyright: basic, reportUnnecessaryTypeIgnoreComment=true
+from typing import assert_type
+
+import xarray as xr
+
+import stanpool as sp
+from stanpool import Fit, Model
+
+data = {"y": [1.0, 2.0], "g": ["a", "b"]}
+model = Model("y ~ 1 + (1 | g)", data, pooling="partial")
+fit = model.fit(seed=1, draws=100)
+assert_type(fit, Fit)
+assert_type(fit.diagnose(), sp.Diagnosis)
+assert_type(fit.predict(data), xr.DataArray)
+fit.summary(prob=0.5)
+fit.plot.forest()
+sp.compare_pooling(model)
+model.fit(seed="one")  # type: ignore[arg-type]
+model.fit(engine="other")  # type: ignore[arg-type]
+Model("y ~ 1", data, pooling="half")  # type: ignore[arg-type]
+fit.predict(dat=data)  # type: ignore[call-overload]
+fit.summary(probability=0.5)  # type: ignore[call-arg]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_type_checkers_see_the_types_of_an_installed_stanpool(
+    checker: str, wheel: Path, tmp_path: Path
+) -> None:
+    if shutil.which(checker) is None:
+        pytest.skip(f"no {checker} on this machine")
+    run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")])
+    python = tmp_path / "venv" / "bin" / "python"
+    find = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    installed = Path(run([str(python), "-c", find]).strip())
+    zipfile.ZipFile(wheel).extractall(installed)
+    (installed / "others.pth").write_text(sysconfig.get_path("purelib"))
+    script = tmp_path / "script.py"
+    script.write_text(USER_SCRIPT)
+    options = {
+        "mypy": ["--strict", "--config-file=", "--python-executable", str(python)],
+        "pyright": ["--pythonpath", str(python)],
+    }
+    run([checker, *options[checker], str(script)])

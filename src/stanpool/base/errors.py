@@ -24,8 +24,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 
 
 class StanpoolError(Exception):
@@ -102,6 +107,49 @@ class EffectWarning(UserWarning):
 
 class OutcomeWarning(UserWarning):
     """Drawn outcomes overflowed, and are set to the largest number."""
+
+
+def deprecated(
+    *, since: str, instead: str
+) -> Callable[[Callable[Given, Returned]], Callable[Given, Returned]]:
+    """Return a decorator that lets a function work and warns of its removal.
+
+    Parameters
+    ----------
+    since
+        The version that deprecated it.
+    instead
+        What to write in its place.
+
+    Examples
+    --------
+    >>> @deprecated(since="0.2", instead="new(x)")
+    ... def old(x):
+    ...     return x + 1
+    """
+
+    def decorator(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
+        @wraps(function)
+        def warned(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
+            warn_of_deprecation(f"{function.__name__}()", since=since, instead=instead)
+            return function(*args, **kwargs)
+
+        return warned
+
+    return decorator
+
+
+def warn_of_deprecation(name: str, *, since: str, instead: str) -> None:
+    """Warn the caller of the caller that a name will be removed.
+
+    A ``FutureWarning`` is shown by default, also where the call is in a library.
+    """
+    warnings.warn(
+        f"{name} is deprecated since stanpool {since} and will be removed; "
+        f"use {instead}.",
+        FutureWarning,
+        stacklevel=3,
+    )
 
 
 def quote(value: object, limit: int = 60) -> str:

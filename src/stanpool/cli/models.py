@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Examples:
   stanpool fit radon.csv --formula 'log_radon ~ floor + (1 | county)' --seed 1
   stanpool fit cbpp --family binomial --out cbpp.fit \\
-      --formula 'incidence | trials(size) ~ period + (1 | herd)'
+      --formula 'incidence | trials(size) ~ C(period) + (1 | herd)'
   stanpool fit radon --formula 'log_radon ~ floor + (1 | county)' \\
       --prior 'tau_county=exponential(1)' --prior 'beta[floor]=normal(0, 1)' \\
       --strict --json > radon.json
