@@ -119,6 +119,7 @@ def _made(name: str) -> Any:
         for name in ("complete", "none", "partial")
     }
     rows = {name: each.loo() for name, each in poolings.items()}
+    from stanpool.studies.many.folder import Record
     from stanpool.studies.pooling.poolings import build_pooling_comparison
 
     rng = np.random.default_rng(1)
@@ -163,6 +164,8 @@ def _made(name: str) -> Any:
             )
         ),
         "Prior": lambda: sp.Prior("normal", (0, 1)),
+        "Fits": lambda: sp.Fits(("data",), (Record("a"),), {"a": fit}),
+        "PooledDraws": lambda: sp.PooledDraws.of([fit, fit]),
     }
     return makers[name]()
 
@@ -238,6 +241,8 @@ def _calls_of_class(name: str, thing: type) -> Iterator[Call]:
         yield name, partial(_itself, thing)
     for method, member in inspect.getmembers(thing):
         if method.startswith("_") or not callable(member):
+            continue
+        if getattr(member, "__module__", "") == Mapping.__module__:  # get, items, ...
             continue
         if inspect.ismethod(member):  # of the class
             yield f"{name}.{method}", partial(_itself, member)

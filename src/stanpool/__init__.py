@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from stanpool.model.program.render import neals_funnel
     from stanpool.studies.calibration.against_exact import Validation, validate
     from stanpool.studies.calibration.simulation_based import Calibration, sbc
+    from stanpool.studies.many.fit_many import fit_many
+    from stanpool.studies.many.fits import Fits, load_fits
+    from stanpool.studies.many.pooled import PooledDraws
     from stanpool.studies.model_table import ModelTable, table
     from stanpool.studies.parameterizations import (
         Comparison,
@@ -86,6 +89,9 @@ _HOMES = {
     "model.program.render": ("neals_funnel",),
     "studies.calibration.against_exact": ("Validation", "validate"),
     "studies.calibration.simulation_based": ("Calibration", "sbc"),
+    "studies.many.fit_many": ("fit_many",),
+    "studies.many.fits": ("Fits", "load_fits"),
+    "studies.many.pooled": ("PooledDraws",),
     "studies.model_table": ("ModelTable", "table"),
     "studies.parameterizations": (
         "Comparison",
@@ -119,6 +125,7 @@ __all__ = [
     "EngineError",
     "Finding",
     "Fit",
+    "Fits",
     "GroupTerm",
     "ImportanceWarning",
     "Model",
@@ -126,6 +133,7 @@ __all__ = [
     "NestingWarning",
     "OutOfMemoryError",
     "OutcomeWarning",
+    "PooledDraws",
     "PoolingComparison",
     "Prior",
     "PriorWarning",
@@ -146,10 +154,12 @@ __all__ = [
     "complete_pooling",
     "engine",
     "exact",
+    "fit_many",
     "kfold",
     "list_datasets",
     "load",
     "load_dataset",
+    "load_fits",
     "loo",
     "neals_funnel",
     "no_pooling",

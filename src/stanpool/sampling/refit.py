@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior, as_priors
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import SET_BY_USER, PriorRow
@@ -60,20 +61,10 @@ def update(
         If the data are not suitable for the model.
     """
     model = fit.model
-    in_force = {_name(row): row.prior for row in model.priors}
-    if priors is not None:
-        changed = replace(model.spec, priors=as_priors(priors))
-        tried = PreparedModel.from_spec(changed, model.source)
-        in_force |= {
-            _name(row): row.prior for row in tried.priors if row.source == SET_BY_USER
-        }
-    spec = replace(
-        model.spec,
-        priors=as_priors(in_force),
-        parameterization=model.parameterization or model.spec.parameterization,
-    )
     again = PreparedModel.from_spec(
-        spec, model.source if data is None else data, strict=False
+        spec_to_refit(model, priors),
+        model.source if data is None else data,
+        strict=False,
     )
     given = {
         "chains": chains,
@@ -149,6 +140,37 @@ def more(
         fit.model, settings, prior_only=fit.prior_only, progress=progress
     )
     return joined(fit, new)
+
+
+def spec_to_refit(
+    model: PreparedModel, priors: Mapping[str, str | Prior] | None = None
+) -> ModelSpec:
+    """State a model with all its priors and its form, whatever its next data are.
+
+    Parameters
+    ----------
+    model
+        The model.
+    priors
+        Priors to change.
+
+    Raises
+    ------
+    SpecError
+        If there is no such parameter, or the prior does not suit it.
+    """
+    in_force = {_name(row): row.prior for row in model.priors}
+    if priors is not None:
+        changed = replace(model.spec, priors=as_priors(priors))
+        tried = PreparedModel.from_spec(changed, model.source)
+        in_force |= {
+            _name(row): row.prior for row in tried.priors if row.source == SET_BY_USER
+        }
+    return replace(
+        model.spec,
+        priors=as_priors(in_force),
+        parameterization=model.parameterization or model.spec.parameterization,
+    )
 
 
 def _name(row: PriorRow) -> str:

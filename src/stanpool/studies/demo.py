@@ -12,7 +12,7 @@ from stanpool.base.options import Parameterization, Pooling
 from stanpool.base.system.files import writing
 from stanpool.data.datasets import load_dataset
 from stanpool.inference.estimates.summary import summary
-from stanpool.studies.fit_all import fit_all
+from stanpool.studies.many.fit_all import fit_all
 from stanpool.studies.parameterizations import Comparison, compare_fits, mean_sd
 
 if TYPE_CHECKING:

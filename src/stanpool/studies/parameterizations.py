@@ -22,7 +22,7 @@ from stanpool.inference.estimates.summary import summary
 from stanpool.posterior import arviz
 from stanpool.posterior.convergence import R_HAT
 from stanpool.posterior.scalars import group_dims, short_label
-from stanpool.studies.fit_all import fit_all
+from stanpool.studies.many.fit_all import fit_all
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,7 +24,7 @@ from stanpool.language.prior import Prior
 from stanpool.model.priors.in_force import PriorRow, class_of, resolve_priors
 from stanpool.posterior.intervals import describe
 from stanpool.posterior.scalars import factor_of_scale, scale_draws, short_label
-from stanpool.studies.fit_all import fit_all
+from stanpool.studies.many.fit_all import fit_all
 from stanpool.studies.parameterizations import compare_fits
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from stanpool.sampling.choose_engine import (
     requested_engine,
 )
 from stanpool.sampling.settings import settings_of
-from stanpool.studies.fit_all import fit_all
+from stanpool.studies.many.fit_all import fit_all
 
 PROGRAM = StanProgram("x", "parameters { real x; } model { x ~ std_normal(); }")
 SETTINGS = SampleSettings(seed=1)

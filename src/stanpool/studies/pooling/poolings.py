@@ -21,7 +21,7 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
     grouping,
 )
 from stanpool.posterior.scalars import short_label
-from stanpool.studies.fit_all import fit_all
+from stanpool.studies.many.fit_all import fit_all
 from stanpool.studies.parameterizations import Comparison, compare_fits, mean_sd
 from stanpool.studies.ranking import Ranking, rank
 

@@ -1,0 +1,1 @@
+"""One model of many data sets: segments, imputations, resamples, and named models."""

@@ -1,0 +1,238 @@
+"""One model of many data sets, or many models: fitted on an executor, kept by label."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stanpool.api.facade import Fit, Model
+from stanpool.base.arguments import public
+from stanpool.base.errors import (
+    ArgumentError,
+    SamplingError,
+    StanpoolError,
+    quote,
+    quote_list,
+    suggestion,
+)
+from stanpool.base.other_tools import advice_on_argument
+from stanpool.base.system.parallel import run_many
+from stanpool.engine.process import usable_cores
+from stanpool.inference.diagnostics.diagnose import diagnose
+from stanpool.sampling.choose_engine import compile_if_it_pays
+from stanpool.sampling.sample import sample_model
+from stanpool.sampling.saving.storage import load_or_sample
+from stanpool.sampling.settings import random_seed, settings_of
+from stanpool.studies.many.datasets import Unbuilt, labelled_models
+from stanpool.studies.many.fits import Fits
+from stanpool.studies.many.folder import FitsFolder, Record, digest_of
+
+_OWN = {"self", "formula", "data", "seed", "progress", "verbose", "file", "output_dir"}
+
+
+@public
+def fit_many(
+    model: Any,
+    data: Any = None,
+    *,
+    by: str | Sequence[str] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Fits:
+    """Fit a model to each of many data sets, or many models.
+
+    Fits that fail are listed with their messages, and do not stop the others. The seed
+    of each follows from ``seed`` and its label, so that no result depends on the
+    executor, or on which other fits there are.
+
+    Parameters
+    ----------
+    model
+        A formula, or a ``Model``, of which each data set gets the specification, the
+        priors and the form; or a mapping from names to these, each of which is fitted.
+        ``Model``s of a mapping may have their own data.
+    data
+        A data frame, whose segments ``by`` names; a mapping from labels to data frames;
+        or a list of data frames, such as imputations of missing values or bootstrap
+        samples, which are labelled from 1 and share the default priors of the first.
+    by
+        The columns whose values, or combinations of values, are the segments. Each
+        segment of a formula has default priors of its own.
+    folder
+        A folder to write each fit to as soon as it is done, instead of keeping it in
+        memory. Fits that are there already, of the same model, data and settings, are
+        not fitted again: a study that was interrupted goes on, and one that gets more
+        data sets fits only these.
+    seed
+        The seed of all fits; drawn at random if None.
+    executor
+        Any ``concurrent.futures.Executor``; by default there are as many fits at a time
+        as cores.
+    progress
+        Whether to show progress on standard error, with an estimate of the time left.
+    options
+        Options of ``Model``, such as ``family``, and of ``Model.fit``, such as
+        ``draws``.
+
+    Returns
+    -------
+    Fits
+        A mapping from labels to fits, with ``summary()``, ``diagnose()``, ``loo()`` and
+        ``predict()`` of all of them.
+
+    Raises
+    ------
+    SpecError, DataError
+        If no model can be built, or arguments contradict each other.
+    SamplingError
+        If all fits fail.
+
+    Examples
+    --------
+    >>> import stanpool as sp
+    >>> fits = sp.fit_many("Reaction ~ Days", sp.load_dataset("sleepstudy"),
+    ...                    by="Subject", method="laplace", draws=50, seed=1,
+    ...                    progress=False)
+    >>> list(fits)[:3]
+    [308, 309, 310]
+    >>> fits.summary(var_names=["beta"]).index[0][1]
+    'beta[Days]'
+    """
+    of_model, of_fit = _split(options)
+    columns = (by,) if isinstance(by, str) else tuple(by or ())
+    found = labelled_models(model, data, columns, of_model)
+    seed_of_all = random_seed() if seed is None else seed
+    settings = {"parallel_chains": 1, **of_fit}
+    shelf = None if folder is None else FitsFolder.opened(Path(folder), found.names)
+    tasks = [
+        _Task(label, each, seed_of(label, seed_of_all), seed is None, settings, shelf)
+        for label, each in found.models.items()
+    ]
+    _prepare_engine(tasks, progress=progress)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        done = run_many(
+            _fit_one,
+            tasks,
+            title=f"Fitting {len(tasks):,} models",
+            executor=threads if executor is None else executor,
+            progress=progress,
+        )
+    records = tuple(record for record, _ in done)
+    if all(each.failure for each in records):
+        raise SamplingError(
+            f"all {len(records):,} fits failed. The first: {records[0].failure}"
+        )
+    kept = {record.label: fit for record, fit in done if fit is not None}
+    return Fits(found.names, records, kept, shelf, of_model.get("functions") or {})
+
+
+def seed_of(label: Any, seed: int) -> int:
+    """Return the seed of a fit: another one for each label."""
+    words = [seed, int.from_bytes(digest_of(label)[:8], "little")]
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell options of ``Model`` from those of ``Model.fit``."""
+    of_model = inspect.signature(Model.__init__).parameters.keys() - _OWN
+    of_fit = inspect.signature(Model.fit).parameters.keys() - _OWN
+    for name in options:
+        if name not in of_model | of_fit:
+            known = sorted(of_model | of_fit)
+            advice = suggestion(name, known) or advice_on_argument(name, known)
+            raise ArgumentError(
+                f"fit_many() has no argument {quote(name)}; options of Model and "
+                f"Model.fit are {quote_list(known, 30)}.{advice}"
+            )
+    return (
+        {name: value for name, value in options.items() if name in of_model},
+        {name: value for name, value in options.items() if name in of_fit},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One fit, with all that a worker needs."""
+
+    label: Any
+    unbuilt: Unbuilt
+    seed: int
+    any_seed: bool
+    settings: Mapping[str, Any]
+    folder: FitsFolder | None
+
+
+def _prepare_engine(tasks: Sequence[_Task], *, progress: bool) -> None:
+    """Compile the program if that pays, and refuse settings that no fit could have.
+
+    The first model that can be built stands for all of them.
+    """
+    first: StanpoolError | None = None
+    for task in tasks:
+        try:
+            model = task.unbuilt.build()
+        except StanpoolError as problem:
+            first = first or problem
+            continue
+        settings = settings_of(model, seed=task.seed, **task.settings)
+        compile_if_it_pays([(model, settings)], fits=len(tasks), progress=progress)
+        return
+    assert first is not None
+    raise first
+
+
+def _fit_one(task: _Task) -> tuple[Record, Fit | None]:
+    """Build a model and fit it, and say how that went."""
+    try:
+        fit = _fitted(task)
+        record = _record(task.label, fit)
+    except StanpoolError as problem:
+        fit, record = None, Record(task.label, failure=str(problem))
+    if task.folder is None:
+        return record, fit
+    task.folder.write(record)
+    return record, None
+
+
+def _fitted(task: _Task) -> Fit:
+    model = task.unbuilt.build()
+    settings = settings_of(model, seed=task.seed, **task.settings)
+    prior_only = bool(task.settings.get("prior_only", False))
+    if task.folder is None:
+        result = sample_model(model, settings, prior_only=prior_only, progress=False)
+    else:
+        result = load_or_sample(
+            model,
+            settings,
+            task.folder.place_of(task.label),
+            any_seed=task.any_seed,
+            prior_only=prior_only,
+            progress=False,
+        )
+    return Fit.of(result)
+
+
+def _record(label: Any, fit: Fit) -> Record:
+    """Say how a fit went, by its diagnosis."""
+    found = diagnose(fit)
+    worst = {each.check: float(each.measured) for each in found.checks}
+    return Record(
+        label,
+        seconds=fit.seconds,
+        divergences=worst.get("divergences", np.nan),
+        max_r_hat=worst.get("r_hat", np.nan),
+        min_ess_bulk=worst.get("ess_bulk", np.nan),
+        min_ess_tail=worst.get("ess_tail", np.nan),
+        problems=sum(each.level == "problem" for each in found.checks),
+        finding=next((each.sentence for each in found.findings), ""),
+    )
