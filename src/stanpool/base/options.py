@@ -19,7 +19,11 @@ NewGroups = Literal["error", "population", "resample", "zero"]
 PredictionKind = Literal["linpred", "epred", "predict"]
 EffectGroups = Literal["fitted", "population", "none"]
 EffectKind = Literal["epred", "linpred"]
+SlopeKind = Literal["dydx", "eyex", "eydx", "dyex"]
 GridKind = Literal["mean", "median", "balanced", "counterfactual"]
+Comparison = Literal[
+    "difference", "ratio", "log_ratio", "lift", "odds_ratio", "log_odds_ratio"
+]
 Cross = Literal["both", "interaction"]
 Unit = Literal["row", "group"]
 At = Literal["zero", "center"]

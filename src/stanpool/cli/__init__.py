@@ -8,7 +8,14 @@ from stanpool import __version__
 from stanpool.cli.benchmark import bench
 from stanpool.cli.engine import clean, doctor, setup
 from stanpool.cli.exits import OrderlyGroup
-from stanpool.cli.fits import compare, predict, report
+from stanpool.cli.fits import (
+    compare,
+    comparisons,
+    predict,
+    predictions,
+    report,
+    slopes,
+)
 from stanpool.cli.models import code, compare_pooling, fit
 from stanpool.cli.shipped import datasets, demo
 
@@ -42,7 +49,7 @@ def main() -> None:
 
 for _command in (fit, code, compare_pooling):
     main.add_command(_command)
-for _command in (compare, predict, report):
+for _command in (compare, predict, predictions, comparisons, slopes, report):
     main.add_command(_command)
 for _command in (datasets, demo, setup, doctor, clean, bench):
     main.add_command(_command)

@@ -1,18 +1,33 @@
-"""Commands for saved fits: compare, predict and report."""
+"""Commands for saved fits: compare, predict, report, and effects."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
-from stanpool.base.options import NewGroups, PredictionKind, Unit
+from stanpool.base.errors import SpecError, quote, quote_list
+from stanpool.base.options import (
+    Comparison,
+    Cross,
+    EffectGroups,
+    EffectKind,
+    NewGroups,
+    PredictionKind,
+    SlopeKind,
+    Unit,
+)
 from stanpool.cli.model_options import reads_data
 from stanpool.cli.options import (
     DATA,
     FIT,
     PATH,
+    all_of,
     echo_json,
     json_option,
     seed_option,
@@ -20,7 +35,91 @@ from stanpool.cli.options import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from stanpool.api.facade import Fit, Model
     from stanpool.data.sources import Source
+
+
+Ask = Callable[..., None]
+
+_WHICH = click.option(
+    "--variables",
+    multiple=True,
+    metavar="NAME[=VALUES]",
+    help="A variable, and which of its values, separated by commas, as in "
+    "'age=20,60', 'age=sd' or 'region=pairwise'. May be repeated.",
+)
+
+_SHOWN = all_of(
+    (
+        click.option(
+            "--new-groups",
+            type=click.Choice(get_args(NewGroups)),
+            default="error",
+            show_default=True,
+            help="How to predict groups that are not in the data of the fit.",
+        ),
+        click.option(
+            "--prob",
+            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            default=0.9,
+            show_default=True,
+            help="Probability of the intervals.",
+        ),
+        click.option(
+            "--draws",
+            type=click.IntRange(1),
+            help="Number of draws to use.  [default: all, or fewer if all take long]",
+        ),
+        seed_option,
+        click.option("--out", type=PATH, help="Write a CSV, Parquet or Feather file."),
+        json_option,
+    )
+)
+
+_HOW = all_of(
+    (
+        click.option(
+            "--newdata",
+            type=click.Choice(["mean", "median", "balanced"]),
+            help="Typical rows in the place of DATA.",
+        ),
+        click.option(
+            "--by",
+            multiple=True,
+            metavar="COLUMN",
+            help="Average rows by the values of a column. May be repeated.",
+        ),
+        click.option(
+            "--average/--each-row",
+            default=None,
+            help="Average over all rows, or none of them.  [default: averages over the "
+            "rows that were fitted, each row of others]",
+        ),
+        click.option("--weights", metavar="COLUMN", help="The weights of rows."),
+        click.option(
+            "--groups",
+            multiple=True,
+            metavar="[FACTOR=]WORD",
+            help="Which group effects enter: fitted; population, the average over new "
+            "groups; or none.  [default: fitted if rows name their groups]",
+        ),
+        click.option(
+            "--kind",
+            type=click.Choice(get_args(EffectKind)),
+            default="epred",
+            show_default=True,
+            help="Expected outcomes (epred), or linear predictors (linpred).",
+        ),
+        click.option(
+            "--hypothesis",
+            multiple=True,
+            metavar="TEXT",
+            help="Test a hypothesis about the quantities, as in 'b2 > b1'.",
+        ),
+    )
+)
 
 
 @click.command(
@@ -96,26 +195,7 @@ Examples:
     help="What to predict: outcomes (predict), their expectation (epred), or the "
     "linear predictor (linpred).",
 )
-@click.option(
-    "--new-groups",
-    type=click.Choice(get_args(NewGroups)),
-    default="error",
-    show_default=True,
-    help="How to predict groups that are not in the data of the fit.",
-)
-@click.option(
-    "--prob",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Probability of the intervals.",
-)
-@click.option(
-    "--draws", type=click.IntRange(1), help="Number of draws to use.  [default: all]"
-)
-@seed_option
-@click.option("--out", type=PATH, help="Write a CSV, Parquet or Feather file.")
-@json_option
+@_SHOWN
 def predict(
     fitted: Path,
     source: Source | None,
@@ -130,7 +210,6 @@ def predict(
     category if the outcome is categorical.
     """
     from stanpool.api.facade import load
-    from stanpool.base.table_files import write_table
     from stanpool.inference.prediction.summaries import predict_table
     from stanpool.language.formula import outcome_name
 
@@ -146,13 +225,7 @@ def predict(
             table = predict_table(fit, rows, **options)
         if source.dropna:
             table.index = rows.index
-    table = table.rename_axis("row")
-    if out is not None:
-        write_table(table.reset_index(), out)
-    elif as_json:
-        echo_json(table)
-    else:
-        click.echo(table.to_csv().encode("utf-8"), nl=False)  # as files are
+    _show(table.rename_axis("row").reset_index(), out, as_json)
 
 
 @click.command(
@@ -181,3 +254,211 @@ def report(fitted: Path, out: Path | None, title: str | None, no_loo: bool) -> N
     try_places(None, path)
     written = write_report(load(fitted), path, title=title, loo=not no_loo)
     click.echo(click.format_filename(written))
+
+
+def _asks_a_fit(command: Callable[..., None]) -> Callable[..., Any]:
+    """Add FIT, DATA and the options of all effects, which the command gets as ``ask``.
+
+    That is a function that calls a method of the fit and shows its table.
+    """
+
+    @wraps(command)
+    def asking(
+        fitted: Path,
+        source: Source | None,
+        variables: tuple[str, ...],
+        newdata: str | None,
+        by: tuple[str, ...],
+        average: bool | None,
+        groups: tuple[str, ...],
+        hypothesis: tuple[str, ...],
+        out: Path | None,
+        as_json: bool,
+        **others: Any,
+    ) -> Any:
+        own = {name: others.pop(name) for name in _OWN if name in others}
+
+        def ask(verb: str, **more: Any) -> None:
+            from stanpool.api.facade import load
+
+            try_places(None, out)
+            _check_one("DATA and --newdata", source, newdata)
+            _check_one("--by and --average or --each-row", by or None, average)
+            fit = load(fitted)
+            rows: Any = newdata
+            if source is not None:
+                rows = source.table(_columns_used(fit, by, others["weights"]))
+            with nullcontext() if source is None else source.explained():
+                table = getattr(fit, verb)(
+                    _values(fit.model, variables),
+                    newdata=rows,
+                    by=list(by) or average,
+                    groups=_words(groups),
+                    hypothesis=list(hypothesis) or None,
+                    **others,
+                    **more,
+                )
+            _show(table, out, as_json)
+
+        return command(ask, **own)
+
+    fit = click.argument("fitted", type=FIT, metavar="FIT")
+    data = click.argument("data", type=DATA, required=False)
+    return fit(data(_WHICH(_HOW(_SHOWN(reads_data(asking))))))
+
+
+_OWN = ("comparison", "cross", "slope")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  stanpool predictions votes.fit --by region
+  stanpool predictions votes.fit --variables age=20,60 --groups population
+  stanpool predictions votes.fit people.csv --weights n --average"""
+)
+@_asks_a_fit
+def predictions(ask: Ask) -> None:
+    """Average expected outcomes of a saved FIT over rows.
+
+    The rows are those of DATA or, without it, those that were fitted. With --variables
+    all rows get these values. Prints CSV with a line for each quantity: estimate,
+    interval, the probability of its sign, and which group effects enter.
+    """
+    ask("predictions")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  stanpool comparisons votes.fit --variables age=20,60 --by region
+  stanpool comparisons votes.fit --variables region=pairwise --comparison ratio
+  stanpool comparisons votes.fit --variables age --newdata mean --each-row"""
+)
+@click.option(
+    "--comparison",
+    type=click.Choice(get_args(Comparison)),
+    default="difference",
+    show_default=True,
+    help="How expected outcomes are compared.",
+)
+@click.option(
+    "--cross",
+    type=click.Choice(get_args(Cross)),
+    help="Change all variables at once (both), or compare the comparisons of one at "
+    "two values of the other (interaction).",
+)
+@_asks_a_fit
+def comparisons(ask: Ask, comparison: str, cross: str | None) -> None:
+    """Compare expected outcomes of a saved FIT at two values of a variable.
+
+    The rows are those of DATA or, without it, those that were fitted; all else is as it
+    is. Prints CSV with a line for each quantity: estimate, interval, the probability of
+    its direction, and which group effects enter.
+    """
+    ask("comparisons", comparison=comparison, cross=cross)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  stanpool slopes votes.fit --variables age --by region
+  stanpool slopes votes.fit --variables income --slope eyex"""
+)
+@click.option(
+    "--slope",
+    type=click.Choice(get_args(SlopeKind)),
+    default="dydx",
+    show_default=True,
+    help="The slope, or an elasticity: of y (ey), of x (ex), of both (eyex).",
+)
+@_asks_a_fit
+def slopes(ask: Ask, slope: str) -> None:
+    """Average the slopes of expected outcomes of a saved FIT.
+
+    The rows are those of DATA or, without it, those that were fitted. Prints CSV with a
+    line for each quantity: estimate, interval, the probability of its direction, and
+    which group effects enter.
+    """
+    ask("slopes", slope=slope)
+
+
+def _check_one(what: str, first: object, second: object) -> None:
+    if first is not None and second is not None:
+        raise SpecError(f"{what} exclude each other; give one of them.")
+
+
+def _columns_used(
+    fit: Fit, by: Sequence[str], weights: str | None
+) -> Callable[[set[Any]], list[str]]:
+    """Return a function that says which columns must not miss anything."""
+    from stanpool.language.formula import outcome_name
+
+    outcome = outcome_name(fit.model.spec)
+    names = [name for name in fit.model.data.columns if name != outcome]
+    names += [*by, *([weights] if weights else [])]
+    return lambda known: [name for name in names if name in known]
+
+
+def _values(model: Model, texts: Sequence[str]) -> Any:
+    """Return what is asked of each variable, or the names alone; None of none.
+
+    Levels of factors are left as texts, and everything else is a number if it can be.
+    """
+    asked = dict(_split(text, [*map(str, model.data.columns)]) for text in texts)
+    if not any(asked.values()):
+        return list(asked) or None
+    found: dict[str, Any] = {}
+    for name, text in asked.items():
+        found[name] = None
+        if text:
+            words = next(csv.reader([text], skipinitialspace=True))
+            is_text = name not in model.data or model.data[name].dtype.kind not in "iuf"
+            values = words if is_text else [_number(word) for word in words]
+            found[name] = values if len(values) > 1 else values[0]
+    return found
+
+
+def _split(text: str, columns: Sequence[str]) -> tuple[str, str]:
+    """Split ``age=20,60``; a name may itself have an equals sign."""
+    if text in columns:
+        return text, ""
+    known = [each for each in columns if text.startswith(f"{each}=")]
+    name = max(known, key=len, default=text.partition("=")[0])
+    return name, text[len(name) + 1 :]
+
+
+def _number(word: str) -> Any:
+    try:
+        return float(word)
+    except ValueError:
+        return word
+
+
+def _words(texts: Sequence[str]) -> str | Mapping[str, str] | None:
+    """Return which group effects enter: one word for all factors, or one for each."""
+    if not texts:
+        return None
+    split = [text.rpartition("=") for text in texts]
+    if len(split) == 1 and not split[0][1]:
+        return texts[0]
+    bare = [word for _, equals, word in split if not equals]
+    if bare:
+        words = quote_list(get_args(EffectGroups))
+        raise SpecError(
+            f"--groups {quote(bare[0])} is not FACTOR=WORD. Give one of {words} for "
+            "all factors, or FACTOR=WORD for each of several."
+        )
+    return {name: word for name, _, word in split}
+
+
+def _show(table: pd.DataFrame, out: Path | None, as_json: bool) -> None:
+    """Write a table to a file, or print it as JSON or CSV."""
+    if out is not None:
+        from stanpool.base.table_files import write_table
+
+        write_table(table, out)
+    elif as_json:
+        echo_json(table.set_index(table.columns[0]))
+    else:
+        click.echo(table.to_csv(index=False).encode("utf-8"), nl=False)  # as files are

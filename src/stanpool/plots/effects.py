@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote_list
-from stanpool.base.options import EffectGroups, EstimateFigure
+from stanpool.base.options import Comparison, EffectGroups, EstimateFigure, SlopeKind
 from stanpool.data.columns import names_in_terms
 from stanpool.inference.effects.comparisons import comparisons
 from stanpool.inference.effects.rows.grid import datagrid, roles_of
@@ -114,7 +114,7 @@ def plot_comparisons(
     variables: str | Sequence[str] | Mapping[str, Any] | None = None,
     *,
     condition: str | Sequence[str] | Mapping[str, Any] | None = None,
-    comparison: str | Callable[..., Any] = "difference",
+    comparison: Comparison | Callable[..., Any] = "difference",
     groups: EffectGroups | None = None,
     kind: EstimateFigure = "interval",
     prob: float = 0.9,
@@ -165,6 +165,7 @@ def plot_slopes(
     fit: FitResult,
     variables: str | Sequence[str] | None = None,
     *,
+    slope: SlopeKind = "dydx",
     condition: str | Sequence[str] | Mapping[str, Any] | None = None,
     groups: EffectGroups | None = None,
     kind: EstimateFigure = "interval",
@@ -180,6 +181,8 @@ def plot_slopes(
     variables
         The numbers with respect to which slopes are, as for ``Fit.slopes``; with a
         condition there is one.
+    slope
+        As for ``Fit.slopes``: slopes, or elasticities.
     condition, groups, kind, prob, ax
         As for ``plot_comparisons``.
 
@@ -190,11 +193,12 @@ def plot_slopes(
     """
 
     def sloping(**options: Any) -> pd.DataFrame:
-        return slopes(fit, variables, groups=groups, prob=prob, **options)
+        return slopes(fit, variables, slope=slope, groups=groups, prob=prob, **options)
 
+    word = "slope" if slope == "dydx" else "elasticity"
     if condition is None:
-        return _forest(fit, sloping(as_draws=True), "slope", kind, prob, ax)
-    return _conditional(fit, sloping, condition, "slope", ax)
+        return _forest(fit, sloping(as_draws=True), word, kind, prob, ax)
+    return _conditional(fit, sloping, condition, word, ax)
 
 
 @public
@@ -297,7 +301,8 @@ def _forest(
         values=f"{word} of expected {_unit(fit)}",
         tall=2.0 if kind == "halfeye" else 1.0,
     )
-    headline(units.ax, f"Average {word}s{_of_groups(draws)}")
+    words = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    headline(units.ax, f"Average {words}{_of_groups(draws)}")
     units.reference(1.0 if word.endswith("ratio") and "log" not in word else 0.0)
     units.intervals(
         draws.to_numpy(dtype=float).T,

@@ -14,7 +14,7 @@ from stanpool.base.arrays import Array
 from stanpool.model.terms.group_draws import GroupDraws
 from stanpool.model.terms.of_design import predictor_of
 from stanpool.model.terms.population import PopulationDraws
-from stanpool.model.terms.term import TermDraws, Variables
+from stanpool.model.terms.term import SpecialDraws, TermDraws, Variables
 from stanpool.model.terms.unseen import UnseenGroups
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Coefficients:
 
     population: PopulationDraws
     factors: tuple[GroupDraws, ...]
-    special: Mapping[str, TermDraws] = field(default_factory=dict)
+    special: Mapping[str, SpecialDraws] = field(default_factory=dict)
 
     @property
     def all(self) -> tuple[TermDraws, ...]:

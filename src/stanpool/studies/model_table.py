@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from stanpool.base.errors import SpecError, StanpoolError
 from stanpool.inference.estimates.summary import summary
 from stanpool.inference.estimates.summary_table import rounded_cells
 from stanpool.inference.estimates.variance import bayes_R2
+from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.loo import loo
 from stanpool.language.family import FAMILIES
 from stanpool.posterior.intervals import interval_levels, quantile_name
@@ -118,7 +120,8 @@ def table(
         The probability of the central intervals.
     elpd
         Whether to add the expected log predictive density of left-out rows, by
-        ``loo``. It can be compared among models of the same outcomes.
+        ``loo``. It can be compared among models of the same outcomes; of others a
+        note says that it cannot.
     r2
         Whether to add the explained share of the variance, by ``bayes_R2``, where
         outcomes have a variance.
@@ -152,17 +155,32 @@ def table(
         raise SpecError("there is no model to show; pass at least one fit.")
     estimates: dict[str, dict[str, str]] = {}
     others: dict[str, dict[str, str]] = {}
+    results = _left_out(named) if elpd else {}
     for model, fit in named.items():
         for name, cell in _estimates(fit, prob, levels):
             estimates.setdefault(name, {})[str(model)] = cell
-        for name, cell in _others(fit, elpd, r2):
+        for name, cell in _others(fit, results.get(model), r2):
             others.setdefault(name, {})[str(model)] = cell
     rows = estimates | others
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=[*map(str, named)])
     caption = (
         f"Posterior means and {100 * prob:g} % intervals; ELPD and R2 with SE, sd."
     )
+    outcomes = [each.rows["y"] for each in results.values()]
+    if not all(each.equals(outcomes[0]) for each in outcomes):
+        caption += (
+            " The ELPDs are of different outcomes or rows, and cannot be compared."
+        )
     return ModelTable(frame.fillna(""), len(estimates), caption)
+
+
+def _left_out(named: Mapping[str, Fit]) -> dict[str, CrossValidation]:
+    """Leave out rows of the fits, where these were kept."""
+    results = {}
+    for name, fit in named.items():
+        with suppress(StanpoolError):  # such as of rows that were not kept
+            results[name] = loo(fit, progress=False)
+    return results
 
 
 def _estimates(
@@ -176,16 +194,14 @@ def _estimates(
         yield str(name), f"{mean} [{low}, {high}]".replace("-", _MINUS)
 
 
-def _others(fit: Fit, elpd: bool, r2: bool) -> Iterator[tuple[str, str]]:
+def _others(
+    fit: Fit, result: CrossValidation | None, r2: bool
+) -> Iterator[tuple[str, str]]:
     """Yield how the model predicts, and of what."""
     design, family = fit.model.design, FAMILIES[fit.model.spec.family]
-    if elpd:
-        try:
-            result = loo(fit, progress=False)
-            found = f"{result.elpd:,.1f} ({result.se:.1f})"
-            yield "ELPD (LOO)", found.replace("-", _MINUS)
-        except StanpoolError:  # such as of rows that were not kept
-            yield "ELPD (LOO)", ""
+    if result is not None:
+        found = f"{result.elpd:,.1f} ({result.se:.1f})"
+        yield "ELPD (LOO)", found.replace("-", _MINUS)
     if r2 and not family.has_categories:
         try:
             explained = bayes_R2(fit).iloc[0]

@@ -17,7 +17,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import stanpool as sp
-from simulated_fits import simulated_fit
+from golden.catalogue import small_data
+from simulated_fits import fit_of_prior, simulated_fit
 from stanpool.base import progress
 from stanpool.base.table_files import as_json
 from stanpool.cli import main
@@ -155,6 +156,93 @@ def test_new_rows_come_from_standard_input(kept: Path) -> None:
     shown = json.loads(stanpool(*words, stdin=rows).output)
     assert [row["row"] for row in shown] == [0, 1]
     assert shown[1]["q5"] < shown[1]["median"] < shown[1]["q95"]
+
+
+@pytest.fixture(scope="module")
+def votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a fit with a number, two factors and groups."""
+    data = small_data().assign(f=list("xyyxyyxyyxyyxy"), h=[1, 2] * 7)
+    model = sp.Model("win ~ x1 + f + C(h) + (1 | g)", data, family="bernoulli")
+    folder = tmp_path_factory.mktemp("kept") / "votes.fit"
+    fit_of_prior(model).save(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["predictions", "--by", "f", "--by", "h"], {"by": ["f", "h"]}),
+        (
+            ["predictions", "--variables", "x1=0,1", "--groups", "none"],
+            {"variables": {"x1": [0, 1]}, "groups": "none"},
+        ),
+        (
+            ["comparisons", "--variables=x1=sd", "--variables=f", "--each-row"],
+            {"variables": {"x1": "sd", "f": None}, "by": False},
+        ),
+        (
+            ["comparisons", "--variables=h=1,2", "--comparison=ratio"],
+            {"variables": {"h": [1, 2]}, "comparison": "ratio"},
+        ),
+        (
+            ["comparisons", "--variables=x1=0,1", "--variables=f=x,y", "--cross=both"],
+            {"variables": {"x1": [0, 1], "f": ["x", "y"]}, "cross": "both"},
+        ),
+        (
+            ["slopes", "--slope=eyex", "--newdata=balanced", "--groups=g=population"],
+            {"slope": "eyex", "newdata": "balanced", "groups": {"g": "population"}},
+        ),
+        (["slopes", "--hypothesis", "b1 > 0"], {"hypothesis": "b1 > 0"}),
+    ],
+)
+def test_effects_are_those_of_the_fit(
+    votes: Path, words: list[str], options: dict[str, object]
+) -> None:
+    shown = stanpool(words[0], votes, *words[1:])
+    assert shown.exit_code == 0, shown.stderr
+    expected = getattr(sp.load(votes), words[0])(**options)
+    printed = pd.read_csv(io.StringIO(shown.output), keep_default_na=False)
+    expected = pd.read_csv(io.StringIO(expected.to_csv(index=False)))
+    pd.testing.assert_frame_equal(printed, expected)
+
+
+def test_effects_of_rows_from_standard_input_and_written(
+    votes: Path, tmp_path: Path
+) -> None:
+    rows = "x1,f,h,g,n,where\n0,x,1,a,3,north\n1,y,2,new,1,south\n1,y,2,,1,south\n"
+    words = ["predictions", votes, "-", "--weights", "n", "--average"]
+    refused = stanpool(*words, "--dropna", stdin=rows)
+    assert refused.exit_code == 2
+    assert "not in the fit: 'new'" in refused.stderr
+    out = tmp_path / "out.csv"
+    words += ["--dropna", "--new-groups", "zero"]
+    assert stanpool(*words, "--out", out, stdin=rows).exit_code == 0
+    frame = pd.read_csv(io.StringIO(rows)).iloc[:2]
+    options = {"newdata": frame, "weights": "n", "new_groups": "zero"}
+    expected = sp.load(votes).predictions(by=True, **options)
+    pd.testing.assert_frame_equal(pd.read_csv(out), pd.DataFrame(expected))
+    words = ["predictions", votes, "-", "--by", "where", "--groups=none", "--json"]
+    found = json.loads(stanpool(*words, stdin=rows.replace(",,", ",a,")).output)
+    assert [row["where"] for row in found] == ["north", "south"]
+    assert set(found[0]) == {"where", "estimate", "lower", "upper", "pd", "groups"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predictions", "--variables", "x11=1"], "Did you mean 'x1'?"),
+        (["predictions", "-", "--newdata", "mean"], "DATA and --newdata exclude"),
+        (["slopes", "--by", "f", "--average"], "exclude each other"),
+        (["slopes", "--groups=none", "--groups=g=none"], "'none' is not FACTOR=WORD"),
+        (["comparisons", "--variables=f=x,z"], "no level 'z'"),
+    ],
+)
+def test_wrong_questions_about_effects_are_answered(
+    votes: Path, words: list[str], said: str
+) -> None:
+    shown = stanpool(words[0], votes, *words[1:], stdin="x1\n1\n")
+    assert shown.exit_code == 2
+    assert said in shown.stderr
 
 
 def test_kept_fits_are_put_side_by_side(kept: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from simulated_fits import fit_of_draws, fit_of_prior
 from stanpool.base.errors import DataError, EffectWarning, SpecError
 from stanpool.inference.effects import expected
 from stanpool.inference.effects.population import expectation
+from stanpool.model.terms.unseen import NewLevels
 
 DATA = Path(__file__).parents[2] / "data"
 FIGURES = json.loads((DATA / "marginaleffects.json").read_text())
@@ -103,7 +104,9 @@ class TestAgainstMarginaleffects:
             list(figures["params"].values()), figures["cov"]
         ).rvs(2000, random_state=1)
         fit = fit_at(name, draws)
-        for call in [each for each in CALLS if each["model"] == name][:5]:
+        own = [each for each in CALLS if each["model"] == name]
+        # An elasticity has no variance where expected outcomes come near 0.
+        for call in [each for each in own if "slope" not in each["options"]][:5]:
             found = effects_of(fit, call, as_draws=True)
             # The sd of 2000 draws is known to 1.6 per cent.
             np.testing.assert_allclose(
@@ -330,6 +333,88 @@ class TestNewGroups:
             np.testing.assert_allclose(found[s], want, rtol=0, atol=error)
 
 
+class TestNewLevelsOfLatentFactors:
+    FORMULA = "win ~ x1 + (1 | g) + factors(g, h, rank=2)"
+
+    def fit_with(self, link: str, *, draws: int = 2) -> sp.Fit:
+        model = sp.Model(self.FORMULA, small_data(), family="bernoulli", link=link)
+        return fit_of_prior(model, draws=draws)
+
+    def parts(self, fit: sp.Fit, x: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        post = fit.posterior.stack(s=("chain", "draw"))
+        eta = post["Intercept"].to_numpy() + x * post["beta"].to_numpy().ravel()
+        return eta, post["tau_g"].to_numpy().ravel(), post["loading_scale"].to_numpy()
+
+    def test_of_one_column_are_normal(self) -> None:
+        fit = self.fit_with("probit")
+        eta, tau, scale = self.parts(fit, 0.7)
+        rows = {"x1": [0.7] * 3, "h": ["u", "v", "w"], "g": ["a", "a", "new"]}
+        of_new = fit.predictions(
+            newdata=rows, groups={"g": "population"}, as_draws=True
+        ).to_numpy()
+        post = fit.posterior.stack(s=("chain", "draw"))
+        squares = np.square(post["loadings_h"]).sum("latent").transpose("h", "s")
+        variance = tau**2 + squares.sel(h=rows["h"]).to_numpy()
+        want = stats.norm.cdf(eta / np.sqrt(1 + variance))
+        np.testing.assert_allclose(of_new, want, rtol=1e-12)
+        # Of new items, the persons are known, and their own intercepts enter.
+        found = fit.predictions(
+            newdata={"x1": [0.7], "g": ["b"]}, groups={"h": "population"}, as_draws=True
+        )
+        own = post["b_g"].sel(g="b").to_numpy().ravel() + eta - post["Intercept"]
+        squares = np.square(post["scores_g"].sel(g="b")).sum("latent").to_numpy()
+        want = stats.norm.cdf(own / np.sqrt(1 + scale**2 * squares))
+        np.testing.assert_allclose(found.to_numpy()[0], want, rtol=1e-12)
+        assert found.attrs["groups"] == "g: fitted, h: population"
+
+    @pytest.mark.parametrize("link", ["probit", "logit"])
+    def test_of_both_columns_are_integrated(self, link: str) -> None:
+        fit = self.fit_with(link, draws=1)
+        inverse = {"probit": special.ndtr, "logit": special.expit}[link]
+        found = fit.predictions(newdata={"x1": [0.7]}, as_draws=True)
+        assert found.attrs["groups"] == "population"
+        rng = np.random.default_rng(1)
+        z, scores, loadings = (rng.standard_normal((2, 500_000)) for _ in range(3))
+        for value, eta, tau, scale in zip(
+            found.to_numpy()[0], *self.parts(fit, 0.7), strict=True
+        ):
+            product = (scores * scale * loadings).sum(axis=0)
+            p = inverse(eta + tau * z[0] + product)
+            assert abs(p.mean() - value) < 4.5 * p.std() / np.sqrt(p.size)
+
+    @pytest.mark.parametrize(("rank", "scale"), [(1, 5.0), (2, 0.3), (10, 2.0)])
+    def test_averages_have_ten_digits(self, rank: int, scale: float) -> None:
+        spec = self.fit_with("probit", draws=1).model.spec
+        eta = np.array([[-2.0, 0.0, 0.5, 3.0]])
+        product = NewLevels(np.full(eta.shape, scale**2), rank)
+        found = expectation(spec, eta, {}, np.array(0.25), product)[0]
+
+        def integrand(c: float, at: float) -> float:
+            sd = np.sqrt(1.25 + (scale * c) ** 2)
+            return float(stats.norm.cdf(at / sd) * stats.chi.pdf(c, rank))
+
+        for value, at in zip(found, eta[0], strict=True):
+            want, _ = integrate.quad(integrand, 0, 15, (at,), epsabs=1e-13, limit=200)
+            assert value == pytest.approx(want, abs=1e-10)
+
+    def test_under_a_log_link_the_average_is_infinite(self) -> None:
+        model = sp.Model(
+            "count ~ x1 + (1 | g) + factors(g, h)", small_data(), family="poisson"
+        )
+        fit = fit_of_prior(model)
+        with pytest.raises(SpecError, match=r"'g', 'h' is infinite.*'none'"):
+            fit.predictions(groups="population")
+        assert set(fit.predictions(newdata="mean")["groups"]) == {"none"}
+        # A new person and known items have one.
+        assert np.isfinite(fit.predictions(groups={"g": "population"})["estimate"][0])
+
+    def test_known_levels_are_checked(self) -> None:
+        fit = self.fit_with("logit")
+        rows = {"x1": [0.0], "g": ["new"], "h": ["newer"]}
+        with pytest.raises(DataError, match=r"1 group.* of 'h' .*'newer'"):
+            fit.predictions(newdata=rows, groups={"g": "population"})
+
+
 class TestComparisons:
     def test_of_a_gaussian_are_its_coefficients(self) -> None:
         fit = fit_of_prior(sp.Model("y ~ x1 + x2 + (1 | g)", small_data()))
@@ -462,6 +547,33 @@ class TestSlopes:
         low, high = (stats.norm.cdf(eta / np.hypot(1, sd)) for eta, sd in at.values())
         np.testing.assert_allclose(found, (high - low) / 2e-5, rtol=1e-5, atol=1e-9)
 
+    def test_elasticities_are_of_each_row_and_then_averaged(self) -> None:
+        data = small_data().assign(x3=lambda d: 1.0 + d["x3"].abs())
+        formula = "count ~ log(x3) + x1 + (1 | g)"
+        fit = fit_of_prior(sp.Model(formula, data, family="poisson"))
+        beta = fit.posterior["beta"].to_numpy().reshape(6, 2)
+        for groups in ("fitted", "population"):
+            found = fit.slopes(slope="eyex", groups=groups, as_draws=True)
+            want = [beta[:, 0], beta[:, 1] * data["x1"].mean()]
+            np.testing.assert_allclose(found, want, rtol=1e-7, atol=1e-10)
+        # Whatever the signs are, also where rows would be averaged before.
+        fit = fit_of_prior(sp.Model("y ~ x1 + (1 | g)", data))
+        rows = fit.epred().to_numpy().reshape(6, -1)
+        slope = fit.posterior["beta"].to_numpy().reshape(6, 1)
+        x = data["x1"].to_numpy()
+        assert (rows < 0).any()
+        assert (x < 0).any()
+        for word, want in {
+            "eyex": slope * x / rows,
+            "eydx": slope / rows,
+            "dyex": slope * x,
+        }.items():
+            found = fit.slopes(slope=word, by="g", as_draws=True)
+            means = pd.DataFrame(want.T).groupby(data["g"]).mean()
+            np.testing.assert_allclose(found, means, rtol=1e-4)
+            contrast = found.index.get_level_values("contrast")[0]
+            assert contrast == f"{word[0]}Y/{word[2]}X"
+
     def test_where_there_is_none_is_said(self) -> None:
         fit = fit_of_prior(without_groups("y ~ I(abs(x1 - 1.5))", small_data()))
         grid = {"x1": [1.5 + 1e-5, 1.0]}
@@ -516,6 +628,9 @@ class TestGrids:
         means = each.groupby("cyl")["estimate"].mean()
         np.testing.assert_allclose(found["estimate"], means)
         assert fit.comparisons("cyl")["contrast"].tolist() == ["6 - 4", "8 - 4"]
+        for pair in ([4, 8], [4.0, 8.0], ["4", "8"]):
+            found = fit.comparisons({"cyl": pair})
+            assert found["contrast"].tolist() == ["8 - 4"]
         with pytest.raises(DataError, match=r"by has 'C\(cyl\)'.*mean 'cyl'"):
             fit.predictions(by="C(cyl)")
 
@@ -594,6 +709,38 @@ class TestGrids:
         # What was asked for is no news.
         for draws in (100, 200):
             assert fit.predictions(draws=draws).attrs["draws"] == draws
+
+
+class TestTablesAtThePrompt:
+    def test_all_columns_are_shown_and_digits_that_draws_support(self) -> None:
+        data = pd.concat([small_data()] * 8, ignore_index=True)
+        data = data.assign(**{f"a <long> name {k}": "north" for k in range(6)})
+        fit = fit_of_prior(sp.Model("y ~ x1 + (1 | g)", data), draws=200)
+        table = fit.predictions(newdata=data, by=False)
+        lines = repr(table).splitlines()
+        assert max(map(len, lines)) <= 80
+        for name in table.columns:
+            assert str(name) in repr(table)
+        assert lines[-1] == "(89 rows between them are not shown)"
+        page = table._repr_html_()
+        assert "a &lt;long&gt; name 0" in page
+        assert "89 rows" in page
+        shown = repr(fit.predictions(prob=0.8)).splitlines()[1].split()
+        found = fit.predictions(prob=0.8, as_draws=True).to_numpy().ravel()
+        # A digit is there if the error of the mean is less than one of its units.
+        error = found.std() / 20
+        digits = len(shown[1].partition(".")[2])
+        assert 0.1 * 10.0**-digits < 1.5 * error
+        assert error < 1.5 * 10.0**-digits
+        assert float(shown[1]) == pytest.approx(found.mean(), abs=10.0**-digits)
+        # What is made of the table is a plain one, with all digits.
+        assert "EffectsTable" not in str(type(table.head()))
+
+    def test_hypotheses_are_shown_in_the_same_way(self) -> None:
+        fit = fit_of_prior(sp.Model("y ~ x1 + (1 | g)", small_data()), draws=50)
+        shown = repr(fit.predictions(hypothesis="b1 > 0"))
+        assert "probability" in shown.splitlines()[0]
+        assert max(map(len, shown.splitlines())) <= 80
 
 
 class TestCategories:

@@ -77,6 +77,17 @@ def test_planted_misfits_are_found(fit: sp.Fit, scores, found: str) -> None:
         assert any("student_t" in each.action for each in diagnosis.advice)
 
 
+def test_calibration_says_what_its_p_value_is_of(fit: sp.Fit) -> None:
+    pit = (np.arange(GROUPS * ROWS) + 0.5) / (GROUPS * ROWS)
+    # Nothing but the lowest tenth is missing, where quarters would look harmless.
+    pit = np.where(pit < 0.1, pit + 0.1, pit)
+    (found,) = (x for x in checked(fit, pit).checks if x.check == "calibration")
+    assert found.sentence.startswith(
+        "Of 180 outcomes, 0.0% are below the 10% quantile of their predictions;"
+    )
+    assert found.level == "problem"
+
+
 def test_heavier_tails_are_no_remedy_of_lighter_ones(fit: sp.Fit) -> None:
     rng = np.random.default_rng(7)
     for scores in (

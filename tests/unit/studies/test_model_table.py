@@ -35,6 +35,19 @@ def test_cells_are_those_of_the_verbs(fits: dict[str, sp.Fit]) -> None:
     assert list(frame.loc["rows"]) == ["18", "18"]
 
 
+def test_densities_of_different_outcomes_are_not_to_be_compared(
+    fits: dict[str, sp.Fit],
+) -> None:
+    said = "different outcomes or rows, and cannot be compared"
+    assert said not in str(sp.table(fits))
+    logs = simulated_fit(pooling="complete", seed=2, chains=2, draws=200)
+    assert (logs.model.design.y != fits["partial"].model.design.y).any()
+    table = sp.table({**fits, "logs": logs}, r2=False)
+    for text in (str(table), table.latex, table.html):
+        assert said in text
+    assert said not in str(sp.table({**fits, "logs": logs}, r2=False, elpd=False))
+
+
 def test_names_are_text_in_latex_and_html(fits: dict[str, sp.Fit]) -> None:
     table = sp.table(fits, elpd=False)
     assert r"all \& one & partial \\" in table.latex

@@ -32,7 +32,10 @@ from stanpool.base.errors import quote, quote_list
 from stanpool.inference.diagnostics.diagnosis import Advice, Diagnosis, Finding
 from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.loo import loo, sample_rows
-from stanpool.inference.evaluation.uniformity import uniformity_p_values
+from stanpool.inference.evaluation.uniformity import (
+    least_likely_share,
+    uniformity_p_values,
+)
 from stanpool.inference.prediction.quantities import blocks_of
 from stanpool.inference.prediction.rows import linear_predictor_with
 from stanpool.language.family import FAMILIES, Family
@@ -171,14 +174,15 @@ def _calibration(pit: Array) -> _Check:
     """Compare the distribution of PITs with the uniform one."""
     ranks = np.minimum(np.floor(pit * _CUTS).astype(np.intp), _CUTS - 1)
     p_value = float(uniformity_p_values(ranks[:, None], draws=_CUTS - 1)[0])
-    low, high = np.mean(pit < 0.25), np.mean(pit > 0.75)
+    share, expected = least_likely_share(ranks, _CUTS - 1)
     sentence = (
-        f"Of {len(pit):,} outcomes, {low:.0%} are below the lower quarter of their "
-        f"predictions and {high:.0%} above the upper one; 25% and 25% are expected"
+        f"Of {len(pit):,} outcomes, {share:.1%} are below the {expected:.0%} quantile "
+        "of their predictions; no other quantile has a less likely share"
     )
     # Heavy tails: more outcomes in the middle, and not fewer at the ends.
     has_tails = np.mean(np.minimum(pit, 1.0 - pit) < _EXTREME) >= 2 * _EXTREME
-    is_wider = bool(low + high < 0.5 and has_tails)
+    is_peaked = np.mean(np.abs(pit - 0.5) > 0.25) < 0.5
+    is_wider = bool(is_peaked and has_tails)
     return _Check("calibration", sentence, p_value, "Säilynoja et al. 2022", is_wider)
 
 

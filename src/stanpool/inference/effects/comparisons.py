@@ -11,7 +11,13 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, SpecError, check_choice, quote, quote_list
-from stanpool.base.options import Cross, EffectGroups, EffectKind, NewGroups
+from stanpool.base.options import (
+    Comparison,
+    Cross,
+    EffectGroups,
+    EffectKind,
+    NewGroups,
+)
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
 from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
@@ -62,7 +68,7 @@ def _odds(p: Array) -> Array:
     return p / (1.0 - p)
 
 
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[Comparison, Rule] = {
     "difference": Rule(lambda high, low: high - low),
     "ratio": Rule(lambda high, low: high / low, "{} / {}", 1.0),
     "log_ratio": Rule(lambda high, low: np.log(high / low), "log({} / {})"),
@@ -81,7 +87,7 @@ def comparisons(
     variables: str | Sequence[str] | Mapping[str, Any] | None = None,
     *,
     newdata: Any = None,
-    comparison: str | Callable[[Array, Array], Any] = "difference",
+    comparison: Comparison | Callable[[Array, Array], Any] = "difference",
     by: bool | str | Sequence[str] | None = None,
     weights: Any = None,
     cross: Cross | None = None,

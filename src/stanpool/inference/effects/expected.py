@@ -16,7 +16,7 @@ import numpy as np
 
 from stanpool.base.arrays import BLOCK, LARGEST_ARRAY, Array, Indices
 from stanpool.base.errors import EffectWarning, warn_user
-from stanpool.base.options import EffectKind
+from stanpool.base.options import EffectGroups, EffectKind
 from stanpool.data.compression.orthogonal import first_rows, number_combinations
 from stanpool.inference.cells import add_to_cells
 from stanpool.inference.effects.groups import GroupEffects
@@ -35,7 +35,7 @@ from stanpool.posterior.coefficients import coefficients
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stanpool.data.design.design import Design, FactorDesign
+    from stanpool.data.design.design import Design, FactorDesign, SpecialTerm
     from stanpool.model.fit_result import FitResult
 
 # More evaluations than this take too long: fewer draws are used, but not too few.
@@ -77,6 +77,8 @@ class Expectations:
         How many draws are used; by default all, or as many as take a few seconds.
     seed
         The seed of the coefficients of new groups.
+    is_log
+        Whether the logarithms of the sizes of what is expected are averaged instead.
     """
 
     fit: FitResult
@@ -86,6 +88,7 @@ class Expectations:
     kind: EffectKind = "epred"
     draws: int | None = None
     seed: int = 0
+    is_log: bool = False
 
     @property
     def categories(self) -> tuple[Any, ...]:
@@ -168,7 +171,7 @@ class Expectations:
             return self.draws
         rows = sum(self._count(self._rows_of(each)) for each in self.scenarios)
         if "population" in self.groups.of.values() and self.kind == "epred":
-            rows *= points_of(self.fit.model.spec)
+            rows *= points_of(self.fit.model.spec, degrees=self._degrees)
         most = max(_FEWEST_DRAWS, _MOST_EVALUATIONS // max(1, rows))
         sizes = self.fit.posterior.sizes
         return most if most < sizes["chain"] * sizes["draw"] else None
@@ -186,7 +189,8 @@ class Expectations:
 
     @property
     def _is_linear(self) -> bool:
-        return self.kind == "linpred" or is_linear(self.fit.model.spec)
+        is_linear_predictor = self.kind == "linpred" or is_linear(self.fit.model.spec)
+        return is_linear_predictor and not self.is_log
 
     @cached_property
     def _group_columns(self) -> list[str]:
@@ -201,8 +205,7 @@ class Expectations:
             )
         ]
         for term in model.design.special:
-            if self.groups.of[term.name] == "fitted":
-                found += [side.column for side in term.sides]
+            found += self._columns_of(term, "fitted")
         residual = model.design.residual
         if residual is not None and self.groups.of.get(residual.factor) == "fitted":
             found.append(residual.factor)
@@ -266,6 +269,8 @@ class Expectations:
                 source, cell, weights = _collapsed(source, cell, weights)
             for part in source.chunks():
                 values = self._values(source, averaged, part)
+                if self.is_log:
+                    values = np.log(np.abs(values))
                 add_to_cells(total, values, cell[part], weights[part])
         return total
 
@@ -279,19 +284,58 @@ class Expectations:
         data = self._completed(frame)
         design = design_of_rows(model, data, terms, parameters, parts)
         own = [k for k, number in enumerate(used) if number in numbers["fitted"]]
-        special = tuple(
-            each for each in design.special if self.groups.of[each.name] == "fitted"
-        )
+        special = [self._known(each) for each in design.special]
         source = replace(
             self._source,
             design=replace(
-                design, factors=tuple(design.factors[k] for k in own), special=special
+                design,
+                factors=tuple(design.factors[k] for k in own),
+                special=tuple(special),
             ),
             numbers=numbers["fitted"],
         )
         check_new_groups(source)
-        others = [design.factors[k] for k in range(len(used)) if k not in own]
-        return source, replace(design, factors=tuple(others))
+        fitted = [each for each in special if self._words_of(each) == {"fitted"}]
+        source = replace(source, design=replace(source.design, special=tuple(fitted)))
+        averaged = tuple(
+            each
+            for each in special
+            if "population" in self._words_of(each)
+            and "none" not in self._words_of(each)
+        )
+        others = tuple(design.factors[k] for k in range(len(used)) if k not in own)
+        return source, replace(design, factors=others, special=averaged)
+
+    def _words_of(self, term: SpecialTerm) -> set[EffectGroups]:
+        """Return how the levels of a term's columns enter."""
+        return {self.groups.of[side.column] for side in term.sides}
+
+    def _columns_of(self, term: SpecialTerm, word: EffectGroups) -> list[str]:
+        """Return the columns of a term whose levels enter in a way."""
+        return [x.column for x in term.sides if self.groups.of[x.column] == word]
+
+    def _known(self, term: SpecialTerm) -> SpecialTerm:
+        """Return a term without the new levels of columns whose levels do not enter."""
+        sides = next(
+            each.sides
+            for each in self.fit.model.design.special
+            if each.name == term.name
+        )
+        return term.with_sides(
+            [
+                own
+                if self.groups.of[own.column] == "fitted"
+                else replace(fitted, index=np.zeros_like(own.index))
+                for own, fitted in zip(term.sides, sides, strict=True)
+            ]
+        )
+
+    @property
+    def _degrees(self) -> int:
+        """The rank of the latent factors if both their columns have new levels."""
+        special = self.fit.model.design.special
+        new = [each for each in special if self._words_of(each) == {"population"}]
+        return max((each.scales for each in new), default=0)
 
     @property
     def _needs_scales(self) -> bool:
@@ -314,8 +358,8 @@ class Expectations:
         wanted += [
             side.column
             for term in model.design.special
-            if self.groups.of[term.name] != "fitted"
             for side in term.sides
+            if self.groups.of[side.column] != "fitted"
         ]
         missing = {
             name: column_at(model, name, model.data[name].iloc[0], len(frame))
@@ -329,10 +373,20 @@ class Expectations:
         eta = source.eta(rows)
         if self.kind == "linpred":
             return eta
-        variance = None
-        if averaged.factors and not self._is_linear:
-            variance = self._variance(averaged.factors, rows)
-        return expectation(self.fit.model.spec, eta, source.parameters(rows), variance)
+        spec, parameters = self.fit.model.spec, source.parameters(rows)
+        if self._is_linear or not (averaged.factors or averaged.special):
+            return expectation(spec, eta, parameters, None)
+        variance = self._variance(averaged.factors, rows)
+        product = None
+        for term in averaged.mean.take(rows).special:
+            new = self._columns_of(term, "population")
+            draws = source.coefficients.special[term.name]
+            of_new = draws.of_new_levels(term, source.unseen, new)
+            if of_new.degrees:
+                product = of_new
+            else:
+                variance = variance + of_new.variance
+        return expectation(spec, eta, parameters, variance, product)
 
     @cached_property
     def _chols(self) -> tuple[Array, ...]:

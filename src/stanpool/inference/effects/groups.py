@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,8 @@ def group_effects(
         The model.
     groups
         One word for all grouping factors, or one for each; by default ``"fitted"``
-        where the rows name their groups, and else ``"population"``.
+        where the rows name their groups, and else ``"population"``, or ``"none"`` if
+        the average over new groups is infinite.
     new_groups
         As for ``predict``.
     columns
@@ -72,12 +73,15 @@ def group_effects(
     if residual is not None and FAMILIES[model.spec.family].is_of_logs:
         own.setdefault(residual.factor, (residual.factor,))
     for term in model.design.special:
-        own[term.name] = tuple(side.column for side in term.sides)
+        for side in term.sides:
+            own.setdefault(side.column, (side.column,))
     if groups is None:
         is_named = all(name in columns for key in own.values() for name in key)
         groups = "fitted" if is_named else "population"
         if model.spec.pooling == "none":
             groups = "fitted"
+        elif not is_named and any(_without_mean(model)):
+            groups = "none"
     words = ("fitted", "population", "none")
     chosen = dict(groups) if isinstance(groups, Mapping) else dict.fromkeys(own, groups)
     for name, word in chosen.items():
@@ -115,20 +119,25 @@ def _check_possible(model: PreparedModel, of: Mapping[str, EffectGroups]) -> Non
             f"does not have. Fit with pooling='partial', or pass rows with the column "
             f"{quote(name)} and groups='fitted'."
         )
-    averaged = [name for name, word in others.items() if word == "population"]
-    special = {term.name for term in model.design.special}
-    for name in averaged:
-        if name in special:
+    for names, reason in _without_mean(model):
+        if all(of[name] == "population" for name in names):
             raise SpecError(
-                f"groups='population' cannot average over new {name}(), whose products "
-                "are not normal. Pass groups={..., "
-                f"{quote(name)}: 'none'}} or 'fitted'."
+                f"the expected outcome of new groups of {quote_list(names)} is "
+                f"infinite, since {reason}. Pass groups='none' for an average group, "
+                f"or {{{quote(names[0])}: 'fitted'}} for those of the fit."
             )
-    residual = model.design.residual
-    if residual is not None and residual.factor in averaged:
-        if FAMILIES[model.spec.family].is_of_logs:
-            raise SpecError(
-                f"the expected outcome of a new group of {quote(residual.factor)} is "
-                "infinite, since residual scales of groups are lognormal. Pass "
-                "groups='fitted', or 'none' for an average group."
+
+
+def _without_mean(model: PreparedModel) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield factors of which new groups have no expected outcome, and why."""
+    spec, design = model.spec, model.design
+    is_of_logs = FAMILIES[spec.family].is_of_logs
+    if is_of_logs and design.residual is not None:
+        yield (design.residual.factor,), "residual scales of groups are lognormal"
+    if is_of_logs or spec.link_name == "log":
+        for term in design.special:
+            names = tuple(side.column for side in term.sides)
+            yield (
+                names,
+                "products of new scores and loadings have tails too heavy for it",
             )

@@ -11,6 +11,10 @@ link and :math:`\Phi(\eta / \sqrt{1 + v})` for the probit [1]_. For other links 
 computed by the trapezoidal rule, whose error decreases geometrically with the number of
 points [2]_.
 
+The product of the latent scores and loadings of new levels is normal given its
+variance, which is proportional to a chi-squared variable if the levels of both columns
+are new. That variable is then averaged over as well, along its logarithm.
+
 Of C unordered categories C - 1 have linear predictors, which are correlated, so that
 the integral has as many dimensions. For three categories Gauss-Hermite quadrature is
 used as long as standard deviations are 2 or less, and otherwise quasi-random points.
@@ -39,6 +43,7 @@ from stanpool.base.arrays import Array
 from stanpool.families.registry import family_functions
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
+from stanpool.model.terms.unseen import NewLevels
 
 # The error of the rule is exp(-2 pi (strip / sd) / step), where the strip is how far
 # from the real line an inverse link is analytic (logit) and bounded (cloglog).
@@ -51,10 +56,17 @@ _REACH = 8.0
 # some standard deviation, and otherwise in all.
 _TWO_DIMENSIONS, _LARGEST_SD = 31, 2.0
 _QUASI_RANDOM = 1024
+# Between the logarithms of chi-squared variables: errors are then below 1e-10, with 1
+# to 10 degrees of freedom and scales of loadings up to 5.
+_LOG_STEP = 0.25
 
 
 def expectation(
-    spec: ModelSpec, eta: Array, parameters: Mapping[str, Any], variance: Array | None
+    spec: ModelSpec,
+    eta: Array,
+    parameters: Mapping[str, Any],
+    variance: Array | None,
+    product: NewLevels | None = None,
 ) -> Array:
     """Return expected outcomes, of one trial each.
 
@@ -69,6 +81,8 @@ def expectation(
     variance
         The variance of what new groups add to ``eta``, shape ``(S, rows)``, or of
         categories their covariance matrices, ``(S, rows, D, D)``; None without.
+    product
+        How products of which both factors are new are distributed; None without.
 
     Returns
     -------
@@ -85,6 +99,14 @@ def expectation(
         with np.errstate(over="ignore"):
             return np.asarray(mean(at, **known))
 
+    if product is not None and not is_linear(spec):
+        total: Any = 0.0
+        others = 0.0 if variance is None else variance
+        largest = float(product.variance.max(initial=0.0))
+        for value, weight in zip(*_chi_squared(product.degrees, largest), strict=True):
+            both = others + value * product.variance
+            total = total + weight * expectation(spec, eta, parameters, both)
+        return np.asarray(total)
     if variance is None or is_linear(spec):
         return of(eta)
     if family.is_categorical:
@@ -107,14 +129,27 @@ def is_linear(spec: ModelSpec) -> bool:
     return spec.link_name == "identity" and not FAMILIES[spec.family].is_of_logs
 
 
-def points_of(spec: ModelSpec, sd: float = 1.0) -> int:
-    """Return about how many evaluations an average over new groups takes."""
+def points_of(spec: ModelSpec, sd: float = 1.0, degrees: int = 0) -> int:
+    """Return about how many evaluations an average over new groups takes.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    sd
+        The standard deviation of linear predictors.
+    degrees
+        As of the product of which both factors are new, if there is one.
+    """
     family = FAMILIES[spec.family]
     if family.is_categorical:
         return _QUASI_RANDOM
-    if is_linear(spec) or family.is_of_logs or spec.link_name in ("log", "probit"):
+    if is_linear(spec):
         return 1
-    return len(_trapezoids(spec.link_name, sd)[0])
+    times = len(_chi_squared(degrees, sd)[0]) if degrees else 1
+    if family.is_of_logs or spec.link_name in ("log", "probit"):
+        return times
+    return times * len(_trapezoids(spec.link_name, sd)[0])
 
 
 def _trapezoids(link: str, sd: float) -> tuple[Array, Array]:
@@ -140,6 +175,29 @@ def _points_at(step: float) -> tuple[Array, Array]:
     points = np.linspace(-half * step, half * step, 2 * half + 1)
     weights = np.exp(-0.5 * points**2)
     return points, np.asarray(weights / weights.sum())
+
+
+def _chi_squared(degrees: int, largest: float) -> tuple[Array, Array]:
+    """Return points and weights for averages over a chi-squared variable.
+
+    They are evenly spaced along its logarithm. What is below the first, where the
+    expectation does not change, counts as the first.
+
+    Parameters
+    ----------
+    degrees
+        Its degrees of freedom.
+    largest
+        The largest number by which the variable is multiplied.
+    """
+    half = degrees / 2.0
+    low = -(_DIGITS + max(0.0, math.log(max(largest, 1e-300)))) / (1.0 + half)
+    high = math.log(2.0 * (half + _DIGITS + math.sqrt(2.0 * half * _DIGITS)))
+    at = high - _LOG_STEP * np.arange(math.ceil((high - low) / _LOG_STEP), -1, -1)
+    log_density = half * (at - math.log(2.0)) - np.exp(at) / 2.0 - math.lgamma(half)
+    weights = _LOG_STEP * np.exp(log_density)
+    weights[0] += 1.0 - weights.sum()
+    return np.exp(at), weights
 
 
 def _over_categories(

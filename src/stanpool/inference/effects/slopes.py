@@ -11,7 +11,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, EffectWarning, SpecError, quote, warn_user
-from stanpool.base.options import EffectGroups, EffectKind, NewGroups
+from stanpool.base.options import EffectGroups, EffectKind, NewGroups, SlopeKind
 from stanpool.inference.effects.comparisons import (
     Compared,
     Rule,
@@ -22,7 +22,12 @@ from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
 from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
 from stanpool.inference.effects.rows.grid import Grid, grid_of, levels_of
-from stanpool.inference.effects.rows.scenarios import Scenario, Shifted, variables_asked
+from stanpool.inference.effects.rows.scenarios import (
+    Scaled,
+    Scenario,
+    Shifted,
+    variables_asked,
+)
 from stanpool.inference.effects.tables import Output, check_names, table_of
 from stanpool.sampling.settings import random_seed
 
@@ -31,8 +36,8 @@ if TYPE_CHECKING:
 
     from stanpool.model.fit_result import FitResult
 
-# In standard deviations of the variable, the largest first: where the expected outcome
-# is linear in it, or a parabola, the difference is the derivative at any step.
+# In standard deviations of x, or in parts of it, the largest first: where the expected
+# outcome is linear in x, or a parabola, the difference is the derivative at any step.
 _STEPS = (1.0, 1e-2, 1e-4)
 _SAME, _SMOOTH = 1e-8, 1e-3
 _ROWS, _DRAWS = 200, 20  # where steps are tried
@@ -42,6 +47,7 @@ def slopes(
     fit: FitResult,
     variables: str | Sequence[str] | None = None,
     *,
+    slope: SlopeKind = "dydx",
     newdata: Any = None,
     by: bool | str | Sequence[str] | None = None,
     weights: Any = None,
@@ -54,7 +60,7 @@ def slopes(
     seed: int | None = None,
     as_draws: bool = False,
 ) -> pd.DataFrame:
-    """Average the slopes of expected outcomes with respect to numbers.
+    """Average the slopes of expected outcomes, or elasticities, in numbers.
 
     A slope is the difference of expected outcomes at a small step to either side of
     the value of each row, over the step. The step is the largest of some at which
@@ -68,6 +74,11 @@ def slopes(
         A fit.
     variables
         A variable or several, which are numbers; by default all predictors that are.
+    slope
+        ``"dydx"``, how much the expected outcome y of a row changes by x;
+        ``"eyex"``, an elasticity, by how many per cent where x is one per cent larger,
+        ``dy/dx * x / y``; ``"eydx"``, ``dy/dx / y``; or ``"dyex"``, ``dy/dx * x``. Rows
+        are averaged afterwards.
     newdata, by, weights, groups, new_groups, kind, hypothesis, prob, draws, seed
         As for ``comparisons``.
     as_draws
@@ -122,38 +133,43 @@ def slopes(
         kind=kind,
         draws=draws,
         seed=random_seed() if seed is None else seed,
+        is_log=slope.startswith("ey"),
     )
     warn_of_extrapolation(model, grid, {})
-    compared = [_slope(name, _step(expected, name)) for name in asked]
+    compared = [_slope(name, _step(expected, name, slope), slope) for name in asked]
     scenarios = tuple(dict.fromkeys(x for each in compared for x in each.scenarios))
     expected = replace(expected, scenarios=scenarios)
     output = Output(prob, expected.groups.words, as_texts(hypothesis), as_draws)
     return table_of(compared_effects(expected, compared), output, expected.size)
 
 
-def _slope(name: str, step: float) -> Compared:
-    scenarios = tuple(Scenario(((name, Shifted(by)),)) for by in (step / 2, -step / 2))
+def _slope(name: str, step: float, slope: SlopeKind) -> Compared:
+    """Return the difference that is a slope, of x or of its logarithm."""
+    change = Scaled if slope.endswith("ex") else Shifted
+    scenarios = tuple(Scenario(((name, change(by)),)) for by in (step / 2, -step / 2))
     rule = Rule(partial(_quotient, step=step))
-    return Compared(name, (("", "", "dY/dX"),), scenarios, rule)
+    label = f"{slope[0]}Y/{slope[2]}X"
+    return Compared(name, (("", "", label),), scenarios, rule)
 
 
 def _quotient(high: Array, low: Array, *, step: float) -> Array:
     return (high - low) / step
 
 
-def _step(expected: Expectations, name: str) -> float:
+def _step(expected: Expectations, name: str, slope: SlopeKind) -> float:
     """Return a step at which differences are derivatives, tried at some rows."""
     column = expected.fit.model.data[name].to_numpy(dtype=float)
-    sd = float(column.std()) or 1.0
+    # Steps of the logarithm of x have no unit.
+    size = 1.0 if slope.endswith("ex") else float(column.std()) or 1.0
     tried = replace(
         expected, grid=_some_rows(expected.grid), draws=_DRAWS, scenarios=(Scenario(),)
     )
     change = np.inf
-    for step in (sd * each for each in _STEPS):
+    for step in (size * each for each in _STEPS):
         try:
-            whole, half = (_differences(tried, name, step / k) for k in (1, 2))
+            whole, half = (_differences(tried, name, step / k, slope) for k in (1, 2))
         except DataError:  # as of log(x) below 0: a smaller step will do
-            if step == sd * _STEPS[-1]:
+            if step == size * _STEPS[-1]:
                 raise
             continue
         largest = float(np.abs(half).max(initial=0.0))
@@ -179,8 +195,10 @@ def _some_rows(grid: Grid) -> Grid:
     return Grid(frame, np.arange(len(at)), frame, np.ones(len(at)), False)
 
 
-def _differences(expected: Expectations, name: str, step: float) -> Array:
-    compared = _slope(name, step)
+def _differences(
+    expected: Expectations, name: str, step: float, slope: SlopeKind
+) -> Array:
+    compared = _slope(name, step, slope)
     some = replace(expected, scenarios=compared.scenarios)
     return np.concatenate(
         [compared.of(values) for _, values in some.blocks()],

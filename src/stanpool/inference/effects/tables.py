@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,64 @@ import pandas as pd
 from stanpool.base.arrays import LARGEST_ARRAY, Array, gigabytes
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.inference.estimates.hypothesis import evaluate
+from stanpool.inference.estimates.summary_table import places_shown, rounded
 from stanpool.posterior.intervals import interval_levels, quantiles
+from stanpool.posterior.scalars import short_label
 
 OWN = ("term", "contrast", "category", "estimate", "lower", "upper", "pd", "groups")
+
+
+class EffectsTable(pd.DataFrame):
+    """Effects, which are a data frame that shows all of its columns.
+
+    Numbers are rounded where the Monte Carlo standard error of as many independent
+    draws is; those of the table are not. Lines that are longer than
+    ``pandas.options.display.width``, 80 by default, go on below.
+    """
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        """Parts of the table, and what is computed from it, are plain data frames."""
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        """Write the table in the width of the console."""
+        shown, note = self._shown()
+        return shown.to_string(line_width=pd.get_option("display.width") or 80) + note
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Write the table for notebooks, with every label escaped."""
+        shown, note = self._shown()
+        return shown.to_html(border=0) + (f"<p>{note.strip()}</p>" if note else "")
+
+    def _shown(self) -> tuple[pd.DataFrame, str]:
+        """Return the cells as texts, of very many rows the first and the last."""
+        head, tail = places_shown(len(self))
+        some = self.iloc[[*head, *tail]]
+        left = len(self) - len(some)
+        cells = {name: _texts(name, some, self.attrs) for name in some.columns}
+        note = f"\n({left:,} rows between them are not shown)" if left else ""
+        return pd.DataFrame(cells, index=some.index), note
+
+
+# Monte Carlo standard errors of independent draws, in standard deviations over the root
+# of their number; those of 5 % and 95 % quantiles.
+_OF_DRAWS = {"estimate": 1.0, "lower": 2.1, "upper": 2.1}
+
+
+def _texts(name: Any, table: pd.DataFrame, attrs: Mapping[Any, Any]) -> list[str]:
+    """Return the cells of a column as texts, rounded where these are of draws."""
+    if name in ("pd", "probability"):
+        return [f"{each:.3f}" for each in table[name]]
+    if name not in _OF_DRAWS:
+        is_number = table[name].dtype.kind == "f"
+        return [f"{x:.4g}" if is_number else short_label(x, 40) for x in table[name]]
+    widths = 2.0 * NormalDist().inv_cdf(0.5 + attrs["prob"] / 2.0)
+    sd = (table["upper"] - table["lower"]).abs() / widths
+    errors = _OF_DRAWS[name] * sd / attrs["draws"] ** 0.5
+    return [rounded(*each) for each in zip(table[name], errors, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +182,7 @@ def table_of(
     if output.hypothesis or output.as_draws:
         effects = _joined(found, size)
         if output.hypothesis:
-            return _hypotheses(effects, output)
+            return _hypotheses(effects, output, size)
         return _draws(effects, output, size)
     columns: list[list[pd.DataFrame]] = []
     for block in found:
@@ -138,12 +194,16 @@ def table_of(
     return _attributed(table, output, size)
 
 
+def _attributes(output: Output, size: tuple[int, int]) -> dict[str, Any]:
+    draws = size[0] * size[1]
+    return {"groups": output.groups, "prob": output.prob, "draws": draws}
+
+
 def _attributed(
     table: pd.DataFrame, output: Output, size: tuple[int, int]
 ) -> pd.DataFrame:
-    table.attrs.update(
-        {"groups": output.groups, "prob": output.prob, "draws": size[0] * size[1]}
-    )
+    table = EffectsTable(table)
+    table.attrs.update(_attributes(output, size))
     return table
 
 
@@ -206,10 +266,13 @@ def _draws(
         index=pd.MultiIndex.from_frame(labels),
         columns=columns,
     )
-    return _attributed(table, output, size)
+    table.attrs.update(_attributes(output, size))
+    return table
 
 
-def _hypotheses(effects: Sequence[Effects], output: Output) -> pd.DataFrame:
+def _hypotheses(
+    effects: Sequence[Effects], output: Output, size: tuple[int, int]
+) -> pd.DataFrame:
     """Return the table of hypotheses about quantities, which are b1, b2 and so on."""
     draws = np.concatenate([each.draws for each in effects], axis=1)
     labels = pd.concat([each.labels for each in effects], ignore_index=True)
@@ -236,7 +299,7 @@ def _hypotheses(effects: Sequence[Effects], output: Output) -> pd.DataFrame:
             | {name: float(each[0]) for name, each in found.items()}
             | {"probability": float(np.mean(holds)), "groups": output.groups}
         )
-    return pd.DataFrame(rows)
+    return _attributed(pd.DataFrame(rows), output, size)
 
 
 def _names_of(labels: pd.DataFrame) -> list[str]:

@@ -41,7 +41,7 @@ class SummaryTable(pd.DataFrame):
     def __repr__(self) -> str:
         """Write the table in the width of the console."""
         width = pd.get_option("display.width") or 80
-        head, tail = _places(len(self))
+        head, tail = places_shown(len(self))
         columns = [_column(name, texts) for name, texts in rounded_cells(self).items()]
         room = max(width - sum(len(each[0]) + 1 for each in columns), _FEWEST)
         labels = _labels([short_label(label, 200) for label in self.index], room)
@@ -68,7 +68,7 @@ class SummaryTable(pd.DataFrame):
 
 def summary_html(table: pd.DataFrame) -> str:
     """Write a summary as HTML, with every label escaped."""
-    head, tail = _places(len(table))
+    head, tail = places_shown(len(table))
     index = [short_label(label, 80) for label in table.index]
     cells = pd.DataFrame(rounded_cells(table), index=index)
     shown = cells.iloc[[*head, *tail]].to_html(border=0)
@@ -76,7 +76,7 @@ def summary_html(table: pd.DataFrame) -> str:
     return shown + (f"<p>{left:,} rows are not shown.</p>" if left else "")
 
 
-def _places(count: int) -> tuple[range, range]:
+def places_shown(count: int) -> tuple[range, range]:
     """Return which rows are shown: the first ones, and the last ones of very many."""
     if count <= _ROWS:
         return range(count), range(0)

@@ -54,6 +54,33 @@ def uniformity_p_values(ranks: NDArray[np.intp], draws: int) -> Array:
     return np.clip(found, 0.0, 1.0)[which]
 
 
+def least_likely_share(ranks: NDArray[np.intp], draws: int) -> tuple[float, float]:
+    """Return the share of ranks below a cut that is the least likely of all.
+
+    The p-value is that of the number of these ranks.
+
+    Parameters
+    ----------
+    ranks
+        Whole numbers from 0 to ``draws``, shape ``(N,)``.
+    draws
+        The number of draws.
+
+    Returns
+    -------
+    float, float
+        The share of ranks, and the share that is expected.
+
+    Examples
+    --------
+    >>> least_likely_share(np.array([0, 1, 2, 2, 3, 1, 0, 2]), draws=9)
+    (1.0, 0.4)
+    """
+    below = counts_below(ranks[:, None], draws)[:, 0]
+    at = int(_tails(len(ranks), draws)[np.arange(draws), below].argmin())
+    return float(below[at]) / len(ranks), (at + 1) / (draws + 1)
+
+
 def uniformity_bands(simulations: int, draws: int, level: float) -> tuple[Array, Array]:
     """Return simultaneous bands of the ECDF of uniform ranks.
 

@@ -6,7 +6,7 @@ latent]``, and the scale of the loadings, ``loading_scale``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from stanpool.model.terms.term import (
     StanVariables,
     Variables,
 )
-from stanpool.model.terms.unseen import UnseenGroups
+from stanpool.model.terms.unseen import NewLevels, UnseenGroups
 
 _SPREAD = 0.1  # of starting points, in standard deviations of scores and loadings
 
@@ -60,14 +60,48 @@ class LatentDraws:
         unseen
             Where scores and loadings of new labels come from.
         """
-        of_scores, of_loadings = rows.sides
-        scale = self.scale[:, None]
-        scores = _with_new(of_scores, self.scores, np.ones_like(scale), unseen)
-        loadings = _with_new(of_loadings, self.loadings, scale, unseen)
-        product = np.zeros((len(scale), len(rows.scored)))
+        scores, loadings = self._of_labels(rows, unseen)
+        product = np.zeros((len(self.scale), len(rows.scored)))
         for r in range(rows.rank):
             product += scores[:, rows.scored, r] * loadings[:, rows.loaded, r]
         return product[:, None]
+
+    def of_new_levels(
+        self, rows: LatentDesign, unseen: UnseenGroups, new: Collection[str]
+    ) -> NewLevels:
+        """Return how the products of rows are distributed over new levels.
+
+        Scores and loadings of new levels are normal, with standard deviations of 1 and
+        of ``scale``: a product with the loadings of a known level is normal, and its
+        variance is their sum of squares. Of new loadings this sum is a chi-squared
+        variable times the square of their scale.
+
+        Parameters
+        ----------
+        rows, unseen
+            As for ``effect``.
+        new
+            The columns whose levels are new: of the scores, of the loadings, or both.
+        """
+        if rows.scores_of in new and rows.loadings_of in new:
+            squares = np.square(self.scale)[:, None]
+            return NewLevels(np.tile(squares, len(rows.scored)), rows.rank)
+        scores, loadings = self._of_labels(rows, unseen)
+        if rows.scores_of in new:
+            return NewLevels(np.square(loadings[:, rows.loaded]).sum(axis=2))
+        squares = np.square(scores[:, rows.scored]).sum(axis=2)
+        return NewLevels(np.square(self.scale)[:, None] * squares)
+
+    def _of_labels(
+        self, rows: LatentDesign, unseen: UnseenGroups
+    ) -> tuple[Array, Array]:
+        """Return scores and loadings, with those of new labels after the known."""
+        of_scores, of_loadings = rows.sides
+        scale = self.scale[:, None]
+        return (
+            _with_new(of_scores, self.scores, np.ones_like(scale), unseen),
+            _with_new(of_loadings, self.loadings, scale, unseen),
+        )
 
 
 def _with_new(side: Side, known: Array, scale: Array, unseen: UnseenGroups) -> Array:

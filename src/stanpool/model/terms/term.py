@@ -17,7 +17,7 @@ from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.program.structure import Structure
 from stanpool.model.terms.names import Claim, Labelled
-from stanpool.model.terms.unseen import UnseenGroups
+from stanpool.model.terms.unseen import NewLevels, UnseenGroups
 
 StanVariables = Callable[[str], Array]
 """Gives the draws of a variable by its name in Stan, shape ``(chain, draw, ...)``."""
@@ -207,8 +207,28 @@ class Noise:
         return np.asarray(self.sd * self.rng.standard_normal(shape))
 
 
+class SpecialDraws(TermDraws, Protocol):
+    """Draws of a term that is neither the population's nor of a grouping factor."""
+
+    def of_new_levels(
+        self, rows: Any, unseen: UnseenGroups, new: Collection[str]
+    ) -> NewLevels:
+        """Return how what the term adds is distributed over new levels of columns.
+
+        Parameters
+        ----------
+        rows, unseen
+            As for ``effect``.
+        new
+            Those of the term's columns whose levels are new.
+        """
+
+
 class SpecialTerm(Term, Protocol):
     """A term that is neither the population's nor of a grouping factor."""
+
+    def draws(self, posterior: Variables, population: Any) -> SpecialDraws:
+        """Take the coefficients out of labelled draws."""
 
     @property
     def name(self) -> str:

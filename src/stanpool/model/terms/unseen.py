@@ -57,3 +57,22 @@ class UnseenGroups:
         """
         chosen = self.stream("group", factor, label)
         return np.asarray(chosen.integers(known.shape[1], size=(len(known), 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class NewLevels:
+    """What a term adds to linear predictors of new levels: a distribution about 0.
+
+    It is normal given its variance. Where several columns have new levels, the variance
+    differs between these: it is a chi-squared variable times ``variance``.
+
+    Attributes
+    ----------
+    variance
+        Shape ``(S, rows)``.
+    degrees
+        The degrees of freedom of the chi-squared variable; 0 without one.
+    """
+
+    variance: Array
+    degrees: int = 0

@@ -91,19 +91,28 @@ def _is_coded(model: PreparedModel, name: str) -> bool:
 def levels_named(model: PreparedModel, name: str, values: Sequence[Any]) -> list[Any]:
     """Return the levels of a factor that values stand for, or refuse a value."""
     levels = levels_of(model, name)
-    known = {level_text(level): level for level in levels}
+    known = {_key(level): level for level in levels}
     is_group = name in roles_of(model).groups
     found = []
     for value in values:
-        text = level_text(value)
-        if text not in known and not is_group:  # a new group is no mistake
+        key = _key(value)
+        if key not in known and not is_group:  # a new group is no mistake
             raise DataError(
                 f"{quote(name)} has no level {quote(value)} in the data of the fit; "
                 f"its levels are {quote_list(levels, limit=10)}."
                 + suggestion(str(value), map(str, levels))
             )
-        found.append(known.get(text, value))
+        found.append(known.get(key, value))
     return found
+
+
+def _key(level: Any) -> Any:
+    """Return what is the same of two spellings of a level, such as 1, 1.0 and "1"."""
+    text = level_text(level)
+    try:
+        return text if isinstance(level, bool | np.bool_) else float(text)
+    except ValueError:
+        return text
 
 
 def number_named(name: str, value: Any) -> float:

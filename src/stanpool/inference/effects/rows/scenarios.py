@@ -43,6 +43,13 @@ class Shifted:
     by: float
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """The value of each row and a part of it more."""
+
+    by: float
+
+
 @dataclass(frozen=True, eq=False)
 class Given:
     """Any values of the rows, shape ``(rows,)``."""
@@ -50,7 +57,7 @@ class Given:
     values: Array
 
 
-Change = Fixed | Shifted | Given
+Change = Fixed | Shifted | Scaled | Given
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,10 @@ class Scenario:
         """Return the rows with what is changed row by row."""
         moved: dict[str, Any] = {}
         for name, each in self.changes:
-            if isinstance(each, Shifted):
-                column = column_named(name, frame)
-                moved[name] = column.to_numpy(dtype=float) + each.by
+            if isinstance(each, Shifted | Scaled):
+                column = column_named(name, frame).to_numpy(dtype=float)
+                is_shifted = isinstance(each, Shifted)
+                moved[name] = column + (1.0 if is_shifted else column) * each.by
             elif isinstance(each, Given):
                 moved[name] = each.values
         return frame.assign(**moved) if moved else frame
