@@ -125,6 +125,16 @@ COMPRESSED = (
         "y ~ x1 + (1 | g) + (1 + x1 || h)",
         {"parameterization": "noncentered", "residual": "g_2"},
     ),
+    # By crossproducts, where rows are members of several groups.
+    (
+        "y | weights(w) ~ x1 + u + (1 + x2 | g) + (1 | mm(g, g_2))",
+        {"parameterization": "adaptive"},
+    ),
+    (
+        "y | se(known) ~ 0 + x1 + (1 | h) + (1 + x1 || mm(g, g_2))",
+        {"parameterization": "centered"},
+    ),
+    ("y ~ x1 + (1 | h) + (1 | mm(g, g_2))", {"parameterization": "noncentered"}),
 )
 
 # The other families, each in three poolings.

@@ -402,3 +402,62 @@ def test_draws_do_not_depend_on_threads() -> None:
         for n in (1, 3)
     )
     assert together.posterior.equals(alone.posterior)
+
+
+CROSSPRODUCTS = """\
+functions {{
+{functions}
+}}
+data {{
+  int<lower=0, upper=1> in_cpp;
+  int C;
+  int E;
+  vector[C] products;
+  real squares;
+  real N;
+  vector[C] theta_hat;
+  vector[E] gram;
+  array[E] int row;
+  array[E] int column;
+}}
+parameters {{
+  vector[C] theta;
+  real<lower=0> sigma;
+}}
+model {{
+  if (in_cpp == 0) {{
+    target += own_normal_crossproducts_lpdf(products | squares, N, theta, sigma,
+                                            theta_hat, gram, row, column);
+    products ~ own_normal_crossproducts(squares, N, theta, 1.0, theta_hat, gram, row,
+                                        column);
+  }} else {{
+    products ~ normal_crossproducts(squares, N, theta, sigma, theta_hat, gram, row,
+                                    column);
+    products ~ normal_crossproducts(squares, N, theta, 1.0, theta_hat, gram, row,
+                                    column);
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize("columns", [1, 7, 200])
+def test_crossproducts_of_columns(columns: int) -> None:
+    functions = "\n".join(declared_and_defined("normal_crossproducts"))
+    program = CROSSPRODUCTS.format(functions=functions)
+    model = compiled("crossproducts", program, "normal_crossproducts")
+    rng = np.random.default_rng(columns)
+    row, column = np.triu_indices(columns)
+    kept = (row == column) | (rng.uniform(size=len(row)) < 0.3)
+    data = {
+        "C": columns,
+        "E": int(kept.sum()),
+        "products": rng.normal(size=columns).tolist(),
+        "squares": 17.0,
+        "N": 300.5,
+        "theta_hat": rng.normal(size=columns).tolist(),
+        "gram": rng.normal(size=int(kept.sum())).tolist(),
+        "row": (row[kept] + 1).tolist(),
+        "column": (column[kept] + 1).tolist(),
+    }
+    point = {"theta": rng.normal(size=columns).tolist(), "sigma": 0.7}
+    assert_equal(model, data, point)

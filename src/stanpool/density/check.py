@@ -24,6 +24,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DensityError, EngineError
 from stanpool.base.progress import tell_detail
+from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.density.log_posterior import LogPosterior
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _ROUNDING = 1e-12  # of the sizes of all terms, in differences
 _STREAM = 0x64656E73  # no random numbers are shared with the chains
 
 _MANY_ROWS, _SAMPLED_ROWS = 50_000, 2_000
+_MANY_NUMBERS = 20_000_000  # of the rows that are in crossproducts
 
 
 @dataclass(frozen=True)
@@ -151,10 +153,15 @@ def check_density(
 def _sample_of_rows(model: PreparedModel) -> PreparedModel | None:
     """Return the same model of some rows, where a program sees very many of them.
 
-    Their numbers alone take seconds to be written for an engine and read by it.
+    Their numbers alone take seconds to be written for an engine and read by it. Where
+    crossproducts are in their place, more of them can be used here.
     """
-    rows = model.design.rows
-    if model.rows is not None or model.chunks is not None or rows <= _MANY_ROWS:
+    rows, limit = model.design.rows, _MANY_ROWS
+    if isinstance(model.rows, Crossproducts):
+        limit = _MANY_NUMBERS // (1 + model.design.X.shape[1])
+    elif model.rows is not None or model.chunks is not None:
+        return None
+    if rows <= limit:
         return None
     return model.take(np.linspace(0, rows - 1, _SAMPLED_ROWS).astype(np.intp))
 

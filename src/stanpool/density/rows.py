@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
 from stanpool.data.compression.cells import AggregatedRows
+from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import centering_matrix
@@ -93,7 +94,8 @@ def rows_of(model: PreparedModel) -> DataRows | NormalRows:
     rows, design = model.rows, model.design
     width = len(design.coefficients) + sum(len(f.varying) for f in design.factors) + 1
     is_kept = model.chunks is None
-    if rows is None or (is_kept and design.rows * width <= _MOST_NUMBERS):
+    is_small = is_kept and design.rows * width <= _MOST_NUMBERS
+    if rows is None or isinstance(rows, Crossproducts) or is_small:
         return _of_data(model)
     if isinstance(rows, AggregatedRows):
         return _of_cells(model, rows)

@@ -12,6 +12,11 @@ from stanpool.data.compression.cells import (
     why_not_aggregated,
 )
 from stanpool.data.compression.chunked_design import StreamedDesign
+from stanpool.data.compression.crossproducts import (
+    Crossproducts,
+    crossproducts,
+    why_not_crossproducts,
+)
 from stanpool.data.compression.gaussian_rows import (
     CompressedRows,
     compressed_rows,
@@ -30,9 +35,13 @@ from stanpool.model.priors.in_force import PriorTable
 from stanpool.model.program.structure import Structure, structure_of
 from stanpool.model.program.units import Scaling
 
-Rows = AggregatedRows | CompressedRows | MarginalRows
+Rows = AggregatedRows | CompressedRows | Crossproducts | MarginalRows
 
 AS_REQUESTED = "as requested"
+
+# What takes the place of rows of gaussian outcomes.
+_REDUCED, _PRODUCTS = "reduced rows", "crossproducts"
+_FEW_ROWS = 1000  # are fitted quickly in any way
 
 
 def choose_form(
@@ -88,8 +97,12 @@ def fewer_rows(
     parameterization: Parameterization | None,
     integrated: tuple[int, ...],
     is_read: bool,
+    kept: Structure | None = None,
 ) -> Rows | None:
-    """Return the rows that the program sees, if they are other than the data's."""
+    """Return what the program sees in the place of the data's rows, if anything.
+
+    It is of the same kind as in the structure that is kept, if any is.
+    """
     always = spec.compress is True or is_read
     rows: Rows | None = None
     if parameterization == "marginal":
@@ -98,30 +111,54 @@ def fewer_rows(
         if spec.compress is not False:
             design = scaling.design(read.rows)
             rows = aggregate(spec, design, always=always, counts=read.counts)
-    elif _can_be_compressed(spec, read.rows, is_read):
-        rows = compressed_rows(scaling.design(read.rows), always=always)
-    if isinstance(rows, CompressedRows | MarginalRows):
+    else:
+        ways = _ways_of_compression(spec, read.rows, is_read, kept)
+        if ways:
+            rows = _gaussian_rows(scaling.design(read.rows), ways, always=always)
+    if isinstance(rows, CompressedRows | Crossproducts | MarginalRows):
         y_shift = rows.y_shift + read.y_shift / scaling.outcome
         rows = replace(rows, y_shift=y_shift)
     return rows
 
 
-def _can_be_compressed(spec: ModelSpec, design: Design, is_read: bool) -> bool:
-    """Say whether rows may be reduced in a form that samples the groups' coefficients.
+def _ways_of_compression(
+    spec: ModelSpec, design: Design, is_read: bool, kept: Structure | None
+) -> tuple[str, ...]:
+    """Say what may take the place of rows in a form that samples groups' coefficients.
 
     Rows that were read in chunks must be reduced, since they are not kept.
     """
     if spec.compress is False:
-        return False
+        return ()
     against = why_not_compressed(spec, design)
     if is_read and against:
         raise SpecError(
             f"data in chunks must be compressed, and {against}. Pass a data frame of "
             "all rows or of a sample of them."
         )
-    if spec.compress and against:
+    ways: tuple[str, ...] = () if against else (_REDUCED,)
+    is_sampled = spec.pooling == "partial" and not is_read
+    if is_sampled and not why_not_crossproducts(spec, design):
+        ways += (_PRODUCTS,)
+    if spec.compress and not ways:
         raise SpecError(f"compress=True cannot be exact here: {against}. Leave it out.")
-    return not against
+    if kept is not None:
+        uses = {_REDUCED: kept.compressed, _PRODUCTS: kept.crossproducts}
+        ways = tuple(way for way in ways if uses[way])
+    return ways
+
+
+def _gaussian_rows(
+    design: Design, ways: tuple[str, ...], *, always: bool
+) -> CompressedRows | Crossproducts | None:
+    """Reduce rows, or take crossproducts where too many would be left."""
+    rows: CompressedRows | Crossproducts | None = None
+    if _REDUCED in ways:
+        rows = compressed_rows(design, always=always)
+    many = max(design.rows, _FEW_ROWS) / 2
+    if _PRODUCTS in ways and (rows is None or rows.kept > many):
+        rows = crossproducts(design, always=always) or rows
+    return rows
 
 
 def structure_with(
@@ -143,6 +180,7 @@ def structure_with(
         parameterization,
         integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
         compressed=isinstance(rows, CompressedRows),
+        crossproducts=isinstance(rows, Crossproducts),
         many_rows=kept.standardized
         if kept
         else isinstance(rows, MarginalRows) and rows.are_many,

@@ -429,7 +429,7 @@ def prepare(
     scaling = scaling_of(spec, read.moments, priors)
     if kept is not None:
         integrated = kept.integrated
-    rows = fewer_rows(spec, read, scaling, chosen, integrated, is_read)
+    rows = fewer_rows(spec, read, scaling, chosen, integrated, is_read, kept)
     return PreparedModel(
         spec=spec,
         data=frame,

@@ -7,6 +7,10 @@ from dataclasses import replace
 
 from stanpool.base.errors import quote
 from stanpool.data.compression.cells import AggregatedRows
+from stanpool.data.compression.crossproducts import (
+    Crossproducts,
+    work_of_integration,
+)
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
@@ -169,6 +173,13 @@ def _rows(model: PreparedModel) -> Iterator[str]:
         yield (
             f"rows: {model.design.rows} are {reduced(model.design, model.rows)}; the "
             "likelihood is the same"
+        )
+    if isinstance(model.rows, Crossproducts):
+        yield (
+            f"work: a gradient takes about {model.rows.kept:,} multiplications for the "
+            "likelihood; it would take about "
+            f"{work_of_integration(model.design):,.0f} if all coefficients were "
+            "integrated out, the groups of the largest factor first"
         )
 
 

@@ -118,7 +118,6 @@ def test_a_huge_outcome_costs_no_accuracy() -> None:
         ("y ~ x1 + (1 | g)", {"family": "student_t"}, "not gaussian"),
         ("y | se(known, sigma=True) ~ x1 + (1 | g)", {}, "besides a residual scale"),
         ("y | cens(c, y_high) ~ x1", {"pooling": "complete"}, "censored"),
-        ("y ~ x1 + (1 | mm(g, h))", {}, "members of several groups"),
     ],
 )
 def test_models_that_need_their_rows_are_not_compressed(

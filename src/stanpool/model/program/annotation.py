@@ -10,6 +10,7 @@ import numpy as np
 
 from stanpool.base.options import Parameterization
 from stanpool.data.compression.cells import AggregatedRows
+from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import labels_of_group_predictors
@@ -21,7 +22,7 @@ from stanpool.model.program.structure import suffix_of
 from stanpool.model.program.units import Scaling
 from stanpool.model.terms.of_design import special_terms
 
-Rows = CompressedRows | MarginalRows | AggregatedRows
+Rows = CompressedRows | Crossproducts | MarginalRows | AggregatedRows
 
 _LABEL_WIDTH = 40  # characters of a name, before it is cut
 _WIDTH = 88  # characters of a line of the comment
@@ -50,8 +51,13 @@ def annotate(
     return "\n".join([*(f"// {line}" for line in lines), program.source])
 
 
-def reduced(design: Design, rows: CompressedRows | MarginalRows) -> str:
-    """Say what a QR decomposition has made of the rows."""
+def reduced(design: Design, rows: CompressedRows | Crossproducts | MarginalRows) -> str:
+    """Say what takes the place of the rows."""
+    if isinstance(rows, Crossproducts):
+        return (
+            f"replaced by {rows.kept} crossproducts of the columns of the "
+            f"{len(rows.estimate)} coefficients"
+        )
     verb = "reduced to" if rows.kept < design.rows else "replaced by"
     return f"{verb} {rows.kept} by a QR decomposition"
 
@@ -65,7 +71,8 @@ def _named_numbers(
     if isinstance(rows, AggregatedRows):
         design, rows = rows.design, None
     divided = "" if scaling.outcome == 1.0 else f" / {scaling.outcome:g}"
-    count = f"in N = {design.rows} rows" if rows is None else "in the reduced rows"
+    is_reduced = rows is not None and not isinstance(rows, Crossproducts)
+    count = "in the reduced rows" if is_reduced else f"in N = {design.rows} rows"
     lines = [f"y is the outcome{divided} {count}"]
     if rows is not None:
         lines.append("The equations are those of the data's own rows")
@@ -75,9 +82,9 @@ def _named_numbers(
     ]
     centers = dict(design.centers)
     population = _written(design.coefficients, centers, scaling.population)
-    if rows is not None and design.intercept:
+    if is_reduced and design.intercept:
         population = (_escaped("Intercept"), *population)
-    lines += _columns("X", population, is_reduced=rows is not None)
+    lines += _columns("X", population, is_reduced=is_reduced)
     for number, factor in enumerate(design.factors, 1):
         suffix = suffix_of(number)
         lines.append(
@@ -95,7 +102,7 @@ def _named_numbers(
             own, scales = centers if is_centered else {}, scaling.factors[number - 1]
             varying = _written(factor.varying, own, scales)
             name = "Z" if is_first else f"Z{suffix}"
-            lines += _columns(name, varying, is_reduced=rows is not None)
+            lines += _columns(name, varying, is_reduced=is_reduced)
         if factor.U is not None:  # predictors that are constant within groups
             labels = labels_of_group_predictors(factor, design.coefficients)
             levels = _written(labels, centers, scaling.group_level[number - 1])

@@ -151,6 +151,8 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         censored=structure.censored,
         truncated=structure.truncated,
         compressed=structure.compressed,
+        crossproducts=structure.crossproducts,
+        has_rows=not (structure.compressed or structure.crossproducts),
         standardized=structure.standardized,
         parameterization=structure.parameterization,
         bounds={name: block.bounds for name, block in blocks.items()},
@@ -205,7 +207,7 @@ def _group_facts(
         outer_first=outer_first,
         terms=terms,
         terms_outer_first=[terms[0], *outer_first, *terms[1 + len(factors) :]],
-        effects=[] if structure.is_grouped_glm else terms,
+        effects=[] if structure.is_grouped_glm or structure.crossproducts else terms,
         sampled=sampled,
         integrated_factors=[factor for factor in factors if factor.integrated],
         integrated=integrated.get(1),
@@ -307,12 +309,22 @@ def _alpha(structure: Structure) -> str:
 
 def _theta(structure: Structure) -> str:
     """Write the coefficients of the reduced rows: population, then other factors."""
+    if structure.crossproducts:
+        return _theta_of_crossproducts(structure)
     theta = "append_row(alpha_c - y_shift, beta)" if structure.intercept else "beta"
     for number, factor in enumerate(structure.factors, 1):
         if not (factor.integrated or structure.compressed):
             suffix = suffix_of(number)
             theta = f"append_row({theta}, to_vector(u{suffix}'))"
     return theta
+
+
+def _theta_of_crossproducts(structure: Structure) -> str:
+    """Write the coefficients of all columns, one factor after the other."""
+    first = "append_row(alpha - y_shift, beta)" if structure.intercept else "beta"
+    numbers = range(1, len(structure.factors) + 1)
+    effects = [f"to_vector(u{suffix_of(number)})" for number in numbers]
+    return _joined("append_row", [first, *effects])
 
 
 def grouped_glm(structure: Structure) -> str:

@@ -28,6 +28,7 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
         for family in FAMILIES.values()
         for kind in family.compiled
     },
+    "normal_crossproducts": ("lanes", "normal_crossproducts"),
     "marginal_normal_id_glm": _MARGINAL,
     "twice_marginal_normal_id_glm": (*_MARGINAL, "twice_marginal_normal_id_glm"),
 }
@@ -78,6 +79,7 @@ def _program_name(template: str, structure: Structure) -> str:
         "censored" if structure.censored else "",
         f"truncated_{structure.truncated}" if structure.truncated else "",
         "compressed" if structure.compressed else "",
+        "crossproducts" if structure.crossproducts else "",
         "standardized" if structure.standardized else "",
         structure.parameterization,
     ]
@@ -142,6 +144,8 @@ def _functions(structure: Structure) -> list[str]:
     has_own_tails = structure.truncated is not None and family.is_discrete
     if structure.censored or structure.truncated == "both" or has_own_tails:
         needed.append(f"{family.stan_distribution}_interval")
+    if structure.crossproducts:
+        needed.append("normal_crossproducts")
     if structure.is_grouped_glm:
         needed += ["u_positions", grouped_glm(structure)]
     return needed

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stanpool.base.arrays import Array
+from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import (
     MarginalRows,
@@ -33,7 +34,7 @@ def stan_data(
     structure: Structure,
     *,
     prior_only: bool,
-    rows: CompressedRows | MarginalRows | None = None,
+    rows: CompressedRows | Crossproducts | MarginalRows | None = None,
     centering: Sequence[Centering] = (),
 ) -> dict[str, Any]:
     """Build the data dictionary that goes with a rendered program.
@@ -45,7 +46,7 @@ def stan_data(
     prior_only
         Leave the outcome out, so that the fit draws from the prior.
     rows
-        The rows as a compressed or a marginal program sees them.
+        What the program sees in the place of the data's rows, if anything.
     centering
         For the adaptive program: how far the coefficients of each factor are centered.
 
@@ -54,7 +55,7 @@ def stan_data(
     dict
         Stan's data by name, as numbers and NumPy arrays.
     """
-    data = _row_data(design) if rows is None else _reduced_data(design, rows)
+    data = _data_of_rows(design, rows)
     if structure.standardized:
         assert isinstance(rows, MarginalRows)
         data |= _pilot_data(design, rows, prior_only=prior_only)
@@ -69,10 +70,21 @@ def stan_data(
     return data
 
 
+def _data_of_rows(
+    design: Design, rows: CompressedRows | Crossproducts | MarginalRows | None
+) -> dict[str, Any]:
+    """Return the data of the rows, or of what takes their place."""
+    if rows is None:
+        return _row_data(design)
+    if isinstance(rows, Crossproducts):
+        return _crossproduct_data(design, rows)
+    return _reduced_data(design, rows)
+
+
 def program_data(
     design: Design,
     structure: Structure,
-    rows: CompressedRows | MarginalRows | None,
+    rows: CompressedRows | Crossproducts | MarginalRows | None,
     centering: Sequence[Centering],
 ) -> ProgramData:
     """Return what decides the data of terms besides their design."""
@@ -116,6 +128,22 @@ def _row_data(design: Design) -> dict[str, Any]:
     if design.censored is not None:
         data |= _censoring_data(design, design.censored)
     return data
+
+
+def _crossproduct_data(design: Design, rows: Crossproducts) -> dict[str, Any]:
+    """Return the data of crossproducts."""
+    data: dict[str, Any] = {
+        "N_rows": rows.weight,
+        "K_theta": len(rows.estimate),
+        "theta_hat": rows.estimate,
+        "squares": rows.squares,
+        "products": rows.products,
+        "nnz_gram": len(rows.gram),
+        "gram": rows.gram,
+        "gram_row": rows.row + 1,
+        "gram_column": rows.column + 1,
+    }
+    return data | ({"y_shift": rows.y_shift} if design.intercept else {})
 
 
 def _reduced_data(

@@ -77,6 +77,8 @@ class Structure:
         ``"lower"``, ``"upper"`` or ``"both"``: where outcomes are truncated.
     compressed
         Whether the rows are reduced to fewer; those of the marginal form always are.
+    crossproducts
+        Whether crossproducts of the columns take the place of the rows.
     standardized
         Whether coefficients and the residual scale are declared with offsets and
         multipliers from estimates and their standard errors.
@@ -99,6 +101,7 @@ class Structure:
     censored: bool = False
     truncated: str | None = None
     compressed: bool = False
+    crossproducts: bool = False
     standardized: bool = False
     priors: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -207,6 +210,7 @@ def structure_of(
     *,
     integrated: Sequence[int] = (),
     compressed: bool = False,
+    crossproducts: bool = False,
     many_rows: bool = False,
     within: Sequence[tuple[int, ...]] | None = None,
 ) -> Structure:
@@ -221,8 +225,8 @@ def structure_of(
         pooling, else None.
     integrated
         Which factors the marginal program integrates out, counted from 0.
-    compressed
-        Whether the rows are reduced to fewer.
+    compressed, crossproducts
+        Whether the rows are reduced to fewer, or replaced by crossproducts.
     many_rows
         Whether the marginal program has so many rows that shared parameters are known
         very precisely.
@@ -274,6 +278,7 @@ def structure_of(
         censored=design.censored is not None,
         truncated=_truncated(design),
         compressed=compressed,
+        crossproducts=crossproducts,
         standardized=many_rows
         and design.residual is None
         and spec.se is None

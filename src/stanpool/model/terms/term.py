@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stanpool.base.arrays import Array
+from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.design import Side
@@ -59,7 +60,7 @@ class ProgramData:
     structure
         The structure that was rendered.
     rows
-        The rows as a compressed or a marginal program sees them; else None.
+        What the program sees in the place of the data's rows; else None.
     centering
         For the adaptive program: how far the coefficients of each factor are centered.
     elsewhere
@@ -72,7 +73,7 @@ class ProgramData:
     """
 
     structure: Structure
-    rows: CompressedRows | MarginalRows | None = None
+    rows: CompressedRows | Crossproducts | MarginalRows | None = None
     centering: Sequence[Centering] = ()
     elsewhere: Sequence[frozenset[str]] = ()
     scale_units: Mapping[int, Array] = field(default_factory=dict)
