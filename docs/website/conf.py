@@ -42,8 +42,11 @@ html_theme = "pydata_sphinx_theme"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
+# Pages without pages beside or below them.
+html_sidebars = {name: [] for name in ("index", "gallery", "search", "genindex")}
 html_show_sourcelink = False
 html_copy_source = False
+html_use_index = False
 html_theme_options = {
     "logo": {"text": "stanpool"},
     "navbar_persistent": ["search-button"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,7 +111,9 @@ def _gallery(root: Path) -> dict[str, bytes]:
     import gallery
 
     folder = root / "build" / "docs" / "gallery"
-    gallery.write(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of rows beyond the data, for example
+        gallery.write(folder)
     return {
         each.relative_to(folder).as_posix(): each.read_bytes()
         for each in folder.rglob("*")

@@ -60,7 +60,7 @@ def fit_many(
     model
         A formula, or a ``Model``, of which each data set gets the specification, the
         priors and the form; or a mapping from names to these, each of which is fitted.
-        ``Model``s of a mapping may have their own data.
+        Models of a mapping may have their own data.
     data
         A data frame, whose segments ``by`` names; a mapping from labels to data frames;
         or a list of data frames, such as imputations of missing values or bootstrap
