@@ -24,9 +24,9 @@ extensions = [
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 4
 templates_path: list[str] = []
-# Headings of notebooks may begin below the first level. numpydoc lists sources that no
-# sentence refers to. Sections are there before their pages are.
-suppress_warnings = ["myst.header", "ref.footnote", "toc.empty_glob"]
+# Headings of notebooks may begin below the first level, and numpydoc lists sources that
+# no sentence refers to.
+suppress_warnings = ["myst.header", "ref.footnote"]
 
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -60,7 +60,9 @@ def _inline(self: Any, node: nodes.math) -> None:
 
 
 def _display(self: Any, node: nodes.math_block) -> None:
-    self.body.append(f'<div class="equation">{convert(node.astext(), display="block")}</div>')
+    self.body.append(
+        f'<div class="equation">{convert(node.astext(), display="block")}</div>'
+    )
     raise nodes.SkipNode
 
 

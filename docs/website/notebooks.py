@@ -13,12 +13,6 @@ from typing import Any
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png"}
 
 
-def list_of(folder: Path) -> str:
-    """Return the list of all notebooks, for the page that introduces them."""
-    names = "\n".join(path.stem for path in sorted(folder.glob("*.ipynb")))
-    return f"\n```{{toctree}}\n:hidden:\n\n{names}\n```\n"
-
-
 def pages(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the path and content of the page of each notebook, and of its figures."""
     for path in folder.glob("figures/*.png"):

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -18,6 +18,12 @@ _PAGES_OF_FILES = {
     "CHANGELOG.md": "changelog.md",
     "stan_templates/README.md": "how/templates.md",
     "notebooks/README.md": "notebooks/index.md",
+}
+# Sections that list all of their pages, and what these are made of.
+_LISTS = {
+    "topics/index.md": "docs/topics/*.md",
+    "coming_from/index.md": "docs/coming_from/*.md",
+    "notebooks/index.md": "notebooks/*.ipynb",
 }
 _OWN_PLACE = ("index", "architecture", "contributing", "gallery")
 _LINK = re.compile(r"(\]\()([^)#\s]*)(#[^)\s]*)?\)")
@@ -56,10 +62,16 @@ def _all(root: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _guide(docs: Path) -> str:
-    """Return the list of the pages at the top that have no other place."""
-    names = sorted(p.stem for p in docs.glob("*.md") if p.stem not in _OWN_PLACE)
-    head = "# Guide\n\nWhat to do with a fit, and what each kind of model needs.\n"
-    return f"{head}\n```{{toctree}}\n:maxdepth: 1\n\n" + "\n".join(names) + "\n```\n"
+    """Return the page of the pages at the top that have no other place."""
+    names = [path.stem for path in docs.glob("*.md") if path.stem not in _OWN_PLACE]
+    text = "# Guide\n\nWhat to do with a fit, and what each kind of model needs.\n"
+    return text + _toctree(names)
+
+
+def _toctree(names: Iterable[str]) -> str:
+    """Return the list of pages of a section, which is not there if it has none."""
+    listed = "\n".join(sorted(names))
+    return f"\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n" if listed else ""
 
 
 def _page(path: Path, name: str, root: Path) -> str:
@@ -68,8 +80,9 @@ def _page(path: Path, name: str, root: Path) -> str:
     if name.startswith("reference/"):
         environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
         text = environment.from_string(text).render(tables.FUNCTIONS)
-    if name == "notebooks/index.md":
-        text += notebooks.list_of(root / "notebooks")
+    if name in _LISTS:
+        found = {each.stem for each in root.glob(_LISTS[name])}
+        text += _toctree(found - {"index"})
 
     def relinked(match: re.Match[str]) -> str:
         return f"{match[1]}{_link(match[2], path, name, root)}{match[3] or ''})"

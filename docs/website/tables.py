@@ -226,7 +226,9 @@ def _command(command: Any, name: str) -> str:
         for each in command.params
         if (shown := each.get_help_record(context)) is not None
     ]
-    help_text = re.sub(r"\s*\n\s*(?=\S)", " ", inspect.cleandoc(command.help).replace("\n\n", "\0"))
+    help_text = re.sub(
+        r"\s*\n\s*(?=\S)", " ", inspect.cleandoc(command.help).replace("\n\n", "\0")
+    )
     examples = re.sub(r"^Examples?:\n", "", (command.epilog or "").replace("\b\n", ""))
     examples = "\n".join(line.removeprefix("  ") for line in examples.splitlines())
     text = f"## `stanpool {name}`\n\n```sh\n{usage}\n```\n\n"
