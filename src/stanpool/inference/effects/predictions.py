@@ -15,7 +15,13 @@ from stanpool.inference.effects.comparisons import as_texts
 from stanpool.inference.effects.expected import Expectations
 from stanpool.inference.effects.groups import group_effects
 from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
-from stanpool.inference.effects.rows.grid import column_at, grid_of, values_of
+from stanpool.inference.effects.rows.grid import (
+    column_at,
+    grid_of,
+    levels_of,
+    roles_of,
+    values_of,
+)
 from stanpool.inference.effects.rows.scenarios import Fixed, Scenario, variables_asked
 from stanpool.inference.effects.tables import (
     Effects,
@@ -205,10 +211,9 @@ def _default(fit: FitResult, name: str, asked: Any) -> Any:
     """Return what is asked of a variable, all levels or quartiles where nothing is."""
     if asked is not None:
         return asked
-    column = fit.model.data[name]
-    if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == bool:
+    if levels_of(fit.model, name) or name in roles_of(fit.model).groups:
         return "all"
-    found = np.unique(column)
+    found = np.unique(fit.model.data[name])
     return found.tolist() if len(found) <= 3 else "quartiles"
 
 
