@@ -7,8 +7,10 @@ them anew when it is built.
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import stanpool as sp
 
@@ -52,35 +54,35 @@ SECTIONS = {
 NOT_DRAWN = {"plot_bench", "plot_calibration"}
 
 
-def fits() -> dict[str, object]:
-    """Fit the models whose figures are drawn."""
+# The page begins with these lines, which are what is run.
+MODELS = """
+import stanpool as sp
 
-    def fitted(model: sp.Model) -> sp.Fit:
-        return model.fit(seed=1, engine="stanli", progress=False)
+radon = sp.load_dataset("radon")
+eight = sp.Model("y | se(sigma) ~ 1 + (1 | school)", sp.load_dataset("eight_schools"))
+sleepstudy, verbagg = sp.load_dataset("sleepstudy"), sp.load_dataset("verbagg")
 
-    radon = sp.load_dataset("radon")
-    formula = "log_radon ~ floor + log_uranium + (floor | county)"
-    eight = sp.Model(
-        "y | se(sigma) ~ 1 + (1 | school)", sp.load_dataset("eight_schools")
-    )
-    sleep = sp.load_dataset("sleepstudy")
-    verbagg = sp.load_dataset("verbagg")
-    verbal = sp.Model(
-        "r2 ~ Anger * Gender + btype + (1 | id)", verbagg, family="bernoulli"
-    )
-    return {
-        "sp": sp,
-        "fit": fitted(sp.Model(formula, radon)),
-        "no_pooling": fitted(
-            sp.Model("log_radon ~ floor + (1 | county)", radon, pooling="none")
-        ),
-        "schools": fitted(eight),
-        "centered": fitted(eight.with_(parameterization="centered")),
-        "noncentered": fitted(eight.with_(parameterization="noncentered")),
-        "sleep": fitted(sp.Model("Reaction ~ Days + (Days | Subject)", sleep)),
-        "verbal": fitted(verbal),
-        "several_priors": sp.compare_scale_priors(eight, seed=1, progress=False),
-    }
+fit = sp.Model("log_radon ~ floor + log_uranium + (floor | county)", radon).fit(seed=1)
+no_pooling = sp.Model("log_radon ~ floor + (1 | county)", radon, pooling="none").fit(
+    seed=1
+)
+schools = eight.fit(seed=1)
+centered = eight.with_(parameterization="centered").fit(seed=1)
+noncentered = eight.with_(parameterization="noncentered").fit(seed=1)
+sleep = sp.Model("Reaction ~ Days + (Days | Subject)", sleepstudy).fit(seed=1)
+verbal = sp.Model(
+    "r2 ~ Anger * Gender + btype + (1 | id)", verbagg, family="bernoulli"
+).fit(seed=1)
+several_priors = sp.compare_scale_priors(eight, seed=1)
+""".strip()
+
+
+def fits() -> dict[str, Any]:
+    """Fit the models whose figures are drawn, without a compiler."""
+    os.environ.setdefault("STANPOOL_ENGINE", "stanli")
+    names: dict[str, Any] = {}
+    exec(MODELS, names)  # the lines above
+    return names
 
 
 def write(place: Path) -> None:
@@ -94,7 +96,9 @@ def write(place: Path) -> None:
         "Every figure, as `python docs/gallery.py` draws it. `fit.plot.<name>()` is",
         "`sp.plots.plot_<name>(fit)`; each returns a figure of matplotlib, those of",
         "one panel draw on given axes with `ax=`, and all follow what you have set in",
-        "`matplotlib.rcParams`.",
+        "`matplotlib.rcParams`. The fits are",
+        "",
+        f"```py\n{MODELS}\n```",
     ]
     for section, calls in SECTIONS.items():
         page += ["", f"## {section}"]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import operator
 import re
+import shlex
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from scipy import special
@@ -90,6 +95,35 @@ def test_every_command_and_function_of_formulas_is_listed() -> None:
     commands, functions = tables.commands(), tables.functions()
     assert all(f"## `stanpool {name}`" in commands for name in main.commands)
     assert all(f"`{name}(" in functions for name in FUNCTIONS)
+
+
+def _commands_of_pages() -> list[tuple[str, list[str]]]:
+    found = []
+    for path in sorted({*DOCS.rglob("*.md"), ROOT / "README.md"}):
+        for block in re.findall(
+            r"^```sh\n(.*?)^```", path.read_text("utf-8"), re.M | re.S
+        ):
+            for line in block.replace("\\\n", " ").splitlines():
+                before, _, words = line.partition("stanpool ")
+                if before in ("", ".venv/bin/") and words:
+                    split = shlex.shlex(words, posix=True, punctuation_chars="|>")
+                    split.whitespace_split = True
+                    is_ours = partial(operator.ne, "|")
+                    found.append((path.name, list(takewhile(is_ours, split))))
+    return found
+
+
+def test_commands_of_pages_are_there_with_their_options() -> None:
+    from stanpool.cli import main
+
+    found = _commands_of_pages()
+    assert len(found) > 5
+    for page, (name, *words) in found:
+        assert name in main.commands or name.startswith("-"), f"{page}: {name}"
+        if command := main.commands.get(name):
+            context = click.Context(command, resilient_parsing=True)
+            # Refuses options that the command does not have.
+            command.make_parser(context).parse_args(list(words))
 
 
 def test_pages_are_put_together_with_links_that_lead_somewhere(tmp_path: Path) -> None:
