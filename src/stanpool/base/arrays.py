@@ -36,6 +36,18 @@ BLOCK = 2**20
 not depend on how many there are, and a block stays in the processor's cache."""
 
 
+@cache
+def keep_freed_memory() -> None:
+    """Have the memory of a block be used again for the next one.
+
+    The GNU C library gives arrays back to the system as soon as they are freed, and
+    the system clears their pages before it gives them out again, which takes longer
+    than most of what is computed of a block. Arrays up to the size of the largest one
+    that was freed so far, of 32 MB at most, it keeps: so free one that is never used.
+    """
+    np.empty(2**25 - 2**16, dtype=np.uint8)
+
+
 def gigabytes(numbers: float) -> str:
     """Say how much memory numbers take.
 

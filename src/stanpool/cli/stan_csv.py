@@ -141,19 +141,13 @@ def statistics(
     """
     import numpy as np
 
-    from stanpool.posterior.convergence import (
-        FEWEST_DRAWS,
-        STATISTICS,
-        blockwise,
-        mixing_of_block,
-    )
+    from stanpool.posterior.convergence import mixing
 
     flat = draws.reshape(-1, draws.shape[2])
-    mixed = {name: np.full(flat.shape[1], np.nan) for name in STATISTICS}
     varies = np.isfinite(flat).all(axis=0) & (np.ptp(flat, axis=0) > 0)
-    if draws.shape[1] >= FEWEST_DRAWS:
-        mixed = blockwise(mixing_of_block, draws)
-    mixed = {name: np.where(varies, each, np.nan) for name, each in mixed.items()}
+    mixed = {
+        name: np.where(varies, each, np.nan) for name, each in mixing(draws).items()
+    }
     with np.errstate(invalid="ignore"):  # infinite draws
         center = np.median(flat, axis=0)
         quantiles = np.quantile(flat, np.array(percentiles) / 100, axis=0)

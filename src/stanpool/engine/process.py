@@ -248,13 +248,6 @@ def ran_out_of_memory(code: int | None, console: str) -> bool:
     return is_killed or "bad_alloc" in console
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def tail(text: str, lines: int = 20) -> str:
     r"""Return the last lines of a console, indented.
 

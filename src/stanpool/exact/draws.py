@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,11 @@ class ExactDraws:
         frame = self.posterior[["chain", "draw"]]
         none = np.zeros((frame.sizes["chain"], frame.sizes["draw"]), dtype=bool)
         return frame.assign(diverging=(("chain", "draw"), none))
+
+    @cached_property
+    def described(self) -> dict[str, dict[Any, Array]]:
+        """Statistics of the draws of each variable, once they have been computed."""
+        return {}
 
     def to_arviz(self) -> Any:
         """Return the draws as the container of the installed ArviZ."""

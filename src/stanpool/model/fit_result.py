@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Protocol, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arguments import public
+from stanpool.base.arrays import Array
 from stanpool.base.options import Method
 from stanpool.engine.values.program import StanProgram
 from stanpool.model.prepared_model import PreparedModel
@@ -95,6 +97,10 @@ class HasPosterior(Protocol):
     def sample_stats(self) -> xr.Dataset:
         """The sampler's statistics of each draw."""
 
+    @property
+    def described(self) -> dict[str, dict[Any, Array]]:
+        """Statistics of the draws of each variable, once they have been computed."""
+
 
 @public
 @dataclass(frozen=True, repr=False, eq=False)
@@ -150,6 +156,14 @@ class FitResult:
     def sample_stats(self) -> xr.Dataset:
         """Statistics of each draw: divergences, energy, tree depth, log density."""
         return self.tree["sample_stats"].to_dataset()
+
+    @cached_property
+    def described(self) -> dict[str, dict[Any, Array]]:
+        """Statistics of the draws of each variable, once they have been computed.
+
+        ``posterior.scalars.described`` computes them and keeps them here.
+        """
+        return {}
 
     def __repr__(self) -> str:
         """Describe the fit in one line."""

@@ -31,7 +31,7 @@ from stanpool.plots.parts.canvas import (
     tidy,
 )
 from stanpool.posterior import arviz
-from stanpool.posterior.scalars import dims_of_groups, scalars
+from stanpool.posterior.scalars import scalars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ _MOST_POINTS = 1000
 
 def worst_quantities(fit: HasPosterior, count: int = 4) -> list[str]:
     """Return the quantities with the smallest effective sample sizes."""
-    mixed = measure_mixing(fit.posterior, group_dims=dims_of_groups(fit))
+    mixed = measure_mixing(fit)
     least = np.fmin(mixed.ess_bulk, mixed.ess_tail)
     order = np.argsort(np.where(np.isfinite(least), least, np.inf), kind="stable")
     return [mixed.labels[place] for place in order[:count]]

@@ -74,6 +74,11 @@ def quantiles(draws: Array, levels: Sequence[float]) -> Array:
     """
     rows = np.array(np.moveaxis(np.asarray(draws, dtype=float), 0, -1), order="C")
     rows.sort(axis=-1)
+    return np.asarray(np.moveaxis(quantiles_in_order(rows, levels), -1, 0))
+
+
+def quantiles_in_order(rows: Array, levels: Sequence[float]) -> Array:
+    """Compute quantiles of sorted draws, shape ``(..., S)``: ``(..., levels)``."""
     last = rows.shape[-1] - 1
     at = np.asarray(levels) * last
     below = np.floor(at).astype(int)
@@ -82,7 +87,7 @@ def quantiles(draws: Array, levels: Sequence[float]) -> Array:
         between = lower + (at - below) * (upper - lower)
     found = np.where((lower == upper) | (at == below), lower, between)
     found[np.isnan(rows[..., -1])] = np.nan  # these are sorted to the end
-    return np.asarray(np.moveaxis(found, -1, 0))
+    return found
 
 
 def interval_levels(prob: float) -> tuple[float, float]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.model.terms.names import WITH_ZEROS, GroupNames
+from stanpool.posterior.convergence import describe, moments
+from stanpool.posterior.intervals import interval_levels
 from stanpool.posterior.recenter import center_fit
 
 if TYPE_CHECKING:
@@ -65,6 +68,38 @@ def scalars(
             moves = draws.any(axis=(0, 1))
             positions, draws = positions[moves], draws[:, :, moves]
         yield Scalars(str(name), _labels(variable, positions), positions, draws)
+
+
+def described(
+    posterior: xr.Dataset,
+    kept: dict[str, dict[Any, Array]],
+    *,
+    var_names: Sequence[str] | None = None,
+    prob: float = 0.9,
+) -> Iterator[tuple[Scalars, Mapping[Any, Array]]]:
+    """Yield the scalars of each variable, and what ``convergence.describe`` says.
+
+    Parameters
+    ----------
+    posterior
+        The draws.
+    kept
+        What was computed of them before, by variable, to which this adds: that of the
+        fit, or an empty one.
+    var_names
+        The variables; by default all.
+    prob
+        The probability of the central interval, whose quantiles, and the median, are
+        there by their levels.
+    """
+    levels = (0.5, *interval_levels(prob))
+    for block in scalars(posterior, var_names=var_names):
+        found = kept.setdefault(block.variable, {})
+        if not found:
+            found |= describe(block.draws, (*levels, *interval_levels(0.9)))
+        elif not found.keys() >= {*levels}:
+            found |= moments(block.draws, levels)
+        yield block, found
 
 
 def is_correlation(variable: xr.DataArray) -> bool:

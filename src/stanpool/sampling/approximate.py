@@ -11,7 +11,7 @@ from stanpool.base.arrays import Array
 from stanpool.engine.values.draws import Proposals, RawDraws
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.model.fit_result import Approximation
-from stanpool.posterior import arviz
+from stanpool.posterior.importance import psis
 
 _STREAM = 0x70736973  # no random numbers are shared with the engine
 
@@ -34,7 +34,7 @@ def chosen_draws(
     """
     rng = np.random.default_rng([_STREAM, settings.seed])
     ratios = found.log_density - found.log_approximation
-    log_weights, pareto_k = arviz.psis(-ratios[np.newaxis], relative_ess=1.0)
+    log_weights, pareto_k = psis(-ratios[np.newaxis], relative_ess=1.0)
     weights = np.exp(log_weights[0])
     limit = largest_k(len(weights))
     # Equal ratios, those of an exact approximation, have no tail.

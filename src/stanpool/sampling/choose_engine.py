@@ -21,6 +21,7 @@ import numpy as np
 from stanpool.base.errors import EngineError, SpecError, quote, quote_list, suggestion
 from stanpool.base.options import EngineChoice, EngineName
 from stanpool.base.progress import tell
+from stanpool.base.system.parallel import usable_cores
 from stanpool.density.parameters import declared_names
 from stanpool.engine.cmdstan.compile import (
     cmdstanpy_model,
@@ -32,7 +33,6 @@ from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.install.home import cmdstan_variable, is_ready_to_compile
 from stanpool.engine.interface import Engine, LoadedProgram
 from stanpool.engine.interpreter.engine import InterpretedProgram, Stanli
-from stanpool.engine.process import usable_cores
 from stanpool.engine.values.program import StanProgram
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.model.prepared_model import PreparedModel

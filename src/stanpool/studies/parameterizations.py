@@ -21,7 +21,7 @@ from stanpool.inference.diagnostics.checks import (
 from stanpool.inference.estimates.summary import summary
 from stanpool.posterior import arviz
 from stanpool.posterior.convergence import R_HAT
-from stanpool.posterior.scalars import group_dims, short_label
+from stanpool.posterior.scalars import short_label
 from stanpool.studies.many.fit_all import fit_all
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ _OF_CHAINS = (
 
 def _sampling(fit: Fit) -> dict[str, float]:
     """Measure how well and how fast a fit was sampled."""
-    mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
+    mixed = measure_mixing(fit)
     stats = fit.sample_stats
     if fit.approximation is not None:  # which has no chains
         return dict.fromkeys(_OF_CHAINS, float("nan")) | {"seconds": fit.seconds}

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from stanpool.base.errors import SpecError
+from stanpool.base.system.parallel import usable_cores
 from stanpool.engine.cmdstan.chains import Chains, Failure
 from stanpool.engine.cmdstan.compile import compile_programs
 from stanpool.engine.cmdstan.run import cmdstanpy_arguments, spare_threads
-from stanpool.engine.process import usable_cores
 from stanpool.engine.values.settings import SampleSettings
 
 

@@ -232,9 +232,19 @@ def test_the_eight_schools_tell_little_of_tau_but_not_nothing(prior, is_prior):
         priors={"tau": prior},
     )
     fit = sp.exact.known_sigma(model).draw(np.random.default_rng(6))
-    posterior = fit.posterior
-    mixed = measure_mixing(posterior, group_dims=frozenset())
-    assert bool(check_learned(posterior, model.priors, mixed)) == is_prior
+    mixed = measure_mixing(fit)
+    assert bool(check_learned(fit.posterior, model.priors, mixed)) == is_prior
+
+
+def test_what_is_known_of_the_draws_is_not_computed_again(monkeypatch):
+    fit = simulated_fit()
+    table = fit.summary()
+    monkeypatch.delattr("stanpool.posterior.convergence._describe_block")
+    assert measure_mixing(fit).ess_bulk.min() == table["ess_bulk"].min()
+    assert fit.diagnose().checks
+    assert fit.summary(prob=0.5)["q25"].between(table["q5"], table["median"]).all()
+    with pytest.raises(NameError):
+        simulated_fit().diagnose()
 
 
 def test_too_few_divergences_are_not_located():

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
 from importlib.metadata import version
 
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.special import logsumexp
 
 from simulated_fits import simulated_fit
 from stanpool.posterior import arviz as our_arviz
@@ -76,46 +74,3 @@ def test_import_survives_warnings_as_errors_and_an_unwritable_cache(tmp_path, ca
         check=False,
     )
     assert done.stdout.strip() == "(4,)", done.stderr
-
-
-def test_psis_is_what_loo_of_this_arviz_does():
-    rng = np.random.default_rng(2)
-    log_lik = rng.normal(-1, 0.3, size=(4, 200, 6))
-    log_lik[..., 0] *= 10
-    # az.loo's own expected log densities, by the container of this ArviZ
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset({"mu": (("chain", "draw"), log_lik[..., 1])}),
-            "log_likelihood": xr.Dataset({"y": (("chain", "draw", "row"), log_lik)}),
-        }
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import arviz
-
-        container = our_arviz.to_arviz(tree)
-        theirs = arviz.loo(container, pointwise=True, var_name="y", reff=0.7)
-    flat = log_lik.reshape(-1, 6).T
-    log_weights, pareto_k = our_arviz.psis(flat, relative_ess=0.7)
-    ours = logsumexp(log_weights + flat, axis=1)
-    pointwise = theirs.loo_i if hasattr(theirs, "loo_i") else theirs.elpd_i
-    np.testing.assert_allclose(ours, np.asarray(pointwise), rtol=1e-10)
-    np.testing.assert_allclose(pareto_k, np.asarray(theirs.pareto_k), rtol=1e-10)
-    np.testing.assert_allclose(logsumexp(log_weights, axis=1), 0.0, atol=1e-10)
-
-
-def test_psis_without_a_tail_falls_back_on_plain_weights():
-    log_lik = np.random.default_rng(1).normal(size=(4, 400))
-    log_lik[1] = -2.5  # constant
-    log_lik[2, 7] = -np.inf
-    log_weights, pareto_k = our_arviz.psis(log_lik, relative_ess=1.0)
-    np.testing.assert_allclose(log_weights[1], -np.log(400))
-    assert pareto_k[1] == -np.inf
-    assert pareto_k[2] == np.inf
-    assert log_weights[2, 7] == 0
-    alone, k = our_arviz.psis(log_lik[[0]], relative_ess=1.0)
-    np.testing.assert_array_equal(log_weights[0], alone[0])
-    assert pareto_k[0] == k[0]
-    few, k = our_arviz.psis(log_lik[[0], :3], relative_ess=1.0)
-    np.testing.assert_allclose(few[0], -log_lik[0, :3] - logsumexp(-log_lik[0, :3]))
-    assert k[0] == np.inf

@@ -13,10 +13,10 @@ from simulated_fits import autocorrelated
 from stanpool.posterior import arviz
 from stanpool.posterior.convergence import (
     STATISTICS,
-    blockwise,
+    describe,
     mean_ranks,
     mixing,
-    mixing_of_block,
+    moments,
 )
 
 
@@ -28,7 +28,9 @@ def test_blocks_equal_arviz(draws):
     values[:, :, 4] = np.repeat(values[:, :, 4], 3, axis=1)[:, :draws]  # rejections
     values[0, :, 5] += 3  # a chain elsewhere
     values[1, :, 6] *= 10  # a chain wider
-    ours = blockwise(mixing_of_block, values)
+    values[0, :, 7] = values[0, 0, 7]  # a chain that is stuck
+    values[:, :, 8] = np.exp(20 * values[:, :, 8])  # all but a few beside each other
+    ours = mixing(values)
     dataset = xr.Dataset({"x": (("chain", "draw", "scalar"), values)})
     theirs = (
         arviz.rhat,
@@ -38,7 +40,23 @@ def test_blocks_equal_arviz(draws):
     )
     for name, statistic in zip(STATISTICS, theirs, strict=True):
         expected = statistic(dataset)["x"].to_numpy()
-        np.testing.assert_allclose(ours[name], expected, rtol=1e-9)
+        np.testing.assert_allclose(ours[name], expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 3), (1, 3, 3), (2, 8, 3), (3, 9, 70)])
+def test_moments_and_quantiles_are_numpys(shape):
+    values = np.random.default_rng(7).normal(5, 2, size=shape)
+    values[-1, -1, 2] = np.nan
+    levels = (0.1, 0.5, 0.95)
+    expected = [values.mean((0, 1)), values.std((0, 1), ddof=1)]
+    expected += [*np.quantile(values, levels, axis=(0, 1))]
+    for found in (describe(values, levels), moments(values, levels)):
+        ours = [found[name] for name in ("mean", "sd", *levels)]
+        np.testing.assert_allclose(ours, expected, rtol=1e-13)
+    values[0, 0, 1] = np.inf
+    is_finite = describe(values)["finite"]
+    np.testing.assert_array_equal(is_finite[:3], [1, 0, 0])
+    assert is_finite[3:].all()
 
 
 def test_few_and_many_scalars_give_the_same():

@@ -1,7 +1,8 @@
-"""Running many tasks, one after another or on an executor."""
+"""Running many tasks, one after another or on an executor, and the cores for it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, as_completed
 from typing import TypeVar
@@ -10,6 +11,13 @@ from stanpool.base.progress import counting
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_many(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from stanpool.base.arguments import public
 from stanpool.base.errors import CompileError, EngineError, SpecError, quote, quote_list
 from stanpool.base.progress import stages, tell_detail
+from stanpool.base.system.parallel import usable_cores
 from stanpool.base.system.platforms import executable, is_windows
 from stanpool.engine.install.cache import Kind, cache_folder, publish, writing
 from stanpool.engine.install.home import (
@@ -35,7 +36,7 @@ from stanpool.engine.install.home import (
     stan_version,
 )
 from stanpool.engine.install.toolchain import answer, find_compiler, make_name
-from stanpool.engine.process import run, usable_cores
+from stanpool.engine.process import run
 from stanpool.engine.scratch import scratch_folder
 from stanpool.engine.values.program import StanProgram
 

@@ -13,9 +13,9 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import SamplingError, SpecError, quote
 from stanpool.base.progress import counting, tell_detail
+from stanpool.base.system.parallel import usable_cores
 from stanpool.engine.cmdstan.chains import Chains
 from stanpool.engine.cmdstan.compile import versions
-from stanpool.engine.process import usable_cores
 from stanpool.engine.scratch import no_room, scratch_folder, write_data
 from stanpool.engine.values.draws import RawDraws
 from stanpool.engine.values.settings import SampleSettings, warmup_draws

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stanpool.base.errors import quote, quote_list
-from stanpool.engine.process import usable_cores
+from stanpool.base.system.parallel import usable_cores
 from stanpool.engine.values.settings import SampleSettings
 
 # cmdstanpy's names of what stanli honours, or need not: its draws have all digits.

@@ -21,7 +21,6 @@ from stanpool.inference.diagnostics.checks import (
 from stanpool.inference.diagnostics.diagnosis import Advice, Diagnosis, Finding, Level
 from stanpool.inference.diagnostics.learned import check_learned
 from stanpool.posterior.recenter import center_fit
-from stanpool.posterior.scalars import group_dims
 
 if TYPE_CHECKING:
     from stanpool.model.fit_result import Approximation, FitResult
@@ -56,7 +55,7 @@ def diagnose_approximation(
     can_integrate
         Whether the model has a marginal form.
     """
-    mixed = measure_mixing(fit.posterior, group_dims=group_dims(fit.model.design))
+    mixed = measure_mixing(fit)
     found = [
         check_pareto_k(approximation),
         check_finite(mixed),

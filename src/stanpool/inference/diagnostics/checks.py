@@ -28,11 +28,11 @@ from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.diagnosis import Finding, Level
 from stanpool.model.fit_result import LOG_DENSITY
 from stanpool.posterior import arviz
-from stanpool.posterior.convergence import R_HAT, STATISTICS, mixing
-from stanpool.posterior.scalars import scalars, short_label
+from stanpool.posterior.convergence import R_HAT, STATISTICS
+from stanpool.posterior.scalars import described, dims_of_groups, short_label
 
 if TYPE_CHECKING:
-    import xarray as xr
+    from stanpool.model.fit_result import HasPosterior
 
 ESS_PER_CHAIN = 100
 E_BFMI = 0.3
@@ -62,13 +62,14 @@ class Mixing:
     ess_tail: Array
 
 
-def measure_mixing(posterior: xr.Dataset, *, group_dims: frozenset[str]) -> Mixing:
+def measure_mixing(fit: HasPosterior) -> Mixing:
     """Compute R-hat and effective sample sizes of each scalar of a posterior."""
-    blocks = list(scalars(posterior))
-    tables = [mixing(each.draws) for each in blocks]
+    posterior, group_dims = fit.posterior, dims_of_groups(fit)
+    found = list(described(posterior, fit.described))
+    blocks = [block for block, _ in found]
     columns = {
-        name: np.concatenate([np.empty(0), *(table[name] for table in tables)])
-        for name in STATISTICS
+        name: np.concatenate([np.empty(0), *(each[name] for _, each in found)])
+        for name in ("finite", *STATISTICS)
     }
     groups: list[str | None] = []
     for each in blocks:
@@ -81,9 +82,7 @@ def measure_mixing(posterior: xr.Dataset, *, group_dims: frozenset[str]) -> Mixi
     return Mixing(
         labels=tuple(label for each in blocks for label in each.labels),
         groups=tuple(groups),
-        finite=np.concatenate(
-            [np.isfinite(each.draws).all(axis=(0, 1)) for each in blocks]
-        ),
+        finite=columns["finite"].astype(bool),
         r_hat=columns["r_hat"],
         ess_bulk=columns["ess_bulk"],
         ess_tail=columns["ess_tail"],

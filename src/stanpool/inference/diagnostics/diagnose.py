@@ -22,7 +22,7 @@ from stanpool.inference.diagnostics.funnel import (
 from stanpool.inference.diagnostics.learned import check_learned
 from stanpool.posterior.convergence import FEWEST_DRAWS
 from stanpool.posterior.recenter import center_fit
-from stanpool.posterior.scalars import group_dims, short_label
+from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
@@ -69,7 +69,7 @@ def diagnose(fit: FitResult) -> Diagnosis:
     diverging = fit.sample_stats["diverging"].to_numpy()
     if diverging.shape[1] < FEWEST_DRAWS:
         return _too_short(_subject(fit), diverging.shape[1])
-    mixed = checks.measure_mixing(fit.posterior, group_dims=group_dims(design))
+    mixed = checks.measure_mixing(fit)
     funnels: tuple[Funnel, ...] = ()
     trade_off, seen = False, fit
     if parameterization is not None:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.model.fit_result import FitResult
-from stanpool.posterior.convergence import STATISTICS, blockwise, mixing
+from stanpool.posterior.convergence import STATISTICS
 from stanpool.posterior.intervals import interval_levels, quantile_name
-from stanpool.posterior.scalars import dims_of_groups, is_of_groups, scalars
+from stanpool.posterior.scalars import described, dims_of_groups, is_of_groups, scalars
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
     from stanpool.model.fit_result import HasPosterior
-
-_ESTIMATES = ("mean", "sd", "median")
-_MIXING = ("r_hat", "ess_bulk", "ess_tail", "mcse_mean")
 
 
 def summary(
@@ -74,7 +70,7 @@ def summary(
     from stanpool.inference.estimates.summary_table import SummaryTable
 
     names = _chosen(fit, var_names, groups)
-    table = summarize(fit.posterior, var_names=names, prob=prob)
+    table = summarize(fit.posterior, fit.described, var_names=names, prob=prob)
     approximation = fit.approximation if isinstance(fit, FitResult) else None
     if approximation is None:
         return table
@@ -155,11 +151,14 @@ def draws(
 
 def summarize(
     posterior: xr.Dataset,
+    kept: dict[str, dict[Any, Array]] | None = None,
     *,
     var_names: Sequence[str] | None = None,
     prob: float = 0.9,
 ) -> pd.DataFrame:
     """Summarize each scalar of a posterior in one row, in the order of the variables.
+
+    ``kept`` is ``described`` of a fit, which what is computed here is added to.
 
     Examples
     --------
@@ -171,34 +170,21 @@ def summarize(
     from stanpool.inference.estimates.summary_table import SummaryTable
 
     low, high = interval_levels(prob)
-    moments = partial(_moments, levels=(low, 0.5, high))
-    blocks = list(scalars(posterior, var_names=var_names))
-    tables = [blockwise(moments, each.draws) | mixing(each.draws) for each in blocks]
-    columns = (*_ESTIMATES, quantile_name(low), quantile_name(high), *_MIXING)
+    found = list(
+        described(
+            posterior, {} if kept is None else kept, var_names=var_names, prob=prob
+        )
+    )
+    names: dict[Any, str] = {"mean": "mean", "sd": "sd", 0.5: "median"}
+    names |= {level: quantile_name(level) for level in (low, high)}
+    names |= {name: name for name in STATISTICS}
     return SummaryTable(
         {
-            column: np.concatenate([np.empty(0), *(table[column] for table in tables)])
-            for column in columns
+            name: np.concatenate([np.empty(0), *(each[key] for _, each in found)])
+            for key, name in names.items()
         },
-        index=[label for each in blocks for label in each.labels],
+        index=[label for block, _ in found for label in block.labels],
     )
-
-
-def _moments(
-    draws: NDArray[Any], levels: tuple[float, float, float]
-) -> dict[str, NDArray[np.float64]]:
-    """Summarize draws of shape ``(scalar, chain, draw)``."""
-    flat = draws.reshape(len(draws), -1)
-    mean = flat.mean(axis=1)
-    squares = np.square(flat - mean[:, None]).sum(axis=1)
-    lower, median, upper = np.quantile(flat, levels, axis=1)
-    return {
-        "mean": mean,
-        "sd": np.sqrt(squares / np.float64(flat.shape[1] - 1)),
-        "median": median,
-        quantile_name(levels[0]): lower,
-        quantile_name(levels[2]): upper,
-    }
 
 
 def population_names(fit: HasPosterior) -> list[str]:

@@ -30,7 +30,7 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
     grouping,
 )
 from stanpool.inference.prediction.predict import log_lik_chunks
-from stanpool.posterior import arviz
+from stanpool.posterior.importance import psis
 from stanpool.posterior.scalars import scalars
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def influence(
     spread, ess = draws.std(axis=0), relative_ess(fit)
     shifts, pareto_k = [], []
     for values in _likelihoods(fit, unit, factor):
-        log_weights, k = arviz.psis(values, relative_ess=ess)
+        log_weights, k = psis(values, relative_ess=ess)
         moved = np.exp(log_weights) @ draws - draws.mean(axis=0)
         shifts.append(np.divide(moved, spread, where=spread > 0, out=0.0 * moved))
         pareto_k.append(k)

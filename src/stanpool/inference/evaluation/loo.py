@@ -40,7 +40,8 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
     new_group_predictors,
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
-from stanpool.posterior import arviz
+from stanpool.posterior.importance import psis
+from stanpool.posterior.scalars import described
 from stanpool.sampling.approximate import largest_k, stratified
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def loo(
 
 
 def relative_ess(fit: FitResult) -> float:
-    """Return the effective sample size per draw, as ArviZ does.
+    """Return the effective sample size per draw.
 
     Importance ratios are assumed to be as autocorrelated as parameters are on average.
     """
@@ -129,9 +130,12 @@ def relative_ess(fit: FitResult) -> float:
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     if chains == 1 or draws < FEWEST_DRAWS:
         return 1.0
-    sizes = arviz.ess_mean(posterior)
-    every = np.concatenate([np.ravel(sizes[name]) for name in sizes.data_vars])
-    return float(np.nanmean(every)) / (chains * draws)
+    found = [each for _, each in described(posterior, fit.described)]
+    sd, error = (np.concatenate([x[y] for x in found]) for y in ("sd", "mcse_mean"))
+    varies = error > 0
+    if not varies.any():
+        return 1.0
+    return float(np.mean((sd[varies] / error[varies]) ** 2)) / (chains * draws)
 
 
 def sample_rows(rows: int, unit: Unit, sample: int | None) -> Indices:
@@ -163,7 +167,7 @@ def _rows_left_out(
         design = predictors.design.take(some)
         eta, parameters = predictors.eta(some), predictors.parameters(some)
         values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
-        log_weights, found.pareto_k[some] = arviz.psis(values, relative_ess=ess)
+        log_weights, found.pareto_k[some] = psis(values, relative_ess=ess)
         _score(found, some, values, log_weights)
         weights = np.exp(log_weights.T)
         found.fill(some, predict_rows(spec, design, eta, parameters, weights, rng))
@@ -177,7 +181,7 @@ def _groups_left_out(
     """Leave each group out by importance sampling of the population parameters."""
     found = LeftOut.empty(len(units.labels), fit.model.design.rows)
     values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
-    log_weights, found.pareto_k[:] = arviz.psis(values, relative_ess=ess)
+    log_weights, found.pareto_k[:] = psis(values, relative_ess=ess)
     _score(found, slice(None), values, log_weights)
     predictors = linear_predictor_of(fit)
     draw_new = new_group_predictors(fit, units, rng)

@@ -256,7 +256,7 @@ def sbc(
     """
     import pandas as pd
 
-    from stanpool.engine.process import usable_cores
+    from stanpool.base.system.parallel import usable_cores
 
     _refuse_what_does_not_simulate(model, simulations, level)
     settings: dict[str, Any] = {

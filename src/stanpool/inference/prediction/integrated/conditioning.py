@@ -43,8 +43,8 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
     spread,
 )
 from stanpool.inference.prediction.linear_predictor import LinearPredictor
-from stanpool.posterior import arviz
 from stanpool.posterior.coefficients import coefficients, flat
+from stanpool.posterior.importance import psis
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,7 +93,7 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
             "the likelihood of the rows in given is 0 at every draw of the fit. Check "
             "that they are rows of the same kind as the data of the fit."
         )
-    smoothed, pareto_k = arviz.psis(-log_weights[None], relative_ess=1.0)
+    smoothed, pareto_k = psis(-log_weights[None], relative_ess=1.0)
     worst = max(worst, float(pareto_k[0]))
     if worst > RELIABLE_K:
         warn_user(
@@ -250,7 +250,7 @@ def _by_importance(
         log_proposal = constant - (_DF + width) / 2 * tail - volume
         log_ratios[k] = log_joint(points[k]) - log_proposal
     log_ratios = np.where(np.isnan(log_ratios), -np.inf, log_ratios)
-    _, pareto_k = arviz.psis(-log_ratios.reshape(1, -1), relative_ess=1.0)
+    _, pareto_k = psis(-log_ratios.reshape(1, -1), relative_ess=1.0)
     best = np.argmax(log_ratios + rng.gumbel(size=log_ratios.shape), axis=0)
     chosen = np.take_along_axis(points, best[None, :, None], axis=0)[0]
     total = special.logsumexp(log_ratios, axis=0) - np.log(_CANDIDATES)
