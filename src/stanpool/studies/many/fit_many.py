@@ -23,8 +23,7 @@ from stanpool.base.errors import (
     suggestion,
 )
 from stanpool.base.other_tools import advice_on_argument
-from stanpool.base.system.parallel import run_many
-from stanpool.engine.process import usable_cores
+from stanpool.base.system.parallel import run_many, usable_cores
 from stanpool.inference.diagnostics.diagnose import diagnose
 from stanpool.sampling.choose_engine import compile_if_it_pays
 from stanpool.sampling.sample import sample_model
