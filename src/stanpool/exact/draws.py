@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array, check_memory
 from stanpool.base.errors import SpecError, quote
 from stanpool.engine.values.draws import NamedDraws
+from stanpool.model.fit_result import KeepsStatistics
 from stanpool.model.terms.names import GroupNames, labels_of
 from stanpool.posterior.labelled_draws import build_posterior, number_draws
 from stanpool.posterior.recenter import uncenter_tree
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @public
 @dataclass(frozen=True, repr=False, eq=False)
-class ExactDraws:
+class ExactDraws(KeepsStatistics):
     """Labelled draws that were made without Stan; they are used like a ``Fit``.
 
     Attributes
@@ -62,11 +62,6 @@ class ExactDraws:
         frame = self.posterior[["chain", "draw"]]
         none = np.zeros((frame.sizes["chain"], frame.sizes["draw"]), dtype=bool)
         return frame.assign(diverging=(("chain", "draw"), none))
-
-    @cached_property
-    def described(self) -> dict[str, dict[Any, Array]]:
-        """Statistics of the draws of each variable, once they have been computed."""
-        return {}
 
     def to_arviz(self) -> Any:
         """Return the draws as the container of the installed ArviZ."""

@@ -102,9 +102,21 @@ class HasPosterior(Protocol):
         """Statistics of the draws of each variable, once they have been computed."""
 
 
+class KeepsStatistics:
+    """Draws of which nothing is computed twice."""
+
+    @cached_property
+    def described(self) -> dict[str, dict[Any, Array]]:
+        """Statistics of the draws of each variable, once they have been computed.
+
+        ``posterior.scalars.described`` computes them and keeps them here.
+        """
+        return {}
+
+
 @public
 @dataclass(frozen=True, repr=False, eq=False)
-class FitResult:
+class FitResult(KeepsStatistics):
     """The draws of a model, labelled, with how they were made.
 
     Attributes
@@ -156,14 +168,6 @@ class FitResult:
     def sample_stats(self) -> xr.Dataset:
         """Statistics of each draw: divergences, energy, tree depth, log density."""
         return self.tree["sample_stats"].to_dataset()
-
-    @cached_property
-    def described(self) -> dict[str, dict[Any, Array]]:
-        """Statistics of the draws of each variable, once they have been computed.
-
-        ``posterior.scalars.described`` computes them and keeps them here.
-        """
-        return {}
 
     def __repr__(self) -> str:
         """Describe the fit in one line."""
