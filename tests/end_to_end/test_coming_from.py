@@ -123,8 +123,10 @@ def formula_of(code: str) -> str | list[str] | None:
         return [str(each) for each in ast.literal_eval(code)]
     if "~" in code:
         return code.replace("`", "")
-    if code.startswith("(") or re.match(r"(log|I|scale|center|bs|poly|C)\(", code):
-        return f"y ~ x + {code}" if code != "bs(x, df=4)" else f"y ~ {code}"
+    if code.startswith("("):
+        return f"y ~ x + {code}"
+    if re.match(r"(log|I|scale|center|bs|poly|C)\(", code):
+        return f"y ~ {code}"
     return f"{code} ~ x" if re.match(r"\w+ \| \w+\(", code) else None
 
 
