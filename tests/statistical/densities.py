@@ -215,10 +215,38 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
                 signs = (-1) ** np.arange(len(varying.tau))
                 found[f"tau_root{end}"] = signs * _roots(model, varying, number)
             if model.parameterization == "adaptive":
-                found[f"z{end}"] = _partly_centered(model, data, at, number)
+                found[f"z{end}"] = _off_ridge(model, data, at, number)
             else:
                 found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
+    if "ridge" in model.program.source:
+        moved = _moved_on_ridges(model, data, at)
+        if model.design.categories:
+            found["cutpoint_bar"] = found["cutpoint_c"] - moved
+        else:
+            found["alpha_bar"] = found["alpha_c"] + moved
     return found
+
+
+def _moved_on_ridges(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
+    """Return by how much less the intercept is than what is sampled in its place."""
+    told, moved = model.stan_data(), 0.0
+    for number in range(len(at.factors)):
+        end = f"_{number + 1}" if number else ""
+        if np.any(told.get(f"ridge{end}", 0.0)):
+            along = told[f"ridge{end}"] * _off_ridge(model, data, at, number)
+            moved += along.sum(axis=0) @ told[f"alpha_on_ridge{end}"]
+    return moved
+
+
+def _off_ridge(
+    model: sp.Model, data: pd.DataFrame, at: Point, number: int
+) -> np.ndarray:
+    """Return v with (1 + e e') v = z, for each coefficient with its e."""
+    told, end = model.stan_data(), f"_{number + 1}" if number else ""
+    v = _partly_centered(model, data, at, number)
+    for q, e in enumerate(told.get(f"ridge{end}", np.empty((0, 0))).T):
+        v[:, q] = np.linalg.solve(np.eye(len(e)) + np.outer(e, e), v[:, q])
+    return v
 
 
 def _partly_centered(
@@ -271,6 +299,8 @@ def _means_at_reference(
     reference = _reference(model, data)[0]
     # The second of (0, alpha, beta) is the intercept.
     mean += (center == 2) * (reference @ at.beta)
+    if f"ridge{end}" in told and (center == 2).any():
+        mean += (center == 2) * _moved_on_ridges(model, data, at)
     if factor.U is not None and "u" in design.coefficients:
         place = design.coefficients.index("u")
         intercept = np.array(factor.varying) == "Intercept"

@@ -8,7 +8,10 @@ declares in their place. With :math:`\Sigma = L L'`, :math:`L = diag(\tau) L_\Om
 * adaptive [1]_: :math:`u = (\tau / \tau_0)^{1 - w} (s z - w m)` for each group and
   coefficient, where groups that are decorrelated have :math:`L_\Omega z_j` in the place
   of :math:`z_j`; ``m`` is the mean where predictors have their means, and for groups
-  within others' groups the sum of it and the coefficients of these;
+  within others' groups the sum of it and the coefficients of these. Where groups form a
+  ridge with the intercept, there are :math:`v` with :math:`z = v + e e' v`, and in the
+  place of the intercept :math:`\bar\alpha = \alpha + \sum \lambda e' v`, at which z of
+  other factors are centered; of cutpoints, this sum is subtracted;
 * no pooling: the coefficients have priors of their own, and no population;
 * integrated out: none, and only :math:`\Sigma` is left.
 
@@ -55,12 +58,15 @@ class Population:
         Intercepts where predictors have their means, shape ``(D,)``; None without.
     alpha
         The same where predictors are at their centers.
+    sampled
+        What is sampled in the place of the intercepts, and z are centered at.
     beta
         Coefficients, shape ``(D, K)``.
     """
 
     at_means: Array | None
     alpha: Array | None
+    sampled: Array | None
     beta: Array
 
 
@@ -231,7 +237,8 @@ class Groups:
         population
             The population's coefficients.
         at_means
-            Whether intercepts are those where predictors have their means.
+            Whether intercepts are those that are sampled, where predictors have their
+            means.
         about
             Which coefficients have their mean, where another factor may have it: not
             where this is 1.
@@ -241,7 +248,7 @@ class Groups:
         """
         design, factor = self.model.design, self.factor
         earlier = {x for each in design.factors[: self.place] for x in each.varying}
-        alpha = population.at_means if at_means else population.alpha
+        alpha = population.sampled if at_means else population.alpha
         beta = dict(zip(design.coefficients, population.beta.T, strict=True))
         shape = len(factor.labels), len(population.beta), len(factor.varying)
         means = np.zeros(shape)
@@ -276,6 +283,32 @@ class Groups:
             labels.append(":".join(x for x in pieces if x != factor.varying[q]))
         whole = np.column_stack([np.ones(len(factor.U)), factor.U])
         return (whole @ centering_matrix(labels, dict(design.centers)))[:, 1:]
+
+
+def off_ridges(
+    groups: Sequence[Groups], values: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Return z and the intercept, or cutpoints, where there are ridges of both.
+
+    Parameters
+    ----------
+    groups, values
+        The factors, and the parameters in the user's units.
+    """
+    found, moved = dict[str, Array](), np.zeros(())
+    for own in groups:
+        direction = own.data.get(own.name("ridge"))
+        if direction is not None:
+            v = values[own.name("z")]
+            along = (direction * v).sum(axis=0)
+            found[own.name("z")] = v + direction * along
+            unit = own.model.scaling.outcome
+            moved = moved + unit * along @ own.data[own.name("alpha_on_ridge")]
+    if "alpha_bar" in values:
+        found["alpha_c"] = values["alpha_bar"] - moved
+    if "cutpoint_bar" in values:
+        found["cutpoint_c"] = values["cutpoint_bar"] + moved
+    return found
 
 
 def root_at_centers(tau: Array, move: Array) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centering_matrix
-from stanpool.density.groups import Groups, Population
+from stanpool.density.groups import Groups, Population, off_ridges
 from stanpool.density.likelihood import Likelihood
 from stanpool.density.parameters import (
     base_and_place,
@@ -154,6 +154,7 @@ class LogPosterior:
         for own in self._groups:
             if own.name("tau_root") in values:
                 values[own.name("tau")] = own.scales(values)[0]
+        values |= off_ridges(self._groups, values)
         if "log_sigma" in values:
             unit = self.model.scaling.outcome
             values["sigma"] = np.asarray(np.exp(values["log_sigma"]) * unit)
@@ -164,18 +165,20 @@ class LogPosterior:
         design = self.model.design
         beta = np.atleast_2d(values["beta"].T)
         if "alpha_c" not in values:
-            return Population(None, None, beta)
+            return Population(None, None, None, beta)
         at_means = np.atleast_1d(values["alpha_c"])
         labels = ("Intercept", *design.coefficients)
         move = centering_matrix(labels, dict(design.centers))
         x_bar = (np.append(1.0, design.x_bar) @ move)[1:]
-        return Population(at_means, at_means - beta @ x_bar, beta)
+        sampled = np.atleast_1d(values.get("alpha_bar", at_means))
+        return Population(at_means, at_means - beta @ x_bar, sampled, beta)
 
     @cached_property
     def _priors(self) -> dict[str, Callable[[Array], float]]:
         """The log densities of parameters under their priors, by name."""
         names = {*self.names}
         names |= {name.replace("tau_root", "tau") for name in names}
+        names |= {name.replace("_bar", "_c") for name in names}
         names |= {"sigma"} if "log_sigma" in names else set()
         found = {}
         for name in sorted(names):

@@ -133,7 +133,7 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         return ()
     if base in ("alpha_c", "beta"):
         return rows if base == "alpha_c" else (len(design.coefficients), *rows)
-    if base == "cutpoint_c":
+    if base in ("cutpoint_c", "cutpoint_bar"):
         return (len(design.categories) - 1,)
     if base in ("sigma_j", "z_sigma"):
         assert design.residual is not None
@@ -159,7 +159,7 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
 
 def _scalars(model: PreparedModel) -> set[str]:
     """Name the parameters that are single numbers."""
-    alone = {"sigma", "log_sigma", "tau_sigma", "loading_scale"}
+    alone = {"alpha_bar", "sigma", "log_sigma", "tau_sigma", "loading_scale"}
     return alone | {each.name for each in FAMILIES[model.spec.family].auxiliary}
 
 
@@ -169,7 +169,7 @@ def _unit(
     """Return how many of the user's units one of Stan's units is."""
     scaling = model.scaling
     y = scaling.outcome
-    if base in ("alpha_c", "sigma", "sigma_j", "loading_scale"):
+    if base in ("alpha_c", "alpha_bar", "sigma", "sigma_j", "loading_scale"):
         return y
     if base == "beta":
         per_predictor = y / scaling.population
@@ -198,7 +198,7 @@ def _transform(
         return CorrelationCholesky()
     if base == "z_loadings":
         return CovarianceCholesky()
-    if base == "cutpoint_c":
+    if base in ("cutpoint_c", "cutpoint_bar"):
         return Ordered()
     if base == "log_sigma" or (base == "beta" and model.structure.standardized):
         return Shifted(data[f"{base}_offset"], data[f"{base}_multiplier"])

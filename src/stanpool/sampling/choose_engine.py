@@ -30,34 +30,39 @@ from stanpool.engine.cmdstan.compile import (
     find_compiled,
 )
 from stanpool.engine.cmdstan.engine import CmdStan
+from stanpool.engine.cmdstan.timings import (
+    COMPILING,
+    SETTING_UP,
+    STANS_OWN,
+    Known,
+    gain_by,
+    known,
+    remember,
+)
 from stanpool.engine.install.home import cmdstan_variable, is_ready_to_compile
 from stanpool.engine.interface import Engine, LoadedProgram
 from stanpool.engine.interpreter.engine import InterpretedProgram, Stanli
+from stanpool.engine.values.draws import RawDraws
 from stanpool.engine.values.program import StanProgram
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.model.prepared_model import PreparedModel
+from stanpool.model.program.render import HEADERS
 
 if TYPE_CHECKING:
     import cmdstanpy
 
 _VARIABLE = "STANPOOL_ENGINE"
 
-# Seconds on a machine with two cores: to compile a program, and before that to set
-# CmdStan up where that has not been done.
-_COMPILING, _SETTING_UP = 25.0, 100.0
 # Gradients per iteration, over warm-up and sampling. Trajectories have 7 to 31 steps
 # where groups' coefficients are among the parameters: 9 gradients of the cbpp data, 16
 # of verbagg, 30 of radon with slopes. Where none are, the few parameters are nearly
 # normal: 5 of radon, 8 with slopes.
 _GRADIENTS, _GRADIENTS_OF_FEW = 20, 8
+_SHORTEST = 1e-7  # seconds of a gradient
 _OF_GROUPS = re.compile(r"(z|b|b_c)(_\d+)?|z_sigma|scores")
 # Evaluations of the log density by approximations: paths of a few hundred steps with 25
 # draws at each; and a mode with some thousand draws around it.
 _EVALUATIONS = {"pathfinder": 30_000, "laplace": 5_000, "optimize": 5_000}
-# How many times as fast as the interpreted program a compiled one is: four where C++
-# functions of ours are its likelihood (Bernoulli outcomes, 10,000 rows). Where Stan's
-# own are, stanli takes a quarter to a half of the time; one is on the safe side.
-_GAIN_OF_HEADER, _GAIN = 4.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,14 @@ class Choice:
         Why, in words that may follow "engine: stanli, ".
     is_free
         Whether the other engine may take its place.
+    gradient
+        Seconds that a gradient of the interpreted program takes, if that was measured.
     """
 
     engine: Engine
     reason: str
     is_free: bool
+    gradient: float | None = None
 
     @property
     def name(self) -> EngineName:
@@ -252,9 +260,9 @@ def requested_engine(settings: SampleSettings) -> tuple[EngineChoice, str]:
     named = os.environ.get(_VARIABLE, "").strip()
     if named == "embedded":
         return "cmdstan", f"since {_VARIABLE}=embedded asks for the embedded CmdStan"
-    for known in get_args(EngineChoice):
-        if named == known != "auto":
-            return known, f"since the environment variable {_VARIABLE} says so"
+    for name in get_args(EngineChoice):
+        if named == name != "auto":
+            return name, f"since the environment variable {_VARIABLE} says so"
     if named not in ("", "auto"):
         choices = [*get_args(EngineChoice), "embedded"]
         raise SpecError(
@@ -302,7 +310,7 @@ def _choose(
         estimate = Estimate.of(program, settings, seconds, fits)
         reason = estimate.words
         if estimate.compiling_pays and not CmdStan().why_not():
-            return Choice(CmdStan(), reason, is_free=True), None
+            return Choice(CmdStan(), reason, is_free=True, gradient=seconds), None
         if estimate.compiling_pays:
             reason += ", but there is no CmdStan for this platform"
         stack.enter_context(trial.pop_all())
@@ -344,16 +352,17 @@ class Estimate:
         How many follow each other: those of all chains that wait for a core.
     gain
         How many times as fast the compiled program is.
-    compiling
-        Seconds until it is there.
+    compiling, setting_up
+        Seconds until it is there, and before that until CmdStan is; or None.
     per_iteration
         How many gradients an iteration takes; None where there are no iterations.
     """
 
     gradient: float
     gradients: int
-    gain: float
-    compiling: float
+    gain: Known
+    compiling: Known
+    setting_up: Known | None
     per_iteration: int | None
 
     @classmethod
@@ -369,8 +378,9 @@ class Estimate:
         return cls(
             gradient,
             fits * of_one,
-            _GAIN_OF_HEADER if program.header else _GAIN,
-            _COMPILING + (0 if is_ready_to_compile() else _SETTING_UP),
+            known(gain_by(_kind_of(program))),
+            known(COMPILING),
+            None if is_ready_to_compile() else known(SETTING_UP),
             each,
         )
 
@@ -381,8 +391,11 @@ class Estimate:
 
     @property
     def compiled(self) -> float:
-        """Seconds of compiling, and of sampling with what was compiled."""
-        return self.compiling + self.interpreted / self.gain
+        """Seconds until there is a program, and of sampling with it."""
+        before = self.compiling.value
+        if self.setting_up:
+            before += self.setting_up.value
+        return before + self.interpreted / self.gain.value
 
     @property
     def compiling_pays(self) -> bool:
@@ -392,16 +405,46 @@ class Estimate:
     @property
     def words(self) -> str:
         """The rule in numbers."""
-        after = _time(self.interpreted / self.gain)
+        after = _time(self.interpreted / self.gain.value)
         often = f"about {self.per_iteration} per iteration"
         if self.per_iteration is None:
             often = "about as many as an approximation takes"
+        until = f"compiling takes {_time(self.compiling.value)} ({self.compiling.how})"
+        if self.setting_up:
+            first = f"{_time(self.setting_up.value)} ({self.setting_up.how})"
+            until = f"setting CmdStan up takes {first}, {until}"
         return (
             f"since the interpreted program takes {_time(self.gradient)} for a "
             f"gradient, and {_time(self.interpreted)} to sample ({self.gradients:,} "
-            f"gradients one after the other, {often}); "
-            f"compiling takes {_time(self.compiling)}, and sampling then about {after}"
+            f"gradients one after the other, {often}); {until}, and sampling then "
+            f"about {after} ({self.gain.value:.2g} times as fast, {self.gain.how})"
         )
+
+
+def _kind_of(program: StanProgram) -> str:
+    """Return the function in C++ that is the likelihood; or that it is Stan's own."""
+    if not program.header:
+        return STANS_OWN
+    called = (name for name in HEADERS if f" {name}_l" in program.source)
+    return next(called, "")
+
+
+def remember_gain(
+    choice: Choice, program: StanProgram, settings: SampleSettings, raw: RawDraws
+) -> None:
+    """Keep how many times as fast a program ran that was compiled since it pays.
+
+    Parameters
+    ----------
+    choice, program, settings, raw
+        What was chosen to run it, the program, how it was run, and the draws.
+    """
+    is_measured = settings.method == "nuts" and settings.thin == 1
+    if choice.name != "cmdstan" or choice.gradient is None or not is_measured:
+        return
+    gradients = raw.after_warmup.sampler_variable("n_leapfrog__").sum()
+    compiled = float(raw.seconds_sampling.sum() / gradients)
+    remember(gain_by(_kind_of(program)), choice.gradient / max(compiled, _SHORTEST))
 
 
 def per_iteration(program: StanProgram) -> int:

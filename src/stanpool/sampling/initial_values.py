@@ -15,7 +15,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _WIDER = 2.0  # standard deviations, relative to those of the posterior
 # Standard deviation of logarithms of the families' parameters, and of cutpoints.
 _SPREAD = 0.1
+_LEAST_LEFT = 0.1  # of the intercept's variance, without that along ridges
 _INSIDE = 0.02  # distance from bounds, relative to the distance between them
 _STREAM = 0x7374617274  # no random numbers are shared with the chains
 
@@ -92,7 +93,7 @@ def _around(
     known = replace(known, population=PopulationDraws(alpha[None], beta[None]))
     known = known.plus(_parameters_around(model, pilot, noise))
     terms = [term for predictor in others for term in predictor.all]
-    terms += [mean.all[place] for place in mean.outer_first[1:]]
+    terms += [mean.all[place] for place in mean.in_order(known.program)[1:]]
     for term in terms:
         known = term.initial_around(pilot, known, noise)
     point = _inside_bounds(model, dict(known.values))
@@ -172,6 +173,7 @@ def pilot_metric(model: PreparedModel) -> Array | None:
         known["sigma"] = np.array(variance_of_log_sigma(model, pilot))
     if "cutpoint" in pilot.parameters:
         known["cutpoint_c"] = np.full(len(pilot.parameters["cutpoint"]), 4.0 / rows)
+    known |= _variances_off_ridges(model, program, known)
     if model.structure.standardized:
         data = model.stan_data()
         known["beta"] = known["beta"] / np.square(data["beta_multiplier"])
@@ -180,6 +182,23 @@ def pilot_metric(model: PreparedModel) -> Array | None:
     if not known.keys() >= set(names):
         return None
     return np.concatenate([np.ravel(known[name], order="F") for name in names])
+
+
+def _variances_off_ridges(
+    model: PreparedModel, program: ProgramData, known: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Return variances of what is sampled in the place of the intercept.
+
+    They are what is left without the moves along the ridges of groups.
+    """
+    found = {"cutpoint_bar": known["cutpoint_c"]} if "cutpoint_c" in known else {}
+    if "alpha_c" not in known:
+        return found
+    groups = predictors_of(model.design, model.structure)[0].groups
+    ridges = [ridge for term in groups if (ridge := term.ridge(program))]
+    whole = known["alpha_c"]
+    left = whole - sum(float(ridge.variances.sum()) for ridge in ridges)
+    return {**found, "alpha_bar": np.maximum(left, _LEAST_LEFT * whole)}
 
 
 def starts_from_pilot(model: PreparedModel) -> bool:
@@ -267,7 +286,7 @@ def _point(
         at_zero = drawn.population
         shift = at_zero.beta @ predictor.design.x_bar
         known = replace(known, population=replace(at_zero, alpha=at_zero.alpha + shift))
-        for place in predictor.outer_first:
+        for place in predictor.in_order(known.program):
             known = predictor.all[place].initial_at(drawn.all[place], known)
     return dict(known.values)
 

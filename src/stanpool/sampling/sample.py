@@ -21,7 +21,7 @@ from stanpool.model.terms.of_design import special_terms
 from stanpool.posterior.labelled_draws import build_tree, draw_back
 from stanpool.posterior.recenter import uncenter_tree
 from stanpool.sampling.approximate import chosen_draws
-from stanpool.sampling.choose_engine import opened
+from stanpool.sampling.choose_engine import opened, remember_gain
 from stanpool.sampling.continuation import STATE, sampler_state
 from stanpool.sampling.initial_values import (
     pilot_metric,
@@ -211,7 +211,10 @@ def _sample(
         tell_detail(f"Engine: {choice.name}, {choice.reason}")
         start = time.perf_counter()
         try:
-            return start, sampled(choice.name, loaded)
+            found = sampled(choice.name, loaded)
+            if not data.get("prior_only"):
+                remember_gain(choice, program, settings, found.raw)
+            return start, found
         except SamplingError:
             raise
         except EngineError as problem:

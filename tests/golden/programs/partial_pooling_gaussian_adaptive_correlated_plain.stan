@@ -45,6 +45,11 @@ functions {
     return partly_centered(z + diag_pre_multiply(decorrelated, correlated),
                            mean, tau, centeredness, z_scale, tau_pilot);
   }
+  // z of which all move together more than the v do: along a ridge, where the
+  // intercept moves against them
+  matrix along_ridge(matrix v, matrix ridge) {
+    return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
+  }
 }
 data {
   int<lower=1> N; // number of rows
@@ -64,6 +69,9 @@ data {
   matrix<lower=0, upper=1>[J, Q] centeredness;
   matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
   vector<lower=0>[Q] tau_pilot; // estimate of tau
+  // how far all z move together, and the intercept against them
+  matrix[J, Q] ridge;
+  vector[Q] alpha_on_ridge;
   vector<lower=0, upper=1>[J] decorrelated; // 1: z is uncorrelated
   int<lower=1> J_2; // number of groups
   int<lower=1> Q_2; // number of varying coefficients
@@ -77,6 +85,9 @@ data {
   matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
   matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
   vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
+  // how far all z_2 move together, and the intercept against them
+  matrix[J_2, Q_2] ridge_2;
+  vector[Q_2] alpha_on_ridge_2;
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -91,7 +102,7 @@ transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
 }
 parameters {
-  real alpha_c; // alpha at x_bar
+  real alpha_bar; // alpha_c plus mean effects of groups
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
@@ -101,20 +112,25 @@ parameters {
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
+  real alpha_c = alpha_bar; // alpha at x_bar
+  alpha_c -= columns_dot_product(ridge, z) * alpha_on_ridge;
+  alpha_c -= columns_dot_product(ridge_2, z_2) * alpha_on_ridge_2;
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
-  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[center_index]';
+  row_vector[Q] mu_c = append_row([0, alpha_bar]', beta)[center_index]';
   row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_index_2]'; // means
-  row_vector[Q_2] mu_c_2 = append_row([0, alpha_c]', beta)[center_index_2]';
+  row_vector[Q_2] mu_c_2 = append_row([0, alpha_bar]', beta)[center_index_2]';
 }
 model {
-  matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
-  matrix[J, Q] u = partly_centered_correlated(z, mean, tau, L_Omega,
-                                              centeredness, z_scale,
-                                              tau_pilot, decorrelated);
-  matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
-  matrix[J_2, Q_2] u_2 = partly_centered(z_2, mean_2, tau_2, centeredness_2,
-                                         z_scale_2, tau_pilot_2);
+  matrix[J, Q] mean = rep_matrix(mu_c, J); // of z at x_bar
+  matrix[J, Q] u = partly_centered_correlated(along_ridge(z, ridge), mean,
+                                              tau, L_Omega, centeredness,
+                                              z_scale, tau_pilot,
+                                              decorrelated);
+  matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of z_2 at x_bar
+  matrix[J_2, Q_2] u_2 = partly_centered(along_ridge(z_2, ridge_2), mean_2,
+                                         tau_2, centeredness_2, z_scale_2,
+                                         tau_pilot_2);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
@@ -137,11 +153,12 @@ model {
 generated quantities {
   matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, Q] b = rep_matrix(mu_c, J);
-  b += partly_centered_correlated(z, b, tau, L_Omega, centeredness, z_scale,
-                                  tau_pilot, decorrelated);
+  b += partly_centered_correlated(along_ridge(z, ridge), b, tau, L_Omega,
+                                  centeredness, z_scale, tau_pilot,
+                                  decorrelated);
   b += rep_matrix(mu - mu_c, J); // at X = 0
   matrix[J_2, Q_2] b_2 = rep_matrix(mu_c_2, J_2);
-  b_2 += partly_centered(z_2, b_2, tau_2, centeredness_2, z_scale_2,
-                         tau_pilot_2);
+  b_2 += partly_centered(along_ridge(z_2, ridge_2), b_2, tau_2,
+                         centeredness_2, z_scale_2, tau_pilot_2);
   b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
 }

@@ -27,6 +27,11 @@ functions {
     }
     return u;
   }
+  // z of which all move together more than the v do: along a ridge, where the
+  // intercept moves against them
+  matrix along_ridge(matrix v, matrix ridge) {
+    return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
+  }
 }
 data {
   int<lower=1> N; // number of rows
@@ -45,6 +50,9 @@ data {
   matrix<lower=0, upper=1>[J, Q] centeredness;
   matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
   vector<lower=0>[Q] tau_pilot; // estimate of tau
+  // how far all z move together, and the cutpoints against them
+  matrix[J, Q] ridge;
+  vector[Q] alpha_on_ridge;
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;
@@ -60,15 +68,17 @@ parameters {
   vector[K] beta;
   vector<lower=0>[Q] tau; // population scales
   matrix[J, Q] z; // coefficients, partly centered
-  ordered[C - 1] cutpoint_c; // cutpoints at X = x_bar
+  ordered[C - 1] cutpoint_bar; // cutpoint_c less mean effects of groups
 }
 transformed parameters {
   row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
+  vector[C - 1] cutpoint_c = cutpoint_bar; // cutpoints at X = x_bar
+  cutpoint_c += columns_dot_product(ridge, z) * alpha_on_ridge;
 }
 model {
-  matrix[J, Q] mean = rep_matrix(mu, J); // of b
-  matrix[J, Q] u = partly_centered(z, mean, tau, centeredness, z_scale,
-                                   tau_pilot);
+  matrix[J, Q] mean = rep_matrix(mu, J); // of z
+  matrix[J, Q] u = partly_centered(along_ridge(z, ridge), mean, tau,
+                                   centeredness, z_scale, tau_pilot);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   cutpoint_c ~ student_t(prior_cutpoint_df, prior_cutpoint_location,
@@ -85,6 +95,7 @@ model {
 }
 generated quantities {
   matrix[J, Q] b = rep_matrix(mu, J);
-  b += partly_centered(z, b, tau, centeredness, z_scale, tau_pilot);
+  b += partly_centered(along_ridge(z, ridge), b, tau, centeredness, z_scale,
+                       tau_pilot);
   vector[C - 1] cutpoint = cutpoint_c + dot_product(x_bar, beta); // at X = 0
 }

@@ -21,6 +21,7 @@ import miniature_engine
 from like_windows import like_windows
 from stanpool.base.errors import EngineError, SpecError
 from stanpool.engine import compile_program
+from stanpool.engine.cmdstan import timings
 from stanpool.engine.install import (
     cache,
     contents,
@@ -823,3 +824,30 @@ def test_names_of_devices_name_no_program_of_windows(name, monkeypatch):
     check(f"{name}_model")
     with pytest.raises(SpecError, match="cannot name a program"):
         check(name)
+
+
+def test_what_setting_up_and_compiling_took_is_known_afterwards(folder):
+    whats = (timings.SETTING_UP, timings.COMPILING)
+    assert {timings.known(each).how for each in whats} == {
+        "as measured on another machine"
+    }
+    start = time.perf_counter()
+    for _ in range(2):  # the second time there is nothing to do
+        embedded.set_up(progress=False)
+        compile_program("42", name="program", progress=False)
+    seconds = time.perf_counter() - start
+    kept = timings._kept()
+    assert {what: len(kept[what]) for what in kept} == dict.fromkeys(whats, 1)
+    assert 0.2 * seconds < sum(timings.known(each).value for each in whats) < seconds
+    # The median of the last five; what cannot be read is not known.
+    for value in (1.0, 7.0, 7.0, 8.0, 9.0, float("nan"), 0.0):
+        timings.remember(timings.COMPILING, value)
+    assert timings.known(timings.COMPILING).value == 7.0
+    (folder / "timings.json").write_text('{"a": 1}')
+    assert timings.known(timings.COMPILING).value == 25.0
+
+
+def test_timings_that_cannot_be_kept_are_let_go(folder, monkeypatch):
+    monkeypatch.setenv("STANPOOL_CACHE", os.devnull)
+    timings.remember(timings.COMPILING, 1.0)
+    assert timings.known(timings.COMPILING).value == 25.0

@@ -25,6 +25,7 @@ from stanpool.base.errors import CompileError, EngineError, SpecError, quote, qu
 from stanpool.base.progress import stages, tell_detail
 from stanpool.base.system.parallel import usable_cores
 from stanpool.base.system.platforms import executable, is_windows
+from stanpool.engine.cmdstan.timings import COMPILING, remember
 from stanpool.engine.install.cache import Kind, cache_folder, publish, writing
 from stanpool.engine.install.home import (
     describe,
@@ -114,6 +115,7 @@ def compile_program(
             try:
                 _build(job, partial, display.tick)
                 seconds = time.perf_counter() - start
+                remember(COMPILING, seconds)
                 tell_detail(f"Compiled {name} in {seconds:.1f} s into {folder}")
             except CompileError as error:
                 kept = _keep(source, folder.with_suffix(".stan"))

@@ -22,6 +22,7 @@ import os
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,7 @@ from pathlib import Path
 from stanpool.base.errors import EngineError
 from stanpool.base.progress import stages
 from stanpool.base.system.platforms import replace
+from stanpool.engine.cmdstan.timings import SETTING_UP, remember
 from stanpool.engine.install.cache import (
     Kind,
     cache_folder,
@@ -93,6 +95,7 @@ def set_up(
         return home_of(compiler)
     if not all(part.folder.is_dir() for part in lacking):
         check_space()
+    start = time.perf_counter()
     if force:
         remove(cache_folder() / "wheels" / "zig-cache")
         remove(home_of(compiler) / "build" / "plain")
@@ -111,6 +114,8 @@ def set_up(
             publish(
                 part.folder, build, kind=part.kind, anew=part in forced, on_wait=wait
             )
+    if lacking == parts:
+        remember(SETTING_UP, time.perf_counter() - start)
     return home_of(compiler)
 
 

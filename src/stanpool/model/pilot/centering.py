@@ -32,6 +32,19 @@ of all outer levels. Centered at the mean alone, the coefficients would form a r
 since the data determine the sum of all levels better than each level, and the direction
 of the ridge would change with the scales.
 
+Groups that cross those of another factor, and all groups where cutpoints are in the
+place of an intercept, form a ridge with it: the data determine the sum of the intercept
+and of the mean of the deviations. With a flat prior on the intercept, and scales at
+their estimates, the deviations are normal with mean 0 and the covariance
+
+.. math:: D + \frac{\tau_0^2}{\sum_j c_j} c c', \quad D = \tau_0^2 diag(1 - c),
+
+without their data, and given them the intercept is as far below
+:math:`\bar\alpha` as their mean, weighted by information, :math:`c / (1 - c)`. So v is
+sampled with :math:`z = v + e e' v`, which has that covariance if the length of
+:math:`e \propto c / \sqrt{1 - c}` is right, and :math:`\bar\alpha` in the place of the
+intercept. Both are linear, and change no volume but by a constant.
+
 References
 ----------
 .. [1] Gorinova, Moore and Hoffman (2020). Automatic reparameterisation of probabilistic
@@ -64,6 +77,49 @@ _LEAST_VARIANCE = 1e-8  # smallest 1 - c, so that scales of z are positive
 _LARGEST_SHARE = 1 - 1e-12  # largest share, so that its odds are finite
 _FEWEST_DETERMINED = 1e-3  # smallest effective number of well-determined coefficients
 _ROUNDING = 1e-9  # added to covariance matrices, relative to their diagonals
+
+
+@dataclass(frozen=True, eq=False)
+class Ridge:
+    """Where deviations of all groups move together, and the intercept against them.
+
+    Attributes
+    ----------
+    direction
+        How far each z moves more than others say, shape ``(J, D)``; 0 for coefficients
+        that the intercept has no part in.
+    shift
+        How far the intercept then moves, shape ``(D,)``.
+
+    Examples
+    --------
+    >>> ridge = Centering.of(np.full((4, 1), 0.75), np.ones(1)).ridge(np.ones(1, bool))
+    >>> ridge.direction.ravel(), ridge.shift
+    (array([0.5, 0.5, 0.5, 0.5]), array([0.5]))
+    >>> v, shift = ridge.taken_out_of(np.array([[2.0], [2.0], [2.0], [2.0]]))
+    >>> v.ravel(), shift
+    (array([1., 1., 1., 1.]), array([1.]))
+    """
+
+    direction: Array
+    shift: Array
+
+    def taken_out_of(self, z: Array) -> tuple[Array, Array]:
+        """Return v, of which the ridge makes z, and the intercept's shifts: ``(D,)``.
+
+        Parameters
+        ----------
+        z
+            As the program has it without the ridge, shape ``(J, D)``.
+        """
+        more = 1.0 + np.square(self.direction).sum(axis=0)
+        along = (self.direction * z).sum(axis=0) / more
+        return z - self.direction * along, self.shift * along
+
+    @property
+    def variances(self) -> Array:
+        """Variances of the intercept's shifts, if v are standard normal: ``(D,)``."""
+        return np.asarray(np.square(self.shift * self.direction).sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +166,28 @@ class Centering:
         if uncenter is not None:
             uncenter = by[:, None] * uncenter / by
         return Centering(self.centeredness, self.tau * by, self.z_scale * by, uncenter)
+
+    def ridge(self, columns: Array) -> Ridge:
+        """Return the ridge that deviations form with the intercept.
+
+        Parameters
+        ----------
+        columns
+            Which of the coefficients do: truth values, shape ``(D,)``.
+        """
+        own = np.where(columns, self.centeredness, 0.0)
+        left = np.maximum(1.0 - own, _LEAST_VARIANCE)
+        direction = own / np.sqrt(left)
+        total, information = own.sum(axis=0), (own / left).sum(axis=0)
+        is_there = total > _LEAST_VARIANCE
+        total, information = (np.where(is_there, x, 1.0) for x in (total, information))
+        square = np.where(is_there, np.square(direction).sum(axis=0), 1.0)
+        more = np.sqrt(1.0 + square / total) - 1.0
+        shift = self.tau * np.sqrt(square / more) * (1.0 + more) / information
+        return Ridge(
+            np.where(is_there, direction * np.sqrt(more / square), 0.0),
+            np.where(is_there, shift, 0.0),
+        )
 
     @property
     def decorrelated(self) -> Array:

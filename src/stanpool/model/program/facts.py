@@ -56,6 +56,8 @@ class GroupFacts:
         The bounds with which its scales are declared.
     outer
         The endings of the factors that it is within.
+    on_ridge
+        Whether its groups may form a ridge with the intercept.
     has_intercept
         Whether the population has an intercept.
     width
@@ -77,6 +79,7 @@ class GroupFacts:
     signed: bool
     tau_bounds: str
     outer: tuple[str, ...]
+    on_ridge: bool
     has_intercept: bool
     width: str
     size: str
@@ -87,6 +90,19 @@ class GroupFacts:
         """Whether correlations or coefficients are made of what is sampled."""
         makes_b = self.recentered or self.form in ("noncentered", "adaptive")
         return self.correlated or makes_b
+
+    @property
+    def z(self) -> str:
+        """The coefficients, partly centered, as they are made of what is sampled."""
+        if self.on_ridge:
+            return f"along_ridge(z{self.s}, ridge{self.s})"
+        return f"z{self.s}"
+
+    @property
+    def shift(self) -> str:
+        """How far the intercept is moved along the ridge."""
+        moves = f"columns_dot_product(ridge{self.s}, z{self.s})"
+        return f"{moves} * alpha_on_ridge{self.s}"
 
     @property
     def outer_count(self) -> int:
@@ -180,14 +196,20 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
         values = "append_row([0, alpha]', beta)" if intercept else "append_row(0, beta)"
     return dict(
         intercept=intercept,
+        samples_alpha_bar=intercept and bool(structure.on_ridge),
         has_intercept_per_category=intercept and categories,
         has_x_bar=has_x_bar,
         x_bar_note=note,
         centered_X="X - rep_matrix(x_bar', N)" if has_x_bar else "X",
         has_offset_column=structure.offset and structure.is_grouped_glm,
         zero_alpha_beta=values,
-        zero_alpha_beta_at_x_bar=values.replace("alpha", "alpha_c"),
+        zero_alpha_beta_at_x_bar=values.replace("alpha", _sampled_alpha(structure)),
     )
+
+
+def _sampled_alpha(structure: Structure) -> str:
+    """Name the intercept that is sampled, and that groups are centered at."""
+    return "alpha_bar" if structure.on_ridge else "alpha_c"
 
 
 def _group_facts(
@@ -214,6 +236,7 @@ def _group_facts(
         second=integrated.get(2),
         any_correlated=any(factor.correlated for factor in factors),
         chooses_center=structure.chooses_center,
+        on_ridge=[factors[number] for number in structure.on_ridge],
         center="center_index" if structure.chooses_center else "mean_index",
         has_transformed_parameters=structure.intercept
         or any(factor.signed for factor in factors)
@@ -244,6 +267,7 @@ def _group_term(
         signed=structure.is_signed(number),
         tau_bounds=blocks[f"tau{s}"].bounds if f"tau{s}" in blocks else "",
         outer=tuple(suffix_of(place + 1) for place in factor.within),
+        on_ridge=number - 1 in structure.on_ridge,
         has_intercept=structure.intercept,
         width=f"Q_all{s}" if categories else f"Q{s}",
         size=f"Q{s} * (C - 1)" if categories else f"Q{s}",

@@ -122,6 +122,8 @@ def _functions(structure: Structure) -> list[str]:
             needed.append("partly_centered_recentered")
         if any(factor.within for factor in structure.factors):
             needed.append("of_outer_groups")
+        if structure.on_ridge:
+            needed.append("along_ridge")
     if structure.parameterization == "marginal":
         twice = any(factor.integrated == 2 for factor in structure.factors)
         needed.append("twice_" * twice + "marginal_normal_id_glm")

@@ -169,6 +169,23 @@ class Structure:
         several = len(self.factors) > 1
         return self.parameterization == "adaptive" and self.intercept and several
 
+    @property
+    def on_ridge(self) -> tuple[int, ...]:
+        """Which factors may form a ridge with the intercept, counted from 0.
+
+        The intercept, or the cutpoints, are then not sampled themselves, so that they
+        cannot be declared between bounds. For categories nothing is gained by it.
+        """
+        name = "cutpoint" if self.has_cutpoints else "Intercept"
+        bounded = is_bounded(dict(self.priors).get(name, ()))
+        if self.parameterization != "adaptive" or self.is_categorical or bounded:
+            return ()
+        if not (self.has_cutpoints or self.chooses_center):
+            return ()
+        nested = {x for own in self.factors for x in own.within}
+        nested |= {n for n, own in enumerate(self.factors) if own.within}
+        return tuple(n for n in range(len(self.factors)) if n not in nested)
+
 
 _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "Intercept": ("alpha_c", None),

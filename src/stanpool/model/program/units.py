@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from stanpool.engine.values.draws import Draws
 
 _PER_PREDICTOR = {"beta", "b", "b_c", "tau"}
-_PER_OUTCOME = {"Intercept", "alpha_c", "alpha", "sigma", "sigma_j", "loading_scale"}
-_PER_OUTCOME |= {"loadings"} | _PER_PREDICTOR
+_PER_OUTCOME = {"Intercept", "alpha_c", "alpha_bar", "alpha", "sigma", "sigma_j"}
+_PER_OUTCOME |= {"loading_scale", "loadings"} | _PER_PREDICTOR
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import root_of_scale
 from stanpool.data.design.design import FactorDesign, ParameterDesign
 from stanpool.data.design.nesting import outer_groups, shared_columns
+from stanpool.model.pilot.centering import Ridge
 from stanpool.model.pilot.estimate import GroupEstimate, PilotEstimate
 from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.program.population_means import (
@@ -197,6 +198,7 @@ class GroupTerm:
         if self._is_adaptive(program):
             centering = program.centering[self.number]
             data |= centering.data(correlated=form.correlated) | self._data_of_outer()
+            data |= self._data_of_ridge(program)
         if form.recentered:
             assert own.uncenter is not None
             predictors = max(len(own.predictors_of), 1)
@@ -226,6 +228,25 @@ class GroupTerm:
         groups = [outer_groups(own, each) for each in outer]
         columns = [shared_columns(own.coefficients, x.coefficients) for x in outer]
         return {"outer": np.stack(groups) + 1, "outer_column": np.stack(columns) + 1}
+
+    def _data_of_ridge(self, program: ProgramData) -> dict[str, Any]:
+        """Return how groups and the intercept move along their ridge."""
+        ridge = self.ridge(program)
+        if ridge is None:
+            return {}
+        return {"ridge": ridge.direction, "alpha_on_ridge": ridge.shift}
+
+    def ridge(self, program: ProgramData) -> Ridge | None:
+        """Return the ridge that groups form with the intercept, if the program asks.
+
+        There is none where they are centered at the intercept.
+        """
+        if not self._is_of_mean or self.number not in program.structure.on_ridge:
+            return None
+        own = self.factor
+        free = program.elsewhere[self.number] if program.elsewhere else own.varying
+        columns = [label == "Intercept" and label in free for label in own.varying]
+        return program.centering[self.number].ridge(np.array(columns))
 
     def prior_draws(
         self, prior: PriorDraws, population: PopulationDraws
@@ -384,7 +405,19 @@ class GroupTerm:
         )
         chol = chol_omega if self.form.correlated else None
         z = program.centering[self.number].standardized(u, center, tau, chol)
+        if ridge := self.ridge(program):
+            z, shift = ridge.taken_out_of(z)
+            known = self._moved(known, float(shift.sum()))
         return known.plus({f"z{self.suffix}": z}, {self.number: mean + u})
+
+    def _moved(self, known: InitialValues, shift: float) -> InitialValues:
+        """Move what is sampled in the place of the intercept, or of the cutpoints."""
+        if self.has_cutpoints:
+            bar = known.values.get("cutpoint_bar", known.values["cutpoint_c"])
+            return known.plus({"cutpoint_bar": bar - shift})
+        alpha = known.population.alpha + shift
+        known = replace(known, population=replace(known.population, alpha=alpha))
+        return known.plus({"alpha_bar": alpha.item()})
 
 
 def _cholesky_around(own: GroupEstimate, noise: Noise) -> Array:

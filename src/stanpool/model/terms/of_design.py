@@ -15,7 +15,7 @@ from stanpool.model.terms.group import GroupTerm
 from stanpool.model.terms.latent import LatentTerm
 from stanpool.model.terms.names import Claim, reserved
 from stanpool.model.terms.population import PopulationTerm
-from stanpool.model.terms.term import SpecialTerm, Term
+from stanpool.model.terms.term import ProgramData, SpecialTerm, Term
 
 # Classes of terms, by the kind of their design.
 _SPECIAL: Mapping[str, Callable[[Any], SpecialTerm]] = {"latent": LatentTerm}
@@ -43,12 +43,21 @@ class PredictorTerms:
         """All terms, in the order in which programs and posteriors have them."""
         return [self.population, *self.groups, *self.special]
 
-    @property
-    def outer_first(self) -> list[int]:
-        """The places of all terms: groups come after those that they are within."""
+    def in_order(self, program: ProgramData) -> list[int]:
+        """Return the places of all terms: those come first that others are centered at.
+
+        Groups come after those that they are within, and after those that move the
+        intercept, which neither are within others nor have others within them.
+        """
+
+        def stays(place: int) -> bool:
+            ridge = self.groups[place].ridge(program)
+            return ridge is None or not ridge.direction.any()
+
         groups = outer_first([term.form.within for term in self.groups])
         first = 1 + len(groups)
-        return [0, *(1 + place for place in groups), *range(first, len(self.all))]
+        places = [1 + place for place in sorted(groups, key=stays)]
+        return [0, *places, *range(first, len(self.all))]
 
 
 def predictors_of(design: Design, structure: Structure) -> tuple[PredictorTerms, ...]:
