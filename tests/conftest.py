@@ -54,15 +54,19 @@ for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 
 def _keep_engine_and_move_other_caches() -> None:
-    """Keep the engine's cache where it is, and let ArviZ write elsewhere.
+    """Keep the engine's cache and matplotlib's, and let ArviZ write elsewhere.
 
     ArviZ 0.x notes in a cache folder that it has warned today, and cannot be imported
-    where that folder cannot be written.
+    where that folder cannot be written. matplotlib reads all fonts of the system, for
+    seconds, where it finds no list of them.
     """
+    from platformdirs import user_cache_path
+
     from stanpool.engine.install.cache import cache_folder
     from stanpool.engine.scratch import scratch_folder
 
     os.environ["STANPOOL_CACHE"] = str(cache_folder())
+    os.environ.setdefault("MPLCONFIGDIR", str(user_cache_path("matplotlib")))
     at_the_end = ExitStack()
     atexit.register(at_the_end.close)
     # Should this process be killed, the next one removes its folder.
@@ -153,6 +157,18 @@ def _set_up_cmdstan_meanwhile(config: pytest.Config) -> None:
         setup.wait()
 
     config.add_cleanup(finish)
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save figures as one point: they are made, which is quick, and not drawn."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    def save(_: Figure, file: Any, **__: Any) -> None:
+        Image.new("RGB", (1, 1)).save(file, format="png")
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture(scope="session")

@@ -372,6 +372,7 @@ def equations() -> str:
     return "\n\n".join(texts)
 
 
+@lru_cache(maxsize=1)
 def programs() -> dict[str, StanProgram]:
     """Return every program, by the name of its golden file."""
     return {name: model.program for name, model in models().items()} | funnels()

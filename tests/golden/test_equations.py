@@ -9,6 +9,7 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import equations, proper_models
+from golden.representative import each_model
 from golden.write import EQUATIONS
 from simulated_fits import fit_of_prior
 from stanpool.model.description.describe import describe
@@ -167,7 +168,7 @@ def _predictors(model: sp.Model) -> list[Statement]:
     return stated[1:2]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", each_model(MODELS))
 def test_equations_of_linear_predictors_are_true(name: str) -> None:
     fit = fit_of_prior(MODELS[name], chains=1, draws=3)
     stated = _linear_predictor(fit)

@@ -16,14 +16,20 @@ import numpy as np
 import pytest
 from jinja2 import nodes
 
-from golden.catalogue import OUTCOMES, PARAMETERIZATIONS, models, programs
+from golden.catalogue import (
+    OUTCOMES,
+    PARAMETERIZATIONS,
+    funnels,
+    models,
+    programs,
+)
+from golden.representative import each_model
 from golden.write import PROGRAMS
 from stanpool.model.program import render as program_module
 from stanpool.model.program.render import render
 from stanpool.model.program.structure import Structure
 
 NAMES = sorted(programs())
-MODEL_NAMES = sorted(models())
 
 
 def test_there_is_a_golden_file_for_each_program_and_no_other() -> None:
@@ -95,7 +101,8 @@ def test_stanc_formats_the_program_to_itself(name: str, stanc: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+# stanc reads them all above, and stanli translates and runs them all.
+@pytest.mark.parametrize("name", [*each_model(models()), *funnels()])
 def test_stanc_accepts_the_program_without_a_warning(name: str, stanc: Path) -> None:
     _stanc(stanc, f"--o={os.devnull}", PROGRAMS / f"{name}.stan")
 
@@ -115,7 +122,7 @@ def test_stanc_accepts_functions_that_are_declared_only(
     assert _unbroken(_lines(formatted)) == _unbroken(program.compiled.splitlines())
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
+@pytest.mark.parametrize("name", each_model(models()))
 def test_data_of_the_model_are_what_stanc_says_the_program_reads(
     name: str, stanc: Path
 ) -> None:

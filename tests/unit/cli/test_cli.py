@@ -268,6 +268,7 @@ def test_fits_of_one_name_are_told_apart_by_their_paths(kept: Path) -> None:
     assert "elpd" not in shown.output
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_report_is_written(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from scipy import special, stats
 
 import stanpool as sp
 from golden.catalogue import models, proper_models, small_data
+from golden.representative import each_model
 from simulated_fits import changed, fit_of_points, fit_of_prior, simulated_fit
 from stanpool.base.errors import SpecError
 from stanpool.inference.diagnostics.funnel import measure_funnels
@@ -35,7 +36,7 @@ def assert_describes(row: pd.Series[Any], draws: np.ndarray) -> None:
 
 
 class TestPopulation:
-    @pytest.mark.parametrize("name", proper_models())
+    @pytest.mark.parametrize("name", each_model(proper_models()))
     def test_is_what_the_summary_says(self, name: str) -> None:
         fit = fit_of_prior(models()[name], draws=20)
         found, summary = coefficients.fixef(fit), fit.summary()
@@ -400,7 +401,7 @@ class TestR2:
             shares.append(p.var(ddof=1) / (p.var(ddof=1) + noise))
         assert_describes(variance.bayes_R2(fit).loc["R2"], np.array(shares))
 
-    @pytest.mark.parametrize("name", proper_models())
+    @pytest.mark.parametrize("name", each_model(proper_models()))
     def test_is_a_share_of_any_model(self, name: str) -> None:
         fit = fit_of_prior(models()[name])
         if fit.model.spec.family in ("ordinal", "categorical"):

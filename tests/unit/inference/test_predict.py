@@ -12,23 +12,25 @@ from scipy.special import log_softmax
 
 import stanpool as sp
 from golden.catalogue import data_of, models, proper_models, small_data
+from golden.representative import each_model
 from simulated_fits import fit_of_draws, fit_of_points, fit_of_prior
 from stanpool.base.errors import DataError, OutcomeWarning, SpecError
 from stanpool.inference.prediction import linear_predictor, predict, quantities
 from stanpool.inference.prediction.summaries import predict_table
 from statistical import densities
 
-NAMES = [n for n, model in models().items() if model.spec.family != "categorical"]
+KNOWN = {n: m for n, m in models().items() if m.spec.family != "categorical"}
+NAMES = list(KNOWN)
 # Far from the data the textbook's differences of tails have no digits left.
-FULLY_OBSERVED = [
-    name
-    for name in NAMES
-    if models()[name].spec.cens is None and models()[name].spec.trunc is None
-]
+FULLY_OBSERVED = {
+    name: model
+    for name, model in KNOWN.items()
+    if model.spec.cens is None and model.spec.trunc is None
+}
 
 
 class TestRowsOfTheData:
-    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("name", each_model(KNOWN))
     def test_linear_predictor_is_that_of_the_textbook(self, name: str) -> None:
         fit, points = fit_of_points(models()[name])
         found = predict.linpred(fit)
@@ -41,7 +43,7 @@ class TestRowsOfTheData:
             found.to_numpy().reshape(6, -1), expected, rtol=1e-10, atol=1e-10
         )
 
-    @pytest.mark.parametrize("name", FULLY_OBSERVED)
+    @pytest.mark.parametrize("name", each_model(FULLY_OBSERVED))
     def test_log_likelihood_is_that_of_the_textbook(self, name: str) -> None:
         fit, points = fit_of_points(models()[name])
         expected = [
@@ -152,12 +154,12 @@ class TestDraws:
 
 
 PARTIAL = [n for n, model in proper_models().items() if model.spec.pooling == "partial"]
-NONE = [n for n, model in proper_models().items() if model.spec.pooling == "none"]
+NONE = {n: m for n, m in proper_models().items() if m.spec.pooling == "none"}
 ROWS = [9, 3, 13, 0]
 
 
 class TestNewRowsOfKnownGroups:
-    @pytest.mark.parametrize("name", proper_models())
+    @pytest.mark.parametrize("name", each_model(proper_models()))
     def test_are_predicted_as_the_same_rows_of_the_data(self, name: str) -> None:
         fit = fit_of_prior(models()[name])
         new = data_of(models()[name]).iloc[ROWS]
@@ -482,7 +484,7 @@ class TestGroupTerms:
 
 
 class TestOtherPoolings:
-    @pytest.mark.parametrize("name", NONE)
+    @pytest.mark.parametrize("name", each_model(NONE))
     def test_no_pooling_has_no_population(self, name: str) -> None:
         fit = fit_of_prior(models()[name])
         new = small_data().iloc[:2].assign(g="new")

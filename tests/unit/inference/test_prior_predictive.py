@@ -12,6 +12,7 @@ from scipy import special, stats
 
 import stanpool as sp
 from golden.catalogue import data_of, models, proper_models, small_data
+from golden.representative import each_model
 from stanpool.inference.prediction.predict import linpred
 from stanpool.inference.prediction.prior_predictive import (
     Drawn,
@@ -27,9 +28,9 @@ DRAWS = 150
 P_VALUE = 1e-6
 
 PROPER = proper_models()
-NOT_CATEGORICAL = [
-    name for name, model in PROPER.items() if model.spec.family != "categorical"
-]
+NOT_CATEGORICAL = {
+    name: model for name, model in PROPER.items() if not model.spec.is_categorical
+}
 # Each way in which parameters are made of others.
 STRUCTURES = (
     "complete_pooling_gaussian_mixed_priors",
@@ -97,7 +98,7 @@ def latent_at(model: sp.Model, at: dict[str, np.ndarray]) -> Latent | None:
     return Latent(at[f"scores_{latent.scores_of}"], loadings / scale, scale)
 
 
-@pytest.mark.parametrize("name", NOT_CATEGORICAL)
+@pytest.mark.parametrize("name", each_model(NOT_CATEGORICAL))
 def test_linear_predictors_are_the_textbooks(name: str) -> None:
     model = models()[name]
     prior = prior_of(model, draws=3)
@@ -466,7 +467,7 @@ class TestPriorPredictive:
         with pytest.raises(sp.SpecError, match=words):
             model.prior_predictive(10)
 
-    @pytest.mark.parametrize("name", PROPER)
+    @pytest.mark.parametrize("name", each_model(PROPER))
     def test_every_model_has_outcomes_within_its_support(self, name: str) -> None:
         model = models()[name]
         prior = prior_of(model, draws=20)

@@ -10,6 +10,7 @@ import xarray as xr
 
 import stanpool as sp
 from golden.catalogue import data_of, models, small_data
+from golden.representative import each_model
 from simulated_fits import fit_of_points
 from stanpool.base.errors import SpecError
 from stanpool.inference.evaluation import prior_sensitivity
@@ -17,16 +18,16 @@ from stanpool.posterior import arviz
 from statistical import densities
 
 # The textbook has half forms without their constants, too; flat ones it has not.
-NAMES = [
-    name
+KNOWN = {
+    name: model
     for name, model in models().items()
     if model.spec.family != "categorical"
     and not {row.prior.distribution for row in model.priors}
     & {"flat", "uniform", "dirichlet", "beta"}
-]
+}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each_model(KNOWN))
 def test_log_prior_is_that_of_the_textbook(name: str) -> None:
     fit, points = fit_of_points(models()[name])
     found = prior_sensitivity.log_prior(fit).ravel()

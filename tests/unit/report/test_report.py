@@ -167,6 +167,7 @@ def test_many_quantities_are_cut_to_the_worst(monkeypatch: pytest.MonkeyPatch) -
     assert least[shown.index[3:]].max() <= least.drop(shown.index).min()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_what_a_model_lacks_is_said(tmp_path: Path) -> None:
     """Without groups, without numbers as outcomes, without leaving rows out."""
     data = {"y": ["a", "b", "c", "a", "b", "a"], "x": [1, 2, 3, 4, 5, 7]}
@@ -185,6 +186,7 @@ def test_what_a_model_lacks_is_said(tmp_path: Path) -> None:
     assert "improper" in text
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_very_many_rows_are_sampled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

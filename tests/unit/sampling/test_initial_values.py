@@ -7,6 +7,7 @@ import pytest
 
 import stanpool as sp
 from golden.catalogue import data_of, models, small_data
+from golden.representative import each_model
 from simulated_fits import fit_of_draws, fit_of_points
 from stanpool import exact
 from stanpool.density.parameters import declared_names
@@ -17,10 +18,10 @@ from stanpool.sampling.initial_values import (
 )
 from statistical import densities
 
-NAMES = [n for n, model in models().items() if model.spec.family != "categorical"]
+KNOWN = {n: m for n, m in models().items() if m.spec.family != "categorical"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each_model(KNOWN))
 def test_draws_become_the_parameters_that_stan_declares(name: str) -> None:
     fit, points = fit_of_points(models()[name], chains=2, draws=1)
     starts = starting_values(fit)
