@@ -38,6 +38,13 @@ grep -q refuse "$program" && { echo "Syntax error in '$said'" >&2; exit 1; }
 """
 
 # Headers of the library of C++ would take most of the time.
+HEADER = """
+#ifndef MODEL_HEADER
+#define MODEL_HEADER
+struct vector {};
+#endif
+"""
+
 DRIVER = """
 extern "C" int puts(const char*);
 const char* answer();
@@ -73,7 +80,7 @@ def make_wheel(folder: Path) -> Path:
     )
     empty_archive = b"!<arch>\n"
     members = {
-        "httpstan/include/stan/model/model_header.hpp": b"struct vector {};\n",
+        "httpstan/include/stan/model/model_header.hpp": HEADER.encode(),
         "httpstan/include/pybind11/pybind11.h": b"",
         "httpstan/include/boost/asio/asio.hpp": b"",
         "httpstan/include/boost/math/math.hpp": b"",

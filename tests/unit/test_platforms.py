@@ -19,6 +19,7 @@ _FOR_POSIX = {
     "base/arrays.py": {"resource"},
     "bench/cell.py": {"killpg", "getpgrp", "SIGKILL", "resource"},
     "engine/install/trust.py": {"geteuid", "pwd"},
+    "engine/interpreter/child.py": {"resource"},
     "engine/process.py": {"killpg", "SIGKILL", "sched_getaffinity"},
     "engine/scratch.py": {"geteuid"},
     "base/system/platforms.py": {"sysconf"},

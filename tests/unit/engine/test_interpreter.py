@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +19,8 @@ import pytest
 
 from stanpool.base.errors import EngineError, SamplingError, SpecError
 from stanpool.engine.interface import LoadedProgram
+from stanpool.engine.interpreter import child, running, waiting
 from stanpool.engine.interpreter import engine as interpreter
-from stanpool.engine.interpreter import running
 from stanpool.engine.interpreter.engine import Stanli
 from stanpool.engine.interpreter.options import arguments_of, refused
 from stanpool.engine.values.program import StanProgram
@@ -118,7 +120,9 @@ def test_python_that_does_not_start(
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\necho broken installation >&2; exit 9\n")
     script.chmod(0o755)
-    monkeypatch.setattr(running, "sys", SimpleNamespace(executable=str(script)))
+    monkeypatch.setattr(
+        running, "sys", SimpleNamespace(executable=str(script), path=[])
+    )
     with pytest.raises(EngineError, match=r"exit code 9; the last[\s\S]*broken inst"):
         with loaded():
             pass
@@ -457,16 +461,16 @@ def test_the_process_ends_with_its_parent(sign: signal.Signals, tmp_path: Path) 
         env=environment,
     )
     assert parent.stdout is not None
-    child = int(parent.stdout.readline())
+    number = int(parent.stdout.readline())
     time.sleep(0.3)
     parent.send_signal(sign)
     parent.wait(10)
     parent.stdout.close()
     for _ in range(500):
-        if not _is_alive(child):
+        if not _is_alive(number):
             break
         time.sleep(0.01)
-    assert not _is_alive(child)
+    assert not _is_alive(number)
     if sign == signal.SIGINT:  # after SIGKILL, the next process sweeps it up
         assert list(tmp_path.iterdir()) == []
 
@@ -480,43 +484,141 @@ def _is_alive(number: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_stanli_that_is_absent_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreter, "find_spec", lambda name: None)
-    why_not = interpreter._why_not_here.__wrapped__
-    monkeypatch.setattr(interpreter, "_why_not_here", why_not)
-    with pytest.raises(EngineError, match=r"not installed.*engine='cmdstan'"):
-        with loaded():
-            pass
-    assert "pip install stanli" in Stanli().why_not()
+def number_of(program: Any) -> int:
+    """Return the number of the process that runs a program."""
+    return int(program._process._process.pid)
 
 
-def test_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreter, "version", lambda name: "0.31.0")
-    found = interpreter._why_not_here.__wrapped__()
-    assert "stanli 0.31.0 is installed" in found
-    assert "engine='cmdstan'" in found
-
-
-def test_a_library_that_does_not_load(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "stanli.py").write_text("raise OSError('libstanli.so: cannot open')")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(EngineError, match=r"cannot be loaded: libstanli.*reinstall"):
-        with loaded():
-            pass
-
-
-def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_runs_one_program_after_another() -> None:
+    """With the draws, the messages and the errors of a new one."""
     with loaded() as program:
-        monkeypatch.setattr(running, "has_no_room", lambda folder: True)
-        os.kill(program._process._process.pid, signal.SIGKILL)
-        with pytest.raises(EngineError, match=r"are free in .* TMPDIR"):
-            program.sample(QUICK, progress=False)
-
-
-def test_python_without_an_executable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "sys", SimpleNamespace(executable=None))
-    with pytest.raises(EngineError, match="does not know its executable"):
-        with loaded():
+        first = number_of(program)
+        expected = program.sample(QUICK, progress=False).stan_variable("x")
+    with Stanli().load(MATRIX, {}) as program:
+        assert number_of(program) == first
+        program.sample(QUICK, progress=False)
+    with loaded(scale=1.0) as program, loaded() as other:
+        assert number_of(program) == first != number_of(other)
+        found = other.sample(QUICK, progress=False).stan_variable("x")
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(EngineError, match="nrmal"):
+        with loaded(StanProgram("x", "parameters {real x;} model {x ~ nrmal(0, 1);}")):
             pass
+
+
+def test_no_more_processes_wait_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_MOST_WAITING", 1)
+    with loaded() as one, loaded() as other:
+        numbers = number_of(one), number_of(other)
+    assert [_is_alive(each) for each in numbers] == [True, False]
+
+
+def test_a_process_that_failed_runs_no_other_program() -> None:
+    with loaded() as program:
+        first = number_of(program)
+        with pytest.raises(SpecError):
+            program.sample(replace(QUICK, inits={"s": -1.0}), progress=False)
+    assert not _is_alive(first)
+    with suppress(KeyError), loaded() as program:
+        second = number_of(program)
+        raise KeyError
+    assert not _is_alive(second)
+
+
+def test_a_process_that_dies_or_leaves_while_it_waits_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with loaded() as program:
+        first = number_of(program)
+    os.kill(first, signal.SIGKILL)
+    with loaded() as program:
+        assert number_of(program) != first
+        assert np.isfinite(program.log_density(np.zeros((1, 4))).values).all()
+        first = number_of(program)
+    monkeypatch.syspath_prepend("/somewhere/else")
+    with loaded() as program:
+        assert number_of(program) != first
+    assert not _is_alive(first)
+
+
+def test_a_process_that_has_taken_much_memory_does_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(child, "_print_into", lambda file: None)
+    for taken, is_fit in ((299.0, True), (301.0, False)):
+        megabytes = iter([50.0, 50.0 + taken])
+        monkeypatch.setattr(child, "_megabytes", lambda found=megabytes: next(found))
+        assert child._Session().rest() == {"is_fit": is_fit}
+    monkeypatch.setattr(running.Child, "rest", lambda self: False)
+    with loaded() as program:
+        first = number_of(program)
+    assert not _is_alive(first)
+
+
+WAITING = """
+import os, sys, time
+from stanpool.engine.interpreter import child, running, waiting
+from stanpool.engine.interpreter.engine import Stanli
+from stanpool.engine.values.program import StanProgram
+program = StanProgram("x", "parameters {real x;} model {x ~ std_normal();}")
+with Stanli().load(program, {}) as loaded:
+    number = loaded._process._process.pid
+print(number, flush=True)
+if sys.argv[1] == "fork":
+    if os.fork() == 0:
+        with Stanli().load(program, {}) as loaded:
+            assert loaded._process._process.pid != number
+        time.sleep(20)
+        os._exit(0)
+if sys.argv[1] != "end":
+    time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize("how", ["end", "kill", "interrupt", "fork"])
+def test_a_process_that_waits_ends_with_its_parent(how: str) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", WAITING, how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        assert parent.stdout is not None
+        number = int(parent.stdout.readline())
+        time.sleep(0.3)  # in which a forked process lets go of it
+        if how != "end":
+            parent.send_signal(signal.SIGINT if how == "interrupt" else signal.SIGKILL)
+        parent.wait(10)
+        for _ in range(500):
+            if not _is_alive(number):
+                break
+            time.sleep(0.01)
+        assert not _is_alive(number)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)  # what was forked, too
+        parent.communicate()
+
+
+IMPATIENT = """
+from stanpool.engine.interpreter import child
+child._PATIENCE_SECONDS = 0.05
+child.main()
+"""
+
+
+def test_a_process_waits_for_a_while_only() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write('{"do": "rest"}\n')
+        process.stdin.flush()
+        assert process.stdout.readline() == '{"is_fit": true}\n'
+        assert process.wait(20) == 0

@@ -2,11 +2,12 @@
 
 stanli crashes a process that uses it in any thread but the main one, and hears Ctrl-C
 only between two iterations. So it has a process for itself, which its parent can end at
-any time. Started as ``python child.py FOLDER``, it takes requests from standard input,
-a line of JSON each, and answers each by a line of JSON on standard output, where the
-progress of chains stands, too. Arrays are files in the folder. What else is printed
-goes to standard error, the file ``console.txt``. When standard input ends, since the
-parent has ended, however that was, so does this process.
+any time. Started as ``python child.py``, it takes requests from standard input, a line
+of JSON each, and answers each by a line of JSON on standard output, where the progress
+of chains stands, too. Arrays are files in a folder. What else is printed goes to
+standard error, the file ``console.txt`` there. When standard input ends, since the
+parent has ended, however that was, so does this process. It may run one program after
+another, and ends when none has come for a while.
 """
 
 from __future__ import annotations
@@ -38,19 +39,25 @@ _SECONDS_OF_TIMING, _MOST_GRADIENTS, _NEAR = 0.02, 50, 0.5
 # So short that a leapfrog step changes no digit of any parameter.
 _NO_STEP = 1e-300
 _MOST_STEPS = 1000  # of an optimizer
+# How long it waits for the next program, and how much memory it may have taken.
+_PATIENCE_SECONDS, _MOST_MEGABYTES = 30.0, 300
 _LACKS = re.compile(r"no starting value for parameter (\w+)")
 
 
 class _Session:
     """A program, and stanli's models of it with one data set or another."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
+        self._folder = Path()
         self._models: dict[str, Any] = {}
         self._program = ""
+        self._megabytes = _megabytes()
+        self.patience: float | None = None
 
-    def load(self, path: list[str]) -> Mapping[str, Any]:
+    def load(self, path: list[str], folder: str) -> Mapping[str, Any]:
         """Import stanli and translate the program; return how it went."""
+        self._folder, self.patience = Path(folder), None
+        _print_into(self._folder / CONSOLE)
         sys.path[:] = path
         import stanli
 
@@ -62,6 +69,14 @@ class _Session:
             "version": stanli.__version__,
             "build": stanli.build_id(),
         }
+
+    def rest(self) -> Mapping[str, Any]:
+        """Forget the program; return whether another one may come."""
+        self._models.clear()
+        self._program, self.patience = "", _PATIENCE_SECONDS
+        _print_into(Path(os.devnull))
+        taken = _megabytes() - self._megabytes
+        return {"is_fit": os.name != "nt" and taken < _MOST_MEGABYTES}
 
     def _model(self, data: str) -> Any:
         """Return the program with the data of a file."""
@@ -270,6 +285,24 @@ def _variables_at(model: Any, points: Any) -> Any:
     )
 
 
+def _megabytes() -> float:
+    """Return how much memory this process has had at most."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _print_into(file: Path) -> None:
+    """Let all that is printed, by libraries, too, be added to a file."""
+    number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for printed in (1, 2):
+        os.dup2(number, printed)
+    os.close(number)
+
+
 def _read_requests(stream: TextIO, requests: queue.SimpleQueue[str]) -> None:
     """Hand on what the parent asks for; end with it."""
     for line in stream:
@@ -295,15 +328,15 @@ def _take_pipes() -> TextIO:
 
 def main() -> None:
     """Answer the requests of the parent until it ends."""
-    folder = Path(sys.argv[1])
     # What is multiplied here is small, and chains need the cores.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     reading = (_take_pipes(), requests)
     threading.Thread(target=_read_requests, args=reading, daemon=True).start()
-    session = _Session(folder)
+    session = _Session()
     known: dict[str, Callable[..., Mapping[str, Any]]] = {
         "load": session.load,
+        "rest": session.rest,
         "evaluate": session.evaluate,
         "time_gradients": session.time_gradients,
         "sample": session.sample,
@@ -313,7 +346,10 @@ def main() -> None:
         "constrain": session.constrain,
     }
     while True:
-        request = json.loads(requests.get())
+        try:
+            request = json.loads(requests.get(timeout=session.patience))
+        except queue.Empty:
+            os._exit(0)
         try:
             answer: Mapping[str, Any] = known[request.pop("do")](**request)
         except Exception as error:

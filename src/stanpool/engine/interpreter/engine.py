@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from stanpool.engine.interpreter.options import (
     with_written_metric,
 )
 from stanpool.engine.interpreter.running import Child
+from stanpool.engine.interpreter.waiting import loaded_child
 from stanpool.engine.scratch import scratch_folder, write_data, write_text
 from stanpool.engine.values.draws import Proposals, RawDraws
 from stanpool.engine.values.program import StanProgram
@@ -63,18 +63,14 @@ class Stanli:
     def load(
         self, program: StanProgram, data: Mapping[str, Any], *, progress: bool = True
     ) -> Iterator[InterpretedProgram]:
-        """Start a process that has the program and its data."""
+        """Have a process of stanli's load the program and its data."""
         if problem := _why_not_here():
             raise EngineError(problem)
         with scratch_folder() as folder:
             write_text(folder / child.PROGRAM, program.source)
             write_data(folder / child.DATA, data)
-            process = Child(folder)
-            try:
-                facts = process.ask({"do": "load", "path": sys.path})
+            with loaded_child(folder) as (process, facts):
                 yield InterpretedProgram(process, folder, facts)
-            finally:
-                process.stop()
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,11 @@ _STARTING = ("sample", "find_starts")
 _OTHER_ENGINE = "engine='cmdstan' compiles the program instead."
 
 
+def how_to_start() -> tuple[str, ...]:
+    """Return the Python that is started, and where it looks for modules."""
+    return (str(sys.executable), *sys.path)
+
+
 class Child:
     """A process that runs stanli.
 
@@ -44,6 +49,7 @@ class Child:
         self._folder = folder
         self._answers: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._iterations: dict[str, int] = {}
+        self._is_at_work = False
         self.seconds: dict[str, list[float]] = {}
         if not sys.executable:
             raise EngineError(
@@ -53,7 +59,7 @@ class Child:
         try:
             with (folder / child.CONSOLE).open("wb") as console:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-X", "utf8", child.__file__, str(folder)],
+                    [sys.executable, "-P", "-X", "utf8", child.__file__],
                     stdin=subprocess.PIPE,  # ends with us
                     stdout=subprocess.PIPE,
                     stderr=console,
@@ -95,6 +101,7 @@ class Child:
             If it refuses the program or the data, or the process ends.
         """
         self._iterations, self.seconds = {}, {}
+        self._is_at_work = True
         stream = self._process.stdin
         with suppress(OSError):  # has it ended already, there is no answer
             assert stream is not None
@@ -112,7 +119,31 @@ class Child:
             raise EngineError(self._how_it_ended())
         if "failed" in answer:
             raise self._failure(str(request["do"]), answer["failed"], answer["words"])
+        self._is_at_work = False
         return answer
+
+    def load(self, folder: Path) -> Mapping[str, Any]:
+        """Load the program and the data of a folder; return what is told of them."""
+        self._folder = folder
+        return self.ask({"do": "load", "path": sys.path, "folder": str(folder)})
+
+    def rest(self) -> bool:
+        """Forget the program, and return whether the process may take another one.
+
+        Not if it is at work still, or has failed in any way: a library that has gone
+        wrong once is not trusted again.
+        """
+        return not self._is_at_work and bool(self.ask({"do": "rest"})["is_fit"])
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process runs no more."""
+        return self._process.poll() is not None
+
+    def leave_to_parent(self) -> None:
+        """Let go of the process after a fork, since it is the parent's."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def stop(self) -> None:
         """End the process at once, whatever it does."""
