@@ -30,6 +30,7 @@ for word; do
   esac
 done
 [ -n "${out-}" ] || exit 0 # asked for what it declares
+grep -q slowly "$program" && sleep 1
 grep -q refuse "$program" && { echo "Syntax error in '$said'" >&2; exit 1; }
 {
   echo '#include <stan/model/model_header.hpp>'
@@ -61,6 +62,15 @@ import miniature_engine
 miniature_engine.pretend(Path(sys.argv[1]))
 from stanpool.engine.install.embedded import set_up
 print(set_up())
+"""
+
+COMPILE = """
+import sys
+from pathlib import Path
+import miniature_engine
+miniature_engine.pretend(Path(sys.argv[1]))
+from stanpool.engine import compile_program
+print(compile_program("42 slowly", name="program"))
 """
 
 
@@ -127,12 +137,15 @@ def pretend(folder: Path) -> None:
 
 
 def start_set_up(
-    folder: Path, environment: Mapping[str, str], cwd: Path | None = None
+    folder: Path,
+    environment: Mapping[str, str],
+    cwd: Path | None = None,
+    code: str = SET_UP,
 ) -> subprocess.Popen[str]:
-    """Set the miniature up in a process of its own, as the command would."""
+    """Set the miniature up in a process of its own, or do other things with it."""
     path = [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", SET_UP, str(folder)],
+        [sys.executable, "-P", "-c", code, str(folder)],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, path)),

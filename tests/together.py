@@ -12,10 +12,11 @@ from functools import cache
 from typing import Any
 
 import stanpool as sp
+from by_hand import BY_HAND
 from stanpool.engine import cache_folder, compile_programs
 from stanpool.engine.values.program import StanProgram
 
-TOGETHER = 5  # in a file, for which the compiler takes 3.5 GB
+TOGETHER = 6  # in a file, for which the compiler takes 4 GB
 # By their names in the catalogue of golden programs: what tests that are marked
 # ``compiled`` fit, and with --slow others.
 ALWAYS = (
@@ -79,6 +80,7 @@ def shared_programs(everything: bool) -> Iterator[StanProgram]:
     """Render programs that tests fit: those of structures, whatever the data are."""
     from golden.catalogue import programs, small_data
 
+    yield from BY_HAND
     known = programs()
     yield from (known[name] for name in (GOLDEN if everything else ALWAYS))
     for formula, options in OTHERS if everything else ALWAYS_OTHERS:

@@ -12,42 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from by_hand import DRIVER, NO_PARAMETERS
 from stanpool.engine import compile_program
 
 pytestmark = pytest.mark.compiled
 
-# theta | y ~ Beta(2 + 3, 3 + 7), z ~ normal(0, SD), independent of each other.
-PROGRAM = """
-data {
-  int<lower=0> N;
-  array[N] int<lower=0, upper=1> y;
-  vector<lower=0>[2] sd_z;
-  int<lower=0, upper=1> impossible;
-}
-transformed data {
-  real shift = normal_rng(0, 1);
-}
-parameters {
-  real<lower=0, upper=1> theta;
-  vector[2] z;
-}
-transformed parameters {
-  real odds = theta / (1 - theta);
-}
-model {
-  if (impossible) reject("nothing is possible here");
-  theta ~ beta(2, 3);
-  z ~ normal(0, sd_z);
-  profile("likelihood") {
-    y ~ bernoulli(theta);
-  }
-}
-generated quantities {
-  real twice = 2 * theta;
-  real shifted = z[1] + shift;
-  int<lower=0, upper=1> draw = bernoulli_rng(theta);
-}
-"""
 A, B = 5, 10
 SD = np.array([1.0, 3.0])
 DATA = {
@@ -64,7 +33,7 @@ QUIET = {"show_progress": False, "sig_figs": 18}
 
 @pytest.fixture(scope="session")
 def executable() -> Path:
-    return compile_program(PROGRAM, name="driver_test", progress=False)
+    return compile_program(DRIVER.source, name=DRIVER.name, progress=False)
 
 
 @pytest.fixture
@@ -312,8 +281,8 @@ def test_a_program_without_parameters_is_run_all_the_same(tmp_path, monkeypatch)
     import cmdstanpy
 
     monkeypatch.chdir(tmp_path)
-    source = "generated quantities { real x = normal_rng(3, 1); int k = 7; }"
-    exe = compile_program(source, name="no_parameters", progress=False)
+    own = NO_PARAMETERS
+    exe = compile_program(own.source, name=own.name, progress=False)
     fit = cmdstanpy.CmdStanModel(exe_file=str(exe)).sample(seed=1, **QUIET)
     assert_moments(fit.x, 3, 1, fit.x.size)
     assert (fit.k == 7).all()
@@ -323,7 +292,7 @@ def test_a_program_without_parameters_is_run_all_the_same(tmp_path, monkeypatch)
 def test_chains_run_in_threads_of_one_process(model):
     import cmdstanpy
 
-    exe = compile_program(PROGRAM, name="driver_test", threads=True, progress=False)
+    exe = compile_program(DRIVER.source, name=DRIVER.name, threads=True, progress=False)
     threaded = cmdstanpy.CmdStanModel(exe_file=str(exe))
     assert threaded.exe_info()["STAN_THREADS"] == "true"
     settings = {"seed": 1, "iter_sampling": 20, "iter_warmup": 50, "chains": 3, **QUIET}

@@ -51,6 +51,7 @@ def _wait_until(condition, seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow  # a miniature does it in unit/engine/test_setup.py
 def test_killed_and_concurrent_builds_end_in_one_good_executable(elsewhere):
     killed = _ask()
     _wait_until(lambda: list(elsewhere.glob("programs/.*.partial-*")))

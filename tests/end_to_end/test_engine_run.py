@@ -19,49 +19,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from by_hand import RUN
 from stanpool.base.errors import SamplingError, SpecError
 from stanpool.base.progress import verbose_logging
 from stanpool.engine import SampleSettings, compile_program, sample, scratch
 from stanpool.engine.cmdstan import chains
 from stanpool.engine.cmdstan.engine import CmdStan
 from stanpool.engine.interpreter.engine import Stanli
-from stanpool.engine.values.program import StanProgram
 
 pytestmark = pytest.mark.compiled
 
-# One program for all tests: y ~ normal(mu + X beta, 1), mu ~ normal(0, 1), and knobs.
-PROGRAM = """
-data {
-  int<lower=0> N, K;
-  matrix[N, K] X;
-  vector[N] y;
-  array[K] int<lower=0> counts;
-  int<lower=0> work; // how slow an evaluation is
-  int<lower=0, upper=1> impossible;
-  real edge; // beyond which nothing can be evaluated
-}
-parameters {
-  real mu;
-  vector[K] beta;
-}
-transformed parameters {
-  real slow = 0;
-  for (i in 1 : work) slow += 1e-300 * sin(mu + i);
-}
-model {
-  if (impossible) reject("nothing is possible here");
-  if (mu > edge) reject("mu is beyond the edge");
-  mu ~ std_normal();
-  beta ~ std_normal();
-  y ~ normal(mu + X * beta + slow, 1);
-}
-generated quantities {
-  array[2] matrix[3, 4] cube;
-  for (i in 1 : 2)
-    for (j in 1 : 3)
-      for (k in 1 : 4) cube[i, j, k] = 100 * i + 10 * j + k;
-}
-"""
 Y = np.array([0.3, 1.9, 1.1, 0.7])
 
 
@@ -80,7 +47,7 @@ def _data(**changes):
 
 @pytest.fixture(scope="session")
 def executable() -> Path:
-    return compile_program(PROGRAM, name="run_test", progress=False)
+    return compile_program(RUN.source, name=RUN.name, progress=False)
 
 
 @pytest.fixture
@@ -390,7 +357,7 @@ def test_both_engines_have_the_log_density_of_the_mathematics() -> None:
     expected = -((points**2).sum(axis=1) + (errors**2).sum(axis=1)) / 2
     by_mu = errors.sum(axis=1) - points[:, 0]
     for engine in (CmdStan(), Stanli()):
-        program = StanProgram("run_test", PROGRAM)
+        program = RUN
         with engine.load(program, data, progress=False) as loaded:
             found = loaded.log_density(points)
             again = loaded.log_density(points[:1], data=data | {"y": Y + 1})

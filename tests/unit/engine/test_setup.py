@@ -683,6 +683,33 @@ def test_a_damaged_program_is_compiled_again(engine, damage):
     assert executable.stat().st_ino != inode
 
 
+def test_killed_and_concurrent_compilations_end_in_one_good_program(
+    engine, folder, source
+):
+    def ask() -> subprocess.Popen[str]:
+        return miniature_engine.start_set_up(
+            source, {"STANPOOL_CACHE": str(folder)}, code=miniature_engine.COMPILE
+        )
+
+    killed = ask()
+    end = time.monotonic() + 60
+    while not list(folder.glob("programs/.*.partial-*")):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    killed.kill()
+    killed.communicate()
+    assert not list(folder.glob("programs/*/program"))
+
+    askers = [ask(), ask()]
+    answers = [asker.communicate(timeout=120) for asker in askers]
+    assert [asker.returncode for asker in askers] == [0, 0], answers
+    (executable,) = {answer.strip() for answer, _ in answers}
+    assert sorted("Compiling program" in said for _, said in answers) == [False, True]
+    assert _answer(Path(executable)) == "42 slowly of program.stan\n"
+    left = {path.name for path in folder.glob("programs/*")}
+    assert not {name for name in left if "partial" in name}
+
+
 def test_all_bits_of_a_program_count(engine):
     executable = compile_program("42", name="program", progress=False)
     content, before = executable.read_bytes(), executable.stat()
