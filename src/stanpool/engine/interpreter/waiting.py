@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from stanpool.base.errors import EngineError
+from stanpool.base.system.parallel import usable_cores
 from stanpool.engine.interpreter.running import Child, how_to_start
-from stanpool.engine.process import usable_cores
 
 _MOST_WAITING = 4
 # Each with what must not have changed when it is used again.
