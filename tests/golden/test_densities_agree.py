@@ -167,6 +167,8 @@ MISTAKES = (
     (r"\(1 - centeredness\) \*", "centeredness *"),
     (r"if \(prior_only == 0\)", "if (prior_only == 1)"),
     (r"\bweights\[n\] \*", ""),
+    (r"  cutpoint_c \+= [^;]*;\n", ""),  # without the ridge
+    (r"along_ridge\(z, ridge\)", "z"),
 )
 STRUCTURES = (
     "complete_pooling_gaussian",
@@ -182,6 +184,7 @@ STRUCTURES = (
     "partial_pooling_gaussian_noncentered_correlated_group_predictors_pooled_sigma",
     "partial_pooling_bernoulli_adaptive",
     "partial_pooling_poisson_weights_adaptive",
+    "partial_pooling_ordinal_adaptive",
     "partial_pooling_gaussian_marginal_correlated",
     "partial_pooling_gaussian_se_marginal",
 )
