@@ -22,6 +22,12 @@ from stanpool.language.model_spec import LARGEST_NUMBER
 
 _NUMBERS = ("floating", "integer", "mixed-integer-float", "decimal")
 _WITHOUT_MEANING = ("datetime", "timedelta", "date", "time", "period", "complex")
+# How moments and spans of time become numbers of days.
+_DAYS = {
+    **dict.fromkeys(("datetime", "date"), "(pd.to_datetime({0}) - start).dt.days"),
+    "timedelta": "{0}.dt.total_seconds() / 86400",
+    "period": "({0}.dt.to_timestamp() - start).dt.days",
+}
 _FEW_LEVELS = 10
 _MOSTLY = 0.9
 _READS_AS_NUMBER = re.compile(
@@ -108,7 +114,7 @@ def clean_column(
     if kind.startswith(_WITHOUT_MEANING):
         raise DataError(
             f"column {quote(name)} holds values of type {kind!r}; make it a number "
-            "or a category first."
+            f"or a category first{_as_number(name, kind)}."
         )
     if kind == "boolean":
         return column.to_numpy(dtype=bool)
@@ -226,6 +232,16 @@ def _as_categorical(
         )
     ordered = is_categorical and bool(column.cat.ordered)
     return pd.Categorical.from_codes(codes, categories=levels, ordered=ordered)
+
+
+def _as_number(name: str, kind: str) -> str:
+    """Say how a column of dates or spans of time becomes a number of days."""
+    days = _DAYS.get(kind.removesuffix("64"))
+    if days is None:
+        return ""
+    code = days.format(f"data[{quote(name)}]")
+    since = " with a date as start" if "start" in days else ""
+    return f": days, for example, as in {code}{since}"
 
 
 def level_text(level: object) -> str:

@@ -68,7 +68,8 @@ def plot_predictions(
         A fit.
     variables
         The variables of the x axis, the colours and the panels, in this order, or a
-        mapping from them to their values as for ``Fit.predictions``.
+        mapping from them to their values as for ``Fit.predictions``. If there are more
+        values than colours, the second has thin lines without bands.
     newdata
         The values of everything else, as for ``Fit.predictions``: by default the means
         of numbers and the most frequent levels of factors. A data frame, such as the
@@ -244,11 +245,13 @@ def plot_conditional_effects(
         if len(along) > 2:  # a panel has no panels: of categories, the first variable
             table = table[along[1].where(table, along[1].values[0])]
             along = [along[0], along[2]]
-        Curves(fit, along, observed).panel(own, table)
+        curves = Curves(fit, along, observed)
+        curves.panel(own, table)
         tidy(own, x=short_label(along[0].name), y=_unit(fit))
         if len(along) > 1:
             headline(own, f"by {short_label(along[1].name)}")
-            legend(own)
+            if not curves.is_crowded:
+                legend(own)
     for own in axes[len(chosen) :]:
         own.set_axis_off()
     heading(figure, f"Expected outcomes, everything else typical{_of_groups(table)}")

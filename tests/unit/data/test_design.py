@@ -702,6 +702,24 @@ class TestShapeOfData:
         assert "column 'x' holds values of type" in said
         assert "number or a category" in said
 
+    @pytest.mark.parametrize(
+        "values",
+        [
+            pd.date_range("2026-01-01", periods=12),
+            pd.date_range("2026-01-01", periods=12).date,
+            pd.date_range("2026-01-01", periods=12, tz="Europe/Berlin"),
+            pd.period_range("2026-01-01", periods=12, freq="D"),
+            pd.to_timedelta(range(12), unit="D"),
+        ],
+    )
+    def test_how_dates_become_days_is_said(self, values: Any) -> None:
+        data = frame().assign(x=values)
+        said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))
+        code = said.split("as in ")[1].split(" with ")[0].rstrip(".")
+        start = data["x"][0] if hasattr(values, "tz") else pd.Timestamp("2026-01-01")
+        days = eval(code, {"pd": pd, "data": data, "start": start})
+        assert days.tolist() == list(range(12))
+
     def test_numbers_whose_squares_overflow(self) -> None:
         data = frame().assign(x=np.linspace(0, 1e300, 12))
         said = refusal(DataError, lambda: Model("y ~ x + (1 | g)", data))

@@ -634,6 +634,20 @@ class TestGrids:
         with pytest.raises(DataError, match=r"by has 'C\(cyl\)'.*mean 'cyl'"):
             fit.predictions(by="C(cyl)")
 
+    def test_levels_are_found_however_they_are_spelt(self) -> None:
+        data = small_data().assign(f=[True, False] * 7, term=[1, 2, 3, 4, 5, 6, 7] * 2)
+        fit = fit_of_prior(without_groups("y ~ f + C(term)", data))
+        for pair in ([False, True], [0, 1], ["False", "True"]):
+            assert fit.comparisons({"f": pair})["contrast"].item() == "True - False"
+        # All levels of a number that is a factor, whose name only comparisons have.
+        found = fit.predictions("term", by="f")
+        assert found["term"].tolist() == np.repeat([1, 2, 3, 4, 5, 6, 7], 2).tolist()
+        one = fit.predictions(newdata={"f": True, "term": 3})
+        many = fit.predictions(newdata={"f": [True], "term": [3]})
+        pd.testing.assert_frame_equal(one, many)
+        with pytest.raises(DataError, match="'term', which tables of effects"):
+            fit.comparisons("f", newdata={"f": True, "term": 3})
+
     def test_by_the_variable_itself_is_by_what_rows_had(self) -> None:
         fit = fit_of_prior(without_groups("y ~ x1 * c", small_data()))
         found = fit.comparisons({"c": [0, 1]}, by="c")

@@ -109,6 +109,27 @@ def test_groups_and_draws_have_thin_lines(fit: sp.Fit) -> None:
         plots.plot_predictions(fit, "x", lines_of="county")
 
 
+def test_more_groups_than_colours_and_panels() -> None:
+    rng = np.random.default_rng(5)
+    groups = np.repeat([f"county {number:02d}" for number in range(40)], 3)
+    data = pd.DataFrame({"y": rng.normal(size=120), "x": rng.normal(size=120)})
+    data = data.assign(g=groups, sex=np.tile([*"fm"], 60))
+    fit = fit_of_prior(sp.Model("y ~ x + sex + (x | g)", data))
+    for first in ("x", "sex"):
+        (ax,) = plots.plot_predictions(fit, [first, "g"]).axes
+        assert len(lines(ax, 0.6)) == 40
+        assert ax.get_legend() is None
+        assert ax.get_title(loc="left").startswith(
+            "Expected y, a line for each of 40 g"
+        )
+    (ax,) = plots.plot_predictions(fit, "g", observed=False).axes
+    labels = [each.get_text() for each in ax.get_xticklabels()]
+    assert labels == [f"county {number:02d}" for number in range(0, 40, 2)]
+    assert len(ax.collections[1].get_offsets()) == 40
+    with pytest.raises(sp.SpecError, match=r"40 values of 'g'.*panels; name up to 30"):
+        plots.plot_predictions(fit, ["x", "sex", "g"])
+
+
 def test_outcomes_are_beneath(fit: sp.Fit) -> None:
     (ax,) = plots.plot_predictions(fit, "x").axes
     shown = np.asarray(ax.collections[0].get_offsets())

@@ -24,6 +24,7 @@ from stanpool.inference.effects.rows.grid import (
 )
 from stanpool.inference.effects.rows.scenarios import Fixed, Scenario, variables_asked
 from stanpool.inference.effects.tables import (
+    OWN_OF_PREDICTIONS,
     Effects,
     Output,
     check_names,
@@ -113,7 +114,7 @@ def predictions(
         draws=draws,
         seed=random_seed() if seed is None else seed,
     )
-    check_names(grid.labels.columns)
+    check_names(grid.labels.columns, OWN_OF_PREDICTIONS)
     warn_of_extrapolation(model, grid, values)
     output = Output(prob, effects.words, as_texts(hypothesis), as_draws)
     return table_of(_effects(expected), output, expected.size)

@@ -17,7 +17,8 @@ from stanpool.inference.estimates.summary_table import places_shown, rounded
 from stanpool.posterior.intervals import interval_levels, quantiles
 from stanpool.posterior.scalars import short_label
 
-OWN = ("term", "contrast", "category", "estimate", "lower", "upper", "pd", "groups")
+OWN_OF_PREDICTIONS = ("category", "estimate", "lower", "upper", "pd", "groups")
+OWN = ("term", "contrast", *OWN_OF_PREDICTIONS)
 
 
 class EffectsTable(pd.DataFrame):
@@ -114,9 +115,9 @@ class Output:
     as_draws: bool
 
 
-def check_names(columns: Iterable[Any]) -> None:
+def check_names(columns: Iterable[Any], own: Sequence[str] = OWN) -> None:
     """Refuse columns of the rows that are called as those of tables are."""
-    taken = [name for name in columns if name in OWN]
+    taken = [name for name in columns if name in own]
     if taken:
         raise DataError(
             f"the rows have the column(s) {quote_list(taken)}, which tables of effects "

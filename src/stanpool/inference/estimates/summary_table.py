@@ -16,6 +16,7 @@ _HEAD, _TAIL = 18, 5
 _INDEPENDENT = 1000.0  # draws of an approximation, at least
 _END = 7  # characters of the end of a label that is cut
 _DIGITS = 4  # significant digits of an estimate, at most
+_DECIMALS = 8  # of more there is an exponent
 
 
 class SummaryTable(pd.DataFrame):
@@ -131,6 +132,8 @@ def rounded(value: float, error: float) -> str:
         first = int(np.floor(np.log10(abs(value))))
         # One digit at least, and no more than can be read.
         decimals = min(max(decimals, -first), _DIGITS - 1 - first)
+    if decimals > _DECIMALS:
+        return f"{value:.1g}"
     text = f"{round(value, decimals):.{max(decimals, 0)}f}"
     return text.lstrip("-") if float(text) == 0 else text
 

@@ -43,6 +43,8 @@ _MOST_LINES = 60
 _MOST_DOTS = 500
 _BINS = 20
 _COLUMNS = 3
+_MOST_PANELS = 30
+_MOST_LABELS = 30  # of the x axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,13 +209,15 @@ class Curves:
         """Draw the table of expectations, in a panel for each value of the third."""
         names = [short_label(each.name) for each in self.along]
         by = f" by {names[1]}" if len(names) > 1 else ""
+        if self.is_crowded:
+            by = f", a line for each of {len(self.along[1].values):,} {names[1]}"
         title = f"{title}{by} (group effects: {table.attrs['groups']})"
         if len(self.along) < 3:
             ax = on(ax, 6.5, 4.2)
             self.panel(ax, table)
             tidy(ax, x=names[0], y=y)
             headline(ax, title)
-            if len(self.along) == 2:
+            if len(self.along) == 2 and not self.is_crowded:
                 legend(ax)
             return figure_of(ax)
         if ax is not None:
@@ -221,6 +225,12 @@ class Curves:
                 "ax= has room for one panel; draw two variables, or leave out ax=."
             )
         facet = self.along[2]
+        if len(facet.values) > _MOST_PANELS:
+            raise SpecError(
+                f"{len(facet.values):,} values of {quote(facet.name)} would be as many "
+                f"panels; name up to {_MOST_PANELS} of them, as in "
+                f"{{{quote(facet.name)}: {facet.values[:2]!r}}}."
+            )
         columns = min(_COLUMNS, len(facet.values))
         rows = -(-len(facet.values) // columns)
         width, height = 0.8 + 3 * columns, 1.0 + 2.6 * rows
@@ -236,8 +246,9 @@ class Curves:
             own.set_ylim(min(low), max(high))
         for own in axes[len(facet.values) :]:
             own.set_axis_off()
-        handles = axes[0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside upper right", ncols=4)
+        if not self.is_crowded:
+            handles = axes[0].get_legend_handles_labels()
+            figure.legend(*handles, loc="outside upper right", ncols=4)
         heading(figure, title)
         return figure
 
@@ -252,6 +263,9 @@ class Curves:
                 own = table[self.along[1].where(table, value)]
             x = first.places(own[first.name])
             low, y, high = own[["lower", "estimate", "upper"]].to_numpy(dtype=float).T
+            if self.is_crowded:
+                ax.plot(x, y, color=color, linewidth=0.6, alpha=0.6, zorder=3)
+                continue
             if first.is_points:
                 x = x + 0.12 * first.gap * (place - (len(colors) - 1) / 2)
                 ax.vlines(x, low, high, color=color, linewidth=2)
@@ -262,8 +276,9 @@ class Curves:
             if self.spaghetti is None:
                 ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
         if first.is_points:
-            places, texts = first.places(first.values), first.texts()
-            ax.set_xticks(places, texts, **PLAIN)
+            step = -(-len(first.values) // _MOST_LABELS)
+            places, texts = first.places(first.values), first.texts()[::step]
+            ax.set_xticks(places[::step], texts, **PLAIN)
             ax.set_xlim(places[0] - 0.5 * first.gap, places[-1] + 0.5 * first.gap)
             if sum(map(len, texts)) > 40:
                 ax.tick_params(axis="x", labelrotation=90)
@@ -274,12 +289,21 @@ class Curves:
         if len(self.along) == 1:
             return [(None, None, cycle[0])]
         second = self.along[1]
+        if self.is_crowded:
+            cycle = cycle[:1]
         return [
             (value, text, cycle[place % len(cycle)])
             for place, (value, text) in enumerate(
                 zip(second.values, second.texts(), strict=True)
             )
         ]
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there are more lines than colours: they are thin, and have none."""
+        if len(self.along) == 1 or self.along[1].name == "category":
+            return False
+        return len(self.along[1].values) > len(chain_colors())
 
     def _draw_thin(self, ax: Axes, color: str, value: Any, facet: Any) -> None:
         """Draw the thin lines of draws and of groups."""
@@ -310,7 +334,8 @@ class Curves:
         if facet is not None and self.along[2].is_factor:
             chosen &= self.along[2].where(data, facet)
         shades = [(chosen, ink())]
-        if len(self.along) > 1 and self.along[1].is_factor:
+        has_colors = len(self.along) > 1 and not self.is_crowded
+        if has_colors and self.along[1].is_factor:
             second = self.along[1]
             shades = [
                 (chosen & second.where(data, value), color)

@@ -107,10 +107,10 @@ def levels_named(model: PreparedModel, name: str, values: Sequence[Any]) -> list
 
 
 def _key(level: Any) -> Any:
-    """Return what is the same of two spellings of a level, such as 1, 1.0 and "1"."""
+    """Return what is the same of spellings of a level: 1, 1.0, "1", True and "True"."""
     text = level_text(level)
     try:
-        return text if isinstance(level, bool | np.bool_) else float(text)
+        return float({"True": "1", "False": "0"}.get(text, text))
     except ValueError:
         return text
 
@@ -322,6 +322,8 @@ def _rows(fit: FitResult, newdata: Any) -> pd.DataFrame:
                 "of interest as newdata=, a sample of the data for example."
             )
         return fit.model.data
+    if isinstance(newdata, Mapping) and all(np.ndim(x) == 0 for x in newdata.values()):
+        newdata = {name: [value] for name, value in newdata.items()}  # of one row
     frame = as_frame(newdata).reset_index(drop=True)
     if len(frame) == 0:
         raise DataError(
