@@ -268,8 +268,9 @@ class Curves:
                 continue
             if first.is_points:
                 x = x + 0.12 * first.gap * (place - (len(colors) - 1) / 2)
-                ax.vlines(x, low, high, color=color, linewidth=2)
-                ax.scatter(x, y, s=26, color=color, zorder=4, label=label)
+                width, size = (2, 26) if len(x) <= _MOST_LABELS else (0.8, 5)
+                ax.vlines(x, low, high, color=color, linewidth=width)
+                ax.scatter(x, y, s=size, color=color, zorder=4, label=label)
                 continue
             self._draw_thin(ax, color, value, facet)
             ax.plot(x, y, color=color, linewidth=2, zorder=3, label=label)
