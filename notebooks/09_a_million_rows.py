@@ -192,5 +192,7 @@ for ax, quantity in zip(axes, quantities, strict=True):
 # * More rows cost one pass over them, from wherever they are, and no sampling time.
 # * More rows of the same groups do not help to know the population beyond what its
 #   groups can tell; more groups do.
-# * It takes a Gaussian outcome. `model.explain()` says what was done, and why not where
+# * Gaussian outcomes are reduced without loss whatever their predictors are. Binary
+#   outcomes and counts are, too, where few combinations of predictors and groups occur:
+#   their rows are added up. `model.explain()` says what was done, and why not where
 #   nothing could be.
