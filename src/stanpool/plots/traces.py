@@ -30,7 +30,7 @@ from stanpool.plots.parts.canvas import (
     on_paper,
     tidy,
 )
-from stanpool.posterior import arviz
+from stanpool.posterior.convergence import bfmi
 from stanpool.posterior.scalars import scalars
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
         x, y = density(values.ravel(), -reach, reach)
         ax.fill_between(x, y, color=color, alpha=0.3, linewidth=0, label=label)
         ax.plot(x, y, color=color, linewidth=1)
-    fractions = arviz.bfmi(energy)
+    fractions = bfmi(energy)
     shown = ", ".join(f"{each:.2f}" for each in fractions[:8])
     text = f"E-BFMI by chain: {shown}\n(low: under {E_BFMI})"
     bad = bool((fractions < E_BFMI).any())

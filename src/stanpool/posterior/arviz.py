@@ -54,13 +54,6 @@ def mcse_mean(draws: xr.Dataset) -> xr.Dataset:
     return _statistic(_arviz().mcse, draws, method="mean")
 
 
-def bfmi(energy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the E-BFMI of each chain from energies of shape ``(chain, draw)``."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(_arviz().bfmi(energy), dtype=float)
-
-
 def power_scaling(
     draws: NDArray[np.float64], log_density: NDArray[np.float64]
 ) -> NDArray[np.float64]:

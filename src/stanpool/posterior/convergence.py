@@ -15,6 +15,8 @@ References
    Bayesian Analysis 16(2), 667-718.
 .. [2] Geyer (1992). Practical Markov chain Monte Carlo. Statistical Science 7(4),
    473-483.
+.. [3] Betancourt (2016). Diagnosing suboptimal cotangent disintegrations in
+   Hamiltonian Monte Carlo. arXiv:1604.00695.
 """
 
 from __future__ import annotations
@@ -86,6 +88,28 @@ def describe(draws: NDArray[Any], levels: Sequence[float] = ()) -> dict[Any, Arr
         otherwise. Each has the shape ``(scalar,)``.
     """
     return blockwise(partial(_describe_block, levels=levels), draws)
+
+
+def bfmi(energy: NDArray[Any]) -> Array:
+    """Compute the E-BFMI of each chain from energies of shape ``(chain, draw)`` [3]_.
+
+    The mean squared change of the energy in one transition, over its variance; NaN
+    where the energy does not change.
+
+    Examples
+    --------
+    >>> energy = np.random.default_rng(1).normal(size=(4, 1000))
+    >>> bool((np.abs(bfmi(energy) - 2) < 0.3).all())  # of independent draws
+    True
+    """
+    deviations = energy - energy.mean(axis=1, keepdims=True)
+    # Both sums are of one degree of freedom less than there are draws.
+    with np.errstate(invalid="ignore"):
+        return np.asarray(
+            np.square(np.diff(energy, axis=1)).sum(axis=1)
+            / np.square(deviations).sum(axis=1),
+            dtype=float,
+        )
 
 
 def moments(draws: NDArray[Any], levels: Sequence[float]) -> dict[Any, Array]:

@@ -19,8 +19,7 @@ from stanpool.inference.diagnostics.checks import (
     measure_mixing,
 )
 from stanpool.inference.estimates.summary import summary
-from stanpool.posterior import arviz
-from stanpool.posterior.convergence import R_HAT
+from stanpool.posterior.convergence import R_HAT, bfmi
 from stanpool.posterior.scalars import short_label
 from stanpool.studies.many.fit_all import fit_all
 
@@ -242,7 +241,7 @@ def _sampling(fit: Fit) -> dict[str, float]:
         "min_ess_bulk": float(bulk),
         "min_ess_tail": float(tail),
         "ess_per_second": float(min(bulk, tail) / fit.seconds),
-        "min_e_bfmi": float(arviz.bfmi(stats["energy"].to_numpy()).min()),
+        "min_e_bfmi": float(bfmi(stats["energy"].to_numpy()).min()),
         "max_tree_depth": int(stats["tree_depth"].max()),
         "mean_leapfrog_steps": float(stats["n_steps"].mean()),
         "seconds": fit.seconds,

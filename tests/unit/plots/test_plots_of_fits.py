@@ -17,7 +17,7 @@ from simulated_fits import autocorrelated, changed, fit_of_prior, simulated_fit
 from stanpool import plots
 from stanpool.plots.parts.canvas import density
 from stanpool.plots.traces import autocorrelation, worst_quantities
-from stanpool.posterior import arviz
+from stanpool.posterior.convergence import bfmi
 
 AWKWARD = (r"$\frac{$", r"\frac{a", "two\nlines", "x" * 10_000, "_hidden", "żółć")
 
@@ -201,7 +201,7 @@ class TestChains:
 
     def test_energy_has_the_bfmi(self, fit: sp.Fit) -> None:
         (ax,) = plots.plot_energy(fit).axes
-        fractions = arviz.bfmi(fit.sample_stats["energy"].to_numpy())
+        fractions = bfmi(fit.sample_stats["energy"].to_numpy())
         assert f"{fractions[0]:.2f}, {fractions[1]:.2f}" in ax.texts[0].get_text()
 
     def test_pairs_mark_divergences(self, fit: sp.Fit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import arviz as az
 import numpy as np
 import pytest
 import xarray as xr
@@ -13,11 +14,19 @@ from simulated_fits import autocorrelated
 from stanpool.posterior import arviz
 from stanpool.posterior.convergence import (
     STATISTICS,
+    bfmi,
     describe,
     mean_ranks,
     mixing,
     moments,
 )
+
+
+def test_bfmi_equals_arviz():
+    energy = np.random.default_rng(1).normal(size=(3, 500)).cumsum(axis=1)
+    theirs = np.asarray(az.bfmi(energy), dtype=float)
+    np.testing.assert_allclose(bfmi(energy), theirs)
+    assert np.isnan(bfmi(np.ones((2, 9)))).all()
 
 
 @pytest.mark.parametrize("draws", [4, 7, 25, 1000, 1001])

@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 from stanpool.base.arrays import Array
 from stanpool.inference.diagnostics.diagnosis import Finding, Level
 from stanpool.model.fit_result import LOG_DENSITY
-from stanpool.posterior import arviz
-from stanpool.posterior.convergence import R_HAT, STATISTICS
+from stanpool.posterior.convergence import R_HAT, STATISTICS, bfmi
 from stanpool.posterior.scalars import described, dims_of_groups, short_label
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ def check_divergences(diverging: NDArray[np.bool_], *, ess: float) -> Finding:
 
 def check_e_bfmi(energy: Array) -> Finding:
     """Check that the chains move well between levels of energy."""
-    values = arviz.bfmi(energy)
+    values = bfmi(energy)
     low = np.flatnonzero(values < E_BFMI)
     worst = float(values.min())
     sentence = (
