@@ -410,6 +410,8 @@ class TestNewLevelsOfLatentFactors:
 
     def test_known_levels_are_checked(self) -> None:
         fit = self.fit_with("logit")
+        with pytest.raises(SpecError, match="'h', whose groups do not differ"):
+            fit.comparisons({"h": ["u", "v"]}, groups={"h": "none"})
         rows = {"x1": [0.0], "g": ["new"], "h": ["newer"]}
         with pytest.raises(DataError, match=r"1 group.* of 'h' .*'newer'"):
             fit.predictions(newdata=rows, groups={"g": "population"})

@@ -353,9 +353,16 @@ def _check_own_groups(
     model: PreparedModel, asked: Mapping[str, Any], of: Mapping[str, str]
 ) -> None:
     """Refuse to compare groups whose own effects do not enter."""
-    for number, term in enumerate(model.spec.groups[: len(model.design.factors)]):
-        word = of[model.design.factors[number].factor]
-        for name in term.key:
+    factors = model.design.factors
+    keys = {
+        each.factor: term.key
+        for each, term in zip(factors, model.spec.groups, strict=False)
+    }
+    for term in model.design.special:
+        keys |= {side.column: (side.column,) for side in term.sides}
+    for factor, key in keys.items():
+        word = of[factor]
+        for name in key:
             is_predictor = name in roles_of(model).predictors
             if name in asked and word != "fitted" and not is_predictor:
                 raise SpecError(
