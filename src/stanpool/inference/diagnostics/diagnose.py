@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
 
 _NOT_SEEN = (
-    "These checks say whether the draws can be trusted. Whether the model is like the "
-    "data they have not looked at: fit.check_outcomes() does."
+    "These checks say whether the draws can be trusted, and not whether the model "
+    "looks like the data: fit.check_outcomes() does."
 )
 
 

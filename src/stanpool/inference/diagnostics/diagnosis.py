@@ -83,7 +83,7 @@ class Diagnosis:
     advice
         What to do, the most useful first.
     not_seen
-        What the checks have not looked at.
+        What the checks do not cover.
 
     Examples
     --------
