@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from by_hand import DRIVER
 from stanpool.base.errors import CompileError, SpecError
 from stanpool.engine import compile_program, compile_programs, ensure
 from stanpool.engine.values.program import StanProgram
@@ -74,13 +75,13 @@ def test_killed_and_concurrent_builds_end_in_one_good_executable(elsewhere):
 
 
 def test_second_request_starts_no_process(monkeypatch):
-    first = compile_program(TINY, name="tiny", progress=False)
+    first = compile_program(DRIVER.source, name=DRIVER.name, progress=False)
 
     def refuse(*args, **kwargs):
         raise AssertionError("a process was started")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    assert compile_program(TINY, name="tiny") == first
+    assert compile_program(DRIVER.source, name=DRIVER.name) == first
 
 
 @pytest.mark.slow  # the suite compiles together what it needs
