@@ -135,6 +135,8 @@ COMPRESSED = (
         {"parameterization": "centered"},
     ),
     ("y ~ x1 + (1 | h) + (1 | mm(g, g_2))", {"parameterization": "noncentered"}),
+    # Those of the population apart from the groups'.
+    ("y ~ 0 + x1 + (1 | h) + (1 | mm(g, g_2))", {"parameterization": "adaptive"}),
 )
 
 # The other families, each in three poolings.

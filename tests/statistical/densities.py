@@ -224,6 +224,8 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             found["cutpoint_bar"] = found["cutpoint_c"] - moved
         else:
             found["alpha_bar"] = found["alpha_c"] + moved
+    if model.structure.decoupled:
+        _sample_population_apart(model, found)
     return found
 
 
@@ -247,6 +249,20 @@ def _off_ridge(
     for q, e in enumerate(told.get(f"ridge{end}", np.empty((0, 0))).T):
         v[:, q] = np.linalg.solve(np.eye(len(e)) + np.outer(e, e), v[:, q])
     return v
+
+
+def _sample_population_apart(model: sp.Model, found: dict[str, Any]) -> None:
+    """Standardize the population's coefficients, and take what they say out of z."""
+    told = model.stan_data()
+    theta = np.append(found.get("alpha_c", []), found["beta"])
+    root = told["theta_root"]
+    found["z_theta"] = np.linalg.inv(root) @ (theta - told["theta_pilot"])
+    for number in range(len(model.design.factors)):
+        end = f"_{number + 1}" if number else ""
+        slopes, z = told[f"z_slopes{end}"], found[f"z{end}"]
+        for q in range(z.shape[1]):  # a column after the other
+            own = slopes[q * len(z) : (q + 1) * len(z)]
+            z[:, q] -= own @ found["z_theta"]
 
 
 def _partly_centered(

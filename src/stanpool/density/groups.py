@@ -156,6 +156,9 @@ class Groups:
             u = self._at_zero(centered - self._means(population))
             return u, log_normal(u, L)
         z = values[self.name("z")]
+        slopes = self.data.get(self.name("z_slopes"))
+        if slopes is not None:
+            z = z + np.reshape(slopes @ values["z_theta"], z.shape[::-1]).T
         if self.name("centeredness") not in self.data:
             return z @ L.T, float(-0.5 * np.sum(np.square(z)))
         center = self._means_at_means(population)

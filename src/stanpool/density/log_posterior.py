@@ -151,6 +151,8 @@ class LogPosterior:
             each.name: np.asarray(declared[each.name] * each.unit)
             for each in self.parameters
         }
+        if "z_theta" in declared:
+            values |= self._population_apart(declared["z_theta"])
         for own in self._groups:
             if own.name("tau_root") in values:
                 values[own.name("tau")] = own.scales(values)[0]
@@ -159,6 +161,15 @@ class LogPosterior:
             unit = self.model.scaling.outcome
             values["sigma"] = np.asarray(np.exp(values["log_sigma"]) * unit)
         return values
+
+    def _population_apart(self, z_theta: Array) -> dict[str, Array]:
+        """Return the population's coefficients that are sampled apart from groups'."""
+        scaling, has_intercept = self.model.scaling, self.model.design.intercept
+        theta = self.data["theta_pilot"] + self.data["theta_root"] @ z_theta
+        theta = np.asarray(theta * scaling.outcome)
+        if not has_intercept:
+            return {"beta": theta / scaling.population}
+        return {"alpha_c": theta[0], "beta": theta[1:] / scaling.population}
 
     def _population(self, values: Mapping[str, Array]) -> Population:
         """Return the population's part of the linear predictors."""
@@ -180,6 +191,7 @@ class LogPosterior:
         names |= {name.replace("tau_root", "tau") for name in names}
         names |= {name.replace("_bar", "_c") for name in names}
         names |= {"sigma"} if "log_sigma" in names else set()
+        names |= {"alpha_c", "beta"} if "z_theta" in names else set()
         found = {}
         for name in sorted(names):
             base, place = base_and_place(name)

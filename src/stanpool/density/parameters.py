@@ -135,6 +135,8 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         return rows if base == "alpha_c" else (len(design.coefficients), *rows)
     if base in ("cutpoint_c", "cutpoint_bar"):
         return (len(design.categories) - 1,)
+    if base == "z_theta":
+        return (int(design.intercept) + len(design.coefficients),)
     if base in ("sigma_j", "z_sigma"):
         assert design.residual is not None
         return (len(design.residual.labels),)

@@ -34,6 +34,7 @@ from stanpool.language.model_spec import ModelSpec
 from stanpool.model.priors.in_force import PriorTable
 from stanpool.model.program.structure import Structure, structure_of
 from stanpool.model.program.units import Scaling
+from stanpool.model.terms.decoupling import pays_to_decouple
 
 Rows = AggregatedRows | CompressedRows | Crossproducts | MarginalRows
 
@@ -181,6 +182,9 @@ def structure_with(
         integrated=rows.integrated if isinstance(rows, MarginalRows) else (),
         compressed=isinstance(rows, CompressedRows),
         crossproducts=isinstance(rows, Crossproducts),
+        decoupled=kept.decoupled
+        if kept
+        else isinstance(rows, Crossproducts) and pays_to_decouple(design, rows),
         many_rows=kept.standardized
         if kept
         else isinstance(rows, MarginalRows) and rows.are_many,

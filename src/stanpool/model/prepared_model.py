@@ -37,6 +37,7 @@ from stanpool.data.compression.chunked_design import (
     streamed_design,
 )
 from stanpool.data.compression.chunks import Streamed
+from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.build_design import build_design
 from stanpool.data.design.design import Design
@@ -54,16 +55,17 @@ from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import as_priors
 from stanpool.model.form import Rows, choose_form, fewer_rows, structure_with
 from stanpool.model.pilot.centering import Centering, centering_of
-from stanpool.model.pilot.estimate import PilotEstimate
+from stanpool.model.pilot.estimate import PilotEstimate, normal_priors
 from stanpool.model.pilot.gaussian import estimate_from_rows
 from stanpool.model.pilot.quasi_likelihood import estimate
 from stanpool.model.priors.defaults import correlated_factors
 from stanpool.model.priors.in_force import PriorTable, resolve_priors
 from stanpool.model.program.annotation import annotate
 from stanpool.model.program.render import render
-from stanpool.model.program.stan_data import stan_data
+from stanpool.model.program.stan_data import elsewhere_of, stan_data
 from stanpool.model.program.structure import Structure
 from stanpool.model.program.units import Scaling, scaling_of
+from stanpool.model.terms.decoupling import Decoupling, decoupling_of
 from stanpool.model.terms.of_design import check_names
 
 if TYPE_CHECKING:
@@ -325,6 +327,26 @@ marginal, 100 rows, 85 groups)
             return tuple(centering_of(factor, None) for factor in factors)
         return tuple(map(centering_of, factors, pilot.factors))
 
+    @cached_property
+    def decoupling(self) -> Decoupling | None:
+        """How the population's coefficients are sampled apart from the groups'."""
+        if not (self.structure.decoupled and isinstance(self.rows, Crossproducts)):
+            return None
+        design, centering = self.scaling.design(self.design), self.centering
+        priors = self.scaling.priors(self.priors)
+        first = int(design.intercept)
+        _, precision = normal_priors(priors, first + design.X.shape[1], first)
+        elsewhere = elsewhere_of(design, self.structure, centering)
+        return decoupling_of(
+            design,
+            self.structure,
+            self.rows,
+            self.pilot,
+            precision,
+            centering,
+            elsewhere,
+        )
+
     @property
     def program(self) -> StanProgram:
         """The Stan program; its likelihood may be compiled from C++ (``header``)."""
@@ -355,6 +377,7 @@ marginal, 100 rows, 85 groups)
             prior_only=prior_only,
             rows=rows,
             centering=self.centering,
+            decoupling=self.decoupling,
         )
 
     def __repr__(self) -> str:

@@ -174,6 +174,12 @@ def _rows(model: PreparedModel) -> Iterator[str]:
             f"rows: {model.design.rows} are {reduced(model.design, model.rows)}; the "
             "likelihood is the same"
         )
+    if model.structure.decoupled:
+        yield (
+            "population: its coefficients are standardized, and what they say about "
+            "those of crossed groups is taken out of these, by a regression at the "
+            "pilot estimate of the scales; the model is the same"
+        )
     if isinstance(model.rows, Crossproducts):
         yield (
             f"work: a gradient takes about {model.rows.kept:,} multiplications for the "

@@ -119,7 +119,9 @@ def _program(model: PreparedModel) -> ProgramData:
     """Return what decides the data of a model's program."""
     design = model.scaling.design(model.design)
     rows = model.rows if isinstance(model.rows, MarginalRows) else None
-    return program_data(design, model.structure, rows, model.centering)
+    return program_data(
+        design, model.structure, rows, model.centering, model.decoupling
+    )
 
 
 def _variables(model: PreparedModel) -> dict[str, str]:
@@ -300,4 +302,11 @@ def _in_users_units(model: PreparedModel, program: ProgramData) -> ProgramData:
         return centering.scaled(scale)
 
     scaled = [of_user(*each) for each in enumerate(program.centering)]
-    return replace(program, centering=scaled)
+    decoupling = program.decoupling
+    if decoupling is not None:
+        beta = np.ones((1, 1, len(model.design.coefficients)))
+        units = [model.scaling.undo("beta", beta)[0, 0]]
+        if model.design.intercept:
+            units.insert(0, model.scaling.undo("alpha_c", np.ones((1, 1)))[0])
+        decoupling = decoupling.scaled(np.concatenate(units))
+    return replace(program, centering=scaled, decoupling=decoupling)

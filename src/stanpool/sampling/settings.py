@@ -168,7 +168,8 @@ def default_warmup(
     """Return the default number of warm-up iterations.
 
     It is half of Stan's default if chains start around the pilot estimate with its
-    metric, and have the few parameters of the marginal form.
+    metric, and have the few parameters of the marginal form, or those of crossed groups
+    that are sampled apart from the population's.
 
     Parameters
     ----------
@@ -177,8 +178,10 @@ def default_warmup(
     """
     is_plain = inits is None and not prior_only
     is_plain &= not METRIC & (sample_options or {}).keys()
-    # The many coefficients of the adaptive form can be strongly correlated.
-    if is_plain and model.parameterization == "marginal":
+    # The many coefficients of the adaptive form can be strongly correlated, unless
+    # they are sampled apart.
+    is_short = model.parameterization == "marginal" or model.structure.decoupled
+    if is_plain and is_short:
         return _WARMUP if pilot_metric(model) is None else _SHORT_WARMUP
     return _WARMUP
 

@@ -58,6 +58,8 @@ class GroupFacts:
         The endings of the factors that it is within.
     on_ridge
         Whether its groups may form a ridge with the intercept.
+    decoupled
+        Whether they are sampled apart from the population's coefficients.
     has_intercept
         Whether the population has an intercept.
     width
@@ -80,6 +82,7 @@ class GroupFacts:
     tau_bounds: str
     outer: tuple[str, ...]
     on_ridge: bool
+    decoupled: bool
     has_intercept: bool
     width: str
     size: str
@@ -94,6 +97,8 @@ class GroupFacts:
     @property
     def z(self) -> str:
         """The coefficients, partly centered, as they are made of what is sampled."""
+        if self.decoupled:
+            return f"z_u{self.s}"
         if self.on_ridge:
             return f"along_ridge(z{self.s}, ridge{self.s})"
         return f"z{self.s}"
@@ -168,6 +173,7 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         truncated=structure.truncated,
         compressed=structure.compressed,
         crossproducts=structure.crossproducts,
+        decoupled=structure.decoupled,
         has_rows=not (structure.compressed or structure.crossproducts),
         standardized=structure.standardized,
         parameterization=structure.parameterization,
@@ -201,6 +207,7 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
         has_x_bar=has_x_bar,
         x_bar_note=note,
         centered_X="X - rep_matrix(x_bar', N)" if has_x_bar else "X",
+        theta_size="K + 1" if intercept else "K",
         has_offset_column=structure.offset and structure.is_grouped_glm,
         zero_alpha_beta=values,
         zero_alpha_beta_at_x_bar=values.replace("alpha", _sampled_alpha(structure)),
@@ -268,6 +275,7 @@ def _group_term(
         tau_bounds=blocks[f"tau{s}"].bounds if f"tau{s}" in blocks else "",
         outer=tuple(suffix_of(place + 1) for place in factor.within),
         on_ridge=number - 1 in structure.on_ridge,
+        decoupled=structure.decoupled,
         has_intercept=structure.intercept,
         width=f"Q_all{s}" if categories else f"Q{s}",
         size=f"Q{s} * (C - 1)" if categories else f"Q{s}",

@@ -80,6 +80,7 @@ def _program_name(template: str, structure: Structure) -> str:
         f"truncated_{structure.truncated}" if structure.truncated else "",
         "compressed" if structure.compressed else "",
         "crossproducts" if structure.crossproducts else "",
+        "decoupled" if structure.decoupled else "",
         "standardized" if structure.standardized else "",
         structure.parameterization,
     ]

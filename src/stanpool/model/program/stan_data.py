@@ -22,6 +22,7 @@ from stanpool.model.pilot.centering import Centering, centered_elsewhere
 from stanpool.model.priors.in_force import PriorRow, class_of
 from stanpool.model.program.prior_blocks import UNSTATED, variable_of
 from stanpool.model.program.structure import Structure, is_bounded
+from stanpool.model.terms.decoupling import Decoupling
 from stanpool.model.terms.of_design import predictors_of
 from stanpool.model.terms.term import ProgramData
 
@@ -36,6 +37,7 @@ def stan_data(
     prior_only: bool,
     rows: CompressedRows | Crossproducts | MarginalRows | None = None,
     centering: Sequence[Centering] = (),
+    decoupling: Decoupling | None = None,
 ) -> dict[str, Any]:
     """Build the data dictionary that goes with a rendered program.
 
@@ -49,6 +51,8 @@ def stan_data(
         What the program sees in the place of the data's rows, if anything.
     centering
         For the adaptive program: how far the coefficients of each factor are centered.
+    decoupling
+        How the population's coefficients are sampled apart from the groups', if so.
 
     Returns
     -------
@@ -59,7 +63,9 @@ def stan_data(
     if structure.standardized:
         assert isinstance(rows, MarginalRows)
         data |= _pilot_data(design, rows, prior_only=prior_only)
-    program = program_data(design, structure, rows, centering)
+    program = program_data(design, structure, rows, centering, decoupling)
+    if decoupling is not None:
+        data |= decoupling.data()
     for predictor in predictors_of(design, structure):
         for term in predictor.all:
             data |= term.stan_data(program)
@@ -86,17 +92,26 @@ def program_data(
     structure: Structure,
     rows: CompressedRows | Crossproducts | MarginalRows | None,
     centering: Sequence[Centering],
+    decoupling: Decoupling | None = None,
 ) -> ProgramData:
     """Return what decides the data of terms besides their design."""
     units: dict[int, Array] = {}
     if isinstance(rows, MarginalRows):
         found = scale_units(rows, design).items()
         units = {n: unit for n, unit in found if structure.is_signed(n + 1)}
-    chosen: Sequence[frozenset[str]] = ()
-    if structure.chooses_center:
-        chosen = centered_elsewhere(design.factors, centering, structure.within)
+    chosen = elsewhere_of(design, structure, centering)
     is_adaptive = structure.parameterization == "adaptive"
-    return ProgramData(structure, rows, centering if is_adaptive else (), chosen, units)
+    own = centering if is_adaptive else ()
+    return ProgramData(structure, rows, own, chosen, units, decoupling)
+
+
+def elsewhere_of(
+    design: Design, structure: Structure, centering: Sequence[Centering]
+) -> Sequence[frozenset[str]]:
+    """Return the coefficients that are not centered at their means, by factor."""
+    if not structure.chooses_center:
+        return ()
+    return centered_elsewhere(design.factors, centering, structure.within)
 
 
 def _censoring_data(design: Design, censored: np.ndarray) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class Structure:
         Whether the rows are reduced to fewer; those of the marginal form always are.
     crossproducts
         Whether crossproducts of the columns take the place of the rows.
+    decoupled
+        Whether the population's coefficients are sampled apart from the groups'.
     standardized
         Whether coefficients and the residual scale are declared with offsets and
         multipliers from estimates and their standard errors.
@@ -102,6 +104,7 @@ class Structure:
     truncated: str | None = None
     compressed: bool = False
     crossproducts: bool = False
+    decoupled: bool = False
     standardized: bool = False
     priors: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -180,6 +183,8 @@ class Structure:
         bounded = is_bounded(dict(self.priors).get(name, ()))
         if self.parameterization != "adaptive" or self.is_categorical or bounded:
             return ()
+        if self.decoupled:
+            return ()
         if not (self.has_cutpoints or self.chooses_center):
             return ()
         nested = {x for own in self.factors for x in own.within}
@@ -228,6 +233,7 @@ def structure_of(
     integrated: Sequence[int] = (),
     compressed: bool = False,
     crossproducts: bool = False,
+    decoupled: bool = False,
     many_rows: bool = False,
     within: Sequence[tuple[int, ...]] | None = None,
 ) -> Structure:
@@ -244,6 +250,9 @@ def structure_of(
         Which factors the marginal program integrates out, counted from 0.
     compressed, crossproducts
         Whether the rows are reduced to fewer, or replaced by crossproducts.
+    decoupled
+        Whether the population's coefficients are to be sampled apart from the groups'
+        in an adaptive program.
     many_rows
         Whether the marginal program has so many rows that shared parameters are known
         very precisely.
@@ -264,6 +273,13 @@ def structure_of(
     ordered = tuple(
         (name, tuple(d for d in DISTRIBUTIONS if d in uses[name]) or ("normal",))
         for name in sorted(uses, key=_block_order)
+    )
+    of_population = ("Intercept", "beta")
+    decoupled = (
+        decoupled
+        and parameterization == "adaptive"
+        and not any(within)
+        and not any(is_bounded(dict(ordered).get(x, ())) for x in of_population)
     )
     pooled = "pooled" if spec.pooling == "partial" else "free"
     order = {number: place for place, number in enumerate(integrated, 1)}
@@ -296,6 +312,7 @@ def structure_of(
         truncated=_truncated(design),
         compressed=compressed,
         crossproducts=crossproducts,
+        decoupled=decoupled,
         standardized=many_rows
         and design.residual is None
         and spec.se is None

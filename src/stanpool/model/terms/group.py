@@ -408,6 +408,9 @@ class GroupTerm:
         if ridge := self.ridge(program):
             z, shift = ridge.taken_out_of(z)
             known = self._moved(known, float(shift.sum()))
+        if program.decoupling is not None:
+            z_theta = known.values["z_theta"]
+            z = z - program.decoupling.added_to_z(self.number, z_theta, z.shape)
         return known.plus({f"z{self.suffix}": z}, {self.number: mean + u})
 
     def _moved(self, known: InitialValues, shift: float) -> InitialValues:

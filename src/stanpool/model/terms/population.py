@@ -183,7 +183,7 @@ class PopulationTerm:
             point[f"alpha_c{self.suffix}"] = float(draws.alpha[0, 0]) + shift
         if draws.cutpoint is not None:
             point["cutpoint_c"] = draws.cutpoint[0] - shift
-        return known.plus(point)
+        return known.plus(self._with_standardized(point, known.program))
 
     def initial_around(
         self, pilot: PilotEstimate, known: InitialValues, noise: Noise
@@ -192,15 +192,28 @@ class PopulationTerm:
         if self.design.parameter != "mean":
             return known
         theta = pilot.theta + pilot.theta_sd * noise(pilot.theta.shape)
+        point = {"beta": theta}
         if self.design.intercept:
-            return known.plus({"alpha_c": theta[0], "beta": theta[1:]})
-        return known.plus({"beta": theta})
+            point = {"alpha_c": theta[0], "beta": theta[1:]}
+        return known.plus(self._with_standardized(point, known.program))
+
+    def _with_standardized(
+        self, point: dict[str, Any], program: ProgramData
+    ) -> dict[str, Any]:
+        """Add what the coefficients are made of where they are sampled apart."""
+        if program.decoupling is None or self.design.parameter != "mean":
+            return point
+        first = [point["alpha_c"]] if self.design.intercept else []
+        theta = np.concatenate([first, point["beta"]])
+        return {**point, "z_theta": program.decoupling.standardized(theta)}
 
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the population."""
         if self.design.parameter != "mean":
             return {}
         variance = np.square(pilot.theta_sd)
+        if program.decoupling is not None:
+            return {"z_theta": np.ones(len(variance))}
         if self.design.intercept:
             return {"alpha_c": variance[0], "beta": variance[1:]}
         return {"beta": variance}

@@ -17,6 +17,7 @@ from stanpool.model.pilot.centering import Centering
 from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.priors.distributions import PriorDraws
 from stanpool.model.program.structure import Structure
+from stanpool.model.terms.decoupling import Decoupling
 from stanpool.model.terms.names import Claim, Labelled
 from stanpool.model.terms.unseen import NewLevels, UnseenGroups
 
@@ -68,6 +69,8 @@ class ProgramData:
         the program chooses.
     scale_units
         The units of scales that are sampled by their roots, by the factor's number.
+    decoupling
+        How the population's coefficients are sampled apart from the groups', if so.
 
     These are of the mean's factors: those of other parameters are noncentered.
     """
@@ -77,6 +80,7 @@ class ProgramData:
     centering: Sequence[Centering] = ()
     elsewhere: Sequence[frozenset[str]] = ()
     scale_units: Mapping[int, Array] = field(default_factory=dict)
+    decoupling: Decoupling | None = None
 
 
 class TermDraws(Protocol):

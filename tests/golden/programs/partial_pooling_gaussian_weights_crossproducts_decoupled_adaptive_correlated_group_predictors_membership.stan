@@ -15,6 +15,7 @@
 //
 // The more the data of a group say about a coefficient, compared with what the
 // population says, the more it is centered: see centeredness.
+// z_theta and z are independent a posteriori, but for the scales: see z_slopes.
 functions {
   // log density of the rows of u, each multi_normal(0, L * L')
   real multi_normal_rows_lpdf(matrix u, matrix L) {
@@ -45,11 +46,6 @@ functions {
     matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
     return partly_centered(z + diag_pre_multiply(decorrelated, correlated),
                            mean, tau, centeredness, z_scale, tau_pilot);
-  }
-  // z of which all move together more than the v do: along a ridge, where the
-  // intercept moves against them
-  matrix along_ridge(matrix v, matrix ridge) {
-    return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
   }
   // the effects of group-level predictors U on the means of the groups'
   // coefficients; effect_index says where each effect is in (0, alpha, beta)
@@ -89,6 +85,10 @@ data {
   array[nnz_gram] int<lower=1, upper=K_theta> gram_column;
   int<lower=0> K; // number of population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  // the population's coefficients are theta_pilot + theta_root * z_theta: an
+  // estimate, and a root of the covariance of its errors
+  vector[K + 1] theta_pilot;
+  matrix[K + 1, K + 1] theta_root;
   int<lower=1> J; // number of groups
   int<lower=1> Q; // number of varying coefficients
   // the mean of each coefficient, by its position in (0, alpha, beta)
@@ -103,10 +103,8 @@ data {
   matrix<lower=0, upper=1>[J, Q] centeredness;
   matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
   vector<lower=0>[Q] tau_pilot; // estimate of tau
-  // how far all z move together, and the intercept against them
-  matrix[J, Q] ridge;
-  vector[Q] alpha_on_ridge;
   matrix[1, P] U_bar; // U at x_bar
+  matrix[J * Q, K + 1] z_slopes; // what z_theta adds to z
   vector<lower=0, upper=1>[J] decorrelated; // 1: z is uncorrelated
   int<lower=1> J_2; // number of groups
   int<lower=1> Q_2; // number of varying coefficients
@@ -118,9 +116,7 @@ data {
   matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
   matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
   vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
-  // how far all z_2 move together, and the intercept against them
-  matrix[J_2, Q_2] ridge_2;
-  vector[Q_2] alpha_on_ridge_2;
+  matrix[J_2 * Q_2, K + 1] z_slopes_2; // what z_theta adds to z_2
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;
@@ -132,8 +128,7 @@ data {
   int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
 }
 parameters {
-  real alpha_bar; // alpha_c plus mean effects of groups
-  vector[K] beta;
+  vector[K + 1] z_theta; // standardized coefficients of the population
   vector<lower=0>[Q] tau; // population scales
   cholesky_factor_corr[Q] L_Omega;
   matrix[J, Q] z; // coefficients, partly centered
@@ -142,26 +137,26 @@ parameters {
   real<lower=0> sigma; // residual scale
 }
 transformed parameters {
-  real alpha_c = alpha_bar; // alpha at x_bar
-  alpha_c -= columns_dot_product(ridge, z) * alpha_on_ridge;
-  alpha_c -= columns_dot_product(ridge_2, z_2) * alpha_on_ridge_2;
+  real alpha_c = theta_pilot[1] + theta_root[1] * z_theta; // alpha at x_bar
+  vector[K] beta = theta_pilot[2 : ] + theta_root[2 : ] * z_theta;
   real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
-  row_vector[Q] mu_c = append_row([0, alpha_bar]', beta)[center_index]';
+  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[center_index]';
   mu_c -= effects_of_U(U_bar, effect_index, append_row([0, alpha]', beta))[1];
   row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_index_2]'; // means
-  row_vector[Q_2] mu_c_2 = append_row([0, alpha_bar]', beta)[center_index_2]';
+  row_vector[Q_2] mu_c_2 = append_row([0, alpha_c]', beta)[center_index_2]';
 }
 model {
-  matrix[J, Q] mean = rep_matrix(mu_c, J); // of z at x_bar
+  matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
   mean += effects_of_U(U, effect_index, append_row([0, alpha]', beta));
-  matrix[J, Q] u = partly_centered_correlated(along_ridge(z, ridge), mean,
-                                              tau, L_Omega, centeredness,
-                                              z_scale, tau_pilot,
-                                              decorrelated);
-  matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of z_2 at x_bar
-  matrix[J_2, Q_2] u_2 = partly_centered(along_ridge(z_2, ridge_2), mean_2,
-                                         tau_2, centeredness_2, z_scale_2,
+  matrix[J, Q] z_u = z + to_matrix(z_slopes * z_theta, J, Q);
+  matrix[J, Q] u = partly_centered_correlated(z_u, mean, tau, L_Omega,
+                                              centeredness, z_scale,
+                                              tau_pilot, decorrelated);
+  matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of b_2 at x_bar
+  matrix[J_2, Q_2] z_u_2 = z_2 + to_matrix(z_slopes_2 * z_theta, J_2, Q_2);
+  matrix[J_2, Q_2] u_2 = partly_centered(z_u_2, mean_2, tau_2,
+                                         centeredness_2, z_scale_2,
                                          tau_pilot_2);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
@@ -188,12 +183,17 @@ generated quantities {
   matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
   matrix[J, Q] b = rep_matrix(mu_c, J);
   b += effects_of_U(U, effect_index, append_row([0, alpha]', beta));
-  b += partly_centered_correlated(along_ridge(z, ridge), b, tau, L_Omega,
-                                  centeredness, z_scale, tau_pilot,
-                                  decorrelated);
+  {
+    matrix[J, Q] z_u = z + to_matrix(z_slopes * z_theta, J, Q);
+    b += partly_centered_correlated(z_u, b, tau, L_Omega, centeredness,
+                                    z_scale, tau_pilot, decorrelated);
+  }
   b += rep_matrix(mu - mu_c, J); // at X = 0
   matrix[J_2, Q_2] b_2 = rep_matrix(mu_c_2, J_2);
-  b_2 += partly_centered(along_ridge(z_2, ridge_2), b_2, tau_2,
-                         centeredness_2, z_scale_2, tau_pilot_2);
+  {
+    matrix[J_2, Q_2] z_u_2 = z_2 + to_matrix(z_slopes_2 * z_theta, J_2, Q_2);
+    b_2 += partly_centered(z_u_2, b_2, tau_2, centeredness_2, z_scale_2,
+                           tau_pilot_2);
+  }
   b_2 += rep_matrix(mu_2 - mu_c_2, J_2); // at X = 0
 }

@@ -1,0 +1,79 @@
+"""The population's coefficients are sampled apart from those of crossed groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stanpool as sp
+from stanpool.density.log_posterior import LogPosterior
+
+ROWS = 1200
+
+
+def crossed() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    g, h = rng.integers(0, 40, (2, ROWS))
+    x = rng.normal(1, 1, ROWS) + 0.05 * g
+    slopes, levels = 0.5 * rng.normal(size=(2, 40))
+    y = 3 + x * (1 + slopes[g]) + levels[h] + rng.normal(size=ROWS)
+    return pd.DataFrame({"y": y, "x": x, "t": rng.integers(0, 2, ROWS), "g": g, "h": h})
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["y ~ x*t + (1 + x | g) + (1 | h)", "y ~ 0 + x + t + (1 + x || g) + (1 | h)"],
+)
+def test_they_are_independent_at_the_pilot_estimate_of_the_scales(formula: str) -> None:
+    """By second differences of the log density, which is quadratic in them there."""
+    model = sp.Model(formula, crossed(), parameterization="adaptive")
+    assert model.structure.decoupled
+    pilot = model.pilot
+    assert pilot is not None
+    density = LogPosterior(model)
+    at: dict[str, Any] = {
+        each.name: np.zeros(each.shape) for each in density.parameters
+    }
+    at["sigma"] = pilot.parameters["sigma"]
+    for end, own in zip(("", "_2"), pilot.factors, strict=True):
+        at[f"tau{end}"] = own.tau
+        if f"L_Omega{end}" in at:
+            at[f"L_Omega{end}"] = np.linalg.cholesky(own.Omega)
+    here = density.unconstrain(at)
+    start = 0
+    places = dict[str, range]()
+    for each in density.parameters:
+        places[each.name] = range(start, start + each.count)
+        start += each.count
+    population = list(places["z_theta"])
+    groups = [*places["z"][::7], *places["z_2"][::5]]
+    unit = np.eye(density.size)
+
+    def second(i: int, j: int) -> float:
+        corners = (here + a * unit[i] + b * unit[j] for a in (1, -1) for b in (1, -1))
+        one, two, three, four = map(density, corners)
+        return (one - two - three + four) / 4
+
+    own = [[second(i, j) for j in population] for i in population]
+    np.testing.assert_allclose(own, -np.eye(len(population)), atol=1e-5)
+    both = [[second(i, j) for j in groups] for i in population]
+    np.testing.assert_allclose(both, 0.0, atol=1e-4)
+
+
+def test_bounded_priors_and_nested_groups_are_sampled_as_they_are() -> None:
+    data = crossed().assign(k=lambda d: d["g"] // 4)
+    formula = "y ~ x + (1 | g) + (1 | h)"
+    model = sp.Model(formula, data, parameterization="adaptive")
+    assert "are standardized" in model.explain()
+    bounded = {"beta[x]": "uniform(-9, 9)"}
+    for other in (
+        model.with_(priors=bounded),
+        model.with_(parameterization="centered"),
+        sp.Model(f"{formula} + (1 | k)", data, parameterization="adaptive"),
+    ):
+        assert other.structure.crossproducts
+        assert not other.structure.decoupled
+    assert model.take(range(200)).program == model.program
