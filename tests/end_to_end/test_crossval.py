@@ -23,7 +23,8 @@ from stanpool.inference.prediction.integrated import group_likelihood
 from stanpool.inference.prediction.integrated.group_likelihood import (
     group_log_likelihood,
 )
-from stanpool.posterior.arviz import mcse_mean, psis, to_arviz
+from stanpool.posterior.arviz import mcse_mean, to_arviz
+from stanpool.posterior.importance import psis
 from statistical.monte_carlo import STANDARD_ERRORS
 
 # Set, not scaled from the data, and about zero: so that a model of some rows, stated
