@@ -6,360 +6,151 @@
 // blocks that stay in the processor's nearest cache, with plain doubles: eta, the log likelihood of each row and its
 // slope in eta, and from the slopes the gradient with respect to alpha, beta and u.
 //
-// Each function is the one of the same name in its .stanfunctions file; tests compare values and gradients.
+// A family is a small struct, and the files that follow this one have one for each family and link. Each makes two
+// functions, for rows without and with weights, which the programs also have in Stan; tests compare values and gradients.
 
 namespace stanpool {
 
-constexpr int kBlock = 256;  // rows
+// The outcomes of all rows, whole or real numbers, and the rows' weights, null where there are none.
+template <typename Number>
+struct Outcomes {
+  const Number* y;
+  const double* weights;
+  int rows;
 
-// exp of a block, as if nothing were beyond 708 or below -708. A loop for each step, or compilers see branches.
-STANPOOL_INLINE void exp_block(double* x) {
-  for (int i = 0; i < kBlock; ++i) x[i] = x[i] < 708.0 ? x[i] : 708.0;
-  for (int i = 0; i < kBlock; ++i) x[i] = x[i] > -708.0 ? x[i] : -708.0;
-  for (int i = 0; i < kBlock; ++i) x[i] = exp_inside(x[i]);
-}
+  double weight(int n) const { return weights ? weights[n] : 1; }
+  double total_weight() const {
+    double total = 0;
+    for (int n = 0; n < rows; ++n) total += weight(n);
+    return total;
+  }
+};
+using Counts = Outcomes<int>;
+using Amounts = Outcomes<double>;
 
-// The sum of a block, in lanes.
-STANPOOL_INLINE double sum(const double* x) {
-  double lanes[kLanes] = {};
-  for (int i = 0; i < kBlock; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) lanes[j] += x[i + j];
-  double total = 0;
-  for (int j = 0; j < kLanes; ++j) total += lanes[j];
-  return total;
-}
+// Part of the rows: n of them from the row `first` on. Beyond these, a block has weights of 0. Of several predictors, the
+// numbers of all rows of a block for the first one are followed by those for the second one.
+struct Rows {
+  int first, n, predictors;
+  const double* weight;
 
-// The sum of the logarithms of a block of numbers from 1 to 2: a logarithm for each lane, of the product.
-STANPOOL_INLINE double sum_log(const double* x) {
-  double lanes[kLanes] = {1, 1, 1, 1, 1, 1, 1, 1};
-  for (int i = 0; i < kBlock; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) lanes[j] *= x[i + j];
-  double total = 0;
-  for (int j = 0; j < kLanes; ++j) total += std::log(lanes[j]);
-  return total;
-}
+  // Numbers of these rows, as doubles; beyond the rows `filler`.
+  template <typename Number>
+  STANPOOL_INLINE void copy(const Number* from, double* to, double filler = 0) const {
+    for (int i = 0; i < n; ++i) to[i] = from[first + i];
+    for (int i = n; i < kBlock; ++i) to[i] = filler;
+  }
+  STANPOOL_INLINE void weigh(double* x) const {
+    for (int i = 0; i < kBlock; ++i) x[i] *= weight[i];
+  }
+  STANPOOL_INLINE double weighted_sum(double* x) const {
+    weigh(x);
+    return sum(x);
+  }
+};
 
-// A family gives the log likelihood of a block of rows and its slopes in eta, without the terms that are constant, and
-// adds its slopes in the family's own parameters, such as a residual scale, to `own`. `rest` is what these parameters
-// add to the log likelihood of all rows together. Where a block is longer than the rows that are left, eta is -708,
-// counts and weights are 0: such rows add nothing.
+// What families have unless they say something else.
+template <typename Number>
+struct Family {
+  Outcomes<Number> of;
+  explicit Family(const Outcomes<Number>& outcomes) : of(outcomes) {}
 
-template <typename Numbers>
-STANPOOL_INLINE void copy(const Numbers& from, int first, int n, double* to) {
-  for (int i = 0; i < n; ++i) to[i] = from[first + i];
-  for (int i = n; i < kBlock; ++i) to[i] = 0;
-}
-
-struct BernoulliLogit {
-  const std::vector<int>& y;
-
+  void check(const char*) const {}
+  // What is constant in the log likelihood of all rows.
   double constant() const { return 0; }
+  // What the family's own parameters, such as a residual scale, add to the log likelihood of all rows together. It is
+  // called when all rows have added the slopes in these parameters to `own`, one after the other, and adds what it has.
   double rest(double*) const { return 0; }
-
-  // With x = eta or -eta, as y is 1 or 0: log(1 / (1 + exp(-x))), whose slope is 1 / (1 + exp(x)).
-  STANPOOL_INLINE double block(int first, int n, const double* eta, double* slope, double*) const {
-    double sign[kBlock], x[kBlock], low[kBlock], e[kBlock];
-    copy(y, first, n, sign);
-    for (int i = 0; i < kBlock; ++i) sign[i] = 2 * sign[i] - 1;
-    for (int i = 0; i < kBlock; ++i) x[i] = sign[i] * eta[i];
-    for (int i = 0; i < kBlock; ++i) low[i] = x[i] < 0 ? x[i] : 0.0;
-    for (int i = 0; i < kBlock; ++i) e[i] = -std::fabs(x[i]);
-    exp_block(e);
-    for (int i = 0; i < kBlock; ++i) slope[i] = x[i] < 0 ? 1.0 : e[i];
-    for (int i = 0; i < kBlock; ++i) e[i] += 1;
-    for (int i = 0; i < kBlock; ++i) slope[i] *= sign[i] / e[i];
-    return sum(low) - sum_log(e);
-  }
+  // And `block` returns the log likelihood of a block of rows, times their weights and without what is constant, with
+  // its slopes in eta. It adds slopes in the own parameters to `own`.
 };
 
-// One trial for each row, and no weights, where there are none.
-struct BinomialLogit {
-  const std::vector<int>& y;
-  const std::vector<int>* trials;
-  const double* weights;
-
-  double constant() const {
-    double total = 0;
-    for (std::size_t n = 0; trials && n < y.size(); ++n)
-      total += (weights ? weights[n] : 1) * stan::math::binomial_coefficient_log((*trials)[n], y[n]);
-    return total;
-  }
-  double rest(double*) const { return 0; }
-
-  // y * eta - trials * log(1 + exp(eta)), whose slope is y - trials / (1 + exp(-eta)).
-  STANPOOL_INLINE double block(int first, int n, const double* eta, double* slope, double*) const {
-    double successes[kBlock], tried[kBlock], weight[kBlock], high[kBlock], e[kBlock], term[kBlock];
-    copy(y, first, n, successes);
-    if (trials)
-      copy(*trials, first, n, tried);
-    else
-      for (int i = 0; i < kBlock; ++i) tried[i] = 1;
-    if (weights) {
-      copy(weights, first, n, weight);
-      for (int i = 0; i < kBlock; ++i) successes[i] *= weight[i];
-      for (int i = 0; i < kBlock; ++i) tried[i] *= weight[i];
-    }
-    for (int i = 0; i < kBlock; ++i) high[i] = eta[i] > 0 ? eta[i] : 0.0;
-    for (int i = 0; i < kBlock; ++i) e[i] = -std::fabs(eta[i]);
-    exp_block(e);
-    for (int i = 0; i < kBlock; ++i) term[i] = successes[i] * eta[i] - tried[i] * (high[i] + log1p_inside(e[i]));
-    for (int i = 0; i < kBlock; ++i) slope[i] = eta[i] < 0 ? e[i] : 1.0;
-    for (int i = 0; i < kBlock; ++i) slope[i] = successes[i] - tried[i] * slope[i] / (1 + e[i]);
-    return sum(term);
-  }
-};
-
-struct PoissonLog {
-  const std::vector<int>& y;
-  const double* weights;
-
-  double constant() const {
-    double total = 0;
-    for (std::size_t n = 0; n < y.size(); ++n)
-      total -= (weights ? weights[n] : 1) * stan::math::lgamma(y[n] + 1.0);
-    return total;
-  }
-  double rest(double*) const { return 0; }
-
-  // y * eta - exp(eta), whose slope is y - exp(eta).
-  STANPOOL_INLINE double block(int first, int n, const double* eta, double* slope, double*) const {
-    double count[kBlock], weight[kBlock], e[kBlock], term[kBlock];
-    copy(y, first, n, count);
-    for (int i = 0; i < kBlock; ++i) e[i] = eta[i];
-    exp_block(e);
-    for (int i = 0; i < kBlock; ++i) term[i] = count[i] * eta[i] - e[i];
-    for (int i = 0; i < kBlock; ++i) slope[i] = count[i] - e[i];
-    if (weights) {
-      copy(weights, first, n, weight);
-      for (int i = 0; i < kBlock; ++i) term[i] *= weight[i];
-      for (int i = 0; i < kBlock; ++i) slope[i] *= weight[i];
-    }
-    return sum(term);
-  }
-};
-
-// With d = eta - log(phi), s = log(1 + exp(d)) and its slope p: y * (d - s) - phi * s, and for each row
-// log(gamma(y + phi) / gamma(phi)), the sum of log(phi + i) over i below y. No large numbers are subtracted.
-struct NegativeBinomialLog {
-  const std::vector<int>& y;
-  double phi;
-
-  static constexpr int kMost = 4096;  // larger counts are rare
-
-  double constant() const {
-    double total = 0;
-    for (int count : y) total -= stan::math::lgamma(count + 1.0);
-    return total;
-  }
-
-  double rest(double* own) const {
-    std::vector<double> above(kMost + 1, 0.0);  // how many rows have counts of at least i
-    double total = 0;
-    for (int count : y) {
-      if (count <= kMost) {
-        above[count] += 1;
-      } else {
-        total += stan::math::lgamma(count + phi) - stan::math::lgamma(phi);
-        own[0] += stan::math::digamma(count + phi) - stan::math::digamma(phi);
-      }
-    }
-    for (int i = kMost; i > 0; --i) above[i - 1] += above[i];
-    for (int i = 0; i < kMost && above[i + 1] > 0; ++i) {
-      total += above[i + 1] * std::log(phi + i);
-      own[0] += above[i + 1] / (phi + i);
-    }
-    return total;
-  }
-
-  STANPOOL_INLINE double block(int first, int n, const double* eta, double* slope, double* own) const {
-    const double log_phi = std::log(phi);
-    double count[kBlock], d[kBlock], e[kBlock], s[kBlock], p[kBlock];
-    copy(y, first, n, count);
-    for (int i = 0; i < kBlock; ++i) d[i] = eta[i] - log_phi;
-    for (int i = n; i < kBlock; ++i) d[i] = -708.0 - std::fabs(log_phi);
-    for (int i = 0; i < kBlock; ++i) e[i] = -std::fabs(d[i]);
-    exp_block(e);
-    for (int i = 0; i < kBlock; ++i) s[i] = (d[i] > 0 ? d[i] : 0.0) + log1p_inside(e[i]);
-    for (int i = 0; i < kBlock; ++i) p[i] = d[i] > 0 ? 1.0 : e[i];
-    for (int i = 0; i < kBlock; ++i) p[i] /= 1 + e[i];
-    for (int i = 0; i < kBlock; ++i) e[i] = p[i] - s[i] - count[i] * (1 - p[i]) / phi;
-    own[0] += sum(e);
-    for (int i = 0; i < kBlock; ++i) slope[i] = count[i] * (1 - p[i]) - phi * p[i];
-    for (int i = 0; i < kBlock; ++i) e[i] = count[i] * (d[i] - s[i]) - phi * s[i];
-    return sum(e);
-  }
-};
-
-// -(nu + 1) / 2 * log(1 + z^2 / nu), z = (y - eta) / sigma.
-struct StudentTIdentity {
-  const double* y;
-  Eigen::Index n_rows;
-  double nu;
-  double sigma;
-
-  double constant() const { return -0.5 * n_rows * stan::math::LOG_PI; }
-
-  double rest(double* own) const {
-    using stan::math::digamma;
-    using stan::math::lgamma;
-    own[0] += n_rows * 0.5 * (digamma((nu + 1) / 2) - digamma(nu / 2) - 1 / nu);
-    own[1] -= n_rows / sigma;
-    return n_rows * (lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * std::log(nu) - std::log(sigma));
-  }
-
-  STANPOOL_INLINE double block(int first, int n, const double* eta, double* slope, double* own) const {
-    double z[kBlock], q[kBlock], share[kBlock];
-    for (int i = 0; i < n; ++i) z[i] = (y[first + i] - eta[i]) / sigma;
-    for (int i = n; i < kBlock; ++i) z[i] = 0;
-    for (int i = 0; i < kBlock; ++i) q[i] = z[i] * z[i] / nu;
-    for (int i = 0; i < kBlock; ++i) slope[i] = (nu + 1) * z[i] / (sigma * nu * (1 + q[i]));
-    for (int i = 0; i < kBlock; ++i) share[i] = q[i] / (1 + q[i]);
-    for (int i = 0; i < kBlock; ++i) q[i] = log_normal_number(1 + q[i]);
-    const double lp = -0.5 * (nu + 1) * sum(q), shares = (nu + 1) * sum(share);
-    own[0] += lp / (nu + 1) + 0.5 * shares / nu;
-    own[1] += shares / sigma;
-    return lp;
-  }
-};
-
-// log(y) is normal about eta.
-struct LognormalIdentity {
-  const double* y;
-  Eigen::Index n_rows;
-  double sigma;
-
-  double constant() const {
-    double total = -0.5 * n_rows * stan::math::LOG_TWO_PI;
-    for (Eigen::Index n = 0; n < n_rows; ++n) total -= std::log(y[n]);
-    return total;
-  }
-
-  double rest(double* own) const {
-    own[0] -= n_rows / sigma;
-    return -n_rows * std::log(sigma);
-  }
-
-  STANPOOL_INLINE double block(int first, int n, const double* eta, double* slope, double* own) const {
-    double z[kBlock], square[kBlock];
-    for (int i = 0; i < n; ++i) z[i] = (log_normal_number(y[first + i]) - eta[i]) / sigma;
-    for (int i = n; i < kBlock; ++i) z[i] = 0;
-    for (int i = 0; i < kBlock; ++i) slope[i] = z[i] / sigma;
-    for (int i = 0; i < kBlock; ++i) square[i] = z[i] * z[i];
-    const double squares = sum(square);
-    own[0] += squares / sigma;
-    return -0.5 * squares;
-  }
-};
-
-// With m = y * exp(-eta): shape * (log(m) - m) - log(y), and shape * log(shape) - log(gamma(shape)) for each row.
-struct GammaLog {
-  const double* y;
-  Eigen::Index n_rows;
-  double shape;
-
-  double constant() const {
-    double total = 0;
-    for (Eigen::Index n = 0; n < n_rows; ++n) total -= std::log(y[n]);
-    return total;
-  }
-
-  double rest(double* own) const {
-    own[0] += n_rows * (std::log(shape) + 1 - stan::math::digamma(shape));
-    return n_rows * (shape * std::log(shape) - stan::math::lgamma(shape));
-  }
-
-  STANPOOL_INLINE double block(int first, int n, const double* eta, double* slope, double* own) const {
-    double d[kBlock], m[kBlock];
-    for (int i = 0; i < n; ++i) d[i] = log_normal_number(y[first + i]) - eta[i];
-    for (int i = n; i < kBlock; ++i) d[i] = 0;
-    for (int i = 0; i < kBlock; ++i) m[i] = d[i];
-    exp_block(m);
-    for (int i = 0; i < kBlock; ++i) slope[i] = shape * (m[i] - 1);
-    for (int i = 0; i < n; ++i) d[i] -= m[i];
-    const double total = sum(d);
-    own[0] += total;
-    return shape * total;
-  }
-};
-
-// What eta is made of. Columns of X and W are n_rows apart.
+// What eta is made of. Columns of X and W are n_rows apart; of alpha, beta and u there is a column for each predictor.
 struct Predictor {
   const double* X;
   const double* W;
   const std::vector<std::vector<int>>& place;
   Eigen::Index n_rows;
-  double alpha;
-  Eigen::VectorXd beta;
-  Eigen::VectorXd u;
+  Eigen::VectorXd alpha;
+  Eigen::MatrixXd beta;
+  Eigen::MatrixXd u;
 };
 
 struct Gradient {
-  double alpha;
-  Eigen::VectorXd beta;
-  Eigen::VectorXd u;
-  double own[2];  // of the family's own parameters
+  Eigen::VectorXd alpha;
+  Eigen::MatrixXd beta;
+  Eigen::MatrixXd u;
+  Eigen::VectorXd own;  // of the family's own parameters
 };
 
-template <typename Family>
-STANPOOL_INLINE double add_block(const Family& family, const Predictor& at, int first, int n, Gradient& gradient) {
-  double eta[kBlock], slope[kBlock];
-  for (int i = 0; i < kBlock; ++i) eta[i] = i < n ? at.alpha : -708.0;
-  for (Eigen::Index k = 0; k < at.beta.size(); ++k) {
+STANPOOL_INLINE void fill_eta(const Predictor& at, int c, int first, int n, double* eta) {
+  const double alpha = at.alpha[c];
+  for (int i = 0; i < kBlock; ++i) eta[i] = i < n ? alpha : 0.0;
+  for (Eigen::Index k = 0; k < at.beta.rows(); ++k) {
     const double* x = at.X + k * at.n_rows + first;
-    const double beta = at.beta[k];
+    const double beta = at.beta(k, c);
     for (int i = 0; i < n; ++i) eta[i] += x[i] * beta;
   }
-  const double* u = at.u.data() - 1;  // places are counted from 1
+  const double* u = at.u.data() + c * at.u.rows() - 1;  // places are counted from 1
   for (std::size_t r = 0; r < at.place.size(); ++r) {
     const double* w = at.W + r * at.n_rows + first;
     const int* place = at.place[r].data() + first;
     for (int i = 0; i < n; ++i) eta[i] += w[i] * u[place[i]];
   }
+}
 
-  const double lp = family.block(first, n, eta, slope, gradient.own);
-
+STANPOOL_INLINE void add_slopes(const Predictor& at, int c, int first, int n, double* slope, Gradient& gradient) {
   for (int i = n; i < kBlock; ++i) slope[i] = 0;
-  gradient.alpha += sum(slope);
-  for (Eigen::Index k = 0; k < at.beta.size(); ++k)
-    gradient.beta[k] += dot(at.X + k * at.n_rows + first, slope, n);
-  double* gradient_u = gradient.u.data() - 1;
+  gradient.alpha[c] += sum(slope);
+  for (Eigen::Index k = 0; k < at.beta.rows(); ++k)
+    gradient.beta(k, c) += dot(at.X + k * at.n_rows + first, slope, n);
+  double* gradient_u = gradient.u.data() + c * at.u.rows() - 1;
   for (std::size_t r = 0; r < at.place.size(); ++r) {
     const double* w = at.W + r * at.n_rows + first;
     const int* place = at.place[r].data() + first;
     for (int i = 0; i < n; ++i) gradient_u[place[i]] += w[i] * slope[i];
   }
-  return lp;
 }
 
-template <typename Family>
-STANPOOL_INLINE double add_blocks(const Family& family, const Predictor& at, int first, int last, Gradient& gradient) {
-  double lp = 0;
-  for (; first < last; first += kBlock)
-    lp += add_block(family, at, first, std::min<int>(kBlock, last - first), gradient);
+template <typename F>
+STANPOOL_INLINE double add_blocks(const F& family, const double* weights, const Predictor& at, int begin, int end,
+                                  Gradient& gradient) {
+  const int predictors = at.beta.cols();
+  std::vector<double> etas(predictors * kBlock), slopes(predictors * kBlock);
+  double weight[kBlock], lp = 0;
+  for (int first = begin; first < end; first += kBlock) {
+    const int n = std::min<int>(kBlock, end - first);
+    for (int i = 0; i < kBlock; ++i) weight[i] = i < n ? 1.0 : 0.0;
+    if (weights)
+      for (int i = 0; i < n; ++i) weight[i] = weights[first + i];
+    for (int c = 0; c < predictors; ++c) fill_eta(at, c, first, n, &etas[c * kBlock]);
+    lp += family.block(Rows{first, n, predictors, weight}, etas.data(), slopes.data(), gradient.own.data());
+    for (int c = 0; c < predictors; ++c) add_slopes(at, c, first, n, &slopes[c * kBlock], gradient);
+  }
   return lp;
 }
-template <typename Family>
-double add_rows(const Family& family, const Predictor& at, int first, int last, Gradient& gradient) {
-  return add_blocks(family, at, first, last, gradient);
+template <typename F>
+double add_rows(const F& family, const double* weights, const Predictor& at, int begin, int end, Gradient& gradient) {
+  return add_blocks(family, weights, at, begin, end, gradient);
 }
-template <typename Family>
-STANPOOL_AVX2 double add_rows_avx2(const Family& family, const Predictor& at, int first, int last,
+template <typename F>
+STANPOOL_AVX2 double add_rows_avx2(const F& family, const double* weights, const Predictor& at, int begin, int end,
                                    Gradient& gradient) {
-  return add_blocks(family, at, first, last, gradient);
+  return add_blocks(family, weights, at, begin, end, gradient);
 }
 
-template <typename Family>
-double add_all_rows(const Family& family, const Predictor& at, Gradient& gradient) {
+template <typename F>
+double add_all_rows(const F& family, const double* weights, const Predictor& at, Gradient& gradient) {
   // Each slice has a gradient of its own, so it should have more rows than there are numbers in that.
   const Eigen::Index least = std::max<Eigen::Index>(4096, 8 * at.u.size());
   const int slices = number_of_slices(at.n_rows, least);
   std::vector<double> lps(slices);
   std::vector<Gradient> gradients(slices, gradient);
   for_each_slice(slices, [&](int i) {
-    const int first = start_of_slice(i, slices, at.n_rows, kBlock);
-    const int last = start_of_slice(i + 1, slices, at.n_rows, kBlock);
-    lps[i] = has_avx2() ? add_rows_avx2(family, at, first, last, gradients[i])
-                        : add_rows(family, at, first, last, gradients[i]);
+    const int begin = start_of_slice(i, slices, at.n_rows, kBlock);
+    const int end = start_of_slice(i + 1, slices, at.n_rows, kBlock);
+    lps[i] = has_avx2() ? add_rows_avx2(family, weights, at, begin, end, gradients[i])
+                        : add_rows(family, weights, at, begin, end, gradients[i]);
   });
   double lp = 0;
   for (int i = 0; i < slices; ++i) {
@@ -367,123 +158,111 @@ double add_all_rows(const Family& family, const Predictor& at, Gradient& gradien
     gradient.alpha += gradients[i].alpha;
     gradient.beta += gradients[i].beta;
     gradient.u += gradients[i].u;
-    for (int k = 0; k < 2; ++k) gradient.own[k] += gradients[i].own[k];
+    gradient.own += gradients[i].own;
   }
-  return lp + family.rest(gradient.own);
+  return lp + family.rest(gradient.own.data());
 }
 
-template <bool propto, typename Family, typename X, typename Alpha, typename Beta, typename W, typename U,
+// The value of an argument: doubles, or whole numbers, which stay where they are.
+inline const std::vector<int>& plain(const std::vector<int>& x) { return x; }
+template <typename T>
+auto plain(const T& x) {
+  return stan::math::eval(stan::math::value_of(x));
+}
+
+// How many numbers of an argument have slopes. None of whole numbers do.
+inline Eigen::Index numbers_in(const std::vector<int>&) { return 0; }
+template <typename T>
+Eigen::Index numbers_in(const T& x) {
+  return stan::math::size(x);
+}
+
+template <std::size_t Place, typename Node, typename Values>
+void set_partials(Node& node, const Values& values) {
+  auto&& partials = stan::math::partials<Place>(node);
+  for (Eigen::Index k = 0; k < values.size(); ++k) partials[k] = values[k];
+}
+
+// Those of the family's own parameters, which follow each other in `values` and, in the node, alpha, beta and u.
+template <std::size_t Place, typename Node>
+void set_own_partials(Node&, const double*) {}
+template <std::size_t Place, typename Node, typename First, typename... Others>
+void set_own_partials(Node& node, const double* values, const First& first, const Others&... others) {
+  const Eigen::Index size = numbers_in(first);
+  if constexpr (!stan::is_constant<First>::value)
+    set_partials<Place>(node, Eigen::Map<const Eigen::VectorXd>(values, size));
+  set_own_partials<Place + 1>(node, values + size, others...);
+}
+
+template <bool propto, typename F, typename Of, typename X, typename Alpha, typename Beta, typename W, typename U,
           typename... Own>
-stan::return_type_t<Alpha, Beta, U, Own...> grouped_glm(const char* function, const Family& family, const X& x,
-                                                        const Alpha& alpha, const Beta& beta, const W& w,
-                                                        const std::vector<std::vector<int>>& place, const U& u,
-                                                        const Own&... own) {
+stan::return_type_t<Alpha, Beta, U, Own...> log_likelihood(const char* function, const Of& of, const X& x,
+                                                           const Alpha& alpha, const Beta& beta, const W& w,
+                                                           const std::vector<std::vector<int>>& place, const U& u,
+                                                           const Own&... own) {
   using stan::is_constant;
   if constexpr (!stan::math::include_summand<propto, Alpha, Beta, U, Own...>::value) return 0.0;
+  const F family(of, plain(own)...);
+  auto&& alpha_ref = stan::math::to_ref(alpha);
   auto&& beta_ref = stan::math::to_ref(beta);
   auto&& u_ref = stan::math::to_ref(u);
-  const Predictor at{x.data(), w.data(), place, x.rows(), static_cast<double>(stan::math::value_of(alpha)),
-                     stan::math::value_of(beta_ref), stan::math::value_of(u_ref)};
+  Predictor at{x.data(), w.data(), place, x.rows(), {}, stan::math::value_of(beta_ref), stan::math::value_of(u_ref)};
+  if constexpr (stan::is_stan_scalar<Alpha>::value)
+    at.alpha = Eigen::VectorXd::Constant(1, stan::math::value_of(alpha_ref));
+  else
+    at.alpha = stan::math::value_of(alpha_ref).transpose();
   stan::math::check_finite(function, "intercept", at.alpha);
   stan::math::check_finite(function, "coefficients", at.beta);
   stan::math::check_finite(function, "group effects", at.u);
-  (stan::math::check_positive_finite(function, "own parameter", stan::math::value_of(own)), ...);
+  family.check(function);
 
-  Gradient gradient{0, Eigen::VectorXd::Zero(at.beta.size()), Eigen::VectorXd::Zero(at.u.size()), {0, 0}};
-  double lp = add_all_rows(family, at, gradient);
+  const Eigen::Index numbers = (Eigen::Index{0} + ... + numbers_in(own));
+  Gradient gradient{Eigen::VectorXd::Zero(at.alpha.size()), Eigen::MatrixXd::Zero(at.beta.rows(), at.beta.cols()),
+                    Eigen::MatrixXd::Zero(at.u.rows(), at.u.cols()), Eigen::VectorXd::Zero(numbers)};
+  double lp = add_all_rows(family, of.weights, at, gradient);
   if constexpr (stan::math::include_summand<propto>::value) lp += family.constant();
 
-  auto node = stan::math::make_partials_propagator(alpha, beta_ref, u_ref, own...);
-  if constexpr (!is_constant<Alpha>::value) stan::math::partials<0>(node)[0] = gradient.alpha;
+  auto node = stan::math::make_partials_propagator(alpha_ref, beta_ref, u_ref, own...);
+  if constexpr (!is_constant<Alpha>::value) set_partials<0>(node, gradient.alpha);
   if constexpr (!is_constant<Beta>::value) stan::math::partials<1>(node) = gradient.beta;
   if constexpr (!is_constant<U>::value) stan::math::partials<2>(node) = gradient.u;
-  constexpr bool is_learned[] = {!is_constant<Own>::value..., false, false};
-  if constexpr (is_learned[0]) stan::math::partials<3>(node)[0] = gradient.own[0];
-  if constexpr (is_learned[1]) stan::math::partials<4>(node)[0] = gradient.own[1];
+  set_own_partials<3>(node, gradient.own.data(), own...);
   return node.build(lp);
+}
+
+// The arguments as programs give them: the own parameters, X, alpha, beta, W, place, u, and a stream.
+template <bool propto, typename F, typename Of, typename Arguments, std::size_t... Own>
+auto log_likelihood_of(const char* function, const Of& of, const Arguments& given, std::index_sequence<Own...>) {
+  constexpr std::size_t after = sizeof...(Own);
+  return log_likelihood<propto, F>(function, of, std::get<after>(given), std::get<after + 1>(given),
+                                   std::get<after + 2>(given), std::get<after + 3>(given), std::get<after + 4>(given),
+                                   std::get<after + 5>(given), std::get<Own>(given)...);
+}
+template <bool propto, typename F, typename Of, typename... Arguments>
+auto grouped_glm(const char* function, const Of& of, const Arguments&... given) {
+  return log_likelihood_of<propto, F>(function, of, std::forward_as_tuple(given...),
+                                      std::make_index_sequence<sizeof...(Arguments) - 7>());
+}
+
+inline Counts outcomes(const std::vector<int>& y, const double* weights) {
+  return {y.data(), weights, static_cast<int>(y.size())};
+}
+template <typename Y>
+Amounts outcomes(const Y& y, const double* weights) {
+  return {y.data(), weights, static_cast<int>(y.size())};
 }
 
 }  // namespace stanpool
 
-template <bool propto, typename X, typename Alpha, typename Beta, typename W, typename U>
-stan::return_type_t<Alpha, Beta, U> grouped_bernoulli_logit_glm_lpmf(
-    const std::vector<int>& y, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::BernoulliLogit family{y};
-  return stanpool::grouped_glm<propto>("grouped_bernoulli_logit_glm", family, x, alpha, beta, w, place, u);
-}
-
-template <bool propto, typename X, typename Alpha, typename Beta, typename W, typename U>
-stan::return_type_t<Alpha, Beta, U> grouped_binomial_logit_glm_lpmf(
-    const std::vector<int>& y, const std::vector<int>& trials, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::BinomialLogit family{y, &trials, nullptr};
-  return stanpool::grouped_glm<propto>("grouped_binomial_logit_glm", family, x, alpha, beta, w, place, u);
-}
-
-template <bool propto, typename X, typename Alpha, typename Beta, typename W, typename U>
-stan::return_type_t<Alpha, Beta, U> grouped_poisson_log_glm_lpmf(
-    const std::vector<int>& y, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::PoissonLog family{y, nullptr};
-  return stanpool::grouped_glm<propto>("grouped_poisson_log_glm", family, x, alpha, beta, w, place, u);
-}
-
-template <bool propto, typename V, typename X, typename Alpha, typename Beta, typename W, typename U>
-stan::return_type_t<Alpha, Beta, U> weighted_bernoulli_logit_glm_lpmf(
-    const std::vector<int>& y, const V& weights, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::BinomialLogit family{y, nullptr, weights.data()};
-  return stanpool::grouped_glm<propto>("weighted_bernoulli_logit_glm", family, x, alpha, beta, w, place, u);
-}
-
-template <bool propto, typename V, typename X, typename Alpha, typename Beta, typename W, typename U>
-stan::return_type_t<Alpha, Beta, U> weighted_binomial_logit_glm_lpmf(
-    const std::vector<int>& y, const V& weights, const std::vector<int>& trials, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::BinomialLogit family{y, &trials, weights.data()};
-  return stanpool::grouped_glm<propto>("weighted_binomial_logit_glm", family, x, alpha, beta, w, place, u);
-}
-
-template <bool propto, typename V, typename X, typename Alpha, typename Beta, typename W, typename U>
-stan::return_type_t<Alpha, Beta, U> weighted_poisson_log_glm_lpmf(
-    const std::vector<int>& y, const V& weights, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::PoissonLog family{y, weights.data()};
-  return stanpool::grouped_glm<propto>("weighted_poisson_log_glm", family, x, alpha, beta, w, place, u);
-}
-
-template <bool propto, typename Phi, typename X, typename Alpha, typename Beta, typename W, typename U>
-stan::return_type_t<Alpha, Beta, U, Phi> grouped_negative_binomial_log_glm_lpmf(
-    const std::vector<int>& y, const Phi& phi, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::NegativeBinomialLog family{y, static_cast<double>(stan::math::value_of(phi))};
-  return stanpool::grouped_glm<propto>("grouped_negative_binomial_log_glm", family, x, alpha, beta, w, place, u, phi);
-}
-
-template <bool propto, typename Y, typename Nu, typename Sigma, typename X, typename Alpha, typename Beta, typename W,
-          typename U>
-stan::return_type_t<Alpha, Beta, U, Nu, Sigma> grouped_student_t_identity_glm_lpdf(
-    const Y& y, const Nu& nu, const Sigma& sigma, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::StudentTIdentity family{y.data(), y.size(), static_cast<double>(stan::math::value_of(nu)),
-                                          static_cast<double>(stan::math::value_of(sigma))};
-  return stanpool::grouped_glm<propto>("grouped_student_t_identity_glm", family, x, alpha, beta, w, place, u, nu,
-                                       sigma);
-}
-
-template <bool propto, typename Y, typename Sigma, typename X, typename Alpha, typename Beta, typename W, typename U>
-stan::return_type_t<Alpha, Beta, U, Sigma> grouped_lognormal_identity_glm_lpdf(
-    const Y& y, const Sigma& sigma, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::LognormalIdentity family{y.data(), y.size(), static_cast<double>(stan::math::value_of(sigma))};
-  return stanpool::grouped_glm<propto>("grouped_lognormal_identity_glm", family, x, alpha, beta, w, place, u, sigma);
-}
-
-template <bool propto, typename Y, typename Shape, typename X, typename Alpha, typename Beta, typename W, typename U>
-stan::return_type_t<Alpha, Beta, U, Shape> grouped_gamma_log_glm_lpdf(
-    const Y& y, const Shape& shape, const X& x, const Alpha& alpha, const Beta& beta, const W& w,
-    const std::vector<std::vector<int>>& place, const U& u, std::ostream*) {
-  const stanpool::GammaLog family{y.data(), y.size(), static_cast<double>(stan::math::value_of(shape))};
-  return stanpool::grouped_glm<propto>("grouped_gamma_log_glm", family, x, alpha, beta, w, place, u, shape);
-}
+// Defines what programs call grouped_NAME_glm and, with weights, weighted_NAME_glm.
+#define STANPOOL_GLM(NAME, DENSITY, FAMILY)                                                               \
+  template <bool propto, typename Y, typename... Rest>                                                    \
+  auto grouped_##NAME##_glm_##DENSITY(const Y& y, const Rest&... rest) {                                  \
+    return stanpool::grouped_glm<propto, FAMILY>("grouped_" #NAME "_glm", stanpool::outcomes(y, nullptr), \
+                                                 rest...);                                                \
+  }                                                                                                       \
+  template <bool propto, typename Y, typename V, typename... Rest>                                        \
+  auto weighted_##NAME##_glm_##DENSITY(const Y& y, const V& weights, const Rest&... rest) {               \
+    return stanpool::grouped_glm<propto, FAMILY>("weighted_" #NAME "_glm",                                \
+                                                 stanpool::outcomes(y, weights.data()), rest...);         \
+  }

@@ -206,6 +206,13 @@ PARTS = (
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "negative_binomial"}),
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "poisson"}),
     ("win ~ x1 + (1 | h) + factors(h, g)", {"family": "bernoulli"}),
+    ("grade ~ x1 + (1 | h) + factors(h, g)", {"family": "ordinal"}),
+    (
+        "grade ~ x1 + (1 | g) + (1 | mm(h, g_2))",
+        {"family": "ordinal", "link": "probit"},
+    ),
+    ("y | cens(c, y_high) ~ x1 + (1 | mm(h, g_2)) + (1 | g)", {}),
+    ("y | cens(c, y_high) ~ x1 + (1 | g) + (1 | mm(h, g_2))", {}),
     ("y | se(known, sigma=True) ~ x1 + (1 | g)", {}),
     ("y | se(known, sigma=True) ~ x1 + (1 | g)", {"residual": "g"}),
     ("y | se(known) ~ x1 + (1 | g)", {"family": "student_t"}),

@@ -1,8 +1,7 @@
-"""Functions in C++ are those that the programs define in Stan: values and gradients."""
+"""Functions in C++ that integrate groups out are those in Stan: with gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import cmdstanpy
@@ -11,215 +10,11 @@ import pytest
 
 import stanpool as sp
 from stanpool.base.system.files import shipped_folder
-from stanpool.engine import compile_program
+from statistical.gradients import assert_equal, compiled, gradient
 
 pytestmark = pytest.mark.compiled
 
-OUTCOMES = ("bernoulli_logit", "binomial_logit", "poisson_log")
-# With parameters of their own.
-OWN = {
-    "grouped_negative_binomial_log_glm": ("phi",),
-    "grouped_student_t_identity_glm": ("nu", "sigma"),
-    "grouped_lognormal_identity_glm": ("sigma",),
-    "grouped_gamma_log_glm": ("shape",),
-}
-FAMILIES = (
-    *(f"grouped_{outcome}_glm" for outcome in OUTCOMES),
-    *(f"weighted_{outcome}_glm" for outcome in OUTCOMES),
-    *OWN,
-)
 MARGINALS = ("marginal_normal_id_glm", "twice_marginal_normal_id_glm")
-SOME = {"phi": 0.7, "nu": 4.0, "sigma": 1.3, "shape": 2.0}
-CLOSE = 1e-10
-
-PROGRAM = """\
-functions {{
-{functions}
-}}
-data {{
-  int<lower=1, upper=10> family;
-  int<lower=0, upper=1> in_cpp;
-  int N;
-  int K;
-  int R;
-  int M;
-  array[N] int y;
-  vector[N] amount;
-  array[N] int trials;
-  vector[N] weights;
-  matrix[N, K] X;
-  matrix[N, R] W;
-  array[R, N] int place;
-}}
-parameters {{
-  real alpha;
-  vector[K] beta;
-  vector[M] u;
-  real<lower=0> phi;
-  real<lower=0> nu;
-  real<lower=0> sigma;
-  real<lower=0> shape;
-}}
-model {{
-{statements}
-}}
-"""
-
-
-def function(name: str) -> str:
-    folder = shipped_folder("stan_templates") / "functions"
-    return (folder / f"{name}.stanfunctions").read_text()
-
-
-def declared_and_defined(name: str) -> list[str]:
-    """Return a function as C++ has it, and as Stan has it, under another name."""
-    text = function(name)
-    return [text.partition(" {")[0] + ";", text.replace(name, f"own_{name}")]
-
-
-def compiled(name: str, program: str, *headers: str) -> cmdstanpy.CmdStanModel:
-    folder = shipped_folder("stan_templates") / "cpp"
-    header = "\n".join(
-        (folder / f"{each}.hpp").read_text() for each in ("lanes", "team", *headers)
-    )
-    executable = compile_program(program, name=name, header=header, progress=False)
-    return cmdstanpy.CmdStanModel(exe_file=str(executable))
-
-
-def grouped_program() -> str:
-    """Return a program that calls each function, in Stan or in C++."""
-    functions, statements = [], []
-    for number, name in enumerate(FAMILIES, 1):
-        functions += declared_and_defined(name)
-        told = ["weights"] if "weighted" in name else []
-        told += ["trials"] if "binomial_logit" in name else []
-        told += [*OWN.get(name, ()), "X, alpha, beta, W, place, u"]
-        arguments = ", ".join(told)
-        is_count = name not in OWN or "binomial" in name
-        y, kind = ("y", "lpmf") if is_count else ("amount", "lpdf")
-        for test, called in (("==", f"own_{name}"), ("!=", name)):
-            # With the terms that are constant, and without (of which Stan has others
-            # where there are parameters of a family's own).
-            dropped = "" if name in OWN else f"{y} ~ {called}({arguments});"
-            statements += [
-                f"  if (family == {number} && in_cpp {test} 0) {{",
-                f"    {dropped}",
-                f"    target += {called}_{kind}({y} | {arguments});",
-                "  }",
-            ]
-    return PROGRAM.format(
-        functions="\n".join(functions), statements="\n".join(statements)
-    )
-
-
-@pytest.fixture(scope="module")
-def grouped() -> cmdstanpy.CmdStanModel:
-    return compiled("grouped_glm", grouped_program(), "grouped_glm")
-
-
-def data_of(family: str, rows: int, columns: int, effects: int) -> dict[str, Any]:
-    rng = np.random.default_rng([rows, columns, effects])
-    trials = rng.integers(0, 30, rows)
-    outcomes = {
-        "bernoulli": rng.integers(0, 2, rows),
-        "binomial_logit": rng.binomial(trials, 0.3),
-        "poisson": rng.poisson(2.0, rows),
-        # Some beyond the counts that are looked up together.
-        "negative_binomial": rng.poisson(2.0, rows) * rng.choice([1, 5000], rows),
-    }
-    numbers = 7 * effects
-    return {
-        "family": FAMILIES.index(family) + 1,
-        "N": rows,
-        "K": columns,
-        "R": effects,
-        "M": numbers,
-        "y": next((y for n, y in outcomes.items() if f"_{n}_" in family), trials),
-        "amount": rng.lognormal(0.0, 2.0, rows).tolist(),
-        "trials": trials.tolist(),
-        "weights": rng.uniform(0.1, 3.0, rows).tolist(),
-        "X": rng.normal(size=(rows, columns)).tolist(),
-        "W": rng.normal(size=(rows, effects)).tolist(),
-        "place": rng.integers(1, numbers + 1, (effects, rows)).tolist(),
-    }
-
-
-def gradient(
-    model: cmdstanpy.CmdStanModel,
-    data: Mapping[str, Any],
-    point: Mapping[str, Any],
-    *,
-    in_cpp: bool,
-) -> np.ndarray:
-    """Return the log density and its gradient."""
-    found = model.log_prob(dict(point), {**data, "in_cpp": int(in_cpp)}, sig_figs=18)
-    return found.to_numpy()[0]
-
-
-def assert_equal(
-    model: cmdstanpy.CmdStanModel, data: Mapping[str, Any], point: Mapping[str, Any]
-) -> None:
-    """Compare log density and gradient: to 1e-10, relatively where they are large."""
-    ours, stans = (gradient(model, data, point, in_cpp=own) for own in (True, False))
-    assert np.isfinite(stans).all()
-    np.testing.assert_allclose(ours, stans, rtol=CLOSE, atol=CLOSE)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(
-    ("rows", "columns", "effects"),
-    [(1, 0, 1), (7, 1, 1), (256, 3, 1), (257, 2, 2), (1000, 5, 3)],
-)
-def test_rows_with_group_effects(
-    grouped: cmdstanpy.CmdStanModel, family: str, rows: int, columns: int, effects: int
-) -> None:
-    data = data_of(family, rows, columns, effects)
-    rng = np.random.default_rng(1)
-    point = {
-        "alpha": rng.normal(),
-        "beta": rng.normal(size=columns).tolist(),
-        "u": rng.normal(size=data["M"]).tolist(),
-        **{name: rng.lognormal() for name in SOME},
-    }
-    assert_equal(grouped, data, point)
-
-
-def test_threads_change_no_digit(
-    grouped: cmdstanpy.CmdStanModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = data_of("grouped_bernoulli_logit_glm", 10_000, 2, 1)
-    point = {"alpha": 0.3, "beta": [0.1, -0.2], "u": [0.2] * 7, **SOME}
-    assert_equal(grouped, data, point)
-    monkeypatch.setenv("STAN_NUM_THREADS", "1")
-    alone = gradient(grouped, data, point, in_cpp=True)
-    monkeypatch.setenv("STAN_NUM_THREADS", "3")
-    np.testing.assert_array_equal(gradient(grouped, data, point, in_cpp=True), alone)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("alpha", [-40.0, -800.0, 40.0])
-def test_rows_far_out(
-    grouped: cmdstanpy.CmdStanModel, family: str, alpha: float
-) -> None:
-    if "gamma" in family:  # Stan overflows where exp(-eta) does
-        alpha = max(alpha, -600.0)
-    data = data_of(family, 20, 1, 1)
-    point = {"alpha": alpha, "beta": [0.1], "u": [0.2] * 7, **SOME}
-    assert_equal(grouped, data, point)
-
-
-@pytest.mark.parametrize("own", [1e-3, 0.1, 30.0, 1000.0])
-@pytest.mark.parametrize("family", OWN)
-def test_own_parameters_far_out(
-    grouped: cmdstanpy.CmdStanModel, family: str, own: float
-) -> None:
-    data = data_of(family, 300, 1, 1)
-    point = {"alpha": 0.3, "beta": [0.1], "u": [0.2] * 7}
-    assert_equal(grouped, data, point | dict.fromkeys(SOME, own))
-    if family == "grouped_student_t_identity_glm":
-        assert_equal(grouped, data, point | SOME | {"nu": own})
-        assert_equal(grouped, data, point | SOME | {"sigma": own})
-
 
 MARGINAL = """\
 functions {{
@@ -268,6 +63,13 @@ model {{
   }}
 }}
 """
+
+
+def declared_and_defined(name: str) -> list[str]:
+    """Return a function as C++ has it, and as Stan has it, under another name."""
+    folder = shipped_folder("stan_templates") / "functions"
+    text = (folder / f"{name}.stanfunctions").read_text()
+    return [text.partition(" {")[0] + ";", text.replace(name, f"own_{name}")]
 
 
 @pytest.fixture(scope="module")

@@ -85,8 +85,8 @@ class Family:
         Its distribution as papers write it, where ``mu`` is the inverse link of the
         linear predictor; by default its name with ``mu`` and its parameters.
     compiled
-        Which likelihoods of all rows and groups it has in C++, with its default link:
-        ``"grouped"``, and ``"weighted"`` for rows with weights.
+        The file that has the likelihood of all rows and groups in C++, with each link:
+        ``"probabilities"``, ``"categories"`` or ``"numbers"``; empty where none has.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Family:
     stan_name: str = ""
     own_functions: tuple[str, ...] = ()
     notation: str = ""
-    compiled: tuple[str, ...] = ()
+    compiled: str = ""
 
     @property
     def link(self) -> str:
@@ -170,10 +170,6 @@ class Family:
         name = self.name.title().replace("_", "")
         return self.notation or f"{name}({', '.join(('mu', *self.parameter_names))})"
 
-    def has_compiled(self, kind: str, link: str) -> bool:
-        """Whether it has this likelihood in C++, ``"grouped"`` or ``"weighted"``."""
-        return kind in self.compiled and link == self.link
-
 
 DEFAULT_FAMILY = "gaussian"
 # The family of two outcomes: of a category against the reference, for example.
@@ -209,7 +205,6 @@ _WEIBULL_SHAPE = FamilyParameter(
 )
 
 _OF_PROBABILITY = ("logit", "probit", "cloglog")
-_WITH_WEIGHTS = ("grouped", "weighted")
 _SURVIVAL = ("exposure", "cens", "trunc")
 
 FAMILIES: dict[str, Family] = {
@@ -224,6 +219,7 @@ FAMILIES: dict[str, Family] = {
             residuals="outcome",
             canonical_link="identity",
             stan_name="normal",
+            compiled="numbers",
             notation="Normal(mu, sigma)",
         ),
         Family(
@@ -233,7 +229,7 @@ FAMILIES: dict[str, Family] = {
             (_DEGREES_OF_FREEDOM, SIGMA),
             ("se", "cens", "trunc"),
             residuals="outcome",
-            compiled=("grouped",),
+            compiled="numbers",
             notation="StudentT(nu, mu, sigma)",
         ),
         Family(
@@ -243,7 +239,7 @@ FAMILIES: dict[str, Family] = {
             (SIGMA,),
             ("cens", "trunc"),
             residuals="log",
-            compiled=("grouped",),
+            compiled="numbers",
             notation="LogNormal(mu, sigma)",
         ),
         Family(
@@ -252,7 +248,7 @@ FAMILIES: dict[str, Family] = {
             "positive",
             (_SHAPE,),
             ("exposure",),
-            compiled=("grouped",),
+            compiled="numbers",
             notation="Gamma(shape, shape / mu)",
         ),
         Family(
@@ -260,6 +256,7 @@ FAMILIES: dict[str, Family] = {
             ("log",),
             "positive",
             parts=_SURVIVAL,
+            compiled="numbers",
             notation="Exponential(1 / mu)",
         ),
         Family(
@@ -268,6 +265,7 @@ FAMILIES: dict[str, Family] = {
             "positive",
             (_WEIBULL_SHAPE,),
             _SURVIVAL,
+            compiled="numbers",
             notation="Weibull(shape, mu / gamma(1 + 1 / shape))",
         ),
         Family(
@@ -277,6 +275,7 @@ FAMILIES: dict[str, Family] = {
             (replace(_SHAPE, has_outcome_units=True),),
             ("exposure",),
             own_functions=("log",),
+            compiled="numbers",
             notation="InverseGaussian(mu, shape)",
         ),
         Family(
@@ -286,7 +285,7 @@ FAMILIES: dict[str, Family] = {
             canonical_link="logit",
             sums="binomial",
             own_functions=("probit", "cloglog"),
-            compiled=_WITH_WEIGHTS,
+            compiled="probabilities",
         ),
         Family(
             "binomial",
@@ -296,7 +295,7 @@ FAMILIES: dict[str, Family] = {
             canonical_link="logit",
             sums="binomial",
             own_functions=("probit", "cloglog"),
-            compiled=_WITH_WEIGHTS,
+            compiled="probabilities",
             notation="Binomial(trials, mu)",
         ),
         Family(
@@ -305,6 +304,7 @@ FAMILIES: dict[str, Family] = {
             "count",
             (_PRECISION,),
             ("trials",),
+            compiled="probabilities",
             notation="BetaBinomial(trials, mu * phi, (1 - mu) * phi)",
         ),
         Family(
@@ -312,6 +312,7 @@ FAMILIES: dict[str, Family] = {
             _OF_PROBABILITY,
             "proportion",
             (_PRECISION,),
+            compiled="probabilities",
             notation="Beta(mu * phi, (1 - mu) * phi)",
         ),
         Family(
@@ -321,7 +322,7 @@ FAMILIES: dict[str, Family] = {
             parts=("exposure", "trunc"),
             canonical_link="log",
             sums="poisson",
-            compiled=_WITH_WEIGHTS,
+            compiled="numbers",
         ),
         Family(
             "negative_binomial",
@@ -329,9 +330,16 @@ FAMILIES: dict[str, Family] = {
             "count",
             (_PRECISION,),
             ("exposure", "trunc"),
-            compiled=("grouped",),
+            compiled="numbers",
         ),
-        Family("ordinal", ("logit", "probit"), "ordered", (CUTPOINT,)),
-        Family("categorical", ("logit",), "categories"),
+        Family(
+            "ordinal",
+            ("logit", "probit"),
+            "ordered",
+            (CUTPOINT,),
+            own_functions=("probit",),
+            compiled="categories",
+        ),
+        Family("categorical", ("logit",), "categories", compiled="categories"),
     )
 }

@@ -34,7 +34,7 @@ model {
     vector[N] eta = alpha_c + X_c * beta;
     // from 1e8 on, outcomes are binomial and lgamma() has no digits to spare
     real precision = fmin(phi, 1e8);
-    y ~ beta_binomial(trials, precision * inv_cloglog(eta),
+    y ~ beta_binomial(trials, precision * -expm1(-exp(eta)),
                       precision * exp(-exp(eta)));
   }
 }

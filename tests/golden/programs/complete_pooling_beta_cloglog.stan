@@ -31,7 +31,7 @@ model {
   phi ~ inv_gamma(prior_phi_shape, prior_phi_scale);
   if (prior_only == 0) {
     vector[N] eta = alpha_c + X_c * beta;
-    y ~ beta(phi * inv_cloglog(eta), phi * exp(-exp(eta)));
+    y ~ beta(phi * -expm1(-exp(eta)), phi * exp(-exp(eta)));
   }
 }
 generated quantities {

@@ -12,6 +12,33 @@ functions {
     return dirichlet_lpdf(p | rep_vector(concentration, C))
            + std_normal_lpdf(cutpoint);
   }
+  // y ~ ordered_probit(eta, cutpoint), exact in both tails
+  real log_ordinal_probit(int y, real eta, vector cutpoint) {
+    int C = rows(cutpoint) + 1;
+    if (y == 1) {
+      return normal_lcdf(cutpoint[1] - eta | 0, 1);
+    }
+    if (y == C) {
+      return normal_lcdf(eta - cutpoint[C - 1] | 0, 1);
+    }
+    // seen from the side where the category is in the lower tail
+    if (cutpoint[y - 1] - eta + cutpoint[y] - eta > 0) {
+      return log_diff_exp(normal_lcdf(eta - cutpoint[y - 1] | 0, 1),
+                          normal_lcdf(eta - cutpoint[y] | 0, 1));
+    }
+    return log_diff_exp(normal_lcdf(cutpoint[y] - eta | 0, 1),
+                        normal_lcdf(cutpoint[y - 1] - eta | 0, 1));
+  }
+  real ordinal_probit_lpmf(int y, real eta, vector cutpoint) {
+    return log_ordinal_probit(y, eta, cutpoint);
+  }
+  real ordinal_probit_lpmf(array[] int y, vector eta, vector cutpoint) {
+    vector[size(y)] each;
+    for (n in 1 : size(y)) {
+      each[n] = log_ordinal_probit(y[n], eta[n], cutpoint);
+    }
+    return sum(each);
+  }
 }
 data {
   int<lower=1> N; // number of rows
@@ -37,7 +64,7 @@ model {
   cutpoint_c ~ induced_dirichlet(prior_cutpoint_concentration);
   if (prior_only == 0) {
     vector[N] eta = X_c * beta;
-    y ~ ordered_probit(eta, cutpoint_c);
+    y ~ ordinal_probit(eta, cutpoint_c);
   }
 }
 generated quantities {

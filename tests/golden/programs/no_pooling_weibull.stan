@@ -3,6 +3,33 @@
 //
 //   y[n] ~ weibull(shape, exp(eta[n]) / tgamma(1 + 1 / shape))
 //   eta[n] = X[n] * beta + Z[n] * b[group[n]]
+functions {
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log density of all rows, where
+  //   y[n] ~ weibull(shape, exp(eta[n]) / tgamma(1 + 1 / shape))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_weibull_log_glm_lpdf(vector y, real shape, matrix X,
+                                    real alpha, vector beta, matrix Z,
+                                    array[,] int u_index, vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    vector[N] scale = exp(eta - lgamma(1 + inv(shape)));
+    return weibull_lupdf(y | shape, scale);
+  }
+}
 data {
   int<lower=1> N; // number of rows
   vector<lower=0>[N] y; // outcome
@@ -25,6 +52,7 @@ data {
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
   matrix[N, Q] Z_c = Z - rep_matrix(z_bar, N);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   vector[K] beta;
@@ -38,10 +66,8 @@ model {
     b_c[ : , q] ~ normal(prior_b_location[q], prior_b_scale[q]);
   }
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z_c, b_c[group]);
-    vector[N] eta = group_effect + X_c * beta;
-    vector[N] scale = exp(eta - lgamma(1 + inv(shape)));
-    y ~ weibull(shape, scale);
+    y ~ grouped_weibull_log_glm(shape, X_c, 0, beta, Z_c, u_index,
+                                to_vector(b_c));
   }
 }
 generated quantities {

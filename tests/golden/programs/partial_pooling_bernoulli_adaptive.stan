@@ -38,12 +38,14 @@ functions {
     }
     return u_index;
   }
-  // log mass of y[n] ~ bernoulli_logit(eta[n]), eta[n] = alpha
-  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  // log mass of all rows, where
+  //   y[n] ~ bernoulli(inv_logit(eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_bernoulli_logit_glm_lpmf(array[] int y, matrix X, real alpha,
                                         vector beta, matrix Z,
                                         array[,] int u_index, vector u) {
-    vector[size(y)] eta = alpha + X * beta;
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
     for (r in 1 : cols(Z)) {
       eta += Z[ : , r] .* u[u_index[r]];
     }

@@ -35,6 +35,48 @@ functions {
   matrix along_ridge(matrix v, matrix ridge) {
     return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
   }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // columns of predictors for each membership of the rows, times its weight
+  matrix of_memberships(matrix Z, matrix weight) {
+    matrix[rows(Z), cols(weight) * cols(Z)] columns;
+    for (m in 1 : cols(weight)) {
+      for (q in 1 : cols(Z)) {
+        columns[ : , (m - 1) * cols(Z) + q] = weight[ : , m] .* Z[ : , q];
+      }
+    }
+    return columns;
+  }
+  array[,] int u_positions(array[,] int group, int J, int Q, int before) {
+    array[size(group[1]) * Q, size(group)] int u_index;
+    for (m in 1 : size(group[1])) {
+      u_index[(m - 1) * Q + 1 : m * Q] = u_positions(group[ : , m], J, Q,
+                                                     before);
+    }
+    return u_index;
+  }
+  // log mass of all rows, where
+  //   y[n] ~ bernoulli(inv_logit(eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_bernoulli_logit_glm_lpmf(array[] int y, matrix X, real alpha,
+                                        vector beta, matrix Z,
+                                        array[,] int u_index, vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    return bernoulli_logit_lupmf(y | eta);
+  }
 }
 data {
   int<lower=1> N; // number of rows
@@ -84,6 +126,10 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[M * Q, N] int places = u_positions(group, J, Q, 0);
+  array[Q_2, N] int places_2 = u_positions(group_2, J_2, Q_2, J * Q);
+  matrix[N, M * Q + Q_2] Z_all = append_col(of_memberships(Z, weight), Z_2);
+  array[M * Q + Q_2, N] int u_index = append_array(places, places_2);
 }
 parameters {
   real alpha_bar; // alpha_c plus mean effects of groups
@@ -124,13 +170,8 @@ model {
   }
   target += sum((1 - centeredness_2) * log(tau_2)); // Jacobian
   if (prior_only == 0) {
-    vector[N] group_effect = rep_vector(0, N);
-    for (m in 1 : M) {
-      vector[N] effect = rows_dot_product(Z, u[group[ : , m]]);
-      group_effect += weight[ : , m] .* effect;
-    }
-    group_effect += rows_dot_product(Z_2, u_2[group_2]);
-    y ~ bernoulli_logit_glm(X_c, alpha_c + group_effect, beta);
+    y ~ grouped_bernoulli_logit_glm(X_c, alpha_c, beta, Z_all, u_index,
+                                    append_row(to_vector(u), to_vector(u_2)));
   }
 }
 generated quantities {

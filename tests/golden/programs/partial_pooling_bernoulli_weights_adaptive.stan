@@ -39,18 +39,20 @@ functions {
     }
     return u_index;
   }
-  // log mass of y[n] ~ bernoulli_logit(eta[n]), counted weights[n] times,
-  // eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  // log mass of all rows, each times its weight, where
+  //   y[n] ~ bernoulli(inv_logit(eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real weighted_bernoulli_logit_glm_lpmf(array[] int y, vector weights,
                                          matrix X, real alpha, vector beta,
                                          matrix Z, array[,] int u_index,
                                          vector u) {
-    vector[size(y)] eta = alpha + X * beta;
-    real lp = 0;
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
     for (r in 1 : cols(Z)) {
       eta += Z[ : , r] .* u[u_index[r]];
     }
-    for (n in 1 : size(y)) {
+    real lp = 0;
+    for (n in 1 : N) {
       lp += weights[n] * bernoulli_logit_lupmf(y[n] | eta[n]);
     }
     return lp;

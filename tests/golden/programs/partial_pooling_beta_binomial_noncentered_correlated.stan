@@ -9,6 +9,38 @@
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
 // mu: the population coefficients, from alpha and beta; 0 if there is none.
+functions {
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log mass of all rows, where
+  //   y[n] ~ beta_binomial(trials[n], phi * mu[n], phi * (1 - mu[n]))
+  //   mu[n] = inv_logit(eta[n])
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_beta_binomial_logit_glm_lpmf(array[] int y,
+                                            array[] int trials, real phi,
+                                            matrix X, real alpha,
+                                            vector beta, matrix Z,
+                                            array[,] int u_index, vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    // from 1e8 on, outcomes are binomial and lgamma() has no digits to spare
+    real precision = fmin(phi, 1e8);
+    return beta_binomial_lupmf(y | trials, precision * inv_logit(eta),
+                               precision * inv_logit(-eta));
+  }
+}
 data {
   int<lower=1> N; // number of rows
   array[N] int<lower=0> trials;
@@ -34,6 +66,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -56,12 +89,8 @@ model {
   phi ~ inv_gamma(prior_phi_shape, prior_phi_scale);
   to_vector(z) ~ std_normal(); // implies the distribution of u
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[N] eta = alpha_c + group_effect + X_c * beta;
-    // from 1e8 on, outcomes are binomial and lgamma() has no digits to spare
-    real precision = fmin(phi, 1e8);
-    y ~ beta_binomial(trials, precision * inv_logit(eta),
-                      precision * inv_logit(-eta));
+    y ~ grouped_beta_binomial_logit_glm(trials, phi, X_c, alpha_c, beta, Z,
+                                        u_index, to_vector(u));
   }
 }
 generated quantities {

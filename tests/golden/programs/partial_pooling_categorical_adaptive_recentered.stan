@@ -64,6 +64,35 @@ functions {
     }
     return v * (uncenter * L)';
   }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log mass of all rows, where
+  //   y[n] ~ categorical(softmax(append_col(0, eta[n])'))
+  //   eta has a column for each category but the first, the reference
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_categorical_logit_glm_lpmf(array[] int y, matrix X,
+                                          row_vector alpha, matrix beta,
+                                          matrix Z, array[,] int u_index,
+                                          matrix u) {
+    int N = size(y);
+    int C = cols(beta) + 1;
+    matrix[N, C - 1] eta = rep_matrix(alpha, N) + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += diag_pre_multiply(Z[ : , r], u[u_index[r]]);
+    }
+    matrix[C - 1, C] select = append_col(zeros_vector(C - 1),
+                                         identity_matrix(C - 1));
+    return categorical_logit_glm_lupmf(y | eta, zeros_vector(C), select);
+  }
 }
 data {
   int<lower=1> N; // number of rows
@@ -100,6 +129,7 @@ transformed data {
       columns[c, q] = (c - 1) * Q + q;
     }
   }
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   row_vector[C - 1] alpha_c; // alpha at x_bar
@@ -127,14 +157,8 @@ model {
   }
   target += sum((1 - centeredness) * log(diagonal(L))); // Jacobian
   if (prior_only == 0) {
-    matrix[N, C - 1] group_effect = rep_matrix(0, N, C - 1);
-    for (c in 1 : C - 1) {
-      group_effect[ : , c] += rows_dot_product(Z, u[group, columns[c]]);
-    }
-    matrix[N, C - 1] eta = rep_matrix(alpha_c, N) + group_effect + X_c * beta;
-    matrix[C - 1, C] select = append_col(zeros_vector(C - 1),
-                                         identity_matrix(C - 1));
-    y ~ categorical_logit_glm(eta, zeros_vector(C), select);
+    y ~ grouped_categorical_logit_glm(X_c, alpha_c, beta, Z, u_index,
+                                      to_matrix(u, J * Q, C - 1));
   }
 }
 generated quantities {

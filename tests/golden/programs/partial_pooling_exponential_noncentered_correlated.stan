@@ -8,6 +8,32 @@
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
 // mu: the population coefficients, from alpha and beta; 0 if there is none.
+functions {
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log density of all rows, where
+  //   y[n] ~ exponential(exp(-eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_exponential_log_glm_lpdf(vector y, matrix X, real alpha,
+                                        vector beta, matrix Z,
+                                        array[,] int u_index, vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    return exponential_lupdf(y | exp(-eta));
+  }
+}
 data {
   int<lower=1> N; // number of rows
   vector<lower=0>[N] y; // outcome
@@ -30,6 +56,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -50,9 +77,8 @@ model {
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   to_vector(z) ~ std_normal(); // implies the distribution of u
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[N] eta = alpha_c + group_effect + X_c * beta;
-    y ~ exponential(exp(-eta));
+    y ~ grouped_exponential_log_glm(X_c, alpha_c, beta, Z, u_index,
+                                    to_vector(u));
   }
 }
 generated quantities {

@@ -28,6 +28,34 @@ functions {
     }
     return u;
   }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log density of all rows, each times its weight, where
+  //   y[n] ~ gamma(shape, shape / exp(eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real weighted_gamma_log_glm_lpdf(vector y, vector weights, real shape,
+                                   matrix X, real alpha, vector beta,
+                                   matrix Z, array[,] int u_index, vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    real lp = 0;
+    for (n in 1 : N) {
+      lp += weights[n] * gamma_lupdf(y[n] | shape, shape * exp(-eta[n]));
+    }
+    return lp;
+  }
 }
 data {
   int<lower=1> N; // number of rows
@@ -57,6 +85,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -83,11 +112,8 @@ model {
   }
   target += sum((1 - centeredness) * log(tau)); // Jacobian
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[N] eta = alpha_c + group_effect + X_c * beta;
-    for (n in 1 : N) {
-      target += weights[n] * gamma_lpdf(y[n] | shape, shape * exp(-eta[n]));
-    }
+    y ~ weighted_gamma_log_glm(weights, shape, X_c, alpha_c, beta, Z,
+                               u_index, to_vector(u));
   }
 }
 generated quantities {

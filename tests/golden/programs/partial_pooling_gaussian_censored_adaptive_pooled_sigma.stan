@@ -2,11 +2,11 @@
 // population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
-//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //   where the outcome is censored, y[n] is its bound; where it is in an
 //   interval, y[n] and y_upper[n] are the ends
+//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //

@@ -2,9 +2,9 @@
 // population whose mean, scales and correlations are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
-//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
+//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   b[j] = mu + U[j] * (its effects, which are in beta) + u[j]
 //   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
 //
@@ -24,6 +24,32 @@ functions {
       effects += U[ : , p] * population[effect_index[p]]';
     }
     return effects;
+  }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log density of all rows, where
+  //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_gaussian_identity_glm_lpdf(vector y, vector sigma_j,
+                                          array[] int group_sigma, matrix X,
+                                          real alpha, vector beta, matrix Z,
+                                          array[,] int u_index, vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    vector[N] scale = sigma_j[group_sigma];
+    return normal_lupdf(y | eta, scale);
   }
 }
 data {
@@ -56,6 +82,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -84,9 +111,8 @@ model {
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
   z_sigma ~ std_normal(); // implies the distribution of sigma_j
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[N] scale = sigma_j[group_sigma];
-    y ~ normal_id_glm(X_c, alpha_c + group_effect, beta, scale);
+    y ~ grouped_gaussian_identity_glm(sigma_j, group_sigma, X_c, alpha_c,
+                                      beta, Z, u_index, to_vector(u));
   }
 }
 generated quantities {

@@ -2,10 +2,10 @@
 // population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
-//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
 //            + Z_2[n] * u_2[group_2[n]]
+//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   b[j] = mu + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //   b_2[j] = mu_2 + u_2[j]

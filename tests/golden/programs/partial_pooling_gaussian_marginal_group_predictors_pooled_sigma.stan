@@ -2,9 +2,9 @@
 // population whose mean and scales are estimated.
 //
 //   y[n] ~ normal(eta[n], sigma_j[group_sigma[n]])
-//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   eta[n] = alpha + X[n] * beta
 //            + Z[n] * u[group[n]]
+//   sigma_j[j] ~ lognormal(log(sigma), tau_sigma)
 //   b[j] = mu + U[j] * (its effects, which are in beta) + u[j]
 //   u[j, q] ~ normal(0, tau[q])
 //

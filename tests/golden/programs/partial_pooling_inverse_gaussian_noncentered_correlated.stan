@@ -18,6 +18,31 @@ functions {
     return 0.5 * size(y) * log(shape / (2 * pi())) - 1.5 * sum(log(y))
            - 0.5 * shape * sum(square(y .* exp(-eta) - 1) ./ y);
   }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log density of all rows, where
+  //   y[n] ~ inverse_gaussian(exp(eta[n]), shape)
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_inverse_gaussian_log_glm_lpdf(vector y, real shape, matrix X,
+                                             real alpha, vector beta,
+                                             matrix Z, array[,] int u_index,
+                                             vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    return inverse_gaussian_log_lupdf(y | eta, shape);
+  }
 }
 data {
   int<lower=1> N; // number of rows
@@ -43,6 +68,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -65,9 +91,8 @@ model {
   shape ~ inv_gamma(prior_shape_shape, prior_shape_scale);
   to_vector(z) ~ std_normal(); // implies the distribution of u
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[N] eta = alpha_c + group_effect + X_c * beta;
-    y ~ inverse_gaussian_log(eta, shape);
+    y ~ grouped_inverse_gaussian_log_glm(shape, X_c, alpha_c, beta, Z,
+                                         u_index, to_vector(u));
   }
 }
 generated quantities {

@@ -39,13 +39,15 @@ functions {
     }
     return u_index;
   }
-  // log mass of y[n] ~ neg_binomial_2_log(eta[n], phi), eta[n] = alpha
-  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  // log mass of all rows, where
+  //   y[n] ~ neg_binomial_2(exp(eta[n]), phi)
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_negative_binomial_log_glm_lpmf(array[] int y, real phi,
                                               matrix X, real alpha,
                                               vector beta, matrix Z,
                                               array[,] int u_index, vector u) {
-    vector[size(y)] eta = alpha + X * beta;
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
     for (r in 1 : cols(Z)) {
       eta += Z[ : , r] .* u[u_index[r]];
     }

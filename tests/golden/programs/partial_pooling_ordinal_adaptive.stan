@@ -32,6 +32,31 @@ functions {
   matrix along_ridge(matrix v, matrix ridge) {
     return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
   }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log mass of all rows, where
+  //   y[n] ~ ordered_logistic(eta[n], cutpoint)
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_ordinal_logit_glm_lpmf(array[] int y, vector cutpoint_c,
+                                      matrix X, real alpha, vector beta,
+                                      matrix Z, array[,] int u_index,
+                                      vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    return ordered_logistic_lupmf(y | eta, cutpoint_c);
+  }
 }
 data {
   int<lower=1> N; // number of rows
@@ -63,6 +88,7 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int u_index = u_positions(group, J, Q, 0);
 }
 parameters {
   vector[K] beta;
@@ -88,9 +114,8 @@ model {
   }
   target += sum((1 - centeredness) * log(tau)); // Jacobian
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    vector[N] eta = group_effect + X_c * beta;
-    y ~ ordered_logistic(eta, cutpoint_c);
+    y ~ grouped_ordinal_logit_glm(cutpoint_c, X_c, 0, beta, Z, u_index,
+                                  to_vector(u));
   }
 }
 generated quantities {

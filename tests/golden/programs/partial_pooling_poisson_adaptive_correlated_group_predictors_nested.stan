@@ -73,12 +73,14 @@ functions {
     }
     return u_index;
   }
-  // log mass of y[n] ~ poisson_log(eta[n]), eta[n] = alpha
-  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  // log mass of all rows, where
+  //   y[n] ~ poisson(exp(eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_poisson_log_glm_lpmf(array[] int y, matrix X, real alpha,
                                     vector beta, matrix Z,
                                     array[,] int u_index, vector u) {
-    vector[size(y)] eta = alpha + X * beta;
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
     for (r in 1 : cols(Z)) {
       eta += Z[ : , r] .* u[u_index[r]];
     }
@@ -136,10 +138,10 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int places = u_positions(group, J, Q, 0);
+  array[Q_2, N] int places_2 = u_positions(group_2, J_2, Q_2, J * Q);
   matrix[N, Q + Q_2] Z_all = append_col(Z, Z_2);
-  array[Q + Q_2, N] int u_index = append_array(u_positions(group, J, Q, 0),
-                                               u_positions(group_2, J_2, Q_2,
-                                                           J * Q));
+  array[Q + Q_2, N] int u_index = append_array(places, places_2);
 }
 parameters {
   real alpha_c; // alpha at x_bar

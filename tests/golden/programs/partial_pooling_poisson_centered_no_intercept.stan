@@ -20,12 +20,14 @@ functions {
     }
     return u_index;
   }
-  // log mass of y[n] ~ poisson_log(eta[n]), eta[n] = alpha
-  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  // log mass of all rows, where
+  //   y[n] ~ poisson(exp(eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_poisson_log_glm_lpmf(array[] int y, matrix X, real alpha,
                                     vector beta, matrix Z,
                                     array[,] int u_index, vector u) {
-    vector[size(y)] eta = alpha + X * beta;
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
     for (r in 1 : cols(Z)) {
       eta += Z[ : , r] .* u[u_index[r]];
     }

@@ -11,6 +11,50 @@
 //   u_2[j, q] ~ normal(0, tau_2[q])
 //
 // mu: the population coefficients, from alpha and beta; 0 if there is none.
+functions {
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // columns of predictors for each membership of the rows, times its weight
+  matrix of_memberships(matrix Z, matrix weight) {
+    matrix[rows(Z), cols(weight) * cols(Z)] columns;
+    for (m in 1 : cols(weight)) {
+      for (q in 1 : cols(Z)) {
+        columns[ : , (m - 1) * cols(Z) + q] = weight[ : , m] .* Z[ : , q];
+      }
+    }
+    return columns;
+  }
+  array[,] int u_positions(array[,] int group, int J, int Q, int before) {
+    array[size(group[1]) * Q, size(group)] int u_index;
+    for (m in 1 : size(group[1])) {
+      u_index[(m - 1) * Q + 1 : m * Q] = u_positions(group[ : , m], J, Q,
+                                                     before);
+    }
+    return u_index;
+  }
+  // log mass of all rows, where
+  //   y[n] ~ poisson(exp(eta[n]))
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_poisson_log_glm_lpmf(array[] int y, matrix X, real alpha,
+                                    vector beta, matrix Z,
+                                    array[,] int u_index, vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    return poisson_log_lupmf(y | eta);
+  }
+}
 data {
   int<lower=1> N; // number of rows
   array[N] int<lower=0> y; // counts
@@ -41,6 +85,11 @@ data {
 }
 transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int places = u_positions(group, J, Q, 0);
+  array[M_2 * Q_2, N] int places_2 = u_positions(group_2, J_2, Q_2, J * Q);
+  matrix[N, Q + M_2 * Q_2] Z_all = append_col(Z,
+                                              of_memberships(Z_2, weight_2));
+  array[Q + M_2 * Q_2, N] int u_index = append_array(places, places_2);
 }
 parameters {
   real alpha_c; // alpha at x_bar
@@ -65,12 +114,8 @@ model {
   to_vector(z) ~ std_normal(); // implies the distribution of u
   to_vector(z_2) ~ std_normal(); // implies the distribution of u_2
   if (prior_only == 0) {
-    vector[N] group_effect = rows_dot_product(Z, u[group]);
-    for (m in 1 : M_2) {
-      vector[N] effect = rows_dot_product(Z_2, u_2[group_2[ : , m]]);
-      group_effect += weight_2[ : , m] .* effect;
-    }
-    y ~ poisson_log_glm(X_c, alpha_c + group_effect, beta);
+    y ~ grouped_poisson_log_glm(X_c, alpha_c, beta, Z_all, u_index,
+                                append_row(to_vector(u), to_vector(u_2)));
   }
 }
 generated quantities {

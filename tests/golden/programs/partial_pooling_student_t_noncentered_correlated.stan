@@ -20,13 +20,15 @@ functions {
     }
     return u_index;
   }
-  // log density of y[n] ~ student_t(nu, eta[n], sigma), eta[n] = alpha
-  // + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  // log density of all rows, where
+  //   y[n] ~ student_t(nu, eta[n], sigma)
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
   real grouped_student_t_identity_glm_lpdf(vector y, real nu, real sigma,
                                            matrix X, real alpha, vector beta,
                                            matrix Z, array[,] int u_index,
                                            vector u) {
-    vector[size(y)] eta = alpha + X * beta;
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
     for (r in 1 : cols(Z)) {
       eta += Z[ : , r] .* u[u_index[r]];
     }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stanpool.language.family import FAMILIES
+from stanpool.language.family import FAMILIES, SIGMA
 from stanpool.model.program.prior_blocks import PriorBlock, prior_block
 from stanpool.model.program.structure import FactorStructure, Structure, suffix_of
 
@@ -365,35 +365,106 @@ def grouped_glm(structure: Structure) -> str:
     return f"{kind}_{structure.family}_{structure.link}_glm"
 
 
-def _grouped(structure: Structure) -> dict[str, str]:
-    """Write the arguments of the likelihood of all rows and groups."""
+def _grouped(structure: Structure) -> dict[str, Any]:
+    """Write the likelihood of all rows and groups: its arguments, and what they are."""
     endings = [suffix_of(number) for number in range(1, len(structure.factors) + 1)]
-    several = len(endings) > 1
-    own, effects = ("Z_c", "b_c") if structure.pooling == "none" else ("Z", "u")
+    effects = "b_c" if structure.pooling == "none" else "u"
+    own = _own_arguments(structure)
     arguments = (
+        *own,
         "X_c",
-        "alpha_c" if structure.intercept else "0",
+        _alpha_of_grouped(structure),
         "append_row(beta, 1)" if structure.offset else "beta",
-        "Z_all" if several else own,
+        "Z_all" if _has_Z_all(structure) else _columns(structure, 0),
         "u_index",
-        _joined("append_row", [f"to_vector({effects}{s})" for s in endings]),
+        _joined("append_row", [_by_position(structure, effects + s) for s in endings]),
     )
+    is_discrete = FAMILIES[structure.family].is_discrete
+    one, many = "real", "vector"
+    if structure.is_categorical:
+        one, many = "row_vector", "matrix"
+    declared = (
+        "array[] int y" if is_discrete else "vector y",
+        *(f"{kind} {name}" for name, kind in own.items()),
+        f"matrix X, {one} alpha, {many} beta, matrix Z, array[,] int u_index, {many} u",
+    )
+    return {
+        "name": grouped_glm(structure),
+        "declared": ", ".join(declared),
+        "arguments": ", ".join(arguments),
+        "unnormalized": "lupmf" if is_discrete else "lupdf",
+        **_places_of_grouped(structure),
+    }
+
+
+def _places_of_grouped(structure: Structure) -> dict[str, Any]:
+    """Write where rows find the groups' coefficients, and what these go with."""
+    endings = [suffix_of(number) for number in range(1, len(structure.factors) + 1)]
+    widths = [
+        f"M{s} * Q{s}" if factor.membership else f"Q{s}"
+        for s, factor in zip(endings, structure.factors, strict=True)
+    ]
     befores = [
         " + ".join(f"J{s} * Q{s}" for s in endings[:number]) or "0"
         for number in range(len(endings))
     ]
-    indices = [
-        f"u_positions(group{s}, J{s}, Q{s}, {before})"
-        for s, before in zip(endings, befores, strict=True)
-    ]
-    return {
-        "name": grouped_glm(structure),
-        "weights": "weights, " if structure.weights else "",
-        "arguments": ", ".join(arguments),
-        "width": " + ".join(f"Q{s}" for s in endings),
-        "Z_all": _joined("append_col", [f"Z{s}" for s in endings]) if several else "",
-        "u_index": _joined("append_array", indices),
+    places = {
+        f"places{s}": (width, f"u_positions(group{s}, J{s}, Q{s}, {before})")
+        for s, width, before in zip(endings, widths, befores, strict=True)
     }
+    several = len(places) > 1
+    columns = [_columns(structure, number) for number in range(len(endings))]
+    return {
+        "places": [(name, *each) for name, each in places.items()] if several else [],
+        "width": " + ".join(widths),
+        "Z_all": _joined("append_col", columns) if _has_Z_all(structure) else "",
+        "u_index": _joined("append_array", [*places])
+        if several
+        else places["places"][1],
+    }
+
+
+def _own_arguments(structure: Structure) -> dict[str, str]:
+    """Return what the likelihood is told besides the predictor, and its types."""
+    family = FAMILIES[structure.family]
+    told = {"weights": "vector"} if structure.weights else {}
+    if "trials" in family.parts:
+        told["trials"] = "array[] int"
+    for each in family.parameters:
+        if each == SIGMA and structure.residual:
+            told |= {"sigma_j": "vector", "group_sigma": "array[] int"}
+        else:
+            told[each.stan_variable] = "vector" if each.size else "real"
+    return told
+
+
+def _alpha_of_grouped(structure: Structure) -> str:
+    """Write the intercept as the likelihood of all rows and groups takes it."""
+    if structure.intercept:
+        return "alpha_c"
+    return "zeros_row_vector(C - 1)" if structure.is_categorical else "0"
+
+
+def _by_position(structure: Structure, effects: str) -> str:
+    """Write the groups' coefficients one after the other, for each category."""
+    if not structure.is_categorical:
+        return f"to_vector({effects})"
+    s = effects.removeprefix("b_c").removeprefix("u")
+    return f"to_matrix({effects}, J{s} * Q{s}, C - 1)"
+
+
+def _has_Z_all(structure: Structure) -> bool:
+    """Whether the columns that go with the groups' coefficients are put together."""
+    return len(structure.factors) > 1 or structure.factors[0].membership
+
+
+def _columns(structure: Structure, number: int) -> str:
+    """Write the columns that go with a factor's coefficients, counted from 0."""
+    Z = "Z_c" if structure.pooling == "none" else "Z"
+    s = suffix_of(number + 1)
+    if structure.factors[number].membership:
+        return f"of_memberships({Z}{s}, weight{s})"
+    return f"{Z}{s}"
 
 
 def _joined(function: str, parts: Sequence[str]) -> str:

@@ -20,13 +20,15 @@ from stanpool.model.program.structure import Structure
 
 # Functions that are compiled from C++, and the headers that have them.
 _COMMON = ("lanes", "team")
-_GROUPED = (*_COMMON, "grouped_glm")
+_GROUPED = (*_COMMON, "special_functions", "grouped_glm")
 _MARGINAL = (*_COMMON, "marginal_normal_id_glm")
 HEADERS: Mapping[str, tuple[str, ...]] = {
     **{
-        f"{kind}_{family.name}_{family.link}_glm": _GROUPED
+        f"{kind}_{family.name}_{link}_glm": (*_GROUPED, f"grouped_{family.compiled}")
         for family in FAMILIES.values()
-        for kind in family.compiled
+        for link in family.links
+        for kind in ("grouped", "weighted")
+        if family.compiled
     },
     "normal_crossproducts": ("lanes", "normal_crossproducts"),
     "marginal_normal_id_glm": _MARGINAL,
@@ -57,11 +59,15 @@ def render(structure: Structure) -> StanProgram:
     facts |= {"kinds": _macros("terms", facts)}
     text = template_environment().get_template(f"{template}.stan.jinja").render
     needed = _functions(structure)
-    headers = [header for name in needed for header in HEADERS.get(name, ())]
+    functions = {name: _function(name) for name in needed}
+    if structure.is_grouped_glm:
+        functions |= _grouped_function(structure, facts)
+    headers = [header for name in functions for header in HEADERS.get(name, ())]
+    declared = [_declared(name, each) for name, each in functions.items()]
     return StanProgram(
         _program_name(template, structure),
-        tidy(text(facts, functions="\n".join(map(_function, needed)))),
-        tidy(text(facts, functions="\n".join(map(_declaration, needed)))),
+        tidy(text(facts, functions="\n".join(functions.values()))),
+        tidy(text(facts, functions="\n".join(declared))),
         "\n".join(map(_header, dict.fromkeys(headers))),
     )
 
@@ -150,7 +156,9 @@ def _functions(structure: Structure) -> list[str]:
     if structure.crossproducts:
         needed.append("normal_crossproducts")
     if structure.is_grouped_glm:
-        needed += ["u_positions", grouped_glm(structure)]
+        needed.append("u_positions")
+        if any(factor.membership for factor in structure.factors):
+            needed.append("of_memberships")
     return needed
 
 
@@ -223,10 +231,15 @@ def _function(name: str) -> str:
     return path.read_text("utf-8").rstrip("\n")
 
 
-def _declaration(name: str) -> str:
-    """Read a shared Stan function; where C++ has it, its comment and signature."""
-    text = _function(name)
-    return f"{text.partition(' {')[0]};" if name in HEADERS else text
+def _grouped_function(structure: Structure, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Render the likelihood of all rows and groups in Stan, by its name."""
+    template = template_environment().get_template("grouped_glm.stan.jinja")
+    return {grouped_glm(structure): template.render(facts).rstrip("\n")}
+
+
+def _declared(name: str, function: str) -> str:
+    """Return a Stan function; where C++ has it, its comment and signature."""
+    return f"{function.partition(' {')[0]};" if name in HEADERS else function
 
 
 def _header(name: str) -> str:

@@ -17,7 +17,11 @@ def _wrap(line: str) -> str:
     A product is broken before its sign, a call between its arguments; a line that
     ends in a comma is shorter by one.
     """
-    if len(line) <= _LINE_WIDTH or not line.endswith(");"):
+    if len(line) <= _LINE_WIDTH:
+        return line
+    if line.endswith(") {"):  # a function's
+        return _wrap(f"{line.removesuffix(' {')};").removesuffix(";") + " {"
+    if not line.endswith(");"):
         return line
     lines = []
     if "target += " in line and "weights[n] * " in line:

@@ -157,13 +157,13 @@ class Structure:
     @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
-        parts = self.censored, self.truncated, self.special, self.residual, self.se
-        kind = "weighted" if self.weights else "grouped"
+        parts = self.censored, self.truncated, self.special, self.se
+        is_marginal = self.parameterization == "marginal"
+        has_fewer_rows = self.compressed or self.crossproducts or is_marginal
         return (
             bool(self.factors)
-            and FAMILIES[self.family].has_compiled(kind, self.link)
-            and not any(parts)
-            and not any(factor.membership for factor in self.factors)
+            and bool(FAMILIES[self.family].compiled)
+            and not (has_fewer_rows or any(parts))
         )
 
     @property

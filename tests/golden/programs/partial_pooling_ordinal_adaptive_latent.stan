@@ -1,0 +1,123 @@
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are estimated.
+//
+//   y[n] ~ ordered_logistic(eta[n], cutpoint)
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//            + dot_product(scores[score_index[n]], loadings[loading_index[n]])
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+//
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
+//
+// The more the data of a group say about a coefficient, compared with what the
+// population says, the more it is centered: see centeredness.
+functions {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
+    }
+    return u;
+  }
+  // z of which all move together more than the v do: along a ridge, where the
+  // intercept moves against them
+  matrix along_ridge(matrix v, matrix ridge) {
+    return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories, which are ordered
+  array[N] int<lower=1, upper=C> y; // outcome
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the cutpoints applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, beta)
+  array[Q] int<lower=1, upper=K + 1> mean_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q] centeredness;
+  matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q] tau_pilot; // estimate of tau
+  // how far all z move together, and the cutpoints against them
+  matrix[J, Q] ridge;
+  vector[Q] alpha_on_ridge;
+  int<lower=1> R; // number of latent factors
+  int<lower=R> J_scores; // number of rows of scores
+  int<lower=R> J_loadings; // number of rows of loadings
+  array[N] int<lower=1, upper=J_scores> score_index; // row of scores
+  array[N] int<lower=1, upper=J_loadings> loading_index; // row of loadings
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_loading_scale_rate;
+  vector<lower=0>[C - 1] prior_cutpoint_df;
+  vector[C - 1] prior_cutpoint_location;
+  vector<lower=0>[C - 1] prior_cutpoint_scale;
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[J, Q] z; // coefficients, partly centered
+  matrix[J_scores, R] scores;
+  cholesky_factor_cov[J_loadings, R] z_loadings; // loadings / loading_scale
+  real<lower=0> loading_scale;
+  ordered[C - 1] cutpoint_bar; // cutpoint_c less mean effects of groups
+}
+transformed parameters {
+  row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
+  vector[C - 1] cutpoint_c = cutpoint_bar; // cutpoints at X = x_bar
+  cutpoint_c += columns_dot_product(ridge, z) * alpha_on_ridge;
+}
+model {
+  matrix[J, Q] mean = rep_matrix(mu, J); // of z
+  matrix[J, Q] u = partly_centered(along_ridge(z, ridge), mean, tau,
+                                   centeredness, z_scale, tau_pilot);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  loading_scale ~ exponential(prior_loading_scale_rate);
+  cutpoint_c ~ student_t(prior_cutpoint_df, prior_cutpoint_location,
+                         prior_cutpoint_scale);
+  for (q in 1 : Q) {
+    u[ : , q] ~ normal(0, tau[q]);
+  }
+  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  to_vector(scores) ~ std_normal();
+  // the distribution of independent normal(0, loading_scale) loadings after a
+  // rotation that makes them lower triangular
+  to_vector(z_loadings) ~ std_normal();
+  for (r in 1 : R) {
+    target += (R - r) * log(z_loadings[r, r]);
+  }
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    vector[N] product = rows_dot_product(scores[score_index],
+                                         z_loadings[loading_index]);
+    group_effect += loading_scale * product;
+    vector[N] eta = group_effect + X_c * beta;
+    y ~ ordered_logistic(eta, cutpoint_c);
+  }
+}
+generated quantities {
+  matrix[J, Q] b = rep_matrix(mu, J);
+  b += partly_centered(along_ridge(z, ridge), b, tau, centeredness, z_scale,
+                       tau_pilot);
+  matrix[J_loadings, R] loadings = loading_scale * z_loadings;
+  vector[C - 1] cutpoint = cutpoint_c + dot_product(x_bar, beta); // at X = 0
+}
