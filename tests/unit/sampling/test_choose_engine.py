@@ -230,7 +230,9 @@ class _Compiler:
 
 @pytest.fixture
 def model() -> sp.Model:
-    return sp.Model("y ~ x1 + (1 | g)", small_data(), parameterization="noncentered")
+    """Return a model whose likelihood is Stan's own: of reduced rows."""
+    options = {"parameterization": "noncentered", "compress": True}
+    return sp.Model("y ~ x1 + (1 | g)", small_data(), **options)
 
 
 def _killed(
