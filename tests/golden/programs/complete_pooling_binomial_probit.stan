@@ -6,7 +6,7 @@ functions {
   // y ~ binomial(trials, Phi(eta)), exact in both tails
   real log_binomial_probit(int y, int trials, real eta) {
     return lchoose(trials, y) + y * normal_lcdf(eta | 0, 1)
-           + (trials - y) * normal_lccdf(eta | 0, 1);
+           + (trials - y) * normal_lcdf(-eta | 0, 1);
   }
   real binomial_probit_lpmf(int y, int trials, real eta) {
     return log_binomial_probit(y, trials, eta);
