@@ -20,8 +20,9 @@ _FOR_POSIX = {
     "bench/cell.py": {"killpg", "getpgrp", "SIGKILL", "resource"},
     "engine/install/trust.py": {"geteuid", "pwd"},
     "engine/interpreter/child.py": {"resource"},
-    "engine/process.py": {"killpg", "SIGKILL", "sched_getaffinity"},
+    "engine/process.py": {"killpg", "SIGKILL"},
     "engine/scratch.py": {"geteuid"},
+    "base/system/parallel.py": {"sched_getaffinity"},
     "base/system/platforms.py": {"sysconf"},
     "sampling/saving/versions.py": {"fcntl"},
 }
