@@ -128,6 +128,8 @@ def count_beyond(outcomes: Array) -> int:
     """
     if outcomes.dtype.kind != "f":
         return 0
+    if not outcomes.size or max(outcomes.max(), -outcomes.min()) < LARGEST_NUMBER:
+        return 0
     return int(np.sum(np.abs(outcomes) >= LARGEST_NUMBER))
 
 

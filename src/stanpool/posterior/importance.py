@@ -59,9 +59,17 @@ def psis(log_likelihood: Array, *, relative_ess: float) -> tuple[Array, Array]:
             some = slice(start, start + step)
             ratios, is_possible = _log_ratios(log_likelihood[some])
             pareto_k[some] = _smooth(ratios, is_possible, int(longest))
-            ratios -= np.log(np.exp(ratios).sum(axis=1, keepdims=True))
+            ratios -= log_sum_exp(ratios)[:, None]
             log_weights[some] = ratios
     return log_weights, pareto_k
+
+
+def log_sum_exp(rows: Array) -> Array:
+    """Return the logarithm of the sum of each row of exponentials, ``(rows,)``."""
+    with np.errstate(divide="ignore"):
+        top = rows.max(axis=1)
+        top[np.isneginf(top)] = 0.0
+        return np.asarray(np.log(np.exp(rows - top[:, None]).sum(axis=1)) + top)
 
 
 def _log_ratios(log_likelihood: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -124,20 +132,22 @@ def fit_generalized_pareto(values: Array) -> tuple[Array, Array]:
     quartile, largest = values[:, [int(n / 4 + 0.5) - 1]], values[:, -1:]
     b = 1 - np.sqrt(points / (np.arange(1, points + 1) - 0.5))
     b = b / (3 * quartile) + 1 / largest  # (units, points)
-    k = np.stack([_mean_log(values, b[:, j]) for j in range(points)], axis=1)
+    k = _mean_log(values, b)
     profile = n * (np.log(-b / k) - k - 1)
     weights = np.exp(profile - profile.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)
     weights[weights < _NEGLIGIBLE] = 0.0
     mean = (b * weights).sum(axis=1) / weights.sum(axis=1)
-    shape = _mean_log(values, mean)
+    shape = _mean_log(values, mean[:, None])[:, 0]
     scale = -shape / mean
     return (n * shape + _PRIOR_WEIGHT * _PRIOR_K) / (n + _PRIOR_WEIGHT), scale
 
 
 def _mean_log(values: Array, b: Array) -> Array:
-    """Return the shape of the distribution whose ``-k / sigma`` is b, ``(units,)``."""
-    return np.asarray(np.log1p(-b[:, None] * values).mean(axis=1))
+    """Return the shapes of distributions whose ``-k / sigma`` is b, as b is shaped."""
+    terms = -b[:, :, None] * values[:, None]  # (units, points, n)
+    np.log1p(terms, out=terms)
+    return np.asarray(terms.mean(axis=2))
 
 
 def _quantiles(count: int, k: Array, sigma: Array) -> Array:

@@ -10,8 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stanpool.base.arrays import LARGEST_ARRAY
 from stanpool.base.errors import StanpoolError
+from stanpool.plots.parts.canvas import pixels
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:
@@ -101,27 +105,26 @@ def picture(id: str, caption: str, alt: str, draw: Callable[[], Figure]) -> Part
     """Draw a figure, or return the reason why this model has none."""
 
     def make() -> Part:
-        buffer = io.BytesIO()
         with warnings.catch_warnings():
             # Characters that the font lacks become boxes; the tables show them.
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
-            draw().savefig(buffer, format="png", dpi=_DPI)
-        encoded = base64.b64encode(_fewer_colours(buffer)).decode("ascii")
+            image = pixels(draw(), _DPI)
+        encoded = base64.b64encode(_fewer_colours(image)).decode("ascii")
         return Picture(id, caption, alt, f"data:image/png;base64,{encoded}")
 
     return attempt(caption, make)
 
 
-def _fewer_colours(image: io.BytesIO) -> bytes:
-    """Return an image with a palette, which makes it a third of the size."""
+def _fewer_colours(image: NDArray[np.uint8]) -> bytes:
+    """Write an image as PNG with a palette, which makes it a third of the size."""
     from PIL import Image
 
-    smaller = io.BytesIO()
-    with Image.open(image) as opened:
-        opened.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(
-            smaller, format="png", optimize=True
-        )
-    return smaller.getvalue()
+    written = io.BytesIO()
+    opened = Image.fromarray(image).convert("RGB")
+    opened.quantize(_COLOURS, dither=Image.Dither.NONE).save(
+        written, format="png", optimize=True
+    )
+    return written.getvalue()
 
 
 def table(

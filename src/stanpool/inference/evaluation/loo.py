@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from stanpool.base.arguments import public
 from stanpool.base.arrays import LARGEST_ARRAY, Array, Indices
@@ -40,7 +39,7 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
     new_group_predictors,
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
-from stanpool.posterior.importance import psis
+from stanpool.posterior.importance import log_sum_exp, psis
 from stanpool.posterior.scalars import described
 from stanpool.sampling.approximate import largest_k, stratified
 
@@ -169,7 +168,7 @@ def _rows_left_out(
         values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
         log_weights, found.pareto_k[some] = psis(values, relative_ess=ess)
         _score(found, some, values, log_weights)
-        weights = np.exp(log_weights.T)
+        weights = np.ascontiguousarray(np.exp(log_weights).T)
         found.fill(some, predict_rows(spec, design, eta, parameters, weights, rng))
         show(some.stop)
     return found
@@ -205,8 +204,8 @@ def _groups_left_out(
 
 def _score(found: LeftOut, units: slice, log_lik: Array, log_weights: Array) -> None:
     """Fill in elpd and p of units from arrays of shape ``(units, S)``."""
-    seen = logsumexp(log_lik, axis=1) - np.log(log_lik.shape[1])
-    found.elpd[units] = logsumexp(log_lik + log_weights, axis=1)
+    seen = log_sum_exp(log_lik) - np.log(log_lik.shape[1])
+    found.elpd[units] = log_sum_exp(log_lik + log_weights)
     found.p[units] = seen - found.elpd[units]
 
 

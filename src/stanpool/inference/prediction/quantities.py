@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.base.arrays import LARGEST_ARRAY, Array, gigabytes
+from stanpool.base.arrays import LARGEST_ARRAY, Array, gigabytes, keep_freed_memory
 from stanpool.base.errors import OutcomeWarning, SpecError, warn_user
 from stanpool.data.likelihood import draw_outcomes, expected_outcomes, log_likelihood
 from stanpool.families.functions import count_beyond
@@ -82,6 +82,7 @@ _ALL_KINDS = {**KINDS, "log_lik": Kind(_log_likelihoods, PARTS)}
 
 def blocks_of(kind: str, source: LinearPredictor) -> Iterator[tuple[slice, Array]]:
     """Yield rows and what is computed for them, shape ``(S, rows, ...)``."""
+    keep_freed_memory()
     rng = np.random.default_rng([source.seed])
     for rows in source.chunks():
         yield rows, _ALL_KINDS[kind].compute(source, rows, rng)
@@ -117,7 +118,9 @@ def collected(kind: str, source: LinearPredictor) -> xr.DataArray:
             "which needs little memory."
         )
     result: Array | None = None
+    beyond = 0
     for some, values in blocks_of(kind, source):
+        beyond += count_beyond(values) if kind == "predict" else 0
         if result is None:
             result = np.empty((draws, rows, *values.shape[2:]), dtype=values.dtype)
         elif values.dtype != result.dtype:  # counts that 64 bits cannot hold
@@ -125,7 +128,6 @@ def collected(kind: str, source: LinearPredictor) -> xr.DataArray:
         result[:, some] = values
     assert result is not None
     attributes: dict[str, float] = attributes_of(source)
-    beyond = count_beyond(result) if kind == "predict" else 0
     if beyond:
         attributes["beyond"] = beyond
     return xr.DataArray(

@@ -127,6 +127,22 @@ def new_rows(width: float, heights: list[float]) -> list[Axes]:
     return list(grid[:, 0])
 
 
+def pixels(figure: Figure, dpi: int) -> NDArray[np.uint8]:
+    """Draw a figure once, where ``savefig`` does twice, and return its colours.
+
+    Returns
+    -------
+    numpy.ndarray
+        Red, green, blue and opacity, shape ``(height, width, 4)``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(dpi)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
 def on(ax: Axes | None, width: float = 7.5, height: float = 4.5) -> Axes:
     """Return the axes to draw on: the given ones, or those of a new figure."""
     if ax is not None:
