@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -72,6 +73,39 @@ def test_killed_and_concurrent_builds_end_in_one_good_executable(elsewhere):
     assert subprocess.run([executable.strip(), "info"], check=False).returncode == 0
     left = {path.name for path in elsewhere.glob("programs/*")}
     assert {name for name in left if "partial" in name} == set()
+
+
+def _descendants(number: int) -> dict[int, str]:
+    """Return the commands of what a process has started, zombies left out."""
+    listing = ["ps", "-A", "-o", "pid=,ppid=,stat=,comm="]
+    said = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 3) for line in said.splitlines()]
+    living = [(int(a), int(b), name) for a, b, state, name in rows if state[0] != "Z"]
+    found: dict[int, str] = {}
+    while True:
+        new = {a: name for a, b, name in living if b == number or b in found}
+        if new == found:
+            return found
+        found = new
+
+
+@pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
+def test_make_and_the_compiler_end_with_the_process_that_compiles(elsewhere, blow):
+    asker = _ask()
+    _wait_until(lambda: {"cc1plus", "clang"} & {*_descendants(asker.pid).values()})
+    started = _descendants(asker.pid)
+    assert "make" in started.values()
+    asker.send_signal(blow)
+    asker.communicate()
+
+    def have_ended() -> bool:
+        listing = ["ps", "-A", "-o", "pid=,stat=,comm="]
+        said = subprocess.run(listing, capture_output=True, text=True).stdout
+        rows = [line.split(None, 2) for line in said.splitlines()]
+        running = {(int(a), name) for a, state, name in rows if state[0] != "Z"}
+        return running.isdisjoint(started.items())
+
+    _wait_until(have_ended, seconds=10)
 
 
 def test_second_request_starts_no_process(monkeypatch):
