@@ -14,6 +14,7 @@ from stanpool.density.parameters import declared_names
 from stanpool.engine import compile_programs
 from stanpool.model.fit_result import LOG_DENSITY
 from stanpool.model.program import render
+from stanpool.model.program.facts import facts_of
 
 pytestmark = pytest.mark.compiled
 
@@ -51,6 +52,9 @@ SLOW = (
     "partial_pooling_categorical_adaptive_recentered",
     "partial_pooling_gaussian_centered_latent",
     "partial_pooling_gaussian_se_marginal_integrated_integrated_plain",
+    "partial_pooling_gaussian_weights_crossproducts_decoupled_adaptive_correlated_"
+    "group_predictors_membership",
+    "partial_pooling_poisson_adaptive_plain_membership",
     "partial_pooling_poisson_adaptive_correlated_group_predictors_nested",
     "partial_pooling_poisson_weights_adaptive",
     "partial_pooling_student_t_censored_adaptive",
@@ -64,6 +68,9 @@ def parts_of(model: sp.Model) -> set[str]:
     structure = model.structure
     functions = render._functions(structure)
     found = {f"families/{structure.family}", *(f"functions/{f}" for f in functions)}
+    if structure.is_grouped_glm:
+        found |= {"grouped_glm"}
+        functions += render._grouped_function(structure, facts_of(structure))
     found |= {
         f"cpp/{header}" for f in functions for header in render.HEADERS.get(f, ())
     }

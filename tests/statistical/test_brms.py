@@ -75,7 +75,8 @@ def described(draws: pd.DataFrame) -> dict[str, np.ndarray]:
         found[name] = np.quantile(draws, prob, axis=1)
         # As Vehtari et al. (2021): of the effective size of the indicator.
         below = (values <= values.quantile(prob, ("chain", "draw"))).astype(float)
-        size = arviz.ess_mean(below.to_dataset(name="it"))["it"].to_numpy()
+        error = arviz.mcse_mean(below.to_dataset(name="it"))["it"]
+        size = (below.var(("chain", "draw"), ddof=1) / error**2).to_numpy()
         ends = stats.beta.ppf(
             stats.norm.cdf([[-1.0], [1.0]]), size * prob + 1, size * (1 - prob) + 1
         )

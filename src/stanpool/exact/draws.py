@@ -13,7 +13,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array, check_memory
 from stanpool.base.errors import SpecError, quote
 from stanpool.engine.values.draws import NamedDraws
-from stanpool.model.fit_result import KeepsStatistics
+from stanpool.model.kept_statistics import KeepsStatistics
 from stanpool.model.terms.names import GroupNames, labels_of
 from stanpool.posterior.labelled_draws import build_posterior, number_draws
 from stanpool.posterior.recenter import uncenter_tree

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -14,6 +13,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.options import Method
 from stanpool.engine.values.program import StanProgram
+from stanpool.model.kept_statistics import KeepsStatistics
 from stanpool.model.prepared_model import PreparedModel
 
 if TYPE_CHECKING:
@@ -100,18 +100,6 @@ class HasPosterior(Protocol):
     @property
     def described(self) -> dict[str, dict[Any, Array]]:
         """Statistics of the draws of each variable, once they have been computed."""
-
-
-class KeepsStatistics:
-    """Draws of which nothing is computed twice."""
-
-    @cached_property
-    def described(self) -> dict[str, dict[Any, Array]]:
-        """Statistics of the draws of each variable, once they have been computed.
-
-        ``posterior.scalars.described`` computes them and keeps them here.
-        """
-        return {}
 
 
 @public

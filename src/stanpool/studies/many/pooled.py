@@ -25,7 +25,8 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.inference.estimates.summary import draws, summary
 from stanpool.inference.estimates.summary_table import SummaryTable
-from stanpool.model.fit_result import FitResult, KeepsStatistics
+from stanpool.model.fit_result import FitResult
+from stanpool.model.kept_statistics import KeepsStatistics
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.posterior.convergence import STATISTICS, mixing
 from stanpool.posterior.labelled_draws import number_draws
