@@ -53,7 +53,7 @@ SLOW = (
     "partial_pooling_gaussian_centered_latent",
     "partial_pooling_gaussian_se_marginal_integrated_integrated_plain",
     "partial_pooling_gaussian_weights_crossproducts_decoupled_adaptive_correlated_"
-    "group_predictors_membership",
+    "group_predictors_member",
     "partial_pooling_poisson_adaptive_plain_membership",
     "partial_pooling_poisson_adaptive_correlated_group_predictors_nested",
     "partial_pooling_poisson_weights_adaptive",

@@ -270,7 +270,7 @@ def _partly_centered(
 ) -> np.ndarray:
     """Return z of b = m + (tau / tau_0)^(1 - w) (z_scale z - w m), m at the means.
 
-    In decorrelated groups the correlations are taken out of z.
+    In decorrelated groups the correlations are taken out of the deviations of z.
     """
     told, end = model.stan_data(), f"_{number + 1}" if number else ""
     names = "centeredness", "z_scale", "tau_pilot"
@@ -298,7 +298,8 @@ def _partly_centered(
         z[j, q] = ((u[j, q] - known[j, q]) / stretch + own) / z_scale[j, q]
     for j in range(len(u)):
         if f"decorrelated{end}" in told and told[f"decorrelated{end}"][j] == 1:
-            z[j] = np.linalg.solve(varying.chol_omega, z[j])
+            about = w[j] * mean[j] / z_scale[j]
+            z[j] = about + np.linalg.solve(varying.chol_omega, z[j] - about)
     return z
 
 

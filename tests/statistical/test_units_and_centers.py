@@ -270,3 +270,24 @@ def test_an_effective_draw_takes_as_many_steps(parameterization: str) -> None:
         logs.append(np.log(np.array(steps) / ess))
     error = np.hypot(*(each.std(ddof=1) / np.sqrt(SEEDS) for each in logs))
     assert abs(np.mean(logs[1]) - np.mean(logs[0])) < np.log(1.25) + 3 * error, logs
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ x + (x | g) + (1 | h)"])
+def test_outcomes_far_from_zero_are_sampled_as_easily(formula: str) -> None:
+    # With a mean of 1000 scales, trajectories once took 360 steps in place of 15.
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame(
+        {"x": rng.normal(size=600), "g": np.arange(600) % 30, "h": np.arange(600) // 30}
+    )
+    groups = 0.3 * rng.normal(size=30)[data["g"]] + 0.2 * rng.normal(size=20)[data["h"]]
+    y = 0.5 * data["x"] + groups + rng.normal(size=600)
+    steps = [
+        sp.Model(formula, data.assign(y=y + mean), family="student_t")
+        .fit(chains=1, warmup=200, draws=50, seed=1, progress=False)
+        .sample_stats["n_steps"]
+        .mean()
+        .item()
+        for mean in (0.0, 1000.0)
+    ]
+    # Steps of a trajectory are doubled until it turns.
+    assert steps[1] < 2.5 * steps[0]

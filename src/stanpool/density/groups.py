@@ -6,12 +6,13 @@ declares in their place. With :math:`\Sigma = L L'`, :math:`L = diag(\tau) L_\Om
 * noncentered: :math:`u_j = L z_j`, :math:`z_j \sim N(0, I)`;
 * centered: :math:`b_j = m_j + u_j`;
 * adaptive [1]_: :math:`u = (\tau / \tau_0)^{1 - w} (s z - w m)` for each group and
-  coefficient, where groups that are decorrelated have :math:`L_\Omega z_j` in the place
-  of :math:`z_j`; ``m`` is the mean where predictors have their means, and for groups
-  within others' groups the sum of it and the coefficients of these. Where groups form a
-  ridge with the intercept, there are :math:`v` with :math:`z = v + e e' v`, and in the
-  place of the intercept :math:`\bar\alpha = \alpha + \sum \lambda e' v`, at which z of
-  other factors are centered; of cutpoints, this sum is subtracted;
+  coefficient, where groups that are decorrelated have :math:`a + L_\Omega (z_j - a)` in
+  the place of :math:`z_j`, with :math:`a = w m / s`; ``m`` is the mean where predictors
+  have their means, and for groups within others' groups the sum of it and the
+  coefficients of these. Where groups form a ridge with the intercept, there are
+  :math:`v` with :math:`z = v + e e' v`, and in the place of the intercept
+  :math:`\bar\alpha = \alpha + \sum \lambda e' v`, at which z of other factors are
+  centered; of cutpoints, this sum is subtracted;
 * no pooling: the coefficients have priors of their own, and no population;
 * integrated out: none, and only :math:`\Sigma` is left.
 
@@ -204,7 +205,9 @@ class Groups:
         w, unit, pilot, decorrelated = numbers
         root, volume = np.diag(tau), 0.0
         if decorrelated is not None:
-            z = np.where(np.reshape(decorrelated, (-1, 1)) > 0, z @ chol.T, z)
+            at = w * mean / (unit * self.unit)  # where z is centered
+            whole = at + (z - at) @ chol.T
+            z = np.where(np.reshape(decorrelated, (-1, 1)) > 0, whole, z)
             volume += float(np.sum(decorrelated) * np.log(np.diag(chol)).sum())
         if self.factor.uncorrelated:
             # At the centers, where each is about what those before it say of it.

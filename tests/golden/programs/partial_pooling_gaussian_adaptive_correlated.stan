@@ -33,12 +33,13 @@ functions {
     return u;
   }
   // the same for correlated coefficients: in groups with decorrelated = 1 the z
-  // are uncorrelated, and multiplied by L_Omega
+  // are uncorrelated, and their deviations are multiplied by L_Omega
   matrix partly_centered_correlated(matrix z, matrix mean, vector tau,
                                     matrix L_Omega, matrix centeredness,
                                     matrix z_scale, vector tau_pilot,
                                     vector decorrelated) {
-    matrix[rows(z), cols(z)] correlated = z * add_diag(L_Omega, -1)';
+    matrix[rows(z), cols(z)] deviations = z - centeredness .* mean ./ z_scale;
+    matrix[rows(z), cols(z)] correlated = deviations * add_diag(L_Omega, -1)';
     return partly_centered(z + diag_pre_multiply(decorrelated, correlated),
                            mean, tau, centeredness, z_scale, tau_pilot);
   }

@@ -14,6 +14,7 @@ import stanpool as sp
 from golden.catalogue import models, small_data
 from stanpool import Model, SpecError
 from stanpool.base.system.files import shipped_folder
+from stanpool.engine.values.program import LONGEST_NAME
 from stanpool.model.program.render import render
 
 
@@ -64,6 +65,16 @@ class TestSource:
     def test_names_are_file_names(self) -> None:
         names = {model.program.name for model in models().values()}
         assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
+
+    def test_names_of_many_factors_are_short_enough_for_files(self) -> None:
+        factors = "abcdefghijkl"
+        data = {
+            x: np.random.default_rng(i).integers(4, size=40)
+            for i, x in enumerate(factors)
+        }
+        terms = " + ".join(f"(1 | {x})" for x in factors)
+        model = sp.Model(f"y ~ {terms}", data | {"y": np.arange(40.0) % 7})
+        assert len(model.program.name) == LONGEST_NAME
 
     def test_no_number_of_the_data_is_in_the_source(self) -> None:
         odd = {"x1": [7919.0 + row for row in range(14)], "y": np.arange(14) + 0.104729}

@@ -39,12 +39,12 @@ from stanpool.engine.install.home import (
 from stanpool.engine.install.toolchain import answer, find_compiler, make_name
 from stanpool.engine.process import run
 from stanpool.engine.scratch import scratch_folder
-from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.program import LONGEST_NAME, StanProgram
 
 if TYPE_CHECKING:
     from cmdstanpy import CmdStanModel
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}")
 _DEVICE = re.compile(r"con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)  # of Windows
 _DESCRIPTION = "engine.json"
 _IS_FIT_FOR_MAKE = re.compile(r"([A-Za-z]:)?[\w./+-]+")
@@ -229,7 +229,7 @@ def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or (is_windows() and _DEVICE.fullmatch(name)):
         raise SpecError(
             f"name={quote(name)} cannot name a program: give a letter, then "
-            "letters, digits and '_', 100 at most."
+            f"letters, digits and '_', {LONGEST_NAME} at most."
         )
 
 

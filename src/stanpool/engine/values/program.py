@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+LONGEST_NAME = 100
+"""Characters of a program's name, which is part of the names of files."""
+
 
 @dataclass(frozen=True)
 class StanProgram:

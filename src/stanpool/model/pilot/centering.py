@@ -236,7 +236,8 @@ class Centering:
         z = (stretched + self.centeredness * (mean + known)) / self.z_scale
         if chol_omega is None:
             return np.asarray(z)
-        whole = np.linalg.solve(chol_omega, z.T).T
+        about = self.centeredness * mean / self.z_scale
+        whole = about + np.linalg.solve(chol_omega, (z - about).T).T
         return np.where(self.decorrelated[:, None] > 0, whole, z)
 
     def describe(self, factor: FactorDesign) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from stanpool.base.arguments import public
 from stanpool.base.system.files import shipped_folder
-from stanpool.engine.values.program import StanProgram
+from stanpool.engine.values.program import LONGEST_NAME, StanProgram
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.facts import facts_of, grouped_glm
 from stanpool.model.program.stan_format import tidy
@@ -110,7 +110,7 @@ def _program_name(template: str, structure: Structure) -> str:
         parts.append("common_intercept" if structure.intercept else "")
     elif not (structure.intercept or structure.has_cutpoints):
         parts.append("no_intercept")
-    return "_".join(part for part in parts if part)
+    return "_".join(part for part in parts if part)[:LONGEST_NAME]
 
 
 def _functions(structure: Structure) -> list[str]:
