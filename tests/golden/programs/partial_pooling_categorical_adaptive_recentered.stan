@@ -87,7 +87,9 @@ functions {
     int C = cols(beta) + 1;
     matrix[N, C - 1] eta = rep_matrix(alpha, N) + X * beta;
     for (r in 1 : cols(Z)) {
-      eta += diag_pre_multiply(Z[ : , r], u[u_index[r]]);
+      for (c in 1 : C - 1) {
+        eta[ : , c] += Z[ : , r] .* u[u_index[r], c];
+      }
     }
     matrix[C - 1, C] select = append_col(zeros_vector(C - 1),
                                          identity_matrix(C - 1));
