@@ -40,7 +40,7 @@ functions {
                                     vector decorrelated) {
     matrix[rows(z), cols(z)] deviations = z - centeredness .* mean ./ z_scale;
     matrix[rows(z), cols(z)] correlated = deviations * add_diag(L_Omega, -1)';
-    return partly_centered(z + diag_pre_multiply(decorrelated, correlated),
+    return partly_centered(z + rep_matrix(decorrelated, cols(z)) .* correlated,
                            mean, tau, centeredness, z_scale, tau_pilot);
   }
 }
