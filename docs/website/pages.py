@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -19,13 +19,10 @@ _PAGES_OF_FILES = {
     "stan_templates/README.md": "how/templates.md",
     "notebooks/README.md": "notebooks/index.md",
 }
-# Sections that list all of their pages, and what these are made of.
-_LISTS = {
-    "topics/index.md": "docs/topics/*.md",
-    "coming_from/index.md": "docs/coming_from/*.md",
-    "notebooks/index.md": "notebooks/*.ipynb",
-}
-_OWN_PLACE = ("index", "architecture", "contributing", "gallery")
+# Sections whose pages are those that the page links to in its own folder.
+_SECTIONS = ("topics/index.md", "coming_from/index.md", "notebooks/index.md")
+_PAGE_BESIDE = re.compile(r"\]\((\w+)\.(?:md|ipynb)\)")
+_TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()([^)#\s]*)(#[^)\s]*)?\)")
 
 
@@ -62,16 +59,17 @@ def _all(root: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _guide(docs: Path) -> str:
-    """Return the page of the pages at the top that have no other place."""
-    names = [path.stem for path in docs.glob("*.md") if path.stem not in _OWN_PLACE]
+    """Return the page that lists the pages at the top which no other page lists."""
+    texts = {path.stem: path.read_text("utf-8") for path in docs.glob("*.md")}
+    listed = {
+        name
+        for text in texts.values()
+        for toctree in _TOCTREE.findall(text)
+        for name in toctree.split()
+    }
+    names = sorted(texts.keys() - listed - {"index"})
     text = "# Guide\n\nWhat to do with a fit, and what each kind of model needs.\n"
-    return text + _toctree(names)
-
-
-def _toctree(names: Iterable[str]) -> str:
-    """Return the list of pages of a section, which is not there if it has none."""
-    listed = "\n".join(sorted(names))
-    return f"\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n" if listed else ""
+    return text + reference.toctree(names, ":maxdepth: 1")
 
 
 def _page(path: Path, name: str, root: Path) -> str:
@@ -79,10 +77,9 @@ def _page(path: Path, name: str, root: Path) -> str:
     text = path.read_text("utf-8")
     if name.startswith("reference/"):
         environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
-        text = environment.from_string(text).render(tables.FUNCTIONS)
-    if name in _LISTS:
-        found = {each.stem for each in root.glob(_LISTS[name])}
-        text += _toctree(found - {"index"})
+        text = environment.from_string(text).render(tables.NAMES)
+    if name in _SECTIONS:
+        text += reference.toctree(_PAGE_BESIDE.findall(text), ":hidden:")
 
     def relinked(match: re.Match[str]) -> str:
         return f"{match[1]}{_link(match[2], path, name, root)}{match[3] or ''})"

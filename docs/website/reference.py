@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import stanpool as sp
+from website.tables import table
 
 FOLDER = "reference/api"
 _MODULES = ("plots", "exact", "engine")
@@ -137,16 +138,18 @@ def pages() -> Iterator[tuple[str, str]]:
 def _index() -> str:
     of_top = [e for e in entries() if e.name.partition(".")[0] not in ("Model", "Fit")]
     of_top += [e for e in entries() if e.name in ("Model", "Fit")]
-    text = "# Functions and classes\n\nAll of `import stanpool as sp`. Methods of "
-    text += (
-        "[`sp.Model`](Model.rst) and [`sp.Fit`](Fit.rst) are on the pages of these.\n"
+    names = sorted((each.name for each in of_top), key=str.lower)
+    return (
+        "# Functions and classes\n\nEverything in `import stanpool as sp`. Methods are "
+        "on the pages of [`sp.Model`](Model.rst) and [`sp.Fit`](Fit.rst).\n"
+        + _listed(of_top, _SECTIONS.values())
+        + toctree(names, ":hidden:")
     )
-    return text + _listed(of_top, _SECTIONS.values()) + _toctree(of_top)
 
 
-def _toctree(shown: list[Entry]) -> str:
-    names = "\n".join(sorted((each.name for each in shown), key=str.lower))
-    return f"\n```{{toctree}}\n:hidden:\n\n{names}\n```\n"
+def toctree(names: Iterable[str], option: str) -> str:
+    """Return the list of a section's pages, as Sphinx reads it in Markdown."""
+    return "\n".join(("\n```{toctree}", option, "", *names, "```\n"))
 
 
 def _listed(found: list[Entry], sections: Any) -> str:
@@ -155,10 +158,8 @@ def _listed(found: list[Entry], sections: Any) -> str:
     for section in dict.fromkeys((*sections, "More")):
         rows = sorted((e for e in found if e.section == section), key=lambda e: e.name)
         if rows:
-            text += f"\n## {section}\n\n| | |\n|---|---|\n"
-            text += "".join(
-                f"| [`{_short(e)}`]({e.name}.rst) | {_cell(e)} |\n" for e in rows
-            )
+            cells = ((f"[`{_short(e)}`]({e.name}.rst)", _markdown(e)) for e in rows)
+            text += f"\n## {section}\n\n{table(('', ''), cells)}\n"
     return text
 
 
@@ -166,8 +167,8 @@ def _short(entry: Entry) -> str:
     return entry.name.rpartition(".")[2]
 
 
-def _cell(entry: Entry) -> str:
-    return entry.about.replace("``", "`").replace("|", "\\|")
+def _markdown(entry: Entry) -> str:
+    return entry.about.replace("``", "`")
 
 
 def _page(entry: Entry) -> str:

@@ -83,7 +83,8 @@ _LIMITS = {
 }
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in lines)
 
@@ -98,7 +99,7 @@ def _code(*texts: str) -> str:
 
 def families() -> str:
     """Return the overview: each family, its outcome, links and parts."""
-    return _table(
+    return table(
         ("family", "for", "links, the default first", "parts of the outcome"),
         (
             (
@@ -127,7 +128,7 @@ def _family(family: Family) -> str:
     rows += [(f"`{own.name}`", _default(own)) for own in family.parameters]
     heading = f"### {family.name.replace('_', ' ')}"
     sentence = f'`family="{family.name}"`: {purpose}.'
-    return f"{heading}\n\n{sentence}\n\n{_table(('', ''), rows)}"
+    return f"{heading}\n\n{sentence}\n\n{table(('', ''), rows)}"
 
 
 def _outcome(family: Family) -> str:
@@ -165,7 +166,7 @@ def distributions() -> str:
         "correlation": "correlation matrices",
         "simplex": "probabilities of categories",
     }
-    return _table(
+    return table(
         ("distribution", "of"),
         ((f"`{d.usage}`", supports[d.support]) for d in DISTRIBUTIONS.values()),
     )
@@ -199,7 +200,7 @@ def instead() -> str:
     found: dict[str, list[str]] = {}
     for name, words in vocabulary._INSTEAD.items():
         found.setdefault(words, []).append(name)
-    return _table(
+    return table(
         ("you would write", "here"),
         ((_code(*names), _sentence(words)) for words, names in found.items()),
     )
@@ -233,13 +234,13 @@ def _command(command: Any, name: str) -> str:
     examples = "\n".join(line.removeprefix("  ") for line in examples.splitlines())
     text = f"## `stanpool {name}`\n\n```sh\n{usage}\n```\n\n"
     text += help_text.replace("\0", "\n\n").replace("\b", "")
-    text += f"\n\n{_table(('option', ''), rows)}"
+    text += f"\n\n{table(('option', ''), rows)}"
     return f"{text}\n\n```sh\n{examples.strip()}\n```" if examples.strip() else text
 
 
 def exit_codes() -> str:
     """Return how commands end."""
-    return _table(
+    return table(
         ("code", "meaning"),
         (
             ("0", "fine"),
@@ -254,17 +255,18 @@ def exit_codes() -> str:
 
 def datasets() -> str:
     """Return the data sets that stanpool has."""
-    tables = {name: load_dataset(name) for name in list_datasets()}
-    return _table(
+    found = {name: load_dataset(name) for name in list_datasets()}
+    return table(
         ("name", "rows", "columns"),
         (
-            (f"`{name}`", f"{len(table):,}", _code(*map(str, table.columns)))
-            for name, table in tables.items()
+            (f"`{name}`", f"{len(data):,}", _code(*map(str, data.columns)))
+            for name, data in found.items()
         ),
     )
 
 
-FUNCTIONS: dict[str, Callable[[], str] | float] = {
+# What pages may write in double braces.
+NAMES: dict[str, Callable[[], str] | float] = {
     **{
         each.__name__: each
         for each in (

@@ -133,10 +133,29 @@ def test_pages_are_put_together_with_links_that_lead_somewhere(tmp_path: Path) -
     assert "tables](tables" not in (tmp_path / "index.md").read_text("utf-8")
     guide = (tmp_path / "guide.md").read_text("utf-8")
     assert {"effects", "equations"} <= set(guide.split())
+    assert not {"index", "citation", "developers", "gallery"} & set(guide.split())
     stale = tmp_path / "gone.md"
     stale.write_text("# Gone\n")
     pages.put_together(ROOT, tmp_path, gallery=False)
     assert not stale.exists()
+
+
+@pytest.mark.parametrize(
+    ("index", "files"),
+    [
+        ("docs/topics/index.md", "*.md"),
+        ("docs/coming_from/index.md", "*.md"),
+        ("notebooks/README.md", "*.ipynb"),
+    ],
+)
+def test_pages_of_a_section_are_listed_in_the_repository(
+    index: str, files: str
+) -> None:
+    page = ROOT / index
+    linked = set(re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")))
+    there = {each.name for each in page.parent.glob(files)} - {page.name}
+    assert len(there) > 5
+    assert there <= linked
 
 
 def test_faults_of_a_site_are_found(tmp_path: Path) -> None:
