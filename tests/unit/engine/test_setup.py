@@ -868,6 +868,11 @@ def test_what_setting_up_and_compiling_took_is_known_afterwards(folder):
     kept = timings._kept()
     assert {what: len(kept[what]) for what in kept} == dict.fromkeys(whats, 1)
     assert 0.2 * seconds < sum(timings.known(each).value for each in whats) < seconds
+    # A second in which the compiler waits, as for a core, is none that it takes.
+    start = time.perf_counter()
+    compile_program("42 slowly", name="program", progress=False)
+    seconds = time.perf_counter() - start
+    assert 0 < timings._kept()[timings.COMPILING][-1] < seconds - 0.9
     # The median of the last five; what cannot be read is not known.
     for value in (1.0, 7.0, 7.0, 8.0, 9.0, float("nan"), 0.0):
         timings.remember(timings.COMPILING, value)

@@ -47,7 +47,7 @@ def nothing_is_measured_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 def free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the choice to stanpool, with CmdStan there and nothing compiled, ever."""
     monkeypatch.setattr(timings, "_kept", dict)
-    monkeypatch.setattr(timings, "remember", lambda what, value: None)
+    monkeypatch.setattr(choosing, "remember", lambda what, value: None)
     for variable in ("STANPOOL_ENGINE", "STANPOOL_CMDSTAN", "CMDSTAN"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(choosing, "find_compiled", lambda program: None)

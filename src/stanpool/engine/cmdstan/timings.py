@@ -22,19 +22,19 @@ COMPILING, SETTING_UP = "seconds to compile a program", "seconds to set CmdStan 
 STANS_OWN = "Stan's own functions"
 
 _FILE = "timings.json"
-_KEPT = 5  # one that was slow because of others' work does not count
+_KEPT = 5  # measurements of each, so that one which was disturbed does not count
 
 
 @dataclass(frozen=True)
 class Known:
-    """A number that choices are made by.
+    """A number that the engine is chosen by.
 
     Attributes
     ----------
     value
         The number.
     how
-        How it is known.
+        How it is known, such as "as assumed".
     """
 
     value: float
@@ -42,12 +42,15 @@ class Known:
 
 
 def gain_by(kind: str) -> str:
-    """Name how many times as fast as interpreted programs compiled ones are.
+    """Return the name under which the gain in speed by compiling is kept.
+
+    The gain is the time of a gradient of the interpreted program, divided by that of
+    the compiled one.
 
     Parameters
     ----------
     kind
-        The function in C++ that is their likelihood, or ``STANS_OWN``.
+        The function in C++ that is the likelihood, or ``STANS_OWN``.
     """
     return f"gain by compiling {kind}"
 
@@ -85,7 +88,7 @@ def known(what: str) -> Known:
 def remember(what: str, value: float) -> None:
     """Keep a measurement, if the cache can be written; the last few of each count.
 
-    Of two processes that do so at once, one may be forgotten.
+    If two processes do so at once, the measurement of one may be lost.
     """
     if not (math.isfinite(value) and value > 0):
         return
