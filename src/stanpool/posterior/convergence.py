@@ -113,7 +113,7 @@ def bfmi(energy: NDArray[Any]) -> Array:
 
 
 def moments(draws: NDArray[Any], levels: Sequence[float]) -> dict[Any, Array]:
-    """Compute of ``describe`` the moments and quantiles alone, in half of the time."""
+    """Compute only the moments and quantiles of ``describe``, in half of the time."""
 
     def moments_of_block(block: Array) -> dict[Any, Array]:
         flat = _rows(block)
@@ -153,21 +153,21 @@ def _describe_block(draws: Array, *, levels: Sequence[float]) -> dict[Any, Array
         found = _moments(flat, np.sort(flat, axis=1), levels)
         return found | dict.fromkeys(STATISTICS, np.full(len(draws), np.nan))
     halves = _halves(draws)
-    in_order = Sorted.of(_rows(halves))
+    in_order = _SortedRows.of(_rows(halves))
     # Halves leave out the draw in the middle of an odd number.
     every = in_order.values if n % 2 == 0 else np.sort(flat, axis=1)
     found = _moments(flat, every, levels)
     tails = [
-        Chains.of(_halves((draws <= end[:, None, None]).astype(float)))
+        _CenteredChains.of(_halves((draws <= end[:, None, None]).astype(float)))
         for end in quantiles_in_order(every, _TAILS).T
     ]
-    scores = Chains.of(in_order.normal_scores().reshape(halves.shape))
-    folded = Chains.of(in_order.folded().normal_scores().reshape(halves.shape))
+    scores = _CenteredChains.of(in_order.normal_scores().reshape(halves.shape))
+    folded = _CenteredChains.of(in_order.folded().normal_scores().reshape(halves.shape))
     mixed = (
         np.maximum(scores.r_hat(), folded.r_hat()),
         scores.ess(),
         np.minimum(*(each.ess() for each in tails)),
-        found["sd"] / np.sqrt(Chains.of(halves).ess()),
+        found["sd"] / np.sqrt(_CenteredChains.of(halves).ess()),
     )
     return found | {
         name: np.where(found["finite"], each, np.nan)
@@ -189,7 +189,7 @@ def _moments(flat: Array, ordered: Array, levels: Sequence[float]) -> dict[Any, 
 
 
 def _rows(draws: Array) -> Array:
-    """Put the chains of each scalar one after another, also where there is none."""
+    """Put the chains of each scalar one after another; there may be no scalar."""
     scalars, chains, n = draws.shape
     return draws.reshape(scalars, chains * n)
 
@@ -203,14 +203,14 @@ def _halves(draws: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Sorted:
+class _SortedRows:
     """Rows of values in order, and the place that each had among all values."""
 
     places: Indices
     values: Array
 
     @classmethod
-    def of(cls, rows: Array) -> Sorted:
+    def of(cls, rows: Array) -> _SortedRows:
         """Sort each of the rows, of shape ``(row, value)``.
 
         A radix sort of the highest 16 bits leaves rows so nearly in order that merging
@@ -224,14 +224,14 @@ class Sorted:
         merged = _in_all(np.argsort(nearly, axis=1, kind="stable"))
         return cls(places.ravel()[merged], nearly.ravel()[merged])
 
-    def folded(self) -> Sorted:
+    def folded(self) -> _SortedRows:
         """Sort the values by their distances from the median of their row."""
         size = self.values.shape[1]
         middle = self.values[:, (size - 1) // 2] + self.values[:, size // 2]
         distances = np.abs(self.values - middle[:, None] / 2)
         # They fall and rise again, so that merging two runs is all there is to do.
         merged = _in_all(np.argsort(distances, axis=1, kind="stable"))
-        return Sorted(self.places.ravel()[merged], distances.ravel()[merged])
+        return _SortedRows(self.places.ravel()[merged], distances.ravel()[merged])
 
     def normal_scores(self) -> Array:
         """Return the normal quantiles of the ranks, at the places of the values."""
@@ -242,7 +242,10 @@ class Sorted:
         return self._at_places(_ranks(self.values.shape[1]))
 
     def _at_places(self, by_rank: Array) -> Array:
-        """Give values, by their ranks 1, 1.5, 2, ..., to where the sorted ones were."""
+        """Look ranks up in a table, and put what it says at the places of the values.
+
+        The table has an entry for each of the ranks 1, 1.5, 2, ...
+        """
         size = self.values.shape[1]
         in_order = np.repeat(by_rank[None, ::2], len(self.values), axis=0).ravel()
         tied = np.zeros(self.values.shape, dtype=bool)  # with the next one
@@ -259,7 +262,7 @@ class Sorted:
 
 
 def _in_all(places: Indices) -> Indices:
-    """Count places within rows among the values of all rows, in place."""
+    """Turn places within rows into places among all values, in the array itself."""
     places += np.arange(len(places))[:, None] * places.shape[1]
     return places
 
@@ -273,7 +276,7 @@ def mean_ranks(values: Array) -> Array:
     array([[3. , 1.5, 1.5]])
     """
     with np.errstate(all="ignore"):  # constants and non-finite values have no keys
-        return Sorted.of(values).ranks()
+        return _SortedRows.of(values).ranks()
 
 
 @lru_cache(maxsize=4)
@@ -289,8 +292,8 @@ def _ranks(size: int) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Chains:
-    """Chains about their means.
+class _CenteredChains:
+    """Draws of chains, less the mean of each chain.
 
     Attributes
     ----------
@@ -307,7 +310,7 @@ class Chains:
     constant: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, draws: Array) -> Chains:
+    def of(cls, draws: Array) -> _CenteredChains:
         """Center chains of shape ``(scalar, chain, draw)``."""
         means = draws.mean(axis=2)
         constant = np.ptp(draws, axis=(1, 2)) < np.finfo(float).resolution
@@ -329,10 +332,12 @@ class Chains:
         if chains > 1:
             between = self.means.var(axis=1, ddof=1)
         few = min(_LAGS, n)
-        time, is_known = _time(_at_lags(self.centered, few), between, n)
+        time, is_known = _autocorrelation_time(_at_lags(self.centered, few), between, n)
         if not is_known.all():
             rest = ~is_known
-            time[rest], _ = _time(_at_all_lags(self.centered[rest]), between[rest], n)
+            time[rest], _ = _autocorrelation_time(
+                _at_all_lags(self.centered[rest]), between[rest], n
+            )
         size = chains * n
         ess: Array = size / np.maximum(time, 1 / np.log10(size))
         # Indicators of a constant are all true; ArviZ counts every such draw.
@@ -358,7 +363,7 @@ def _at_all_lags(centered: Array) -> Array:
     return np.asarray(np.fft.irfft(power, n=padded, axis=1)[:, :n] / n)
 
 
-def _time(
+def _autocorrelation_time(
     autocovariance: Array, between: Array, n: int
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Sum Geyer's sequence of the autocorrelations.
@@ -375,7 +380,7 @@ def _time(
     Returns
     -------
     numpy.ndarray
-        The autocorrelation times, and whether they are known from these lags.
+        The autocorrelation times, and whether these lags suffice to know them.
     """
     within = autocovariance[:, :1] * n / (n - 1)
     total = autocovariance[:, :1] + between[:, None]
