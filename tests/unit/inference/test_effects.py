@@ -650,6 +650,21 @@ class TestGrids:
         with pytest.raises(DataError, match="'term', which tables of effects"):
             fit.comparisons("f", newdata={"f": True, "term": 3})
 
+    def test_texts_that_are_the_same_number_are_different_levels(self) -> None:
+        data = small_data().assign(f=["1", "01"] * 7, h=["nan"] * 7 + ["inf"] * 7)
+        fit = fit_of_prior(sp.Model("y ~ f + (1 | h)", data))
+        beta = fit.posterior["beta"].to_numpy().ravel()  # of "1"; "01" is the first
+        found = fit.comparisons({"f": ["01", "1"]}, as_draws=True).to_numpy()[0]
+        np.testing.assert_allclose(found, beta, rtol=1e-12)
+        # Numbers stand for the level that is written like them.
+        found = fit.comparisons({"f": ["01", 1]}, as_draws=True).to_numpy()[0]
+        np.testing.assert_allclose(found, beta, rtol=1e-12)
+        found = fit.predictions({"h": ["nan", "NaN"]}, new_groups="zero", as_draws=True)
+        intercepts = fit.posterior["b_h"].sel(h="nan").to_numpy().ravel()
+        intercepts = intercepts - fit.posterior["Intercept"].to_numpy().ravel()
+        first, second = found.to_numpy()
+        np.testing.assert_allclose(first - second, intercepts, rtol=1e-9, atol=1e-12)
+
     def test_by_the_variable_itself_is_by_what_rows_had(self) -> None:
         fit = fit_of_prior(without_groups("y ~ x1 * c", small_data()))
         found = fit.comparisons({"c": [0, 1]}, by="c")

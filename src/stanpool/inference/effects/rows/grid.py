@@ -92,22 +92,25 @@ def levels_named(model: PreparedModel, name: str, values: Sequence[Any]) -> list
     """Return the levels of a factor that values stand for, or refuse a value."""
     levels = levels_of(model, name)
     known = {_key(level): level for level in levels}
+    known |= {level_text(level): level for level in levels}
     is_group = name in roles_of(model).groups
     found = []
     for value in values:
-        key = _key(value)
-        if key not in known and not is_group:  # a new group is no mistake
+        level = known.get(level_text(value), known.get(_key(value)))
+        if isinstance(value, str) and isinstance(level, str) and value != level:
+            level = None  # the texts "1" and "01" are different levels
+        if level is None and not is_group:  # a new group is no mistake
             raise DataError(
                 f"{quote(name)} has no level {quote(value)} in the data of the fit; "
                 f"its levels are {quote_list(levels, limit=10)}."
                 + suggestion(str(value), map(str, levels))
             )
-        found.append(known.get(key, value))
+        found.append(value if level is None else level)
     return found
 
 
 def _key(level: Any) -> Any:
-    """Return what is the same of spellings of a level: 1, 1.0, "1", True and "True"."""
+    """Return what spellings of a level share, such as 1, 1.0, "1", True and "True"."""
     text = level_text(level)
     try:
         return float({"True": "1", "False": "0"}.get(text, text))
