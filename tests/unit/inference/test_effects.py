@@ -766,6 +766,8 @@ class TestTablesAtThePrompt:
         assert float(shown[1]) == pytest.approx(found.mean(), abs=10.0**-digits)
         # What is made of the table is a plain one, with all digits.
         assert "EffectsTable" not in str(type(table.head()))
+        del table["lower"]
+        assert f"{table['estimate'].iloc[0]:.4g}" in repr(table)
 
     def test_hypotheses_are_shown_in_the_same_way(self) -> None:
         fit = fit_of_prior(sp.Model("y ~ x1 + (1 | g)", small_data()), draws=50)

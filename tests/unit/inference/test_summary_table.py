@@ -97,6 +97,13 @@ def test_notebooks_show_labels_as_text() -> None:
     assert "&lt;b&gt;x" in table._repr_html_()
 
 
+def test_a_summary_whose_columns_are_deleted_is_shown() -> None:
+    draws = np.random.default_rng(3).normal(size=(4, 50))
+    table = summarize(xr.Dataset({"b": (("chain", "draw"), draws)}))
+    del table["sd"]
+    assert f"{draws.mean():.4g}" in repr(table).splitlines()[-1].split()
+
+
 def test_results_show_their_tables_at_the_prompt(fit: sp.Fit) -> None:
     diagnosis = fit.diagnose()
     assert repr(diagnosis) == str(diagnosis)

@@ -24,9 +24,10 @@ OWN = ("term", "contrast", *OWN_OF_PREDICTIONS)
 class EffectsTable(pd.DataFrame):
     """Effects, which are a data frame that shows all of its columns.
 
-    Numbers are rounded where the Monte Carlo standard error of as many independent
-    draws is; those of the table are not. Lines that are longer than
-    ``pandas.options.display.width``, 80 by default, go on below.
+    Estimates and intervals are shown with the digits that their Monte Carlo standard
+    errors support, as if draws were independent; the numbers themselves are not
+    rounded. Lines that are longer than ``pandas.options.display.width``, 80 by default,
+    go on below.
     """
 
     @property
@@ -56,21 +57,21 @@ class EffectsTable(pd.DataFrame):
         return pd.DataFrame(cells, index=some.index), note
 
 
-# Monte Carlo standard errors of independent draws, in standard deviations over the root
-# of their number; those of 5 % and 95 % quantiles.
-_OF_DRAWS = {"estimate": 1.0, "lower": 2.1, "upper": 2.1}
+# The Monte Carlo standard errors of the mean and of the 5 % and 95 % quantiles of
+# independent draws, in units of their standard deviation over the root of their number.
+_ERRORS = {"estimate": 1.0, "lower": 2.1, "upper": 2.1}
 
 
 def _texts(name: Any, table: pd.DataFrame, attrs: Mapping[Any, Any]) -> list[str]:
     """Return the cells of a column as texts, rounded where these are of draws."""
     if name in ("pd", "probability"):
         return [f"{each:.3f}" for each in table[name]]
-    if name not in _OF_DRAWS:
+    if name not in _ERRORS or not {"lower", "upper"} <= set(table.columns):
         is_number = table[name].dtype.kind == "f"
         return [f"{x:.4g}" if is_number else short_label(x, 40) for x in table[name]]
     widths = 2.0 * NormalDist().inv_cdf(0.5 + attrs["prob"] / 2.0)
     sd = (table["upper"] - table["lower"]).abs() / widths
-    errors = _OF_DRAWS[name] * sd / attrs["draws"] ** 0.5
+    errors = _ERRORS[name] * sd / attrs["draws"] ** 0.5
     return [rounded(*each) for each in zip(table[name], errors, strict=True)]
 
 

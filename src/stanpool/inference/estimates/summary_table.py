@@ -16,7 +16,7 @@ _HEAD, _TAIL = 18, 5
 _INDEPENDENT = 1000.0  # draws of an approximation, at least
 _END = 7  # characters of the end of a label that is cut
 _DIGITS = 4  # significant digits of an estimate, at most
-_DECIMALS = 8  # of more there is an exponent
+_DECIMALS = 8  # of an estimate, at most; smaller ones have an exponent
 
 
 class SummaryTable(pd.DataFrame):
@@ -86,7 +86,9 @@ def places_shown(count: int) -> tuple[range, range]:
 
 def rounded_cells(table: pd.DataFrame) -> dict[str, list[str]]:
     """Write the numbers of each column with the digits that the draws support."""
-    sd = table["sd"].to_numpy(dtype=float)
+    sd = np.full(len(table), np.nan)  # all digits are shown if a user deletes it
+    if "sd" in table:
+        sd = table["sd"].to_numpy(dtype=float)
     # Approximations have no effective sizes, and independent draws.
     bulk, tail = (
         table[x].to_numpy(dtype=float) if x in table else _INDEPENDENT
