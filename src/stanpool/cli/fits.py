@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -41,16 +40,6 @@ if TYPE_CHECKING:
     from stanpool.data.sources import Source
 
 
-Ask = Callable[..., None]
-
-_WHICH = click.option(
-    "--variables",
-    multiple=True,
-    metavar="NAME[=VALUES]",
-    help="A variable, and which of its values, separated by commas, as in "
-    "'age=20,60', 'age=sd' or 'region=pairwise'. May be repeated.",
-)
-
 _SHOWN = all_of(
     (
         click.option(
@@ -70,7 +59,7 @@ _SHOWN = all_of(
         click.option(
             "--draws",
             type=click.IntRange(1),
-            help="Number of draws to use.  [default: all, or fewer if all take long]",
+            help="Number of draws to use, if not all.",
         ),
         seed_option,
         click.option("--out", type=PATH, help="Write a CSV, Parquet or Feather file."),
@@ -78,12 +67,21 @@ _SHOWN = all_of(
     )
 )
 
-_HOW = all_of(
+_OF_EFFECTS = all_of(
     (
+        click.argument("fitted", type=FIT, metavar="FIT"),
+        click.argument("data", type=DATA, required=False),
+        click.option(
+            "--variables",
+            multiple=True,
+            metavar="NAME[=VALUES]",
+            help="A variable, and which of its values, separated by commas, as in "
+            "'age=20,60', 'age=sd' or 'region=pairwise'. May be repeated.",
+        ),
         click.option(
             "--newdata",
             type=click.Choice(["mean", "median", "balanced"]),
-            help="Typical rows in the place of DATA.",
+            help="Typical rows in place of DATA.",
         ),
         click.option(
             "--by",
@@ -94,10 +92,12 @@ _HOW = all_of(
         click.option(
             "--average/--each-row",
             default=None,
-            help="Average over all rows, or none of them.  [default: averages over the "
-            "rows that were fitted, each row of others]",
+            help="Average over all rows, or show each of them.  [default: average over "
+            "the rows that were fitted, and show each of other rows]",
         ),
-        click.option("--weights", metavar="COLUMN", help="The weights of rows."),
+        click.option(
+            "--weights", metavar="COLUMN", help="Column of the rows' weights."
+        ),
         click.option(
             "--groups",
             multiple=True,
@@ -118,6 +118,8 @@ _HOW = all_of(
             metavar="TEXT",
             help="Test a hypothesis about the quantities, as in 'b2 > b1'.",
         ),
+        _SHOWN,
+        reads_data,
     )
 )
 
@@ -211,16 +213,13 @@ def predict(
     """
     from stanpool.api.facade import load
     from stanpool.inference.prediction.summaries import predict_table
-    from stanpool.language.formula import outcome_name
 
     try_places(None, out)
     fit = load(fitted)
     if source is None:
         table = predict_table(fit, **options)
     else:
-        outcome = outcome_name(fit.model.spec)
-        needed = [name for name in fit.model.data.columns if name != outcome]
-        rows = source.table(lambda _: needed)
+        rows = _rows_of(source, fit)
         with source.explained():
             table = predict_table(fit, rows, **options)
         if source.dropna:
@@ -256,60 +255,6 @@ def report(fitted: Path, out: Path | None, title: str | None, no_loo: bool) -> N
     click.echo(click.format_filename(written))
 
 
-def _asks_a_fit(command: Callable[..., None]) -> Callable[..., Any]:
-    """Add FIT, DATA and the options of all effects, which the command gets as ``ask``.
-
-    That is a function that calls a method of the fit and shows its table.
-    """
-
-    @wraps(command)
-    def asking(
-        fitted: Path,
-        source: Source | None,
-        variables: tuple[str, ...],
-        newdata: str | None,
-        by: tuple[str, ...],
-        average: bool | None,
-        groups: tuple[str, ...],
-        hypothesis: tuple[str, ...],
-        out: Path | None,
-        as_json: bool,
-        **others: Any,
-    ) -> Any:
-        own = {name: others.pop(name) for name in _OWN if name in others}
-
-        def ask(verb: str, **more: Any) -> None:
-            from stanpool.api.facade import load
-
-            try_places(None, out)
-            _check_one("DATA and --newdata", source, newdata)
-            _check_one("--by and --average or --each-row", by or None, average)
-            fit = load(fitted)
-            rows: Any = newdata
-            if source is not None:
-                rows = source.table(_columns_used(fit, by, others["weights"]))
-            with nullcontext() if source is None else source.explained():
-                table = getattr(fit, verb)(
-                    _values(fit.model, variables),
-                    newdata=rows,
-                    by=list(by) or average,
-                    groups=_words(groups),
-                    hypothesis=list(hypothesis) or None,
-                    **others,
-                    **more,
-                )
-            _show(table, out, as_json)
-
-        return command(ask, **own)
-
-    fit = click.argument("fitted", type=FIT, metavar="FIT")
-    data = click.argument("data", type=DATA, required=False)
-    return fit(data(_WHICH(_HOW(_SHOWN(reads_data(asking))))))
-
-
-_OWN = ("comparison", "cross", "slope")
-
-
 @click.command(
     epilog="""\b
 Examples:
@@ -317,15 +262,15 @@ Examples:
   stanpool predictions votes.fit --variables age=20,60 --groups population
   stanpool predictions votes.fit people.csv --weights n --average"""
 )
-@_asks_a_fit
-def predictions(ask: Ask) -> None:
+@_OF_EFFECTS
+def predictions(**options: Any) -> None:
     """Average expected outcomes of a saved FIT over rows.
 
     The rows are those of DATA or, without it, those that were fitted. With --variables
     all rows get these values. Prints CSV with a line for each quantity: estimate,
     interval, the probability of its sign, and which group effects enter.
     """
-    ask("predictions")
+    _show_effects("predictions", **options)
 
 
 @click.command(
@@ -348,15 +293,15 @@ Examples:
     help="Change all variables at once (both), or compare the comparisons of one at "
     "two values of the other (interaction).",
 )
-@_asks_a_fit
-def comparisons(ask: Ask, comparison: str, cross: str | None) -> None:
+@_OF_EFFECTS
+def comparisons(**options: Any) -> None:
     """Compare expected outcomes of a saved FIT at two values of a variable.
 
     The rows are those of DATA or, without it, those that were fitted; all else is as it
     is. Prints CSV with a line for each quantity: estimate, interval, the probability of
     its direction, and which group effects enter.
     """
-    ask("comparisons", comparison=comparison, cross=cross)
+    _show_effects("comparisons", **options)
 
 
 @click.command(
@@ -370,17 +315,57 @@ Examples:
     type=click.Choice(get_args(SlopeKind)),
     default="dydx",
     show_default=True,
-    help="The slope, or an elasticity: of y (ey), of x (ex), of both (eyex).",
+    help="The slope (dydx), the elasticity (eyex), or one that is relative to y only "
+    "(eydx) or to x only (dyex).",
 )
-@_asks_a_fit
-def slopes(ask: Ask, slope: str) -> None:
+@_OF_EFFECTS
+def slopes(**options: Any) -> None:
     """Average the slopes of expected outcomes of a saved FIT.
 
     The rows are those of DATA or, without it, those that were fitted. Prints CSV with a
     line for each quantity: estimate, interval, the probability of its direction, and
     which group effects enter.
     """
-    ask("slopes", slope=slope)
+    _show_effects("slopes", **options)
+
+
+def _show_effects(
+    verb: str,
+    *,
+    fitted: Path,
+    source: Source | None,
+    variables: tuple[str, ...],
+    newdata: str | None,
+    by: tuple[str, ...],
+    average: bool | None,
+    weights: str | None,
+    groups: tuple[str, ...],
+    hypothesis: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    **others: Any,
+) -> None:
+    """Call a method of a saved fit that returns effects, and show their table."""
+    from stanpool.api.facade import load
+
+    try_places(None, out)
+    _check_one("DATA and --newdata", source, newdata)
+    _check_one("--by and --average or --each-row", by or None, average)
+    fit = load(fitted)
+    rows: Any = newdata
+    if source is not None:
+        rows = _rows_of(source, fit, *by, *([weights] if weights else []))
+    with nullcontext() if source is None else source.explained():
+        table = getattr(fit, verb)(
+            _values(fit.model, variables),
+            newdata=rows,
+            by=list(by) or average,
+            weights=weights,
+            groups=_words(groups),
+            hypothesis=list(hypothesis) or None,
+            **others,
+        )
+    _show(table, out, as_json)
 
 
 def _check_one(what: str, first: object, second: object) -> None:
@@ -388,16 +373,13 @@ def _check_one(what: str, first: object, second: object) -> None:
         raise SpecError(f"{what} exclude each other; give one of them.")
 
 
-def _columns_used(
-    fit: Fit, by: Sequence[str], weights: str | None
-) -> Callable[[set[Any]], list[str]]:
-    """Return a function that says which columns must not miss anything."""
+def _rows_of(source: Source, fit: Fit, *others: str) -> pd.DataFrame:
+    """Read rows, in which what the model uses and other columns may not be missing."""
     from stanpool.language.formula import outcome_name
 
     outcome = outcome_name(fit.model.spec)
     names = [name for name in fit.model.data.columns if name != outcome]
-    names += [*by, *([weights] if weights else [])]
-    return lambda known: [name for name in names if name in known]
+    return source.table(lambda _: [*names, *others])
 
 
 def _values(model: Model, texts: Sequence[str]) -> Any:
