@@ -183,7 +183,7 @@ def plot_slopes(
         The numbers with respect to which slopes are, as for ``Fit.slopes``; with a
         condition there is one.
     slope
-        As for ``Fit.slopes``: slopes, or elasticities.
+        Whether slopes or elasticities are drawn, as for ``Fit.slopes``.
     condition, groups, kind, prob, ax
         As for ``plot_comparisons``.
 

@@ -78,7 +78,8 @@ class Expectations:
     seed
         The seed of the coefficients of new groups.
     is_log
-        Whether the logarithms of the sizes of what is expected are averaged instead.
+        Whether the logarithms of the absolute values of what is expected are averaged
+        instead.
     """
 
     fit: FitResult

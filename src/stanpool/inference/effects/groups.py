@@ -124,7 +124,7 @@ def _check_possible(model: PreparedModel, of: Mapping[str, EffectGroups]) -> Non
             raise SpecError(
                 f"the expected outcome of new groups of {quote_list(names)} is "
                 f"infinite, since {reason}. Pass groups='none' for an average group, "
-                f"or {{{quote(names[0])}: 'fitted'}} for those of the fit."
+                f"or groups={{{quote(names[0])}: 'fitted'}} for those of the fit."
             )
 
 

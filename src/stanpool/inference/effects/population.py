@@ -56,8 +56,8 @@ _REACH = 8.0
 # some standard deviation, and otherwise in all.
 _TWO_DIMENSIONS, _LARGEST_SD = 31, 2.0
 _QUASI_RANDOM = 1024
-# Between the logarithms of chi-squared variables: errors are then below 1e-10, with 1
-# to 10 degrees of freedom and scales of loadings up to 5.
+# The step between the logarithms of a chi-squared variable, of which errors are below
+# 1e-10 with 1 to 10 degrees of freedom and scales of loadings up to 5.
 _LOG_STEP = 0.25
 
 
@@ -82,7 +82,7 @@ def expectation(
         The variance of what new groups add to ``eta``, shape ``(S, rows)``, or of
         categories their covariance matrices, ``(S, rows, D, D)``; None without.
     product
-        How products of which both factors are new are distributed; None without.
+        How the products of new scores and new loadings are distributed; None without.
 
     Returns
     -------
@@ -139,7 +139,8 @@ def points_of(spec: ModelSpec, sd: float = 1.0, degrees: int = 0) -> int:
     sd
         The standard deviation of linear predictors.
     degrees
-        As of the product of which both factors are new, if there is one.
+        The degrees of freedom of the products of new scores and new loadings; 0 without
+        these.
     """
     family = FAMILIES[spec.family]
     if family.is_categorical:

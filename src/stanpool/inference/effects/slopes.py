@@ -60,7 +60,7 @@ def slopes(
     seed: int | None = None,
     as_draws: bool = False,
 ) -> pd.DataFrame:
-    """Average the slopes of expected outcomes, or elasticities, in numbers.
+    """Average slopes of expected outcomes, or elasticities, with respect to numbers.
 
     A slope is the difference of expected outcomes at a small step to either side of
     the value of each row, over the step. The step is the largest of some at which
@@ -75,10 +75,10 @@ def slopes(
     variables
         A variable or several, which are numbers; by default all predictors that are.
     slope
-        ``"dydx"``, how much the expected outcome y of a row changes by x;
-        ``"eyex"``, an elasticity, by how many per cent where x is one per cent larger,
-        ``dy/dx * x / y``; ``"eydx"``, ``dy/dx / y``; or ``"dyex"``, ``dy/dx * x``. Rows
-        are averaged afterwards.
+        ``"dydx"``, how much the expected outcome y of a row changes by one unit of x;
+        ``"eyex"``, the elasticity ``dy/dx * x / y``, by how many per cent y changes
+        where x is one per cent larger; or the semi-elasticities ``"eydx"``, ``dy/dx /
+        y``, and ``"dyex"``, ``dy/dx * x``. Rows are averaged afterwards.
     newdata, by, weights, groups, new_groups, kind, hypothesis, prob, draws, seed
         As for ``comparisons``.
     as_draws

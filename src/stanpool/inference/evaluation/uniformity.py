@@ -57,7 +57,7 @@ def uniformity_p_values(ranks: NDArray[np.intp], draws: int) -> Array:
 def least_likely_share(ranks: NDArray[np.intp], draws: int) -> tuple[float, float]:
     """Return the share of ranks below a cut that is the least likely of all.
 
-    The p-value is that of the number of these ranks.
+    ``uniformity_p_values`` says how unlikely it is.
 
     Parameters
     ----------

@@ -301,7 +301,7 @@ class Curves:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether there are more lines than colours: they are thin, and have none."""
+        """Whether there are more lines than colours, which are then thin and alike."""
         if len(self.along) == 1 or self.along[1].name == "category":
             return False
         return len(self.along[1].values) > len(chain_colors())

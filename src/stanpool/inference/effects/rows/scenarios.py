@@ -45,7 +45,7 @@ class Shifted:
 
 @dataclass(frozen=True)
 class Scaled:
-    """The value of each row and a part of it more."""
+    """The value of each row, multiplied by one and ``by``."""
 
     by: float
 
