@@ -64,11 +64,11 @@ functions {
       lp -= 0.5 * dot_product(n_groups, log(S[q, q]));
       lp -= 0.5 * dot_product(e[q], e[q] ./ S[q, q]);
       r += A[q]' * (e[q] ./ S[q, q]);
-      P += A[q]' * diag_pre_multiply(inv(S[q, q]), A[q]);
+      P += A[q]' * (rep_matrix(inv(S[q, q]), N_u) .* A[q]);
       for (s in (q + 1) : Q) {
         vector[J] l = S[s, q] ./ S[q, q];
         e[s] -= l .* e[q];
-        A[s] -= diag_pre_multiply(l, A[q]);
+        A[s] -= rep_matrix(l, N_u) .* A[q];
         for (t in s : Q) {
           S[t, s] -= l .* S[t, q];
         }
