@@ -48,7 +48,7 @@ from stanpool.inference.prediction.predict import (
 )
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.inference.prediction.summaries import predict_table
-from stanpool.language.formula import default_pooling, parse_formulas
+from stanpool.language.formula import parse_formulas, pooling_of
 from stanpool.language.model_spec import ModelSpec, as_names
 from stanpool.language.prior import Prior, as_fixed, as_priors
 from stanpool.language.vocabulary import as_functions
@@ -206,13 +206,11 @@ marginal, 919 rows, 85 groups)
                 "each other; pass one of them."
             )
         residual = residual if group is None else group
-        if pooling is None:
-            pooling = default_pooling(parsed, residual)
         spec = ModelSpec(
             **vars(parsed),
             family=family,
             link=link,
-            pooling=pooling,
+            pooling=pooling_of(parsed, residual, pooling),
             parameterization=parameterization,
             residual=residual,
             group_predictors=as_names("group_predictors", group_predictors),

@@ -180,12 +180,11 @@ def _columns_used(
 ) -> Callable[[set[Any]], list[str]]:
     """Return a function that says which of the columns a formula uses."""
     from stanpool.data.columns import names_in
-    from stanpool.language.formula import default_pooling, parse_formulas
+    from stanpool.language.formula import parse_formulas, pooling_of
     from stanpool.language.model_spec import ModelSpec
 
     parsed, residual = parse_formulas(formula)
-    if pooling is None:
-        pooling = default_pooling(parsed, residual)
+    pooling = pooling_of(parsed, residual, pooling)
     spec = ModelSpec(**vars(parsed), residual=residual, pooling=pooling, **options)
     # The upper end of an interval may be missing where there is none.
     return lambda known: [x for x in names_in(spec, known) if x != spec.cens_upper]

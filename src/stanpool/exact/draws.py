@@ -13,7 +13,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array, check_memory
 from stanpool.base.errors import SpecError, quote
 from stanpool.engine.values.draws import NamedDraws
-from stanpool.model.kept_statistics import KeepsStatistics
+from stanpool.model.draws_tree import DrawsTree
 from stanpool.model.terms.names import GroupNames, labels_of
 from stanpool.posterior.labelled_draws import build_posterior, number_draws
 from stanpool.posterior.recenter import uncenter_tree
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @public
 @dataclass(frozen=True, repr=False, eq=False)
-class ExactDraws(KeepsStatistics):
+class ExactDraws(DrawsTree):
     """Labelled draws that were made without Stan; they are used like a ``Fit``.
 
     Attributes
@@ -50,11 +50,6 @@ class ExactDraws(KeepsStatistics):
     source: str
     factor: str | None = None
     model: Model | None = None
-
-    @property
-    def posterior(self) -> xr.Dataset:
-        """The draws of the parameters."""
-        return self.tree["posterior"].to_dataset()
 
     @property
     def sample_stats(self) -> xr.Dataset:

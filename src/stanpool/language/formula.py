@@ -169,19 +169,25 @@ def parse_formulas(
     return first, factor
 
 
-def default_pooling(formula: Formula, residual: str | None) -> Pooling:
-    """Return ``"partial"``, or ``"complete"`` if nothing differs by group.
+def pooling_of(
+    formula: Formula, residual: str | None, given: Pooling | None
+) -> Pooling:
+    """Return the pooling that is given, or else partial pooling if groups differ.
 
     Parameters
     ----------
     formula, residual
         What ``parse_formulas`` returns, or another column of residual scales.
+    given
+        The pooling; with None it is complete for a formula without groups.
 
     Examples
     --------
-    >>> default_pooling(parse_formula("y ~ x"), residual=None)
+    >>> pooling_of(parse_formula("y ~ x"), residual=None, given=None)
     'complete'
     """
+    if given is not None:
+        return given
     differs = formula.groups or formula.latent or residual
     return "partial" if differs else "complete"
 

@@ -13,7 +13,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array
 from stanpool.base.options import Method
 from stanpool.engine.values.program import StanProgram
-from stanpool.model.kept_statistics import KeepsStatistics
+from stanpool.model.draws_tree import DrawsTree
 from stanpool.model.prepared_model import PreparedModel
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class HasPosterior(Protocol):
 
 @public
 @dataclass(frozen=True, repr=False, eq=False)
-class FitResult(KeepsStatistics):
+class FitResult(DrawsTree):
     """The draws of a model, labelled, with how they were made.
 
     Attributes
@@ -146,16 +146,6 @@ class FitResult(KeepsStatistics):
     def of(cls, result: FitResult) -> Self:
         """Return a result as one of this class."""
         return cls(**{each.name: getattr(result, each.name) for each in fields(result)})
-
-    @property
-    def posterior(self) -> xr.Dataset:
-        """The draws of the parameters."""
-        return self.tree["posterior"].to_dataset()
-
-    @property
-    def sample_stats(self) -> xr.Dataset:
-        """Statistics of each draw: divergences, energy, tree depth, log density."""
-        return self.tree["sample_stats"].to_dataset()
 
     def __repr__(self) -> str:
         """Describe the fit in one line."""

@@ -82,8 +82,15 @@ class TestFits:
         by_all = fits.predict(new, kind="epred")
         assert len(by_all) == 6
         np.testing.assert_array_equal(by_all.loc[name, "mean"], own["mean"])
-        with pytest.raises(sp.SpecError, match="none of the rows is of a segment"):
-            fits.predict(new.assign(segment="elsewhere"))
+        with pytest.raises(sp.SpecError, match="no fit for the rows of 'elsewhere'"):
+            fits.predict(new.assign(segment=[name, "elsewhere"]))
+
+    def test_predictions_are_in_the_order_of_the_rows(self, fits: sp.Fits) -> None:
+        new = pd.DataFrame({"segment": [*AWKWARD, *AWKWARD], "x": np.arange(6.0)})
+        found = fits.predict(new.set_index(np.arange(6) + 7), kind="epred")
+        assert list(found["segment"]) == list(new["segment"])
+        assert list(found["x"]) == list(new["x"])
+        assert list(found.index) == [7, 8, 9, 10, 11, 12]
 
     def test_the_worst_is_first(self, fits: sp.Fits) -> None:
         found = fits.diagnose()

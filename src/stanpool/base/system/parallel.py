@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 from stanpool.base.progress import counting
@@ -64,6 +64,34 @@ def run_many(
             results.append(work(task))
             show(len(results))
         return results
+
+
+def run_on_cores(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    title: str,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> list[Result]:
+    """Apply a function to each task, by default with as many threads as cores.
+
+    That is for tasks that leave their work to processes, as fits do.
+
+    Parameters
+    ----------
+    work, tasks, title, executor, progress
+        As for ``run_many``, but for what no executor means.
+
+    Examples
+    --------
+    >>> run_on_cores(abs, [-1, 2], title="Taking absolute values", progress=False)
+    [1, 2]
+    """
+    if executor is not None:
+        return run_many(work, tasks, title=title, executor=executor, progress=progress)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        return run_many(work, tasks, title=title, executor=threads, progress=progress)
 
 
 def _submit(

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -33,7 +33,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import DataError, SamplingError, SpecError, quote, quote_list
 from stanpool.base.options import RankFigure
-from stanpool.base.system.parallel import run_many
+from stanpool.base.system.parallel import run_on_cores
 from stanpool.inference.evaluation.uniformity import uniformity_p_values
 from stanpool.inference.prediction.predict import log_lik_chunks
 from stanpool.inference.prediction.prior_predictive import (
@@ -256,8 +256,6 @@ def sbc(
     """
     import pandas as pd
 
-    from stanpool.base.system.parallel import usable_cores
-
     _refuse_what_does_not_simulate(model, simulations, level)
     settings: dict[str, Any] = {
         "draws": draws,
@@ -270,14 +268,13 @@ def sbc(
     compile_if_it_pays(to_be_fitted, fits=simulations, progress=progress)
     children = np.random.SeedSequence(seed).spawn(simulations)
     tasks = [_Task(model, child, settings) for child in children]
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        results = run_many(
-            _simulate_and_fit,
-            tasks,
-            title=f"Calibrating by {simulations} fits",
-            executor=threads if executor is None else executor,
-            progress=progress,
-        )
+    results = run_on_cores(
+        _simulate_and_fit,
+        tasks,
+        title=f"Calibrating by {simulations} fits",
+        executor=executor,
+        progress=progress,
+    )
     done = {number: each for number, each in enumerate(results) if each.ranks}
     if not done:
         raise SamplingError(

@@ -22,7 +22,7 @@ Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Unbuilt:
+class ModelToBuild:
     """A model that a worker builds from the data that it is sent.
 
     Attributes
@@ -58,7 +58,7 @@ class Unbuilt:
 class Labelled:
     """The models to fit, by their labels, and what the parts of a label are called."""
 
-    models: Mapping[Label, Unbuilt]
+    models: Mapping[Label, ModelToBuild]
     names: tuple[str, ...]
 
 
@@ -85,7 +85,7 @@ def labelled_models(
             "there is one model of one data set, which Model and fit() are for. Pass "
             "by=, several data sets, or a mapping of formulas."
         )
-    models: dict[Label, Unbuilt] = {}
+    models: dict[Label, ModelToBuild] = {}
     for name, each in statements.items():
         if isinstance(each, Model) and options:
             raise SpecError(
@@ -98,7 +98,7 @@ def labelled_models(
         for place, rows in data_sets.items():
             if rows is None and not isinstance(each, Model):
                 raise DataError("data is None; pass a data frame, or several.")
-            models[_joined(*name, *place)] = Unbuilt(each, rows, options)
+            models[_joined(*name, *place)] = ModelToBuild(each, rows, options)
     return Labelled(models, names)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,13 @@ from stanpool.base.errors import (
     suggestion,
 )
 from stanpool.base.other_tools import advice_on_argument
-from stanpool.base.system.parallel import run_many, usable_cores
+from stanpool.base.system.parallel import run_on_cores
 from stanpool.inference.diagnostics.diagnose import diagnose
 from stanpool.sampling.choose_engine import compile_if_it_pays
 from stanpool.sampling.sample import sample_model
 from stanpool.sampling.saving.storage import load_or_sample
 from stanpool.sampling.settings import random_seed, settings_of
-from stanpool.studies.many.datasets import Unbuilt, labelled_models
+from stanpool.studies.many.datasets import ModelToBuild, labelled_models
 from stanpool.studies.many.fits import Fits
 from stanpool.studies.many.folder import FitsFolder, Record, digest_of
 
@@ -112,27 +112,26 @@ def fit_many(
     found = labelled_models(model, data, columns, of_model)
     seed_of_all = random_seed() if seed is None else seed
     settings = {"parallel_chains": 1, **of_fit}
-    shelf = None if folder is None else FitsFolder.opened(Path(folder), found.names)
+    target = None if folder is None else FitsFolder.opened(Path(folder), found.names)
     tasks = [
-        _Task(label, each, seed_of(label, seed_of_all), seed is None, settings, shelf)
+        _Task(label, each, seed_of(label, seed_of_all), seed is None, settings, target)
         for label, each in found.models.items()
     ]
     _prepare_engine(tasks, progress=progress)
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        done = run_many(
-            _fit_one,
-            tasks,
-            title=f"Fitting {len(tasks):,} models",
-            executor=threads if executor is None else executor,
-            progress=progress,
-        )
+    done = run_on_cores(
+        _fit_one,
+        tasks,
+        title=f"Fitting {len(tasks):,} models",
+        executor=executor,
+        progress=progress,
+    )
     records = tuple(record for record, _ in done)
     if all(each.failure for each in records):
         raise SamplingError(
             f"all {len(records):,} fits failed. The first: {records[0].failure}"
         )
     kept = {record.label: fit for record, fit in done if fit is not None}
-    return Fits(found.names, records, kept, shelf, of_model.get("functions") or {})
+    return Fits(found.names, records, kept, target, of_model.get("functions") or {})
 
 
 def seed_of(label: Any, seed: int) -> int:
@@ -164,7 +163,7 @@ class _Task:
     """One fit, with all that a worker needs."""
 
     label: Any
-    unbuilt: Unbuilt
+    to_build: ModelToBuild
     seed: int
     any_seed: bool
     settings: Mapping[str, Any]
@@ -179,7 +178,7 @@ def _prepare_engine(tasks: Sequence[_Task], *, progress: bool) -> None:
     first: StanpoolError | None = None
     for task in tasks:
         try:
-            model = task.unbuilt.build()
+            model = task.to_build.build()
         except StanpoolError as problem:
             first = first or problem
             continue
@@ -204,7 +203,7 @@ def _fit_one(task: _Task) -> tuple[Record, Fit | None]:
 
 
 def _fitted(task: _Task) -> Fit:
-    model = task.unbuilt.build()
+    model = task.to_build.build()
     settings = settings_of(model, seed=task.seed, **task.settings)
     prior_only = bool(task.settings.get("prior_only", False))
     if task.folder is None:

@@ -98,7 +98,7 @@ class Fits(Mapping[Any, Fit]):
         """
         import pandas as pd
 
-        worst_first = sorted(self.records, key=_badness, reverse=True)
+        worst_first = sorted(self.records, key=_from_well_to_ill, reverse=True)
         columns = ["problems", *_MEASURED, "seconds"]
         rows = [
             {name: getattr(each, name) for name in columns}
@@ -161,14 +161,15 @@ class Fits(Mapping[Any, Fit]):
         ----------
         data
             New rows. If they have the columns that name the segments, each is predicted
-            by the fit of its own segment, and otherwise by all fits.
+            by the fit of its own segment, in the order of the rows, and otherwise by
+            all fits.
         options
             As for ``Fit.predict`` with ``summary=True``, of which this is the table.
 
         Raises
         ------
         SpecError
-            If no row is of a segment that was fitted.
+            If there is no fit of the segment of a row.
         """
         frame = as_frame(data)
         if not set(self.names) <= set(frame.columns):
@@ -177,18 +178,22 @@ class Fits(Mapping[Any, Fit]):
             )
         import pandas as pd
 
-        by_label = segments(frame, self.names).items()
-        tables = [
-            _predicted(self[label], rows, options)
-            for label, rows in by_label
-            if label in self
-        ]
-        if not tables:
+        rows = frame.reset_index(drop=True)
+        by_label = segments(rows, self.names)
+        unknown = [label for label in by_label if label not in self]
+        if unknown:
             raise SpecError(
-                f"none of the rows is of a segment that was fitted, by "
-                f"{quote_list(self.names)}: {quote_list(self, 10)}."
+                f"there is no fit for the rows of {quote_list(unknown)}; fits are "
+                f"those of {quote_list(self, 10)}. Leave these rows out."
             )
-        return pd.DataFrame(pd.concat(tables))
+        tables = [
+            _predicted(self[label], own, options) for label, own in by_label.items()
+        ]
+        table = pd.DataFrame(pd.concat(tables))
+        if options.keys() & {"by", "pairs"}:  # whose rows are not those of the data
+            return table
+        table = table.sort_index(kind="stable")
+        return table.set_axis(frame.index.take(table.index.to_numpy()))
 
     def pool(self) -> PooledDraws:
         """Put the draws of all fits together, as those of one posterior.
@@ -314,7 +319,7 @@ class Fits(Mapping[Any, Fit]):
         return pd.DataFrame(pd.concat(tables, keys=list(self), names=names))
 
 
-def _badness(record: Record) -> tuple[bool, int, float]:
+def _from_well_to_ill(record: Record) -> tuple[bool, int, float]:
     """Return what sorts records from well to ill: failures, problems, R-hat."""
     r_hat = record.max_r_hat
     return bool(record.failure), record.problems, 0.0 if isnan(r_hat) else r_hat

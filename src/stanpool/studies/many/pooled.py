@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list
 from stanpool.inference.estimates.summary import draws, summary
 from stanpool.inference.estimates.summary_table import SummaryTable
+from stanpool.model.draws_tree import DrawsTree
 from stanpool.model.fit_result import FitResult
-from stanpool.model.kept_statistics import KeepsStatistics
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.posterior.convergence import STATISTICS, mixing
 from stanpool.posterior.labelled_draws import number_draws
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @public
 @dataclass(frozen=True, repr=False, eq=False)
-class PooledDraws(KeepsStatistics):
+class PooledDraws(DrawsTree):
     """The posterior draws of fits to several imputed data sets, as those of one fit.
 
     Attributes
@@ -83,16 +83,6 @@ class PooledDraws(KeepsStatistics):
         }
         return cls(fits[0].model, xr.DataTree.from_dict(groups), len(fits))
 
-    @property
-    def posterior(self) -> xr.Dataset:
-        """The draws of the parameters."""
-        return self.tree["posterior"].to_dataset()
-
-    @property
-    def sample_stats(self) -> xr.Dataset:
-        """The sampler's statistics of each draw."""
-        return self.tree["sample_stats"].to_dataset()
-
     def draws(
         self, *, var_names: Sequence[str] | None = None, groups: bool = True
     ) -> pd.DataFrame:
@@ -127,21 +117,24 @@ class PooledDraws(KeepsStatistics):
             ``missing_information``: the share of the variance that is due to what is
             missing.
         """
-        table = summary(self, var_names=var_names, groups=groups, prob=prob)
-        found = {
-            label: values
-            for each in scalars(self.posterior, var_names=var_names)
-            for label, values in self._within(each)
-        }
-        for name in (*STATISTICS, "missing_information"):
-            table[name] = [found[label][name] for label in table.index]
-        return SummaryTable(table)
+        import pandas as pd
 
-    def _within(self, block: Scalars) -> Any:
+        table = summary(self, var_names=var_names, groups=groups, prob=prob)
+        shown = set(table.index)
+        blocks = scalars(self.posterior, var_names=var_names)
+        within = [
+            self._within(each) for each in blocks if shown.issuperset(each.labels)
+        ]
+        own = pd.concat(within).loc[table.index]
+        return SummaryTable(table.drop(columns=[*STATISTICS]).join(own))
+
+    def _within(self, block: Scalars) -> pd.DataFrame:
         """Return statistics of each scalar that are computed within data sets."""
+        import pandas as pd
+
         parts = np.split(block.draws, self.data_sets, axis=0)
         mixed = [mixing(part) for part in parts]
-        together = {
+        statistics = {
             "r_hat": np.max([each["r_hat"] for each in mixed], axis=0),
             "ess_bulk": np.sum([each["ess_bulk"] for each in mixed], axis=0),
             "ess_tail": np.sum([each["ess_tail"] for each in mixed], axis=0),
@@ -151,8 +144,7 @@ class PooledDraws(KeepsStatistics):
             / self.data_sets,
             "missing_information": missing_information(parts),
         }
-        for place, label in enumerate(block.labels):
-            yield label, {name: values[place] for name, values in together.items()}
+        return pd.DataFrame(statistics, index=list(block.labels))
 
     def __repr__(self) -> str:
         """Describe the draws in one line."""
