@@ -230,6 +230,14 @@ def test_folds_of_rows_are_left_out_of_refits_and_alike_on_processes(
     pd.testing.assert_frame_equal(there.rows, here.rows)
 
 
+def test_refits_of_one_chain_have_the_r_hat_of_its_halves(data: pd.DataFrame) -> None:
+    """As fits have it, and without a word from ArviZ, which wants two chains."""
+    model = sp.Model("math ~ homework", data, pooling="complete")
+    fit = model.fit(chains=1, draws=200, warmup=200, seed=1, progress=False)
+    r_hat = fit.kfold(folds=2, progress=False).refits["r_hat"]
+    assert ((r_hat > 0.99) & (r_hat < 1.1)).all()
+
+
 def test_comparing_poolings_says_what_the_data_prefer(data: pd.DataFrame) -> None:
     poolings = sp.compare_pooling(homework(data), seed=4, **FITTING)
     table = poolings.table
