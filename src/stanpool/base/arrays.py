@@ -38,12 +38,13 @@ not depend on how many there are, and a block stays in the processor's cache."""
 
 @cache
 def keep_freed_memory() -> None:
-    """Have the memory of a block be used again for the next one.
+    """Let the memory of one block be used again for the next one.
 
-    The GNU C library gives arrays back to the system as soon as they are freed, and
-    the system clears their pages before it gives them out again, which takes longer
-    than most of what is computed of a block. Arrays up to the size of the largest one
-    that was freed so far, of 32 MB at most, it keeps: so free one that is never used.
+    The GNU C library returns arrays to the system as soon as they are freed, and the
+    system clears their pages before it hands them out again, which takes longer than
+    most of what is computed from a block. The library keeps those that are no larger
+    than the largest array freed so far, up to 32 MB. Hence one of almost this size is
+    freed here, which nothing is written to.
     """
     np.empty(2**25 - 2**16, dtype=np.uint8)
 

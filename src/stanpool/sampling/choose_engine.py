@@ -353,7 +353,7 @@ class Estimate:
     gain
         How many times as fast the compiled program is.
     compiling, setting_up
-        Seconds until it is there, and before that until CmdStan is; or None.
+        Seconds to compile it, and before that to set CmdStan up; None if that is done.
     per_iteration
         How many gradients an iteration takes; None where there are no iterations.
     """
@@ -422,7 +422,7 @@ class Estimate:
 
 
 def _kind_of(program: StanProgram) -> str:
-    """Return the function in C++ that is the likelihood; or that it is Stan's own."""
+    """Return the function in C++ that is the likelihood, or ``STANS_OWN``."""
     if not program.header:
         return STANS_OWN
     called = (name for name in HEADERS if f" {name}_l" in program.source)
@@ -432,7 +432,7 @@ def _kind_of(program: StanProgram) -> str:
 def remember_gain(
     choice: Choice, program: StanProgram, settings: SampleSettings, raw: RawDraws
 ) -> None:
-    """Keep how many times as fast a program ran that was compiled since it pays.
+    """Keep how many times as fast a program ran that was compiled to save time.
 
     Parameters
     ----------
