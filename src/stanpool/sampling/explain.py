@@ -176,8 +176,8 @@ def _rows(model: PreparedModel) -> Iterator[str]:
         )
     if model.structure.decoupled:
         yield (
-            "population: its coefficients are standardized, and what they say about "
-            "those of crossed groups is taken out of these, by a regression at the "
+            "population: its coefficients are standardized, and those of crossed "
+            "groups are sampled as deviations from their regression on these, at the "
             "pilot estimate of the scales; the model is the same"
         )
     if isinstance(model.rows, Crossproducts):
