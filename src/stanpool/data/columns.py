@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_scalar
 
 from stanpool.base.errors import DataError, quote, quote_list, suggestion
 from stanpool.data.entries import clean_column, level_text, refuse_unwritable
@@ -157,7 +158,10 @@ def _found_instead(name: str, frame: pd.DataFrame) -> str:
 
 
 def as_frame(data: Any) -> pd.DataFrame:
-    """Return the user's data as a pandas frame, without copying."""
+    """Return the user's data as a pandas frame, without copying.
+
+    A mapping from names to single values is one row.
+    """
     if isinstance(data, pd.DataFrame):
         return data
     if data is None:
@@ -167,13 +171,24 @@ def as_frame(data: Any) -> pd.DataFrame:
         )
     if hasattr(data, "to_pandas"):
         return pd.DataFrame(data.to_pandas())
+    if isinstance(data, Mapping) and all(map(is_scalar, data.values())):
+        data = {name: [value] for name, value in data.items()}
     try:
-        return pd.DataFrame(data)
+        frame = pd.DataFrame(data)
     except (TypeError, ValueError) as problem:
         raise DataError(
             f"cannot read data of type {type(data).__name__!r} as a table ({problem}); "
             "pass a pandas DataFrame, a mapping of columns, or an iterator of these."
         ) from None
+    given = [] if isinstance(data, Mapping) else [*frame.columns]
+    if given and not any(isinstance(name, str) for name in given):
+        row = "; data.iloc[[0]] is a row of a DataFrame that keeps their names"
+        raise DataError(
+            f"data of type {type(data).__name__!r} have columns without names. "
+            "Pass a pandas DataFrame, or a mapping of columns, as in {'x': [1, 2]}"
+            f"{row if isinstance(data, pd.Series) else ''}."
+        )
+    return frame
 
 
 def names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:

@@ -168,6 +168,24 @@ class TestNewRowsOfKnownGroups:
             xr.testing.assert_allclose(found, expected)
             assert found.dims == expected.dims
 
+    def test_one_row_may_be_a_mapping_of_single_values(self) -> None:
+        fit = fit_of_prior(sp.Model("y ~ x1 + (1 | g)", small_data()))
+        row = {"x1": 0.5, "g": "a"}
+        found, expected = fit.epred(row), fit.epred({"x1": [0.5], "g": ["a"]})
+        xr.testing.assert_equal(found, expected)
+        table = fit.predict(row, summary=True, seed=1)
+        assert table[["x1", "g"]].to_dict("records") == [row]
+
+    def test_rows_without_names_are_refused(self) -> None:
+        fit = fit_of_prior(sp.Model("y ~ x1 + (1 | g)", small_data()))
+        row = small_data()[["x1", "x2"]].iloc[0]
+        for rows in (row, row.to_numpy(), row.tolist(), [row.tolist()]):
+            for verb in (fit.epred, lambda x: fit.predictions(newdata=x)):
+                with pytest.raises(DataError, match=r"columns without names.*pandas"):
+                    verb(rows)
+        with pytest.raises(DataError, match=r"data\.iloc\[\[0\]\]"):
+            fit.epred(row)
+
     def test_need_only_the_columns_that_are_used(self) -> None:
         model = sp.Model(
             "y | weights(w) + trunc(low, 9) ~ x1 + u + (1 + x2 | g) + (1 | h)",

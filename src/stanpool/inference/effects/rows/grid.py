@@ -325,8 +325,6 @@ def _rows(fit: FitResult, newdata: Any) -> pd.DataFrame:
                 "of interest as newdata=, a sample of the data for example."
             )
         return fit.model.data
-    if isinstance(newdata, Mapping) and all(np.ndim(x) == 0 for x in newdata.values()):
-        newdata = {name: [value] for name, value in newdata.items()}  # of one row
     frame = as_frame(newdata).reset_index(drop=True)
     if len(frame) == 0:
         raise DataError(
