@@ -622,3 +622,45 @@ def test_a_process_waits_for_a_while_only() -> None:
         process.stdin.flush()
         assert process.stdout.readline() == '{"is_fit": true}\n'
         assert process.wait(20) == 0
+
+
+def test_stanli_that_is_absent_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "find_spec", lambda name: None)
+    why_not = interpreter._why_not_here.__wrapped__
+    monkeypatch.setattr(interpreter, "_why_not_here", why_not)
+    with pytest.raises(EngineError, match=r"not installed.*engine='cmdstan'"):
+        with loaded():
+            pass
+    assert "pip install stanli" in Stanli().why_not()
+
+
+def test_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "version", lambda name: "0.31.0")
+    found = interpreter._why_not_here.__wrapped__()
+    assert "stanli 0.31.0 is installed" in found
+    assert "engine='cmdstan'" in found
+
+
+def test_a_library_that_does_not_load(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "stanli.py").write_text("raise OSError('libstanli.so: cannot open')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(EngineError, match=r"cannot be loaded: libstanli.*reinstall"):
+        with loaded():
+            pass
+
+
+def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with loaded() as program:
+        monkeypatch.setattr(running, "has_no_room", lambda folder: True)
+        os.kill(program._process._process.pid, signal.SIGKILL)
+        with pytest.raises(EngineError, match=r"are free in .* TMPDIR"):
+            program.sample(QUICK, progress=False)
+
+
+def test_python_without_an_executable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "sys", SimpleNamespace(executable=None, path=[]))
+    with pytest.raises(EngineError, match="does not know its executable"):
+        with loaded():
+            pass
