@@ -30,8 +30,9 @@ functions {
     }
     return u;
   }
-  // z of which all move together more than the v do: along a ridge, where the
-  // intercept moves against them
+  // z, made of v that are nearly independent a posteriori. The intercept or the
+  // cutpoints can make up for a change of all z together: along this ridge of
+  // the posterior, z vary more than v
   matrix along_ridge(matrix v, matrix ridge) {
     return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
   }
@@ -46,8 +47,8 @@ functions {
     }
     return u_index;
   }
-  // columns of predictors for each membership of the rows, times its weight
-  matrix of_memberships(matrix Z, matrix weight) {
+  // the predictors of each membership of the rows, times its weight
+  matrix membership_Z(matrix Z, matrix weight) {
     matrix[rows(Z), cols(weight) * cols(Z)] columns;
     for (m in 1 : cols(weight)) {
       for (q in 1 : cols(Z)) {
@@ -56,6 +57,7 @@ functions {
     }
     return columns;
   }
+  // as u_positions above, for rows that are members of several groups
   array[,] int u_positions(array[,] int group, int J, int Q, int before) {
     array[size(group[1]) * Q, size(group)] int u_index;
     for (m in 1 : size(group[1])) {
@@ -98,7 +100,7 @@ data {
   matrix<lower=0, upper=1>[J, Q] centeredness;
   matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
   vector<lower=0>[Q] tau_pilot; // estimate of tau
-  // how far all z move together, and the intercept against them
+  // how far each z and the intercept move along a ridge of the posterior
   matrix[J, Q] ridge;
   vector[Q] alpha_on_ridge;
   int<lower=1> J_2; // number of groups
@@ -113,7 +115,7 @@ data {
   matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
   matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
   vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
-  // how far all z_2 move together, and the intercept against them
+  // how far each z_2 and the intercept move along a ridge of the posterior
   matrix[J_2, Q_2] ridge_2;
   vector[Q_2] alpha_on_ridge_2;
   real prior_Intercept_location;
@@ -128,7 +130,7 @@ transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
   array[M * Q, N] int places = u_positions(group, J, Q, 0);
   array[Q_2, N] int places_2 = u_positions(group_2, J_2, Q_2, J * Q);
-  matrix[N, M * Q + Q_2] Z_all = append_col(of_memberships(Z, weight), Z_2);
+  matrix[N, M * Q + Q_2] Z_all = append_col(membership_Z(Z, weight), Z_2);
   array[M * Q + Q_2, N] int u_index = append_array(places, places_2);
 }
 parameters {

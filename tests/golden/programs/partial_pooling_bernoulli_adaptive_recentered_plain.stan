@@ -64,8 +64,9 @@ functions {
     }
     return v * (uncenter * L)';
   }
-  // z of which all move together more than the v do: along a ridge, where the
-  // intercept moves against them
+  // z, made of v that are nearly independent a posteriori. The intercept or the
+  // cutpoints can make up for a change of all z together: along this ridge of
+  // the posterior, z vary more than v
   matrix along_ridge(matrix v, matrix ridge) {
     return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
   }
@@ -112,7 +113,7 @@ data {
   matrix<lower=0, upper=1>[J, Q] centeredness;
   matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
   vector<lower=0>[Q] tau_pilot; // estimate of diagonal(L)
-  // how far all z move together, and the intercept against them
+  // how far each z and the intercept move along a ridge of the posterior
   matrix[J, Q] ridge;
   vector[Q] alpha_on_ridge;
   // takes deviations from predictors' centers to predictors of 0
@@ -129,7 +130,7 @@ data {
   matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
   matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
   vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
-  // how far all z_2 move together, and the intercept against them
+  // how far each z_2 and the intercept move along a ridge of the posterior
   matrix[J_2, Q_2] ridge_2;
   vector[Q_2] alpha_on_ridge_2;
   real prior_Intercept_location;

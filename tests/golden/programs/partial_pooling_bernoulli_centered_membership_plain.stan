@@ -23,8 +23,8 @@ functions {
     }
     return u_index;
   }
-  // columns of predictors for each membership of the rows, times its weight
-  matrix of_memberships(matrix Z, matrix weight) {
+  // the predictors of each membership of the rows, times its weight
+  matrix membership_Z(matrix Z, matrix weight) {
     matrix[rows(Z), cols(weight) * cols(Z)] columns;
     for (m in 1 : cols(weight)) {
       for (q in 1 : cols(Z)) {
@@ -33,6 +33,7 @@ functions {
     }
     return columns;
   }
+  // as u_positions above, for rows that are members of several groups
   array[,] int u_positions(array[,] int group, int J, int Q, int before) {
     array[size(group[1]) * Q, size(group)] int u_index;
     for (m in 1 : size(group[1])) {
@@ -87,7 +88,7 @@ transformed data {
   matrix[N, K] X_c = X - rep_matrix(x_bar', N);
   array[M * Q, N] int places = u_positions(group, J, Q, 0);
   array[Q_2, N] int places_2 = u_positions(group_2, J_2, Q_2, J * Q);
-  matrix[N, M * Q + Q_2] Z_all = append_col(of_memberships(Z, weight), Z_2);
+  matrix[N, M * Q + Q_2] Z_all = append_col(membership_Z(Z, weight), Z_2);
   array[M * Q + Q_2, N] int u_index = append_array(places, places_2);
 }
 parameters {

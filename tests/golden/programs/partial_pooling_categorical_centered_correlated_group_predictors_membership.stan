@@ -56,8 +56,8 @@ functions {
     }
     return u_index;
   }
-  // columns of predictors for each membership of the rows, times its weight
-  matrix of_memberships(matrix Z, matrix weight) {
+  // the predictors of each membership of the rows, times its weight
+  matrix membership_Z(matrix Z, matrix weight) {
     matrix[rows(Z), cols(weight) * cols(Z)] columns;
     for (m in 1 : cols(weight)) {
       for (q in 1 : cols(Z)) {
@@ -66,6 +66,7 @@ functions {
     }
     return columns;
   }
+  // as u_positions above, for rows that are members of several groups
   array[,] int u_positions(array[,] int group, int J, int Q, int before) {
     array[size(group[1]) * Q, size(group)] int u_index;
     for (m in 1 : size(group[1])) {
@@ -147,8 +148,7 @@ transformed data {
   }
   array[Q, N] int places = u_positions(group, J, Q, 0);
   array[M_2 * Q_2, N] int places_2 = u_positions(group_2, J_2, Q_2, J * Q);
-  matrix[N, Q + M_2 * Q_2] Z_all = append_col(Z,
-                                              of_memberships(Z_2, weight_2));
+  matrix[N, Q + M_2 * Q_2] Z_all = append_col(Z, membership_Z(Z_2, weight_2));
   array[Q + M_2 * Q_2, N] int u_index = append_array(places, places_2);
 }
 parameters {

@@ -14,7 +14,8 @@
 //
 // The more the data of a group say about a coefficient, compared with what the
 // population says, the more it is centered: see centeredness.
-// z_theta and z are independent a posteriori, but for the scales: see z_slopes.
+// Given scales near their estimates, z_theta and z are almost independent a
+// posteriori: see z_slopes.
 functions {
   // deviations u of coefficients from their mean. With centeredness 1 they are
   // z_scale * z - mean (centered); with centeredness 0 they are tau * z
@@ -58,7 +59,7 @@ data {
   array[nnz_gram] int<lower=1, upper=K_theta> gram_column;
   int<lower=0> K; // number of population predictors
   // the population's coefficients are theta_pilot + theta_root * z_theta: an
-  // estimate, and a root of the covariance of its errors
+  // estimate, and a Cholesky factor of the covariance matrix of its errors
   vector[K] theta_pilot;
   matrix[K, K] theta_root;
   int<lower=1> J; // number of groups
@@ -69,7 +70,7 @@ data {
   matrix<lower=0, upper=1>[J, Q] centeredness;
   matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
   vector<lower=0>[Q] tau_pilot; // estimate of tau
-  matrix[J * Q, K] z_slopes; // what z_theta adds to z
+  matrix[J * Q, K] z_slopes; // z_slopes * z_theta is added to z
   int<lower=1> J_2; // number of groups
   int<lower=1> Q_2; // number of varying coefficients
   // the mean of each coefficient, by its position in (0, beta)
@@ -78,7 +79,7 @@ data {
   matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
   matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
   vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
-  matrix[J_2 * Q_2, K] z_slopes_2; // what z_theta adds to z_2
+  matrix[J_2 * Q_2, K] z_slopes_2; // z_slopes_2 * z_theta is added to z_2
   vector[K] prior_beta_location;
   vector<lower=0>[K] prior_beta_scale;
   vector<lower=0>[Q] prior_tau_rate;

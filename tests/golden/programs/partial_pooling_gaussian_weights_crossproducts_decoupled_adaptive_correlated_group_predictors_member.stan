@@ -15,7 +15,8 @@
 //
 // The more the data of a group say about a coefficient, compared with what the
 // population says, the more it is centered: see centeredness.
-// z_theta and z are independent a posteriori, but for the scales: see z_slopes.
+// Given scales near their estimates, z_theta and z are almost independent a
+// posteriori: see z_slopes.
 functions {
   // log density of the rows of u, each multi_normal(0, L * L')
   real multi_normal_rows_lpdf(matrix u, matrix L) {
@@ -87,7 +88,7 @@ data {
   int<lower=0> K; // number of population predictors
   vector[K] x_bar; // the prior on the intercept applies at X = x_bar
   // the population's coefficients are theta_pilot + theta_root * z_theta: an
-  // estimate, and a root of the covariance of its errors
+  // estimate, and a Cholesky factor of the covariance matrix of its errors
   vector[K + 1] theta_pilot;
   matrix[K + 1, K + 1] theta_root;
   int<lower=1> J; // number of groups
@@ -105,7 +106,7 @@ data {
   matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
   vector<lower=0>[Q] tau_pilot; // estimate of tau
   matrix[1, P] U_bar; // U at x_bar
-  matrix[J * Q, K + 1] z_slopes; // what z_theta adds to z
+  matrix[J * Q, K + 1] z_slopes; // z_slopes * z_theta is added to z
   vector<lower=0, upper=1>[J] decorrelated; // 1: z is uncorrelated
   int<lower=1> J_2; // number of groups
   int<lower=1> Q_2; // number of varying coefficients
@@ -117,7 +118,7 @@ data {
   matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
   matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
   vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
-  matrix[J_2 * Q_2, K + 1] z_slopes_2; // what z_theta adds to z_2
+  matrix[J_2 * Q_2, K + 1] z_slopes_2; // z_slopes_2 * z_theta is added to z_2
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
   vector[K] prior_beta_location;

@@ -28,8 +28,9 @@ functions {
     }
     return u;
   }
-  // z of which all move together more than the v do: along a ridge, where the
-  // intercept moves against them
+  // z, made of v that are nearly independent a posteriori. The intercept or the
+  // cutpoints can make up for a change of all z together: along this ridge of
+  // the posterior, z vary more than v
   matrix along_ridge(matrix v, matrix ridge) {
     return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
   }
@@ -51,7 +52,7 @@ data {
   matrix<lower=0, upper=1>[J, Q] centeredness;
   matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
   vector<lower=0>[Q] tau_pilot; // estimate of tau
-  // how far all z move together, and the cutpoints against them
+  // how far each z and the cutpoints move along a ridge of the posterior
   matrix[J, Q] ridge;
   vector[Q] alpha_on_ridge;
   int<lower=1> R; // number of latent factors

@@ -354,9 +354,13 @@ def _theta(structure: Structure) -> str:
 def _theta_of_crossproducts(structure: Structure) -> str:
     """Write the coefficients of all columns, one factor after the other."""
     first = "append_row(alpha - y_shift, beta)" if structure.intercept else "beta"
-    numbers = range(1, len(structure.factors) + 1)
-    effects = [f"to_vector(u{suffix_of(number)})" for number in numbers]
+    effects = [f"to_vector(u{s})" for s in _endings(structure)]
     return _joined("append_row", [first, *effects])
+
+
+def _endings(structure: Structure) -> list[str]:
+    """Return how the names of each factor's variables end."""
+    return [suffix_of(number) for number in range(1, len(structure.factors) + 1)]
 
 
 def grouped_glm(structure: Structure) -> str:
@@ -367,7 +371,7 @@ def grouped_glm(structure: Structure) -> str:
 
 def _grouped(structure: Structure) -> dict[str, Any]:
     """Write the likelihood of all rows and groups: its arguments, and what they are."""
-    endings = [suffix_of(number) for number in range(1, len(structure.factors) + 1)]
+    endings = _endings(structure)
     effects = "b_c" if structure.pooling == "none" else "u"
     own = _own_arguments(structure)
     arguments = (
@@ -377,7 +381,7 @@ def _grouped(structure: Structure) -> dict[str, Any]:
         "append_row(beta, 1)" if structure.offset else "beta",
         "Z_all" if _has_Z_all(structure) else _columns(structure, 0),
         "u_index",
-        _joined("append_row", [_by_position(structure, effects + s) for s in endings]),
+        _joined("append_row", [_by_position(structure, effects, s) for s in endings]),
     )
     is_discrete = FAMILIES[structure.family].is_discrete
     one, many = "real", "vector"
@@ -399,7 +403,7 @@ def _grouped(structure: Structure) -> dict[str, Any]:
 
 def _places_of_grouped(structure: Structure) -> dict[str, Any]:
     """Write where rows find the groups' coefficients, and what these go with."""
-    endings = [suffix_of(number) for number in range(1, len(structure.factors) + 1)]
+    endings = _endings(structure)
     widths = [
         f"M{s} * Q{s}" if factor.membership else f"Q{s}"
         for s, factor in zip(endings, structure.factors, strict=True)
@@ -445,12 +449,11 @@ def _alpha_of_grouped(structure: Structure) -> str:
     return "zeros_row_vector(C - 1)" if structure.is_categorical else "0"
 
 
-def _by_position(structure: Structure, effects: str) -> str:
-    """Write the groups' coefficients one after the other, for each category."""
-    if not structure.is_categorical:
-        return f"to_vector({effects})"
-    s = effects.removeprefix("b_c").removeprefix("u")
-    return f"to_matrix({effects}, J{s} * Q{s}, C - 1)"
+def _by_position(structure: Structure, effects: str, s: str) -> str:
+    """Write a factor's coefficients one after the other, for each category."""
+    if structure.is_categorical:
+        return f"to_matrix({effects}{s}, J{s} * Q{s}, C - 1)"
+    return f"to_vector({effects}{s})"
 
 
 def _has_Z_all(structure: Structure) -> bool:
@@ -463,7 +466,7 @@ def _columns(structure: Structure, number: int) -> str:
     Z = "Z_c" if structure.pooling == "none" else "Z"
     s = suffix_of(number + 1)
     if structure.factors[number].membership:
-        return f"of_memberships({Z}{s}, weight{s})"
+        return f"membership_Z({Z}{s}, weight{s})"
     return f"{Z}{s}"
 
 

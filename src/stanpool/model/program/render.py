@@ -158,7 +158,7 @@ def _functions(structure: Structure) -> list[str]:
     if structure.is_grouped_glm:
         needed.append("u_positions")
         if any(factor.membership for factor in structure.factors):
-            needed.append("of_memberships")
+            needed.append("membership_Z")
     return needed
 
 

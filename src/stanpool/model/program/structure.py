@@ -177,15 +177,15 @@ class Structure:
         """Which factors may form a ridge with the intercept, counted from 0.
 
         The intercept, or the cutpoints, are then not sampled themselves, so that they
-        cannot be declared between bounds. For categories nothing is gained by it.
+        cannot be declared between bounds. For categories nothing is gained by it. Where
+        the population is decoupled, groups and intercept form no ridge.
         """
+        if self.parameterization != "adaptive" or self.is_categorical:
+            return ()
+        if self.decoupled or not (self.has_cutpoints or self.chooses_center):
+            return ()
         name = "cutpoint" if self.has_cutpoints else "Intercept"
-        bounded = is_bounded(dict(self.priors).get(name, ()))
-        if self.parameterization != "adaptive" or self.is_categorical or bounded:
-            return ()
-        if self.decoupled:
-            return ()
-        if not (self.has_cutpoints or self.chooses_center):
+        if is_bounded(dict(self.priors).get(name, ())):
             return ()
         nested = {x for own in self.factors for x in own.within}
         nested |= {n for n, own in enumerate(self.factors) if own.within}
