@@ -576,6 +576,13 @@ class TestSlopes:
             contrast = found.index.get_level_values("contrast")[0]
             assert contrast == f"{word[0]}Y/{word[2]}X"
 
+    def test_elasticities_of_nothing_are_not_a_number(self) -> None:
+        fit = fit_of_prior(sp.Model("count ~ x1", small_data(), family="poisson"))
+        rows = {"x1": [-1e5, 1e5]}  # at one of them exp(eta) is 0
+        with pytest.warns(EffectWarning, match="outside of the data"):
+            found = fit.slopes(slope="eyex", newdata=rows, by=True)
+        assert np.isnan(found["estimate"].item())
+
     def test_where_there_is_none_is_said(self) -> None:
         fit = fit_of_prior(without_groups("y ~ I(abs(x1 - 1.5))", small_data()))
         grid = {"x1": [1.5 + 1e-5, 1.0]}

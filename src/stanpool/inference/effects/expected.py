@@ -271,7 +271,8 @@ class Expectations:
             for part in source.chunks():
                 values = self._values(source, averaged, part)
                 if self.is_log:
-                    values = np.log(np.abs(values))
+                    with np.errstate(divide="ignore"):  # an outcome of 0 has none
+                        values = np.log(np.abs(values))
                 add_to_cells(total, values, cell[part], weights[part])
         return total
 

@@ -173,7 +173,8 @@ def _step(expected: Expectations, name: str, slope: SlopeKind) -> float:
                 raise
             continue
         largest = float(np.abs(half).max(initial=0.0))
-        change = float(np.abs(whole - half).max(initial=0.0))
+        with np.errstate(invalid="ignore"):  # infinite elasticities
+            change = float(np.abs(whole - half).max(initial=0.0))
         if change <= _SAME * largest:
             return step
     if change > _SMOOTH * largest:
