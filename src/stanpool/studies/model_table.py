@@ -175,7 +175,7 @@ def table(
 
 
 def _left_out(named: Mapping[str, Fit]) -> dict[str, CrossValidation]:
-    """Leave out rows of the fits, where these were kept."""
+    """Return leave-one-out cross-validation of the fits whose rows were kept."""
     results = {}
     for name, fit in named.items():
         with suppress(StanpoolError):  # such as of rows that were not kept
