@@ -21,7 +21,7 @@ BUILD = ROOT / "build" / "docs"
 
 
 def main() -> int:
-    """Build the site, and return how the build ended."""
+    """Build the site, and return the exit code: 1 if anything is wrong."""
     from sphinx.cmd.build import build_main
 
     parser = argparse.ArgumentParser(description="Build the documentation site.")

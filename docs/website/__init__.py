@@ -1,1 +1,1 @@
-"""What makes the documentation site of the pages and of the package."""
+"""The code that makes the documentation site from the pages and the package."""

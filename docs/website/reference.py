@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,14 +14,14 @@ from website.tables import table
 
 FOLDER = "reference/api"
 _MODULES = ("plots", "exact", "engine")
-# By the room of the package that a name is from.
+# Headings, by the folder of the package that a name comes from.
 _SECTIONS = {
     "api": "Models and fits",
     "language": "Models and fits",
     "data": "Data sets",
     "model": "Programs",
-    "inference": "Of one fit",
-    "studies": "Of several fits",
+    "inference": "Diagnosis and cross-validation",
+    "studies": "Several fits, and simulations",
     "base": "Errors and warnings",
     "plots": "Figures (`sp.plots`)",
     "exact": "Exact samplers (`sp.exact`)",
@@ -64,7 +65,7 @@ class Entry:
 
     @property
     def section(self) -> str:
-        """Under what it is listed."""
+        """The heading under which it is listed."""
         owner, _, rest = self.name.partition(".")
         home = inspect.unwrap(self.value).__module__.split(".")
         if not rest:
@@ -168,7 +169,8 @@ def _short(entry: Entry) -> str:
 
 
 def _markdown(entry: Entry) -> str:
-    return entry.about.replace("``", "`")
+    """Return a purpose, which docstrings have in reStructuredText, in Markdown."""
+    return re.sub(r":math:`([^`]+)`", r"$\1$", entry.about.replace("``", "`"))
 
 
 def _page(entry: Entry) -> str:

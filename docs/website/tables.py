@@ -17,8 +17,8 @@ from stanpool.language.family import CUTPOINT, FAMILIES, SIGMA, Family, FamilyPa
 from stanpool.language.prior import DISTRIBUTIONS
 from stanpool.posterior.convergence import R_HAT
 
-# What no field of the table of families has: the mean and the variance of an outcome,
-# and what it is for. ``mu`` is the inverse link of the linear predictor.
+# What the families' own table lacks: the mean and the variance of an outcome, and what
+# the family is for. ``mu`` is the inverse link of the linear predictor.
 MOMENTS = {
     "gaussian": ("mu", "sigma^2", "measurements"),
     "student_t": (
@@ -243,7 +243,7 @@ def exit_codes() -> str:
     return table(
         ("code", "meaning"),
         (
-            ("0", "fine"),
+            ("0", "no error"),
             (str(exits.FOUND_PROBLEMS), "problems were found and `--strict` was given"),
             (str(exits.BAD_INPUT), "bad input: a formula, data, a file, an option"),
             (str(exits.ENGINE_TROUBLE), "trouble with the engine"),
