@@ -122,6 +122,8 @@ def test_code_of_pages_runs_and_prints_what_they_say(
     try:
         with mpl.rc_context(), warnings.catch_warnings():
             warnings.simplefilter("default" if few else "error")
+            # Once a day ArviZ announces its next version when it is imported.
+            warnings.filterwarnings("ignore", r"\s*ArviZ is", FutureWarning)
             for block in blocks_of(text):
                 printed = run(block, path, names)
                 if block.output is not None and not few:

@@ -288,7 +288,7 @@ def _advice(table: pd.DataFrame) -> str:
         plural = "s" if divergences[second] > 1 else ""
         measured += f" with {divergences[second]:,.0f} divergence{plural}"
     elif r_hat[second] > R_HAT:
-        measured += f" with R-hat up to {r_hat[second]:.2f}"
+        measured += f" with R-hat up to {r_hat[second]:.3f}"
     if not sound[first]:
         return (
             f"None passes all checks. Go on from {short_label(first)} and follow its "

@@ -877,7 +877,13 @@ def test_what_setting_up_and_compiling_took_is_known_afterwards(folder):
     for value in (1.0, 7.0, 7.0, 8.0, 9.0, float("nan"), 0.0):
         timings.remember(timings.COMPILING, value)
     assert timings.known(timings.COMPILING).value == 7.0
+    gain = timings.gain_by("a likelihood")
+    for value in (0.5, 0.5, 0.5):  # 2 is assumed
+        timings.remember(gain, value)
+    assert timings.known(gain).value == 0.5
     (folder / "timings.json").write_text('{"a": 1}')
+    timings.remember(gain, 0.5)  # once, on a busy machine
+    assert timings.known(gain).value == (0.5 + 2) / 2
     assert timings.known(timings.COMPILING).value == 25.0
 
 

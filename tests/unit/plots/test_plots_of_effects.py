@@ -191,6 +191,11 @@ def test_each_predictor_and_interaction_has_a_panel(fit: sp.Fit) -> None:
     shown = [ax for ax in figure.axes if ax.axison]
     assert [ax.get_xlabel() for ax in shown] == ["x", "sex", "dose", "x"]
     assert shown[3].get_title(loc="left") == "by sex"
+    narrow = sp.Model("y ~ x + (1 | g)", fit.model.data)
+    figure = plots.plot_conditional_effects(fit_of_prior(narrow))
+    figure.draw_without_rendering()
+    assert figure.get_suptitle().endswith("(group effects: population)")
+    assert figure._suptitle.get_window_extent().x1 < figure.bbox.x1  # type: ignore[attr-defined]
     empty = fit_of_prior(sp.Model("y ~ 1 + (1 | g)", fit.model.data))
     with pytest.raises(sp.SpecError, match="no predictors"):
         plots.plot_conditional_effects(empty)

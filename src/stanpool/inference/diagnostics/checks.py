@@ -147,7 +147,7 @@ def check_r_hat(mixed: Mixing) -> Finding:
     elif len(bad):
         sentence = (
             f"R-hat is above {R_HAT} for {_share(len(bad), mixed)}, up to "
-            f"{worst:.2f}: {_examples(mixed, bad)}. The chains do not agree yet."
+            f"{worst:.3f}: {_examples(mixed, bad)}. The chains do not agree yet."
         )
     else:
         sentence = f"R-hat is at most {worst:.3f} (limit {R_HAT})."

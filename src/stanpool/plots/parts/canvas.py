@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from collections.abc import Callable
 from functools import cache, wraps
 from importlib import import_module
@@ -19,6 +20,8 @@ from stanpool.posterior.scalars import short_label
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_LETTERS_PER_INCH = 12  # of a title, at least
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -162,8 +165,10 @@ def headline(ax: Axes, text: str) -> None:
 
 
 def heading(figure: Figure, text: str) -> None:
-    """Write the title of a figure of several axes."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize="medium", **PLAIN)
+    """Write the title of a figure of several axes, in as many lines as it needs."""
+    # Matplotlib's own wrapping would parse what looks like mathematics.
+    lines = textwrap.fill(text, int(_LETTERS_PER_INCH * figure.get_figwidth()))
+    figure.suptitle(lines, x=0.01, ha="left", fontsize="medium", **PLAIN)
 
 
 def legend(ax: Axes, **options: Any) -> None:
