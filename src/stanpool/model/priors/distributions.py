@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
+from stanpool.model.priors.continuous import DISTRIBUTIONS, Continuous
 from stanpool.model.priors.in_force import PriorRow, class_of
 
 
-def distribution_of(row: PriorRow) -> Any:
-    """Return a prior as SciPy's distribution; a half form as its whole.
+def distribution_of(row: PriorRow) -> Continuous:
+    """Return a prior as a distribution; a half form as its whole.
 
     Raises
     ------
@@ -23,13 +22,13 @@ def distribution_of(row: PriorRow) -> Any:
         If it is improper.
     """
     prior = row.prior.canonical
-    if prior.distribution not in _distributions():
+    if prior.distribution not in DISTRIBUTIONS:
         raise SpecError(
             f"the prior on {quote(row.parameter)} is {row.prior}, which is no "
             "distribution that can be drawn from. Set a proper one, such as "
             f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
         )
-    return _distributions()[prior.distribution](*prior.arguments)
+    return DISTRIBUTIONS[prior.distribution](*prior.arguments)
 
 
 def prior_density(row: PriorRow, at: Array) -> Array:
@@ -50,7 +49,8 @@ def prior_density(row: PriorRow, at: Array) -> Array:
     array([0., 2., 1.])
     """
     distribution, lower = distribution_of(row), _lower_end(row)
-    return np.where(at < lower, 0.0, distribution.pdf(at) / distribution.sf(lower))
+    density = np.exp(distribution.log_density(at)) / distribution.above(lower)
+    return np.where(at < lower, 0.0, density)
 
 
 def prior_below(row: PriorRow, at: Array) -> Array:
@@ -71,7 +71,7 @@ def prior_below(row: PriorRow, at: Array) -> Array:
     array([0. , 0.5])
     """
     distribution, lower = distribution_of(row), _lower_end(row)
-    return np.asarray(1.0 - distribution.sf(at) / distribution.sf(lower))
+    return np.asarray(1.0 - distribution.above(at) / distribution.above(lower))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +116,8 @@ def draw_from_prior(
     """Draw from a prior, cut off below where its parameter is."""
     distribution = distribution_of(row)
     # From the upper tail: exact there, however far out the cut is.
-    above = distribution.sf(_lower_end(row))
-    return np.asarray(distribution.isf(above * (1.0 - rng.random(size))))
+    above = distribution.above(_lower_end(row))
+    return distribution.end_of(above * (1.0 - rng.random(size)))
 
 
 def _lower_end(row: PriorRow) -> float:
@@ -126,24 +126,3 @@ def _lower_end(row: PriorRow) -> float:
     if known.support != "positive":
         return -np.inf
     return 0.0 if known.lower is None else known.lower
-
-
-@cache
-def _distributions() -> Mapping[str, Callable[..., Any]]:
-    """Return SciPy's distributions by Stan's names, loaded when needed."""
-    from scipy import stats  # type: ignore[import-untyped]
-
-    return {
-        "normal": stats.norm,
-        "student_t": stats.t,
-        "cauchy": stats.cauchy,
-        "exponential": lambda rate: stats.expon(scale=1.0 / rate),
-        "gamma": lambda shape, rate: stats.gamma(shape, scale=1.0 / rate),
-        "inv_gamma": lambda shape, scale: stats.invgamma(shape, scale=scale),
-        "sqrt_inv_gamma": lambda shape, scale: stats.gengamma(
-            shape, -2, scale=np.sqrt(scale)
-        ),
-        "uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
-        "beta": stats.beta,
-        "lognormal": lambda mean, scale: stats.lognorm(scale, scale=np.exp(mean)),
-    }
