@@ -32,6 +32,7 @@ from stanpool.base.errors import (
     suggestion,
 )
 from stanpool.base.other_tools import advice_on_argument
+from stanpool.base.system.executors.chosen import EXECUTORS, library_of
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 
@@ -79,7 +80,6 @@ _LIKE = {
     "HasPosterior": "posterior",
     "UnderSeveralPriors": "parameter",
     "Ranked": "ranks",
-    "Executor": "submit",
 }
 _SEQUENCES = {"Sequence", "Collection", "Iterable", "tuple"}
 _MADE_BY = {
@@ -96,7 +96,6 @@ _MADE_BY = {
     "ScalePriorComparison": "sp.compare_scale_priors(model)",
     "ExactDraws": "an exact sampler's draw()",
     "Generator": "numpy.random.default_rng(seed)",
-    "Executor": "concurrent.futures.ProcessPoolExecutor()",
 }
 _SHOWN = {
     "FitResult": "Fit",
@@ -298,7 +297,12 @@ def _plain(type_name: str, name: str) -> Kind:
         return _whole(*_BOUNDS.get(name, (1, _LARGEST)))
     if type_name == "float":
         return _number(name)
-    known = {"bool": _FLAG, "str": _TEXT, "ArrayLike": _NUMBERS}
+    known = {
+        "bool": _FLAG,
+        "str": _TEXT,
+        "ArrayLike": _NUMBERS,
+        "AnyExecutor": _EXECUTOR,
+    }
     return known[type_name] if type_name in known else _made_by(type_name)
 
 
@@ -438,4 +442,7 @@ _FLAG = Kind(
     "True or False", lambda value: bool(value) if _is_flag(value) else _REFUSED
 )
 _TEXT = Kind("text", lambda value: value if isinstance(value, str) else _REFUSED)
+_EXECUTOR = Kind(
+    EXECUTORS, lambda value: _REFUSED if library_of(value) is None else value
+)
 _NUMBERS = Kind("a number, or an array of numbers", _as_numbers)

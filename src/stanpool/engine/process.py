@@ -15,6 +15,7 @@ from typing import Any
 
 from stanpool.base.errors import EngineError
 from stanpool.base.system.platforms import Job, in_own_group, is_windows
+from stanpool.base.system.stopping import raise_if_stopped
 
 # Runs the words that follow, and kills all processes of its group, which is all that
 # they have started, should its standard input end: when we are killed, however that is.
@@ -206,6 +207,7 @@ def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
         try:
             return process.wait(timeout=0.2)
         except subprocess.TimeoutExpired:
+            raise_if_stopped()
             tick()
 
 

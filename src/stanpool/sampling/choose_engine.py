@@ -42,6 +42,7 @@ from stanpool.engine.cmdstan.timings import (
 from stanpool.engine.install.home import cmdstan_variable, is_ready_to_compile
 from stanpool.engine.interface import Engine, LoadedProgram
 from stanpool.engine.interpreter.engine import InterpretedProgram, Stanli
+from stanpool.engine.study import StudyEngine
 from stanpool.engine.values.draws import RawDraws
 from stanpool.engine.values.program import StanProgram
 from stanpool.engine.values.settings import SampleSettings
@@ -122,7 +123,7 @@ def compile_if_it_pays(
     *,
     fits: int = 1,
     progress: bool,
-) -> bool:
+) -> StudyEngine:
     """Compile the programs of models that are to be fitted, unless stanli is as fast.
 
     All are then fitted by one engine, so that their speeds can be compared: if it pays
@@ -140,18 +141,18 @@ def compile_if_it_pays(
 
     Returns
     -------
-    bool
-        Whether what is compiled already is to be ignored.
+    StudyEngine
+        The engine of all fits.
     """
     models = list(models)
     programs = [model.program for model, _ in models]
     some_lack = any(find_compiled(each) is None for each in programs)
     if all(_is_interpreted(*each, fits, some_lack) for each in models):
-        return some_lack
+        return StudyEngine("stanli")
     compile_programs(programs, progress=progress)
     for each in programs:
         executable_of(each, progress=progress)
-    return False
+    return StudyEngine("cmdstan", tuple(dict.fromkeys(programs)))
 
 
 def _is_interpreted(
@@ -217,7 +218,7 @@ def opened(
     data: Mapping[str, Any],
     settings: SampleSettings,
     *,
-    ignore_compiled: bool = False,
+    of_study: StudyEngine | None = None,
     progress: bool,
 ) -> Iterator[tuple[Choice, LoadedProgram]]:
     """Load a program with the engine that is to run it.
@@ -226,21 +227,20 @@ def opened(
     ----------
     program, data, settings
         What is fitted, and how.
-    ignore_compiled
-        Whether to choose as if the program had never been compiled.
+    of_study
+        The engine that runs all fits of a study, if nobody asks for another one.
     progress
         Whether to show what is under way.
     """
     with ExitStack() as stack:
-        choice, loaded = _choose(
-            program,
-            data,
-            settings,
-            1,
-            stack,
-            ignore_compiled=ignore_compiled,
-            progress=progress,
-        )
+        if of_study is not None and requested_engine(settings)[0] == "auto":
+            engine = CmdStan() if of_study.name == "cmdstan" else Stanli()
+            choice = Choice(engine, "as for all fits of the study", is_free=True)
+            loaded = None
+        else:
+            choice, loaded = _choose(
+                program, data, settings, 1, stack, progress=progress
+            )
         if loaded is None:
             loading = choice.engine.load(program, data, progress=progress)
             loaded = stack.enter_context(loading)
@@ -281,7 +281,7 @@ def _choose(
     fits: int,
     stack: ExitStack,
     *,
-    ignore_compiled: bool,
+    ignore_compiled: bool = False,
     progress: bool = False,
 ) -> tuple[Choice, LoadedProgram | None]:
     """Choose, and return the program if it is loaded already, until ``stack`` ends."""

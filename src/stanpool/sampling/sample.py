@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from stanpool.base.options import EngineName
     from stanpool.engine.interface import LoadedProgram
+    from stanpool.engine.study import StudyEngine
     from stanpool.engine.values.draws import RawDraws
     from stanpool.engine.values.program import StanProgram
 
@@ -54,7 +55,7 @@ def sample_model(
     settings: SampleSettings,
     *,
     prior_only: bool,
-    ignore_compiled: bool = False,
+    of_study: StudyEngine | None = None,
     progress: bool,
 ) -> FitResult:
     """Sample from a model with the engine that is given or expected to finish first.
@@ -65,8 +66,8 @@ def sample_model(
         The model, and the settings.
     prior_only
         Whether to draw from the prior.
-    ignore_compiled
-        Whether to choose the engine as if the program had never been compiled.
+    of_study
+        The engine that runs all fits of a study, if nobody asks for another one.
     progress
         Whether to show progress on standard error.
     """
@@ -96,7 +97,7 @@ def sample_model(
         data,
         settings,
         sampled,
-        ignore_compiled=ignore_compiled,
+        of_study=of_study,
         progress=progress,
     )
     raw = found.raw
@@ -197,7 +198,7 @@ def _sample(
     settings: SampleSettings,
     sampled: Callable[[EngineName, LoadedProgram], _Sampled],
     *,
-    ignore_compiled: bool,
+    of_study: StudyEngine | None,
     progress: bool,
 ) -> tuple[float, _Sampled]:
     """Sample; return when that began, and the draws.
@@ -205,9 +206,10 @@ def _sample(
     Where stanli fails that nobody has asked for, or has another density than the
     model, the program is compiled.
     """
-    with opened(
-        program, data, settings, ignore_compiled=ignore_compiled, progress=progress
-    ) as (choice, loaded):
+    with opened(program, data, settings, of_study=of_study, progress=progress) as (
+        choice,
+        loaded,
+    ):
         tell_detail(f"Engine: {choice.name}, {choice.reason}")
         start = time.perf_counter()
         try:

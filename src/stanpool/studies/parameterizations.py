@@ -12,6 +12,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, check_choice
 from stanpool.base.options import EngineChoice, Parameterization
+from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.data.compression.integrated_rows import why_not_marginal
 from stanpool.inference.diagnostics.checks import (
     E_BFMI,
@@ -170,6 +171,7 @@ def compare_parameterizations(
     max_treedepth: int = 10,
     parallel_chains: int | None = None,
     inits: Any = None,
+    executor: AnyExecutor | None = None,
     progress: bool = True,
     sample_options: Mapping[str, Any] | None = None,
     engine: EngineChoice = "auto",
@@ -186,6 +188,9 @@ def compare_parameterizations(
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
 progress, sample_options, engine
         As for ``Model.fit``, the same for each parameterization.
+    executor
+        What runs the fits, as for ``fit_many``; by default one fit after the other has
+        all cores.
 
     Raises
     ------
@@ -215,6 +220,7 @@ progress, sample_options, engine
             max_treedepth=max_treedepth,
             parallel_chains=parallel_chains,
             inits=inits,
+            executor=executor,
             progress=progress,
             sample_options=sample_options,
             engine=engine,

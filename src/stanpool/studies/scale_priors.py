@@ -19,6 +19,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.base.options import EngineChoice
+from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.inference.estimates.variance import pooling_factors
 from stanpool.language.prior import Prior
 from stanpool.model.priors.in_force import PriorRow, class_of, resolve_priors
@@ -123,6 +124,7 @@ def compare_scale_priors(
     max_treedepth: int = 10,
     parallel_chains: int | None = None,
     inits: Any = None,
+    executor: AnyExecutor | None = None,
     progress: bool = True,
     sample_options: Mapping[str, Any] | None = None,
     engine: EngineChoice = "auto",
@@ -145,6 +147,9 @@ def compare_scale_priors(
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, inits, \
 progress, sample_options, engine
         As for ``Model.fit``, the same for each prior.
+    executor
+        What runs the fits, as for ``fit_many``; by default one fit after the other has
+        all cores.
 
     Raises
     ------
@@ -175,6 +180,7 @@ progress, sample_options, engine
         max_treedepth=max_treedepth,
         parallel_chains=parallel_chains,
         inits=inits,
+        executor=executor,
         progress=progress,
         sample_options=sample_options,
         engine=engine,

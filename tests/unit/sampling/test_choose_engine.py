@@ -364,14 +364,14 @@ def test_models_that_are_compared_are_run_by_one_engine(
     assert not built
     # Where both are, they are run as they are.
     compiled.add(models["b"].program.name)
-    assert not compile_if_it_pays(both, progress=False)
+    assert compile_if_it_pays(both, progress=False).name == "cmdstan"
     # Where it pays for one, both are compiled.
     compiled.clear()
     monkeypatch.setattr(
         choosing.Estimate, "compiling_pays", property(lambda self: True)
     )
     built.clear()
-    assert not compile_if_it_pays(both, progress=False)
+    assert compile_if_it_pays(both, progress=False).name == "cmdstan"
     assert [each.name for each in built] == [each.program.name for each, _ in both]
 
 
@@ -383,7 +383,7 @@ def test_a_program_that_is_no_faster_compiled_is_not_loaded_to_choose(
         interpreter.Stanli, "load", lambda *_: pytest.fail("it was loaded")
     )
     asked = [(model, settings_of(model, **QUICK))]
-    assert compile_if_it_pays(asked, progress=False)
+    assert compile_if_it_pays(asked, progress=False).name == "stanli"
     # Where stanli cannot do what is asked for, it is compiled.
     built: list[StanProgram] = []
     monkeypatch.setattr(
@@ -392,11 +392,11 @@ def test_a_program_that_is_no_faster_compiled_is_not_loaded_to_choose(
     monkeypatch.setattr(choosing, "executable_of", lambda program, progress: None)
     options = {"sample_options": {"save_warmup": True}, **QUICK}
     asked = [(model, settings_of(model, **options))]
-    assert not compile_if_it_pays(asked, progress=False)
+    assert compile_if_it_pays(asked, progress=False).name == "cmdstan"
     assert built == [model.program]
 
 
-def test_a_study_and_its_fits_measure_a_gradient_once(
+def test_fits_measure_a_gradient_once_and_those_of_a_study_never(
     model: sp.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = []
@@ -408,6 +408,9 @@ def test_a_study_and_its_fits_measure_a_gradient_once(
     monkeypatch.setattr(InterpretedProgram, "gradient_seconds", measure)
     fits = fit_all({"a": model, "again": model}, **QUICK, progress=False)
     assert [each.engine["name"] for each in fits.values()] == ["stanli", "stanli"]
+    assert len(measured) == 0  # the study has chosen for all of them
+    alone = [model.fit(**QUICK, progress=False) for _ in range(2)]
+    assert [each.engine["name"] for each in alone] == ["stanli", "stanli"]
     assert len(measured) == 1
     # Another data set of the same sizes takes as long; of other sizes, it does not.
     model.take(range(len(model.data) - 1)).fit(**QUICK, progress=False, engine="stanli")

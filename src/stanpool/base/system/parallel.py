@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from typing import TypeVar
 
 from stanpool.base.progress import counting
+from stanpool.base.system.executors.chosen import AnyExecutor, workers_of
+from stanpool.base.system.executors.job import Job, LostError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -25,30 +28,34 @@ def run_many(
     tasks: Sequence[Task],
     *,
     title: str,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     progress: bool = True,
+    if_lost: Callable[[Task, LostError], Result] | None = None,
 ) -> list[Result]:
     """Apply a function to each task, and return the results in order.
 
     Parameters
     ----------
     work
-        A function of one task. For an executor with processes it must be at the top
-        level of a module.
+        A function of one task. What tasks have in common is part of it, as by
+        ``functools.partial``: workers are sent it once.
     tasks
         The tasks.
     title
         The title of the progress bar.
     executor
-        Any ``concurrent.futures.Executor``, such as a ``ProcessPoolExecutor`` or
-        ``dask.distributed.Client.get_executor()``; None runs tasks here, in order.
+        What ``executor=`` takes, see ``executors.chosen``; None runs tasks here, in
+        order.
     progress
         Whether to show progress on standard error.
+    if_lost
+        Returns the result of a task that ended all workers that did it; by default that
+        is an error.
 
     Raises
     ------
     Exception
-        The first error of a task. Tasks that have not started are cancelled.
+        The first error of a task. Other tasks are cancelled, or stopped.
 
     Examples
     --------
@@ -58,7 +65,7 @@ def run_many(
     line = f"{title}, {len(tasks)} in all"
     with counting(title, len(tasks), shown=progress, line=line) as show:
         if executor is not None:
-            return _submit(work, tasks, executor, show)
+            return _run_on(executor, work, tasks, show, if_lost)
         results = []
         for task in tasks:
             results.append(work(task))
@@ -71,8 +78,9 @@ def run_on_cores(
     tasks: Sequence[Task],
     *,
     title: str,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     progress: bool = True,
+    if_lost: Callable[[Task, LostError], Result] | None = None,
 ) -> list[Result]:
     """Apply a function to each task, by default with as many threads as cores.
 
@@ -80,7 +88,7 @@ def run_on_cores(
 
     Parameters
     ----------
-    work, tasks, title, executor, progress
+    work, tasks, title, executor, progress, if_lost
         As for ``run_many``, but for what no executor means.
 
     Examples
@@ -88,26 +96,36 @@ def run_on_cores(
     >>> run_on_cores(abs, [-1, 2], title="Taking absolute values", progress=False)
     [1, 2]
     """
-    if executor is not None:
-        return run_many(work, tasks, title=title, executor=executor, progress=progress)
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        return run_many(work, tasks, title=title, executor=threads, progress=progress)
+    with ExitStack() as stack:
+        if executor is None:
+            executor = stack.enter_context(ThreadPoolExecutor(usable_cores()))
+        return run_many(
+            work,
+            tasks,
+            title=title,
+            executor=executor,
+            progress=progress,
+            if_lost=if_lost,
+        )
 
 
-def _submit(
+def _run_on(
+    executor: AnyExecutor,
     work: Callable[[Task], Result],
     tasks: Sequence[Task],
-    executor: Executor,
     show: Callable[[int], None],
+    if_lost: Callable[[Task, LostError], Result] | None,
 ) -> list[Result]:
-    """Run tasks on an executor; cancel the rest if one fails, or on Ctrl-C."""
-    futures = [executor.submit(work, task) for task in tasks]
-    try:
-        for done, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            show(done)
-        return [future.result() for future in futures]
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
+    """Run tasks on an executor; stop the others if one fails, or on Ctrl-C."""
+    found: dict[int, Result] = {}
+    with (
+        workers_of(executor) as workers,
+        closing(workers.outcomes(Job(work), tasks)) as outcomes,
+    ):
+        for place, outcome in outcomes:
+            if if_lost is not None and isinstance(outcome.error, LostError):
+                found[place] = if_lost(tasks[place], outcome.error)
+            else:
+                found[place] = outcome.result
+            show(len(found))
+    return [found[place] for place in range(len(tasks))]

@@ -14,6 +14,7 @@ from stanpool.base.arguments import public
 from stanpool.base.errors import SamplingError, SpecError, quote
 from stanpool.base.progress import counting, tell_detail
 from stanpool.base.system.parallel import usable_cores
+from stanpool.base.system.stopping import raise_if_stopped
 from stanpool.engine.cmdstan.chains import Chains
 from stanpool.engine.cmdstan.compile import versions
 from stanpool.engine.scratch import no_room, scratch_folder, write_data
@@ -212,6 +213,7 @@ def watched(
         try:
             running = worker.submit(work, model)
             while wait([running], timeout=_POLL_SECONDS).not_done:
+                raise_if_stopped()
                 tick()
             tick()
         except BaseException:

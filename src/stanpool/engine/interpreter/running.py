@@ -15,6 +15,7 @@ from typing import Any
 
 from stanpool.base.errors import EngineError, SamplingError, SpecError, StanpoolError
 from stanpool.base.system.platforms import in_own_group
+from stanpool.base.system.stopping import raise_if_stopped
 from stanpool.engine.interpreter import child
 from stanpool.engine.process import how_it_ended, ran_out_of_memory, tail
 from stanpool.engine.scratch import has_no_room, no_room
@@ -112,6 +113,7 @@ class Child:
                 answer = self._answers.get(timeout=_POLL_SECONDS)
                 break
             except queue.Empty:
+                raise_if_stopped()
                 tick()
         if answer is None:
             self._answers.put(None)  # nor is there one to the next request

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
+from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.base.system.parallel import run_many
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
@@ -38,6 +39,7 @@ from stanpool.sampling.initial_values import starting_values
 from stanpool.sampling.sample import sample_model
 
 if TYPE_CHECKING:
+    from stanpool.engine.study import StudyEngine
     from stanpool.engine.values.settings import SampleSettings
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
@@ -51,7 +53,7 @@ def kfold(
     unit: Unit = "row",
     factor: str | None = None,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     progress: bool = True,
 ) -> CrossValidation:
     """Predict rows, or whole groups, from refits without them.
@@ -73,9 +75,9 @@ def kfold(
     seed
         The seed of the split and of the refits; by default that of the fit.
     executor
-        The ``concurrent.futures.Executor`` that runs the refits. Its workers run one
-        chain at a time unless ``parallel_chains`` is set. By default the folds are
-        refitted one after another.
+        What runs the refits, as for ``fit_many``, one chain at a time unless
+        ``parallel_chains`` of the fit says otherwise; by default one refit after the
+        other has all cores.
     progress
         Whether to show progress.
 
@@ -106,15 +108,19 @@ def kfold(
         fold_of_row = fold_of_unit[units.index]
     tasks = [
         RefitTask(
-            model,
-            settings_of_refits(fit, executor, seed=seed_of_refit(seed, fold)),
+            seed_of_refit(seed, fold),
             np.flatnonzero(fold_of_row == fold),
             np.flatnonzero(fold_of_unit == fold),
-            None if units is None else units.factor,
         )
         for fold in range(folds)
     ]
-    scores = refit_without(model, tasks, executor=executor, progress=progress)
+    scores = refit_without(
+        fit,
+        tasks,
+        factor=None if units is None else units.factor,
+        executor=executor,
+        progress=progress,
+    )
     left_out = LeftOut.empty(len(fold_of_unit), model.design.rows)
     for task, score in zip(tasks, scores, strict=True):
         left_out.elpd[task.units] = score.elpd
@@ -130,19 +136,15 @@ class RefitTask:
 
     Attributes
     ----------
-    model, settings
-        The model and the settings of the refit.
+    seed
+        The seed of the refit.
     rows, units
         The rows that are left out, and the units that they form.
-    factor
-        The grouping factor of these units; None if they are rows.
     """
 
-    model: PreparedModel
-    settings: SampleSettings
+    seed: int
     rows: Indices
     units: Indices
-    factor: str | None
 
 
 def _split_rows(model: PreparedModel, folds: int, rng: np.random.Generator) -> Indices:
@@ -193,9 +195,7 @@ def seed_of_refit(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def settings_of_refits(
-    fit: FitResult, executor: Executor | None, *, seed: int
-) -> SampleSettings:
+def _settings_of_refits(fit: FitResult, executor: AnyExecutor | None) -> SampleSettings:
     """Return the settings of the fit, with its last draws as initial values.
 
     The cores are used by the workers of the executor.
@@ -205,23 +205,38 @@ def settings_of_refits(
         at_a_time = 1
     if inits is None and fit.settings.method == "nuts":
         inits = starting_values(fit)
-    return replace(fit.settings, seed=seed, parallel_chains=at_a_time, inits=inits)
+    return replace(fit.settings, parallel_chains=at_a_time, inits=inits)
 
 
 def refit_without(
-    model: PreparedModel,
+    fit: FitResult,
     tasks: Sequence[RefitTask],
     *,
-    executor: Executor | None,
+    factor: str | None,
+    executor: AnyExecutor | None,
     progress: bool,
 ) -> list[RefitScore]:
-    """Refit without each part of the data, and predict it."""
-    # Compiled once here, so that the workers find it in the cache.
+    """Refit without each part of the data, and predict it.
+
+    Parameters
+    ----------
+    fit
+        The fit of all data.
+    tasks
+        What is left out.
+    factor
+        The grouping factor of the units that are left out; None if they are rows.
+    executor, progress
+        As for ``kfold``.
+    """
+    settings = _settings_of_refits(fit, executor)
+    engine: StudyEngine | None = None
     if tasks:
-        to_be_fitted = [(model, tasks[0].settings)]
-        compile_if_it_pays(to_be_fitted, fits=len(tasks), progress=progress)
+        engine = compile_if_it_pays(
+            [(fit.model, settings)], fits=len(tasks), progress=progress
+        )
     return run_many(
-        _predict_left_out,
+        partial(_predict_left_out, fit.model, settings, factor, engine),
         tasks,
         title="Refitting",
         executor=executor,
@@ -229,22 +244,33 @@ def refit_without(
     )
 
 
-def _predict_left_out(task: RefitTask) -> RefitScore:
+def _predict_left_out(
+    model: PreparedModel,
+    settings: SampleSettings,
+    factor: str | None,
+    engine: StudyEngine | None,
+    task: RefitTask,
+) -> RefitScore:
     """Refit without some rows, and predict them."""
-    model, settings = task.model, task.settings
     kept = np.delete(np.arange(model.design.rows), task.rows)
-    refit = sample_model(model.take(kept), settings, prior_only=False, progress=False)
+    refit = sample_model(
+        model.take(kept),
+        replace(settings, seed=task.seed),
+        prior_only=False,
+        of_study=engine,
+        progress=False,
+    )
     # In the refit, the left-out groups are draws from the population.
     whole = replace(refit, model=model)
     predictors, rows = linear_predictor_of(whole), task.rows
     eta, parameters = predictors.eta(rows), predictors.parameters(rows)
     design = predictors.design.take(rows)
-    if task.factor is None:
+    if factor is None:
         values = log_likelihood(model.spec, design, eta, parameters)
     else:
-        values = group_log_likelihood(whole, task.factor, groups=task.units)
+        values = group_log_likelihood(whole, factor, groups=task.units)
     weights = np.full((len(eta), 1), 1.0 / len(eta))
-    rng = np.random.default_rng([settings.seed, 3])
+    rng = np.random.default_rng([task.seed, 3])
     return RefitScore(
         elpd=logsumexp(values, axis=0) - np.log(len(values)),
         rows=predict_rows(model.spec, design, eta, parameters, weights, rng),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from stanpool.base.arrays import LARGEST_ARRAY, Array, Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
 from stanpool.base.progress import counting
+from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.data.likelihood import log_likelihood
 from stanpool.inference.evaluation.cross_validation import (
     FEWEST_DRAWS,
@@ -29,7 +29,6 @@ from stanpool.inference.evaluation.kfold import (
     RefitTask,
     refit_without,
     seed_of_refit,
-    settings_of_refits,
 )
 from stanpool.inference.prediction.integrated.group_likelihood import (
     Grouping,
@@ -55,7 +54,7 @@ def loo(
     factor: str | None = None,
     sample: int | None = None,
     reloo: bool = False,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     progress: bool = True,
 ) -> CrossValidation:
     """Predict each row, or each group, from the others, without refitting.
@@ -80,8 +79,7 @@ def loo(
         Whether to refit without each unit whose Pareto k is too large for importance
         sampling. Nothing is compiled.
     executor, progress
-        The ``concurrent.futures.Executor`` that runs the refits, and whether to show
-        progress.
+        What runs the refits, as for ``fit_many``, and whether to show progress.
 
     Returns
     -------
@@ -214,26 +212,28 @@ def with_refits(
     result: CrossValidation,
     units: Grouping | None,
     *,
-    executor: Executor | None,
+    executor: AnyExecutor | None,
     progress: bool,
 ) -> CrossValidation:
     """Replace the results of unreliable units by those of refits."""
     bad = np.flatnonzero(result.units.index.isin(result.unreliable)).tolist()
     tasks = [
         RefitTask(
-            fit.model,
-            settings_of_refits(
-                fit, executor, seed=seed_of_refit(fit.settings.seed, place)
-            ),
+            seed_of_refit(fit.settings.seed, place),
             result.units.index.to_numpy()[[place]]
             if units is None
             else units.rows[place],
             np.array([place]),
-            None if units is None else units.factor,
         )
         for place in bad
     ]
-    scores = refit_without(fit.model, tasks, executor=executor, progress=progress)
+    scores = refit_without(
+        fit,
+        tasks,
+        factor=None if units is None else units.factor,
+        executor=executor,
+        progress=progress,
+    )
     exact, rows = result.units.copy(), result.rows.copy()
     for task, score in zip(tasks, scores, strict=True):
         unit = exact.index[task.units]

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from stanpool.engine.study import StudyEngine
     from stanpool.engine.values.settings import SampleSettings
 
 Functions = tuple[tuple[str, Callable[..., Any]], ...]
@@ -177,6 +178,7 @@ def load_or_sample(
     *,
     any_seed: bool,
     prior_only: bool,
+    of_study: StudyEngine | None = None,
     progress: bool,
 ) -> FitResult:
     """Return the fit saved at a path if a new one would be the same, or a new one.
@@ -190,10 +192,8 @@ def load_or_sample(
         one.
     any_seed
         Whether a fit with another seed is accepted.
-    prior_only
-        Whether to draw from the prior.
-    progress
-        Whether to show progress on standard error.
+    prior_only, of_study, progress
+        As for ``sample_model``.
 
     Raises
     ------
@@ -219,7 +219,13 @@ def load_or_sample(
             return replace(kept, model=model)
     try_saving(target, overwrite=True)
     tell(f"Fitting for {str(target)!r}: {'; '.join(changes)}", shown=progress)
-    fit = sample_model(model, settings, prior_only=prior_only, progress=progress)
+    fit = sample_model(
+        model,
+        settings,
+        prior_only=prior_only,
+        of_study=of_study,
+        progress=progress,
+    )
     try:
         save(fit, target, overwrite=True)
     except StorageError as problem:

@@ -22,9 +22,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,7 +32,9 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import DataError, SamplingError, SpecError, quote, quote_list
 from stanpool.base.options import RankFigure
+from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.base.system.parallel import run_on_cores
+from stanpool.engine.study import StudyEngine
 from stanpool.inference.evaluation.uniformity import uniformity_p_values
 from stanpool.inference.prediction.predict import log_lik_chunks
 from stanpool.inference.prediction.prior_predictive import (
@@ -44,6 +45,7 @@ from stanpool.inference.prediction.prior_predictive import (
 from stanpool.posterior.convergence import mixing
 from stanpool.posterior.scalars import scalars, short_label
 from stanpool.sampling.choose_engine import compile_if_it_pays
+from stanpool.sampling.sample import sample_model
 from stanpool.sampling.settings import settings_of
 
 if TYPE_CHECKING:
@@ -206,7 +208,7 @@ def sbc(
     adapt_delta: float = 0.9,
     max_treedepth: int = 10,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     progress: bool = True,
     level: float = 0.99,
 ) -> Calibration:
@@ -232,7 +234,7 @@ def sbc(
         From 0 to 2**32 - 1; drawn at random if None. The results do not depend on the
         executor.
     executor
-        Any ``concurrent.futures.Executor``; by default there are as many fits at a time
+        What runs the fits, as for ``fit_many``; by default there are as many at a time
         as cores.
     progress
         Whether to show a progress bar on standard error.
@@ -265,12 +267,11 @@ def sbc(
         "threads_per_chain": 1,
     }
     to_be_fitted = [(model, settings_of(model, chains=1, seed=0, **settings))]
-    compile_if_it_pays(to_be_fitted, fits=simulations, progress=progress)
+    engine = compile_if_it_pays(to_be_fitted, fits=simulations, progress=progress)
     children = np.random.SeedSequence(seed).spawn(simulations)
-    tasks = [_Task(model, child, settings) for child in children]
     results = run_on_cores(
-        _simulate_and_fit,
-        tasks,
+        partial(_simulate_and_fit, model, settings, engine),
+        children,
         title=f"Calibrating by {simulations} fits",
         executor=executor,
         progress=progress,
@@ -297,15 +298,6 @@ def sbc(
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
-    """One simulation, with all that a worker needs."""
-
-    model: Model
-    seed: np.random.SeedSequence
-    settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
 class _Result:
     """The ranks of one simulation, and how it was sampled; or why it failed."""
 
@@ -314,16 +306,19 @@ class _Result:
     failure: str | None = None
 
 
-def _simulate_and_fit(task: _Task) -> _Result:
+def _simulate_and_fit(
+    general: Model,
+    settings: Mapping[str, Any],
+    engine: StudyEngine,
+    seed: np.random.SeedSequence,
+) -> _Result:
     """Draw parameters and outcomes, fit the outcomes, and rank the parameters."""
-    rng = np.random.default_rng(task.seed)
-    truth, model, redrawn = _simulate(task.model, rng)
+    rng = np.random.default_rng(seed)
+    truth, model, redrawn = _simulate(general, rng)
+    own = settings_of(model, chains=1, seed=int(rng.integers(2**32)), **settings)
     try:
-        fit = model.fit(
-            chains=1,
-            seed=int(rng.integers(2**32)),
-            progress=False,
-            **task.settings,
+        fit = sample_model(
+            model, own, prior_only=False, of_study=engine, progress=False
         )
     except SamplingError as error:
         return _Result({}, {}, quote(str(error), 300))

@@ -22,24 +22,37 @@ Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, eq=False)
+class Statements:
+    """What all data sets have in common: formulas or models, by their names.
+
+    Attributes
+    ----------
+    by_name
+        A formula, a list of two, or a model, which gives its specification and priors.
+    options
+        Options of ``Model``, for formulas.
+    """
+
+    by_name: Mapping[Key, Statement]
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
 class ModelToBuild:
     """A model that a worker builds from the data that it is sent.
 
     Attributes
     ----------
-    stated
-        A formula, a list of two, or a model, which gives its specification and priors.
+    name
+        Which of the statements it is of.
     data
-        The rows; None where ``stated`` has its own.
-    options
-        Options of ``Model``, if ``stated`` is a formula.
+        The rows, or a model that has its own.
     """
 
-    stated: Statement
+    name: Key
     data: Any
-    options: Mapping[str, Any]
 
-    def build(self) -> Model:
+    def build(self, statements: Statements) -> Model:
         """Return the model.
 
         Raises
@@ -47,17 +60,29 @@ class ModelToBuild:
         SpecError, DataError
             If the model cannot be built of these data.
         """
-        if not isinstance(self.stated, Model):
-            return Model(self.stated, self.data, **self.options)
-        if self.data is None:
-            return self.stated
-        return Model.from_spec(spec_to_refit(self.stated), self.data, strict=False)
+        if isinstance(self.data, Model):
+            return self.data
+        stated = statements.by_name[self.name]
+        if isinstance(stated, Model):
+            return Model.from_spec(spec_to_refit(stated), self.data, strict=False)
+        return Model(stated, self.data, **statements.options)
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """The models to fit, by their labels, and what the parts of a label are called."""
+    """The models to fit, by their labels.
 
+    Attributes
+    ----------
+    statements
+        What they have in common.
+    models
+        What is to be built, by label.
+    names
+        What the parts of a label are called.
+    """
+
+    statements: Statements
     models: Mapping[Label, ModelToBuild]
     names: tuple[str, ...]
 
@@ -86,6 +111,7 @@ def labelled_models(
             "by=, several data sets, or a mapping of formulas."
         )
     models: dict[Label, ModelToBuild] = {}
+    shared: dict[Key, Statement] = {}
     for name, each in statements.items():
         if isinstance(each, Model) and options:
             raise SpecError(
@@ -96,10 +122,13 @@ def labelled_models(
             # Data sets of the same rows share the priors that the first gets.
             each = Model(each, next(iter(data_sets.values())), **options)
         for place, rows in data_sets.items():
-            if rows is None and not isinstance(each, Model):
+            if rows is not None:
+                shared[name] = each
+            elif not isinstance(each, Model):
                 raise DataError("data is None; pass a data frame, or several.")
-            models[_joined(*name, *place)] = ModelToBuild(each, rows, options)
-    return Labelled(models, names)
+            own = each if rows is None else rows
+            models[_joined(*name, *place)] = ModelToBuild(name, own)
+    return Labelled(Statements(shared, options), models, names)
 
 
 def _joined(*parts: Any) -> Label:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,27 @@ from stanpool.base.errors import (
     ArgumentError,
     SamplingError,
     StanpoolError,
+    StorageError,
     quote,
     quote_list,
     suggestion,
 )
 from stanpool.base.other_tools import advice_on_argument
+from stanpool.base.system.executors.chosen import AnyExecutor
+from stanpool.base.system.executors.job import LostError
 from stanpool.base.system.parallel import run_on_cores
+from stanpool.engine.study import StudyEngine
 from stanpool.inference.diagnostics.diagnose import diagnose
 from stanpool.sampling.choose_engine import compile_if_it_pays
 from stanpool.sampling.sample import sample_model
 from stanpool.sampling.saving.storage import load_or_sample
 from stanpool.sampling.settings import random_seed, settings_of
-from stanpool.studies.many.datasets import ModelToBuild, labelled_models
+from stanpool.studies.many.datasets import (
+    Labelled,
+    ModelToBuild,
+    Statements,
+    labelled_models,
+)
 from stanpool.studies.many.fits import Fits
 from stanpool.studies.many.folder import FitsFolder, Record, digest_of
 
@@ -44,7 +53,7 @@ def fit_many(
     by: str | Sequence[str] | None = None,
     folder: str | os.PathLike[str] | None = None,
     seed: int | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     progress: bool = True,
     **options: Any,
 ) -> Fits:
@@ -75,8 +84,11 @@ def fit_many(
     seed
         The seed of all fits; drawn at random if None.
     executor
-        Any ``concurrent.futures.Executor``; by default there are as many fits at a time
-        as cores.
+        What runs the fits: any ``concurrent.futures.Executor``; Dask, as
+        ``"dask://host:8786"``, ``"dask"`` for the current client, or a
+        ``distributed.Client``; Ray, as ``"ray"`` or ``"ray://host:10001"``; joblib, as
+        ``"joblib"`` or with its backend, ``"joblib:loky"``; Spark, as ``"spark"`` or a
+        ``SparkSession``. By default there are as many fits at a time as cores.
     progress
         Whether to show progress on standard error, with an estimate of the time left.
     options
@@ -112,20 +124,26 @@ def fit_many(
     found = labelled_models(model, data, columns, of_model)
     seed_of_all = random_seed() if seed is None else seed
     settings = {"parallel_chains": 1, **of_fit}
-    target = None if folder is None else FitsFolder.opened(Path(folder), found.names)
+    target = None
+    if folder is not None:  # workers may be in another folder
+        target = FitsFolder.opened(Path(folder).absolute(), found.names)
     tasks = [
-        _Task(label, each, seed_of(label, seed_of_all), seed is None, settings, target)
+        _Task(label, each, seed_of(label, seed_of_all))
         for label, each in found.models.items()
     ]
-    _prepare_engine(tasks, progress=progress)
+    engines = _prepare_engines(found, settings, progress=progress)
+    study = _Study(found.statements, settings, seed is None, target, engines)
     done = run_on_cores(
-        _fit_one,
+        partial(_fit_one, study),
         tasks,
         title=f"Fitting {len(tasks):,} models",
         executor=executor,
         progress=progress,
+        if_lost=partial(_lost, study),
     )
     records = tuple(record for record, _ in done)
+    if target is not None:
+        _refuse_disks_of_others(target, records)
     if all(each.failure for each in records):
         raise SamplingError(
             f"all {len(records):,} fits failed. The first: {records[0].failure}"
@@ -159,65 +177,112 @@ def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @dataclass(frozen=True, eq=False)
+class _Study:
+    """What all fits have in common.
+
+    Attributes
+    ----------
+    statements
+        Of what models are built.
+    settings
+        As ``Model.fit`` takes them.
+    any_seed
+        Whether fits in the folder may have other seeds.
+    folder
+        Where fits are written to, if anywhere.
+    engines
+        The engine that runs a program, by its digest.
+    """
+
+    statements: Statements
+    settings: Mapping[str, Any]
+    any_seed: bool
+    folder: FitsFolder | None
+    engines: Mapping[str, StudyEngine]
+
+
+@dataclass(frozen=True, eq=False)
 class _Task:
-    """One fit, with all that a worker needs."""
+    """One fit: its label, what is built, and its seed."""
 
     label: Any
     to_build: ModelToBuild
     seed: int
-    any_seed: bool
-    settings: Mapping[str, Any]
-    folder: FitsFolder | None
 
 
-def _prepare_engine(tasks: Sequence[_Task], *, progress: bool) -> None:
-    """Compile the program if that pays, and refuse settings that no fit could have.
+def _prepare_engines(
+    found: Labelled, settings: Mapping[str, Any], *, progress: bool
+) -> dict[str, StudyEngine]:
+    """Compile programs if that pays, and refuse settings that no fit could have.
 
-    The first model that can be built stands for all of them.
+    Of each statement, the first model that can be built stands for all.
     """
-    first: StanpoolError | None = None
-    for task in tasks:
-        try:
-            model = task.to_build.build()
-        except StanpoolError as problem:
-            first = first or problem
-            continue
-        settings = settings_of(model, seed=task.seed, **task.settings)
-        compile_if_it_pays([(model, settings)], fits=len(tasks), progress=progress)
-        return
-    assert first is not None
-    raise first
+    problems: list[StanpoolError] = []
+    engines: dict[str, StudyEngine] = {}
+    by_name: dict[Any, list[ModelToBuild]] = {}
+    for each in found.models.values():
+        by_name.setdefault(each.name, []).append(each)
+    for alike in by_name.values():
+        for each in alike:
+            try:
+                model = each.build(found.statements)
+            except StanpoolError as problem:
+                problems.append(problem)
+                continue
+            first = [(model, settings_of(model, **settings))]
+            engines[model.program.digest] = compile_if_it_pays(
+                first, fits=len(alike), progress=progress
+            )
+            break
+    if not engines:
+        raise problems[0]
+    return engines
 
 
-def _fit_one(task: _Task) -> tuple[Record, Fit | None]:
+def _fit_one(study: _Study, task: _Task) -> tuple[Record, Fit | None]:
     """Build a model and fit it, and say how that went."""
     try:
-        fit = _fitted(task)
+        fit = _fitted(study, task)
         record = _record(task.label, fit)
     except StanpoolError as problem:
         fit, record = None, Record(task.label, failure=str(problem))
-    if task.folder is None:
+    if study.folder is None:
         return record, fit
-    task.folder.write(record)
+    study.folder.write(record)
     return record, None
 
 
-def _fitted(task: _Task) -> Fit:
-    model = task.to_build.build()
-    settings = settings_of(model, seed=task.seed, **task.settings)
-    prior_only = bool(task.settings.get("prior_only", False))
-    if task.folder is None:
-        result = sample_model(model, settings, prior_only=prior_only, progress=False)
-    else:
-        result = load_or_sample(
-            model,
-            settings,
-            task.folder.place_of(task.label),
-            any_seed=task.any_seed,
-            prior_only=prior_only,
-            progress=False,
+def _lost(study: _Study, task: _Task, problem: LostError) -> tuple[Record, None]:
+    """Say that a fit failed with all workers that tried it."""
+    record = Record(task.label, failure=str(problem))
+    if study.folder is not None:
+        study.folder.write(record)
+    return record, None
+
+
+def _fitted(study: _Study, task: _Task) -> Fit:
+    model = task.to_build.build(study.statements)
+    settings = settings_of(model, seed=task.seed, **study.settings)
+    common: dict[str, Any] = {
+        "prior_only": bool(study.settings.get("prior_only", False)),
+        "of_study": study.engines.get(model.program.digest),
+        "progress": False,
+    }
+    if study.folder is None:
+        return Fit.of(sample_model(model, settings, **common))
+    place, any_seed = study.folder.place_of(task.label), study.any_seed
+    return Fit.of(load_or_sample(model, settings, place, any_seed=any_seed, **common))
+
+
+def _refuse_disks_of_others(folder: FitsFolder, records: Sequence[Record]) -> None:
+    """Refuse a folder that is another one where workers are."""
+    gone = [each.label for each in records if not folder.has_record(each.label)]
+    if gone:
+        raise StorageError(
+            f"the workers wrote {len(gone):,} of {len(records):,} fits, such as "
+            f"{quote(gone[0])}, to disks of their own: {str(folder.path)!r} is another "
+            "folder there. Pass one that all machines share, or leave out folder=."
         )
-    return Fit.of(result)
 
 
 def _record(label: Any, fit: Fit) -> Record:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import isnan
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stanpool.api.facade import Fit, load
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.base.system.parallel import run_many
 from stanpool.data.columns import as_frame
 from stanpool.inference.estimates.summary import summary
@@ -217,7 +217,7 @@ class Fits(Mapping[Any, Fit]):
         self,
         function: Callable[[Fit], Result],
         *,
-        executor: Executor | None = None,
+        executor: AnyExecutor | None = None,
         progress: bool = False,
     ) -> dict[Any, Result]:
         """Apply a function to each fit.
@@ -227,8 +227,8 @@ class Fits(Mapping[Any, Fit]):
         function
             Any function of a fit.
         executor
-            The ``concurrent.futures.Executor`` that runs it; by default one call after
-            the other is made here.
+            What runs it, as for ``fit_many``; by default one call after the other is
+            made here.
         progress
             Whether to show progress on standard error.
 

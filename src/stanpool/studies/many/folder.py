@@ -158,8 +158,14 @@ class FitsFolder:
 
     def write(self, record: Record) -> None:
         """Write how a fit went, beside it."""
-        place = self.place_of(record.label).with_suffix(".json")
-        write_text(place, as_json(asdict(record)))
+        write_text(self._place_of_record(record.label), as_json(asdict(record)))
+
+    def has_record(self, label: Any) -> bool:
+        """Whether it is written here how the fit with a label went."""
+        return self._place_of_record(label).is_file()
+
+    def _place_of_record(self, label: Any) -> Path:
+        return self.place_of(label).with_suffix(".json")
 
     def records(self) -> Iterator[Record]:
         """Read how the fits went, in the order of their labels.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from stanpool.base.arguments import public
 from stanpool.base.errors import DataError, SpecError
 from stanpool.base.options import EngineChoice, Unit
+from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.inference.evaluation.cross_validation import CrossValidation
 from stanpool.inference.evaluation.kfold import check_folds, kfold
 from stanpool.inference.evaluation.loo import loo
@@ -137,7 +137,7 @@ def compare_pooling(
     factor: str | None = None,
     folds: int | None = None,
     reloo: bool = False,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     chains: int = 4,
     draws: int = 1000,
     warmup: int | None = None,
@@ -165,9 +165,11 @@ def compare_pooling(
     folds
         The number of folds into which rows and groups are split, with a refit for each;
         by default (None) each row or group is left out without refitting.
-    reloo, executor
-        Without folds, whether to refit for units for which importance sampling fails,
-        and the executor that runs the refits.
+    reloo
+        Without folds, whether to refit for units for which importance sampling fails.
+    executor
+        What runs fits and refits, as for ``fit_many``; by default one after the other
+        has all cores.
     chains, draws, warmup, seed, adapt_delta, max_treedepth, parallel_chains, \
 progress, sample_options, engine
         As for ``Model.fit``, the same for each pooling.
@@ -192,6 +194,7 @@ progress, sample_options, engine
         adapt_delta=adapt_delta,
         max_treedepth=max_treedepth,
         parallel_chains=parallel_chains,
+        executor=executor,
         progress=progress,
         sample_options=sample_options,
         engine=engine,

@@ -1,0 +1,1 @@
+"""Executors of other libraries, by one interface: Dask, Ray, joblib and Spark."""

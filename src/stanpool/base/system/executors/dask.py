@@ -1,0 +1,128 @@
+"""Dask: the workers of a ``distributed.Client``, or of the scheduler at an address."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from stanpool.base.errors import EngineError, quote
+from stanpool.base.system.executors.job import Job, LostError, Outcome, Outcomes
+from stanpool.base.system.stopping import stop
+
+_ENDS = (OSError, TimeoutError)
+
+
+@dataclass(frozen=True)
+class DaskWorkers:
+    """The workers of a cluster of Dask's.
+
+    The job is a task itself, whose result all workers get from each other: what is
+    scattered would be lost with the workers that hold it, and a result is made again.
+    """
+
+    client: Any
+
+    def outcomes(self, job: Job, tasks: Sequence[Any]) -> Outcomes:
+        """Do tasks; see ``Workers``."""
+        futures: dict[Any, int] = {}
+        try:
+            with _without_advice_on_size():
+                shared = self.client.submit(_itself, job, pure=False)
+                for place, task in enumerate(tasks):
+                    future = self.client.submit(
+                        _done, shared, task, pure=False, priority=-place
+                    )
+                    futures[future] = place
+            yield from self._as_they_end(futures)
+        finally:
+            if futures:
+                self._stop(job.study, list(futures))
+
+    def _as_they_end(self, futures: dict[Any, int]) -> Outcomes:
+        """Return outcomes, and let go of their futures."""
+        from distributed import KilledWorker, as_completed
+
+        for future in as_completed(list(futures)):
+            try:
+                outcome = future.result()
+            except KilledWorker as killed:
+                outcome = Outcome(None, LostError(_killed(killed)))
+            except Exception as problem:
+                if self.client.status != "running":
+                    raise EngineError(
+                        "the connection to the scheduler of Dask is lost: "
+                        f"{problem}. Tasks that were not done are lost, too."
+                    ) from problem
+                raise EngineError(_refused(problem)) from problem
+            yield futures.pop(future), outcome
+
+    def _stop(self, study: str, futures: list[Any]) -> None:
+        """Cancel tasks, and stop those that are under way."""
+        with suppress(*_ENDS, RuntimeError):
+            self.client.cancel(futures, force=True)
+            self.client.run(stop, study, on_error="ignore")
+
+
+@contextmanager
+def dask_at(address: str | None) -> Iterator[DaskWorkers]:
+    """Connect to the scheduler at an address; for None, to the current client's.
+
+    Raises
+    ------
+    EngineError
+        If nobody answers there.
+    """
+    from distributed import Client, default_client
+
+    if address is None:
+        with suppress(ValueError):
+            yield DaskWorkers(default_client())
+            return
+        raise EngineError(
+            "executor='dask' is the current client's cluster, and there is no client. "
+            "Make one, as by client = distributed.Client(threads_per_worker=1), which "
+            "starts workers on this machine; or name a scheduler, 'dask://host:8786'."
+        )
+    try:
+        client = Client(address, set_as_default=False)
+    except (*_ENDS, ValueError) as problem:
+        raise EngineError(
+            f"no scheduler of Dask answers at {quote(address)}: {problem}. Start one "
+            "by `dask scheduler`, and workers by `dask worker --nthreads 1`."
+        ) from problem
+    with client:
+        yield DaskWorkers(client)
+
+
+def _itself(job: Job) -> Job:
+    return job
+
+
+def _done(job: Job, task: Any) -> Outcome:
+    return job(task)
+
+
+@contextmanager
+def _without_advice_on_size() -> Iterator[None]:
+    """Send large jobs, too, with the tasks: they are sent once, as is advised."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sending large graph")
+        yield
+
+
+def _killed(problem: Any) -> str:
+    return (
+        f"the workers that did this task ended one after the other: {problem} Most "
+        "often memory runs out: give workers more, or fit with fewer draws."
+    )
+
+
+def _refused(problem: Exception) -> str:
+    return (
+        f"the workers of Dask cannot do this: {type(problem).__name__}: {problem}. "
+        "They need stanpool and its libraries, of the same versions as here: "
+        "client.get_versions(check=True) compares the libraries."
+    )

@@ -1,0 +1,66 @@
+"""Spark: the executors of a ``SparkSession``, with a partition for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stanpool.base.errors import EngineError, SpecError
+from stanpool.base.system.executors.job import Job, Outcome, Outcomes
+
+
+@dataclass(frozen=True)
+class SparkWorkers:
+    """The executors of a ``SparkContext``."""
+
+    context: Any
+
+    @classmethod
+    def of(cls, session: Any) -> SparkWorkers:
+        """Return those of a session or a context; None is the active session.
+
+        Raises
+        ------
+        SpecError
+            If there is none, or it is connected by Spark Connect.
+        """
+        if session is None:
+            from pyspark.sql import SparkSession
+
+            session = SparkSession.getActiveSession()
+            if session is None:
+                raise SpecError(
+                    "executor='spark' is the active session, and there is none: make "
+                    "one by SparkSession.builder.getOrCreate(), or pass it."
+                )
+        try:
+            return cls(getattr(session, "sparkContext", session))
+        except Exception as problem:  # what Spark Connect raises differs by version
+            raise SpecError(
+                "this session of Spark has no SparkContext, as those of Spark Connect "
+                "have none: pass one that was made without .remote()."
+            ) from problem
+
+    def outcomes(self, job: Job, tasks: Sequence[Any]) -> Outcomes:
+        """Do tasks; see ``Workers``."""
+        from py4j.protocol import Py4JError
+
+        shared = self.context.broadcast(job)
+        try:
+            numbered = self.context.parallelize(list(enumerate(tasks)), len(tasks))
+            yield from numbered.map(
+                lambda each: (each[0], shared.value(each[1]))
+            ).collect()
+        except Py4JError as problem:
+            raise EngineError(f"Spark cannot do this: {problem}") from problem
+        finally:
+            shared.destroy()
+
+
+def _done_by(shared: Any) -> Callable[[tuple[int, Any]], tuple[int, Outcome]]:
+    def done(numbered: tuple[int, Any]) -> tuple[int, Outcome]:
+        place, task = numbered
+        return place, shared.value(task)
+
+    return done
