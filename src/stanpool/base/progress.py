@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 logging.getLogger("stanpool").addHandler(logging.NullHandler())
 _logger = logging.getLogger(__name__)
+_SECONDS_BETWEEN_LINES = 30.0
+_SHARE_BETWEEN_LINES = 0.1  # of the time that has passed
 _is_detailed: ContextVar[bool] = ContextVar("detailed", default=False)
 
 
@@ -102,7 +106,10 @@ def stages(total: int, *, shown: bool) -> Iterator[Stages]:
 def counting(
     title: str, total: int, *, shown: bool, line: str | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """Open a progress bar, or write a line where there are no bars.
+    """Open a progress bar, or write lines where there are no bars.
+
+    There is a line at the beginning, and then one with the time that is left every half
+    minute, and less often the longer it takes: a log is not filled.
 
     Parameters
     ----------
@@ -111,18 +118,37 @@ def counting(
     shown
         Whether to show anything.
     line
-        The line to write instead of a bar; by default the title.
+        The first line to write instead of a bar; by default the title.
     """
     has_bars = _has_bars()
     tell(line or title, shown=shown and not has_bars)
     if not (shown and has_bars):
-        yield lambda done: None
+        yield _Lines(title, total, shown=shown and not has_bars).show
         return
     bar = _new_bar(title, total)
     try:
         yield bar.show
     finally:
         bar.close()
+
+
+class _Lines:
+    """The progress of something that is counted, in lines now and then."""
+
+    def __init__(self, title: str, total: int, *, shown: bool) -> None:
+        self._title, self._total, self._shown = title, total, shown
+        self._start = time.monotonic()
+        self._next = _SECONDS_BETWEEN_LINES
+
+    def show(self, done: int) -> None:
+        """Write a line if it is time for one."""
+        passed = time.monotonic() - self._start
+        if passed < self._next or not 0 < done < self._total:
+            return
+        self._next = passed + max(_SECONDS_BETWEEN_LINES, _SHARE_BETWEEN_LINES * passed)
+        left = timedelta(seconds=round(passed * (self._total - done) / done))
+        share = f"{done:,} of {self._total:,} ({100 * done // self._total} %)"
+        tell(f"{self._title}: {share}, about {left} left", shown=self._shown)
 
 
 def _new_bar(title: str, total: int) -> Bar:

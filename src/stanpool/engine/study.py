@@ -29,7 +29,7 @@ _OF_SYSTEM = ("/lib", "/usr")
 _LIBRARIES, _ITSELF = "lib", "itself"
 # The libraries are found wherever the folder is.
 _START = f"""#!/bin/sh
-here=$(dirname "$0")
+here=${{0%/*}}
 export LD_LIBRARY_PATH="$here/{_LIBRARIES}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
 exec "$here/{_ITSELF}" "$@"
 """

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stanpool.base import bars
+from stanpool.base import bars, progress
 from stanpool.base.progress import counting, stages, tell, tell_detail, verbose_logging
 
 
@@ -35,6 +35,25 @@ def test_a_log_gets_a_line_for_each_stage(capsys: pytest.CaptureFixture[str]) ->
     work(shown=True)
     lines = ["Fetching", "Compiling", "Sampling", "Took it"]
     assert capsys.readouterr().err.splitlines() == [f"stanpool: {x}" for x in lines]
+
+
+def test_a_log_gets_the_time_that_is_left_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with counting("Fitting", 2000, shown=True) as show:
+        for done in range(1, 2001):  # a fit a second
+            now[0] = float(done)
+            show(done)
+    first, second, *_, last = capsys.readouterr().err.splitlines()[1:]
+    assert first == "stanpool: Fitting: 30 of 2,000 (1 %), about 0:32:50 left"
+    assert second == "stanpool: Fitting: 60 of 2,000 (3 %), about 0:32:20 left"
+    assert last.endswith("left")
+    with counting("Fitting", 2000, shown=False) as show:
+        now[0] = 1e6
+        show(3)
+    assert capsys.readouterr().err == ""
 
 
 def test_details_are_shown_where_wanted(capsys: pytest.CaptureFixture[str]) -> None:

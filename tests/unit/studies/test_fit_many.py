@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,22 @@ class TestFits:
         assert found["problems"].is_monotonic_decreasing
         name = found.index[0]
         assert found.loc[name, "max_r_hat"] == fits[name].summary()["r_hat"].max()
+
+    def test_tables_show_all_columns_in_the_width_of_a_console(
+        self, fits: sp.Fits
+    ) -> None:
+        summary, found = fits.summary(), fits.diagnose()
+        for table in (summary, found):
+            lines = repr(table).splitlines()
+            assert max(map(len, lines)) <= 80
+            for name in table.columns.drop("finding", errors="ignore"):
+                assert all(part in " ".join(lines[:2]) for part in name.split("_"))
+        # A fit stands once, above its parameters; a finding below its numbers.
+        shown = repr(summary).splitlines()
+        assert [line for line in shown if line in AWKWARD] == sorted(AWKWARD)
+        assert shown[shown.index(AWKWARD[0]) + 2].startswith("  beta[x]")
+        first = textwrap.wrap(found["finding"].iloc[0], 76)[0]
+        assert f"    {first}" in repr(found).splitlines()[3]
 
     def test_another_label_is_a_key_error(self, fits: sp.Fits) -> None:
         assert "x" not in fits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,13 +42,15 @@ class SummaryTable(pd.DataFrame):
 
     def __repr__(self) -> str:
         """Write the table in the width of the console."""
-        width = pd.get_option("display.width") or 80
+        width = console_width()
         head, tail = places_shown(len(self))
-        columns = [_column(name, texts) for name, texts in rounded_cells(self).items()]
+        columns = [
+            two_line_column(name, texts) for name, texts in rounded_cells(self).items()
+        ]
         room = max(width - sum(len(each[0]) + 1 for each in columns), _FEWEST)
-        labels = _labels([short_label(label, 200) for label in self.index], room)
-        broad = max((len(line) for each in labels for line in each), default=0)
-        lines = [_line("", columns, broad, 0), _line("", columns, broad, 1)]
+        labels = _labels_of(self.index, room)
+        broad = max((len(each[-1]) for each in labels), default=0)
+        lines = [line_of("", columns, broad, 0), line_of("", columns, broad, 1)]
         if self.columns.name:  # such as that it is of an approximation
             lines.insert(0, str(self.columns.name))
         first_of_tail = tail[0] if tail else -1
@@ -57,7 +60,7 @@ class SummaryTable(pd.DataFrame):
             *above, last = labels[row]
             is_same = row > 0 and labels[row - 1][:-1] == above and row != first_of_tail
             lines += [] if is_same else above
-            lines.append(_line(last, columns, broad, row + 2))
+            lines.append(line_of(last, columns, broad, row + 2))
         return "\n".join(lines)
 
     __str__ = __repr__
@@ -70,7 +73,7 @@ class SummaryTable(pd.DataFrame):
 def summary_html(table: pd.DataFrame) -> str:
     """Write a summary as HTML, with every label escaped."""
     head, tail = places_shown(len(table))
-    index = [short_label(label, 80) for label in table.index]
+    index = [" ".join(_parts(label, 80)) for label in table.index]
     cells = pd.DataFrame(rounded_cells(table), index=index)
     shown = cells.iloc[[*head, *tail]].to_html(border=0)
     left = len(table) - len(head) - len(tail)
@@ -140,12 +143,35 @@ def rounded(value: float, error: float) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
-def _column(name: str, texts: Sequence[str]) -> list[str]:
+def console_width() -> int:
+    """Return how many characters a line may have, as pandas has it."""
+    return pd.get_option("display.width") or 80
+
+
+def two_line_column(name: str, texts: Sequence[str]) -> list[str]:
     """Return a name in two lines and the texts below it, all of the same width."""
     first, _, second = name.rpartition("_") if len(name) > _SHORT else ("", "", name)
     column = [first, second, *texts]
     width = max(map(len, column))
     return [text.rjust(width) for text in column]
+
+
+def _labels_of(index: pd.Index, room: int) -> list[list[str]]:
+    """Write each label; of a table of many fits, the fit above its parameters."""
+    if index.nlevels == 1:
+        return _labels([short_label(label, 200) for label in index], room)
+    parts = [_parts(label, 200) for label in index]
+    inner = _labels([last for *_, last in parts], room - 2)
+    return [
+        [" ".join(outer), *(f"  {line}" for line in lines)]
+        for (*outer, _), lines in zip(parts, inner, strict=True)
+    ]
+
+
+def _parts(label: Any, limit: int) -> list[str]:
+    """Write a label, or each of its parts."""
+    parts = label if isinstance(label, tuple) else (label,)
+    return [short_label(part, limit) for part in parts]
 
 
 def _labels(labels: Sequence[str], room: int) -> list[list[str]]:
@@ -174,6 +200,9 @@ def _cut(text: str, room: int) -> str:
     return f"{text[: room - 3 - _END]}...{text[-_END:]}"
 
 
-def _line(label: str, columns: Sequence[Sequence[str]], broad: int, place: int) -> str:
+def line_of(
+    label: str, columns: Sequence[Sequence[str]], broad: int, place: int
+) -> str:
+    """Return a line of a table: a label of some width, and a cell of each column."""
     cells = " ".join(column[place] for column in columns)
     return f"{label.ljust(broad)} {cells}".rstrip()

@@ -17,8 +17,10 @@ from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.base.system.parallel import run_many
 from stanpool.data.columns import as_frame
 from stanpool.inference.estimates.summary import summary
+from stanpool.inference.estimates.summary_table import SummaryTable
 from stanpool.inference.evaluation.loo import loo
 from stanpool.studies.many.datasets import segments
+from stanpool.studies.many.diagnoses_table import DiagnosesTable
 from stanpool.studies.many.folder import FitsFolder, Record
 from stanpool.studies.many.pooled import PooledDraws
 
@@ -96,8 +98,6 @@ class Fits(Mapping[Any, Fit]):
             ``max_r_hat``, ``min_ess_bulk``, ``min_ess_tail``, ``seconds``, and
             ``finding``, the first sentence about a problem or why there is no fit.
         """
-        import pandas as pd
-
         worst_first = sorted(self.records, key=_from_well_to_ill, reverse=True)
         columns = ["problems", *_MEASURED, "seconds"]
         rows = [
@@ -105,7 +105,9 @@ class Fits(Mapping[Any, Fit]):
             | {"finding": each.failure or each.finding}
             for each in worst_first
         ]
-        return pd.DataFrame(rows, index=self._index(worst_first))
+        return DiagnosesTable(
+            rows, index=self._index(worst_first), columns=[*columns, "finding"]
+        )
 
     def summary(
         self,
@@ -127,10 +129,11 @@ class Fits(Mapping[Any, Fit]):
         pandas.DataFrame
             The rows of each summary, whose index has the label of the fit first.
         """
-        return self._concatenated(
+        table = self._concatenated(
             partial(summary, var_names=var_names, groups=groups, prob=prob),
             inner="parameter",
         )
+        return SummaryTable(table)
 
     def loo(self) -> pd.DataFrame:
         """Cross-validate each fit: ``elpd``, ``se``, ``p``, rows with large k-hat.
