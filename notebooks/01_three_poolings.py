@@ -14,21 +14,19 @@
 # # Three poolings of radon in Minnesota
 #
 # Radon was measured in 919 houses in 85 counties of Minnesota. Some counties have more
-# than a hundred houses, some have one. What is the level of each county, and how much
-# does it matter whether the measurement was taken in the basement?
+# than a hundred houses, others have one. What is the radon level of each county, and
+# how much does it matter whether the measurement was taken in the basement?
 #
 # You will learn
 #
 # * what complete pooling, no pooling (own intercepts, or own regressions) and partial
 #   pooling say about the same counties, and what each gets wrong;
-# * how far a county is pulled to the others: by how little it says itself;
-# * what a predictor of the counties, the uranium in their soil, does to all that.
+# * how far a county is pulled towards the others: the further, the fewer houses it has;
+# * what changes with a predictor of the counties, the uranium in their soil.
 #
 # The analysis follows Gelman and Hill (2007), chapter 12.
 
 # %%
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
 import stanpool as sp
@@ -50,17 +48,17 @@ ladder = sp.compare_pooling(model, seed=1, progress=False)
 ladder
 
 # %% [markdown]
-# `complete` takes all houses for one county. `indicator` gives each county an intercept
-# of its own, with a common effect of the floor: a regression with 85 indicator
-# variables. `none` gives each county its own regression, too. `partial` draws the
-# counties' coefficients from a population that is learned from all of them. Below the
-# estimates stands how well each predicts houses, and whole counties, that were left
-# out.
+# `complete` treats all houses as if they were in one county. `indicator` gives each
+# county its own intercept, with a common effect of the floor: a regression with 85
+# indicator variables. `none` gives each county a regression of its own. `partial` draws
+# the counties' coefficients from a population that is estimated from all of them. Below
+# the estimates the table says how well each predicts houses, and whole counties, that
+# were left out.
 #
 # ## Eight counties
 #
-# The lines of each pooling over the data, from counties with few houses to counties
-# with many.
+# What three poolings say, with the data, from counties with few houses to counties with
+# many.
 
 # %%
 counties = [
@@ -73,79 +71,37 @@ counties = [
     "RAMSEY",
     "ST LOUIS",
 ]
-colors = {"complete": "#8C8C8C", "none": "#D55E00", "partial": "#0072B2"}
-
-
-def line(fit, county):
-    """Return a county's expected log radon in the basement and on the first floor."""
-    posterior = fit.posterior.mean(("chain", "draw"))
-    if "b_county" in posterior:
-        own = posterior["b_county"].sel(county=county)
-        intercept = float(own.sel(county_coefficient="Intercept"))
-        slope = float(own.sel(county_coefficient="floor"))
-    else:
-        intercept = float(posterior["Intercept"])
-        slope = float(posterior["beta"].sel(coefficient="floor"))
-    return np.array([intercept, intercept + slope])
-
-
-figure, axes = plt.subplots(
-    2, 4, figsize=(10, 4.8), sharex=True, sharey=True, layout="constrained"
-)
-axes[0, 0].set_ylabel("log radon")
-axes[1, 0].set_ylabel("log radon")
-jitter = np.random.default_rng(1)
-for ax, county in zip(axes.flat, counties, strict=True):
-    rows = radon[radon["county"] == county]
-    x = rows["floor"] + jitter.uniform(-0.06, 0.06, len(rows))
-    ax.plot(x, rows["log_radon"], "o", color="#333333", markersize=2.5, alpha=0.6)
-    for name, color in colors.items():
-        style = "--" if name == "complete" else "-"
-        ends = line(ladder.fits[name], county)
-        ax.plot([0, 1], ends, style, color=color, label=name)
-    ax.set_title(f"{county}, {len(rows)}", fontsize="small", loc="left")
-    ax.set_xticks([0, 1], ["basement", "first floor"])
-    ax.set_ylim(-1.2, 3.6)
-    ax.spines[["top", "right"]].set_visible(False)
-_ = figure.legend(
-    *axes[0, 0].get_legend_handles_labels(),
-    loc="outside upper center",
-    ncols=3,
-    frameon=False,
+partial = ladder.fits["partial"]
+partial.plot.lines(
+    ladder.fits["none"], complete=ladder.fits["complete"], groups=counties
 )
 
 # %% [markdown]
-# *Figure 1. Eight counties and their numbers of houses. Complete pooling has one line
-# for all. Without pooling a county's line follows its own houses, however few: in
-# Aitkin, Koochiching and Ramsey it even rises from the basement to the first floor, on
-# the word of a few houses. Partial pooling lies between, and near the county's own line
-# where there are many houses.*
+# *Figure 1. Eight counties: their houses, in the basement (0) and on the first floor
+# (1), and the means of three poolings. Complete pooling has the same two means for all
+# counties. Without pooling a county's means follow its own houses, however few: in
+# Aitkin, Koochiching and Ramsey radon even rises from the basement to the first floor,
+# on the evidence of a few houses. Partial pooling lies between the two, and near the
+# county's own means where there are many houses.*
 #
-# ## Who is pulled, and how far?
+# ## Which counties are pulled, and how far?
 
 # %%
-figure = sp.plots.plot_shrinkage(
-    ladder.fits["partial"], ladder.fits["none"], complete=ladder.fits["complete"]
-)
-figure
+partial.plot.shrinkage(ladder.fits["none"], complete=ladder.fits["complete"])
 
 # %% [markdown]
 # *Figure 2. The counties' intercepts against their numbers of houses: without pooling
-# (open circles), with partial pooling and 90 % intervals (dots), and two lines: the
-# mean of the population, and the one intercept of complete pooling. On the left, where
-# counties have few houses, estimates without pooling scatter most, since each rests on
-# next to nothing; those are pulled most.*
+# (open circles), with partial pooling and 90 % intervals (dots), the mean of the
+# population, and the one intercept of complete pooling. On the left, where counties
+# have few houses, the estimates without pooling scatter most, since each rests on very
+# little, and they are pulled most.*
 #
 # How wrong can no pooling be? Look at the counties that it ranks highest.
 
 # %%
 own = {
-    name: fit.posterior["b_county"]
-    .sel(county_coefficient="Intercept")
-    .mean(("chain", "draw"))
-    .to_series()
-    for name, fit in ladder.fits.items()
-    if name in ("indicator", "none", "partial")
+    name: ladder.fits[name].coef()["mean"].xs("Intercept", level="coefficient")
+    for name in ("indicator", "none", "partial")
 }
 ranked = pd.DataFrame(own)
 ranked.insert(0, "houses", houses[ranked.index])
@@ -153,14 +109,14 @@ ranked.sort_values("none", ascending=False).head(6).round(2)
 
 # %% [markdown]
 # Five of the six have four houses or fewer, and the intercept of Marshall's own
-# regression rests on four basements. The top of an unpooled ranking is the place where
-# chance collects; partial pooling takes it back.
+# regression rests on four basements. At the top of an unpooled ranking we find the
+# counties where chance was largest; partial pooling corrects for that.
 #
 # ## Uranium in the soil
 #
-# Counties are not alike for no reason. The uranium in a county's soil is known, and it
-# moves the mean of the county's intercept. It is constant within counties, which
-# stanpool sees by itself:
+# There are reasons why counties differ. The uranium in a county's soil is known, and
+# may predict the county's intercept. It is constant within counties, which stanpool
+# detects by itself:
 
 # %%
 plain = sp.Model("log_radon ~ floor + (1 | county)", radon)
@@ -172,42 +128,21 @@ fits = {
 sp.compare_fits(fits).estimates.round(3)
 
 # %%
-figure, axes = plt.subplots(
-    1, 2, figsize=(9, 3.6), sharex=True, sharey=True, layout="constrained"
-)
-axes[0].set_ylabel("county's intercept")
-level = radon.groupby("county")["log_uranium"].first()
-at = np.linspace(level.min(), level.max(), 2)
-for ax, (name, fit) in zip(axes, fits.items(), strict=True):
-    intercepts = fit.posterior["b_county"].isel(county_coefficient=0)
-    low, middle, high = (
-        intercepts.quantile(q, ("chain", "draw")) for q in (0.05, 0.5, 0.95)
-    )
-    x = level[intercepts["county"].to_numpy()]
-    ax.vlines(x, low, high, color="#0072B2", alpha=0.25)
-    ax.plot(x, middle, "o", color="#0072B2", markersize=3)
-    means = fit.posterior.mean(("chain", "draw"))
-    slope = 0.0
-    if "log_uranium" in means["coefficient"]:
-        slope = float(means["beta"].sel(coefficient="log_uranium"))
-    ax.plot(at, float(means["Intercept"]) + slope * at, color="#D55E00")
-    ax.set_title(name, loc="left", fontsize="medium")
-    ax.set_xlabel("log uranium of the county's soil")
-    ax.spines[["top", "right"]].set_visible(False)
+fits["with uranium"].plot.group_regression()
 
 # %% [markdown]
-# *Figure 3. The counties' intercepts (medians, 90 % intervals) against uranium, and the
-# mean of the population (line). Given uranium, counties are pulled to the line of
-# counties like them, not to the mean of all. What sets counties apart beyond that has a
-# scale of 0.16 instead of 0.33, and their intervals are narrower.*
+# *Figure 3. The counties' intercepts (90 % intervals) against uranium, and their
+# regression. Given uranium, a county is pulled to the counties whose soil is like its
+# own, and not to the mean of all. The standard deviation of the counties about the line
+# is 0.16; about a common mean it was 0.33.*
 #
 # ## What each gets wrong
 #
 # * **Complete pooling** denies that counties differ. It is wrong about nearly every
-#   one, and too sure.
-# * **No pooling** takes each county at its word, also those with two houses. It
-#   overstates how much counties differ, its extremes are noise, and it knows nothing of
-#   a county that was not measured.
-# * **Partial pooling** is a compromise that the data choose, county by county. It needs
-#   one assumption more: that the counties are a population. Predictors of the counties
-#   make that a milder one.
+#   one of them, and its intervals are too narrow.
+# * **No pooling** takes each county's data at face value, even if there are only two
+#   houses. It overstates how much counties differ, its extremes are noise, and it says
+#   nothing about a county that was not measured.
+# * **Partial pooling** is a compromise between the two that the data determine, county
+#   by county. It needs one more assumption: that the counties are a sample from a
+#   population. Predictors of the counties make this assumption a milder one.

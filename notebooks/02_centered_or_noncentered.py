@@ -13,9 +13,9 @@
 # %% [markdown]
 # # Centered, noncentered, or neither?
 #
-# The same hierarchical model can be written in several ways that mean the same and are
-# sampled very differently. Which to take depends on how much the data say about each
-# group.
+# The same hierarchical model can be written in several ways that have the same meaning
+# and are sampled very differently. Which one to choose depends on how much the data say
+# about each group.
 #
 # You will learn
 #
@@ -84,9 +84,9 @@ axes[0].set(xlim=(-25, 25), ylim=(-10, 10), ylabel="v")
 rows["truth"] = [0, 3, -6.98, -4.93, 0, 4.93]
 
 # %% [markdown]
-# *Figure 1. Draws of v and x[1]; divergent transitions in orange. In the neck of the
-# funnel the centered form needs steps that are far smaller than those that get anywhere
-# in its mouth. It gets stuck at the neck and does not enter it.*
+# *Figure 1. Draws of v and x[1], with divergent transitions in orange. In the neck of
+# the funnel the centered form would need far smaller steps than in its mouth. Chains
+# stop at the neck and do not enter it.*
 
 # %%
 pd.DataFrame(rows, index=["mean", "sd", "1 %", "5 %", "50 %", "95 %"]).T.round(2)
@@ -121,16 +121,16 @@ comparison.fits["centered"].diagnose()
 comparison.plot()
 
 # %% [markdown]
-# *Figure 2. The scale of the population against one school's effect, in each form. With
-# standard errors larger than the differences between schools the data leave most of the
-# funnel there.*
+# *Figure 2. The scale of the population against one school's effect, in each form. The
+# standard errors are larger than the differences between schools, so that the data
+# leave most of the funnel of the prior in place.*
 #
 # ## An experiment: how much the data say
 #
 # Twenty groups with means from $N(0, 0.5^2)$, and 2 to 300 observations of each, with
-# standard deviation 1. The more observations, the more a group's mean is known by its
-# own data, and the less it follows the population's scale. In the last data set,
-# `mixed`, half of the groups have 2 observations and half have 300.
+# standard deviation 1. The more observations there are, the better a group's mean is
+# known from its own data, and the less it depends on the population's scale. In the
+# last data set, `mixed`, half of the groups have 2 observations and half have 300.
 
 # %%
 sizes = {str(size): [size] * 20 for size in (2, 4, 10, 30, 100, 300)}
@@ -163,72 +163,56 @@ for name, size in sizes.items():
                 "form": form,
                 "divergences": int(measured["divergences"]),
                 "step size": float(stats["step_size"].mean()),
-                "ESS": measured["min_ess_bulk"],
-                "ESS per second": measured["ess_per_second"],
                 "ESS per 1,000 steps": 1000
                 * measured["min_ess_bulk"]
                 / float(stats["n_steps"].sum()),
             }
         )
 results = pd.DataFrame(results)
-results.pivot(index="observations", columns="form", values="ESS per 1,000 steps").loc[
-    list(sizes), list(COLORS)
-].round(1)
+table = results.pivot(index="observations", columns="form").loc[list(sizes)]
+table["ESS per 1,000 steps"][list(COLORS)].round(1)
 
 # %%
+measures = ["divergences", "step size", "ESS per 1,000 steps"]
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-place = np.arange(len(sizes))
-for form, color in COLORS.items():
-    of_form = results[results["form"] == form].set_index("observations")
-    for ax, measure in zip(
-        axes, ("divergences", "step size", "ESS per second"), strict=True
-    ):
-        values = of_form.loc[list(sizes), measure]
-        ax.plot(place[:-1], values.iloc[:-1], "o-", color=color, label=form)
-        ax.plot(place[-1:], values.iloc[-1:], "o", color=color)
-        ax.set_title(measure, loc="left", fontsize="medium")
-        ax.set_xticks(place, list(sizes))
-        ax.set_xlabel("observations of each group")
-        ax.spines[["top", "right"]].set_visible(False)
+for ax, measure in zip(axes, measures, strict=True):
+    curves = table[measure][list(COLORS)]
+    curves.plot(ax=ax, style="o-", color=COLORS, title=measure, legend=ax is axes[0])
 axes[0].set_yscale("symlog", linthresh=1)
-axes[0].set_ylim(-0.2)
-axes[2].set_yscale("log")
-_ = axes[0].legend(frameon=False)
-
+_ = axes[0].set_ylim(-0.2)
 # %% [markdown]
-# *Figure 3. Divergences, step size and effective draws per second (the worst of all
-# quantities) of four forms, by how much the data say about each group; on the right of
-# each panel the data set with small and large groups. Seconds are of one machine that
-# did other things, too; the table above counts gradient evaluations instead.*
+# *Figure 3. Divergences, step size and effective draws per 1,000 steps (of the quantity
+# that mixes worst) of four forms, by how much the data say about each group. The last
+# place is the data set with small and large groups.*
 #
-# * **Centered** is poor where groups know little of themselves, with small steps and a
-#   few divergences, and as good as any from some hundred observations on: the group's
-#   mean stands by itself.
+# * **Centered** is poor where groups have little data: steps are small, and
+#   transitions diverge. From some hundred observations on it is as good as any form,
+#   since each group's mean is known from its own data.
 # * **Noncentered** is the other way round. It samples how far a group is from the
-#   population, in units of the population's scale; where the data say where the group
-#   *is*, that ties its deviation to everything else, and steps get shorter the more
-#   data there are.
-# * **Adaptive** centers each group by a weight between 0 and 1, the share of its own
-#   data in what is known of its mean, which a pilot estimate finds before sampling. It
-#   keeps near the better of the two, and is far better than both where small and large
-#   groups come together. Where the data leave open that groups do not differ at all, as
-#   those of the eight schools do, it keeps near the noncentered form: the weights are
-#   those of a population scale three standard errors below the estimate, so that no
-#   funnel is left where chains go.
-# * **Marginal** integrates the groups' means out, so no funnel is left to sample, and
-#   draws them back exactly afterwards. It is good throughout.
-# * With two observations of each group what differs between groups and what differs
-#   within them can hardly be told apart, and the centered form hardly moves. With a
-#   single observation they cannot be told apart at all, and stanpool refuses the model.
+#   population's mean, in units of the population's standard deviation. Where the data
+#   determine where the group *is*, this distance depends on all other parameters, and
+#   steps get shorter the more data there are.
+# * **Adaptive** centers each group by a weight between 0 and 1: the share of the
+#   information about the group's mean that comes from its own data, by a pilot estimate
+#   before sampling. It stays close to the better of the two, and is far better than
+#   both where small and large groups occur together. Where groups may not differ at
+#   all, as the eight schools may not, it is nearly noncentered: the weights are those
+#   of a population scale three standard errors below the estimate, so that there is no
+#   funnel where the chains go.
+# * **Marginal** integrates the groups' means out, so that no funnel is left to sample,
+#   and draws them afterwards, exactly. It is good throughout.
+# * With two observations of each group, differences between groups can hardly be told
+#   from differences within them, and the centered form hardly moves. With a single
+#   observation they cannot be told apart at all, and stanpool refuses the model.
 #
 # ## The rule of thumb
 #
-# * Divergences are not noise: the centered funnel got stuck at $v = -3.2$, and a
-#   seventh of $v$ is below.
-# * Gaussian outcome: leave `parameterization="auto"`, which is marginal wherever that
+# * Divergences are not noise: the centered funnel hardly got below $v = -3.2$, where a
+#   seventh of the distribution of $v$ is.
+# * Gaussian outcomes: keep `parameterization="auto"`, which is marginal wherever that
 #   is exact and fast.
-# * Other outcomes: leave it, too. It is adaptive, which is noncentered for groups with
-#   little data and centered for groups with much. Should it diverge, because the data
-#   hardly say how much groups differ, noncentered with a higher `adapt_delta` is the
-#   next to try, and a prior on the scale that says what is known.
-# * For a model of your own `compare_parameterizations(model)` tries them all.
+# * Other outcomes: keep it, too. It is adaptive: noncentered for groups with little
+#   data, and centered for groups with much. If transitions diverge because the data say
+#   little about how much groups differ, try the noncentered form with a higher
+#   `adapt_delta`, and a prior on the scale that states what is known.
+# * For a model of your own, `compare_parameterizations(model)` tries all of them.

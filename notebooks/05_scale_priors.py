@@ -13,9 +13,9 @@
 # %% [markdown]
 # # The prior on a population's scale, with 3, 8 and 85 groups
 #
-# Partial pooling learns how far groups differ: the scale $\tau$ of the population.
-# Groups are few as a rule, so the data say little about $\tau$, and its prior counts.
-# How much?
+# Partial pooling estimates how much groups differ: the scale $\tau$ of the population.
+# There are few groups as a rule, so that the data say little about $\tau$, and its
+# prior matters. How much?
 #
 # You will learn
 #
@@ -30,10 +30,8 @@
 # it. So what differs between two lines of a table is the prior, and not the sampler.
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 import stanpool as sp
 from stanpool import exact
@@ -142,43 +140,17 @@ pd.DataFrame(
 sp.validate(comparisons["3 schools"].fits["uniform"], seed=1)
 
 # %%
-colors = dict(
-    zip(labels.values(), ("#D55E00", "#CC79A7", "#009E73", "#0072B2"), strict=True)
-)
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-axes[0].set_ylabel("density")
-ends = {"3 schools": 80, "8 schools": 30, "85 counties": 0.6}
-for ax, name in zip(axes, groups, strict=True):
-    tau = np.linspace(ends[name] / 1000, ends[name], 400)
-    scale = unit[name]
-    shapes = {
-        "uniform": stats.uniform(scale=10 * scale),
-        "half-Cauchy": stats.halfcauchy(scale=2.5 * scale),
-        "half-normal": stats.halfnorm(scale=scale),
-        "exponential": stats.expon(scale=scale),
-    }
-    edges = np.linspace(0, ends[name], 41)
-    for label, color in colors.items():
-        draws = drawn[name, label]
-        heights = np.histogram(draws, edges)[0] / (len(draws) * np.diff(edges))
-        ax.stairs(heights, edges, color=color, alpha=0.35)
-        ax.plot(tau, posteriors[name, label].tau.pdf(tau), color=color, label=label)
-        ax.plot(tau, shapes[label].pdf(tau), color=color, linestyle=":")
-    ax.set_title(name, loc="left", fontsize="medium")
-    if name == "3 schools":
-        ax.legend(frameon=False)
-    ax.set_xlabel(r"$\tau$")
-    ax.set_yticks([])
-    ax.set_xlim(0, ends[name])
-    ax.set_ylim(0)
-    ax.spines[["top", "right", "left"]].set_visible(False)
+comparisons["3 schools"].plot()
+
+# %%
+comparisons["85 counties"].plot()
 
 # %% [markdown]
-# *Figure 1. Posterior densities of $\tau$ by quadrature (lines) and from Stan's draws
-# (steps), and their priors (dots). With three schools each posterior runs out to the
-# right as far as its prior lets it; with 85 counties the lines lie on each other.*
+# *Figures 1 and 2. Priors and posteriors of $\tau$. With three schools each posterior
+# extends to the right as far as its prior allows; with 85 counties the four posteriors
+# are the same.*
 #
-# ## What the prior says of a group
+# ## What the prior says about a group
 
 # %%
 rows = {}
@@ -197,48 +169,19 @@ table.round(2)
 # `weight of own data` is the posterior mean of $\tau^2 / (\tau^2 + \sigma^2)$ for a
 # group with the median standard error: 0 is complete pooling, 1 is none. The interval
 # is of the true mean of a group that has not been seen.
-
-# %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-place = np.arange(len(groups))
-for offset, (label, color) in enumerate(colors.items()):
-    at = place + 0.17 * (offset - 1.5)
-    own = [table.loc[(name, label), "weight of own data"] for name in groups]
-    axes[0].plot(own, at, "o", color=color, label=label)
-    for y, name in zip(at, groups, strict=True):
-        low, high = (
-            table.loc[(name, label), ["new group, 2.5 %", "97.5 %"]] / unit[name]
-        )
-        axes[1].plot([low, high], [y, y], color=color, linewidth=3)
-axes[0].set_xlim(0, 1)
-axes[0].legend(frameon=False)
-for ax, label in zip(
-    axes,
-    ("weight of a group's own data", "95 % interval of a new group, in units of S"),
-    strict=True,
-):
-    ax.set_yticks(place, list(groups))
-    ax.invert_yaxis()
-    ax.set_xlabel(label)
-    ax.spines[["top", "right"]].set_visible(False)
-
-# %% [markdown]
-# *Figure 2. Left: how much a group with a typical standard error is left to its own
-# data. Right: what each prior lets us expect of a group that has not been seen, in
-# units of $S$ (25 points, or 1 on the log scale).*
 #
 # ## What a uniform prior does to three schools
 #
 # The three estimates are 28, 8 and -3 points, with standard errors of 10 to 16. Here is
 # where the schools end up. `no upper end` is the improper prior, uniform on all
-# positive numbers; with three groups the posterior is still proper, if only just.
+# positive numbers; with three groups the posterior is only just proper.
 
 # %%
 endless = exact.known_sigma(
     comparisons["3 schools"].fits["uniform"].model, flat=["Intercept", "tau"]
 )
 three = {"no upper end": endless} | {
-    label: posteriors["3 schools", label] for label in colors
+    label: posteriors["3 schools", label] for label in labels.values()
 }
 new_group = {
     label: [float(each.new_theta.ppf(level)) for level in (0.025, 0.975)]
@@ -257,18 +200,18 @@ pd.DataFrame(
 
 # %% [markdown]
 # The further a prior lets $\tau$ go, the nearer the schools stay to what was observed,
-# and the less is said of a new school: with no upper end it might be anywhere between
-# 250 points below and 270 above, on a test that runs from 200 to 800. No one believes
-# that; the prior does. A uniform prior without an end has infinitely more mass beyond
-# any $\tau$ than below it, and three groups are too few to overrule that. An upper end
-# of $10 S$ is no cure, and neither is a wide half-Cauchy prior, half of whose mass lies
-# above $2.5 S$.
+# and the less is said about a new school: with no upper end its effect might be
+# anywhere from 250 points below to 270 above, on a test that runs from 200 to 800.
+# Nobody believes that; the prior does. A uniform prior without an end has infinitely
+# more mass beyond any $\tau$ than below it, and three groups are too few to overrule
+# that. An upper end of $10 S$ is no cure, and neither is a wide half-Cauchy prior, half
+# of whose mass lies above $2.5 S$.
 #
 # The half-normal and the exponential prior differ in shape, and yet agree: each says
 # that schools differ by tens of points, not by hundreds. That is the kind of knowledge
 # a prior on a scale must bring, and nearly always there is some.
 #
-# ## What to take along
+# ## What to remember
 #
 # * Count the groups, not the rows. With dozens of groups any prior will do.
 # * With fewer than about ten choose a proper prior, and choose its scale: what

@@ -314,18 +314,18 @@ marginal, 919 rows, 85 groups)
             distributions of the unconstrained parameters of the Stan program
             (logarithms of scales, and so on), whose log density contains the Jacobian
             of that transformation. ``"pathfinder"`` takes the best ones on four paths
-            of an optimizer [1]_. ``"laplace"`` is the one around the posterior mode, of
-            its curvature. The ``chains * draws`` independent draws, as one chain, are
-            chosen by Pareto-smoothed importance sampling, so that they are draws of the
-            posterior unless its diagnostic, Pareto k-hat, is above 0.7 [2]_; then they
-            are those of the approximation, and ``diagnose()`` says so. ``"optimize"``
-            is the mode itself, a column of ``summary()``, with the draws of
-            ``"laplace"`` before importance sampling, for standard errors. Coefficients
-            that were integrated out are drawn as after NUTS, and at the mode they are
-            their conditional means. The mode depends on the parameterization: in the
-            marginal form it is that of the scales with the groups' coefficients
-            integrated out, and in other forms a joint mode, which can be far from where
-            the posterior is.
+            of an optimizer [1]_. ``"laplace"`` is the one around the posterior mode,
+            with the curvature there. The ``chains * draws`` independent draws, as one
+            chain, are chosen by Pareto-smoothed importance sampling, so that they are
+            draws of the posterior unless its diagnostic, Pareto k-hat, is above 0.7
+            [2]_; then they are those of the approximation, and ``diagnose()`` says so.
+            ``"optimize"`` is the mode itself, a column of ``summary()``, with the draws
+            of ``"laplace"`` before importance sampling, for standard errors.
+            Coefficients that were integrated out are drawn as after NUTS, and at the
+            mode they are their conditional means. The mode depends on the
+            parameterization: in the marginal form it is that of the scales with the
+            groups' coefficients integrated out, and in other forms a joint mode, which
+            can be far from where the posterior is.
         save_warmup
             Whether to keep the draws of the warm-up, too: ``fit.tree`` then has groups
             ``warmup_posterior`` and ``warmup_sample_stats``.
@@ -414,7 +414,8 @@ class Fit(FitResult):
         The reasons for which Stan could not evaluate the log density at proposals,
         which it then rejected, with their frequencies after warm-up.
     approximation
-        What the draws are of, with Pareto k-hat, unless they were sampled with NUTS.
+        The approximation that the draws are from, with its Pareto k-hat; None if they
+        were sampled with NUTS.
     """
 
     model: Model

@@ -38,7 +38,7 @@ class StanpoolError(Exception):
 
 
 class ArgumentError(StanpoolError, TypeError):
-    """A function was called with an argument that it does not have, or without one."""
+    """A function was called with an unknown argument, or without one that it needs."""
 
 
 class SpecError(StanpoolError, ValueError):
@@ -54,7 +54,7 @@ class OutOfMemoryError(StanpoolError, MemoryError):
 
 
 class StorageError(StanpoolError, OSError):
-    """A file or folder could not be written or read: no room, no permission."""
+    """A file could not be written or read, for lack of space or permission."""
 
 
 class PathTakenError(StorageError, FileExistsError):
@@ -82,7 +82,7 @@ class SamplingError(EngineError):
 
 
 class PriorWarning(UserWarning):
-    """A prior is improper, so that the posterior may not exist, or is not used."""
+    """A prior is not used, or is improper, so that the posterior may not exist."""
 
 
 class NestingWarning(UserWarning):
@@ -94,7 +94,7 @@ class RankWarning(UserWarning):
 
 
 class StorageWarning(UserWarning):
-    """A fit was sampled and could not be saved where it should have been."""
+    """A fit was sampled, but could not be saved."""
 
 
 class ImportanceWarning(UserWarning):
@@ -102,7 +102,7 @@ class ImportanceWarning(UserWarning):
 
 
 class EffectWarning(UserWarning):
-    """An effect extrapolates, has no slope, or is of fewer draws than there are."""
+    """An effect extrapolates, has no slope, or uses fewer draws than there are."""
 
 
 class OutcomeWarning(UserWarning):

@@ -105,7 +105,7 @@ sampler_options = all_of(
             default="auto",
             show_default=True,
             help="What runs the Stan program: cmdstan compiles it first, stanli begins "
-            "at once, and auto is what is expected to be done first.",
+            "at once, and auto is the one that is expected to finish first.",
         ),
     )
 )

@@ -64,7 +64,7 @@ class Source:
         raise DataError(
             f"there is no file and no data set {quote(name)}."
             f"{suggestion(name, list_datasets())} 'stanpool datasets' lists those that "
-            "come along."
+            "come with stanpool."
         )
 
     def chunks(self, names: Names) -> Iterator[pd.DataFrame]:

@@ -97,7 +97,7 @@ class Prior:
     Raises
     ------
     SpecError
-        For an unknown distribution, a wrong count of arguments, or a scale, rate,
+        For an unknown distribution, a wrong number of arguments, or a scale, rate,
         shape or df that is not positive and finite.
 
     Examples
@@ -175,12 +175,12 @@ class Prior:
 
     @property
     def support(self) -> str:
-        """Where it lives, as ``Distribution.support`` says."""
+        """The values that it can have, as ``Distribution.support`` names them."""
         return DISTRIBUTIONS[self.distribution].support
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Between which values it lives; infinite where there is no bound."""
+        """The smallest and the largest value; infinite where there is no bound."""
         if self.distribution == "uniform":
             return self.arguments[0], self.arguments[1]
         lower = 0.0 if self.support in ("positive", "bounded") else -math.inf

@@ -147,9 +147,9 @@ class PreparedModel:
         strict
             Whether a prior that nothing uses is an error.
         priors
-            The priors in force, where they are known already: those of a kept fit.
+            The priors in force, where they are known already: those of a saved fit.
         parameterization
-            And what was chosen, where the specification leaves the choice.
+            The form that was chosen, if the specification leaves the choice open.
         """
         return cls.of(
             prepare(spec, data, strict=strict, priors=priors, form=parameterization)
@@ -158,8 +158,8 @@ class PreparedModel:
     def with_(self, **changes: Any) -> Self:
         """Return the model with fields of its specification changed, on the same data.
 
-        Priors that the changed model has no use for are left aside, so that one set
-        of priors serves every pooling.
+        Priors that the changed model does not need are ignored, so that one set of
+        priors serves every pooling.
 
         Parameters
         ----------
@@ -172,7 +172,7 @@ class PreparedModel:
         ArgumentError
             If there is no such field.
         SpecError
-            If the changed specification cannot be.
+            If the changed specification is not possible.
 
         Examples
         --------
@@ -212,8 +212,8 @@ class PreparedModel:
     def take(self, rows: Any) -> Self:
         """Return the same model of some rows: its priors, levels, groups and program.
 
-        Groups that are left without rows stay: under partial pooling their
-        coefficients are drawn from the population. Nothing is compiled anew.
+        Groups that are left without rows stay: under partial pooling their coefficients
+        are drawn from the population. Nothing is compiled again.
 
         Parameters
         ----------

@@ -137,7 +137,7 @@ def plot_comparisons(
     comparison, groups
         As for ``Fit.comparisons``.
     kind
-        Of averages, ``"halfeye"`` also draws the density of each.
+        For averages, ``"halfeye"`` also draws the density of each.
     prob
         The probability of intervals and bands.
     ax
@@ -180,8 +180,7 @@ def plot_slopes(
     fit
         A fit.
     variables
-        The numbers with respect to which slopes are, as for ``Fit.slopes``; with a
-        condition there is one.
+        The numeric variables, as for ``Fit.slopes``; with a condition there is one.
     slope
         Whether slopes or elasticities are drawn, as for ``Fit.slopes``.
     condition, groups, kind, prob, ax

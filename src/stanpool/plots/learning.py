@@ -14,7 +14,7 @@ from stanpool.inference.estimates.summary import population_names
 from stanpool.plots.parts.canvas import (
     density,
     grey,
-    heading,
+    heading_and_legend,
     headline,
     in_style,
     main_color,
@@ -95,12 +95,8 @@ def plot_prior_posterior(
         ax.spines["left"].set_visible(False)
     for ax in axes[len(labels) :]:
         ax.set_axis_off()
-    figure.legend(
-        *axes[0].get_legend_handles_labels(),
-        loc="outside upper right",
-        ncols=2,
-    )
-    heading(figure, "What the data taught: prior and posterior")
+    title = "What the data taught: prior and posterior"
+    heading_and_legend(figure, title, *axes[0].get_legend_handles_labels())
     return figure
 
 

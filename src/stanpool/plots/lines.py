@@ -19,7 +19,7 @@ from stanpool.language.formula import quote_name, unquote_name
 from stanpool.plots.parts.canvas import (
     PLAIN,
     grey,
-    heading,
+    heading_and_legend,
     headline,
     in_style,
     ink,
@@ -131,10 +131,9 @@ def plot_lines(
     outcome = outcome_label(fit)
     figure.supxlabel(short_label(name), color=ink(), fontsize="medium", **PLAIN)
     figure.supylabel(outcome, color=ink(), fontsize="medium", **PLAIN)
-    handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper right", ncols=3)
     of, shown = short_label(varied.factor), f"median and {prob:.0%} interval"
-    heading(figure, f"Expected {outcome} of each {of}: {shown}")
+    title = f"Expected {outcome} of each {of}: {shown}"
+    heading_and_legend(figure, title, *axes[0].get_legend_handles_labels())
     return figure
 
 

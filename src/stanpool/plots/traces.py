@@ -204,7 +204,7 @@ def plot_energy(fit: FitResult, *, ax: Axes | None = None) -> Figure:
     Raises
     ------
     SpecError
-        If the draws are of an approximation.
+        If the draws are from an approximation.
     """
     if fit.approximation is not None:
         raise SpecError(

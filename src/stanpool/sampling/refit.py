@@ -118,8 +118,8 @@ def more(
     Raises
     ------
     SpecError
-        If the fit cannot be continued: its draws are of an approximation, or it was
-        saved by a stanpool that did not keep what is needed.
+        If the fit cannot be continued: its draws are from an approximation, or the
+        version of stanpool that saved it did not save what is needed.
     OutOfMemoryError
         If the draws do not fit into memory.
 

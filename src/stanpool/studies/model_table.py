@@ -119,9 +119,9 @@ def table(
     prob
         The probability of the central intervals.
     elpd
-        Whether to add the expected log predictive density of left-out rows, by
-        ``loo``. It can be compared among models of the same outcomes; of others a
-        note says that it cannot.
+        Whether to add the expected log predictive density of left-out rows, by ``loo``.
+        It can be compared among models of the same outcomes; otherwise a note says that
+        it cannot.
     r2
         Whether to add the explained share of the variance, by ``bayes_R2``, where
         outcomes have a variance.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -417,6 +418,19 @@ class TestPriorPosterior:
         expected = np.exp(-rate * x)
         ratio = y[inside] / expected[inside]
         np.testing.assert_allclose(ratio / ratio.mean(), 1, atol=0.15)
+
+    @pytest.mark.parametrize("names", [None, ["sigma"]], ids=["wide", "narrow"])
+    def test_title_and_legend_do_not_overlap(
+        self, fit: sp.Fit, names: list[str] | None
+    ) -> None:
+        figure = plots.plot_prior_posterior(fit, var_names=names)
+        FigureCanvasAgg(figure).draw()
+        (legend,) = figure.legends
+        title = figure._suptitle or legend.get_title()
+        assert title.get_text().startswith("What the data taught: prior and")
+        at = title.get_window_extent()
+        assert at.x1 <= figure.bbox.x1
+        assert not any(at.overlaps(e.get_window_extent()) for e in legend.get_texts())
 
     def test_improper_priors_are_refused(self, fit: sp.Fit) -> None:
         model = fit.model.with_(priors=(("sigma", sp.Prior.parse("flat()")),))

@@ -63,7 +63,8 @@ def check_nesting(
         ):
             raise DataError(
                 f"{what}: every group of {quote(inner.factor)} has one row, so that "
-                "it cannot be told from what rows vary by. " + _if_crossed(outer, inner)
+                "it cannot be told from the residual variation. "
+                + _if_crossed(outer, inner)
             )
 
 
@@ -96,10 +97,10 @@ def check_single_rows(spec: ModelSpec, design: Design) -> None:
         if term.intercept or _is_constant_somewhere(term, factor, design):
             raise DataError(
                 f"(... | {quote_name(term.factor)}): every group of "
-                f"{quote(term.factor)} has one row, so that what its groups vary by "
-                "cannot be told from the residual scale: the data know only how far "
-                "rows vary by both. Drop the term; or state known standard errors, as "
-                "in 'y | se(s) ~ ...', which leave one scale to learn."
+                f"{quote(term.factor)} has one row, so that the variation of groups "
+                "cannot be told from the residual variation: the data show only the "
+                "sum of both. Drop the term; or state known standard errors, as in "
+                "'y | se(s) ~ ...', which leave one scale to estimate."
             )
 
 

@@ -77,9 +77,9 @@ def refuse_constant(spec: ModelSpec, design: Design) -> None:
     if has_scale and is_plain and design.offset is None and np.ptp(design.y) == 0:
         raise DataError(
             f"outcome {quote(unquote_name(spec.outcome) or spec.outcome)} is "
-            f"{design.y[0]:g} in all {design.rows} rows: the residual scale's "
-            "posterior is improper, for its likelihood has no bound near 0. See "
-            "whether this is the column that was meant, and whether rows were lost."
+            f"{design.y[0]:g} in all {design.rows} rows, so that the likelihood has no "
+            "bound as the residual scale goes to 0, and the posterior is improper. "
+            "Check that this is the right column, and that no rows were lost."
         )
 
 
@@ -108,9 +108,9 @@ def said_of_gaps(categories: Sequence[Any], column: pd.Series[Any]) -> str:
         return ""
     more = f" and {len(gaps) - 5} more" if gaps[5:] else ""
     return (
-        f"no row has {', '.join(gaps[:5])}{more}, which the model takes for no "
-        "category: those on either side are neighbours; an ordered categorical with "
-        "all levels keeps what is between"
+        f"no row has {', '.join(gaps[:5])}{more}, so that the model has no such "
+        "category, and those on either side are adjacent; an ordered categorical with "
+        "all levels keeps it"
     )
 
 
@@ -154,8 +154,8 @@ def check_other_outcome(spec: ModelSpec, design: Design, y: object) -> np.ndarra
         )
     if design.censored is not None:
         raise DataError(
-            "the model has censored rows: which they are went with the outcomes that "
-            "were seen. Build a model with cens for the new ones."
+            "the model has censored rows, and which rows are censored depends on the "
+            "outcomes that were observed. Build a model with cens for the new ones."
         )
     if design.categories:
         known = pd.Index(design.categories, dtype=object)

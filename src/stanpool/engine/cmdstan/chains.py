@@ -190,11 +190,11 @@ class Failure:
             return (
                 "The executable or its engine is damaged or gone, or its disk does not "
                 "let programs run. `stanpool doctor` says more. `stanpool clean` and "
-                "another fit make them anew; STANPOOL_CACHE names another place."
+                "another fit build them again; STANPOOL_CACHE names another place."
             )
         return (
-            "The program's own words say what it minds. If they do not help, try "
-            "another seed; `stanpool doctor` checks the engine."
+            "What Stan wrote says what is wrong. If it does not help, try another "
+            "seed; `stanpool doctor` checks the engine."
         )
 
 

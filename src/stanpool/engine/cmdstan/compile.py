@@ -62,12 +62,13 @@ def compile_program(
     cpp_options: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Path:
-    """Return the executable of a Stan program, compiled now or at any time before.
+    """Return the executable of a Stan program, which is compiled if it was not before.
 
     Parameters
     ----------
     source
-        The program, complete in itself: files that it includes are not watched.
+        The program, which should be complete: changes of files that it includes are not
+        noticed.
     name
         What files are called: a letter, then letters, digits and ``_``.
     header
@@ -77,7 +78,7 @@ def compile_program(
     stanc_options, cpp_options
         As ``cmdstanpy.CmdStanModel`` takes them.
     progress
-        Show on standard error what is under way.
+        Whether to show progress on standard error.
 
     Raises
     ------
@@ -192,21 +193,22 @@ def compile_programs(
     at_once: int | None = None,
     progress: bool = True,
 ) -> None:
-    """Compile those of several programs that are not yet, in about half the time.
+    """Compile several programs together, in about half the time.
 
-    Most of what is compiled are templates of Stan's that programs have in common. Here
-    several programs are one file for the compiler, which meets these once. Where
-    that fails, all are left to ``compile_program``, which says why.
+    Programs that were compiled before are skipped. Most of the time goes into Stan's
+    templates, which programs have in common; here several programs are one file, so
+    that the compiler reads them once. If that fails, they are left to
+    ``compile_program``, which says why.
 
     Parameters
     ----------
     programs
-        What ``compile_program`` will be asked for.
+        The programs, with what else ``compile_program`` is given.
     at_once
-        How many compilers work at once; as many as there are cores, four at most, each
-        of which takes up to 3 GB of memory.
+        The number of compilers at a time, each of which takes up to 3 GB of memory; by
+        default as many as there are cores, and at most four.
     progress
-        Show on standard error what is under way.
+        Whether to show progress on standard error.
 
     Examples
     --------

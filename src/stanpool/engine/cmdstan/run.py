@@ -60,8 +60,8 @@ def sample(
 ) -> RawDraws:
     """Sample from a compiled program with NUTS, through cmdstanpy.
 
-    Each chain is a process; all are gone when this returns or raises, as are the
-    temporary files.
+    Each chain is a process. All of them have ended, and temporary files are removed,
+    when this returns or raises an error.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ def sample(
     settings
         Chains, draws, seed and the rest.
     progress
-        Show on standard error how far the chains are.
+        Whether to show progress on standard error.
 
     Raises
     ------
     SamplingError
-        If a chain fails, with its last words and what to do.
+        If a chain fails; the message has its last output and what to do.
     SpecError
         If cmdstanpy does not accept an option.
 
@@ -204,7 +204,7 @@ def watched(
     if not executable.exists():
         raise SamplingError(
             f"the executable {str(executable)!r} is not there any more: the cache was "
-            "cleaned after it was compiled. Fit again, and it is compiled anew."
+            "cleaned after it was compiled. Fit again, and it is compiled again."
         )
     _quiet_workers()
     model = cmdstanpy.CmdStanModel(exe_file=str(executable))

@@ -48,7 +48,7 @@ def cache_folder() -> Path:
     Raises
     ------
     EngineError
-        If it may not be read, or nobody knows where the user's home is.
+        If it cannot be read, or the user's home folder is unknown.
     """
     chosen = os.environ.get("STANPOOL_CACHE")
     if chosen:
@@ -239,12 +239,12 @@ def sweep(
     keep
         Names of engines and wheels that stay.
     dry_run
-        Remove nothing, only report.
+        Whether only to report what would be removed.
 
     Returns
     -------
     dict
-        Bytes freed, by the part of the cache.
+        The bytes that were freed in each part of the cache.
     """
     freed = dict.fromkeys(parts, 0)
     for part in freed:

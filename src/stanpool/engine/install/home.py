@@ -42,7 +42,7 @@ def ensure(*, progress: bool = True) -> Path:
     Parameters
     ----------
     progress
-        Show the stages of a set-up on standard error.
+        Whether to show progress on standard error.
 
     Raises
     ------
@@ -160,8 +160,8 @@ def describe(home: Path) -> dict[str, str]:
         return {name: str(found[name]) for name in ("identity", "compiler")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(
-            f"{str(home / DESCRIPTION)!r} is damaged, so that nobody knows what engine "
-            "this is. `stanpool setup --force` builds that of the cache again."
+            f"{str(home / DESCRIPTION)!r} is damaged, so that it is not known which "
+            "engine this is. `stanpool setup --force` builds that of the cache again."
         ) from error
 
 

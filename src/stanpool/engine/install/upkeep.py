@@ -82,21 +82,21 @@ def setup(
 
 @public
 def clean(*, everything: bool = False, dry_run: bool = False) -> dict[str, int]:
-    """Remove compiled programs, and engines and wheels out of date or damaged.
+    """Remove compiled programs, and engines and wheels that are outdated or damaged.
 
-    Temporary files that killed processes have left go, too.
+    Temporary files that killed processes have left are removed, too.
 
     Parameters
     ----------
     everything
-        Also remove the engine; the next fit sets it up again.
+        Whether to remove the engine, too, which the next fit sets up again.
     dry_run
-        Remove nothing, only report.
+        Whether only to report what would be removed.
 
     Returns
     -------
     dict
-        Bytes freed, by the part of the cache.
+        The bytes that were freed in each part of the cache.
     """
     if not dry_run:
         sweep_scratch()
@@ -105,20 +105,20 @@ def clean(*, everything: bool = False, dry_run: bool = False) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Checkup:
-    """What ``doctor`` has found; it prints well.
+    """What ``doctor`` found, as text when it is printed.
 
     Attributes
     ----------
     kind
         ``"official"``, ``"embedded"``, or None if there is and can be no engine.
     home
-        Where it is, or will be.
+        Where the engine is, or will be.
     ready
-        Whether it is there; an embedded one sets itself up when it is needed.
+        Whether the engine is there; an embedded one is set up when it is needed.
     compiler, make
-        What compiles programs.
+        The C++ compiler and make, which compile programs.
     cache_bytes
-        Bytes on disk, by the part of the cache.
+        Bytes on disk of each part of the cache.
     problems
         What is wrong and what to do.
     notes
@@ -170,7 +170,8 @@ class Checkup:
 def doctor() -> Checkup:
     """Look at the engine, the compiler, the packages and all files of the cache.
 
-    Nothing is changed, but that others may not write what is the user's.
+    Nothing is changed, except that other users lose the right to write to the user's
+    files.
 
     Examples
     --------

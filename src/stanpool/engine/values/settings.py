@@ -42,28 +42,28 @@ class SampleSettings:
     adapt_delta
         Target acceptance rate, between 0 and 1.
     max_treedepth
-        Trajectories double at most this often, and 30 times at the very most.
+        The largest number of doublings of a trajectory, at most 30.
     parallel_chains
-        Chains at a time; None for as many as this process has cores.
+        The number of chains at a time; None for as many as this process has cores.
     threads_per_chain
-        Threads that share the work of a chain's likelihood, where it is C++; or
-        ``"auto"``, which is one here: the caller knows how much work there is.
+        The number of threads that share a chain's likelihood, if it is in C++;
+        ``"auto"`` means one here.
     inits
         Initial values as cmdstanpy takes them: a number for the half width of random
         ones, a mapping, or one mapping for each chain.
     thin
-        Keep every so-many-th draw; at most 10 million.
+        Of how many draws one is kept; at most 10 million.
     save_warmup
         Whether to keep the draws of the warm-up, too.
     output_dir
         A folder for CmdStan's CSV files; None for one that is removed.
     sample_options
-        Pairs of more arguments for ``cmdstanpy.CmdStanModel.sample``.
+        More arguments for ``cmdstanpy.CmdStanModel.sample``, as pairs.
     engine
-        What runs the program: ``"cmdstan"``, ``"stanli"``, or ``"auto"`` for what is
-        expected to be done first.
+        What runs the program: ``"cmdstan"``, ``"stanli"``, or ``"auto"`` for the one
+        that is expected to finish first.
     method
-        ``"nuts"``; or which approximation, whose draws are independent, as one chain
+        ``"nuts"``, or an approximation, whose draws are independent and form one chain
         without warm-up.
 
     Raises

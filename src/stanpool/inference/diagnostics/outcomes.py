@@ -96,14 +96,14 @@ def check_outcomes(
     fit
         A fit.
     result
-        The result of ``loo`` or ``kfold`` of the rows, if there is one already.
-        Of more than 2,000 rows, a sample is looked at in any case.
+        The result of ``loo`` or ``kfold`` of the rows, if there is one already. If
+        there are more than 2,000 rows, a sample of them is checked in any case.
 
     Returns
     -------
     Diagnosis
-        Each finding has a p-value, as ``measured``, and its limit. A model that is
-        right is suspected with a probability of about 5 % by all checks together.
+        Each finding has a p-value, as ``measured``, and its limit. The probability that
+        any of the checks suspects a correct model is about 5 %.
 
     Examples
     --------

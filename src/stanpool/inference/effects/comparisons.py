@@ -100,7 +100,7 @@ def comparisons(
     seed: int | None = None,
     as_draws: bool = False,
 ) -> pd.DataFrame:
-    """Compare expected outcomes at two values of a variable, all else as it is.
+    """Compare expected outcomes at two values of a variable, with all else unchanged.
 
     At each draw the expected outcome of each row is computed with either value, both
     are averaged over rows, and the averages are compared. An estimate is the mean over
@@ -111,12 +111,12 @@ def comparisons(
     fit
         A fit.
     variables
-        A variable, several, or of each which values are compared; by default all
-        predictors. Of a number: a difference about the value of each row, by default 1
-        (of a column of 0 and 1, from 0 to 1); two values, the lower first; ``"sd"``,
-        ``"2sd"``; ``"iqr"``, ``"minmax"``; or a function that returns the low and the
-        high values of a column. Of a factor: two levels, the reference first;
-        ``"reference"``, each level and the first, by default; ``"sequential"``,
+        A variable, several, or a mapping from each to the values that are compared; by
+        default all predictors. For a number: a difference about the value of each row,
+        by default 1 (for a column of 0 and 1, from 0 to 1); two values, the lower
+        first; ``"sd"``, ``"2sd"``; ``"iqr"``, ``"minmax"``; or a function that returns
+        the low and the high values of a column. For a factor: two levels, the reference
+        first; ``"reference"``, each level and the first, by default; ``"sequential"``,
         ``"pairwise"`` or ``"all"``.
     newdata
         Rows, as a data frame or a mapping of columns, for example a ``datagrid``;
@@ -156,9 +156,9 @@ def comparisons(
     prob
         The probability of the central interval.
     draws
-        The number of posterior draws to use; by default all, or fewer where all would
-        take long, of which an ``EffectWarning`` tells (``attrs["draws"]`` of the table
-        says how many there are).
+        The number of posterior draws to use; by default all, or fewer if all of them
+        would take long, which an ``EffectWarning`` says (``attrs["draws"]`` of the
+        table says how many there are).
     seed
         The seed of the effects of new groups.
     as_draws

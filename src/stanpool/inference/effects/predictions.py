@@ -62,7 +62,7 @@ def predictions(
         A fit.
     variables
         Values of variables, such as ``{"age": [20, 60]}``, as for ``datagrid``. For
-        each combination all rows get these values, everything else is as it is, and
+        each combination all rows get these values, with everything else unchanged, and
         their expected outcomes are averaged. The name of a factor alone stands for all
         of its levels, that of a number for its quartiles.
     newdata, by, weights, groups, new_groups, kind, hypothesis, prob, draws, seed
@@ -75,7 +75,8 @@ def predictions(
     pandas.DataFrame
         A row for each quantity: the values of ``variables``, ``category`` of ordinal
         and categorical outcomes, the columns of ``by`` or of the grid, ``estimate``,
-        ``lower``, ``upper``, ``pd`` (the probability of its sign), and ``groups``.
+        ``lower``, ``upper``, ``pd`` (the probability that it has this sign), and
+        ``groups``.
 
     Raises
     ------
@@ -158,7 +159,7 @@ def poststratify(
     Returns
     -------
     pandas.DataFrame
-        As of ``predictions``.
+        As for ``predictions``.
 
     Raises
     ------

@@ -60,10 +60,10 @@ def slopes(
     seed: int | None = None,
     as_draws: bool = False,
 ) -> pd.DataFrame:
-    """Average slopes of expected outcomes, or elasticities, with respect to numbers.
+    """Average slopes of expected outcomes, or elasticities, for numeric variables.
 
-    A slope is the difference of expected outcomes at a small step to either side of
-    the value of each row, over the step. The step is the largest of some at which
+    A slope is the difference of expected outcomes at a small step to either side of the
+    value of each row, over the step. The step is the largest of several for which
     halving it changes nothing: for outcomes that are linear in the variable, or
     quadratic, the slope is the derivative to rounding, and otherwise to about eight
     digits.
@@ -73,7 +73,7 @@ def slopes(
     fit
         A fit.
     variables
-        A variable or several, which are numbers; by default all predictors that are.
+        One or several numeric variables; by default all numeric predictors.
     slope
         ``"dydx"``, how much the expected outcome y of a row changes by one unit of x;
         ``"eyex"``, the elasticity ``dy/dx * x / y``, by how many per cent y changes
@@ -87,7 +87,7 @@ def slopes(
     Returns
     -------
     pandas.DataFrame
-        As of ``comparisons``.
+        As for ``comparisons``.
 
     Raises
     ------

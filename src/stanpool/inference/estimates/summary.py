@@ -52,9 +52,9 @@ def summary(
         The columns are ``mean``, ``sd``, ``median``, ``q5``, ``q95`` (a central 90 %
         interval), ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse_mean``. The rows
         have labels such as ``beta[floor]`` or ``b_county[AITKIN, floor]``. The last
-        four are of Markov chains: if the draws are of an approximation, they are left
-        out, the columns are called by it, and ``method="optimize"`` has ``mode`` as the
-        first of them.
+        four describe Markov chains: if the draws are from an approximation, they are
+        left out, the columns are named after it, and ``mode`` is the first column for
+        ``method="optimize"``.
 
     Raises
     ------

@@ -181,7 +181,7 @@ def bayes_R2(
     Raises
     ------
     SpecError
-        If the outcome is categorical, and has no variance.
+        If the outcome is categorical, so that it has no variance.
 
     References
     ----------

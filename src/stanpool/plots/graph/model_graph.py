@@ -111,7 +111,7 @@ def plot_graph(model: PreparedModel, *, ax: Axes | None = None) -> Figure:
     model
         The model.
     ax
-        Where to draw; by default in a new figure.
+        The axes to draw on; by default those of a new figure.
 
     Returns
     -------

@@ -171,6 +171,24 @@ def heading(figure: Figure, text: str) -> None:
     figure.suptitle(lines, x=0.01, ha="left", fontsize="medium", **PLAIN)
 
 
+def heading_and_legend(figure: Figure, text: str, handles: Any, labels: Any) -> None:
+    """Write a title and a legend side by side, or below each other if it is narrow."""
+    width = figure.get_figwidth()
+    title = len(text) / _LETTERS_PER_INCH
+    entries = [0.55 + 0.06 * len(label) for label in labels]  # inches, at most
+    if title + sum(entries) < width:
+        heading(figure, text)
+        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
+        return
+    columns = max(1, int(width / max(entries, default=width)))
+    shown = figure.legend(
+        handles, labels, loc="outside upper left", ncols=columns, alignment="left"
+    )
+    lines = textwrap.fill(text, int(_LETTERS_PER_INCH * width))
+    shown.set_title(lines)
+    shown.get_title().set(fontsize="medium", **PLAIN)
+
+
 def legend(ax: Axes, **options: Any) -> None:
     """Write a legend above the axes, and the title above it, which comes first."""
     title = ax.get_title(loc="left")

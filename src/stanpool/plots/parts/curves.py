@@ -21,6 +21,7 @@ from stanpool.plots.parts.canvas import (
     figure_of,
     grey,
     heading,
+    heading_and_legend,
     headline,
     ink,
     legend,
@@ -246,10 +247,10 @@ class Curves:
             own.set_ylim(min(low), max(high))
         for own in axes[len(facet.values) :]:
             own.set_axis_off()
-        if not self.is_crowded:
-            handles = axes[0].get_legend_handles_labels()
-            figure.legend(*handles, loc="outside upper right", ncols=4)
-        heading(figure, title)
+        if self.is_crowded:
+            heading(figure, title)
+        else:
+            heading_and_legend(figure, title, *axes[0].get_legend_handles_labels())
         return figure
 
     def panel(self, ax: Axes, table: pd.DataFrame, facet: Any = None) -> None:

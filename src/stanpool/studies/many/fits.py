@@ -38,8 +38,8 @@ _MEASURED = ("divergences", "max_r_hat", "min_ess_bulk", "min_ess_tail")
 class Fits(Mapping[Any, Fit]):
     """Fits by their labels, as ``fit_many`` returns and ``load_fits`` reads them.
 
-    ``fits["WI"]`` is a fit, and ``fits["WI", 2020]`` one with a label of two parts. Of
-    a folder, each fit is read when it is asked for.
+    ``fits["WI"]`` is a fit, and ``fits["WI", 2020]`` one with a label of two parts.
+    Fits in a folder are read when they are asked for.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Fits(Mapping[Any, Fit]):
         What the parts of a label are called: columns of ``by=``, ``"data"`` or
         ``"model"``.
     records
-        How each went, those that failed among them.
+        How each fit went, including those that failed.
     kept
         The fits in memory, by label.
     folder
@@ -121,7 +121,7 @@ class Fits(Mapping[Any, Fit]):
         Parameters
         ----------
         var_names, groups, prob
-            As for ``Fit.summary``, but that coefficients of groups are left out by
+            As for ``Fit.summary``, except that coefficients of groups are left out by
             default.
 
         Returns
@@ -230,8 +230,8 @@ class Fits(Mapping[Any, Fit]):
         function
             Any function of a fit.
         executor
-            What runs it, as for ``fit_many``; by default one call after the other is
-            made here.
+            What runs it, as for ``fit_many``; by default the fits are taken one after
+            the other in this process.
         progress
             Whether to show progress on standard error.
 
@@ -343,7 +343,7 @@ def load_fits(
     *,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Fits:
-    """Read the fits that ``fit_many`` or ``Fits.save`` wrote, those of a crash, too.
+    """Read the fits that ``fit_many`` or ``Fits.save`` wrote, even before a crash.
 
     Parameters
     ----------

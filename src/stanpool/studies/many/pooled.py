@@ -112,8 +112,8 @@ class PooledDraws(DrawsTree):
         Returns
         -------
         pandas.DataFrame
-            As ``Fit.summary`` returns it, of all draws together, but that ``r_hat`` is
-            the largest of the data sets and effective sizes are their sums, and with
+            As ``Fit.summary`` returns it for all draws together, except that ``r_hat``
+            is the largest of the data sets and effective sizes are their sums; and with
             ``missing_information``: the share of the variance that is due to what is
             missing.
         """

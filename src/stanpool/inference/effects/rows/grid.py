@@ -216,14 +216,14 @@ def datagrid(
         ``"counterfactual"``, those of each row of the data, which is copied for each
         combination of the values.
     newdata
-        Rows in the place of the data.
+        Rows to use instead of the data.
 
     Returns
     -------
     pandas.DataFrame
-        Of all columns that the model predicts from. Only copies of rows have the
-        groups of the rows; in other grids groups are left out unless ``at`` names
-        them.
+        The grid, with all columns that the model predicts from. Only copies of rows
+        have the groups of the rows; in other grids groups are left out unless ``at``
+        names them.
 
     Raises
     ------
