@@ -198,7 +198,7 @@ def fit_of_points(
         "sigma_j": stacked([each.sigmas for each in points]),
         "cutpoint": stacked([each.cutpoint for each in points]),
     }
-    for name in ("sigma", "tau_sigma", "nu", "shape", "phi"):
+    for name in ("sigma", "tau_sigma", *densities.OWN_PARAMETERS):
         variables[name] = stacked([getattr(each, name) for each in points])
     latent = [each.latent for each in points if each.latent is not None]
     if latent:

@@ -57,6 +57,27 @@ MOMENTS = {
         "mu + mu^2 / phi",
         "counts with more scatter than poisson ones have",
     ),
+    "zero_inflated_poisson": (
+        "(1 - zi) * mu",
+        "(1 - zi) * (mu + zi * mu^2)",
+        "counts of which some are 0 for another reason: zi is their share",
+    ),
+    "zero_inflated_negative_binomial": (
+        "(1 - zi) * mu",
+        "(1 - zi) * (mu + mu^2 / phi + zi * mu^2)",
+        "the same with more scatter",
+    ),
+    "hurdle_poisson": (
+        "(1 - hu) * mu / (1 - exp(-mu))",
+        "(1 - hu) * (mu + mu^2) / (1 - exp(-mu)) - ((1 - hu) * mu / (1 - exp(-mu)))^2",
+        "counts that are 0 with the probability hu, and else positive",
+    ),
+    "hurdle_negative_binomial": (
+        "(1 - hu) * mu / (1 - (1 + mu / phi)^-phi)",
+        "(1 - hu) * (mu + mu^2 / phi + mu^2) / (1 - (1 + mu / phi)^-phi) "
+        "- ((1 - hu) * mu / (1 - (1 + mu / phi)^-phi))^2",
+        "the same with more scatter",
+    ),
     "ordinal": ("", "", "ordered categories, such as answers from 1 to 5"),
     "categorical": ("", "", "categories without an order"),
 }

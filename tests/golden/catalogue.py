@@ -150,6 +150,8 @@ OTHER_OUTCOMES = {
     "beta_binomial": "hits | trials(shots)",
     "beta": "share",
     "negative_binomial": "count",
+    "zero_inflated_poisson": "count",
+    "hurdle_negative_binomial": "count",
     "ordinal": "grade",
     "categorical": "colour",
 }
@@ -205,6 +207,11 @@ PARTS = (
     ("y ~ 1 + x1 + offset(x2) + (0 + x3 | g)", {"pooling": "none"}),
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "negative_binomial"}),
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "poisson"}),
+    ("count | exposure(e) ~ x1 + (1 | g)", {"family": "hurdle_poisson"}),
+    (
+        "count | exposure(e) + weights(w) ~ x1 + (1 | g)",
+        {"family": "zero_inflated_negative_binomial"},
+    ),
     ("win ~ x1 + (1 | h) + factors(h, g)", {"family": "bernoulli"}),
     ("grade ~ x1 + (1 | h) + factors(h, g)", {"family": "ordinal"}),
     (

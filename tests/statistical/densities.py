@@ -32,6 +32,9 @@ from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.latent_factors import LatentDesign
 from stanpool.language.model_spec import ModelSpec
 
+# Of families, besides the residual scale: the fields of a point.
+OWN_PARAMETERS = ("nu", "shape", "phi", "zi", "hu")
+
 
 @dataclass(frozen=True)
 class Varying:
@@ -69,6 +72,8 @@ class Point:
     nu: float = 4.0
     shape: float = 1.0
     phi: float = 1.0
+    zi: float = 0.5
+    hu: float = 0.5
     cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
     latent: Latent | None = None
 
@@ -101,6 +106,8 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         nu=1 + rng.lognormal(),
         shape=rng.lognormal(),
         phi=rng.lognormal(),
+        zi=rng.beta(2, 2),
+        hu=rng.beta(2, 2),
         cutpoint=np.sort(rng.normal(size=max(len(design.categories) - 1, 1))),
         latent=_random_latent(model, rng),
     )
@@ -184,7 +191,8 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
     found: dict[str, Any] = {"beta": at.beta}
     if model.design.intercept:
         found["alpha_c"] = at.intercept + means @ at.beta
-    found |= {"sigma": at.sigma, "nu": at.nu, "shape": at.shape, "phi": at.phi}
+    found |= {"sigma": at.sigma}
+    found |= {name: getattr(at, name) for name in OWN_PARAMETERS}
     if model.design.categories:
         found["cutpoint_c"] = at.cutpoint - means @ at.beta
     if at.latent is not None:
@@ -615,7 +623,64 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         ),
         "poisson": lambda: stats.poisson(mean),
         "negative_binomial": lambda: stats.nbinom(phi, phi / (phi + mean)),
+        "zero_inflated_poisson": lambda: Zeros(stats.poisson(mean), zi=at.zi),
+        "zero_inflated_negative_binomial": lambda: Zeros(
+            stats.nbinom(phi, phi / (phi + mean)), zi=at.zi
+        ),
+        "hurdle_poisson": lambda: Zeros(stats.poisson(mean), hu=at.hu),
+        "hurdle_negative_binomial": lambda: Zeros(
+            stats.nbinom(phi, phi / (phi + mean)), hu=at.hu
+        ),
     }[spec.family]()
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Counts with more zeros, or with a probability of zeros of their own.
+
+    With ``zi`` a count is 0 with that probability, and otherwise one of ``counts``,
+    zeros included; with ``hu`` it is 0 with that probability, and otherwise a count
+    that is not 0.
+    """
+
+    counts: Any
+    zi: float | None = None
+    hu: float | None = None
+
+    @property
+    def dist(self) -> Any:
+        """The distribution without its parameters."""
+        return self.counts.dist
+
+    def pmf(self, y: Any) -> Any:
+        """Probability of a count, by the sum of the ways to it."""
+        y = np.asarray(y)
+        if self.zi is not None:
+            return self.zi * (y == 0) + (1 - self.zi) * self.counts.pmf(y)
+        assert self.hu is not None
+        positive = (1 - self.hu) * self.counts.pmf(y) / self.counts.sf(0)
+        return np.where(y == 0, self.hu, positive)
+
+    def logpmf(self, y: Any) -> Any:
+        """Return the logarithm of the probability."""
+        return np.log(self.pmf(y))
+
+    def moment(self, power: int) -> Any:
+        """Sum over all counts that have any probability."""
+        y = np.arange(3000.0)[:, None]
+        return (y**power * self.pmf(y)).sum(axis=0)
+
+    def mean(self) -> Any:
+        """Return the first moment."""
+        return self.moment(1)
+
+    def var(self) -> Any:
+        """Return the variance."""
+        return self.moment(2) - self.moment(1) ** 2
+
+    def rvs(self, shape: tuple[int, ...], random_state: int) -> Any:
+        """Draw counts of 0 to 9, whatever their probabilities."""
+        return np.random.default_rng(random_state).integers(0, 10, shape)
 
 
 def _log_ordinal(
@@ -641,7 +706,7 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     if "sigma" in log:
         own = at.sigmas if model.structure.residual == "free" else at.sigma
         total += np.sum(log["sigma"](own))
-    for name in ("nu", "shape", "phi"):
+    for name in OWN_PARAMETERS:
         total += log[name](getattr(at, name)) if name in log else 0.0
     for name, cutpoint in zip(
         [name for name in log if name.startswith("cutpoint")],

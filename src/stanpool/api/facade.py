@@ -107,8 +107,10 @@ class Model(PreparedModel):
         ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
         ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``, ``"bernoulli"``,
         ``"binomial"``, ``"beta_binomial"``, ``"beta"``, ``"poisson"``,
-        ``"negative_binomial"``, ``"ordinal"`` (cumulative: an ordered categorical or
-        whole numbers, with cutpoints instead of an intercept) or
+        ``"negative_binomial"``, ``"zero_inflated_poisson"``,
+        ``"zero_inflated_negative_binomial"``, ``"hurdle_poisson"``,
+        ``"hurdle_negative_binomial"``, ``"ordinal"`` (cumulative: an ordered
+        categorical or whole numbers, with cutpoints instead of an intercept) or
         ``"categorical"`` (the first category is the reference; the others have linear
         predictors of their own, and with ``|`` a group's coefficients are correlated
         over categories as well).

@@ -148,11 +148,17 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
         *("clmm", "orderedprobit", "proportionalodds", "cumulativelogit"),
     ),
     "'categorical'": ("multinomial", "multinom", "softmax", "nominal", "mlogit"),
-    f"'negative_binomial': extra zeros {_NOT_OFFERED}": (
-        *("zeroinflatedpoisson", "zip", "hurdlepoisson", "zeroinflatednegbinomial"),
-        *("zinb", "zeroinflatednegativebinomial", "hurdlenegbinomial", "hurdle"),
-        *("hurdlenegativebinomial", "zeroinflated"),
+    "'zero_inflated_poisson'": (
+        "zeroinflatedpoisson",
+        "zip",
+        "zeroinflated",
+        "zeroinfl",
     ),
+    "'zero_inflated_negative_binomial'": (
+        *("zeroinflatednegbinomial", "zinb", "zeroinflatednegativebinomial"),
+    ),
+    "'hurdle_poisson'": ("hurdlepoisson", "hurdle"),
+    "'hurdle_negative_binomial'": ("hurdlenegbinomial", "hurdlenegativebinomial"),
     "'beta_binomial', and 'successes | trials(n) ~ ...'": (
         *("betabinomial", "betabinom", "betabinomial2", "overdispersedbinomial"),
     ),

@@ -231,8 +231,7 @@ def priors_of(model: PreparedModel, base: str, place: int) -> list[PriorRow]:
 
 def bounds_of(row: PriorRow) -> tuple[float, float]:
     """Return between which values a parameter is, in the user's units."""
-    known = class_of(row.parameter_class)
-    least = (known.lower or 0.0) if known.support == "positive" else -np.inf
+    least, most = class_of(row.parameter_class).bounds
     if row.prior.support != "bounded":
-        return least, np.inf
-    return max(row.prior.bounds[0], least), row.prior.bounds[1]
+        return least, most
+    return max(row.prior.bounds[0], least), min(row.prior.bounds[1], most)

@@ -37,6 +37,7 @@ from stanpool.families.positive_and_proportions import (
     inverse_gaussian,
     weibull,
 )
+from stanpool.families.zeros import hurdle, zero_inflated
 from stanpool.language.family import FAMILIES
 
 BELOW_ONE = 1.0 - np.finfo(float).epsneg
@@ -87,6 +88,12 @@ _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
     "beta": beta,
     "poisson": poisson,
     "negative_binomial": negative_binomial,
+    "zero_inflated_poisson": lambda link: zero_inflated(poisson(link)),
+    "zero_inflated_negative_binomial": lambda link: zero_inflated(
+        negative_binomial(link)
+    ),
+    "hurdle_poisson": lambda link: hurdle(poisson(link)),
+    "hurdle_negative_binomial": lambda link: hurdle(negative_binomial(link)),
     "ordinal": ordinal,
     "categorical": categorical,
 }

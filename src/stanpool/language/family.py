@@ -14,14 +14,15 @@ class FamilyParameter:
     name
         Its name in the posterior, in ``priors=`` and in the template of the family.
     support
-        ``"positive"``, or ``"real"``.
+        ``"positive"``, ``"real"``, or ``"unit"``: between 0 and 1.
     lower
         Where the parameter, and so its prior, is cut off below: 1 for ``nu``.
     prior, source
         Its default prior as users write it, and who recommends it; empty where the
         default is scaled by the data.
     searched
-        The interval in which the quick estimate before sampling looks for it.
+        The interval in which the quick estimate before sampling looks for it, and
+        ``guess`` is where it begins.
     has_outcome_units
         Whether it is on the scale of the outcome: its default prior, and the interval
         in which it is searched, are then those of the parameter over the mean outcome.
@@ -37,6 +38,7 @@ class FamilyParameter:
     prior: str = ""
     source: str = ""
     searched: tuple[float, float] = (1e-2, 1e4)
+    guess: float = 5.0
     has_outcome_units: bool = False
     variable: str = ""
     size: str | None = None
@@ -45,6 +47,11 @@ class FamilyParameter:
     def stan_variable(self) -> str:
         """The Stan variable that is sampled."""
         return self.variable or self.name
+
+    @property
+    def link(self) -> str:
+        """The link to all real numbers."""
+        return {"positive": "log", "unit": "logit"}.get(self.support, "identity")
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,11 @@ class Family:
         return self.name == DEFAULT_FAMILY
 
     @property
+    def has_own_zeros(self) -> bool:
+        """Whether zeros have a probability of their own."""
+        return _EXTRA_ZERO in self.parameters or _ZERO in self.parameters
+
+    @property
     def is_of_logs(self) -> bool:
         """Whether the linear predictor is on the scale of the outcome's logarithm."""
         return self.residuals == "log"
@@ -202,6 +214,18 @@ _WEIBULL_SHAPE = FamilyParameter(
     "shape",
     prior="inv_gamma(1, 1)",
     source="1 / shape, the scale of log(y), has mean 1: Simpson et al. 2017",
+)
+
+_EXTRA_ZERO, _ZERO = (
+    FamilyParameter(
+        name,
+        support="unit",
+        prior="beta(1, 1)",
+        source="uniform, as in brms",
+        searched=(1e-3, 0.99),
+        guess=0.3,
+    )
+    for name in ("zi", "hu")
 )
 
 _OF_PROBABILITY = ("logit", "probit", "cloglog")
@@ -331,6 +355,38 @@ FAMILIES: dict[str, Family] = {
             (_PRECISION,),
             ("exposure", "trunc"),
             compiled="numbers",
+        ),
+        Family(
+            "zero_inflated_poisson",
+            ("log",),
+            "count",
+            (_EXTRA_ZERO,),
+            ("exposure",),
+            own_functions=("log",),
+        ),
+        Family(
+            "zero_inflated_negative_binomial",
+            ("log",),
+            "count",
+            (_PRECISION, _EXTRA_ZERO),
+            ("exposure",),
+            own_functions=("log",),
+        ),
+        Family(
+            "hurdle_poisson",
+            ("log",),
+            "count",
+            (_ZERO,),
+            ("exposure",),
+            own_functions=("log",),
+        ),
+        Family(
+            "hurdle_negative_binomial",
+            ("log",),
+            "count",
+            (_PRECISION, _ZERO),
+            ("exposure",),
+            own_functions=("log",),
         ),
         Family(
             "ordinal",

@@ -265,7 +265,8 @@ class ParameterClass:
     name
         Its name in the posterior and in ``priors=``.
     support
-        Where the parameter lives: ``"real"``, ``"positive"``, ``"correlation"``.
+        Where the parameter lives: ``"real"``, ``"positive"``, ``"unit"`` (between 0
+        and 1), ``"correlation"``.
     indexed
         What its members are: ``"coefficient"`` (of the population), ``"varying"``
         (of a group), ``"cutpoint"``, or None for a single number or matrix.
@@ -277,6 +278,14 @@ class ParameterClass:
     support: str
     indexed: str | None = None
     lower: float | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which values a parameter is, whatever its prior."""
+        if self.support == "unit":
+            return 0.0, 1.0
+        is_positive = self.support == "positive"
+        return (self.lower or 0.0) if is_positive else -math.inf, math.inf
 
 
 _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {

@@ -24,6 +24,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.data.compression.integrated_rows import MarginalRows, root_of_scale
 from stanpool.density.parameters import declared_names
+from stanpool.families.functions import LINKS
 from stanpool.language.family import FAMILIES
 from stanpool.model.pilot.centering import Centering
 from stanpool.model.priors.in_force import class_of
@@ -105,14 +106,15 @@ def _around(
 def _parameters_around(
     model: PreparedModel, pilot: PilotEstimate, noise: Noise
 ) -> dict[str, Any]:
-    """Draw the parameters of the family."""
-    errors, variables = _errors_of_parameters(model, pilot), _variables(model)
-    return {
-        variables[name]: value + _SPREAD * noise(())
-        if name == "cutpoint"
-        else value * np.exp(errors[name] * noise(()))
-        for name, value in pilot.parameters.items()
-    }
+    """Draw the parameters of the family, on the scales of their links."""
+    errors, point = _errors_of_parameters(model, pilot), dict[str, Any]()
+    for own in FAMILIES[model.spec.family].parameters:
+        if own.name in pilot.parameters:
+            link = LINKS[own.link]
+            at = link.apply(pilot.parameters[own.name])
+            moved = link.inverse(at + errors[own.name] * noise(()))
+            point[own.stan_variable] = moved if own.size else float(moved)
+    return point
 
 
 def _program(model: PreparedModel) -> ProgramData:
@@ -133,7 +135,7 @@ def _variables(model: PreparedModel) -> dict[str, str]:
 def _errors_of_parameters(
     model: PreparedModel, pilot: PilotEstimate
 ) -> dict[str, float]:
-    """Return standard errors of the logarithms of the families' parameters."""
+    """Return standard errors of the family's parameters, through their links."""
     errors = dict.fromkeys(pilot.parameters, _SPREAD)
     if "sigma" in errors:
         errors["sigma"] = math.sqrt(variance_of_log_sigma(model, pilot))
@@ -216,8 +218,7 @@ def _inside_bounds(model: PreparedModel, point: dict[str, Any]) -> dict[str, Any
     for row in model.scaling.priors(model.priors):
         lower, upper = row.prior.canonical.bounds
         known = class_of(row.parameter_class)
-        if known.support == "positive":
-            lower = max(lower, known.lower or 0.0)
+        lower, upper = max(lower, known.bounds[0]), min(upper, known.bounds[1])
         name = renamed.get(row.parameter_class, row.parameter_class)
         if known.lower:
             closed.add(name)

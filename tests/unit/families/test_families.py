@@ -51,6 +51,12 @@ def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
         return stats.poisson(np.exp(ETA)), {}
     if family == "negative_binomial":
         return stats.nbinom(1.7, 1.7 / (1.7 + np.exp(ETA))), {"phi": 1.7}
+    if family.startswith(("zero_inflated", "hurdle")):
+        kind = "zi" if family.startswith("zero") else "hu"
+        counts = family.removeprefix("zero_inflated_").removeprefix("hurdle_")
+        distribution, parameters = _frozen(counts, link)
+        own = {kind: 0.35}
+        return densities.Zeros(distribution, **own), {**parameters, **own}
     p = PROBABILITY[link](ETA)
     if family == "bernoulli":
         return stats.bernoulli(p), {}
@@ -393,7 +399,7 @@ class TestRowsOfModels:
             at = replace(densities.random_point(model, rng), sigma=rng.uniform(1, 3))
             at = replace(at, sigmas=1 + at.sigmas)
             eta = middle + rng.normal(0, 0.5, model.design.rows)
-            parameters = {each: getattr(at, each) for each in ("nu", "shape", "phi")}
+            parameters = {x: getattr(at, x) for x in densities.OWN_PARAMETERS}
             own = FAMILIES[model.spec.family].parameter_names
             parameters = {each: parameters[each] for each in own if each in parameters}
             if "cutpoint" in own:

@@ -83,6 +83,8 @@ def point_at(model: sp.Model, prior: xr.Dataset, draw: int) -> Point:
         nu=float(at.get("nu", 4.0)),
         shape=float(at.get("shape", 1.0)),
         phi=float(at.get("phi", 1.0)),
+        zi=float(at.get("zi", 0.5)),
+        hu=float(at.get("hu", 0.5)),
         cutpoint=at.get("cutpoint", np.zeros(1)),
         latent=latent_at(model, at),
     )

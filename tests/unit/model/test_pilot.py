@@ -71,6 +71,8 @@ def test_the_pilot_finds_what_data_were_simulated_with(family: str) -> None:
         ("wald ~ x + (1 | g)", "inverse_gaussian", "shape", 2000.0),
         ("count | trunc(1) ~ x + (1 | g)", "negative_binomial", "phi", 3.0),
         ("count | trunc(1) ~ x + (1 | g)", "poisson", None, None),
+        ("inflated ~ x + (1 | g)", "zero_inflated_negative_binomial", "zi", 0.3),
+        ("inflated ~ x + (1 | g)", "hurdle_negative_binomial", "phi", 3.0),
     ],
 )
 def test_the_pilot_finds_the_parameters_of_families(
@@ -93,7 +95,8 @@ def test_the_pilot_finds_the_parameters_of_families(
             "n": 12,
             "hits": rng.binomial(12, p),
             "wald": rng.wald(np.exp(6 + eta), 2000.0),
-            "count": rng.poisson(rate),
+            "count": (count := rng.poisson(rate)),
+            "inflated": count * (rng.random(2400) > 0.3),
         }
     )
     if family in ("poisson", "negative_binomial"):

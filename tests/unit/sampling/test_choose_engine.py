@@ -158,7 +158,7 @@ def test_the_rule_takes_what_this_machine_took(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(choosing, "usable_cores", lambda: 4)
     monkeypatch.setattr(choosing, "is_ready_to_compile", lambda: False)
     name = "grouped_poisson_log_glm"
-    kept = {COMPILING: [9.0, 80.0, 10.0], gain_by(name): [2.0]}
+    kept = {COMPILING: [9.0, 80.0, 10.0], gain_by(name): [2.0] * 5}
     monkeypatch.setattr(timings, "_kept", lambda: kept)
     source = f"{PROGRAM.source} // calls {name}_lpmf"
     program = StanProgram("x", source, header="c++")

@@ -286,10 +286,15 @@ def _advice(
             "may be averages or repeat each other.",
         )
     if "zeros" in wrong:
+        inflated = f"zero_inflated_{family.name}"
         yield Advice(
             "Ask how zeros arise",
             "some may have another origin, such as units that cannot have counts: "
-            "then model whether a count is 0, and the others with trunc(1).",
+            f"family={inflated!r} has a share of such zeros, and a hurdle family "
+            "has a probability of its own for all of them."
+            if inflated in FAMILIES
+            else "the counts may be of units of different kinds.",
+            {"family": inflated} if inflated in FAMILIES else {},
         )
     if wrong & {"calibration", "tails"} and family.outcome in ("real", "positive"):
         yield Advice(
@@ -307,4 +312,5 @@ def _wider(family: Family) -> list[str]:
         if each.outcome == family.outcome
         and ("trials" in each.parts) == ("trials" in family.parts)
         and len(each.parameters) > len(family.parameters)
+        and not each.has_own_zeros
     ]

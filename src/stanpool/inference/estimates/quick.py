@@ -11,6 +11,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError
 from stanpool.engine.values.draws import NamedDraws
+from stanpool.families.functions import LINKS
 from stanpool.language.family import FAMILIES
 from stanpool.model.program.structure import suffix_of
 from stanpool.posterior.labelled_draws import build_posterior
@@ -181,7 +182,8 @@ def _variables(
         if own.name == "cutpoint":
             found[own.name] = value + step + shift[:, None]
         else:
-            found[own.stan_variable] = value * np.exp(step)
+            link = LINKS[own.link]
+            found[own.stan_variable] = link.inverse(link.apply(value) + step)
     for number, (factor, of_groups) in enumerate(
         zip(design.factors, pilot.factors, strict=True), 1
     ):

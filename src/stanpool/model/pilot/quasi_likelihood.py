@@ -53,7 +53,6 @@ _LARGEST_STEP = (
 _STEP = 1e-3  # step of a linear predictor in finite differences
 _CONJUGATE = 15  # most iterations of conjugate gradients in one Newton step
 _EXACT = 1e-4  # relative squared residual at which conjugate gradients stop
-_FIRST_GUESS = 5.0  # first value of degrees of freedom, shapes and precisions
 
 
 def estimate(
@@ -389,16 +388,16 @@ class _Search:
             )
 
     def search_along(self, own: FamilyParameter, eta: Array) -> None:
-        """Search for the best value of one positive parameter near its last value."""
+        """Search for the best value of one parameter near its last value."""
         from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
-        name = own.name
+        name, link = own.name, LINKS[own.link]
         unit = parameter_unit(own, self.design)
-        lowest, highest = np.log(np.multiply(own.searched, unit))
-        last = float(np.log(self.parameters[name]))
+        lowest, highest = link.apply(np.multiply(own.searched, unit))
+        last = float(link.apply(self.parameters[name]))
 
-        def loss(log: float) -> float:
-            known = self.of_rows(self.parameters | {name: float(np.exp(log))})
+        def loss(at: float) -> float:
+            known = self.of_rows(self.parameters | {name: float(link.inverse(at))})
             total = log_likelihood(self.spec, self.design, eta, known).sum()
             return -float(total) if np.isfinite(total) else 1e300
 
@@ -406,7 +405,7 @@ class _Search:
         found = minimize_scalar(
             loss, bounds=bounds, method="bounded", options={"maxiter": 8, "xatol": 0.05}
         )
-        self.parameters[name] = float(np.exp(found.x))
+        self.parameters[name] = float(link.inverse(found.x))
 
     def update_cutpoints(self) -> None:
         """Take Newton steps of the cutpoints, one at a time, that stay in order."""
@@ -460,7 +459,7 @@ def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, floa
         expected = max(float(np.mean(y)), 0.5 / len(y))
         mean = float(np.log(expected) - np.log(np.mean(np.exp(offset))))
     for own in family.auxiliary:
-        parameters[own.name] = _FIRST_GUESS * parameter_unit(own, design)
+        parameters[own.name] = own.guess * parameter_unit(own, design)
     if spec.has_sigma:
         scale = float(np.std(y)) or 1.0
         parameters["sigma"] = spread if spec.link_name == "identity" else scale

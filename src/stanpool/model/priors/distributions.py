@@ -122,7 +122,4 @@ def draw_from_prior(
 
 def _lower_end(row: PriorRow) -> float:
     """Return where a parameter, and so its prior, is cut off below."""
-    known = class_of(row.parameter_class)
-    if known.support != "positive":
-        return -np.inf
-    return 0.0 if known.lower is None else known.lower
+    return class_of(row.parameter_class).bounds[0]

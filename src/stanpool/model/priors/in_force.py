@@ -28,7 +28,6 @@ References
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -401,6 +400,7 @@ def _check_support(
     fitting = {
         "real": ("real", "bounded"),
         "positive": ("real", "positive", "bounded"),
+        "unit": ("bounded",),
         "correlation": ("correlation",),
     }[known.support]
     if known.name == "cutpoint":
@@ -414,18 +414,29 @@ def _check_support(
         examples = {
             "real": "normal(0, 1) or student_t(4, 0, 1)",
             "positive": "exponential(1) or normal(0, 1), which is its half form",
+            "unit": "beta(1, 1) or uniform(0, 0.5)",
             "correlation": "lkj(2)",
         }
         lives = {"bounded": "an interval of", "simplex": "probabilities, not on"}
+        own = "ones from 0 to 1" if known.support == "unit" else f"{known.support} ones"
         raise SpecError(
             f"priors[{quote(name)}] = {quote(str(prior))}: {prior.distribution} "
             f"lives on {lives.get(prior.support, prior.support)} values, the parameter "
-            f"on {known.support} ones. Use {examples[known.support]}."
+            f"on {own}. Use {examples[known.support]}."
         )
-    lower = (known.lower or 0.0) if known.support == "positive" else -math.inf
-    if prior.support == "bounded" and prior.bounds[0] < lower:
+    lower, upper = known.bounds
+    if prior.support != "bounded":
+        return
+    lives_at = (
+        f"it lives from {prior.bounds[0]:g} to {prior.bounds[1]:g}, the parameter"
+    )
+    if prior.bounds[0] < lower:
         raise SpecError(
-            f"priors[{quote(name)}] = {quote(str(prior))}: it lives from "
-            f"{prior.bounds[0]:g} to {prior.bounds[1]:g}, the parameter above "
-            f"{lower:g}. Raise its lower bound, or choose another distribution."
+            f"priors[{quote(name)}] = {quote(str(prior))}: {lives_at} above {lower:g}. "
+            "Raise its lower bound, or choose another distribution."
+        )
+    if prior.bounds[1] > upper:
+        raise SpecError(
+            f"priors[{quote(name)}] = {quote(str(prior))}: {lives_at} below {upper:g}. "
+            "Lower its upper bound, or choose another distribution."
         )

@@ -128,8 +128,16 @@ def prior_block(
         size,
         tuple(uses),
         bounds=_declared_bounds(name, distributions),
-        bounds_type=_bounds_type(name, size) if is_bounded(distributions) else None,
+        bounds_type=_bounds_type(name, size)
+        if has_bounds_as_data(name, distributions)
+        else None,
     )
+
+
+def has_bounds_as_data(name: str, distributions: tuple[str, ...]) -> bool:
+    """Whether a class is declared between bounds that are data, not always the same."""
+    is_always = class_of(name).support == "unit" and distributions == ("beta",)
+    return is_bounded(distributions) and not is_always
 
 
 def _bounds_type(name: str, size: str | None) -> str:
@@ -141,9 +149,9 @@ def _bounds_type(name: str, size: str | None) -> str:
 
 def _declared_bounds(name: str, distributions: tuple[str, ...]) -> str:
     """Write the bounds with which a class of parameters is declared."""
-    if is_bounded(distributions):
+    if has_bounds_as_data(name, distributions):
         return f"<lower=lower_{name}, upper=upper_{name}>"
     known = class_of(name)
-    if known.support != "positive":
-        return ""
-    return f"<lower={known.lower or 0:g}>"
+    if known.support == "unit":
+        return "<lower=0, upper=1>"
+    return f"<lower={known.lower or 0:g}>" if known.support == "positive" else ""

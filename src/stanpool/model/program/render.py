@@ -147,6 +147,8 @@ def _functions(structure: Structure) -> list[str]:
     if structure.is_categorical and structure.factors:
         needed.insert(0, "category_means")
     family = FAMILIES[structure.family]
+    if family.has_own_zeros:
+        needed.append("rows_where_zero")
     if structure.link in family.own_functions:
         needed.append(f"{structure.family}_{structure.link}")
     # Of counts Stan has no tails by the logarithm of the mean.

@@ -20,8 +20,12 @@ from stanpool.data.design.design import Design
 from stanpool.language.prior import DISTRIBUTIONS, Prior
 from stanpool.model.pilot.centering import Centering, centered_elsewhere
 from stanpool.model.priors.in_force import PriorRow, class_of
-from stanpool.model.program.prior_blocks import UNSTATED, variable_of
-from stanpool.model.program.structure import Structure, is_bounded
+from stanpool.model.program.prior_blocks import (
+    UNSTATED,
+    has_bounds_as_data,
+    variable_of,
+)
+from stanpool.model.program.structure import Structure
 from stanpool.model.terms.decoupling import Decoupling
 from stanpool.model.terms.of_design import predictors_of
 from stanpool.model.terms.term import ProgramData
@@ -239,7 +243,7 @@ def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
     for name, distributions in structure.priors:
         members = [row.prior.canonical for row in rows if row.parameter_class == name]
         single = variable_of(name, structure)[1] is None
-        if is_bounded(distributions):
+        if has_bounds_as_data(name, distributions):
             data |= _bounds_data(name, members, single=single)
         for distribution in distributions:
             if distribution in UNSTATED:
@@ -266,12 +270,11 @@ def _prior_data(rows: list[PriorRow], structure: Structure) -> dict[str, Any]:
 
 def _bounds_data(name: str, members: list[Prior], *, single: bool) -> dict[str, Any]:
     """Return between which values the members of a class are declared."""
-    known = class_of(name)
-    least = (known.lower or 0.0) if known.support == "positive" else -np.inf
+    least, most = class_of(name).bounds
     lower, upper = (
         np.array([prior.bounds[side] for prior in members]) for side in (0, 1)
     )
-    lower = np.maximum(lower, least)
+    lower, upper = np.maximum(lower, least), np.minimum(upper, most)
     if single:
         return {f"lower_{name}": float(lower[0]), f"upper_{name}": float(upper[0])}
     return {f"lower_{name}": lower, f"upper_{name}": upper}

@@ -1,0 +1,96 @@
+"""Counts with zeros of their own: inflated ones, and those behind a hurdle.
+
+Both are made of another family of counts, whose mean is the inverse link of the linear
+predictor. With zero inflation, counts are 0 with probability ``zi`` and else drawn from
+that family, zeros included [1]_. With a hurdle, they are 0 with probability ``hu`` and
+else drawn from the positive counts of that family [2]_.
+
+References
+----------
+.. [1] Lambert (1992). Zero-inflated Poisson regression, with an application to defects
+   in manufacturing. Technometrics 34(1), 1-14.
+.. [2] Mullahy (1986). Specification and testing of some modified count data models.
+   Journal of Econometrics 33(3), 341-365.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stanpool.families.functions import FamilyFunctions, log1m_exp
+
+
+def zero_inflated(counts: FamilyFunctions) -> FamilyFunctions:
+    """Let counts be 0 with probability ``zi``, whatever they would have been."""
+    assert counts.variance is not None
+    variance_of_counts = counts.variance
+
+    def log_density(y: Any, eta: Any, *, zi: Any, **own: Any) -> Any:
+        counted = np.log1p(-np.asarray(zi)) + counts.log_density(y, eta, **own)
+        return np.where(np.equal(y, 0), np.logaddexp(_log(zi), counted), counted)
+
+    def mean(eta: Any, *, zi: Any, **own: Any) -> Any:
+        return (1.0 - np.asarray(zi)) * counts.mean(eta, **own)
+
+    def draw(rng: np.random.Generator, eta: Any, *, zi: Any, **own: Any) -> Any:
+        drawn = np.asarray(counts.draw(rng, eta, **own))
+        return _zero_with(rng, zi, drawn)
+
+    def variance(eta: Any, *, zi: Any, **own: Any) -> Any:
+        squared = np.square(counts.mean(eta, **own))
+        return (1.0 - np.asarray(zi)) * (variance_of_counts(eta, **own) + zi * squared)
+
+    return FamilyFunctions(counts.link, log_density, mean, draw, variance)
+
+
+def hurdle(counts: FamilyFunctions) -> FamilyFunctions:
+    """Let counts be 0 with probability ``hu``, and else be positive."""
+    assert counts.variance is not None
+    variance_of_counts = counts.variance
+
+    def log_positive(eta: Any, own: dict[str, Any]) -> Any:
+        """Return the log probability of a positive count of the other family."""
+        return log1m_exp(counts.log_density(0, eta, **own))
+
+    def log_density(y: Any, eta: Any, *, hu: Any, **own: Any) -> Any:
+        positive = counts.log_density(y, eta, **own) - log_positive(eta, own)
+        positive = np.log1p(-np.asarray(hu)) + positive
+        return np.where(np.equal(y, 0), _log(hu), positive)
+
+    def moments(eta: Any, own: dict[str, Any]) -> tuple[Any, Any]:
+        """Return mean and mean square of positive counts; 1 of rates that vanish."""
+        mean, over = counts.mean(eta, **own), np.exp(-log_positive(eta, own))
+        square = variance_of_counts(eta, **own) + np.square(mean)
+
+        def of_positive(moment: Any) -> Any:
+            return np.where(np.isfinite(over), np.maximum(moment * over, 1.0), 1.0)
+
+        return of_positive(mean), of_positive(square)
+
+    def mean(eta: Any, *, hu: Any, **own: Any) -> Any:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (1.0 - np.asarray(hu)) * moments(eta, own)[0]
+
+    def draw(rng: np.random.Generator, eta: Any, *, hu: Any, **own: Any) -> Any:
+        drawn = counts.draw(rng, eta, lower=1.0, upper=np.inf, **own)
+        return _zero_with(rng, hu, np.asarray(drawn))
+
+    def variance(eta: Any, *, hu: Any, **own: Any) -> Any:
+        first, second = moments(eta, own)
+        above = 1.0 - np.asarray(hu)
+        return above * second - np.square(above * first)
+
+    return FamilyFunctions(counts.link, log_density, mean, draw, variance)
+
+
+def _zero_with(rng: np.random.Generator, probability: Any, drawn: Any) -> Any:
+    """Replace draws by 0, each with that probability."""
+    return np.where(rng.random(drawn.shape) < probability, 0, drawn)
+
+
+def _log(probability: Any) -> Any:
+    """Return the logarithm of a probability, which may be 0."""
+    with np.errstate(divide="ignore"):
+        return np.log(probability)
