@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stanpool import engine, exact, plots
     from stanpool.api.constructors import complete_pooling, no_pooling, partial_pooling
     from stanpool.api.facade import Fit, Model, load
+    from stanpool.api.statistics import load_statistics, merge, reduce
     from stanpool.base.errors import (
         ArgumentError,
         CompileError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         StorageWarning,
     )
     from stanpool.data.datasets import list_datasets, load_dataset
+    from stanpool.data.statistics.statistics import Statistics
     from stanpool.inference.diagnostics import Advice, Diagnosis, Finding
     from stanpool.inference.evaluation.cross_validation import CrossValidation
     from stanpool.inference.evaluation.kfold import kfold
@@ -60,6 +62,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "api.constructors": ("complete_pooling", "no_pooling", "partial_pooling"),
     "api.facade": ("Fit", "Model", "load"),
+    "api.statistics": ("load_statistics", "merge", "reduce"),
     "base.errors": (
         "ArgumentError",
         "CompileError",
@@ -79,6 +82,7 @@ _HOMES = {
         "StorageWarning",
     ),
     "data.datasets": ("list_datasets", "load_dataset"),
+    "data.statistics.statistics": ("Statistics",),
     "inference.diagnostics": ("Advice", "Diagnosis", "Finding"),
     "inference.evaluation.cross_validation": ("CrossValidation",),
     "inference.evaluation.kfold": ("kfold",),
@@ -143,6 +147,7 @@ __all__ = [
     "ScalePriorComparison",
     "SpecError",
     "StanpoolError",
+    "Statistics",
     "StorageError",
     "StorageWarning",
     "Validation",
@@ -160,12 +165,15 @@ __all__ = [
     "load",
     "load_dataset",
     "load_fits",
+    "load_statistics",
     "loo",
+    "merge",
     "neals_funnel",
     "no_pooling",
     "partial_pooling",
     "plots",
     "prior_predictive",
+    "reduce",
     "report_comparison",
     "sbc",
     "table",

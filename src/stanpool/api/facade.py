@@ -13,7 +13,6 @@ from typing import Any, Self
 from stanpool.api.drawings import Drawings
 from stanpool.api.notebook_display import fit_html, model_html
 from stanpool.base.arguments import public
-from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import (
     EngineChoice,
     Link,
@@ -48,10 +47,9 @@ from stanpool.inference.prediction.predict import (
 )
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.inference.prediction.summaries import predict_table
-from stanpool.language.formula import parse_formulas, pooling_of
-from stanpool.language.model_spec import ModelSpec, as_names
+from stanpool.language.formula_text import spec_of
+from stanpool.language.model_spec import as_names
 from stanpool.language.prior import Prior, as_fixed, as_priors
-from stanpool.language.vocabulary import as_functions
 from stanpool.model.description.equations import equations
 from stanpool.model.fit_result import FitResult
 from stanpool.model.prepared_model import PreparedModel, prepare
@@ -200,19 +198,11 @@ marginal, 919 rows, 85 groups)
         compress: bool | None = None,
         functions: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
-        own = as_functions(functions)
-        parsed, group = parse_formulas(formula, dict(own))
-        if residual is not None and group not in (None, residual):
-            raise SpecError(
-                f"residual={quote(residual)} and 'sigma ~ (1 | {group})' contradict "
-                "each other; pass one of them."
-            )
-        residual = residual if group is None else group
-        spec = ModelSpec(
-            **vars(parsed),
+        spec = spec_of(
+            formula,
             family=family,
             link=link,
-            pooling=pooling_of(parsed, residual, pooling),
+            pooling=pooling,
             parameterization=parameterization,
             residual=residual,
             group_predictors=as_names("group_predictors", group_predictors),
@@ -220,7 +210,7 @@ marginal, 919 rows, 85 groups)
             fixed=as_fixed(fixed),
             center_predictors=center_predictors,
             compress=compress,
-            functions=own,
+            functions=functions,
         )
         prepared = prepare(spec, data)
         super().__init__(

@@ -240,7 +240,7 @@ def read_chunks(
     DataError
         If there is no such file, or it cannot be read.
     """
-    files = _files_in(path) if path.is_dir() else [path]
+    files = files_in(path) if path.is_dir() else [path]
     if not files:
         raise DataError(
             f"there is no file of Parquet or CSV in {str(path)!r}. Of a folder these "
@@ -272,7 +272,7 @@ def read_chunks(
             yield part.assign(**own)
 
 
-def _files_in(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
     """Return the files of a table in a folder: Parquet, or CSV if there is none."""
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.rglob("*")):
@@ -334,7 +334,7 @@ def _parts_of_parquet(
     with pq.ParquetFile(path) as file:
         wanted = choose(list(file.schema_arrow.names))
         for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=wanted):
-            yield batch.to_pandas()
+            yield batch.to_pandas(split_blocks=True)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

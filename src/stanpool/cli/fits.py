@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stanpool.api.facade import Fit, Model
-    from stanpool.data.sources import Source
+    from stanpool.data.tables.named import Source
 
 
 _SHOWN = all_of(

@@ -16,7 +16,7 @@ from stanpool.language.family import DEFAULT_FAMILY, FAMILIES
 
 if TYPE_CHECKING:
     from stanpool.api.facade import Model
-    from stanpool.data.sources import Source
+    from stanpool.data.tables.named import Source
 
 _READING = all_of(
     (
@@ -109,7 +109,7 @@ def reads_data(command: Callable[..., Any]) -> Callable[..., Any]:
         if data is None:
             return command(source=None, **others)
         from stanpool.base.table_files import CsvFormat
-        from stanpool.data.sources import Source
+        from stanpool.data.tables.named import Source
 
         words = None if na is None else tuple(each.strip() for each in na.split(","))
         form = CsvFormat(sep, decimal, thousands, encoding, words)

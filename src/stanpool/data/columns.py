@@ -20,8 +20,8 @@ from stanpool.language.vocabulary import CONSTANTS, names
 _MANY_LEVELS = 1000
 
 
-def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
-    """Copy the columns that a model uses, as floats and categoricals, and check them.
+def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFrame:
+    """Return the columns that a model uses, as floats and categoricals, and check them.
 
     Parameters
     ----------
@@ -29,6 +29,8 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
         The model.
     data
         A pandas data frame, a mapping of columns, or anything with ``to_pandas()``.
+    copy
+        Whether later changes of the data must not be seen.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def used_columns(spec: ModelSpec, data: Any) -> pd.DataFrame:
         )
         for name in found
     }
-    return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=True)
+    return pd.DataFrame(clean, index=pd.RangeIndex(len(frame)), copy=copy)
 
 
 def levels_without_rows(

@@ -96,6 +96,11 @@ def clean_column(
     DataError
         If entries are missing, infinite or of several kinds.
     """
+    if not is_factor and column.dtype == np.float64:
+        values = column.to_numpy()
+        # Finite only if all are numbers, and none of them is too large.
+        if np.einsum("i,i", values, values) <= LARGEST_NUMBER**2:
+            return values
     missing = rows_where(column.isna().to_numpy())
     if missing.size and not (may_miss and pd.api.types.is_numeric_dtype(column)):
         raise EntriesError(
@@ -208,7 +213,7 @@ def _as_categorical(
         codes, found = values.codes, values.categories.to_numpy()
     else:
         try:
-            codes, found = pd.factorize(column.to_numpy(), sort=True)
+            codes, found = _factorized(column.to_numpy())
         except TypeError as problem:
             raise DataError(
                 f"column {quote(name)} holds values that cannot be labels "
@@ -232,6 +237,19 @@ def _as_categorical(
         )
     ordered = is_categorical and bool(column.cat.ordered)
     return pd.Categorical.from_codes(codes, categories=levels, ordered=ordered)
+
+
+def _factorized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes and levels; those of numbers near each other without a search."""
+    if len(values) and values.dtype.kind in "iu" and values.dtype.itemsize <= 8:
+        low, high = int(values.min()), int(values.max())
+        if high - low <= len(values):
+            occurs = np.zeros(high - low + 1, dtype=bool)
+            at = (values - low).astype(np.intp)
+            occurs[at] = True
+            return (np.cumsum(occurs) - 1)[at], np.flatnonzero(occurs) + low
+    codes, found = pd.factorize(values, sort=True)
+    return codes, np.asarray(found)
 
 
 def _as_number(name: str, kind: str) -> str:

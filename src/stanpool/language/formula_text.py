@@ -1,11 +1,52 @@
-"""From a model specification to the text of the formula that states it."""
+"""From formulas to the specification of a model, and back to the text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from stanpool.language.formula import quote_name
+from stanpool.base.errors import SpecError, quote
+from stanpool.base.options import Pooling
+from stanpool.language.formula import parse_formulas, pooling_of, quote_name
 from stanpool.language.model_spec import GroupTerm, ModelSpec
+from stanpool.language.vocabulary import as_functions
+
+
+def spec_of(
+    formula: str | Sequence[str],
+    *,
+    residual: str | None,
+    functions: Mapping[str, Callable[..., Any]] | None,
+    pooling: Pooling | None = None,
+    **options: Any,
+) -> ModelSpec:
+    """State a model by a formula and the options of ``Model``.
+
+    Raises
+    ------
+    SpecError
+        If the formula or an option is wrong, or they contradict each other.
+
+    Examples
+    --------
+    >>> spec_of(["y ~ x", "sigma ~ (1 | g)"], residual=None, functions=None).residual
+    'g'
+    """
+    own = as_functions(functions)
+    parsed, group = parse_formulas(formula, dict(own))
+    if residual is not None and group not in (None, residual):
+        raise SpecError(
+            f"residual={quote(residual)} and 'sigma ~ (1 | {group})' contradict "
+            "each other; pass one of them."
+        )
+    residual = residual if group is None else group
+    return ModelSpec(
+        **vars(parsed),
+        pooling=pooling_of(parsed, residual, pooling),
+        residual=residual,
+        functions=own,
+        **options,
+    )
 
 
 def formula_of(spec: ModelSpec) -> str:

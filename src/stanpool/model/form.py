@@ -11,7 +11,6 @@ from stanpool.data.compression.cells import (
     aggregate,
     why_not_aggregated,
 )
-from stanpool.data.compression.chunked_design import StreamedDesign
 from stanpool.data.compression.crossproducts import (
     Crossproducts,
     crossproducts,
@@ -30,6 +29,7 @@ from stanpool.data.compression.integrated_rows import (
     why_not_marginal,
 )
 from stanpool.data.design.design import Design
+from stanpool.data.statistics.design import StreamedDesign
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.priors.in_force import PriorTable
 from stanpool.model.program.structure import Structure, structure_of

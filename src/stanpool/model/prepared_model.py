@@ -30,13 +30,6 @@ from stanpool.data.columns import (
 from stanpool.data.compression.cells import (
     AggregatedRows,
 )
-from stanpool.data.compression.chunked_design import (
-    StreamedDesign,
-    is_chunked,
-    streamed,
-    streamed_design,
-)
-from stanpool.data.compression.chunks import Streamed
 from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.build_design import build_design
@@ -47,6 +40,13 @@ from stanpool.data.design.nesting import (
     warn_if_crossed,
 )
 from stanpool.data.design.outcome import check_other_outcome, labelled_outcome
+from stanpool.data.statistics.design import (
+    StreamedDesign,
+    is_chunked,
+    streamed,
+    streamed_design,
+)
+from stanpool.data.statistics.statistics import Statistics
 from stanpool.engine.values.program import StanProgram
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import outcome_name, quote_name
@@ -108,7 +108,7 @@ class PreparedModel:
 
     spec: ModelSpec
     data: pd.DataFrame
-    chunks: Streamed | None
+    chunks: Statistics | None
     design: Design
     priors: PriorTable
     structure: Structure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from stanpool.base.errors import DataError, SpecError
 from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
+from stanpool.data.statistics.reduce import merged, read
 
 ROWS = 700
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("chunk_reader", "growing"):
-        monkeypatch.setattr(f"stanpool.data.compression.{module}.BLOCK_ROWS", 150)
+    for module in ("reduce", "growing"):
+        monkeypatch.setattr(f"stanpool.data.statistics.{module}.BLOCK_ROWS", 150)
 
 
 def table(seed: int = 1) -> pd.DataFrame:
@@ -351,7 +353,7 @@ def test_what_cannot_be_read_in_chunks_says_so(
 def test_more_cells_than_serve_are_refused_and_the_column_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("stanpool.data.compression.chunk_reader._MOST_CELLS", 300)
+    monkeypatch.setattr("stanpool.data.statistics.reader._MOST_CELLS", 300)
     with pytest.raises(DataError, match=r"more than 300 after \d+ rows; 'x' has"):
         sp.Model("two ~ x + (1 | g)", in_chunks(table(), 130), family="bernoulli")
 
@@ -495,3 +497,23 @@ def test_booleans_are_coded_as_in_memory(terms: str) -> None:
     frame = table().assign(flag=lambda data: data["kind"] == "late")
     model = sp.Model(f"y ~ {terms}", in_chunks(frame, 100))
     assert_same(model, sp.Model(f"y ~ {terms}", frame, parameterization="marginal"))
+
+
+def tree(parts: list[Any]) -> Any:
+    """Merge two at a time, the last ones first."""
+    while len(parts) > 1:
+        parts = [merged(parts[at : at + 2]) for at in range(0, len(parts), 2)][::-1]
+    return parts[0]
+
+
+@pytest.mark.parametrize(("formula", "options"), GAUSSIAN + CELLS)
+def test_merged_statistics_of_parts_are_those_of_all_rows(
+    formula: str, options: dict[str, Any]
+) -> None:
+    frame = table()
+    whole = sp.Model(formula, frame, compress=True, **options)
+    ends = [0, 130, 130, 131, 390, 500, ROWS]
+    parts = [
+        read(whole.spec, iter([frame.iloc[start:end]])) for start, end in pairwise(ends)
+    ]
+    assert_same(sp.Model(formula, tree(parts), **options), whole)

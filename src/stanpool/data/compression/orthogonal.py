@@ -34,6 +34,7 @@ from stanpool.base.arrays import Array
 
 _BLOCK = 1 << 16  # rows; a few columns of them stay in the processor's cache
 _BLOCK_NUMBERS = 1 << 22  # numbers of a block, where there are many columns
+_MUCH_LESS = 1e-4  # share of a sum of squares that is found by subtraction
 _NOTHING = 1e-12  # relative length of a column that depends linearly on others
 _ALIKE_DIGITS = 13  # decimal digits to which the Z of groups agree that are merged
 _FEWEST_ROWS = 1000  # fewer rows are fitted quickly without compression
@@ -106,6 +107,9 @@ def qr_reduce(
     5.0
     """
     q, d = Z.shape[1], columns.shape[1]
+    one_scale = scale is None or not np.any(scale != scale[:1])
+    if q <= 1 and one_scale:
+        return _reduce_by_sums(Z, columns, group, groups)
     found = np.zeros((groups, q, q + d))
     order = np.argsort(_small(group, groups), kind="stable")
     bounds = np.searchsorted(group, np.arange(groups + 1), sorter=order)
@@ -120,7 +124,7 @@ def qr_reduce(
         left = block[q:].T
         if which in rests:
             left = np.concatenate([rests[which], left])
-        rests[which] = np.asarray(np.linalg.qr(left, mode="r"))
+        rests[which] = _triangle(left)
     rest = [rests[which] for which in sorted(rests)]
     return ReducedRows(
         Z=found[:, :, :q],
@@ -264,6 +268,71 @@ def first_rows(number: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
     return first
 
 
+def _reduce_by_sums(
+    Z: Array, columns: Array, group: NDArray[np.intp], groups: int
+) -> ReducedRows:
+    """Reduce rows with at most one coefficient of their groups, in their own order.
+
+    What is orthogonal to the groups' ``Z`` has the crossproducts of all rows minus
+    those of the groups. Where that would lose digits, the rows themselves are made
+    orthogonal to ``Z``.
+    """
+    q, d = Z.shape[1], columns.shape[1]
+    columns = np.asfortranarray(columns)
+    length, along = np.zeros((groups, q)), np.zeros((groups, q, d))
+    left = gram = columns.T @ columns
+    if q:
+        z = np.ascontiguousarray(Z[:, 0])
+        weights = None if (z == 1).all() else z
+        squares = None if weights is None else z * z
+        length[:, 0] = np.sqrt(np.bincount(group, squares, minlength=groups))
+        inverse = _inverse(length[:, 0])
+        for at, column in enumerate(columns.T):
+            values = column if weights is None else weights * column
+            along[:, 0, at] = inverse * np.bincount(group, values, minlength=groups)
+        left = gram - along[:, 0].T @ along[:, 0]
+    kept = left.diagonal() >= _MUCH_LESS * gram.diagonal()
+    rest = _root(left) if kept.all() else None
+    if rest is None:
+        across = columns.T.copy()
+        for row, before, own in zip(across, columns.T, along.T, strict=True):
+            if q:
+                row -= z * (inverse * own[0])[group]
+            if row @ row <= _NOTHING**2 * (before @ before):
+                row[:] = 0.0
+        rest = _triangle(across.T)
+    scale = np.zeros(len(rest), dtype=np.intp)
+    return ReducedRows(length[:, :, None], along, rest, scale)
+
+
+def _triangle(columns: Array) -> Array:
+    """Return few rows with the crossproducts of many: the R of a QR decomposition."""
+    root = _root(columns.T @ columns)
+    return np.asarray(np.linalg.qr(columns, mode="r")) if root is None else root
+
+
+def _root(gram: Array) -> Array | None:
+    """Return R with ``R' R`` the crossproducts; None if that would lose digits.
+
+    It does not where no column is nearly a combination of the others.
+    """
+    size = np.sqrt(np.maximum(gram.diagonal(), 0.0))
+    inverse = _inverse(size)
+    scaled = gram * np.outer(inverse, inverse)
+    np.fill_diagonal(scaled, 1.0)
+    try:
+        root = np.linalg.cholesky(scaled)
+    except np.linalg.LinAlgError:
+        return None
+    enough = (np.square(root.diagonal()) >= _MUCH_LESS).all()
+    return np.asarray(root.T * size) if enough else None
+
+
+def _inverse(length: Array) -> Array:
+    """Return reciprocals, and 0 for 0."""
+    return np.divide(1.0, length, where=length > 0, out=np.zeros_like(length))
+
+
 def _reduce_block(block: Array, sizes: NDArray[np.intp], found: Array) -> None:
     """Write the QR decomposition of each group's rows into ``found``.
 
@@ -290,8 +359,7 @@ def _reduce_block(block: Array, sizes: NDArray[np.intp], found: Array) -> None:
             is_new = (again > _NOTHING * before) & (2 * again > length)
             length = np.where(is_new, again, 0.0)
         R[:, q, q] = length
-        inverse = np.divide(1.0, length, where=length > 0, out=np.zeros_like(length))
-        direction = direction * np.repeat(inverse, sizes)
+        direction = direction * np.repeat(_inverse(length), sizes)
         directions.append(direction)
         for column in range(q + 1, len(block)):
             along = np.add.reduceat(direction * block[column], starts)

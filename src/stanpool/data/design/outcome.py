@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -114,19 +114,24 @@ def said_of_gaps(categories: Sequence[Any], column: pd.Series[Any]) -> str:
     )
 
 
+_SUPPORTS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
+    "real": (np.isfinite, "finite"),
+    "positive": (lambda y: (y > 0) & np.isfinite(y), "positive"),
+    "proportion": (lambda y: (y > 0) & (y < 1), "between 0 and 1, and neither,"),
+    "binary": (lambda y: (y == 0) | (y == 1), "0 or 1"),
+    "count": (
+        lambda y: np.isclose(y, np.round(y), rtol=0, atol=1e-9) & (y >= 0),
+        "whole numbers, 0 or more,",
+    ),
+}
+
+
 def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
     """Return outcomes, whole numbers as such; refuse those outside the support."""
-    bad, must = {
-        "real": (~np.isfinite(y), "finite"),
-        "positive": (~((y > 0) & np.isfinite(y)), "positive"),
-        "proportion": (~((y > 0) & (y < 1)), "between 0 and 1, and neither,"),
-        "binary": (~np.isin(y, (0, 1)), "0 or 1"),
-        "count": (
-            ~np.isclose(y, np.round(y), rtol=0, atol=1e-9) | (y < 0),
-            "whole numbers, 0 or more,",
-        ),
-    }[family.outcome]
-    refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", _OTHER_FAMILY)
+    is_good, must = _SUPPORTS[family.outcome]
+    refuse_rows(
+        y, ~is_good(y), f"{what} must be {must} for {family.name!r}", _OTHER_FAMILY
+    )
     if not family.is_discrete:
         return y
     refuse_rows(y, y > _LARGEST, f"{what} must be at most {_LARGEST}, as Stan counts")

@@ -318,6 +318,27 @@ def wide_matrix(
     return term_matrix(True, kept, frame, functions, full_rank=False)
 
 
+def wide_columns(
+    terms: Sequence[str], frame: pd.DataFrame, functions: Functions
+) -> dict[str, np.ndarray]:
+    """Return the columns of ``wide_matrix`` by their labels.
+
+    Numeric columns that are terms by themselves are handed on as they are.
+    """
+    found, others = {}, []
+    for text in terms:
+        node = parse(text.removeprefix("-"))
+        column = frame.get(node.name) if isinstance(node, Name) else None
+        if column is None or column.dtype != np.float64:
+            others.append(text)
+        elif not text.startswith("-"):
+            found[written(node, bare=True)] = column.to_numpy()
+    if not others:
+        return {"Intercept": np.ones(len(frame))} | found
+    wide = wide_matrix(others, frame, functions)
+    return dict(zip(wide.labels, wide.values.T, strict=True)) | found
+
+
 def refuse_dependent(texts: Sequence[str]) -> None:
     """Refuse expressions whose value in one row depends on other rows.
 

@@ -38,7 +38,7 @@ from stanpool.base.errors import (
 from stanpool.base.options import Parameterization
 from stanpool.base.progress import tell
 from stanpool.base.system.files import explained
-from stanpool.data.compression.chunks import Streamed
+from stanpool.data.statistics.statistics import Statistics
 from stanpool.engine.values.program import StanProgram
 from stanpool.language.formula import quote_name
 from stanpool.language.model_spec import ModelSpec
@@ -77,7 +77,7 @@ _STAYS = "The fit is still in memory: make room, or save it elsewhere."
 
 @dataclass(frozen=True)
 class _ChunkFacts:
-    """What is saved of data in chunks besides arrays; see ``Streamed.facts``."""
+    """What is saved of data in chunks besides arrays; see ``Statistics.facts``."""
 
     named: str
     origin: str | None
@@ -436,7 +436,7 @@ def _read_model(
     """Build the model again, with the priors of the fit."""
     data: Any = frame
     if kept.chunks is not None:
-        data = Streamed.restored(kept.spec, frame, arrays, asdict(kept.chunks))
+        data = Statistics.restored(kept.spec, frame, arrays, asdict(kept.chunks))
     # The form that was chosen then, even if another one would be chosen now.
     return PreparedModel.from_spec(
         kept.spec,

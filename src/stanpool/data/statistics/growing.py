@@ -7,7 +7,7 @@ with those of the next block (see ``orthogonal``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
-from stanpool.data.compression.chunks import UNIT, ReducedColumns
 from stanpool.data.compression.orthogonal import qr_reduce
+from stanpool.data.statistics.statistics import UNIT, ReducedColumns
 
 BLOCK_ROWS = 1 << 18  # rows that are read and reduced together
 
@@ -63,7 +63,17 @@ class NumberedCombinations:
 
 
 class GrowingReduction:
-    """The reduced rows of all rows so far."""
+    """The reduced rows of all rows so far.
+
+    Attributes
+    ----------
+    values, group
+        A row for each column, minus ``shift``, shape ``(D, P)``, and the group of each
+        of these P rows.
+    waiting, groups
+        The same of rows that are not reduced yet; the first ones follow a copy of
+        ``values``.
+    """
 
     def __init__(self) -> None:
         self.labels: tuple[str, ...] = ()
@@ -71,64 +81,106 @@ class GrowingReduction:
         self.own = 0
         self.values: Array = np.zeros((0, 0))
         self.group = np.zeros(0, dtype=np.intp)
-        self.waiting: list[tuple[Array, NDArray[np.intp]]] = []
+        self.waiting: list[Array] = []
+        self.groups: list[NDArray[np.intp]] = []
 
     def add(
         self,
         labels: Sequence[str],
         own: int,
-        values: Array,
+        columns: Mapping[str, Array],
         group: NDArray[np.intp],
         scale: NDArray[np.intp],
         weight: Array | None = None,
     ) -> None:
-        """Add rows; the first ``own`` columns are those that vary over groups."""
-        if tuple(labels) != self.labels:
-            self.reduce(scale)
-            self._widen(tuple(labels), values[0])
-        self.own = own
-        values = values - [self.shift[label] for label in labels]
-        self.waiting.append(
-            (values if weight is None else values * weight[:, None], group)
-        )
-        if sum(len(each) for each, _ in self.waiting) >= max(
-            BLOCK_ROWS, len(self.group)
-        ):
-            self.reduce(scale)
+        """Add rows; the first ``own`` labels are of columns that vary over groups."""
+        first = {label: float(column[0]) for label, column in columns.items()}
+        self._make_room(tuple(labels), own, first, scale)
+        # A level that these rows do not have has a column of zeros.
+        nothing = np.zeros(len(group))
+        values = self._room(len(group))
+        for row, label in zip(values, labels, strict=True):
+            np.subtract(columns.get(label, nothing), self.shift[label], out=row)
+            if weight is not None:
+                row *= weight
+        self._reduce_if_many(group, scale)
 
-    def reduce(self, scale: NDArray[np.intp]) -> None:
+    def join(
+        self,
+        labels: Sequence[str],
+        own: int,
+        other: ReducedColumns,
+        group: NDArray[np.intp],
+        scale: NDArray[np.intp],
+    ) -> None:
+        """Add the reduced rows of other data, whose groups have these numbers here."""
+        shift = dict(zip(other.labels, other.shift.tolist(), strict=True))
+        self._make_room(tuple(labels), own, shift, scale)
+        ones = other.values[:, other.labels.index(UNIT)]
+        values = self._room(len(group))
+        for row, label in zip(values, labels, strict=True):
+            row[:] = 0.0
+            if label in shift:
+                row += other.values[:, other.labels.index(label)]
+            row -= (self.shift[label] - shift.get(label, 0.0)) * ones
+        self._reduce_if_many(group, scale)
+
+    def columns(self, scale: NDArray[np.intp]) -> ReducedColumns:
+        """Return what is kept."""
+        self._reduce(scale)
+        shift = np.array([self.shift[label] for label in self.labels])
+        values = np.ascontiguousarray(self.values.T)
+        return ReducedColumns(self.labels, values, shift, self.group)
+
+    def _room(self, rows: int) -> Array:
+        """Return where to write rows; the first ones follow the rows so far."""
+        before = 0 if self.waiting else len(self.group)
+        values = np.empty((len(self.labels), before + rows))
+        values[:, :before] = self.values[:, :before]
+        self.waiting.append(values)
+        return values[:, before:]
+
+    def _reduce_if_many(self, group: NDArray[np.intp], scale: NDArray[np.intp]) -> None:
+        """Reduce the rows that wait if they are enough to be worth it."""
+        self.groups.append(group)
+        if sum(map(len, self.groups)) >= max(BLOCK_ROWS, len(self.group)):
+            self._reduce(scale)
+
+    def _reduce(self, scale: NDArray[np.intp]) -> None:
         """Reduce the rows that wait together with the reduced rows before them."""
         if not self.waiting:
             return
-        values = np.concatenate([self.values, *(each for each, _ in self.waiting)])
-        group = np.concatenate([self.group, *(each for _, each in self.waiting)])
-        self.waiting, q = [], self.own
-        reduced = qr_reduce(
-            values[:, :q], values[:, q:], group, len(scale), scale=scale
-        )
+        whole, *more = self.waiting
+        values = np.concatenate(self.waiting, axis=1) if more else whole
+        group = np.concatenate([self.group, *self.groups])
+        self.waiting, self.groups, q = [], [], self.own
+        reduced = qr_reduce(values[:q].T, values[q:].T, group, len(scale), scale=scale)
         kept = (reduced.Z != 0).any(axis=2)
         of_groups = np.concatenate([reduced.Z, reduced.X], axis=2)[kept]
         rest = np.pad(reduced.rest, ((0, 0), (q, 0)))
         _, some_group = np.unique(scale, return_index=True)
-        self.values = np.concatenate([of_groups, rest])
+        self.values = np.concatenate([of_groups, rest]).T
         self.group = np.append(np.nonzero(kept)[0], some_group[reduced.scale_of_rest])
 
-    def _widen(self, labels: tuple[str, ...], first: Array) -> None:
+    def _make_room(
+        self,
+        labels: tuple[str, ...],
+        own: int,
+        shift: Mapping[str, float],
+        scale: NDArray[np.intp],
+    ) -> None:
         """Make room for columns that were not there: all rows so far have 0 in them."""
-        if not self.labels:
-            self.shift = dict(zip(labels, first.tolist(), strict=True)) | {UNIT: 0.0}
-        values = np.zeros((len(self.values), len(labels)))
-        for at, label in enumerate(labels):
-            self.shift.setdefault(label, 0.0)
-            if label in self.labels:
-                values[:, at] = self.values[:, self.labels.index(label)]
-        self.labels, self.values = labels, values
-
-    def columns(self, scale: NDArray[np.intp]) -> ReducedColumns:
-        """Return what is kept."""
-        self.reduce(scale)
-        shift = np.array([self.shift[label] for label in self.labels])
-        return ReducedColumns(self.labels, self.values, shift, self.group)
+        if labels != self.labels:
+            self._reduce(scale)
+            if not self.labels:
+                self.shift = {**shift, UNIT: 0.0}
+            values = np.zeros((len(labels), len(self.group)))
+            for row, label in zip(values, labels, strict=True):
+                self.shift.setdefault(label, 0.0)
+                if label in self.labels:
+                    row += self.values[self.labels.index(label)]
+            self.labels, self.values = labels, values
+        self.own = own
 
 
 class VaryingColumns:

@@ -11,36 +11,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stanpool.base.arrays import Array
-from stanpool.base.errors import SpecError
+from stanpool.base.errors import DataError, SpecError
 from stanpool.data.compression.cells import why_not_aggregated
-from stanpool.data.compression.chunk_reader import read
-from stanpool.data.compression.chunks import (
-    OFFSET,
-    OUTCOME,
-    UNIT,
-    ReducedColumns,
-    Streamed,
-)
 from stanpool.data.compression.gaussian_rows import why_not_sums
 from stanpool.data.design.build_design import build_design, build_parameters
 from stanpool.data.design.design import Design, FactorDesign, RowsNotKept
 from stanpool.data.design.groups import groups_of, memberships
 from stanpool.data.matrix.model_matrix import translation, wide_matrix
 from stanpool.data.matrix.term_matrix import TermMatrix
+from stanpool.data.statistics.reduce import read
+from stanpool.data.statistics.statistics import (
+    OFFSET,
+    OUTCOME,
+    UNIT,
+    ReducedColumns,
+    Statistics,
+)
+from stanpool.data.tables.lazy import is_lazy
+from stanpool.language.formula_text import formula_of
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 _DECIDED_LATER = (
-    *("pooling", "parameterization", "priors", "fixed", "center_predictors"),
+    *("link", "pooling", "parameterization", "priors", "fixed", "center_predictors"),
     *("compress", "group_predictors"),
 )
 
 
 def is_chunked(data: Any) -> bool:
-    """Whether data are to be read in chunks: a path, an iterator or a function."""
-    return isinstance(data, str | os.PathLike | Iterator | Streamed) or callable(data)
+    """Whether data are to be read in chunks, or were: they are not in memory."""
+    return (
+        isinstance(data, str | os.PathLike | Iterator | Statistics)
+        or is_lazy(data)
+        or callable(data)
+    )
 
 
-def streamed(spec: ModelSpec, data: Any) -> Streamed:
+def streamed(spec: ModelSpec, data: Any) -> Statistics:
     """Return what a model needs of data in chunks, read again only if necessary.
 
     Parameters
@@ -58,25 +64,42 @@ def streamed(spec: ModelSpec, data: Any) -> Streamed:
     DataError
         If the data cannot serve the model.
     """
+    refuse_rows_needed(spec)
+    if not isinstance(data, Statistics):
+        return _with_rows(read(spec, data))
+    same = {name: getattr(spec, name) for name in _DECIDED_LATER}
+    if replace(data.spec, **same) == spec:
+        return _with_rows(data)
+    if data.source is None:
+        raise SpecError(
+            f"these statistics are of {formula_of(data.spec)!r} ({data.spec.family}) "
+            "and serve models with the same outcome, family, terms, groups and "
+            f"residual only; this is {formula_of(spec)!r} ({spec.family}). Reduce the "
+            f"data again for that: {data.named} was not kept."
+        )
+    return _with_rows(read(spec, data.source))
+
+
+def refuse_rows_needed(spec: ModelSpec) -> None:
+    """Refuse a model whose likelihood needs each row."""
     against = why_not_chunked(spec)
     if against:
         raise SpecError(
-            f"data in chunks must be compressed as they are read, and {against}. Pass "
-            "a data frame, by pd.read_parquet or pd.read_csv, of all rows or of a "
-            "sample of them."
+            "data that are not in memory must be compressed as they are read, and "
+            f"{against}. Pass a data frame of all rows or of a sample of them, such as "
+            "pd.read_parquet or table.collect() returns."
         )
-    if not isinstance(data, Streamed):
-        return read(spec, data)
-    same = {name: getattr(spec, name) for name in _DECIDED_LATER}
-    if replace(data.spec, **same) == spec:
+
+
+def _with_rows(data: Statistics) -> Statistics:
+    """Return statistics, and refuse those of no rows."""
+    if data.rows:
         return data
-    if data.source is None:
-        raise SpecError(
-            f"what was kept of {data.named} serves models with the same outcome, terms "
-            "and groups only, and it cannot be read again. Build the model from the "
-            "data."
-        )
-    return read(spec, data.source)
+    once = "" if data.source is not None else "; what is a stream can be read only once"
+    raise DataError(
+        f"the data from {data.named} have no rows, and a model needs some. See what "
+        f"emptied them{once}."
+    )
 
 
 def why_not_chunked(spec: ModelSpec) -> str:
@@ -117,7 +140,7 @@ class StreamedDesign:
     counts: Array | None = None
 
 
-def streamed_design(spec: ModelSpec, data: Streamed) -> StreamedDesign:
+def streamed_design(spec: ModelSpec, data: Statistics) -> StreamedDesign:
     """Build the design of data that were read in chunks.
 
     Raises
@@ -138,12 +161,12 @@ def streamed_design(spec: ModelSpec, data: Streamed) -> StreamedDesign:
 class _ReducedRows:
     """Reduced rows, from which ``build_design`` makes a design."""
 
-    data: Streamed
+    data: Statistics
     reduced: ReducedColumns
     wide: TermMatrix
 
     @classmethod
-    def of_data(cls, data: Streamed, reduced: ReducedColumns) -> _ReducedRows:
+    def of_data(cls, data: Statistics, reduced: ReducedColumns) -> _ReducedRows:
         """Find the columns that all terms are made of."""
         functions = dict(data.spec.functions)
         wide = wide_matrix(data.spec.all_terms, data.specimen, functions)
@@ -206,7 +229,7 @@ class _CellRows:
     group_row: NDArray[np.intp]
 
     @classmethod
-    def of_data(cls, data: Streamed, offset: Array | None) -> _CellRows:
+    def of_data(cls, data: Statistics, offset: Array | None) -> _CellRows:
         """Return means and spreads from the cells' sums; old fits kept no squares."""
         assert data.sums is not None
         total, _, *squares = data.sums
@@ -225,7 +248,7 @@ class _CellRows:
         return matrix.values[self.group_row] * self.ones[:, None]
 
 
-def _reduced_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, float]:
+def _reduced_designs(spec: ModelSpec, data: Statistics) -> tuple[Design, Design, float]:
     """Return rows of the same moments, rows of the same likelihood, and y's shift."""
     assert data.reduced is not None
     weighted = data.reduced if data.weighted is None else data.weighted
@@ -265,7 +288,7 @@ def _reduced_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design, f
     return moments, rows_of_likelihood, y_shift
 
 
-def _cell_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design]:
+def _cell_designs(spec: ModelSpec, data: Statistics) -> tuple[Design, Design]:
     """Return rows of the same moments, and the cells."""
     assert data.sums is not None
     cells = data.specimen.iloc[data.first].reset_index(drop=True)
@@ -289,7 +312,7 @@ def _cell_designs(spec: ModelSpec, data: Streamed) -> tuple[Design, Design]:
     )
 
 
-def _without_rows(data: Streamed, design: Design) -> Design:
+def _without_rows(data: Statistics, design: Design) -> Design:
     """Return a design with all that is not of rows."""
 
     def unkept(values: Any) -> Any:
@@ -317,7 +340,7 @@ def _without_rows(data: Streamed, design: Design) -> Design:
     )
 
 
-def _sizes(term: GroupTerm, data: Streamed) -> NDArray[np.intp]:
+def _sizes(term: GroupTerm, data: Statistics) -> NDArray[np.intp]:
     """Count the rows of each group of a factor."""
     labels, index, weights = memberships(term, data.specimen)
     index, sizes = index[data.first], data.sizes

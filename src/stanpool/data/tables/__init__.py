@@ -1,0 +1,1 @@
+"""Tables wherever they are, as batches of rows."""

@@ -1,0 +1,258 @@
+"""Statistics in the place of data: as from memory, wherever the rows are."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stanpool as sp
+from stanpool.base.errors import DataError, SpecError, StorageError
+
+ROWS = 600
+GAUSSIAN = "y ~ x + C(k) + (1 + x | g)"
+CELLS = "two ~ C(k) + (1 | g)"
+
+
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        {
+            "g": np.sort(rng.choice([f"g{j}" for j in range(12)], ROWS)),
+            "x": rng.normal(size=ROWS),
+            "k": rng.integers(0, 3, ROWS),
+        }
+    )
+    frame["y"] = frame["x"] + frame["g"].str[1:].astype(int) + rng.normal(size=ROWS)
+    return frame.assign(two=(frame["y"] > 5).astype(int), unused="text")
+
+
+def sums(model: sp.Model) -> list[np.ndarray]:
+    """All that the likelihood sees, in an order of its own."""
+    data = model.stan_data()
+    if model.spec.is_gaussian:
+        rows = model.rows.rows
+        both = np.concatenate([rows.Z, rows.X], axis=2)
+        return [np.einsum("jra,jrb->jab", both, both), rows.rest.T @ rows.rest]
+    cells = np.column_stack([data[name] for name in ("y", "trials", "group", "X")])
+    return [cells[np.lexsort(cells.T)]]
+
+
+def assert_same(model: sp.Model, whole: sp.Model) -> None:
+    assert repr(model) == repr(whole)
+    assert model.program == whole.program
+    assert model.priors.to_frame().equals(whole.priors.to_frame())
+    assert model.design.group_labels == whole.design.group_labels
+    for ours, theirs in zip(sums(model), sums(whole), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+class OnlyArrow:
+    """A table that has nothing but Arrow's interface of C."""
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def opened(kind: str, path: Path) -> Any:
+    """Open a file of Parquet, or say that a library is not there."""
+    if kind == "polars":
+        return pytest.importorskip("polars").scan_parquet(path)
+    if kind == "duckdb":
+        found = pytest.importorskip("duckdb").connect()
+        return found.sql(f"SELECT * FROM '{path}' WHERE x < 100")
+    if kind == "dask":
+        return pytest.importorskip("dask.dataframe").read_parquet(path)
+    dataset = pytest.importorskip("pyarrow.dataset").dataset(path)
+    if kind == "stream":
+        return OnlyArrow(dataset.to_table())
+    if kind == "reader":
+        return dataset.to_table().to_reader(170)
+    return path.as_uri() if kind == "address" else dataset
+
+
+KINDS = ["dataset", "reader", "stream", "address", "polars", "duckdb", "dask"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_table_that_is_not_in_memory_is_read_as_one_that_is(
+    tmp_path: Path, kind: str
+) -> None:
+    frame, path = table(), tmp_path / "rows.parquet"
+    frame.to_parquet(path, row_group_size=250)
+    assert_same(
+        sp.Model(GAUSSIAN, opened(kind, path)),
+        sp.Model(GAUSSIAN, frame, parameterization="marginal"),
+    )
+    assert_same(
+        sp.Model(CELLS, opened(kind, path), family="bernoulli"),
+        sp.Model(CELLS, frame, family="bernoulli", compress=True),
+    )
+    with pytest.raises(DataError, match=r"no column 'z'. Columns: 'g', 'x'"):
+        sp.Model("y ~ z", opened(kind, path))
+    with pytest.raises(SpecError, match=r"not in memory.*student_t"):
+        sp.Model("y ~ x", opened(kind, path), family="student_t")
+
+
+@pytest.mark.parametrize("kind", ["dataset", "polars", "duckdb", "dask"])
+def test_a_table_without_rows_is_refused(tmp_path: Path, kind: str) -> None:
+    table().iloc[:0].to_parquet(tmp_path / "rows.parquet")
+    for formula, family in ((GAUSSIAN, "gaussian"), (CELLS, "bernoulli")):
+        with pytest.raises(DataError, match="have no rows"):
+            sp.Model(formula, opened(kind, tmp_path / "rows.parquet"), family=family)
+
+
+@pytest.mark.parametrize("kind", ["polars", "duckdb", "dataset"])
+def test_missing_values_are_refused_where_rows_are_counted(
+    tmp_path: Path, kind: str
+) -> None:
+    frame, path = table(), tmp_path / "rows.parquet"
+    frame.loc[5, "x"] = np.nan
+    frame.to_parquet(path)
+    with pytest.raises(DataError, match=r"column 'x' has 1 missing value"):
+        sp.Model("two ~ x", opened(kind, path), family="bernoulli")
+
+
+def test_a_stream_serves_once(tmp_path: Path) -> None:
+    table().to_parquet(tmp_path / "rows.parquet")
+    stream = opened("reader", tmp_path / "rows.parquet")
+    sp.Model(GAUSSIAN, stream)
+    with pytest.raises(DataError, match=r"no rows.*read only once"):
+        sp.Model(GAUSSIAN, stream)
+
+
+def test_a_relation_whose_connection_is_closed_says_so() -> None:
+    connection = pytest.importorskip("duckdb").connect()
+    relation = connection.sql("SELECT 1.0 AS y, 'a' AS g")
+    connection.close()
+    with pytest.raises(DataError, match=r"closed.*Open the connection again"):
+        sp.Model("y ~ 1 + (1 | g)", relation)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("file:///nowhere/rows.parquet", "cannot read 'file:///nowhere/rows.parquet'"),
+        (Path("file:/nowhere/rows.csv"), "nowhere/rows.csv"),
+        ("nothing://bucket/rows.parquet", "nothing"),
+    ],
+)
+def test_an_address_of_nothing_is_named(address: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        sp.Model("y ~ x", address)
+
+
+def test_csv_at_an_address_is_read_in_chunks(tmp_path: Path) -> None:
+    table().to_csv(tmp_path / "rows.csv", index=False)
+    found = sp.reduce(GAUSSIAN, (tmp_path / "rows.csv").as_uri())
+    frame = pd.read_csv(tmp_path / "rows.csv")
+    whole = sp.Model(GAUSSIAN, frame, parameterization="marginal")
+    assert_same(sp.Model(GAUSSIAN, found), whole)
+
+
+@pytest.mark.parametrize("with_executor", [True, False])
+def test_parts_are_reduced_where_they_are_and_merged(
+    tmp_path: Path, with_executor: bool
+) -> None:
+    frame, path = table(), tmp_path / "year=1" / "rows.parquet"
+    path.parent.mkdir()
+    frame.to_parquet(path, row_group_size=29)
+    whole = sp.Model(GAUSSIAN, frame, parameterization="marginal")
+    parts = [frame[:100], frame[:0], lambda: iter([frame[100:350]]), frame[350:]]
+    with ThreadPoolExecutor(2) as threads:
+        executor = threads if with_executor else None
+        for data in (path, tmp_path, parts):
+            found = sp.reduce(GAUSSIAN, data, executor=executor)
+            assert_same(sp.Model(GAUSSIAN, found), whole)
+
+
+def test_a_partition_that_fails_and_is_tried_again_counts_once(tmp_path: Path) -> None:
+    frame, tries = table(), []
+
+    def partition() -> Iterator[pd.DataFrame]:
+        yield frame[:200]
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("lost")
+        yield frame[200:400]
+
+    with pytest.raises(RuntimeError, match="lost"):
+        sp.reduce(GAUSSIAN, partition)
+    parts = sp.reduce(GAUSSIAN, partition), sp.reduce(GAUSSIAN, frame[400:])
+    whole = sp.Model(GAUSSIAN, frame, parameterization="marginal")
+    assert_same(sp.Model(GAUSSIAN, sp.merge(*parts)), whole)
+
+
+@pytest.mark.parametrize("how", ["file", "pickle"])
+def test_statistics_are_kept_and_added_to(tmp_path: Path, how: str) -> None:
+    frame = table().assign(h=lambda data: pd.Categorical(data["k"] % 2, [1, 0]))
+    formula, options = "y ~ f(x) + h + (1 | g)", {"functions": {"f": np.abs}}
+    today = sp.reduce(formula, frame[:300], residual="g", **options)
+    if how == "file":
+        today.save(tmp_path / "today.stats")
+        again = sp.load_statistics(tmp_path / "today.stats", **options)
+    else:
+        again = pickle.loads(pickle.dumps(today))
+    assert again.same_as(today)
+    assert repr(again) == repr(today)
+    both = sp.merge(again, sp.reduce(formula, frame[300:], residual="g", **options))
+    model = sp.Model(formula, both, residual="g", **options)
+    whole = sp.Model(
+        formula, frame, residual="g", parameterization="marginal", **options
+    )
+    assert_same(model, whole)
+
+
+def test_files_that_hold_no_statistics_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.stats"
+    with pytest.raises(StorageError, match=r"cannot read .*a\.stats"):
+        sp.load_statistics(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="holds no statistics"):
+        sp.load_statistics(path)
+    sp.reduce("y ~ x", table()).save(path)
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(DataError, match="or is damaged"):
+        sp.load_statistics(path)
+    sp.reduce("y ~ f(x)", table(), functions={"f": np.abs}).save(path)
+    with pytest.raises(DataError, match=r"calls 'f'.*functions="):
+        sp.load_statistics(path)
+
+
+def merge_texts_and_numbers() -> None:
+    frame = table()
+    sp.merge(sp.reduce("y ~ k", frame), sp.reduce("y ~ k", frame.astype({"k": str})))
+
+
+WRONG: list[tuple[Callable[[], Any], str]] = [
+    (lambda: sp.merge(), "no statistics; pass two"),
+    (lambda: sp.merge(sp.reduce("y ~ x", table()), table()), "takes statistics"),
+    (
+        lambda: sp.merge(sp.reduce("y ~ x", table()), sp.reduce("y ~ k", table())),
+        "'y ~ 1 [+] x' .* and of 'y ~ 1 [+] k' .* do not add up",
+    ),
+    (merge_texts_and_numbers, "'k' holds text in 600 rows .* and numbers in those"),
+    (lambda: sp.reduce("y ~ x", table(), family="gamma"), "must be compressed"),
+    (
+        lambda: sp.Model("y ~ x + k", sp.reduce("y ~ x", table())),
+        "are of 'y ~ 1 [+] x' .*; this is 'y ~ 1 [+] x [+] k'",
+    ),
+    (lambda: sp.Model("y ~ x", sp.reduce("y ~ x", table()[:0])), "have no rows"),
+]
+
+
+@pytest.mark.parametrize(("use", "message"), WRONG)
+def test_what_does_not_fit_together_is_named(
+    use: Callable[[], Any], message: str
+) -> None:
+    with pytest.raises((SpecError, DataError), match=message):
+        use()
