@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote
+from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.data.statistics import statistics
 from stanpool.data.statistics.design import refuse_rows_needed
 from stanpool.data.statistics.reduce import merged, read_parts
@@ -25,7 +25,7 @@ def reduce(
     family: str = "gaussian",
     residual: str | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
-    executor: Executor | None = None,
+    executor: AnyExecutor | None = None,
     progress: bool = False,
 ) -> Statistics:
     """Reduce data, or a part of them, to what the likelihood of a model needs.
@@ -44,9 +44,10 @@ def reduce(
         memory, an iterator of data frames, or a function that returns one. A list is
         one of parts, each of which is any of these. There may be no rows.
     executor
-        Any ``concurrent.futures.Executor``, which reduces the parts of a list, or row
-        groups of Parquet, and merges what is kept. Tables of dask, Spark and Ray are
-        reduced by these, where their partitions are.
+        What reduces the parts of a list, or row groups of Parquet, and merges what is
+        kept: as for ``fit_many``. By default it is done here, one after the other.
+        Tables of dask, Spark and Ray are reduced by these in any case, where their
+        partitions are.
     progress
         Whether to show progress on standard error.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 
 from stanpool.base.arrays import keep_freed_memory
 from stanpool.base.errors import DataError, SpecError, quote
+from stanpool.base.system.executors.chosen import AnyExecutor
 from stanpool.base.system.parallel import run_many
 from stanpool.base.table_files import kind_of, read_chunks
 from stanpool.data.columns import as_frame, column_named, names_in
@@ -61,7 +61,7 @@ def read(spec: ModelSpec, data: Any) -> Statistics:
 
 
 def read_parts(
-    spec: ModelSpec, data: Any, *, executor: Executor | None, progress: bool
+    spec: ModelSpec, data: Any, *, executor: AnyExecutor | None, progress: bool
 ) -> Statistics:
     """Read the parts of data on an executor, and merge what is kept as a tree.
 
