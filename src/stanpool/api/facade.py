@@ -93,14 +93,16 @@ class Model(PreparedModel):
         ``residual="g"``.
     data
         A data frame, or a mapping of columns. It is copied, so that later changes of it
-        do not affect the model. Data that do not fit in memory are read once, in
-        chunks, and only what the likelihood needs is kept. They are given by the path
-        of a CSV or Parquet file or of a folder of them (Parquet needs
-        ``stanpool[parquet]``), by an iterator of data frames, or by a function that
-        returns one. This is for gaussian outcomes, and for bernoulli, binomial and
-        poisson outcomes with few combinations of predictors, and terms must be
-        functions of single rows. Methods that need the rows afterwards (``loo``,
-        predictive checks, predictions of the data) raise an error.
+        do not affect the model. Data that are not in memory are read once, in chunks,
+        and only what the likelihood needs is kept. They are given by the path or
+        address of a CSV or Parquet file or of a folder of them (Parquet needs
+        ``stanpool[parquet]``), by a table of polars, pyarrow, DuckDB, dask, Spark or
+        Ray that is not in memory, by an iterator of data frames, by a function that
+        returns one, or by the ``Statistics`` that ``sp.reduce`` returns. This is for
+        gaussian outcomes, and for bernoulli, binomial and poisson outcomes with few
+        combinations of predictors, and terms must be functions of single rows. Methods
+        that need the rows afterwards (``loo``, predictive checks, predictions of the
+        data) raise an error.
     family
         ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
         ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``, ``"bernoulli"``,

@@ -122,6 +122,20 @@ def test_missing_values_are_refused_where_rows_are_counted(
         sp.Model("two ~ x", opened(kind, path), family="bernoulli")
 
 
+@pytest.mark.parametrize("library", ["pandas", "pyarrow", "polars"])
+def test_a_table_in_memory_keeps_its_rows(library: str) -> None:
+    frame = table()
+    data: Any = frame
+    if library != "pandas":
+        made = pytest.importorskip(library)
+        data = (
+            made.Table.from_pandas(frame)
+            if library == "pyarrow"
+            else made.DataFrame(frame)
+        )
+    assert len(sp.Model("y ~ x", data).design.y) == ROWS
+
+
 def test_a_stream_serves_once(tmp_path: Path) -> None:
     table().to_parquet(tmp_path / "rows.parquet")
     stream = opened("reader", tmp_path / "rows.parquet")

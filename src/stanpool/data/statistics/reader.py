@@ -85,6 +85,8 @@ class Reader:
         self.specimen: list[pd.DataFrame] = []
         self.scale = np.zeros(0, dtype=np.intp)
         self.has_zero: set[str] = set()
+        self.levels: list[int] | None = None  # when these labels were found
+        self.width = 0
         self.of_groups: dict[str, None] = {}
         self.others: dict[str, None] = {}
         self.reduced, self.weighted = GrowingReduction(), GrowingReduction()
@@ -93,10 +95,13 @@ class Reader:
     def add(self, block: pd.DataFrame, counts: NDArray[np.int64] | None = None) -> None:
         """Add the rows of a block, each of which may stand for several equal ones."""
         frame = used_columns(self.spec, block, copy=False)
-        for name, kind in self.kinds.items():
-            frame[name] = as_before(name, frame[name], kind)
+        for name, column in list(frame.items()):
+            same = as_before(str(name), column, self.kinds.get(str(name), ""))
+            if same is not column:
+                frame[name] = same
         where = f"rows {self.rows} to {self.rows + len(frame) - 1}, counted from 0,"
-        orders = {str(name): LevelOrder.of(block[name].dtype) for name in frame}
+        types = zip(block, block.dtypes, strict=True)
+        orders = {str(name): LevelOrder.of(dtype) for name, dtype in types}
         codes, group = self._numbered_rows(frame, orders, where)
         evaluated = {
             text: column_of(text, frame, self.functions).values
@@ -237,8 +242,8 @@ class Reader:
         self, frame: pd.DataFrame, orders: Mapping[str, LevelOrder], where: str
     ) -> None:
         """Refuse a column that is of another type than in the rows before."""
-        for name in map(str, frame):
-            kind = type_of(frame[name])
+        for label, column in frame.items():
+            name, kind = str(label), type_of(column)
             before = self.kinds.setdefault(name, kind)
             if kind != before:
                 raise DataError(
@@ -297,6 +302,8 @@ class Reader:
         if self.spec.is_gaussian:
             kept = [*kept, np.flatnonzero(numbers < _FIRST_ROWS)]
         rows = np.unique(np.concatenate(kept)).astype(np.int64)
+        if not len(rows):
+            return
         some = frame.iloc[rows].copy()
         for name in self.categorical:
             some[name] = codes[name][rows]
@@ -319,9 +326,9 @@ class Reader:
             weight = 1 / errors if weight is None else weight / errors
         kept = [self._new_values(codes)]
         factors = self._groups_of_factors(codes, group)
-        for part, columns in self._wide_parts(frame, codes):
+        for part, columns in self._wide_parts(frame.copy(deep=False), codes):
             index = [each[part] for each in factors]
-            kept.append(part.start + self._changes(frame.iloc[part], columns, index))
+            kept.append(part.start + self._changes(frame, part, columns, index))
             columns[OUTCOME] = y[part]
             if offset is not None:
                 columns[OFFSET] = offset[part]
@@ -339,9 +346,9 @@ class Reader:
         """Take note of a specimen's rows; return those in which something is new."""
         kept = [self._new_values(codes)]
         factors = self._groups_of_factors(codes, group)
-        for part, columns in self._wide_parts(frame, codes):
+        for part, columns in self._wide_parts(frame.copy(deep=False), codes):
             index = [each[part] for each in factors]
-            kept.append(part.start + self._changes(frame.iloc[part], columns, index))
+            kept.append(part.start + self._changes(frame, part, columns, index))
         return kept
 
     def _new_values(self, codes: Codes) -> NDArray[np.intp]:
@@ -373,25 +380,27 @@ class Reader:
         """
         texts = self.spec.all_terms
         named = set(names_in_terms(texts, set(self.kinds)))
-        frame = frame.assign(
-            **{
-                name: pd.Categorical.from_codes(codes[name], self.numbers[name].known)
-                for name in self.categorical
-                if name in named
-            }
-        )
-        of_groups = [text for term in self.spec.groups for text in term.terms]
-        own = wide_columns(of_groups, frame.iloc[:1], self.functions)
-        self.of_groups |= dict.fromkeys(own)
-        width = len(wide_columns(texts, frame.iloc[:1], self.functions))
-        step = max(_FIRST_ROWS, LARGE_ARRAY // width)
+        levelled = [name for name in self.categorical if name in named]
+        for name in levelled:
+            known = self.numbers[name].known
+            frame[name] = pd.Categorical.from_codes(codes[name], known)
+        levels = [len(self.numbers[name]) for name in levelled]
+        if levels != self.levels:
+            of_groups = [text for term in self.spec.groups for text in term.terms]
+            own = wide_columns(of_groups, frame.iloc[:1], self.functions)
+            self.of_groups |= dict.fromkeys(own)
+            self.width = len(wide_columns(texts, frame.iloc[:1], self.functions))
+            self.levels = levels
+        step = max(_FIRST_ROWS, LARGE_ARRAY // self.width)
         for start in range(0, len(frame), step):
             part = slice(start, start + step)
-            yield part, wide_columns(texts, frame.iloc[part], self.functions)
+            some = frame if step >= len(frame) else frame.iloc[part]
+            yield part, wide_columns(texts, some, self.functions)
 
     def _changes(
         self,
         frame: pd.DataFrame,
+        part: slice,
         columns: Mapping[str, Array],
         factors: list[NDArray[np.intp]],
     ) -> NDArray[np.intp]:
@@ -403,7 +412,10 @@ class Reader:
                 rows.append(int(np.argmin(columns[label] != 0)))
         named = set(names_in_terms(self.spec.all_terms, set(self.kinds)))
         numeric = named.difference(columns, self.categorical)
-        watched = {**columns, **{name: frame[name].to_numpy() for name in numeric}}
+        watched = {
+            **columns,
+            **{name: frame[name].to_numpy()[part] for name in numeric},
+        }
         for (_, _, varying), index in zip(self.factors, factors, strict=True):
             rows += varying.rows(watched, index, int(index.max()) + 1)
         return np.array(rows, dtype=np.intp)

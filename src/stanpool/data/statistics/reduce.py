@@ -213,6 +213,7 @@ def _blocks(
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Join chunks of the same types, and cut them, into blocks; number their rows."""
     names: list[str] = []
+    columns: Any = None
     waiting: list[pd.DataFrame] = []
     start = size = 0
     if not isinstance(chunks, Iterable):
@@ -224,15 +225,19 @@ def _blocks(
         frame = as_frame(chunk)
         if not len(frame):
             continue
-        names = names or names_in(spec, set(frame.columns))
-        try:
-            for name in names:
-                column_named(name, frame)
-        except DataError as problem:
-            raise DataError(
-                f"in the chunk from row {start + size} on, {problem}"
-            ) from None
-        frame = frame.loc[:, names]
+        if not frame.columns.equals(columns):
+            # The first ones say what the model's names mean in all.
+            names = names or names_in(spec, set(frame.columns))
+            try:
+                for name in names:
+                    column_named(name, frame)
+            except DataError as problem:
+                raise DataError(
+                    f"in the chunk from row {start + size} on, {problem}"
+                ) from None
+            columns = frame.columns
+        if len(columns) != len(names):
+            frame = frame.loc[:, names]
         if waiting and not frame.dtypes.equals(waiting[0].dtypes):
             yield start, _joined(waiting)
             waiting, start, size = [], start + size, 0

@@ -59,14 +59,11 @@ def lazy_table(data: Any) -> LazyTable | None:
     DataError
         If its library refuses it, such as a relation whose connection was closed.
     """
-    kinds = [(cls.__module__.split(".")[0], cls.__name__) for cls in type(data).__mro__]
-    opener = next((_OPENERS[kind] for kind in kinds if kind in _OPENERS), None)
+    opener = _opener(data)
     if opener is None:
-        if hasattr(data, "to_pandas") or not hasattr(data, "__arrow_c_stream__"):
-            return None
-        opener = _stream
-    with_article = f"{'an' if kinds[0][1][0] in 'AEIOU' else 'a'} {kinds[0][1]}"
-    named = f"{with_article} of {kinds[0][0].strip('_')}"
+        return None
+    kind, root = type(data).__name__, _root(type(data))
+    named = f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind} of {root.strip('_')}"
     try:
         return opener(data, named)
     except Exception as problem:
@@ -75,9 +72,23 @@ def lazy_table(data: Any) -> LazyTable | None:
 
 def is_lazy(data: Any) -> bool:
     """Whether data are a table that is not in memory, without asking it anything."""
-    kinds = [(cls.__module__.split(".")[0], cls.__name__) for cls in type(data).__mro__]
-    is_stream = hasattr(data, "__arrow_c_stream__") and not hasattr(data, "to_pandas")
-    return is_stream or any(kind in _OPENERS for kind in kinds)
+    return _opener(data) is not None
+
+
+def _opener(data: Any) -> Callable[[Any, str], LazyTable] | None:
+    """Return what opens a table; None for what is in memory, or no table."""
+    for cls in type(data).__mro__:
+        found = _OPENERS.get((_root(cls), cls.__name__))
+        if found is not None:
+            return found
+    # Tables in memory have this interface, too.
+    in_memory = _root(type(data)) == "pandas" or hasattr(data, "to_pandas")
+    return None if in_memory or not hasattr(data, "__arrow_c_stream__") else _stream
+
+
+def _root(cls: type) -> str:
+    """Return the package of a class."""
+    return cls.__module__.split(".")[0]
 
 
 def frames(named: str, batches: Callable[[], Batches]) -> Iterator[Any]:
@@ -85,7 +96,7 @@ def frames(named: str, batches: Callable[[], Batches]) -> Iterator[Any]:
     try:
         for batch in batches():
             # Of pyarrow: columns that stay apart need not be copied.
-            is_arrow = type(batch).__module__.split(".")[0] == "pyarrow"
+            is_arrow = _root(type(batch)) == "pyarrow"
             yield batch.to_pandas(split_blocks=True) if is_arrow else batch
     except (StanpoolError, MemoryError):
         raise
