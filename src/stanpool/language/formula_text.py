@@ -29,7 +29,7 @@ def spec_of(
 
     Examples
     --------
-    >>> spec_of(["y ~ x", "sigma ~ (1 | g)"], residual=None, functions=None).residual
+    >>> spec_of("y ~ x + (1 | g)", residual="g", functions=None).residual
     'g'
     """
     own = as_functions(functions)
