@@ -169,10 +169,12 @@ class Statistics:
 
         Examples
         --------
+        >>> import tempfile
         >>> import stanpool as sp
+        >>> path = f"{tempfile.mkdtemp()}/radon.stats"
         >>> radon = sp.load_dataset("radon")
-        >>> sp.reduce("log_radon ~ floor + (1 | county)", radon).save("radon.stats")
-        >>> sp.load_statistics("radon.stats").rows
+        >>> sp.reduce("log_radon ~ floor + (1 | county)", radon).save(path)
+        >>> sp.load_statistics(path).rows
         919
         """
         columns: list[dict[str, Any]] = []
