@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from stanpool.engine.install import embedded, wheel
+from stanpool.engine.install import embedded, toolchain, wheel
 
 STANC = """#!/bin/sh
 for word; do
@@ -38,7 +38,7 @@ grep -q refuse "$program" && { echo "Syntax error in '$said'" >&2; exit 1; }
 } > "$out"
 """
 
-# Headers of the library of C++ would take most of the time.
+# Headers of the library of C++ would take most of the time, here and in the probe.
 HEADER = """
 #ifndef MODEL_HEADER
 #define MODEL_HEADER
@@ -51,6 +51,8 @@ extern "C" int puts(const char*);
 const char* answer();
 int main() { puts(answer()); }
 """
+
+PROBE = "int main() {}"
 
 PLATFORM_TAG = "manylinux2014_x86_64"
 
@@ -134,6 +136,7 @@ def pretend(folder: Path) -> None:
         )
     }
     embedded._DRIVER = folder / "driver"
+    toolchain._PROBE = PROBE
 
 
 def start_set_up(

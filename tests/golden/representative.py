@@ -11,12 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from itertools import combinations, product
+from functools import cache, reduce
+from itertools import combinations, count, product
+from operator import or_
 from typing import Any
 
 import pytest
 
 import stanpool as sp
+from stanpool.model.program.structure import Structure
+
+_numbers = count()
 
 Choice = tuple[str, Any]
 # Those that say how groups are modeled; all of a FactorStructure are, too.
@@ -41,21 +46,40 @@ def representative(models: Mapping[str, sp.Model]) -> set[str]:
     >>> 50 < len(representative(models())) < len(models()) / 2
     True
     """
-    has = {name: set(combined_choices(model)) for name, model in models.items()}
-    left: set[frozenset[Choice]] = set().union(*has.values())
+    has = {name: _bits(model) for name, model in models.items()}
+    left = reduce(or_, has.values(), 0)
     chosen = set()
     while left:
-        richest = max(has, key=lambda name: len(has[name] & left))
+        richest = max(has, key=lambda name: (has[name] & left).bit_count())
         chosen.add(richest)
-        left -= has[richest]
+        left &= ~has[richest]
     return chosen
 
 
-def combined_choices(model: sp.Model) -> Iterator[frozenset[Choice]]:
+def _bits(model: sp.Model) -> int:
+    """Return the choices of a model as a set of bits, which is quick to intersect."""
+    return _bits_of(model.structure, bool(model.design.centers))
+
+
+@cache
+def _bits_of(structure: Structure, has_centers: bool) -> int:
+    choices = combined_choices(structure, has_centers)
+    return reduce(or_, (1 << _place(choice) for choice in choices))
+
+
+@cache
+def _place(choice: frozenset[Choice]) -> int:
+    """Number a choice, or two that are combined."""
+    return next(_numbers)
+
+
+def combined_choices(
+    structure: Structure, has_centers: bool
+) -> Iterator[frozenset[Choice]]:
     """Yield each choice that a model makes, and the pairs that must be tried."""
     of_groups, others = set(), set()
-    for field in fields(model.structure):
-        value = getattr(model.structure, field.name)
+    for field in fields(structure):
+        value = getattr(structure, field.name)
         if field.name == "factors":
             of_groups.add(("factors", len(value)))
             of_groups |= {
@@ -71,9 +95,9 @@ def combined_choices(model: sp.Model) -> Iterator[frozenset[Choice]]:
             of_groups.add((field.name, value))
         else:
             others.add((field.name, value))
-    others.add(("centers", bool(model.design.centers)))
+    others.add(("centers", has_centers))
     yield from (frozenset([choice]) for choice in of_groups | others)
     yield from (frozenset(pair) for pair in combinations(of_groups, 2))
-    family = ("family", model.structure.family)
+    family = ("family", structure.family)
     for name in ("pooling", "link"):
-        yield frozenset([family, (name, getattr(model.structure, name))])
+        yield frozenset([family, (name, getattr(structure, name))])

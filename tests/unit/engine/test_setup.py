@@ -56,6 +56,7 @@ def _use_miniature(monkeypatch, source: Path, folder: Path) -> Path:
     monkeypatch.setenv("STANPOOL_ENGINE", "embedded")
     monkeypatch.setattr(wheel, "_HTTPSTAN", {})
     monkeypatch.setattr(embedded, "_DRIVER", Path())
+    monkeypatch.setattr(toolchain, "_PROBE", "")
     miniature_engine.pretend(source)
     return folder
 
@@ -231,6 +232,12 @@ def test_without_make_our_own_takes_its_place(folder, copied, tmp_path, path_wit
     target = _program(tmp_path)
     said = _make(ready, os.environ["MAKE"], target)
     assert target.exists(), said
+
+
+def test_the_compiler_of_this_machine_is_taken_for_one_that_works():
+    found = toolchain.find_compiler()
+    toolchain.probe(found)
+    assert embedded.choose_compiler() == found
 
 
 def test_without_a_compiler_that_works_the_index_has_one(folder, path_without):
