@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -70,25 +71,72 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in sources()}
 
 
-@cache
+@dataclass(frozen=True)
+class Found:
+    """What is in a file, as far as it is asked here.
+
+    Attributes
+    ----------
+    imported
+        All that it imports at any time.
+    at_runtime
+        The same without what is for types only.
+    private, families, others
+        Private names of other files, names of families, and relative imports or calls
+        of ``print``, with their lines.
+    """
+
+    imported: frozenset[str]
+    at_runtime: frozenset[str]
+    private: list[str]
+    families: list[str]
+    others: list[str]
+
+
 def imported(path: Path, *, types: bool = True) -> frozenset[str]:
     """Name all that a file imports at any time, with or without what is for types."""
-    tree = ast.parse(path.read_text())
+    found = found_in(path)
+    return found.imported if types else found.at_runtime
+
+
+@cache
+def found_in(path: Path) -> Found:
+    return found_in_code(path.read_text())
+
+
+def found_in_code(code: str) -> Found:
+    nodes = [*ast.walk(ast.parse(code))]
     for_types = {
         id(each)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for each in ast.walk(node)
     }
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if id(node) in for_types and not types:
-            continue
+    names: dict[int, set[str]] = {}
+    private, others = [], []
+    for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(found)
+            names[id(node)] = {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                others.append(f"relative import in line {node.lineno}")
+            if node.module:
+                names[id(node)] = {f"{node.module}.{each.name}" for each in node.names}
+                private += [
+                    f"{node.module}.{each.name}"
+                    for each in node.names
+                    if each.name.startswith("_") and not each.name.startswith("__")
+                ]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id == "print":
+                others.append(f"print in line {node.lineno}")
+    return Found(
+        frozenset().union(*names.values()),
+        frozenset().union(*(names[key] for key in names.keys() - for_types)),
+        private,
+        [f"{each.value} in line {each.lineno}" for each in _families_named(nodes)],
+        others,
+    )
 
 
 def own_modules(path: Path) -> set[str]:
@@ -109,16 +157,16 @@ def _is_in(module: str, parts: set[str]) -> bool:
     return any(module == each or module.startswith(f"{each}.") for each in parts)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_room_imports_what_is_below_it(module: str) -> None:
-    room = module.partition(".")[0]
-    if room in MAY_IMPORT:
-        above = {
-            other
-            for other in own_modules(MODULES[module])
-            if not _is_in(other, MAY_IMPORT[room] | {room})
-        }
-        assert not above
+def test_a_room_imports_what_is_below_it() -> None:
+    above = {}
+    for module, path in MODULES.items():
+        room = module.partition(".")[0]
+        if room in MAY_IMPORT:
+            may = MAY_IMPORT[room] | {room}
+            above[module] = {
+                other for other in own_modules(path) if not _is_in(other, may)
+            }
+    assert {module: others for module, others in above.items() if others} == {}
 
 
 def test_every_room_has_its_rule() -> None:
@@ -165,10 +213,10 @@ _OTHER_MEANINGS = {*DISTRIBUTIONS, *parameter_classes(), "categorical"}
 _OTHER_MEANINGS |= {*exact.__all__}
 
 
-def _defaults(tree: ast.AST) -> set[int]:
+def _defaults(nodes: Sequence[ast.AST]) -> set[int]:
     """Return the nodes that are defaults of arguments or fields called ``family``."""
     found: list[ast.expr | None] = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.arguments):
             last = [*node.posonlyargs, *node.args][-len(node.defaults) :]
             pairs = [*zip(last, node.defaults, strict=False)]
@@ -179,12 +227,13 @@ def _defaults(tree: ast.AST) -> set[int]:
     return {id(node) for node in found}
 
 
-def _families_named(tree: ast.AST) -> Iterator[ast.Constant]:
+def _families_named(nodes: Sequence[ast.AST]) -> Iterator[ast.Constant]:
     """Find the names of families in code, but for defaults that users read."""
-    defaults = _defaults(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and id(node) not in defaults:
-            if node.value in {*FAMILIES} - _OTHER_MEANINGS:
+    defaults = _defaults(nodes)
+    names = {*FAMILIES} - _OTHER_MEANINGS
+    for node in nodes:
+        if isinstance(node, ast.Constant):
+            if node.value in names and id(node) not in defaults:
                 yield node
         elif isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
@@ -197,20 +246,33 @@ def _families_named(tree: ast.AST) -> Iterator[ast.Constant]:
                 )
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_families_are_named_in_their_table_only(module: str) -> None:
-    if not _is_in(module, _KNOW_FAMILIES):
-        tree = ast.parse(MODULES[module].read_text())
-        assert [f"line {each.lineno}" for each in _families_named(tree)] == []
+def test_families_are_named_in_their_table_only() -> None:
+    found = {
+        module: found_in(path).families
+        for module, path in MODULES.items()
+        if not _is_in(module, _KNOW_FAMILIES)
+    }
+    assert {module: lines for module, lines in found.items() if lines} == {}
 
 
-def test_a_family_that_is_named_elsewhere_is_found() -> None:
+def test_what_is_not_allowed_is_found() -> None:
     code = """
+from stanpool.a import _b, c
+from . import d
+if TYPE_CHECKING:
+    import e
+
 def f(family="gaussian", other="poisson"):
+    print()
     return spec.family in ("beta", None) or prior == "beta" or g("binomial")
 """
-    found = sorted(each.value for each in _families_named(ast.parse(code)))
-    assert found == ["beta", "binomial", "poisson"]
+    found = found_in_code(code)
+    assert found.imported == {"stanpool.a._b", "stanpool.a.c", "e"}
+    assert found.at_runtime == {"stanpool.a._b", "stanpool.a.c"}
+    assert found.private == ["stanpool.a._b"]
+    families = ["beta in line 9", "binomial in line 9", "poisson in line 7"]
+    assert sorted(found.families) == families
+    assert sorted(found.others) == ["print in line 8", "relative import in line 3"]
 
 
 # A figure is a file.
@@ -227,10 +289,9 @@ def test_folders_are_small() -> None:
         assert len(entries) <= _MOST_ENTRIES.get(folder.name, 9), folder
 
 
-def test_imports_are_absolute() -> None:
-    for path in sources():
-        for node in ast.walk(ast.parse(path.read_text())):
-            assert not (isinstance(node, ast.ImportFrom) and node.level), path
+def test_imports_are_absolute_and_nothing_prints() -> None:
+    found = {module: found_in(path).others for module, path in MODULES.items()}
+    assert {module: lines for module, lines in found.items() if lines} == {}
 
 
 def _printed_by(code: str) -> Iterator[str]:
@@ -254,24 +315,6 @@ def test_building_a_model_needs_neither_engine_nor_arviz() -> None:
     assert list(_printed_by(code)) == []
 
 
-def test_nothing_prints() -> None:
-    for path in sources():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id != "print", f"{path.name}:{node.lineno}"
-
-
-def _private_names(path: Path) -> list[str]:
-    """Name what a file imports from another one that is private there."""
-    return [
-        f"{node.module}.{alias.name}"
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-        if alias.name.startswith("_") and not alias.name.startswith("__")
-    ]
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_no_private_name_is_imported(module: str) -> None:
-    assert _private_names(MODULES[module]) == []
+def test_no_private_name_is_imported() -> None:
+    found = {module: found_in(path).private for module, path in MODULES.items()}
+    assert {module: names for module, names in found.items() if names} == {}

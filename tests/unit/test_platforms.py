@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -39,16 +40,21 @@ _ASKED = {"bench/cell.py": {"getloadavg", "sched_setaffinity", "sched_getaffinit
 _TEXT = ("read_text", "write_text")
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def in_sources() -> tuple[dict[str, set[str]], dict[str, list[int]]]:
+    """Return what modules use that Windows lacks, and their lines of texts."""
+    used, lines = {}, {}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
-        yield name, ast.parse(path.read_text("utf-8"))
+        nodes = [*ast.walk(ast.parse(path.read_text("utf-8")))]
+        used[name], lines[name] = lacking(nodes), list(without_encoding(nodes))
+    return used, lines
 
 
-def lacking(tree: ast.Module) -> set[str]:
+def lacking(nodes: Iterable[ast.AST]) -> set[str]:
     """Return what a module uses that Windows does not have."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Attribute(value=ast.Name(id=module), attr=name):
                 found |= {name} & _LACKING if module in _MODULES else set()
@@ -62,15 +68,15 @@ def lacking(tree: ast.Module) -> set[str]:
 
 
 def test_what_windows_lacks_is_used_where_there_is_another_way() -> None:
-    found = {name: used for name, tree in sources() if (used := lacking(tree))}
+    found, _ = in_sources()
     assert {
-        name: used - _ASKED.get(name, set()) for name, used in found.items()
+        name: used - _ASKED.get(name, set()) for name, used in found.items() if used
     } == _FOR_POSIX
 
 
-def without_encoding(tree: ast.Module) -> Iterator[int]:
+def without_encoding(nodes: Iterable[ast.AST]) -> Iterator[int]:
     """Return lines that open a file or a pipe of text in who knows which encoding."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         named = {each.arg: each.value for each in node.keywords}
@@ -93,7 +99,7 @@ def without_encoding(tree: ast.Module) -> Iterator[int]:
 
 
 def test_texts_are_utf_8_everywhere() -> None:
-    found = {name: list(without_encoding(tree)) for name, tree in sources()}
+    _, found = in_sources()
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
@@ -113,7 +119,7 @@ def test_texts_are_utf_8_everywhere() -> None:
     ],
 )
 def test_texts_without_an_encoding_are_found(code: str, is_found: bool) -> None:
-    assert bool(list(without_encoding(ast.parse(code)))) == is_found
+    assert bool(list(without_encoding(ast.walk(ast.parse(code))))) == is_found
 
 
 _RESERVED = re.compile(r"(con|nul|aux|prn|com\d|lpt\d)(\..*)?", re.IGNORECASE)
