@@ -25,8 +25,8 @@ import pytest
 from hypothesis import settings
 
 # Machines are shared: no example is late. The same examples in every run.
-settings.register_profile("tests", deadline=None, derandomize=True)
-settings.load_profile("tests")
+settings.register_profile("tests", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("slow", settings.get_profile("tests"), max_examples=100)
 
 # On Windows, those that use a shell, pseudo-terminals, signals or rights of POSIX.
 _OF_POSIX = (
@@ -82,6 +82,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("slow" if config.getoption("--slow") else "tests")
     # Once a day, at import; the first line of the message is empty.
     config.addinivalue_line(
         "filterwarnings", r"ignore:\s*ArviZ is undergoing:FutureWarning"
@@ -162,13 +163,19 @@ def _set_up_cmdstan_meanwhile(config: pytest.Config) -> None:
 @pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save figures as one point: they are made, which is quick, and not drawn."""
+    import numpy as np
     from matplotlib.figure import Figure
     from PIL import Image
+
+    from stanpool.report import parts
 
     def save(_: Figure, file: Any, **__: Any) -> None:
         Image.new("RGB", (1, 1)).save(file, format="png")
 
     monkeypatch.setattr(Figure, "savefig", save)
+    # Reports draw theirs by themselves.
+    point = np.zeros((1, 1, 4), np.uint8)
+    monkeypatch.setattr(parts, "pixels", lambda figure, dpi: point)
 
 
 @pytest.fixture(scope="session")

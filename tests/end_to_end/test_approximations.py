@@ -123,6 +123,7 @@ def test_at_the_mode_integrated_coefficients_are_their_means(
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_they_are_named_in_tables_and_what_does_not_apply_is_said(
     fits: dict[str, sp.Fit], tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_kept_fits_come_back_and_are_updated(
     assert other.fit(file=folder, **small).seconds != first.seconds
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_what_needs_rows_asks_for_them(fit: sp.Fit, tmp_path: Path) -> None:
     for use in (
         fit.loo,

@@ -1,4 +1,4 @@
-"""The wheel, installed into clean environments of the oldest and newest Python."""
+"""The wheel, alone and in clean environments of the oldest and newest Python."""
 
 from __future__ import annotations
 
@@ -56,18 +56,8 @@ def run(command: list[str], **environment: str) -> str:
     return done.stdout
 
 
-OLDEST, NEWEST = "3.11", "3.13"
-# The tests themselves run in an environment with the wheel of this checkout.
-OTHERS = [v for v in (OLDEST, NEWEST) if not sys.version.startswith(f"{v}.")]
-
-
-@pytest.mark.parametrize(
-    "version",
-    [
-        pytest.param(each, marks=[] if each in OTHERS[:1] else pytest.mark.slow)
-        for each in (OLDEST, NEWEST)
-    ],
-)
+@pytest.mark.slow  # all that the wheel needs is installed
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
 def test_main_job_works_from_the_wheel_in_a_clean_environment(
     version: str, wheel: Path, tmp_path: Path
 ) -> None:
@@ -75,6 +65,23 @@ def test_main_job_works_from_the_wheel_in_a_clean_environment(
     python = str(tmp_path / "venv" / "bin" / "python")
     run([python, "-m", "pip", "install", "--quiet", "--no-compile", str(wheel)])
     run([python, "-W", "error::DeprecationWarning:stanpool", "-c", MAIN_JOB])
+
+
+def test_main_job_works_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
+    """Beside what is installed, as it is where the README's command runs the tests."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "wheel")
+    code = f"{MAIN_JOB}\nassert sp.__file__.startswith({str(tmp_path)!r})"
+    words = [sys.executable, "-P", "-W", "error::DeprecationWarning:stanpool"]
+    run([*words, "-c", code], PYTHONPATH=str(tmp_path / "wheel"))
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
+def test_every_python_reads_the_wheel(
+    version: str, wheel: Path, tmp_path: Path
+) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    words = ["-W", "error", "-m", "compileall", "-q", str(tmp_path / "stanpool")]
+    run([interpreter(version), *words])
 
 
 def test_wheel_ships_templates_data_and_the_driver(wheel: Path) -> None:

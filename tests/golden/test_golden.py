@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from golden.catalogue import (
 )
 from golden.representative import each_model
 from golden.write import PROGRAMS
+from stanpool.engine import cache_folder
 from stanpool.model.program import render as program_module
 from stanpool.model.program.render import render
 from stanpool.model.program.structure import Structure
@@ -38,7 +41,7 @@ def test_there_is_a_golden_file_for_each_program_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_program_equals_its_golden_file(name: str) -> None:
-    golden = (PROGRAMS / f"{name}.stan").read_text()
+    golden = _golden(name)
     rendered = programs()[name].source
     difference = "".join(
         difflib.unified_diff(
@@ -93,9 +96,46 @@ def test_every_branch_of_the_templates_is_in_a_golden(
     assert environment.seen == environment.branches
 
 
+Stanc = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def ask_stanc(stanc: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stanc]:
+    """Return what the compiler prints of a program, of which it warns of nothing.
+
+    It prints the same of the same, and is one process for each: what it has printed is
+    kept with the programs that are compiled.
+    """
+    version = hashlib.sha256(stanc.read_bytes()).hexdigest()[:16]
+    file = cache_folder() / f".stanc-{version}.json"
+    kept = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    asked: dict[str, str] = {}
+    folder = tmp_path_factory.mktemp("stanc")
+
+    def ask(name: str, source: str, *options: str) -> str:
+        parts = json.dumps([name, source, options])
+        key = hashlib.sha256(parts.encode()).hexdigest()
+        if key not in kept:
+            path = folder / f"{name}.stan"
+            path.write_text(source, "utf-8")
+            command = [str(stanc), *options, str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+            kept[key] = done.stdout
+        asked[key] = kept[key]
+        return asked[key]
+
+    yield ask
+    if 2 * len(asked) > len(kept):  # else few of the tests were run
+        kept = asked
+    new = file.with_name(f"{file.name}.{os.getpid()}")
+    new.write_text(json.dumps(kept), "utf-8")
+    os.replace(new, file)
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_stanc_formats_the_program_to_itself(name: str, stanc: Path) -> None:
-    formatted = _stanc(stanc, "--auto-format", PROGRAMS / f"{name}.stan")
+def test_stanc_formats_the_program_to_itself(name: str, ask_stanc: Stanc) -> None:
+    formatted = ask_stanc(name, _golden(name), "--auto-format")
     assert _unbroken(_lines(formatted)) == _unbroken(
         programs()[name].source.splitlines()
     )
@@ -103,17 +143,17 @@ def test_stanc_formats_the_program_to_itself(name: str, stanc: Path) -> None:
 
 # stanc reads them all above, and stanli translates and runs them all.
 @pytest.mark.parametrize("name", [*each_model(models()), *funnels()])
-def test_stanc_accepts_the_program_without_a_warning(name: str, stanc: Path) -> None:
-    _stanc(stanc, f"--o={os.devnull}", PROGRAMS / f"{name}.stan")
+def test_stanc_accepts_the_program_without_a_warning(
+    name: str, ask_stanc: Stanc
+) -> None:
+    ask_stanc(name, _golden(name), f"--o={os.devnull}")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if programs()[name].header])
 def test_stanc_accepts_functions_that_are_declared_only(
-    name: str, stanc: Path, tmp_path: Path
+    name: str, ask_stanc: Stanc
 ) -> None:
     program = programs()[name]
-    path = tmp_path / "declared.stan"
-    path.write_text(program.compiled)
     declared = re.findall(r"^  real (\w+)\([^{;]*\);$", program.compiled, re.MULTILINE)
     assert declared
     # A macro makes those of all rows and groups, without weights and with them.
@@ -123,16 +163,17 @@ def test_stanc_accepts_functions_that_are_declared_only(
     )
     names = [re.sub(pattern, macro, f"{function}(") for function in declared]
     assert all(name.removesuffix("(") in program.header for name in names)
-    _stanc(stanc, "--allow-undefined", f"--o={os.devnull}", path)
-    formatted = _stanc(stanc, "--allow-undefined", "--auto-format", path)
+    asked = ("declared", program.compiled, "--allow-undefined")
+    ask_stanc(*asked, f"--o={os.devnull}")
+    formatted = ask_stanc(*asked, "--auto-format")
     assert _unbroken(_lines(formatted)) == _unbroken(program.compiled.splitlines())
 
 
 @pytest.mark.parametrize("name", each_model(models()))
 def test_data_of_the_model_are_what_stanc_says_the_program_reads(
-    name: str, stanc: Path
+    name: str, ask_stanc: Stanc
 ) -> None:
-    info = json.loads(_stanc(stanc, "--info", PROGRAMS / f"{name}.stan"))
+    info = json.loads(ask_stanc(name, _golden(name), "--info"))
     data = models()[name].stan_data()
     assert {key: _kind_of(value) for key, value in data.items()} == {
         key: (each["type"], each["dimensions"]) for key, each in info["inputs"].items()
@@ -156,12 +197,8 @@ def test_nothing_as_long_as_the_data_is_written_out(name: str) -> None:
     assert not [line for block in blocks for line in block.splitlines() if "[N" in line]
 
 
-def _stanc(stanc: Path, *arguments: object) -> str:
-    """Return what the compiler prints, which warns of nothing."""
-    command = [str(stanc), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+def _golden(name: str) -> str:
+    return (PROGRAMS / f"{name}.stan").read_text("utf-8")
 
 
 def _unbroken(lines: list[str]) -> list[str]:

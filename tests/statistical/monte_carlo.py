@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -9,6 +11,9 @@ from stanpool.posterior import arviz
 
 # Two in a million beyond: thousands of comparisons pass unless something is wrong.
 STANDARD_ERRORS = 4.8
+
+# Of fits whose means are compared so: fewer draws have larger errors, and take less.
+FITTING: dict[str, Any] = {"chains": 4, "draws": 500, "warmup": 300, "seed": 20261121}
 
 
 def assert_mean(draws: xr.DataArray, expected: float) -> None:

@@ -247,7 +247,7 @@ class TestKnownSigma:
     @pytest.mark.parametrize("flat", [[], ["Intercept", "tau"], ["Intercept", "tau^2"]])
     def test_draws_have_the_exact_marginals(self, flat: list[str]) -> None:
         posterior = exact.known_sigma(eight_schools(), flat=flat)
-        drawn = posterior.draw(np.random.default_rng(3), draws=500).posterior
+        drawn = posterior.draw(np.random.default_rng(3), draws=200).posterior
         tau = drawn["tau_school"].to_numpy()[..., 0]
         theta = drawn["b_school"].to_numpy()[..., 0]
         assert stats.kstest(posterior.tau.cdf(tau.ravel()), "uniform").pvalue > 0.001
@@ -601,7 +601,7 @@ class TestGibbs:
         """Coefficients integrated out by multivariate normals, scales on a grid."""
         frame = regression_data(np.random.default_rng(6))
         model = sp.Model("y ~ x + u + (1 | group)", frame, priors=self.priors)
-        drawn = exact.gibbs(model, np.random.default_rng(7), draws=20_000).posterior
+        drawn = exact.gibbs(model, np.random.default_rng(7), draws=8_000).posterior
 
         y, x, u = (frame[name].to_numpy() for name in ("y", "x", "u"))
         group, N, J = frame["group"].to_numpy(), len(y), 6

@@ -17,13 +17,12 @@ import stanpool as sp
 from simulated_fits import fit_of_prior
 from stanpool.posterior import arviz
 from statistical.importance import posterior_means
-from statistical.monte_carlo import STANDARD_ERRORS
+from statistical.monte_carlo import FITTING, STANDARD_ERRORS
 
-FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
 # Of 30 quantities one lies beyond 3.5 posterior standard deviations once in 70 runs.
 # The Monte Carlo error of a thousand draws is small beside that.
 FAR = 3.5
-RECOVERING = FITTING | {"chains": 2, "draws": 500}
+RECOVERING = FITTING | {"chains": 2}
 
 
 def fit(model: sp.Model, settings: dict[str, Any] = FITTING) -> xr.Dataset:

@@ -21,10 +21,14 @@ from stanpool.engine.interpreter.engine import Stanli
 from stanpool.engine.values.program import StanProgram
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.posterior import arviz
-from statistical.monte_carlo import STANDARD_ERRORS, assert_mean, assert_means_agree
+from statistical.monte_carlo import (
+    FITTING,
+    STANDARD_ERRORS,
+    assert_mean,
+    assert_means_agree,
+)
 
 PROGRAMS = Path(__file__).parent / "programs"
-FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
 
 RADON_PRIORS = {
     "Intercept": "normal(0, 10)",

@@ -19,9 +19,7 @@ import stanpool as sp
 from stanpool import exact
 from stanpool.posterior import arviz
 from statistical.mixed import Average, MixedModel, indicators
-from statistical.monte_carlo import STANDARD_ERRORS, assert_mean
-
-FITTING: dict[str, Any] = {"chains": 4, "draws": 1000, "warmup": 500, "seed": 20261121}
+from statistical.monte_carlo import FITTING, STANDARD_ERRORS, assert_mean
 
 
 def fit(model: sp.Model, **options: Any) -> xr.Dataset:

@@ -9,6 +9,9 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 
+# Thresholds are of the errors of these draws.
+SHORT: dict[str, Any] = {"draws": 500, "warmup": 400, "progress": False}
+
 
 @pytest.mark.parametrize("parameterization", ["centered", "noncentered"])
 @pytest.mark.parametrize("formula", ["y | se(known) ~ 1 + (1 | g)", "y ~ x1 + (1 | g)"])
@@ -19,7 +22,7 @@ def test_fits_are_valid(formula: str, parameterization: str) -> None:
         parameterization=parameterization,
         priors={"Intercept": "normal(2, 2)", "tau": "exponential(1)"},
     )
-    fit = model.fit(seed=20261121, adapt_delta=0.98, progress=False)
+    fit = model.fit(seed=20261121, adapt_delta=0.98, **SHORT)
     found = sp.validate(fit, seed=1)
     assert found.ok, str(found)
 
@@ -50,5 +53,5 @@ def test_fits_without_a_population_are_valid(
     data["far"] = 2000 + 3 * data["x1"]
     model = sp.Model(formula, data, **({"pooling": "none"} | options))
     # Of a hundred seeds one is refused by chance.
-    found = sp.validate(model.fit(seed=2, progress=False), seed=1)
+    found = sp.validate(model.fit(seed=2, **SHORT), seed=1)
     assert found.ok, str(found)

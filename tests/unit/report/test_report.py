@@ -217,6 +217,7 @@ def poolings() -> PoolingComparison:
     return build_pooling_comparison(fits, rows, groups)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_poolings_are_put_side_by_side(
     poolings: PoolingComparison, tmp_path: Path
 ) -> None:
