@@ -94,7 +94,9 @@ def test_a_program_with_a_solver_and_a_user_header(folder, tmp_path):
     program.write_text(SOLVER)
     header.write_text(HALF)
 
-    model = cmdstanpy.CmdStanModel(stan_file=program, user_header=header)
+    model = cmdstanpy.CmdStanModel(
+        stan_file=program, user_header=header, cpp_options={"O": 1}
+    )
     fit = model.sample(
         {"rate": 0.3}, fixed_param=True, chains=1, iter_sampling=1, show_progress=False
     )

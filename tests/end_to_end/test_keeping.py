@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -34,10 +35,16 @@ def fit() -> sp.Fit:
     return model.fit(seed=3, draws=50, warmup=100, chains=2, progress=False)
 
 
+@pytest.fixture(scope="module")
+def saved(fit: sp.Fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "fit"
+    fit.save(folder)
+    return folder
+
+
 @pytest.fixture
-def kept(fit: sp.Fit, tmp_path: Path) -> Path:
-    fit.save(tmp_path / "fit")
-    return tmp_path / "fit"
+def kept(saved: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(saved, tmp_path / "fit")
 
 
 def test_a_fit_comes_back_as_it_was(fit: sp.Fit, kept: Path) -> None:

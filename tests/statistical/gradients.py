@@ -14,12 +14,21 @@ from stanpool.engine import compile_program
 CLOSE = 1e-10
 
 
-def compiled(name: str, program: str, *headers: str) -> cmdstanpy.CmdStanModel:
+def compiled(
+    name: str, program: str, *headers: str, as_fits: bool
+) -> cmdstanpy.CmdStanModel:
+    """Compile a program with functions in C++, optimized as for fits or less.
+
+    What is evaluated at a few points need not be fast, and compiles sooner.
+    """
     folder = shipped_folder("stan_templates") / "cpp"
     header = "\n".join(
         (folder / f"{each}.hpp").read_text() for each in ("lanes", "team", *headers)
     )
-    executable = compile_program(program, name=name, header=header, progress=False)
+    options = {} if as_fits else {"O": 1}
+    executable = compile_program(
+        program, name=name, header=header, cpp_options=options, progress=False
+    )
     return cmdstanpy.CmdStanModel(exe_file=str(executable))
 
 

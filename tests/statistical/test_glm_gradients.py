@@ -156,7 +156,9 @@ def grouped_program(names: Sequence[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def grouped() -> Callable[[str], cmdstanpy.CmdStanModel]:
+def grouped(
+    pytestconfig: pytest.Config,
+) -> Callable[[str], cmdstanpy.CmdStanModel]:
     """Return the program that has a function, one for each file of families."""
 
     @cache
@@ -168,6 +170,7 @@ def grouped() -> Callable[[str], cmdstanpy.CmdStanModel]:
             "special_functions",
             "grouped_glm",
             f"grouped_{file}",
+            as_fits=pytestconfig.getoption("--slow"),
         )
 
     return lambda name: compiled_file(file_of(name))

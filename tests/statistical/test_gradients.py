@@ -73,10 +73,11 @@ def declared_and_defined(name: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def marginal() -> cmdstanpy.CmdStanModel:
+def marginal(pytestconfig: pytest.Config) -> cmdstanpy.CmdStanModel:
     functions = [line for name in MARGINALS for line in declared_and_defined(name)]
     program = MARGINAL.format(functions="\n".join(functions))
-    return compiled("marginal", program, *MARGINALS)
+    as_fits = pytestconfig.getoption("--slow")
+    return compiled("marginal", program, *MARGINALS, as_fits=as_fits)
 
 
 NO_SECOND_FACTOR = {"is_twice": 0, "J_2": 0, "Q_2": 0, "E": 0, "column": []}
@@ -243,10 +244,11 @@ model {{
 
 
 @pytest.mark.parametrize("columns", [1, 7, 200])
-def test_crossproducts_of_columns(columns: int) -> None:
+def test_crossproducts_of_columns(columns: int, pytestconfig: pytest.Config) -> None:
     functions = "\n".join(declared_and_defined("normal_crossproducts"))
     program = CROSSPRODUCTS.format(functions=functions)
-    model = compiled("crossproducts", program, "normal_crossproducts")
+    as_fits = pytestconfig.getoption("--slow")
+    model = compiled("crossproducts", program, "normal_crossproducts", as_fits=as_fits)
     rng = np.random.default_rng(columns)
     row, column = np.triu_indices(columns)
     kept = (row == column) | (rng.uniform(size=len(row)) < 0.3)

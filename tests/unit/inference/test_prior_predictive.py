@@ -23,7 +23,7 @@ from stanpool.language.prior import DISTRIBUTIONS
 from statistical import densities
 from statistical.densities import Latent, Point, Varying, latent_design
 
-DRAWS = 150
+DRAWS = 100
 # Of a few hundred comparisons one fails by chance once in thousands of changes.
 P_VALUE = 1e-6
 

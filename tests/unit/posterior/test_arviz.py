@@ -50,7 +50,10 @@ def test_tail_is_that_of_the_five_and_ninety_five_percent_quantiles():
     assert float(our_arviz.ess_tail(draws)["x"]) == pytest.approx(min(quantiles))
 
 
-@pytest.mark.parametrize("cache", ["empty", "unwritable"])
+# That of our own processes is empty, too: conftest.py makes it.
+@pytest.mark.parametrize(
+    "cache", [pytest.param("empty", marks=pytest.mark.slow), "unwritable"]
+)
 def test_import_survives_warnings_as_errors_and_an_unwritable_cache(tmp_path, cache):
     folder = tmp_path
     if cache == "unwritable":
