@@ -112,7 +112,7 @@ def _packed(program: StanProgram) -> _Packed | None:
 def _libraries(executable: Path) -> list[Path]:
     """Return the libraries of an executable that systems do not have."""
     told = subprocess.run(
-        ["ldd", str(executable)], capture_output=True, text=True, check=False
+        ["ldd", str(executable)], capture_output=True, encoding="utf-8", check=False
     )
     found = [Path(each) for each in _LIBRARY.findall(told.stdout)]
     return [each for each in found if not str(each).startswith(_OF_SYSTEM)]
@@ -129,7 +129,7 @@ def _unpacked(packed: _Packed) -> Path:
         for name, part in packed.files.items():
             (folder / name).write_bytes(zlib.decompress(part))
         start = folder / packed.program.name
-        start.write_text(_START)
+        start.write_text(_START, "utf-8")
         for each in (start, folder / _ITSELF):
             os.chmod(each, 0o755)
 
