@@ -28,7 +28,6 @@
 # * the difference between predicting a player who was seen and one who was not.
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -40,7 +39,7 @@ batters[["player", "at_bats", "hits", "average", "remaining_at_bats", "theta"]].
 
 # %% [markdown]
 # `average` is what was seen in 45 at-bats, `theta` what the player hit in the rest of
-# the season: as good as the truth, since it rests on several hundred at-bats.
+# the season. It is nearly the truth, since it rests on several hundred at-bats.
 #
 # ## Which standard error?
 #
@@ -120,24 +119,19 @@ table = table.sort_values("observed", ascending=False)
 table.round(3)
 
 # %%
-figure, ax = plt.subplots(figsize=(7.5, 5.2), layout="constrained")
-place = np.arange(len(table))[::-1]
-ax.hlines(place, table["low"], table["high"], color="#0072B2", alpha=0.4, linewidth=4)
-ax.plot(table["median"], place, "o", color="#0072B2", label="posterior median, 95 %")
-ax.plot(table["observed"], place, "x", color="#333333", label="observed in 45 at-bats")
-ax.plot(
-    table["truth"], place, "D", color="#D55E00", markersize=5, label="rest of season"
-)
-ax.axvline(mean, color="#8C8C8C", linewidth=0.8)
-ax.set_yticks(place, table.index)
-ax.set_xlabel("batting average")
-ax.legend(frameon=False, loc="upper left")
-ax.spines[["top", "right"]].set_visible(False)
+figure = sp.plots.plot_caterpillar(posterior.draw(np.random.default_rng(1)), prob=0.95)
+ax = figure.axes[0]
+players = table.loc[[label.get_text() for label in ax.get_yticklabels()]]
+ax.plot(players["observed"], ax.get_yticks(), "kx", label="observed in 45 at-bats")
+ax.plot(players["truth"], ax.get_yticks(), "D", color="#009E73", label="rest of season")
+ax.legend(frameon=False, loc="lower right")
+figure
 
 # %% [markdown]
-# *Figure 1. Eighteen players. Observed averages (crosses) are pulled towards the mean
-# of all (grey line); what the players did later (diamonds) lies near the shrunken
-# estimates, not near the observed ones.*
+# *Figure 1. Eighteen players: medians and intervals, drawn from the exact posterior.
+# Observed averages (crosses) are pulled towards the mean of all; what the players did
+# later (diamonds) lies near the estimates of partial pooling, and not near the observed
+# averages.*
 #
 # How much better is that? Add up squared errors, and count for how many players the
 # shrunken estimate is nearer to the truth.
@@ -159,14 +153,14 @@ pd.Series(
 
 # %% [markdown]
 # The published figures are .075, .022 and 16 of 18. The observed averages are the best
-# unbiased estimates of each player taken alone; taken together they can be beaten by
-# far.
+# unbiased estimates of each player taken alone; for all players together there are far
+# better ones.
 #
 # ## The same by Stan
 #
-# Stan needs priors that can be stated: here weak ones, a normal on the mean and an
-# exponential of mean 0.1 on the scale. `validate` holds the fit against quadrature
-# under the same priors.
+# Stan needs proper priors: here weak ones, a normal on the mean and an exponential with
+# mean 0.1 on the scale. `validate` compares the fit with quadrature under the same
+# priors.
 
 # %%
 model = sp.Model(
@@ -249,8 +243,10 @@ pd.DataFrame(
 ).round()
 
 # %% [markdown]
-# Clemente made 127. For the rest of the season of all eighteen, 95 % intervals should
-# hold about seventeen of the truths:
+# Clemente made 127. More hits are predicted for him than for a player who has not been
+# seen, but hardly with less uncertainty: 45 at-bats say something, but not much. For
+# the rest of the season of all eighteen, 95 % intervals should hold about seventeen of
+# the truths:
 
 # %%
 rest = batters.assign(at_bats=batters["remaining_at_bats"])
@@ -258,39 +254,12 @@ low, high = hits.predict(rest, seed=1).quantile([0.025, 0.975], ("chain", "draw"
 inside = (low <= batters["remaining_hits"]) & (batters["remaining_hits"] <= high)
 int(inside.sum())
 
-# %%
-figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-bins = np.arange(39.5, 200, 5)
-for row, (name, color) in enumerate(
-    zip(future["player"], ("#0072B2", "#D55E00"), strict=True)
-):
-    draws = predicted.isel(row=row).to_numpy().ravel()
-    ax.hist(
-        draws,
-        bins,
-        density=True,
-        histtype="step",
-        color=color,
-        label=name,
-        linewidth=1.5,
-    )
-ax.axvline(127, color="#333333", linewidth=0.8)
-ax.annotate("127 hits", (127, ax.get_ylim()[1]), (4, -10), textcoords="offset points")
-ax.set_xlabel("hits in 367 at-bats")
-ax.set_yticks([])
-ax.legend(frameon=False)
-ax.spines[["top", "right", "left"]].set_visible(False)
-
 # %% [markdown]
-# *Figure 2. Predicted hits of Clemente in his remaining at-bats, what he made (line),
-# and those of a player who has not been seen. The first is better, and hardly less
-# uncertain: 45 at-bats say something, but not much.*
-#
-# ## What to take along
+# ## What to remember
 #
 # * Estimates of many similar things are better together than each alone: here the
 #   squared error falls to less than a third.
 # * How far to shrink is learned from the data: from how much the averages differ beyond
-#   what 45 at-bats explain.
-# * A published analysis can be checked from its own output. This one holds, with
-#   another standard error than is printed.
+#   what chance explains in 45 at-bats.
+# * A published analysis can be checked from its own output. This one holds, but with
+#   another standard error than the printed one.

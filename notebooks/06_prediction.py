@@ -13,19 +13,19 @@
 # %% [markdown]
 # # Predicting known groups, new groups, and groups hardly known
 #
-# A hierarchical model knows three kinds of groups: those it was fitted to, those it has
-# never seen, and those of which it gets to see a little. It predicts each differently,
-# because each is known differently.
+# For a hierarchical model there are three kinds of groups: those that it was fitted to,
+# those that it has never seen, and those about which it gets to know a little
+# afterwards. Their predictions differ, because what is known about them differs.
 #
 # You will learn
 #
-# * how far the prediction of a house in a known county, and in an unknown one, may be
-#   off, and where the uncertainty comes from;
+# * how uncertain the prediction of a house is in a known county and in an unknown one,
+#   and where the uncertainty comes from;
 # * how a few houses of a new county change what is predicted for it, without fitting
 #   again;
-# * that groups can be read in two ways, as parameters that are known now or as missing
-#   data that might have been others, and that a check of the population needs the
-#   second.
+# * that groups can be understood in two ways, as parameters of which we know something
+#   or as a sample that might have been another one, and that a check of the population
+#   needs the second.
 
 # %%
 import matplotlib.pyplot as plt
@@ -45,6 +45,13 @@ fit
 
 # %% [markdown]
 # The model has seen 84 counties; Clay, with its 14 houses, was left out.
+
+# %%
+fit.plot.shrinkage()
+
+# %% [markdown]
+# *Figure 1. The intercepts of the 84 counties, with 90 % intervals, by their numbers of
+# houses. For Clay only their distribution is known.*
 #
 # ## A house in the basement of three counties
 
@@ -103,16 +110,16 @@ for choice in ("population", "resample", "zero"):
 pd.DataFrame(choices, index=["5 %", "50 %", "95 %"]).T.round(2)
 
 # %% [markdown]
-# `resample` takes the coefficients of one of the fitted counties, at random: no normal
-# distribution is assumed. `zero` is a county at the mean of the population, and says
-# nothing of how counties differ.
+# `resample` takes the coefficients of a fitted county at random: no normal distribution
+# is assumed. `zero` is a county at the mean of the population, and ignores how much
+# counties differ.
 #
 # ## A few houses of a new county
 #
 # Now the first houses of Clay are measured. `given=` conditions the draws on them, with
 # the new county's coefficient integrated out: Bayes' theorem once more, and no refit.
-# Here are Clay's mean and a further house of it, given its first 0, 1, 2, 5 and 14
-# houses; and, to compare, what a fit to all counties says.
+# Here are the mean of Clay and another of its houses, given its first 0, 1, 2, 5 and 14
+# houses; and, for comparison, what a fit to all counties says.
 
 # %%
 house = houses.tail(1)
@@ -139,37 +146,28 @@ found["refit"] = np.concatenate(
 pd.DataFrame(found, index=table.columns).T.round(2)
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
-place = np.arange(len(found))
 values = np.array(list(found.values()))
 basement = clay[clay["floor"] == 0]["log_radon"].mean()
-for ax, part, title in zip(
-    axes,
-    (values[:, :3], values[:, 3:]),
-    ("Clay's mean", "one house in Clay"),
-    strict=True,
-):
-    colors = ["#0072B2"] * len(counts) + ["#D55E00"]
-    ax.vlines(place, part[:, 0], part[:, 2], color=colors, alpha=0.4, linewidth=4)
-    ax.scatter(place, part[:, 1], color=colors, zorder=2)
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
+titles = ("Clay's mean", "one house in Clay")
+for ax, part, title in zip(axes, (values[:, :3], values[:, 3:]), titles, strict=True):
+    low, middle, high = part.T
+    ax.errorbar([*map(str, found)], middle, [middle - low, high - middle], fmt="o")
     ax.axhline(basement, color="#333333", linewidth=0.8, linestyle=":")
-    ax.set_xticks(place, [*map(str, counts), "refit"])
     ax.set_xlabel("houses of Clay that are given")
-    ax.set_title(title, loc="left", fontsize="medium")
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(title)
 _ = axes[0].set_ylabel("log radon, basement")
 
 # %% [markdown]
-# *Figure 1. What is predicted for Clay, medians and 90 % intervals, given its first
-# houses (blue), and after a refit with all of them (orange). Dotted: the mean of its
-# basements. With all 14 houses given, the fit that had not seen Clay agrees with the
-# one that had.*
+# *Figure 2. Predictions for Clay, medians and 90 % intervals, given its first houses,
+# and after a refit with all of them. Dotted: the mean of its basements. With all 14
+# houses given, the fit that had not seen Clay agrees with the one that had.*
 #
-# ## Two readings of a population
+# ## Two ways to understand a population
 #
-# The counties of the fit are *parameters* that the data have told us about. They are
-# also *missing data*: one sample of counties from a population, which might have been
-# others. `groups="redrawn"` takes the second reading and draws all counties anew.
+# The coefficients of the counties are *parameters*, about which the data tell us
+# something. The counties are also a *sample* from a population, and might have been
+# others. `groups="redrawn"` means the latter, and draws all counties anew.
 
 # %%
 row = radon[radon["county"] == "ST LOUIS"].head(1)
@@ -184,8 +182,8 @@ pd.DataFrame(
 
 # %% [markdown]
 # The difference matters when the model is checked. Does it reproduce how much the
-# counties' averages differ? Simulate all houses again, under both readings, and look at
-# the standard deviation of the counties' averages.
+# counties' averages differ? Simulate all houses again, in both ways, and look at the
+# standard deviation of the counties' averages.
 
 # %%
 codes = pd.factorize(radon["county"])[0]
@@ -210,34 +208,18 @@ pd.DataFrame(
     }
 ).round(3)
 
-# %%
-figure, ax = plt.subplots(figsize=(6.4, 3), layout="constrained")
-bins = np.linspace(0.3, 0.75, 40)
-for (reading, values), color in zip(
-    simulated.items(), ("#0072B2", "#D55E00"), strict=True
-):
-    ax.hist(values, bins, histtype="step", color=color, label=reading, linewidth=1.5)
-ax.axvline(observed, color="#333333", linewidth=0.8)
-ax.set_xlabel("standard deviation of the counties' averages")
-ax.set_yticks([])
-ax.legend(frameon=False)
-ax.spines[["top", "right", "left"]].set_visible(False)
-
 # %% [markdown]
-# *Figure 2. How much counties' averages differ in simulated data: with the fitted
-# counties, and with counties redrawn; and in the data (line).*
+# The observed value is well within both. With the fitted counties that says little:
+# their coefficients were estimated from these very averages. With redrawn counties it
+# is a test that the population could have failed, and it has passed: counties drawn
+# anew differ about as much as those of Minnesota.
 #
-# The data lie well within both. Under the first reading that says little: the counties'
-# own coefficients were learned from these very averages. Under the second it is a test
-# that the population could have failed, and it has passed: counties drawn anew differ
-# about as much as those of Minnesota.
+# ## What to remember
 #
-# ## What to take along
-#
-# * Say which group you mean: a known one, a new one, or a new one of which you know
-#   something. The first and the last use what its own rows say; the new one has the
-#   population, and its spread counts.
-# * The population is worth having for its spread as much as for its mean: leave it out
-#   (`zero`), and the interval of a new county is about a seventh as wide, and wrong.
-# * A few rows of a new group can be taken in at once. Refit when there are many, or
-#   when you are warned that they say too much.
+# * Say which group you mean: a known one, a new one, or a new one about which you know
+#   something. For the first and the last their own rows count; of the new one only its
+#   population is known, and how much groups vary in it.
+# * The population is worth having for its spread as much as for its mean: without the
+#   spread (`zero`), the interval of a new county is about a seventh as wide, and wrong.
+# * A few rows of a new group can be taken into account at once. Refit when there are
+#   many, or when a warning says that they change too much.

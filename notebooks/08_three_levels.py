@@ -26,13 +26,11 @@
 # The data are those of West, Welch and Galecki, Linear Mixed Models, chapter 4.
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 import stanpool as sp
 
-plt.rcParams["figure.dpi"] = 80
 classroom = sp.load_dataset("classroom").rename(
     columns={"schoolid": "school", "classid": "room"}
 )
@@ -52,7 +50,7 @@ pd.DataFrame(
 # `(1 | school/room)` is short for two terms: schools, and classrooms within schools.
 
 # %%
-options = {"seed": 1, "draws": 500, "warmup": 500, "progress": False}
+options = {"seed": 1, "progress": False}
 formulas = {
     "schools": "mathgain ~ 1 + (1 | school)",
     "schools and classrooms": "mathgain ~ 1 + (1 | school/room)",
@@ -61,7 +59,7 @@ fits = {
     name: sp.Model(each, classroom).fit(**options) for name, each in formulas.items()
 }
 three = fits["schools and classrooms"]
-three
+three.diagnose()
 
 # %%
 sp.compare_fits(fits).estimates.round(2)
@@ -85,41 +83,29 @@ pd.concat({name: fit.icc() for name, fit in fits.items()}).round(2)
 # ## What a school's estimate is made of
 
 # %%
-school_draws = three.posterior["b_school"].isel(school_coefficient=0)
-room_draws = three.posterior["b_school:room"].isel({"school:room_coefficient": 0})
-most = rooms["school"].value_counts()
-shown = most[most >= 4].index[:6]
-figure, axes = plt.subplots(1, 6, figsize=(11, 3.4), sharey=True, layout="constrained")
-axes[0].set_ylabel("difference from the mean gain")
-mean = float(three.posterior["Intercept"].mean())
-for ax, school in zip(axes, sorted(shown), strict=True):
-    rows = classroom[classroom["school"] == school]
-    of_school = (
-        school_draws.sel(school=school) - three.posterior["Intercept"]
-    ).quantile([0.05, 0.5, 0.95], ("chain", "draw"))
-    ax.axhspan(float(of_school[0]), float(of_school[2]), color="#8C8C8C", alpha=0.25)
-    ax.axhline(float(of_school[1]), color="#333333", linewidth=1)
-    for place, (room, students) in enumerate(rows.groupby("room")):
-        own = room_draws.sel({"school:room": f"{school}:{room}"}) + school_draws.sel(
-            school=school
-        )
-        own = own - three.posterior["Intercept"]
-        low, middle, high = own.quantile([0.05, 0.5, 0.95], ("chain", "draw"))
-        ax.vlines(place, low, high, color="#0072B2", alpha=0.4, linewidth=3)
-        ax.plot(place, middle, "o", color="#0072B2", markersize=4)
-        observed = students["mathgain"].mean() - mean
-        ax.plot(place, observed, "o", color="#D55E00", fillstyle="none", markersize=5)
-    ax.set_title(f"school {school}", loc="left", fontsize="small")
-    ax.set_xticks([])
-    ax.set_xlabel(f"{place + 1} classrooms")
-    ax.spines[["top", "right"]].set_visible(False)
+three.plot.caterpillar(factor="school")
 
 # %% [markdown]
-# *Figure 1. Six of the schools with most classrooms: the school (grey: median and 90 %
-# interval), its classrooms (blue) and their observed means (orange circles). A
-# classroom is drawn to its school, and the school to all others: two steps of partial
-# pooling. The circle at the top of school 15 is a single student, and moves its
-# classroom little.*
+# *Figure 1. The schools, with 90 % and 50 % intervals. With some eleven students each,
+# few can be told from the mean.*
+#
+# The school with most classrooms, room by room:
+
+# %%
+school = rooms["school"].value_counts().index[0]
+of_school = classroom[classroom["school"] == school].groupby("room")["mathgain"]
+table = of_school.agg(students="size", observed="mean")
+deviations = three.ranef(factor="school:room")["mean"].droplevel("coefficient")
+its_mean = three.coef(factor="school")["mean"].droplevel("coefficient")[school]
+table["estimated"] = (
+    its_mean + deviations[[f"{school}:{r}" for r in table.index]].values
+)
+print(f"school {school}: {its_mean:.1f}")
+table.round(1)
+
+# %% [markdown]
+# A classroom is pulled towards its school, and the school towards all others: two steps
+# of partial pooling. Single students move their classroom's estimate only a little.
 #
 # ## A new classroom
 #
@@ -128,7 +114,7 @@ for ax, school in zip(axes, sorted(shown), strict=True):
 # adds how classrooms of one school differ.
 
 # %%
-known = pd.DataFrame({"school": [shown[0]], "room": [0]})
+known = pd.DataFrame({"school": [school], "room": [0]})
 # No school and no classroom has the number 0.
 new = pd.DataFrame({"school": [0], "room": [0]})
 widths = {}
@@ -168,24 +154,10 @@ tops = {name: tops[name] for name in ("3.5", "35 (default)", "350")}
 sp.compare_fits(tops).estimates.round(2)
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3), sharex=True, layout="constrained")
-parts = {"schools": "tau_school", "classrooms": "tau_school:room"}
-for ax, (title, parameter) in zip(axes, parts.items(), strict=True):
-    for (name, fit), color in zip(
-        tops.items(), ("#D55E00", "#0072B2", "#009E73"), strict=True
-    ):
-        draws = fit.posterior[parameter].to_numpy().ravel()
-        bins = np.linspace(0, 18, 37)
-        ax.hist(draws, bins, density=True, histtype="step", color=color, label=name)
-    ax.set_title(f"standard deviation of {title}", loc="left", fontsize="medium")
-    ax.set_xlabel("points")
-    ax.set_yticks([])
-    ax.spines[["top", "right", "left"]].set_visible(False)
-_ = axes[0].legend(title="prior mean", frameon=False, loc="upper left")
+tops["3.5"].plot.prior_posterior(var_names=["tau_school"])
 
 # %% [markdown]
-# *Figure 2. The posterior of both scales under three priors on that of the schools,
-# whose means are a hundred times apart.*
+# *Figure 2. The prior with mean 3.5 on the scale of the schools, and its posterior.*
 #
 # Even the prior that expects less than half of what is found moves the schools' scale
 # by about half a posterior standard deviation only, and what it takes from them the

@@ -21,8 +21,8 @@
 # You will learn
 #
 # * how to go from a fit to estimates of a population, in one call;
-# * how much pooling, and how much the weighting by the population, changes them;
-# * what is said of a state in which nobody was asked.
+# * how much they change by pooling, and by the weights of the population;
+# * what can be said about a state in which nobody was asked.
 #
 # The survey is simulated, so that the truth is known. The populations of the states are
 # those of the census of 2020 (U.S. Census Bureau, apportionment counts), as if all of

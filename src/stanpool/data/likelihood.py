@@ -51,16 +51,26 @@ def log_likelihood(
     rows = np.asarray(functions.log_density(design.y, eta, **known))
     interval = functions.log_interval
     if design.censored is not None and interval is not None:
-        code = design.censored
-        low = np.where(code == -1, -np.inf, design.y)
-        high = np.where(code == -1, design.y, np.inf)
-        if design.y_upper is not None:
-            high = np.where(code == 2, design.y_upper, high)
-        rows = np.where(code == 0, rows, interval(low, high, eta, **known))
+        within = interval(*known_bounds(design), eta, **known)
+        rows = np.where(design.censored == 0, rows, within)
     if design.lower is not None or design.upper is not None:
         assert interval is not None
         rows = rows - interval(*_bounds(design), eta, **known)
     return rows if design.weights is None else np.asarray(design.weights * rows)
+
+
+def known_bounds(design: Design) -> tuple[Array, Array]:
+    """Return the least and the largest value that each outcome may have, shape (N,).
+
+    They are equal, the outcome itself, unless it is censored.
+    """
+    y, code = design.y, design.censored
+    if code is None:
+        return y, y
+    upper = y if design.y_upper is None else design.y_upper
+    low = np.where(code == -1, -np.inf, y)
+    high = np.where(code == 1, np.inf, np.where(code == 2, upper, y))
+    return low, high
 
 
 def draw_outcomes(

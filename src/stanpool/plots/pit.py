@@ -62,13 +62,13 @@ def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
     Raises
     ------
     SpecError
-        If no outcome has a PIT, because they are unordered categories or censored.
+        If no outcome has a PIT.
     """
     pit = np.sort(result.rows["pit"].dropna().to_numpy())
     if not len(pit):
         raise SpecError(
-            f"{result.in_one_line} has no outcome with a PIT, because outcomes are "
-            "unordered categories or censored."
+            f"{result.in_one_line} has no outcome with a PIT, the predicted "
+            "probability of a smaller one."
         )
     ax = on(ax, 6.0, 3.6)
     at = np.arange(_CUTS + 2) / (_CUTS + 1)

@@ -147,9 +147,30 @@ class TestRows:
         assert (found.units["pareto_k"][impossible] == np.inf).all()
         assert impossible.sum() < 7
         assert found.rows["pit"].dropna().between(0, 1).all()
-        censored = model.design.censored
-        expected = 14 if censored is None else int((censored == 0).sum())
-        assert found.rows["pit"].notna().sum() == expected
+        assert found.rows["pit"].notna().sum() == 14
+
+    def test_censored_outcomes_are_between_what_is_known_of_them(self) -> None:
+        """Of known parameters, and outcomes that were drawn with them."""
+        rng, N = np.random.default_rng(8), 2000
+        y = rng.normal(1.0, 2.0, N)
+        low, high = np.array([[-np.inf, -1.0], [1.0, np.inf], [-1.0, 0.0]])[
+            np.where(y < -1, 0, np.where(y < 0, 2, 1))
+        ].T
+        exact = (y > 0) & (y < 1)
+        code = np.where(exact, 0, np.where(y < -1, -1, np.where(y < 0, 2, 1)))
+        seen = np.where(exact, y, np.where(code == -1, high, low))
+        data = {"y": seen, "c": code, "upper": np.where(code == 2, high, seen)}
+        model = sp.Model("y | cens(c, upper) ~ 1", data, pooling="complete")
+        same = {"alpha": np.full((4, 500), 1.0), "sigma": np.full((4, 500), 2.0)}
+        found = fit_of_draws(model, same).loo().rows
+        low, high = (
+            stats.norm.cdf(np.where(exact, y, end), 1.0, 2.0) for end in (low, high)
+        )
+        error = 4 * np.sqrt(0.25 / 2000)
+        assert (found["pit"] > low - error).all()
+        assert (found["pit"] < high + error).all()
+        assert stats.kstest(found["pit"], "uniform").pvalue > 0.001
+        assert (found["predicted"].isna() == ~exact).all()
 
     @pytest.mark.parametrize("family", ["categorical", "ordinal"])
     def test_categories_are_scored_by_their_probabilities(self, family: str) -> None:

@@ -122,8 +122,8 @@ def check_outcomes(
     if len(pit) < _FEWEST_PITS:
         return _unchecked(
             subject,
-            f"There are {len(pit)} outcomes whose predictive probability is known "
-            f"(those that are not censored), fewer than {_FEWEST_PITS}.",
+            f"There are {len(pit)} outcomes whose predictive probability is known, "
+            f"fewer than {_FEWEST_PITS}.",
         )
     found = [*_checks(fit, pit.to_numpy(), pit.index.to_numpy())]
     limit = LIMIT / len(found)
@@ -193,8 +193,9 @@ def _tails(pit: Array) -> _Check:
     extreme = int(np.sum((pit < _EXTREME) | (pit > 1.0 - _EXTREME)))
     p_value = stats.binomtest(extreme, len(pit), 2 * _EXTREME).pvalue
     sentence = (
-        f"{extreme:,} outcomes are beyond the central {1 - 2 * _EXTREME:.0%} of their "
-        f"predictions, where {2 * _EXTREME * len(pit):.1f} are expected"
+        f"{extreme:,} outcome{'s are' if extreme != 1 else ' is'} beyond the central "
+        f"{1 - 2 * _EXTREME:.0%} of their predictions, where "
+        f"{2 * _EXTREME * len(pit):.1f} are expected"
     )
     is_heavy = extreme > 2 * _EXTREME * len(pit)
     return _Check("tails", sentence, float(p_value), "Gelman et al. 2013", is_heavy)

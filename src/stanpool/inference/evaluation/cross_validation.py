@@ -33,7 +33,11 @@ from stanpool.base.arguments import public
 from stanpool.base.arrays import Array, Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Unit
-from stanpool.data.likelihood import draw_outcomes, expected_outcomes
+from stanpool.data.likelihood import (
+    draw_outcomes,
+    expected_outcomes,
+    known_bounds,
+)
 from stanpool.inference.prediction.integrated.group_likelihood import (
     Grouping,
 )
@@ -78,11 +82,11 @@ class CrossValidation:
     rows
         One row per row of the data: the outcome ``y``, its expectation ``predicted``
         if its unit is left out, and ``pit``, the predicted probability of a smaller
-        outcome, which is randomized for discrete outcomes; unordered categories are
-        sorted by their predicted probabilities. Categories also have ``score``, between
-        0 and 2 if they are unordered, and ``hit``, whether the outcome was the most
-        probable category. Values that are not defined, or are of censored outcomes, are
-        missing.
+        outcome, which is randomized for discrete outcomes, and for censored ones over
+        the values that they may have; unordered categories are sorted by their
+        predicted probabilities. Categories also have ``score``, between 0 and 2 if they
+        are unordered, and ``hit``, whether the outcome was the most probable category.
+        Values that are not defined, such as errors of censored outcomes, are missing.
     good_k
         The Pareto k up to which importance sampling is reliable with this number of
         draws, or None.
@@ -316,13 +320,12 @@ def predict_rows(
         else drawn
     )
     predicted = (weights * expected).sum(axis=0)
-    below = (weights * (drawn < design.y)).sum(axis=0)
-    equal = (weights * (drawn == design.y)).sum(axis=0)
-    pit = np.clip(below + rng.random(design.rows) * equal, 0.0, 1.0)
-    seen = True if design.censored is None else design.censored == 0
+    low, high = known_bounds(design)
+    below = (weights * (drawn < low)).sum(axis=0)
+    within = (weights * ((low <= drawn) & (drawn <= high))).sum(axis=0)
     return {
-        "predicted": np.where(seen, predicted, np.nan),
-        "pit": np.where(seen, pit, np.nan),
+        "predicted": np.where(low == high, predicted, np.nan),
+        "pit": np.clip(below + rng.random(design.rows) * within, 0.0, 1.0),
     }
 
 
