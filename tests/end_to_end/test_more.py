@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 import stanpool as sp
 from stanpool.base.errors import SpecError
+from stanpool.engine.install.cache import publish
 from stanpool.engine.interpreter.options import arguments_of
 from stanpool.engine.values.settings import SampleSettings
 
@@ -210,10 +213,18 @@ def test_program_and_data_are_written_for_others(
 def test_cmdstanpy_runs_what_was_written(tmp_path: Path) -> None:
     import cmdstanpy
 
-    sp.engine.ensure(progress=False)
+    home = sp.engine.ensure(progress=False)
     model = sp.complete_pooling(sp.load_dataset("radon"), outcome="log_radon")
     file = model.write_stan(tmp_path / "radon.stan", data=True)
-    compiled = cmdstanpy.CmdStanModel(stan_file=file)
+
+    def build(folder: Path) -> None:
+        cmdstanpy.CmdStanModel(stan_file=shutil.copy(file, folder))
+
+    # Compiled once, as programs of fits are.
+    parts = [file.read_text("utf-8"), cmdstanpy.__version__, home.name]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    folder = publish(sp.engine.cache_folder() / "programs" / key, build)
+    compiled = cmdstanpy.CmdStanModel(exe_file=str(folder / "radon"))
     found = compiled.sample(
         data=str(tmp_path / "radon.json"), seed=1, chains=2, show_progress=False
     )

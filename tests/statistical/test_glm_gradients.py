@@ -305,7 +305,8 @@ def slopes_of_probit(
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("rows", "columns", "effects"), [(1, 0, 1), (256, 3, 1), (600, 2, 2)]
+    ("rows", "columns", "effects"),
+    [(1, 0, 1), pytest.param(256, 3, 1, marks=pytest.mark.slow), (600, 2, 2)],
 )
 def test_rows_with_group_effects(
     grouped: Programs, name: str, rows: int, columns: int, effects: int
@@ -324,7 +325,9 @@ FAR = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("alpha", [-40.0, -800.0, 40.0])
+@pytest.mark.parametrize(
+    "alpha", [pytest.param(-40.0, marks=pytest.mark.slow), -800.0, 40.0]
+)
 def test_rows_far_out(grouped: Programs, name: str, alpha: float) -> None:
     limits = [limit for family, limit in FAR.items() if family in name]
     low, high = limits[0] if limits else (-600.0 if "cloglog" in name else -800.0, 40.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,18 @@ def data_of(name: str) -> pd.DataFrame:
     return frame.assign(r=(frame["r2"] == "Y").astype(int), w=weight)
 
 
+@cache
+def model_of(name: str) -> sp.Model:
+    family, link = FAMILIES[name]
+    formula = FIGURES["models"][name]["formula"]
+    return sp.Model(
+        formula, data_of(name), family=family, link=link, pooling="complete"
+    )
+
+
 def fit_at(name: str, draws: np.ndarray | None = None) -> sp.Fit:
     """Return a fit whose draws are all at the estimates of statsmodels, or given."""
-    figures = FIGURES["models"][name]
-    family, link = FAMILIES[name]
-    model = sp.Model(
-        figures["formula"],
-        data_of(name),
-        family=family,
-        link=link,
-        pooling="complete",
-    )
+    figures, model = FIGURES["models"][name], model_of(name)
     params = list(figures["params"])
     if draws is None:
         draws = np.tile(list(figures["params"].values()), (4, 1))
