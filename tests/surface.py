@@ -166,6 +166,7 @@ def _made(name: str) -> Any:
         "Prior": lambda: sp.Prior("normal", (0, 1)),
         "Fits": lambda: sp.Fits(("data",), (Record("a"),), {"a": fit}),
         "PooledDraws": lambda: sp.PooledDraws.of([fit, fit]),
+        "Statistics": lambda: sp.reduce("y ~ x1 + (1 | g)", small_data()),
     }
     return makers[name]()
 
@@ -194,6 +195,7 @@ def _right(name: str, parameter: inspect.Parameter, folder: Path) -> Any:
         "comparison": lambda: _made("ScalePriorComparison"),
         "poolings": lambda: _made("PoolingComparison"),
         "spec": lambda: _fit().model.spec,
+        "other": lambda: None,
         "values": lambda: [1.0],
         "x": lambda: 0.0,
         "tau": lambda: 1.0,

@@ -331,7 +331,8 @@ def _parts_of_parquet(
     """Read some columns of a Parquet file, in batches."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    # Nothing is read ahead, or all of the file would be.
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         wanted = choose(list(file.schema_arrow.names))
         for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=wanted):
             yield batch.to_pandas(split_blocks=True)

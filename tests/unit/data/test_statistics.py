@@ -14,6 +14,7 @@ import pytest
 
 import stanpool as sp
 from stanpool.base.errors import DataError, SpecError, StorageError
+from stanpool.data.tables.lazy import failure
 
 ROWS = 600
 GAUSSIAN = "y ~ x + C(k) + (1 + x | g)"
@@ -69,7 +70,7 @@ def opened(kind: str, path: Path) -> Any:
         return pytest.importorskip("polars").scan_parquet(path)
     if kind == "duckdb":
         found = pytest.importorskip("duckdb").connect()
-        return found.sql(f"SELECT * FROM '{path}' WHERE x < 100")
+        return found.sql(f"SELECT * FROM '{path}'")
     if kind == "dask":
         return pytest.importorskip("dask.dataframe").read_parquet(path)
     dataset = pytest.importorskip("pyarrow.dataset").dataset(path)
@@ -163,6 +164,24 @@ def test_a_relation_whose_connection_is_closed_says_so() -> None:
 def test_an_address_of_nothing_is_named(address: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         sp.Model("y ~ x", address)
+
+
+@pytest.mark.parametrize(
+    ("problem", "advice"),
+    [
+        (OSError("AWS Error ACCESS_DENIED during HeadObject"), "set the credentials"),
+        (PermissionError("403, message='Forbidden'"), "set the credentials"),
+        (FileNotFoundError("https://host/rows.csv"), "nothing at this address"),
+        (ValueError("?"), "without stanpool"),
+    ],
+)
+def test_what_a_library_refuses_is_said_in_its_words_with_what_to_do(
+    problem: Exception, advice: str
+) -> None:
+    found = str(failure("'s3://bucket/rows'", problem))
+    assert found.startswith(f"cannot read 's3://bucket/rows': {type(problem).__name__}")
+    assert str(problem) in found
+    assert advice in found
 
 
 def test_csv_at_an_address_is_read_in_chunks(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def failure(named: str, problem: Exception) -> Exception:
     if isinstance(problem, StanpoolError | MemoryError):
         return problem
     text = " ".join(str(problem).split()).rstrip(".") or "no message"
-    known = text.lower()
+    known = f"{type(problem).__name__}: {text}".lower()
     advice = next(
         (advice for words, advice in _ADVICE.items() if any(w in known for w in words)),
         "Read a few rows of it without stanpool to see what is wrong.",
@@ -131,6 +131,10 @@ _ADVICE: Mapping[tuple[str, ...], str] = {
         "Who runs this may not read it, or is not known there: set the credentials as "
         "for any program that reads it (such as AWS_PROFILE, or gcloud auth), or open "
         "it yourself and pass pyarrow.dataset.dataset(path, filesystem=...)."
+    ),
+    ("filenotfound", "no such file", "not found", "no such bucket", "no_such"): (
+        "There is nothing at this address, or who runs this may not see it: look at "
+        "its spelling, and at the credentials."
     ),
     ("closed",): "Open the connection again, and make the table anew from it.",
     ("already been read", "already consumed", "already been consumed"): (
@@ -164,12 +168,15 @@ def _polars(data: Any, named: str) -> LazyTable:
 
 def _dataset(data: Any, named: str) -> LazyTable:
     def batches(columns: list[str]) -> Batches:
-        # Few batches are read ahead, or they would fill the memory.
+        import pyarrow.dataset as ds
+
+        # Little is read ahead, or it would fill the memory.
+        options: dict[str, Any] = {"batch_readahead": 2, "fragment_readahead": 1}
+        if isinstance(getattr(data, "format", None), ds.ParquetFileFormat):
+            scan = ds.ParquetFragmentScanOptions(pre_buffer=False)
+            options["fragment_scan_options"] = scan
         found: Batches = data.to_batches(
-            columns=columns,
-            batch_size=BATCH_ROWS,
-            batch_readahead=2,
-            fragment_readahead=1,
+            columns=columns, batch_size=BATCH_ROWS, **options
         )
         return found
 
