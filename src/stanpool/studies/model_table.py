@@ -114,8 +114,8 @@ def table(
     Parameters
     ----------
     models
-        Fits, by name, or in a list; they are then named after their pooling or
-        formula.
+        Fits, by name, or in a list; they are then named after their pooling,
+        formula or family.
     prob
         The probability of the central intervals.
     elpd

@@ -93,7 +93,7 @@ def compare(
     models
         Fits, to which ``loo`` is applied, or results of ``loo`` or ``kfold``, all of
         the same units. They are given by name, or in a list, and are then named after
-        their pooling or formula.
+        their pooling, formula or family.
     unit, factor
         What is left out of fits, as for ``loo``.
 
@@ -189,13 +189,17 @@ Model = TypeVar("Model", bound="Fit | CrossValidation")
 
 
 def named_models(models: Sequence[Model]) -> dict[str, Model]:
-    """Name models after their pooling, or their formula if poolings are the same."""
+    """Name models after their pooling, or if that does not tell them apart, after more.
+
+    This is their formula, their family, or all three.
+    """
     from stanpool.language.formula_text import formula_of
 
     specs = [each.model.spec for each in models]
     for names in (
         [spec.pooling for spec in specs],
         [formula_of(spec) for spec in specs],
+        [spec.family for spec in specs],
         [f"{formula_of(spec)}, {spec.pooling}, {spec.family}" for spec in specs],
         [f"{number}: {formula_of(spec)}" for number, spec in enumerate(specs, 1)],
     ):

@@ -110,6 +110,11 @@ def test_models_in_a_list_are_named_by_what_tells_them_apart() -> None:
         for formula in ("y ~ x1", "y ~ x2")
     ]
     assert set(compare(formulas).table.index) == {"y ~ 1 + x1", "y ~ 1 + x2"}
+    families = [
+        fit_of_points(sp.Model("count ~ x1", data, family=family))[0]
+        for family in ("poisson", "hurdle_poisson")
+    ]
+    assert set(compare(families).table.index) == {"poisson", "hurdle_poisson"}
     assert len(compare([formulas[0], formulas[0]]).table) == 2
 
 

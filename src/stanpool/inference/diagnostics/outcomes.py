@@ -291,8 +291,8 @@ def _advice(
         yield Advice(
             "Ask how zeros arise",
             "some may have another origin, such as units that cannot have counts: "
-            f"family={inflated!r} has a share of such zeros, and a hurdle family "
-            "has a probability of its own for all of them."
+            "that family has a share of such zeros; a hurdle family has a "
+            "probability of its own for all of them."
             if inflated in FAMILIES
             else "the counts may be of units of different kinds.",
             {"family": inflated} if inflated in FAMILIES else {},
