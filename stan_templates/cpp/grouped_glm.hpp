@@ -19,10 +19,15 @@ struct Outcomes {
   int rows;
 
   double weight(int n) const { return weights ? weights[n] : 1; }
-  double total_weight() const {
+  // The sum of what `number` gives for each row, times the row's weight.
+  template <typename NumberOfRow>
+  double weighted_sum(NumberOfRow number) const {
     double total = 0;
-    for (int n = 0; n < rows; ++n) total += weight(n);
+    for (int n = 0; n < rows; ++n) total += weight(n) * number(n);
     return total;
+  }
+  double total_weight() const {
+    return weighted_sum([](int) { return 1.0; });
   }
 };
 using Counts = Outcomes<int>;

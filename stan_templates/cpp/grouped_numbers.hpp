@@ -7,9 +7,7 @@ struct PoissonLog : Family<int> {
   using Family::Family;
 
   double constant() const {
-    double total = 0;
-    for (int n = 0; n < of.rows; ++n) total -= of.weight(n) * stan::math::lgamma(of.y[n] + 1.0);
-    return total;
+    return -of.weighted_sum([this](int n) { return stan::math::lgamma(of.y[n] + 1.0); });
   }
 
   STANPOOL_INLINE double block(const Rows& rows, const double* eta, double* slope, double*) const {
@@ -35,9 +33,7 @@ struct NegativeBinomialLog : Family<int> {
   void check(const char* function) const { stan::math::check_positive_finite(function, "phi", phi); }
 
   double constant() const {
-    double total = 0;
-    for (int n = 0; n < of.rows; ++n) total -= of.weight(n) * stan::math::lgamma(of.y[n] + 1.0);
-    return total;
+    return -of.weighted_sum([this](int n) { return stan::math::lgamma(of.y[n] + 1.0); });
   }
 
   double rest(double* own) const {
@@ -126,9 +122,7 @@ struct Normal : Family<double> {
   void check(const char* function) const { scales.check(function); }
 
   double constant() const {
-    double total = -0.5 * stan::math::LOG_TWO_PI * of.total_weight();
-    for (int n = 0; n < of.rows; ++n) total += of.weight(n) * Mean::constant(of.y[n]);
-    return total;
+    return of.weighted_sum([this](int n) { return Mean::constant(of.y[n]) - 0.5 * stan::math::LOG_TWO_PI; });
   }
 
   double rest(double* own) const {
@@ -236,9 +230,7 @@ struct GammaLog : Family<double> {
   void check(const char* function) const { stan::math::check_positive_finite(function, "shape", shape); }
 
   double constant() const {
-    double total = 0;
-    for (int n = 0; n < of.rows; ++n) total -= of.weight(n) * std::log(of.y[n]);
-    return total;
+    return -of.weighted_sum([this](int n) { return std::log(of.y[n]); });
   }
 
   double rest(double* own) const {
@@ -286,9 +278,7 @@ struct WeibullLog : Family<double> {
   void check(const char* function) const { stan::math::check_positive_finite(function, "shape", shape); }
 
   double constant() const {
-    double total = 0;
-    for (int n = 0; n < of.rows; ++n) total -= of.weight(n) * std::log(of.y[n]);
-    return total;
+    return -of.weighted_sum([this](int n) { return std::log(of.y[n]); });
   }
 
   double rest(double* own) const {
@@ -322,9 +312,7 @@ struct InverseGaussianLog : Family<double> {
   void check(const char* function) const { stan::math::check_positive_finite(function, "shape", shape); }
 
   double constant() const {
-    double total = -0.5 * stan::math::LOG_TWO_PI * of.total_weight();
-    for (int n = 0; n < of.rows; ++n) total -= 1.5 * of.weight(n) * std::log(of.y[n]);
-    return total;
+    return -of.weighted_sum([this](int n) { return 0.5 * stan::math::LOG_TWO_PI + 1.5 * std::log(of.y[n]); });
   }
 
   double rest(double* own) const {

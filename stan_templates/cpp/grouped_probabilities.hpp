@@ -152,10 +152,7 @@ struct Binomial : Family<int> {
   Binomial(const Counts& outcomes, const std::vector<int>& tried) : Family(outcomes), trials(tried.data()) {}
 
   double constant() const {
-    double total = 0;
-    for (int n = 0; n < of.rows; ++n)
-      total += of.weight(n) * stan::math::binomial_coefficient_log(trials[n], of.y[n]);
-    return total;
+    return of.weighted_sum([this](int n) { return stan::math::binomial_coefficient_log(trials[n], of.y[n]); });
   }
 
   STANPOOL_INLINE double block(const Rows& rows, const double* eta, double* slope, double*) const {
@@ -187,9 +184,8 @@ struct Beta : Family<double> {
   void check(const char* function) const { stan::math::check_positive_finite(function, "phi", phi); }
 
   double constant() const {
-    double total = 0;
-    for (int n = 0; n < of.rows; ++n) total -= of.weight(n) * (std::log(of.y[n]) + std::log1p(-of.y[n]));
-    return total - stan::math::LOG_TWO_PI * of.total_weight();
+    return -of.weighted_sum(
+        [this](int n) { return std::log(of.y[n]) + std::log1p(-of.y[n]) + stan::math::LOG_TWO_PI; });
   }
 
   double rest(double* own) const {
@@ -233,10 +229,7 @@ struct BetaBinomial : Family<int> {
   void check(const char* function) const { stan::math::check_positive_finite(function, "phi", phi); }
 
   double constant() const {
-    double total = 0;
-    for (int n = 0; n < of.rows; ++n)
-      total += of.weight(n) * stan::math::binomial_coefficient_log(trials[n], of.y[n]);
-    return total;
+    return of.weighted_sum([this](int n) { return stan::math::binomial_coefficient_log(trials[n], of.y[n]); });
   }
 
   STANPOOL_INLINE double block(const Rows& rows, const double* eta, double* slope, double* own) const {

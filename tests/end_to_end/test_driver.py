@@ -14,6 +14,7 @@ import pytest
 
 from by_hand import DRIVER, NO_PARAMETERS
 from stanpool.engine import compile_program
+from stanpool.engine.cmdstan.draws_files import read_draws_files
 
 pytestmark = pytest.mark.compiled
 
@@ -168,6 +169,30 @@ def test_warmup_is_saved_and_draws_are_thinned(model):
         third.draws(inc_warmup=True)[0], every.draws(inc_warmup=True)[0]
     )
     assert {"warmup", "sampling", "total"} == set(every.time[0])
+
+
+def test_draws_are_written_as_they_are_in_memory(ask, tmp_path):
+    how = (
+        "sample num_chains=2 num_samples=5 num_warmup=30 save_warmup=1 data "
+        "file=data.json random seed=1 output refresh=0 sig_figs=18"
+    )
+    assert ask(f"{how} file=text.csv").returncode == 0
+    done = ask(f"{how} file=chain.csv draws_file=chain.draws passing=no,z")
+    assert done.returncode == 0, done.stderr
+    files = [str(tmp_path / f"chain_{chain}.csv") for chain in (1, 2)]
+    kept, passing = read_draws_files(files, 35)
+    assert passing is not None
+    assert set(kept.variables) == {"theta", "odds", "twice", "shifted", "draw"}
+    for chain in (1, 2):
+        _, names, rows = read_csv(tmp_path / f"text_{chain}.csv")
+        _, sampler, own = read_csv(tmp_path / f"chain_{chain}.csv")
+        assert sampler == names[:7]
+        np.testing.assert_array_equal(own, rows[:, :7])
+        for name in kept.variables:
+            np.testing.assert_array_equal(
+                kept.of(name)[chain - 1], rows[:, names.index(name)]
+            )
+        np.testing.assert_array_equal(passing.of("z")[chain - 1, 0], rows[-1, 8:10])
 
 
 INITS = [{"theta": 0.1, "z": [1, 2]}, {"theta": 0.7, "z": [-3, 4]}]
@@ -638,6 +663,10 @@ DATA_GIVEN = "data file=data.json"
         ("sample data file=impossible.json", "nothing is possible here"),
         (f"sample {DATA_GIVEN} output file=no/o.csv", 'Cannot write file "no/o.csv"'),
         (f"sample {DATA_GIVEN} output file=full.csv", 'Cannot write file "full.csv"'),
+        (
+            f"sample {DATA_GIVEN} output draws_file=full.csv",
+            'Cannot write file "full.csv"',
+        ),
         (f"sample num_warmup=0 {DATA_GIVEN}", "num_warmup"),
         (f"sample adapt engaged=0 save_metric=1 {DATA_GIVEN}", "save_metric"),
         (f"sample algorithm=hmc metric_file=short.json {DATA_GIVEN}", "inv_metric"),

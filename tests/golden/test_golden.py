@@ -149,12 +149,15 @@ def test_stanc_accepts_the_program_without_a_warning(
     ask_stanc(name, _golden(name), f"--o={os.devnull}")
 
 
+DECLARED = r"^  (?:real|matrix) (\w+)\([^{;]*\);$"
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if programs()[name].header])
 def test_stanc_accepts_functions_that_are_declared_only(
     name: str, ask_stanc: Stanc
 ) -> None:
     program = programs()[name]
-    declared = re.findall(r"^  real (\w+)\([^{;]*\);$", program.compiled, re.MULTILINE)
+    declared = re.findall(DECLARED, program.compiled, re.MULTILINE)
     assert declared
     # A macro makes those of all rows and groups, without weights and with them.
     pattern, macro = (

@@ -7,7 +7,7 @@ engine keeps nothing between two loads but what is in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -64,8 +64,24 @@ class LoadedProgram(Protocol):
             parameters.
         """
 
-    def sample(self, settings: SampleSettings, *, progress: bool = True) -> RawDraws:
+    def sample(
+        self,
+        settings: SampleSettings,
+        *,
+        passing: Collection[str] = (),
+        progress: bool = True,
+    ) -> RawDraws:
         """Sample with NUTS.
+
+        Parameters
+        ----------
+        settings
+            How to sample.
+        passing
+            Parameters of which the last draw of each chain is all that is needed. An
+            engine may keep all draws of them.
+        progress
+            Whether to show how far the chains are.
 
         Raises
         ------

@@ -47,7 +47,7 @@ from stanpool.engine.values.draws import RawDraws
 from stanpool.engine.values.program import StanProgram
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.model.program.render import HEADERS
+from stanpool.model.program.render import LIKELIHOODS, functions_in_cpp
 
 if TYPE_CHECKING:
     import cmdstanpy
@@ -423,10 +423,11 @@ class Estimate:
 
 def _kind_of(program: StanProgram) -> str:
     """Return the function in C++ that is the likelihood, or ``STANS_OWN``."""
-    if not program.header:
-        return STANS_OWN
-    called = (name for name in HEADERS if f" {name}_l" in program.source)
-    return next(called, "")
+    called = functions_in_cpp(program)
+    likelihoods = [name for name in called if name in LIKELIHOODS]
+    if likelihoods:
+        return likelihoods[0]
+    return STANS_OWN if called or not program.header else ""
 
 
 def remember_gain(

@@ -10,6 +10,7 @@ import numpy as np
 from stanpool.base.errors import SpecError
 from stanpool.density.parameters import declared_names
 from stanpool.model.fit_result import FitResult
+from stanpool.model.terms.of_design import predictors_of
 from stanpool.posterior.labelled_draws import number_draws
 
 if TYPE_CHECKING:
@@ -42,17 +43,27 @@ def sampler_state(model: PreparedModel, raw: RawDraws) -> xr.Dataset:
     import xarray as xr
 
     variables: dict[str, Any] = {}
-    for name in declared_names(model.program.source):
-        if name in raw.variable_names:
-            last = raw.stan_variable(name)[:, -1]
-            dims = [f"{name}_{place}" for place in range(last.ndim - 1)]
-            variables[f"{_POSITION}{name}"] = (("chain", *dims), last)
+    position = raw.last_draws(declared_names(model.program.source))
+    for name, last in position.items():
+        dims = [f"{name}_{place}" for place in range(last.ndim - 1)]
+        variables[f"{_POSITION}{name}"] = (("chain", *dims), last)
     steps = raw.sampler_variable("stepsize__")[:, -1]
     variables["step_size"] = (("chain",), steps)
     if raw.inv_metric is not None:
         dims = ["parameter", "parameter_2"][: raw.inv_metric.ndim - 1]
         variables["inv_metric"] = (("chain", *dims), raw.inv_metric)
     return xr.Dataset(variables)
+
+
+def passing_names(model: PreparedModel) -> list[str]:
+    """Name the parameters whose last draw is all that a fit keeps, as its state.
+
+    Groups' coefficients are made of them, and of these all draws are kept.
+    """
+    predictors = predictors_of(model.design, model.structure)
+    groups = [term for predictor in predictors for term in predictor.groups]
+    made_of = {f"{base}{term.suffix}" for term in groups for base in ("z", "b_c")}
+    return [name for name in declared_names(model.program.source) if name in made_of]
 
 
 def settings_to_continue(

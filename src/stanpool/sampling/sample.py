@@ -22,7 +22,7 @@ from stanpool.posterior.labelled_draws import build_tree, draw_back
 from stanpool.posterior.recenter import uncenter_tree
 from stanpool.sampling.approximate import chosen_draws
 from stanpool.sampling.choose_engine import opened, remember_gain
-from stanpool.sampling.continuation import STATE, sampler_state
+from stanpool.sampling.continuation import STATE, passing_names, sampler_state
 from stanpool.sampling.initial_values import (
     pilot_metric,
     points_around_pilot,
@@ -31,7 +31,7 @@ from stanpool.sampling.initial_values import (
 from stanpool.sampling.settings import METRIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     import xarray as xr
@@ -88,7 +88,7 @@ def sample_model(
             prior_only=prior_only,
         )
         tell_detail(f"Log density: {said}")
-        found = _drawn(loaded, full, progress=progress)
+        found = _drawn(loaded, full, passing=passing_names(model), progress=progress)
         engine_and_check = {**found.raw.engine, LOG_DENSITY: said}
         return replace(found, raw=replace(found.raw, engine=engine_and_check))
 
@@ -124,11 +124,15 @@ class _Sampled:
 
 
 def _drawn(
-    loaded: LoadedProgram, settings: SampleSettings, *, progress: bool
+    loaded: LoadedProgram,
+    settings: SampleSettings,
+    *,
+    passing: Sequence[str],
+    progress: bool,
 ) -> _Sampled:
     """Draw by the method that settings name."""
     if settings.method == "nuts":
-        return _Sampled(loaded.sample(settings, progress=progress))
+        return _Sampled(loaded.sample(settings, passing=passing, progress=progress))
     proposals = loaded.approximate(settings, progress=progress)
     mode = proposals.mode if settings.method == "optimize" else None
     return _Sampled(*chosen_draws(proposals, settings), mode)

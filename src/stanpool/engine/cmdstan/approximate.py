@@ -12,6 +12,7 @@ from stanpool.base.errors import SamplingError
 from stanpool.base.progress import counting
 from stanpool.engine.cmdstan.chains import Chains
 from stanpool.engine.cmdstan.compile import versions
+from stanpool.engine.cmdstan.draws_files import of_csv
 from stanpool.engine.cmdstan.run import SIG_FIGS, more_options, watched
 from stanpool.engine.scratch import scratch_folder
 from stanpool.engine.values.draws import Proposals, RawDraws
@@ -95,11 +96,11 @@ def _inits(settings: SampleSettings, count: int) -> Any:
 
 def _raw(fit: Any, table: np.ndarray, engine: Mapping[str, str]) -> RawDraws:
     """Return draws of cmdstanpy's, ``(draw, column)``, as those of one chain."""
-    known = fit.metadata.method_vars
-    variables = {**known, **fit.metadata.stan_vars}
-    variables.setdefault("lp__", known.get("log_p__"))
+    own = dict(fit.metadata.method_vars)
+    own.setdefault("lp__", own.get("log_p__"))
     array = np.asfortranarray(table[:, np.newaxis])
-    return RawDraws(array, variables, engine=engine, rejections={})
+    sampler, program = of_csv(array, own, fit.metadata.stan_vars)
+    return RawDraws(sampler, program, engine=engine, rejections={})
 
 
 def _column(raw: RawDraws, name: str) -> np.ndarray | None:

@@ -40,9 +40,17 @@ class Chains:
     ----------
     threads
         How many threads each may use.
+    change
+        Makes the command of a chain of the one that cmdstanpy gives.
     """
 
-    def __init__(self, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        change: Callable[[list[str]], list[str]] = list,
+    ) -> None:
+        self._change = change
         self._environment = {**os.environ, "STAN_NUM_THREADS": str(threads)}
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
@@ -78,7 +86,8 @@ class Chains:
         console = Path(runset.stdout_files[idx])
         try:
             with console.open("w", encoding="utf-8") as file:
-                code = self._watch(runset.cmd(idx), idx, file.write)
+                command = self._change(runset.cmd(idx))
+                code = self._watch(command, idx, file.write)
         except OSError as error:
             self._fail(Failure(runset.chain_ids[idx], None, str(error), console.parent))
             return

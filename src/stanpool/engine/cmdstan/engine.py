@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,10 +78,21 @@ class _Loaded:
                 found = np.stack(rows) if rows else np.empty((0, 1 + points.shape[1]))
         return Densities(found[:, 0], found[:, 1:])
 
-    def sample(self, settings: SampleSettings, *, progress: bool = True) -> RawDraws:
+    def sample(
+        self,
+        settings: SampleSettings,
+        *,
+        passing: Collection[str] = (),
+        progress: bool = True,
+    ) -> RawDraws:
         """Sample with NUTS; see ``LoadedProgram``."""
-        file = self._data_file
-        return sample_file(self.executable, file, settings, progress=progress)
+        return sample_file(
+            self.executable,
+            self._data_file,
+            settings,
+            passing=passing,
+            progress=progress,
+        )
 
     def approximate(
         self, settings: SampleSettings, *, progress: bool = True

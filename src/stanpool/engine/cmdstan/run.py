@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,12 @@ from stanpool.base.system.parallel import usable_cores
 from stanpool.base.system.stopping import raise_if_stopped
 from stanpool.engine.cmdstan.chains import Chains
 from stanpool.engine.cmdstan.compile import versions
+from stanpool.engine.cmdstan.draws_files import (
+    of_csv,
+    read_draws_files,
+    with_draws_file,
+    writes_draws_files,
+)
 from stanpool.engine.scratch import no_room, scratch_folder, write_data
 from stanpool.engine.values.draws import RawDraws
 from stanpool.engine.values.settings import SampleSettings, warmup_draws
@@ -93,16 +100,31 @@ def sample(
 
 
 def sample_file(
-    executable: Path, data_file: Path, settings: SampleSettings, *, progress: bool
+    executable: Path,
+    data_file: Path,
+    settings: SampleSettings,
+    *,
+    passing: Collection[str] = (),
+    progress: bool,
 ) -> RawDraws:
-    """Sample as ``sample`` does, with data that are in a file already."""
+    """Sample as ``sample`` does, with data that are in a file already.
+
+    Parameters
+    ----------
+    passing
+        Variables of which the last draw is all that is needed.
+    """
     arguments, threads = cmdstanpy_arguments(settings), settings.threads_per_chain
+    engine = versions(executable)
+    # Whoever names a folder wants all draws in the CSV files there.
+    in_files = settings.output_dir is None and writes_draws_files(engine)
+    change = partial(with_draws_file, passing=passing) if in_files else list
     with scratch_folder() as folder:
         output = settings.output_dir or str(folder)
         arguments |= {"data": str(data_file), "output_dir": output}
-        chains = Chains(threads=1 if threads == "auto" else int(threads))
+        chains = Chains(threads=1 if threads == "auto" else int(threads), change=change)
         mcmc = _run(executable, arguments, chains, progress=progress)
-        raw = _read(mcmc, settings, versions(executable), chains.rejections)
+        raw = _read(mcmc, settings, engine, chains.rejections, in_files=in_files)
     _tell(raw, chains)
     return raw
 
@@ -236,11 +258,24 @@ def _read(
     settings: SampleSettings,
     engine: Mapping[str, str],
     rejections: Mapping[str, int],
+    *,
+    in_files: bool,
 ) -> RawDraws:
-    """Take the draws from cmdstanpy."""
+    """Take the draws from cmdstanpy, and from files beside its own."""
+    array, known = mcmc.draws(inc_warmup=settings.save_warmup), mcmc.metadata
+    sampler, program = of_csv(array, known.method_vars, known.stan_vars)
+    passing = None
+    if in_files:
+        try:
+            files = mcmc.runset.csv_files
+            program, passing = read_draws_files(files, draws=len(array))
+        except ValueError as error:
+            raise SamplingError(
+                f"the draws are incomplete: {error}. {no_room(Path(files[0]).parent)}"
+            ) from error
     return RawDraws(
-        mcmc.draws(inc_warmup=settings.save_warmup),
-        {**mcmc.metadata.method_vars, **mcmc.metadata.stan_vars},
+        sampler,
+        program,
         step_size=mcmc.step_size,
         inv_metric=mcmc.inv_metric,
         seconds_warmup=np.array([time["warmup"] for time in mcmc.time]),
@@ -248,6 +283,7 @@ def _read(
         engine=engine,
         rejections=rejections,
         warmup=warmup_draws(settings),
+        _passing=passing,
     )
 
 

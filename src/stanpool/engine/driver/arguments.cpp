@@ -234,6 +234,10 @@ std::vector<Argument> argument_tree() {
                  {"0 <= # <= 4294967295, or -1", [](double x) { return x >= -1 && x <= largest_seed; }})}),
       category("output", "Output",
         {output_file("file", "Output file; for several chains _1, _2, ... is added to its name", "output.csv"),
+         output_file("draws_file", "Binary file of the draws of sample, without the sampler's variables, which alone are "
+                                   "then in the output file", ""),
+         text("passing", "Variables, separated by commas, of which draws_file has the last draw only", "",
+              "names of variables"),
          output_file("diagnostic_file", "File of further diagnostics", ""),
          integer("refresh", "Number of iterations between progress messages", 100, at_least(0)),
          integer("sig_figs", "Number of significant figures of the output, -1 for 6", -1, between(-1, 18)),

@@ -1,5 +1,6 @@
 #include "csv.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -14,6 +15,10 @@
 
 namespace driver {
 
+bool is_sampler_column(const std::string& name) {
+  return name.size() > 2 && name.compare(name.size() - 2, 2, "__") == 0;
+}
+
 CsvWriter::CsvWriter(std::string path, int sig_figs)
     : path_(std::move(path)), file_(path_), precision_(sig_figs < 0 ? 6 : sig_figs) {
   if (!file_) throw std::runtime_error("Cannot write file \"" + path_ + "\": " + std::strerror(errno));
@@ -21,20 +26,24 @@ CsvWriter::CsvWriter(std::string path, int sig_figs)
 
 void CsvWriter::operator()(const std::vector<std::string>& names) {
   if (path_.empty() || names.empty()) return;
-  for (const std::string& name : names) {
-    if (&name != &names.front()) line_ += ',';
-    line_ += name;
+  const auto first = std::find_if_not(names.begin(), names.end(), is_sampler_column);
+  sampler_columns_ = first - names.begin();
+  for (std::size_t column = 0; column < in_csv(names); ++column) {
+    if (column > 0) line_ += ',';
+    line_ += names[column];
   }
   write_line();
+  if (others_) others_->write_names(names.data() + sampler_columns_, names.data() + names.size());
 }
 
 void CsvWriter::operator()(const std::vector<double>& values) {
   if (path_.empty() || values.empty()) return;
-  for (const double& value : values) {
-    if (&value != &values.front()) line_ += ',';
-    add(value);
+  for (std::size_t column = 0; column < in_csv(values); ++column) {
+    if (column > 0) line_ += ',';
+    add(values[column]);
   }
   write_line();
+  if (others_) others_->write_draw(values.data() + sampler_columns_, values.data() + values.size());
 }
 
 void CsvWriter::write_columns(const Eigen::Ref<const Eigen::MatrixXd>& values) {

@@ -13,13 +13,6 @@
 namespace driver {
 namespace {
 
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, separator);) parts.push_back(part);
-  return parts;
-}
-
 std::ifstream open(const std::string& path) {
   errno = 0;
   std::ifstream in(path);
@@ -29,11 +22,14 @@ std::ifstream open(const std::string& path) {
   return in;
 }
 
-bool is_sampler_column(const std::string& name) {
-  return name.size() > 2 && name.compare(name.size() - 2, 2, "__") == 0;
-}
-
 }  // namespace
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, separator);) parts.push_back(part);
+  return parts;
+}
 
 std::pair<std::string, std::string> split_extension(const std::string& path) {
   const auto name = path.find_last_of("/\\") + 1;  // npos + 1 is 0

@@ -19,6 +19,9 @@ namespace driver {
 using Context = std::shared_ptr<stan::io::var_context>;
 using JsonWriter = stan::callbacks::json_writer<std::ofstream>;
 
+// The parts of a text between separators.
+std::vector<std::string> split(const std::string& text, char separator);
+
 // The path without its extension, and the extension with its dot; "a.b/c" has none.
 std::pair<std::string, std::string> split_extension(const std::string& path);
 

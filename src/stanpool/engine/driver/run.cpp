@@ -94,6 +94,16 @@ std::vector<CsvWriter> Run::csv_writers(const std::string& path, const std::stri
   return writers;
 }
 
+std::vector<CsvWriter> Run::chain_writers() const {
+  std::vector<CsvWriter> writers = csv_writers(args.text("output.file"));
+  const std::string& path = args.text("output.draws_file");
+  if (path.empty()) return writers;
+  const std::vector<std::string> passing = split(args.text("output.passing"), ',');
+  const std::vector<std::string> files = chain_files(path, "", "", chains, id);
+  for (unsigned int i = 0; i < chains; ++i) writers[i].write_others_to(DrawsFile(files[i], passing));
+  return writers;
+}
+
 std::vector<CsvWriter> Run::diagnostic_writers() const {
   const std::string& path = args.text("output.diagnostic_file");
   if (path.empty()) return csv_writers("");

@@ -35,6 +35,8 @@ struct Run {
 
   // Output files with the configuration on top, one for each chain. Without a path: writers that write nothing.
   std::vector<CsvWriter> csv_writers(const std::string& path, const std::string& tag = "") const;
+  // The output files of chains, and the files of their draws if there are any.
+  std::vector<CsvWriter> chain_writers() const;
   std::vector<CsvWriter> diagnostic_writers() const;
   std::vector<JsonWriter> json_writers(const std::string& path, const std::string& tag = "") const;
 

@@ -85,7 +85,7 @@ int sample_nuts(Run& run) {
   const Sampling s(run.args);
   const int depth = run.args.integer("method.sample.algorithm.hmc.engine.nuts.max_depth");
   const std::vector<Context> metrics = initial_metrics(run, s.metric);
-  std::vector<CsvWriter> draws = run.csv_writers(run.args.text("output.file"));
+  std::vector<CsvWriter> draws = run.chain_writers();
   std::vector<CsvWriter> diagnostics = run.diagnostic_writers();
   std::vector<JsonWriter> adapted = metric_writers(run);
 
@@ -129,7 +129,7 @@ int sample_static(Run& run) {
   const double time = run.args.real("method.sample.algorithm.hmc.engine.static.int_time");
   const stan::io::var_context& init = *run.inits[0];
   const std::vector<Context> metrics = initial_metrics(run, s.metric);
-  CsvWriter draws = std::move(run.csv_writers(run.args.text("output.file"))[0]);
+  CsvWriter draws = std::move(run.chain_writers()[0]);
   CsvWriter diagnostics = std::move(run.diagnostic_writers()[0]);
   stan::callbacks::writer& inits = run.init_writers[0];
 
@@ -160,7 +160,7 @@ int sample_static(Run& run) {
 
 int sample_fixed(Run& run) {
   const Sampling s(run.args);
-  std::vector<CsvWriter> draws = run.csv_writers(run.args.text("output.file"));
+  std::vector<CsvWriter> draws = run.chain_writers();
   std::vector<CsvWriter> diagnostics = run.diagnostic_writers();
   return stan::services::sample::fixed_param(run.model, run.chains, run.inits, run.seed, run.id, run.init_radius,
                                              s.draws, s.thin, run.refresh, run.interrupt, run.logger, run.init_writers,

@@ -31,6 +31,7 @@ DATA = "data.json"
 POINTS, DENSITIES = "points.npy", "densities.npy"
 PATH = "path.npy"
 DRAWS, SAMPLER, METRIC = "draws.npy", "sampler.npy", "metric.npy"
+LAST = "last.npy"
 
 # How often random initial values are tried, as by Stan.
 _ATTEMPTS = 100
@@ -39,6 +40,7 @@ _SECONDS_OF_TIMING, _MOST_GRADIENTS, _NEAR = 0.02, 50, 0.5
 # So short that a leapfrog step changes no digit of any parameter.
 _NO_STEP = 1e-300
 _MOST_STEPS = 1000  # of an optimizer
+_COLUMNS_AT_ONCE = 512
 # How long it waits for the next program, and how much memory it may have taken.
 _PATIENCE_SECONDS, _MOST_MEGABYTES = 30.0, 300
 _LACKS = re.compile(r"no starting value for parameter (\w+)")
@@ -127,8 +129,12 @@ class _Session:
         settings: dict[str, Any],
         inits: list[dict[str, Any]] | None,
         init_radius: float,
+        passing: list[str],
     ) -> Mapping[str, Any]:
-        """Sample; write the draws, ``(draw, chain, column)``."""
+        """Sample; write the draws, ``(draw, chain, column)``.
+
+        Of the variables ``passing``, the last draw is all that is written.
+        """
         import numpy as np
         import stanli
 
@@ -137,16 +143,37 @@ class _Session:
         if inits is not None:
             starts = _starts(model, inits, settings["seed"], init_radius)
         fit = model.sample(inits=starts, init_radius=init_radius, **settings)
-        for name, values in ((DRAWS, fit.draws()), (SAMPLER, fit.sampler_stats)):
-            # The draws of a column stand together in memory, as those of cmdstanpy do.
-            np.save(self._folder / name, np.asfortranarray(values.swapaxes(0, 1)))
+        passes = [name.partition("[")[0] in passing for name in fit.names]
+        kept, others = np.flatnonzero(np.logical_not(passes)), np.flatnonzero(passes)
+        draws = fit.draws()
+        self._write(DRAWS, draws, kept)
+        self._write(LAST, draws[:, -1:], others)
+        self._write(SAMPLER, fit.sampler_stats, np.arange(fit.sampler_stats.shape[2]))
         if fit.metric != "unit_e":
             np.save(self._folder / METRIC, np.stack(fit.inv_metric))
         return {
-            "columns": list(fit.names),
+            "columns": [fit.names[column] for column in kept],
+            "passing": [fit.names[column] for column in others],
             "sampler_columns": list(stanli.SAMPLER_COLUMNS),
             "step_size": fit.step_size.tolist(),
         }
+
+    def _write(self, file: str, values: Any, columns: Any) -> None:
+        """Write columns of ``(chain, draw, column)`` as ``(draw, chain, column)``.
+
+        The draws of a column stand together, as in memory those of cmdstanpy do. Few
+        columns are copied at once, since the values may be most of the memory.
+        """
+        import numpy as np
+
+        chains, draws, _ = values.shape
+        shape = (len(columns), chains, draws)
+        with (self._folder / file).open("wb") as stream:
+            head = {"descr": "<f8", "fortran_order": True, "shape": shape[::-1]}
+            np.lib.format.write_array_header_1_0(stream, head)
+            for start in range(0, len(columns), _COLUMNS_AT_ONCE):
+                some = values[:, :, columns[start : start + _COLUMNS_AT_ONCE]]
+                np.ascontiguousarray(some.transpose(2, 0, 1)).tofile(stream)
 
     def find_starts(
         self, inits: list[dict[str, Any]], seed: int, init_radius: float

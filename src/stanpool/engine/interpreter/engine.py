@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -29,7 +29,7 @@ from stanpool.engine.interpreter.options import (
 from stanpool.engine.interpreter.running import Child
 from stanpool.engine.interpreter.waiting import loaded_child
 from stanpool.engine.scratch import scratch_folder, write_data, write_text
-from stanpool.engine.values.draws import Proposals, RawDraws
+from stanpool.engine.values.draws import Columns, Proposals, RawDraws
 from stanpool.engine.values.program import StanProgram
 from stanpool.engine.values.settings import SampleSettings, warmup_draws
 
@@ -105,14 +105,20 @@ class InterpretedProgram:
         # Nothing is known where the density exists at no point that was tried.
         return 0.0 if seconds is None else float(seconds)
 
-    def sample(self, settings: SampleSettings, *, progress: bool = True) -> RawDraws:
+    def sample(
+        self,
+        settings: SampleSettings,
+        *,
+        passing: Collection[str] = (),
+        progress: bool = True,
+    ) -> RawDraws:
         """Sample with NUTS; see ``LoadedProgram``."""
         if problem := refused(settings):
             raise SpecError(problem)
         iterations = settings.warmup + settings.draws
         title = f"Sampling {settings.chains} chains of {iterations} iterations"
         full = with_written_metric(settings, self._facts["dimension"])
-        request = {"do": "sample", **arguments_of(full)}
+        request = {"do": "sample", **arguments_of(full), "passing": list(passing)}
         with counting(title, settings.chains * iterations, shown=progress) as show:
             answer = self._process.ask(
                 request, tick=lambda: show(self._process.iterations)
@@ -158,55 +164,47 @@ class InterpretedProgram:
     def constrain(self, points: np.ndarray, log_density: np.ndarray) -> RawDraws:
         """Return all variables of the program at points, as draws of one chain."""
         np.save(self._folder / child.POINTS, points)
-        answer = self._process.ask({"do": "constrain"})
-        found = np.load(self._folder / child.DRAWS)
-        return self._raw(log_density[:, None, None], ["lp__"], found, answer["columns"])
+        names = self._process.ask({"do": "constrain"})["columns"]
+        densities = Columns.named(log_density[:, None, None], ["lp__"])
+        found = self._columns(child.DRAWS, names)
+        return RawDraws(densities, found, engine=self._engine, rejections={})
 
     def _read(self, answer: Mapping[str, Any], settings: SampleSettings) -> RawDraws:
         """Take the draws that the process has written."""
         metric = self._folder / child.METRIC
         seconds = self._process.seconds
-        raw = self._raw(
-            np.load(self._folder / child.SAMPLER),
-            answer["sampler_columns"],
-            np.load(self._folder / child.DRAWS, mmap_mode="r"),
-            answer["columns"],
+        raw = RawDraws(
+            Columns.named(
+                np.load(self._folder / child.SAMPLER), answer["sampler_columns"]
+            ),
+            self._columns(child.DRAWS, answer["columns"]),
             step_size=np.array(answer["step_size"]),
             inv_metric=np.load(metric) if metric.exists() else None,
             seconds_warmup=np.array(seconds["Warm-up"]),
             seconds_sampling=np.array(seconds["Sampling"]),
+            engine=self._engine,
+            rejections={},  # stanli does not say
             warmup=warmup_draws(settings),
+            _passing=self._columns(child.LAST, answer["passing"]),
         )
         slowest = (raw.seconds_warmup + raw.seconds_sampling).max()
         tell_detail(f"Sampled; the slowest chain took {slowest:.1f} s")
         return raw
 
-    def _raw(
-        self,
-        sampler: np.ndarray,
-        sampler_columns: list[str],
-        draws: np.ndarray,
-        columns: list[str],
-        **others: Any,
-    ) -> RawDraws:
-        """Put variables of the sampler and the program, ``(draw, chain, column)``."""
-        import stanio
+    def _columns(self, file: str, names: list[str]) -> Columns:
+        """Take columns, ``(draw, chain, column)``, out of a file."""
+        array = np.load(self._folder / file)
+        (self._folder / file).unlink()  # it may be large, and in memory, too
+        return Columns.named(array, map(_dotted, names))
 
-        width = sampler.shape[2] + draws.shape[2]
-        array = np.empty((*draws.shape[:2], width), order="F")
-        array[:, :, : sampler.shape[2]] = sampler
-        array[:, :, sampler.shape[2] :] = draws
-        return RawDraws(
-            array,
-            stanio.parse_header(",".join([*sampler_columns, *map(_dotted, columns)])),
-            engine={
-                "name": "stanli",
-                "stanli": self._facts["version"],
-                "build": self._facts["build"],
-            },
-            rejections={},  # stanli does not say
-            **others,
-        )
+    @property
+    def _engine(self) -> dict[str, str]:
+        """What runs the program."""
+        return {
+            "name": "stanli",
+            "stanli": self._facts["version"],
+            "build": self._facts["build"],
+        }
 
 
 def _dotted(name: str) -> str:

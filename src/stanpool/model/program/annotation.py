@@ -17,7 +17,7 @@ from stanpool.data.design.centers import labels_of_group_predictors
 from stanpool.data.design.design import Design
 from stanpool.engine.values.program import StanProgram
 from stanpool.model.program.population_means import holders_of_means
-from stanpool.model.program.render import HEADERS
+from stanpool.model.program.render import functions_in_cpp
 from stanpool.model.program.structure import suffix_of
 from stanpool.model.program.units import Scaling
 from stanpool.model.terms.of_design import special_terms
@@ -44,8 +44,7 @@ def annotate(
     lines = _what_was_done(design, rows, parameterization)
     lines += [
         f"CmdStan compiles {name} from equivalent C++ code with an analytic gradient"
-        for name in HEADERS
-        if program.header and f" {name}_l" in program.source
+        for name in functions_in_cpp(program)
     ]
     lines += _named_numbers(design, rows, scaling)
     return "\n".join([*(f"// {line}" for line in lines), program.source])

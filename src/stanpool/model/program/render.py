@@ -6,6 +6,7 @@ versions, user names or numbers of the data are in the source that is hashed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
@@ -18,11 +19,12 @@ from stanpool.model.program.facts import facts_of, grouped_glm
 from stanpool.model.program.stan_format import tidy
 from stanpool.model.program.structure import Structure
 
-# Functions that are compiled from C++, and the headers that have them.
+# Functions that are compiled from C++, and the headers that have them: likelihoods, and
+# what makes deviations of groups, or their density.
 _COMMON = ("lanes", "team")
 _GROUPED = (*_COMMON, "special_functions", "grouped_glm")
 _MARGINAL = (*_COMMON, "marginal_normal_id_glm")
-HEADERS: Mapping[str, tuple[str, ...]] = {
+LIKELIHOODS: Mapping[str, tuple[str, ...]] = {
     **{
         f"{kind}_{family.name}_{link}_glm": (*_GROUPED, f"grouped_{family.compiled}")
         for family in FAMILIES.values()
@@ -33,6 +35,13 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "normal_crossproducts": ("lanes", "normal_crossproducts"),
     "marginal_normal_id_glm": _MARGINAL,
     "twice_marginal_normal_id_glm": (*_MARGINAL, "twice_marginal_normal_id_glm"),
+}
+HEADERS: Mapping[str, tuple[str, ...]] = {
+    **LIKELIHOODS,
+    "partly_centered": ("lanes", "partly_centered"),
+    "partly_centered_correlated": ("lanes", "partly_centered"),
+    "partly_centered_recentered": ("lanes", "partly_centered"),
+    "multi_normal_rows": ("lanes", "partly_centered"),
 }
 
 
@@ -126,7 +135,7 @@ def _functions(structure: Structure) -> list[str]:
         if any(correlated):
             needed.append("partly_centered_correlated")
         if any(recentered):
-            needed.append("partly_centered_recentered")
+            needed += ["cholesky_at_centers", "partly_centered_recentered"]
         if any(factor.within for factor in structure.factors):
             needed.append("of_outer_groups")
         if structure.on_ridge:
@@ -162,6 +171,14 @@ def _functions(structure: Structure) -> list[str]:
         if any(factor.membership for factor in structure.factors):
             needed.append("membership_Z")
     return needed
+
+
+def functions_in_cpp(program: StanProgram) -> list[str]:
+    """Name the functions of a program that are C++ where it is compiled."""
+    if not program.header:
+        return []
+    source = program.source
+    return [name for name in HEADERS if re.search(rf" {name}(_l|\()", source)]
 
 
 @public
