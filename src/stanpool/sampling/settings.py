@@ -20,7 +20,8 @@ from stanpool.sampling.initial_values import pilot_metric
 if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel
 
-_WARMUP, _SHORT_WARMUP = 1000, 500
+_WARMUP, _WARMUP_OF_FEW, _WARMUP_OF_GROUPS = 1000, 500, 300
+_LEAST_CENTEREDNESS = 0.2
 ADAPT_DELTA = 0.8  # Stan's default
 _ADAPT_DELTA_OF_FEW, _FEW_GROUPS = 0.9, 10
 METRIC = {"metric", "inv_metric"}
@@ -167,9 +168,21 @@ def default_warmup(
 ) -> int:
     """Return the default number of warm-up iterations.
 
-    It is half of Stan's default if chains start around the pilot estimate with its
-    metric, and have the few parameters of the marginal form, or those of crossed groups
-    that are sampled apart from the population's.
+    It is Stan's default, unless chains start around the pilot estimate with its metric.
+    Then half of it does for the few parameters of the marginal form, and for those of
+    crossed groups that are sampled apart from the population's. In the adaptive form
+    300 do where groups are neither correlated nor nested and inform the pilot: the mean
+    of their centeredness is a fifth or more. Step sizes and metrics have settled then.
+
+    With 300 in place of 1000, the smallest ESS of 1000 gradients, those of the warm-up
+    included, was 1.39 to 1.49 times as high for cbpp, wine (ordinal), and simulated
+    negative binomial and binary outcomes, means of three or four seeds, by either
+    engine; after the warm-up it was 0.89 to 1.05 times. Where the mean centeredness is
+    0.06 (binary outcomes of 300 groups of 8 rows), it was 1.04 times by CmdStan, and
+    one of four seeds did not converge. Correlated coefficients gained 1.07 (sleepstudy
+    with student_t) to 1.45 times, but what is drawn after the warm-up lost up to a
+    third. Groups within groups gained 1.5 times, but one of three seeds of classroom
+    with student_t and 400 iterations had a chain that had not arrived.
 
     Parameters
     ----------
@@ -178,12 +191,20 @@ def default_warmup(
     """
     is_plain = inits is None and not prior_only
     is_plain &= not METRIC & (sample_options or {}).keys()
-    # The many coefficients of the adaptive form can be strongly correlated, unless
-    # they are sampled apart.
-    is_short = model.parameterization == "marginal" or model.structure.decoupled
-    if is_plain and is_short:
-        return _WARMUP if pilot_metric(model) is None else _SHORT_WARMUP
-    return _WARMUP
+    has_few = model.parameterization == "marginal" or model.structure.decoupled
+    is_short = has_few or _are_informative(model)
+    if not is_plain or not is_short or pilot_metric(model) is None:
+        return _WARMUP
+    return _WARMUP_OF_FEW if has_few else _WARMUP_OF_GROUPS
+
+
+def _are_informative(model: PreparedModel) -> bool:
+    """Whether groups are plain, and their data say much about their coefficients."""
+    if model.parameterization != "adaptive" or not model.centering:
+        return False
+    is_plain = not any(x.correlated or x.within for x in model.structure.factors)
+    means = [each.centeredness.mean() for each in model.centering]
+    return is_plain and min(means) >= _LEAST_CENTEREDNESS
 
 
 def default_adapt_delta(model: PreparedModel) -> float:

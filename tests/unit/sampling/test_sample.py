@@ -31,6 +31,24 @@ def test_chains_that_start_well_warm_up_half_as_long(form: str) -> None:
     assert "chains start around a normal approximation" in model.explain()
 
 
+def test_adaptive_chains_of_informative_plain_groups_warm_up_briefly() -> None:
+    formula = "incidence | trials(size) ~ C(period) + (1 | herd)"
+    cbpp = sp.Model(formula, sp.load_dataset("cbpp"), family="binomial")
+    assert cbpp.parameterization == "adaptive"
+    assert default_warmup(cbpp) == 300
+    assert default_warmup(cbpp, inits="random") == 1000
+    assert "4 chains of 300 warm-up iterations" in cbpp.explain()
+    assert settings_of(cbpp, warmup=1000).warmup == 1000
+    ticks = sp.load_dataset("grouseticks")
+    others = [
+        sp.Model(f"TICKS ~ HEIGHT + {groups}", ticks, family="poisson")
+        for groups in ("(1 + HEIGHT | BROOD)", "(1 | LOCATION/BROOD)")
+    ]
+    others.append(sp.Model("win ~ (1 + x2 || g)", small_data(), family="bernoulli"))
+    assert {model.parameterization for model in others} == {"adaptive"}
+    assert {default_warmup(model) for model in others} == {1000}
+
+
 @pytest.mark.parametrize(
     "options",
     [
