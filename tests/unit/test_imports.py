@@ -52,6 +52,8 @@ OWNERS = {
     "click": {"cli"},
     "bambi": {"bench"},
     "nutpie": {"bench"},
+    "pymc": {"bench"},
+    "pytensor": {"bench"},
     "numpyro": {"bench"},
     "jax": {"bench"},
 }

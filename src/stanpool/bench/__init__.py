@@ -1,11 +1,16 @@
 """The benchmark: the same models and data for stanpool and its peers, in one run.
 
 Each fit runs in its own process on two cores. A work is a model and its data, and a
-tool is a way to fit it; each pair and seed gives one ``Cell``. ESS/s is the smallest
-bulk effective sample size, over population parameters and all coefficients of groups,
-divided by the seconds from calling fit to labelled draws. Compilation is excluded for
-all tools: stanpool and nutpie compile beforehand, and from the time of JAX programs,
-which compile while they run, the compilation time that JAX reports is subtracted.
+tool is a way to fit it; each pair and seed gives one ``Cell``. What is compared is the
+smallest bulk effective sample size, over population parameters and all coefficients of
+groups, divided by the CPU seconds from calling fit to labelled draws: these hardly
+depend on what else the machine does. Compilation is excluded for all tools: stanpool
+and nutpie compile beforehand, and of JAX programs, which compile while they run, the
+CPU seconds in which JAX says that it compiled are subtracted.
+
+The warm-up and the metric are each tool's own. Peers are told stanpool's priors, and
+programs that are written by hand have the form, centered around the population or not,
+that an expert would choose for the work.
 """
 
 from __future__ import annotations
@@ -14,8 +19,9 @@ from stanpool.bench.results import Cell, Standing, standings
 from stanpool.bench.runner import Settings, run_bench
 from stanpool.bench.suite import QUICK, TOOLS
 from stanpool.bench.table import bench_record, bench_text, cell_text, write_results
-from stanpool.bench.tools.tool import Sampling, Tool
-from stanpool.bench.works import WORKS, Work
+from stanpool.bench.tools.tool import Tool
+from stanpool.bench.works.catalogue import WORKS
+from stanpool.bench.works.work import Sampling, Work
 
 __all__ = [
     "QUICK",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,22 +16,33 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stanpool import __version__
 from stanpool.bench.results import Cell
 from stanpool.bench.suite import TOOLS
-from stanpool.bench.tools.tool import Sampling, Tool
-from stanpool.bench.works import WORKS
+from stanpool.bench.tools.tool import Tool
+from stanpool.bench.works.catalogue import WORKS
+from stanpool.bench.works.work import Sampling
+from stanpool.engine.interpreter.waiting import stop_waiting
 from stanpool.posterior import arviz
 
 _IN_ALL_GROUPS = ("b_", "u_")
+_DIAGONAL = re.compile(r"Omega.*\[(\d+),\1\]$")
 
 
 def measure(
-    work: str, tool: str, seed: int, sampling: Sampling, folder: Path, started: Path
+    work: str,
+    tool: str,
+    seed: int,
+    sampling: Sampling,
+    folder: Path,
+    started: Path,
+    limit: float,
 ) -> Cell:
     """Fit a work by a tool.
 
@@ -44,6 +56,9 @@ def measure(
         The folder of the data files of works.
     started
         A file that is made when compilation has ended and fitting begins.
+    limit
+        The CPU seconds that fitting may take in one process, where systems have such
+        limits; the process then ends by a signal.
     """
     _bind(sampling.cores)
     data = WORKS[work].read(folder)
@@ -55,11 +70,15 @@ def measure(
     compile_cpu = _cpu_seconds()
     ready = method.compile(model, sampling)
     compiled, compile_cpu = time.perf_counter(), _cpu_seconds() - compile_cpu
+    stop_waiting()
+    _allow(limit)
     started.touch()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     start, cpu = time.perf_counter(), _cpu_seconds()
     drawn = method.fit(ready, sampling, seed)
+    stop_waiting()  # the time of a process counts when it has ended
     seconds, cpu = time.perf_counter() - start, _cpu_seconds() - cpu
+    peak = _peak_megabytes(with_children=True)
     return Cell(
         work,
         tool,
@@ -69,14 +88,17 @@ def measure(
         build_seconds=built - before,
         build_megabytes=megabytes,
         compile_seconds=compiled - built + drawn.compile_seconds,
-        compile_cpu_seconds=None if drawn.compile_seconds else compile_cpu,
+        compile_cpu_seconds=compile_cpu + drawn.compile_cpu_seconds,
         seconds=seconds - drawn.compile_seconds,
-        cpu_seconds=None if drawn.compile_seconds else cpu,
+        cpu_seconds=cpu - drawn.compile_cpu_seconds,
+        gradients=drawn.gradients,
+        warmup_gradients=drawn.warmup_gradients,
+        megabytes=peak,
         divergences=drawn.divergences,
         load=load,
         versions=_versions(method),
         sampling=asdict(sampling),
-        **statistics(method.quantities(ready, drawn)),
+        **({} if drawn.draws is None else statistics(method.quantities(ready, drawn))),
     )
 
 
@@ -112,10 +134,13 @@ def statistics(quantities: Mapping[str, np.ndarray]) -> dict[str, Any]:
             inner = ",".join(str(index) for index in place)
             labels.append(f"{name}[{inner}]" if place else name)
     array = np.concatenate(columns, axis=2)
+    # The diagonal of a correlation matrix is 1 by definition, and has no R-hat.
+    varies = [not _DIAGONAL.match(label) for label in labels]
+    array, labels = array[..., varies], list(compress(labels, varies))
     dataset = xr.Dataset({"it": (("chain", "draw", "scalar"), array)})
     ess = arviz.ess_bulk(dataset)["it"].to_numpy()
     r_hat = arviz.rhat(dataset)["it"].to_numpy()
-    # A constant, such as a chain that never moved, has neither.
+    # Chains that never moved have neither.
     ess, r_hat = np.nan_to_num(ess), np.nan_to_num(r_hat, nan=np.inf)
     least, worst = int(ess.argmin()), int(r_hat.argmax())
     population = [
@@ -149,18 +174,37 @@ def _cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _peak_megabytes() -> float | None:
-    """Return the peak memory of the process so far, if the system reports it."""
+def _peak_megabytes(*, with_children: bool = False) -> float | None:
+    """Return the peak memory of the process so far, if the system reports it.
+
+    That of the largest child that has ended is added to it, if asked for.
+    """
     try:
         import resource
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if with_children:
+        peak += resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 1024)
 
 
+def _allow(seconds: float) -> None:
+    """Allow this process, and each that it starts, so many more CPU seconds."""
+    try:
+        import resource
+    except ImportError:  # the runner's limit of time is all there is
+        return
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(own.ru_utime + own.ru_stime + seconds) + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
 def _versions(tool: Tool) -> dict[str, str]:
-    return {name: version(name) for name in ("stanpool", *tool.needs)}
+    python = [name for name in tool.needs if not name.startswith("R:")]
+    return {"stanpool": __version__} | {name: version(name) for name in python}
 
 
 def _end_with_the_runner() -> None:
@@ -183,6 +227,7 @@ def main(order: str) -> None:
         Sampling(**told["sampling"]),
         Path(told["folder"]),
         Path(told["started"]),
+        float(told["limit"]),
     )
     cell.save(Path(told["result"]))
 

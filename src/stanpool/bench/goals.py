@@ -54,13 +54,13 @@ class Goal(Protocol):
 
 
 def best(work: str, standings: Standings, tools: Collection[str]) -> Standing | None:
-    """Return the standing of the tool with the highest ESS/s that converged."""
+    """Return the standing of the fastest of the tools that converged."""
     found = [
         standing
         for (of, tool), standing in standings.items()
-        if of == work and tool in tools and standing.ess_per_second > 0
+        if of == work and tool in tools and standing.ess_per_cpu_second > 0
     ]
-    return max(found, key=lambda each: each.ess_per_second, default=None)
+    return max(found, key=lambda each: each.ess_per_cpu_second, default=None)
 
 
 def _not_run(goal: str, tool: str) -> Verdict:
@@ -69,7 +69,7 @@ def _not_run(goal: str, tool: str) -> Verdict:
 
 @dataclass(frozen=True)
 class BeatsPeers:
-    """At least a given multiple of the ESS/s of the best peer."""
+    """At least a given multiple of the ESS per CPU second of the best peer."""
 
     times: float
 
@@ -86,7 +86,7 @@ class BeatsPeers:
                 for (of, tool), standing in standings.items()
             )
             return Verdict(goal, f"no peer {'converged' if ran else 'was run'}", None)
-        ratio = ours.ess_per_second / rival.ess_per_second
+        ratio = ours.ess_per_cpu_second / rival.ess_per_cpu_second
         return Verdict(
             goal, f"{_times(ratio)} {rival.tool}", reached=ratio >= self.times
         )
@@ -94,27 +94,28 @@ class BeatsPeers:
 
 @dataclass(frozen=True)
 class Converges:
-    """All fits converge, without divergences, in the time of the fastest peer."""
+    """All fits converge, without divergences, in the CPU time of the fastest peer."""
 
     ess: float
 
     def judge(self, work: str, standings: Standings, peers: Collection[str]) -> Verdict:
-        """Check all seeds, and compare with the time of all peers, converged or not."""
+        """Check all seeds, and compare with all peers, converged or not."""
         goal = (
-            f"R-hat below 1.01, no divergence, ESS above {self.ess:g}, in the time of "
-            "the fastest peer"
+            f"R-hat below 1.01, no divergence, ESS above {self.ess:g}, in the CPU "
+            "time of the fastest peer"
         )
         ours = standings.get((work, OURS))
-        if ours is None or ours.seconds is None or ours.ess is None:
+        if ours is None or ours.cpu_seconds is None or ours.ess is None:
             return _not_run(goal, OURS)
         times = [
-            (standing.seconds, tool)
+            (standing.cpu_seconds, tool)
             for (of, tool), standing in standings.items()
-            if of == work and tool in peers and standing.seconds is not None
+            if of == work and tool in peers and standing.cpu_seconds is not None
+            if not standing.is_point
         ]
         found = (
             f"{ours.converged} of {len(ours.cells)} converged, {ours.divergences} "
-            f"divergences, ESS {ours.ess:.0f}, {ours.seconds:.1f} s"
+            f"divergences, ESS {ours.ess:.0f}, {ours.cpu_seconds:.1f} s"
         )
         sound = (
             ours.converged == len(ours.cells)
@@ -125,17 +126,17 @@ class Converges:
             return Verdict(goal, f"{found}; no peer finished", None if sound else False)
         fastest, tool = min(times)
         found += f"; {tool} took {fastest:.1f} s"
-        return Verdict(goal, found, sound and ours.seconds <= fastest)
+        return Verdict(goal, found, sound and ours.cpu_seconds <= fastest)
 
 
 @dataclass(frozen=True)
 class Grows:
-    """The time of a fit does not grow with the rows, and reading them is bounded.
+    """The CPU time of a fit does not grow with the rows, and reading them is bounded.
 
     Attributes
     ----------
     times, than
-        The largest multiple of the seconds of another work.
+        The largest multiple of the CPU seconds of another work.
     build_seconds, build_megabytes
         Limits for reading and compressing the rows, or None.
     """
@@ -146,16 +147,16 @@ class Grows:
     build_megabytes: float | None = None
 
     def judge(self, work: str, standings: Standings, peers: Collection[str]) -> Verdict:
-        """Compare the seconds of fits, and check those of building."""
-        goal = f"fits in at most {self.times:g} x the time of {self.than}"
+        """Compare the CPU seconds of fits, and check those of building."""
+        goal = f"fits in at most {self.times:g} x the CPU time of {self.than}"
         if self.build_seconds is not None:
             goal += f", built in {self.build_seconds:g} s and {self.build_megabytes} MB"
         ours, other = (standings.get((each, OURS)) for each in (work, self.than))
-        if ours is None or ours.seconds is None or ours.build_seconds is None:
+        if ours is None or ours.cpu_seconds is None or ours.build_seconds is None:
             return _not_run(goal, OURS)
-        if other is None or other.seconds is None:
+        if other is None or other.cpu_seconds is None:
             return _not_run(goal, self.than)
-        ratio = ours.seconds / other.seconds
+        ratio = ours.cpu_seconds / other.cpu_seconds
         memory = max(cell.build_megabytes or 0.0 for cell in ours.fitted)
         found = (
             f"{_times(ratio)}, built in {ours.build_seconds:.1f} s and {memory:.0f} MB"
@@ -169,7 +170,7 @@ class Grows:
 
 @dataclass(frozen=True)
 class Beats:
-    """One tool has a given multiple of the ESS/s of each of some others."""
+    """One tool has a given multiple of the rate of each of some others."""
 
     tool: str
     others: tuple[str, ...]
@@ -188,10 +189,10 @@ class Beats:
             return _not_run(goal, " or ".join(self.others))
         rival = best(work, standings, self.others)
         if rival is None:
-            converged = ours.ess_per_second > 0
+            converged = ours.ess_per_cpu_second > 0
             found = f"{self.tool} converged: {_yes(converged)}; nothing else did"
             return Verdict(goal, found, converged or None)
-        ratio = ours.ess_per_second / rival.ess_per_second
+        ratio = ours.ess_per_cpu_second / rival.ess_per_cpu_second
         return Verdict(goal, f"{_times(ratio)} {rival.tool}", ratio >= self.times)
 
 

@@ -1,7 +1,7 @@
 """The results of fits, and their medians over seeds.
 
-A fit has converged if all its R-hat are at most 1.01. Otherwise its ESS/s counts as 0
-in the median, since effective sample sizes are then meaningless.
+A fit has converged if all its R-hat are at most 1.01. Otherwise its ESS per CPU second
+counts as 0 in the median, since effective sample sizes are then meaningless.
 """
 
 from __future__ import annotations
@@ -46,12 +46,17 @@ class Cell:
     compile_seconds
         The time of compilation, with a first short run if the tool needs one.
     compile_cpu_seconds
-        The CPU time of that; None if it is part of the fit.
+        The CPU time of that.
     seconds
         The time from calling fit to labelled draws, without compilation.
     cpu_seconds
-        The CPU time of that, which is more reliable if the machine is shared; None if
-        it includes compilation.
+        The CPU time of that, by which tools are compared: it hardly depends on what
+        else the machine does.
+    gradients, warmup_gradients
+        How many gradients all chains computed, and how many of these during the
+        warm-up; None if the tool does not say.
+    megabytes
+        The peak memory of the process and of the largest one that it started.
     ess, ess_of
         The smallest bulk ESS, and the label of its quantity.
     r_hat, r_hat_of
@@ -83,6 +88,9 @@ class Cell:
     compile_cpu_seconds: float | None = None
     seconds: float | None = None
     cpu_seconds: float | None = None
+    gradients: int | None = None
+    warmup_gradients: int | None = None
+    megabytes: float | None = None
     ess: float | None = None
     ess_of: str = ""
     r_hat: float | None = None
@@ -105,11 +113,30 @@ class Cell:
         return self.r_hat is not None and self.r_hat <= R_HAT
 
     @property
-    def ess_per_second(self) -> float | None:
-        """ESS/s, 0 if the fit did not converge; None if there is no fit."""
-        if self.ess is None or self.seconds is None:
+    def ess_per_cpu_second(self) -> float | None:
+        """ESS per CPU second, 0 if the fit did not converge; None if there is none."""
+        if self.ess is None or self.cpu_seconds is None:
             return None
-        return self.ess / self.seconds if self.converged else 0.0
+        return self.ess / self.cpu_seconds if self.converged else 0.0
+
+    @property
+    def gradient_milliseconds(self) -> float | None:
+        """The CPU time of a fit for each of its gradients."""
+        if not self.gradients or self.cpu_seconds is None:
+            return None
+        return 1000 * self.cpu_seconds / self.gradients
+
+    @property
+    def warmup_share(self) -> float | None:
+        """The share of gradients that the warm-up took."""
+        if not self.gradients or self.warmup_gradients is None:
+            return None
+        return self.warmup_gradients / self.gradients
+
+    @property
+    def is_point(self) -> bool:
+        """Whether it is a point estimate, without draws."""
+        return self.status == FITTED and self.ess is None
 
     def save(self, path: Path) -> None:
         """Write the cell as JSON, completely or not at all."""
@@ -133,10 +160,11 @@ class Standing:
     Examples
     --------
     >>> cells = tuple(
-    ...     Cell("radon", "auto", seed, seconds=2.0, ess=ess, r_hat=r_hat)
+    ...     Cell("radon", "auto", seed, cpu_seconds=2.0, ess=ess, r_hat=r_hat)
     ...     for seed, ess, r_hat in ((1, 100.0, 1.0), (2, 300.0, 1.0), (3, 9.0, 1.7))
     ... )
-    >>> Standing("radon", "auto", cells).ess_per_second  # the median of 50, 150 and 0
+    >>> # The median of 50, 150 and 0:
+    >>> Standing("radon", "auto", cells).ess_per_cpu_second
     50.0
     """
 
@@ -155,9 +183,29 @@ class Standing:
         return sum(cell.converged for cell in self.fitted)
 
     @property
-    def ess_per_second(self) -> float:
+    def ess_per_cpu_second(self) -> float:
         """The median; 0 if most fits did not converge or there is none."""
-        return self._median("ess_per_second") or 0.0
+        return self._median("ess_per_cpu_second") or 0.0
+
+    @property
+    def gradient_milliseconds(self) -> float | None:
+        """The median CPU time of a gradient."""
+        return self._median("gradient_milliseconds")
+
+    @property
+    def warmup_share(self) -> float | None:
+        """The median share of gradients that the warm-up took."""
+        return self._median("warmup_share")
+
+    @property
+    def megabytes(self) -> float | None:
+        """The largest peak memory."""
+        return self._largest("megabytes")
+
+    @property
+    def is_point(self) -> bool:
+        """Whether all its fits are point estimates."""
+        return bool(self.fitted) and all(cell.is_point for cell in self.fitted)
 
     @property
     def seconds(self) -> float | None:

@@ -7,6 +7,7 @@ the machine affects all alike.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -19,12 +20,14 @@ from stanpool.base.errors import SpecError
 from stanpool.base.system.platforms import is_windows
 from stanpool.bench.results import FAILED, FITTED, MISSING, OVER, SKIPPED, Cell
 from stanpool.bench.suite import TOOLS, chosen, default_tools, missing_packages
-from stanpool.bench.tools.tool import Sampling
-from stanpool.bench.works import WORKS
+from stanpool.bench.works.catalogue import WORKS
+from stanpool.bench.works.work import Sampling
 from stanpool.engine.process import Group
 
 _POLL_SECONDS = 0.2
 _COMPILE_LIMIT = 900.0
+_OVER_CPU = -getattr(signal, "SIGXCPU", 0) or None
+_PATIENCE = 1 if _OVER_CPU is None else 10  # seconds for each CPU second of a fit
 _INSTALL = "pip install 'stanpool[bench]', with Python 3.12 or later"
 
 
@@ -41,16 +44,18 @@ class Settings:
     seeds
         The seeds of the samplers, over which medians are taken.
     time_limit
-        The longest time of a fit in seconds, without compilation. A tool that takes
+        The most CPU seconds of a fit in one process, without compilation, and the
+        longest time of a fit where systems have no such limit; elsewhere fits are
+        given ten times as long, since the machine may be shared. A tool that takes
         longer is not run with other seeds.
     sampling
-        How every tool samples.
+        How every tool samples, but for works that state it themselves.
     """
 
     works: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (1, 2, 3)
-    time_limit: float = 600.0
+    seeds: tuple[int, ...] = (1,)
+    time_limit: float = 60.0
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
@@ -61,6 +66,10 @@ class Settings:
             raise SpecError(f"seeds={self.seeds!r} must be whole numbers from 0.")
         if not self.time_limit > 0:
             raise SpecError(f"time_limit={self.time_limit!r} must be above 0 seconds.")
+
+    def sampling_of(self, work: str) -> Sampling:
+        """Return how a work is sampled."""
+        return WORKS[work].sampling or self.sampling
 
     def plan(self) -> Iterator[Cell]:
         """Return the cells to fit, in order."""
@@ -110,7 +119,8 @@ def _finish(
     """Return a saved cell, or fit it."""
     path = folder / "cells" / f"{cell.name}.json"
     kept = Cell.load_from(path) if path.exists() else cell
-    if kept.status == FITTED and kept.sampling == asdict(settings.sampling):
+    sampling = asdict(settings.sampling_of(cell.work))
+    if kept.status == FITTED and kept.sampling == sampling:
         return kept
     missing = missing_packages(TOOLS[cell.tool])
     if missing:
@@ -147,7 +157,8 @@ def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
         "work": cell.work,
         "tool": cell.tool,
         "seed": cell.seed,
-        "sampling": asdict(settings.sampling),
+        "sampling": asdict(settings.sampling_of(cell.work)),
+        "limit": settings.time_limit,
         "folder": str(folder),
         "started": str(started),
         "result": str(path),
@@ -162,10 +173,12 @@ def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
         )
         process = group.process
         try:
-            over = _wait(process, started, settings.time_limit)
+            over = _wait(process, started, settings.time_limit * _PATIENCE)
         finally:
             _end(group)
             started.unlink(missing_ok=True)
+    if process.returncode == _OVER_CPU or _has_met_its_limit(log):
+        over = f"fitting took more than {settings.time_limit:g} CPU s"
     if over:
         return _not(cell, OVER, over, settings.time_limit)
     if process.returncode != 0:
@@ -190,6 +203,11 @@ def _wait(process: subprocess.Popen[bytes], started: Path, limit: float) -> str:
                 return f"compiling took more than {_COMPILE_LIMIT:g} s"
         else:
             return ""
+
+
+def _has_met_its_limit(log: Path) -> bool:
+    """Whether a process that was started by a fit ended by the limit of CPU time."""
+    return "SIGXCPU" in log.read_text("utf-8", errors="replace")
 
 
 def _end(group: Group) -> None:

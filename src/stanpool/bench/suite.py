@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.bench.tools.ours import OURS
 from stanpool.bench.tools.peers import PEERS
+from stanpool.bench.tools.r import r_packages
 from stanpool.bench.tools.tool import Tool
-from stanpool.bench.works import Work
+from stanpool.bench.works.work import Work
 
 TOOLS: dict[str, Tool] = {**OURS, **PEERS}
 
@@ -43,9 +44,12 @@ def chosen(
 
 def default_tools(work: Work) -> list[str]:
     """Return the tools that fit a work unless others are asked for."""
-    return [*work.ours, *(PEERS if work.peers else ())]
+    return [*work.ours, *work.peers]
 
 
 def missing_packages(tool: Tool) -> list[str]:
     """Return the packages that a tool needs and that are not installed."""
-    return [name for name in tool.needs if find_spec(name) is None]
+    of_r = tuple(name[2:] for name in tool.needs if name.startswith("R:"))
+    others = [name for name in tool.needs if not name.startswith("R:")]
+    missing = [name for name in others if find_spec(name) is None]
+    return missing + [f"R:{name}" for name in (r_packages(of_r) if of_r else ())]

@@ -6,6 +6,7 @@ import os
 import platform
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from stanpool.bench.results import (
     standings,
 )
 from stanpool.bench.tools.peers import PEERS
-from stanpool.bench.works import WORKS
+from stanpool.bench.works.catalogue import WORKS
 from stanpool.posterior.convergence import R_HAT
 
 APART_LIMIT = 5.0
@@ -31,18 +32,19 @@ APART_LIMIT = 5.0
 _HEADINGS = (
     "tool",
     "engine",
-    "ESS/s",
+    "ESS/CPU s",
     "x peer",
     "ESS",
-    "seconds",
-    "CPU",
-    "build",
+    "CPU s",
+    "ms/grad.",
+    "warm-up",
+    "MB",
     "load",
     "R-hat",
     "div.",
     "converged",
 )
-_WIDTHS = (26, 8, 9, 8, 7, 9, 7, 7, 9, 8, 5, 11)
+_WIDTHS = (26, 8, 11, 8, 7, 8, 10, 9, 7, 8, 8, 6, 11)
 
 
 def bench_text(cells: Sequence[Cell]) -> str:
@@ -58,13 +60,13 @@ def bench_text(cells: Sequence[Cell]) -> str:
 
 
 _LEGEND = textwrap.fill(
-    "ESS/s: smallest bulk ESS of population parameters and groups' coefficients, over "
-    "the seconds from calling fit to labelled draws; compiling is excluded. CPU: "
-    "seconds of processors in that time. Shown apart: building a model (build), and "
-    "compiling or loading it with a first short run, for the first seed (load). "
-    "Medians over seeds; the largest R-hat and the most divergences of any. A fit with "
-    f"an R-hat above {R_HAT} counts as 0 ESS/s; in brackets, what it would be if most "
-    "did not converge.",
+    "ESS/CPU s: smallest bulk ESS of population parameters and groups' coefficients, "
+    "over the CPU seconds from calling fit to labelled draws (CPU s); compiling is "
+    "excluded. ms/grad.: milliseconds of these for each gradient. warm-up: its share "
+    "of the gradients. MB: peak memory. load: CPU seconds of compiling or loading, "
+    "with a first short run, for the first seed. Medians over seeds; the largest R-hat "
+    f"and the most divergences of any. A fit with an R-hat above {R_HAT} counts as 0; "
+    "in brackets, what it would be if most did not converge.",
     width=88,
 )
 
@@ -100,14 +102,14 @@ def engines_text(found: Mapping[tuple[str, str], Standing]) -> str:
                 for value in (
                     each.compile_cpu_seconds,
                     each.cpu_seconds,
-                    each.ess_per_second,
+                    each.ess_per_cpu_second,
                 )
             ]
             form = next(each.form for each in pair if each is not None)
             lines.append(f"  {work:16}{form:12}" + "".join(f"{x:>10}" for x in cells))
     if not lines:
         return ""
-    each = "".join(f"{name:>10}" for name in ("load", "fit", "ESS/s"))
+    each = "".join(f"{name:>10}" for name in ("load", "fit", "ESS/CPU s"))
     return "\n".join(
         [
             "engines: CPU seconds to compile or to load, and to fit",
@@ -124,17 +126,19 @@ def cell_text(cell: Cell) -> str:
 
     Examples
     --------
-    >>> cell_text(Cell("radon", "auto", 1, seconds=2.0, ess=900.0, r_hat=1.002))
-    'radon auto seed 1: 450 ESS/s, R-hat 1.0020, 2 s'
+    >>> cell_text(Cell("radon", "auto", 1, cpu_seconds=2.0, ess=900.0, r_hat=1.002))
+    'radon auto seed 1: 450 ESS/CPU s, R-hat 1.0020, 2 CPU s'
     >>> cell_text(Cell("radon", "auto", 1, status="failed", message="no compiler"))
     'radon auto seed 1: failed, no compiler'
     """
     start = f"{cell.work} {cell.tool} seed {cell.seed}:"
     if cell.status != FITTED:
         return f"{start} {cell.status}, {cell.message}"
+    if cell.is_point:
+        return f"{start} a point estimate, {_number(cell.cpu_seconds)} CPU s"
     r_hat = "-" if cell.r_hat is None else f"{cell.r_hat:.4f}"
-    rate = _number(cell.ess_per_second) if cell.converged else "not converged, 0"
-    return f"{start} {rate} ESS/s, R-hat {r_hat}, {_number(cell.seconds)} s"
+    rate = _number(cell.ess_per_cpu_second) if cell.converged else "not converged, 0"
+    return f"{start} {rate} ESS/CPU s, R-hat {r_hat}, {_number(cell.cpu_seconds)} CPU s"
 
 
 def write_results(cells: Sequence[Cell], folder: Path) -> None:
@@ -162,18 +166,22 @@ def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
         trouble = standing.trouble
         why = f"{trouble.status}: {trouble.message}" if trouble else "not run"
         return name, f"  {quote(why, 100)[1:-1]}"
-    rate = standing.ess_per_second
-    ratio = rate / rival.ess_per_second if rival is not None else None
+    if standing.is_point:
+        seconds = _number(standing.cpu_seconds)
+        return name, f"  a point estimate in {seconds} CPU s"
+    rate = standing.ess_per_cpu_second
+    ratio = rate / rival.ess_per_cpu_second if rival is not None else None
     return (
         name,
         standing.engine or "-",
         _number(rate) if rate else _in_brackets(standing),
         _number(ratio) if ratio else "-",
         _number(standing.ess),
-        _number(standing.seconds),
         _number(standing.cpu_seconds),
-        _number(standing.build_seconds),
-        _number(standing.compile_seconds),
+        _number(standing.gradient_milliseconds),
+        "-" if standing.warmup_share is None else f"{standing.warmup_share:.0%}",
+        _number(standing.megabytes),
+        _number(standing.compile_cpu_seconds),
         "-" if standing.r_hat is None else f"{standing.r_hat:.4f}",
         str(standing.divergences),
         f"{standing.converged} of {len(standing.cells)}",
@@ -181,10 +189,10 @@ def _row(standing: Standing, rival: Standing | None) -> tuple[str, ...]:
 
 
 def _in_brackets(standing: Standing) -> str:
-    """Write what would be the ESS/s, had the fits converged."""
-    if standing.ess is None or standing.seconds is None:
+    """Write what would be the ESS per CPU second, had the fits converged."""
+    if standing.ess is None or standing.cpu_seconds is None:
         return "-"
-    return f"({_number(standing.ess / standing.seconds)})"
+    return f"({_number(standing.ess / standing.cpu_seconds)})"
 
 
 def _number(value: float | None) -> str:
@@ -265,7 +273,7 @@ def _standing_record(
     standing: Standing, found: dict[tuple[str, str], Standing]
 ) -> dict[str, Any]:
     rival = best(standing.work, found, PEERS)
-    rate = standing.ess_per_second
+    rate = standing.ess_per_cpu_second
     return {
         "work": standing.work,
         "tool": standing.tool,
@@ -273,8 +281,8 @@ def _standing_record(
         "form": standing.form,
         "engine": standing.engine,
         "status": FITTED if standing.trouble is None else standing.trouble.status,
-        "ess_per_second": rate,
-        "times_best_peer": None if rival is None else rate / rival.ess_per_second,
+        "ess_per_cpu_second": rate,
+        "times_best_peer": None if rival is None else rate / rival.ess_per_cpu_second,
         "best_peer": None if rival is None else rival.tool,
         "ess": standing.ess,
         "seconds": standing.seconds,
@@ -282,6 +290,10 @@ def _standing_record(
         "build_seconds": standing.build_seconds,
         "compile_seconds": standing.compile_seconds,
         "compile_cpu_seconds": standing.compile_cpu_seconds,
+        "gradient_milliseconds": standing.gradient_milliseconds,
+        "warmup_share": standing.warmup_share,
+        "megabytes": standing.megabytes,
+        "is_point": standing.is_point,
         "r_hat": standing.r_hat,
         "divergences": standing.divergences,
         "converged": standing.converged,
@@ -295,7 +307,17 @@ def _machine(cells: Sequence[Cell]) -> dict[str, Any]:
     }
     return {
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "versions": versions,
     }
+
+
+def _processor() -> str:
+    """Name the processor, as far as the system tells."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,4 +1,4 @@
-"""Effective draws per second, for each work of the benchmark suite and each tool."""
+"""Effective draws per CPU second of each work of the benchmark and each tool."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROW_INCHES = 0.24
 @public
 @in_style
 def plot_bench(record: Mapping[str, Any]) -> Figure:
-    """Draw effective draws per second on a log scale, with a panel for each work.
+    """Draw effective draws per CPU second on a log scale, with a panel for each work.
 
     A tool that did not converge, or did not finish, in most runs has a text instead of
     a point.
@@ -43,7 +43,7 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
     Examples
     --------
     >>> from stanpool.bench import Cell, bench_record
-    >>> cells = [Cell("radon", "auto", 1, seconds=1.0, ess=900.0, r_hat=1.0)]
+    >>> cells = [Cell("radon", "auto", 1, cpu_seconds=1.0, ess=900.0, r_hat=1.0)]
     >>> figure = plot_bench(bench_record(cells))
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['900']
@@ -63,7 +63,7 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
         4.2 * columns + 0.5, grid_height, rows=rows, columns=columns
     )
     axes = [ax for row in grid for ax in row]
-    rates = [line["ess_per_second"] for line in record["table"]]
+    rates = [line["ess_per_cpu_second"] for line in record["table"]]
     limits = _limits([rate for rate in rates if rate > 0])
     for ax, (work, own) in zip(axes, lines.items(), strict=False):
         _panel(ax, work, own, limits, height=most)
@@ -91,7 +91,7 @@ def _panel(
     ax.set_xlim(*limits)
     ax.set_ylim(height - 0.5, -0.5)
     for place, line in enumerate(lines):
-        rate = line["ess_per_second"]
+        rate = line["ess_per_cpu_second"]
         colour = mark_color() if line["peer"] else main_color()
         if rate > 0:
             ax.plot([limits[0], rate], [place, place], color=colour, alpha=0.3)
@@ -99,8 +99,7 @@ def _panel(
             text = f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}"
             x, shade = rate, ink()
         else:
-            converged = line["status"] == "fitted"
-            text = "not converged" if converged else line["status"]
+            text = _without_rate(line)
             x, shade = limits[0], grey()
         ax.text(
             *(x * 1.25, place, text),
@@ -116,4 +115,13 @@ def _panel(
     headline(ax, work)
     ax.tick_params(axis="x", labelsize="small")
     ax.xaxis.set_minor_formatter("")
-    tidy(ax, x="ESS/s", y="")
+    tidy(ax, x="ESS per CPU second", y="")
+
+
+def _without_rate(line: Mapping[str, Any]) -> str:
+    """Say why a tool has no rate."""
+    if line["status"] != "fitted":
+        return str(line["status"])
+    if line["is_point"]:
+        return f"a point estimate in {line['cpu_seconds']:.3g} CPU s"
+    return "not converged"

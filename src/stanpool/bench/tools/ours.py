@@ -10,8 +10,8 @@ import numpy as np
 
 from stanpool.api.facade import Model
 from stanpool.base.options import EngineName, Parameterization
-from stanpool.bench.tools.tool import Drawn, Sampling, Tool
-from stanpool.bench.works import Work
+from stanpool.bench.tools.tool import Drawn, Tool
+from stanpool.bench.works.work import Sampling, Work
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,9 +69,17 @@ def _fit(engine: EngineName) -> Callable[[Model, Sampling, int], Drawn]:
             draws=sampling.draws,
             warmup=sampling.warmup,
             seed=seed,
+            save_warmup=True,
             **_options(sampling, engine),
         )
-        return Drawn(fit.posterior, int(fit.sample_stats["diverging"].sum()))
+        stats = fit.sample_stats
+        warmup = int(fit.tree["warmup_sample_stats"]["n_steps"].sum())
+        return Drawn(
+            fit.posterior,
+            int(stats["diverging"].sum()),
+            int(stats["n_steps"].sum()) + warmup,
+            warmup,
+        )
 
     return fit_model
 

@@ -8,25 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stanpool.bench.works import Work
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """The settings that all tools share; the others are each tool's own defaults.
-
-    Attributes
-    ----------
-    chains, draws, warmup
-        The number of chains, and of draws and warm-up iterations of each.
-    cores
-        The number of cores that a fit is bound to.
-    """
-
-    chains: int = 4
-    draws: int = 1000
-    warmup: int = 1000
-    cores: int = 2
+from stanpool.bench.works.work import Sampling, Work
 
 
 @dataclass(frozen=True)
@@ -36,16 +18,26 @@ class Drawn:
     Attributes
     ----------
     draws
-        The draws, with the tool's own labels.
+        The draws, with the tool's own labels; None of a point estimate.
     divergences
         The number of divergences after warm-up, in all chains.
-    compile_seconds
+    gradients, warmup_gradients
+        How many gradients were computed by all chains, and how many of these during
+        the warm-up; None if the tool does not say.
+    compile_seconds, compile_cpu_seconds
         The part of the time that was compilation, which is not counted.
     """
 
     draws: Any
-    divergences: int
+    divergences: int = 0
+    gradients: int | None = None
+    warmup_gradients: int | None = None
     compile_seconds: float = 0.0
+    compile_cpu_seconds: float = 0.0
+
+
+def _no_quantities(_: Any, __: Drawn) -> Mapping[str, np.ndarray]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class Tool:
     name, about
         The name, and a short description.
     needs
-        The packages that it needs.
+        The Python packages that it needs; those of R begin with ``R:``.
     build
         Makes a model of a work and its data.
     compile
@@ -67,7 +59,7 @@ class Tool:
     quantities
         Returns arrays ``(chain, draw, ...)`` of what was compiled and its draws, by the
         names of stanpool's posterior: population parameters, and the coefficients of
-        all groups, which include the population's part.
+        all groups, which include the population's part. None of a point estimate.
     form
         Says what the tool chose for the model, such as a parameterization.
     engine
@@ -80,6 +72,6 @@ class Tool:
     build: Callable[[Work, Any], Any]
     compile: Callable[[Any, Sampling], Any]
     fit: Callable[[Any, Sampling, int], Drawn]
-    quantities: Callable[[Any, Drawn], Mapping[str, np.ndarray]]
+    quantities: Callable[[Any, Drawn], Mapping[str, np.ndarray]] = _no_quantities
     form: Callable[[Any], str] = lambda _: ""
     engine: str = ""

@@ -80,7 +80,8 @@ def _surroundings() -> tuple[str, ...]:
 
 
 @atexit.register
-def _stop_waiting() -> None:
+def stop_waiting() -> None:
+    """End the processes that wait."""
     while _waiting:
         _waiting.pop()[1].stop()
 

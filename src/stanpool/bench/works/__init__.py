@@ -1,0 +1,1 @@
+"""What is fitted: models with their data."""
