@@ -257,9 +257,9 @@ marginal, 919 rows, 85 groups)
         chains, draws, warmup
             The number of chains, and of draws and warm-up iterations of each. By
             default there are 500 warm-up iterations in the marginal form, and 300 in
-            the adaptive form where groups are informative and neither nested nor
-            correlated, since chains start around a pilot estimate (``explain()`` says
-            so), and otherwise 1000.
+            the adaptive form of binary, count and ordinal outcomes where groups are
+            informative and neither nested nor correlated, since chains start around a
+            pilot estimate (``explain()`` says so), and otherwise 1000.
             There can be at most 10,000 chains and 10 million iterations, and the draws
             must fit into memory.
         seed

@@ -44,6 +44,9 @@ def test_adaptive_chains_of_informative_plain_groups_warm_up_briefly() -> None:
         sp.Model(f"TICKS ~ HEIGHT + {groups}", ticks, family="poisson")
         for groups in ("(1 + HEIGHT | BROOD)", "(1 | LOCATION/BROOD)")
     ]
+    kidney = sp.load_dataset("kidney")
+    times = "time | cens(1 - status) ~ age + (1 | id)"
+    others.append(sp.Model(times, kidney, family="weibull"))
     others.append(sp.Model("win ~ (1 + x2 || g)", small_data(), family="bernoulli"))
     assert {model.parameterization for model in others} == {"adaptive"}
     assert {default_warmup(model) for model in others} == {1000}
