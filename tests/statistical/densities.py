@@ -512,7 +512,8 @@ def _predictor(data: pd.DataFrame, label: str) -> np.ndarray:
     """Return a column, a product of columns, or ones."""
     if label == "Intercept":
         return np.ones(len(data))
-    return np.asarray(data[label.split(":")].prod(axis=1), dtype=float)
+    columns = [data[name].to_numpy(dtype=float) for name in label.split(":")]
+    return np.prod(columns, axis=0)
 
 
 def log_likelihood(model: sp.Model, data: pd.DataFrame, at: Point) -> float:

@@ -37,6 +37,7 @@ SCALES_OF_GROUPS = ("gaussian_identity", "student_t_identity")
 NAMES = tuple(
     f"{kind}_{name}_{link}"
     for name, family in FAMILIES.items()
+    if family.compiled
     for link in family.links
     for kind in ("grouped", "weighted")
 ) + tuple(f"residual_{each}" for each in SCALES_OF_GROUPS)
