@@ -51,7 +51,7 @@ SECTIONS = {
     ),
 }
 # Figures of the benchmark and of simulations that take hours are not drawn here.
-NOT_DRAWN = {"plot_bench", "plot_calibration"}
+NOT_DRAWN = {"plot_bench", "plot_calibration", "plot_design"}
 
 
 # The page begins with these lines, which are what is run.

@@ -121,6 +121,7 @@ def _made(name: str) -> Any:
     rows = {name: each.loo() for name, each in poolings.items()}
     from stanpool.studies.many.folder import Record
     from stanpool.studies.pooling.poolings import build_pooling_comparison
+    from stanpool.studies.simulation.design_analysis import Simulated, analysis_of
 
     rng = np.random.default_rng(1)
     schools = sp.Model(
@@ -165,6 +166,13 @@ def _made(name: str) -> Any:
         ),
         "Prior": lambda: sp.Prior("normal", (0, 1)),
         "Fits": lambda: sp.Fits(("data",), (Record("a"),), {"a": fit}),
+        "DesignAnalysis": lambda: analysis_of(
+            "sigma",
+            1.0,
+            0.9,
+            [Simulated(2, 3, 0, 1.0, 1.0, 0.5, 2.0)],
+            is_interval=True,
+        ),
         "PooledDraws": lambda: sp.PooledDraws.of([fit, fit]),
         "Statistics": lambda: sp.reduce("y ~ x1 + (1 | g)", small_data()),
     }
@@ -183,6 +191,8 @@ def _right(name: str, parameter: inspect.Parameter, folder: Path) -> Any:
         "trials": lambda: 3 if "predictive" in name else "shots",
         "priors": dict,
         "path": lambda: folder / "new",
+        "goal": lambda: "sigma",
+        "analysis": lambda: _made("DesignAnalysis"),
         "hypotheses": lambda: "sigma < 1",
         "rows": lambda: [0, 1],
         "y": lambda: np.zeros(_fit().model.design.rows),

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from stanpool.language.model_spec import GroupTerm
     from stanpool.language.prior import Prior
     from stanpool.model.program.render import neals_funnel
-    from stanpool.studies.calibration.against_exact import Validation, validate
-    from stanpool.studies.calibration.simulation_based import Calibration, sbc
     from stanpool.studies.many.fit_many import fit_many
     from stanpool.studies.many.fits import Fits, load_fits
     from stanpool.studies.many.pooled import PooledDraws
@@ -56,6 +54,10 @@ if TYPE_CHECKING:
     from stanpool.studies.pooling.poolings import PoolingComparison, compare_pooling
     from stanpool.studies.ranking import Ranking, compare
     from stanpool.studies.scale_priors import ScalePriorComparison, compare_scale_priors
+    from stanpool.studies.simulation.against_exact import Validation, validate
+    from stanpool.studies.simulation.design import design
+    from stanpool.studies.simulation.design_analysis import DesignAnalysis
+    from stanpool.studies.simulation.simulation_based import Calibration, sbc
 
 __version__ = "0.1.0"
 
@@ -91,8 +93,10 @@ _HOMES = {
     "language.model_spec": ("GroupTerm",),
     "language.prior": ("Prior",),
     "model.program.render": ("neals_funnel",),
-    "studies.calibration.against_exact": ("Validation", "validate"),
-    "studies.calibration.simulation_based": ("Calibration", "sbc"),
+    "studies.simulation.against_exact": ("Validation", "validate"),
+    "studies.simulation.design": ("design",),
+    "studies.simulation.design_analysis": ("DesignAnalysis",),
+    "studies.simulation.simulation_based": ("Calibration", "sbc"),
     "studies.many.fit_many": ("fit_many",),
     "studies.many.fits": ("Fits", "load_fits"),
     "studies.many.pooled": ("PooledDraws",),
@@ -124,6 +128,7 @@ __all__ = [
     "CompileError",
     "CrossValidation",
     "DataError",
+    "DesignAnalysis",
     "Diagnosis",
     "EffectWarning",
     "EngineError",
@@ -157,6 +162,7 @@ __all__ = [
     "compare_pooling",
     "compare_scale_priors",
     "complete_pooling",
+    "design",
     "engine",
     "exact",
     "fit_many",

@@ -14,7 +14,7 @@ import stanpool as sp
 from golden.catalogue import small_data
 from stanpool.model import prepared_model
 from stanpool.sampling import sample
-from stanpool.studies.calibration.simulation_based import LOG_LIKELIHOOD
+from stanpool.studies.simulation.simulation_based import LOG_LIKELIHOOD
 
 # A process of stanli's for each of many fits takes longer.
 compiled = pytest.mark.compiled

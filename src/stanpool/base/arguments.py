@@ -80,6 +80,7 @@ _LIKE = {
     "HasPosterior": "posterior",
     "UnderSeveralPriors": "parameter",
     "Ranked": "ranks",
+    "Designs": "goal",
 }
 _SEQUENCES = {"Sequence", "Collection", "Iterable", "tuple"}
 _MADE_BY = {
@@ -92,6 +93,7 @@ _MADE_BY = {
     "Calibration": "sp.sbc(model)",
     "Ranked": "sp.sbc(model)",
     "UnderSeveralPriors": "sp.compare_scale_priors(model)",
+    "Designs": "sp.design(model, goal=...)",
     "PoolingComparison": "sp.compare_pooling(model)",
     "ScalePriorComparison": "sp.compare_scale_priors(model)",
     "ExactDraws": "an exact sampler's draw()",
@@ -103,6 +105,7 @@ _SHOWN = {
     "PreparedModel": "Model",
     "UnderSeveralPriors": "ScalePriorComparison",
     "Ranked": "Calibration",
+    "Designs": "DesignAnalysis",
     "Generator": "numpy.random.Generator",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stanpool.plots.bench import plot_bench
+from stanpool.plots.design import plot_design
 from stanpool.plots.effects import (
     plot_comparisons,
     plot_conditional_effects,
@@ -32,6 +33,7 @@ __all__ = [
     "plot_caterpillar",
     "plot_comparisons",
     "plot_conditional_effects",
+    "plot_design",
     "plot_energy",
     "plot_forest",
     "plot_funnel",

@@ -6,6 +6,7 @@ to the model's Stan program: nothing is compiled, and a program can be tested by
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +21,7 @@ from stanpool.inference.prediction.predict import outcomes_of_rows
 from stanpool.inference.prediction.quantities import warn_of_overflow
 from stanpool.language.family import FAMILIES
 from stanpool.model.priors.distributions import PriorDraws
+from stanpool.model.priors.given import GivenDraws, check_given
 from stanpool.model.terms.of_design import PredictorTerms, predictors_of
 from stanpool.posterior.labelled_draws import build_posterior, numbers_of_draw
 from stanpool.posterior.recenter import uncenter_posterior
@@ -27,6 +29,7 @@ from stanpool.posterior.recenter import uncenter_posterior
 if TYPE_CHECKING:
     import xarray as xr
 
+    from stanpool.data.design.design import Design
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
@@ -138,11 +141,50 @@ def draw_prior(
     SpecError
         If a prior is improper.
     """
-    drawn = _prior_variables(model, draws, rng)
+    prior = PriorDraws(model.priors, draws, rng)
+    drawn = _variables(model, centered_design(model.design), prior)
+    return uncenter_posterior(model, _labelled(model, drawn))
+
+
+def draw_given(
+    model: PreparedModel, values: Mapping[str, float], rng: np.random.Generator
+) -> xr.Dataset:
+    """Draw the coefficients of groups given the population's parameters.
+
+    Parameters
+    ----------
+    model
+        The model.
+    values
+        The population's parameters by the names of ``model.priors``, at predictors of
+        0, as in the posterior; correlations are 0 where they are not given.
+    rng
+        The random number generator.
+
+    Returns
+    -------
+    xarray.Dataset
+        One draw of all parameters, with the labels of a fit.
+
+    Raises
+    ------
+    SpecError
+        If a parameter has no value, or there is none of that name.
+    """
+    check_given(values, list(model.priors))
+    terms = predictors_of(model.design, model.structure)
+    means = {
+        f"Intercept{each.population.suffix}": each.population.design.x_bar
+        for each in terms
+    }
+    given = GivenDraws(model.priors, 1, rng, values=values, means=means)
+    return _labelled(model, _variables(model, model.design, given))
+
+
+def _labelled(model: PreparedModel, drawn: Mapping[str, Array]) -> xr.Dataset:
+    """Label draws of Stan's variables as one chain."""
     one_chain = NamedDraws({name: values[None] for name, values in drawn.items()})
-    return uncenter_posterior(
-        model, build_posterior(one_chain, model.design, model.structure)
-    )
+    return build_posterior(one_chain, model.design, model.structure)
 
 
 def simulate_outcomes(
@@ -169,13 +211,12 @@ def simulate_outcomes(
     return outcomes_of_rows(drawn, int(rng.integers(2**32)))
 
 
-def _prior_variables(
-    model: PreparedModel, draws: int, rng: np.random.Generator
+def _variables(
+    model: PreparedModel, design: Design, prior: PriorDraws
 ) -> dict[str, Array]:
     """Draw what the model's Stan program calls by these names, ``(draw, ...)``."""
     structure = model.structure
-    prior = PriorDraws(model.priors, draws, rng)
-    mean, *others = predictors_of(centered_design(model.design), structure)
+    mean, *others = predictors_of(design, structure)
     found = _draw_terms(mean, prior)
     for own in FAMILIES[structure.family].numbers:
         values = prior.members(own.name)

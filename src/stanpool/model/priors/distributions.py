@@ -1,4 +1,11 @@
-"""Priors as distributions: densities and draws."""
+"""Priors as distributions: densities and draws.
+
+References
+----------
+.. [1] Lewandowski, Kurowicka and Joe (2009). Generating random correlation matrices
+   based on vines and extended onion method. Journal of Multivariate Analysis 100(9),
+   1989-2001, section 3.2: the onion.
+"""
 
 from __future__ import annotations
 
@@ -108,6 +115,25 @@ class PriorDraws:
                 np.stack(columns, -1) if columns else np.empty((*size, 0))
             )
         return self.drawn[name, groups]
+
+    def correlations(self, name: str, size: int) -> Array:
+        """Draw Cholesky factors of LKJ correlation matrices, ``(draw, D, D)``.
+
+        This is the onion method of [1]_: each row has a beta-distributed squared length
+        and a uniform direction.
+        """
+        draws, rng = self.draws, self.rng
+        (row,) = self.rows(name)
+        (shape,) = row.prior.arguments
+        cholesky = np.zeros((draws, size, size))
+        cholesky[:, 0, 0] = 1.0
+        for k in range(1, size):
+            squared = rng.beta(k / 2, shape + (size - 1 - k) / 2, draws)
+            direction = rng.standard_normal((draws, k))
+            direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+            cholesky[:, k, :k] = np.sqrt(squared)[:, None] * direction
+            cholesky[:, k, k] = np.sqrt(1.0 - squared)
+        return cholesky
 
 
 def draw_from_prior(

@@ -2,12 +2,6 @@
 
 S draws; D linear predictors (one, or one for each category but the reference); J
 groups; Q varying coefficients; P group-level predictors.
-
-References
-----------
-.. [1] Lewandowski, Kurowicka and Joe (2009). Generating random correlation matrices
-   based on vines and extended onion method. Journal of Multivariate Analysis 100(9),
-   1989-2001, section 3.2: the onion.
 """
 
 from __future__ import annotations
@@ -259,7 +253,7 @@ class GroupTerm:
         tau = prior.members(f"tau{end}")
         u = rng.standard_normal((prior.draws, self.groups, tau.shape[-1]))
         if self.form.correlated:
-            chol = _draw_correlations(prior, f"Omega{end}", tau.shape[-1])
+            chol = prior.correlations(f"Omega{end}", tau.shape[-1])
             found[f"Omega{end}"] = chol @ np.swapaxes(chol, 1, 2)
             u = u @ np.swapaxes(chol, 1, 2)
         means = group_means(self.design, self.number, alpha, beta)
@@ -453,23 +447,3 @@ def _variance_of_partial(own: GroupEstimate) -> float:
     """Return the variance of the inverse hyperbolic tangent of a correlation."""
     determined = 0.5 / np.square(own.scale_errors)
     return float(1.0 / (3.0 + determined.min()))
-
-
-def _draw_correlations(prior: PriorDraws, name: str, size: int) -> Array:
-    """Draw Cholesky factors of LKJ correlation matrices, ``(draw, D, D)``.
-
-    This is the onion method of [1]_: each row has a beta-distributed squared length and
-    a uniform direction.
-    """
-    draws, rng = prior.draws, prior.rng
-    (row,) = prior.rows(name)
-    (shape,) = row.prior.arguments
-    cholesky = np.zeros((draws, size, size))
-    cholesky[:, 0, 0] = 1.0
-    for k in range(1, size):
-        squared = rng.beta(k / 2, shape + (size - 1 - k) / 2, draws)
-        direction = rng.standard_normal((draws, k))
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        cholesky[:, k, :k] = np.sqrt(squared)[:, None] * direction
-        cholesky[:, k, k] = np.sqrt(1.0 - squared)
-    return cholesky

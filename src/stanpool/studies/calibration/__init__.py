@@ -1,1 +1,0 @@
-"""Checks of whether a program or a sampler is correct."""

@@ -1,0 +1,1 @@
+"""Studies by simulation: whether programs are correct, what designs would find."""
