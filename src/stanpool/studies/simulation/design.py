@@ -268,7 +268,7 @@ def _checked(simulations: int) -> int:
     if not is_whole or not 1 <= simulations <= _MOST:
         raise SpecError(
             f"simulations={quote(simulations)} must be a whole number from 1 to "
-            f"{_MOST:,}; 200 give power to within 7 percentage points, 1,000 to within 3."
+            f"{_MOST:,}; 200 give power to within 7 percentage points."
         )
     return simulations
 

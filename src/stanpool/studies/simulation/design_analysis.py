@@ -169,9 +169,9 @@ class DesignAnalysis:
         poor = int(self.table["poor"].sum())
         if poor:
             said.append(
-                f"{poor:,} fits have divergences or an R-hat above {R_HAT_OF_REFITS}, "
-                "so that what they found is less certain: try more draws, or "
-                "adapt_delta=0.99."
+                f"Fits with divergences or an R-hat above {R_HAT_OF_REFITS}, so that "
+                f"what they found is less certain: {poor:,} of {total:,}. Try more "
+                "draws, or adapt_delta=0.99."
             )
         if (self.table["reached"] < _FEW).any() and self.truth != 0:
             said.append(
