@@ -13,9 +13,9 @@ import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.py"))
 LARGEST = 500_000  # bytes
-# The others compile programs that nothing else uses, or write a report, as other tests
-# do: --slow runs all of them.
-SHORT = [path for path in NOTEBOOKS if path.stem[:2] not in ("07", "09", "11")]
+# The others compile programs that nothing else uses, write a report, as other tests
+# do, or make hundreds of fits: --slow runs all of them.
+SHORT = [path for path in NOTEBOOKS if path.stem[:2] not in ("07", "09", "11", "12")]
 
 
 def cells_of_text(path: Path) -> list[tuple[str, str]]:
