@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arguments import public
-from stanpool.base.arrays import Array
 from stanpool.base.errors import SamplingError, quote
 from stanpool.posterior.convergence import R_HAT_OF_REFITS
 
@@ -243,17 +242,18 @@ def _summarized(fits: pd.DataFrame) -> dict[str, Any]:
         "power": len(reached) / count if count else np.nan,
         "power_low": _wilson(len(reached), total)[0],
         "power_high": _wilson(len(reached) + failed, total)[1],
-        **_mean("width", (done["high"] - done["low"]).to_numpy()),
-        **_mean("right_sign", right.astype(float).to_numpy()),
-        **_mean("exaggeration", ratio.to_numpy()),
-        **_mean("bias", error.to_numpy()),
-        **_mean("coverage", covers.astype(float).to_numpy()),
+        **_mean("width", done["high"] - done["low"]),
+        **_mean("right_sign", right),
+        **_mean("exaggeration", ratio),
+        **_mean("bias", error),
+        **_mean("coverage", covers),
         "seconds": done["seconds"].mean(),
     }
 
 
-def _mean(name: str, values: Array) -> dict[str, float]:
+def _mean(name: str, column: pd.Series[Any]) -> dict[str, float]:
     """Return a mean and its Monte Carlo standard error."""
+    values = np.asarray(column, dtype=float)
     count = len(values)
     error = np.std(values, ddof=1) / np.sqrt(count) if count > 1 else np.nan
     return {name: values.mean() if count else np.nan, f"{name}_mcse": error}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from stanpool.base.errors import EngineError, quote
 from stanpool.base.system.executors.job import Job, LostError, Outcome, Outcomes
 from stanpool.base.system.stopping import stop
 
+_OFTEN, _PAUSE = 10, 0.5  # times that a result is asked for, and seconds between
 _ENDS = (OSError, TimeoutError)
 
 
@@ -47,7 +49,7 @@ class DaskWorkers:
 
         for future in as_completed(list(futures)):
             try:
-                outcome = future.result()
+                outcome = self._result(future)
             except KilledWorker as killed:
                 outcome = Outcome(None, LostError(_killed(killed)))
             except Exception as problem:
@@ -58,6 +60,19 @@ class DaskWorkers:
                     ) from problem
                 raise EngineError(_refused(problem)) from problem
             yield futures.pop(future), outcome
+
+    def _result(self, future: Any) -> Outcome:
+        """Return the result of a task, asked for again if it was lost on its way."""
+        for _ in range(_OFTEN):
+            try:
+                outcome: Outcome = future.result()
+                return outcome
+            except Exception as problem:
+                if future.status == "error" or self.client.status != "running":
+                    raise
+                lost = problem
+                time.sleep(_PAUSE)
+        raise lost
 
     def _stop(self, study: str, futures: list[Any]) -> None:
         """Cancel tasks, and stop those that are under way."""
