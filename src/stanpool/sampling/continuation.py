@@ -31,7 +31,7 @@ _ADAPTED |= {"adapt_metric_window", "adapt_init_phase", "adapt_step_size"}
 
 
 def sampler_state(model: PreparedModel, raw: RawDraws) -> xr.Dataset:
-    """Return step sizes, inverse metrics and the last draw of each chain.
+    """Return step sizes, inverse metrics, the last draw and the seconds of each chain.
 
     Parameters
     ----------
@@ -49,6 +49,9 @@ def sampler_state(model: PreparedModel, raw: RawDraws) -> xr.Dataset:
         variables[f"{_POSITION}{name}"] = (("chain", *dims), last)
     steps = raw.sampler_variable("stepsize__")[:, -1]
     variables["step_size"] = (("chain",), steps)
+    if len(raw.seconds_warmup) == len(steps):
+        variables["seconds_warmup"] = (("chain",), raw.seconds_warmup)
+        variables["seconds_sampling"] = (("chain",), raw.seconds_sampling)
     if raw.inv_metric is not None:
         dims = ["parameter", "parameter_2"][: raw.inv_metric.ndim - 1]
         variables["inv_metric"] = (("chain", *dims), raw.inv_metric)

@@ -343,7 +343,8 @@ def test_interpreted_programs_are_run_by_stanli(
     def fit(self: Model, **options: object) -> SimpleNamespace:
         asked.append(str(options["engine"]))
         stats = {name: np.zeros((4, 10)) for name in ("diverging", "n_steps")}
-        tree = {"warmup_sample_stats": stats}
+        seconds = {f"seconds_{part}": np.ones(4) for part in ("warmup", "sampling")}
+        tree = {"sampler_state": seconds}
         return SimpleNamespace(posterior=None, sample_stats=stats, tree=tree)
 
     monkeypatch.setattr(Model, "fit", fit)

@@ -12,6 +12,7 @@ from stanpool.api.facade import Model
 from stanpool.base.options import EngineName, Parameterization
 from stanpool.bench.tools.tool import Drawn, Tool
 from stanpool.bench.works.work import Sampling, Work
+from stanpool.sampling.continuation import STATE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,17 +70,15 @@ def _fit(engine: EngineName) -> Callable[[Model, Sampling, int], Drawn]:
             draws=sampling.draws,
             warmup=sampling.warmup,
             seed=seed,
-            save_warmup=True,
             **_options(sampling, engine),
         )
-        stats = fit.sample_stats
-        warmup = int(fit.tree["warmup_sample_stats"]["n_steps"].sum())
-        return Drawn(
-            fit.posterior,
-            int(stats["diverging"].sum()),
-            int(stats["n_steps"].sum()) + warmup,
-            warmup,
-        )
+        stats, state = fit.sample_stats, fit.tree[STATE]
+        steps = int(stats["n_steps"].sum())
+        # Steps of the warm-up are not kept, but take as long as others.
+        seconds = float(state["seconds_warmup"].sum())
+        warmup = round(steps * seconds / float(state["seconds_sampling"].sum()))
+        diverging = int(stats["diverging"].sum())
+        return Drawn(fit.posterior, diverging, steps + warmup, warmup)
 
     return fit_model
 
