@@ -83,7 +83,7 @@ pd.Series(
 # answers and is known well: a mean that moves takes 24 items along, and not 316 users.
 
 # %%
-options = {"seed": 1, "draws": 500, "warmup": 500, "progress": False}
+options = {"seed": 1, "progress": False}
 crossed = "likes ~ 1 + (1 | item) + (1 | user)"
 formulas = {
     "crossed": crossed,
@@ -103,11 +103,6 @@ pd.concat(
 ).round(2)
 
 # %% [markdown]
-# The fits are short. With 500 draws in each chain, R-hat of a correlation of the slopes
-# is 1.02, and its effective sample size is 346: too little to report the correlations,
-# for which `fits["slopes"].more(1000)` would continue the chains. What follows are
-# averages over draws of predictions, which need fewer.
-#
 # What do they say about the answers that were held out? `log score` is the mean log
 # probability that was given to what the user said; a coin has -0.693. `better by` is
 # the gain over `crossed` in a user's sum of log probabilities, the mean over users, and
