@@ -105,8 +105,13 @@ def functions() -> str:
 
 
 @pytest.fixture(scope="module")
-def program() -> cmdstanpy.CmdStanModel:
-    return compiled("partly_centered", functions() + BLOCKS, "partly_centered")
+def program(pytestconfig: pytest.Config) -> cmdstanpy.CmdStanModel:
+    return compiled(
+        "partly_centered",
+        functions() + BLOCKS,
+        "partly_centered",
+        as_fits=pytestconfig.getoption("--slow"),
+    )
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -167,7 +167,7 @@ class TestModel:
         grades = np.array([1, 2, 4, 9] * 4)[:14]
         data = small_data().assign(grade=grades)
         model = Model("grade ~ x1 + (1 | g)", data, family="ordinal")
-        assert "outcome: no row has 3, 5 to 8, which" in model.explain()
+        assert "outcome: no row has 3, 5 to 8, so that" in model.explain()
         levels = pd.Categorical(grades, categories=[*range(1, 10)], ordered=True)
         model = Model(
             "grade ~ x1 + (1 | g)", data.assign(grade=levels), family="ordinal"

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote
-from stanpool.model.priors.continuous import DISTRIBUTIONS, Continuous
 from stanpool.model.priors.in_force import PriorRow, class_of
+
+if TYPE_CHECKING:
+    from stanpool.model.priors.continuous import Continuous
 
 
 def distribution_of(row: PriorRow) -> Continuous:
@@ -28,6 +31,9 @@ def distribution_of(row: PriorRow) -> Continuous:
     SpecError
         If it is improper.
     """
+    # SciPy takes long to load, and exact samplers import this module without it.
+    from stanpool.model.priors.continuous import DISTRIBUTIONS
+
     prior = row.prior.canonical
     if prior.distribution not in DISTRIBUTIONS:
         raise SpecError(

@@ -83,6 +83,7 @@ class _ChunkFacts:
     origin: str | None
     rows: int
     labels: tuple[str, ...]
+    orders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
