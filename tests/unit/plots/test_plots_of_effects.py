@@ -215,7 +215,8 @@ def test_unknown_variables_are_refused(fit: sp.Fit) -> None:
 def test_the_gallery_has_every_figure() -> None:
     page = (Path(__file__).parents[3] / "docs" / "gallery.md").read_text("utf-8")
     shown = {f"plot_{name}" for name in re.findall(r"plot[._](\w+)\(", page)}
-    # Those of the benchmark and of simulations that take hours are not drawn.
-    assert shown - {"plot_"} >= {*plots.__all__} - {"plot_bench", "plot_calibration"}
+    # Those of the benchmark and of studies by simulation are not drawn.
+    not_drawn = {"plot_bench", "plot_calibration", "plot_design"}
+    assert shown - {"plot_"} >= {*plots.__all__} - not_drawn
     for name in re.findall(r"\(figures/(\w+\.png)\)", page):
         assert (Path(__file__).parents[3] / "docs" / "figures" / name).is_file()

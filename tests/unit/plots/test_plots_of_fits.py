@@ -647,6 +647,7 @@ def test_figures_are_methods_of_a_fit(fit: sp.Fit) -> None:
     with pytest.raises(sp.ArgumentError, match="Did you mean 'var_names'"):
         fit.plot.forest(varnames=["sigma"])
     # All figures of a fit are there: those left out show other results.
-    others = {"bench", "calibration", "graph", "pareto_k", "pit", "scale_priors"}
+    others = {"bench", "calibration", "design"}
+    others |= {"graph", "pareto_k", "pit", "scale_priors"}
     drawings = {name for name in vars(type(fit.plot)) if hasattr(plots, f"plot_{name}")}
     assert drawings == {name.removeprefix("plot_") for name in plots.__all__} - others
