@@ -64,9 +64,7 @@ def plot_design(analysis: Designs, *, measure: str = "power") -> Figure:
     check_choice("measure", measure, MEASURES)
     table = analysis.table
     along, other = "groups", "rows"
-    if table["groups"].nunique() < table["rows"].nunique() and (
-        table["groups"].nunique() < 2
-    ):
+    if table["groups"].nunique() < min(table["rows"].nunique(), 2):
         along, other = "rows", "groups"
     figure, (ax,) = new_figure(6.5, 4.2, columns=1)
     colors = chain_colors()
@@ -78,7 +76,7 @@ def plot_design(analysis: Designs, *, measure: str = "power") -> Figure:
         ax.axhline(_WANTED, color=grey(), linestyle=":", linewidth=1)
         ax.set_ylim(0, 1.02)
     tidy(ax, x=_plural(along), y=_WORDS.get(measure, measure))
-    headline(ax, f"{on_paper(analysis.goal, 48)}")
+    headline(ax, on_paper(analysis.goal, 48))
     if len(lines) > 1:
         legend(ax)
     return figure

@@ -70,6 +70,17 @@ def mixing(draws: NDArray[Any]) -> dict[str, Array]:
     return {name: described[name] for name in STATISTICS}
 
 
+def r_hat_of_refit(log_density: NDArray[Any]) -> float:
+    """Return R-hat of the log density, which detects chains that got stuck.
+
+    Parameters
+    ----------
+    log_density
+        Shape ``(chain, draw)``.
+    """
+    return float(mixing(log_density[..., None])["r_hat"].item())
+
+
 def describe(draws: NDArray[Any], levels: Sequence[float] = ()) -> dict[Any, Array]:
     """Compute what ``mixing`` does, and the moments and quantiles of the draws.
 

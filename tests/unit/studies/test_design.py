@@ -198,6 +198,9 @@ def test_wrong_questions_are_refused(slopes: sp.Model) -> None:
         sp.design(slopes, goal="sigma", power=0.8, **common)
     with pytest.raises(sp.SpecError, match=r"data=3 must be a function"):
         sp.design(slopes, goal="sigma", data=3, **common)
+    common["assume"] = {**ASSUMED, "tau_g[x]": -0.5}
+    with pytest.raises(sp.SpecError, match=r"'tau_g\[x\]', which must be at least 0"):
+        sp.design(slopes, goal="sigma", **common)
 
 
 @pytest.mark.slow

@@ -227,8 +227,11 @@ def _dask(data: Any, named: str) -> LazyTable:
 
 
 def _spark(data: Any, named: str) -> LazyTable:
+    def quoted(columns: list[str]) -> list[str]:
+        return [f"`{name.replace('`', '``')}`" for name in columns]
+
     def chosen(columns: list[str]) -> Any:
-        return data.select(*(f"`{name.replace('`', '``')}`" for name in columns))
+        return data.select(*quoted(columns))
 
     def partitions(columns: list[str], work: Work, _: Merge) -> Iterable[Any]:
         import pickle
@@ -247,7 +250,7 @@ def _spark(data: Any, named: str) -> LazyTable:
     def counted(columns: list[str], count: str) -> Batches:
         from pyspark.sql import functions
 
-        groups = chosen(columns).groupBy(*(f"`{each}`" for each in columns))
+        groups = data.groupBy(*quoted(columns))
         return [groups.agg(functions.count(functions.lit(1)).alias(count)).toArrow()]
 
     return LazyTable(

@@ -87,7 +87,7 @@ def known(what: str) -> Known:
         elsewhere = Known(_ELSEWHERE[what], "as measured on another machine")
     with suppress(EngineError):
         if last := _kept().get(what):
-            if what.startswith(gain_by("")) and len(last) < _KEPT:
+            if what not in (COMPILING, SETTING_UP) and len(last) < _KEPT:
                 last = [*last, elsewhere.value]
             return Known(statistics.median(last), "as measured on this machine")
     return elsewhere

@@ -33,7 +33,7 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.model.fit_result import diverging
-from stanpool.posterior.convergence import mixing
+from stanpool.posterior.convergence import r_hat_of_refit
 from stanpool.sampling.choose_engine import compile_if_it_pays
 from stanpool.sampling.initial_values import starting_values
 from stanpool.sampling.sample import sample_model
@@ -276,5 +276,5 @@ def _predict_left_out(
         rows=predict_rows(model.spec, design, eta, parameters, weights, rng),
         seconds=refit.seconds,
         divergences=int(diverging(refit).sum()),
-        r_hat=mixing(refit.sample_stats["lp"].to_numpy()[..., None])["r_hat"].item(),
+        r_hat=r_hat_of_refit(refit.sample_stats["lp"].to_numpy()),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.model.priors.distributions import PriorDraws
-from stanpool.model.priors.in_force import PriorRow
+from stanpool.model.priors.in_force import PriorRow, class_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +92,15 @@ def check_given(values: Mapping[str, float], rows: list[PriorRow]) -> None:
             )
         if not np.isfinite(value):
             raise SpecError(f"assume= has {value!r} for {quote(name)}, not a number.")
+    for row in of_numbers:
+        low, high = class_of(row.parameter_class).bounds
+        value = values.get(row.parameter, high)
+        if not low <= value <= high:
+            most = f", and at most {high:g}" if high < np.inf else ""
+            raise SpecError(
+                f"assume= has {value:g} for {quote(row.parameter)}, which must be at "
+                f"least {low:g}{most}."
+            )
     missing = [name for name in needed if name not in values]
     if missing:
         raise SpecError(

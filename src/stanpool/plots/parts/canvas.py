@@ -166,8 +166,7 @@ def headline(ax: Axes, text: str) -> None:
 
 def heading(figure: Figure, text: str) -> None:
     """Write the title of a figure of several axes, in as many lines as it needs."""
-    # Matplotlib's own wrapping would parse what looks like mathematics.
-    lines = textwrap.fill(text, int(_LETTERS_PER_INCH * figure.get_figwidth()))
+    lines = _in_lines(figure, text)
     figure.suptitle(lines, x=0.01, ha="left", fontsize="medium", **PLAIN)
 
 
@@ -184,9 +183,16 @@ def heading_and_legend(figure: Figure, text: str, handles: Any, labels: Any) -> 
     shown = figure.legend(
         handles, labels, loc="outside upper left", ncols=columns, alignment="left"
     )
-    lines = textwrap.fill(text, int(_LETTERS_PER_INCH * width))
-    shown.set_title(lines)
+    shown.set_title(_in_lines(figure, text))
     shown.get_title().set(fontsize="medium", **PLAIN)
+
+
+def _in_lines(figure: Figure, text: str) -> str:
+    """Break a title into lines that are no wider than the figure.
+
+    Matplotlib's own wrapping would parse what looks like mathematics.
+    """
+    return textwrap.fill(text, int(_LETTERS_PER_INCH * figure.get_figwidth()))
 
 
 def legend(ax: Axes, **options: Any) -> None:

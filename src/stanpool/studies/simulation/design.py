@@ -44,7 +44,7 @@ from stanpool.inference.prediction.prior_predictive import (
 )
 from stanpool.model.fit_result import FitResult, diverging
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.posterior.convergence import mixing
+from stanpool.posterior.convergence import r_hat_of_refit
 from stanpool.posterior.intervals import interval_levels, quantile_name
 from stanpool.posterior.scalars import scalars
 from stanpool.sampling.choose_engine import compile_if_it_pays
@@ -299,14 +299,9 @@ def _simulate_and_fit(study: _Study, engine: StudyEngine, task: _Task) -> Simula
             else found["probability"] >= study.prob
         ),
         divergences=int(diverging(fit).sum()) if is_nuts else 0,
-        r_hat=_r_hat(fit) if is_nuts else np.nan,
+        r_hat=r_hat_of_refit(fit.sample_stats["lp"].to_numpy()) if is_nuts else np.nan,
         seconds=fit.seconds,
     )
-
-
-def _r_hat(fit: FitResult) -> float:
-    """Return R-hat of the log density, which detects chains that got stuck."""
-    return float(mixing(fit.sample_stats["lp"].to_numpy()[..., None])["r_hat"].item())
 
 
 def _lost(task: _Task, problem: LostError) -> Simulated:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH = 88
-_Z = 1.959964  # of intervals of 95 %
 _FEW = 10  # results from which a ratio is an average of something
 
 
@@ -267,10 +266,10 @@ def _wilson(successes: int, total: int) -> tuple[float, float]:
     >>> [round(x, 3) for x in _wilson(81, 263)]  # Newcombe (1998), table I
     [0.255, 0.366]
     """
-    share, spread = successes / total, _Z**2 / total
-    center = share + spread / 2
-    half = _Z * np.sqrt(share * (1 - share) / total + spread / (4 * total))
-    return float((center - half) / (1 + spread)), float((center + half) / (1 + spread))
+    from scipy import stats  # type: ignore[import-untyped]
+
+    found = stats.binomtest(successes, total).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def _share(value: float) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stanpool.base.errors import EngineError, SpecError
-from stanpool.base.system.executors.job import Job, Outcome, Outcomes
+from stanpool.base.system.executors.job import Job, Outcomes
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,3 @@ class SparkWorkers:
             raise EngineError(f"Spark cannot do this: {problem}") from problem
         finally:
             shared.destroy()
-
-
-def _done_by(shared: Any) -> Callable[[tuple[int, Any]], tuple[int, Outcome]]:
-    def done(numbered: tuple[int, Any]) -> tuple[int, Outcome]:
-        place, task = numbered
-        return place, shared.value(task)
-
-    return done
