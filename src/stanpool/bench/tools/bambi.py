@@ -11,6 +11,7 @@ import numpy as np
 from stanpool.api.facade import Model
 from stanpool.base.arrays import Array
 from stanpool.bench.tools.numpyro import clock_of_compiling, set_up_jax
+from stanpool.bench.tools.nutpie import sample_compiled
 from stanpool.bench.tools.tool import Drawn, Tool
 from stanpool.bench.tools.written import beta_scales, means, plain_model
 from stanpool.bench.works.work import Sampling, Work
@@ -119,28 +120,13 @@ def _compile_nutpie(built: _Bambi, sampling: Sampling) -> _Bambi:
     kept += [v.name for v in model.deterministics if v.name not in per_row]
     compiled = nutpie.compile_pymc_model(model, var_names=kept)
     ready = _Bambi(built.plain, built.model, compiled)
-    _sample_nutpie(ready, replace(sampling, draws=5, warmup=5), 1)
+    few = replace(sampling, draws=5, warmup=5)
+    sample_compiled(compiled, few, 1, save_warmup=False)
     return ready
 
 
-def _sample_nutpie(built: _Bambi, sampling: Sampling, seed: int) -> Any:
-    import nutpie
-
-    own = {} if sampling.warmup is None else {"tune": sampling.warmup}
-    return nutpie.sample(
-        built.compiled,
-        draws=sampling.draws,
-        chains=sampling.chains,
-        cores=sampling.cores,
-        seed=seed,
-        save_warmup=False,
-        progress_bar=False,
-        **own,
-    )
-
-
 def _fit_nutpie(built: _Bambi, sampling: Sampling, seed: int) -> Drawn:
-    tree = _sample_nutpie(built, sampling, seed)
+    tree = sample_compiled(built.compiled, sampling, seed, save_warmup=False)
     posterior = tree["posterior"].to_dataset()
     # Bambi's own intercept is where predictors are 0, not at their means.
     terms = list(_terms(built.plain))

@@ -158,22 +158,28 @@ def _compile(low_rank: bool) -> Callable[[_Built, Sampling], _Built]:
     return compile_model
 
 
-def _sample(built: _Built, sampling: Sampling, seed: int, low_rank: bool) -> Any:
+def sample_compiled(
+    compiled: Any, sampling: Sampling, seed: int, **options: Any
+) -> Any:
+    """Sample a compiled model, with nutpie's own warm-up unless one is given."""
     import nutpie
 
-    own = {} if sampling.warmup is None else {"tune": sampling.warmup}
-    if low_rank:
-        own["low_rank_modified_mass_matrix"] = True
+    if sampling.warmup is not None:
+        options["tune"] = sampling.warmup
     return nutpie.sample(
-        built.compiled,
+        compiled,
         draws=sampling.draws,
         chains=sampling.chains,
         cores=sampling.cores,
         seed=seed,
-        save_warmup=True,
         progress_bar=False,
-        **own,
+        **options,
     )
+
+
+def _sample(built: _Built, sampling: Sampling, seed: int, low_rank: bool) -> Any:
+    metric = {"low_rank_modified_mass_matrix": True} if low_rank else {}
+    return sample_compiled(built.compiled, sampling, seed, save_warmup=True, **metric)
 
 
 def _fit(low_rank: bool) -> Callable[[_Built, Sampling, int], Drawn]:
