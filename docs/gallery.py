@@ -93,7 +93,8 @@ def write(place: Path) -> None:
     page = [
         "# Gallery",
         "",
-        "Every figure, as `python docs/gallery.py` draws it. `fit.plot.<name>()` is",
+        "Every figure, as `python docs/gallery.py` draws it, but those of the",
+        "benchmark and of studies by simulation. `fit.plot.<name>()` is",
         "`sp.plots.plot_<name>(fit)`; each returns a figure of matplotlib, those of",
         "one panel draw on given axes with `ax=`, and all follow what you have set in",
         "`matplotlib.rcParams`. The fits are",

@@ -105,6 +105,13 @@ def test_groups_and_draws_have_thin_lines(fit: sp.Fit) -> None:
     expected = fit.epred(rows, group_terms=[]).stack(sample=("chain", "draw"))
     places = np.linspace(0, 199, 10).astype(int)
     np.testing.assert_allclose(thin, expected.to_numpy().T[places], atol=1e-9)
+    # From level to level, too, beside the intervals of each.
+    (ax,) = plots.plot_predictions(fit, "sex", lines_of="g").axes
+    (first, *_) = thin = lines(ax, 0.6)
+    assert (len(thin), first.get_xdata().tolist()) == (6, [0, 1])
+    grid = fit.datagrid({"sex": [*"fm"], "g": "a"})
+    expected = fit.predictions(newdata=grid, by=False)["estimate"]
+    np.testing.assert_allclose(first.get_ydata(), expected)
     with pytest.raises(sp.SpecError, match="lines_of='county'"):
         plots.plot_predictions(fit, "x", lines_of="county")
 

@@ -268,7 +268,9 @@ class Curves:
                 ax.plot(x, y, color=color, linewidth=0.6, alpha=0.6, zorder=3)
                 continue
             if first.is_points:
-                x = x + 0.12 * first.gap * (place - (len(colors) - 1) / 2)
+                shift = 0.12 * first.gap * (place - (len(colors) - 1) / 2)
+                x = x + shift
+                self._draw_thin(ax, color, value, facet, shift)
                 width, size = (2, 26) if len(x) <= _MOST_LABELS else (0.8, 5)
                 ax.vlines(x, low, high, color=color, linewidth=width)
                 ax.scatter(x, y, s=size, color=color, zorder=4, label=label)
@@ -307,7 +309,9 @@ class Curves:
             return False
         return len(self.along[1].values) > len(chain_colors())
 
-    def _draw_thin(self, ax: Axes, color: str, value: Any, facet: Any) -> None:
+    def _draw_thin(
+        self, ax: Axes, color: str, value: Any, facet: Any, shift: float = 0.0
+    ) -> None:
         """Draw the thin lines of draws and of groups."""
         first = self.along[0]
         of_groups = color if len(self.along) > 1 else grey()
@@ -320,8 +324,10 @@ class Curves:
             wide = lines[chosen].pivot_table(
                 index=first.name, columns="line", values="estimate", observed=True
             )
-            x = wide.index.to_numpy(dtype=float)
-            ax.plot(x, wide, color=shade, linewidth=0.6, alpha=0.4, zorder=1.5)
+            x = first.places(wide.index)
+            order = np.argsort(x)
+            x, y = x[order] + shift, wide.to_numpy()[order]
+            ax.plot(x, y, color=shade, linewidth=0.6, alpha=0.4, zorder=1.5)
 
     def _draw_outcomes(self, ax: Axes, facet: Any) -> None:
         """Draw the outcomes of rows, or means of bins of them."""
