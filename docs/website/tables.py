@@ -78,6 +78,21 @@ MOMENTS = {
         "- ((1 - hu) * mu / (1 - (1 + mu / phi)^-phi))^2",
         "the same with more scatter",
     ),
+    "zero_inflated_binomial": (
+        "(1 - zi) * trials * mu",
+        "(1 - zi) * trials * mu * (1 - mu + zi * trials * mu)",
+        "successes of trials, of which some rows have none for another reason",
+    ),
+    "hurdle_gamma": (
+        "(1 - hu) * mu",
+        "(1 - hu) * (mu^2 / shape + hu * mu^2)",
+        "amounts, such as costs, that are 0 with the probability hu",
+    ),
+    "hurdle_lognormal": (
+        "(1 - hu) * exp(mu + sigma^2 / 2)",
+        "(1 - hu) * (exp(sigma^2) - 1 + hu) * exp(2 * mu + sigma^2)",
+        "the same, where the logarithm of positive amounts is normal",
+    ),
     "ordinal": ("", "", "ordered categories, such as answers from 1 to 5"),
     "categorical": ("", "", "categories without an order"),
 }
@@ -156,6 +171,7 @@ def _outcome(family: Family) -> str:
     said = {
         "real": "a number",
         "positive": "a positive number",
+        "nonnegative": "a number from 0 on",
         "proportion": "a number above 0 and below 1",
         "binary": "0 and 1, False and True, or text or a categorical of two levels, "
         "the second of which is success",

@@ -30,6 +30,7 @@ SLOW = (
     "complete_pooling_binomial_cloglog",
     "complete_pooling_binomial_probit",
     "complete_pooling_exponential_censored",
+    "complete_pooling_hurdle_lognormal",
     "complete_pooling_hurdle_negative_binomial",
     "complete_pooling_gaussian_truncated_both",
     "complete_pooling_lognormal_truncated_both",
@@ -38,6 +39,7 @@ SLOW = (
     "complete_pooling_ordinal_probit_other_priors",
     "complete_pooling_poisson_truncated_both",
     "complete_pooling_weibull_truncated_both",
+    "complete_pooling_zero_inflated_binomial",
     "complete_pooling_zero_inflated_poisson",
     "no_pooling_bernoulli",
     "no_pooling_beta",
@@ -56,6 +58,7 @@ SLOW = (
     "partial_pooling_gaussian_se_marginal_integrated_integrated_plain",
     "partial_pooling_gaussian_weights_crossproducts_decoupled_adaptive_correlated_"
     "group_predictors_member",
+    "partial_pooling_hurdle_gamma_weights_adaptive",
     "partial_pooling_hurdle_poisson_offset_adaptive",
     "partial_pooling_poisson_adaptive_plain_membership",
     "partial_pooling_poisson_adaptive_correlated_group_predictors_nested",

@@ -152,6 +152,8 @@ OTHER_OUTCOMES = {
     "negative_binomial": "count",
     "zero_inflated_poisson": "count",
     "hurdle_negative_binomial": "count",
+    "zero_inflated_binomial": "hits | trials(shots)",
+    "hurdle_lognormal": "spent",
     "ordinal": "grade",
     "categorical": "colour",
 }
@@ -208,6 +210,8 @@ PARTS = (
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "negative_binomial"}),
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "poisson"}),
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "hurdle_poisson"}),
+    ("spent | weights(w) ~ x1 + (1 | g)", {"family": "hurdle_gamma"}),
+    ("spent ~ x1 + (1 | g)", {"family": "hurdle_lognormal", "residual": "g"}),
     (
         "count | exposure(e) + weights(w) ~ x1 + (1 | g)",
         {"family": "zero_inflated_negative_binomial"},
@@ -325,6 +329,7 @@ def _small_data() -> pd.DataFrame:
     return frame.assign(
         heavy=5000.0,
         amount=amount,
+        spent=np.where(amount < 1.0, 0.0, amount),
         share=rng.beta(2.0, 3.0, rows),
         grade=pd.Categorical(
             np.array(["low", "fair", "high"])[np.arange(rows) * 5 % 7 % 3],

@@ -632,6 +632,15 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "hurdle_negative_binomial": lambda: Zeros(
             stats.nbinom(phi, phi / (phi + mean)), hu=at.hu
         ),
+        "zero_inflated_binomial": lambda: Zeros(
+            stats.binom(data[spec.trials], mean), zi=at.zi
+        ),
+        "hurdle_gamma": lambda: ZeroOrAmount(
+            stats.gamma(at.shape, scale=mean / at.shape), at.hu
+        ),
+        "hurdle_lognormal": lambda: ZeroOrAmount(
+            stats.lognorm(scale, scale=np.exp(mean)), at.hu
+        ),
     }[spec.family]()
 
 
@@ -680,8 +689,46 @@ class Zeros:
         return self.moment(2) - self.moment(1) ** 2
 
     def rvs(self, shape: tuple[int, ...], random_state: int) -> Any:
-        """Draw counts of 0 to 9, whatever their probabilities."""
-        return np.random.default_rng(random_state).integers(0, 10, shape)
+        """Draw counts of 0 to 7, whatever their probabilities."""
+        return np.random.default_rng(random_state).integers(0, 8, shape)
+
+
+@dataclass(frozen=True)
+class ZeroOrAmount:
+    """Amounts that are 0 with the probability ``hu``, and else of a distribution."""
+
+    amounts: Any
+    hu: float
+
+    @property
+    def dist(self) -> Any:
+        """The distribution of positive amounts without its parameters."""
+        return self.amounts.dist
+
+    def logpdf(self, y: Any) -> Any:
+        """Return the log probability of 0, and the log density of other amounts."""
+        positive = np.log(1 - self.hu) + self.amounts.logpdf(np.where(y == 0, 1.0, y))
+        return np.where(y == 0, np.log(self.hu), positive)
+
+    def moment(self, power: int) -> Any:
+        """Return a moment of all amounts, to which zeros add nothing."""
+        return (1 - self.hu) * self.amounts.moment(power)
+
+    def mean(self) -> Any:
+        """Return the first moment."""
+        return self.moment(1)
+
+    def var(self) -> Any:
+        """Return the variance: that within the two kinds, and between them."""
+        within = (1 - self.hu) * self.amounts.var()
+        return within + self.hu * (1 - self.hu) * self.amounts.mean() ** 2
+
+    def rvs(self, shape: tuple[int, ...], random_state: int) -> Any:
+        """Draw amounts, of which a third are 0 whatever the probability."""
+        rng = np.random.default_rng(random_state)
+        return np.where(
+            rng.random(shape) < 1 / 3, 0.0, self.amounts.rvs(shape, random_state=rng)
+        )
 
 
 def _log_ordinal(

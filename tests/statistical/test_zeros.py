@@ -1,4 +1,4 @@
-"""Counts with zeros of their own: estimates of other tools, and quadrature."""
+"""Outcomes with zeros of their own: estimates of other tools, and quadrature."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import stanpool as sp
+from stanpool.data.likelihood import log_likelihood
 from statistical.densities import Zeros
 
 # fixef(), plogis(fixef()$zi), sigma() and logLik() of glmmTMB 1.1.5 in R 4.2.2:
@@ -44,20 +46,18 @@ def salamanders() -> pd.DataFrame:
 def test_the_likelihood_has_its_maximum_where_glmmtmb_finds_it(
     family: str, salamanders: pd.DataFrame
 ) -> None:
-    (alpha, *beta), share, phi, log_likelihood = GLMMTMB[family]
+    (alpha, *beta), share, phi, expected = GLMMTMB[family]
     own = "zi" if family.startswith("zero") else "hu"
     known: dict[str, float] = {own: share} | ({} if phi is None else {"phi": phi})
     model = sp.Model("count ~ unmined + DOP", salamanders, family=family)
     at = {"Intercept": alpha, "beta": np.array(beta), **known}
 
     def total(**moved: float) -> float:
-        from stanpool.data.likelihood import log_likelihood as of_rows
-
         eta = at["Intercept"] + moved.get("eta", 0.0) + model.design.X @ at["beta"]
         parameters = {name: known[name] + moved.get(name, 0.0) for name in known}
-        return float(of_rows(model.spec, model.design, eta, parameters).sum())
+        return float(log_likelihood(model.spec, model.design, eta, parameters).sum())
 
-    assert total() == pytest.approx(log_likelihood, abs=2e-6)
+    assert total() == pytest.approx(expected, abs=2e-6)
     for name in ("eta", *known):
         assert total() >= max(total(**{name: 1e-3}), total(**{name: -1e-3}))
     # The mode is that on the scale of the sampler: these priors cancel the Jacobians.
@@ -74,8 +74,6 @@ def test_the_likelihood_has_its_maximum_where_glmmtmb_finds_it(
 
 @pytest.mark.parametrize("own", ["zi", "hu"])
 def test_posteriors_are_those_of_quadrature(own: str) -> None:
-    from scipy import stats
-
     y = stats.poisson(1.4).rvs(60, random_state=3)
     y[:15] = 0
     family = "zero_inflated_poisson" if own == "zi" else "hurdle_poisson"
@@ -111,3 +109,93 @@ def test_expected_counts_are_of_all_counts(salamanders: pd.DataFrame) -> None:
     zeros = (salamanders["count"] == 0).mean()
     positive = salamanders[salamanders["count"] > 0].groupby("unmined")["count"].mean()
     np.testing.assert_allclose(table["estimate"], (1 - zeros) * positive, rtol=0.05)
+
+
+# The same of ziGamma(link = "log"), whose shape is 1 / sigma(fit)^2; and of lm() of the
+# logarithms of positive counts, with which zeros have nothing to do. Columns:
+# coefficients, share of zeros, shape or sigma, log likelihood.
+OF_AMOUNTS = {
+    "hurdle_gamma": (
+        (0.6153549275799, 0.6791954216424, 0.0291606391875),
+        *(0.60093334449, {"shape": 1.95411654553}, -962.103229158),
+    ),
+    "hurdle_lognormal": (
+        (0.4469272739304, 0.5441034371753, 0.0365687774068),
+        *(0.600931677019, {"sigma": 0.723181973386}, -943.326417509),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", OF_AMOUNTS)
+def test_the_likelihood_of_amounts_is_that_of_other_tools(
+    family: str, salamanders: pd.DataFrame
+) -> None:
+    (alpha, *beta), hu, own, expected = OF_AMOUNTS[family]
+    model = sp.Model("count ~ unmined + DOP", salamanders, family=family)
+    eta = alpha + model.design.X @ np.array(beta)
+    found = log_likelihood(model.spec, model.design, eta, {"hu": hu, **own})
+    assert found.sum() == pytest.approx(expected, abs=2e-6)
+
+
+@pytest.mark.parametrize("family", OF_AMOUNTS)
+def test_zeros_and_amounts_are_learned_apart(
+    family: str, salamanders: pd.DataFrame
+) -> None:
+    """The share of zeros has a beta posterior, and amounts that without zeros."""
+    fit = sp.Model("count ~ unmined", salamanders, family=family).fit(
+        seed=1, engine="stanli", progress=False
+    )
+    assert fit.diagnose().ok
+    zeros = int((salamanders["count"] == 0).sum())
+    exact = stats.beta(1 + zeros, 1 + len(salamanders) - zeros)
+    row = fit.summary().loc["hu"]
+    assert abs(row["mean"] - exact.mean()) < 4.5 * row["mcse_mean"]
+    assert row["sd"] == pytest.approx(exact.std(), rel=0.08)
+    plain = sp.Model(
+        "count ~ unmined",
+        salamanders[salamanders["count"] > 0],
+        family=family.removeprefix("hurdle_"),
+        priors=_stated(fit.model),
+    ).fit(seed=2, engine="stanli", progress=False)
+    ours, theirs = fit.summary(), plain.summary()
+    for name in theirs.index:
+        error = np.hypot(ours.loc[name, "mcse_mean"], theirs.loc[name, "mcse_mean"])
+        # The mean of the predictor, where the intercept has its prior, differs.
+        error = np.hypot(error, 0.02 * theirs.loc[name, "sd"])
+        assert abs(ours.loc[name, "mean"] - theirs.loc[name, "mean"]) < 4.5 * error
+    expected = fit.predictions(by="unmined")["estimate"].to_numpy()
+    of_positive = plain.predictions(by="unmined")["estimate"].to_numpy()
+    np.testing.assert_allclose(expected, (1 - exact.mean()) * of_positive, rtol=0.02)
+
+
+def _stated(model: sp.Model) -> dict[str, str]:
+    """Return the priors in force, as users write them."""
+    return {
+        row.parameter: str(row.prior) for row in model.priors if row.parameter != "hu"
+    }
+
+
+def test_the_likelihood_of_successes_is_that_of_glmmtmb() -> None:
+    """Its formula is cbind(incidence, size - incidence) ~ period, ziformula = ~1."""
+    data = sp.load_dataset("cbpp")
+    formula = "incidence | trials(size) ~ C(period)"
+    model = sp.Model(formula, data, family="zero_inflated_binomial")
+    beta = np.array([-1.13155912867, -1.04745418098, -1.77979108792])
+    eta = -1.14741756280 + model.design.X @ beta
+    zi = {"zi": 0.141546341379}
+    found = log_likelihood(model.spec, model.design, eta, zi)
+    assert found.sum() == pytest.approx(-94.8893972188, abs=2e-6)
+    fit = model.fit(seed=1, engine="stanli", progress=False)
+    assert fit.diagnose().ok
+    expected = fit.epred().mean(("chain", "draw")).to_numpy()
+    assert expected.sum() == pytest.approx(data["incidence"].sum(), rel=0.1)
+
+
+def test_amounts_that_are_all_zero_or_all_the_same_are_refused() -> None:
+    with pytest.raises(sp.DataError, match="is 0 in all 4 rows, so that nothing is"):
+        sp.Model("y ~ 1", {"y": [0.0] * 4}, family="hurdle_gamma")
+    same = {"y": [0.0, 2.5, 0.0, 2.5]}
+    with pytest.raises(sp.DataError, match="in all 2 rows where it is not 0"):
+        sp.Model("y ~ 1", same, family="hurdle_lognormal").fit()
+    with pytest.raises(sp.DataError, match="may be 0 have the families 'hurdle_g"):
+        sp.Model("y ~ 1", same, family="gamma")

@@ -108,9 +108,10 @@ class Model(PreparedModel):
         ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``, ``"bernoulli"``,
         ``"binomial"``, ``"beta_binomial"``, ``"beta"``, ``"poisson"``,
         ``"negative_binomial"``, ``"zero_inflated_poisson"``,
-        ``"zero_inflated_negative_binomial"``, ``"hurdle_poisson"``,
-        ``"hurdle_negative_binomial"``, ``"ordinal"`` (cumulative: an ordered
-        categorical or whole numbers, with cutpoints instead of an intercept) or
+        ``"zero_inflated_negative_binomial"``, ``"zero_inflated_binomial"``,
+        ``"hurdle_poisson"``, ``"hurdle_negative_binomial"``, ``"hurdle_gamma"``,
+        ``"hurdle_lognormal"``, ``"ordinal"`` (cumulative: an ordered categorical or
+        whole numbers, with cutpoints instead of an intercept) or
         ``"categorical"`` (the first category is the reference; the others have linear
         predictors of their own, and with ``|`` a group's coefficients are correlated
         over categories as well).

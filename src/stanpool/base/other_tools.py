@@ -162,9 +162,12 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "'beta_binomial', and 'successes | trials(n) ~ ...'": (
         *("betabinomial", "betabinom", "betabinomial2", "overdispersedbinomial"),
     ),
-    f"'beta_binomial': extra zeros {_NOT_OFFERED}": (
-        *("zeroinflatedbinomial", "zeroinflatedbetabinomial", "hurdlebinomial"),
+    "'zero_inflated_binomial'": ("zeroinflatedbinomial", "zib"),
+    f"'beta_binomial': its extra zeros {_NOT_OFFERED}": (
+        *("zeroinflatedbetabinomial", "hurdlebinomial"),
     ),
+    "'hurdle_gamma'": ("hurdlegamma", "zigamma", "zeroinflatedgamma"),
+    "'hurdle_lognormal'": ("hurdlelognormal", "zeroinflatedlognormal"),
     "'poisson', and 'y | trunc(1) ~ ...'": (
         *("truncatedpoisson", "zerotruncatedpoisson", "ztpoisson", "pospoisson"),
     ),
@@ -179,9 +182,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "'weibull', and 'time | cens(1 - event) ~ ...'": (
         *("survival", "survreg", "aft", "weibullaft", "weibullph", "cox", "coxph"),
     ),
-    "'gamma' or 'lognormal'": (
-        *("tweedie", "frechet", "hurdlegamma", "hurdlelognormal", "shiftedlognormal"),
-    ),
+    "'gamma' or 'lognormal'": (*("tweedie", "frechet", "shiftedlognormal"),),
     "'student_t'; skewed errors are not offered": (
         *("skewnormal", "exgaussian", "asymlaplace", "asymmetriclaplace", "laplace"),
     ),

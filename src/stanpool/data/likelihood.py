@@ -110,7 +110,11 @@ def draw_outcomes(
         drawn = np.asarray(functions.draw(rng, eta, **known))
     if drawn.dtype.kind != "f":
         return drawn
-    ends = {"positive": (TINY, LARGEST_NUMBER), "proportion": (TINY, BELOW_ONE)}
+    ends = {
+        "positive": (TINY, LARGEST_NUMBER),
+        "nonnegative": (0.0, LARGEST_NUMBER),
+        "proportion": (TINY, BELOW_ONE),
+    }
     either = (-LARGEST_NUMBER, LARGEST_NUMBER)
     return np.asarray(np.clip(drawn, *ends.get(FAMILIES[spec.family].outcome, either)))
 

@@ -92,8 +92,15 @@ _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
     "zero_inflated_negative_binomial": lambda link: zero_inflated(
         negative_binomial(link)
     ),
-    "hurdle_poisson": lambda link: hurdle(poisson(link)),
-    "hurdle_negative_binomial": lambda link: hurdle(negative_binomial(link)),
+    "hurdle_poisson": lambda link: hurdle(poisson(link), of_counts=True),
+    "hurdle_negative_binomial": lambda link: hurdle(
+        negative_binomial(link), of_counts=True
+    ),
+    "zero_inflated_binomial": lambda link: zero_inflated(binomial(link)),
+    "hurdle_gamma": lambda link: hurdle(gamma(link), of_counts=False),
+    "hurdle_lognormal": lambda link: hurdle(
+        location_scale(NORMAL, link, is_log=True), of_counts=False
+    ),
     "ordinal": ordinal,
     "categorical": categorical,
 }

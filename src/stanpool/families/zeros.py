@@ -1,9 +1,9 @@
-"""Counts with zeros of their own: inflated ones, and those behind a hurdle.
+"""Outcomes with zeros of their own: inflated ones, and those behind a hurdle.
 
-Both are made of another family of counts, whose mean is the inverse link of the linear
-predictor. With zero inflation, counts are 0 with probability ``zi`` and else drawn from
-that family, zeros included [1]_. With a hurdle, they are 0 with probability ``hu`` and
-else drawn from the positive counts of that family [2]_.
+Both are made of another family, whose mean is that of the linear predictor. With zero
+inflation, counts are 0 with probability ``zi`` and else drawn from that family, zeros
+included [1]_. With a hurdle, outcomes are 0 with probability ``hu`` and else drawn from
+the positive outcomes of that family: counts [2]_, or amounts, which are never 0 [3]_.
 
 References
 ----------
@@ -11,6 +11,8 @@ References
    in manufacturing. Technometrics 34(1), 1-14.
 .. [2] Mullahy (1986). Specification and testing of some modified count data models.
    Journal of Econometrics 33(3), 341-365.
+.. [3] Cragg (1971). Some statistical models for limited dependent variables with
+   application to the demand for durable goods. Econometrica 39(5), 829-844.
 """
 
 from __future__ import annotations
@@ -45,26 +47,38 @@ def zero_inflated(counts: FamilyFunctions) -> FamilyFunctions:
     return FamilyFunctions(counts.link, log_density, mean, draw, variance)
 
 
-def hurdle(counts: FamilyFunctions) -> FamilyFunctions:
-    """Let counts be 0 with probability ``hu``, and else be positive."""
-    assert counts.variance is not None
-    variance_of_counts = counts.variance
+def hurdle(other: FamilyFunctions, *, of_counts: bool) -> FamilyFunctions:
+    """Let outcomes be 0 with probability ``hu``, and else be positive.
+
+    Parameters
+    ----------
+    other
+        The family of positive outcomes: of counts, which may be 0 there, or of amounts.
+    of_counts
+        Whether they are counts.
+    """
+    assert other.variance is not None
+    variance_of_other = other.variance
 
     def log_positive(eta: Any, own: dict[str, Any]) -> Any:
-        """Return the log probability of a positive count of the other family."""
-        return log1m_exp(counts.log_density(0, eta, **own))
+        """Return the log probability of a positive outcome of the other family."""
+        return log1m_exp(other.log_density(0, eta, **own)) if of_counts else 0.0
 
     def log_density(y: Any, eta: Any, *, hu: Any, **own: Any) -> Any:
-        positive = counts.log_density(y, eta, **own) - log_positive(eta, own)
-        positive = np.log1p(-np.asarray(hu)) + positive
-        return np.where(np.equal(y, 0), _log(hu), positive)
+        is_zero = np.equal(y, 0)
+        positive = other.log_density(np.where(is_zero, 1, y), eta, **own)
+        positive = np.log1p(-np.asarray(hu)) + positive - log_positive(eta, own)
+        return np.where(is_zero, _log(hu), positive)
 
     def moments(eta: Any, own: dict[str, Any]) -> tuple[Any, Any]:
-        """Return mean and mean square of positive counts; 1 of rates that vanish."""
-        mean, over = counts.mean(eta, **own), np.exp(-log_positive(eta, own))
-        square = variance_of_counts(eta, **own) + np.square(mean)
+        """Return mean and mean square of positive outcomes."""
+        mean, over = other.mean(eta, **own), np.exp(-log_positive(eta, own))
+        square = variance_of_other(eta, **own) + np.square(mean)
 
         def of_positive(moment: Any) -> Any:
+            if not of_counts:
+                return moment
+            # Positive counts of a rate that vanishes are 1.
             return np.where(np.isfinite(over), np.maximum(moment * over, 1.0), 1.0)
 
         return of_positive(mean), of_positive(square)
@@ -74,7 +88,8 @@ def hurdle(counts: FamilyFunctions) -> FamilyFunctions:
             return (1.0 - np.asarray(hu)) * moments(eta, own)[0]
 
     def draw(rng: np.random.Generator, eta: Any, *, hu: Any, **own: Any) -> Any:
-        drawn = counts.draw(rng, eta, lower=1.0, upper=np.inf, **own)
+        bounds = {"lower": 1.0, "upper": np.inf} if of_counts else {}
+        drawn = other.draw(rng, eta, **bounds, **own)
         return _zero_with(rng, hu, np.asarray(drawn))
 
     def variance(eta: Any, *, hu: Any, **own: Any) -> Any:
@@ -82,7 +97,7 @@ def hurdle(counts: FamilyFunctions) -> FamilyFunctions:
         above = 1.0 - np.asarray(hu)
         return above * second - np.square(above * first)
 
-    return FamilyFunctions(counts.link, log_density, mean, draw, variance)
+    return FamilyFunctions(other.link, log_density, mean, draw, variance)
 
 
 def _zero_with(rng: np.random.Generator, probability: Any, drawn: Any) -> Any:

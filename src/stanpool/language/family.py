@@ -65,9 +65,9 @@ class Family:
     links
         Its links, the default first.
     outcome
-        What values the outcome takes: ``"real"``, ``"positive"``, ``"proportion"``
-        (between 0 and 1), ``"binary"``, ``"count"``, ``"ordered"`` categories, or
-        ``"categories"`` without an order.
+        What values the outcome takes: ``"real"``, ``"positive"``, ``"nonnegative"``,
+        ``"proportion"`` (between 0 and 1), ``"binary"``, ``"count"``, ``"ordered"``
+        categories, or ``"categories"`` without an order.
     parameters
         Its parameters besides the linear predictor.
     parts
@@ -158,7 +158,7 @@ class Family:
     @property
     def is_discrete(self) -> bool:
         """Whether outcomes are whole numbers or categories."""
-        return self.outcome not in ("real", "positive", "proportion")
+        return self.outcome not in ("real", "positive", "nonnegative", "proportion")
 
     @property
     def is_gaussian(self) -> bool:
@@ -395,6 +395,30 @@ FAMILIES: dict[str, Family] = {
             (_PRECISION, _ZERO),
             ("exposure",),
             own_functions=("log",),
+        ),
+        Family(
+            "zero_inflated_binomial",
+            ("logit",),
+            "count",
+            (_EXTRA_ZERO,),
+            ("trials",),
+            own_functions=("logit",),
+        ),
+        Family(
+            "hurdle_gamma",
+            ("log",),
+            "nonnegative",
+            (_SHAPE, _ZERO),
+            ("exposure",),
+            own_functions=("log",),
+        ),
+        Family(
+            "hurdle_lognormal",
+            ("identity",),
+            "nonnegative",
+            (SIGMA, _ZERO),
+            residuals="log",
+            own_functions=("identity",),
         ),
         Family(
             "ordinal",

@@ -48,6 +48,7 @@ _KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 _OUTCOMES = {
     "real": "y",
     "positive": "amount",
+    "nonnegative": "amount",
     "proportion": "share",
     "binary": "win",
     "count": "count",

@@ -37,6 +37,7 @@ def refusal(kind, call, *arguments, **options) -> str:
         ("Gamma(link='log')", "gamma"),
         ("ZIP", "zero_inflated_poisson"),
         ("hurdle_negbinomial", "hurdle_negative_binomial"),
+        ("ziGamma", "hurdle_gamma"),
         ("t", "student_t"),
         ("wald", "inverse_gaussian"),
         ("betabinomial", "beta_binomial"),

@@ -56,6 +56,8 @@ def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
         counts = family.removeprefix("zero_inflated_").removeprefix("hurdle_")
         distribution, parameters = _frozen(counts, link)
         own = {kind: 0.35}
+        if counts in ("gamma", "lognormal"):
+            return densities.ZeroOrAmount(distribution, 0.35), {**parameters, **own}
         return densities.Zeros(distribution, **own), {**parameters, **own}
     p = PROBABILITY[link](ETA)
     if family == "bernoulli":

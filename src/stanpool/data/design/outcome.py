@@ -24,6 +24,7 @@ Evaluated = Mapping[str, Any]  # columns by expression: floats or categoricals
 _LARGEST = 2**31 - 1
 _CENSORING = {"none": 0, "left": -1, "right": 1, "interval": 2}
 _OTHER_FAMILY = "Correct or drop these rows, or choose another family."
+_RIGHT_COLUMN = "Check that this is the right column, and that no rows were lost."
 
 
 def expressions(spec: ModelSpec) -> tuple[str, ...]:
@@ -63,7 +64,13 @@ def build_outcome(
             f"{what} is not numeric: its values are {quote_list(levels)}. Make it a "
             f"number first, for example by {example}."
         )
-    return check_support(family, values, what), ()
+    y = check_support(family, values, what)
+    if family.outcome == "nonnegative" and not y.any():
+        raise DataError(
+            f"{what} is 0 in all {len(y)} rows, so that nothing is known of positive "
+            f"outcomes of the family {family.name!r}. {_RIGHT_COLUMN}"
+        )
+    return y, ()
 
 
 def refuse_constant(spec: ModelSpec, design: Design) -> None:
@@ -74,12 +81,16 @@ def refuse_constant(spec: ModelSpec, design: Design) -> None:
     family = FAMILIES[spec.family]
     has_scale = family.residuals is not None and spec.has_sigma
     is_plain = design.se is None and design.censored is None and design.count is None
-    if has_scale and is_plain and design.offset is None and np.ptp(design.y) == 0:
+    # Zeros behind a hurdle say nothing about the others.
+    y = design.y[design.y > 0] if family.outcome == "nonnegative" else design.y
+    if has_scale and is_plain and design.offset is None and y.size and np.ptp(y) == 0:
+        which = f"all {design.rows} rows"
+        if y.size < design.rows:
+            which = f"all {y.size} rows where it is not 0"
         raise DataError(
-            f"outcome {quote(unquote_name(spec.outcome) or spec.outcome)} is "
-            f"{design.y[0]:g} in all {design.rows} rows, so that the likelihood has no "
-            "bound as the residual scale goes to 0, and the posterior is improper. "
-            "Check that this is the right column, and that no rows were lost."
+            f"outcome {quote(unquote_name(spec.outcome) or spec.outcome)} is {y[0]:g} "
+            f"in {which}, so that the likelihood has no bound as the residual scale "
+            f"goes to 0, and the posterior is improper. {_RIGHT_COLUMN}"
         )
 
 
@@ -117,6 +128,7 @@ def said_of_gaps(categories: Sequence[Any], column: pd.Series[Any]) -> str:
 _SUPPORTS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "real": (np.isfinite, "finite"),
     "positive": (lambda y: (y > 0) & np.isfinite(y), "positive"),
+    "nonnegative": (lambda y: (y >= 0) & np.isfinite(y), "0 or more"),
     "proportion": (lambda y: (y > 0) & (y < 1), "between 0 and 1, and neither,"),
     "binary": (lambda y: (y == 0) | (y == 1), "0 or 1"),
     "count": (
@@ -129,9 +141,11 @@ _SUPPORTS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
 def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
     """Return outcomes, whole numbers as such; refuse those outside the support."""
     is_good, must = _SUPPORTS[family.outcome]
-    refuse_rows(
-        y, ~is_good(y), f"{what} must be {must} for {family.name!r}", _OTHER_FAMILY
-    )
+    bad, advice = ~is_good(y), _OTHER_FAMILY
+    if family.outcome == "positive" and not y[bad].any():
+        behind = [x.name for x in FAMILIES.values() if x.outcome == "nonnegative"]
+        advice = f"Outcomes that may be 0 have the families {quote_list(behind)}."
+    refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", advice)
     if not family.is_discrete:
         return y
     refuse_rows(y, y > _LARGEST, f"{what} must be at most {_LARGEST}, as Stan counts")

@@ -297,7 +297,9 @@ def _advice(
             else "the counts may be of units of different kinds.",
             {"family": inflated} if inflated in FAMILIES else {},
         )
-    if wrong & {"calibration", "tails"} and family.outcome in ("real", "positive"):
+    if wrong & {"calibration", "tails"} and family.outcome in (
+        *("real", "positive", "nonnegative"),
+    ):
         yield Advice(
             "Look at the outcome's scale",
             "a skewed or bounded outcome may be better on a logarithmic or another "

@@ -444,9 +444,11 @@ def _start(spec: ModelSpec, design: Design) -> tuple[dict[str, Any], float, floa
         below = np.cumsum(counts)[:-1] / counts.sum()
         cutpoint = np.asarray(LINKS[spec.link_name].apply(below))
         return {"cutpoint": cutpoint}, 0.0, 1.0
+    offset = np.zeros_like(y) if design.offset is None else design.offset
+    if family.outcome == "nonnegative" and y.any():
+        offset, y = offset[y > 0], y[y > 0]
     if family.is_of_logs:
         y = np.log(np.maximum(y, np.finfo(float).tiny))
-    offset = 0.0 if design.offset is None else design.offset
     spread, parameters = 1.0, dict[str, Any]()
     if spec.link_name == "identity":
         mean = float(np.mean(y - offset))

@@ -52,7 +52,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -122,8 +122,9 @@ def default_scales(spec: ModelSpec, design: Design) -> DefaultScales:
     spec, design
         The model, and its data with centered predictors.
     """
-    locations = _locations(spec, design)
-    unit, named = _unit(spec, design)
+    modelled = _modelled(spec, design)
+    locations = _locations(spec, modelled)
+    unit, named = _unit(spec, modelled)
     about_zero = not _has_level(spec, design)
     if about_zero:
         unit = math.hypot(unit, math.hypot(*locations) / math.sqrt(len(locations)))
@@ -172,13 +173,31 @@ def positive_or_one(value: float) -> float:
 
 def residual_scale(spec: ModelSpec, design: Design) -> float:
     """Return the scale of the outcome, or of its log where that is what is modelled."""
-    y = np.log(design.y) if FAMILIES[spec.family].is_of_logs else design.y
-    return positive_or_one(design.sd_of(y))
+    design = _modelled(spec, design)
+    return positive_or_one(design.sd_of(design.y))
+
+
+def _modelled(spec: ModelSpec, design: Design) -> Design:
+    """Return the design of the outcomes that the linear predictor is about.
+
+    Amounts of 0 have a probability of their own. What is left is on the scale of the
+    logarithm where that is what is modelled.
+    """
+    family = FAMILIES[spec.family]
+    if family.outcome == "nonnegative":
+        design = design.take(np.flatnonzero(design.y > 0))
+    return replace(design, y=np.log(design.y)) if family.is_of_logs else design
 
 
 def outcome_spread(spec: ModelSpec) -> str:
-    """Write the spread of the outcome, or of its log where that is what is modelled."""
-    return "sd(log(y))" if FAMILIES[spec.family].is_of_logs else "sd(y)"
+    """Write the spread of the outcomes that the linear predictor is about."""
+    y = _named(spec)
+    return f"sd(log({y}))" if FAMILIES[spec.family].is_of_logs else f"sd({y})"
+
+
+def _named(spec: ModelSpec) -> str:
+    """Write which outcomes the linear predictor is about."""
+    return "y[y > 0]" if FAMILIES[spec.family].outcome == "nonnegative" else "y"
 
 
 def parameter_unit(own: FamilyParameter, design: Design) -> float:
@@ -206,10 +225,10 @@ def _counts(spec: ModelSpec, design: Design) -> tuple[int, int]:
 def _located(spec: ModelSpec) -> str:
     """Say where intercepts are located."""
     if FAMILIES[spec.family].is_of_logs:
-        return "mean(log(y))"
+        return f"mean(log({_named(spec)}))"
     if spec.is_categorical:
         return "log(n / n of the reference)"
-    return f"{spec.link_name}(mean(y))"
+    return f"{spec.link_name}(mean({_named(spec)}))"
 
 
 def _unit(spec: ModelSpec, design: Design) -> tuple[float, str]:
@@ -219,8 +238,8 @@ def _unit(spec: ModelSpec, design: Design) -> tuple[float, str]:
     if spec.link_name == "log":
         _, variation = _rate(design)
         unit = positive_or_one(math.sqrt(math.log1p(variation)))
-        return unit, "sqrt(log(1 + cv(y)^2))"
-    return residual_scale(spec, design), outcome_spread(spec)
+        return unit, f"sqrt(log(1 + cv({_named(spec)})^2))"
+    return positive_or_one(design.sd_of(design.y)), outcome_spread(spec)
 
 
 def _locations(spec: ModelSpec, design: Design) -> tuple[float, ...]:
@@ -230,8 +249,7 @@ def _locations(spec: ModelSpec, design: Design) -> tuple[float, ...]:
 
     offset = 0.0 if design.offset is None else design.mean_of(design.offset)
     if spec.link_name == "identity":
-        y = np.log(design.y) if FAMILIES[spec.family].is_of_logs else design.y
-        return (design.mean_of(y) - offset,)
+        return (design.mean_of(design.y) - offset,)
     kind = FAMILIES[spec.family].outcome
     if kind == "ordered":
         return (0.0,)

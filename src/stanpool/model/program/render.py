@@ -157,7 +157,7 @@ def _functions(structure: Structure) -> list[str]:
         needed.insert(0, "category_means")
     family = FAMILIES[structure.family]
     if family.has_own_zeros:
-        needed.append("rows_where_zero")
+        needed.append("rows_where_zero" if family.is_discrete else "rows_above_zero")
     if structure.link in family.own_functions:
         needed.append(f"{structure.family}_{structure.link}")
     # Of counts Stan has no tails by the logarithm of the mean.

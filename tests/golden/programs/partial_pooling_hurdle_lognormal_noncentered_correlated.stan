@@ -1,0 +1,103 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are estimated.
+//
+//   y[n] is 0 with probability hu, and else
+//   lognormal(eta[n], sigma)
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+//
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
+functions {
+  // the rows whose outcome is positive
+  array[] int rows_above_zero(vector y) {
+    array[size(y)] int places;
+    int found = 0;
+    for (n in 1 : size(y)) {
+      if (y[n] > 0) {
+        found += 1;
+        places[found] = n;
+      }
+    }
+    return places[1 : found];
+  }
+  // 0 with probability hu, else lognormal
+  real hurdle_lognormal_identity_lpdf(vector y, vector eta, real sigma,
+                                      real hu) {
+    array[size(rows_above_zero(y))] int above = rows_above_zero(y);
+    return (size(y) - size(above)) * log(hu) + size(above) * log1m(hu)
+           + lognormal_lpdf(y[above] | eta[above], sigma);
+  }
+  real hurdle_lognormal_identity_lpdf(vector y, vector eta, vector sigma,
+                                      real hu) {
+    array[size(rows_above_zero(y))] int above = rows_above_zero(y);
+    return (size(y) - size(above)) * log(hu) + size(above) * log1m(hu)
+           + lognormal_lpdf(y[above] | eta[above], sigma[above]);
+  }
+  real hurdle_lognormal_identity_lpdf(real y, real eta, real sigma, real hu) {
+    if (y == 0) {
+      return log(hu);
+    }
+    return log1m(hu) + lognormal_lpdf(y | eta, sigma);
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  vector<lower=0>[N] y; // outcome
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_Omega_shape;
+  real<lower=0> prior_sigma_rate;
+  real<lower=0> prior_hu_a;
+  real<lower=0> prior_hu_b;
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] z; // standardized deviations of b
+  real<lower=0> sigma; // residual scale
+  real<lower=0, upper=1> hu; // probability of a zero
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+}
+model {
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  sigma ~ exponential(prior_sigma_rate);
+  hu ~ beta(prior_hu_a, prior_hu_b);
+  to_vector(z) ~ std_normal(); // implies the distribution of u
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    vector[N] eta = alpha_c + group_effect + X_c * beta;
+    y ~ hurdle_lognormal_identity(eta, sigma, hu);
+  }
+}
+generated quantities {
+  matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
+  b += rep_matrix(mu, J);
+}

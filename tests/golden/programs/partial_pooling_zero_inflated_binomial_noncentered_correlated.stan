@@ -1,0 +1,98 @@
+// Partial pooling, noncentered: the groups' coefficients b[j] are drawn from a
+// population whose mean, scales and correlations are estimated.
+//
+//   y[n] is 0 with probability zi, and else
+//   binomial(trials[n], inv_logit(eta[n]))
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   b[j] = mu + u[j]
+//   u[j] ~ multi_normal(0, diag(tau) * Omega * diag(tau))
+//
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
+functions {
+  // the rows whose count is 0, or with is_zero = 0 the others
+  array[] int rows_where_zero(array[] int y, int is_zero) {
+    array[size(y)] int places;
+    int found = 0;
+    for (n in 1 : size(y)) {
+      if ((y[n] == 0) == is_zero) {
+        found += 1;
+        places[found] = n;
+      }
+    }
+    return places[1 : found];
+  }
+  // 0 with probability zi, else binomial with the probability inv_logit(eta)
+  real zero_inflated_binomial_logit_lpmf(array[] int y, array[] int trials,
+                                         vector eta, real zi) {
+    array[size(rows_where_zero(y, 1))] int zeros = rows_where_zero(y, 1);
+    array[size(y) - size(zeros)] int others = rows_where_zero(y, 0);
+    vector[size(zeros)] log_zero = -to_vector(trials[zeros])
+                                   .* log1p_exp(eta[zeros]);
+    return size(zeros) * log(zi) + sum(log1p_exp(log_zero - logit(zi)))
+           + size(others) * log1m(zi)
+           + binomial_logit_lpmf(y[others] | trials[others], eta[others]);
+  }
+  real zero_inflated_binomial_logit_lpmf(int y, int trials, real eta,
+                                         real zi) {
+    real counted = log1m(zi) + binomial_logit_lpmf(y | trials, eta);
+    return y == 0 ? log_sum_exp(log(zi), counted) : counted;
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  array[N] int<lower=0> trials; // number of trials
+  array[N] int<lower=0> y; // number of successes
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real<lower=0> prior_Omega_shape;
+  real<lower=0> prior_zi_a;
+  real<lower=0> prior_zi_b;
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  cholesky_factor_corr[Q] L_Omega;
+  matrix[J, Q] z; // standardized deviations of b
+  real<lower=0, upper=1> zi; // probability of a zero that is not of the counts
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+}
+model {
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
+  zi ~ beta(prior_zi_a, prior_zi_b);
+  to_vector(z) ~ std_normal(); // implies the distribution of u
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    vector[N] eta = alpha_c + group_effect + X_c * beta;
+    y ~ zero_inflated_binomial_logit(trials, eta, zi);
+  }
+}
+generated quantities {
+  matrix[Q, Q] Omega = multiply_lower_tri_self_transpose(L_Omega);
+  matrix[J, Q] b = z * diag_pre_multiply(tau, L_Omega)';
+  b += rep_matrix(mu, J);
+}
