@@ -100,7 +100,7 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
   if (prior_only == 0) {
     y ~ grouped_bernoulli_logit_glm(X_c, alpha_c, beta, Z, u_index,
                                     to_vector(u));

@@ -119,7 +119,7 @@ model {
   tau ~ exponential(prior_tau_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
-  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
   target += sum(decorrelated) * sum(log(diagonal(L_Omega)));
   if (prior_only == 0) {
     y ~ grouped_bernoulli_logit_glm(X_c, alpha_c, beta, Z, u_index,

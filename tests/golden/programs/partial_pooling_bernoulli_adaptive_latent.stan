@@ -86,7 +86,7 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
   to_vector(scores) ~ std_normal();
   // the distribution of independent normal(0, loading_scale) loadings after a
   // rotation that makes them lower triangular

@@ -184,11 +184,11 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - centeredness) * log(diagonal(L))); // Jacobian
+  target += ones_row_vector(J) * (1 - centeredness) * log(diagonal(L)); // Jacobian
   for (q in 1 : Q_2) {
     u_2[ : , q] ~ normal(0, tau_2[q]);
   }
-  target += sum((1 - centeredness_2) * log(tau_2)); // Jacobian
+  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2); // Jacobian
   if (prior_only == 0) {
     y ~ grouped_bernoulli_logit_glm(X_c, alpha_c, beta, Z_all, u_index,
                                     append_row(to_vector(u), to_vector(u_2)));

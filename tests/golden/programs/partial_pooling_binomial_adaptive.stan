@@ -102,7 +102,7 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
   if (prior_only == 0) {
     y ~ grouped_binomial_logit_glm(trials, X_c, alpha_c, beta, Z, u_index,
                                    to_vector(u));

@@ -207,11 +207,11 @@ model {
   for (q in 1 : Q_all) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
   for (q in 1 : Q_all_2) {
     u_2[ : , q] ~ normal(0, tau_2[q]);
   }
-  target += sum((1 - centeredness_2) * log(tau_2)); // Jacobian
+  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2); // Jacobian
   if (prior_only == 0) {
     y ~ grouped_categorical_logit_glm(X_c, alpha_c, beta, Z_all, u_index,
                                       append_row(to_matrix(u, J * Q, C - 1),

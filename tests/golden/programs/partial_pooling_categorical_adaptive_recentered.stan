@@ -157,7 +157,7 @@ model {
   for (q in 1 : Q_all) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - centeredness) * log(diagonal(L))); // Jacobian
+  target += ones_row_vector(J) * (1 - centeredness) * log(diagonal(L)); // Jacobian
   if (prior_only == 0) {
     y ~ grouped_categorical_logit_glm(X_c, alpha_c, beta, Z, u_index,
                                       to_matrix(u, J * Q, C - 1));

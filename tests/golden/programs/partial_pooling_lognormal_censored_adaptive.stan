@@ -98,7 +98,7 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += sum((1 - centeredness) * log(tau)); // Jacobian
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);
     vector[N] eta = alpha_c + group_effect + X_c * beta;
