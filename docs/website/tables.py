@@ -26,6 +26,11 @@ MOMENTS = {
         "sigma^2 * nu / (nu - 2)",
         "measurements with outliers; the variance is finite for nu > 2",
     ),
+    "skew_normal": (
+        "mu",
+        "sigma^2",
+        "measurements that are skewed to one side; slant says to which",
+    ),
     "lognormal": (
         "exp(mu + sigma^2 / 2)",
         "(exp(sigma^2) - 1) * exp(2 * mu + sigma^2)",

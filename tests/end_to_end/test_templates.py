@@ -38,6 +38,7 @@ SLOW = (
     "complete_pooling_ordinal_other_priors",
     "complete_pooling_ordinal_probit_other_priors",
     "complete_pooling_poisson_truncated_both",
+    "complete_pooling_skew_normal",
     "complete_pooling_weibull_truncated_both",
     "complete_pooling_zero_inflated_binomial",
     "complete_pooling_zero_inflated_poisson",

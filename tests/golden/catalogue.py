@@ -142,6 +142,7 @@ COMPRESSED = (
 # The other families, each in three poolings.
 OTHER_OUTCOMES = {
     "student_t": "y",
+    "skew_normal": "y",
     "lognormal": "amount",
     "gamma": "amount",
     "exponential": "amount",
@@ -212,6 +213,10 @@ PARTS = (
     ("count | exposure(e) ~ x1 + (1 | g)", {"family": "hurdle_poisson"}),
     ("spent | weights(w) ~ x1 + (1 | g)", {"family": "hurdle_gamma"}),
     ("spent ~ x1 + (1 | g)", {"family": "hurdle_lognormal", "residual": "g"}),
+    (
+        "y | weights(w) ~ x1 + (1 | g)",
+        {"family": "skew_normal", "residual": "g"},
+    ),
     (
         "count | exposure(e) + weights(w) ~ x1 + (1 | g)",
         {"family": "zero_inflated_negative_binomial"},

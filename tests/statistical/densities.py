@@ -33,7 +33,7 @@ from stanpool.data.design.latent_factors import LatentDesign
 from stanpool.language.model_spec import ModelSpec
 
 # Of families, besides the residual scale: the fields of a point.
-OWN_PARAMETERS = ("nu", "shape", "phi", "zi", "hu")
+OWN_PARAMETERS = ("nu", "slant", "shape", "phi", "zi", "hu")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Point:
     tau_sigma: float = 1.0
     sigmas: np.ndarray | None = None
     nu: float = 4.0
+    slant: float = 0.0
     shape: float = 1.0
     phi: float = 1.0
     zi: float = 0.5
@@ -104,6 +105,7 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         tau_sigma=rng.lognormal(),
         sigmas=rng.lognormal(size=groups),
         nu=1 + rng.lognormal(),
+        slant=rng.normal(),
         shape=rng.lognormal(),
         phi=rng.lognormal(),
         zi=rng.beta(2, 2),
@@ -609,6 +611,7 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
     return {
         "gaussian": lambda: stats.norm(mean, scale),
         "student_t": lambda: stats.t(at.nu, mean, scale),
+        "skew_normal": lambda: skew_normal(mean, scale, at.slant),
         "lognormal": lambda: stats.lognorm(scale, scale=np.exp(mean)),
         "gamma": lambda: stats.gamma(at.shape, scale=mean / at.shape),
         "exponential": lambda: stats.expon(scale=mean),
@@ -642,6 +645,13 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
             stats.lognorm(scale, scale=np.exp(mean)), at.hu
         ),
     }[spec.family]()
+
+
+def skew_normal(mean: Any, sd: Any, slant: float) -> Any:
+    """Return SciPy's skew normal distribution of a mean and a standard deviation."""
+    standard = stats.skewnorm(slant)
+    scale = sd / standard.std()
+    return stats.skewnorm(slant, loc=mean - scale * standard.mean(), scale=scale)
 
 
 @dataclass(frozen=True)

@@ -104,10 +104,10 @@ class Model(PreparedModel):
         that need the rows afterwards (``loo``, predictive checks, predictions of the
         data) raise an error.
     family
-        ``"gaussian"``, ``"student_t"``, ``"lognormal"``, ``"gamma"``,
-        ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``, ``"bernoulli"``,
-        ``"binomial"``, ``"beta_binomial"``, ``"beta"``, ``"poisson"``,
-        ``"negative_binomial"``, ``"zero_inflated_poisson"``,
+        ``"gaussian"``, ``"student_t"``, ``"skew_normal"``, ``"lognormal"``,
+        ``"gamma"``, ``"exponential"``, ``"weibull"``, ``"inverse_gaussian"``,
+        ``"bernoulli"``, ``"binomial"``, ``"beta_binomial"``, ``"beta"``,
+        ``"poisson"``, ``"negative_binomial"``, ``"zero_inflated_poisson"``,
         ``"zero_inflated_negative_binomial"``, ``"zero_inflated_binomial"``,
         ``"hurdle_poisson"``, ``"hurdle_negative_binomial"``, ``"hurdle_gamma"``,
         ``"hurdle_lognormal"``, ``"ordinal"`` (cumulative: an ordered categorical or

@@ -183,8 +183,9 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
         *("survival", "survreg", "aft", "weibullaft", "weibullph", "cox", "coxph"),
     ),
     "'gamma' or 'lognormal'": (*("tweedie", "frechet", "shiftedlognormal"),),
-    "'student_t'; skewed errors are not offered": (
-        *("skewnormal", "exgaussian", "asymlaplace", "asymmetriclaplace", "laplace"),
+    "'skew_normal'": ("skewnormal", "sn", "exgaussian"),
+    "'student_t'; quantile regression is not offered": (
+        *("asymlaplace", "asymmetriclaplace", "laplace"),
     ),
     "'ordinal', whose categories are cumulative": ("sratio", "cratio", "acat"),
 }

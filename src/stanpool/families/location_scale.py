@@ -1,4 +1,4 @@
-"""Normal, Student t and lognormal outcomes."""
+"""Normal, Student t, lognormal and skew normal outcomes."""
 
 from __future__ import annotations
 
@@ -175,3 +175,45 @@ def location_scale(
     return FamilyFunctions(
         link, own.log_density, own.mean, own.draw, own.variance, own.log_interval
     )
+
+
+def skew_normal(link: LinkFunctions) -> FamilyFunctions:
+    r"""Return the functions of outcomes whose residuals are skewed by ``slant``.
+
+    With the correlation :math:`\delta = a / \sqrt{1 + a^2}` for a slant :math:`a`, a
+    standard skew normal variable is :math:`\delta |u| + \sqrt{1 - \delta^2} v` with
+    standard normal u and v [1]_. Its mean and standard deviation are moved to the mean
+    of the linear predictor and to ``sigma``.
+
+    References
+    ----------
+    .. [1] Azzalini (1985). A class of distributions which includes the normal ones.
+       Scandinavian Journal of Statistics 12(2), 171-178.
+    """
+
+    def standard(slant: Any) -> tuple[Any, Any, Any]:
+        """Return the correlation, and the standard variable's mean and deviation."""
+        delta = slant / np.sqrt(1.0 + np.square(slant))
+        mean = np.sqrt(2.0 / np.pi) * delta
+        return delta, mean, np.sqrt(1.0 - np.square(mean))
+
+    def log_density(y: Any, eta: Any, *, sigma: Any, slant: Any) -> Any:
+        _, mean, deviation = standard(slant)
+        z = mean + deviation * (y - link.inverse(eta)) / sigma
+        log_density = np.log(2.0) + NORMAL.log_density(z) + NORMAL.log_below(slant * z)
+        return log_density - np.log(sigma / deviation)
+
+    def expected(eta: Any, **own: Any) -> Any:
+        return link.inverse(eta) + np.zeros_like(own["sigma"], dtype=float)
+
+    def draw(rng: np.random.Generator, eta: Any, *, sigma: Any, slant: Any) -> Any:
+        delta, mean, deviation = standard(slant)
+        size = np.broadcast_shapes(*map(np.shape, (eta, sigma, slant)))
+        skewed = delta * np.abs(rng.standard_normal(size))
+        z = skewed + np.sqrt(1.0 - np.square(delta)) * rng.standard_normal(size)
+        return link.inverse(eta) + sigma * (z - mean) / deviation
+
+    def variance(eta: Any, *, sigma: Any, slant: Any) -> Any:
+        return np.square(sigma) + np.zeros_like(eta) + np.zeros_like(slant)
+
+    return FamilyFunctions(link, log_density, expected, draw, variance)

@@ -29,7 +29,12 @@ from stanpool.families.counts import (
     poisson,
 )
 from stanpool.families.functions import LINKS, FamilyFunctions, LinkFunctions
-from stanpool.families.location_scale import NORMAL, STUDENT_T, location_scale
+from stanpool.families.location_scale import (
+    NORMAL,
+    STUDENT_T,
+    location_scale,
+    skew_normal,
+)
 from stanpool.families.positive_and_proportions import (
     beta,
     exponential,
@@ -77,6 +82,7 @@ def family_functions(family: str, link: str | None = None) -> FamilyFunctions:
 _BUILDERS: Mapping[str, Callable[[LinkFunctions], FamilyFunctions]] = {
     "gaussian": lambda link: location_scale(NORMAL, link),
     "student_t": lambda link: location_scale(STUDENT_T, link),
+    "skew_normal": skew_normal,
     "lognormal": lambda link: location_scale(NORMAL, link, is_log=True),
     "gamma": gamma,
     "exponential": exponential,

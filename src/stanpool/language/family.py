@@ -220,6 +220,15 @@ _WEIBULL_SHAPE = FamilyParameter(
     source="1 / shape, the scale of log(y), has mean 1: Simpson et al. 2017",
 )
 
+_SLANT = FamilyParameter(
+    "slant",
+    support="real",
+    prior="normal(0, 4)",
+    source="as in brms",
+    searched=(-30.0, 30.0),
+    guess=0.0,
+)
+
 _EXTRA_ZERO, _ZERO = (
     FamilyParameter(
         name,
@@ -259,6 +268,14 @@ FAMILIES: dict[str, Family] = {
             residuals="outcome",
             compiled="numbers",
             notation="StudentT(nu, mu, sigma)",
+        ),
+        Family(
+            "skew_normal",
+            ("identity",),
+            "real",
+            (SIGMA, _SLANT),
+            residuals="outcome",
+            notation="SkewNormal(mu, sigma, slant)",
         ),
         Family(
             "lognormal",

@@ -36,6 +36,9 @@ def _frozen(family: str, link: str) -> tuple[Any, dict[str, Any]]:
         return stats.norm(mean, 1.3), {"sigma": 1.3}
     if family == "student_t":
         return stats.t(5.5, ETA, 0.8), {"nu": 5.5, "sigma": 0.8}
+    if family == "skew_normal":
+        own = {"sigma": 0.8, "slant": -2.5}
+        return densities.skew_normal(ETA, 0.8, -2.5), own
     if family == "lognormal":
         return stats.lognorm(0.4, scale=np.exp(ETA)), {"sigma": 0.4}
     if family == "gamma":

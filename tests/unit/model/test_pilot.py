@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import special
+from scipy import special, stats
 
 import stanpool as sp
 from golden.catalogue import models
@@ -73,6 +73,9 @@ def test_the_pilot_finds_what_data_were_simulated_with(family: str) -> None:
         ("count | trunc(1) ~ x + (1 | g)", "poisson", None, None),
         ("inflated ~ x + (1 | g)", "zero_inflated_negative_binomial", "zi", 0.3),
         ("inflated ~ x + (1 | g)", "hurdle_negative_binomial", "phi", 3.0),
+        ("skewed ~ x + (1 | g)", "skew_normal", "slant", 4.0),
+        ("spent ~ x + (1 | g)", "hurdle_gamma", "shape", 2.0),
+        ("spent ~ x + (1 | g)", "hurdle_lognormal", "hu", 0.3),
     ],
 )
 def test_the_pilot_finds_the_parameters_of_families(
@@ -97,6 +100,8 @@ def test_the_pilot_finds_the_parameters_of_families(
             "wald": rng.wald(np.exp(6 + eta), 2000.0),
             "count": (count := rng.poisson(rate)),
             "inflated": count * (rng.random(2400) > 0.3),
+            "skewed": eta + stats.skewnorm(4.0).rvs(2400, random_state=rng),
+            "spent": (rng.random(2400) > 0.3) * rng.gamma(2.0, np.exp(eta) / 2.0),
         }
     )
     if family in ("poisson", "negative_binomial"):

@@ -161,6 +161,7 @@ class _Search:
         """Iterate until the scales have converged."""
         for _ in range(_SWEEPS):
             before = [np.log(factor.tau) for factor in self.factors]
+            parameters = dict(self.parameters)
             score, weight = self.derivatives()
             if len(self.factors) == len(self.factors[0].members) == 1:
                 self.move(score, weight)
@@ -170,7 +171,7 @@ class _Search:
             _, weight = self.derivatives()
             for place in self.errors.outer_first:
                 self.update_scales(place, weight)
-            if self.is_settled(before):
+            if self.is_settled(before) and not self.is_on_the_way(parameters):
                 break
         for place in self.errors.outer_first:
             self.errors.update(place, weight)
@@ -193,6 +194,14 @@ class _Search:
             share = 1 - variance / np.square(factor.tau)
             moves.append(np.abs(np.log(factor.tau) - last) * np.clip(share, 0.1, 1))
         return bool(np.max(np.concatenate(moves)) < _CLOSE)
+
+    def is_on_the_way(self, before: Mapping[str, Any]) -> bool:
+        """Whether a parameter of the family moved as far as a search goes at once."""
+        for own in self.family.auxiliary:
+            link = LINKS[own.link].apply
+            if abs(link(self.parameters[own.name]) - link(before[own.name])) > 0.9:
+                return True
+        return False
 
     @property
     def eta(self) -> Array:
