@@ -291,6 +291,25 @@ PARTS = (
     ),
 )
 
+# Groups with a known covariance, some of them negative; one group has no rows.
+KNOWN_COVARIANCE = pd.DataFrame(
+    [
+        [1.0, -0.4, 0.3, -0.2],
+        [-0.4, 2.0, -0.5, 0.1],
+        [0.3, -0.5, 1.5, 0.6],
+        [-0.2, 0.1, 0.6, 0.8],
+    ],
+    index=list("twvu"),
+    columns=list("twvu"),
+)[list("wutv")]
+COVARIANCES = (
+    ("y ~ x1 + (1 + x2 | gr(h, cov=A))", {}),
+    ("y ~ x1 + (1 | gr(h, cov=A)) + (1 | g)", {"parameterization": "marginal"}),
+    ("count ~ x1 + (1 | gr(h, cov=A)) + (1 + x1 | g)", {"family": "poisson"}),
+    ("grade ~ x1 + (1 + x1 || gr(h, cov=A)) + (1 | g)", {"family": "ordinal"}),
+    ("colour ~ x1 + (1 | gr(h, cov=A))", {"family": "categorical"}),
+)
+
 
 def small_data() -> pd.DataFrame:
     """Fourteen rows in four groups of unequal size, an outcome for each family."""
@@ -364,6 +383,7 @@ def models() -> dict[str, sp.Model]:
                 found[model.program.name] = model
     found |= _with_mixed_priors() | _with_more_structure() | _adaptive()
     found |= _of_other_families() | _with_parts() | _marginal() | _compressed()
+    found |= _with_known_covariance()
     return found | _far()
 
 
@@ -520,6 +540,15 @@ def _compressed() -> dict[str, sp.Model]:
 def _far() -> dict[str, sp.Model]:
     data = far_data()
     models = [sp.Model(formula, data, **options) for formula, options in FAR]
+    return {model.program.name: model for model in models}
+
+
+def _with_known_covariance() -> dict[str, sp.Model]:
+    data, known = small_data(), {"A": KNOWN_COVARIANCE}
+    models = [
+        sp.Model(formula, data, covariances=known, **options)
+        for formula, options in COVARIANCES
+    ]
     return {model.program.name: model for model in models}
 
 

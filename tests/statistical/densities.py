@@ -159,6 +159,11 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
                 continue
             deviations = varying.b - group_means(model, data, at, number)
             covariance = varying.chol @ varying.chol.T
+            if model.structure.factors[number].known_covariance:
+                # One group after the other, each with all its coefficients.
+                between = covariance_between_groups(model, number)
+                covariance = np.kron(between, covariance)
+                deviations = deviations.ravel()
             total += np.sum(
                 stats.multivariate_normal.logpdf(deviations, cov=covariance)
             )
@@ -168,6 +173,15 @@ def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
         if model.design.residual is not None:
             total += _log_density_of_residual_scales(at)
     return float(total)
+
+
+def covariance_between_groups(model: sp.Model, number: int) -> np.ndarray:
+    """Return what a user passed, in the order of the labels of a factor's groups."""
+    name = model.spec.groups[number].covariance
+    known = dict(model.spec.covariances)[name]
+    passed = pd.DataFrame(known.matrix, index=known.labels, columns=known.labels)
+    labels = list(map(str, model.design.factors[number].labels))
+    return passed.loc[labels, labels].to_numpy()
 
 
 def _roots(model: sp.Model, varying: Varying, number: int) -> np.ndarray:
@@ -224,7 +238,10 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
             if model.structure.factors[number].integrated:
                 signs = (-1) ** np.arange(len(varying.tau))
                 found[f"tau_root{end}"] = signs * _roots(model, varying, number)
-            if model.parameterization == "adaptive":
+            root = model.design.factors[number].root
+            if root is not None:
+                deviations = np.linalg.solve(root, deviations)
+            if model.parameterization == "adaptive" and root is None:
                 found[f"z{end}"] = _off_ridge(model, data, at, number)
             else:
                 found[f"z{end}"] = np.linalg.solve(varying.chol, deviations.T).T
@@ -339,7 +356,7 @@ def _factors_around(model: sp.Model, number: int) -> list[int]:
     """Return the factors of which each group of a factor lies in one group."""
     factors, found = model.design.factors, []
     for place, other in enumerate(factors):
-        is_plain = factors[number].weights is None and other.weights is None
+        is_plain = factors[number].is_independent and other.is_independent
         if place != number and is_plain:
             met = pd.crosstab(factors[number].index, other.index).to_numpy() > 0
             if met.shape[0] > met.shape[1] and (met.sum(axis=1) == 1).all():
@@ -416,6 +433,7 @@ def linear_predictor(model: sp.Model, data: pd.DataFrame, at: Point) -> np.ndarr
     if (
         len(at.factors) > 1
         or at.latent is not None
+        or any(factor.known_covariance for factor in model.structure.factors)
         or "u" in " ".join(design.coefficients)
     ):
         return _sum_of_deviations(model, data, at)
@@ -837,7 +855,8 @@ def _log_jacobian(model: sp.Model, varying: Varying, number: int) -> float:
     are taken elsewhere than they are uncorrelated, what is left given those before.
     """
     total = _log_jacobian_of_correlations(varying)
-    if model.parameterization == "adaptive":
+    is_known = model.structure.factors[number].known_covariance
+    if model.parameterization == "adaptive" and not is_known:
         told, end = model.stan_data(), f"_{number + 1}" if number else ""
         scales = varying.tau
         if f"uncenter{end}" in told:

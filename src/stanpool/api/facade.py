@@ -22,6 +22,7 @@ from stanpool.base.options import (
     Threads,
 )
 from stanpool.base.progress import verbose_logging
+from stanpool.data.design.covariance import as_covariances
 from stanpool.inference.arviz_export import to_arviz
 from stanpool.inference.diagnostics import diagnose
 from stanpool.inference.diagnostics.outcomes import check_outcomes
@@ -167,6 +168,11 @@ class Model(PreparedModel):
         Functions of your own that the formula calls by these names, such as
         ``{"f": f}``. They take arrays, and return a number for each row that depends on
         that row only.
+    covariances
+        Known covariances between groups, by the names by which the formula calls them:
+        ``{"A": A}`` for ``(1 | gr(species, cov=A))``. Each is a data frame whose rows
+        and columns are labelled by the groups, in any order. Groups that have no rows
+        are predicted from those that have.
 
     Raises
     ------
@@ -200,6 +206,7 @@ marginal, 919 rows, 85 groups)
         center_predictors: bool = True,
         compress: bool | None = None,
         functions: Mapping[str, Callable[..., Any]] | None = None,
+        covariances: Mapping[str, Any] | None = None,
     ) -> None:
         spec = spec_of(
             formula,
@@ -214,6 +221,7 @@ marginal, 919 rows, 85 groups)
             center_predictors=center_predictors,
             compress=compress,
             functions=functions,
+            covariances=as_covariances(covariances),
         )
         prepared = prepare(spec, data)
         super().__init__(

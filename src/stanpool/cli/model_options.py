@@ -180,7 +180,8 @@ def _columns_used(
 ) -> Callable[[set[Any]], list[str]]:
     """Return a function that says which of the columns a formula uses."""
     from stanpool.data.columns import names_in
-    from stanpool.language.formula import parse_formulas, pooling_of
+    from stanpool.language.formula import parse_formulas
+    from stanpool.language.formula_text import pooling_of
     from stanpool.language.model_spec import ModelSpec
 
     parsed, residual = parse_formulas(formula)

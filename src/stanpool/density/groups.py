@@ -3,7 +3,8 @@ r"""The groups' coefficients: what parameters make of them, and their log densit
 Deviations :math:`u_j \sim N(0, \Sigma)` about the groups' means, whatever a program
 declares in their place. With :math:`\Sigma = L L'`, :math:`L = diag(\tau) L_\Omega`:
 
-* noncentered: :math:`u_j = L z_j`, :math:`z_j \sim N(0, I)`;
+* noncentered: :math:`u_j = L z_j`, :math:`z_j \sim N(0, I)`; with a known covariance
+  between groups, :math:`R R'`, deviations are :math:`u = R z L'`;
 * centered: :math:`b_j = m_j + u_j`;
 * adaptive [1]_: :math:`u = (\tau / \tau_0)^{1 - w} (s z - w m)` for each group and
   coefficient, where groups that are decorrelated have :math:`a + L_\Omega (z_j - a)` in
@@ -161,7 +162,8 @@ class Groups:
         if slopes is not None:
             z = z + np.reshape(slopes @ values["z_theta"], z.shape[::-1]).T
         if self.name("centeredness") not in self.data:
-            return z @ L.T, float(-0.5 * np.sum(np.square(z)))
+            own = z if self.factor.root is None else self.factor.root @ z
+            return own @ L.T, float(-0.5 * np.sum(np.square(z)))
         center = self._means_at_means(population)
         for number, (other, u) in enumerate(outer):
             # Their coefficients in Stan's units, after a column of zeros.

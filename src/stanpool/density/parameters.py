@@ -149,11 +149,12 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         raise LookupError(base)
     factor = design.factors[place]
     width = len(factor.coefficients)
+    independent = len(factor.labels) if factor.root is None else factor.root.shape[1]
     return {
         "tau": (width,),
         "tau_root": (width,),
         "L_Omega": (width, width),
-        "z": (len(factor.labels), width),
+        "z": (independent, width),
         "b": (len(factor.labels), width),
         "b_c": (len(factor.labels), width),
     }[base]

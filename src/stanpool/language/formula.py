@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stanpool.base.errors import SpecError, quote, suggestion
-from stanpool.base.options import Pooling
 from stanpool.language import expression
 from stanpool.language.brackets import CLOSING, OPENING, signed_terms, split, top_level
 from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
@@ -64,7 +63,8 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         ``b`` nested in ``a``, ``a:b`` for combinations, ``mm(g1, g2)`` for multiple
         membership, where a row gets the mean of its groups' deviations, or
         ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as
-        they are; ``factors(user, item, rank=2)`` for latent factors; ``offset(z)`` is
+        they are; ``gr(species, cov=A)`` for groups with a known covariance;
+        ``factors(user, item, rank=2)`` for latent factors; ``offset(z)`` is
         added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
         ``exposure(e)``, ``weights(w)``, ``cens(c)``, ``cens(c, upper)`` and
@@ -167,29 +167,6 @@ def parse_formulas(
             "groups of one column, and nothing else; write 'sigma ~ (1 | g)'."
         )
     return first, factor
-
-
-def pooling_of(
-    formula: Formula, residual: str | None, given: Pooling | None
-) -> Pooling:
-    """Return the pooling that is given, or else partial pooling if groups differ.
-
-    Parameters
-    ----------
-    formula, residual
-        What ``parse_formulas`` returns, or another column of residual scales.
-    given
-        The pooling; with None it is complete for a formula without groups.
-
-    Examples
-    --------
-    >>> pooling_of(parse_formula("y ~ x"), residual=None, given=None)
-    'complete'
-    """
-    if given is not None:
-        return given
-    differs = formula.groups or formula.latent or residual
-    return "partial" if differs else "complete"
 
 
 def check_name(name: object) -> None:
@@ -380,6 +357,8 @@ def _read_factors(span: Span) -> list[dict[str, Any]]:
     if call and call.group(1) in ("mm", "members"):
         inside = span.part(call.start(2), call.end(2))
         return [_read_memberships(inside, call.group(1))]
+    if call and call.group(1) == "gr":
+        return [_read_covariance(span, span.part(call.start(2), call.end(2)))]
     levels: list[tuple[str, ...]] = []
     for level in split(span, "/"):
         columns = tuple(_column(piece.strip(), span) for piece in split(level, ":"))
@@ -417,6 +396,37 @@ def _read_memberships(span: Span, call: str) -> dict[str, Any]:
         "columns": tuple(columns),
         "weights": tuple(weights),
         "membership": "labels" if call == "mm" else "matrix",
+    }
+
+
+def _read_covariance(whole: Span, inside: Span) -> dict[str, Any]:
+    """Read ``species, cov=A``: groups, and the name of their known covariance.
+
+    The same column may have a term without it besides, so that the names of both
+    differ: this one's is ``species_A``.
+    """
+    columns: list[str] = []
+    names: list[str] = []
+    for piece in (piece.strip() for piece in split(inside, ",")):
+        name, equals, value = piece.text.partition("=")
+        if not equals:
+            columns.append(_column(piece, piece))
+        elif name.strip() == "cov" and value.strip().isidentifier():
+            names.append(value.strip())
+        else:
+            raise piece.error(
+                "gr() takes a column and the name of a known covariance, as in "
+                "gr(species, cov=A) with covariances={'A': A}."
+            )
+    if len(columns) != 1 or len(names) != 1:
+        raise whole.error(
+            "gr() takes one column and one covariance, as in gr(species, cov=A). "
+            "Groups that are independent are written without it, (1 | species)."
+        )
+    return {
+        "factor": f"{columns[0]}_{names[0]}",
+        "columns": tuple(columns),
+        "covariance": names[0],
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Pooling
-from stanpool.language.formula import parse_formulas, pooling_of, quote_name
+from stanpool.language.formula import Formula, parse_formulas, quote_name
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 from stanpool.language.vocabulary import as_functions
 
@@ -47,6 +47,29 @@ def spec_of(
         functions=own,
         **options,
     )
+
+
+def pooling_of(
+    formula: Formula, residual: str | None, given: Pooling | None
+) -> Pooling:
+    """Return the pooling that is given, or else partial pooling if groups differ.
+
+    Parameters
+    ----------
+    formula, residual
+        What ``parse_formulas`` returns, or another column of residual scales.
+    given
+        The pooling; with None it is complete for a formula without groups.
+
+    Examples
+    --------
+    >>> pooling_of(Formula("y", terms=("x",)), residual=None, given=None)
+    'complete'
+    """
+    if given is not None:
+        return given
+    differs = formula.groups or formula.latent or residual
+    return "partial" if differs else "complete"
 
 
 def formula_of(spec: ModelSpec) -> str:
@@ -98,6 +121,8 @@ def _outcome_parts(spec: ModelSpec) -> Iterator[str]:
 def _factor_text(group: GroupTerm) -> str:
     """Write a grouping factor as a formula has it."""
     columns = [quote_name(column) for column in group.key]
+    if group.covariance:
+        return f"gr({columns[0]}, cov={group.covariance})"
     if not group.membership:
         return ":".join(columns)
     if group.weights:

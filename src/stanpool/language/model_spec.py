@@ -47,6 +47,9 @@ class GroupTerm:
         For ``"labels"``: the columns of the memberships' weights, taken as they are;
         empty for equal ones that sum to one, so that a row gets the mean of its
         groups' deviations.
+    covariance
+        The name of the known covariance between the groups; empty where they are
+        independent.
 
     Examples
     --------
@@ -61,6 +64,7 @@ class GroupTerm:
     columns: tuple[str, ...] = ()
     membership: str = ""
     weights: tuple[str, ...] = ()
+    covariance: str = ""
 
     def __post_init__(self) -> None:
         """Check that each field is of its type."""
@@ -217,6 +221,9 @@ class ModelSpec:
     functions
         The user's own functions in terms, by name. Two specifications are equal if the
         names are, whatever the functions.
+    covariances
+        Known covariances between groups, by the names that group terms call them. They
+        are data, and not compared.
 
     Raises
     ------
@@ -251,6 +258,7 @@ class ModelSpec:
     functions: tuple[tuple[str, Callable[..., Any]], ...] = field(
         default=(), compare=False
     )
+    covariances: tuple[tuple[str, Any], ...] = field(default=(), compare=False)
 
     @property
     def group(self) -> GroupTerm | None:
@@ -341,6 +349,12 @@ class ModelSpec:
                 f"{quote_list(group.factor for group in self.groups)}: coefficients of "
                 "crossed or nested groups cannot be told apart without pooling. Keep "
                 "one group term, or pass pooling='partial'."
+            )
+        if self.pooling == "none" and self.groups[0].covariance:
+            raise SpecError(
+                "pooling='none' takes the groups' coefficients as independent, and "
+                f"those of {quote(self.groups[0].key[0])} have the known covariance "
+                f"{quote(self.groups[0].covariance)}. Pass pooling='partial'."
             )
         if self.pooling == "none" and self.groups[0].membership:
             raise SpecError(

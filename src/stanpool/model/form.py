@@ -65,8 +65,21 @@ def choose_form(
             f"parameterization='marginal' is not available, because {against}. Pass "
             "'auto', which chooses among the others."
         )
+    known = [each.factor for each in design.factors if each.root is not None]
+    if known and chosen == "centered":
+        raise SpecError(
+            "parameterization='centered' is not available, because coefficients with "
+            f"a known covariance, of {quote_list(known)}, are noncentered in programs "
+            "of any form. Pass 'auto'."
+        )
     if chosen != "auto":
         return chosen, AS_REQUESTED, integrated
+    if len(known) == len(design.factors):
+        reason = (
+            "chosen by auto: coefficients with a known covariance between groups are "
+            "made of independent numbers, those of its eigenvectors"
+        )
+        return "noncentered", reason, ()
     if against:
         against = f"the marginal form is not available, because {against}"
     elif not is_read:  # there is no pilot estimate for data read in chunks

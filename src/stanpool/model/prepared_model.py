@@ -33,6 +33,7 @@ from stanpool.data.compression.cells import (
 from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.build_design import build_design
+from stanpool.data.design.covariance import as_covariances
 from stanpool.data.design.design import Design
 from stanpool.data.design.nesting import (
     check_nesting,
@@ -191,6 +192,8 @@ class PreparedModel:
                 )
         if isinstance(changes.get("priors", ()), Mapping):
             changes["priors"] = as_priors(changes["priors"])
+        if isinstance(changes.get("covariances", ()), Mapping):
+            changes["covariances"] = as_covariances(changes["covariances"])
         found = prepare(replace(self.spec, **changes), self.source, strict=False)
         # Stored data contain only levels that occur.
         unused = tuple(each for each in self.unused_levels if each[0] in found.data)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from stanpool.base.errors import quote
 from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.crossproducts import (
@@ -13,6 +15,7 @@ from stanpool.data.compression.crossproducts import (
 )
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import uncentering_matrix
+from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.language.family import FAMILIES
@@ -142,6 +145,9 @@ def _terms(model: PreparedModel) -> Iterator[str]:
                 "multiple membership: the linear predictor of a row contains "
                 f"{each.of_a_row}"
             )
+    for factor in model.design.factors:
+        if factor.root is not None:
+            yield _known_covariance(factor)
     residual = model.design.residual
     if residual is not None:
         yield (
@@ -157,7 +163,21 @@ def _terms(model: PreparedModel) -> Iterator[str]:
                 "between rows beyond the distribution of the outcome (overdispersion)"
             )
     for factor, centering in zip(model.design.factors, model.centering, strict=False):
-        yield centering.describe(factor)
+        if factor.root is None:
+            yield centering.describe(factor)
+
+
+def _known_covariance(factor: FactorDesign) -> str:
+    """Say which groups have a known covariance, and what their scale means."""
+    empty = int((factor.sizes == 0).sum())
+    scales = np.sqrt(factor.variances_of_groups)
+    return (
+        f"known covariance: of {len(factor.labels)} groups of "
+        f"{quote(factor.factor)}, {empty} without rows, which are predicted from the "
+        "others; tau is the standard deviation of a group whose variance in the "
+        f"covariance is 1, and those of the groups are {scales.min():.3g} tau to "
+        f"{scales.max():.3g} tau"
+    )
 
 
 def _rows(model: PreparedModel) -> Iterator[str]:

@@ -150,7 +150,9 @@ def why_not_marginal(spec: ModelSpec, design: Design) -> str:
     against = why_not_sums(spec)
     if against:
         return against
-    if all(each.weights is not None for each in design.factors):
+    if not any(each.is_independent for each in design.factors):
+        if any(each.root is not None for each in design.factors):
+            return "groups with a known covariance are not independent"
         return "rows are members of several groups"
     if not _able(design):
         return (
@@ -349,7 +351,7 @@ def integrated_factors(design: Design) -> tuple[int, ...]:
     found = [
         (len(design.factors[number].labels), -number)
         for number in _others(design, first)
-        if design.factors[number].weights is None
+        if design.factors[number].is_independent
         and _numbers_in_blocks(design, first, number) <= _MOST_IN_BLOCKS
     ]
     return (first, -max(found)[1]) if found else (first,)
@@ -375,7 +377,7 @@ def _able(design: Design) -> list[int]:
     return [
         number
         for number, factor in enumerate(design.factors)
-        if factor.weights is None and has_one_scale(design, factor)
+        if factor.is_independent and has_one_scale(design, factor)
     ]
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.errors import DataError, quote, quote_list
+from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.design.centers import choose_centers
+from stanpool.data.design.covariance import KnownCovariance
 from stanpool.data.design.design import (
     Design,
     Encodings,
@@ -21,8 +22,12 @@ from stanpool.data.design.design import (
     rows_of,
     sd_of_column,
 )
-from stanpool.data.design.groups import groups_of, memberships, with_group_predictors
-from stanpool.data.design.identifiability import is_reproduced_by_groups
+from stanpool.data.design.groups import (
+    groups_of,
+    is_reproduced_by_groups,
+    memberships,
+    with_group_predictors,
+)
 from stanpool.data.design.latent_factors import build_latent
 from stanpool.data.design.outcome import (
     Evaluated,
@@ -232,6 +237,9 @@ def _build_factor(
     groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and term.correlated:
         _refuse_many(term, len(matrix.labels), len(groups))
+    root = None
+    if term.covariance:
+        groups, root = _covariance(spec, term).root(term.key[0], groups)
     matrix = identified_columns(matrix, term.intercept, surrogates)
     varying = _in_same_order(matrix.labels, labels)
     if spec.pooling == "partial" and len(groups) < 2:
@@ -249,8 +257,23 @@ def _build_factor(
         z_bar=read_only(np.zeros(len(varying))),
         weights=read_only(weights),
         uncorrelated=spec.pooling == "partial" and not term.correlated,
+        root=read_only(root),
     )
     return factor, matrix
+
+
+def _covariance(spec: ModelSpec, term: GroupTerm) -> KnownCovariance:
+    """Return the known covariance between the groups of a term."""
+    known = dict(spec.covariances)
+    if term.covariance not in known:
+        raise SpecError(
+            f"the formula has gr({term.key[0]}, cov={term.covariance}), and there is "
+            f"no covariance {quote(term.covariance)}; pass covariances="
+            f"{{{term.covariance!r}: {term.covariance}}}, a data frame whose rows and "
+            "columns are labelled by the groups."
+        )
+    found: KnownCovariance = known[term.covariance]
+    return found
 
 
 def _refuse_many(term: GroupTerm, coefficients: int, groups: int) -> None:

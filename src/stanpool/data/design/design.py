@@ -57,6 +57,9 @@ class FactorDesign:
     uncenter
         The matrix, shape ``(Q, Q)``, that turns deviations at the predictors' centers
         into those where predictors are 0, if these are uncorrelated; else None.
+    root
+        A matrix L, shape ``(J, R)``: the known covariance between groups is ``L L'``.
+        None where groups are independent.
     """
 
     factor: str
@@ -72,6 +75,26 @@ class FactorDesign:
     counts: np.ndarray | None = None
     uncorrelated: bool = False
     uncenter: np.ndarray | None = None
+    root: np.ndarray | None = None
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether each row is of one group, and groups are independent."""
+        return self.weights is None and self.root is None
+
+    @property
+    def variances(self) -> np.ndarray:
+        """The variance of what a row gets of deviations whose scale is 1, ``(N,)``."""
+        if self.weights is not None:
+            return np.asarray(np.square(self.weights).sum(axis=1))
+        return np.asarray(self.variances_of_groups[self.index])
+
+    @property
+    def variances_of_groups(self) -> np.ndarray:
+        """The variances of groups in their known covariance, else 1, ``(J,)``."""
+        if self.root is None:
+            return np.ones(len(self.labels))
+        return np.asarray(np.square(self.root).sum(axis=1))
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -450,21 +473,6 @@ class RowsNotKept:
     __array__ = __array_ufunc__ = __len__ = __iter__ = __getitem__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
     __lt__ = __le__ = __gt__ = __ge__ = __invert__ = __neg__ = __rmatmul__ = _refuse
-
-
-def add_repeated_members(index: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Give a group that a row names twice the sum of its weights, where it is first.
-
-    The row then has one coefficient with one weight, and not two coefficients that are
-    independent: variances and information are of the squared sum.
-    """
-    weights = weights.copy()
-    for again in range(1, index.shape[1]):
-        for first in range(again):
-            same = index[:, first] == index[:, again]
-            weights[same, first] += weights[same, again]
-            weights[same, again] = 0.0
-    return weights
 
 
 def sd_of_column(column: np.ndarray, ones: np.ndarray | None) -> float:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from stanpool.base.errors import DataError, SpecError, quote, quote_list, suggestion
-from stanpool.data.design.design import FactorDesign, add_repeated_members, read_only
+from stanpool.data.design.design import FactorDesign, read_only
 from stanpool.data.design.outcome import weights_column
+from stanpool.data.design.rank import COLLINEAR, about_means
 from stanpool.data.entries import refuse_rows
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
@@ -24,7 +25,7 @@ def memberships(
         return _members_of_matrix(term, frame)
     if term.membership == "labels":
         labels, index, weights = _members_of_labels(term, frame)
-        return labels, index, add_repeated_members(index, weights)
+        return labels, index, _add_repeated_members(index, weights)
     return *groups_of(term.key, frame), None
 
 
@@ -97,6 +98,21 @@ def _members_of_matrix(
     return term.key, index, np.take_along_axis(matrix, index, axis=1)
 
 
+def _add_repeated_members(index: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Give a group that a row names twice the sum of its weights, where it is first.
+
+    The row then has one coefficient with one weight, and not two coefficients that are
+    independent: variances and information are of the squared sum.
+    """
+    weights = weights.copy()
+    for again in range(1, index.shape[1]):
+        for first in range(again):
+            same = index[:, first] == index[:, again]
+            weights[same, first] += weights[same, again]
+            weights[same, again] = 0.0
+    return weights
+
+
 def with_group_predictors(
     spec: ModelSpec,
     factors: list[FactorDesign],
@@ -116,7 +132,7 @@ def with_group_predictors(
     result = []
     for factor in factors:
         found: list[tuple[np.ndarray, int, int]] = []
-        if factor.weights is None:
+        if factor.is_independent:
             for k, label in enumerate(labels):
                 place = _effect_on(label, x[:, k], factor, frame)
                 if k not in taken and place is not None:
@@ -180,7 +196,7 @@ def _refuse_varying_within_groups(
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.codes
     values = column.to_numpy(dtype=float)
-    single = [factor for factor in factors if factor.weights is None]
+    single = [factor for factor in factors if factor.is_independent]
     if single and all(_group_values(values, factor) is None for factor in single):
         factor = single[0]
         first = np.empty(len(factor.labels))
@@ -193,3 +209,26 @@ def _refuse_varying_within_groups(
             f"{quote(factor.factor)} (rows {quote_list(numbers)}, counted from 0; "
             f"groups {quote_list(groups)}). Use it as an ordinary predictor."
         )
+
+
+def is_reproduced_by_groups(
+    column: np.ndarray, factor: FactorDesign, ones: np.ndarray | None
+) -> bool:
+    """Whether groups with coefficients of their own can reproduce a column."""
+    groups, z = factor.index, factor.Z
+    if factor.varying[0] == "Intercept":
+        # Only the variation counts: a column of large mean and small spread is not
+        # a constant.
+        column = about_means(column, ones)
+        z = np.concatenate([z[:, :1], about_means(z[:, 1:], ones)], axis=1)
+    size = np.sqrt(np.mean(z**2, axis=0))
+    z = z / np.where(size > 0, size, 1.0)  # units do not matter
+    gram = np.zeros((len(factor.labels), z.shape[1], z.shape[1]))
+    cross = np.zeros((len(factor.labels), z.shape[1]))
+    for a in range(z.shape[1]):
+        cross[:, a] = np.bincount(groups, z[:, a] * column, len(factor.labels))
+        for b in range(z.shape[1]):
+            gram[:, a, b] = np.bincount(groups, z[:, a] * z[:, b], len(factor.labels))
+    coefficients = np.einsum("jab,jb->ja", np.linalg.pinv(gram, hermitian=True), cross)
+    left = column - np.einsum("nq,nq->n", z, coefficients[groups])
+    return float(left @ left) <= COLLINEAR * float(column @ column)

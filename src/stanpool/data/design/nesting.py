@@ -92,7 +92,7 @@ def check_single_rows(spec: ModelSpec, design: Design) -> None:
     if spec.pooling != "partial" or not adds_up or known:
         return
     for term, factor in zip(spec.groups, design.factors, strict=True):
-        if factor.weights is not None or factor.sizes.max() > 1:
+        if not factor.is_independent or factor.sizes.max() > 1:
             continue
         if term.intercept or _is_constant_somewhere(term, factor, design):
             raise DataError(
@@ -178,8 +178,9 @@ def factors_within(design: Design) -> tuple[tuple[int, ...], ...]:
     They are found in the data, whether the formula says so or not: each level of
     ``brood`` may occur in one level of ``location`` only, and groups of one row are
     within those of all other factors. Only factors that share a varying coefficient
-    count, and neither memberships nor coefficients that are sampled at predictors'
-    centers while their deviations are those where predictors are 0.
+    count, and neither memberships nor known covariances, nor coefficients that are
+    sampled at predictors' centers while their deviations are those where predictors are
+    0.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def factors_within(design: Design) -> tuple[tuple[int, ...], ...]:
     able = {
         place: factor
         for place, factor in enumerate(design.factors)
-        if factor.weights is None
+        if factor.is_independent
         and factor.uncenter is None
         and uncentering_matrix(factor, centers) is None
     }
@@ -288,7 +289,11 @@ def _nestings(spec: ModelSpec) -> Iterator[tuple[GroupTerm, GroupTerm]]:
     """Yield outer and inner terms, but no interactions of factors that are crossed."""
     if spec.pooling != "partial":
         return
-    plain = {term.key: term for term in spec.groups if not term.membership}
+    plain = {
+        term.key: term
+        for term in spec.groups
+        if not (term.membership or term.covariance)
+    }
     for key, inner in plain.items():
         outer = plain.get(key[:-1])
         if outer is not None and key[-1:] not in plain:

@@ -405,8 +405,10 @@ class Expectations:
         total: Any = 0.0
         for factor, chol in zip(factors, self._chols, strict=True):
             z = factor.Z[rows]
-            if factor.weights is not None:  # the groups of a row are independent
-                z = z * np.sqrt(np.square(factor.weights[rows]).sum(axis=1))[:, None]
+            if factor.root is not None:  # any of the groups
+                z = z * np.sqrt(factor.variances_of_groups.mean())
+            else:  # the groups of a row are independent
+                z = z * np.sqrt(factor.take(rows).variances)[:, None]
             predictors = max(1, len(factor.predictors_of))
             by_category = chol.reshape(len(chol), predictors, z.shape[1], -1)
             loadings = np.einsum("nq,sdqk->sndk", z, by_category)

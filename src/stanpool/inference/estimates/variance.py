@@ -290,10 +290,7 @@ def _variance_of(fit: FitResult, factor: FactorDesign) -> Array:
         )
     names = GroupNames.of(factor.factor)
     tau = flat(fit.posterior[names.tau])
-    weights = np.ones(len(factor.Z))
-    if factor.weights is not None:
-        weights = np.square(factor.weights).sum(axis=1)
-    square = (factor.Z * weights[:, None]).T @ factor.Z / len(factor.Z)
+    square = (factor.Z * factor.variances[:, None]).T @ factor.Z / len(factor.Z)
     if names.Omega not in fit.posterior:
         return np.asarray(np.square(tau) @ np.diag(square))
     omega = flat(fit.posterior[names.Omega])

@@ -35,7 +35,7 @@ from stanpool.data.entries import as_before, clean_column, type_of
 from stanpool.data.matrix.model_matrix import Column, column_of, rebuild
 from stanpool.language.family import FAMILIES
 from stanpool.language.formula import unquote_name
-from stanpool.language.model_spec import ModelSpec
+from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 if TYPE_CHECKING:
     from stanpool.model.prepared_model import PreparedModel
@@ -256,6 +256,8 @@ def _factor(model: PreparedModel, number: int, frame: pd.DataFrame) -> FactorDes
     assert encodings is not None
     labels, index, weights = memberships(model.spec.groups[number], frame)
     labels, index = _among_known(fitted.factor, fitted.labels, labels, index)
+    if fitted.root is not None:
+        _refuse_unrelated(model.spec.groups[number], labels[len(fitted.labels) :])
     return replace(
         fitted,
         labels=labels,
@@ -266,6 +268,18 @@ def _factor(model: PreparedModel, number: int, frame: pd.DataFrame) -> FactorDes
         effect_of=None,
         counts=None,
     )
+
+
+def _refuse_unrelated(term: GroupTerm, new: tuple[Any, ...]) -> None:
+    """Refuse groups of which a known covariance says nothing."""
+    if new:
+        raise DataError(
+            f"the covariance {quote(term.covariance)} between groups of "
+            f"{quote(term.key[0])} has nothing on {quote_list(new)}. Fit with a "
+            "covariance that has them, too: groups without rows are predicted from "
+            "those that they covary with. Or pass group_terms= without "
+            f"{quote(term.factor)}."
+        )
 
 
 def _parameters(

@@ -351,7 +351,7 @@ def _of_factor(
             for label in factor.varying
         ],
     )
-    remark = "" if factor.weights is None else "deviations"
+    remark = _remark_on(symbols, factor)
     over = CATEGORY if symbols.is_categorical else None
     if not is_correlated:
         letters = (CATEGORY.name, at.name) if over else (at.name,)
@@ -367,6 +367,15 @@ def _of_factor(
     diagonal = call("diag", *vector)
     product = line(diagonal, "*", correlations, "*", diagonal)
     yield Statement("groups", matrix, "=", product)
+
+
+def _remark_on(symbols: Symbols, factor: FactorDesign) -> str:
+    """Say what a distribution is of, where it is not of each group by itself."""
+    if factor.weights is not None:
+        return "deviations"
+    terms = {term.factor: term.covariance for term in symbols.spec.groups}
+    name = terms.get(factor.factor)
+    return f"with the known covariance {name} between groups" if name else ""
 
 
 def _mean(

@@ -37,7 +37,7 @@ def notes_on(symbols: Symbols, summed: Sequence[str]) -> Iterator[Math]:
     for term in design.special:
         for side in term.sides:
             if side.column not in factors:
-                yield _group_of_row(symbols, side.column)
+                yield _group_of_row(symbols, side.column, side.column)
     if symbols.is_categorical:
         reference, *others = map(str, design.categories)
         yield line(Words("The categories "), CATEGORY, Words(" are "), *_list(others))
@@ -58,7 +58,9 @@ def notes_on(symbols: Symbols, summed: Sequence[str]) -> Iterator[Math]:
 def _note_on_groups(symbols: Symbols, factor: FactorDesign) -> Iterator[Math]:
     """Say which group a row belongs to, or which groups with which weights."""
     if factor.weights is None:
-        yield _group_of_row(symbols, factor.factor)
+        covarying = {x.factor: x.key[0] for x in symbols.spec.groups if x.covariance}
+        own = covarying.get(factor.factor, factor.factor)
+        yield _group_of_row(symbols, factor.factor, own)
         return
     weight = Indexed(weight_of(symbols, factor), at=(ROW, MEMBER))
     term = next(x for x in symbols.spec.groups if x.factor == factor.factor)
@@ -81,9 +83,9 @@ def _note_on_groups(symbols: Symbols, factor: FactorDesign) -> Iterator[Math]:
     )
 
 
-def _group_of_row(symbols: Symbols, name: str) -> Math:
+def _group_of_row(symbols: Symbols, name: str, column: str) -> Math:
     lookup = Lookup(symbols.letters[name], (ROW,))
-    return line(lookup, Words(" is the "), Label(name), Words(" of row "), ROW, _STOP)
+    return line(lookup, Words(" is the "), Label(column), Words(" of row "), ROW, _STOP)
 
 
 def _notes_on_rows(symbols: Symbols) -> Iterator[Math]:

@@ -263,12 +263,13 @@ def centering_of(factor: FactorDesign, pilot: GroupEstimate | None) -> Centering
     factor
         The data of the factor.
     pilot
-        The pilot estimate; without one, all coefficients are noncentered.
+        The pilot estimate; without one, all coefficients are noncentered, as they are
+        in any case with a known covariance between groups.
     """
     width, uncenter = len(factor.coefficients), factor.uncenter
     if uncenter is not None:
         uncenter = np.kron(np.eye(width // len(uncenter)), uncenter)
-    if pilot is None:
+    if pilot is None or factor.root is not None:
         none = np.zeros((len(factor.labels), width))
         return Centering.of(none, np.ones(width), uncenter)
     tau, share, known = pilot.tau, pilot.share_of_own_data, pilot.information

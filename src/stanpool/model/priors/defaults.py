@@ -141,6 +141,8 @@ def _population_scales(
     """Yield the scales of a factor's varying coefficients."""
     block, stem = f"tau{factor_suffix(design, factor.factor)}", f"tau_{factor.factor}"
     is_far = _is_far(factor)
+    size = float(np.sqrt(factor.variances_of_groups.mean()))
+    of_groups = "" if factor.root is None else ", over the sd of groups with tau = 1"
     for own, label, column in _varying(factor):
         rule, spread = f"default: {scales.rules['group']}", 1.0
         if label in is_far:
@@ -149,8 +151,8 @@ def _population_scales(
         elif label != "Intercept":
             spread = scales.spread(design, column)
         names = [f"{stem}[{own}]", f"{stem}[{label}]", stem, "tau"]
-        prior = _exponential(scales.group / spread)
-        yield block, own, list(dict.fromkeys(names)), prior, rule
+        prior = _exponential(scales.group / (spread * size))
+        yield block, own, list(dict.fromkeys(names)), prior, rule + of_groups
 
 
 def _is_far(factor: FactorDesign) -> frozenset[str]:

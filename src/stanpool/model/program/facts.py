@@ -48,7 +48,7 @@ class GroupFacts:
         How the names of its variables end.
     is_first
         Whether it is the first factor.
-    correlated, membership, group_predictors, integrated, recentered
+    correlated, membership, group_predictors, integrated, recentered, known_covariance
         As in `FactorStructure`.
     signed
         Whether its scales are sampled by roots with signs.
@@ -86,7 +86,18 @@ class GroupFacts:
     has_intercept: bool
     width: str
     size: str
+    known_covariance: bool
     kind: str = "group"
+
+    @property
+    def root_times(self) -> str:
+        """What independent deviations are multiplied by, where groups covary."""
+        return f"root{self.s} * " if self.known_covariance else ""
+
+    @property
+    def z_rows(self) -> str:
+        """The number of rows of z: that of groups, or of independent numbers."""
+        return f"R{self.s}" if self.known_covariance else f"J{self.s}"
 
     @property
     def is_reported(self) -> bool:
@@ -234,6 +245,7 @@ def _group_facts(
     return dict(
         factors=factors,
         outer_first=outer_first,
+        factors_by_form=_by_form(outer_first),
         terms=terms,
         terms_outer_first=[terms[0], *outer_first, *terms[1 + len(factors) :]],
         effects=[] if structure.is_grouped_glm or structure.crossproducts else terms,
@@ -254,6 +266,15 @@ def _group_facts(
         or structure.has_cutpoints
         or bool(structure.special),
     )
+
+
+def _by_form(factors: Sequence[GroupFacts]) -> list[dict[str, Any]]:
+    """Return the factors of each form, as they are in the order of the program."""
+    forms = dict.fromkeys(factor.form for factor in factors)
+    return [
+        {"form": form, "factors": [x for x in factors if x.form == form]}
+        for form in forms
+    ]
 
 
 def _group_term(
@@ -279,12 +300,14 @@ def _group_term(
         has_intercept=structure.intercept,
         width=f"Q_all{s}" if categories else f"Q{s}",
         size=f"Q{s} * (C - 1)" if categories else f"Q{s}",
+        known_covariance=factor.known_covariance,
     )
 
 
 def _form_of(factor: FactorStructure, structure: Structure) -> str:
     """Name a factor's form: in a marginal program some are not integrated out."""
-    if structure.parameterization == "marginal" and not factor.integrated:
+    is_left = structure.parameterization == "marginal" and not factor.integrated
+    if is_left or factor.known_covariance:
         return "noncentered"
     return structure.parameterization or "none"
 

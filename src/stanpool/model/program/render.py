@@ -107,6 +107,7 @@ def _program_name(template: str, structure: Structure) -> str:
             "integrated" if factor.integrated and len(structure.factors) > 1 else "",
             "recentered" if factor.recentered else "",
             "nested" if factor.within else "",
+            "covariance" if factor.known_covariance else "",
         ]
         described = "_".join(mark for mark in marks if mark)
         if len(structure.factors) > 1:

@@ -38,6 +38,9 @@ class FactorStructure:
     within
         The factors, counted from 0, in whose groups its groups lie, and at whose
         coefficients its own are centered in the adaptive form.
+    known_covariance
+        Whether there is a known covariance between the groups. Their coefficients are
+        noncentered in programs of any form.
     """
 
     correlated: bool = False
@@ -46,6 +49,7 @@ class FactorStructure:
     integrated: int = 0
     recentered: bool = False
     within: tuple[int, ...] = ()
+    known_covariance: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,7 @@ class Structure:
             return ()
         nested = {x for own in self.factors for x in own.within}
         nested |= {n for n, own in enumerate(self.factors) if own.within}
+        nested |= {n for n, own in enumerate(self.factors) if own.known_covariance}
         return tuple(n for n in range(len(self.factors)) if n not in nested)
 
 
@@ -279,6 +284,7 @@ def structure_of(
         decoupled
         and parameterization == "adaptive"
         and not any(within)
+        and all(factor.root is None for factor in design.factors)
         and not any(is_bounded(dict(ordered).get(x, ())) for x in of_population)
     )
     pooled = "pooled" if spec.pooling == "partial" else "free"
@@ -296,8 +302,10 @@ def structure_of(
                 group_predictors=factor.U is not None,
                 integrated=order.get(number, 0),
                 recentered=parameterization in _SAMPLED_CENTERED
+                and factor.root is None
                 and uncentering_matrix(factor, dict(design.centers)) is not None,
                 within=within[number],
+                known_covariance=factor.root is not None,
             )
             for number, (factor, correlated) in enumerate(
                 zip(design.factors, correlated_factors(spec, design), strict=True)

@@ -47,6 +47,7 @@ from stanpool.model.terms.term import (
 
 _LARGEST_SPREAD = 0.5  # largest standard deviation of the logarithms of scales
 _LEAST_LEFT = 0.05  # least variance of a standardized deviation
+_SOME_NOISE = 0.3  # of initial values of standardized deviations, beside their scale 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +184,8 @@ class GroupTerm:
         """Return predictors of the coefficients, and what they vary around."""
         own, form, rows = self.factor, self.form, program.rows
         data: dict[str, Any] = {"Q": len(own.varying)}
+        if own.root is not None:
+            data |= {"R": own.root.shape[1], "root": own.root}
         if self._is_of_mean and self.number in program.scale_units:
             data["tau_unit"] = program.scale_units[self.number]
         if rows is None:
@@ -203,7 +206,7 @@ class GroupTerm:
             return data
         taken = varying_earlier(self.design, self.number)
         data["mean_index"] = means_of(self.design, own, taken)
-        if self._is_of_mean and program.elsewhere:
+        if self._is_adaptive(program) and program.elsewhere:
             left_out = program.elsewhere[self.number]
             data["center_index"] = means_of(self.design, own, left_out)
         if own.U is not None:
@@ -251,7 +254,11 @@ class GroupTerm:
         end, rng, found = self.suffix, prior.rng, dict[str, Array]()
         alpha, beta = population.alpha, population.beta
         tau = prior.members(f"tau{end}")
-        u = rng.standard_normal((prior.draws, self.groups, tau.shape[-1]))
+        root = self.factor.root
+        rows = self.groups if root is None else root.shape[1]
+        u = rng.standard_normal((prior.draws, rows, tau.shape[-1]))
+        if root is not None:
+            u = root @ u
         if self.form.correlated:
             chol = prior.correlations(f"Omega{end}", tau.shape[-1])
             found[f"Omega{end}"] = chol @ np.swapaxes(chol, 1, 2)
@@ -301,7 +308,36 @@ class GroupTerm:
             known = known.plus({f"b_c{end}": b_c})
         if self._is_adaptive(known.program):
             return self._partly_centered(u, tau, chol_omega, known)
-        return known.plus({f"z{end}": np.linalg.solve(chol, u.T).T})
+        return known.plus({f"z{end}": self._standardized(u, chol)})
+
+    def _standardized(
+        self, u: Array, chol: Array, errors: Array | None = None
+    ) -> Array:
+        """Return the z of a noncentered program for deviations u, shape ``(J, D * Q)``.
+
+        With a known covariance between groups they are those that are most probable
+        if u has errors: eigenvectors of small eigenvalues are not estimated from noise.
+
+        Parameters
+        ----------
+        u, chol
+            Deviations, and the Cholesky factor of the covariance of a group's.
+        errors
+            Variances of the errors of u, in its shape.
+        """
+        z = np.linalg.solve(chol, u.T).T
+        root = self.factor.root
+        if root is None:
+            return np.asarray(z)
+        if errors is None:
+            return np.asarray(np.linalg.pinv(root) @ z)
+        A = root @ root.T
+        share = errors / np.square(chol).sum(axis=1)
+        solved = [
+            np.linalg.solve(A + np.diag(own), column)
+            for own, column in zip(share.T, z.T, strict=True)
+        ]
+        return np.asarray(root.T @ np.stack(solved, axis=1))
 
     def _initial_without_pooling(
         self, draws: GroupDraws, population: PopulationDraws
@@ -339,6 +375,10 @@ class GroupTerm:
                 unit = program.scale_units[self.number]
                 known = known.plus({f"tau_root{end}": root_of_scale(tau, unit)})
             return known
+        if self.factor.root is not None:
+            errors = np.einsum("jdd->jd", own.covariance)
+            z = self._standardized(own.u, tau[:, None] * chol_omega, errors)
+            return known.plus({f"z{end}": z + _SOME_NOISE * noise(z.shape)})
         roots = np.linalg.cholesky(own.covariance)
         u = own.u + np.einsum("jde,je->jd", roots, noise(own.u.shape))
         if self.design.is_value:
@@ -364,8 +404,10 @@ class GroupTerm:
             f"L_Omega{end}": partial,
             f"z{end}": np.maximum(1.0 - own.information, _LEAST_LEFT),
         }
-        if self._is_adaptive(program):
-            found[f"z{end}"] = np.ones_like(own.information)
+        root = self.factor.root
+        if self._is_adaptive(program) or root is not None:
+            rows = self.groups if root is None else root.shape[1]
+            found[f"z{end}"] = np.ones((rows, width))
         if self._is_of_mean and self.number in program.scale_units:
             unit = program.scale_units[self.number]
             root = root_of_scale(own.tau, unit)
@@ -379,7 +421,8 @@ class GroupTerm:
 
     def _is_adaptive(self, program: ProgramData) -> bool:
         """Whether coefficients are as far centered as the data say."""
-        return self._is_of_mean and bool(program.centering)
+        is_able = self._is_of_mean and not self.form.known_covariance
+        return is_able and bool(program.centering)
 
     def _partly_centered(
         self, u: Array, tau: Array, chol_omega: Array, known: InitialValues

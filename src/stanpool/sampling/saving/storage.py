@@ -38,20 +38,24 @@ from stanpool.base.errors import (
 from stanpool.base.options import Parameterization
 from stanpool.base.progress import tell
 from stanpool.base.system.files import explained
+from stanpool.data.design.covariance import KnownCovariance, are_same
 from stanpool.data.statistics.statistics import Statistics
 from stanpool.engine.values.program import StanProgram
-from stanpool.language.formula import quote_name
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
 from stanpool.language.vocabulary import as_functions
 from stanpool.model.fit_result import Approximation, FitResult
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import PriorRow, PriorTable
-from stanpool.model.terms.names import GroupNames
 from stanpool.sampling.choose_engine import requested_engine
 from stanpool.sampling.sample import sample_model
 from stanpool.sampling.saving import netcdf
 from stanpool.sampling.saving.frames import Column, read_frame, write_frame
+from stanpool.sampling.saving.older import (
+    in_newest_format,
+    refuse_correlated,
+    refuse_sums,
+)
 from stanpool.sampling.saving.schema import read_record
 from stanpool.sampling.saving.versions import (
     Manifest,
@@ -63,7 +67,6 @@ from stanpool.sampling.saving.versions import (
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    import xarray as xr
 
     from stanpool.engine.study import StudyEngine
     from stanpool.engine.values.settings import SampleSettings
@@ -102,6 +105,7 @@ class _Record:
     chunks: _ChunkFacts | None = None
     rejections: Mapping[str, int] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
+    covariances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # labels
     approximation: Approximation | None = None
 
 
@@ -243,7 +247,7 @@ def _changes(
 ) -> Iterator[str]:
     """Say what has changed: model, priors, program, data or settings."""
     # Forms and priors are compared by the program and by the table of priors.
-    apart = ("parameterization", "priors", "functions")
+    apart = ("parameterization", "priors", "functions", "covariances")
     if model.spec.functions:
         yield "your own functions may have changed"
     yield from _differences(kept.model.spec, model.spec, apart=apart)
@@ -258,6 +262,8 @@ def _changes(
         else not chunks.same_as(kept.model.chunks)
     ):
         yield "the data have changed"
+    if not are_same(kept.model.spec.covariances, model.spec.covariances):
+        yield "the known covariances have changed"
     free = {"parallel_chains", "threads_per_chain", "engine", "output_dir"}
     free |= {"seed"} if any_seed else set()
     asked, was = requested_engine(settings)[0], kept.engine.get("name", "cmdstan")
@@ -337,10 +343,10 @@ def _read_fit(
     """Build a fit from its files."""
     from stanpool.engine.values.settings import SampleSettings
 
-    written = _in_newest_format(json.loads(path_of("model.json").read_text("utf-8")))
+    written = in_newest_format(json.loads(path_of("model.json").read_text("utf-8")))
     kept = read_record(_Record, written, "model.json", {Prior: _read_prior})
     if version < 2:
-        _refuse_sums(kept.spec)
+        refuse_sums(kept.spec)
     _refuse_missing(kept.functions, functions)
     kept = replace(kept, spec=replace(kept.spec, functions=functions))
     settings = read_record(SampleSettings, kept.settings, "model.json.settings")
@@ -353,7 +359,7 @@ def _read_fit(
             f"says {settings.chains}."
         )
     model = _read_model(kept, *read_frame(path_of("data.nc"), kept.columns))
-    _refuse_correlated(model, tree)
+    refuse_correlated(model, tree)
     return FitResult(
         model=model,
         tree=tree,
@@ -378,52 +384,6 @@ def _refuse_missing(needed: tuple[str, ...], functions: Functions) -> None:
         )
 
 
-def _refuse_sums(spec: ModelSpec) -> None:
-    """Refuse a fit with sums over the groups of a row, which are means now."""
-    for each in spec.groups:
-        if each.membership == "labels" and not each.weights:
-            raise DataError(
-                "it was saved when mm() without weights was the sum over the groups of "
-                f"{quote(each.factor)}; now it is their mean, so that the draws have "
-                "another meaning. Fit again; for the sum, pass weights= with a column "
-                "of ones for each membership."
-            )
-
-
-def _refuse_correlated(model: PreparedModel, tree: xr.DataTree) -> None:
-    """Refuse a fit in which ``||`` meant uncorrelated for centered predictors."""
-    for factor in model.design.factors:
-        if factor.uncorrelated and GroupNames.of(factor.factor).Omega in tree.posterior:
-            raise DataError(
-                "it was saved when '||' meant, for predictors far from 0, that "
-                "coefficients of centered predictors are uncorrelated. Now '||' refers "
-                "to predictors at 0, where the coefficients of "
-                f"{quote(factor.factor)} are correlated in its draws. Fit again; with "
-                "center(x) instead of x, the model is like the one that was fitted."
-            )
-
-
-def _in_newest_format(written: Any) -> Any:
-    """Return the content of model.json in the newest format."""
-    spec = written.get("spec") if isinstance(written, dict) else None
-    if isinstance(spec, dict) and "group" in spec:  # before several factors
-        group = spec.pop("group")
-        spec["groups"] = [] if group is None else [group]
-    if isinstance(spec, dict) and "functions" not in written:
-        _quote_columns(spec)  # before they were expressions
-    return written
-
-
-def _quote_columns(spec: dict[str, Any]) -> None:
-    """Write the columns of the parts of an outcome as expressions."""
-    for part in ("trials", "se", "exposure", "weights", "cens", "cens_upper"):
-        if isinstance(spec.get(part), str):
-            spec[part] = quote_name(spec[part])
-    if isinstance(spec.get("trunc"), list):
-        bounds = spec["trunc"]
-        spec["trunc"] = [quote_name(b) if isinstance(b, str) else b for b in bounds]
-
-
 def _read_prior(written: Any) -> Prior:
     """Read a prior, which is text in the table and a mapping in the specification."""
     if isinstance(written, str):
@@ -438,9 +398,13 @@ def _read_model(
     data: Any = frame
     if kept.chunks is not None:
         data = Statistics.restored(kept.spec, frame, arrays, asdict(kept.chunks))
+    known = tuple(
+        (name, KnownCovariance(labels, arrays[f"covariance_{name}"]))
+        for name, labels in kept.covariances.items()
+    )
     # The form that was chosen then, even if another one would be chosen now.
     return PreparedModel.from_spec(
-        kept.spec,
+        replace(kept.spec, covariances=known),
         data,
         priors=PriorTable(kept.priors),
         parameterization=kept.parameterization,
@@ -449,14 +413,15 @@ def _read_model(
 
 def _write(fit: FitResult, folder: Path) -> None:
     """Write all files of a fit to an empty folder."""
-    chunks = fit.model.chunks
+    chunks, known = fit.model.chunks, dict(fit.model.spec.covariances)
+    arrays = {} if chunks is None else chunks.arrays
     columns = write_frame(
         fit.model.data if chunks is None else chunks.specimen,
         folder / "data.nc",
-        {} if chunks is None else chunks.arrays,
+        arrays | {f"covariance_{name}": each.matrix for name, each in known.items()},
     )
     kept = _Record(
-        spec=replace(fit.model.spec, functions=()),
+        spec=replace(fit.model.spec, functions=(), covariances=()),
         priors=tuple(fit.model.priors),
         columns=columns,
         settings={
@@ -471,6 +436,7 @@ def _write(fit: FitResult, folder: Path) -> None:
         rejections=dict(fit.rejections),
         approximation=fit.approximation,
         functions=tuple(name for name, _ in fit.model.spec.functions),
+        covariances={name: each.labels for name, each in known.items()},
     )
     written = asdict(kept) | {"priors": [_prior_row(row) for row in kept.priors]}
     text = json.dumps(written, indent=1, default=_plain)

@@ -71,7 +71,8 @@ def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
     Raises
     ------
     SpecError
-        If the model has no such factor, or rows belong to several of its groups.
+        If the model has no such factor, rows belong to several of its groups, or groups
+        have a known covariance.
     """
     if not model.spec.groups:
         raise SpecError(
@@ -93,6 +94,13 @@ def grouping(model: PreparedModel, factor: str | None = None) -> Grouping:
         raise SpecError(
             f"factor={quote(chosen)}: rows are members of several groups, so that a "
             "single group cannot be left out. Leave out rows."
+        )
+    if found.root is not None:
+        raise SpecError(
+            f"factor={quote(chosen)}: its groups have a known covariance, so that one "
+            "that is left out is not drawn from the population alone. Leave out rows; "
+            "or fit without a group's rows and predict them, as groups without rows "
+            "are predicted from the others."
         )
     return Grouping(found.factor, found.labels, found.index)
 
@@ -286,7 +294,7 @@ class _Inside:
 
 def _is_nested(factor: FactorDesign, units: Grouping) -> bool:
     """Whether each of a factor's groups has its rows in one unit."""
-    if factor.weights is not None:
+    if not factor.is_independent:
         return False
     unit_of = np.zeros(len(factor.labels), dtype=np.int64)
     unit_of[factor.index] = units.index

@@ -1,0 +1,228 @@
+"""Known covariances between groups, as users pass them: matched by labels.
+
+Deviations of groups with the covariance :math:`A` are :math:`u = L v`, where v are
+independent and :math:`A = L L'`. The columns of L are eigenvectors of A times the roots
+of their eigenvalues, so that A may be singular; and where all groups have as many rows,
+the v are independent a posteriori, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stanpool.base.arrays import Array
+from stanpool.base.errors import DataError, SpecError, quote, quote_list
+from stanpool.data.entries import level_text
+
+_ROUNDING = 1e-8  # relative difference of two entries that are the same
+_LEAST = 1e-12  # relative size of an eigenvalue that counts as 0
+_NEGATIVE = 1e-6  # the same of a negative one: matrices in files have few digits
+
+Covariances = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class KnownCovariance:
+    """A covariance between groups, which is known but for a factor.
+
+    Attributes
+    ----------
+    labels
+        The labels of the groups, as text.
+    matrix
+        The covariance, shape ``(len(labels), len(labels))``.
+    """
+
+    labels: tuple[str, ...]
+    matrix: Array
+
+    @classmethod
+    def of(cls, name: str, given: Any) -> KnownCovariance:
+        """Read a covariance that a user passes by a name, and check it.
+
+        Raises
+        ------
+        DataError
+            If it is no table with labels, or is no covariance.
+        """
+        if isinstance(given, cls):
+            return given
+        what = f"the covariance {quote(name)}"
+        if not isinstance(given, pd.DataFrame):
+            raise DataError(
+                f"{what} is of type {type(given).__name__!r} and needs labels, by "
+                "which it is matched with the groups: pass a data frame, "
+                "pd.DataFrame(matrix, index=labels, columns=labels)."
+            )
+        rows, columns = (
+            tuple(map(level_text, x)) for x in (given.index, given.columns)
+        )
+        _check_labels(what, rows, columns)
+        try:
+            values = given.to_numpy(dtype=float)
+        except (TypeError, ValueError):
+            raise DataError(f"{what} has entries that are not numbers.") from None
+        place = {label: at for at, label in enumerate(columns)}
+        matrix = values[:, [place[label] for label in rows]]
+        _check_matrix(what, rows, matrix)
+        return cls(rows, 0.5 * (matrix + matrix.T))
+
+    def same_as(self, other: KnownCovariance) -> bool:
+        """Whether another one has the same covariances between the same labels."""
+        if set(self.labels) != set(other.labels):
+            return False
+        place = {label: at for at, label in enumerate(other.labels)}
+        at = [place[label] for label in self.labels]
+        return np.array_equal(self.matrix, other.matrix[np.ix_(at, at)])
+
+    def root(self, column: str, levels: Sequence[Any]) -> tuple[tuple[Any, ...], Array]:
+        """Return the labels of all groups, and L with ``L L'`` their covariance.
+
+        Parameters
+        ----------
+        column, levels
+            The groups that have rows. Others of the covariance come after them: what
+            is added for these does not concern the groups with rows.
+
+        Raises
+        ------
+        DataError
+            If groups are not in the covariance.
+        """
+        place = {label: at for at, label in enumerate(self.labels)}
+        texts = [level_text(level) for level in levels]
+        missing = [text for text in texts if text not in place]
+        if missing:
+            raise DataError(
+                f"the covariance between groups of {quote(column)} lacks "
+                f"{len(missing)} of {len(texts)} groups of the data: "
+                f"{quote_list(missing)}. It has {quote_list(self.labels)}. Add them to "
+                "it, or drop their rows."
+            )
+        seen = set(texts)
+        others = [label for label in self.labels if label not in seen]
+        at = [place[label] for label in (*texts, *others)]
+        root = _root(self.matrix[np.ix_(at, at)], len(texts))
+        kind = int if all(isinstance(level, int) for level in levels) else str
+        return (*levels, *map(kind, others)), root
+
+
+def as_covariances(given: Mapping[str, Any] | None) -> Covariances:
+    """Turn what a user passes as ``covariances=`` into sorted pairs.
+
+    Raises
+    ------
+    SpecError
+        If it is no mapping of plain names.
+    DataError
+        If one of them is no covariance.
+    """
+    if given is None:
+        return ()
+    if not isinstance(given, Mapping):
+        raise SpecError(
+            f"covariances={quote(given)} must be a mapping; write covariances={{'A': "
+            "A}, with the name by which the formula calls it."
+        )
+    for name in given:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise SpecError(
+                f"covariances has {quote(name)}, which must be a plain identifier."
+            )
+    pairs = ((name, KnownCovariance.of(name, each)) for name, each in given.items())
+    return tuple(sorted(pairs, key=lambda pair: pair[0]))
+
+
+def are_same(these: Covariances, those: Covariances) -> bool:
+    """Whether covariances have the same names and are the same, in any order."""
+    one, other = dict(these), dict(those)
+    return one.keys() == other.keys() and all(
+        one[name].same_as(other[name]) for name in one
+    )
+
+
+def _check_labels(what: str, rows: tuple[str, ...], columns: tuple[str, ...]) -> None:
+    """Refuse labels that occur twice, or that only rows or only columns have."""
+    for own in (rows, columns):
+        twice = [label for label in dict.fromkeys(own) if own.count(label) > 1]
+        if twice:
+            raise DataError(f"{what} has labels twice: {quote_list(twice)}.")
+    apart = [x for x in rows if x not in set(columns)]
+    apart += [x for x in columns if x not in set(rows)]
+    if apart:
+        raise DataError(
+            f"{what} has labels of rows that no column has, or of columns that no row "
+            f"has: {quote_list(apart)}. Rows and columns are the same groups."
+        )
+
+
+def _check_matrix(what: str, labels: tuple[str, ...], matrix: Array) -> None:
+    """Refuse entries that are missing, not symmetric, or no covariances."""
+    if not np.isfinite(matrix).all():
+        pair = _pair(labels, ~np.isfinite(matrix))
+        raise DataError(f"{what} has no finite number for {pair}.")
+    size = float(np.abs(matrix).max(initial=0.0))
+    gap = np.abs(matrix - matrix.T)
+    if (gap > _ROUNDING * size).any():
+        i, j = np.unravel_index(gap.argmax(), gap.shape)
+        raise DataError(
+            f"{what} is not symmetric: it has {matrix[i, j]:g} in the row of "
+            f"{quote(labels[i])} and the column of {quote(labels[j])}, and "
+            f"{matrix[j, i]:g} the other way round."
+        )
+    variances = np.diag(matrix)
+    if (variances < 0).any() or size == 0:
+        at = int(variances.argmin())
+        raise DataError(
+            f"{what} has the variance {variances[at]:g} for {labels[at]!r}."
+        )
+    largest = np.sqrt(np.outer(variances, variances))
+    beyond = np.abs(matrix) - largest
+    if (beyond > _NEGATIVE * size).any():
+        i, j = np.unravel_index(beyond.argmax(), beyond.shape)
+        raise DataError(
+            f"{what} is not positive semidefinite: between {quote(labels[i])} and "
+            f"{quote(labels[j])} it has {matrix[i, j]:g}, which is larger than the "
+            f"root of the product of their variances, {largest[i, j]:g}."
+        )
+    values, vectors = np.linalg.eigh(matrix)
+    if values[0] < -_NEGATIVE * size:
+        i, j = np.argsort(-np.abs(vectors[:, 0]))[:2]
+        raise DataError(
+            f"{what} is not positive semidefinite: it has the eigenvalue "
+            f"{values[0]:g}, in whose eigenvector {quote(labels[i])} and "
+            f"{quote(labels[j])} weigh most."
+        )
+
+
+def _pair(labels: tuple[str, ...], found: Array) -> str:
+    """Name the first pair of labels of which something was found."""
+    i, j = np.argwhere(found)[0]
+    return f"the row of {quote(labels[i])} and the column of {quote(labels[j])}"
+
+
+def _root(matrix: Array, first: int) -> Array:
+    """Return a root whose first columns are all that the first rows need.
+
+    With ``A = [[F, C'], [C, S]]`` it is ``[[P, 0], [C P^+', Q]]``, where ``P P' = F``
+    and ``Q Q' = S - C F^+ C'``, the covariance of the others given the first.
+    """
+    size = float(np.abs(matrix).max())
+    P, scaled = _eigenvectors(matrix[:first, :first], size)
+    across = matrix[first:, :first] @ scaled
+    Q, _ = _eigenvectors(matrix[first:, first:] - across @ across.T, size)
+    top = np.concatenate([P, np.zeros((first, Q.shape[1]))], axis=1)
+    return np.concatenate([top, np.concatenate([across, Q], axis=1)])
+
+
+def _eigenvectors(matrix: Array, size: float) -> tuple[Array, Array]:
+    """Return eigenvectors times the roots of their eigenvalues, and divided by them."""
+    values, vectors = np.linalg.eigh(matrix)
+    kept = values > _LEAST * len(matrix) * size
+    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    return vectors * roots, vectors / roots

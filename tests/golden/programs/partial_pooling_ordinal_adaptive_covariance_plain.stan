@@ -1,0 +1,152 @@
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are estimated.
+//
+//   y[n] ~ ordered_logistic(eta[n], cutpoint)
+//   eta[n] = X[n] * beta
+//            + Z[n] * u[group[n]]
+//            + Z_2[n] * u_2[group_2[n]]
+//   b[j] = mu + u[j]
+//   u = root * v, where root * root' is the known covariance between groups
+//   v[j, q] ~ normal(0, tau[q])
+//   b_2[j] = mu_2 + u_2[j]
+//   u_2[j, q] ~ normal(0, tau_2[q])
+//
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
+//
+// The more the data of a group say about a coefficient, compared with what the
+// population says, the more it is centered: see centeredness.
+functions {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
+    }
+    return u;
+  }
+  // z, made of v that are nearly independent a posteriori. The intercept or the
+  // cutpoints can make up for a change of all z together: along this ridge of
+  // the posterior, z vary more than v
+  matrix along_ridge(matrix v, matrix ridge) {
+    return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
+  }
+  // where the Q coefficients of each row's group are in to_vector(u), after the
+  // coefficients of other factors; u has J rows
+  array[,] int u_positions(array[] int group, int J, int Q, int before) {
+    array[Q, size(group)] int u_index;
+    for (q in 1 : Q) {
+      for (n in 1 : size(group)) {
+        u_index[q, n] = before + (q - 1) * J + group[n];
+      }
+    }
+    return u_index;
+  }
+  // log mass of all rows, where
+  //   y[n] ~ ordered_logistic(eta[n], cutpoint)
+  //   eta[n] = alpha + X[n] * beta + sum over r of Z[n, r] * u[u_index[r, n]]
+  real grouped_ordinal_logit_glm_lpmf(array[] int y, vector cutpoint_c,
+                                      matrix X, real alpha, vector beta,
+                                      matrix Z, array[,] int u_index,
+                                      vector u) {
+    int N = size(y);
+    vector[N] eta = alpha + X * beta;
+    for (r in 1 : cols(Z)) {
+      eta += Z[ : , r] .* u[u_index[r]];
+    }
+    return ordered_logistic_lupmf(y | eta, cutpoint_c);
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  int<lower=2> C; // number of categories, which are ordered
+  array[N] int<lower=1, upper=C> y; // outcome
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the cutpoints applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, beta)
+  array[Q] int<lower=1, upper=K + 1> mean_index;
+  int<lower=1> R; // number of columns of root
+  matrix[J, R] root; // root * root' is the covariance between groups
+  int<lower=1> J_2; // number of groups
+  int<lower=1> Q_2; // number of varying coefficients
+  array[N] int<lower=1, upper=J_2> group_2; // group of each row
+  matrix[N, Q_2] Z_2; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, beta)
+  array[Q_2] int<lower=1, upper=K + 1> mean_index_2;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J_2, Q_2] centeredness_2;
+  matrix<lower=0>[J_2, Q_2] z_scale_2; // gives z_2 a scale near 1
+  vector<lower=0>[Q_2] tau_pilot_2; // estimate of tau_2
+  // how far each z_2 and the cutpoints move along a ridge of the posterior
+  matrix[J_2, Q_2] ridge_2;
+  vector[Q_2] alpha_on_ridge_2;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  vector<lower=0>[Q_2] prior_tau_2_rate;
+  vector<lower=0>[C - 1] prior_cutpoint_df;
+  vector[C - 1] prior_cutpoint_location;
+  vector<lower=0>[C - 1] prior_cutpoint_scale;
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  array[Q, N] int places = u_positions(group, J, Q, 0);
+  array[Q_2, N] int places_2 = u_positions(group_2, J_2, Q_2, J * Q);
+  matrix[N, Q + Q_2] Z_all = append_col(Z, Z_2);
+  array[Q + Q_2, N] int u_index = append_array(places, places_2);
+}
+parameters {
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[R, Q] z; // standardized deviations of b
+  vector<lower=0>[Q_2] tau_2; // population scales
+  matrix[J_2, Q_2] z_2; // coefficients, partly centered
+  ordered[C - 1] cutpoint_bar; // cutpoint_c less mean effects of groups
+}
+transformed parameters {
+  row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
+  row_vector[Q_2] mu_2 = append_row(0, beta)[mean_index_2]'; // means
+  vector[C - 1] cutpoint_c = cutpoint_bar; // cutpoints at X = x_bar
+  cutpoint_c += columns_dot_product(ridge_2, z_2) * alpha_on_ridge_2;
+}
+model {
+  matrix[J, Q] u = root * diag_post_multiply(z, tau); // deviations
+  matrix[J_2, Q_2] mean_2 = rep_matrix(mu_2, J_2); // of z_2
+  matrix[J_2, Q_2] u_2 = partly_centered(along_ridge(z_2, ridge_2), mean_2,
+                                         tau_2, centeredness_2, z_scale_2,
+                                         tau_pilot_2);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  tau_2 ~ exponential(prior_tau_2_rate);
+  cutpoint_c ~ student_t(prior_cutpoint_df, prior_cutpoint_location,
+                         prior_cutpoint_scale);
+  to_vector(z) ~ std_normal(); // implies the distribution of u
+  for (q in 1 : Q_2) {
+    u_2[ : , q] ~ normal(0, tau_2[q]);
+  }
+  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2); // Jacobian
+  if (prior_only == 0) {
+    y ~ grouped_ordinal_logit_glm(cutpoint_c, X_c, 0, beta, Z_all, u_index,
+                                  append_row(to_vector(u), to_vector(u_2)));
+  }
+}
+generated quantities {
+  matrix[J, Q] b = root * diag_post_multiply(z, tau);
+  b += rep_matrix(mu, J);
+  matrix[J_2, Q_2] b_2 = rep_matrix(mu_2, J_2);
+  b_2 += partly_centered(along_ridge(z_2, ridge_2), b_2, tau_2,
+                         centeredness_2, z_scale_2, tau_pilot_2);
+  vector[C - 1] cutpoint = cutpoint_c + dot_product(x_bar, beta); // at X = 0
+}
