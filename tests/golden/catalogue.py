@@ -308,6 +308,12 @@ COVARIANCES = (
     ("count ~ x1 + (1 | gr(h, cov=A)) + (1 + x1 | g)", {"family": "poisson"}),
     ("grade ~ x1 + (1 + x1 || gr(h, cov=A)) + (1 | g)", {"family": "ordinal"}),
     ("colour ~ x1 + (1 | gr(h, cov=A))", {"family": "categorical"}),
+    ("y ~ x1 + (1 + x2 | gr(h, cov=T))", {}),
+    ("win ~ x1 + (1 | g) + (1 || gr(h, cov=T))", {"family": "bernoulli"}),
+)
+PEDIGREE = pd.DataFrame(
+    [("v", "u", "t"), ("w", "v", "u"), ("u", "", "t")],
+    columns=["id", "parent_1", "parent_2"],
 )
 
 
@@ -544,7 +550,7 @@ def _far() -> dict[str, sp.Model]:
 
 
 def _with_known_covariance() -> dict[str, sp.Model]:
-    data, known = small_data(), {"A": KNOWN_COVARIANCE}
+    data, known = small_data(), {"A": KNOWN_COVARIANCE, "T": PEDIGREE}
     models = [
         sp.Model(formula, data, covariances=known, **options)
         for formula, options in COVARIANCES

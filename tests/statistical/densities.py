@@ -28,6 +28,7 @@ from scipy import special, stats
 from scipy.special import expit
 
 import stanpool as sp
+from stanpool.data.design.covariance.ancestry import Ancestry
 from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.latent_factors import LatentDesign
 from stanpool.language.model_spec import ModelSpec
@@ -179,9 +180,22 @@ def covariance_between_groups(model: sp.Model, number: int) -> np.ndarray:
     """Return what a user passed, in the order of the labels of a factor's groups."""
     name = model.spec.groups[number].covariance
     known = dict(model.spec.covariances)[name]
-    passed = pd.DataFrame(known.matrix, index=known.labels, columns=known.labels)
+    if isinstance(known, Ancestry):
+        between = _relationships(known)
+    else:
+        between = known.matrix
+    passed = pd.DataFrame(between, index=known.labels, columns=known.labels)
     labels = list(map(str, model.design.factors[number].labels))
     return passed.loc[labels, labels].to_numpy()
+
+
+def _relationships(known: Ancestry) -> np.ndarray:
+    """Return the numerator relationships of a pedigree, by the tabular method."""
+    found = np.zeros((len(known.labels) + 1, len(known.labels) + 1))
+    for j, (sire, dam) in enumerate(known.parents.tolist()):
+        found[j, :j] = found[:j, j] = 0.5 * (found[sire, :j] + found[dam, :j])
+        found[j, j] = 1.0 + 0.5 * found[sire, dam]
+    return found[:-1, :-1]
 
 
 def _roots(model: sp.Model, varying: Varying, number: int) -> np.ndarray:
@@ -240,7 +254,8 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
                 found[f"tau_root{end}"] = signs * _roots(model, varying, number)
             root = model.design.factors[number].root
             if root is not None:
-                deviations = np.linalg.solve(root, deviations)
+                whole = root.times(np.eye(root.columns))
+                deviations = np.linalg.solve(whole, deviations)
             if model.parameterization == "adaptive" and root is None:
                 found[f"z{end}"] = _off_ridge(model, data, at, number)
             else:

@@ -63,9 +63,11 @@ def traits() -> pd.DataFrame:
 
 
 @cache
-def fit() -> sp.Fit:
+def fit(kind: str = "matrix") -> sp.Fit:
     """A fit in which four species have no rows."""
-    A = covariance().sample(frac=1, random_state=1)
+    A: Any = covariance().sample(frac=1, random_state=1)
+    if kind == "tree":
+        A = (TREE / "tree.nwk").read_text()
     formula = "y ~ x + (1 | gr(species, cov=A))"
     model = sp.Model(formula, traits()[4:], covariances={"A": A}, priors=PRIORS)
     return model.fit(progress=False, **FITTING)
@@ -139,15 +141,19 @@ def _of_new(tau: float, V: np.ndarray) -> list[float]:
     return means
 
 
-def test_posterior_means_are_those_of_quadrature() -> None:
-    exact, posterior = by_quadrature(), fit().posterior
+@pytest.mark.parametrize("kind", ["matrix", "tree"])
+def test_posterior_means_are_those_of_quadrature(kind: str) -> None:
+    exact, posterior = by_quadrature(), fit(kind).posterior
     assert_mean(posterior["tau_species_A"].squeeze(drop=True), exact["tau"])
     assert_mean(posterior["sigma"], exact["sigma"])
 
 
+@pytest.mark.parametrize("kind", ["matrix", "tree"])
 @pytest.mark.parametrize("species", ["s01", "s04"])
-def test_species_without_rows_are_predicted_from_their_relatives(species: str) -> None:
-    own = fit().posterior["b_species_A"].sel(species_A=species).squeeze(drop=True)
+def test_species_without_rows_are_predicted_from_their_relatives(
+    species: str, kind: str
+) -> None:
+    own = fit(kind).posterior["b_species_A"].sel(species_A=species).squeeze(drop=True)
     assert_mean(own, by_quadrature()[species])
 
 
@@ -190,3 +196,92 @@ def test_a_kept_fit_has_the_covariance(tmp_path: Path) -> None:
         other.fit(**options | {"draws": 10, "warmup": 10, "chains": 1}).seconds
         != fit().seconds
     )
+
+
+def test_a_tree_is_the_covariance_of_its_tips() -> None:
+    text = (TREE / "tree.nwk").read_text()
+    formula = "y ~ x + (1 | gr(species, cov=A))"
+    model = sp.Model(formula, traits(), covariances={"A": text})
+    factor = model.design.factors[0]
+    assert factor.root is not None
+    root = factor.root.times(np.eye(factor.root.columns))
+    found = pd.DataFrame(root @ root.T, factor.labels, factor.labels)
+    expected = covariance()
+    tips = list(expected)
+    np.testing.assert_allclose(found.loc[tips, tips], expected, atol=1e-9)
+
+
+def test_calves_have_the_published_breeding_values() -> None:
+    """Of known scales: Mrode (2014), example 3.1, with units 100 times as large."""
+    pedigree = pd.DataFrame(
+        {"id": [4, 5, 6, 7, 8], "sire": [1, 3, 1, 4, 3], "dam": [0, 2, 2, 5, 6]}
+    )
+    data = pd.DataFrame({"calf": pedigree["id"], "sex": list("mffmm")})
+    data["gain"] = np.array([4.5, 2.9, 3.9, 3.5, 5.0])
+    tau, sigma = 0.01 * np.sqrt([20.0, 40.0])
+    model = sp.Model(
+        "gain ~ 0 + sex + (1 | gr(calf, cov=A))",
+        data,
+        covariances={"A": pedigree},
+        priors={
+            "tau": f"normal({tau}, {tau / 1000})",
+            "sigma": f"normal({sigma}, {sigma / 1000})",
+            "beta": "normal(0, 10)",
+        },
+    )
+    found = model.fit(progress=False, **FITTING).posterior
+    published = {1: 0.098, 2: -0.019, 3: -0.041, 4: -0.009}
+    published |= {5: -0.186, 6: 0.177, 7: -0.249, 8: 0.183}
+    for animal, value in published.items():
+        drawn = found["b_calf_A"].sel(calf_A=animal).squeeze(drop=True)
+        assert_mean(drawn, value, rounding=0.0005)
+    for sex, value in {"f": 3.404, "m": 4.358}.items():
+        assert_mean(
+            found["beta"].sel(coefficient=f"sex[{sex}]"), value, rounding=0.0005
+        )
+
+
+def test_heritability_has_the_posterior_of_quadrature() -> None:
+    """A pedigree and free effects of the same animals: shares of three variances."""
+    rng = np.random.default_rng(8)
+    parents = rng.integers(1, 11, size=(30, 2))
+    pedigree = pd.DataFrame({"sire": parents[:, 0], "dam": 10 + parents[:, 1]})
+    pedigree.insert(0, "id", np.arange(21, 51))
+    animal = np.repeat(np.arange(21, 51), 3)
+    A = np.eye(30) + 0.25 * sum(
+        np.equal.outer(side, side) * (1 - np.eye(30)) for side in parents.T
+    )
+    Z = np.equal.outer(animal, np.arange(21, 51)).astype(float)
+    scales = np.linalg.cholesky(Z @ (0.8 * A + 0.4 * np.eye(30)) @ Z.T + np.eye(90))
+    y = scales @ rng.normal(size=90)
+    data = pd.DataFrame({"y": y, "animal": animal})
+    formula = "y ~ 1 + (1 | gr(animal, cov=P)) + (1 | animal)"
+    priors = {"Intercept": "normal(0, 2)", "tau": "exponential(1)"}
+    priors |= {"sigma": "exponential(1)"}
+    model = sp.Model(formula, data, covariances={"P": pedigree}, priors=priors)
+    found = model.fit(progress=False, adapt_delta=0.95, **FITTING)
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    table = []
+    for i, j, k in np.ndindex(12, 12, 12):
+        tau, own, sigma = 2 * (1 + nodes[i]), 1.5 * (1 + nodes[j]), 1 + nodes[k]
+        V = 4 + Z @ (tau**2 * A + own**2 * np.eye(30)) @ Z.T + sigma**2 * np.eye(90)
+        root = np.linalg.cholesky(V)
+        z = np.linalg.solve(root, y)
+        log_weight = -0.5 * z @ z - np.log(np.diag(root)).sum() - tau - own - sigma
+        total = tau**2 + own**2 + sigma**2
+        table.append([log_weight, tau**2 / total, own**2 / total])
+        table[-1][0] += np.log(weights[i] * weights[j] * weights[k])
+    log_weight, *shares = np.array(table).T
+    weight = np.exp(log_weight - log_weight.max())
+    exact = [np.average(each, weights=weight) for each in shares]
+    drawn = [
+        found.posterior[f"tau_{x}"].squeeze(drop=True) ** 2
+        for x in ("animal_P", "animal")
+    ]
+    total = sum(drawn) + found.posterior["sigma"] ** 2
+    for each, expected, label in zip(drawn, exact, ("animal_P", "animal"), strict=True):
+        assert_mean(each / total, expected)
+        # Animals with records are not inbred: all have the variance 1.
+        assert found.icc().loc[label, "mean"] == pytest.approx(
+            float((each / total).mean())
+        )

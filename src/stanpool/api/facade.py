@@ -22,7 +22,7 @@ from stanpool.base.options import (
     Threads,
 )
 from stanpool.base.progress import verbose_logging
-from stanpool.data.design.covariance import as_covariances
+from stanpool.data.design.covariance.known import as_covariances
 from stanpool.inference.arviz_export import to_arviz
 from stanpool.inference.diagnostics import diagnose
 from stanpool.inference.diagnostics.outcomes import check_outcomes
@@ -171,8 +171,9 @@ class Model(PreparedModel):
     covariances
         Known covariances between groups, by the names by which the formula calls them:
         ``{"A": A}`` for ``(1 | gr(species, cov=A))``. Each is a data frame whose rows
-        and columns are labelled by the groups, in any order. Groups that have no rows
-        are predicted from those that have.
+        and columns are labelled by the groups, in any order; a tree as a text in
+        Newick's format; or a pedigree, a data frame with the columns ``id``, ``sire``
+        and ``dam``. Groups that have no rows are predicted from those that have.
 
     Raises
     ------

@@ -162,8 +162,7 @@ class Groups:
         if slopes is not None:
             z = z + np.reshape(slopes @ values["z_theta"], z.shape[::-1]).T
         if self.name("centeredness") not in self.data:
-            own = z if self.factor.root is None else self.factor.root @ z
-            return own @ L.T, float(-0.5 * np.sum(np.square(z)))
+            return self._of_independent(z) @ L.T, float(-0.5 * np.sum(np.square(z)))
         center = self._means_at_means(population)
         for number, (other, u) in enumerate(outer):
             # Their coefficients in Stan's units, after a column of zeros.
@@ -175,6 +174,27 @@ class Groups:
             )
             center = center + known[rows][:, columns] * self.unit
         return self._partly_centered(z, tau, chol, center)
+
+    def _of_independent(self, z: Array) -> Array:
+        """Return deviations with the known covariance between groups, if there is one.
+
+        Of an ancestry they solve ``u - P u = i z``, where P has halves for parents.
+        """
+        root = self.name("root")
+        if root in self.data:
+            return np.asarray(self.data[root] @ z)
+        parents = self.data.get(self.name("parents"))
+        if parents is None:
+            return z
+        from scipy import sparse  # type: ignore[import-untyped]
+        from scipy.sparse import linalg  # type: ignore[import-untyped]
+
+        child, side = np.nonzero(parents <= len(z))
+        at = child, parents[child, side] - 1
+        halves = sparse.coo_array((np.full(len(child), 0.5), at), (len(z), len(z)))
+        left = sparse.csc_array(sparse.eye_array(len(z)) - halves)
+        own = self.data[self.name("innovation")][:, None] * z
+        return np.asarray(linalg.spsolve(left, own)).reshape(z.shape)
 
     def _log_slope_of_roots(self, values: Mapping[str, Array]) -> float:
         """Return the log of ``|d tau / d x|`` of scales that are sampled by roots."""

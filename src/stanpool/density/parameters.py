@@ -149,7 +149,7 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
         raise LookupError(base)
     factor = design.factors[place]
     width = len(factor.coefficients)
-    independent = len(factor.labels) if factor.root is None else factor.root.shape[1]
+    independent = len(factor.labels) if factor.root is None else factor.root.columns
     return {
         "tau": (width,),
         "tau_root": (width,),

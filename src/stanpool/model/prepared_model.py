@@ -33,7 +33,7 @@ from stanpool.data.compression.cells import (
 from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.build_design import build_design
-from stanpool.data.design.covariance import as_covariances
+from stanpool.data.design.covariance.known import as_covariances
 from stanpool.data.design.design import Design
 from stanpool.data.design.nesting import (
     check_nesting,

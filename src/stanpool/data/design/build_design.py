@@ -11,7 +11,9 @@ import pandas as pd
 
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.design.centers import choose_centers
-from stanpool.data.design.covariance import KnownCovariance
+from stanpool.data.design.covariance.ancestry import Ancestry
+from stanpool.data.design.covariance.known import KnownCovariance
+from stanpool.data.design.covariance.roots import Root
 from stanpool.data.design.design import (
     Design,
     Encodings,
@@ -237,9 +239,12 @@ def _build_factor(
     groups, index, weights = memberships(term, frame)
     if spec.pooling == "partial" and term.correlated:
         _refuse_many(term, len(matrix.labels), len(groups))
-    root = None
+    root: Root | None = None
     if term.covariance:
-        groups, root = _covariance(spec, term).root(term.key[0], groups)
+        levels = groups
+        groups, root = _covariance(spec, term).root(term.key[0], levels)
+        place = {label: at for at, label in enumerate(groups)}
+        index = np.array([place[level] for level in levels], dtype=np.int64)[index]
     matrix = identified_columns(matrix, term.intercept, surrogates)
     varying = _in_same_order(matrix.labels, labels)
     if spec.pooling == "partial" and len(groups) < 2:
@@ -257,12 +262,12 @@ def _build_factor(
         z_bar=read_only(np.zeros(len(varying))),
         weights=read_only(weights),
         uncorrelated=spec.pooling == "partial" and not term.correlated,
-        root=read_only(root),
+        root=root,
     )
     return factor, matrix
 
 
-def _covariance(spec: ModelSpec, term: GroupTerm) -> KnownCovariance:
+def _covariance(spec: ModelSpec, term: GroupTerm) -> KnownCovariance | Ancestry:
     """Return the known covariance between the groups of a term."""
     known = dict(spec.covariances)
     if term.covariance not in known:
@@ -272,7 +277,7 @@ def _covariance(spec: ModelSpec, term: GroupTerm) -> KnownCovariance:
             f"{{{term.covariance!r}: {term.covariance}}}, a data frame whose rows and "
             "columns are labelled by the groups."
         )
-    found: KnownCovariance = known[term.covariance]
+    found: KnownCovariance | Ancestry = known[term.covariance]
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from stanpool.base.errors import DataError, quote, quote_list
+from stanpool.data.design.covariance.roots import Root
 from stanpool.data.design.rank import about_means, column_means
 from stanpool.data.matrix.model_matrix import Column
 from stanpool.data.matrix.term_matrix import TermMatrix
@@ -58,8 +59,8 @@ class FactorDesign:
         The matrix, shape ``(Q, Q)``, that turns deviations at the predictors' centers
         into those where predictors are 0, if these are uncorrelated; else None.
     root
-        A matrix L, shape ``(J, R)``: the known covariance between groups is ``L L'``.
-        None where groups are independent.
+        A root L of the known covariance between groups, ``L L'``; None where groups are
+        independent.
     """
 
     factor: str
@@ -75,7 +76,7 @@ class FactorDesign:
     counts: np.ndarray | None = None
     uncorrelated: bool = False
     uncenter: np.ndarray | None = None
-    root: np.ndarray | None = None
+    root: Root | None = None
 
     @property
     def is_independent(self) -> bool:
@@ -94,7 +95,7 @@ class FactorDesign:
         """The variances of groups in their known covariance, else 1, ``(J,)``."""
         if self.root is None:
             return np.ones(len(self.labels))
-        return np.asarray(np.square(self.root).sum(axis=1))
+        return self.root.variances
 
     @property
     def coefficients(self) -> tuple[str, ...]:

@@ -141,7 +141,7 @@ def _population_scales(
     """Yield the scales of a factor's varying coefficients."""
     block, stem = f"tau{factor_suffix(design, factor.factor)}", f"tau_{factor.factor}"
     is_far = _is_far(factor)
-    size = float(np.sqrt(factor.variances_of_groups.mean()))
+    size = float(np.sqrt(factor.variances_of_groups[factor.sizes > 0].mean()))
     of_groups = "" if factor.root is None else ", over the sd of groups with tau = 1"
     for own, label, column in _varying(factor):
         rule, spread = f"default: {scales.rules['group']}", 1.0

@@ -86,18 +86,28 @@ class GroupFacts:
     has_intercept: bool
     width: str
     size: str
-    known_covariance: bool
+    known_covariance: str
     kind: str = "group"
 
     @property
-    def root_times(self) -> str:
-        """What independent deviations are multiplied by, where groups covary."""
-        return f"root{self.s} * " if self.known_covariance else ""
+    def has_root(self) -> bool:
+        """Whether a matrix makes deviations with a known covariance."""
+        return self.known_covariance == "matrix"
+
+    @property
+    def has_parents(self) -> bool:
+        """Whether groups inherit deviations from those that are their parents."""
+        return self.known_covariance == "ancestry"
+
+    @property
+    def independent(self) -> str:
+        """Name the independent deviations that those of groups are made of."""
+        return f"v{self.s}" if self.known_covariance else f"u{self.s}"
 
     @property
     def z_rows(self) -> str:
-        """The number of rows of z: that of groups, or of independent numbers."""
-        return f"R{self.s}" if self.known_covariance else f"J{self.s}"
+        """The number of rows of z: that of groups, or of independent deviations."""
+        return f"R{self.s}" if self.has_root else f"J{self.s}"
 
     @property
     def is_reported(self) -> bool:

@@ -107,7 +107,9 @@ def _program_name(template: str, structure: Structure) -> str:
             "integrated" if factor.integrated and len(structure.factors) > 1 else "",
             "recentered" if factor.recentered else "",
             "nested" if factor.within else "",
-            "covariance" if factor.known_covariance else "",
+            {"matrix": "covariance"}.get(
+                factor.known_covariance, factor.known_covariance
+            ),
         ]
         described = "_".join(mark for mark in marks if mark)
         if len(structure.factors) > 1:
@@ -149,6 +151,8 @@ def _functions(structure: Structure) -> list[str]:
             needed.append("scale_from_root")
     if any(each.group_predictors and not each.integrated for each in structure.factors):
         needed.append("effects_of_U")
+    if any(each.known_covariance == "ancestry" for each in structure.factors):
+        needed.append("inherited")
     used = {each for _, distributions in structure.priors for each in distributions}
     if "sqrt_inv_gamma" in used:
         needed.append("sqrt_inv_gamma")

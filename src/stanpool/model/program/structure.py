@@ -39,8 +39,9 @@ class FactorStructure:
         The factors, counted from 0, in whose groups its groups lie, and at whose
         coefficients its own are centered in the adaptive form.
     known_covariance
-        Whether there is a known covariance between the groups. Their coefficients are
-        noncentered in programs of any form.
+        ``"matrix"`` or ``"ancestry"`` where there is a known covariance between the
+        groups, by the kind of its root; else empty. Their coefficients are noncentered
+        in programs of any form.
     """
 
     correlated: bool = False
@@ -49,7 +50,7 @@ class FactorStructure:
     integrated: int = 0
     recentered: bool = False
     within: tuple[int, ...] = ()
-    known_covariance: bool = False
+    known_covariance: str = ""
 
 
 @dataclass(frozen=True)
@@ -305,7 +306,7 @@ def structure_of(
                 and factor.root is None
                 and uncentering_matrix(factor, dict(design.centers)) is not None,
                 within=within[number],
-                known_covariance=factor.root is not None,
+                known_covariance="" if factor.root is None else factor.root.kind,
             )
             for number, (factor, correlated) in enumerate(
                 zip(design.factors, correlated_factors(spec, design), strict=True)

@@ -47,6 +47,7 @@ from stanpool.model.terms.term import (
 
 _LARGEST_SPREAD = 0.5  # largest standard deviation of the logarithms of scales
 _LEAST_LEFT = 0.05  # least variance of a standardized deviation
+_LEAST_ERROR = 1e-10  # variance of the error of a deviation that is known
 _SOME_NOISE = 0.3  # of initial values of standardized deviations, beside their scale 1
 
 
@@ -185,7 +186,7 @@ class GroupTerm:
         own, form, rows = self.factor, self.form, program.rows
         data: dict[str, Any] = {"Q": len(own.varying)}
         if own.root is not None:
-            data |= {"R": own.root.shape[1], "root": own.root}
+            data |= own.root.stan_data()
         if self._is_of_mean and self.number in program.scale_units:
             data["tau_unit"] = program.scale_units[self.number]
         if rows is None:
@@ -255,10 +256,10 @@ class GroupTerm:
         alpha, beta = population.alpha, population.beta
         tau = prior.members(f"tau{end}")
         root = self.factor.root
-        rows = self.groups if root is None else root.shape[1]
+        rows = self.groups if root is None else root.columns
         u = rng.standard_normal((prior.draws, rows, tau.shape[-1]))
         if root is not None:
-            u = root @ u
+            u = root.times(u)
         if self.form.correlated:
             chol = prior.correlations(f"Omega{end}", tau.shape[-1])
             found[f"Omega{end}"] = chol @ np.swapaxes(chol, 1, 2)
@@ -316,7 +317,7 @@ class GroupTerm:
         """Return the z of a noncentered program for deviations u, shape ``(J, D * Q)``.
 
         With a known covariance between groups they are those that are most probable
-        if u has errors: eigenvectors of small eigenvalues are not estimated from noise.
+        if u has errors.
 
         Parameters
         ----------
@@ -329,15 +330,10 @@ class GroupTerm:
         root = self.factor.root
         if root is None:
             return np.asarray(z)
-        if errors is None:
-            return np.asarray(np.linalg.pinv(root) @ z)
-        A = root @ root.T
-        share = errors / np.square(chol).sum(axis=1)
-        solved = [
-            np.linalg.solve(A + np.diag(own), column)
-            for own, column in zip(share.T, z.T, strict=True)
-        ]
-        return np.asarray(root.T @ np.stack(solved, axis=1))
+        known = np.full(u.shape, _LEAST_ERROR) if errors is None else errors
+        share = known / np.square(chol).sum(axis=1)
+        columns = zip(z.T, share.T, strict=True)
+        return np.stack([root.smoothed(own, error) for own, error in columns], axis=1)
 
     def _initial_without_pooling(
         self, draws: GroupDraws, population: PopulationDraws
@@ -404,9 +400,9 @@ class GroupTerm:
             f"L_Omega{end}": partial,
             f"z{end}": np.maximum(1.0 - own.information, _LEAST_LEFT),
         }
-        root = self.factor.root
-        if self._is_adaptive(program) or root is not None:
-            rows = self.groups if root is None else root.shape[1]
+        between = self.factor.root
+        if self._is_adaptive(program) or between is not None:
+            rows = self.groups if between is None else between.columns
             found[f"z{end}"] = np.ones((rows, width))
         if self._is_of_mean and self.number in program.scale_units:
             unit = program.scale_units[self.number]

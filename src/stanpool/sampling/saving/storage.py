@@ -38,7 +38,7 @@ from stanpool.base.errors import (
 from stanpool.base.options import Parameterization
 from stanpool.base.progress import tell
 from stanpool.base.system.files import explained
-from stanpool.data.design.covariance import KnownCovariance, are_same
+from stanpool.data.design.covariance.known import are_same, arrays_of, restored
 from stanpool.data.statistics.statistics import Statistics
 from stanpool.engine.values.program import StanProgram
 from stanpool.language.model_spec import ModelSpec
@@ -398,10 +398,7 @@ def _read_model(
     data: Any = frame
     if kept.chunks is not None:
         data = Statistics.restored(kept.spec, frame, arrays, asdict(kept.chunks))
-    known = tuple(
-        (name, KnownCovariance(labels, arrays[f"covariance_{name}"]))
-        for name, labels in kept.covariances.items()
-    )
+    known = restored(kept.covariances, arrays)
     # The form that was chosen then, even if another one would be chosen now.
     return PreparedModel.from_spec(
         replace(kept.spec, covariances=known),
@@ -418,7 +415,7 @@ def _write(fit: FitResult, folder: Path) -> None:
     columns = write_frame(
         fit.model.data if chunks is None else chunks.specimen,
         folder / "data.nc",
-        arrays | {f"covariance_{name}": each.matrix for name, each in known.items()},
+        {**arrays, **arrays_of(known)},
     )
     kept = _Record(
         spec=replace(fit.model.spec, functions=(), covariances=()),

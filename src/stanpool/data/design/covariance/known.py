@@ -1,10 +1,4 @@
-"""Known covariances between groups, as users pass them: matched by labels.
-
-Deviations of groups with the covariance :math:`A` are :math:`u = L v`, where v are
-independent and :math:`A = L L'`. The columns of L are eigenvectors of A times the roots
-of their eigenvalues, so that A may be singular; and where all groups have as many rows,
-the v are independent a posteriori, too.
-"""
+"""Known covariances between groups, as users pass them: matched by labels."""
 
 from __future__ import annotations
 
@@ -17,6 +11,9 @@ import pandas as pd
 
 from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
+from stanpool.data.design.covariance.ancestry import Ancestry, is_newick, is_pedigree
+from stanpool.data.design.covariance.labels import check_levels, labels_beside, repeated
+from stanpool.data.design.covariance.roots import MatrixRoot
 from stanpool.data.entries import level_text
 
 _ROUNDING = 1e-8  # relative difference of two entries that are the same
@@ -57,7 +54,9 @@ class KnownCovariance:
             raise DataError(
                 f"{what} is of type {type(given).__name__!r} and needs labels, by "
                 "which it is matched with the groups: pass a data frame, "
-                "pd.DataFrame(matrix, index=labels, columns=labels)."
+                "pd.DataFrame(matrix, index=labels, columns=labels); a tree as a text "
+                "in Newick's format; or a pedigree, a data frame with the columns "
+                "'id', 'sire' and 'dam'."
             )
         rows, columns = (
             tuple(map(level_text, x)) for x in (given.index, given.columns)
@@ -80,7 +79,9 @@ class KnownCovariance:
         at = [place[label] for label in self.labels]
         return np.array_equal(self.matrix, other.matrix[np.ix_(at, at)])
 
-    def root(self, column: str, levels: Sequence[Any]) -> tuple[tuple[Any, ...], Array]:
+    def root(
+        self, column: str, levels: Sequence[Any]
+    ) -> tuple[tuple[Any, ...], MatrixRoot]:
         """Return the labels of all groups, and L with ``L L'`` their covariance.
 
         Parameters
@@ -94,22 +95,14 @@ class KnownCovariance:
         DataError
             If groups are not in the covariance.
         """
-        place = {label: at for at, label in enumerate(self.labels)}
-        texts = [level_text(level) for level in levels]
-        missing = [text for text in texts if text not in place]
-        if missing:
-            raise DataError(
-                f"the covariance between groups of {quote(column)} lacks "
-                f"{len(missing)} of {len(texts)} groups of the data: "
-                f"{quote_list(missing)}. It has {quote_list(self.labels)}. Add them to "
-                "it, or drop their rows."
-            )
+        texts = check_levels(column, levels, self.labels)
         seen = set(texts)
         others = [label for label in self.labels if label not in seen]
+        place = {label: at for at, label in enumerate(self.labels)}
         at = [place[label] for label in (*texts, *others)]
         root = _root(self.matrix[np.ix_(at, at)], len(texts))
-        kind = int if all(isinstance(level, int) for level in levels) else str
-        return (*levels, *map(kind, others)), root
+        labels = (*levels, *labels_beside(levels, others))
+        return labels, MatrixRoot(root)
 
 
 def as_covariances(given: Mapping[str, Any] | None) -> Covariances:
@@ -134,22 +127,61 @@ def as_covariances(given: Mapping[str, Any] | None) -> Covariances:
             raise SpecError(
                 f"covariances has {quote(name)}, which must be a plain identifier."
             )
-    pairs = ((name, KnownCovariance.of(name, each)) for name, each in given.items())
+    pairs = ((name, _read(name, each)) for name, each in given.items())
     return tuple(sorted(pairs, key=lambda pair: pair[0]))
+
+
+def _read(name: str, given: Any) -> KnownCovariance | Ancestry:
+    """Read a matrix, a tree or a pedigree."""
+    if isinstance(given, KnownCovariance | Ancestry):
+        return given
+    if is_newick(given):
+        return Ancestry.of_tree(name, given)
+    if is_pedigree(given):
+        return Ancestry.of_pedigree(name, given)
+    return KnownCovariance.of(name, given)
+
+
+def arrays_of(known: Mapping[str, KnownCovariance | Ancestry]) -> dict[str, Array]:
+    """Return what is saved of covariances besides their labels, by name."""
+    found: dict[str, Array] = {}
+    for name, each in known.items():
+        if isinstance(each, KnownCovariance):
+            found[f"covariance_{name}"] = each.matrix
+        else:
+            found[f"parents_{name}"] = np.asarray(each.parents)
+            found[f"innovation_{name}"] = each.innovation
+    return found
+
+
+def restored(
+    labels: Mapping[str, tuple[str, ...]], arrays: Mapping[str, Array]
+) -> Covariances:
+    """Return the covariances that were saved, by their labels and arrays."""
+    found: list[tuple[str, Any]] = []
+    for name, own in labels.items():
+        if f"covariance_{name}" in arrays:
+            matrix = arrays[f"covariance_{name}"]
+            found.append((name, KnownCovariance(own, matrix)))
+        else:
+            parents, scale = (arrays[f"{x}_{name}"] for x in ("parents", "innovation"))
+            found.append((name, Ancestry(own, parents.astype(np.int64), scale)))
+    return tuple(found)
 
 
 def are_same(these: Covariances, those: Covariances) -> bool:
     """Whether covariances have the same names and are the same, in any order."""
     one, other = dict(these), dict(those)
     return one.keys() == other.keys() and all(
-        one[name].same_as(other[name]) for name in one
+        type(one[name]) is type(other[name]) and one[name].same_as(other[name])
+        for name in one
     )
 
 
 def _check_labels(what: str, rows: tuple[str, ...], columns: tuple[str, ...]) -> None:
     """Refuse labels that occur twice, or that only rows or only columns have."""
     for own in (rows, columns):
-        twice = [label for label in dict.fromkeys(own) if own.count(label) > 1]
+        twice = repeated(own)
         if twice:
             raise DataError(f"{what} has labels twice: {quote_list(twice)}.")
     apart = [x for x in rows if x not in set(columns)]

@@ -1,0 +1,1 @@
+"""Known covariances between groups: matrices, trees and pedigrees."""
