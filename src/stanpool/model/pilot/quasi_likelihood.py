@@ -47,6 +47,7 @@ from stanpool.model.priors.in_force import PriorRow
 
 _SWEEPS = 40
 _CLOSE = 0.01  # relative change of a scale at which iteration stops
+_GAIN = 0.05  # of the log likelihood, for which a parameter is searched further out
 _LARGEST_STEP = (
     3.0  # largest change of a linear predictor in one step, on the link scale
 )
@@ -161,17 +162,16 @@ class _Search:
         """Iterate until the scales have converged."""
         for _ in range(_SWEEPS):
             before = [np.log(factor.tau) for factor in self.factors]
-            parameters = dict(self.parameters)
             score, weight = self.derivatives()
             if len(self.factors) == len(self.factors[0].members) == 1:
                 self.move(score, weight)
             else:
                 self.move_by_gradients(score, weight)
-            self.update_parameters()
+            is_on_the_way = self.update_parameters()
             _, weight = self.derivatives()
             for place in self.errors.outer_first:
                 self.update_scales(place, weight)
-            if self.is_settled(before) and not self.is_on_the_way(parameters):
+            if self.is_settled(before) and not is_on_the_way:
                 break
         for place in self.errors.outer_first:
             self.errors.update(place, weight)
@@ -194,14 +194,6 @@ class _Search:
             share = 1 - variance / np.square(factor.tau)
             moves.append(np.abs(np.log(factor.tau) - last) * np.clip(share, 0.1, 1))
         return bool(np.max(np.concatenate(moves)) < _CLOSE)
-
-    def is_on_the_way(self, before: Mapping[str, Any]) -> bool:
-        """Whether a parameter of the family moved as far as a search goes at once."""
-        for own in self.family.auxiliary:
-            link = LINKS[own.link].apply
-            if abs(link(self.parameters[own.name]) - link(before[own.name])) > 0.9:
-                return True
-        return False
 
     @property
     def eta(self) -> Array:
@@ -359,18 +351,24 @@ class _Search:
                 covariance[0, 0] += between[0]
         return covariance
 
-    def update_parameters(self) -> None:
-        """Maximize the likelihood over the family's own parameters."""
+    def update_parameters(self) -> bool:
+        """Maximize the likelihood over the family's own parameters.
+
+        Returns whether one of them has its best value further away than a search goes.
+        """
         design = self.design
         if self.has_cutpoints:
             self.update_cutpoints()
         if self.family.is_gaussian and design.se is None:
             self.update_sigma()
-            return
+            return False
         eta = self.eta
-        for own in self.family.parameters:
-            if own.name in self.parameters and own.size is None:
-                self.search_along(own, eta)
+        searched = [
+            self.search_along(own, eta)
+            for own in self.family.parameters
+            if own.name in self.parameters and own.size is None
+        ]
+        return any(searched)
 
     def update_sigma(self) -> None:
         """Estimate residual scales by sums of squares over degrees of freedom."""
@@ -396,8 +394,11 @@ class _Search:
                 total, count * lost, self.residual
             )
 
-    def search_along(self, own: FamilyParameter, eta: Array) -> None:
-        """Search for the best value of one parameter near its last value."""
+    def search_along(self, own: FamilyParameter, eta: Array) -> bool:
+        """Search for the best value of one parameter near its last value.
+
+        Returns whether it is better than that, and as far from it as it may be.
+        """
         from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
         name, link = own.name, LINKS[own.link]
@@ -414,7 +415,10 @@ class _Search:
         found = minimize_scalar(
             loss, bounds=bounds, method="bounded", options={"maxiter": 8, "xatol": 0.05}
         )
+        # Far out a likelihood may be flat, as that of counts without overdispersion.
+        is_at_the_end = abs(found.x - last) > 0.9 and loss(last) - found.fun > _GAIN
         self.parameters[name] = float(link.inverse(found.x))
+        return bool(is_at_the_end)
 
     def update_cutpoints(self) -> None:
         """Take Newton steps of the cutpoints, one at a time, that stay in order."""
