@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 import stanpool as sp
+from stanpool.base.system.executors import waiting
 from stanpool.base.system.parallel import run_many
 from stanpool.base.system.stopping import raise_if_stopped
 
@@ -118,6 +119,44 @@ def test_workers_of_dask_that_are_killed_change_nothing(
 def _kill_one(client: Any) -> None:
     pids = [*client.run(os.getpid).values()]
     os.kill(pids[0], signal.SIGKILL)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_of_dask_that_lost_its_workers_says_so_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("distributed")
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr(waiting, "_PATIENCE", 0.1)
+    options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(n_workers=1, **options) as cluster, Client(cluster) as client:
+        client.wait_for_workers(1)
+        cluster.scale(0)
+        while client.nthreads():
+            time.sleep(0.05)
+        later = threading.Timer(2.0, cluster.scale, [1])
+        later.start()
+        found = run_many(abs, [-1, -2], title="x", executor=client, progress=False)
+        later.join()
+        address = client.scheduler.address
+    assert found == [1, 2]
+    said = capsys.readouterr().err
+    assert said.count("the cluster of Dask has no workers, and 2 tasks wait") == 1
+    assert f"`dask worker {address} --nthreads 1`" in said
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("when", [0.0, 1.0])
+def test_a_client_of_dask_that_is_closed_ends_the_study(when: float) -> None:
+    pytest.importorskip("distributed")
+    with two_workers() as client:
+        closing = threading.Timer(when, client.close)
+        closing.start()
+        closing.join(0 if when else None)
+        with pytest.raises(sp.EngineError, match="was closed or has lost its sched"):
+            run_many(_wait_or_fail, [0], title="x", executor=client, progress=False)
+        closing.join()
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -17,8 +17,10 @@ import pytest
 import stanpool as sp
 from stanpool.base.arguments import public
 from stanpool.base.system.executors import job as jobs
+from stanpool.base.system.executors import waiting as waits
 from stanpool.base.system.executors.chosen import AnyExecutor, library_of, workers_of
 from stanpool.base.system.executors.job import Job, LostError, Outcome, Parcel
+from stanpool.base.system.executors.waiting import Waiting
 from stanpool.base.system.parallel import run_many
 from stanpool.base.system.stopping import raise_if_stopped
 
@@ -187,3 +189,31 @@ def _raise_broken(*_: Any) -> None:
     from concurrent.futures.process import BrokenProcessPool
 
     raise BrokenProcessPool("A process was terminated abruptly.")
+
+
+def test_a_cluster_without_workers_is_told_once_until_it_has_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, workers, told = [0.0], [0], list[str]()
+    monkeypatch.setattr(waits.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(waits, "tell", told.append)
+    waiting = Waiting("Dask", lambda: workers[0], "Start some")
+
+    def looked(seconds: float, has: int) -> int:
+        clock[0] += seconds
+        workers[0] = has
+        waiting.look(1_200)
+        return len(told)
+
+    assert looked(1, has=0) == 0  # workers may be starting
+    assert looked(6, has=0) == 1
+    assert looked(60, has=0) == 1
+    assert looked(60, has=2) == 1
+    assert looked(60, has=0) == 2  # they came and went
+    waiting.over()
+    assert looked(1, has=0) == 2
+    assert looked(6, has=0) == 3
+    assert told[0] == (
+        "the cluster of Dask has no workers, and 1,200 tasks wait for some. Start "
+        "some; the study then goes on by itself. Ctrl-C ends it."
+    )

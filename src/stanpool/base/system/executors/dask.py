@@ -7,14 +7,21 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from stanpool.base.errors import EngineError, quote
 from stanpool.base.system.executors.job import Job, LostError, Outcome, Outcomes
+from stanpool.base.system.executors.waiting import AT_ONCE, Waiting
 from stanpool.base.system.stopping import stop
 
 _OFTEN, _PAUSE = 10, 0.5  # times that a result is asked for, and seconds between
 _ENDS = (OSError, TimeoutError)
+_LOST = (
+    "the client of Dask was closed or has lost its scheduler, or the tasks were "
+    "cancelled. What was not done is lost, too. With a new client and folder=, the "
+    "same call goes on with it."
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class DaskWorkers:
 
     def outcomes(self, job: Job, tasks: Sequence[Any]) -> Outcomes:
         """Do tasks; see ``Workers``."""
+        self._refuse_if_closed()
         futures: dict[Any, int] = {}
         try:
             with _without_advice_on_size():
@@ -45,20 +53,28 @@ class DaskWorkers:
 
     def _as_they_end(self, futures: dict[Any, int]) -> Outcomes:
         """Return outcomes, and let go of their futures."""
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
 
-        for future in as_completed(list(futures)):
+        ended: SimpleQueue[Any] = SimpleQueue()
+        for future in futures:
+            future.add_done_callback(ended.put)
+        how = f"Start some, as by `dask worker {self._address} --nthreads 1`"
+        waiting = Waiting("Dask", self._count_workers, how)
+        while futures:
+            try:
+                future = ended.get(timeout=AT_ONCE)
+            except Empty:
+                self._refuse_if_closed()
+                waiting.look(len(futures))
+                continue
+            waiting.over()
             try:
                 outcome = self._result(future)
             except KilledWorker as killed:
                 outcome = Outcome(None, LostError(_killed(killed)))
             except Exception as problem:
-                if self.client.status != "running":
-                    raise EngineError(
-                        "the connection to the scheduler of Dask is lost: "
-                        f"{problem}. Tasks that were not done are lost, too."
-                    ) from problem
-                raise EngineError(_refused(problem)) from problem
+                is_lost = future.cancelled() or self.client.status != "running"
+                raise EngineError(_LOST if is_lost else _refused(problem)) from problem
             yield futures.pop(future), outcome
 
     def _result(self, future: Any) -> Outcome:
@@ -68,14 +84,30 @@ class DaskWorkers:
                 outcome: Outcome = future.result()
                 return outcome
             except Exception as problem:
-                if future.status == "error" or self.client.status != "running":
+                is_final = future.status in ("error", "cancelled")
+                if is_final or self.client.status != "running":
                     raise
                 lost = problem
                 time.sleep(_PAUSE)
         raise lost
 
+    def _refuse_if_closed(self) -> None:
+        if self.client.status in ("closing", "closed"):
+            raise EngineError(_LOST)
+
+    def _count_workers(self) -> int:
+        with suppress(*_ENDS):
+            return len(self.client.nthreads())
+        return 1  # tasks end by themselves when the connection does
+
+    @property
+    def _address(self) -> str:
+        return str(self.client.scheduler.address)
+
     def _stop(self, study: str, futures: list[Any]) -> None:
         """Cancel tasks, and stop those that are under way."""
+        if self.client.status != "running":
+            return
         with suppress(*_ENDS, RuntimeError):
             self.client.cancel(futures, force=True)
             self.client.run(stop, study, on_error="ignore")

@@ -9,6 +9,7 @@ from typing import Any
 
 from stanpool.base.errors import EngineError, quote
 from stanpool.base.system.executors.job import Job, LostError, Outcome, Outcomes
+from stanpool.base.system.executors.waiting import AT_ONCE, Waiting
 
 _OFTEN = 20  # times that a task is started again whose worker was lost
 
@@ -26,13 +27,28 @@ class RayWorkers:
         places = {
             remote.remote(shared, task): place for place, task in enumerate(tasks)
         }
+        how = "Start some, as by `ray start --address=HOST:PORT`"
+        waiting = Waiting("Ray", _count_cores, how)
         try:
             while places:
-                (ready,), _ = ray.wait(list(places), num_returns=1)
-                yield places.pop(ready), _outcome_of(ready)
+                left = list(places)
+                ready, _ = ray.wait(left, num_returns=1, timeout=AT_ONCE)
+                if not ready:
+                    waiting.look(len(left))
+                    continue
+                waiting.over()
+                # All that are done by now, since each call looks at all tasks.
+                for each in ray.wait(left, num_returns=len(left), timeout=0)[0]:
+                    yield places.pop(each), _outcome_of(each)
         finally:
             for left in places:
                 ray.cancel(left, force=True)
+
+
+def _count_cores() -> int:
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 0))
 
 
 def _outcome_of(reference: Any) -> Outcome:
