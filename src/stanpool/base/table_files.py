@@ -334,7 +334,9 @@ def _parts_of_parquet(
     # Nothing is read ahead, or all of the file would be.
     with pq.ParquetFile(path, pre_buffer=False) as file:
         wanted = choose(list(file.schema_arrow.names))
-        for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=wanted):
+        for batch in file.iter_batches(
+            batch_size=CHUNK_ROWS, columns=wanted, use_threads=False
+        ):
             yield batch.to_pandas(split_blocks=True)
 
 

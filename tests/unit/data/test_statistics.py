@@ -14,6 +14,7 @@ import pytest
 
 import stanpool as sp
 from stanpool.base.errors import DataError, SpecError, StorageError
+from stanpool.data.statistics.reader import _first_of_new
 from stanpool.data.tables.lazy import failure
 
 ROWS = 600
@@ -289,3 +290,11 @@ def test_what_does_not_fit_together_is_named(
 ) -> None:
     with pytest.raises((SpecError, DataError), match=message):
         use()
+
+
+@pytest.mark.parametrize("known", [0, 3, 9])
+def test_the_first_rows_of_new_numbers_are_those_that_numpy_finds(known: int) -> None:
+    numbers = np.random.default_rng(1).integers(0, 9, 50)
+    new = np.flatnonzero(numbers >= known)
+    expected = new[np.unique(numbers[new], return_index=True)[1]]
+    np.testing.assert_array_equal(_first_of_new(numbers, known), expected)

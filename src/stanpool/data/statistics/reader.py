@@ -52,6 +52,7 @@ from stanpool.data.statistics.growing import (
 from stanpool.data.statistics.statistics import (
     OFFSET,
     OUTCOME,
+    UNIT,
     LevelOrder,
     Statistics,
 )
@@ -406,6 +407,7 @@ class Reader:
     ) -> NDArray[np.intp]:
         """Return rows in which a column is first 0, or differs from its group's."""
         rows: list[int] = []
+        columns = {name: each for name, each in columns.items() if name != UNIT}
         for label in columns.keys() - self.has_zero:
             if not columns[label].all():
                 self.has_zero.add(label)
@@ -435,7 +437,12 @@ class Reader:
 def _first_of_new(numbers: NDArray[np.intp], known: int) -> NDArray[np.intp]:
     """Return the first row of each number from ``known`` on."""
     rows = np.flatnonzero(numbers >= known)
-    return rows[np.unique(numbers[rows], return_index=True)[1]]
+    if not len(rows):
+        return rows
+    new = numbers[rows] - known
+    first = np.full(int(new.max()) + 1, -1)
+    first[new[::-1]] = rows[::-1]  # of several rows the last one assigned stays
+    return first[first >= 0]
 
 
 def _sum(old: Any, new: Any) -> Any:

@@ -72,7 +72,9 @@ def read_parts(
     executor, progress
         As for ``run_many``.
     """
-    parts = parts_of(data)
+    # Files that one process reads are one part: nothing has to be merged.
+    is_apart = executor is not None or isinstance(data, list | tuple)
+    parts = parts_of(data) if is_apart else [data]
     if len(parts) == 1:
         return read(spec, parts[0])
     run = partial(run_many, executor=executor, progress=progress)
