@@ -715,8 +715,15 @@ class Zeros:
         return np.where(y == 0, self.hu, positive)
 
     def logpmf(self, y: Any) -> Any:
-        """Return the logarithm of the probability."""
-        return np.log(self.pmf(y))
+        """Return the log probability, in logarithms: far counts have hardly any."""
+        y = np.asarray(y)
+        counts = self.counts.logpmf(y)
+        if self.zi is not None:
+            always = np.where(y == 0, np.log(self.zi), -np.inf)
+            return np.logaddexp(always, np.log1p(-self.zi) + counts)
+        assert self.hu is not None
+        positive = np.log1p(-self.hu) + counts - self.counts.logsf(0)
+        return np.where(y == 0, np.log(self.hu), positive)
 
     def moment(self, power: int) -> Any:
         """Sum over all counts that have any probability."""

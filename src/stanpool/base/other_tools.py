@@ -105,7 +105,7 @@ _OF_FITTING = (
 _OF_THE_MODEL = (
     *("formula", "data", "family", "link", "pooling", "parameterization", "residual"),
     *("group_predictors", "priors", "fixed", "center_predictors", "compress"),
-    "functions",
+    *("functions", "covariances"),
 )
 
 _WITHOUT_COUNTERPART = {

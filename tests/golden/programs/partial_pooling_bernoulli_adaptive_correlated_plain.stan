@@ -165,12 +165,14 @@ model {
   tau_2 ~ exponential(prior_tau_2_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
-  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau);
   target += sum(decorrelated) * sum(log(diagonal(L_Omega)));
   for (q in 1 : Q_2) {
     u_2[ : , q] ~ normal(0, tau_2[q]);
   }
-  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2); // Jacobian
+  // Jacobian of b_2 as a function of z_2
+  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2);
   if (prior_only == 0) {
     y ~ grouped_bernoulli_logit_glm(X_c, alpha_c, beta, Z_all, u_index,
                                     append_row(to_vector(u), to_vector(u_2)));

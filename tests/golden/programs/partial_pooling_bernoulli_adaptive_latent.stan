@@ -86,7 +86,8 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau);
   to_vector(scores) ~ std_normal();
   // the distribution of independent normal(0, loading_scale) loadings after a
   // rotation that makes them lower triangular

@@ -37,9 +37,9 @@ functions {
   matrix along_ridge(matrix v, matrix ridge) {
     return v + diag_post_multiply(ridge, columns_dot_product(ridge, v));
   }
-  // deviations of groups, each of which has the mean of those of its two parents,
-  // which come before it, and deviates from it by innovation * v; J + 1 stands for
-  // a parent that is not known
+  // deviations of groups: each has the mean of those of its two parents, which
+  // come before it, plus innovation * v; J + 1 stands for a parent that is not
+  // known
   matrix inherited(matrix v, array[,] int parents, vector innovation) {
     int J = rows(v);
     matrix[J, cols(v)] inherited_u;
@@ -104,7 +104,8 @@ data {
   matrix[N, Q_2] Z_2; // predictors of the varying coefficients
   // the mean of each coefficient, by its position in (0, alpha, beta)
   array[Q_2] int<lower=1, upper=K + 2> mean_index_2;
-  array[J_2, 2] int<lower=1, upper=J_2 + 1> parents_2; // of each group; J_2 + 1 if not known
+  // two parents of each group; J_2 + 1 stands for one that is not known
+  array[J_2, 2] int<lower=1, upper=J_2 + 1> parents_2;
   vector<lower=0>[J_2] innovation_2; // scales of what groups do not inherit
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -141,7 +142,9 @@ model {
   matrix[J, Q] mean = rep_matrix(mu_c, J); // of z at x_bar
   matrix[J, Q] u = partly_centered(along_ridge(z, ridge), mean, tau,
                                    centeredness, z_scale, tau_pilot);
-  matrix[J_2, Q_2] u_2 = inherited(diag_post_multiply(z_2, tau_2), parents_2, innovation_2); // deviations
+  // deviations of groups from their means
+  matrix[J_2, Q_2] u_2 = inherited(diag_post_multiply(z_2, tau_2), parents_2,
+                                   innovation_2);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
@@ -149,7 +152,8 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau);
   to_vector(z_2) ~ std_normal(); // implies the distribution of u_2
   if (prior_only == 0) {
     y ~ grouped_bernoulli_logit_glm(X_c, alpha_c, beta, Z_all, u_index,

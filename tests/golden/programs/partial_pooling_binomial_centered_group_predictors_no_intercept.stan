@@ -79,7 +79,8 @@ transformed parameters {
   row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
 }
 model {
-  matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = b - rep_matrix(mu, J);
   u -= effects_of_U(U, effect_index, append_row(0, beta));
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);

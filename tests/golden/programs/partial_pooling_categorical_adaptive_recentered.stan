@@ -157,7 +157,8 @@ model {
   for (q in 1 : Q_all) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += ones_row_vector(J) * (1 - centeredness) * log(diagonal(L)); // Jacobian
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(diagonal(L));
   if (prior_only == 0) {
     y ~ grouped_categorical_logit_glm(X_c, alpha_c, beta, Z, u_index,
                                       to_matrix(u, J * Q, C - 1));

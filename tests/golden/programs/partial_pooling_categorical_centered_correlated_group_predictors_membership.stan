@@ -166,8 +166,9 @@ transformed parameters {
   row_vector[Q_all_2] mu_2 = category_means(mean_index_2, alpha, beta);
 }
 model {
-  matrix[J, Q_all] u = b - rep_matrix(mu, J); // deviations
-  matrix[J_2, Q_all_2] u_2 = b_2 - rep_matrix(mu_2, J_2); // deviations
+  // deviations of groups from their means
+  matrix[J, Q_all] u = b - rep_matrix(mu, J);
+  matrix[J_2, Q_all_2] u_2 = b_2 - rep_matrix(mu_2, J_2);
   for (c in 1 : C - 1) {
     u[ : , columns[c]] -= effects_of_U(U, effect_index,
                                        zero_first(alpha, beta)[ : , c]);

@@ -96,7 +96,8 @@ transformed parameters {
   row_vector[Q_all] mu = category_means(mean_index, beta);
 }
 model {
-  matrix[J, Q_all] u = b - rep_matrix(mu, J); // deviations
+  // deviations of groups from their means
+  matrix[J, Q_all] u = b - rep_matrix(mu, J);
   to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   for (q in 1 : Q_all) {

@@ -106,7 +106,8 @@ transformed parameters {
   row_vector[Q_all] mu = category_means(mean_index, alpha, beta);
 }
 model {
-  matrix[J, Q_all] u = root * z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  // deviations of groups from their means
+  matrix[J, Q_all] u = root * z * diag_pre_multiply(tau, L_Omega)';
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   to_vector(beta) ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);

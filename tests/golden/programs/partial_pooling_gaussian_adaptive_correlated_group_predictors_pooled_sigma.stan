@@ -149,7 +149,8 @@ model {
   sigma ~ exponential(prior_sigma_rate);
   tau_sigma ~ exponential(prior_tau_sigma_rate);
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
-  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau);
   target += sum(decorrelated) * sum(log(diagonal(L_Omega)));
   z_sigma ~ std_normal(); // implies the distribution of sigma_j
   if (prior_only == 0) {

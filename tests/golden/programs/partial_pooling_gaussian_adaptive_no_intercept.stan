@@ -96,7 +96,8 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau);
   if (prior_only == 0) {
     y ~ grouped_gaussian_identity_glm(sigma, X_c, 0, beta, Z, u_index,
                                       to_vector(u));

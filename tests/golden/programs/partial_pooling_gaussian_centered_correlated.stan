@@ -77,7 +77,8 @@ transformed parameters {
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
 }
 model {
-  matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = b - rep_matrix(mu, J);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);

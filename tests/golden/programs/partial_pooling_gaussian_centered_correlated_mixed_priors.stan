@@ -101,7 +101,8 @@ transformed parameters {
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
 }
 model {
-  matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = b - rep_matrix(mu, J);
   alpha_c ~ student_t(prior_Intercept_df, prior_Intercept_location,
                       prior_Intercept_scale);
   beta[at_beta_normal] ~ normal(prior_beta_normal_location,

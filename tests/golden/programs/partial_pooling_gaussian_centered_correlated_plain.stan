@@ -93,8 +93,9 @@ transformed parameters {
   row_vector[Q_2] mu_2 = append_row([0, alpha]', beta)[mean_index_2]'; // means
 }
 model {
-  matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
-  matrix[J_2, Q_2] u_2 = b_2 - rep_matrix(mu_2, J_2); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = b - rep_matrix(mu, J);
+  matrix[J_2, Q_2] u_2 = b_2 - rep_matrix(mu_2, J_2);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);

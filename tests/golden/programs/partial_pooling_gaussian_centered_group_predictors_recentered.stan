@@ -86,7 +86,8 @@ transformed parameters {
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
 }
 model {
-  matrix[J, Q] u = b_c - rep_matrix(mu, J); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = b_c - rep_matrix(mu, J);
   u -= effects_of_U(U, effect_index, append_row([0, alpha]', beta));
   u = u * uncenter'; // where predictors are 0
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);

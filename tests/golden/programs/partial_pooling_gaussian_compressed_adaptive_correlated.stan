@@ -97,7 +97,8 @@ model {
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);
   sigma ~ exponential(prior_sigma_rate);
   u ~ multi_normal_rows(diag_pre_multiply(tau, L_Omega));
-  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau);
   target += sum(decorrelated) * sum(log(diagonal(L_Omega)));
   if (prior_only == 0) {
     vector[N] group_effect = rows_dot_product(Z, u[group]);

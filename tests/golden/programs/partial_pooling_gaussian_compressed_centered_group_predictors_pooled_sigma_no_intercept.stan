@@ -60,7 +60,8 @@ transformed parameters {
   vector<lower=0>[J_sigma] sigma_j = sigma * exp(tau_sigma * z_sigma);
 }
 model {
-  matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = b - rep_matrix(mu, J);
   u -= effects_of_U(U, effect_index, append_row(0, beta));
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);

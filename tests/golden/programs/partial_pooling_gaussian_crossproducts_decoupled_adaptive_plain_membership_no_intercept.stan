@@ -117,11 +117,13 @@ model {
   for (q in 1 : Q) {
     u[ : , q] ~ normal(0, tau[q]);
   }
-  target += ones_row_vector(J) * (1 - centeredness) * log(tau); // Jacobian
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau);
   for (q in 1 : Q_2) {
     u_2[ : , q] ~ normal(0, tau_2[q]);
   }
-  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2); // Jacobian
+  // Jacobian of b_2 as a function of z_2
+  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2);
   if (prior_only == 0) {
     vector[K_theta] theta = append_row(beta,
                                        append_row(to_vector(u),

@@ -10,9 +10,9 @@
 //
 // mu: the population coefficients, from alpha and beta; 0 if there is none.
 functions {
-  // deviations of groups, each of which has the mean of those of its two parents,
-  // which come before it, and deviates from it by innovation * v; J + 1 stands for
-  // a parent that is not known
+  // deviations of groups: each has the mean of those of its two parents, which
+  // come before it, plus innovation * v; J + 1 stands for a parent that is not
+  // known
   matrix inherited(matrix v, array[,] int parents, vector innovation) {
     int J = rows(v);
     matrix[J, cols(v)] inherited_u;
@@ -62,7 +62,8 @@ data {
   matrix[N, Q] Z; // predictors of the varying coefficients
   // the mean of each coefficient, by its position in (0, alpha, beta)
   array[Q] int<lower=1, upper=K + 2> mean_index;
-  array[J, 2] int<lower=1, upper=J + 1> parents; // of each group; J + 1 if not known
+  // two parents of each group; J + 1 stands for one that is not known
+  array[J, 2] int<lower=1, upper=J + 1> parents;
   vector<lower=0>[J] innovation; // scales of what groups do not inherit
   real prior_Intercept_location;
   real<lower=0> prior_Intercept_scale;
@@ -90,7 +91,9 @@ transformed parameters {
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
 }
 model {
-  matrix[J, Q] u = inherited(z * diag_pre_multiply(tau, L_Omega)', parents, innovation); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = inherited(z * diag_pre_multiply(tau, L_Omega)', parents,
+                             innovation);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);

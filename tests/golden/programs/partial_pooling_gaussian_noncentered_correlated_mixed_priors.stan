@@ -96,7 +96,8 @@ transformed parameters {
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
 }
 model {
-  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)';
   alpha_c ~ student_t(prior_Intercept_df, prior_Intercept_location,
                       prior_Intercept_scale);
   beta[at_beta_normal] ~ normal(prior_beta_normal_location,

@@ -67,7 +67,8 @@ transformed parameters {
   row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
 }
 model {
-  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)';
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   L_Omega ~ lkj_corr_cholesky(prior_Omega_shape);

@@ -92,7 +92,8 @@ transformed parameters {
   row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
 }
 model {
-  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)'; // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = z * diag_pre_multiply(tau, L_Omega)';
   tau[at_tau_cauchy] ~ cauchy(prior_tau_cauchy_location,
                               prior_tau_cauchy_scale);
   tau[at_tau_sqrt_inv_gamma] ~ sqrt_inv_gamma(prior_tau_sqrt_inv_gamma_shape,

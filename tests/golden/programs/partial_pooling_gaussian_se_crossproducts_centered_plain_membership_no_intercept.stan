@@ -64,8 +64,9 @@ transformed parameters {
   row_vector[Q_2] mu_2 = append_row(0, beta)[mean_index_2]'; // means
 }
 model {
-  matrix[J, Q] u = b - rep_matrix(mu, J); // deviations
-  matrix[J_2, Q_2] u_2 = b_2 - rep_matrix(mu_2, J_2); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = b - rep_matrix(mu, J);
+  matrix[J_2, Q_2] u_2 = b_2 - rep_matrix(mu_2, J_2);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   tau_2 ~ exponential(prior_tau_2_rate);

@@ -152,7 +152,8 @@ transformed parameters {
   row_vector[Q_3] mu_3 = append_row([0, alpha]', beta)[mean_index_3]'; // means
 }
 model {
-  matrix[J_3, Q_3] u_3 = diag_post_multiply(z_3, tau_3); // deviations
+  // deviations of groups from their means
+  matrix[J_3, Q_3] u_3 = diag_post_multiply(z_3, tau_3);
   alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);

@@ -122,7 +122,8 @@ transformed parameters {
   cutpoint_c += columns_dot_product(ridge_2, z_2) * alpha_on_ridge_2;
 }
 model {
-  matrix[J, Q] u = root * diag_post_multiply(z, tau); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = root * diag_post_multiply(z, tau);
   matrix[J_2, Q_2] mean_2 = rep_matrix(mu_2, J_2); // of z_2
   matrix[J_2, Q_2] u_2 = partly_centered(along_ridge(z_2, ridge_2), mean_2,
                                          tau_2, centeredness_2, z_scale_2,
@@ -136,7 +137,8 @@ model {
   for (q in 1 : Q_2) {
     u_2[ : , q] ~ normal(0, tau_2[q]);
   }
-  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2); // Jacobian
+  // Jacobian of b_2 as a function of z_2
+  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2);
   if (prior_only == 0) {
     y ~ grouped_ordinal_logit_glm(cutpoint_c, X_c, 0, beta, Z_all, u_index,
                                   append_row(to_vector(u), to_vector(u_2)));

@@ -142,7 +142,8 @@ transformed parameters {
   row_vector[Q_2] mu_c_2 = append_row([0, alpha_bar]', beta)[center_index_2]';
 }
 model {
-  matrix[J, Q] u = root * diag_post_multiply(z, tau); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = root * diag_post_multiply(z, tau);
   matrix[J_2, Q_2] mean_2 = rep_matrix(mu_c_2, J_2); // of z_2 at x_bar
   matrix[J_2, Q_2] u_2 = partly_centered_correlated(along_ridge(z_2, ridge_2),
                                                     mean_2, tau_2, L_Omega_2,
@@ -156,7 +157,8 @@ model {
   L_Omega_2 ~ lkj_corr_cholesky(prior_Omega_2_shape);
   to_vector(z) ~ std_normal(); // implies the distribution of u
   u_2 ~ multi_normal_rows(diag_pre_multiply(tau_2, L_Omega_2));
-  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2); // Jacobian
+  // Jacobian of b_2 as a function of z_2
+  target += ones_row_vector(J_2) * (1 - centeredness_2) * log(tau_2);
   target += sum(decorrelated_2) * sum(log(diagonal(L_Omega_2)));
   if (prior_only == 0) {
     y ~ grouped_poisson_log_glm(X_c, alpha_c, beta, Z_all, u_index,

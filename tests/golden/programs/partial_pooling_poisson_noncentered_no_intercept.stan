@@ -63,7 +63,8 @@ transformed parameters {
   row_vector[Q] mu = append_row(0, beta)[mean_index]'; // means
 }
 model {
-  matrix[J, Q] u = diag_post_multiply(z, tau); // deviations
+  // deviations of groups from their means
+  matrix[J, Q] u = diag_post_multiply(z, tau);
   beta ~ normal(prior_beta_location, prior_beta_scale);
   tau ~ exponential(prior_tau_rate);
   to_vector(z) ~ std_normal(); // implies the distribution of u
