@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 import stanpool as sp
+from stanpool.data.design.design import ParameterDesign
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.inference.prediction.prior_predictive import draw_prior
 from stanpool.model.terms.names import GroupNames
@@ -216,7 +217,33 @@ def fit_of_points(
             f"Omega{end}": stacked(omega),
             f"b{end}": stacked([each.b for each in own]),
         }
+    for design in model.design.formulas:
+        variables |= {
+            name: stacked([_of_formula(design, each)[name] for each in points])
+            for name in _of_formula(design, points[0])
+        }
     return fit_of_draws(model, variables), points
+
+
+def _of_formula(
+    design: ParameterDesign, point: densities.Point
+) -> dict[str, np.ndarray]:
+    """Return the coefficients of a parameter's formula, of groups in full."""
+    own, name = point.formulas[design.parameter], design.parameter
+    found = {f"beta_{name}": own.beta, f"alpha_{name}": np.array(own.intercept)}
+    earlier: set[str] = set()
+    for number, varying in enumerate(own.factors, 1):
+        end, factor = f"_{name}_{number}" if number > 1 else f"_{name}", number - 1
+        known = dict(zip(design.coefficients, own.beta, strict=True))
+        if design.intercept:
+            known["Intercept"] = own.intercept
+        labels = design.factors[factor].varying
+        mean = [0.0 if x in earlier else known.get(x, 0.0) for x in labels]
+        earlier |= {*labels}
+        omega = varying.chol_omega @ varying.chol_omega.T
+        found |= {f"tau{end}": varying.tau, f"Omega{end}": omega}
+        found[f"b{end}"] = varying.b + np.array(mean)
+    return found
 
 
 def fit_of_draws(model: sp.Model, variables: dict[str, np.ndarray]) -> sp.Fit:

@@ -14,7 +14,7 @@ from stanpool.density.parameters import declared_names
 from stanpool.engine import compile_programs
 from stanpool.model.fit_result import LOG_DENSITY
 from stanpool.model.program import render
-from stanpool.model.program.facts import facts_of
+from stanpool.model.program.facts.structure_facts import facts_of
 
 pytestmark = pytest.mark.compiled
 

@@ -291,6 +291,22 @@ PARTS = (
     ),
 )
 
+# Parameters of the families have formulas.
+FORMULAS = (
+    (["y ~ x1 + (1 | g)", "sigma ~ x2"], {}),
+    (["y ~ x1", "sigma ~ 0 + x2"], {}),
+    (["y ~ x1 + (1 | g)", "sigma ~ x2"], {"pooling": "none"}),
+    (
+        ["y | weights(w) ~ x1 + (1 | g)", "sigma ~ x2 + (1 + x2 | g) + (1 | h)"],
+        {"family": "student_t", "parameterization": "noncentered"},
+    ),
+    (["y | se(known, sigma=True) ~ x1", "sigma ~ x2"], {}),
+    (
+        ["amount | cens(c, amount_high) ~ x1 + (1 | g)", "sigma ~ x2 + (1 | g)"],
+        {"family": "lognormal"},
+    ),
+)
+
 # Groups with a known covariance, some of them negative; one group has no rows.
 KNOWN_COVARIANCE = pd.DataFrame(
     [
@@ -389,7 +405,7 @@ def models() -> dict[str, sp.Model]:
                 found[model.program.name] = model
     found |= _with_mixed_priors() | _with_more_structure() | _adaptive()
     found |= _of_other_families() | _with_parts() | _marginal() | _compressed()
-    found |= _with_known_covariance()
+    found |= _with_known_covariance() | _with_formulas()
     return found | _far()
 
 
@@ -514,6 +530,12 @@ def _with_more_structure() -> dict[str, sp.Model]:
     ]
     models.append(sp.Model("y ~ x1 + (1 | g)", data, pooling="none", residual="g"))
     return {model.program.name: model for model in models}
+
+
+def _with_formulas() -> dict[str, sp.Model]:
+    data = small_data()
+    found = [sp.Model(formulas, data, **options) for formulas, options in FORMULAS]
+    return {model.program.name: model for model in found}
 
 
 def _adaptive() -> dict[str, sp.Model]:

@@ -30,7 +30,7 @@ from scipy.special import expit
 import stanpool as sp
 from stanpool.data.design.covariance.ancestry import Ancestry
 from stanpool.data.design.design import FactorDesign
-from stanpool.data.design.latent_factors import LatentDesign
+from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.language.model_spec import ModelSpec
 
 # Of families, besides the residual scale: the fields of a point.
@@ -61,6 +61,15 @@ class Latent:
 
 
 @dataclass(frozen=True)
+class Formula:
+    """The coefficients of a parameter that has a formula, and groups' deviations."""
+
+    intercept: float
+    beta: np.ndarray
+    factors: tuple[Varying, ...]
+
+
+@dataclass(frozen=True)
 class Point:
     """A point of a model's parameter space; what a model has not is ignored."""
 
@@ -78,6 +87,7 @@ class Point:
     hu: float = 0.5
     cutpoint: np.ndarray = field(default_factory=lambda: np.zeros(1))
     latent: Latent | None = None
+    formulas: dict[str, Formula] = field(default_factory=dict)
 
     @property
     def first(self) -> Varying:
@@ -113,7 +123,26 @@ def random_point(model: sp.Model, rng: np.random.Generator) -> Point:
         hu=rng.beta(2, 2),
         cutpoint=np.sort(rng.normal(size=max(len(design.categories) - 1, 1))),
         latent=_random_latent(model, rng),
+        formulas={
+            own.parameter: Formula(
+                0.3 * rng.normal(),
+                0.3 * rng.normal(size=len(own.coefficients)),
+                tuple(
+                    Varying(
+                        tau=rng.lognormal(-1.0, size=len(factor.varying)),
+                        chol_omega=_random_chol(model, factor, rng, own.parameter),
+                        b=0.3 * rng.normal(size=_shape_of(factor)),
+                    )
+                    for factor in own.factors
+                ),
+            )
+            for own in model.design.formulas
+        },
     )
+
+
+def _shape_of(factor: FactorDesign) -> tuple[int, int]:
+    return len(factor.labels), len(factor.varying)
 
 
 def latent_design(model: sp.Model) -> LatentDesign | None:
@@ -133,11 +162,14 @@ def _random_latent(model: sp.Model, rng: np.random.Generator) -> Latent | None:
 
 
 def _random_chol(
-    model: sp.Model, factor: FactorDesign, rng: np.random.Generator
+    model: sp.Model,
+    factor: FactorDesign,
+    rng: np.random.Generator,
+    parameter: str = "mean",
 ) -> np.ndarray:
     """Draw the Cholesky factor of a correlation matrix; the identity if not learned."""
     q = len(factor.varying)
-    if not _is_correlated(model, factor):
+    if not _is_correlated(model, factor, parameter):
         return np.eye(q)
     wide = rng.normal(size=(q, q + 1))
     covariance = wide @ wide.T
@@ -147,7 +179,7 @@ def _random_chol(
 
 def log_density(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     """Log density of a point and the data, on the scale of what Stan declares."""
-    total = _log_prior(model, data, at)
+    total = _log_prior(model, data, at) + _log_of_deviations(model, at)
     if model.parameterization == "marginal":
         total += _log_marginal_likelihood(model, data, at)
     else:
@@ -221,6 +253,7 @@ def stan_parameters(model: sp.Model, data: pd.DataFrame, at: Point) -> dict[str,
     found: dict[str, Any] = {"beta": at.beta}
     if model.design.intercept:
         found["alpha_c"] = at.intercept + means @ at.beta
+    found |= _stan_parameters_of_formulas(model, data, at)
     found |= {"sigma": at.sigma}
     found |= {name: getattr(at, name) for name in OWN_PARAMETERS}
     if model.design.categories:
@@ -633,25 +666,31 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "probit": lambda: stats.norm.sf(eta),
         "cloglog": lambda: np.exp(-np.exp(eta)),
     }.get(spec.link_name, lambda: 1 - mean)()
-    learned: Any = at.sigma if spec.has_sigma else 0.0
+    own = {
+        name: _parameter_of_rows(model, data, at, name)
+        for name in ("sigma", *OWN_PARAMETERS)
+    }
+    learned: Any = own["sigma"] if spec.has_sigma else 0.0
     if model.design.residual is not None:
         assert at.sigmas is not None
         learned = at.sigmas[
             pd.factorize(data[model.design.residual.factor], sort=True)[0]
         ]
     known = 0.0 if spec.se is None else data[spec.se].to_numpy()
-    scale, phi = np.sqrt(known**2 + learned**2), at.phi
+    scale, phi = np.sqrt(known**2 + learned**2), own["phi"]
     return {
         "gaussian": lambda: stats.norm(mean, scale),
-        "student_t": lambda: stats.t(at.nu, mean, scale),
-        "skew_normal": lambda: skew_normal(mean, scale, at.slant),
+        "student_t": lambda: stats.t(own["nu"], mean, scale),
+        "skew_normal": lambda: skew_normal(mean, scale, own["slant"]),
         "lognormal": lambda: stats.lognorm(scale, scale=np.exp(mean)),
-        "gamma": lambda: stats.gamma(at.shape, scale=mean / at.shape),
+        "gamma": lambda: stats.gamma(own["shape"], scale=mean / own["shape"]),
         "exponential": lambda: stats.expon(scale=mean),
         "weibull": lambda: stats.weibull_min(
-            at.shape, scale=mean / special.gamma(1 + 1 / at.shape)
+            own["shape"], scale=mean / special.gamma(1 + 1 / own["shape"])
         ),
-        "inverse_gaussian": lambda: stats.invgauss(mean / at.shape, scale=at.shape),
+        "inverse_gaussian": lambda: stats.invgauss(
+            mean / own["shape"], scale=own["shape"]
+        ),
         "beta": lambda: stats.beta(mean * phi, complement * phi),
         "bernoulli": lambda: stats.bernoulli(mean),
         "binomial": lambda: stats.binom(data[spec.trials], mean),
@@ -660,22 +699,22 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         ),
         "poisson": lambda: stats.poisson(mean),
         "negative_binomial": lambda: stats.nbinom(phi, phi / (phi + mean)),
-        "zero_inflated_poisson": lambda: Zeros(stats.poisson(mean), zi=at.zi),
+        "zero_inflated_poisson": lambda: Zeros(stats.poisson(mean), zi=own["zi"]),
         "zero_inflated_negative_binomial": lambda: Zeros(
-            stats.nbinom(phi, phi / (phi + mean)), zi=at.zi
+            stats.nbinom(phi, phi / (phi + mean)), zi=own["zi"]
         ),
-        "hurdle_poisson": lambda: Zeros(stats.poisson(mean), hu=at.hu),
+        "hurdle_poisson": lambda: Zeros(stats.poisson(mean), hu=own["hu"]),
         "hurdle_negative_binomial": lambda: Zeros(
-            stats.nbinom(phi, phi / (phi + mean)), hu=at.hu
+            stats.nbinom(phi, phi / (phi + mean)), hu=own["hu"]
         ),
         "zero_inflated_binomial": lambda: Zeros(
-            stats.binom(data[spec.trials], mean), zi=at.zi
+            stats.binom(data[spec.trials], mean), zi=own["zi"]
         ),
         "hurdle_gamma": lambda: ZeroOrAmount(
-            stats.gamma(at.shape, scale=mean / at.shape), at.hu
+            stats.gamma(own["shape"], scale=mean / own["shape"]), own["hu"]
         ),
         "hurdle_lognormal": lambda: ZeroOrAmount(
-            stats.lognorm(scale, scale=np.exp(mean)), at.hu
+            stats.lognorm(scale, scale=np.exp(mean)), own["hu"]
         ),
     }[spec.family]()
 
@@ -796,7 +835,7 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     prior = {row.parameter: row.prior for row in model.priors}
     log = {name: _frozen(each).logpdf for name, each in prior.items() if _frozen(each)}
     means, varying_means = _reference(model, data)
-    total = 0.0
+    total = _log_prior_of_formulas(model, data, at)
     for label, coefficient in zip(model.design.coefficients, at.beta, strict=True):
         total += log[f"beta[{label}]"](coefficient)
     if "Intercept" in log:
@@ -815,7 +854,8 @@ def _log_prior(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
     if at.latent is not None:
         total += log["loading_scale"](at.latent.scale)
     total += _log_dirichlet(model, at.cutpoint - means @ at.beta)
-    for name in (name for name in log if name.startswith("tau_sigma")):
+    if model.structure.residual == "pooled":
+        (name,) = (name for name in log if name.startswith("tau_sigma"))
         total += log[name](at.tau_sigma)
     for factor, varying in zip(model.design.factors, at.factors, strict=True):
         for q, label in enumerate(factor.varying):
@@ -921,8 +961,85 @@ def _at_reference(
     return own
 
 
-def _is_correlated(model: sp.Model, factor: FactorDesign) -> bool:
-    return any(row.parameter == f"Omega_{factor.factor}" for row in model.priors)
+def _is_correlated(
+    model: sp.Model, factor: FactorDesign, parameter: str = "mean"
+) -> bool:
+    of = "" if parameter == "mean" else f"{parameter}_"
+    return any(row.parameter == f"Omega_{of}{factor.factor}" for row in model.priors)
+
+
+def _parameter_of_rows(
+    model: sp.Model, data: pd.DataFrame, at: Point, name: str
+) -> Any:
+    """Return a parameter of the outcomes: by its formula in each row, or a number."""
+    if name not in at.formulas:
+        return getattr(at, name)
+    own, design = at.formulas[name], model.design.parameter(name)
+    assert design is not None
+    eta = np.full(len(data), own.intercept if design.intercept else 0.0)
+    for label, coefficient in zip(design.coefficients, own.beta, strict=True):
+        eta += coefficient * _predictor(data, label)
+    for factor, varying in zip(design.factors, own.factors, strict=True):
+        groups = [factor.labels.index(each) for each in data[factor.factor]]
+        for q, label in enumerate(factor.varying):
+            eta += varying.b[groups, q] * _predictor(data, label)
+    return {"log": np.exp, "logit": expit, "identity": np.array}[design.link](eta)
+
+
+def _log_prior_of_formulas(model: sp.Model, data: pd.DataFrame, at: Point) -> float:
+    """Log priors of the coefficients of formulas."""
+    prior = {row.parameter: row.prior for row in model.priors}
+    log = {name: _frozen(each).logpdf for name, each in prior.items() if _frozen(each)}
+    total = 0.0
+    for design in model.design.formulas:
+        name, own = design.parameter, at.formulas[design.parameter]
+        if design.intercept:
+            at_means = own.intercept + _means_of(data, design.coefficients) @ own.beta
+            total += log[f"Intercept_{name}"](at_means)
+        for label, coefficient in zip(design.coefficients, own.beta, strict=True):
+            total += log[f"beta_{name}[{label}]"](coefficient)
+        for factor, varying in zip(design.factors, own.factors, strict=True):
+            stem = f"{name}_{factor.factor}"
+            for q, label in enumerate(factor.varying):
+                total += log[f"tau_{stem}[{label}]"](varying.tau[q])
+            if _is_correlated(model, factor, name):
+                (shape,) = prior[f"Omega_{stem}"].arguments
+                omega = varying.chol_omega @ varying.chol_omega.T
+                total += (shape - 1) * np.log(np.linalg.det(omega))
+    return float(total)
+
+
+def _log_of_deviations(model: sp.Model, at: Point) -> float:
+    """Log density of the deviations of formulas, and volume of what Stan has."""
+    total = 0.0
+    for design in model.design.formulas:
+        for varying in at.formulas[design.parameter].factors:
+            normal = stats.multivariate_normal(cov=varying.chol @ varying.chol.T)
+            total += np.sum(normal.logpdf(varying.b))
+            total += len(varying.b) * np.log(np.diag(varying.chol)).sum()
+            total += _log_jacobian_of_correlations(varying)
+    return float(total)
+
+
+def _stan_parameters_of_formulas(
+    model: sp.Model, data: pd.DataFrame, at: Point
+) -> dict[str, Any]:
+    """Return the coefficients of formulas as programs declare them."""
+    found: dict[str, Any] = {}
+    for design in model.design.formulas:
+        name, own = design.parameter, at.formulas[design.parameter]
+        means = _means_of(data, design.coefficients)
+        found |= {f"beta_{name}": own.beta}
+        found |= {f"alpha_c_{name}": own.intercept + means @ own.beta}
+        for number, varying in enumerate(own.factors, 1):
+            end = f"_{name}" + (f"_{number}" if number > 1 else "")
+            found |= {f"tau{end}": varying.tau, f"L_Omega{end}": varying.chol_omega}
+            found[f"z{end}"] = np.linalg.solve(varying.chol, varying.b.T).T
+    return found
+
+
+def _means_of(data: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
+    return np.array([_predictor(data, label).mean() for label in labels])
 
 
 @cache

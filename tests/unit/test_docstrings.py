@@ -56,7 +56,7 @@ def test_there_are_examples() -> None:
         name: sum(len(test.examples) for test in finder.find(import_module(name)))
         for name in (
             "stanpool.language.model_spec",
-            "stanpool.language.formula",
+            "stanpool.language.formulas.formula",
             "stanpool.api.facade",
         )
     }

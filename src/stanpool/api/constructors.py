@@ -9,7 +9,7 @@ from stanpool.api.facade import Model
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError
 from stanpool.base.options import Link, Parameterization
-from stanpool.language.formula import check_name, quote_name
+from stanpool.language.formulas.formula import check_name, quote_name
 from stanpool.language.model_spec import (
     GroupTerm,
     ModelSpec,

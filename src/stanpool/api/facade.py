@@ -48,7 +48,7 @@ from stanpool.inference.prediction.predict import (
 )
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.inference.prediction.summaries import predict_table
-from stanpool.language.formula_text import spec_of
+from stanpool.language.formulas.formula_text import spec_of
 from stanpool.language.model_spec import as_names
 from stanpool.language.prior import Prior, as_fixed, as_priors
 from stanpool.model.description.equations import equations
@@ -90,8 +90,10 @@ class Model(PreparedModel):
         elementwise functions, ``mean(x)``, ``std(x)``, ``min(x)`` and similar ones,
         ``center``, ``scale``, ``poly``, ``bs``, ``cr`` and ``C``; statistics of all
         rows are those of the data of the fit. No other Python code is evaluated. A list
-        of two formulas, the second of which is ``"sigma ~ (1 | g)"``, is the same as
-        ``residual="g"``.
+        of formulas states the family's own parameters, too, after the outcome: ``["y ~
+        x + (1 | g)", "sigma ~ z + (1 | g)"]``, or as a mapping ``{"y": "x + (1 | g)",
+        "sigma": "z + (1 | g)"}``. What they add up to is the logarithm of a positive
+        parameter. ``"sigma ~ (1 | g)"`` is the same as ``residual="g"``.
     data
         A data frame, or a mapping of columns. It is copied, so that later changes of it
         do not affect the model. Data that are not in memory are read once, in chunks,
@@ -193,7 +195,7 @@ marginal, 919 rows, 85 groups)
 
     def __init__(
         self,
-        formula: str | Sequence[str],
+        formula: str | Sequence[str] | Mapping[str, str],
         data: Any,
         *,
         family: str = "gaussian",

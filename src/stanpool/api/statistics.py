@@ -12,7 +12,7 @@ from stanpool.data.statistics import statistics
 from stanpool.data.statistics.design import refuse_rows_needed
 from stanpool.data.statistics.reduce import merged, read_parts
 from stanpool.data.statistics.statistics import Statistics
-from stanpool.language.formula_text import spec_of
+from stanpool.language.formulas.formula_text import spec_of
 
 load_statistics = public(statistics.load_statistics)
 

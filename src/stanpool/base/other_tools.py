@@ -93,7 +93,7 @@ _IN_THE_FORMULA = {
     "outcome": "y ~ x",
     "correlated": "y ~ x + (1 + x || g)",
     "categorical": "y ~ C(x)",
-    "sigma": ["y ~ x + (1 | g)", "sigma ~ (1 | g)"],
+    "sigma": ["y ~ x + (1 | g)", "sigma ~ z"],
 }
 
 _OF_FITTING = (

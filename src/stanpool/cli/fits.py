@@ -375,7 +375,7 @@ def _check_one(what: str, first: object, second: object) -> None:
 
 def _rows_of(source: Source, fit: Fit, *others: str) -> pd.DataFrame:
     """Read rows, in which what the model uses and other columns may not be missing."""
-    from stanpool.language.formula import outcome_name
+    from stanpool.language.formulas.formula import outcome_name
 
     outcome = outcome_name(fit.model.spec)
     names = [name for name in fit.model.data.columns if name != outcome]

@@ -48,8 +48,8 @@ _STATING = all_of(
             "--formula",
             required=True,
             multiple=True,
-            help="The model, as in 'y ~ x + (1 + x | g)'. A second formula may model "
-            "the residual standard deviation: 'sigma ~ (1 | g)'.",
+            help="The model, as in 'y ~ x + (1 + x | g)'. Further formulas are of "
+            "the family's parameters, as in 'sigma ~ z + (1 | g)'.",
         ),
         click.option(
             "--family",
@@ -180,8 +180,8 @@ def _columns_used(
 ) -> Callable[[set[Any]], list[str]]:
     """Return a function that says which of the columns a formula uses."""
     from stanpool.data.columns import names_in
-    from stanpool.language.formula import parse_formulas
-    from stanpool.language.formula_text import pooling_of
+    from stanpool.language.formulas.formula_text import pooling_of
+    from stanpool.language.formulas.of_parameters import parse_formulas
     from stanpool.language.model_spec import ModelSpec
 
     parsed, residual = parse_formulas(formula)

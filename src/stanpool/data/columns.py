@@ -13,7 +13,7 @@ from stanpool.base.errors import DataError, quote, quote_list, suggestion
 from stanpool.data.entries import clean_column, level_text, refuse_unwritable
 from stanpool.language.expression import parse
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import quote_name, unquote_name
+from stanpool.language.formulas.formula import quote_name, unquote_name
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.vocabulary import CONSTANTS, names
 
@@ -53,7 +53,7 @@ def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFra
     if spec.is_categorical:
         keys.add(unquote_name(spec.outcome))
     keys |= {name for term in spec.special_terms for name in term.columns}
-    for term in spec.groups:
+    for term in spec.all_groups:
         keys |= set(() if term.membership == "matrix" else term.key)
     columns = set(frame.columns)
     found = names_in(spec, columns)
@@ -96,7 +96,7 @@ def levels_without_rows(
         and isinstance(given[name].dtype, pd.CategoricalDtype)
     }
     # A row may be a member of a group by any of several columns.
-    for term in spec.groups:
+    for term in spec.all_groups:
         if term.membership:
             together = set().union(*(kept.get(name, ()) for name in term.key))
             kept |= {name: together for name in term.key if name in kept}
@@ -196,7 +196,7 @@ def as_frame(data: Any) -> pd.DataFrame:
 def names_in(spec: ModelSpec, columns: set[Any]) -> list[str]:
     """List the columns that a model names, in order, without repeats."""
     found = []
-    for term in spec.groups:
+    for term in spec.all_groups:
         found += [*term.key, *term.weights]
     found += [name for term in spec.special_terms for name in term.columns]
     found += [] if spec.residual is None else [spec.residual]

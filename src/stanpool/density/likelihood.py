@@ -25,6 +25,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array, Indices
 from stanpool.data.likelihood import log_likelihood
+from stanpool.density.formulas import Formula
 from stanpool.density.groups import Groups, Population
 from stanpool.density.rows import DataRows, NormalRows, latent_of
 from stanpool.language.family import FAMILIES
@@ -43,10 +44,13 @@ class Likelihood:
         The rows.
     groups
         The groups' coefficients of each factor.
+    formulas
+        The parameters that have formulas.
     """
 
     rows: DataRows | NormalRows
     groups: Sequence[Groups]
+    formulas: Sequence[Formula] = ()
 
     def terms(
         self,
@@ -80,7 +84,12 @@ class Likelihood:
         if sigma is not None and design.residual is not None:
             sigma = sigma[design.residual.index]
         parameters = {
-            own.name: values[own.name] for own in FAMILIES[rows.spec.family].auxiliary
+            own.name: values[own.name]
+            for own in FAMILIES[rows.spec.family].auxiliary
+            if own.name in values
+        }
+        parameters |= {
+            each.design.parameter: each.of_rows(values) for each in self.formulas
         }
         if sigma is not None:
             parameters["sigma"] = sigma
@@ -230,7 +239,7 @@ def _residual_scales(values: Mapping[str, Array]) -> Array | None:
     """Return the residual scale, or those of groups of rows; None if all are known."""
     if "sigma_j" in values:
         return values["sigma_j"]
-    if "z_sigma" in values:
+    if "sigma" in values and "z_sigma" in values:
         spread = values["tau_sigma"] * values["z_sigma"]
         return np.asarray(values["sigma"] * np.exp(spread))
     return values.get("sigma")

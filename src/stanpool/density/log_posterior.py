@@ -15,6 +15,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centering_matrix
+from stanpool.density.formulas import Formula, formula_of
 from stanpool.density.groups import Groups, Population, off_ridges
 from stanpool.density.likelihood import Likelihood
 from stanpool.density.parameters import (
@@ -69,6 +70,7 @@ class LogPosterior:
         self.data, self.parameters = data, parameters_of(model, data)
         places = range(len(model.design.factors))
         self._groups = [Groups(model, place, data) for place in places]
+        self._formulas = tuple(map(Formula, model.design.formulas))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ class LogPosterior:
     @cached_property
     def likelihood(self) -> Likelihood:
         """The likelihood, with the rows that it is computed from."""
-        return Likelihood(rows_of(self.model), self._groups)
+        return Likelihood(rows_of(self.model), self._groups, self._formulas)
 
     def unconstrain(self, values: Mapping[str, Any]) -> Array:
         """Return the unconstrained parameters, shape ``(size,)``.
@@ -134,7 +136,8 @@ class LogPosterior:
         found += [prior(values[name]) for name, prior in self._priors.items()]
         if "log_sigma" in declared:  # has the prior of sigma
             found.append(float(declared["log_sigma"]))
-        if "z_sigma" in values:
+        found += [each.log_density(values) for each in self._formulas]
+        if self.model.structure.residual == "pooled":
             found.append(float(-0.5 * np.sum(np.square(values["z_sigma"]))))
         if "scores" in values:
             found.append(_log_latent(values["scores"], values["z_loadings"]))
@@ -197,6 +200,8 @@ class LogPosterior:
             base, place = base_and_place(name)
             rows = priors_of(self.model, base, place)
             if rows:
+                of_formula = formula_of(self.model.design, base)
+                base = of_formula[0] if of_formula else base
                 found[name] = prior_of(base, rows, self.model.spec.link_name)
         return found
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stanpool.base.arrays import Array
+from stanpool.density.formulas import formula_of
 from stanpool.density.rows import latent_of
 from stanpool.density.transforms import (
     Between,
@@ -27,6 +28,7 @@ from stanpool.language.family import FAMILIES
 from stanpool.model.priors.in_force import PriorRow, class_of
 
 if TYPE_CHECKING:
+    from stanpool.data.design.design import ParameterDesign
     from stanpool.model.prepared_model import PreparedModel
 
 _NAME = re.compile(r"(\w+?)(?:_(\d+))?")
@@ -129,6 +131,8 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
     """Return the shape of a parameter in Stan."""
     design = model.design
     rows = () if not model.spec.is_categorical else (len(design.categories) - 1,)
+    if found := formula_of(design, base):
+        return _shape_of_formula(*found, place)
     if base in _scalars(model):
         return ()
     if base in ("alpha_c", "beta"):
@@ -160,6 +164,20 @@ def _shape(model: PreparedModel, base: str, place: int) -> tuple[int, ...]:
     }[base]
 
 
+def _shape_of_formula(base: str, own: ParameterDesign, place: int) -> tuple[int, ...]:
+    """Return the shape of a coefficient of a parameter that has a formula."""
+    if base == "alpha_c":
+        return ()
+    if base == "beta":
+        return (len(own.coefficients),)
+    if base not in ("tau", "L_Omega", "z") or place >= len(own.factors):
+        raise LookupError(base)
+    factor = own.factors[place]
+    width = len(factor.coefficients)
+    shapes = {"tau": (width,), "L_Omega": (width, width)}
+    return shapes.get(base, (len(factor.labels), width))
+
+
 def _scalars(model: PreparedModel) -> set[str]:
     """Name the parameters that are single numbers."""
     alone = {"alpha_bar", "sigma", "log_sigma", "tau_sigma", "loading_scale"}
@@ -171,6 +189,12 @@ def _unit(
 ) -> Array | float:
     """Return how many of the user's units one of Stan's units is."""
     scaling = model.scaling
+    if found := formula_of(model.design, base):
+        base, of_formula = found[0], scaling.formulas[found[1].parameter]
+        units = {"beta": of_formula.population}
+        if base == "tau":
+            units["tau"] = of_formula.factors[place]
+        return 1.0 / units.get(base, np.ones(()))
     y = scaling.outcome
     if base in ("alpha_c", "alpha_bar", "sigma", "sigma_j", "loading_scale"):
         return y
@@ -197,7 +221,8 @@ def _transform(
 ) -> Transform:
     """Return how a parameter follows from unconstrained numbers."""
     base, place = base_and_place(name)
-    if base == "L_Omega":
+    found = formula_of(model.design, base)
+    if base == "L_Omega" or (found and found[0] == "L_Omega"):
         return CorrelationCholesky()
     if base == "z_loadings":
         return CovarianceCholesky()
@@ -207,6 +232,8 @@ def _transform(
         return Shifted(data[f"{base}_offset"], data[f"{base}_multiplier"])
     if base == "tau_root" or not (rows := priors_of(model, base, place)):
         return Between()
+    if found and found[0] == "alpha_c" and rows[0].prior.support != "bounded":
+        return Shifted(data.get("log_unit", 0.0), 1.0)
     lower, upper = np.transpose([bounds_of(row) for row in rows])
     if base == "beta":  # members go down the columns
         lower, upper = (each.reshape(shape, order="F") for each in (lower, upper))
@@ -218,6 +245,10 @@ def _transform(
 def priors_of(model: PreparedModel, base: str, place: int) -> list[PriorRow]:
     """Return the priors of a parameter's members; one row may stand for all of them."""
     own = _CLASS.get(base, base)
+    if found := formula_of(model.design, base):
+        own = f"{_CLASS.get(found[0], found[0])}_{found[1].parameter}"
+        own = f"{own}_{place + 1}" if place else own
+        return [row for row in model.priors if row.parameter_class == own]
     own = f"{own}_{place + 1}" if place else own
     rows = {row.label: row for row in model.priors if row.parameter_class == own}
     design, labels = model.design, list[Any](rows)

@@ -20,7 +20,7 @@ from stanpool.data.compression.crossproducts import Crossproducts
 from stanpool.data.compression.gaussian_rows import CompressedRows
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import centering_matrix
-from stanpool.data.design.latent_factors import LatentDesign
+from stanpool.data.design.predictors.latent_factors import LatentDesign
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 

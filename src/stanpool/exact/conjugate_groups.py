@@ -23,7 +23,7 @@ from stanpool.exact.draws import (
     check_sampling,
     draws_by_group,
 )
-from stanpool.language.formula import quote_name
+from stanpool.language.formulas.formula import quote_name
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 if TYPE_CHECKING:

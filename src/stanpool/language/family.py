@@ -136,6 +136,13 @@ class Family:
         return (SIGMA,) * self.has_sigma + self.auxiliary
 
     @property
+    def in_mean(self) -> frozenset[str]:
+        """The parameters, besides the predictor, on which expected outcomes depend."""
+        of_logs = (SIGMA,) if self.is_of_logs else ()
+        of_zeros = {_EXTRA_ZERO, _ZERO}.intersection(self.parameters)
+        return frozenset(own.name for own in (*of_logs, *of_zeros))
+
+    @property
     def has_sigma(self) -> bool:
         """Whether it has a residual scale, which groups may have of their own."""
         return SIGMA in self.parameters

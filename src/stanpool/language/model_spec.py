@@ -7,15 +7,22 @@ Standard library only. Everything here is a frozen value; changing a model is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from stanpool.base.arguments import check_fields, public
-from stanpool.base.errors import SpecError, check_choice, quote, quote_list
+from stanpool.base.errors import (
+    SpecError,
+    check_choice,
+    quote,
+    quote_list,
+    suggestion,
+)
 from stanpool.base.options import Link, Parameterization, Pooling
 from stanpool.base.other_tools import advice_on_family
 from stanpool.language.family import FAMILIES, Family
+from stanpool.language.latent_factors import LatentFactors
 from stanpool.language.prior import Prior
 
 LARGEST_NUMBER = 1e150  # in data, and of drawn outcomes: sums of squares are finite
@@ -92,69 +99,25 @@ class GroupTerm:
 
 
 @dataclass(frozen=True)
-class LatentFactors:
-    """The product of unobserved covariates of two sides: ``factors(user, item)``.
-
-    A row of user ``j`` and item ``i`` gets the inner product of the user's scores and
-    the item's loadings, ``rank`` numbers each.
+class ParameterFormula:
+    """The linear predictor of a family's own parameter: ``sigma ~ z + (1 | g)``.
 
     Attributes
     ----------
-    scores_of, loadings_of
-        The columns of those that have scores, and of those that have loadings.
-    rank
-        How many latent factors.
-
-    Raises
-    ------
-    SpecError
-        If the rank is not a positive whole number, or both columns are the same.
+    parameter
+        The parameter, as the table of families calls it.
+    intercept, terms, groups
+        Its terms, as of ``ModelSpec``.
     """
 
-    scores_of: str
-    loadings_of: str
-    rank: int = 1
+    parameter: str
+    intercept: bool = True
+    terms: tuple[str, ...] = ()
+    groups: tuple[GroupTerm, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the rank and that there are two sides."""
+        """Check that each field is of its type."""
         check_fields(self)
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int):
-            raise SpecError(f"rank={quote(self.rank)} is not a whole number.")
-        if self.rank < 1:
-            raise SpecError(f"rank={self.rank} must be 1 or more.")
-        if self.scores_of == self.loadings_of:
-            raise SpecError(
-                f"factors() has {quote(self.scores_of)} twice and needs two columns, "
-                "such as users and items."
-            )
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of labels that the term needs."""
-        return self.scores_of, self.loadings_of
-
-    @property
-    def coefficients(self) -> str:
-        """What its coefficients are called."""
-        return "scores and loadings"
-
-    @property
-    def why_not_sums(self) -> str:
-        """Why the likelihood needs more than sums of products of the data."""
-        return "latent factors are products of parameters"
-
-    @property
-    def why_not_chunked(self) -> str:
-        """Why the rows of the data must be at hand."""
-        return "latent factors start at an estimate from the rows"
-
-    def written(self, columns: Iterable[str]) -> str:
-        """Return how a formula writes the term, with its columns as they are given."""
-        return f"factors({', '.join(columns)}, rank={self.rank})"
-
-    def __str__(self) -> str:
-        """Return how a formula writes it."""
-        return self.written(self.columns)
 
 
 @dataclass(frozen=True)
@@ -174,6 +137,9 @@ class ModelSpec:
         and the others vary around zero.
     latent
         Latent factors, or None; complete pooling drops them, as it does group terms.
+    formulas
+        The linear predictors of the family's own parameters; those without are one
+        number.
     family, link
         A name in ``FAMILIES``, and one of its links; None is its default.
     pooling
@@ -236,6 +202,7 @@ class ModelSpec:
     terms: tuple[str, ...] = ()
     groups: tuple[GroupTerm, ...] = ()
     latent: LatentFactors | None = None
+    formulas: tuple[ParameterFormula, ...] = ()
     family: str = "gaussian"
     link: Link | None = None
     pooling: Pooling = "partial"
@@ -281,7 +248,7 @@ class ModelSpec:
 
         Without offset, weights, censoring and truncation; standard errors may be known.
         """
-        parts = (self.weights, self.cens, self.trunc, self.offsets or None)
+        parts = (self.weights, self.cens, self.trunc, *self.offsets, *self.formulas)
         is_linear = self.is_gaussian and self.link_name == "identity"
         return is_linear and all(part is None for part in parts)
 
@@ -304,8 +271,15 @@ class ModelSpec:
     @property
     def all_terms(self) -> tuple[str, ...]:
         """The terms of the population and of all grouping factors."""
-        of_groups = (text for group in self.groups for text in group.terms)
-        return (*self.terms, *of_groups)
+        of_groups = (text for group in self.all_groups for text in group.terms)
+        of_others = (text for formula in self.formulas for text in formula.terms)
+        return tuple(dict.fromkeys((*self.terms, *of_others, *of_groups)))
+
+    @property
+    def all_groups(self) -> tuple[GroupTerm, ...]:
+        """The group terms of the mean and of the other parameters."""
+        of_others = (group for formula in self.formulas for group in formula.groups)
+        return (*self.groups, *of_others)
 
     @property
     def all_expressions(self) -> tuple[str, ...]:
@@ -389,6 +363,7 @@ class ModelSpec:
                 + " does not have."
                 + (" Write se(column, sigma=True)." if self.se else "")
             )
+        self._check_formulas(family)
         names = [group.factor for group in self.groups]
         if len(set(names)) < len(names):
             raise SpecError(
@@ -399,6 +374,48 @@ class ModelSpec:
             raise SpecError(
                 f"with pooling={self.pooling!r} the model has nothing to estimate: no "
                 "intercept, no predictor and no group term. Write at least 'y ~ 1'."
+            )
+
+    def _check_formulas(self, family: Family) -> None:
+        """Check that the family has the parameters that have formulas."""
+        seen: set[str] = {"sigma"} if self.residual is not None else set()
+        for formula in self.formulas:
+            name = formula.parameter
+            self._check_parameter(name, family)
+            if name in seen:
+                raise SpecError(
+                    f"the parameter {quote(name)} is stated twice. State it once, by "
+                    "a formula or, for residual scales of groups, by residual."
+                )
+            seen.add(name)
+            if not (formula.intercept or formula.terms or formula.groups):
+                raise SpecError(
+                    f"the formula of {quote(name)} has nothing to estimate: no "
+                    f"intercept, no predictor and no group term. Write '{name} ~ 1'."
+                )
+            if formula.groups and self.pooling == "none":
+                raise SpecError(
+                    f"pooling='none' does not go with group terms in the formula of "
+                    f"{quote(name)}, here of "
+                    f"{quote_list(each.factor for each in formula.groups)}. Leave "
+                    "them out, or pass pooling='partial'."
+                )
+
+    def _check_parameter(self, name: str, family: Family) -> None:
+        """Refuse a formula of what is no parameter of the family."""
+        own = [each.name for each in family.numbers if each.name == "sigma"]
+        if not self.has_sigma and "sigma" in own:
+            own.remove("sigma")
+            if name == "sigma":
+                raise SpecError(
+                    "the formula of 'sigma' needs a residual scale to learn, and with "
+                    "se all scales are known. Write se(column, sigma=True)."
+                )
+        if name not in own:
+            has = quote_list(own) if own else "none besides its mean"
+            raise SpecError(
+                f"family={family.name!r} has no parameter {quote(name)} to write a "
+                f"formula of; it has {has}.{suggestion(name, own)}"
             )
 
     def _check_outcome_parts(self, family: Family) -> None:

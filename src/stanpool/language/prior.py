@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, suggestion
@@ -272,12 +272,15 @@ class ParameterClass:
         (of a group), ``"cutpoint"``, or None for a single number or matrix.
     lower
         Where the parameter, and so its prior, is cut off below: 1 for ``nu``.
+    of_formula
+        Whether only models have it in which a parameter of the family has a formula.
     """
 
     name: str
     support: str
     indexed: str | None = None
     lower: float | None = None
+    of_formula: bool = False
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -302,6 +305,10 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
 }
 
 
+# Classes that each parameter with a formula has: ``beta_sigma``, ``tau_sigma``, ...
+OF_PREDICTORS = ("Intercept", "beta", "tau", "Omega")
+
+
 def parameter_classes() -> dict[str, ParameterClass]:
     """Return the classes of parameters by name, those of families among them.
 
@@ -317,7 +324,14 @@ def parameter_classes() -> dict[str, ParameterClass]:
         for family in FAMILIES.values()
         for own in family.parameters
     }
-    return {**_OF_EVERY_FAMILY, **of_families}
+    numbers = {own.name for family in FAMILIES.values() for own in family.numbers}
+    of_formulas = {
+        f"{name}_{own}": replace(known, name=f"{name}_{own}", of_formula=True)
+        for own in sorted(numbers)
+        for name, known in _OF_EVERY_FAMILY.items()
+        if name in OF_PREDICTORS
+    }
+    return {**of_formulas, **_OF_EVERY_FAMILY, **of_families}
 
 
 def as_fixed(fixed: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]:

@@ -50,8 +50,8 @@ from stanpool.data.statistics.design import (
 from stanpool.data.statistics.statistics import Statistics
 from stanpool.engine.values.program import StanProgram
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import outcome_name, quote_name
-from stanpool.language.formula_text import formula_of
+from stanpool.language.formulas.formula import outcome_name, quote_name
+from stanpool.language.formulas.formula_text import stated
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import as_priors
 from stanpool.model.form import Rows, choose_form, fewer_rows, structure_with
@@ -385,7 +385,7 @@ marginal, 100 rows, 85 groups)
 
     def __repr__(self) -> str:
         """Describe the model in one line."""
-        parts = [quote(formula_of(self.spec), _LONGEST), self.spec.family]
+        parts = [quote(stated(self.spec), _LONGEST), self.spec.family]
         if self.spec.link is not None:
             parts.append(self.spec.link)
         parts.append(POOLING_IN_WORDS[self.spec.pooling])

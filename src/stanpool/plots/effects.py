@@ -13,7 +13,7 @@ from stanpool.inference.effects.comparisons import comparisons
 from stanpool.inference.effects.rows.grid import datagrid, roles_of
 from stanpool.inference.effects.slopes import slopes
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import outcome_name
+from stanpool.language.formulas.formula import outcome_name
 from stanpool.plots.parts.canvas import (
     figure_of,
     grey,

@@ -15,7 +15,7 @@ from stanpool.base.options import POOLING_IN_WORDS
 from stanpool.data.columns import names_in_terms
 from stanpool.inference.prediction.predict import epred
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import quote_name, unquote_name
+from stanpool.language.formulas.formula import quote_name, unquote_name
 from stanpool.plots.parts.canvas import (
     PLAIN,
     grey,

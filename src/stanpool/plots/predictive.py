@@ -15,7 +15,7 @@ from stanpool.base.options import OutcomeFigure
 from stanpool.inference.prediction.predict import predict
 from stanpool.inference.prediction.prior_predictive import prior_predictive
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import outcome_name
+from stanpool.language.formulas.formula import outcome_name
 from stanpool.plots.parts.canvas import (
     PLAIN,
     density,

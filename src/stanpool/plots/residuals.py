@@ -13,7 +13,7 @@ from stanpool.base.options import ResidualKind
 from stanpool.inference.prediction.integrated.group_likelihood import grouping
 from stanpool.inference.prediction.summaries import predict_table
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import outcome_name
+from stanpool.language.formulas.formula import outcome_name
 from stanpool.plots.parts.canvas import (
     figure_of,
     grey,

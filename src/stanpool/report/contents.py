@@ -11,7 +11,7 @@ from stanpool import plots
 from stanpool.base.arrays import Indices
 from stanpool.inference.diagnostics.diagnosis import in_order
 from stanpool.inference.evaluation.prior_sensitivity import SENSITIVE, prior_sensitivity
-from stanpool.language.formula_text import formula_of
+from stanpool.language.formulas.formula_text import formulas_of, stated
 from stanpool.model.description.equations import equations
 from stanpool.model.form import AS_REQUESTED
 from stanpool.plots.graph.model_graph import graph
@@ -111,7 +111,7 @@ def sections(
 def _model(fit: FitResult) -> Section:
     model, spec = fit.model, fit.model.spec
     pairs: list[tuple[str, object]] = [
-        ("formula", formula_of(spec)),
+        ("formula", stated(spec)),
         ("family", f"{spec.family}, link {spec.link_name}"),
         ("pooling", spec.pooling),
     ]
@@ -212,9 +212,11 @@ def _reproduce(fit: FitResult) -> str:
     if fit.approximation is not None:
         names = ["method", "chains", "draws", "seed"]
     how = ", ".join(f"{name}={getattr(settings, name)!r}" for name in names)
+    formulas = formulas_of(spec)
+    written = formulas if len(formulas) > 1 else formulas[0]
     return (
         "import stanpool as sp\n\nmodel = sp.Model(\n"
-        f"    {formula_of(spec)!r},\n    data,\n{lines})\nfit = model.fit({how})\n"
+        f"    {written!r},\n    data,\n{lines})\nfit = model.fit({how})\n"
     )
 
 

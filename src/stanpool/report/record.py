@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stanpool.language.formula_text import formula_of
+from stanpool.language.formulas.formula_text import stated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def fit_record(
     """
     spec, settings = fit.model.spec, fit.settings
     return {
-        "formula": formula_of(spec),
+        "formula": stated(spec),
         "family": spec.family,
         "link": spec.link_name,
         "pooling": spec.pooling,

@@ -17,7 +17,7 @@ from stanpool.base.table_files import as_json
 from stanpool.inference.diagnostics import Diagnosis, diagnose
 from stanpool.inference.diagnostics.outcomes import check_outcomes
 from stanpool.inference.estimates.summary import summary as summarize
-from stanpool.language.formula_text import formula_of
+from stanpool.language.formulas.formula_text import stated
 from stanpool.posterior.scalars import short_label
 from stanpool.report.glossary import GLOSSARY
 from stanpool.report.parts import Formulas, Missing, Picture, Table
@@ -84,7 +84,7 @@ def write_report(
         )
     return write_page(
         path,
-        title=title or formula_of(fit.model.spec),
+        title=title or stated(fit.model.spec),
         verdict=diagnosis.verdict,
         state="fail" if not diagnosis.ok else "check" if diagnosis.findings else "pass",
         checks=checks(diagnosis),

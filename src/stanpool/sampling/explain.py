@@ -19,7 +19,7 @@ from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
 from stanpool.engine.values.settings import SampleSettings
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import unquote_name
+from stanpool.language.formulas.formula import unquote_name
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.priors.in_force import SET_BY_USER, list_centers
 from stanpool.model.program.annotation import reduced

@@ -193,15 +193,15 @@ def named_models(models: Sequence[Model]) -> dict[str, Model]:
 
     This is their formula, their family, or all three.
     """
-    from stanpool.language.formula_text import formula_of
+    from stanpool.language.formulas.formula_text import stated
 
     specs = [each.model.spec for each in models]
     for names in (
         [spec.pooling for spec in specs],
-        [formula_of(spec) for spec in specs],
+        [stated(spec) for spec in specs],
         [spec.family for spec in specs],
-        [f"{formula_of(spec)}, {spec.pooling}, {spec.family}" for spec in specs],
-        [f"{number}: {formula_of(spec)}" for number, spec in enumerate(specs, 1)],
+        [f"{stated(spec)}, {spec.pooling}, {spec.family}" for spec in specs],
+        [f"{number}: {stated(spec)}" for number, spec in enumerate(specs, 1)],
     ):
         if len(set(names)) == len(names):
             break

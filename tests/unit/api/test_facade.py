@@ -15,7 +15,7 @@ import stanpool as sp
 from golden.catalogue import small_data
 from stanpool import Model, SpecError
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula_text import formula_of
+from stanpool.language.formulas.formula_text import formula_of
 
 README = Path(__file__).parents[3] / "README.md"
 PARTIAL = {"predictors": ["x1", "x2"], "group": "g"}

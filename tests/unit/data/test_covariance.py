@@ -14,7 +14,7 @@ from stanpool.data.design.covariance.known import (
     are_same,
     as_covariances,
 )
-from stanpool.language.formula import parse_formula
+from stanpool.language.formulas.formula import parse_formula
 
 LABELS = ["ant", "bee", "cow", "dog", "elk"]
 SPECIES = ["cow", "ant", "dog", "cow", "ant", "dog", "dog"]  # no bee, no elk

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import stanpool as sp
 from stanpool import DataError, Model, SpecError
-from stanpool.data.design import build_design
+from stanpool.data.design.predictors import factor
 from stanpool.data.matrix.model_matrix import rebuild
 from stanpool.inference.prediction.new_rows import new_design
 
@@ -1234,7 +1234,7 @@ def test_more_correlated_coefficients_than_can_be_estimated_are_refused(
     data = pd.DataFrame({"y": levels % 7, "a": [f"a{k}" for k in levels]})
     data["g"] = np.arange(600) // 60
     assert len(Model("y ~ 1 + (a | g)", data).design.factors[0].varying) == 40
-    monkeypatch.setattr(build_design, "_MOST_CORRELATED", 39)
+    monkeypatch.setattr(factor, "_MOST_CORRELATED", 39)
     with pytest.raises(
         DataError, match=r"10 groups of 'g' .* 40 coefficients, of 'a', with 780 corr"
     ):

@@ -12,9 +12,13 @@ from scipy import stats
 import stanpool as sp
 from golden.catalogue import models, small_data
 from simulated_fits import fit_of_points
-from stanpool.data.design.latent_factors import anchors_of, as_triangle, quick_estimate
-from stanpool.language.formula import parse_formula
-from stanpool.language.model_spec import LatentFactors
+from stanpool.data.design.predictors.latent_factors import (
+    anchors_of,
+    as_triangle,
+    quick_estimate,
+)
+from stanpool.language.formulas.formula import parse_formula
+from stanpool.language.latent_factors import LatentFactors
 from stanpool.model.terms.latent import points_around
 
 NAME = "partial_pooling_gaussian_noncentered_latent"

@@ -11,8 +11,8 @@ import pytest
 import stanpool as sp
 from golden.catalogue import small_data
 from stanpool import DataError, Model, SpecError
-from stanpool.language.formula import parse_formula, parse_formulas
-from stanpool.language.formula_text import formula_of
+from stanpool.language.formulas.formula import parse_formula
+from stanpool.language.formulas.formula_text import formula_of, formulas_of
 from stanpool.language.model_spec import ModelSpec
 
 
@@ -70,25 +70,55 @@ class TestFormulas:
         assert one.spec == Model("y ~ x1 + (1 | g)", data, residual="g").spec
 
     @pytest.mark.parametrize(
-        ("second", "said"),
+        ("others", "family", "said"),
         [
-            ("sigma ~ x", "write 'sigma ~ (1 | g)'"),
-            ("sigma ~ (1 + x | g)", "write 'sigma ~ (1 | g)'"),
-            ("nu ~ (1 | g)", "write 'sigma ~ (1 | g)'"),
-            ("sigma ~ (1 | g) + (1 | h)", "write 'sigma ~ (1 | g)'"),
+            (["phi ~ x1"], "gaussian", "'phi' .*it has 'sigma'"),
+            (["sgima ~ x1"], "student_t", "Did you mean 'sigma'"),
+            (["zi ~ x1"], "poisson", "no parameter"),
+            (["cutpoint ~ x1"], "ordinal", "no parameter"),
+            (["sigma ~ 0"], "gaussian", "nothing to estimate"),
+            (["sigma ~ x1", "sigma ~ x2"], "gaussian", "stated twice"),
+            (["sigma ~ (1 | g)", "sigma ~ x2"], "gaussian", "stated twice"),
+            (["sigma | trials(n) ~ x1"], "gaussian", "without '|' on the left side"),
+            (["sigma ~ offset(x1)"], "gaussian", "without .* offset"),
+            (["log(sigma) ~ x1"], "gaussian", "cannot read 'log"),
+            (["sigma ~ x9"], "gaussian", "x9"),
         ],
     )
-    def test_other_second_formulas_are_refused(self, second: str, said: str) -> None:
-        with pytest.raises(SpecError) as refused:
-            parse_formulas(["y ~ x", second])
-        assert said in str(refused.value)
-        assert repr(second) in str(refused.value)
+    def test_formulas_of_what_is_no_parameter_are_refused(
+        self, others: list[str], family: str, said: str
+    ) -> None:
+        outcome = {"poisson": "count", "ordinal": "grade"}.get(family, "y")
+        formulas = [f"{outcome} ~ x1 + (1 | g)", *others]
+        with pytest.raises((SpecError, DataError), match=said):
+            Model(formulas, small_data(), family=family)
+
+    def test_a_parameter_that_is_known_has_no_formula(self) -> None:
+        with pytest.raises(SpecError, match="se all scales are known"):
+            Model(["y | se(known) ~ x1", "sigma ~ x2"], small_data())
+
+    def test_groups_without_pooling_have_no_formulas(self) -> None:
+        formulas = ["y ~ x1 + (1 | g)", "sigma ~ x1 + (1 | h)"]
+        with pytest.raises(SpecError, match=r"pooling='none'.*'sigma'.*'h'"):
+            Model(formulas, small_data(), pooling="none")
+
+    def test_a_mapping_says_the_same_as_a_list(self) -> None:
+        formulas = ["y ~ x1 + (1 | g)", "sigma ~ x2"]
+        wanted = Model(formulas, small_data()).spec
+        for mapping in (
+            {"y": "x1 + (1 | g)", "sigma": "~ x2"},
+            {"y": "y ~ x1 + (1 | g)", "sigma": "x2"},
+        ):
+            assert Model(mapping, small_data()).spec == wanted
+        assert formulas_of(wanted) == ["y ~ 1 + x1 + (1 | g)", "sigma ~ 1 + x2"]
+        with pytest.raises(SpecError, match=r"'tau ~ x2', which is one of 'tau'"):
+            Model({"y": "x1", "sigma": "tau ~ x2"}, small_data())
 
     def test_contradictions_are_refused(self) -> None:
         with pytest.raises(SpecError, match=r"residual='h' and .*\(1 \| g\)"):
             Model(["y ~ (1 | g)", "sigma ~ (1 | g)"], small_data(), residual="h")
-        with pytest.raises(SpecError, match="got 3 formulas"):
-            Model(["y ~ 1", "sigma ~ (1 | g)", "nu ~ 1"], small_data())
+        with pytest.raises(SpecError, match="there is no formula"):
+            Model([], small_data())
 
 
 class TestKeywords:

@@ -22,7 +22,7 @@ from stanpool.data.matrix.model_matrix import column_of, rebuild, term_matrix
 from stanpool.inference.prediction.new_rows import new_design
 from stanpool.language.brackets import signed_terms
 from stanpool.language.expression import Name, Number, Span, parse, quote_name, written
-from stanpool.language.formula import parse_formula
+from stanpool.language.formulas.formula import parse_formula
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.terms import read_arithmetic, read_term
 from stanpool.language.vocabulary import CONTRASTS, FUNCTIONS

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stanpool import SpecError
-from stanpool.language.formula import parse_formula, quote_name, unquote_name
+from stanpool.language.formulas.formula import parse_formula, quote_name, unquote_name
 from stanpool.language.model_spec import GroupTerm
 
 

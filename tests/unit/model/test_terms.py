@@ -180,7 +180,7 @@ def test_modules_of_kinds_are_known_to_one_file() -> None:
     for module, users in (
         ("model.terms.latent", {"model/terms/of_design.py"}),
         (
-            "data.design.latent_factors",
+            "data.design.predictors.latent_factors",
             {
                 "data/design/build_design.py",
                 "model/terms/latent.py",

@@ -62,6 +62,8 @@ def why_not_sums(spec: ModelSpec) -> str:
     """Say why the likelihood needs more than sums of products; empty if it does not."""
     if not spec.is_gaussian or spec.link_name != "identity":
         return "the outcome is not gaussian with an identity link"
+    for formula in spec.formulas:
+        return f"{formula.parameter} has a formula, and differs between rows"
     for term in () if spec.pooling == "complete" else spec.special_terms:
         return term.why_not_sums
     if spec.cens is not None or spec.trunc is not None:

@@ -9,28 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.design.centers import choose_centers
-from stanpool.data.design.covariance.ancestry import Ancestry
-from stanpool.data.design.covariance.known import KnownCovariance
-from stanpool.data.design.covariance.roots import Root
 from stanpool.data.design.design import (
     Design,
-    Encodings,
     FactorDesign,
-    ParameterDesign,
     SpecialTerm,
     read_only,
     rows_of,
     sd_of_column,
 )
 from stanpool.data.design.groups import (
-    groups_of,
     is_reproduced_by_groups,
-    memberships,
     with_group_predictors,
 )
-from stanpool.data.design.latent_factors import build_latent
 from stanpool.data.design.outcome import (
     Evaluated,
     build_censoring,
@@ -42,17 +33,18 @@ from stanpool.data.design.outcome import (
     likelihood_weights,
     standard_errors,
 )
+from stanpool.data.design.predictors.factor import build_factor
+from stanpool.data.design.predictors.latent_factors import build_latent
+from stanpool.data.design.predictors.parameters import build_parameters, encodings_of
 from stanpool.data.design.rank import (
     SurrogateRows,
     column_means,
     identified_columns,
 )
-from stanpool.data.matrix.model_matrix import column_of, term_matrix, without_values
+from stanpool.data.matrix.model_matrix import column_of, term_matrix
 from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.family import FAMILIES
-from stanpool.language.model_spec import GroupTerm, ModelSpec
-
-_MOST_CORRELATED = 500  # coefficients of a group: 124,750 correlations
+from stanpool.language.model_spec import ModelSpec
 
 
 def build_design(
@@ -87,7 +79,7 @@ def build_design(
     first = int(spec.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
     seen = _by_label(x, labels, factors)
-    parameters = build_parameters(spec, frame)
+    parameters, encodings = build_parameters(spec, frame)
     ones, outcome, offset = None, y, build_offset(spec, evaluated)
     if surrogates is not None:
         ones, outcome, offset = surrogates.ones, surrogates.y, surrogates.offset
@@ -124,7 +116,7 @@ def build_design(
         **_parts_of_outcome(spec, evaluated, y),
         categories=categories,
         ones=read_only(ones),
-        encodings=_encodings(population, matrices, expressed),
+        encodings=encodings_of(population, matrices, expressed, encodings),
         centers=_centers(_by_label(x, labels, factors), seen, ones) if center else (),
     )
 
@@ -138,24 +130,11 @@ def _read_terms(
     first = int(spec.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
     pooled = () if spec.pooling == "complete" else spec.groups
-    pairs = [_build_factor(spec, term, frame, labels, surrogates) for term in pooled]
+    pairs = [build_factor(spec, term, frame, labels, surrogates) for term in pooled]
     factors = [factor for factor, _ in pairs]
     if spec.pooling == "partial":
         factors = with_group_predictors(spec, factors, x, labels, frame)
     return population, [matrix for _, matrix in pairs], factors
-
-
-def _encodings(
-    population: TermMatrix, matrices: Sequence[TermMatrix], expressed: Mapping[str, Any]
-) -> Encodings:
-    """Return what new rows need to be read as these were."""
-    return Encodings(
-        population=without_values(population),
-        factors=tuple(map(without_values, matrices)),
-        expressions={
-            text: replace(column, values=None) for text, column in expressed.items()
-        },
-    )
 
 
 def _of_surrogates(
@@ -222,119 +201,12 @@ def _centers(
     return choose_centers([(label, seen[label]) for label in columns], moments)
 
 
-def _build_factor(
-    spec: ModelSpec,
-    term: GroupTerm,
-    frame: pd.DataFrame,
-    labels: tuple[str, ...],
-    surrogates: SurrogateRows | None,
-) -> tuple[FactorDesign, TermMatrix]:
-    """Build the design of one factor, and the matrix of its coefficients.
-
-    ``labels`` are those of the population's predictors: the same interaction is
-    written the same way on both sides.
-    """
-    functions = dict(spec.functions)
-    matrix = term_matrix(term.intercept, term.terms, frame, functions)
-    groups, index, weights = memberships(term, frame)
-    if spec.pooling == "partial" and term.correlated:
-        _refuse_many(term, len(matrix.labels), len(groups))
-    root: Root | None = None
-    if term.covariance:
-        levels = groups
-        groups, root = _covariance(spec, term).root(term.key[0], levels)
-        place = {label: at for at, label in enumerate(groups)}
-        index = np.array([place[level] for level in levels], dtype=np.int64)[index]
-    matrix = identified_columns(matrix, term.intercept, surrogates)
-    varying = _in_same_order(matrix.labels, labels)
-    if spec.pooling == "partial" and len(groups) < 2:
-        raise DataError(
-            f"column {quote(term.factor)} has one group, {quote_list(groups)}: "
-            "partial pooling learns how groups differ and needs two or more. Pass "
-            "pooling='complete'."
-        )
-    factor = FactorDesign(
-        factor=term.factor,
-        labels=groups,
-        index=read_only(index),
-        Z=read_only(matrix.values),
-        varying=varying,
-        z_bar=read_only(np.zeros(len(varying))),
-        weights=read_only(weights),
-        uncorrelated=spec.pooling == "partial" and not term.correlated,
-        root=root,
-    )
-    return factor, matrix
-
-
-def _covariance(spec: ModelSpec, term: GroupTerm) -> KnownCovariance | Ancestry:
-    """Return the known covariance between the groups of a term."""
-    known = dict(spec.covariances)
-    if term.covariance not in known:
-        raise SpecError(
-            f"the formula has gr({term.key[0]}, cov={term.covariance}), and there is "
-            f"no covariance {quote(term.covariance)}; pass covariances="
-            f"{{{term.covariance!r}: {term.covariance}}}, a data frame whose rows and "
-            "columns are labelled by the groups."
-        )
-    found: KnownCovariance | Ancestry = known[term.covariance]
-    return found
-
-
-def _refuse_many(term: GroupTerm, coefficients: int, groups: int) -> None:
-    """Refuse more correlated coefficients of each group than anybody can estimate."""
-    if coefficients <= _MOST_CORRELATED:
-        return
-    raise DataError(
-        f"each of {groups:,} groups of {quote(term.factor)} would have "
-        f"{coefficients:,} coefficients, of {quote_list(term.terms)}, with "
-        f"{coefficients * (coefficients - 1) // 2:,} correlations; at most "
-        f"{_MOST_CORRELATED} coefficients may be correlated. A factor a with so many "
-        "levels can be a grouping factor of its own, (1 | a) + (1 | g), or have an "
-        "effect for each combination, (1 | a:g); (a || g) leaves correlations out."
-    )
-
-
 def _build_special(
     spec: ModelSpec, frame: pd.DataFrame, y: np.ndarray
 ) -> tuple[SpecialTerm, ...]:
     """Build the terms that are neither the population's nor of a grouping factor."""
     terms = () if spec.pooling == "complete" else spec.special_terms
     return tuple(build_latent(term, frame, y) for term in terms)
-
-
-def build_parameters(
-    spec: ModelSpec, frame: pd.DataFrame
-) -> tuple[ParameterDesign, ...]:
-    """Build the linear predictors of parameters other than the mean, row by row."""
-    if spec.residual is None or spec.pooling == "complete":
-        return ()
-    term = GroupTerm(spec.residual)
-    labels, index = groups_of(term.key, frame)
-    factor = FactorDesign(
-        factor=term.factor,
-        labels=labels,
-        index=read_only(index),
-        Z=read_only(np.ones((len(frame), 1))),
-        varying=("Intercept",),
-        z_bar=read_only(np.zeros(1)),
-    )
-    sigma = ParameterDesign(
-        parameter="sigma",
-        link="log",
-        X=read_only(np.empty((len(frame), 0))),
-        coefficients=(),
-        intercept=True,
-        x_bar=read_only(np.empty(0)),
-        factors=(factor,),
-    )
-    return (sigma,)
-
-
-def _in_same_order(labels: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
-    """Write interactions as other labels do: ``a:b`` and ``b:a`` are one."""
-    known = {tuple(sorted(other.split(":"))): other for other in others}
-    return tuple(known.get(tuple(sorted(each.split(":"))), each) for each in labels)
 
 
 def _by_label(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -200,6 +200,12 @@ class ParameterDesign:
         The grouping factors over which the predictor's coefficients vary.
     special
         Terms of other kinds.
+    is_value
+        Whether each group of the only factor has a value of the parameter itself. The
+        posterior then has these values and not coefficients.
+    log_unit
+        The logarithm of the unit of the parameter, in which programs count it, where
+        its linear predictor is its logarithm in the user's units.
     """
 
     parameter: str
@@ -210,17 +216,8 @@ class ParameterDesign:
     x_bar: np.ndarray
     factors: tuple[FactorDesign, ...] = ()
     special: tuple[SpecialTerm, ...] = ()
-
-    @property
-    def is_value(self) -> bool:
-        """Whether each group has a value of the parameter itself.
-
-        So it is where nothing but the intercept varies, over one factor. The posterior
-        then has these values and not coefficients.
-        """
-        varying = [factor.varying for factor in self.factors]
-        is_mean = self.parameter == "mean"
-        return not (is_mean or self.coefficients) and varying == [("Intercept",)]
+    is_value: bool = False
+    log_unit: float = 0.0
 
     def take(self, rows: np.ndarray | slice) -> ParameterDesign:
         """Return the predictor of some rows, with all groups."""
@@ -250,11 +247,14 @@ class Encodings:
         Of the predictors of the coefficients that vary over each factor.
     expressions
         Of the outcome, the offsets and what the outcome's parts are given, by text.
+    parameters
+        Of the predictors of parameters that have formulas of their own.
     """
 
     population: TermMatrix
     factors: tuple[TermMatrix, ...]
     expressions: Mapping[str, Column]
+    parameters: Mapping[str, Encodings] = field(default_factory=dict)
 
     @property
     def left_out(self) -> tuple[tuple[str, ...], ...]:
@@ -363,7 +363,12 @@ class Design:
     def residual(self) -> FactorDesign | None:
         """The factor whose groups have residual scales of their own, or None."""
         sigma = self.parameter("sigma")
-        return sigma.factors[0] if sigma is not None and sigma.factors else None
+        return sigma.factors[0] if sigma is not None and sigma.is_value else None
+
+    @property
+    def formulas(self) -> tuple[ParameterDesign, ...]:
+        """The linear predictors of parameters that have formulas of their own."""
+        return tuple(each for each in self.parameters if not each.is_value)
 
     def mean_of(self, column: np.ndarray) -> float:
         """Return the mean of a column of the design over the rows of the data."""

@@ -12,7 +12,7 @@ from stanpool.data.design.centers import uncentering_matrix
 from stanpool.data.design.design import Design, FactorDesign
 from stanpool.data.design.groups import groups_of
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import quote_name
+from stanpool.language.formulas.formula import quote_name
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 if TYPE_CHECKING:

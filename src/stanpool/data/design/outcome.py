@@ -13,7 +13,7 @@ from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.entries import refuse_rows
 from stanpool.data.matrix.evaluation import is_category
 from stanpool.language.family import FAMILIES, Family
-from stanpool.language.formula import unquote_name
+from stanpool.language.formulas.formula import unquote_name
 from stanpool.language.model_spec import ModelSpec
 
 if TYPE_CHECKING:

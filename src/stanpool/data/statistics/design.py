@@ -14,9 +14,10 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, SpecError
 from stanpool.data.compression.cells import why_not_aggregated
 from stanpool.data.compression.gaussian_rows import why_not_sums
-from stanpool.data.design.build_design import build_design, build_parameters
+from stanpool.data.design.build_design import build_design
 from stanpool.data.design.design import Design, FactorDesign, RowsNotKept
 from stanpool.data.design.groups import groups_of, memberships
+from stanpool.data.design.predictors.parameters import build_parameters
 from stanpool.data.matrix.model_matrix import translation, wide_matrix
 from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.data.statistics.reduce import read
@@ -28,7 +29,7 @@ from stanpool.data.statistics.statistics import (
     Statistics,
 )
 from stanpool.data.tables.lazy import is_lazy
-from stanpool.language.formula_text import formula_of
+from stanpool.language.formulas.formula_text import formula_of
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 _DECIDED_LATER = (
@@ -275,6 +276,7 @@ def _reduced_designs(spec: ModelSpec, data: Statistics) -> tuple[Design, Design,
         )
         for factor, encoding in zip(moments.factors, encodings.factors, strict=True)
     ]
+    parameters, _ = build_parameters(spec, data.specimen)
     rows_of_likelihood = replace(
         moments,
         y=y,
@@ -283,9 +285,7 @@ def _reduced_designs(spec: ModelSpec, data: Statistics) -> tuple[Design, Design,
         ones=rows.ones,
         offset=None,
         factors=tuple(factors),
-        parameters=tuple(
-            each.take(rows.group_row) for each in build_parameters(spec, data.specimen)
-        ),
+        parameters=tuple(each.take(rows.group_row) for each in parameters),
     )
     return moments, rows_of_likelihood, y_shift
 

@@ -29,7 +29,7 @@ from stanpool.data.statistics.reader import Reader
 from stanpool.data.statistics.statistics import Statistics
 from stanpool.data.tables.lazy import Batches, LazyTable, failure, frames, lazy_table
 from stanpool.data.tables.remote import address_of, opened, parts_of
-from stanpool.language.formula_text import formula_of
+from stanpool.language.formulas.formula_text import formula_of
 from stanpool.language.model_spec import ModelSpec
 
 _MERGED_TOGETHER = 8

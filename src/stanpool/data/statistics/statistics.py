@@ -20,7 +20,7 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, quote_list
 from stanpool.base.system.files import explained, writing
 from stanpool.data.entries import level_text
-from stanpool.language.formula_text import formula_of, spec_of
+from stanpool.language.formulas.formula_text import formula_of, spec_of
 from stanpool.language.model_spec import ModelSpec
 
 FORMAT = 1  # of saved statistics

@@ -19,7 +19,7 @@ from stanpool.base.errors import EffectWarning, warn_user
 from stanpool.base.options import EffectGroups, EffectKind
 from stanpool.data.compression.orthogonal import first_rows, number_combinations
 from stanpool.inference.cells import add_to_cells
-from stanpool.inference.effects.groups import GroupEffects
+from stanpool.inference.effects.groups import GroupEffects, factors_in_mean
 from stanpool.inference.effects.population import expectation, is_linear, points_of
 from stanpool.inference.effects.rows.grid import Grid, column_at, roles_of
 from stanpool.inference.effects.rows.scenarios import Scenario
@@ -27,9 +27,9 @@ from stanpool.inference.prediction.linear_predictor import LinearPredictor
 from stanpool.inference.prediction.rows import (
     check_new_groups,
     design_of_rows,
+    parameters_needed,
     some_draws,
 )
-from stanpool.language.family import FAMILIES
 from stanpool.posterior.coefficients import coefficients
 
 if TYPE_CHECKING:
@@ -207,9 +207,9 @@ class Expectations:
         ]
         for term in model.design.special:
             found += self._columns_of(term, "fitted")
-        residual = model.design.residual
-        if residual is not None and self.groups.of.get(residual.factor) == "fitted":
-            found.append(residual.factor)
+        for own, factor, key in factors_in_mean(model):
+            if own in self._needed and self.groups.of[factor] == "fitted":
+                found += key
         return list(dict.fromkeys(found))
 
     @cached_property
@@ -281,10 +281,13 @@ class Expectations:
         model, numbers = self.fit.model, self._numbers
         used = sorted((*numbers["fitted"], *numbers["population"]))
         terms = {number: model.design.factors[number].varying for number in used}
-        parameters = ("sigma",) if self._needs_scales else ()
-        parts = ("residual",) if self._needs_scales else ()
+        varying = {
+            (own, factor)
+            for own, factor, _ in factors_in_mean(model)
+            if self.groups.of[factor] == "fitted"
+        }
         data = self._completed(frame)
-        design = design_of_rows(model, data, terms, parameters, parts)
+        design = design_of_rows(model, data, terms, self._needed, varying, ())
         own = [k for k, number in enumerate(used) if number in numbers["fitted"]]
         special = [self._known(each) for each in design.special]
         source = replace(
@@ -339,15 +342,15 @@ class Expectations:
         new = [each for each in special if self._words_of(each) == {"population"}]
         return max((each.scales for each in new), default=0)
 
-    @property
-    def _needs_scales(self) -> bool:
-        """Whether residual scales of groups enter."""
+    @cached_property
+    def _needed(self) -> set[str]:
+        """The parameters besides the predictor of the mean that enter."""
+        parts = () if self.kind == "linpred" else ("residual",)
+        needed = parameters_needed(self.fit.model, parts, every=False)
         residual = self.fit.model.design.residual
-        return (
-            residual is not None
-            and FAMILIES[self.fit.model.spec.family].is_of_logs
-            and self.groups.of[residual.factor] == "fitted"
-        )
+        if residual is not None and self.groups.of.get(residual.factor) != "fitted":
+            needed -= {"sigma"}
+        return needed
 
     def _completed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Name any group where rows need none, as only its predictors are used."""
@@ -356,6 +359,12 @@ class Expectations:
             name
             for number in self._numbers["population"]
             for name in model.spec.groups[number].key
+        ]
+        wanted += [
+            name
+            for own, factor, key in factors_in_mean(model)
+            if own in self._needed and self.groups.of[factor] != "fitted"
+            for name in key
         ]
         wanted += [
             side.column

@@ -69,9 +69,8 @@ def group_effects(
         each.factor: term.key
         for each, term in zip(model.design.factors, model.spec.groups, strict=False)
     }
-    residual = model.design.residual
-    if residual is not None and FAMILIES[model.spec.family].is_of_logs:
-        own.setdefault(residual.factor, (residual.factor,))
+    for _, name, key in factors_in_mean(model):
+        own.setdefault(name, key)
     for term in model.design.special:
         for side in term.sides:
             own.setdefault(side.column, (side.column,))
@@ -110,6 +109,24 @@ def group_effects(
     return GroupEffects(of, new_groups)
 
 
+def factors_in_mean(
+    model: PreparedModel,
+) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield factors that parameters of expected outcomes vary over, but for the mean's.
+
+    Yields
+    ------
+    str, str, tuple of str
+        The parameter, the factor, and the columns that say which group a row is of.
+    """
+    keys = {term.factor: term.key for term in model.spec.all_groups}
+    for own in model.design.parameters:
+        if own.parameter in FAMILIES[model.spec.family].in_mean:
+            for factor in own.factors:
+                name = factor.factor
+                yield own.parameter, name, keys.get(name, (name,))
+
+
 def _check_possible(model: PreparedModel, of: Mapping[str, EffectGroups]) -> None:
     others = {name: word for name, word in of.items() if word != "fitted"}
     if others and model.spec.pooling == "none":
@@ -123,7 +140,7 @@ def _check_possible(model: PreparedModel, of: Mapping[str, EffectGroups]) -> Non
         if all(of[name] == "population" for name in names):
             raise SpecError(
                 f"the expected outcome of new groups of {quote_list(names)} is "
-                f"infinite, since {reason}. Pass groups='none' for an average group, "
+                f"{reason}. Pass groups='none' for an average group, "
                 f"or groups={{{quote(names[0])}: 'fitted'}} for those of the fit."
             )
 
@@ -132,12 +149,15 @@ def _without_mean(model: PreparedModel) -> Iterator[tuple[tuple[str, ...], str]]
     """Yield factors of which new groups have no expected outcome, and why."""
     spec, design = model.spec, model.design
     is_of_logs = FAMILIES[spec.family].is_of_logs
-    if is_of_logs and design.residual is not None:
-        yield (design.residual.factor,), "residual scales of groups are lognormal"
+    for parameter, name, _ in factors_in_mean(model):
+        reason = f"not known in closed form, since {parameter} varies over them"
+        if parameter == "sigma":
+            reason = "infinite, since residual scales of groups are lognormal"
+        yield (name,), reason
     if is_of_logs or spec.link_name == "log":
         for term in design.special:
             names = tuple(side.column for side in term.sides)
             yield (
                 names,
-                "products of new scores and loadings have tails too heavy for it",
+                "infinite, since products of new scores and loadings have heavy tails",
             )

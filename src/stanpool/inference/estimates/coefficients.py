@@ -35,17 +35,23 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from stanpool.data.design.design import ParameterDesign
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
 
-def fixef(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
+def fixef(
+    fit: FitResult, *, parameter: str = "mean", prob: float = 0.9
+) -> pd.DataFrame:
     """Summarize the population coefficients.
 
     Parameters
     ----------
     fit
         A fit.
+    parameter
+        Whose: the mean's, or those of a parameter that has a formula, such as
+        ``"sigma"``, on the scale of its link.
     prob
         The probability of the central interval.
 
@@ -57,7 +63,14 @@ def fixef(fit: FitResult, *, prob: float = 0.9) -> pd.DataFrame:
         floor`` in the linear predictor of a category; ``cutpoint[low|high]`` of ordinal
         outcomes.
     """
-    return describe_each(*fixef_draws(fit), prob)
+    if parameter == "mean":
+        return describe_each(*fixef_draws(fit), prob)
+    own = formula_of(fit.model, parameter)
+    found = coefficients(fit.model, fit.posterior, parameter)
+    index, draws = list(own.coefficients), [*found.beta[:, 0].T]
+    if own.intercept:
+        index, draws = ["Intercept", *index], [found.alpha[:, 0], *draws]
+    return describe_each(index, draws, prob)
 
 
 def ranef(
@@ -216,6 +229,24 @@ def fixef_draws(fit: FitResult) -> tuple[list[str], list[Array]]:
         index += [f"cutpoint[{each}]" for each in posterior["between"].to_numpy()]
         draws += [*flat(posterior["cutpoint"]).T]
     return index, draws
+
+
+def formula_of(model: PreparedModel, parameter: str) -> ParameterDesign:
+    """Return the linear predictor of a parameter that has a formula.
+
+    Raises
+    ------
+    SpecError
+        If it has none.
+    """
+    known = {own.parameter: own for own in model.design.formulas}
+    if parameter not in known:
+        have = f"{quote_list(known)} have" if known else "no parameter has"
+        raise SpecError(
+            f"parameter={quote(parameter)} has no formula in {model!r}; besides the "
+            f"mean {have}.{suggestion(parameter, known)}"
+        )
+    return known[parameter]
 
 
 def full_coefficients(

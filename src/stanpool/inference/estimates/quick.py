@@ -99,6 +99,9 @@ def _pilot_of(model: PreparedModel) -> PilotEstimate:
     reason = "the search for it did not converge"
     if model.spec.pooling != "partial":
         reason = f"it is of partially pooled models, and pooling={model.spec.pooling!r}"
+    elif model.design.formulas:
+        name = model.design.formulas[0].parameter
+        reason = f"it takes {name} as one number, and {name} has a formula"
     elif model.design.special:
         reason = "it leaves latent factors out"
     elif model.pilot is not None:

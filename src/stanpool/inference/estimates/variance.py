@@ -19,7 +19,7 @@ from stanpool.inference.estimates.coefficients import (
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import outcome_name
+from stanpool.language.formulas.formula import outcome_name
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 from stanpool.posterior.recenter import center_fit

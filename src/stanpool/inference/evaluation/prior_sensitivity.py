@@ -13,6 +13,7 @@ References
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,9 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
     posterior, design = fit.posterior, fit.model.design
     draws = len(found.alpha)
     shift = found.beta @ design.x_bar
+    of_formula = _of_formula(fit, block)
+    if of_formula is not None:
+        return of_formula
     base, _, number = block.rpartition("_") if block[-1].isdigit() else (block, "", "1")
     if base == "Intercept":
         return np.asarray(found.alpha + shift)[..., None]
@@ -169,10 +173,31 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
     return flat(posterior[base])[:, None, None]
 
 
+def _of_formula(fit: FitResult, block: str) -> Array | None:
+    """Return the same of a parameter with a formula, if the class is of one."""
+    for own in fit.model.design.formulas:
+        match = re.fullmatch(rf"(\w+?)_{own.parameter}(?:_(\d+))?", block)
+        if match is None:
+            continue
+        if match[1] == "tau":
+            factor = own.factors[int(match[2] or 1) - 1].factor
+            names = GroupNames.of(factor, own.parameter)
+            return flat(fit.posterior[names.tau])[..., None]
+        found = coefficients(fit.model, fit.posterior, own.parameter)
+        if match[1] == "Intercept":
+            return np.asarray(found.alpha + found.beta @ own.x_bar)[..., None]
+        return found.beta.reshape(len(found.beta), -1, 1)
+    return None
+
+
 def _log_correlations(fit: FitResult, block: str, row: PriorRow) -> Array:
     """Return the LKJ log density of a correlation matrix, shape ``(S,)``."""
-    number = int(block.partition("_")[2] or 1)
-    names = GroupNames.of(fit.model.design.factors[number - 1].factor)
+    _, parameter, number = re.fullmatch(  # type: ignore[union-attr]
+        r"(Omega)(?:_([a-z]\w*?))?(?:_(\d+))?", block
+    ).groups()
+    own = fit.model.design.parameter(parameter or "mean")
+    assert own is not None
+    names = GroupNames.of(own.factors[int(number or 1) - 1].factor, own.parameter)
     _, log_determinant = np.linalg.slogdet(flat(fit.posterior[names.Omega]))
     return np.asarray((row.prior.arguments[0] - 1) * log_determinant)
 

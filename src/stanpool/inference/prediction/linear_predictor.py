@@ -114,6 +114,7 @@ class LinearPredictor:
 
     def parameters(self, rows: slice | Indices) -> dict[str, Array]:
         """Return the family's parameters, which broadcast against ``(S, rows)``."""
+        fitted = {own.parameter for own in self.model.design.parameters}
         found = {}
         for name in FAMILIES[self.model.spec.family].parameter_names:
             own = self.design.parameter(name)
@@ -123,6 +124,8 @@ class LinearPredictor:
                 found[name] = from_link_scale(own.link, eta[:, 0])
             elif name in self.posterior:
                 found[name] = flat(self.posterior[name])[:, None]
+            elif name in fitted:  # was not read, as nothing that is asked depends on it
+                found[name] = np.full((1, 1), np.nan)
         return found
 
     def coefficients_of(self, parameter: str) -> Coefficients:

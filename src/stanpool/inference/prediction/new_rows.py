@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 
 from stanpool.base.errors import DataError, quote, quote_list
 from stanpool.data.columns import as_frame, column_named, names_in, names_in_terms
-from stanpool.data.design.build_design import build_parameters
 from stanpool.data.design.design import (
     Design,
     FactorDesign,
@@ -31,10 +29,12 @@ from stanpool.data.design.outcome import (
     likelihood_weights,
     standard_errors,
 )
+from stanpool.data.design.predictors.parameters import scales_of_groups
 from stanpool.data.entries import as_before, clean_column, type_of
 from stanpool.data.matrix.model_matrix import Column, column_of, rebuild
+from stanpool.data.matrix.term_matrix import TermMatrix
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import unquote_name
+from stanpool.language.formulas.formula import unquote_name
 from stanpool.language.model_spec import GroupTerm, ModelSpec
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def new_design(
     *,
     factors: Sequence[int],
     parts: Collection[str] = (),
+    parameters: Collection[str] = (),
 ) -> Design:
     """Build the arrays of new rows for a model's coefficients.
 
@@ -73,6 +74,8 @@ def new_design(
     parts
         The parts of the outcome to read, out of ``PARTS``; an outcome that is not read
         is NaN.
+    parameters
+        The parameters other than the mean whose predictors to read.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def new_design(
     spec, design = model.spec, model.design
     encodings = design.encodings
     assert encodings is not None
-    frame = _conforming(model, data, _needed(model, factors, parts))
+    frame = _conforming(model, data, _needed(model, factors, parts, parameters))
     evaluated = {
         text: _again(encodings.expressions.get(text), text, frame)
         for text in _given(spec, parts)
@@ -121,7 +124,11 @@ def new_design(
         lower=lower,
         upper=upper,
         categories=categories,
-        parameters=_parameters(model, frame) if "residual" in parts else (),
+        parameters=tuple(
+            _parameter(model, own, frame)
+            for own in design.parameters
+            if own.parameter in parameters
+        ),
         count=None,
     )
 
@@ -147,18 +154,28 @@ def _given(spec: ModelSpec, parts: Collection[str]) -> list[str]:
 
 
 def _needed(
-    model: PreparedModel, factors: Sequence[int], parts: Collection[str]
+    model: PreparedModel,
+    factors: Sequence[int],
+    parts: Collection[str],
+    parameters: Collection[str],
 ) -> _Names:
     """Name the columns that new rows need."""
     spec = model.spec
+    formulas = [each for each in spec.formulas if each.parameter in parameters]
     used = [spec.groups[number] for number in factors]
-    terms = [*spec.terms, *(text for term in used for text in term.terms)]
+    used += [
+        term
+        for each in formulas
+        for term in (() if spec.pooling == "complete" else each.groups)
+    ]
+    terms = [*spec.terms, *(text for each in formulas for text in each.terms)]
+    terms += [text for term in used for text in term.terms]
     given = _given(spec, parts)
     own = [text for text in given if text in (spec.outcome, *spec.offsets)]
     groups = [name for term in used for name in term.key]
     groups += [side.column for term in model.design.special for side in term.sides]
-    if "residual" in parts:
-        groups += [x.factor for own in model.design.parameters for x in own.factors]
+    if spec.residual is not None and "sigma" in parameters:
+        groups.append(spec.residual)
     known = set(model.data.columns)
     return _Names(
         terms=tuple(dict.fromkeys(names_in_terms([*terms, *own], known))),
@@ -254,15 +271,23 @@ def _factor(model: PreparedModel, number: int, frame: pd.DataFrame) -> FactorDes
     """Build the design of a factor, with new groups after those of the fit."""
     encodings, fitted = model.design.encodings, model.design.factors[number]
     assert encodings is not None
-    labels, index, weights = memberships(model.spec.groups[number], frame)
+    term, matrix = model.spec.groups[number], encodings.factors[number]
+    return _new_factor(term, fitted, matrix, frame)
+
+
+def _new_factor(
+    term: GroupTerm, fitted: FactorDesign, matrix: TermMatrix, frame: pd.DataFrame
+) -> FactorDesign:
+    """Build the same from its term, and from the matrix of its coefficients."""
+    labels, index, weights = memberships(term, frame)
     labels, index = _among_known(fitted.factor, fitted.labels, labels, index)
     if fitted.root is not None:
-        _refuse_unrelated(model.spec.groups[number], labels[len(fitted.labels) :])
+        _refuse_unrelated(term, labels[len(fitted.labels) :])
     return replace(
         fitted,
         labels=labels,
         index=index,
-        Z=rebuild(encodings.factors[number], frame),
+        Z=rebuild(matrix, frame),
         weights=weights,
         U=None,
         effect_of=None,
@@ -282,28 +307,26 @@ def _refuse_unrelated(term: GroupTerm, new: tuple[Any, ...]) -> None:
         )
 
 
-def _parameters(
-    model: PreparedModel, frame: pd.DataFrame
-) -> tuple[ParameterDesign, ...]:
-    """Build the predictors of parameters, with new groups after those of the fit."""
-    fitted = {
-        (each.parameter, factor.factor): factor.labels
-        for each in model.design.parameters
-        for factor in each.factors
-    }
-
-    def among_known(parameter: str, factor: FactorDesign) -> FactorDesign:
-        labels, index = _among_known(
-            factor.factor,
-            fitted[parameter, factor.factor],
-            factor.labels,
-            factor.index,
-        )
-        return replace(factor, labels=labels, index=index)
-
-    return tuple(
-        each.with_factors(partial(among_known, each.parameter))
-        for each in build_parameters(model.spec, frame)
+def _parameter(
+    model: PreparedModel, fitted: ParameterDesign, frame: pd.DataFrame
+) -> ParameterDesign:
+    """Build the predictor of a parameter, with new groups after those of the fit."""
+    if fitted.is_value:
+        (known,) = fitted.factors
+        (own,) = scales_of_groups(known.factor, frame).factors
+        labels, index = _among_known(own.factor, known.labels, own.labels, own.index)
+        own = replace(own, labels=labels, index=index)
+        return replace(fitted, X=np.empty((len(frame), 0)), factors=(own,))
+    assert model.design.encodings is not None
+    encodings = model.design.encodings.parameters[fitted.parameter]
+    (stated,) = (x for x in model.spec.formulas if x.parameter == fitted.parameter)
+    x = rebuild(encodings.population, frame)
+    at = [encodings.population.labels.index(label) for label in fitted.coefficients]
+    factors = zip(stated.groups, fitted.factors, encodings.factors, strict=False)
+    return replace(
+        fitted,
+        X=x[:, at],
+        factors=tuple(_new_factor(*each, frame) for each in factors),
     )
 
 

@@ -63,13 +63,9 @@ def linear_predictor_with(
     """
     model = fit.model
     special, group_terms = _chosen_special(model, group_terms)
-    terms, parameters = chosen_terms(model, group_terms)
-    # Only means of exponentiated residuals depend on the residual scale.
-    of_logs = FAMILIES[model.spec.family].is_of_logs
-    needs_scales = "se" in parts or of_logs or data is None
-    design = design_of_rows(
-        model, data, terms, parameters if needs_scales else (), parts
-    )
+    terms, varying = chosen_terms(model, group_terms)
+    needed = parameters_needed(model, parts, every=data is None)
+    design = design_of_rows(model, data, terms, needed, varying, parts)
     design = replace(
         design, special=tuple(x for x in design.special if x.name in special)
     )
@@ -100,7 +96,8 @@ def linear_predictor_with(
                 "given conditions predictions of new rows on other rows: pass data= "
                 "and groups='fitted' with it."
             )
-        rows = design_of_rows(model, given, terms, parameters, PARTS)
+        needed = parameters_needed(model, PARTS, every=True)
+        rows = design_of_rows(model, given, terms, needed, varying, PARTS)
         seen = replace(source, design=rows, new_groups="population")
         check_new_groups(seen)
         found = condition(seen)
@@ -114,21 +111,73 @@ def design_of_rows(
     data: Any,
     terms: Mapping[int, Sequence[str]],
     parameters: Collection[str],
+    varying: Collection[tuple[str, str]],
     parts: Sequence[str],
 ) -> Design:
-    """Build the design of the rows with the terms that are included."""
+    """Build the design of the rows with the terms that are included.
+
+    Parameters
+    ----------
+    model, data, parts
+        The model, the rows, and the parts of the outcome to read.
+    terms
+        The coefficients of each factor of the mean to include, by its number.
+    parameters
+        The other parameters that are asked for.
+    varying
+        The pairs of such a parameter and a factor whose deviations are included.
+    """
     if data is None:
         own = model.design.factors
         design = replace(model.design, factors=tuple(own[number] for number in terms))
     else:
-        wanted = [part for part in parts if parameters or part != "residual"]
-        design = new_design(model, data, factors=list(terms), parts=wanted)
+        design = new_design(
+            model, data, factors=list(terms), parts=parts, parameters=parameters
+        )
     factors = zip(design.factors, terms.values(), strict=True)
+    others = [
+        _with_groups(own, varying)
+        for own in design.parameters
+        if own.parameter in parameters
+        # What all groups have then is a number of the posterior.
+        and not (own.is_value and (own.parameter, own.factors[0].factor) not in varying)
+    ]
     return replace(
         design,
         factors=tuple(_masked(*each) for each in factors),
-        parameters=tuple(x for x in design.parameters if x.parameter in parameters),
+        parameters=tuple(others),
     )
+
+
+def _with_groups(
+    own: ParameterDesign, varying: Collection[tuple[str, str]]
+) -> ParameterDesign:
+    """Leave out the deviations of factors that are not included."""
+
+    def chosen(factor: FactorDesign) -> FactorDesign:
+        is_included = (own.parameter, factor.factor) in varying
+        return factor if is_included else _masked(factor, ())
+
+    return own.with_factors(chosen)
+
+
+def parameters_needed(
+    model: PreparedModel, parts: Sequence[str], *, every: bool
+) -> set[str]:
+    """Return the parameters other than the mean that a prediction depends on.
+
+    Parameters
+    ----------
+    model, parts
+        The model, and the parts of the outcome that are asked for.
+    every
+        Whether all are wanted.
+    """
+    own = {each.parameter for each in model.design.parameters}
+    if every or "se" in parts:
+        return own
+    is_asked = "residual" in parts
+    return own & FAMILIES[model.spec.family].in_mean if is_asked else set()
 
 
 def _chosen_special(
@@ -146,8 +195,11 @@ def _chosen_special(
 
 def chosen_terms(
     model: PreparedModel, group_terms: GroupTerms | None
-) -> tuple[dict[int, Sequence[str]], set[str]]:
-    """Return the coefficients of each factor to include, and the parameters."""
+) -> tuple[dict[int, Sequence[str]], set[tuple[str, str]]]:
+    """Return the coefficients of each factor to include, and of other parameters.
+
+    These are pairs of a parameter and a factor over which it varies.
+    """
     factors = model.design.factors
     varying = {each.factor: list(each.varying) for each in factors}
     for own in model.design.parameters:
@@ -162,7 +214,7 @@ def chosen_terms(
             "pooling='partial'."
         )
     included = {
-        own.parameter
+        (own.parameter, each.factor)
         for own in model.design.parameters
         for each in own.factors
         if own.parameter in chosen.get(each.factor, ())

@@ -54,12 +54,11 @@ from stanpool.model.description.symbols import (
     SCORE,
     Symbols,
     inverse_of_link,
-    is_value,
     of_link,
     symbol_of_parameter,
 )
 from stanpool.model.prepared_model import PreparedModel
-from stanpool.model.priors.defaults import correlated_factors
+from stanpool.model.priors.defaults import correlated_factors, is_correlated
 
 _MOST_PREDICTORS = 12  # that are written one by one
 
@@ -144,7 +143,7 @@ def _outcome(symbols: Symbols) -> Iterator[Statement]:
     terms = [*_offsets(symbols), *_terms(symbols, design.mean)]
     yield Statement("outcome", left, "=", total(terms), letters)
     for own in design.parameters:
-        if not is_value(own):
+        if not own.is_value:
             left = of_link(own.link, symbols.parameter(own.parameter))
             right = total(list(_terms(symbols, own)))
             yield Statement("outcome", left, "=", right)
@@ -303,14 +302,15 @@ def _groups(symbols: Symbols) -> Iterator[Statement]:
     spec, design = symbols.spec, symbols.design
     if spec.pooling == "partial":
         correlated = correlated_factors(spec, design)
-        for factor, is_correlated in zip(design.factors, correlated, strict=True):
-            yield from _of_factor(symbols, design.mean, factor, is_correlated)
+        for factor, each in zip(design.factors, correlated, strict=True):
+            yield from _of_factor(symbols, design.mean, factor, each)
         for own in design.parameters:
             for factor in own.factors:
-                if is_value(own):
+                if own.is_value:
                     yield _of_values(symbols, own, factor)
                 else:
-                    yield from _of_factor(symbols, own, factor, False)
+                    both = symbols, own, factor
+                    yield from _of_factor(*both, is_correlated(factor))
     for term in design.special:
         for letter, side in zip((SCORE, LOADING), term.sides, strict=True):
             at = symbols.letters[side.column]
@@ -332,7 +332,7 @@ def _of_values(
 
 
 def _of_factor(
-    symbols: Symbols, own: ParameterDesign, factor: FactorDesign, is_correlated: bool
+    symbols: Symbols, own: ParameterDesign, factor: FactorDesign, correlated: bool
 ) -> Iterator[Statement]:
     """State the population of a factor's coefficients."""
     at, name = symbols.letters[factor.factor], factor.factor
@@ -353,13 +353,15 @@ def _of_factor(
     )
     remark = _remark_on(symbols, factor)
     over = CATEGORY if symbols.is_categorical else None
-    if not is_correlated:
+    if not correlated:
         letters = (CATEGORY.name, at.name) if over else (at.name,)
         for left, mean, scale in zip(coefficients, means, scales, strict=True):
             right = call("Normal", mean, scale)
             yield Statement("groups", left, "~", right, letters, remark)
         return
-    matrix, correlations = (symbols.matrix(x, name) for x in ("Sigma", "Omega"))
+    matrix, correlations = (
+        symbols.matrix(x, name, parameter=own.parameter) for x in ("Sigma", "Omega")
+    )
     left_, mean_ = Vector(tuple(coefficients), over), Vector(tuple(means), over)
     right = call("MultiNormal", mean_, matrix)
     yield Statement("groups", left_, "~", right, (at.name,), remark)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from stanpool.data.design.design import ParameterDesign
 from stanpool.language.prior import DISTRIBUTIONS, Prior
 from stanpool.model.description.description import Statement
 from stanpool.model.description.notation import (
@@ -141,6 +142,9 @@ def _name(prior: Prior) -> str:
 def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
     """Return what a prior is on."""
     known, design = class_of(row.parameter_class).name, symbols.design
+    for own in design.formulas:
+        if known.endswith(f"_{own.parameter}"):
+            return _Parameter(_of_formula(symbols, row, own, known))
     number_ = row.parameter_class[len(known) :].removeprefix("_")
     factor = design.factors[int(number_ or 1) - 1] if design.factors else None
     match known:
@@ -167,6 +171,20 @@ def _parameter(symbols: Symbols, row: PriorRow) -> _Parameter:
             one = Indexed(Symbol("kappa"), (Label(row.label),))
             return _Parameter(one, one_of=_CUTPOINTS)
     return _of_distribution(symbols, row, known)
+
+
+def _of_formula(
+    symbols: Symbols, row: PriorRow, own: ParameterDesign, known: str
+) -> Indexed:
+    """Return the symbol of a coefficient, or of a scale, of a parameter's formula."""
+    name, kind = own.parameter, known.removesuffix(f"_{own.parameter}")
+    if kind in ("Intercept", "beta"):
+        return symbols.coefficient(row.label or "Intercept", parameter=name)
+    number_ = row.parameter_class[len(known) :].removeprefix("_")
+    factor = own.factors[int(number_ or 1) - 1].factor
+    if kind == "Omega" or row.label is None:
+        return symbols.matrix("Omega", factor, parameter=name)
+    return symbols.scale(row.label, factor, parameter=name)
 
 
 def _of_distribution(symbols: Symbols, row: PriorRow, known: str) -> _Parameter:

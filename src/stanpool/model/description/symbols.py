@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from stanpool.base.errors import SpecError
-from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
+from stanpool.data.design.design import Design, FactorDesign
 from stanpool.language import expression as read
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.description.notation import (
@@ -128,14 +128,15 @@ class Symbols:
             of = (*of, Label(category))
         return Indexed(Symbol("tau"), of, at, self._above(factor, parameter))
 
-    def matrix(self, name: str, factor: str) -> Indexed:
+    def matrix(self, name: str, factor: str, *, parameter: str = "mean") -> Indexed:
         """Return the symbol of a factor's covariances or correlations."""
-        return Indexed(Symbol(name), above=self._above(factor, "mean"))
+        return Indexed(Symbol(name), above=self._above(factor, parameter))
 
     def _above(self, factor: str | None, parameter: str) -> tuple[Math, ...]:
         """Return what tells apart the coefficients of several factors or parameters."""
         own = () if parameter == "mean" else (symbol_of_parameter(parameter),)
-        is_one = len(self.design.factors) == 1
+        predictor = self.design.parameter(parameter)
+        is_one = predictor is not None and len(predictor.factors) == 1
         return own if factor is None or is_one else (*own, Label(factor))
 
     def predictor(self, label: str, at: Symbol = ROW) -> Math:
@@ -198,7 +199,7 @@ class Symbols:
         own = self.design.parameter(name)
         if own is None:
             return Indexed(symbol_of_parameter(name))
-        if is_value(own):
+        if own.is_value:
             return Indexed(symbol_of_parameter(name), at=(self.row_of(own.factors[0]),))
         return Indexed(symbol_of_parameter(name), at=(ROW,))
 
@@ -206,15 +207,6 @@ class Symbols:
 def symbol_of_parameter(name: str) -> Symbol | Words:
     """Return the letter of a family's parameter; its name if it has none."""
     return Symbol(name) if name in GREEK else Words(name)
-
-
-def is_value(parameter: ParameterDesign) -> bool:
-    """Whether each group has a value of the parameter itself, and nothing else does."""
-    return (
-        not parameter.coefficients
-        and len(parameter.factors) == 1
-        and parameter.factors[0].varying == ("Intercept",)
-    )
 
 
 def of_link(link: str, value: Math) -> Math:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
 from stanpool.language.family import FAMILIES, FamilyParameter
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import Prior
@@ -20,6 +20,7 @@ from stanpool.model.priors.default_scales import (
     parameter_unit,
     residual_scale,
 )
+from stanpool.model.priors.formula_defaults import parameters_of_formula
 
 
 def _fixed_population(
@@ -71,7 +72,8 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
         rule = f"default: {scales.rules['special']}"
         prior = _exponential(scales.group)
         yield term.scale_class, None, [term.scale_class], prior, rule
-    if spec.has_sigma:
+    own_formulas = {own.parameter for own in design.formulas}
+    if spec.has_sigma and "sigma" not in own_formulas:
         # On the scale of the outcome, whatever the link.
         rule = f"default: mean {outcome_spread(spec)} ({RSTANARM})"
         prior = _exponential(residual_scale(spec, design))
@@ -81,9 +83,14 @@ def parameters_with_defaults(spec: ModelSpec, design: Design) -> Iterator[_Param
         for label in cutpoint_labels(design):
             yield "cutpoint", label, _member("cutpoint", label), prior, rule
     for own in FAMILIES[spec.family].auxiliary:
-        prior, rule = _auxiliary_prior(own, design)
-        yield own.name, None, [own.name], prior, rule
-    for parameter in design.parameters if spec.pooling == "partial" else ():
+        if own.name not in own_formulas:
+            prior, rule = _auxiliary_prior(own, design)
+            yield own.name, None, [own.name], prior, rule
+    for formula in design.formulas:
+        number = _prior_of_number(spec, design, formula)
+        yield from parameters_of_formula(formula, number)
+    scales_of_groups = [own for own in design.parameters if own.is_value]
+    for parameter in scales_of_groups if spec.pooling == "partial" else ():
         rule = f"default: mean 1 on the {parameter.link} scale ({PC_PRIOR})"
         prior = Prior("exponential", (1.0,))
         for factor in parameter.factors:
@@ -195,6 +202,17 @@ def _auxiliary_prior(own: FamilyParameter, design: Design) -> tuple[Prior, str]:
     return rounded, f"default: {own.name} / mean(y) is {prior} ({own.source})"
 
 
+def _prior_of_number(
+    spec: ModelSpec, design: Design, formula: ParameterDesign
+) -> Prior:
+    """Return the default prior of a parameter that is one number for all rows."""
+    if formula.parameter == "sigma":
+        return _exponential(residual_scale(spec, design))
+    family = FAMILIES[spec.family]
+    (own,) = (each for each in family.auxiliary if each.name == formula.parameter)
+    return _auxiliary_prior(own, design)[0]
+
+
 def _normal(location: float, scale: float) -> Prior:
     """Return a normal prior of numbers that claim no more than they know."""
     return Prior("normal", (_round(location), _round(scale)))
@@ -243,3 +261,8 @@ def correlated_factors(spec: ModelSpec, design: Design) -> tuple[bool, ...]:
 def _round(value: float) -> float:
     """Round to three significant digits: a prior is not more exact than that."""
     return float(f"{value:.3g}")
+
+
+def is_correlated(factor: FactorDesign) -> bool:
+    """Say whether a factor of a parameter with a formula has correlations to learn."""
+    return not factor.uncorrelated and len(factor.coefficients) > 1

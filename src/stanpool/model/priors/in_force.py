@@ -309,6 +309,10 @@ def _notes(
     if block in ("Intercept", "cutpoint"):
         at_means = bool(np.any(design.x_bar))
         yield _where(design, ("Intercept", *design.coefficients), None, at_means)
+    elif known.name.startswith("Intercept_"):
+        own_design = design.parameter(known.name.removeprefix("Intercept_"))
+        if own_design is not None and np.any(own_design.x_bar):
+            yield "at the predictors' means"
     elif known.name == "beta":
         own = next(x for x in design.coefficients if f", {label}".endswith(f", {x}"))
         yield _where(design, ("Intercept", *design.coefficients), own, False)

@@ -69,6 +69,9 @@ _CATEGORICAL_VARIABLES: Mapping[str, tuple[str, str | None]] = {
 }
 
 
+# Classes of the mean's groups, with the number of the factor within their sizes.
+_NUMBERED = ("b", "tau")
+
 # Constant where their parameter is declared.
 UNSTATED = ("uniform", "flat")
 
@@ -81,6 +84,8 @@ def variable_of(name: str, structure: Structure) -> tuple[str, str | None]:
     base, _ = base_and_number(name)
     if structure.is_categorical and base in _CATEGORICAL_VARIABLES:
         return _CATEGORICAL_VARIABLES[base]
+    if base == "tau_sigma" and structure.residual:
+        return base, None
     return stan_variables()[base]
 
 
@@ -92,7 +97,7 @@ def prior_block(
     variable, size = variable_of(name, structure)
     variable = f"{variable}{number}"
     if size is not None and number:
-        size = size.replace("Q", f"Q{number}")
+        size = size.replace("Q", f"Q{number}") if base in _NUMBERED else size + number
     if base == "sigma" and structure.residual == "free":
         variable = "sigma_j"
     uses = []

@@ -15,7 +15,7 @@ from stanpool.base.arguments import public
 from stanpool.base.system.files import shipped_folder
 from stanpool.engine.values.program import LONGEST_NAME, StanProgram
 from stanpool.language.family import FAMILIES
-from stanpool.model.program.facts import facts_of, grouped_glm
+from stanpool.model.program.facts.structure_facts import facts_of, grouped_glm
 from stanpool.model.program.stan_format import tidy
 from stanpool.model.program.structure import Structure
 
@@ -65,7 +65,7 @@ def render(structure: Structure) -> StanProgram:
         template = "partial_pooling_marginal"
     facts = facts_of(structure)
     facts |= {"forms": _macros("parameterizations", facts)}
-    facts |= {"kinds": _macros("terms", facts)}
+    facts |= {"kinds": _kinds(facts)}
     text = template_environment().get_template(f"{template}.stan.jinja").render
     needed = _functions(structure)
     functions = {name: _function(name) for name in needed}
@@ -116,6 +116,10 @@ def _program_name(template: str, structure: Structure) -> str:
             described = described or "plain"
         parts.append(described)
     parts += structure.special
+    for own in structure.parameters:
+        parts.append(f"{own.parameter}_formula")
+        parts += ["group" + "_correlated" * each.correlated for each in own.factors]
+        parts.append("" if own.intercept else f"no_{own.parameter}_intercept")
     if structure.residual:
         parts.append(f"{structure.residual}_sigma")
     if structure.pooling == "none":
@@ -151,7 +155,9 @@ def _functions(structure: Structure) -> list[str]:
             needed.append("scale_from_root")
     if any(each.group_predictors and not each.integrated for each in structure.factors):
         needed.append("effects_of_U")
-    if any(each.known_covariance == "ancestry" for each in structure.factors):
+    of_formulas = [each for own in structure.parameters for each in own.factors]
+    every = (*structure.factors, *of_formulas)
+    if any(each.known_covariance == "ancestry" for each in every):
         needed.append("inherited")
     used = {each for _, distributions in structure.priors for each in distributions}
     if "sqrt_inv_gamma" in used:
@@ -240,6 +246,17 @@ def _macros(folder: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         name: environment.get_template(f"{folder}/{name}.stan.jinja").make_module(facts)
         for name in _names(folder)
     }
+
+
+def _kinds(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the macros of each kind of term, of the mean and of other parameters."""
+    kinds = _macros("terms", facts)
+    for own in facts["formulas"]:
+        of_own = {**facts, **own.changed}
+        of_own["forms"] = _macros("parameterizations", of_own)
+        for name, macros in _macros("terms", of_own).items():
+            kinds[f"{name} of {own.name}"] = macros
+    return kinds
 
 
 @lru_cache

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from stanpool.base.options import Parameterization
 from stanpool.data.design.centers import uncentering_matrix
-from stanpool.data.design.design import Design
+from stanpool.data.design.design import Design, ParameterDesign
 from stanpool.data.design.nesting import factors_within, outer_first
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import DISTRIBUTIONS
-from stanpool.model.priors.defaults import correlated_factors
+from stanpool.model.priors.defaults import correlated_factors, is_correlated
 from stanpool.model.priors.in_force import PriorRow
 
 
@@ -54,6 +54,26 @@ class FactorStructure:
 
 
 @dataclass(frozen=True)
+class ParameterStructure:
+    """What decides the program's text about a parameter with a formula.
+
+    Attributes
+    ----------
+    parameter, link
+        Its name, and the link to its linear predictor.
+    intercept
+        Whether there is a population intercept.
+    factors
+        The grouping factors over which its coefficients vary; they are noncentered.
+    """
+
+    parameter: str
+    link: str
+    intercept: bool
+    factors: tuple[FactorStructure, ...] = ()
+
+
+@dataclass(frozen=True)
 class Structure:
     """All that decides a program's text.
 
@@ -72,6 +92,8 @@ class Structure:
         The grouping factors.
     special
         The kinds of other terms, as of ``SpecialTerm``.
+    parameters
+        The family's parameters that have formulas.
     residual
         ``"free"`` or ``"pooled"`` where groups have residual scales of their own.
     se
@@ -101,6 +123,7 @@ class Structure:
     parameterization: Parameterization | None = None
     factors: tuple[FactorStructure, ...] = ()
     special: tuple[str, ...] = ()
+    parameters: tuple[ParameterStructure, ...] = ()
     residual: str | None = None
     se: str | None = None
     offset: bool = False
@@ -138,7 +161,24 @@ class Structure:
         """Return what of the factors of a parameter decides the text."""
         if parameter == "mean":
             return self.factors
+        for own in self.parameters:
+            if own.parameter == parameter:
+                return own.factors
         return (FactorStructure(),) if self.residual else ()
+
+    @property
+    def by_row(self) -> frozenset[str]:
+        """The parameters that have a value for each row."""
+        return frozenset(own.parameter for own in self.parameters)
+
+    def has_log_unit(self, parameter: str) -> bool:
+        """Whether a parameter with a formula is in the units of the outcome.
+
+        Programs may see outcomes in other units than users.
+        """
+        family = FAMILIES[self.family]
+        in_units = family.residuals == "outcome" and self.link == "identity"
+        return parameter == "sigma" and parameter in self.by_row and in_units
 
     def has_number(self, parameter: str) -> bool:
         """Whether a parameter of the family is one number, or varies about one."""
@@ -162,7 +202,7 @@ class Structure:
     @property
     def is_grouped_glm(self) -> bool:
         """Whether a ``grouped_..._glm`` is the likelihood of all rows and groups."""
-        parts = self.censored, self.truncated, self.special, self.se
+        parts = self.censored, self.truncated, self.special, self.se, self.parameters
         is_marginal = self.parameterization == "marginal"
         has_fewer_rows = self.compressed or self.crossproducts or is_marginal
         return (
@@ -206,7 +246,6 @@ _VARIABLES: Mapping[str, tuple[str, str | None]] = {
     "Omega": ("L_Omega", None),
     "loading_scale": ("loading_scale", None),
     "sigma": ("sigma", None),
-    "tau_sigma": ("tau_sigma", None),
 }
 
 
@@ -220,7 +259,15 @@ def stan_variables() -> dict[str, tuple[str, str | None]]:
         for family in FAMILIES.values()
         for own in family.parameters
     }
-    return {**_VARIABLES, **of_families}
+    of_formulas: dict[str, tuple[str, str | None]] = {}
+    for own in (name for name, (_, size) in of_families.items() if size is None):
+        of_formulas |= {
+            f"Intercept_{own}": (f"alpha_c_{own}", None),
+            f"beta_{own}": (f"beta_{own}", f"K_{own}"),
+            f"tau_{own}": (f"tau_{own}", f"Q_{own}"),
+            f"Omega_{own}": (f"L_Omega_{own}", None),
+        }
+    return {**_VARIABLES, **of_formulas, **of_families}
 
 
 # Priors that let a scale be 0, where the likelihood is smooth in its square.
@@ -313,6 +360,7 @@ def structure_of(
             )
         ),
         special=tuple(term.kind for term in design.special),
+        parameters=tuple(map(_structure_of_parameter, design.formulas)),
         residual=pooled if design.residual is not None else None,
         se=None if spec.se is None else "added" if spec.se_sigma else "known",
         offset=design.offset is not None,
@@ -327,6 +375,23 @@ def structure_of(
         and spec.se is None
         and not any(is_bounded(dict(ordered).get(x, ())) for x in ("beta", "sigma")),
         priors=ordered,
+    )
+
+
+def _structure_of_parameter(own: ParameterDesign) -> ParameterStructure:
+    """Reduce the linear predictor of a formula to what decides the text."""
+    return ParameterStructure(
+        own.parameter,
+        own.link,
+        own.intercept,
+        tuple(
+            FactorStructure(
+                correlated=is_correlated(factor),
+                membership=factor.weights is not None,
+                known_covariance="" if factor.root is None else factor.root.kind,
+            )
+            for factor in own.factors
+        ),
     )
 
 

@@ -16,15 +16,16 @@ References
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.centers import centered_design
-from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
 from stanpool.language.family import FAMILIES
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.priors.in_force import PriorRow
@@ -52,18 +53,23 @@ class Scaling:
         Scales of each factor's group-level predictors, shape ``(P,)`` each.
     outcome
         Scale of the outcome, and of all that is in its units.
+    formulas
+        The same of the predictors of parameters that have formulas.
     """
 
     population: Array
     factors: tuple[Array, ...]
     group_level: tuple[Array, ...]
     outcome: float = 1.0
+    formulas: Mapping[str, Scaling] = field(default_factory=dict)
 
     @property
     def is_identity(self) -> bool:
         """Whether nothing is scaled."""
         own = (self.population, *self.factors, *self.group_level)
-        return self.outcome == 1.0 and all(np.all(each == 1.0) for each in own)
+        of_formulas = all(each.is_identity for each in self.formulas.values())
+        is_one = self.outcome == 1.0 and all(np.all(each == 1.0) for each in own)
+        return is_one and of_formulas
 
     def design(self, design: Design) -> Design:
         """Return the data as Stan sees them, centered and scaled."""
@@ -85,6 +91,7 @@ class Scaling:
             X=design.X / self.population,
             x_bar=design.x_bar / self.population,
             factors=tuple(factors),
+            parameters=tuple(map(self._parameter, design.parameters)),
             **self._outcome_of(design),
         )
         if design.ones is None or design.se is None:
@@ -98,6 +105,22 @@ class Scaling:
             factors=tuple(
                 replace(each, Z=each.Z * self.outcome) for each in scaled.factors
             ),
+        )
+
+    def _parameter(self, own: ParameterDesign) -> ParameterDesign:
+        """Return the predictors of a parameter as Stan sees them."""
+        scaling = self.formulas.get(own.parameter)
+        if scaling is None:
+            return own
+        return replace(
+            own,
+            X=own.X / scaling.population,
+            x_bar=own.x_bar / scaling.population,
+            factors=tuple(
+                replace(factor, Z=factor.Z / z)
+                for factor, z in zip(own.factors, scaling.factors, strict=True)
+            ),
+            log_unit=math.log(self.outcome),
         )
 
     def priors(self, rows: Iterable[PriorRow]) -> list[PriorRow]:
@@ -137,6 +160,9 @@ class Scaling:
 
     def _of(self, name: str) -> Array:
         """Return what members of a class of parameters are multiplied by."""
+        scaling, name = self._of_predictor(name)
+        if scaling is not self:
+            return scaling._of(name)
         base, suffix = base_and_number(name)
         scales = np.ones(1)
         if base == "beta":
@@ -145,8 +171,19 @@ class Scaling:
             scales = self.factors[int(suffix.strip("_") or 1) - 1]
         return scales / self.outcome if base in _PER_OUTCOME else scales
 
+    def _of_predictor(self, name: str) -> tuple[Scaling, str]:
+        """Return whose linear predictor a variable is of, and its name without that."""
+        for parameter, scaling in self.formulas.items():
+            match = re.fullmatch(rf"(\w+?)_{parameter}(_\d+)?", name)
+            if match:
+                return scaling, match[1] + (match[2] or "")
+        return self, name
+
     def _along(self, name: str, values: Any, leading: int) -> Any:
         """Return the scales of a variable, in its shape."""
+        scaling, name = self._of_predictor(name)
+        if scaling is not self:
+            return scaling._along(name, values, leading)
         scales = self._of(name)
         if len(scales) < 2:
             return scales.item() if len(scales) else 1.0
@@ -219,7 +256,18 @@ def scaling_of(spec: ModelSpec, design: Design, priors: Iterable[PriorRow]) -> S
         ),
         tuple(levels),
         _power_of_a_thousand(spec, design) if may_scale else 1.0,
+        {own.parameter: _scaling_of_formula(own, may_scale) for own in design.formulas},
     )
+
+
+def _scaling_of_formula(own: ParameterDesign, may_scale: bool) -> Scaling:
+    """Choose what the predictors of a parameter with a formula are divided by."""
+
+    def powers(columns: Array) -> Array:
+        found = [_power_of_ten(float(np.std(column))) for column in columns.T]
+        return np.array(found) if may_scale else np.ones(columns.shape[1])
+
+    return Scaling(powers(own.X), tuple(powers(each.Z) for each in own.factors), ())
 
 
 def _effects(design: Design, factor: FactorDesign) -> Iterable[tuple[int, int, str]]:

@@ -48,6 +48,7 @@ from stanpool.model.terms.term import (
 _LARGEST_SPREAD = 0.5  # largest standard deviation of the logarithms of scales
 _LEAST_LEFT = 0.05  # least variance of a standardized deviation
 _LEAST_ERROR = 1e-10  # variance of the error of a deviation that is known
+_SOME_SCALE = 0.3  # of deviations of parameters, on the scales of their links
 _SOME_NOISE = 0.3  # of initial values of standardized deviations, beside their scale 1
 
 
@@ -156,9 +157,10 @@ class GroupTerm:
         if not self.pooled:
             return
         if self.design.is_value:
-            of = f"{self.design.link} {self.design.parameter}"
-            yield factor, f"sd({of})", posterior[names.tau]
+            yield factor, f"sd({on_link(self.design)})", posterior[names.tau]
             return
+        of = "" if self._is_of_mean else f"{on_link(self.design)}: "
+        labels = tuple(f"{of}{label}" for label in labels)
         for label, tau in zip(labels, posterior[names.tau].T, strict=True):
             yield factor, f"sd({label})", tau
         if names.Omega in posterior:
@@ -357,7 +359,9 @@ class GroupTerm:
         """Add initial values, drawn from around the pilot estimate."""
         estimates = pilot.estimates(self.design.parameter)
         if not estimates:
-            return known
+            if self.design.parameter not in pilot.parameters:
+                return known
+            return known.plus(self._around_zero(noise))
         own, end, program = estimates[self.number], self.suffix, known.program
         tau = own.tau * np.exp(_errors_of_logs(own) * noise(own.tau.shape))
         chol_omega = np.eye(len(tau))
@@ -391,7 +395,8 @@ class GroupTerm:
         """Return approximate variances of what programs declare of the factor."""
         estimates = pilot.estimates(self.design.parameter)
         if not estimates:
-            return {}
+            is_known = self.design.parameter in pilot.parameters
+            return self._metric_without_estimate() if is_known else {}
         own, end = estimates[self.number], self.suffix
         width = len(own.tau)
         partial = np.full(width * (width - 1) // 2, _variance_of_partial(own))
@@ -410,6 +415,34 @@ class GroupTerm:
             slope = unit * (1 + 2 * root**2) / np.sqrt(1 + root**2)
             found[f"tau_root{end}"] = np.square(_errors_at_zero(own) / slope)
         return found
+
+    def _around_zero(self, noise: Noise) -> dict[str, Any]:
+        """Draw small deviations of a parameter that is estimated as one number."""
+        rows, width = self._shape_of_z
+        size = np.sqrt(np.mean(np.square(self.factor.Z), axis=0))
+        tau = _SOME_SCALE / np.where(size > 0, size, 1.0)
+        values = {
+            "tau": tau * np.exp(_LARGEST_SPREAD * noise((width,))),
+            "z": _SOME_NOISE * noise((rows, width)),
+        }
+        if self.form.correlated:
+            values["L_Omega"] = np.eye(width)
+        return {f"{name}{self.suffix}": value for name, value in values.items()}
+
+    def _metric_without_estimate(self) -> dict[str, Array]:
+        """Return variances that standardized deviations have in the prior."""
+        rows, width = self._shape_of_z
+        unknown = _LARGEST_SPREAD**2
+        values = {"tau": np.full(width, unknown), "z": np.ones((rows, width))}
+        if self.form.correlated:
+            values["L_Omega"] = np.full(width * (width - 1) // 2, unknown)
+        return {f"{name}{self.suffix}": value for name, value in values.items()}
+
+    @property
+    def _shape_of_z(self) -> tuple[int, int]:
+        root = self.factor.root
+        rows = self.groups if root is None else root.columns
+        return rows, len(self.factor.coefficients)
 
     @property
     def _is_of_mean(self) -> bool:
@@ -454,6 +487,11 @@ class GroupTerm:
         alpha = known.population.alpha + shift
         known = replace(known, population=replace(known.population, alpha=alpha))
         return known.plus({"alpha_bar": alpha.item()})
+
+
+def on_link(own: ParameterDesign) -> str:
+    """Write a parameter on the scale of its link: ``log sigma``."""
+    return own.parameter if own.link == "identity" else f"{own.link} {own.parameter}"
 
 
 def _cholesky_around(own: GroupEstimate, noise: Noise) -> Array:

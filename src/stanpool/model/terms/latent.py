@@ -14,7 +14,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.data.design.design import Side
-from stanpool.data.design.latent_factors import (
+from stanpool.data.design.predictors.latent_factors import (
     LatentDesign,
     as_triangle,
     quick_estimate,

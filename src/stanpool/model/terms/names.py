@@ -21,7 +21,7 @@ def reserved() -> set[str]:
     own = {
         name
         for name, known in parameter_classes().items()
-        if known.indexed != "varying"
+        if known.indexed != "varying" and not known.of_formula
     }
     dims = ("chain", "draw", "row", "coefficient", "category", "between")
     return {".", *dims, *WITH_ZEROS, *own}

@@ -126,6 +126,7 @@ def check_names(design: Design) -> None:
 def _claims(design: Design) -> Iterator[Claim]:
     """Yield the names that terms take in the posterior."""
     for own in design.predictors:
+        yield from PopulationTerm(own).claims()
         for number, _ in enumerate(own.factors):
             yield from GroupTerm(own, number).claims()
     for term in special_terms(design):

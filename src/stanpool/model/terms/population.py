@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stanpool.base.arrays import Array
-from stanpool.base.errors import SpecError
+from stanpool.base.errors import SpecError, quote
 from stanpool.data.design.design import ParameterDesign
 from stanpool.model.pilot.estimate import PilotEstimate
 from stanpool.model.priors.distributions import PriorDraws, draw_from_prior
@@ -26,6 +26,7 @@ from stanpool.model.terms.unseen import UnseenGroups
 
 _MOST_TRIES = 100
 _BATCH = 1000
+_SPREAD = 0.1  # of initial values of parameters, on the scales of their links
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +81,12 @@ class PopulationTerm:
         return "" if self.design.parameter == "mean" else f"_{self.design.parameter}"
 
     def claims(self) -> Iterator[Claim]:
-        """Yield nothing: these names are kept for the population in every model."""
-        yield from ()
+        """Yield the names of a parameter's formula; all models keep the mean's."""
+        own = self.design.parameter
+        if own != "mean" and not self.design.is_value:
+            names = ("Intercept", "beta", "coefficient")
+            taken = tuple(f"{name}_{own}" for name in names)
+            yield Claim(f"the formula of {quote(own)}", taken)
 
     def labelled(self, stan: StanVariables) -> Labelled:
         """Label draws of Stan's variables; of one number the family has the name."""
@@ -134,9 +139,14 @@ class PopulationTerm:
         data: dict[str, Any] = {"K": len(own.coefficients)}
         if program.rows is None:
             data["X"] = own.X
-        has_own_intercepts = program.structure.pooling == "none"
+        is_mean = own.parameter == "mean"
+        has_own_intercepts = is_mean and program.structure.pooling == "none"
         if own.intercept or self.cutpoints or has_own_intercepts:
             data["x_bar"] = own.x_bar
+        if program.structure.has_log_unit(own.parameter):
+            return {"log_unit": own.log_unit} | {
+                f"{name}{self.suffix}": value for name, value in data.items()
+            }
         return {f"{name}{self.suffix}": value for name, value in data.items()}
 
     def prior_population(self, prior: PriorDraws) -> PopulationDraws:
@@ -188,14 +198,42 @@ class PopulationTerm:
     def initial_around(
         self, pilot: PilotEstimate, known: InitialValues, noise: Noise
     ) -> InitialValues:
-        """Add initial values, drawn from around the pilot estimate of the mean."""
-        if self.design.parameter != "mean":
-            return known
+        """Add initial values, drawn from around the pilot estimate.
+
+        It takes parameters as one number each, so that their predictors have no effect.
+        """
+        own = self.design
+        if own.parameter != "mean":
+            if own.is_value or own.parameter not in pilot.parameters:
+                return known
+            return known.plus(self._around_number(pilot, noise))
         theta = pilot.theta + pilot.theta_sd * noise(pilot.theta.shape)
         point = {"beta": theta}
         if self.design.intercept:
             point = {"alpha_c": theta[0], "beta": theta[1:]}
         return known.plus(self._with_standardized(point, known.program))
+
+    def _around_number(self, pilot: PilotEstimate, noise: Noise) -> dict[str, Any]:
+        """Draw coefficients of a parameter that is estimated as one number."""
+        own = self.design
+        spread = np.std(own.X, axis=0)
+        beta = _SPREAD * noise(spread.shape) / np.where(spread > 0, spread, 1.0)
+        if not own.intercept:
+            return {f"beta{self.suffix}": beta}
+        level = on_link_scale(own.link, np.asarray(pilot.parameters[own.parameter]))
+        alpha = float(level) + own.log_unit + _SPREAD * float(noise(()))
+        return {f"beta{self.suffix}": beta, f"alpha_c{self.suffix}": alpha}
+
+    def _metric_of_number(self, pilot: PilotEstimate) -> dict[str, Array]:
+        """Return approximate variances of the coefficients of such a parameter."""
+        own, rows = self.design, len(self.design.X)
+        if own.is_value or own.parameter not in pilot.parameters:
+            return {}
+        variance = np.var(own.X, axis=0)
+        found = {f"beta{self.suffix}": 2.0 / rows / np.where(variance > 0, variance, 1)}
+        if own.intercept:
+            found[f"alpha_c{self.suffix}"] = np.array(2.0 / rows)
+        return found
 
     def _with_standardized(
         self, point: dict[str, Any], program: ProgramData
@@ -210,7 +248,7 @@ class PopulationTerm:
     def metric(self, pilot: PilotEstimate, program: ProgramData) -> dict[str, Array]:
         """Return approximate variances of what programs declare of the population."""
         if self.design.parameter != "mean":
-            return {}
+            return self._metric_of_number(pilot)
         variance = np.square(pilot.theta_sd)
         if program.decoupling is not None:
             return {"z_theta": np.ones(len(variance))}

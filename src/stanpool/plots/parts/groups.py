@@ -8,7 +8,7 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
 from stanpool.inference.estimates.coefficients import no_such_factor
 from stanpool.language.family import FAMILIES
-from stanpool.language.formula import outcome_name
+from stanpool.language.formulas.formula import outcome_name
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.scalars import short_label
 

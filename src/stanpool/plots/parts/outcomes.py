@@ -8,7 +8,7 @@ import numpy as np
 
 from stanpool.base.arrays import Array
 from stanpool.language.expression import Call, Name, parse, written
-from stanpool.language.formula import outcome_name
+from stanpool.language.formulas.formula import outcome_name
 from stanpool.posterior.scalars import short_label
 
 if TYPE_CHECKING:

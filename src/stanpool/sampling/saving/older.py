@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stanpool.base.errors import DataError, quote
-from stanpool.language.formula import quote_name
+from stanpool.language.formulas.formula import quote_name
 from stanpool.language.model_spec import ModelSpec
 from stanpool.model.prepared_model import PreparedModel
 from stanpool.model.terms.names import GroupNames

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stanpool import plots
 from stanpool.base.arguments import public
 from stanpool.base.system.files import try_writing
-from stanpool.language.formula_text import formula_of
+from stanpool.language.formulas.formula_text import stated
 from stanpool.posterior.scalars import short_label
 from stanpool.report.contents import Check
 from stanpool.report.parts import Missing, Part, Section, facts, picture, table
@@ -55,7 +55,7 @@ def report_comparison(
     model = poolings.fits["partial"].model
     return write_page(
         path,
-        title=title or f"Poolings of {formula_of(model.spec)}",
+        title=title or f"Poolings of {stated(model.spec)}",
         verdict=poolings.verdict,
         state="pass" if all(each.level == "passed" for each in found) else "check",
         checks=found,
@@ -88,7 +88,7 @@ def pooling_record(poolings: PoolingComparison) -> dict[str, Any]:
     model = poolings.fits["partial"].model
     groups = None if poolings.groups is None else poolings.groups.table
     return {
-        "formula": formula_of(model.spec),
+        "formula": stated(model.spec),
         "family": model.spec.family,
         "rows": model.design.rows,
         "data_sha256": digest_of_data(model),

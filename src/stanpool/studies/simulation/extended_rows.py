@@ -14,7 +14,7 @@ import numpy as np
 from stanpool.base.arrays import Indices
 from stanpool.base.errors import SpecError, quote
 from stanpool.inference.prediction.integrated.group_likelihood import grouping
-from stanpool.language.formula import outcome_name
+from stanpool.language.formulas.formula import outcome_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,13 +7,14 @@ from typing import Any
 
 from stanpool.base.errors import SpecError, quote
 from stanpool.base.options import Pooling
-from stanpool.language.formula import Formula, parse_formulas, quote_name
-from stanpool.language.model_spec import GroupTerm, ModelSpec
+from stanpool.language.formulas.formula import Formula, quote_name
+from stanpool.language.formulas.of_parameters import parse_formulas
+from stanpool.language.model_spec import GroupTerm, ModelSpec, ParameterFormula
 from stanpool.language.vocabulary import as_functions
 
 
 def spec_of(
-    formula: str | Sequence[str],
+    formula: str | Sequence[str] | Mapping[str, str],
     *,
     residual: str | None,
     functions: Mapping[str, Callable[..., Any]] | None,
@@ -68,7 +69,8 @@ def pooling_of(
     """
     if given is not None:
         return given
-    differs = formula.groups or formula.latent or residual
+    of_others = any(each.groups for each in formula.formulas)
+    differs = formula.groups or formula.latent or residual or of_others
     return "partial" if differs else "complete"
 
 
@@ -84,15 +86,46 @@ def formula_of(spec: ModelSpec) -> str:
     given = list(_outcome_parts(spec))
     if given:
         outcome += " | " + " + ".join(given)
+    terms = _predictor(spec)
+    for special in spec.special_terms:
+        terms += f" + {special.written(map(quote_name, special.columns))}"
+    terms += "".join(f" + offset({offset})" for offset in spec.offsets)
+    return f"{outcome} ~ {terms}"
+
+
+def formulas_of(spec: ModelSpec) -> list[str]:
+    """Write the formula of the outcome, and those of other parameters.
+
+    Examples
+    --------
+    >>> formulas_of(ModelSpec("y", pooling="complete",
+    ...                       formulas=(ParameterFormula("sigma", terms=("z",)),)))
+    ['y ~ 1', 'sigma ~ 1 + z']
+    """
+    others = [f"{each.parameter} ~ {_predictor(each)}" for each in spec.formulas]
+    return [formula_of(spec), *others]
+
+
+def stated(spec: ModelSpec) -> str:
+    """Write the formula of the outcome and those of other parameters in one line.
+
+    Examples
+    --------
+    >>> stated(ModelSpec("y", pooling="complete",
+    ...                  formulas=(ParameterFormula("sigma", terms=("z",)),)))
+    'y ~ 1; sigma ~ 1 + z'
+    """
+    return "; ".join(formulas_of(spec))
+
+
+def _predictor(spec: ModelSpec | ParameterFormula) -> str:
+    """Write the terms of a linear predictor: the population's, then of groups."""
     terms = _sum(spec.intercept, spec.terms)
     for group in spec.groups:
         bar = "|" if group.correlated else "||"
         inside = _sum(group.intercept, group.terms)
         terms += f" + ({inside} {bar} {_factor_text(group)})"
-    for special in spec.special_terms:
-        terms += f" + {special.written(map(quote_name, special.columns))}"
-    terms += "".join(f" + offset({offset})" for offset in spec.offsets)
-    return f"{outcome} ~ {terms}"
+    return terms
 
 
 def _outcome_parts(spec: ModelSpec) -> Iterator[str]:

@@ -8,7 +8,7 @@ is checked and kept as text (see ``expression`` and ``terms``).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from stanpool.base.errors import SpecError, quote, suggestion
 from stanpool.language import expression
 from stanpool.language.brackets import CLOSING, OPENING, signed_terms, split, top_level
 from stanpool.language.expression import Call, Node, Number, Span, Unary, parse
-from stanpool.language.model_spec import GroupTerm, LatentFactors, ModelSpec
+from stanpool.language.latent_factors import LatentFactors
+from stanpool.language.model_spec import GroupTerm, ModelSpec, ParameterFormula
 from stanpool.language.terms import read_arithmetic, read_term
 
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
@@ -40,6 +41,7 @@ class Formula:
     terms: tuple[str, ...] = ()
     groups: tuple[GroupTerm, ...] = ()
     latent: LatentFactors | None = None
+    formulas: tuple[ParameterFormula, ...] = ()
     trials: str | None = None
     se: str | None = None
     se_sigma: bool = False
@@ -127,46 +129,6 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         groups=tuple(groups),
         offsets=tuple(offsets),
     )
-
-
-def parse_formulas(
-    texts: str | Sequence[str], functions: Collection[str] = ()
-) -> tuple[Formula, str | None]:
-    """Read a formula, or one beside ``"sigma ~ (1 | g)"``.
-
-    Returns
-    -------
-    tuple
-        The formula, and the column whose groups have residual scales of their own.
-
-    Raises
-    ------
-    SpecError
-        If a text is not a formula, or one for another parameter has another form.
-
-    Examples
-    --------
-    >>> parse_formulas(["y ~ x + (1 | g)", "sigma ~ (1 | g)"])[1]
-    'g'
-    """
-    if isinstance(texts, str) or not isinstance(texts, Sequence):
-        return parse_formula(texts, functions), None
-    if not 1 <= len(texts) <= 2:
-        raise SpecError(
-            f"a model is stated by one formula, or by one and 'sigma ~ (1 | g)'; got "
-            f"{len(texts)} formulas."
-        )
-    first = parse_formula(texts[0], functions)
-    if len(texts) == 1:
-        return first, None
-    scale = parse_formula(texts[1])
-    factor = scale.groups[0].factor if scale.groups else ""
-    if scale != Formula("sigma", groups=(GroupTerm(factor),)):
-        raise SpecError(
-            f"cannot read {quote(texts[1])}: the residual scale can differ by the "
-            "groups of one column, and nothing else; write 'sigma ~ (1 | g)'."
-        )
-    return first, factor
 
 
 def check_name(name: object) -> None:

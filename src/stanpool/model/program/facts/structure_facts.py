@@ -7,171 +7,19 @@ structure, and each piece of Stan that is put together, gets its name here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from stanpool.language.family import FAMILIES, SIGMA
+from stanpool.model.program.facts.formula_facts import (
+    INVERSE_LINKS,
+    factors_of_formulas,
+    formula_facts,
+    own_parameters,
+    zero_alpha_beta,
+)
+from stanpool.model.program.facts.term_facts import GroupFacts, TermFacts
 from stanpool.model.program.prior_blocks import PriorBlock, prior_block
 from stanpool.model.program.structure import FactorStructure, Structure, suffix_of
-
-_INVERSE_LINKS = {
-    "identity": "",
-    "log": "exp",
-    "logit": "inv_logit",
-    "probit": "Phi",
-    "cloglog": "inv_cloglog",
-}
-
-
-@dataclass(frozen=True)
-class TermFacts:
-    """What is said of a term of which a linear predictor has at most one.
-
-    Attributes
-    ----------
-    kind
-        Which file of ``terms`` has its macros.
-    """
-
-    kind: str
-
-
-@dataclass(frozen=True)
-class GroupFacts:
-    """What is said of the coefficients of one grouping factor.
-
-    Attributes
-    ----------
-    form
-        Which file of ``parameterizations`` has the macros of its parameterization.
-    s
-        How the names of its variables end.
-    is_first
-        Whether it is the first factor.
-    correlated, membership, group_predictors, integrated, recentered, known_covariance
-        As in `FactorStructure`.
-    signed
-        Whether its scales are sampled by roots with signs.
-    tau_bounds
-        The bounds with which its scales are declared.
-    outer
-        The endings of the factors that it is within.
-    on_ridge
-        Whether its groups may form a ridge with the intercept.
-    decoupled
-        Whether they are sampled apart from the population's coefficients.
-    has_intercept
-        Whether the population has an intercept.
-    width
-        How many coefficients a group has, as a Stan variable.
-    size
-        The same where this variable is not yet known, in the data block.
-    kind
-        Which file of ``terms`` has its macros.
-    """
-
-    form: str
-    s: str
-    is_first: bool
-    correlated: bool
-    membership: bool
-    group_predictors: bool
-    integrated: int
-    recentered: bool
-    signed: bool
-    tau_bounds: str
-    outer: tuple[str, ...]
-    on_ridge: bool
-    decoupled: bool
-    has_intercept: bool
-    width: str
-    size: str
-    known_covariance: str
-    kind: str = "group"
-
-    @property
-    def has_root(self) -> bool:
-        """Whether a matrix makes deviations with a known covariance."""
-        return self.known_covariance == "matrix"
-
-    @property
-    def has_parents(self) -> bool:
-        """Whether groups inherit deviations from those that are their parents."""
-        return self.known_covariance == "ancestry"
-
-    @property
-    def independent(self) -> str:
-        """Name the independent deviations that those of groups are made of."""
-        return f"v{self.s}" if self.known_covariance else f"u{self.s}"
-
-    @property
-    def z_rows(self) -> str:
-        """The number of rows of z: that of groups, or of independent deviations."""
-        return f"R{self.s}" if self.has_root else f"J{self.s}"
-
-    @property
-    def is_reported(self) -> bool:
-        """Whether correlations or coefficients are made of what is sampled."""
-        makes_b = self.recentered or self.form in ("noncentered", "adaptive")
-        return self.correlated or makes_b
-
-    @property
-    def z(self) -> str:
-        """The coefficients, partly centered, as they are made of what is sampled."""
-        if self.decoupled:
-            return f"z_u{self.s}"
-        if self.on_ridge:
-            return f"along_ridge(z{self.s}, ridge{self.s})"
-        return f"z{self.s}"
-
-    @property
-    def shift(self) -> str:
-        """How far the intercept is moved along the ridge."""
-        moves = f"columns_dot_product(ridge{self.s}, z{self.s})"
-        return f"{moves} * alpha_on_ridge{self.s}"
-
-    @property
-    def outer_count(self) -> int:
-        """How many factors its groups are within."""
-        return len(self.outer)
-
-    @property
-    def centers_U(self) -> bool:
-        """Whether effects of group-level predictors count from those at x_bar."""
-        return self.group_predictors and self.has_intercept
-
-    @property
-    def center_of_u(self) -> str:
-        """The variable that z is centered at."""
-        return "center" if self.outer else "mean"
-
-    @property
-    def outer_coefficients(self) -> list[str]:
-        """The coefficients of each factor that it is within, at x_bar."""
-        return [f"mean{end} + u{end}" for end in self.outer]
-
-    @property
-    def outer_coefficients_of_b(self) -> list[str]:
-        """The same in generated quantities, where b has been computed."""
-        if not self.has_intercept:
-            return [f"b{end}" for end in self.outer]
-        return [
-            f"b{end} + rep_matrix(mu_c{end} - mu{end}, J{end})" for end in self.outer
-        ]
-
-    @property
-    def scales(self) -> str:
-        """The matrix that makes deviations of standard normal numbers."""
-        if self.correlated:
-            return f"diag_pre_multiply(tau{self.s}, L_Omega{self.s})"
-        return f"diag_matrix(tau{self.s})"
-
-    @property
-    def covariance(self) -> str:
-        """The covariance matrix of the deviations."""
-        if self.correlated:
-            return f"tcrossprod({self.scales})"
-        return f"diag_matrix(square(tau{self.s}))"
 
 
 def facts_of(structure: Structure) -> dict[str, Any]:
@@ -180,9 +28,14 @@ def facts_of(structure: Structure) -> dict[str, Any]:
         name: prior_block(name, used, structure) for name, used in structure.priors
     }
     return dict(
+        s="",
+        predicted="eta[n]",
+        predictor="",
+        has_unit=False,
+        own=own_parameters(structure),
         family_file=f"families/{structure.family}.stan.jinja",
         link=structure.link,
-        inverse_link=_INVERSE_LINKS[structure.link],
+        inverse_link=INVERSE_LINKS[structure.link],
         density="lpmf" if FAMILIES[structure.family].is_discrete else "lpdf",
         categories=structure.is_categorical,
         cutpoints=structure.has_cutpoints,
@@ -220,12 +73,13 @@ def _population_facts(structure: Structure) -> dict[str, Any]:
     if categories:
         values = "zero_first(alpha, beta)" if intercept else "zero_first(beta)"
     else:
-        values = "append_row([0, alpha]', beta)" if intercept else "append_row(0, beta)"
+        values = zero_alpha_beta(intercept, "")
     return dict(
         intercept=intercept,
         samples_alpha_bar=intercept and bool(structure.on_ridge),
         has_intercept_per_category=intercept and categories,
         has_x_bar=has_x_bar,
+        reports_intercepts=has_x_bar or bool(structure.parameters),
         x_bar_note=note,
         centered_X="X - rep_matrix(x_bar', N)" if has_x_bar else "X",
         theta_size="K + 1" if intercept else "K",
@@ -251,13 +105,21 @@ def _group_facts(
     terms = [TermFacts("population"), *factors, *map(TermFacts, structure.special)]
     integrated = {factor.integrated: factor for factor in factors}
     outer_first = [factors[number] for number in structure.outer_first]
+    of_formulas = formula_facts(structure, blocks)
     sampled = [factor for factor in factors if not factor.integrated]
     return dict(
+        **of_formulas,
         factors=factors,
         outer_first=outer_first,
-        factors_by_form=_by_form(outer_first),
+        factors_by_form=_by_form(
+            [*outer_first, *factors_of_formulas(structure, blocks)]
+        ),
         terms=terms,
-        terms_outer_first=[terms[0], *outer_first, *terms[1 + len(factors) :]],
+        all_terms=[*terms, *of_formulas["terms_of_formulas"]],
+        terms_outer_first=[
+            *(terms[0], *outer_first, *terms[1 + len(factors) :]),
+            *of_formulas["terms_of_formulas"],
+        ],
         effects=[] if structure.is_grouped_glm or structure.crossproducts else terms,
         sampled=sampled,
         integrated_factors=[factor for factor in factors if factor.integrated],
@@ -268,11 +130,13 @@ def _group_facts(
         on_ridge=[factors[number] for number in structure.on_ridge],
         center="center_index" if structure.chooses_center else "mean_index",
         has_transformed_parameters=structure.intercept
+        or bool(structure.parameters)
         or any(factor.signed for factor in factors)
         or bool(sampled)
         or structure.residual == "pooled"
         or structure.standardized,
         has_generated_quantities=any(factor.is_reported for factor in factors)
+        or any(own.factors for own in structure.parameters)
         or structure.has_cutpoints
         or bool(structure.special),
     )
@@ -297,6 +161,7 @@ def _group_term(
         form=_form_of(factor, structure),
         s=s,
         is_first=number == 1,
+        effect="group_effect",
         correlated=factor.correlated,
         membership=factor.membership,
         group_predictors=factor.group_predictors,
@@ -325,7 +190,7 @@ def _form_of(factor: FactorStructure, structure: Structure) -> str:
 def _likelihood_facts(structure: Structure) -> dict[str, Any]:
     """Return what is said of the rows, from eta to the log likelihood."""
     alpha = _alpha(structure)
-    effect = "" if structure.pooling == "complete" else "group_effect"
+    effect = "group_effect" if structure.factors else ""
     offset = "offsets" if structure.offset else ""
     is_grouped = structure.is_grouped_glm
     by_row = structure.weights and not is_grouped

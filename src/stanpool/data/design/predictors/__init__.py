@@ -1,0 +1,1 @@
+"""The parts of linear predictors, from a table."""

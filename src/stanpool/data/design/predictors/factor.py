@@ -1,0 +1,107 @@
+"""The design of a grouping factor from its term and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from stanpool.base.errors import DataError, SpecError, quote, quote_list
+from stanpool.data.design.covariance.ancestry import Ancestry
+from stanpool.data.design.covariance.known import KnownCovariance
+from stanpool.data.design.covariance.roots import Root
+from stanpool.data.design.design import FactorDesign, read_only
+from stanpool.data.design.groups import memberships
+from stanpool.data.design.rank import SurrogateRows, identified_columns
+from stanpool.data.matrix.model_matrix import term_matrix
+from stanpool.data.matrix.term_matrix import TermMatrix
+from stanpool.language.model_spec import GroupTerm, ModelSpec
+
+_MOST_CORRELATED = 500  # coefficients of a group: 124,750 correlations
+
+
+def build_factor(
+    spec: ModelSpec,
+    term: GroupTerm,
+    frame: pd.DataFrame,
+    labels: tuple[str, ...],
+    surrogates: SurrogateRows | None,
+) -> tuple[FactorDesign, TermMatrix]:
+    """Build the design of one factor, and the matrix of its coefficients.
+
+    Parameters
+    ----------
+    spec, term, frame
+        The model, the factor's term, and the columns that the model uses.
+    labels
+        Those of the population's predictors: the same interaction is written the same
+        way on both sides.
+    surrogates
+        Rows that replace those of the data, if any.
+    """
+    functions = dict(spec.functions)
+    matrix = term_matrix(term.intercept, term.terms, frame, functions)
+    groups, index, weights = memberships(term, frame)
+    if spec.pooling == "partial" and term.correlated:
+        _refuse_many(term, len(matrix.labels), len(groups))
+    root: Root | None = None
+    if term.covariance:
+        levels = groups
+        groups, root = _covariance(spec, term).root(term.key[0], levels)
+        place = {label: at for at, label in enumerate(groups)}
+        index = np.array([place[level] for level in levels], dtype=np.int64)[index]
+    matrix = identified_columns(matrix, term.intercept, surrogates)
+    varying = _in_same_order(matrix.labels, labels)
+    if spec.pooling == "partial" and len(groups) < 2:
+        raise DataError(
+            f"column {quote(term.factor)} has one group, {quote_list(groups)}: "
+            "partial pooling learns how groups differ and needs two or more. Pass "
+            "pooling='complete'."
+        )
+    factor = FactorDesign(
+        factor=term.factor,
+        labels=groups,
+        index=read_only(index),
+        Z=read_only(matrix.values),
+        varying=varying,
+        z_bar=read_only(np.zeros(len(varying))),
+        weights=read_only(weights),
+        uncorrelated=spec.pooling == "partial" and not term.correlated,
+        root=root,
+    )
+    return factor, matrix
+
+
+def _covariance(spec: ModelSpec, term: GroupTerm) -> KnownCovariance | Ancestry:
+    """Return the known covariance between the groups of a term."""
+    known = dict(spec.covariances)
+    if term.covariance not in known:
+        raise SpecError(
+            f"the formula has gr({term.key[0]}, cov={term.covariance}), and there is "
+            f"no covariance {quote(term.covariance)}; pass covariances="
+            f"{{{term.covariance!r}: {term.covariance}}}, a data frame whose rows and "
+            "columns are labelled by the groups."
+        )
+    found: KnownCovariance | Ancestry = known[term.covariance]
+    return found
+
+
+def _refuse_many(term: GroupTerm, coefficients: int, groups: int) -> None:
+    """Refuse more correlated coefficients of each group than anybody can estimate."""
+    if coefficients <= _MOST_CORRELATED:
+        return
+    raise DataError(
+        f"each of {groups:,} groups of {quote(term.factor)} would have "
+        f"{coefficients:,} coefficients, of {quote_list(term.terms)}, with "
+        f"{coefficients * (coefficients - 1) // 2:,} correlations; at most "
+        f"{_MOST_CORRELATED} coefficients may be correlated. A factor a with so many "
+        "levels can be a grouping factor of its own, (1 | a) + (1 | g), or have an "
+        "effect for each combination, (1 | a:g); (a || g) leaves correlations out."
+    )
+
+
+def _in_same_order(labels: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Write interactions as other labels do: ``a:b`` and ``b:a`` are one."""
+    known = {tuple(sorted(other.split(":"))): other for other in others}
+    return tuple(known.get(tuple(sorted(each.split(":"))), each) for each in labels)

@@ -1,0 +1,111 @@
+"""The linear predictors of parameters other than the mean, from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stanpool.data.design.design import (
+    Encodings,
+    FactorDesign,
+    ParameterDesign,
+    read_only,
+)
+from stanpool.data.design.groups import groups_of
+from stanpool.data.design.predictors.factor import build_factor
+from stanpool.data.design.rank import column_means, identified_columns
+from stanpool.data.matrix.model_matrix import term_matrix, without_values
+from stanpool.data.matrix.term_matrix import TermMatrix
+from stanpool.language.family import FAMILIES
+from stanpool.language.model_spec import GroupTerm, ModelSpec, ParameterFormula
+
+
+def build_parameters(
+    spec: ModelSpec, frame: pd.DataFrame
+) -> tuple[tuple[ParameterDesign, ...], dict[str, Encodings]]:
+    """Build the linear predictors of parameters other than the mean, row by row.
+
+    Returns
+    -------
+    tuple
+        The predictors in the order of the family's parameters, and how those that have
+        formulas are built again for new rows, by the parameter.
+    """
+    stated = {each.parameter: each for each in spec.formulas}
+    found: list[ParameterDesign] = []
+    encodings: dict[str, Encodings] = {}
+    for own in FAMILIES[spec.family].numbers:
+        if own.name in stated:
+            design, encodings[own.name] = _of_formula(spec, stated[own.name], frame)
+            found.append(replace(design, link=own.link))
+        elif own.name == "sigma" and spec.residual and spec.pooling != "complete":
+            found.append(scales_of_groups(spec.residual, frame))
+    return tuple(found), encodings
+
+
+def _of_formula(
+    spec: ModelSpec, stated: ParameterFormula, frame: pd.DataFrame
+) -> tuple[ParameterDesign, Encodings]:
+    """Build the linear predictor that a formula states."""
+    matrix = term_matrix(stated.intercept, stated.terms, frame, dict(spec.functions))
+    population = identified_columns(matrix, stated.intercept, None)
+    first = int(stated.intercept)
+    x, labels = population.values[:, first:], population.labels[first:]
+    groups = () if spec.pooling == "complete" else stated.groups
+    pairs = [build_factor(spec, term, frame, labels, None) for term in groups]
+    center = stated.intercept and spec.center_predictors
+    design = ParameterDesign(
+        parameter=stated.parameter,
+        link="identity",
+        X=read_only(x),
+        coefficients=labels,
+        intercept=stated.intercept,
+        x_bar=read_only(column_means(x, None) if center else np.zeros(x.shape[1])),
+        factors=tuple(factor for factor, _ in pairs),
+    )
+    return design, encodings_of(population, [own for _, own in pairs], {}, {})
+
+
+def encodings_of(
+    population: TermMatrix,
+    matrices: Sequence[TermMatrix],
+    expressed: Mapping[str, Any],
+    parameters: Mapping[str, Encodings],
+) -> Encodings:
+    """Return what new rows need to be read as these were."""
+    return Encodings(
+        population=without_values(population),
+        factors=tuple(map(without_values, matrices)),
+        expressions={
+            text: replace(column, values=None) for text, column in expressed.items()
+        },
+        parameters=parameters,
+    )
+
+
+def scales_of_groups(column: str, frame: pd.DataFrame) -> ParameterDesign:
+    """Build the predictor of residual scales that groups of one column have."""
+    term = GroupTerm(column)
+    labels, index = groups_of(term.key, frame)
+    factor = FactorDesign(
+        factor=term.factor,
+        labels=labels,
+        index=read_only(index),
+        Z=read_only(np.ones((len(frame), 1))),
+        varying=("Intercept",),
+        z_bar=read_only(np.zeros(1)),
+    )
+    return ParameterDesign(
+        parameter="sigma",
+        link="log",
+        X=read_only(np.empty((len(frame), 0))),
+        coefficients=(),
+        intercept=True,
+        x_bar=read_only(np.empty(0)),
+        factors=(factor,),
+        is_value=True,
+    )

@@ -1,0 +1,89 @@
+r"""Parameters that have formulas, once more from the mathematics.
+
+A parameter :math:`\theta` of row n is :math:`g^{-1}(\alpha + (x_n - \bar x)' \beta +
+\sum z_n' u_{j(n)})` with the link g, where the deviations of a factor's groups are
+:math:`u_j = L v_j`, :math:`v_j \sim N(0, I)`, :math:`L = diag(\tau) L_\Omega`. All
+of it is in the user's units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stanpool.base.arrays import Array
+from stanpool.density.rows import sparse_effects
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array  # type: ignore[import-untyped]
+
+    from stanpool.data.design.design import Design, ParameterDesign
+
+
+@dataclass(frozen=True, eq=False)
+class Formula:
+    """A parameter of the outcome's distribution that has a linear predictor.
+
+    Attributes
+    ----------
+    design
+        The linear predictor.
+    """
+
+    design: ParameterDesign
+
+    def of_rows(self, values: Mapping[str, Array]) -> Array:
+        """Return the parameter of each row, ``(N,)``, in the user's units."""
+        own, end = self.design, f"_{self.design.parameter}"
+        eta = (own.X - own.x_bar) @ values[f"beta{end}"]
+        if own.intercept:
+            eta = eta + values[f"alpha_c{end}"]
+        for place, effect in enumerate(self._effects):
+            eta = eta + effect @ self._deviations(values, place).ravel()
+        if own.link == "log":
+            return np.asarray(np.exp(eta))
+        return np.asarray(1.0 / (1.0 + np.exp(-eta)) if own.link == "logit" else eta)
+
+    def log_density(self, values: Mapping[str, Array]) -> float:
+        """Return the log density of standardized deviations, up to a constant."""
+        places = range(len(self.design.factors))
+        squares = [np.square(values[self._name("z", place)]).sum() for place in places]
+        return float(-0.5 * sum(squares))
+
+    def _name(self, base: str, place: int) -> str:
+        number = f"_{place + 1}" if place else ""
+        return f"{base}_{self.design.parameter}{number}"
+
+    def _deviations(self, values: Mapping[str, Array], place: int) -> Array:
+        """Return the deviations of a factor's groups, ``(J, Q)``."""
+        z, tau = values[self._name("z", place)], values[self._name("tau", place)]
+        chol = values.get(self._name("L_Omega", place), np.eye(len(tau)))
+        return np.asarray(z @ (tau[:, None] * chol).T)
+
+    @cached_property
+    def _effects(self) -> list[csr_array]:
+        """The matrices of the coefficients of each factor's groups."""
+        return [
+            sparse_effects(each.index, each.Z, len(each.labels), each.weights)
+            for each in self.design.factors
+        ]
+
+
+def formula_of(design: Design, name: str) -> tuple[str, ParameterDesign] | None:
+    """Return what a name is without its parameter, and whose formula it is of.
+
+    Parameters
+    ----------
+    design
+        The data, with the linear predictors.
+    name
+        A parameter of a program without the number of a factor, such as ``beta_sigma``.
+    """
+    for own in design.formulas:
+        if name.endswith(f"_{own.parameter}"):
+            return name.removesuffix(f"_{own.parameter}"), own
+    return None

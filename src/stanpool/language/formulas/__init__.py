@@ -1,0 +1,1 @@
+"""From the text of formulas to what they state, and back."""

@@ -1,0 +1,96 @@
+"""Several formulas: of the outcome, and of parameters of its distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from stanpool.base.errors import SpecError, quote
+from stanpool.language.formulas.formula import Formula, parse_formula
+from stanpool.language.model_spec import GroupTerm, ParameterFormula
+
+
+def parse_formulas(
+    texts: str | Sequence[str] | Mapping[str, str], functions: Collection[str] = ()
+) -> tuple[Formula, str | None]:
+    """Read a formula, or one of the outcome and others of the family's parameters.
+
+    Parameters
+    ----------
+    texts
+        A formula; a list of which the first is of the outcome; or right-hand sides by
+        what they are of, the outcome first.
+    functions
+        The names of a user's own functions.
+
+    Returns
+    -------
+    tuple
+        The formula with those of the parameters, and the column whose groups have
+        residual scales of their own, which is what ``sigma ~ (1 | g)`` says.
+
+    Raises
+    ------
+    SpecError
+        If a text is not a formula.
+
+    Examples
+    --------
+    >>> parse_formulas(["y ~ x + (1 | g)", "sigma ~ (1 | g)"])[1]
+    'g'
+    >>> parse_formulas({"y": "x + (1 | g)", "sigma": "~ z"})[0].formulas[0].terms
+    ('z',)
+    """
+    if isinstance(texts, Mapping):
+        texts = [_with_left_side(*each) for each in texts.items()]
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        return parse_formula(texts, functions), None
+    if not texts:
+        raise SpecError(
+            "there is no formula; a model is stated by one such as 'y ~ x', and others "
+            "of parameters may follow, as in ['y ~ x', 'sigma ~ z']."
+        )
+    first = parse_formula(texts[0], functions)
+    others = [_of_parameter(text, functions) for text in texts[1:]]
+    residual = None
+    for other in list(others):
+        if other == _scales_of_groups(other):
+            others.remove(other)
+            residual = other.groups[0].factor
+    return replace(first, formulas=tuple(others)), residual
+
+
+def _with_left_side(name: object, text: object) -> str:
+    """Write an entry of a mapping, such as ``{"sigma": "~ z"}``, as a formula."""
+    if not isinstance(name, str) or not isinstance(text, str):
+        raise SpecError(
+            f"formulas have {quote(name)}: {quote(text)}; a mapping of formulas has "
+            "texts, as in {'y': 'x + (1 | g)', 'sigma': 'z'}."
+        )
+    left, _, right = text.rpartition("~")
+    if left.strip() not in ("", name.strip()):
+        raise SpecError(
+            f"the formula of {quote(name)} is {quote(text)}, which is one of "
+            f"{quote(left.strip())}. Give the right-hand side only."
+        )
+    return f"{name} ~ {right}"
+
+
+def _of_parameter(text: str, functions: Collection[str]) -> ParameterFormula:
+    """Read the formula of a family's parameter, which has no parts and no offsets."""
+    read = parse_formula(text, functions)
+    plain = Formula(read.outcome, read.intercept, read.terms, read.groups)
+    if read != plain or not read.outcome.isidentifier():
+        raise SpecError(
+            f"cannot read {quote(text)}: after the formula of the outcome come those "
+            "of parameters, as in 'sigma ~ z + (1 | g)', with predictors and group "
+            "terms, and without '|' on the left side, offset() and factors()."
+        )
+    return ParameterFormula(read.outcome, read.intercept, read.terms, read.groups)
+
+
+def _scales_of_groups(formula: ParameterFormula) -> ParameterFormula | None:
+    """Return the formula of residual scales that differ between groups only."""
+    if not formula.groups:
+        return None
+    return ParameterFormula("sigma", groups=(GroupTerm(formula.groups[0].factor),))

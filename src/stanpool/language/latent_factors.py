@@ -1,0 +1,75 @@
+"""Latent factors, as a model states them: products of unobserved covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stanpool.base.arguments import check_fields
+from stanpool.base.errors import SpecError, quote
+
+
+@dataclass(frozen=True)
+class LatentFactors:
+    """The product of unobserved covariates of two sides: ``factors(user, item)``.
+
+    A row of user ``j`` and item ``i`` gets the inner product of the user's scores and
+    the item's loadings, ``rank`` numbers each.
+
+    Attributes
+    ----------
+    scores_of, loadings_of
+        The columns of those that have scores, and of those that have loadings.
+    rank
+        How many latent factors.
+
+    Raises
+    ------
+    SpecError
+        If the rank is not a positive whole number, or both columns are the same.
+    """
+
+    scores_of: str
+    loadings_of: str
+    rank: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the rank and that there are two sides."""
+        check_fields(self)
+        if isinstance(self.rank, bool) or not isinstance(self.rank, int):
+            raise SpecError(f"rank={quote(self.rank)} is not a whole number.")
+        if self.rank < 1:
+            raise SpecError(f"rank={self.rank} must be 1 or more.")
+        if self.scores_of == self.loadings_of:
+            raise SpecError(
+                f"factors() has {quote(self.scores_of)} twice and needs two columns, "
+                "such as users and items."
+            )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of labels that the term needs."""
+        return self.scores_of, self.loadings_of
+
+    @property
+    def coefficients(self) -> str:
+        """What its coefficients are called."""
+        return "scores and loadings"
+
+    @property
+    def why_not_sums(self) -> str:
+        """Why the likelihood needs more than sums of products of the data."""
+        return "latent factors are products of parameters"
+
+    @property
+    def why_not_chunked(self) -> str:
+        """Why the rows of the data must be at hand."""
+        return "latent factors start at an estimate from the rows"
+
+    def written(self, columns: Iterable[str]) -> str:
+        """Return how a formula writes the term, with its columns as they are given."""
+        return f"factors({', '.join(columns)}, rank={self.rank})"
+
+    def __str__(self) -> str:
+        """Return how a formula writes it."""
+        return self.written(self.columns)

@@ -1,0 +1,165 @@
+"""The facts about parameters that have formulas, on which the templates choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stanpool.language.family import FAMILIES
+from stanpool.model.program.facts.term_facts import GroupFacts, OwnParameter, TermFacts
+from stanpool.model.program.prior_blocks import PriorBlock
+from stanpool.model.program.structure import (
+    FactorStructure,
+    ParameterStructure,
+    Structure,
+    suffix_of,
+)
+
+INVERSE_LINKS = {
+    "identity": "",
+    "log": "exp",
+    "logit": "inv_logit",
+    "probit": "Phi",
+    "cloglog": "inv_cloglog",
+}
+
+
+@dataclass(frozen=True)
+class FormulaFacts:
+    """What is said of a parameter that has a formula.
+
+    Attributes
+    ----------
+    name
+        The parameter.
+    value
+        How a row's value is made of the linear predictor.
+    terms
+        The terms of the linear predictor.
+    changed
+        The facts that its terms' macros are told in the place of the mean's.
+    """
+
+    name: str
+    value: str
+    terms: tuple[TermFacts | GroupFacts, ...]
+    changed: Mapping[str, Any]
+
+
+def own_parameters(structure: Structure) -> dict[str, OwnParameter]:
+    """Return how programs write the family's parameters, by their names."""
+    return {
+        own.name: OwnParameter(
+            own.name,
+            own.name in structure.by_row,
+            structure.has_number(own.name),
+        )
+        for own in FAMILIES[structure.family].numbers
+    }
+
+
+def formula_facts(
+    structure: Structure, blocks: Mapping[str, PriorBlock]
+) -> dict[str, Any]:
+    """Return what is said of the parameters that have formulas."""
+    formulas = [_formula(own, structure, blocks) for own in structure.parameters]
+    return dict(
+        formulas=formulas,
+        terms_of_formulas=[term for own in formulas for term in own.terms],
+    )
+
+
+def factors_of_formulas(
+    structure: Structure, blocks: Mapping[str, PriorBlock]
+) -> list[GroupFacts]:
+    """Return what is said of the grouping factors of these parameters."""
+    return [
+        _factor(own, number, factor, blocks)
+        for own in structure.parameters
+        for number, factor in enumerate(own.factors, 1)
+    ]
+
+
+def zero_alpha_beta(intercept: bool, s: str) -> str:
+    """Write the population's coefficients after a 0; names end with ``s``."""
+    if intercept:
+        return f"append_row([0, alpha{s}]', beta{s})"
+    return f"append_row(0, beta{s})"
+
+
+def _formula(
+    own: ParameterStructure, structure: Structure, blocks: Mapping[str, PriorBlock]
+) -> FormulaFacts:
+    """Return what is said of one parameter that has a formula."""
+    name, s = own.parameter, f"_{own.parameter}"
+    kind = f"population of {name}"
+    factors = [_factor(own, *each, blocks) for each in enumerate(own.factors, 1)]
+    inverse = INVERSE_LINKS[own.link]
+    has_unit = structure.has_log_unit(name)
+    parts = [f"alpha_c{s}" if own.intercept else "", f"X_c{s} * beta{s}"]
+    eta = " + ".join(filter(None, parts)) + (" - log_unit" if has_unit else "")
+    bounds = {
+        kind: blocks[f"{kind}{s}"].bounds
+        for kind in ("Intercept", "beta")
+        if f"{kind}{s}" in blocks
+    }
+    if has_unit and own.intercept and not bounds["Intercept"]:
+        bounds["Intercept"] = "<offset=log_unit>"
+    predicted = f"{name}[n]" if own.link == "identity" else f"{own.link}({name}[n])"
+    return FormulaFacts(
+        name,
+        f"{inverse}(eta{s})" if inverse else f"eta{s}",
+        (TermFacts(kind), *factors),
+        dict(
+            s=s,
+            predicted=predicted,
+            predictor=eta,
+            has_unit=has_unit,
+            bounds=bounds,
+            intercept=own.intercept,
+            categories=False,
+            cutpoints=False,
+            decoupled=False,
+            standardized=False,
+            samples_alpha_bar=False,
+            has_intercept_per_category=False,
+            has_x_bar=own.intercept,
+            x_bar_note="where the prior on the intercept applies",
+            centered_X=f"X{s} - rep_matrix(x_bar{s}', N)" if own.intercept else f"X{s}",
+            has_offset_column=False,
+            zero_alpha_beta=zero_alpha_beta(own.intercept, s),
+        ),
+    )
+
+
+def _factor(
+    own: ParameterStructure,
+    number: int,
+    factor: FactorStructure,
+    blocks: Mapping[str, PriorBlock],
+) -> GroupFacts:
+    """Return what is said of one of its grouping factors, counted from 1."""
+    s = f"_{own.parameter}{suffix_of(number)}"
+    return GroupFacts(
+        form="noncentered",
+        s=s,
+        is_first=False,
+        effect=f"eta_{own.parameter}",
+        correlated=factor.correlated,
+        membership=factor.membership,
+        group_predictors=False,
+        integrated=0,
+        recentered=False,
+        signed=False,
+        tau_bounds=blocks[f"tau{s}"].bounds,
+        outer=(),
+        on_ridge=False,
+        decoupled=False,
+        has_intercept=own.intercept,
+        width=f"Q{s}",
+        size=f"Q{s}",
+        known_covariance=factor.known_covariance,
+        kind=f"group of {own.parameter}",
+        is_apart=True,
+    )

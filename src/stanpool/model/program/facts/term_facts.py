@@ -1,0 +1,207 @@
+"""What the templates are told of terms, grouping factors and parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TermFacts:
+    """What is said of a term of which a linear predictor has at most one.
+
+    Attributes
+    ----------
+    kind
+        Which macros are its own: those of a file of ``terms``, of which parameter.
+    """
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class OwnParameter:
+    """How programs write a parameter of the family, one number or a value for each row.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    by_row
+        Whether it has a value for each row, in a vector of its name.
+    is_number
+        Whether it is declared as a number.
+    """
+
+    name: str
+    by_row: bool
+    is_number: bool
+
+    @property
+    def type(self) -> str:
+        """The type of what is computed from it."""
+        return "vector[N]" if self.by_row else "real"
+
+    def index(self, at: str) -> str:
+        """Return how what is computed from it is indexed, if rows are, as by "[n]"."""
+        return at if self.by_row else ""
+
+    def at(self, at: str) -> str:
+        """Write it for the rows that ``at`` picks."""
+        return f"{self.name}{self.index(at)}"
+
+    def times(self, at: str) -> str:
+        """Write the sign of its products with what is a vector unless "[n]" picks."""
+        return ".*" if self.by_row and at != "[n]" else "*"
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """What is said of the coefficients of one grouping factor.
+
+    Attributes
+    ----------
+    form
+        Which file of ``parameterizations`` has the macros of its parameterization.
+    s
+        How the names of its variables end.
+    is_first
+        Whether it is the first factor, with which the effect is declared.
+    effect
+        The variable that what it adds to rows is added to.
+    correlated, membership, group_predictors, integrated, recentered, known_covariance
+        As in `FactorStructure`.
+    signed
+        Whether its scales are sampled by roots with signs.
+    tau_bounds
+        The bounds with which its scales are declared.
+    outer
+        The endings of the factors that it is within.
+    on_ridge
+        Whether its groups may form a ridge with the intercept.
+    decoupled
+        Whether they are sampled apart from the population's coefficients.
+    has_intercept
+        Whether the population has an intercept.
+    width
+        How many coefficients a group has, as a Stan variable.
+    size
+        The same where this variable is not yet known, in the data block.
+    kind
+        Which macros are its own: those of a file of ``terms``, of which parameter.
+    is_apart
+        Whether variables are declared apart from their values, as their names are long.
+    """
+
+    form: str
+    s: str
+    is_first: bool
+    effect: str
+    correlated: bool
+    membership: bool
+    group_predictors: bool
+    integrated: int
+    recentered: bool
+    signed: bool
+    tau_bounds: str
+    outer: tuple[str, ...]
+    on_ridge: bool
+    decoupled: bool
+    has_intercept: bool
+    width: str
+    size: str
+    known_covariance: str
+    kind: str = "group"
+    is_apart: bool = False
+
+    def value_of(self, variable: str) -> str:
+        """Return what stands between the declaration of a variable and its value."""
+        return f";\n{variable}{self.s} =" if self.is_apart else " ="
+
+    @property
+    def whose_z(self) -> str:
+        """Say of what the standardized deviations are, where there is room."""
+        return "" if self.is_apart else f" of b{self.s}"
+
+    @property
+    def has_root(self) -> bool:
+        """Whether a matrix makes deviations with a known covariance."""
+        return self.known_covariance == "matrix"
+
+    @property
+    def has_parents(self) -> bool:
+        """Whether groups inherit deviations from those that are their parents."""
+        return self.known_covariance == "ancestry"
+
+    @property
+    def independent(self) -> str:
+        """Name the independent deviations that those of groups are made of."""
+        return f"v{self.s}" if self.known_covariance else f"u{self.s}"
+
+    @property
+    def z_rows(self) -> str:
+        """The number of rows of z: that of groups, or of independent deviations."""
+        return f"R{self.s}" if self.has_root else f"J{self.s}"
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether correlations or coefficients are made of what is sampled."""
+        makes_b = self.recentered or self.form in ("noncentered", "adaptive")
+        return self.correlated or makes_b
+
+    @property
+    def z(self) -> str:
+        """The coefficients, partly centered, as they are made of what is sampled."""
+        if self.decoupled:
+            return f"z_u{self.s}"
+        if self.on_ridge:
+            return f"along_ridge(z{self.s}, ridge{self.s})"
+        return f"z{self.s}"
+
+    @property
+    def shift(self) -> str:
+        """How far the intercept is moved along the ridge."""
+        moves = f"columns_dot_product(ridge{self.s}, z{self.s})"
+        return f"{moves} * alpha_on_ridge{self.s}"
+
+    @property
+    def outer_count(self) -> int:
+        """How many factors its groups are within."""
+        return len(self.outer)
+
+    @property
+    def centers_U(self) -> bool:
+        """Whether effects of group-level predictors count from those at x_bar."""
+        return self.group_predictors and self.has_intercept
+
+    @property
+    def center_of_u(self) -> str:
+        """The variable that z is centered at."""
+        return "center" if self.outer else "mean"
+
+    @property
+    def outer_coefficients(self) -> list[str]:
+        """The coefficients of each factor that it is within, at x_bar."""
+        return [f"mean{end} + u{end}" for end in self.outer]
+
+    @property
+    def outer_coefficients_of_b(self) -> list[str]:
+        """The same in generated quantities, where b has been computed."""
+        if not self.has_intercept:
+            return [f"b{end}" for end in self.outer]
+        return [
+            f"b{end} + rep_matrix(mu_c{end} - mu{end}, J{end})" for end in self.outer
+        ]
+
+    @property
+    def scales(self) -> str:
+        """The matrix that makes deviations of standard normal numbers."""
+        if self.correlated:
+            return f"diag_pre_multiply(tau{self.s}, L_Omega{self.s})"
+        return f"diag_matrix(tau{self.s})"
+
+    @property
+    def covariance(self) -> str:
+        """The covariance matrix of the deviations."""
+        if self.correlated:
+            return f"tcrossprod({self.scales})"
+        return f"diag_matrix(square(tau{self.s}))"
