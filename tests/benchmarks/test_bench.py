@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ SHORT = Sampling(chains=2, draws=200, warmup=300)
 ENDLESS = Sampling(chains=2, draws=10, warmup=10**7)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Set up the engine and compile, which takes as long as it takes."""
     folder = tmp_path_factory.mktemp("compiled")
@@ -27,19 +28,28 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert cell.status == "fitted", cell.message
 
 
-def test_a_tool_that_fails_or_takes_too_long_has_a_line(tmp_path: Path) -> None:
+def test_a_tool_that_fails_has_a_line(tmp_path: Path) -> None:
     (failed,) = run_bench(
         Settings(("bernoulli",), ("marginal",), (1,), sampling=SHORT), tmp_path
     )
     assert failed.status == "failed"
     assert "SpecError" in failed.message
+    assert "SpecError" in bench_text([failed])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiled")
+def test_a_tool_that_takes_too_long_has_a_line(tmp_path: Path) -> None:
     start = time.monotonic()
     cells = run_bench(Settings(("radon",), ("auto",), (1, 2), 0.5, ENDLESS), tmp_path)
     assert time.monotonic() - start < 60
     assert [each.status for each in cells] == ["over the time limit", "not run"]
-    assert "fitting took more than 0.5 CPU s" in bench_text([failed, *cells])
+    # On a machine that is busy its limit of time comes before that of CPU time.
+    assert re.search(r"fitting took more than (0\.5 CPU|5) s", bench_text(cells))
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiled")
 def test_a_run_in_the_background_leaves_nothing_of_what_took_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +65,9 @@ def test_a_run_in_the_background_leaves_nothing_of_what_took_too_long(
     assert not list(scratch.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
+@pytest.mark.usefixtures("compiled")
 def test_what_a_run_has_started_ends_with_it(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from stanpool.bench import *; "
