@@ -124,7 +124,7 @@ def test_a_kept_fit_is_reused_and_told_apart(folder: Path) -> None:
     words += ["--parameterization", "noncentered", "--out", folder / "radon.fit"]
     before = (folder / "radon.fit" / "manifest.json").read_bytes()
     again = in_this_process(*words, "--reuse")
-    assert "it is the same" in again.stderr
+    assert "nothing has changed" in again.stderr
     assert again.stdout == (folder / "told.txt").read_text()
     assert (folder / "radon.fit" / "manifest.json").read_bytes() == before
     assert in_this_process(*words).exit_code == 2
@@ -287,7 +287,7 @@ try:
             show(done)
             time.sleep(0.05 if len(sys.argv) > 1 else 0)
             if done == 4000:
-                tell("Took the fit in 'radon.fit'")
+                tell("Loaded the fit that is saved in 'radon.fit'")
     print("ends", flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
@@ -347,7 +347,7 @@ def progress_in_a_terminal(columns: int, *, resized: int = 0, stop: bool = False
 @pytest.mark.parametrize("columns", [120, 80, 40, 24])
 def test_bars_are_as_wide_as_the_terminal_and_go(columns: int) -> None:
     screen = progress_in_a_terminal(columns)
-    took = "stanpool: Took the fit in 'radon.fit'"
+    took = "stanpool: Loaded the fit that is saved in 'radon.fit'"
     if columns > len(took):
         assert screen.wrapped == 0
         lines = [line.rstrip() for line in screen.lines if line.strip()]

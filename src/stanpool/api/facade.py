@@ -173,7 +173,7 @@ class Model(PreparedModel):
     covariances
         Known covariances between groups, by the names by which the formula calls them:
         ``{"A": A}`` for ``(1 | gr(species, cov=A))``. Each is a data frame whose rows
-        and columns are labelled by the groups, in any order; a tree as a text in
+        and columns are labelled by the groups, in any order; a tree as a string in
         Newick's format; or a pedigree, a data frame with the columns ``id``, ``sire``
         and ``dam``. Groups that have no rows are predicted from those that have.
 

@@ -239,7 +239,7 @@ def _wrong_call(
         return ArgumentError(f"{name}(): {error}; its arguments are {named}.")
     said = advice_on_argument(unknown[0], own)
     if not said:
-        has = f"; it has {', '.join(left[:20])}." if left else "; it has no other."
+        has = f"; it has {', '.join(left[:20])}." if left else "; it has no others."
         said = f".{suggestion(unknown[0], left)}".removesuffix(".") or has
     return ArgumentError(f"{name}() has no argument {quote(unknown[0])}{said}")
 
@@ -254,7 +254,7 @@ def _read(name: str, annotation: Any, value: Any) -> Any:
         return read
     if isinstance(value, str) and "list of" in kind.words:
         given = quote(value)
-        raise SpecError(f"{name}={given} is one text; write a list, [{given}].")
+        raise SpecError(f"{name}={given} is a single string; write a list, [{given}].")
     if kind.choices:
         check_choice(name, value, kind.choices)
     raise SpecError(f"{name}={quote(value)} must be {kind.words}.")

@@ -84,7 +84,7 @@ def check_memory(what: str, numbers: int, advice: str) -> None:
     available = memory() // 8
     if numbers > available:
         raise OutOfMemoryError(
-            f"{what} would take {gigabytes(numbers)} of memory, of which there are "
+            f"{what} would take {gigabytes(numbers)} of memory, and there are "
             f"{gigabytes(available)}. {advice}"
         )
 

@@ -63,9 +63,9 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
 _REMARKS = {
     "algorithm": "'nuts', 'pathfinder', 'laplace' or 'optimize'",
     "inference_method": "'nuts', 'pathfinder', 'laplace' or 'optimize'",
-    "iter": "of each chain after warm-up, which has an argument of its own, warmup=",
-    "iterations": "of each chain after warm-up; warmup= is apart",
-    "sample_prior": "True draws from the prior alone",
+    "iter": "of each chain after warm-up; warm-up iterations are set by warmup=",
+    "iterations": "of each chain after warm-up; warm-up iterations are set by warmup=",
+    "sample_prior": "where True draws from the prior alone",
     "re_formula": "[] leaves all groups out",
     "re_form": "[] leaves all groups out",
     "noncentered": "'noncentered' or 'centered'",
@@ -110,8 +110,8 @@ _OF_THE_MODEL = (
 
 _WITHOUT_COUNTERPART = {
     "control": "Its members are arguments: adapt_delta=0.95, max_treedepth=12.",
-    "backend": "engine='cmdstan' or engine='stanli' says what runs the program.",
-    "nuts_sampler": "engine='cmdstan' or engine='stanli' says what runs the program.",
+    "backend": "engine='cmdstan' or engine='stanli' chooses what runs it.",
+    "nuts_sampler": "engine='cmdstan' or engine='stanli' chooses what runs it.",
     "thin": "Write sample_options={'thin': 2}.",
     "dropna": "Drop the rows yourself: data.dropna(subset=[...]).",
     "na_action": "Drop the rows yourself: data.dropna(subset=[...]).",
@@ -123,7 +123,7 @@ _WITHOUT_COUNTERPART = {
     "re_prior": "Write priors={'tau': 'exponential(1)', 'Omega': 'lkj(2)'}.",
     "save_pars": "All parameters are kept.",
     "idata_kwargs": "fit.to_arviz(log_likelihood=True) adds log likelihoods.",
-    "REML": "The population is integrated over, as REML does, and more.",
+    "REML": "Every fit integrates over the population's coefficients, as REML does.",
     "hdi": "Intervals are central; prob= is their probability.",
 }
 

@@ -85,7 +85,7 @@ class CsvFormat:
             codecs.lookup(self.encoding)
         except (LookupError, ValueError):
             raise SpecError(
-                f"there is no encoding {quote(self.encoding)}; usual ones are utf-8, "
+                f"there is no encoding {quote(self.encoding)}; common ones are utf-8, "
                 "latin-1, cp1252 and utf-16."
             ) from None
 
@@ -243,8 +243,9 @@ def read_chunks(
     files = files_in(path) if path.is_dir() else [path]
     if not files:
         raise DataError(
-            f"there is no file of Parquet or CSV in {str(path)!r}. Of a folder these "
-            "are read, and their names say what they are."
+            f"there is no file of Parquet or CSV in the folder {str(path)!r}. In a "
+            "folder, stanpool reads files whose names end in .parquet or .csv, also "
+            "compressed ones."
         )
     if str(path) != "-" and not path.exists():
         raise DataError(
@@ -256,8 +257,9 @@ def read_chunks(
         kind = ".csv" if str(file) == "-" else kind_of(file)
         if kind not in (".csv", ".parquet"):
             raise DataError(
-                f"{str(file)!r} cannot be read in chunks: CSV and Parquet can, and the "
-                "name says which it is. Read it by pandas, and pass the data frame."
+                f"{str(file)!r} cannot be read in chunks. Only files whose names say "
+                "that they are CSV or Parquet can. Read it with pandas, and pass the "
+                "data frame."
             )
         own = values[file]
 
@@ -402,9 +404,9 @@ def _reading(path: Path, read: Callable[[], Table]) -> Table:
     except UnicodeDecodeError as problem:
         byte = problem.object[problem.start : problem.start + 1]
         raise DataError(
-            f"cannot read {name!r} as {problem.encoding}: it has the byte {byte!r}. "
-            "Say how it is encoded (--encoding at the command line): files of Excel "
-            "and older programs are often cp1252, latin-1 or utf-16."
+            f"cannot read {name!r} as {problem.encoding}: it contains the byte "
+            f"{byte!r}. Say how it is encoded (--encoding at the command line): files "
+            "from Excel and older programs are often cp1252, latin-1 or utf-16."
         ) from None
     except MemoryError:
         raise

@@ -206,7 +206,7 @@ def stansummary(
     if include_param:
         wanted = set(map(_in_brackets, include_param))
         if unknown := sorted(wanted - set(chains.names)):
-            raise DataError(f"there is no {quote_list(unknown)} in the files")
+            raise DataError(f"the files do not contain {quote_list(unknown)}")
         shown = [place for place in shown if chains.names[place] in wanted]
     if csv_filename is not None:
         rows = _cells(columns, shown, sig_figs or 6)

@@ -47,7 +47,8 @@ def used_columns(spec: ModelSpec, data: Any, *, copy: bool = True) -> pd.DataFra
     frame = as_frame(data)
     if len(frame) == 0:
         raise DataError(
-            "the data have no rows, and a model needs some. See what emptied them."
+            "the data have no rows, and a model needs at least one. Check what "
+            "removed them."
         )
     keys = {spec.residual}
     if spec.is_categorical:
@@ -153,7 +154,7 @@ def _found_instead(name: str, frame: pd.DataFrame) -> str:
         return " The index has that name: pass data.reset_index()."
     for column in frame.columns:
         if not isinstance(column, str) and str(column) == name:
-            return f" {column!r} is not a text: pass data.rename(columns=str)."
+            return f" {column!r} is not a string: pass data.rename(columns=str)."
         if isinstance(column, str) and name in column.split():
             return f" Write names of several words in backticks, {quote_name(column)}."
     return suggestion(name, [str(column) for column in frame.columns])

@@ -361,7 +361,10 @@ def as_before(name: str, column: pd.Series[Any], before: str) -> pd.Series[Any]:
         return column.astype(float)
     if (now, before) == ("numbers", "booleans"):
         values = column.to_numpy()
-        rule = f"column {quote(name)} was true or false before, so it must be 1 or 0"
+        rule = (
+            f"column {quote(name)} was true or false in the data of the fit, so it "
+            "must be 1 or 0"
+        )
         refuse_rows(values, ~np.isin(values, (0, 1)), rule)
         return column.astype(bool)
     return column
@@ -388,7 +391,7 @@ def refuse_rows(
         ]
         more = f" and {rows.size - 5} more" if rows.size > 5 else ""
         raise DataError(
-            f"{rule}; not so in {rows.size} row(s), counted from 0: "
+            f"{rule}; this does not hold in {rows.size} row(s), counted from 0: "
             f"{', '.join(shown)}{more}. {advice}"
         )
 

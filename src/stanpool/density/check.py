@@ -82,7 +82,7 @@ class Agreement:
     def __str__(self) -> str:
         """Say how near they are, in a line."""
         if self.points < 2:
-            return "not compared: no two points with a density around the start"
+            return "not compared: the density is finite at fewer than two points"
         return (
             f"agrees with an independent implementation, from {self.rows}, at "
             f"{self.points} points (to {self.gap:.0e} of its terms) and in one "
@@ -258,9 +258,9 @@ def _said_of(found: Agreement, model: PreparedModel, engine: str) -> str:
         f"(rounding leaves less than {found.slope_limit:.0e})"
     )
     return (
-        f"{engine} computes another log density of program {program.name!r} "
-        f"(digest {program.digest[:12]}) than the model has: at {found.points} points "
-        f"around the initial values {what}. Draws from it would be of another model; "
-        f"nothing was sampled. engine={other!r} may compute it right. Please "
+        f"{engine} computes another log density of program {program.name!r} (digest "
+        f"{program.digest[:12]}) than the model has: at {found.points} points around "
+        f"the initial values {what}. Its draws would be those of another model, so "
+        f"nothing was sampled. engine={other!r} may compute it correctly. Please "
         "report this with the formula and the program, model.stan_code."
     )

@@ -31,7 +31,7 @@ def top_level(span: Span) -> Iterator[tuple[int, str]]:
         elif char in CLOSING:
             if not opened or OPENING.index(opened.pop()[0]) != CLOSING.index(char):
                 raise span.part(position, position + 1).error(
-                    f"this {char!r} closes nothing."
+                    f"there is no bracket that this {char!r} closes."
                 )
         elif not opened:
             yield position, char

@@ -50,15 +50,15 @@ _ESCAPED = {"n": "\n", "t": "\t"}
 _OF_OTHERS = {
     "%in%": "write a/b for b nested in a, and np.isin(x, [1, 2]) for values of a set",
     "%>%": "there are no pipes; write function(x)",
-    "%/%": "write '//' for whole parts",
+    "%/%": "write '//' for integer division",
     "%%": "write '%' for remainders",
     "&&": "write '&' or 'and'",
     "||": "write '|' or 'or'",
     "$": "write the column's name alone",
-    "[": "a part of a column cannot be taken; add a column to the data",
+    "[": "columns cannot be indexed; add a column to the data",
     "{": "braces have no meaning; write I(...) for arithmetic",
     "=": "write '==' to compare",
-    ".": "columns have no attributes; a name with a point is written in backticks",
+    ".": "columns have no attributes; write a name that contains a point in backticks",
 }
 
 
@@ -259,8 +259,8 @@ class _Parser:
         if token.kind == "sign":
             raise token.at.error(f"{token.text!r} is not an operator of formulas here.")
         raise token.at.error(
-            "a sign is missing before this. (A name of several words stands in "
-            "backticks; a condition is np.where(x > 0, a, b).)"
+            "an operator is missing before this. (Write a name of several words in "
+            "backticks, and a condition as np.where(x > 0, a, b).)"
         )
 
     def expression(self, lowest: int) -> Node:
@@ -359,7 +359,9 @@ class _Parser:
                     raise word.at.error(f"{word.text!r} is given twice.")
                 settings.append((word.text, value))
             elif settings:
-                raise value.at.error("what has no name comes before what has one.")
+                raise value.at.error(
+                    "arguments without a name come before those with one."
+                )
             else:
                 arguments.append(value)
             if self.sign != ",":

@@ -319,7 +319,7 @@ class ModelSpec:
             )
         if self.pooling == "none" and len(self.groups) > 1:
             raise SpecError(
-                "pooling='none' is for one grouping factor, the model has "
+                "pooling='none' is for one grouping factor, and the model has "
                 f"{quote_list(group.factor for group in self.groups)}: coefficients of "
                 "crossed or nested groups cannot be told apart without pooling. Keep "
                 "one group term, or pass pooling='partial'."
@@ -352,8 +352,8 @@ class ModelSpec:
                 )
         if family.has_cutpoints and not self.intercept:
             raise SpecError(
-                "family='ordinal' has cutpoints in the place of an intercept, so there "
-                "is none to leave out; drop '0 +' from the formula."
+                "family='ordinal' has cutpoints in place of an intercept, so there is "
+                "no intercept to leave out; drop '0 +' from the formula."
             )
         if self.residual is not None and not self.has_sigma:
             raise SpecError(
@@ -502,7 +502,8 @@ def as_names(option: str, columns: Collection[str]) -> tuple[str, ...]:
     """
     if isinstance(columns, str):
         raise SpecError(
-            f"{option}={quote(columns)} is one text; write a list, [{columns!r}]."
+            f"{option}={quote(columns)} is a single string; write a list, "
+            f"[{columns!r}]."
         )
     is_list = isinstance(columns, Collection) and getattr(columns, "ndim", 1) == 1
     if not is_list or isinstance(columns, bytes | Mapping):

@@ -385,8 +385,9 @@ def as_priors(
             prior = Prior.parse(prior)
         if not (isinstance(name, str) and isinstance(prior, Prior)):
             raise SpecError(
-                f"priors has {quote(name)}: {quote(prior)}; a name of the "
-                "posterior goes with a text such as 'normal(0, 1)' or a Prior."
+                f"priors has {quote(name)}: {quote(prior)}. Each entry is the name of "
+                "a parameter with a prior, which is a string such as 'normal(0, 1)' or "
+                "a Prior."
             )
         read[name] = prior
     return tuple(sorted(read.items()))

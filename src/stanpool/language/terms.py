@@ -124,7 +124,7 @@ def _check(node: Node, functions: Collection[str]) -> None:
             )
         case Text():
             raise node.at.error(
-                "a text is not a term; write a column's name without quotes, or in "
+                "a string is not a term; write a column's name without quotes, or in "
                 "backticks."
             )
         case Unary(sign=sign):

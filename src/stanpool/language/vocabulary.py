@@ -104,7 +104,7 @@ _NOT_OF_NUMPY = {"I", "center", "scale", "standardize", "poly", "bs", "cr", "cs"
 _NOT_OF_NUMPY |= {"C", "exp10"}
 _SPLINES = "cr(x, df=5, constraints='center') or bs(x, df=5) is a spline"
 _SMOOTH = f"there are no penalised smooths; {_SPLINES} of chosen flexibility"
-_SHIFTED = "a row does not see other rows; add the column to the data"
+_SHIFTED = "formulas compute each row by itself; add the column to the data"
 _ORDER = (
     "monotonic effects are not available; write C(x) for a coefficient per level, "
     "C(x, Diff) for the steps between levels, or x for a straight line"
@@ -130,7 +130,7 @@ _INSTEAD = {
     **dict.fromkeys(("ifelse", "if_else", "case_when"), "write np.where(x > 0, a, b)"),
     "c": "write lists in brackets, [1, 2]",
     "sd": "write std(x, ddof=1)",
-    "as.numeric": "it is a number already, or make it one in the data",
+    "as.numeric": "columns of numbers need no conversion; convert others in the data",
     "as.integer": "write np.trunc(x)",
     "pow": "write x ** 2",
     "logit": "write log(x / (1 - x))",
@@ -148,7 +148,7 @@ _INSTEAD = {
         ("trials", "se", "exposure", "weights", "cens"),
         "it is a part of the outcome, 'y | weights(w) ~ ...'",
     ),
-    **dict.fromkeys(("factors", "mm", "members"), "it stands as a term of its own"),
+    **dict.fromkeys(("factors", "mm", "members"), "it must be a term of its own"),
     "hashed": "write C(x)",
     **dict.fromkeys(("fillna", "dropna", "astype", "map", "apply"), _IN_THE_DATA),
 }
@@ -202,7 +202,7 @@ ddof=1).
             check(operand, functions)
         case Listing():
             raise node.at.error(
-                "a list stands as an argument only, as in np.isin(x, [1, 2])."
+                "a list can only be an argument, as in np.isin(x, [1, 2])."
             )
         case Name(name=name, quoted=False) if "." in name and name not in CONSTANTS:
             raise node.at.error(_of_point(name))
@@ -221,8 +221,8 @@ def check_arithmetic(node: Node, functions: Collection[str] = ()) -> None:
         function = FUNCTIONS.get(each.function)
         if function is not None and function.kind in ("basis", "levels"):
             raise each.at.error(
-                f"{each.name}() stands for several columns, and is a term of its own; "
-                "here is arithmetic of single columns."
+                f"{each.name}() makes several columns, so it must be a term of its "
+                "own; arithmetic takes single columns."
             )
 
 
@@ -313,7 +313,7 @@ def constant(node: Node) -> object:
         case Listing(items=items) if not any(isinstance(i, Listing) for i in items):
             return [constant(each) for each in items]
     raise node.at.error(
-        "a number, a text, True, False, None or a list of these is expected here."
+        "a number, a string, True, False, None or a list of these is expected here."
     )
 
 
@@ -357,7 +357,7 @@ def _check_size(name: str, node: Node) -> None:
         return
     size = len(value) if isinstance(value, list) else value
     if isinstance(size, int | float) and not 0 <= size <= MOST_COLUMNS:
-        raise node.at.error(f"{name} is between 0 and {MOST_COLUMNS} here.")
+        raise node.at.error(f"{name} must be between 0 and {MOST_COLUMNS} here.")
 
 
 def _check_contrasts(node: Node) -> None:
@@ -373,7 +373,7 @@ def _check_contrasts(node: Node) -> None:
                     constant(each)
                 return
     raise node.at.error(
-        f"{quote(written(node))} is no coding of levels; write one of "
+        f"{quote(written(node))} is not a coding of levels; write one of "
         f"{', '.join(list(CONTRASTS)[:5])}, or Treatment('level')."
     )
 
@@ -390,10 +390,9 @@ def _unknown(call: Call, functions: Collection[str]) -> str:
     if point and column not in ("np", "contr", "pd"):
         return _of_point(name)
     return (
-        f"{said}.{suggestion(method or name, [*FUNCTIONS, *functions])} There are "
-        "NumPy's of single rows (exp, log, where, ...), mean, std, min, max, center, "
-        "scale, poly, bs, cr, C and I; your own are passed by name, "
-        "functions={'f': f}."
+        f"{said}.{suggestion(method or name, [*FUNCTIONS, *functions])} They have "
+        "NumPy's elementwise functions (exp, log, where, ...), mean, std, min, max, "
+        "center, scale, poly, bs, cr, C and I. Pass your own as functions={'f': f}."
     )
 
 
@@ -409,8 +408,9 @@ def _of_point(name: str) -> str:
     else:
         instead = "add a column to the data"
     return (
-        f"nothing can be taken from {quote(column)} with a point: {instead}. (If a "
-        f"column is called {quote(name)}, its name stands in backticks.)"
+        f"columns have no attributes or methods, so {quote(column)} cannot be followed "
+        f"by a point: {instead}. (If a column is called {quote(name)}, write its name "
+        "in backticks.)"
     )
 
 

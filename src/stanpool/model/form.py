@@ -77,7 +77,7 @@ def choose_form(
     if len(known) == len(design.factors):
         reason = (
             "chosen by auto: coefficients with a known covariance between groups are "
-            "made of independent numbers, those of its eigenvectors"
+            "computed from independent coefficients of its eigenvectors"
         )
         return "noncentered", reason, ()
     if against:

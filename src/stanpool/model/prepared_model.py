@@ -187,8 +187,8 @@ class PreparedModel:
         for name in changes:
             if name not in own:
                 raise ArgumentError(
-                    f"with_() changes a field of the specification, and {quote(name)}"
-                    f" is none: {quote_list(own, 30)}.{suggestion(name, own)}"
+                    f"with_() changes fields of the specification, and {quote(name)} "
+                    f"is not one of them: {quote_list(own, 30)}.{suggestion(name, own)}"
                 )
         if isinstance(changes.get("priors", ()), Mapping):
             changes["priors"] = as_priors(changes["priors"])

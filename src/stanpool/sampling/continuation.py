@@ -129,13 +129,13 @@ def state_of(fit: FitResult) -> xr.Dataset:
         )
     elif STATE not in fit.tree.children:
         reason = (
-            "was saved by a stanpool that did not keep what chains adapted and where "
-            "they ended: fit again with more draws"
+            "was saved by a version of stanpool that did not keep what the chains "
+            "adapted and where they ended: fit again with more draws"
         )
     elif fit.program != fit.model.program:
         reason = (
-            "was saved by a stanpool that had another Stan program for its model: fit "
-            "again with more draws"
+            "was saved by a version of stanpool with another Stan program for this "
+            "model: fit again with more draws"
         )
     if reason:
         raise SpecError(f"this fit {reason}.")

@@ -172,10 +172,10 @@ def _known_covariance(factor: FactorDesign) -> str:
     empty = int((factor.sizes == 0).sum())
     scales = np.sqrt(factor.variances_of_groups)
     return (
-        f"known covariance: of {len(factor.labels)} groups of "
-        f"{quote(factor.factor)}, {empty} without rows, which are predicted from the "
-        "others; tau is the standard deviation of a group whose variance in the "
-        f"covariance is 1, and those of the groups are {scales.min():.3g} tau to "
+        f"known covariance: {empty} of the {len(factor.labels)} groups of "
+        f"{quote(factor.factor)} have no rows and are predicted from the others; tau "
+        "is the standard deviation of a group whose variance in the covariance is 1, "
+        f"and the groups have standard deviations from {scales.min():.3g} tau to "
         f"{scales.max():.3g} tau"
     )
 

@@ -227,7 +227,7 @@ def _sample(
             if choice.name == "cmdstan" or not choice.is_free:
                 raise
             failure = problem
-    tell(f"stanli failed, so that the program is compiled: {failure}", shown=progress)
+    tell(f"stanli failed, so the program will be compiled: {failure}", shown=progress)
     try:
         with CmdStan().load(program, data, progress=progress) as compiled:
             start = time.perf_counter()

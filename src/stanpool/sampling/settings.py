@@ -92,8 +92,8 @@ def _refuse_of_chains(method: Method, given: Mapping[str, Any]) -> None:
     named = [name for name, value in given.items() if value is not None]
     if named:
         raise SpecError(
-            f"method={quote(method)} has no Markov chains, so that {named[0]}= means "
-            "nothing. Take it out; method='nuts' has chains."
+            f"method={quote(method)} has no Markov chains, so that {named[0]}= has no "
+            "meaning. Leave it out; method='nuts' has chains."
         )
 
 

@@ -297,7 +297,7 @@ def _conclusion(model: Model, parameter: str, table: pd.DataFrame) -> str:
     said = f"{few} the prior decides, too: the posterior mean of {name} is {ends}."
     if pooling.idxmin() == "uniform":
         said += (
-            " The uniform prior takes scales far beyond the data's to be as likely as "
-            "theirs, and so undoes the pooling."
+            " The uniform prior makes scales far beyond those in the data as likely "
+            "as these, and so undoes the pooling."
         )
     return said

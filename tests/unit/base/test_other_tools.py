@@ -169,7 +169,7 @@ def test_a_text_is_no_list_of_pairs(pairs):
 def test_a_text_is_no_list_of_letters(verb, option):
     call = getattr(simulated_fit(draws=20), verb)
     said = refusal(sp.SpecError, call, **{option: "sigma"})
-    assert said == f"{option}='sigma' is one text; write a list, ['sigma']."
+    assert said == f"{option}='sigma' is a single string; write a list, ['sigma']."
 
 
 def test_numbers_of_numpy_are_numbers():

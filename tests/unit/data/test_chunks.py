@@ -453,7 +453,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     for name, message in (
         ("nothing.csv", "there is no file .* path of a CSV or Parquet file"),
         ("nothing", "no file of Parquet or CSV in"),
-        ("data.dat", "CSV and Parquet can"),
+        ("data.dat", "CSV or Parquet"),
         ("bad.parquet", "cannot read"),
     ):
         with pytest.raises(DataError, match=message):

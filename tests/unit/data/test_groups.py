@@ -51,7 +51,11 @@ class TestNesting:
         data = pupils(room=[1, 1, 2, 3, 4, 4, 5, 5])
         with pytest.raises(DataError) as refused:
             Model("y ~ 1 + (1 | room/school)", data)
-        for part in ("(... | room/school)", "has one of 'school'", "turn them round"):
+        for part in (
+            "(... | room/school)",
+            "has only one group of 'school'",
+            "Write the outer level first",
+        ):
             assert part in str(refused.value)
 
     def test_crossed_factors_with_a_row_each_are_refused(self) -> None:
@@ -249,7 +253,7 @@ class TestMembership:
         [
             ("mm(g)", "two or more columns"),
             ("mm(g, g_2, weights=(w))", "2 memberships and 1 weights"),
-            ("members(a, b, weights=(w, w))", r"members\(\) only columns"),
+            ("members(a, b, weights=(w, w))", r"members\(\) takes only columns"),
             ("mm(g, 1 + g_2)", "grouping factor is a column"),
         ],
     )

@@ -56,7 +56,7 @@ class TestFormula:
             ("factors(g, h, rank=0)", "must be 1 or more"),
             ("factors(g, h, rank=x)", "rank=1, 2, 3"),
             (f"factors(g, h, rank={'9' * 5000})", "rank=1, 2, 3"),
-            ("factors(g, h) + factors(h, g)", "and once"),
+            ("factors(g, h) + factors(h, g)", "only once"),
             ("factors(g, h, rank=4)", "column 'h' has 3 level(s)"),
         ],
     )

@@ -174,7 +174,7 @@ class TestChoices:
             ({"trunc": (True, None)}, ["bound True"]),
             (
                 {"family": "ordinal", "intercept": False},
-                ["cutpoints in the place of an intercept", "drop '0 +'"],
+                ["cutpoints in place of an intercept", "drop '0 +'"],
             ),
             ({"family": "categorical", "offsets": ("z",)}, ["offset 'z'"]),
             (
@@ -262,7 +262,12 @@ class TestData:
                 ["successes must be at most trials"],
             ),
             ("amount ~ 1", "inverse_gaussian", {"amount": 0.0}, ["must be positive"]),
-            ("colour ~ 1", "ordinal", {}, ["in no order", "ordered=True"]),
+            (
+                "colour ~ 1",
+                "ordinal",
+                {},
+                ["needs to know their order", "ordered=True"],
+            ),
             ("y ~ 1", "ordinal", {}, ["whole numbers or an ordered categorical"]),
             ("log(y) ~ 1", "categorical", {"y": 2.0}, ["is an expression"]),
             ("colour ~ 1", "categorical", {"colour": "red"}, ["one category, 'red'"]),

@@ -278,7 +278,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: sp.reduce("y ~ x", table(), family="gamma"), "must be compressed"),
     (
         lambda: sp.Model("y ~ x + k", sp.reduce("y ~ x", table())),
-        "are of 'y ~ 1 [+] x' .*; this is 'y ~ 1 [+] x [+] k'",
+        "are of 'y ~ 1 [+] x' .*; this model is 'y ~ 1 [+] x [+] k'",
     ),
     (lambda: sp.Model("y ~ x", sp.reduce("y ~ x", table()[:0])), "have no rows"),
 ]

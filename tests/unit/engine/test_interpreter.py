@@ -123,7 +123,7 @@ def test_python_that_does_not_start(
     monkeypatch.setattr(
         running, "sys", SimpleNamespace(executable=str(script), path=[])
     )
-    with pytest.raises(EngineError, match=r"exit code 9; the last[\s\S]*broken inst"):
+    with pytest.raises(EngineError, match=r"exit code 9; its last[\s\S]*broken inst"):
         with loaded():
             pass
 
@@ -344,7 +344,7 @@ SLOW = SampleSettings(seed=1, chains=2, draws=500_000, warmup=10)
     ("sign", "words"),
     [
         (signal.SIGKILL, r"SIGKILL\)[\s\S]*Memory ran out, unless"),
-        (signal.SIGSEGV, r"SIGSEGV\)[\s\S]*fault of stanli's[\s\S]*engine='cmdstan'"),
+        (signal.SIGSEGV, r"SIGSEGV\)[\s\S]*fault of stanli[\s\S]*engine='cmdstan'"),
     ],
 )
 def test_a_process_that_dies_is_explained(sign: signal.Signals, words: str) -> None:

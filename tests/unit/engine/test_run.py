@@ -106,7 +106,7 @@ Initialization between (-2, 2) failed after 100 attempts.
 
 def test_failure_quotes_what_the_chain_said_once_and_nothing_else(tmp_path):
     assert str(Failure(3, 1, CONSOLE, tmp_path)).splitlines()[:-1] == [
-        "chain 3 ended with exit code 1; the last it said:",
+        "chain 3 ended with exit code 1; its last message was:",
         "    Rejecting initial value:",
         "      Log probability evaluates to log(0), i.e. negative infinity.",
         "    Initialization between (-2, 2) failed after 100 attempts.",
@@ -117,7 +117,11 @@ def test_failure_quotes_what_the_chain_said_once_and_nothing_else(tmp_path):
     ("code", "console", "words"),
     [
         (1, CONSOLE, ["inits="]),
-        (-signal.SIGKILL, "", ["SIGKILL", "said nothing", "Memory", "parallel_chains"]),
+        (
+            -signal.SIGKILL,
+            "",
+            ["SIGKILL", "without a word", "Memory", "parallel_chains"],
+        ),
         (1, "std::bad_alloc", ["Memory", "parallel_chains"]),
         (-signal.SIGSEGV, "", ["SIGSEGV", "doctor"]),
         (-250, "", ["signal 250"]),

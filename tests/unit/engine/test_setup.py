@@ -421,7 +421,7 @@ def test_the_order_in_which_an_engine_is_found(folder, tmp_path, monkeypatch):
     assert home.find_official() == installed
 
     monkeypatch.setenv("STANPOOL_CMDSTAN", str(tmp_path / "nowhere"))
-    with pytest.raises(EngineError, match=r"STANPOOL_CMDSTAN=.*no 'makefile' in it"):
+    with pytest.raises(EngineError, match=r"STANPOOL_CMDSTAN=.*has no 'makefile'"):
         home.find_official()
     monkeypatch.setenv("STANPOOL_ENGINE", "embedded")
     assert home.find_official() is None

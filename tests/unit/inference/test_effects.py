@@ -514,7 +514,7 @@ class TestComparisons:
         assert found["probability"][0] == np.mean(draws[2] > draws[0])
         bend = draws[1] - draws[0] - (draws[2] - draws[1])
         assert found["probability"][1] == np.mean(bend < 0)
-        with pytest.raises(SpecError, match="'b7', which is none of the 3"):
+        with pytest.raises(SpecError, match="'b7', which is not one of the 3"):
             fit.predictions({"x1": [0, 1, 2]}, hypothesis="b7 > b1")
 
 
@@ -883,7 +883,7 @@ class TestWhatIsRefused:
             (lambda f: f.predictions({"f": ["Y"]}), "no level 'Y'.*'x', 'y'"),
             (lambda f: f.comparisons({"f": ["x"]}), "1 values of 'f', and two"),
             (lambda f: f.comparisons({"x1": "sdd"}), "one of 'sd', '2sd'"),
-            (lambda f: f.comparisons({"x1": ["a", 1]}), "'a' is none"),
+            (lambda f: f.comparisons({"x1": ["a", 1]}), "'a' is not a finite number"),
             (lambda f: f.predictions(newdata={"x1": []}), "newdata has no rows"),
             (lambda f: f.predictions(newdata="means"), "is not one of 'mean'"),
             (lambda f: f.predictions(by="region"), "by has 'region'.*newdata="),
@@ -892,7 +892,7 @@ class TestWhatIsRefused:
             (lambda f: f.predictions(weights=-np.ones(14)), "below 0"),
             (lambda f: f.comparisons("x1", comparison="ratios"), "mean 'ratio'"),
             (lambda f: f.comparisons("x1", cross="both"), "two or more variables"),
-            (lambda f: f.predictions(groups={"h": "none"}), "no grouping factor"),
+            (lambda f: f.predictions(groups={"h": "none"}), "not a grouping factor"),
             (lambda f: f.predictions(groups={"g": "zero"}), "not one of 'fitted'"),
             (lambda f: f.comparisons("g", groups="none"), "do not differ"),
             (

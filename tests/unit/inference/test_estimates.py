@@ -534,7 +534,7 @@ class TestHypotheses:
             ("-" * 2000 + "x1 < 0", "cannot read"),
             ("x1 < 1" + "0" * 400, "cannot read"),
             ("x1[0 < 0", "name"),
-            (3, "must be a text"),
+            (3, "must be a string"),
         ],
     )
     def test_others_are_refused(self, text: Any, said: str) -> None:

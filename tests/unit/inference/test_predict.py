@@ -250,7 +250,10 @@ class TestWrongRows:
             ({"h": 1}, "'h' holds whole numbers, and .* it holds text"),
             ({"x1": "a"}, "'x1' holds text, and .* it holds numbers"),
             ({"year": "2001"}, "'year' holds text, and .* it holds whole numbers"),
-            ({"k": 9}, r"C\(k\) has .* not seen: 9 \(rows 0, 1,.*knows 1, 2, 3,"),
+            (
+                {"k": 9},
+                r"C\(k\) has .* not seen: 9 \(rows 0, 1,.*levels are 1, 2, 3",
+            ),
             ({"x1": np.nan}, r"'x1' has 2 missing value\(s\) \(rows 0, 1"),
             ({"x1": np.inf}, r"'x1' has 2 infinite value\(s\)"),
             (

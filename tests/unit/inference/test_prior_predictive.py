@@ -465,7 +465,7 @@ class TestPriorPredictive:
         model = sp.Model(
             "y ~ x1", small_data(), pooling="complete", priors={"beta": "flat"}
         )
-        words = r"the prior on 'beta\[x1\]' is flat.*Set a proper one"
+        words = r"the prior on 'beta\[x1\]' is flat.*State a proper prior"
         with pytest.raises(sp.SpecError, match=words):
             model.prior_predictive(10)
 

@@ -115,8 +115,8 @@ class TestPriorsMapping:
         ("given", "said"),
         [
             ("normal(0, 1)", ["not a mapping", "priors={"]),
-            ({"beta": 3}, ["'beta'", "3", "text such as"]),
-            ({7: "normal(0, 1)"}, ["7", "name of the posterior"]),
+            ({"beta": 3}, ["'beta'", "3", "string such as"]),
+            ({7: "normal(0, 1)"}, ["7", "name of a parameter"]),
         ],
     )
     def test_other_shapes_are_refused(self, given: object, said: list[str]) -> None:

@@ -202,7 +202,7 @@ class TestRefusals:
         [
             ("sigma^2", "gamma(1, 1)", ["a variance", "inv_gamma(shape, scale)"]),
             ("beta^2", "inv_gamma(1, 1)", ["'beta^2'", "does not have"]),
-            ("tau", "uniform(-1, 1)", ["from -1 to 1", "above 0"]),
+            ("tau", "uniform(-1, 1)", ["begin at -1", "parameter's at 0"]),
             ("beta", "half_normal(1)", ["positive values", "real ones"]),
             ("beta", "dirichlet(1)", ["probabilities", "real ones"]),
         ],

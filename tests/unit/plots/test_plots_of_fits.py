@@ -434,7 +434,7 @@ class TestPriorPosterior:
 
     def test_improper_priors_are_refused(self, fit: sp.Fit) -> None:
         model = fit.model.with_(priors=(("sigma", sp.Prior.parse("flat()")),))
-        with pytest.raises(sp.SpecError, match="Set a proper one"):
+        with pytest.raises(sp.SpecError, match="State a proper prior"):
             plots.plot_prior_posterior(replace(fit, model=model))
         with pytest.raises(sp.SpecError, match="Did you mean 'sigma'"):
             plots.plot_prior_posterior(fit, var_names=["sigm"])

@@ -171,7 +171,7 @@ class TestRefused:
         model = sp.Model(
             "y ~ x1", small_data(), pooling="complete", priors={"beta": "flat"}
         )
-        with pytest.raises(sp.SpecError, match="Set a proper one"):
+        with pytest.raises(sp.SpecError, match="State a proper prior"):
             sp.sbc(model)
 
 

@@ -162,7 +162,7 @@ class TestModels:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            ({"model": "y ~ x"}, "there is one model of one data set"),
+            ({"model": "y ~ x"}, "this is one model of one data set"),
             ({"model": {}, "by": "segment"}, "the mapping is empty"),
             ({"model": "y ~ x", "data": []}, "the list is empty"),
             ({"model": "y ~ x", "by": "segmnt"}, "no column 'segmnt'. Did you mean"),
@@ -247,7 +247,7 @@ class TestFolder:
         with pytest.raises(FileNotFoundError, match="no fits of fit_many"):
             sp.load_fits(tmp_path)
         (tmp_path / "thesis.txt").write_text("mine")
-        with pytest.raises(FileExistsError, match="has no fits"):
+        with pytest.raises(FileExistsError, match="does not hold fits"):
             fits.save(tmp_path)
         other = tmp_path / "other"
         fits.save(other)

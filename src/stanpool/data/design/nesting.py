@@ -51,9 +51,9 @@ def check_nesting(
         )
         if children == parents:
             raise DataError(
-                f"{what}: every group of {quote(outer.factor)} has one of "
-                f"{quote(inner.key[-1])}, so that the two cannot be told apart. The "
-                "outer level stands first; drop one of them, or turn them round."
+                f"{what}: every group of {quote(outer.factor)} has only one group of "
+                f"{quote(inner.key[-1])}, so that the two cannot be told apart. Write "
+                "the outer level first; or drop one of them."
             )
         if (
             children == (len(frame) if rows is None else rows)

@@ -67,8 +67,8 @@ def build_outcome(
     y = check_support(family, values, what)
     if family.outcome == "nonnegative" and not y.any():
         raise DataError(
-            f"{what} is 0 in all {len(y)} rows, so that nothing is known of positive "
-            f"outcomes of the family {family.name!r}. {_RIGHT_COLUMN}"
+            f"{what} is 0 in all {len(y)} rows, so that they say nothing about the "
+            f"positive outcomes of the family {family.name!r}. {_RIGHT_COLUMN}"
         )
     return y, ()
 
@@ -144,11 +144,12 @@ def check_support(family: Family, y: np.ndarray, what: str) -> np.ndarray:
     bad, advice = ~is_good(y), _OTHER_FAMILY
     if family.outcome == "positive" and not y[bad].any():
         behind = [x.name for x in FAMILIES.values() if x.outcome == "nonnegative"]
-        advice = f"Outcomes that may be 0 have the families {quote_list(behind)}."
+        advice = f"Families of outcomes that may be 0 are {quote_list(behind)}."
     refuse_rows(y, bad, f"{what} must be {must} for {family.name!r}", advice)
     if not family.is_discrete:
         return y
-    refuse_rows(y, y > _LARGEST, f"{what} must be at most {_LARGEST}, as Stan counts")
+    rule = f"{what} must be at most {_LARGEST}, the largest whole number in Stan"
+    refuse_rows(y, y > _LARGEST, rule)
     return np.round(y).astype(np.int64)
 
 
@@ -223,8 +224,8 @@ def _categories(
         levels = tuple(column.cat.categories.tolist())
         if family.has_cutpoints and not column.cat.ordered:
             raise DataError(
-                f"{what} has the values {quote_list(levels)}, in no order that "
-                f"{family.name!r} could go by. Make it an ordered categorical, by "
+                f"{what} has the values {quote_list(levels)}, and {family.name!r} "
+                "needs to know their order. Make it an ordered categorical with "
                 f"pd.Categorical(data[{quote(named)}], categories=[lowest, ..., "
                 "highest], ordered=True), or whole numbers."
             )

@@ -126,10 +126,10 @@ def check_known(values: np.ndarray, left_out: LeftOut) -> np.ndarray:
         named = [left_out.labels[k] for k in np.flatnonzero(unknown.any(axis=0))]
         raise DataError(
             "new rows have combinations of predictors that no row of the data had "
-            f"(rows {quote_list(rows.tolist())}, counted from 0): the model knows "
-            f"nothing of {quote_list(named)}, and leaves it out. Drop these rows. A "
-            "model in which the combinations are groups, as in (1 | a:b), predicts new "
-            "ones."
+            f"(rows {quote_list(rows.tolist())}, counted from 0): the data say nothing "
+            f"about {quote_list(named)}, which predictions leave out. Drop these rows. "
+            "A model in which the combinations are groups, as in (1 | a:b), predicts "
+            "new ones."
         )
     return kept
 

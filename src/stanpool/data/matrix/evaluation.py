@@ -239,8 +239,8 @@ class _Walk:
             elif any(each is None for each in texts) or sign not in ("==", "!="):
                 raise DataError(
                     node.at.pointed(
-                        "categories are compared with texts and with each other, by "
-                        "== and !=."
+                        "categories can only be compared with strings and with each "
+                        "other, by == and !=."
                     )
                 )
             else:
@@ -287,7 +287,7 @@ class _Walk:
         if not all(isinstance(each, kind) for each in values):
             raise DataError(
                 call.at.pointed(
-                    "the list and the column are not both numbers or both texts."
+                    "the list and the column are not both numbers or both strings."
                 )
             )
         return np.isin(column, values)
@@ -339,8 +339,7 @@ class _Walk:
                 f"{key} has levels that "
                 f"{'the model has not seen' if not self.is_fit else 'are not listed'}: "
                 f"{quote_list(unseen)} (rows {quote_list(rows.tolist())}, counted from "
-                f"0). It knows {quote_list(known)}, and nothing of others. Drop these "
-                "rows."
+                f"0). Its levels are {quote_list(known)}. Drop these rows."
             )
         coding = contrasts_of(call)
         if coding is not None:

@@ -356,8 +356,9 @@ def refuse_dependent(texts: Sequence[str]) -> None:
     if found:
         raise SpecError(
             f"{quote_list(found)} depends in each row on all others, and data in "
-            "chunks are never seen together. Add a column that has it to the data; "
-            "predictors need no centering or scaling, which the model does by itself."
+            "chunks are never in memory together. Add a column with its values to the "
+            "data; predictors need no centering or scaling, which the model does by "
+            "itself."
         )
 
 
@@ -423,7 +424,7 @@ def _solved(
     if rank < len(own) or not np.allclose(given @ found, wanted, rtol=1e-9, atol=1e-9):
         raise SpecError(
             f"cannot read {quote_list([matrix.labels[each] for each in columns])} in "
-            "chunks. Add columns of numbers for them to the data."
+            "chunks. Add columns of numbers for these terms to the data."
         )
     rounded = np.round(found)
     return np.where(np.abs(found - rounded) < 1e-9, rounded, found)

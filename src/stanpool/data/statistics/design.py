@@ -74,9 +74,9 @@ def streamed(spec: ModelSpec, data: Any) -> Statistics:
     if data.source is None:
         raise SpecError(
             f"these statistics are of {formula_of(data.spec)!r} ({data.spec.family}) "
-            "and serve models with the same outcome, family, terms, groups and "
-            f"residual only; this is {formula_of(spec)!r} ({spec.family}). Reduce the "
-            f"data again for that: {data.named} was not kept."
+            "and can only be used for models with the same outcome, family, terms, "
+            f"groups and residual; this model is {formula_of(spec)!r} ({spec.family}). "
+            f"Reduce the data again for it: {data.named} was not kept."
         )
     return _with_rows(read(spec, data.source))
 
@@ -96,10 +96,10 @@ def _with_rows(data: Statistics) -> Statistics:
     """Return statistics, and refuse those of no rows."""
     if data.rows:
         return data
-    once = "" if data.source is not None else "; what is a stream can be read only once"
+    once = "" if data.source is not None else "; a stream can be read only once"
     raise DataError(
-        f"the data from {data.named} have no rows, and a model needs some. See what "
-        f"emptied them{once}."
+        f"the data from {data.named} have no rows, and a model needs at least one. "
+        f"Check what removed them{once}."
     )
 
 

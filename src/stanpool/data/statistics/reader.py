@@ -255,8 +255,8 @@ class Reader:
             joined = self.orders.setdefault(name, order).joined(order)
             if joined is None:
                 raise DataError(
-                    f"column {quote(name)} is ordered, and its levels in {where} are "
-                    "others than before. Give it all levels in all chunks."
+                    f"column {quote(name)} is ordered, and its levels in {where} "
+                    "differ from those before. Give it all levels in all chunks."
                 )
             self.orders[name] = joined
 

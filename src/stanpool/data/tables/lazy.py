@@ -128,17 +128,18 @@ _ADVICE: Mapping[tuple[str, ...], str] = {
         "credential",
         "permission",
     ): (
-        "Who runs this may not read it, or is not known there: set the credentials as "
-        "for any program that reads it (such as AWS_PROFILE, or gcloud auth), or open "
-        "it yourself and pass pyarrow.dataset.dataset(path, filesystem=...)."
+        "You are not permitted to read it, or the server does not know who you are: "
+        "set the credentials as for any other program that reads it (such as "
+        "AWS_PROFILE, or gcloud auth), or open it yourself and pass "
+        "pyarrow.dataset.dataset(path, filesystem=...)."
     ),
     ("filenotfound", "no such file", "not found", "no such bucket", "no_such"): (
-        "There is nothing at this address, or who runs this may not see it: look at "
-        "its spelling, and at the credentials."
+        "There is nothing at this address, or you are not permitted to see it: check "
+        "its spelling and your credentials."
     ),
-    ("closed",): "Open the connection again, and make the table anew from it.",
+    ("closed",): "Open the connection again, and create the table from it again.",
     ("already been read", "already consumed", "already been consumed"): (
-        "A stream can be read only once: make it anew."
+        "A stream can be read only once: create it again."
     ),
 }
 

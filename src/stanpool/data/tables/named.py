@@ -105,7 +105,7 @@ class Source:
                 "--decimal ',' reads 1,5; --thousands ',' reads 1,000; --na takes "
                 "words that stand for missing numbers."
             )
-        advice = "--dropna leaves out rows that miss something in the columns used."
+        advice = "--dropna leaves out rows with missing values in the columns used."
         if str(self.path) != "-" and kind_of(self.path) != ".csv":
             return advice
         return (

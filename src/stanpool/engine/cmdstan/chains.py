@@ -178,7 +178,7 @@ class Failure:
     def __str__(self) -> str:
         """Say which chain failed and how, its last words, and what to do."""
         words = tail("\n".join(_last_words(self.console)), lines=12)
-        said = f"; the last it said:\n{words}\n" if words else " and said nothing.\n"
+        said = f"; its last message was:\n{words}\n" if words else ", without a word.\n"
         end = "could not be run" if self.code is None else how_it_ended(self.code)
         return f"chain {self.chain} {end}{said}{self._advice}"
 
@@ -197,12 +197,13 @@ class Failure:
             return NO_PROPER_MODE
         if self.code is None or "shared librar" in self.console:
             return (
-                "The executable or its engine is damaged or gone, or its disk does not "
-                "let programs run. `stanpool doctor` says more. `stanpool clean` and "
-                "another fit build them again; STANPOOL_CACHE names another place."
+                "The executable or its engine is damaged or gone, or its disk does "
+                "not allow programs to run. `stanpool doctor` says more. `stanpool "
+                "clean` and another fit build them again; STANPOOL_CACHE names "
+                "another place."
             )
         return (
-            "What Stan wrote says what is wrong. If it does not help, try another "
+            "Stan's message says what is wrong. If it does not help, try another "
             "seed; `stanpool doctor` checks the engine."
         )
 

@@ -249,8 +249,8 @@ def _check_name(name: str) -> None:
     """Refuse a name that is not fit to be part of paths."""
     if not _NAME.fullmatch(name) or (is_windows() and _DEVICE.fullmatch(name)):
         raise SpecError(
-            f"name={quote(name)} cannot name a program: give a letter, then "
-            f"letters, digits and '_', {LONGEST_NAME} at most."
+            f"name={quote(name)} cannot name a program: a name is a letter and then "
+            f"letters, digits and '_', at most {LONGEST_NAME} characters."
         )
 
 

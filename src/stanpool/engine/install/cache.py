@@ -79,7 +79,9 @@ def given_folder(variable: str, value: str) -> Path:
     try:
         return Path(value).expanduser()
     except RuntimeError as error:
-        raise EngineError(f"{variable}={value!r} names no folder: {error}") from error
+        raise EngineError(
+            f"{variable}={value!r} does not name a folder: {error}"
+        ) from error
 
 
 @public

@@ -192,8 +192,8 @@ def _validated(home: Path, variable: str) -> Path:
     for needed in ("makefile", f"bin/{executable('stanc')}"):
         if not (home / needed).exists():
             raise EngineError(
-                f"{variable}={str(home)!r} is not a CmdStan that is built: there is no "
-                f"{needed!r} in it. Correct the variable, or unset it and stanpool "
+                f"{variable}={str(home)!r} is not a CmdStan that has been built: it "
+                f"has no {needed!r}. Correct the variable, or unset it and stanpool "
                 "finds or sets up an engine by itself."
             )
     return home

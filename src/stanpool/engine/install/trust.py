@@ -111,8 +111,8 @@ def _refusal(path: str | Path, status: os.stat_result, reason: str) -> str:
         f"{str(path)!r} {reason}: its owner is {_name_of(status.st_uid)}, its mode "
         f"{stat.filemode(status.st_mode)}. Whoever can write it decides what runs in "
         "your name, so stanpool does not use it. If you trust what is in it, make it "
-        f"yours or root's (`chown -R`) and take others' right to write from it "
-        f"(`chmod -R go-w`). Else remove it, or set the environment variable "
+        "yours or root's (`chown -R`) and take away others' permission to write it "
+        "(`chmod -R go-w`). Otherwise remove it, or set the environment variable "
         "STANPOOL_CACHE to a folder of your own."
     )
 

@@ -45,7 +45,7 @@ def refused(settings: SampleSettings) -> str:
         what = f"metric={quote(given['metric'])}"
     else:
         return ""
-    return f"stanli does not take {what}; engine='cmdstan' does."
+    return f"stanli does not support {what}; engine='cmdstan' does."
 
 
 def with_written_metric(settings: SampleSettings, dimension: int) -> SampleSettings:

@@ -173,7 +173,7 @@ class Child:
         """Say how the process ended before its time, its last words, what to do."""
         code = self._process.returncode
         words = tail(self._console, lines=12)
-        said = f"; the last it said:\n{words}\n" if words else " and said nothing.\n"
+        said = f"; its last message was:\n{words}\n" if words else ", without a word.\n"
         return f"the process of stanli {how_it_ended(code)}{said}{self._advice(code)}"
 
     def _advice(self, code: int) -> str:
@@ -185,7 +185,7 @@ class Child:
                 "other programs, or run fewer chains at a time: parallel_chains=1; or "
                 "engine='cmdstan', which keeps draws in files while it samples."
             )
-        return f"That is a fault of stanli's, and not of your model. {_OTHER_ENGINE}"
+        return f"This is a fault of stanli, and not of your model. {_OTHER_ENGINE}"
 
     @property
     def _console(self) -> str:

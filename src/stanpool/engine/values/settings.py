@@ -10,20 +10,20 @@ from stanpool.base.errors import SpecError
 from stanpool.base.options import EngineChoice, Method, Threads
 
 ADVICE_ON_INITS = (
-    "No point to start from with a finite density was found. Check that the data are "
-    "in the support of the outcome and that no prior is far too wide; or start nearer "
-    "to 0 with inits=0.5, or at values of your own with inits={'sigma': 1.0}."
+    "No starting point with a finite density was found. Check that the data are in "
+    "the support of the outcome and that no prior is far too wide; or start nearer to "
+    "0 with inits=0.5, or at values of your own with inits={'sigma': 1.0}."
 )
 
 PATHS = 4
 """How many paths pathfinder follows, each of which gives as many draws."""
 
 NO_PROPER_MODE = (
-    "There is no normal distribution around a maximum of the log density: in some "
-    "direction the density is flat, or grows without end, as that of groups' "
-    "coefficients does where their scale is next to 0. method='nuts' needs no maximum; "
-    "method='pathfinder' may do; and so may another parameterization, or a prior that "
-    "keeps scales from 0."
+    "The log density has no maximum that a normal distribution could approximate: in "
+    "some direction the density is flat, or grows without bound, as that of groups' "
+    "coefficients does where their scale is near 0. method='nuts' needs no maximum; "
+    "method='pathfinder' may work, and so may another parameterization or a prior "
+    "that keeps scales away from 0."
 )
 
 

@@ -76,8 +76,8 @@ def check_pareto_k(approximation: Approximation) -> Finding:
     level: Level = "passed" if approximation.is_good else "problem"
     named = approximation.named
     worth = (
-        f"{approximation.proposals:,} draws of it are worth "
-        f"{approximation.effective:,.0f} of the posterior"
+        f"{approximation.proposals:,} draws of it are worth as much as "
+        f"{approximation.effective:,.0f} from the posterior"
     )
     if not approximation.is_good:
         said = (

@@ -86,8 +86,8 @@ def group_effects(
     for name, word in chosen.items():
         if name not in own:
             raise SpecError(
-                f"groups has {quote(name)}, which is no grouping factor of {model!r}; "
-                f"its grouping factors are {quote_list(own) or 'none'}."
+                f"groups has {quote(name)}, which is not a grouping factor of "
+                f"{model!r}; its grouping factors are {quote_list(own) or 'none'}."
                 + suggestion(str(name), own)
             )
         if word not in words:

@@ -180,9 +180,9 @@ def _step(expected: Expectations, name: str, slope: SlopeKind) -> float:
     if change > _SMOOTH * largest:
         warn_user(
             f"the expected outcome has a step or a kink in {quote(name)}, where it has "
-            "no slope: half as small a step changes differences by "
-            f"{change / largest:.0%}. Compare two values, as in fit.comparisons("
-            f"{{{quote(name)}: [low, high]}}).",
+            "no slope: halving the step changes differences by "
+            f"{change / largest:.0%}. Compare two values, as in "
+            f"fit.comparisons({{{quote(name)}: [low, high]}}).",
             EffectWarning,
         )
     return step

@@ -286,9 +286,9 @@ def _hypotheses(
         if name in names:
             return np.asarray(draws[:, names[name]])
         raise SpecError(
-            f"the hypothesis {quote(text)} has the name {quote(name)}, which is none "
-            f"of the {draws.shape[1]} quantities; these are b1, b2 and so on, in the "
-            f"order of the table, or {quote_list([n for n in names if n in own])}."
+            f"the hypothesis {quote(text)} has the name {quote(name)}, which is not "
+            f"one of the {draws.shape[1]} quantities; these are b1, b2 and so on, in "
+            f"the order of the table, or {quote_list([n for n in names if n in own])}."
         )
 
     rows = []

@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from stanpool.model.fit_result import FitResult
 
 _USAGE = (
-    "Use names of the posterior, numbers, + - * / **, the functions exp, log, sqrt and "
-    "abs, and one or two of < > <= >=, as in 'floor < 0' or "
-    "'b_county[AITKIN, floor] > b_county[ANOKA, floor]'; quote names with other "
-    "characters by backticks."
+    "Use names of the posterior, numbers, + - * / **, the functions exp, log, sqrt "
+    "and abs, and one or two of < > <= >=, as in 'floor < 0' or 'b_county[AITKIN, "
+    "floor] > b_county[ANOKA, floor]'; write names with other characters in backticks."
 )
 _BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -123,7 +122,7 @@ def evaluate(text: str, draws_of: Callable[[str, str], Array]) -> tuple[Array, A
         for messages.
     """
     if not isinstance(text, str):
-        raise SpecError(f"the hypothesis {quote(text)} must be a text. {_USAGE}")
+        raise SpecError(f"the hypothesis {quote(text)} must be a string. {_USAGE}")
     replaced, names = _alias(text)
     if re.search(r"(?<![<>])=(?!\s*$)", replaced.replace("<=", "").replace(">=", "")):
         raise SpecError(

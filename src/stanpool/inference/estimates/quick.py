@@ -98,12 +98,12 @@ def _pilot_of(model: PreparedModel) -> PilotEstimate:
     """Return the pilot estimate, or say why there is none and what to do."""
     reason = "the search for it did not converge"
     if model.spec.pooling != "partial":
-        reason = f"it is of partially pooled models, and pooling={model.spec.pooling!r}"
+        reason = f"it needs partial pooling, and pooling={model.spec.pooling!r}"
     elif model.design.formulas:
         name = model.design.formulas[0].parameter
         reason = f"it takes {name} as one number, and {name} has a formula"
     elif model.design.special:
-        reason = "it leaves latent factors out"
+        reason = "it does not estimate latent factors"
     elif model.pilot is not None:
         return model.pilot
     raise SpecError(

@@ -300,7 +300,7 @@ def _refuse_unrelated(term: GroupTerm, new: tuple[Any, ...]) -> None:
     if new:
         raise DataError(
             f"the covariance {quote(term.covariance)} between groups of "
-            f"{quote(term.key[0])} has nothing on {quote_list(new)}. Fit with a "
+            f"{quote(term.key[0])} has no rows for {quote_list(new)}. Fit with a "
             "covariance that has them, too: groups without rows are predicted from "
             "those that they covary with. Or pass group_terms= without "
             f"{quote(term.factor)}."

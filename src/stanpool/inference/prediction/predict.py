@@ -283,7 +283,7 @@ def predict(
     of_summary = (quantiles, events, by, pairs)
     if not summary and any(each is not None for each in of_summary):
         raise SpecError(
-            "quantiles, events, by and pairs are of a summary: pass summary=True."
+            "quantiles, events, by and pairs belong to a summary: pass summary=True."
         )
     source = linear_predictor_with(
         fit,

@@ -87,7 +87,7 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
     ['school', 'school:room']
     """
     if not isinstance(text, str):
-        raise SpecError(f"a formula is a text such as 'y ~ x', got {quote(text)}.")
+        raise SpecError(f"a formula is a string such as 'y ~ x', got {quote(text)}.")
     whole = Span(text, 0, len(text))
     sides = list(split(whole, "~"))
     if len(sides) != 2:
@@ -105,17 +105,19 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         call = _CALL.fullmatch(span.text)
         if _is_group_term(span):
             if sign == "-":
-                raise span.error("a group term cannot be taken away.")
+                raise span.error(
+                    "a group term cannot be subtracted. Leave it out of the formula."
+                )
             for term in _read_group_term(span, functions):
                 _add(groups, term, span)
         elif call and call.group(1) == "offset":
             if sign == "-":
-                raise span.error("write 'offset(-z)' to take z away.")
+                raise span.error("write 'offset(-z)' to subtract z.")
             inside = span.part(call.start(2), call.end(2)).strip()
             offsets.append(_arithmetic(inside, functions))
         elif call and call.group(1) == "factors":
             if sign == "-" or latent is not None:
-                raise span.error("factors() is added, and once.")
+                raise span.error("factors() can only be added, and only once.")
             latent = _read_latent(span, span.part(call.start(2), call.end(2)))
         elif span.text in ("0", "1"):
             intercept = (span.text == "1") == (sign == "+")
@@ -135,8 +137,8 @@ def check_name(name: object) -> None:
     """Refuse a column's name that is not a text."""
     if not isinstance(name, str) or not name:
         raise SpecError(
-            f"a column is named by a text, got {quote(name)}; rename the columns, "
-            "for example by data.rename(columns=str)."
+            f"the name of a column must be a string, got {quote(name)}; rename the "
+            "columns, for example by data.rename(columns=str)."
         )
 
 
@@ -271,9 +273,10 @@ def _population_term(sign: str, span: Span, functions: Collection[str]) -> str:
         raise span.error("a group term can only be added, as in '+ (1 + x | g)'.")
     if span.text == "Intercept":
         raise span.error(
-            "there is an intercept unless '0 +' takes it away, and it needs no word: "
-            "write 'y ~ x'. For a prior where predictors are 0 and not at their means, "
-            "pass center_predictors=False. (A column of that name: rename it.)"
+            "a model has an intercept unless '0 +' removes it, and a formula does not "
+            "name it: write 'y ~ x'. For a prior where predictors are 0 and not at "
+            "their means, pass center_predictors=False. If a column has this name, "
+            "rename it."
         )
     read_term(span, functions)
     return span.text if sign == "+" else f"-{span.text}"
@@ -298,9 +301,11 @@ def _read_group_term(span: Span, functions: Collection[str]) -> list[GroupTerm]:
     left = inside.part(0, bars[0]).strip()
     right = inside.part(bars[-1] + 1, len(inside.text)).strip()
     if not left.text:
-        raise span.error("no varying coefficients before '|'; write '(1 | g)'.")
+        raise span.error(
+            "there are no varying coefficients before '|'; write '(1 | g)'."
+        )
     if not right.text:
-        raise span.error("no grouping factor after '|'; write '(1 | g)'.")
+        raise span.error("there is no grouping factor after '|'; write '(1 | g)'.")
     intercept, terms = True, []
     for sign, term in signed_terms(left):
         if term.text in ("0", "1"):
@@ -344,7 +349,8 @@ def _read_memberships(span: Span, call: str) -> dict[str, Any]:
             weights = [_column(each.strip(), piece) for each in split(listing, ",")]
         else:
             raise piece.error(
-                "mm() takes columns and weights=(columns), members() only columns."
+                "mm() takes columns and weights=(columns), and members() takes only "
+                "columns."
             )
     if len(columns) < 2:
         raise span.error(f"{call}() needs two or more columns.")
@@ -427,8 +433,8 @@ def _column(span: Span, whole: Span) -> str:
     name = unquote_name(span.text)
     if name is None:
         raise (span if span.text else whole).error(
-            f"a grouping factor is a column, a:b, a/b or mm(a, b), got "
-            f"{quote(span.text)}. A name that is not a plain identifier stands in "
+            "a grouping factor is a column, a:b, a/b or mm(a, b), got "
+            f"{quote(span.text)}. Write a name that is not a plain identifier in "
             "backticks."
         )
     return name
@@ -442,7 +448,9 @@ def _add(groups: list[GroupTerm], other: GroupTerm, span: Span) -> None:
         return
     group = groups[at[0]]
     if set(group.terms) & set(other.terms) or (group.intercept and other.intercept):
-        raise span.error(f"a coefficient varies twice over {quote(group.factor)}.")
+        raise span.error(
+            f"the same coefficient varies twice over {quote(group.factor)}."
+        )
     both = (group, other)
     if any(each.correlated and each.intercept + len(each.terms) > 1 for each in both):
         raise span.error(

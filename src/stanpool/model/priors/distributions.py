@@ -37,9 +37,9 @@ def distribution_of(row: PriorRow) -> Continuous:
     prior = row.prior.canonical
     if prior.distribution not in DISTRIBUTIONS:
         raise SpecError(
-            f"the prior on {quote(row.parameter)} is {row.prior}, which is no "
-            "distribution that can be drawn from. Set a proper one, such as "
-            f"priors={{{row.parameter!r}: 'normal(0, 10)'}}."
+            f"the prior on {quote(row.parameter)} is {row.prior}, from which nothing "
+            f"can be drawn. State a proper prior, such as priors={{{row.parameter!r}: "
+            "'normal(0, 10)'}."
         )
     return DISTRIBUTIONS[prior.distribution](*prior.arguments)
 

@@ -86,9 +86,9 @@ def check_given(values: Mapping[str, float], rows: list[PriorRow]) -> None:
     for name, value in values.items():
         if name not in needed and name.partition("[")[0] not in correlations:
             raise SpecError(
-                f"assume= has {quote(name)}, which is no parameter of the model; these "
-                f"are {quote_list([*needed, *correlations], 20)}."
-                f"{suggestion(name, needed)}"
+                f"assume= has {quote(name)}, which is not a parameter of the model; "
+                "its parameters are "
+                f"{quote_list([*needed, *correlations], 20)}.{suggestion(name, needed)}"
             )
         if not np.isfinite(value):
             raise SpecError(f"assume= has {value!r} for {quote(name)}, not a number.")
@@ -104,7 +104,7 @@ def check_given(values: Mapping[str, float], rows: list[PriorRow]) -> None:
     missing = [name for name in needed if name not in values]
     if missing:
         raise SpecError(
-            f"assume= says nothing of {quote_list(missing, 20)}, without which no data "
-            "can be simulated. Give each a value, or pass a fit, whose posterior means "
-            "are used for all that is left out."
+            f"assume= has no value for {quote_list(missing, 20)}, and data cannot be "
+            "simulated without it. Give each parameter a value, or pass a fit, whose "
+            "posterior means are used for those that are left out."
         )

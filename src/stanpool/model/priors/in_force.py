@@ -421,26 +421,26 @@ def _check_support(
             "unit": "beta(1, 1) or uniform(0, 0.5)",
             "correlation": "lkj(2)",
         }
-        lives = {"bounded": "an interval of", "simplex": "probabilities, not on"}
-        own = "ones from 0 to 1" if known.support == "unit" else f"{known.support} ones"
+        values = {"simplex": "only probabilities as"}
+        own = (
+            "values from 0 to 1" if known.support == "unit" else f"{known.support} ones"
+        )
         raise SpecError(
             f"priors[{quote(name)}] = {quote(str(prior))}: {prior.distribution} "
-            f"lives on {lives.get(prior.support, prior.support)} values, the parameter "
-            f"on {own}. Use {examples[known.support]}."
+            f"has {values.get(prior.support, prior.support)} values, and the parameter "
+            f"has {own}. Use {examples[known.support]}."
         )
     lower, upper = known.bounds
     if prior.support != "bounded":
         return
-    lives_at = (
-        f"it lives from {prior.bounds[0]:g} to {prior.bounds[1]:g}, the parameter"
-    )
+    stated = f"priors[{quote(name)}] = {quote(str(prior))}"
     if prior.bounds[0] < lower:
         raise SpecError(
-            f"priors[{quote(name)}] = {quote(str(prior))}: {lives_at} above {lower:g}. "
-            "Raise its lower bound, or choose another distribution."
+            f"{stated}: its values begin at {prior.bounds[0]:g}, and the parameter's "
+            f"at {lower:g}. Raise its lower bound, or choose another distribution."
         )
     if prior.bounds[1] > upper:
         raise SpecError(
-            f"priors[{quote(name)}] = {quote(str(prior))}: {lives_at} below {upper:g}. "
-            "Lower its upper bound, or choose another distribution."
+            f"{stated}: its values end at {prior.bounds[1]:g}, and the parameter's at "
+            f"{upper:g}. Lower its upper bound, or choose another distribution."
         )

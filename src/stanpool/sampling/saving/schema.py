@@ -70,7 +70,7 @@ columns=(), membership='', weights=(), covariance='')
     try:
         return cls(**found)
     except StanpoolError as problem:
-        raise DataError(f"{where} cannot be: {problem}") from None
+        raise DataError(f"{where} is not valid: {problem}") from None
 
 
 def _read(hint: Any, value: Any, where: str, readers: Readers) -> Any:

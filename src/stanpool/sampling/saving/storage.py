@@ -219,7 +219,10 @@ def load_or_sample(
     else:
         changes = list(_changes(kept, model, settings, any_seed, prior_only))
         if not changes:
-            tell(f"Took the fit in {str(target)!r}: it is the same", shown=progress)
+            tell(
+                f"Loaded the fit that is saved in {str(target)!r}: nothing has changed",
+                shown=progress,
+            )
             # The model of the caller, which is the same.
             return replace(kept, model=model)
     try_saving(target, overwrite=True)

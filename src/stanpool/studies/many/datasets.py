@@ -107,8 +107,8 @@ def labelled_models(
     names = (*of_statements, *of_data)
     if not names:
         raise SpecError(
-            "there is one model of one data set, which Model and fit() are for. Pass "
-            "by=, several data sets, or a mapping of formulas."
+            "this is one model of one data set, for which Model and fit() are enough. "
+            "Pass by=, several data sets, or a mapping of formulas."
         )
     models: dict[Label, ModelToBuild] = {}
     shared: dict[Key, Statement] = {}

@@ -212,7 +212,7 @@ class Fits(Mapping[Any, Fit]):
         if len(self.failures):
             raise SpecError(
                 f"{len(self.failures)} of {len(self.records)} fits failed, so that the "
-                "others are no fair sample of the imputations: see .failures."
+                "others may not represent all imputations: see .failures."
             )
         return PooledDraws.of(list(self.values()))
 

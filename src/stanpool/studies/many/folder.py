@@ -115,8 +115,8 @@ class FitsFolder:
         if not (path / _INDEX).exists():
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise PathTakenError(
-                    f"{str(path)!r} exists and has no fits of fit_many(). Pass another "
-                    "folder, or one that is empty."
+                    f"{str(path)!r} exists, and does not hold fits of fit_many(). Pass "
+                    "another folder, or one that is empty."
                 )
             with explained(f"write fits to {str(path)!r}", path):
                 path.mkdir(parents=True, exist_ok=True)

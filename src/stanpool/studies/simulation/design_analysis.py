@@ -167,14 +167,14 @@ class DesignAnalysis:
         poor = int(self.table["poor"].sum())
         if poor:
             said.append(
-                f"Fits with divergences or an R-hat above {R_HAT_OF_REFITS}, so that "
-                f"what they found is less certain: {poor:,} of {total:,}. Try more "
-                "draws, or adapt_delta=0.99."
+                f"Fits with divergences or an R-hat above {R_HAT_OF_REFITS}, whose "
+                f"results are less certain: {poor:,} of {total:,}. Try more draws, or "
+                "adapt_delta=0.99."
             )
         if (self.table["reached"] < _FEW).any() and self.truth != 0:
             said.append(
                 f"Where fewer than {_FEW} studies reach the goal, exaggeration and the "
-                "share of right signs are those of few results."
+                "share of right signs rest on few results."
             )
         if self.truth == 0:
             said.append(

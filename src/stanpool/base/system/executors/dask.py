@@ -19,8 +19,8 @@ _OFTEN, _PAUSE = 10, 0.5  # times that a result is asked for, and seconds betwee
 _ENDS = (OSError, TimeoutError)
 _LOST = (
     "the client of Dask was closed or has lost its scheduler, or the tasks were "
-    "cancelled. What was not done is lost, too. With a new client and folder=, the "
-    "same call goes on with it."
+    "cancelled. Unfinished tasks were lost, too. If the study has a folder=, the same "
+    "call with a new client continues from there."
 )
 
 
@@ -58,7 +58,7 @@ class DaskWorkers:
         ended: SimpleQueue[Any] = SimpleQueue()
         for future in futures:
             future.add_done_callback(ended.put)
-        how = f"Start some, as by `dask worker {self._address} --nthreads 1`"
+        how = f"Start some, for example with `dask worker {self._address} --nthreads 1`"
         waiting = Waiting("Dask", self._count_workers, how)
         while futures:
             try:
@@ -129,16 +129,17 @@ def dask_at(address: str | None) -> Iterator[DaskWorkers]:
             yield DaskWorkers(default_client())
             return
         raise EngineError(
-            "executor='dask' is the current client's cluster, and there is no client. "
-            "Make one, as by client = distributed.Client(threads_per_worker=1), which "
-            "starts workers on this machine; or name a scheduler, 'dask://host:8786'."
+            "executor='dask' uses the cluster of the current client, but there is no "
+            "client. Make one, for example with client = "
+            "distributed.Client(threads_per_worker=1), which starts workers on this "
+            "machine; or give the address of a scheduler, 'dask://host:8786'."
         )
     try:
         client = Client(address, set_as_default=False)
     except (*_ENDS, ValueError) as problem:
         raise EngineError(
             f"no scheduler of Dask answers at {quote(address)}: {problem}. Start one "
-            "by `dask scheduler`, and workers by `dask worker --nthreads 1`."
+            "with `dask scheduler`, and workers with `dask worker --nthreads 1`."
         ) from problem
     with client:
         yield DaskWorkers(client)
@@ -162,14 +163,15 @@ def _without_advice_on_size() -> Iterator[None]:
 
 def _killed(problem: Any) -> str:
     return (
-        f"the workers that did this task ended one after the other: {problem} Most "
-        "often memory runs out: give workers more, or fit with fewer draws."
+        f"one worker after another ended while it did this task: {problem} The usual "
+        "reason is that memory runs out: give workers more of it, or fit with fewer "
+        "draws."
     )
 
 
 def _refused(problem: Exception) -> str:
     return (
         f"the workers of Dask cannot do this: {type(problem).__name__}: {problem}. "
-        "They need stanpool and its libraries, of the same versions as here: "
+        "They need stanpool and its libraries in the same versions as here: "
         "client.get_versions(check=True) compares the libraries."
     )

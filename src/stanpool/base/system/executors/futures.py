@@ -31,7 +31,7 @@ class FuturesWorkers:
                 yield futures[future], future.result()
         except BrokenExecutor as broken:
             raise EngineError(
-                f"a worker of {type(self.executor).__name__} ended before its time: "
+                f"a worker of {type(self.executor).__name__} ended unexpectedly: "
                 f"{broken} If memory ran out, use fewer workers. Such an executor does "
                 "not recover; Dask, Ray, Spark and executor='joblib:loky' start the "
                 "lost tasks again."

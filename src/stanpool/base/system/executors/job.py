@@ -158,8 +158,8 @@ class Job:
             return ""
         return (
             f"the worker {worker_name()} has stanpool {__version__}, and this process "
-            f"has {self._version}. Results could differ, so that it does no work: "
-            f"install stanpool {self._version} there."
+            f"has {self._version}. Results could differ, so it was given no work. "
+            f"Install stanpool {self._version} there."
         )
 
     def _here(self) -> Parcel:

@@ -27,7 +27,7 @@ class RayWorkers:
         places = {
             remote.remote(shared, task): place for place, task in enumerate(tasks)
         }
-        how = "Start some, as by `ray start --address=HOST:PORT`"
+        how = "Start some, for example with `ray start --address=HOST:PORT`"
         waiting = Waiting("Ray", _count_cores, how)
         try:
             while places:
@@ -62,7 +62,7 @@ def _outcome_of(reference: Any) -> Outcome:
     except ray.exceptions.RayError as problem:
         raise EngineError(
             f"the workers of Ray cannot do this: {problem} They need stanpool and its "
-            "libraries, of the same versions as here."
+            "libraries in the same versions as here."
         ) from problem
 
 

@@ -31,15 +31,16 @@ class SparkWorkers:
             session = SparkSession.getActiveSession()
             if session is None:
                 raise SpecError(
-                    "executor='spark' is the active session, and there is none: make "
-                    "one by SparkSession.builder.getOrCreate(), or pass it."
+                    "executor='spark' uses the active Spark session, but there is "
+                    "none. Make one with SparkSession.builder.getOrCreate(), or pass "
+                    "it."
                 )
         try:
             return cls(getattr(session, "sparkContext", session))
         except Exception as problem:  # what Spark Connect raises differs by version
             raise SpecError(
-                "this session of Spark has no SparkContext, as those of Spark Connect "
-                "have none: pass one that was made without .remote()."
+                "this Spark session has no SparkContext, which sessions of Spark "
+                "Connect do not offer. Pass a session that was made without .remote()."
             ) from problem
 
     def outcomes(self, job: Job, tasks: Sequence[Any]) -> Outcomes:

@@ -154,7 +154,8 @@ def _check_animals(what: str, own: list[str]) -> None:
     if "" in own:
         raise DataError(
             f"{what} has no label for the animal of its row {own.index('')}, counted "
-            "from 0; what is missing, empty or 0 stands for parents that are not known."
+            "from 0. Only parents may be missing, empty or 0, which says that they "
+            "are not known."
         )
     twice = repeated(own)
     if twice:

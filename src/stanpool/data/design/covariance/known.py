@@ -54,9 +54,9 @@ class KnownCovariance:
             raise DataError(
                 f"{what} is of type {type(given).__name__!r} and needs labels, by "
                 "which it is matched with the groups: pass a data frame, "
-                "pd.DataFrame(matrix, index=labels, columns=labels); a tree as a text "
-                "in Newick's format; or a pedigree, a data frame with the columns "
-                "'id', 'sire' and 'dam'."
+                "pd.DataFrame(matrix, index=labels, columns=labels); a tree as a "
+                "string in Newick's format; or a pedigree, a data frame with the "
+                "columns 'id', 'sire' and 'dam'."
             )
         rows, columns = (
             tuple(map(level_text, x)) for x in (given.index, given.columns)

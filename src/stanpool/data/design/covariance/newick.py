@@ -99,7 +99,7 @@ def _unreadable(name: str, before: list[str], piece: str) -> DataError:
     else:
         found = f"the ';' is missing after {quote(read[-20:])}"
     return DataError(
-        f"the tree {quote(name)} is no text in Newick's format, such as "
+        f"the tree {quote(name)} is not written in Newick's format, as in "
         f"'((a:1,b:1):2,c:3);': {found}."
     )
 

@@ -126,7 +126,7 @@ def number_named(name: str, value: Any) -> float:
         number = np.nan
     if isinstance(value, str) or not np.isfinite(number):
         raise DataError(
-            f"{quote(name)} is a number, and {quote(value)} is none that is finite. "
+            f"{quote(name)} is a number, and {quote(value)} is not a finite number. "
             f"Pass numbers, as in {{{quote(name)}: [0, 1]}}."
         )
     return number
@@ -151,7 +151,7 @@ def values_of(model: PreparedModel, name: str, asked: Any) -> list[Any]:
     else:
         words = list(asked)
     if not words:
-        raise DataError(f"there are no values of {quote(name)}: pass one at least.")
+        raise DataError(f"there are no values of {quote(name)}: pass at least one.")
     levels = levels_of(model, name)
     if levels or name in roles_of(model).groups:
         if words == ["all"] and "all" not in levels:
@@ -283,8 +283,8 @@ def _check_size(rows: int, values: Mapping[str, Sequence[Any]]) -> None:
         rows *= len(each)
     if rows > _MOST_ROWS:
         raise DataError(
-            f"the grid has {rows:,} rows, and {_MOST_ROWS:,} at most are possible. "
-            "Pass fewer values, or a sample of the data."
+            f"the grid has {rows:,} rows, and {_MOST_ROWS:,} is the limit. Pass fewer "
+            "values, or a sample of the data."
         )
 
 
@@ -328,8 +328,8 @@ def _rows(fit: FitResult, newdata: Any) -> pd.DataFrame:
     frame = as_frame(newdata).reset_index(drop=True)
     if len(frame) == 0:
         raise DataError(
-            "newdata has no rows: the grid is empty. See what emptied it, or leave it "
-            "out for the rows of the data."
+            "newdata has no rows, so the grid is empty. Check what removed them, or "
+            "leave it out for the rows of the data."
         )
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()]
