@@ -50,8 +50,13 @@ def moved_data(model: sp.Model) -> pd.DataFrame:
     """Shift predictors by 1000, but for those whose 0 means something.
 
     Offsets, slopes without intercepts, and slopes that are uncorrelated with them.
+    Predictors of the outcome's other parameters are seen as they are, not centered.
     """
     fixed = set(model.spec.offsets)
+    for own in model.design.parameters:
+        for factor in own.factors:
+            fixed.update(*(label.split(":") for label in factor.varying))
+        fixed.update(*(label.split(":") for label in own.coefficients))
     for factor in model.design.factors:
         if "Intercept" not in factor.varying or factor.uncorrelated:
             fixed.update(*(label.split(":") for label in factor.varying))
