@@ -164,7 +164,7 @@ def test_predictions_are_of_species_that_the_covariance_has() -> None:
     beta = fit().posterior["beta"].to_numpy()
     expected = b.to_numpy() + beta * np.array([0.0, 1.0])
     np.testing.assert_allclose(drawn, expected, rtol=1e-6)
-    with pytest.raises(sp.DataError, match="has nothing on 'dodo'"):
+    with pytest.raises(sp.DataError, match="has no rows for 'dodo'"):
         fit().predict(new.assign(species="dodo"))
     with pytest.raises(sp.SpecError, match=r"known covariance.*Leave out rows"):
         fit().loo(unit="group")

@@ -66,14 +66,10 @@ def declared(model: sp.Model) -> list[str]:
 
 
 def unknown_to_the_pilot(model: sp.Model) -> set[str]:
-    """Latent factors, and groups' scales that are not the normal's alone."""
-    found = set()
+    """Name what latent factors have: all else starts around the pilot estimate."""
     if model.design.special:
-        found |= {"scores", "z_loadings", "loading_scale"}
-    is_normal = model.spec.family == "gaussian" and model.spec.se is None
-    if model.design.residual is not None and not is_normal:
-        found |= {"tau_sigma", "z_sigma"}
-    return found
+        return {"scores", "z_loadings", "loading_scale"}
+    return set()
 
 
 @pytest.mark.parametrize("name", PILOTED)

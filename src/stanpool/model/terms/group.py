@@ -47,7 +47,7 @@ from stanpool.model.terms.term import (
 
 _LARGEST_SPREAD = 0.5  # largest standard deviation of the logarithms of scales
 _LEAST_LEFT = 0.05  # least variance of a standardized deviation
-_LEAST_ERROR = 1e-10  # variance of the error of a deviation that is known
+_ROUNDING = 1e-13  # of a standardized one, where there is no error but that of digits
 _SOME_SCALE = 0.3  # of deviations of parameters, on the scales of their links
 _SOME_NOISE = 0.3  # of initial values of standardized deviations, beside their scale 1
 
@@ -332,8 +332,10 @@ class GroupTerm:
         root = self.factor.root
         if root is None:
             return np.asarray(z)
-        known = np.full(u.shape, _LEAST_ERROR) if errors is None else errors
-        share = known / np.square(chol).sum(axis=1)
+        if errors is None:
+            share = np.full(u.shape, _ROUNDING)
+        else:
+            share = errors / np.square(chol).sum(axis=1)
         columns = zip(z.T, share.T, strict=True)
         return np.stack([root.smoothed(own, error) for own, error in columns], axis=1)
 
