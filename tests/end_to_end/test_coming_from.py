@@ -103,6 +103,7 @@ COLUMNS = pd.DataFrame(
         "y": _RNG.integers(1, 9, 60),
         "n": 9,
         "x": _RNG.uniform(1, 2, 60),
+        "z": _RNG.uniform(1, 2, 60),
         "s": 1.0,
         "w": 1.0,
         "e": 2.0,

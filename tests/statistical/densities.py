@@ -667,7 +667,7 @@ def _outcome(model: sp.Model, data: pd.DataFrame, eta: np.ndarray, at: Point) ->
         "cloglog": lambda: np.exp(-np.exp(eta)),
     }.get(spec.link_name, lambda: 1 - mean)()
     own = {
-        name: _parameter_of_rows(model, data, at, name)
+        name: parameter_of_rows(model, data, at, name)
         for name in ("sigma", *OWN_PARAMETERS)
     }
     learned: Any = own["sigma"] if spec.has_sigma else 0.0
@@ -968,9 +968,7 @@ def _is_correlated(
     return any(row.parameter == f"Omega_{of}{factor.factor}" for row in model.priors)
 
 
-def _parameter_of_rows(
-    model: sp.Model, data: pd.DataFrame, at: Point, name: str
-) -> Any:
+def parameter_of_rows(model: sp.Model, data: pd.DataFrame, at: Point, name: str) -> Any:
     """Return a parameter of the outcomes: by its formula in each row, or a number."""
     if name not in at.formulas:
         return getattr(at, name)

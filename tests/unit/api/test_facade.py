@@ -259,7 +259,7 @@ class TestModel:
             ({"predictors": "x1"}, "predictors='x1'.*write a list"),
             ({"varying": "x1"}, "varying='x1'.*write a list"),
             ({"varying": []}, r"varying is empty.*\['Intercept'\]"),
-            ({"group": 3}, "named by a text, got 3"),
+            ({"group": 3}, "must be a string, got 3"),
         ],
     )
     def test_texts_for_lists_and_lists_for_texts_are_refused(

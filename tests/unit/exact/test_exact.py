@@ -313,7 +313,7 @@ class TestKnownSigma:
     @pytest.mark.parametrize(
         ("flat", "message"),
         [
-            ("tau", "is one text; write a list"),
+            ("tau", "is a single string; write a list"),
             (["taw"], "Did you mean 'tau'"),
             (["tau", "tau^2"], "names tau more than once"),
             ([1], "must be a list of texts"),

@@ -411,7 +411,7 @@ class TestRowsOfModels:
                 parameters["cutpoint"] = at.cutpoint
             if model.spec.has_sigma:
                 parameters["sigma"] = (
-                    at.sigma
+                    densities.parameter_of_rows(model, data, at, "sigma")
                     if model.design.residual is None
                     else at.sigmas[model.design.residual.index]
                 )
