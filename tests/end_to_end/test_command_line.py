@@ -333,9 +333,9 @@ def progress_in_a_terminal(columns: int, *, resized: int = 0, stop: bool = False
     with contextlib.suppress(OSError):  # how Linux says that all is read
         while some := os.read(ours, 4096).decode("utf-8", "replace"):
             screen.feed(some)
-            if "Took" in some and stop:
+            if "Loaded" in some and stop:
                 os.write(ours, b"\x03")
-            if "Took" in some and resized:
+            if "Loaded" in some and resized:
                 termios.tcsetwinsize(ours, (24, resized))
                 screen.columns = resized  # which cuts off what is there
                 screen.lines = [line[: resized - 1] for line in screen.lines]

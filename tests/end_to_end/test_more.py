@@ -112,7 +112,7 @@ def test_fits_that_cannot_go_on_say_why(radon: sp.Model, fit: sp.Fit) -> None:
     with pytest.raises(SpecError, match="independent draws of a laplace approx"):
         approximate.more(10)
     kept = sp.load(Path(__file__).parents[1] / "data" / "kept_fits" / "format_2.fit")
-    with pytest.raises(SpecError, match="did not keep what chains adapted"):
+    with pytest.raises(SpecError, match="did not keep what the chains adapted"):
         kept.more(10)
 
 

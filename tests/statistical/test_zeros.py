@@ -192,10 +192,12 @@ def test_the_likelihood_of_successes_is_that_of_glmmtmb() -> None:
 
 
 def test_amounts_that_are_all_zero_or_all_the_same_are_refused() -> None:
-    with pytest.raises(sp.DataError, match="is 0 in all 4 rows, so that nothing is"):
+    with pytest.raises(
+        sp.DataError, match="is 0 in all 4 rows, so that they say nothing"
+    ):
         sp.Model("y ~ 1", {"y": [0.0] * 4}, family="hurdle_gamma")
     same = {"y": [0.0, 2.5, 0.0, 2.5]}
     with pytest.raises(sp.DataError, match="in all 2 rows where it is not 0"):
         sp.Model("y ~ 1", same, family="hurdle_lognormal").fit()
-    with pytest.raises(sp.DataError, match="may be 0 have the families 'hurdle_g"):
+    with pytest.raises(sp.DataError, match="that may be 0 are 'hurdle_g"):
         sp.Model("y ~ 1", same, family="gamma")
