@@ -305,6 +305,42 @@ FORMULAS = (
         ["amount | cens(c, amount_high) ~ x1 + (1 | g)", "sigma ~ x2 + (1 | g)"],
         {"family": "lognormal"},
     ),
+    (["y ~ x1", "nu ~ x2"], {"family": "student_t"}),
+    (["y ~ x1", "slant ~ x2", "sigma ~ x3"], {"family": "skew_normal"}),
+    (["y ~ x1 + (1 | g)", "slant ~ x2"], {"family": "skew_normal"}),
+    (["count ~ x1 + (1 | g)", "phi ~ x2 + (1 | h)"], {"family": "negative_binomial"}),
+    (["share ~ x1", "phi ~ x2"], {"family": "beta", "link": "cloglog"}),
+    (["share ~ x1 + (1 | g)", "phi ~ x2"], {"family": "beta"}),
+    (["hits | trials(shots) ~ x1", "phi ~ x2"], {"family": "beta_binomial"}),
+    (
+        ["hits | trials(shots) ~ x1", "phi ~ x2"],
+        {"family": "beta_binomial", "link": "cloglog"},
+    ),
+    (["amount ~ x1", "shape ~ x2"], {"family": "gamma"}),
+    (
+        ["amount | cens(c, amount_high) ~ x1", "shape ~ x2"],
+        {"family": "weibull"},
+    ),
+    (["amount ~ x1", "shape ~ x2"], {"family": "inverse_gaussian"}),
+    (
+        ["count ~ x1 + (1 | g)", "zi ~ x2 + (1 | g)"],
+        {"family": "zero_inflated_poisson"},
+    ),
+    (
+        ["count ~ x1", "phi ~ x2", "zi ~ 1"],
+        {"family": "zero_inflated_negative_binomial"},
+    ),
+    (["hits | trials(shots) ~ x1", "zi ~ x2"], {"family": "zero_inflated_binomial"}),
+    (["count ~ x1 + (1 | g)", "hu ~ x2"], {"family": "hurdle_poisson"}),
+    (
+        ["count ~ x1", "hu ~ x2", "phi ~ x3"],
+        {"family": "hurdle_negative_binomial"},
+    ),
+    (["spent ~ x1", "hu ~ x2", "shape ~ x3"], {"family": "hurdle_gamma"}),
+    (
+        ["spent ~ x1 + (1 | g)", "hu ~ x2 + (1 | g)", "sigma ~ x3"],
+        {"family": "hurdle_lognormal"},
+    ),
 )
 
 # Groups with a known covariance, some of them negative; one group has no rows.

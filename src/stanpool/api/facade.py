@@ -92,8 +92,9 @@ class Model(PreparedModel):
         rows are those of the data of the fit. No other Python code is evaluated. A list
         of formulas states the family's own parameters, too, after the outcome: ``["y ~
         x + (1 | g)", "sigma ~ z + (1 | g)"]``, or as a mapping ``{"y": "x + (1 | g)",
-        "sigma": "z + (1 | g)"}``. What they add up to is the logarithm of a positive
-        parameter. ``"sigma ~ (1 | g)"`` is the same as ``residual="g"``.
+        "sigma": "z + (1 | g)"}``. What they add up to is the logarithm of ``sigma``,
+        ``phi``, ``shape`` and ``nu``, the logit of the probabilities ``zi`` and ``hu``,
+        and ``slant`` itself. ``"sigma ~ (1 | g)"`` is the same as ``residual="g"``.
     data
         A data frame, or a mapping of columns. It is copied, so that later changes of it
         do not affect the model. Data that are not in memory are read once, in chunks,

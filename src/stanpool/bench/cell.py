@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from stanpool import __version__
-from stanpool.bench.benchmarks.benchmark import Sampling
-from stanpool.bench.benchmarks.catalogue import BENCHMARKS
 from stanpool.bench.results import Cell
 from stanpool.bench.suite import TOOLS
 from stanpool.bench.tools.tool import Tool
+from stanpool.bench.works.catalogue import WORKS
+from stanpool.bench.works.work import Sampling
 from stanpool.engine.interpreter.waiting import stop_waiting
 from stanpool.posterior import arviz
 
@@ -36,7 +36,7 @@ _DIAGONAL = re.compile(r"Omega.*\[(\d+),\1\]$")
 
 
 def measure(
-    benchmark: str,
+    work: str,
     tool: str,
     seed: int,
     sampling: Sampling,
@@ -44,16 +44,16 @@ def measure(
     started: Path,
     limit: float,
 ) -> Cell:
-    """Fit a benchmark by a tool.
+    """Fit a work by a tool.
 
     Parameters
     ----------
-    benchmark, tool, seed
+    work, tool, seed
         The names, and the seed of the sampler.
     sampling
         How to sample. The process is bound to that number of cores.
     folder
-        The folder of the data files of benchmarks.
+        The folder of the data files of works.
     started
         A file that is made when compilation has ended and fitting begins.
     limit
@@ -61,10 +61,10 @@ def measure(
         limits; the process then ends by a signal.
     """
     _bind(sampling.cores)
-    data = BENCHMARKS[benchmark].read(folder)
+    data = WORKS[work].read(folder)
     method = TOOLS[tool]
     before = time.perf_counter()
-    model = method.build(BENCHMARKS[benchmark], data)
+    model = method.build(WORKS[work], data)
     built = time.perf_counter()
     megabytes = _peak_megabytes()
     compile_cpu = _cpu_seconds()
@@ -80,7 +80,7 @@ def measure(
     seconds, cpu = time.perf_counter() - start, _cpu_seconds() - cpu
     peak = _peak_megabytes(with_children=True)
     return Cell(
-        benchmark,
+        work,
         tool,
         seed,
         form=method.form(model),
@@ -221,7 +221,7 @@ def main(order: str) -> None:
         threading.Thread(target=_end_with_the_runner, daemon=True).start()
     told = json.loads(order)
     cell = measure(
-        told["benchmark"],
+        told["work"],
         told["tool"],
         told["seed"],
         Sampling(**told["sampling"]),

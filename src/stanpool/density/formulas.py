@@ -44,9 +44,9 @@ class Formula:
             eta = eta + values[f"alpha_c{end}"]
         for place, effect in enumerate(self._effects):
             eta = eta + effect @ self._deviations(values, place).ravel()
-        if own.link == "log":
-            return np.asarray(np.exp(eta))
-        return np.asarray(1.0 / (1.0 + np.exp(-eta)) if own.link == "logit" else eta)
+        if own.link == "logit":
+            return np.asarray(np.exp(-np.logaddexp(0.0, -eta)))
+        return np.asarray(np.exp(eta) if own.link == "log" else eta)
 
     def log_density(self, values: Mapping[str, Array]) -> float:
         """Return the log density of standardized deviations, up to a constant."""

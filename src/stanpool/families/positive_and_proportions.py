@@ -100,7 +100,11 @@ def weibull(link: LinkFunctions) -> FamilyFunctions:
         below = np.minimum(cumulative_hazard(lower, eta, shape), LARGEST_NUMBER)
         length = cumulative_hazard(upper, eta, shape) - below
         hazard = below - np.log1p(rng.random(length.shape) * np.expm1(-length))
-        drawn = np.exp(log_scale(eta, shape)) * hazard ** (1.0 / np.asarray(shape))
+        # In logarithms: where the shape is near 0, one factor overflows and the other
+        # underflows.
+        with np.errstate(over="ignore", divide="ignore"):
+            log_time = np.log(hazard) / np.asarray(shape)
+            drawn = np.exp(log_scale(eta, shape) + log_time)
         return np.clip(drawn, lower, upper)
 
     def variance(eta: Any, *, shape: Any) -> Any:

@@ -404,7 +404,10 @@ class TestRowsOfModels:
             at = replace(densities.random_point(model, rng), sigma=rng.uniform(1, 3))
             at = replace(at, sigmas=1 + at.sigmas)
             eta = middle + rng.normal(0, 0.5, model.design.rows)
-            parameters = {x: getattr(at, x) for x in densities.OWN_PARAMETERS}
+            parameters = {
+                name: densities.parameter_of_rows(model, data, at, name)
+                for name in densities.OWN_PARAMETERS
+            }
             own = FAMILIES[model.spec.family].parameter_names
             parameters = {each: parameters[each] for each in own if each in parameters}
             if "cutpoint" in own:

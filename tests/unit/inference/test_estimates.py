@@ -331,6 +331,36 @@ class TestShares:
             shares.append(tau / (tau + np.log1p(variation)))
         assert_describes(variance.icc(fit).loc["g"], np.array(shares))
 
+    @pytest.mark.parametrize(
+        ("formulas", "family"),
+        [
+            (["y ~ x1 + (1 | g)", "sigma ~ x2 + (1 | g)"], "gaussian"),
+            (["amount ~ x1 + (1 | g)", "shape ~ x2"], "gamma"),
+            (["count ~ x1 + (1 | g)", "phi ~ x2"], "negative_binomial"),
+        ],
+    )
+    def test_of_parameters_with_formulas_are_averaged_over_rows(
+        self, formulas: list[str], family: str
+    ) -> None:
+        data = small_data()
+        model = sp.Model(formulas, data, family=family)
+        fit, points = fit_of_points(model)
+        shares = []
+        for at in points:
+            own = {
+                name: densities.parameter_of_rows(model, data, at, name)
+                for name in ("sigma", "shape", "phi")
+            }
+            tau = at.first.tau[0] ** 2
+            rows = own["sigma"] ** 2
+            if family == "gamma":
+                rows = np.log1p(1 / own["shape"])
+            if family == "negative_binomial":
+                eta = at.intercept + at.beta[0] * data["x1"] + tau / 2
+                rows = np.log1p(1 / np.mean(np.exp(eta)) + 1 / own["phi"])
+            shares.append(tau / (tau + np.mean(rows)))
+        assert_describes(variance.icc(fit).loc["g"], np.array(shares))
+
     def test_memberships_share_a_variance(self) -> None:
         model = sp.Model("y ~ x1 + (1 | mm(g, g_2))", small_data())
         fit, points = fit_of_points(model)

@@ -19,7 +19,7 @@ from stanpool.base.options import (
     NewGroups,
 )
 from stanpool.inference.effects.expected import Expectations
-from stanpool.inference.effects.groups import group_effects
+from stanpool.inference.effects.groups import columns_of_groups, group_effects
 from stanpool.inference.effects.rows.extrapolation import warn_of_extrapolation
 from stanpool.inference.effects.rows.grid import grid_of, roles_of
 from stanpool.inference.effects.rows.scenarios import (
@@ -36,6 +36,7 @@ from stanpool.inference.effects.tables import (
     over_categories,
     table_of,
 )
+from stanpool.inference.prediction.rows import check_parameter
 from stanpool.sampling.settings import random_seed
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def comparisons(
     groups: EffectGroups | Mapping[str, EffectGroups] | None = None,
     new_groups: NewGroups = "error",
     kind: EffectKind = "epred",
+    parameter: str = "mean",
     hypothesis: str | Sequence[str] | None = None,
     prob: float = 0.9,
     draws: int | None = None,
@@ -149,6 +151,10 @@ def comparisons(
     kind
         ``"epred"`` for expected outcomes (of one trial, where there are several), or
         ``"linpred"`` for linear predictors.
+    parameter
+        By default outcomes are what is expected; or a parameter of the family, such as
+        ``"sigma"``, whose values are averaged, or its linear predictors with
+        ``kind="linpred"``.
     hypothesis
         Hypotheses about the quantities, such as ``"b2 > b1"``, in the language of
         ``Fit.hypothesis``: quantities are ``b1``, ``b2`` and so on in the order of the
@@ -214,11 +220,14 @@ def comparisons(
     0  school    A - B       2.0  0.6  fitted
     """
     model = fit.model
+    check_parameter(model, parameter)
     asked = variables_asked(model, variables)
     rule = _rule(comparison, kind)
     grid = grid_of(fit, newdata, by=by, weights=weights)
-    effects = group_effects(model, groups, new_groups, [*grid.frame.columns, *asked])
-    _check_own_groups(model, asked, effects.of)
+    effects = group_effects(
+        model, groups, new_groups, [*grid.frame.columns, *asked], parameter
+    )
+    _check_own_groups(model, asked, effects.of, parameter)
     own = {
         name: contrasts_of(model, grid.frame, name, each)
         for name, each in asked.items()
@@ -232,6 +241,7 @@ def comparisons(
         scenarios=tuple(dict.fromkeys(x for each in compared for x in each.scenarios)),
         groups=effects,
         kind=kind,
+        parameter=parameter,
         draws=draws,
         seed=random_seed() if seed is None else seed,
     )
@@ -350,17 +360,13 @@ def _rule(comparison: Any, kind: str) -> Rule:
 
 
 def _check_own_groups(
-    model: PreparedModel, asked: Mapping[str, Any], of: Mapping[str, str]
+    model: PreparedModel,
+    asked: Mapping[str, Any],
+    of: Mapping[str, str],
+    parameter: str,
 ) -> None:
     """Refuse to compare groups whose own effects do not enter."""
-    factors = model.design.factors
-    keys = {
-        each.factor: term.key
-        for each, term in zip(factors, model.spec.groups, strict=False)
-    }
-    for term in model.design.special:
-        keys |= {side.column: (side.column,) for side in term.sides}
-    for factor, key in keys.items():
+    for factor, key in columns_of_groups(model, parameter).items():
         word = of[factor]
         for name in key:
             is_predictor = name in roles_of(model).predictors

@@ -19,7 +19,7 @@ from stanpool.base.errors import EffectWarning, warn_user
 from stanpool.base.options import EffectGroups, EffectKind
 from stanpool.data.compression.orthogonal import first_rows, number_combinations
 from stanpool.inference.cells import add_to_cells
-from stanpool.inference.effects.groups import GroupEffects, factors_in_mean
+from stanpool.inference.effects.groups import GroupEffects, other_factors
 from stanpool.inference.effects.population import expectation, is_linear, points_of
 from stanpool.inference.effects.rows.grid import Grid, column_at, roles_of
 from stanpool.inference.effects.rows.scenarios import Scenario
@@ -80,6 +80,8 @@ class Expectations:
     is_log
         Whether the logarithms of the absolute values of what is expected are averaged
         instead.
+    parameter
+        What is expected: ``"mean"`` for outcomes, or a parameter of the family.
     """
 
     fit: FitResult
@@ -90,6 +92,7 @@ class Expectations:
     draws: int | None = None
     seed: int = 0
     is_log: bool = False
+    parameter: str = "mean"
 
     @property
     def categories(self) -> tuple[Any, ...]:
@@ -131,7 +134,7 @@ class Expectations:
     @cached_property
     def _numbers(self) -> dict[str, tuple[int, ...]]:
         """The positions of the factors in the model, by how they enter."""
-        factors = self.fit.model.design.factors
+        factors = self.fit.model.design.factors if self._is_of_mean else ()
         return {
             word: tuple(
                 number
@@ -164,6 +167,7 @@ class Expectations:
             coefficients=coefficients(model, posterior),
             new_groups=self.groups.new,
             seed=self.seed,
+            parameter=self.parameter,
         )
 
     def _most_draws(self) -> int | None:
@@ -189,9 +193,24 @@ class Expectations:
         return len(rows.cell)
 
     @property
+    def _is_of_mean(self) -> bool:
+        return self.parameter == "mean"
+
+    @property
     def _is_linear(self) -> bool:
         is_linear_predictor = self.kind == "linpred" or is_linear(self.fit.model.spec)
-        return is_linear_predictor and not self.is_log
+        return is_linear_predictor and self._is_of_mean and not self.is_log
+
+    @property
+    def _special(self) -> tuple[SpecialTerm, ...]:
+        """The terms of other kinds that enter."""
+        return self.fit.model.design.special if self._is_of_mean else ()
+
+    @property
+    def _others(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """The factors that the parameters besides the mean vary over."""
+        found = other_factors(self.fit.model, self.parameter)
+        return [each for each in found if each[0] in self._needed]
 
     @cached_property
     def _group_columns(self) -> list[str]:
@@ -205,10 +224,10 @@ class Expectations:
                 *model.spec.groups[number].weights,
             )
         ]
-        for term in model.design.special:
+        for term in self._special:
             found += self._columns_of(term, "fitted")
-        for own, factor, key in factors_in_mean(model):
-            if own in self._needed and self.groups.of[factor] == "fitted":
+        for _, factor, key in self._others:
+            if self.groups.of[factor] == "fitted":
                 found += key
         return list(dict.fromkeys(found))
 
@@ -283,11 +302,13 @@ class Expectations:
         terms = {number: model.design.factors[number].varying for number in used}
         varying = {
             (own, factor)
-            for own, factor, _ in factors_in_mean(model)
+            for own, factor, _ in self._others
             if self.groups.of[factor] == "fitted"
         }
         data = self._completed(frame)
         design = design_of_rows(model, data, terms, self._needed, varying, ())
+        if not self._is_of_mean:
+            design = replace(design, special=())
         own = [k for k, number in enumerate(used) if number in numbers["fitted"]]
         special = [self._known(each) for each in design.special]
         source = replace(
@@ -345,6 +366,8 @@ class Expectations:
     @cached_property
     def _needed(self) -> set[str]:
         """The parameters besides the predictor of the mean that enter."""
+        if not self._is_of_mean:
+            return {self.parameter}
         parts = () if self.kind == "linpred" else ("residual",)
         needed = parameters_needed(self.fit.model, parts, every=False)
         residual = self.fit.model.design.residual
@@ -362,13 +385,13 @@ class Expectations:
         ]
         wanted += [
             name
-            for own, factor, key in factors_in_mean(model)
-            if own in self._needed and self.groups.of[factor] != "fitted"
+            for _, factor, key in self._others
+            if self.groups.of[factor] != "fitted"
             for name in key
         ]
         wanted += [
             side.column
-            for term in model.design.special
+            for term in self._special
             for side in term.sides
             if self.groups.of[side.column] != "fitted"
         ]
@@ -381,6 +404,9 @@ class Expectations:
 
     def _values(self, source: LinearPredictor, averaged: Design, rows: slice) -> Array:
         """Return what is averaged of some rows, shape ``(S, rows)``."""
+        if not self._is_of_mean:
+            is_linear = self.kind == "linpred"
+            return source.asked(rows) if is_linear else source.value_asked(rows)
         eta = source.eta(rows)
         if self.kind == "linpred":
             return eta

@@ -49,6 +49,7 @@ def group_effects(
     groups: EffectGroups | Mapping[str, EffectGroups] | None,
     new_groups: NewGroups,
     columns: Sequence[Any],
+    parameter: str = "mean",
 ) -> GroupEffects:
     """Find which group effects enter, and refuse what a model cannot do.
 
@@ -64,22 +65,16 @@ def group_effects(
         As for ``predict``.
     columns
         The columns of the rows.
+    parameter
+        What is expected: ``"mean"`` for outcomes, or a parameter of the family.
     """
-    own = {
-        each.factor: term.key
-        for each, term in zip(model.design.factors, model.spec.groups, strict=False)
-    }
-    for _, name, key in factors_in_mean(model):
-        own.setdefault(name, key)
-    for term in model.design.special:
-        for side in term.sides:
-            own.setdefault(side.column, (side.column,))
+    own = columns_of_groups(model, parameter)
     if groups is None:
         is_named = all(name in columns for key in own.values() for name in key)
         groups = "fitted" if is_named else "population"
         if model.spec.pooling == "none":
             groups = "fitted"
-        elif not is_named and any(_without_mean(model)):
+        elif not is_named and any(_without_mean(model, parameter)):
             groups = "none"
     words = ("fitted", "population", "none")
     chosen = dict(groups) if isinstance(groups, Mapping) else dict.fromkeys(own, groups)
@@ -96,7 +91,7 @@ def group_effects(
                 f"{quote_list(words)}.{suggestion(str(word), words)}"
             )
     of = {name: chosen.get(name, "fitted") for name in own}
-    _check_possible(model, of)
+    _check_possible(model, of, parameter)
     for name, key in own.items():
         missing = [each for each in key if each not in columns]
         if missing and of[name] == "fitted":
@@ -109,10 +104,39 @@ def group_effects(
     return GroupEffects(of, new_groups)
 
 
-def factors_in_mean(
-    model: PreparedModel,
+def columns_of_groups(
+    model: PreparedModel, parameter: str
+) -> dict[str, tuple[str, ...]]:
+    """Return the columns that name the groups of what is expected, by factor.
+
+    Parameters
+    ----------
+    model, parameter
+        As for ``other_factors``.
+    """
+    own: dict[str, tuple[str, ...]] = {}
+    if parameter == "mean":
+        factors = zip(model.design.factors, model.spec.groups, strict=False)
+        own = {each.factor: term.key for each, term in factors}
+    for _, name, key in other_factors(model, parameter):
+        own.setdefault(name, key)
+    for term in model.design.special if parameter == "mean" else ():
+        for side in term.sides:
+            own.setdefault(side.column, (side.column,))
+    return own
+
+
+def other_factors(
+    model: PreparedModel, parameter: str
 ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield factors that parameters of expected outcomes vary over, but for the mean's.
+    """Yield factors that parameters besides the mean vary over, of what is expected.
+
+    Parameters
+    ----------
+    model
+        The model.
+    parameter
+        What is expected: ``"mean"`` for outcomes, or a parameter of the family.
 
     Yields
     ------
@@ -120,14 +144,18 @@ def factors_in_mean(
         The parameter, the factor, and the columns that say which group a row is of.
     """
     keys = {term.factor: term.key for term in model.spec.all_groups}
+    in_mean = FAMILIES[model.spec.family].in_mean
+    entering = in_mean if parameter == "mean" else {parameter}
     for own in model.design.parameters:
-        if own.parameter in FAMILIES[model.spec.family].in_mean:
+        if own.parameter in entering:
             for factor in own.factors:
                 name = factor.factor
                 yield own.parameter, name, keys.get(name, (name,))
 
 
-def _check_possible(model: PreparedModel, of: Mapping[str, EffectGroups]) -> None:
+def _check_possible(
+    model: PreparedModel, of: Mapping[str, EffectGroups], parameter: str
+) -> None:
     others = {name: word for name, word in of.items() if word != "fitted"}
     if others and model.spec.pooling == "none":
         name, word = next(iter(others.items()))
@@ -136,24 +164,29 @@ def _check_possible(model: PreparedModel, of: Mapping[str, EffectGroups]) -> Non
             f"does not have. Fit with pooling='partial', or pass rows with the column "
             f"{quote(name)} and groups='fitted'."
         )
-    for names, reason in _without_mean(model):
+    what = "outcome" if parameter == "mean" else parameter
+    for names, reason in _without_mean(model, parameter):
         if all(of[name] == "population" for name in names):
             raise SpecError(
-                f"the expected outcome of new groups of {quote_list(names)} is "
+                f"the expected {what} of new groups of {quote_list(names)} is "
                 f"{reason}. Pass groups='none' for an average group, "
                 f"or groups={{{quote(names[0])}: 'fitted'}} for those of the fit."
             )
 
 
-def _without_mean(model: PreparedModel) -> Iterator[tuple[tuple[str, ...], str]]:
+def _without_mean(
+    model: PreparedModel, parameter: str
+) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield factors of which new groups have no expected outcome, and why."""
     spec, design = model.spec, model.design
     is_of_logs = FAMILIES[spec.family].is_of_logs
-    for parameter, name, _ in factors_in_mean(model):
-        reason = f"not known in closed form, since {parameter} varies over them"
-        if parameter == "sigma":
+    for own, name, _ in other_factors(model, parameter):
+        reason = f"not known in closed form, since {own} varies over them"
+        if own == "sigma" and parameter == "mean":
             reason = "infinite, since residual scales of groups are lognormal"
         yield (name,), reason
+    if parameter != "mean":
+        return
     if is_of_logs or spec.link_name == "log":
         for term in design.special:
             names = tuple(side.column for side in term.sides)

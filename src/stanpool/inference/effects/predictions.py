@@ -32,6 +32,7 @@ from stanpool.inference.effects.tables import (
     over_categories,
     table_of,
 )
+from stanpool.inference.prediction.rows import check_parameter
 from stanpool.sampling.settings import random_seed
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def predictions(
     groups: EffectGroups | Mapping[str, EffectGroups] | None = None,
     new_groups: NewGroups = "error",
     kind: EffectKind = "epred",
+    parameter: str = "mean",
     hypothesis: str | Sequence[str] | None = None,
     prob: float = 0.9,
     draws: int | None = None,
@@ -65,7 +67,9 @@ def predictions(
         each combination all rows get these values, with everything else unchanged, and
         their expected outcomes are averaged. The name of a factor alone stands for all
         of its levels, that of a number for its quartiles.
-    newdata, by, weights, groups, new_groups, kind, hypothesis, prob, draws, seed
+    newdata, by, weights, groups, new_groups, kind, parameter, hypothesis
+        As for ``comparisons``.
+    prob, draws, seed
         As for ``comparisons``.
     as_draws
         As for ``comparisons``.
@@ -96,12 +100,15 @@ def predictions(
     0       7.8    0.5   15.1  1.0  population
     """
     model = fit.model
+    check_parameter(model, parameter)
     values: dict[str, list[Any]] = {}
     if variables is not None:
         for name, each in variables_asked(model, variables).items():
             values[name] = values_of(model, name, _default(fit, name, each))
     grid = grid_of(fit, newdata, by=by, weights=weights, averaged=bool(values))
-    effects = group_effects(model, groups, new_groups, [*grid.frame.columns, *values])
+    effects = group_effects(
+        model, groups, new_groups, [*grid.frame.columns, *values], parameter
+    )
     scenarios = [
         Scenario(tuple((name, Fixed(x)) for name, x in zip(values, each, strict=True)))
         for each in product(*values.values())
@@ -112,6 +119,7 @@ def predictions(
         scenarios=tuple(scenarios),
         groups=effects,
         kind=kind,
+        parameter=parameter,
         draws=draws,
         seed=random_seed() if seed is None else seed,
     )

@@ -29,6 +29,7 @@ from stanpool.inference.effects.rows.scenarios import (
     variables_asked,
 )
 from stanpool.inference.effects.tables import Output, check_names, table_of
+from stanpool.inference.prediction.rows import check_parameter
 from stanpool.sampling.settings import random_seed
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def slopes(
     groups: EffectGroups | Mapping[str, EffectGroups] | None = None,
     new_groups: NewGroups = "error",
     kind: EffectKind = "epred",
+    parameter: str = "mean",
     hypothesis: str | Sequence[str] | None = None,
     prob: float = 0.9,
     draws: int | None = None,
@@ -79,7 +81,9 @@ def slopes(
         ``"eyex"``, the elasticity ``dy/dx * x / y``, by how many per cent y changes
         where x is one per cent larger; or the semi-elasticities ``"eydx"``, ``dy/dx /
         y``, and ``"dyex"``, ``dy/dx * x``. Rows are averaged afterwards.
-    newdata, by, weights, groups, new_groups, kind, hypothesis, prob, draws, seed
+    newdata, by, weights, groups, new_groups, kind, parameter, hypothesis
+        As for ``comparisons``.
+    prob, draws, seed
         As for ``comparisons``.
     as_draws
         As for ``comparisons``.
@@ -111,6 +115,7 @@ def slopes(
     0  floor    dY/dX      -0.7  1.0  fitted
     """
     model = fit.model
+    check_parameter(model, parameter)
     if isinstance(variables, Mapping):
         raise SpecError(
             "variables of slopes is a list of names; to compare two values, see "
@@ -129,8 +134,11 @@ def slopes(
         fit=fit,
         grid=grid,
         scenarios=(Scenario(),),
-        groups=group_effects(model, groups, new_groups, [*grid.frame.columns]),
+        groups=group_effects(
+            model, groups, new_groups, [*grid.frame.columns], parameter
+        ),
         kind=kind,
+        parameter=parameter,
         draws=draws,
         seed=random_seed() if seed is None else seed,
         is_log=slope.startswith("ey"),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from stanpool.data.design.design import ParameterDesign
+    from stanpool.data.design.design import FactorDesign, ParameterDesign
     from stanpool.model.fit_result import FitResult
     from stanpool.model.prepared_model import PreparedModel
 
@@ -65,16 +65,21 @@ def fixef(
     """
     if parameter == "mean":
         return describe_each(*fixef_draws(fit), prob)
-    own = formula_of(fit.model, parameter)
+    own = parameter_design(fit.model, parameter)
     found = coefficients(fit.model, fit.posterior, parameter)
     index, draws = list(own.coefficients), [*found.beta[:, 0].T]
-    if own.intercept:
+    # Groups that have values of the parameter have no population without pooling.
+    if own.intercept and not (own.is_value and parameter not in fit.posterior):
         index, draws = ["Intercept", *index], [found.alpha[:, 0], *draws]
     return describe_each(index, draws, prob)
 
 
 def ranef(
-    fit: FitResult, *, factor: str | None = None, prob: float = 0.9
+    fit: FitResult,
+    *,
+    factor: str | None = None,
+    parameter: str = "mean",
+    prob: float = 0.9,
 ) -> pd.DataFrame:
     """Summarize the deviations of each group's coefficients from the population.
 
@@ -86,6 +91,8 @@ def ranef(
         A partially pooled fit.
     factor
         The grouping factor; by default the first.
+    parameter
+        Whose coefficients, as for ``fixef``.
     prob
         The probability of the central interval.
 
@@ -113,18 +120,23 @@ def ranef(
     A      Intercept     2.0  5.5     0.6 -4.5  12.8
     B      Intercept     0.0  4.5     0.0 -7.1   7.5
     """
-    number = place_of_factor(fit, factor)
+    number = place_of_factor(fit, factor, parameter)
     if fit.model.spec.pooling != "partial":
         raise SpecError(
             f"{fit.model!r} has no population distribution to deviate from; see coef, "
             "or fit with pooling='partial'."
         )
-    own = coefficients(fit.model, fit.posterior).factors[number]
-    return _group_table(fit, number, own.deviations, prob)
+    own = coefficients(fit.model, fit.posterior, parameter).factors[number]
+    design = parameter_design(fit.model, parameter).factors[number]
+    return _group_table(fit, design, own.deviations, prob)
 
 
 def coef(
-    fit: FitResult, *, factor: str | None = None, prob: float = 0.9
+    fit: FitResult,
+    *,
+    factor: str | None = None,
+    parameter: str = "mean",
+    prob: float = 0.9,
 ) -> pd.DataFrame:
     """Summarize the coefficients of each group: the population's plus its deviation.
 
@@ -132,7 +144,7 @@ def coef(
 
     Parameters
     ----------
-    fit, factor, prob
+    fit, factor, parameter, prob
         As for ``ranef``.
 
     Returns
@@ -145,8 +157,10 @@ def coef(
     SpecError
         If there is no such factor.
     """
-    number = place_of_factor(fit, factor)
-    return _group_table(fit, number, full_coefficients(fit, number), prob)
+    number = place_of_factor(fit, factor, parameter)
+    design = parameter_design(fit.model, parameter).factors[number]
+    full = full_coefficients(fit, number, parameter=parameter)
+    return _group_table(fit, design, full, prob)
 
 
 def varcorr(fit: FitResult, *, prob: float = 0.9, at: At = "zero") -> pd.DataFrame:
@@ -231,31 +245,33 @@ def fixef_draws(fit: FitResult) -> tuple[list[str], list[Array]]:
     return index, draws
 
 
-def formula_of(model: PreparedModel, parameter: str) -> ParameterDesign:
-    """Return the linear predictor of a parameter that has a formula.
+def parameter_design(model: PreparedModel, parameter: str) -> ParameterDesign:
+    """Return the linear predictor of the mean, or of a parameter that has one.
 
     Raises
     ------
     SpecError
         If it has none.
     """
-    known = {own.parameter: own for own in model.design.formulas}
+    known = {own.parameter: own for own in model.design.predictors}
     if parameter not in known:
-        have = f"{quote_list(known)} have" if known else "no parameter has"
         raise SpecError(
-            f"parameter={quote(parameter)} has no formula in {model!r}; besides the "
-            f"mean {have}.{suggestion(parameter, known)}"
+            f"parameter={quote(parameter)} has no formula in {model!r}; formulas are "
+            f"those of {quote_list(known)}.{suggestion(str(parameter), known)}"
         )
     return known[parameter]
 
 
 def full_coefficients(
-    fit: FitResult, number: int, posterior: xr.Dataset | None = None
+    fit: FitResult,
+    number: int,
+    posterior: xr.Dataset | None = None,
+    parameter: str = "mean",
 ) -> Callable[[Indices], Array]:
     """Return a function from groups to their coefficients, ``(S, J, D, Q)``."""
     posterior = fit.posterior if posterior is None else posterior
-    found = coefficients(fit.model, posterior)
-    own, design = found.factors[number], fit.model.design
+    found = coefficients(fit.model, posterior, parameter)
+    own, design = found.factors[number], parameter_design(fit.model, parameter)
     # If an earlier factor has the mean, these coefficients are deviations from it.
     missing = np.zeros_like(own.mean)
     for q, label in enumerate(design.factors[number].varying):
@@ -271,21 +287,25 @@ def full_coefficients(
     return full
 
 
-def place_of_factor(fit: FitResult, factor: str | None) -> int:
-    """Return the position of a grouping factor."""
-    names = [each.factor for each in fit.model.design.factors]
+def place_of_factor(fit: FitResult, factor: str | None, parameter: str = "mean") -> int:
+    """Return the position of a grouping factor of a parameter."""
+    own = parameter_design(fit.model, parameter).factors
+    names = [each.factor for each in own]
     if not names or (factor is not None and factor not in names):
-        raise no_such_factor(fit.model, factor)
+        raise no_such_factor(fit.model, factor, parameter)
     return 0 if factor is None else names.index(factor)
 
 
-def no_such_factor(model: PreparedModel, factor: str | None) -> SpecError:
-    """Return the error for a grouping factor that a model does not have."""
-    names = [each.factor for each in model.design.factors]
+def no_such_factor(
+    model: PreparedModel, factor: str | None, parameter: str = "mean"
+) -> SpecError:
+    """Return the error for a grouping factor that a parameter does not have."""
+    names = [each.factor for each in parameter_design(model, parameter).factors]
+    where = "" if parameter == "mean" else f" in the formula of {quote(parameter)}"
     if not names:
-        return SpecError(f"{model!r} has no groups.")
+        return SpecError(f"{model!r} has no groups{where}.")
     return SpecError(
-        f"{model!r} has no groups of {quote(factor)}; its grouping factors: "
+        f"{model!r} has no groups of {quote(factor)}{where}; its grouping factors: "
         f"{quote_list(names)}.{suggestion(str(factor), names)}"
     )
 
@@ -298,13 +318,15 @@ def blocks_of_groups(groups: int, width: int) -> Iterator[slice]:
 
 
 def _group_table(
-    fit: FitResult, number: int, values: Callable[[Indices], Array], prob: float
+    fit: FitResult,
+    factor: FactorDesign,
+    values: Callable[[Indices], Array],
+    prob: float,
 ) -> pd.DataFrame:
     """Summarize the coefficients of all groups of a factor, block by block."""
     import pandas as pd
 
     interval_levels(prob)
-    factor = fit.model.design.factors[number]
     draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
     tables = []
     for some in blocks_of_groups(len(factor.labels), draws * len(factor.coefficients)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from stanpool.inference.estimates.coefficients import (
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
 from stanpool.inference.prediction.rows import GroupTerms, linear_predictor_with
-from stanpool.language.family import FAMILIES
+from stanpool.language.family import FAMILIES, Family
 from stanpool.language.formulas.formula import outcome_name
 from stanpool.model.terms.names import GroupNames
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
@@ -299,36 +301,78 @@ def _variance_of(fit: FitResult, factor: FactorDesign) -> Array:
 
 def _residual_variance(fit: FitResult, between: Array) -> Any:
     """Return the variance of rows about their linear predictor, shape ``(S,)``."""
-    spec, design, posterior = fit.model.spec, fit.model.design, fit.posterior
+    spec, design = fit.model.spec, fit.model.design
     family = FAMILIES[spec.family]
     if spec.link_name in _LATENT and family.is_discrete:
         return _LATENT[spec.link_name]
     functions = family_functions(spec.family, spec.link)
-    own = {each.name: flat(posterior[each.name]) for each in family.auxiliary}
+    variance = functions.variance
     if spec.link_name == "identity":
-        known = 0.0 if design.se is None else np.mean(np.square(design.se))
-        learned: Any = 0.0
-        if design.residual is not None:
-            sigma = flat(
-                posterior[GroupNames.of(design.residual.factor, "sigma").value]
-            )
-            share = np.bincount(design.residual.index, minlength=sigma.shape[1])
-            learned = np.asarray(np.square(sigma) @ share / design.rows)
-        elif "sigma" in posterior:
-            learned = np.square(flat(posterior["sigma"]))
-        if family.is_of_logs or functions.variance is None:
-            return learned + known
-        return (learned + known) * functions.variance(0.0, sigma=1.0, **own)
-    if spec.link_name == "log" and functions.variance and family.residuals is None:
+        return _average(fit, partial(_variance_of_residuals, family, variance))
+    if spec.link_name == "log" and variance and family.residuals is None:
         # The variance of the log of a lognormal outcome with the overall mean.
         mean: Any = 0.0
         source = linear_predictor_with(fit, group_terms=[])
         for rows in source.chunks():
             mean = mean + np.exp(source.eta(rows)).sum(axis=1) / design.rows
-        mean = mean * np.exp(between / 2)
-        variance = functions.variance(np.log(mean), **own)
-        return np.asarray(np.log1p(variance / np.square(mean)))
+        log_mean = np.log(mean)[:, None] + between[:, None] / 2
+
+        def of_logs(own: Mapping[str, Array], _: Any) -> Any:
+            return np.log1p(variance(log_mean, **own) / np.exp(2 * log_mean))
+
+        return _average(fit, of_logs)
     raise SpecError(
         f"family={spec.family!r} with link={spec.link_name!r} has no residual variance "
         "on the scale of the linear predictor; see bayes_R2, or varcorr."
     )
+
+
+def _variance_of_residuals(
+    family: Family,
+    variance: Callable[..., Any] | None,
+    own: Mapping[str, Array],
+    known: Any,
+) -> Any:
+    """Return the variance of rows whose residuals have a scale, ``(S, rows)``."""
+    others = {name: each for name, each in own.items() if name != "sigma"}
+    square = np.square(own.get("sigma", 0.0)) + known
+    if family.is_of_logs or variance is None:
+        return square
+    return square * variance(0.0, sigma=1.0, **others)
+
+
+def _average(
+    fit: FitResult, function: Callable[[Mapping[str, Array], Any], Any]
+) -> Array:
+    """Average over the rows what depends on the family's parameters, ``(S,)``.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    function
+        From the parameters of some rows, which broadcast against ``(S, rows)``, and the
+        squares of their known standard errors.
+    """
+    design = fit.model.design
+    known: Any = 0.0 if design.se is None else np.square(design.se)
+    if not design.formulas:  # of the rows only the mean of the squares is needed
+        residual, share = design.residual, np.ones(1)
+        own = {
+            name: flat(fit.posterior[name])[:, None]
+            for name in FAMILIES[fit.model.spec.family].parameter_names
+            if name in fit.posterior
+        }
+        if residual is not None:
+            name = GroupNames.of(residual.factor, "sigma").value
+            own["sigma"] = flat(fit.posterior[name])
+            share = residual.sizes / design.rows
+        return np.asarray(function(own, np.mean(known)) @ share)
+    source = linear_predictor_of(fit)
+    total = np.zeros(len(source.coefficients.alpha))
+    for rows in source.chunks():
+        squares = 0.0 if design.se is None else known[rows]
+        values = function(source.parameters(rows), squares)
+        shape = len(total), len(design.y[rows])
+        total += np.broadcast_to(values, shape).sum(axis=1)
+    return total / design.rows

@@ -164,7 +164,7 @@ def _values(fit: FitResult, found: Coefficients, block: str) -> Array:
             if "cutpoint" not in posterior:
                 own[..., 0] += shift[:, None]
         return np.moveaxis(own.reshape(draws, own.shape[1], -1), 1, 2)
-    for each in design.parameters:
+    for each in (own for own in design.parameters if own.is_value):
         names = GroupNames.of(each.factors[0].factor, each.parameter)
         if base == each.parameter and base not in posterior:
             return flat(posterior[names.value])[:, None]

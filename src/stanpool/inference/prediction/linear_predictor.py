@@ -17,7 +17,7 @@ import numpy as np
 from stanpool.base.arrays import BLOCK, Array, Indices
 from stanpool.base.options import NewGroups
 from stanpool.language.family import FAMILIES
-from stanpool.model.terms.term import from_link_scale
+from stanpool.model.terms.term import from_link_scale, on_link_scale
 from stanpool.model.terms.unseen import Given, UnseenGroups
 from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 
@@ -56,6 +56,8 @@ class LinearPredictor:
         label: deviations, shape ``(S, D, Q)``.
     pareto_k
         Pareto k of the weights of conditioning, if there was any.
+    parameter
+        Whose predictor is asked for: ``"mean"``, or a parameter of the family.
     """
 
     model: PreparedModel
@@ -67,6 +69,7 @@ class LinearPredictor:
     seed: int = 0
     given: Given = field(default_factory=dict)
     pareto_k: float | None = None
+    parameter: str = "mean"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,6 +114,31 @@ class LinearPredictor:
         if self.design.offset is not None:
             eta += self.design.offset[rows]
         return np.moveaxis(eta, 1, 2) if self.is_categorical else eta[:, 0]
+
+    def asked(self, rows: slice | Indices) -> Array:
+        """Return the linear predictors of the parameter that is asked for."""
+        if self.parameter == "mean":
+            return self.eta(rows)
+        own = self.design.parameter(self.parameter)
+        if own is None:  # one number for all rows
+            (known,) = (
+                each
+                for each in FAMILIES[self.model.spec.family].numbers
+                if each.name == self.parameter
+            )
+            number = flat(self.posterior[self.parameter])[:, None]
+            return self._of_each(on_link_scale(known.link, number), rows)
+        drawn = self.coefficients_of(self.parameter)
+        return drawn.predictor_of(own.take(rows), self.unseen)[:, 0]
+
+    def value_asked(self, rows: slice | Indices) -> Array:
+        """Return the values of that parameter, which is not the mean."""
+        return self._of_each(self.parameters(rows)[self.parameter], rows)
+
+    def _of_each(self, values: Array, rows: slice | Indices) -> Array:
+        """Repeat a number for each of some rows, shape ``(S, rows)``."""
+        count = len(np.arange(self.design.rows)[rows])
+        return np.broadcast_to(values, (len(values), count))
 
     def parameters(self, rows: slice | Indices) -> dict[str, Array]:
         """Return the family's parameters, which broadcast against ``(S, rows)``."""

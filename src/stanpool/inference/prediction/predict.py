@@ -48,6 +48,7 @@ def linpred(
     fit: FitResult,
     data: Any = None,
     *,
+    parameter: str = "mean",
     draws: int | None = None,
     group_terms: GroupTerms | None = None,
     groups: Groups = "fitted",
@@ -63,6 +64,9 @@ def linpred(
         A fit.
     data
         New rows, as a data frame or a mapping of columns; by default the fitted ones.
+    parameter
+        Whose linear predictor: that of the mean, or of another parameter of the family,
+        such as ``"sigma"``, on the scale of its link.
     draws
         The number of posterior draws to use, which are evenly spaced and equally many
         of each chain; by default all.
@@ -125,6 +129,7 @@ def linpred(
         new_groups=new_groups,
         given=given,
         seed=seed,
+        parameter=parameter,
     )
     return collected("linpred", source)
 
@@ -133,6 +138,7 @@ def epred(
     fit: FitResult,
     data: Any = None,
     *,
+    parameter: str = "mean",
     draws: int | None = None,
     group_terms: GroupTerms | None = None,
     groups: Groups = "fitted",
@@ -149,6 +155,9 @@ def epred(
     ----------
     fit, data, draws, group_terms, groups, new_groups, given, seed
         As for ``linpred``.
+    parameter
+        By default the expected outcome; or a parameter of the family, such as
+        ``"sigma"``, whose values the rows have.
 
     Returns
     -------
@@ -164,7 +173,8 @@ def epred(
         new_groups=new_groups,
         given=given,
         seed=seed,
-        parts=KINDS["epred"].parts,
+        parts=KINDS["epred"].parts if parameter == "mean" else (),
+        parameter=parameter,
     )
     return collected("epred", source)
 

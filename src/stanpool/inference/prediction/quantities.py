@@ -51,7 +51,9 @@ def _outcomes(source: LinearPredictor, rows: slice, rng: np.random.Generator) ->
 def _expectations(
     source: LinearPredictor, rows: slice, _: np.random.Generator
 ) -> Array:
-    """Return expected outcomes."""
+    """Return expected outcomes, or values of another parameter that is asked for."""
+    if source.parameter != "mean":
+        return source.value_asked(rows)
     spec, design = source.model.spec, source.design.take(rows)
     return expected_outcomes(spec, design, source.eta(rows), source.parameters(rows))
 
@@ -75,7 +77,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "predict": Kind(_outcomes, ("trials", "se", "trunc", "residual")),
     "epred": Kind(_expectations, ("trials", "residual")),
-    "linpred": Kind(lambda source, rows, _: source.eta(rows)),
+    "linpred": Kind(lambda source, rows, _: source.asked(rows)),
 }
 _ALL_KINDS = {**KINDS, "log_lik": Kind(_log_likelihoods, PARTS)}
 

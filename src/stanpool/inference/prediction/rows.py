@@ -51,6 +51,7 @@ def linear_predictor_with(
     given: Any = None,
     seed: int | None = None,
     parts: Sequence[str] = (),
+    parameter: str = "mean",
 ) -> LinearPredictor:
     """Check the options, and return the linear predictor of the rows.
 
@@ -60,11 +61,18 @@ def linear_predictor_with(
         As for ``linpred``.
     parts
         The parts of the outcome to read from new rows, out of ``new_rows.PARTS``.
+    parameter
+        Whose predictor is asked for.
     """
     model = fit.model
+    check_parameter(model, parameter)
     special, group_terms = _chosen_special(model, group_terms)
     terms, varying = chosen_terms(model, group_terms)
     needed = parameters_needed(model, parts, every=data is None)
+    if parameter != "mean":
+        needed.add(parameter)
+        if given is None:  # the groups of the mean are not needed, nor read
+            terms, special = {}, set()
     design = design_of_rows(model, data, terms, needed, varying, parts)
     design = replace(
         design, special=tuple(x for x in design.special if x.name in special)
@@ -83,13 +91,14 @@ def linear_predictor_with(
         coefficients=coefficients(model, posterior),
         new_groups=new_groups,
         seed=seed,
+        parameter=parameter,
     )
     if given is not None:
         if model.design.special:
             term = model.spec.special_terms[0]
             raise SpecError(
-                f"given cannot be used with {term}: to estimate {term.coefficients} "
-                "from new rows, fit again with these rows."
+                f"given cannot be used with {term}: to learn {term.coefficients} from "
+                "new rows, fit again with these rows."
             )
         if data is None or groups == "redrawn":
             raise SpecError(
@@ -159,6 +168,20 @@ def _with_groups(
         return factor if is_included else _masked(factor, ())
 
     return own.with_factors(chosen)
+
+
+def check_parameter(model: PreparedModel, parameter: str) -> None:
+    """Refuse what is neither the mean nor one of the family's parameters."""
+    family = FAMILIES[model.spec.family]
+    own = [each.name for each in family.numbers]
+    if "sigma" in own and not model.spec.has_sigma:
+        own.remove("sigma")
+    if parameter not in ("mean", *own):
+        raise SpecError(
+            f"parameter={quote(parameter)} is not a parameter of "
+            f"family={family.name!r}, which has {quote_list(['mean', *own])}."
+            + suggestion(str(parameter), ["mean", *own])
+        )
 
 
 def parameters_needed(

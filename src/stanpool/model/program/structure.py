@@ -318,6 +318,7 @@ def structure_of(
     elif within is None:
         within = factors_within(design)
     uses: dict[str, tuple[str, ...]] = {"beta": ()}
+    uses |= {f"beta_{own.parameter}": () for own in design.formulas}
     for row in priors:
         seen = uses.get(row.parameter_class, ())
         uses[row.parameter_class] = tuple(

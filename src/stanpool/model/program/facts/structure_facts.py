@@ -7,6 +7,7 @@ structure, and each piece of Stan that is put together, gets its name here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from stanpool.language.family import FAMILIES, SIGMA
@@ -193,7 +194,11 @@ def _likelihood_facts(structure: Structure) -> dict[str, Any]:
     effect = "group_effect" if structure.factors else ""
     offset = "offsets" if structure.offset else ""
     is_grouped = structure.is_grouped_glm
-    by_row = structure.weights and not is_grouped
+    # Functions of ours take numbers besides eta, unless they are told a single row.
+    is_own = structure.link in FAMILIES[structure.family].own_functions
+    is_single = is_own and not structure.by_row <= {"sigma"}
+    by_row = (structure.weights or is_single) and not is_grouped
+    may_be_fused = not (by_row or structure.censored or structure.truncated)
     return dict(
         alpha=alpha,
         rest_of_eta=" + ".join(filter(None, (alpha, offset, effect))) or "0",
@@ -201,10 +206,20 @@ def _likelihood_facts(structure: Structure) -> dict[str, Any]:
         eta_type="matrix[N, C - 1]" if structure.is_categorical else "vector[N]",
         theta=_theta(structure),
         grouped=_grouped(structure) if is_grouped else None,
-        may_be_fused=not (by_row or structure.censored or structure.truncated),
+        may_be_fused=may_be_fused,
+        may_be_glm=may_be_fused and structure.by_row <= {"sigma"},
+        row_by_row=by_row,
+        times_scale=partial(_times_scale, structure),
         has_se_per_row=structure.se is not None and not structure.compressed,
         has_scale_per_row=structure.residual is not None or structure.se == "added",
     )
+
+
+def _times_scale(structure: Structure, at: str) -> str:
+    """Write the sign of the products of a skewness with the scale of rows."""
+    is_scale_per_row = structure.residual or structure.se or "sigma" in structure.by_row
+    both = "slant" in structure.by_row and is_scale_per_row
+    return ".*" if both and at != "[n]" else "*"
 
 
 def _tail_facts(structure: Structure) -> dict[str, Any]:

@@ -49,6 +49,11 @@ class OwnParameter:
         """Write it for the rows that ``at`` picks."""
         return f"{self.name}{self.index(at)}"
 
+    @property
+    def over(self) -> str:
+        """Write the sign of its quotients with what is computed from it."""
+        return "./" if self.by_row else "/"
+
     def times(self, at: str) -> str:
         """Write the sign of its products with what is a vector unless "[n]" picks."""
         return ".*" if self.by_row and at != "[n]" else "*"

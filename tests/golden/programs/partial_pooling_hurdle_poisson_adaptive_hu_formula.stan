@@ -1,0 +1,135 @@
+// Partial pooling, adaptive: the groups' coefficients b[j] are drawn from a
+// population whose mean and scales are estimated.
+//
+//   y[n] is 0 with probability hu[n], and else
+//   poisson(exp(eta[n])), truncated to counts above 0
+//   eta[n] = alpha + X[n] * beta
+//            + Z[n] * u[group[n]]
+//   logit(hu[n]) = alpha_hu + X_hu[n] * beta_hu
+//   b[j] = mu + u[j]
+//   u[j, q] ~ normal(0, tau[q])
+//
+// mu: the population coefficients, from alpha and beta; 0 if there is none.
+//
+// The more the data of a group say about a coefficient, compared with what the
+// population says, the more it is centered: see centeredness.
+functions {
+  // deviations u of coefficients from their mean. With centeredness 1 they are
+  // z_scale * z - mean (centered); with centeredness 0 they are tau * z
+  // (noncentered), because z_scale is tau_pilot there
+  matrix partly_centered(matrix z, matrix mean, vector tau,
+                         matrix centeredness, matrix z_scale,
+                         vector tau_pilot) {
+    matrix[rows(z), cols(z)] u;
+    for (q in 1 : cols(z)) {
+      u[ : , q] = (z_scale[ : , q] .* z[ : , q]
+                   - centeredness[ : , q] .* mean[ : , q])
+                  .* exp(log(tau[q] / tau_pilot[q])
+                         * (1 - centeredness[ : , q]));
+    }
+    return u;
+  }
+  // the rows whose count is 0, or with is_zero = 0 the others
+  array[] int rows_where_zero(array[] int y, int is_zero) {
+    array[size(y)] int places;
+    int found = 0;
+    for (n in 1 : size(y)) {
+      if ((y[n] == 0) == is_zero) {
+        found += 1;
+        places[found] = n;
+      }
+    }
+    return places[1 : found];
+  }
+  // 0 with probability hu, else a positive Poisson count
+  real hurdle_poisson_log_lpmf(array[] int y, vector eta, real hu) {
+    array[size(rows_where_zero(y, 0))] int others = rows_where_zero(y, 0);
+    vector[size(others)] log_zero = -exp(eta[others]);
+    return (size(y) - size(others)) * log(hu) + size(others) * log1m(hu)
+           + poisson_log_lpmf(y[others] | eta[others])
+           - sum(log1m_exp(log_zero));
+  }
+  real hurdle_poisson_log_lpmf(int y, real eta, real hu) {
+    real log_zero = -exp(eta);
+    real positive = log1m(hu) + poisson_log_lpmf(y | eta)
+                    - log1m_exp(log_zero);
+    return y == 0 ? log(hu) : positive;
+  }
+}
+data {
+  int<lower=1> N; // number of rows
+  array[N] int<lower=0> y; // counts
+  int<lower=0> K; // number of population predictors
+  matrix[N, K] X; // population predictors
+  vector[K] x_bar; // the prior on the intercept applies at X = x_bar
+  int<lower=1> J; // number of groups
+  int<lower=1> Q; // number of varying coefficients
+  array[N] int<lower=1, upper=J> group; // group of each row
+  matrix[N, Q] Z; // predictors of the varying coefficients
+  // the mean of each coefficient, by its position in (0, alpha, beta)
+  array[Q] int<lower=1, upper=K + 2> mean_index;
+  // 1: centered, 0: noncentered
+  matrix<lower=0, upper=1>[J, Q] centeredness;
+  matrix<lower=0>[J, Q] z_scale; // gives z a scale near 1
+  vector<lower=0>[Q] tau_pilot; // estimate of tau
+  int<lower=0> K_hu; // number of population predictors
+  matrix[N, K_hu] X_hu; // population predictors
+  vector[K_hu] x_bar_hu; // where the prior on the intercept applies
+  real prior_Intercept_location;
+  real<lower=0> prior_Intercept_scale;
+  vector[K] prior_beta_location;
+  vector<lower=0>[K] prior_beta_scale;
+  vector<lower=0>[Q] prior_tau_rate;
+  real prior_Intercept_hu_location;
+  real<lower=0> prior_Intercept_hu_scale;
+  vector[K_hu] prior_beta_hu_location;
+  vector<lower=0>[K_hu] prior_beta_hu_scale;
+  int<lower=0, upper=1> prior_only; // 1: sample from the prior, without y
+}
+transformed data {
+  matrix[N, K] X_c = X - rep_matrix(x_bar', N);
+  matrix[N, K_hu] X_c_hu = X_hu - rep_matrix(x_bar_hu', N);
+}
+parameters {
+  real alpha_c; // alpha at x_bar
+  vector[K] beta;
+  vector<lower=0>[Q] tau; // population scales
+  matrix[J, Q] z; // coefficients, partly centered
+  real alpha_c_hu; // alpha_hu at x_bar_hu
+  vector[K_hu] beta_hu;
+}
+transformed parameters {
+  real alpha = alpha_c - dot_product(x_bar, beta); // intercept at X = 0
+  row_vector[Q] mu = append_row([0, alpha]', beta)[mean_index]'; // means
+  row_vector[Q] mu_c = append_row([0, alpha_c]', beta)[mean_index]';
+  real alpha_hu = alpha_c_hu - dot_product(x_bar_hu, beta_hu);
+}
+model {
+  matrix[J, Q] mean = rep_matrix(mu_c, J); // of b at x_bar
+  matrix[J, Q] u = partly_centered(z, mean, tau, centeredness, z_scale,
+                                   tau_pilot);
+  alpha_c ~ normal(prior_Intercept_location, prior_Intercept_scale);
+  beta ~ normal(prior_beta_location, prior_beta_scale);
+  tau ~ exponential(prior_tau_rate);
+  alpha_c_hu ~ normal(prior_Intercept_hu_location, prior_Intercept_hu_scale);
+  beta_hu ~ normal(prior_beta_hu_location, prior_beta_hu_scale);
+  for (q in 1 : Q) {
+    u[ : , q] ~ normal(0, tau[q]);
+  }
+  // Jacobian of b as a function of z
+  target += ones_row_vector(J) * (1 - centeredness) * log(tau);
+  if (prior_only == 0) {
+    vector[N] group_effect = rows_dot_product(Z, u[group]);
+    vector[N] eta_hu = alpha_c_hu + X_c_hu * beta_hu;
+    vector[N] hu = inv_logit(eta_hu);
+    vector[N] eta = alpha_c + group_effect + X_c * beta;
+    for (n in 1 : N) {
+      target += hurdle_poisson_log_lpmf(y[n] | eta[n], hu[n]);
+    }
+  }
+}
+generated quantities {
+  matrix[J, Q] b = rep_matrix(mu_c, J);
+  b += partly_centered(z, b, tau, centeredness, z_scale, tau_pilot);
+  b += rep_matrix(mu - mu_c, J); // at X = 0
+}
