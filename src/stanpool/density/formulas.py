@@ -1,7 +1,8 @@
 r"""Parameters that have formulas, once more from the mathematics.
 
-A parameter :math:`\theta` of row n is :math:`g^{-1}(\alpha + (x_n - \bar x)' \beta +
-\sum z_n' u_{j(n)})` with the link g, where the deviations of a factor's groups are
+Predictors are centered where they are far from 0. A parameter :math:`\theta` of row n
+is :math:`g^{-1}(\alpha + (x_n - \bar x)' \beta + \sum z_n' u_{j(n)})` with the link g,
+where the deviations of a factor's groups are
 :math:`u_j = L v_j`, :math:`v_j \sim N(0, I)`, :math:`L = diag(\tau) L_\Omega`. All
 of it is in the user's units.
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stanpool.base.arrays import Array
+from stanpool.data.design.centers import centering_matrix
 from stanpool.density.rows import sparse_effects
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Formula:
     def of_rows(self, values: Mapping[str, Array]) -> Array:
         """Return the parameter of each row, ``(N,)``, in the user's units."""
         own, end = self.design, f"_{self.design.parameter}"
-        eta = (own.X - own.x_bar) @ values[f"beta{end}"]
+        eta = self._about_means @ values[f"beta{end}"]
         if own.intercept:
             eta = eta + values[f"alpha_c{end}"]
         for place, effect in enumerate(self._effects):
@@ -65,12 +67,25 @@ class Formula:
         return np.asarray(z @ (tau[:, None] * chol).T)
 
     @cached_property
+    def _about_means(self) -> Array:
+        """Population predictors about their means, ``(N, K)``, centers subtracted."""
+        own = self.design
+        if not own.intercept:
+            return own.X
+        labels = ("Intercept", *own.coefficients)
+        move = centering_matrix(labels, dict(own.centers))
+        return np.asarray((own.X - own.x_bar) @ move[1:, 1:])
+
+    @cached_property
     def _effects(self) -> list[csr_array]:
         """The matrices of the coefficients of each factor's groups."""
-        return [
-            sparse_effects(each.index, each.Z, len(each.labels), each.weights)
-            for each in self.design.factors
-        ]
+        centers = dict(self.design.centers)
+        found = []
+        for each in self.design.factors:
+            move = centering_matrix(each.varying, centers)
+            z = each.Z if each.uncorrelated else each.Z @ move
+            found.append(sparse_effects(each.index, z, len(each.labels), each.weights))
+        return found
 
 
 def formula_of(design: Design, name: str) -> tuple[str, ParameterDesign] | None:

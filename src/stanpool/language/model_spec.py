@@ -296,6 +296,8 @@ class ModelSpec:
         check_choice("family", self.family, FAMILIES, advice)
         family = FAMILIES[self.family]
         self._check_options(family)
+        for formula in self.formulas:
+            self._check_parameter(formula.parameter, family)
         self._check_pooling()
         self._check_outcome_parts(family)
         self._check_parameters(family)
@@ -384,11 +386,10 @@ class ModelSpec:
             )
 
     def _check_formulas(self, family: Family) -> None:
-        """Check that the family has the parameters that have formulas."""
+        """Check that each parameter has one formula, and one that can be estimated."""
         seen: set[str] = {"sigma"} if self.residual is not None else set()
         for formula in self.formulas:
             name = formula.parameter
-            self._check_parameter(name, family)
             if name in seen:
                 raise SpecError(
                     f"the parameter {quote(name)} is stated twice. State it once, by "
@@ -420,9 +421,22 @@ class ModelSpec:
                 )
         if name not in own:
             has = quote_list(own) if own else "none besides its mean"
+            others = [
+                each.name
+                for each in FAMILIES.values()
+                if name in (number.name for number in each.numbers)
+            ]
+            advice = suggestion(name, own)
+            if others:
+                advice = f" Families with {quote(name)}: {quote_list(others)}."
+            elif not advice:
+                advice = (
+                    " The first formula is that of the outcome, and each of the others "
+                    "of a parameter of its distribution."
+                )
             raise SpecError(
                 f"family={family.name!r} has no parameter {quote(name)} to write a "
-                f"formula of; it has {has}.{suggestion(name, own)}"
+                f"formula of; it has {has}.{advice}"
             )
 
     def _check_outcome_parts(self, family: Family) -> None:

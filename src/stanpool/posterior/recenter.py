@@ -1,8 +1,8 @@
 r"""Transform coefficients between centered predictors and predictors at 0.
 
 Stan sees centered predictors; users see coefficients where predictors are 0. With the
-matrices ``A`` of ``centering_matrix``, of the population and of each factor,
-coefficients where predictors are 0 are
+matrices ``A`` of ``centering_matrix``, of the population and of each factor, of each
+parameter that has a linear predictor, coefficients where predictors are 0 are
 
 .. math:: \theta = A \tilde\theta, \quad u_j = A \tilde u_j, \quad
           \Sigma = A \tilde\Sigma A^T,
@@ -14,17 +14,18 @@ program, too, and are not transformed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stanpool.base.arrays import BLOCK, Array
 from stanpool.data.design.centers import centered_design, centering_matrix
-from stanpool.data.design.design import Design, FactorDesign
+from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
 from stanpool.model.terms.names import GroupNames
-from stanpool.posterior.coefficients import coefficients, flat
+from stanpool.posterior.coefficients import Coefficients, coefficients, flat
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,7 +45,7 @@ def uncenter_posterior(model: PreparedModel, posterior: xr.Dataset) -> xr.Datase
         Labelled draws from Stan, or from the prior.
     """
     design = model.design
-    if not design.centers:
+    if not design.has_centers:
         return posterior
     return _transformed(model, posterior, centered_design(design), design, lambda a: a)
 
@@ -67,7 +68,7 @@ def center_posterior(model: PreparedModel, posterior: xr.Dataset) -> xr.Dataset:
         The model, and labelled draws of its posterior or its prior.
     """
     design = model.design
-    if not design.centers:
+    if not design.has_centers:
         return posterior
     return _transformed(
         model, posterior, design, centered_design(design), np.linalg.inv
@@ -79,7 +80,7 @@ def center_fit(fit: FitResult) -> FitResult:
 
     The priors are on its coefficients, and its linear predictors are the same.
     """
-    if not fit.model.design.centers:
+    if not fit.model.design.has_centers:
         return fit
     tree = _with_posterior(fit.tree, center_posterior(fit.model, fit.posterior))
     model = fit.model.with_design(centered_design(fit.model.design))
@@ -106,24 +107,63 @@ def _transformed(
 
     ``direction`` makes the matrix of the transformation from ``centering_matrix``.
     """
-    spec, centers = model.spec, dict(model.design.centers)
-    found = coefficients(model.with_design(source), posterior)
-    matrix = direction(centering_matrix(("Intercept", *source.coefficients), centers))
+    for own in source.predictors:
+        name = own.parameter
+        known = model.design.parameter(name)
+        if known is None or not known.centers:
+            continue
+        posterior = _transformed_predictor(
+            own,
+            posterior,
+            partial(coefficients, model.with_design(source), parameter=name),
+            partial(coefficients, model.with_design(target), parameter=name),
+            partial(_matrix, direction, dict(known.centers)),
+            is_pooled=model.spec.pooling == "partial",
+        )
+    return posterior
+
+
+def _matrix(
+    direction: Callable[[Array], Any],
+    centers: Mapping[str, float],
+    labels: Sequence[str],
+) -> Array:
+    """Return the matrix of a transformation for the labels of columns."""
+    return np.asarray(direction(centering_matrix(labels, centers)))
+
+
+def _transformed_predictor(
+    own: ParameterDesign,
+    posterior: xr.Dataset,
+    of_source: Callable[[xr.Dataset], Coefficients],
+    of_target: Callable[[xr.Dataset], Coefficients],
+    matrix_of: Callable[[Sequence[str]], Array],
+    *,
+    is_pooled: bool,
+) -> xr.Dataset:
+    """Transform the draws of the coefficients of one linear predictor.
+
+    ``of_source`` and ``of_target`` take its coefficients out of a posterior, and
+    ``matrix_of`` makes the matrix of the transformation for labels of columns.
+    """
+    end = "" if own.parameter == "mean" else f"_{own.parameter}"
+    found = of_source(posterior)
+    matrix = matrix_of(("Intercept", *own.coefficients))
     shift = found.beta @ matrix[0, 1:]
     new: dict[str, Array] = {}
-    if source.coefficients:
-        new["beta"] = found.beta @ matrix[1:, 1:].T
-    if "Intercept" in posterior:
-        new["Intercept"] = found.alpha + shift
-    elif "cutpoint" in posterior:
-        new["cutpoint"] = flat(posterior["cutpoint"]) - shift
-    has_own_intercepts = not {"Intercept", "cutpoint"} & set(posterior)
+    if own.coefficients:
+        new[f"beta{end}"] = found.beta @ matrix[1:, 1:].T
+    intercepts = {f"Intercept{end}"} | ({"cutpoint"} if not end else set())
+    (level,) = intercepts.intersection(map(str, posterior)) or {""}
+    if level:
+        moved = -shift if level == "cutpoint" else shift
+        new[level] = flat(posterior[level]).reshape(len(shift), -1) + moved
     changed = _with(posterior, new)
-    means = coefficients(model.with_design(target), changed)
-    for number, factor in enumerate(source.factors):
-        own = np.eye(len(factor.varying))
+    means = of_target(changed)
+    for number, factor in enumerate(own.factors):
+        move = np.eye(len(factor.varying))
         if not factor.uncorrelated:
-            own = direction(centering_matrix(factor.varying, centers))
+            move = matrix_of(factor.varying)
         before, after = found.factors[number], means.factors[number]
         b = np.empty_like(before.b)
         step = max(1, BLOCK * len(b) // b.size)
@@ -131,14 +171,14 @@ def _transformed(
             some = slice(start, start + step)
             u = before.take(some).deviations(slice(None))
             b[some] = u + after.take(some).means(slice(None))
-            for q, other in np.argwhere(own - np.eye(len(own))):
-                b[some, ..., q] += own[q, other] * u[..., other]
-        if has_own_intercepts:
+            for q, other in np.argwhere(move - np.eye(len(move))):
+                b[some, ..., q] += move[q, other] * u[..., other]
+        if not level:  # each group has an intercept of its own
             b[..., factor.varying.index("Intercept")] += shift[:, None]
-        names = GroupNames.of(factor.factor)
+        names = GroupNames.of(factor.factor, own.parameter)
         changed = _with(changed, {names.b: b})
-        if spec.pooling == "partial" and np.any(own != np.eye(len(own))):
-            changed = _with_population(changed, factor, names, own)
+        if is_pooled and np.any(move != np.eye(len(move))):
+            changed = _with_population(changed, factor, names, move)
     return changed
 
 

@@ -68,9 +68,14 @@ def _form(model: PreparedModel) -> Iterator[str]:
     if model.parameterization:
         reason = model.parameterization_reason
         yield f"parameterization: {model.parameterization} ({reason})"
-    if model.design.centers:
+    if model.design.has_centers:
+        centers = {
+            label: center
+            for own in model.design.predictors
+            for label, center in own.centers
+        }
         yield (
-            f"centers of predictors: {list_centers(dict(model.design.centers))}. The "
+            f"centers of predictors: {list_centers(centers)}. The "
             "Stan program subtracts them, because 0 is far from the values in the "
             "data. Estimates are reported for the predictors as they are in the data; "
             "model.priors says which priors refer to centered predictors, and the "
@@ -118,7 +123,10 @@ def _coefficients(model: PreparedModel) -> Iterator[str]:
                 f"population: its coefficient {quote(label)} is part of the "
                 f"coefficients of {first}, and not of those of {quote(factor.factor)}"
             )
-        if uncentering_matrix(factor, dict(model.design.centers)) is not None:
+    for own in model.design.predictors:
+        for factor in own.factors:
+            if uncentering_matrix(factor, dict(own.centers)) is None:
+                continue
             yield (
                 f"coefficients of {quote(factor.factor)} are uncorrelated where "
                 "predictors are 0, which is far from the data; write center(x) in the "

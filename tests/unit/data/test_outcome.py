@@ -74,7 +74,10 @@ class TestFormulas:
         [
             (["phi ~ x1"], "gaussian", "'phi' .*it has 'sigma'"),
             (["sgima ~ x1"], "student_t", "Did you mean 'sigma'"),
-            (["zi ~ x1"], "poisson", "no parameter"),
+            (["zi ~ x1"], "poisson", "with 'zi': 'zero_inflated_poisson'"),
+            (["x1 ~ x2"], "gaussian", "first formula is that of the outcome"),
+            (["sigma ~ x1 + (1 |i| g)"], "gaussian", "several formulas"),
+            (["sigma ~ x1 + x1_twice"], "gaussian", "formula of 'sigma': .*x1_twice"),
             (["cutpoint ~ x1"], "ordinal", "no parameter"),
             (["sigma ~ 0"], "gaussian", "nothing to estimate"),
             (["sigma ~ x1", "sigma ~ x2"], "gaussian", "stated twice"),
@@ -90,8 +93,19 @@ class TestFormulas:
     ) -> None:
         outcome = {"poisson": "count", "ordinal": "grade"}.get(family, "y")
         formulas = [f"{outcome} ~ x1 + (1 | g)", *others]
+        twice = 2 * small_data()["x1"]
         with pytest.raises((SpecError, DataError), match=said):
-            Model(formulas, small_data(), family=family)
+            Model(formulas, small_data().assign(x1_twice=twice), family=family)
+
+    def test_groups_of_a_parameter_alone_are_refused(self) -> None:
+        with pytest.raises(
+            SpecError, match=r"'sigma' has group terms.*write the groups"
+        ):
+            Model(["y ~ x1", "sigma ~ x2 + (1 | g)"], small_data())
+
+    def test_the_order_of_formulas_is_explained(self) -> None:
+        with pytest.raises(SpecError, match=r"no parameter 'y'.*first formula"):
+            Model(["sigma ~ x2", "y ~ x1 + (1 | g)"], small_data())
 
     def test_a_parameter_that_is_known_has_no_formula(self) -> None:
         with pytest.raises(SpecError, match="se all scales are known"):

@@ -43,21 +43,25 @@ PRODUCTS = (
         "y ~ x1 * x2 + (1 + x1 | g) + (1 + x2 || h)",
         {"parameterization": "noncentered"},
     ),
+    (["y ~ 1 + (1 | g)", "sigma ~ x1 * x2 + (1 + x1 | h)"], {}),
+    (
+        ["count ~ x1 + (1 | g)", "phi ~ x1 + x2 + (1 + x2 | g)", "zi ~ x1 * x2"],
+        {"family": "zero_inflated_negative_binomial"},
+    ),
 )
 
 
 def moved_data(model: sp.Model) -> pd.DataFrame:
     """Shift predictors by 1000, but for those whose 0 means something.
 
-    Offsets, slopes without intercepts, and slopes that are uncorrelated with them.
-    Predictors of the outcome's other parameters are seen as they are, not centered.
+    Offsets, slopes without intercepts, and slopes that are uncorrelated with them; and
+    predictors of another parameter that has no intercept.
     """
     fixed = set(model.spec.offsets)
-    for own in model.design.parameters:
-        for factor in own.factors:
-            fixed.update(*(label.split(":") for label in factor.varying))
-        fixed.update(*(label.split(":") for label in own.coefficients))
-    for factor in model.design.factors:
+    for own in model.design.formulas:
+        if not own.intercept:
+            fixed.update(*(label.split(":") for label in own.coefficients))
+    for factor in (each for own in model.design.predictors for each in own.factors):
         if "Intercept" not in factor.varying or factor.uncorrelated:
             fixed.update(*(label.split(":") for label in factor.varying))
     moved = {
@@ -82,7 +86,7 @@ def products() -> dict[str, sp.Model]:
 def choose(model: sp.Model) -> sp.Model | None:
     """Return the model of shifted predictors, if it is the same model."""
     other = sp.Model.from_spec(model.spec, moved_data(model))
-    return other if other.design.centers else None
+    return other if other.design.has_centers else None
 
 
 def test_most_models_have_predictors_that_are_seen_centered() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,11 @@ from stanpool.data.design.outcome import (
 )
 from stanpool.data.design.predictors.factor import build_factor
 from stanpool.data.design.predictors.latent_factors import build_latent
-from stanpool.data.design.predictors.parameters import build_parameters, encodings_of
+from stanpool.data.design.predictors.parameters import (
+    build_parameters,
+    columns_of,
+    encodings_of,
+)
 from stanpool.data.design.rank import (
     SurrogateRows,
     column_means,
@@ -78,7 +82,7 @@ def build_design(
     population, matrices, factors = _read_terms(spec, frame, surrogates)
     first = int(spec.intercept)
     x, labels = population.values[:, first:], population.labels[first:]
-    seen = _by_label(x, labels, factors)
+    seen = columns_of(x, labels, factors)
     parameters, encodings = build_parameters(spec, frame)
     ones, outcome, offset = None, y, build_offset(spec, evaluated)
     if surrogates is not None:
@@ -117,7 +121,7 @@ def build_design(
         categories=categories,
         ones=read_only(ones),
         encodings=encodings_of(population, matrices, expressed, encodings),
-        centers=_centers(_by_label(x, labels, factors), seen, ones) if center else (),
+        centers=_centers(columns_of(x, labels, factors), seen, ones) if center else (),
     )
 
 
@@ -207,13 +211,3 @@ def _build_special(
     """Build the terms that are neither the population's nor of a grouping factor."""
     terms = () if spec.pooling == "complete" else spec.special_terms
     return tuple(build_latent(term, frame, y) for term in terms)
-
-
-def _by_label(
-    x: np.ndarray, labels: Sequence[str], factors: Sequence[FactorDesign]
-) -> dict[str, np.ndarray]:
-    """Return the columns of the population's matrix and of all factors."""
-    columns = dict(zip(labels, x.T, strict=True))
-    for factor in factors:
-        columns |= zip(factor.varying, factor.Z.T, strict=True)
-    return columns

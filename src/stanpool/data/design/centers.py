@@ -37,7 +37,7 @@ import numpy as np
 from stanpool.base.arrays import Array
 
 if TYPE_CHECKING:
-    from stanpool.data.design.design import Design, FactorDesign
+    from stanpool.data.design.design import Design, FactorDesign, ParameterDesign
 
 _STEP = 4.0  # least step, in standard deviations
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # times powers of ten; those up to 1000 divide it
@@ -173,8 +173,10 @@ def centered_design(design: Design) -> Design:
     Returns
     -------
     Design
-        Its own ``centers`` are empty.
+        Its own ``centers`` are empty, and so are those of its parameters.
     """
+    parameters = tuple(map(_centered_parameter, design.parameters))
+    design = replace(design, parameters=parameters)
     centers = dict(design.centers)
     if not centers:
         return design
@@ -187,6 +189,24 @@ def centered_design(design: Design) -> Design:
         factors=tuple(
             _centered_factor(factor, design.coefficients, centers, kept)
             for factor in design.factors
+        ),
+        centers=(),
+    )
+
+
+def _centered_parameter(own: ParameterDesign) -> ParameterDesign:
+    """Center the predictors of a parameter that has a formula with an intercept."""
+    if not own.centers:
+        return own
+    centers = dict(own.centers)
+    matrix = centering_matrix(("Intercept", *own.coefficients), centers)
+    return replace(
+        own,
+        X=_centered(own.X, matrix),
+        x_bar=_centered(own.x_bar, matrix),
+        factors=tuple(
+            _centered_factor(factor, own.coefficients, centers, kept=True)
+            for factor in own.factors
         ),
         centers=(),
     )

@@ -206,6 +206,8 @@ class ParameterDesign:
     log_unit
         The logarithm of the unit of the parameter, in which programs count it, where
         its linear predictor is its logarithm in the user's units.
+    centers
+        From where the model counts predictors that are far from 0, by label.
     """
 
     parameter: str
@@ -218,6 +220,7 @@ class ParameterDesign:
     special: tuple[SpecialTerm, ...] = ()
     is_value: bool = False
     log_unit: float = 0.0
+    centers: tuple[tuple[str, float], ...] = ()
 
     def take(self, rows: np.ndarray | slice) -> ParameterDesign:
         """Return the predictor of some rows, with all groups."""
@@ -300,7 +303,8 @@ class Design:
     encodings
         How to build the matrices again for new rows.
     centers
-        From where the model counts predictors that are far from 0, by label.
+        From where the model counts predictors of the mean that are far from 0, by
+        label.
     ones
         A column of ones, transformed as the rows are, shape ``(N,)``, where rows take
         the place of others; else None.
@@ -348,7 +352,13 @@ class Design:
             x_bar=self.x_bar,
             factors=self.factors,
             special=self.special,
+            centers=self.centers,
         )
+
+    @property
+    def has_centers(self) -> bool:
+        """Whether predictors of any parameter are far from 0."""
+        return any(own.centers for own in self.predictors)
 
     @property
     def predictors(self) -> tuple[ParameterDesign, ...]:

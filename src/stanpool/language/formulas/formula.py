@@ -297,7 +297,11 @@ def _read_group_term(span: Span, functions: Collection[str]) -> list[GroupTerm]:
     inside = span.part(1, len(span.text) - 1)
     bars = [position for position, char in top_level(inside) if char == "|"]
     if len(bars) > 2 or (len(bars) == 2 and bars[1] != bars[0] + 1):
-        raise inside.error("a group term has one '|' (or '||'), as in '(1 + x | g)'.")
+        raise inside.error(
+            "a group term has one '|' (or '||'), as in '(1 + x | g)'. Correlations "
+            "between the group effects of several formulas, which other tools write "
+            "'(1 |id| g)', are not offered."
+        )
     left = inside.part(0, bars[0]).strip()
     right = inside.part(bars[-1] + 1, len(inside.text)).strip()
     if not left.text:

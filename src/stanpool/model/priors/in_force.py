@@ -45,7 +45,7 @@ from stanpool.base.errors import (
 )
 from stanpool.base.other_tools import advice_on_parameter
 from stanpool.data.design.centers import centered_design, centers_of
-from stanpool.data.design.design import Design
+from stanpool.data.design.design import Design, ParameterDesign
 from stanpool.language.model_spec import ModelSpec
 from stanpool.language.prior import ParameterClass, Prior, parameter_classes
 from stanpool.model.priors.defaults import hyperparameters, parameters_with_defaults
@@ -306,36 +306,42 @@ def _notes(
     if known.support == "positive" and prior.support == "real":
         if prior.distribution != "flat":
             yield f"half: cut off below at {known.lower or 0:g}"
-    if block in ("Intercept", "cutpoint"):
-        at_means = bool(np.any(design.x_bar))
-        yield _where(design, ("Intercept", *design.coefficients), None, at_means)
-    elif known.name.startswith("Intercept_"):
-        own_design = design.parameter(known.name.removeprefix("Intercept_"))
-        if own_design is not None and np.any(own_design.x_bar):
-            yield "at the predictors' means"
-    elif known.name == "beta":
-        own = next(x for x in design.coefficients if f", {label}".endswith(f", {x}"))
-        yield _where(design, ("Intercept", *design.coefficients), own, False)
-    elif known.name in ("b", "tau", "Omega"):
-        number = int(block.partition("_")[2] or 1) - 1
-        factor = design.factors[number]
+    base, predictor = _predictor_of(design, known.name)
+    if base in ("Intercept", "cutpoint"):
+        at_means = bool(np.any(predictor.x_bar))
+        yield _where(predictor, ("Intercept", *predictor.coefficients), None, at_means)
+    elif base == "beta":
+        labels = predictor.coefficients
+        own = next(x for x in labels if f", {label}".endswith(f", {x}"))
+        yield _where(predictor, ("Intercept", *labels), own, False)
+    elif base in ("b", "tau", "Omega"):
+        number = int(block.removeprefix(known.name).strip("_") or 1) - 1
+        factor = predictor.factors[number]
         own = None
         if label is not None:
             own = factor.varying[factor.coefficients.index(label) % len(factor.varying)]
-        at_means = known.name == "b" and own == "Intercept"
-        at_means &= bool(np.any(factor.z_bar) or np.any(design.x_bar))
+        at_means = base == "b" and own == "Intercept"
+        at_means &= bool(np.any(factor.z_bar) or np.any(predictor.x_bar))
         if factor.uncorrelated:
-            design = replace(design, centers=())
-        yield _where(design, factor.varying, own, at_means)
+            predictor = replace(predictor, centers=())
+        yield _where(predictor, factor.varying, own, at_means)
+
+
+def _predictor_of(design: Design, name: str) -> tuple[str, ParameterDesign]:
+    """Return a class without its parameter, and whose linear predictor it is of."""
+    for own in design.formulas:
+        if name.endswith(f"_{own.parameter}"):
+            return name.removesuffix(f"_{own.parameter}"), own
+    return name, design.mean
 
 
 def _where(
-    design: Design, labels: tuple[str, ...], own: str | None, at_means: bool
+    predictor: ParameterDesign, labels: tuple[str, ...], own: str | None, at_means: bool
 ) -> str:
     """Say at which predictors a coefficient, or several, are meant."""
     if at_means:
         return "at the predictors' means"
-    centers = dict(design.centers)
+    centers = dict(predictor.centers)
     moved: dict[str, float] = {}
     for label in labels if own is None else (own,):
         moved |= centers_of(label, labels, centers)

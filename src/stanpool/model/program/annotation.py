@@ -106,6 +106,15 @@ def _named_numbers(
             labels = labels_of_group_predictors(factor, design.coefficients)
             levels = _written(labels, centers, scaling.group_level[number - 1])
             lines += _columns(f"U{suffix}", levels)
+    for predictor in design.formulas:
+        end, of = f"_{predictor.parameter}", dict(predictor.centers)
+        units = scaling.formulas[predictor.parameter]
+        names = _written(predictor.coefficients, of, units.population)
+        lines += _columns(f"X{end}", names)
+        for number, factor in enumerate(predictor.factors, 1):
+            own = {} if factor.uncorrelated else of
+            names = _written(factor.varying, own, units.factors[number - 1])
+            lines += _columns(f"Z{end}{suffix_of(number)}", names)
     if design.residual is not None:
         lines.append(
             f"sigma_j[j] is the residual scale of group j of "

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stanpool.base.errors import DataError, quote
+from stanpool.data.design.centers import choose_centers
 from stanpool.data.design.design import (
     Encodings,
     FactorDesign,
@@ -40,7 +42,10 @@ def build_parameters(
     encodings: dict[str, Encodings] = {}
     for own in FAMILIES[spec.family].numbers:
         if own.name in stated:
-            design, encodings[own.name] = _of_formula(spec, stated[own.name], frame)
+            try:
+                design, encodings[own.name] = _of_formula(spec, stated[own.name], frame)
+            except DataError as error:
+                raise DataError(f"the formula of {quote(own.name)}: {error}") from None
             found.append(replace(design, link=own.link))
         elif own.name == "sigma" and spec.residual and spec.pooling != "complete":
             found.append(scales_of_groups(spec.residual, frame))
@@ -58,6 +63,7 @@ def _of_formula(
     groups = () if spec.pooling == "complete" else stated.groups
     pairs = [build_factor(spec, term, frame, labels, None) for term in groups]
     center = stated.intercept and spec.center_predictors
+    factors = tuple(factor for factor, _ in pairs)
     design = ParameterDesign(
         parameter=stated.parameter,
         link="identity",
@@ -65,9 +71,22 @@ def _of_formula(
         coefficients=labels,
         intercept=stated.intercept,
         x_bar=read_only(column_means(x, None) if center else np.zeros(x.shape[1])),
-        factors=tuple(factor for factor, _ in pairs),
+        factors=factors,
+        centers=choose_centers(columns_of(x, labels, factors).items())
+        if center
+        else (),
     )
     return design, encodings_of(population, [own for _, own in pairs], {}, {})
+
+
+def columns_of(
+    x: np.ndarray, labels: Sequence[str], factors: Sequence[FactorDesign]
+) -> dict[str, np.ndarray]:
+    """Return the columns of the population's matrix and of all factors, by label."""
+    columns = dict(zip(labels, x.T, strict=True))
+    for factor in factors:
+        columns |= zip(factor.varying, factor.Z.T, strict=True)
+    return columns
 
 
 def encodings_of(
