@@ -94,6 +94,8 @@ _IN_THE_FORMULA = {
     "correlated": "y ~ x + (1 + x || g)",
     "categorical": "y ~ C(x)",
     "sigma": ["y ~ x + (1 | g)", "sigma ~ z"],
+    "dispformula": ["y ~ x + (1 | g)", "sigma ~ z"],
+    "ziformula": ["y ~ x + (1 | g)", "zi ~ z"],
 }
 
 _OF_FITTING = (
