@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  stanpool fit radon.csv --formula 'log_radon ~ floor + (1 | county)' --seed 1
+  stanpool fit radon --formula 'log_radon ~ floor + (1 | county)' --seed 1
   stanpool fit cbpp --family binomial --out cbpp.fit \\
       --formula 'incidence | trials(size) ~ C(period) + (1 | herd)'
   stanpool fit radon --formula 'log_radon ~ floor + (1 | county)' \\

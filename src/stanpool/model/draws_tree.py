@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stanpool.base.arrays import Array
@@ -26,10 +25,12 @@ class DrawsTree:
         """Statistics of each draw: divergences, energy, tree depth, log density."""
         return self.tree["sample_stats"].to_dataset()
 
-    @cached_property
+    @property
     def described(self) -> dict[str, dict[Any, Array]]:
         """Statistics of the draws of each variable, once they have been computed.
 
         ``posterior.scalars.described`` computes them and keeps them here.
         """
-        return {}
+        # Pyright does not take a cached_property for a property of a protocol.
+        kept: dict[str, dict[Any, Array]] = vars(self).setdefault("_described", {})
+        return kept

@@ -275,7 +275,7 @@ def _conclusion(model: Model, parameter: str, table: pd.DataFrame) -> str:
     )
     rows = table.to_dict("index")
     least, most = (rows[at] for at in (table["mean"].idxmin(), table["mean"].idxmax()))
-    few = f"With {groups:,} groups of {short_label(factor)}"
+    few = f"With {groups:,} groups ({short_label(factor)})"
     shares = f"groups are pooled by {pooling.min():.0%} to {pooling.max():.0%}"
     if np.ptp(pooling) < _ALIKE_POOLING:
         if most["mean"] < _ALIKE_SCALES * least["mean"]:

@@ -222,8 +222,6 @@ def test_unknown_variables_are_refused(fit: sp.Fit) -> None:
 def test_the_gallery_has_every_figure() -> None:
     page = (Path(__file__).parents[3] / "docs" / "gallery.md").read_text("utf-8")
     shown = {f"plot_{name}" for name in re.findall(r"plot[._](\w+)\(", page)}
-    # Those of the benchmark and of studies by simulation are not drawn.
-    not_drawn = {"plot_bench", "plot_calibration", "plot_design"}
-    assert shown - {"plot_"} >= {*plots.__all__} - not_drawn
+    assert shown - {"plot_"} >= {*plots.__all__}
     for name in re.findall(r"\(figures/(\w+\.png)\)", page):
         assert (Path(__file__).parents[3] / "docs" / "figures" / name).is_file()

@@ -65,12 +65,12 @@ def test_a_row_for_each_prior() -> None:
 
 def test_what_all_priors_say_the_data_decide() -> None:
     said = comparison().conclusion
-    assert said.startswith("With 6 groups of school the data decide")
+    assert said.startswith("With 6 groups (school) the data decide")
 
 
 def test_a_uniform_prior_that_widens_the_scale_undoes_the_pooling() -> None:
     said = comparison(wide=3.0, apart=1.0).conclusion
-    assert said.startswith("With 6 groups of school the prior decides, too")
+    assert said.startswith("With 6 groups (school) the prior decides, too")
     assert "under uniform(0, 10), which pools groups by" in said
     assert said.endswith("and so undoes the pooling.")
 
