@@ -100,7 +100,7 @@ def _commands() -> str:
 
 
 @pytest.mark.slow
-def test_forms_and_peers_agree_on_a_real_work(tmp_path: Path) -> None:
+def test_forms_and_peers_agree_on_a_real_benchmark(tmp_path: Path) -> None:
     tools = ["auto", "noncentered", *(name for name in PEERS if _installed(name))]
     cells = run_bench(Settings(("radon",), tuple(tools), (1,)), tmp_path)
     assert all(each.status == "fitted" for each in cells)

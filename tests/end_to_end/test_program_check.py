@@ -56,7 +56,7 @@ def test_a_wrong_program_is_named_and_the_exit_code_is_3(
 
     def wrong_of_bernoulli(model: Any, *given: Any, **options: Any) -> str:
         if model.spec.family == "bernoulli":
-            raise DensityError("stanli computes another log density")
+            raise DensityError("stanli computes a wrong log density")
         return right(model, *given, **options)
 
     monkeypatch.setattr(sample, "check_density", wrong_of_bernoulli)
@@ -64,7 +64,7 @@ def test_a_wrong_program_is_named_and_the_exit_code_is_3(
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 3
     assert "WRONG bernoulli, logit" in done.stdout
-    assert "computes another log density" in done.stdout
+    assert "computes a wrong log density" in done.stdout
     assert "ok    complete pooling" in done.stdout
     told = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert [each["ok"] for each in told["programs"]] == [True, False]

@@ -257,10 +257,10 @@ def test_a_density_or_a_gradient_that_is_off_stops_a_fit(
     off: float, tilt: float
 ) -> None:
     with pytest.raises(
-        sp.errors.DensityError, match=r"stanli computes another"
+        sp.errors.DensityError, match=r"stanli computes a wrong"
     ) as said:
         checked(off, tilt)
-    assert str(said.value).startswith("stanli computes another log density")
+    assert str(said.value).startswith("stanli computes a wrong log density")
     assert "engine='cmdstan'" in str(said.value)
     assert "complete_pooling_gaussian" in str(said.value)
     assert ("gradient" in str(said.value)) == bool(tilt)

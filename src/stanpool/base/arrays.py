@@ -84,8 +84,8 @@ def check_memory(what: str, numbers: int, advice: str) -> None:
     available = memory() // 8
     if numbers > available:
         raise OutOfMemoryError(
-            f"{what} would take {gigabytes(numbers)} of memory, and there are "
-            f"{gigabytes(available)}. {advice}"
+            f"{what} would take {gigabytes(numbers)} of memory, and this process "
+            f"may use {gigabytes(available)}. {advice}"
         )
 
 

@@ -74,7 +74,7 @@ class CompileError(EngineError):
 
 
 class DensityError(EngineError):
-    """An engine computes another log density than the model has."""
+    """An engine computes a wrong log density for a program."""
 
 
 class SamplingError(EngineError):

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from stanpool import __version__
+from stanpool.bench.benchmarks.benchmark import Sampling
+from stanpool.bench.benchmarks.catalogue import BENCHMARKS
 from stanpool.bench.results import Cell
 from stanpool.bench.suite import TOOLS
 from stanpool.bench.tools.tool import Tool
-from stanpool.bench.works.catalogue import WORKS
-from stanpool.bench.works.work import Sampling
 from stanpool.engine.interpreter.waiting import stop_waiting
 from stanpool.posterior import arviz
 
@@ -36,7 +36,7 @@ _DIAGONAL = re.compile(r"Omega.*\[(\d+),\1\]$")
 
 
 def measure(
-    work: str,
+    benchmark: str,
     tool: str,
     seed: int,
     sampling: Sampling,
@@ -44,16 +44,16 @@ def measure(
     started: Path,
     limit: float,
 ) -> Cell:
-    """Fit a work by a tool.
+    """Fit a benchmark by a tool.
 
     Parameters
     ----------
-    work, tool, seed
+    benchmark, tool, seed
         The names, and the seed of the sampler.
     sampling
         How to sample. The process is bound to that number of cores.
     folder
-        The folder of the data files of works.
+        The folder of the data files of benchmarks.
     started
         A file that is made when compilation has ended and fitting begins.
     limit
@@ -61,10 +61,10 @@ def measure(
         limits; the process then ends by a signal.
     """
     _bind(sampling.cores)
-    data = WORKS[work].read(folder)
+    data = BENCHMARKS[benchmark].read(folder)
     method = TOOLS[tool]
     before = time.perf_counter()
-    model = method.build(WORKS[work], data)
+    model = method.build(BENCHMARKS[benchmark], data)
     built = time.perf_counter()
     megabytes = _peak_megabytes()
     compile_cpu = _cpu_seconds()
@@ -80,7 +80,7 @@ def measure(
     seconds, cpu = time.perf_counter() - start, _cpu_seconds() - cpu
     peak = _peak_megabytes(with_children=True)
     return Cell(
-        work,
+        benchmark,
         tool,
         seed,
         form=method.form(model),
@@ -221,7 +221,7 @@ def main(order: str) -> None:
         threading.Thread(target=_end_with_the_runner, daemon=True).start()
     told = json.loads(order)
     cell = measure(
-        told["work"],
+        told["benchmark"],
         told["tool"],
         told["seed"],
         Sampling(**told["sampling"]),

@@ -1,4 +1,4 @@
-"""The goals of the benchmark for a work, and whether they are reached."""
+"""What the suite asks of a benchmark, and whether it is reached."""
 
 from __future__ import annotations
 
@@ -37,14 +37,16 @@ class Verdict:
 
 
 class Goal(Protocol):
-    """Judges a work."""
+    """Judges a benchmark."""
 
-    def judge(self, work: str, standings: Standings, peers: Collection[str]) -> Verdict:
+    def judge(
+        self, benchmark: str, standings: Standings, peers: Collection[str]
+    ) -> Verdict:
         """Say whether the goal was reached.
 
         Parameters
         ----------
-        work
+        benchmark
             Its name.
         standings
             All of the run.
@@ -53,12 +55,14 @@ class Goal(Protocol):
         """
 
 
-def best(work: str, standings: Standings, tools: Collection[str]) -> Standing | None:
+def best(
+    benchmark: str, standings: Standings, tools: Collection[str]
+) -> Standing | None:
     """Return the standing of the fastest of the tools that converged."""
     found = [
         standing
         for (of, tool), standing in standings.items()
-        if of == work and tool in tools and standing.ess_per_cpu_second > 0
+        if of == benchmark and tool in tools and standing.ess_per_cpu_second > 0
     ]
     return max(found, key=lambda each: each.ess_per_cpu_second, default=None)
 
@@ -73,16 +77,18 @@ class BeatsPeers:
 
     times: float
 
-    def judge(self, work: str, standings: Standings, peers: Collection[str]) -> Verdict:
+    def judge(
+        self, benchmark: str, standings: Standings, peers: Collection[str]
+    ) -> Verdict:
         """Compare with the best peer that converged."""
         goal = f"at least {self.times:g} x the best peer"
-        ours = standings.get((work, OURS))
+        ours = standings.get((benchmark, OURS))
         if ours is None:
             return _not_run(goal, OURS)
-        rival = best(work, standings, peers)
+        rival = best(benchmark, standings, peers)
         if rival is None:
             ran = any(
-                of == work and tool in peers and standing.fitted
+                of == benchmark and tool in peers and standing.fitted
                 for (of, tool), standing in standings.items()
             )
             return Verdict(goal, f"no peer {'converged' if ran else 'was run'}", None)
@@ -98,19 +104,21 @@ class Converges:
 
     ess: float
 
-    def judge(self, work: str, standings: Standings, peers: Collection[str]) -> Verdict:
+    def judge(
+        self, benchmark: str, standings: Standings, peers: Collection[str]
+    ) -> Verdict:
         """Check all seeds, and compare with all peers, converged or not."""
         goal = (
             f"R-hat below 1.01, no divergence, ESS above {self.ess:g}, in the CPU "
             "time of the fastest peer"
         )
-        ours = standings.get((work, OURS))
+        ours = standings.get((benchmark, OURS))
         if ours is None or ours.cpu_seconds is None or ours.ess is None:
             return _not_run(goal, OURS)
         times = [
             (standing.cpu_seconds, tool)
             for (of, tool), standing in standings.items()
-            if of == work and tool in peers and standing.cpu_seconds is not None
+            if of == benchmark and tool in peers and standing.cpu_seconds is not None
             if not standing.is_point
         ]
         found = (
@@ -136,7 +144,7 @@ class Grows:
     Attributes
     ----------
     times, than
-        The largest multiple of the CPU seconds of another work.
+        The largest multiple of the CPU seconds of another benchmark.
     build_seconds, build_megabytes
         Limits for reading and compressing the rows, or None.
     """
@@ -146,12 +154,14 @@ class Grows:
     build_seconds: float | None = None
     build_megabytes: float | None = None
 
-    def judge(self, work: str, standings: Standings, peers: Collection[str]) -> Verdict:
+    def judge(
+        self, benchmark: str, standings: Standings, peers: Collection[str]
+    ) -> Verdict:
         """Compare the CPU seconds of fits, and check those of building."""
         goal = f"fits in at most {self.times:g} x the CPU time of {self.than}"
         if self.build_seconds is not None:
             goal += f", built in {self.build_seconds:g} s and {self.build_megabytes} MB"
-        ours, other = (standings.get((each, OURS)) for each in (work, self.than))
+        ours, other = (standings.get((each, OURS)) for each in (benchmark, self.than))
         if ours is None or ours.cpu_seconds is None or ours.build_seconds is None:
             return _not_run(goal, OURS)
         if other is None or other.cpu_seconds is None:
@@ -176,18 +186,20 @@ class Beats:
     others: tuple[str, ...]
     times: float = 1.0
 
-    def judge(self, work: str, standings: Standings, peers: Collection[str]) -> Verdict:
+    def judge(
+        self, benchmark: str, standings: Standings, peers: Collection[str]
+    ) -> Verdict:
         """Compare with the best of the others that converged."""
         several = "the better of " if len(self.others) > 1 else ""
         goal = f"{self.tool} at least {self.times:g} x {several}"
         goal += " and ".join(self.others)
-        ours = standings.get((work, self.tool))
+        ours = standings.get((benchmark, self.tool))
         if ours is None or not ours.fitted:
             return _not_run(goal, self.tool)
-        run = [standings.get((work, other)) for other in self.others]
+        run = [standings.get((benchmark, other)) for other in self.others]
         if not all(each is not None and each.cells for each in run):
             return _not_run(goal, " or ".join(self.others))
-        rival = best(work, standings, self.others)
+        rival = best(benchmark, standings, self.others)
         if rival is None:
             converged = ours.ess_per_cpu_second > 0
             found = f"{self.tool} converged: {_yes(converged)}; nothing else did"
@@ -197,7 +209,7 @@ class Beats:
 
 
 NEVER_SLOWER = Beats(OURS, ("centered", "noncentered"), 0.9)
-"""The goals of every work whose conditional forms were run."""
+"""The goals of every benchmark whose conditional forms were run."""
 
 
 def _times(ratio: float) -> str:

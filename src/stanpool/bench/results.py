@@ -28,11 +28,11 @@ FITTED, OVER, FAILED, MISSING, SKIPPED = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One work, fitted by one tool with one seed.
+    """One benchmark, fitted by one tool with one seed.
 
     Attributes
     ----------
-    work, tool, seed
+    benchmark, tool, seed
         The names, and the seed.
     status
         ``"fitted"``, ``"over the time limit"``, ``"failed"``, ``"not installed"`` or
@@ -75,7 +75,7 @@ class Cell:
         The numbers of chains, draws, warm-up iterations and cores.
     """
 
-    work: str
+    benchmark: str
     tool: str
     seed: int
     status: str = FITTED
@@ -105,7 +105,7 @@ class Cell:
     @property
     def name(self) -> str:
         """A name for files."""
-        return f"{self.work}--{self.tool}--{self.seed}"
+        return f"{self.benchmark}--{self.tool}--{self.seed}"
 
     @property
     def converged(self) -> bool:
@@ -155,7 +155,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Standing:
-    """All seeds of one work and tool.
+    """All seeds of one benchmark and tool.
 
     Examples
     --------
@@ -168,7 +168,7 @@ class Standing:
     50.0
     """
 
-    work: str
+    benchmark: str
     tool: str
     cells: tuple[Cell, ...]
 
@@ -278,13 +278,15 @@ class Standing:
 
 
 def standings(cells: Iterable[Cell]) -> dict[tuple[str, str], Standing]:
-    """Collect cells by work and tool, in the order in which these first appear."""
+    """Collect cells by benchmark and tool, in the order in which these first appear."""
     grouped: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
-        grouped.setdefault((cell.work, cell.tool), []).append(cell)
+        grouped.setdefault((cell.benchmark, cell.tool), []).append(cell)
     return {
-        (work, tool): Standing(work, tool, tuple(sorted(own, key=lambda c: c.seed)))
-        for (work, tool), own in grouped.items()
+        (benchmark, tool): Standing(
+            benchmark, tool, tuple(sorted(own, key=lambda c: c.seed))
+        )
+        for (benchmark, tool), own in grouped.items()
     }
 
 

@@ -1,7 +1,7 @@
 """Running cells one after another, each in its own process, and saving them.
 
-Tools alternate within a work, and works and tools within a seed, so that other load of
-the machine affects all alike.
+Tools alternate within a benchmark, and benchmarks and tools within a seed, so that
+other load of the machine affects all alike.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 
 from stanpool.base.errors import SpecError
 from stanpool.base.system.platforms import is_windows
+from stanpool.bench.benchmarks.benchmark import Sampling
+from stanpool.bench.benchmarks.catalogue import BENCHMARKS
 from stanpool.bench.results import FAILED, FITTED, MISSING, OVER, SKIPPED, Cell
 from stanpool.bench.suite import TOOLS, chosen, default_tools, missing_packages
-from stanpool.bench.works.catalogue import WORKS
-from stanpool.bench.works.work import Sampling
 from stanpool.engine.process import Group
 
 _POLL_SECONDS = 0.2
@@ -33,14 +33,14 @@ _INSTALL = "pip install 'stanpool[bench]', with Python 3.12 or later"
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a run of the benchmark.
+    """The settings of a run of the suite.
 
     Attributes
     ----------
-    works
-        The names of works; empty for all.
+    benchmarks
+        The names of benchmarks; empty for all.
     tools
-        The names of tools; empty for those of each work.
+        The names of tools; empty for those of each benchmark.
     seeds
         The seeds of the samplers, over which medians are taken.
     time_limit
@@ -49,10 +49,10 @@ class Settings:
         given ten times as long, since the machine may be shared. A tool that takes
         longer is not run with other seeds.
     sampling
-        How every tool samples, but for works that state it themselves.
+        How every tool samples, but for benchmarks that state it themselves.
     """
 
-    works: tuple[str, ...] = ()
+    benchmarks: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (1,)
     time_limit: float = 60.0
@@ -60,31 +60,35 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check names and numbers."""
-        chosen(self.works, WORKS, what="work")
+        chosen(self.benchmarks, BENCHMARKS, what="benchmark")
         chosen(self.tools, TOOLS, what="tool")
         if not self.seeds or min(self.seeds) < 0:
             raise SpecError(f"seeds={self.seeds!r} must be whole numbers from 0.")
         if not self.time_limit > 0:
             raise SpecError(f"time_limit={self.time_limit!r} must be above 0 seconds.")
 
-    def sampling_of(self, work: str) -> Sampling:
-        """Return how a work is sampled."""
-        return WORKS[work].sampling or self.sampling
+    def sampling_of(self, benchmark: str) -> Sampling:
+        """Return how a benchmark is sampled."""
+        return BENCHMARKS[benchmark].sampling or self.sampling
 
     def plan(self) -> Iterator[Cell]:
         """Return the cells to fit, in order."""
-        works = chosen(self.works, WORKS, what="work") or list(WORKS)
+        benchmarks = chosen(self.benchmarks, BENCHMARKS, what="benchmark") or list(
+            BENCHMARKS
+        )
         for turn, seed in enumerate(dict.fromkeys(self.seeds)):
-            for work in works:
-                tools = list(dict.fromkeys(self.tools)) or default_tools(WORKS[work])
+            for benchmark in benchmarks:
+                tools = list(dict.fromkeys(self.tools)) or default_tools(
+                    BENCHMARKS[benchmark]
+                )
                 for tool in reversed(tools) if turn % 2 else tools:
-                    yield Cell(work, tool, seed, status=SKIPPED)
+                    yield Cell(benchmark, tool, seed, status=SKIPPED)
 
 
 def run_bench(
     settings: Settings, folder: Path, *, tell: Callable[[Cell], None] | None = None
 ) -> list[Cell]:
-    """Fit every work by every tool with every seed, except for saved results.
+    """Fit every benchmark by every tool with every seed, except for saved results.
 
     Parameters
     ----------
@@ -99,8 +103,8 @@ def run_bench(
     Returns
     -------
     list of Cell
-        The cells, in the order of works and tools. A peer that is not installed, fails
-        or takes too long has a cell that says so.
+        The cells, in the order of benchmarks and tools. A peer that is not installed,
+        fails or takes too long has a cell that says so.
     """
     for name in ("cells", "logs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -119,7 +123,7 @@ def _finish(
     """Return a saved cell, or fit it."""
     path = folder / "cells" / f"{cell.name}.json"
     kept = Cell.load_from(path) if path.exists() else cell
-    sampling = asdict(settings.sampling_of(cell.work))
+    sampling = asdict(settings.sampling_of(cell.benchmark))
     if kept.status == FITTED and kept.sampling == sampling:
         return kept
     missing = missing_packages(TOOLS[cell.tool])
@@ -129,7 +133,8 @@ def _finish(
         (
             each
             for each in before
-            if (each.work, each.tool, each.status) == (cell.work, cell.tool, OVER)
+            if (each.benchmark, each.tool, each.status)
+            == (cell.benchmark, cell.tool, OVER)
         ),
         None,
     )
@@ -144,20 +149,25 @@ def _finish(
 
 def _not(cell: Cell, status: str, message: str, seconds: float | None = None) -> Cell:
     return Cell(
-        cell.work, cell.tool, cell.seed, status=status, message=message, seconds=seconds
+        cell.benchmark,
+        cell.tool,
+        cell.seed,
+        status=status,
+        message=message,
+        seconds=seconds,
     )
 
 
 def _fit(cell: Cell, settings: Settings, folder: Path, path: Path) -> Cell:
     """Fit in another process, and wait for it up to the time limit."""
-    WORKS[cell.work].prepare(folder)
+    BENCHMARKS[cell.benchmark].prepare(folder)
     started = folder / "logs" / f"{cell.name}.started"
     started.unlink(missing_ok=True)
     order = {
-        "work": cell.work,
+        "benchmark": cell.benchmark,
         "tool": cell.tool,
         "seed": cell.seed,
-        "sampling": asdict(settings.sampling_of(cell.work)),
+        "sampling": asdict(settings.sampling_of(cell.benchmark)),
         "limit": settings.time_limit,
         "folder": str(folder),
         "started": str(started),

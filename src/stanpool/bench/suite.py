@@ -1,4 +1,4 @@
-"""All tools and works, and which are run by default."""
+"""All tools and benchmarks, and which are run by default."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 from stanpool.base.errors import SpecError, quote, quote_list, suggestion
+from stanpool.bench.benchmarks.benchmark import Benchmark
 from stanpool.bench.tools.ours import OURS
 from stanpool.bench.tools.peers import PEERS
 from stanpool.bench.tools.r import r_packages
 from stanpool.bench.tools.tool import Tool
-from stanpool.bench.works.work import Work
 
 TOOLS: dict[str, Tool] = {**OURS, **PEERS}
 
 QUICK = ("radon", "sparse", "scotssec")
-"""Works of some seconds for most tools."""
+"""Benchmarks of some seconds for most tools."""
 
 
 def chosen(
     names: Sequence[str], known: Mapping[str, object], *, what: str
 ) -> list[str]:
-    """Check names of works or tools.
+    """Check names of benchmarks or tools.
 
     Raises
     ------
@@ -42,9 +42,9 @@ def chosen(
     return list(dict.fromkeys(names))
 
 
-def default_tools(work: Work) -> list[str]:
-    """Return the tools that fit a work unless others are asked for."""
-    return [*work.ours, *work.peers]
+def default_tools(benchmark: Benchmark) -> list[str]:
+    """Return the tools that fit a benchmark unless others are asked for."""
+    return [*benchmark.ours, *benchmark.peers]
 
 
 def missing_packages(tool: Tool) -> list[str]:

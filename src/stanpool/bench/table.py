@@ -14,6 +14,7 @@ from typing import Any
 from stanpool.base.errors import quote
 from stanpool.base.system.files import write_text, writing
 from stanpool.base.table_files import as_json
+from stanpool.bench.benchmarks.catalogue import BENCHMARKS
 from stanpool.bench.goals import INTERPRETED, OURS, Verdict, best
 from stanpool.bench.results import (
     FITTED,
@@ -23,7 +24,6 @@ from stanpool.bench.results import (
     standings,
 )
 from stanpool.bench.tools.peers import PEERS
-from stanpool.bench.works.catalogue import WORKS
 from stanpool.posterior.convergence import R_HAT
 
 APART_LIMIT = 5.0
@@ -50,11 +50,14 @@ _WIDTHS = (26, 8, 11, 8, 7, 8, 10, 9, 7, 8, 8, 6, 11)
 def bench_text(cells: Sequence[Cell]) -> str:
     """Write results for a person to read.
 
-    A table for each work: medians over seeds, the factor to the best peer that
-    converged, and below it what the suite asks of the work.
+    A table for each benchmark: medians over seeds, the factor to the best peer that
+    converged, and below it what the suite asks of the benchmark.
     """
     found = standings(cells)
-    parts = [_work_text(work, found) for work in dict.fromkeys(c.work for c in cells)]
+    parts = [
+        _benchmark_text(benchmark, found)
+        for benchmark in dict.fromkeys(c.benchmark for c in cells)
+    ]
     engines = engines_text(found)
     return "\n\n".join([*parts, *([engines] if engines else []), _LEGEND])
 
@@ -71,29 +74,29 @@ _LEGEND = textwrap.fill(
 )
 
 
-def _work_text(work: str, found: dict[tuple[str, str], Standing]) -> str:
-    own = [standing for (of, _), standing in found.items() if of == work]
-    rival = best(work, found, PEERS)
-    known = WORKS[work]
-    lines = [f"{work}: {known.about}", f"  {known.formula} ({known.family})", ""]
+def _benchmark_text(benchmark: str, found: dict[tuple[str, str], Standing]) -> str:
+    own = [standing for (of, _), standing in found.items() if of == benchmark]
+    rival = best(benchmark, found, PEERS)
+    known = BENCHMARKS[benchmark]
+    lines = [f"{benchmark}: {known.about}", f"  {known.formula} ({known.family})", ""]
     rows = (_row(standing, rival) for standing in own)
     lines += map(_line, (_HEADINGS, *rows))
     lines += [f"  {note}" for note in _notes(own)]
-    lines += [f"  {_verdict_text(verdict)}" for verdict in verdicts(work, found)]
+    lines += [f"  {_verdict_text(verdict)}" for verdict in verdicts(benchmark, found)]
     return "\n".join(lines)
 
 
 def engines_text(found: Mapping[tuple[str, str], Standing]) -> str:
-    """Write a line for each work that was fitted both compiled and interpreted.
+    """Write a line for each benchmark that was fitted both compiled and interpreted.
 
     Parameters
     ----------
     found
-        By work and tool.
+        By benchmark and tool.
     """
     lines = []
-    for work in dict.fromkeys(work for work, _ in found):
-        pair = [found.get((work, tool)) for tool in (OURS, INTERPRETED)]
+    for benchmark in dict.fromkeys(benchmark for benchmark, _ in found):
+        pair = [found.get((benchmark, tool)) for tool in (OURS, INTERPRETED)]
         if all(each is not None and each.fitted for each in pair):
             cells = [
                 _number(value)
@@ -106,7 +109,9 @@ def engines_text(found: Mapping[tuple[str, str], Standing]) -> str:
                 )
             ]
             form = next(each.form for each in pair if each is not None)
-            lines.append(f"  {work:16}{form:12}" + "".join(f"{x:>10}" for x in cells))
+            lines.append(
+                f"  {benchmark:16}{form:12}" + "".join(f"{x:>10}" for x in cells)
+            )
     if not lines:
         return ""
     each = "".join(f"{name:>10}" for name in ("load", "fit", "ESS/CPU s"))
@@ -115,7 +120,7 @@ def engines_text(found: Mapping[tuple[str, str], Standing]) -> str:
             "engines: CPU seconds to compile or to load, and to fit",
             "",
             f"  {'':28}{'CmdStan':>30}{'stanli':>30}",
-            f"  {'work':16}{'form':12}{each}{each}",
+            f"  {'benchmark':16}{'form':12}{each}{each}",
             *lines,
         ]
     )
@@ -131,7 +136,7 @@ def cell_text(cell: Cell) -> str:
     >>> cell_text(Cell("radon", "auto", 1, status="failed", message="no compiler"))
     'radon auto seed 1: failed, no compiler'
     """
-    start = f"{cell.work} {cell.tool} seed {cell.seed}:"
+    start = f"{cell.benchmark} {cell.tool} seed {cell.seed}:"
     if cell.status != FITTED:
         return f"{start} {cell.status}, {cell.message}"
     if cell.is_point:
@@ -237,9 +242,9 @@ def disagreements(own: Sequence[Standing]) -> list[tuple[str, str, float]]:
     return found
 
 
-def verdicts(work: str, found: dict[tuple[str, str], Standing]) -> list[Verdict]:
-    """Judge a work by its goals."""
-    return [goal.judge(work, found, PEERS) for goal in WORKS[work].goals]
+def verdicts(benchmark: str, found: dict[tuple[str, str], Standing]) -> list[Verdict]:
+    """Judge a benchmark by its goals."""
+    return [goal.judge(benchmark, found, PEERS) for goal in BENCHMARKS[benchmark].goals]
 
 
 def _verdict_text(verdict: Verdict) -> str:
@@ -253,7 +258,7 @@ def bench_record(cells: Sequence[Cell]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``machine``; ``table``, a line for each work and tool; ``goals``; and
+        ``machine``; ``table``, a line for each benchmark and tool; ``goals``; and
         ``cells``, all that was measured.
     """
     found = standings(cells)
@@ -261,9 +266,9 @@ def bench_record(cells: Sequence[Cell]) -> dict[str, Any]:
         "machine": _machine(cells),
         "table": [_standing_record(each, found) for each in found.values()],
         "goals": [
-            {"work": work, **asdict(verdict)}
-            for work in dict.fromkeys(cell.work for cell in cells)
-            for verdict in verdicts(work, found)
+            {"benchmark": benchmark, **asdict(verdict)}
+            for benchmark in dict.fromkeys(cell.benchmark for cell in cells)
+            for verdict in verdicts(benchmark, found)
         ],
         "cells": [asdict(cell) for cell in cells],
     }
@@ -272,10 +277,10 @@ def bench_record(cells: Sequence[Cell]) -> dict[str, Any]:
 def _standing_record(
     standing: Standing, found: dict[tuple[str, str], Standing]
 ) -> dict[str, Any]:
-    rival = best(standing.work, found, PEERS)
+    rival = best(standing.benchmark, found, PEERS)
     rate = standing.ess_per_cpu_second
     return {
-        "work": standing.work,
+        "benchmark": standing.benchmark,
         "tool": standing.tool,
         "peer": standing.tool in PEERS,
         "form": standing.form,

@@ -1,4 +1,4 @@
-"""The command that runs the benchmark."""
+"""The command that runs the benchmarks."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def _whole_numbers(
     epilog="""\b
 Examples:
   stanpool bench --quick
-  stanpool bench --work radon,sparse --tools auto,bambi-nutpie --seeds 1,2,3
+  stanpool bench --benchmarks radon,sparse --tools auto,bambi-nutpie --seeds 1,2,3
   stanpool bench --list"""
 )
 @click.option(
-    "--work",
+    "--benchmarks",
     callback=_words,
-    help="Names of works, separated by commas.  [default: all]",
+    help="Names of benchmarks, separated by commas.  [default: all]",
 )
 @click.option(
     "--tools",
     callback=_words,
-    help="Names of tools, separated by commas.  [default: those of each work]",
+    help="Names of tools, separated by commas.  [default: those of each benchmark]",
 )
 @click.option(
     "--seeds",
@@ -59,7 +59,7 @@ Examples:
     show_default=True,
     help="Most CPU seconds that a process of one fit may take.",
 )
-@click.option("--quick", is_flag=True, help="Run three small works, with one seed.")
+@click.option("--quick", is_flag=True, help="Run three small benchmarks with one seed.")
 @click.option(
     "--out",
     type=FOLDER,
@@ -67,11 +67,13 @@ Examples:
     show_default=True,
     help="Folder of the results; fits whose results are there are not run again.",
 )
-@click.option("--list", "listing", is_flag=True, help="List the works and the tools.")
+@click.option(
+    "--list", "listing", is_flag=True, help="List the benchmarks and the tools."
+)
 @json_option
 @quiet_option
 def bench(
-    work: tuple[str, ...],
+    benchmarks: tuple[str, ...],
     tools: tuple[str, ...],
     seeds: tuple[int, ...],
     time_limit: float,
@@ -81,10 +83,11 @@ def bench(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Compare the speed of models and tools.
+    """Compare the speed of stanpool and other tools.
 
-    A work is a model of a data set, and a tool is stanpool in one parameterization
-    or another package; tools are compared by effective draws per CPU second. Each fit
+    A benchmark is a model and its data set, and a tool is stanpool in one of its
+    parameterizations or another package. Tools are compared by effective draws per
+    CPU second. Each fit
     runs in its own process on two cores. The peers are installed by "pip install
     stanpool[bench]" (Python 3.12 and later), and brms and lme4 in R; what is missing
     is left out, and the results say so.
@@ -93,14 +96,14 @@ def bench(
     from stanpool import bench as suite
 
     if listing:
-        for known in (suite.WORKS, suite.TOOLS):
+        for what, known in (("Benchmarks", suite.BENCHMARKS), ("Tools", suite.TOOLS)):
+            click.echo(f"{what}:")
             for each in known.values():
-                click.echo(f"{each.name:<24} {each.about}")
-            click.echo()
+                click.echo(f"  {each.name:<24}{each.about}")
         return
     if quick:
-        seeds, work = seeds[:1], work or suite.QUICK
-    settings = suite.Settings(work, tools, seeds, time_limit)
+        seeds, benchmarks = seeds[:1], benchmarks or suite.QUICK
+    settings = suite.Settings(benchmarks, tools, seeds, time_limit)
     tell = None if quiet else lambda cell: click.echo(suite.cell_text(cell), err=True)
     cells = suite.run_bench(settings, out, tell=tell)
     if as_json:

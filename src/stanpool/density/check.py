@@ -258,9 +258,9 @@ def _said_of(found: Agreement, model: PreparedModel, engine: str) -> str:
         f"(rounding leaves less than {found.slope_limit:.0e})"
     )
     return (
-        f"{engine} computes another log density of program {program.name!r} (digest "
-        f"{program.digest[:12]}) than the model has: at {found.points} points around "
-        f"the initial values {what}. Its draws would be those of another model, so "
-        f"nothing was sampled. engine={other!r} may compute it correctly. Please "
+        f"{engine} computes a wrong log density for program {program.name!r} (digest "
+        f"{program.digest[:12]}): at {found.points} points around the initial values "
+        f"{what}. Its draws would be those of another model, "
+        f"so nothing was sampled. engine={other!r} may compute it correctly. Please "
         "report this with the formula and the program, model.stan_code."
     )

@@ -48,7 +48,7 @@ STUDENT_T = _Standard(_t_log_density, _t_log_below, _t_quantile)
 
 
 def _scale(sigma: Any, se: Any) -> Any:
-    """Return the standard deviation about the mean: learned, known, or both."""
+    """Return the standard deviation about the mean: estimated, known, or both."""
     if se is None:
         return sigma
     return se if sigma is None else np.hypot(sigma, se)

@@ -360,7 +360,7 @@ class _Parser:
                 settings.append((word.text, value))
             elif settings:
                 raise value.at.error(
-                    "arguments without a name come before those with one."
+                    "arguments without a name must come before those with one."
                 )
             else:
                 arguments.append(value)

@@ -146,7 +146,7 @@ class ModelSpec:
         ``"complete"``: one set of coefficients, group terms are dropped;
         ``"none"``: each group has its own, under fixed independent priors;
         ``"partial"``: the groups' coefficients are drawn from a population whose
-        mean, scales and correlations are learned.
+        mean, scales and correlations are estimated.
     parameterization
         ``"auto"``, ``"centered"``, ``"noncentered"``, ``"adaptive"`` or
         ``"marginal"``; matters for partial pooling.
@@ -154,7 +154,7 @@ class ModelSpec:
         The binomial's trials. Like all that follows up to ``trunc``, it is an
         expression of columns; a name of several words stands in backticks.
     se, se_sigma
-        Known standard errors, and whether there is a residual scale to learn besides.
+        Known standard errors, and whether a residual scale is estimated besides.
     exposure, offsets
         A column whose log is added to the linear predictor, and columns that are added
         as they are.
@@ -175,7 +175,7 @@ class ModelSpec:
     priors
         What the user set, by the names of the posterior, sorted by name.
     fixed
-        Hyperparameters that are numbers and not learned, for pooling="none", sorted
+        Hyperparameters that are fixed numbers, for pooling="none", sorted
         by name: the groups' coefficients are drawn from a population that is known.
     center_predictors
         Whether the prior on the intercept refers to predictors at their means, and
@@ -264,7 +264,7 @@ class ModelSpec:
 
     @property
     def has_sigma(self) -> bool:
-        """Whether there is a residual scale to learn."""
+        """Whether there is a residual scale to estimate."""
         known = self.se is not None and not self.se_sigma
         return FAMILIES[self.family].has_sigma and not known
 
@@ -351,7 +351,7 @@ class ModelSpec:
         for term in self.special_terms:
             if self.pooling == "none":
                 raise SpecError(
-                    f"{term} is learned from all groups together, which "
+                    f"{term} is estimated from all groups together, which "
                     "pooling='none' forbids. Drop it, or pass pooling='partial'."
                 )
             if family.is_categorical:
@@ -366,7 +366,7 @@ class ModelSpec:
             )
         if self.residual is not None and not self.has_sigma:
             raise SpecError(
-                f"residual={quote(self.residual)} needs a residual scale to learn, "
+                f"residual={quote(self.residual)} needs a residual scale to estimate, "
                 f"which family={family.name!r}"
                 + (" with se" if self.se else "")
                 + " does not have."
@@ -416,8 +416,8 @@ class ModelSpec:
             own.remove("sigma")
             if name == "sigma":
                 raise SpecError(
-                    "the formula of 'sigma' needs a residual scale to learn, and with "
-                    "se all scales are known. Write se(column, sigma=True)."
+                    "the formula of 'sigma' needs a residual scale to estimate, and "
+                    "with se all scales are known. Write se(column, sigma=True)."
                 )
         if name not in own:
             has = quote_list(own) if own else "none besides its mean"
@@ -466,8 +466,8 @@ class ModelSpec:
             )
         if self.se_sigma and self.se is None:
             raise SpecError(
-                "se_sigma=True learns a residual scale besides known standard errors, "
-                "and there are none: pass se='column', too."
+                "se_sigma=True estimates a residual scale besides known standard "
+                "errors, and there are none: pass se='column', too."
             )
         if self.offsets and family.is_categorical:
             raise SpecError(

@@ -390,7 +390,7 @@ def _unknown(call: Call, functions: Collection[str]) -> str:
     if point and column not in ("np", "contr", "pd"):
         return _of_point(name)
     return (
-        f"{said}.{suggestion(method or name, [*FUNCTIONS, *functions])} They have "
+        f"{said}.{suggestion(method or name, [*FUNCTIONS, *functions])} There are "
         "NumPy's elementwise functions (exp, log, where, ...), mean, std, min, max, "
         "center, scale, poly, bs, cr, C and I. Pass your own as functions={'f': f}."
     )

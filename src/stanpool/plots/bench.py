@@ -1,4 +1,4 @@
-"""Effective draws per CPU second of each work of the benchmark and each tool."""
+"""Effective draws per CPU second of each benchmark and each tool."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROW_INCHES = 0.24
 @public
 @in_style
 def plot_bench(record: Mapping[str, Any]) -> Figure:
-    """Draw effective draws per CPU second on a log scale, with a panel for each work.
+    """Draw effective draws per CPU second, on a log scale, with a panel per benchmark.
 
     A tool that did not converge, or did not finish, in most runs has a text instead of
     a point.
@@ -54,7 +54,7 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
         )
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for line in record["table"]:
-        lines.setdefault(line["work"], []).append(line)
+        lines.setdefault(line["benchmark"], []).append(line)
     columns = min(_COLUMNS, len(lines)) or 1
     rows = -(-len(lines) // columns) or 1
     most = max(map(len, lines.values()), default=1)
@@ -65,8 +65,8 @@ def plot_bench(record: Mapping[str, Any]) -> Figure:
     axes = [ax for row in grid for ax in row]
     rates = [line["ess_per_cpu_second"] for line in record["table"]]
     limits = _limits([rate for rate in rates if rate > 0])
-    for ax, (work, own) in zip(axes, lines.items(), strict=False):
-        _panel(ax, work, own, limits, height=most)
+    for ax, (benchmark, own) in zip(axes, lines.items(), strict=False):
+        _panel(ax, benchmark, own, limits, height=most)
     figure.suptitle("blue: stanpool, orange: its peers", color=ink(), fontsize="small")
     for ax in axes[len(lines) :]:
         ax.set_axis_off()
@@ -81,7 +81,7 @@ def _limits(rates: Sequence[float]) -> tuple[float, float]:
 
 def _panel(
     ax: Axes,
-    work: str,
+    benchmark: str,
     lines: Sequence[Mapping[str, Any]],
     limits: tuple[float, float],
     *,
@@ -112,7 +112,7 @@ def _panel(
         line["tool"] + (f" ({line['form']})" if line["form"] else "") for line in lines
     ]
     ax.set_yticks(range(len(lines)), labels, fontsize="small")
-    headline(ax, work)
+    headline(ax, benchmark)
     ax.tick_params(axis="x", labelsize="small")
     ax.xaxis.set_minor_formatter("")
     tidy(ax, x="ESS per CPU second", y="")

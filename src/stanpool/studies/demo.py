@@ -139,9 +139,9 @@ def _label(school: str) -> str:
 def _on_pooling(means: Mapping[str, Mapping[str, str]]) -> str:
     """Say what pooling does to the estimate of school A, whose own is the largest."""
     return _fill(
-        "POOLING. Complete pooling estimates the effect of school A as "
-        f"{means['complete']['Intercept']}, as that of every school: it leaves no room "
-        f"for differences. No pooling estimates {means['none'][_label('A')]}: it "
+        "POOLING. Complete pooling estimates the effect of school A, and of every "
+        f"other school, as {means['complete']['Intercept']}: it leaves no room for "
+        f"differences. No pooling estimates {means['none'][_label('A')]}: it "
         "leaves each school alone with its noise. Partial pooling estimates "
         f"{means['marginal'][_label('A')]}: it moves each school towards the mean, and "
         "the further the less its own data say."

@@ -15,9 +15,9 @@ from scipy.stats import norm  # type: ignore[import-untyped]
 from stanpool import SpecError
 from stanpool.api.facade import Model
 from stanpool.bench import (
+    BENCHMARKS,
     QUICK,
     TOOLS,
-    WORKS,
     Cell,
     Sampling,
     Settings,
@@ -28,16 +28,16 @@ from stanpool.bench import (
     standings,
     write_results,
 )
+from stanpool.bench.benchmarks import simulate
+from stanpool.bench.benchmarks.simulate import simulated
 from stanpool.bench.cell import statistics
 from stanpool.bench.goals import Beats, BeatsPeers, Converges, Grows
 from stanpool.bench.results import furthest_apart
 from stanpool.bench.tools.peers import PEERS
-from stanpool.bench.works import simulate
-from stanpool.bench.works.simulate import simulated
 from stanpool.cli import main
 
 
-def cell(tool: str, rate: float, *, work: str = "radon", **fields: object) -> Cell:
+def cell(tool: str, rate: float, *, benchmark: str = "radon", **fields: object) -> Cell:
     """Make up a fit of 2 seconds that converged, unless fields say otherwise."""
     made: dict[str, object] = {
         "seed": 1,
@@ -48,7 +48,7 @@ def cell(tool: str, rate: float, *, work: str = "radon", **fields: object) -> Ce
         "r_hat": 1.003,
         "divergences": 0,
     }
-    return Cell(work, tool, **{**made, **fields})  # type: ignore[arg-type]
+    return Cell(benchmark, tool, **{**made, **fields})  # type: ignore[arg-type]
 
 
 def bench(*words: object) -> Result:
@@ -59,7 +59,7 @@ def bench(*words: object) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("work", "rows", "groups", "each"),
+    ("benchmark", "rows", "groups", "each"),
     [
         ("sparse", 4000, 2000, {2}),
         ("large_10k", 10_000, 1000, {10}),
@@ -70,19 +70,19 @@ def bench(*words: object) -> Result:
         ("mixed_binary", 25_100, 100, {2, 500}),
     ],
 )
-def test_simulated_works_have_the_stated_sizes(
-    work: str, rows: int, groups: int, each: set[int]
+def test_simulated_benchmarks_have_the_stated_sizes(
+    benchmark: str, rows: int, groups: int, each: set[int]
 ) -> None:
-    frame = WORKS[work].frame()
+    frame = BENCHMARKS[benchmark].frame()
     sizes = frame["g"].value_counts()
     assert (len(frame), len(sizes), set(sizes)) == (rows, groups, each)
     assert set(frame.columns) == {"y", "g"} | {
-        word for word in WORKS[work].formula.split() if word.startswith("x")
+        word for word in BENCHMARKS[benchmark].formula.split() if word.startswith("x")
     }
 
 
-def test_binary_works_are_binary() -> None:
-    frame = WORKS["binary"].frame()
+def test_binary_benchmarks_are_binary() -> None:
+    frame = BENCHMARKS["binary"].frame()
     assert len(frame) == 1_000_000
     assert frame["g"].nunique() == 500
     assert all(set(frame[name]) == {0, 1} for name in ("y", "x1", "x2"))
@@ -103,19 +103,19 @@ def test_simulated_outcomes_are_those_of_the_model() -> None:
 def test_a_file_has_the_rows_of_the_frames(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    work = replace(WORKS["sparse"], from_file=True)
-    work.prepare(tmp_path)
-    written = work.read(tmp_path)
+    benchmark = replace(BENCHMARKS["sparse"], from_file=True)
+    benchmark.prepare(tmp_path)
+    written = benchmark.read(tmp_path)
     assert isinstance(written, Path)
     before = written.stat().st_mtime_ns
-    work.prepare(tmp_path)
+    benchmark.prepare(tmp_path)
     assert written.stat().st_mtime_ns == before
     import pandas as pd
 
-    pd.testing.assert_frame_equal(pd.read_parquet(written), work.frame())
+    pd.testing.assert_frame_equal(pd.read_parquet(written), benchmark.frame())
 
 
-def test_simulated_works_have_what_their_names_say() -> None:
+def test_simulated_benchmarks_have_what_their_names_say() -> None:
     ratings = simulate.crossed(297, 112, 7342, seed=1)
     assert ratings[["s", "d"]].nunique().tolist() == [297, 112]
     answers = simulate.ordinal(20_000, 300, seed=1)
@@ -143,15 +143,15 @@ def test_simulated_works_have_what_their_names_say() -> None:
     assert total == pytest.approx(0.15, abs=0.02)
 
 
-def test_every_work_is_a_model() -> None:
+def test_every_benchmark_is_a_model() -> None:
     for name in ("radon", "scotssec", "verbagg", "sparse"):
-        work = WORKS[name]
-        model = Model(work.formula, work.frame(), family=work.family)
+        benchmark = BENCHMARKS[name]
+        model = Model(benchmark.formula, benchmark.frame(), family=benchmark.family)
         distributions = {row.prior.distribution for row in model.priors}
         assert distributions == {"normal", "exponential"}  # what peers are told
-    assert set(QUICK) <= set(WORKS)
-    for work in WORKS.values():
-        assert set(work.ours) <= set(TOOLS)
+    assert set(QUICK) <= set(BENCHMARKS)
+    for benchmark in BENCHMARKS.values():
+        assert set(benchmark.ours) <= set(TOOLS)
 
 
 # Statistics
@@ -247,8 +247,8 @@ def test_converging_is_more_than_speed(
 
 def test_growth_is_of_seconds_and_of_memory() -> None:
     cells = [
-        cell("auto", 1, work="large_10k", cpu_seconds=2.0),
-        cell("auto", 1, work="large", cpu_seconds=2.5, build_megabytes=2100.0),
+        cell("auto", 1, benchmark="large_10k", cpu_seconds=2.0),
+        cell("auto", 1, benchmark="large", cpu_seconds=2.5, build_megabytes=2100.0),
     ]
     found = standings(cells)
     assert Grows(1.3, "large_10k").judge("large", found, PEERS).reached is True
@@ -324,7 +324,7 @@ def test_engines_stand_side_by_side_where_both_were_run() -> None:
             compile_cpu_seconds=1.5,
             cpu_seconds=1.2,
         ),
-        cell("auto", 50, work="sparse", engine="cmdstan"),
+        cell("auto", 50, benchmark="sparse", engine="cmdstan"),
     ]
     text = bench_text(cells)
     (row,) = (line for line in text.splitlines() if line.startswith("  radon "))
@@ -348,10 +348,10 @@ def test_interpreted_programs_are_run_by_stanli(
         return SimpleNamespace(posterior=None, sample_stats=stats, tree=tree)
 
     monkeypatch.setattr(Model, "fit", fit)
-    work = WORKS["radon"]
+    benchmark = BENCHMARKS["radon"]
     for name in ("auto", "interpreted"):
         tool = TOOLS[name]
-        model = tool.build(work, work.frame())
+        model = tool.build(benchmark, benchmark.frame())
         tool.fit(tool.compile(model, Sampling()), Sampling(), 1)
         assert tool.form(model) == "marginal"
         assert asked == [tool.engine] * 2
@@ -369,7 +369,7 @@ def test_cells_are_kept_as_they_are(tmp_path: Path) -> None:
 
 def test_tools_alternate_and_turn_round_with_the_seed() -> None:
     settings = Settings(("radon", "sparse"), ("auto", "numpyro"), (5, 6))
-    planned = [(each.seed, each.work, each.tool) for each in settings.plan()]
+    planned = [(each.seed, each.benchmark, each.tool) for each in settings.plan()]
     assert planned == [
         (5, "radon", "auto"),
         (5, "radon", "numpyro"),
@@ -380,7 +380,7 @@ def test_tools_alternate_and_turn_round_with_the_seed() -> None:
         (6, "sparse", "numpyro"),
         (6, "sparse", "auto"),
     ]
-    everything = [(each.work, each.tool) for each in Settings(seeds=(1,)).plan()]
+    everything = [(each.benchmark, each.tool) for each in Settings(seeds=(1,)).plan()]
     assert len(everything) == len(set(everything)) > 60
 
 
@@ -416,7 +416,7 @@ def test_what_is_there_is_not_fitted_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Settings(("radio",)), "no work 'radio'.*Did you mean 'radon'"),
+        (lambda: Settings(("radio",)), "no benchmark 'radio'.*Did you mean 'radon'"),
         (lambda: Settings(tools=("lme5",)), "no tool 'lme5'.*Did you mean 'lme4'"),
         (lambda: Settings(seeds=()), "whole numbers"),
         (lambda: Settings(seeds=(-1,)), "whole numbers"),
@@ -433,16 +433,16 @@ def test_wrong_settings_are_refused(
 # The command
 
 
-def test_the_command_lists_works_and_tools() -> None:
+def test_the_command_lists_benchmarks_and_tools() -> None:
     shown = bench("--list")
     assert shown.exit_code == 0
-    assert all(name in shown.output for name in (*WORKS, *TOOLS))
+    assert all(name in shown.output for name in (*BENCHMARKS, *TOOLS))
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--work", "radio"), "Did you mean 'radon'?"),
+        (("--benchmarks", "radio"), "Did you mean 'radon'?"),
         (("--tools", "auto,brm"), "Did you mean 'brms'?"),
         (("--seeds", "1,x"), "must be a list of whole numbers"),
         (("--seeds", ""), "must be a list of whole numbers"),
@@ -464,7 +464,7 @@ def test_the_command_writes_and_prints(tmp_path: Path) -> None:
     for tool, rate in (("auto", 900.0), ("noncentered", 30.0)):
         kept = cell(tool, rate, sampling=vars(Sampling()))
         kept.save(tmp_path / "cells" / f"{kept.name}.json")
-    words = ("--work", "radon", "--tools", "auto,noncentered", "--seeds", "1")
+    words = ("--benchmarks", "radon", "--tools", "auto,noncentered", "--seeds", "1")
     shown = bench(*words, "--out", tmp_path)
     assert shown.exit_code == 0, shown.output
     assert "radon auto seed 1: 900 ESS/CPU s" in shown.stderr

@@ -256,7 +256,7 @@ def test_a_tree_has_the_shared_length_of_lineages() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("((a:1,b:1):1,c:2)", "not written in Newick's format.*';' is missing"),
+        ("((a:1,b:1):1,c:2)", "not in Newick's format.*';' is missing"),
         ("((a:1,b:1:1,c:2);", "':' cannot follow '((a:1,b:1'"),
         ("((a:1,b:1):1,c:2));", "')' cannot follow '((a:1,b:1):1,c:2)'"),
         ("((a:1,b:1):1,c:2;", "';' cannot follow '((a:1,b:1):1,c:2'"),

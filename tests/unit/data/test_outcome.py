@@ -460,7 +460,9 @@ class TestPriors:
         assert found["beta[red, x2]"] == "normal(0, 3)"
 
     def test_supports_are_checked(self) -> None:
-        with pytest.raises(SpecError, match=r"priors\['cutpoint'\].*real ones"):
+        with pytest.raises(
+            SpecError, match=r"priors\['cutpoint'\].*positive and negative numbers"
+        ):
             Model(
                 "grade ~ x1",
                 small_data(),

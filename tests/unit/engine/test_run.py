@@ -120,7 +120,7 @@ def test_failure_quotes_what_the_chain_said_once_and_nothing_else(tmp_path):
         (
             -signal.SIGKILL,
             "",
-            ["SIGKILL", "without a word", "Memory", "parallel_chains"],
+            ["SIGKILL", "without a message", "Memory", "parallel_chains"],
         ),
         (1, "std::bad_alloc", ["Memory", "parallel_chains"]),
         (-signal.SIGSEGV, "", ["SIGSEGV", "doctor"]),

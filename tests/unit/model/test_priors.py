@@ -153,9 +153,17 @@ class TestRefusals:
             ("tau_h", "exponential(1)", ["'tau_h'", "mean 'tau_g'?"]),
             ("Omega_h", "lkj(2)", ["'Omega_h'", "'tau_g[Intercept]'"]),
             ("sd", "normal(0, 1)", ["'sd'", "does not have"]),
-            ("beta", "gamma(1, 1)", ["priors['beta']", "real ones", "normal(0, 1)"]),
-            ("tau", "lkj(1)", ["priors['tau']", "positive ones", "exponential(1)"]),
-            ("sigma", "lkj(1)", ["priors['sigma']", "positive ones"]),
+            (
+                "beta",
+                "gamma(1, 1)",
+                ["priors['beta']", "are positive and negative", "normal(0, 1)"],
+            ),
+            (
+                "tau",
+                "lkj(1)",
+                ["priors['tau']", "are positive numbers", "exponential(1)"],
+            ),
+            ("sigma", "lkj(1)", ["priors['sigma']", "are positive numbers"]),
         ],
     )
     def test_a_prior_that_fits_nothing_is_named(
@@ -203,8 +211,16 @@ class TestRefusals:
             ("sigma^2", "gamma(1, 1)", ["a variance", "inv_gamma(shape, scale)"]),
             ("beta^2", "inv_gamma(1, 1)", ["'beta^2'", "does not have"]),
             ("tau", "uniform(-1, 1)", ["begin at -1", "parameter's at 0"]),
-            ("beta", "half_normal(1)", ["positive values", "real ones"]),
-            ("beta", "dirichlet(1)", ["probabilities", "real ones"]),
+            (
+                "beta",
+                "half_normal(1)",
+                ["of positive numbers", "are positive and negative"],
+            ),
+            (
+                "beta",
+                "dirichlet(1)",
+                ["vectors of probabilities", "are positive and negative"],
+            ),
         ],
     )
     def test_a_prior_that_lives_elsewhere_is_named(

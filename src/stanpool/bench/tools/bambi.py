@@ -10,11 +10,11 @@ import numpy as np
 
 from stanpool.api.facade import Model
 from stanpool.base.arrays import Array
+from stanpool.bench.benchmarks.benchmark import Benchmark, Sampling
 from stanpool.bench.tools.numpyro import clock_of_compiling, set_up_jax
 from stanpool.bench.tools.nutpie import sample_compiled
 from stanpool.bench.tools.tool import Drawn, Tool
 from stanpool.bench.tools.written import beta_scales, means, plain_model
-from stanpool.bench.works.work import Sampling, Work
 from stanpool.model.terms.names import GroupNames
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ class _Bambi:
     compiled: Any = None
 
 
-def _build_bambi(*, noncentered: bool) -> Callable[[Work, Any], _Bambi]:
-    def build(work: Work, data: pd.DataFrame) -> _Bambi:
+def _build_bambi(*, noncentered: bool) -> Callable[[Benchmark, Any], _Bambi]:
+    def build(benchmark: Benchmark, data: pd.DataFrame) -> _Bambi:
         import bambi
 
-        plain = plain_model(work, data)
+        plain = plain_model(benchmark, data)
         model = bambi.Model(
             # Bambi's coefficients of a group are never correlated.
-            work.formula.replace("||", "|"),
+            benchmark.formula.replace("||", "|"),
             data,
-            family=work.family,
+            family=benchmark.family,
             priors=_bambi_priors(plain),
             noncentered=noncentered,
         )

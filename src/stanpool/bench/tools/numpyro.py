@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.bench.benchmarks.benchmark import Benchmark, Sampling
 from stanpool.bench.tools.tool import Drawn, Tool
 from stanpool.bench.tools.written import Factor, Written, quantities
-from stanpool.bench.works.work import Sampling, Work
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,9 +37,9 @@ class _Built:
     form: str
 
 
-def _build(form: str) -> Callable[[Work, Any], _Built]:
-    def build(work: Work, data: pd.DataFrame) -> _Built:
-        return _Built(Written.of(work, data), form or work.expert)
+def _build(form: str) -> Callable[[Benchmark, Any], _Built]:
+    def build(benchmark: Benchmark, data: pd.DataFrame) -> _Built:
+        return _Built(Written.of(benchmark, data), form or benchmark.expert)
 
     return build
 
@@ -257,4 +257,4 @@ NUMPYRO = (
     _tool("numpyro-centered", form="centered"),
     _tool("numpyro-noncentered", form="noncentered"),
 )
-"""The form is the expert's for the work, or the one that is named."""
+"""The form is the expert's for the benchmark, or the one that is named."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stanpool.bench.benchmarks.benchmark import Benchmark, Sampling
 from stanpool.bench.tools.tool import Drawn, Tool
 from stanpool.bench.tools.written import Factor, Written, quantities
-from stanpool.bench.works.work import Sampling, Work
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +28,9 @@ class _Built:
     compiled: Any = None
 
 
-def _build(form: str) -> Callable[[Work, Any], _Built]:
-    def build(work: Work, data: pd.DataFrame) -> _Built:
-        written, chosen = Written.of(work, data), form or work.expert
+def _build(form: str) -> Callable[[Benchmark, Any], _Built]:
+    def build(benchmark: Benchmark, data: pd.DataFrame) -> _Built:
+        written, chosen = Written.of(benchmark, data), form or benchmark.expert
         return _Built(written, _model(written, chosen == "centered"), chosen)
 
     return build
@@ -218,4 +218,4 @@ NUTPIE = (
     _tool("nutpie-centered", form="centered"),
     _tool("nutpie-noncentered", form="noncentered"),
 )
-"""The form is the expert's for the work, or the one that is named."""
+"""The form is the expert's for the benchmark, or the one that is named."""

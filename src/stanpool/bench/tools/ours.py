@@ -10,33 +10,33 @@ import numpy as np
 
 from stanpool.api.facade import Model
 from stanpool.base.options import EngineName, Parameterization
+from stanpool.bench.benchmarks.benchmark import Benchmark, Sampling
 from stanpool.bench.tools.tool import Drawn, Tool
-from stanpool.bench.works.work import Sampling, Work
 from stanpool.sampling.continuation import STATE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def _build(parameterization: Parameterization) -> Callable[[Work, Any], Model]:
-    def build(work: Work, data: pd.DataFrame | Path) -> Model:
+def _build(parameterization: Parameterization) -> Callable[[Benchmark, Any], Model]:
+    def build(benchmark: Benchmark, data: pd.DataFrame | Path) -> Model:
         return Model(
-            work.formula,
+            benchmark.formula,
             data,
-            family=work.family,
+            family=benchmark.family,
             parameterization=parameterization,
         )
 
     return build
 
 
-def _build_cells(work: Work, data: pd.DataFrame) -> Model:
+def _build_cells(benchmark: Benchmark, data: pd.DataFrame) -> Model:
     """Collect equal rows of a binary outcome by hand, and fit binomial counts."""
-    plain = Model(work.formula, data, family=work.family)
+    plain = Model(benchmark.formula, data, family=benchmark.family)
     spec = plain.spec
     keys = [name for name in data.columns if name != spec.outcome]
     cells = data.groupby(keys, as_index=False)[spec.outcome].agg(["sum", "count"])
-    formula = work.formula.partition("~")[2]
+    formula = benchmark.formula.partition("~")[2]
     return Model(
         f"sum | trials(count) ~ {formula}",
         cells,

@@ -24,9 +24,9 @@ import numpy as np
 
 from stanpool.api.facade import Model
 from stanpool.base.arrays import Array
+from stanpool.bench.benchmarks.benchmark import Benchmark, Sampling
 from stanpool.bench.tools.tool import Drawn, Tool
 from stanpool.bench.tools.written import means, plain_model
-from stanpool.bench.works.work import Sampling, Work
 from stanpool.engine.interpreter.engine import Stanli
 from stanpool.engine.values.program import StanProgram
 from stanpool.engine.values.settings import SampleSettings
@@ -138,7 +138,7 @@ class _InR:
     """A model in R, and the folder of its files."""
 
     plain: Model
-    work: Work
+    benchmark: Benchmark
     folder: tempfile.TemporaryDirectory[str]
 
     @property
@@ -156,10 +156,10 @@ class _InR:
         return json.loads((self.path / name).read_text("utf-8"))
 
 
-def _build(work: Work, data: pd.DataFrame) -> _InR:
+def _build(benchmark: Benchmark, data: pd.DataFrame) -> _InR:
     folder = tempfile.TemporaryDirectory()
     data.to_csv(Path(folder.name) / "rows.csv", index=False)
-    return _InR(plain_model(work, data), work, folder)
+    return _InR(plain_model(benchmark, data), benchmark, folder)
 
 
 def _words(built: _InR) -> dict[str, str]:
@@ -170,7 +170,7 @@ def _words(built: _InR) -> dict[str, str]:
         for name in sorted(factors)
         if f"{name}[" in " ".join(built.plain.design.coefficients) and ":" not in name
     ]
-    return {"words": ", ".join(words), "formula": built.work.formula}
+    return {"words": ", ".join(words), "formula": built.benchmark.formula}
 
 
 def _r_name(coefficient: str) -> str:
@@ -210,7 +210,7 @@ def _priors(built: _InR) -> str:
 
 def _write(built: _InR, _: Sampling) -> _InR:
     """Have brms write its program and data."""
-    family = _FAMILIES[built.work.family]
+    family = _FAMILIES[built.benchmark.family]
     built.run(_BRMS, priors=_priors(built), family=family, **_words(built))
     return built
 
@@ -327,7 +327,7 @@ def _fit_lme4(built: _InR, _: Sampling, __: int) -> Drawn:
     start, before = time.perf_counter(), _cpu_of_children()
     words = _words(built)
     words["formula"] = words["formula"].replace("| weights(w) ", "")  # told apart
-    built.run(_LME4, estimate=_ESTIMATORS[built.work.family], **words)
+    built.run(_LME4, estimate=_ESTIMATORS[built.benchmark.family], **words)
     times = built.read("times.json")
     return Drawn(
         None,

@@ -1,4 +1,4 @@
-"""A tool of the benchmark: the functions by which it fits a work, step by step."""
+"""A tool of the suite: the functions by which it fits a benchmark, step by step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stanpool.bench.works.work import Sampling, Work
+from stanpool.bench.benchmarks.benchmark import Benchmark, Sampling
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def _no_quantities(_: Any, __: Drawn) -> Mapping[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Tool:
-    """A way to fit works.
+    """A way to fit benchmarks.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Tool:
     needs
         The Python packages that it needs; those of R begin with ``R:``.
     build
-        Makes a model of a work and its data.
+        Makes a model of a benchmark and its data.
     compile
         Compiles the model, for the settings; returns what ``fit`` takes.
     fit
@@ -69,7 +69,7 @@ class Tool:
     name: str
     about: str
     needs: tuple[str, ...]
-    build: Callable[[Work, Any], Any]
+    build: Callable[[Benchmark, Any], Any]
     compile: Callable[[Any, Sampling], Any]
     fit: Callable[[Any, Sampling, int], Drawn]
     quantities: Callable[[Any, Drawn], Mapping[str, np.ndarray]] = _no_quantities

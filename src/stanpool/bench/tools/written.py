@@ -15,8 +15,8 @@ import numpy as np
 
 from stanpool.api.facade import Model
 from stanpool.base.arrays import Array, Indices
+from stanpool.bench.benchmarks.benchmark import Benchmark
 from stanpool.bench.tools.tool import Drawn
-from stanpool.bench.works.work import Work
 from stanpool.model.terms.names import GroupNames
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ class Written:
     factors: tuple[Factor, ...]
 
     @classmethod
-    def of(cls, work: Work, data: pd.DataFrame) -> Written:
-        """Write the model of a work."""
-        plain = plain_model(work, data)
+    def of(cls, benchmark: Benchmark, data: pd.DataFrame) -> Written:
+        """Write the model of a benchmark."""
+        plain = plain_model(benchmark, data)
         design = plain.design
         has_intercept = not design.categories
         free = {*design.coefficients, *(["Intercept"] if has_intercept else [])}
@@ -175,12 +175,12 @@ class Written:
         return found
 
 
-def plain_model(work: Work, data: pd.DataFrame) -> Model:
+def plain_model(benchmark: Benchmark, data: pd.DataFrame) -> Model:
     """State the model as it is, one row of the design for each row of the data."""
     return Model(
-        work.formula,
+        benchmark.formula,
         data,
-        family=work.family,
+        family=benchmark.family,
         parameterization="noncentered",
         compress=False,
     )
@@ -209,7 +209,7 @@ def means(
     return np.stack(filled, axis=2)[:, :, None, :]
 
 
-Build = Callable[[Work, Any], Any]
+Build = Callable[[Benchmark, Any], Any]
 
 
 def quantities(built: Any, drawn: Drawn) -> dict[str, Array]:

@@ -162,7 +162,7 @@ class SpecialTerm(Protocol):
 
     @property
     def scales(self) -> int:
-        """How many coefficients with a scale to learn each row gets of the term."""
+        """How many coefficients with a scale to estimate each row gets of the term."""
 
     @property
     def scale_class(self) -> str:

@@ -24,7 +24,7 @@ _ROUNDING = 1e-8
 def check_nesting(
     spec: ModelSpec, frame: pd.DataFrame, *, rows: int | None = None
 ) -> None:
-    """Refuse a nesting that leaves nothing to learn at its inner level.
+    """Refuse a nesting whose inner level has nothing to be estimated from.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def check_nesting(
             raise DataError(
                 f"{what}: every group of {quote(outer.factor)} has only one group of "
                 f"{quote(inner.key[-1])}, so that the two cannot be told apart. Write "
-                "the outer level first; or drop one of them."
+                "the outer level first, or drop one of the two."
             )
         if (
             children == (len(frame) if rows is None else rows)

@@ -74,7 +74,7 @@ def build_outcome(
 
 
 def refuse_constant(spec: ModelSpec, design: Design) -> None:
-    """Refuse to learn a residual scale from outcomes that are all the same.
+    """Refuse to estimate a residual scale from outcomes that are all the same.
 
     The likelihood has no bound as the scale goes to 0: the posterior is improper.
     """

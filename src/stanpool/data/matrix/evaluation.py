@@ -339,7 +339,7 @@ class _Walk:
                 f"{key} has levels that "
                 f"{'the model has not seen' if not self.is_fit else 'are not listed'}: "
                 f"{quote_list(unseen)} (rows {quote_list(rows.tolist())}, counted from "
-                f"0). Its levels are {quote_list(known)}. Drop these rows."
+                f"0). Known levels are {quote_list(known)}. Drop these rows."
             )
         coding = contrasts_of(call)
         if coding is not None:

@@ -178,7 +178,9 @@ class Failure:
     def __str__(self) -> str:
         """Say which chain failed and how, its last words, and what to do."""
         words = tail("\n".join(_last_words(self.console)), lines=12)
-        said = f"; its last message was:\n{words}\n" if words else ", without a word.\n"
+        said = (
+            f"; its last message was:\n{words}\n" if words else " without a message.\n"
+        )
         end = "could not be run" if self.code is None else how_it_ended(self.code)
         return f"chain {self.chain} {end}{said}{self._advice}"
 

@@ -173,7 +173,9 @@ class Child:
         """Say how the process ended before its time, its last words, what to do."""
         code = self._process.returncode
         words = tail(self._console, lines=12)
-        said = f"; its last message was:\n{words}\n" if words else ", without a word.\n"
+        said = (
+            f"; its last message was:\n{words}\n" if words else " without a message.\n"
+        )
         return f"the process of stanli {how_it_ended(code)}{said}{self._advice(code)}"
 
     def _advice(self, code: int) -> str:

@@ -97,8 +97,8 @@ def linear_predictor_with(
         if model.design.special:
             term = model.spec.special_terms[0]
             raise SpecError(
-                f"given cannot be used with {term}: to learn {term.coefficients} from "
-                "new rows, fit again with these rows."
+                f"given cannot be used with {term}: to estimate {term.coefficients} "
+                "from new rows, fit again with these rows."
             )
         if data is None or groups == "redrawn":
             raise SpecError(

@@ -165,7 +165,7 @@ def agreeing_scales(
     u, errors, square = factor.u, factor.covariance, np.square(factor.tau)
     count = np.ones(len(u)) if factor.count is None else factor.count
     share = np.clip(1 - np.einsum("jqq->jq", errors) / square, 1e-9, 1)
-    # Their mean is learned from them, too, as the population's coefficient.
+    # Their mean is estimated from them, too, as the population's coefficient.
     total, squares = count @ share, count @ np.square(share)
     determined = total - squares / total
     # A step of Fisher scoring; few steps suffice even if groups have little data.

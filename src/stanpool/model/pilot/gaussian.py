@@ -5,7 +5,7 @@ scales known, the population's coefficients solve normal equations from which th
 groups' deviations are eliminated [1]_, and nothing is left to iterate but the scales.
 A sweep costs as much as a gradient, however many rows the data have. Factors that are
 not integrated out are columns of the rows here, too, whose coefficients have
-a variance to learn.
+a variance to estimate.
 
 References
 ----------

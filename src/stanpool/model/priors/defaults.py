@@ -248,7 +248,7 @@ def factor_suffix(design: Design, factor: str) -> str:
 
 
 def correlated_factors(spec: ModelSpec, design: Design) -> tuple[bool, ...]:
-    """Say for each factor whether it has a correlation matrix to learn."""
+    """Say for each factor whether it has a correlation matrix to estimate."""
     terms = {term.factor: term for term in spec.groups}
     return tuple(
         spec.pooling == "partial"
@@ -264,5 +264,5 @@ def _round(value: float) -> float:
 
 
 def is_correlated(factor: FactorDesign) -> bool:
-    """Say whether a factor of a parameter with a formula has correlations to learn."""
+    """Say whether correlations are estimated of a factor of a parameter's formula."""
     return not factor.uncorrelated and len(factor.coefficients) > 1

@@ -427,14 +427,18 @@ def _check_support(
             "unit": "beta(1, 1) or uniform(0, 0.5)",
             "correlation": "lkj(2)",
         }
-        values = {"simplex": "only probabilities as"}
-        own = (
-            "values from 0 to 1" if known.support == "unit" else f"{known.support} ones"
-        )
+        ranges = {
+            "real": "positive and negative numbers",
+            "positive": "positive numbers",
+            "bounded": "numbers in an interval",
+            "unit": "numbers from 0 to 1",
+            "correlation": "correlation matrices",
+            "simplex": "vectors of probabilities",
+        }
         raise SpecError(
             f"priors[{quote(name)}] = {quote(str(prior))}: {prior.distribution} "
-            f"has {values.get(prior.support, prior.support)} values, and the parameter "
-            f"has {own}. Use {examples[known.support]}."
+            f"is a distribution of {ranges[prior.support]}, and the values of this "
+            f"parameter are {ranges[known.support]}. Use {examples[known.support]}."
         )
     lower, upper = known.bounds
     if prior.support != "bounded":

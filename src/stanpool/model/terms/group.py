@@ -65,7 +65,7 @@ class GroupTerm:
     form
         What of the factor decides a program's text.
     pooled
-        Whether coefficients are drawn from a population that is learned.
+        Whether coefficients are drawn from a population that is estimated.
     has_cutpoints
         Whether cutpoints are in the place of the population's intercept.
     """

@@ -40,7 +40,7 @@ class GroupDraws:
         ``(S, D, P, Q)``; None without.
     tau, Omega
         Scales and correlations of the deviations, shapes ``(S, D * Q)`` and
-        ``(S, D * Q, D * Q)``; None where there are none to learn.
+        ``(S, D * Q, D * Q)``; None where there are none to estimate.
     """
 
     parameter: str

@@ -128,7 +128,7 @@ class PopulationTerm:
         return PopulationDraws(alpha, beta, cutpoint)
 
     def scale_draws(self, posterior: Variables) -> Iterator[tuple[str, str, Array]]:
-        """Yield nothing: the population's coefficients have no scale to learn."""
+        """Yield nothing: the population's coefficients have no scale to estimate."""
         yield from ()
 
     def stan_data(self, program: ProgramData) -> dict[str, Any]:

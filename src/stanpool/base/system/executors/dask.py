@@ -163,7 +163,7 @@ def _without_advice_on_size() -> Iterator[None]:
 
 def _killed(problem: Any) -> str:
     return (
-        f"one worker after another ended while it did this task: {problem} The usual "
+        f"one worker after another ended while doing this task: {problem} The usual "
         "reason is that memory runs out: give workers more of it, or fit with fewer "
         "draws."
     )

@@ -33,7 +33,7 @@ class SparkWorkers:
                 raise SpecError(
                     "executor='spark' uses the active Spark session, but there is "
                     "none. Make one with SparkSession.builder.getOrCreate(), or pass "
-                    "it."
+                    "a session as the executor."
                 )
         try:
             return cls(getattr(session, "sparkContext", session))

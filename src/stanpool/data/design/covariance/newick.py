@@ -99,8 +99,8 @@ def _unreadable(name: str, before: list[str], piece: str) -> DataError:
     else:
         found = f"the ';' is missing after {quote(read[-20:])}"
     return DataError(
-        f"the tree {quote(name)} is not written in Newick's format, as in "
-        f"'((a:1,b:1):2,c:3);': {found}."
+        f"the tree {quote(name)} is not in Newick's format: {found}. An example of "
+        "the format is '((a:1,b:1):2,c:3);'."
     )
 
 

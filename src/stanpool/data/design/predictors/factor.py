@@ -56,7 +56,7 @@ def build_factor(
     if spec.pooling == "partial" and len(groups) < 2:
         raise DataError(
             f"column {quote(term.factor)} has one group, {quote_list(groups)}: "
-            "partial pooling learns how groups differ and needs two or more. Pass "
+            "partial pooling estimates how groups differ and needs two or more. Pass "
             "pooling='complete'."
         )
     factor = FactorDesign(

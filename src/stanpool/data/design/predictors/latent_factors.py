@@ -69,7 +69,7 @@ class LatentDesign:
 
     @property
     def scales(self) -> int:
-        """How many coefficients with a scale to learn each row gets of the term."""
+        """How many coefficients with a scale to estimate each row gets of the term."""
         return self.rank
 
     @property

@@ -329,7 +329,7 @@ def _rows(fit: FitResult, newdata: Any) -> pd.DataFrame:
     if len(frame) == 0:
         raise DataError(
             "newdata has no rows, so the grid is empty. Check what removed them, or "
-            "leave it out for the rows of the data."
+            "leave newdata out, for the rows of the data."
         )
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()]

@@ -1,4 +1,4 @@
-"""The works of the benchmark, shipped or simulated with fixed seeds."""
+"""The benchmarks of the suite, on data of stanpool or simulated with fixed seeds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stanpool.bench.benchmarks import simulate
+from stanpool.bench.benchmarks.benchmark import FORMS, LOW_RANK, Benchmark, Sampling
+from stanpool.bench.benchmarks.simulate import simulated
 from stanpool.bench.goals import NEVER_SLOWER, Beats, BeatsPeers, Converges, Grows
-from stanpool.bench.works import simulate
-from stanpool.bench.works.simulate import simulated
-from stanpool.bench.works.work import FORMS, LOW_RANK, Sampling, Work
 from stanpool.data.datasets import load_dataset
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ _LARGE = "y ~ x1 + x2 + x3 + (1 + x1 || g)"
 _BY_COUNTY = "log_radon ~ floor + (1 + floor || county)"
 _GROWS = Grows(1.3, "large_10k")
 
-WORKS: dict[str, Work] = {
-    work.name: work
-    for work in (
-        Work(
+BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark(
             "radon",
             "919 houses in 85 counties of Minnesota",
             _BY_COUNTY,
@@ -59,21 +59,21 @@ WORKS: dict[str, Work] = {
             (BeatsPeers(3), NEVER_SLOWER),
             ours=FORMS,
         ),
-        Work(
+        Benchmark(
             "radon_all",
             "12,573 houses in 386 counties, by their names",
             _BY_COUNTY,
             _radon_all,
             (BeatsPeers(3),),
         ),
-        Work(
+        Benchmark(
             "sparse",
             "2000 groups of 2 rows, tau 0.1, sigma 1",
             "y ~ 1 + (1 | g)",
             lambda: simulated(np.full(2000, 2), seed=1, tau=(0.1,)),
             (Converges(1000),),
         ),
-        Work(
+        Benchmark(
             "large_10k",
             "10,000 rows of 1000 groups, 3 predictors",
             _LARGE,
@@ -82,7 +82,7 @@ WORKS: dict[str, Work] = {
             ours=("auto",),
             peers=(),
         ),
-        Work(
+        Benchmark(
             "large",
             "100,000 rows of 1000 groups, 3 predictors",
             _LARGE,
@@ -90,7 +90,7 @@ WORKS: dict[str, Work] = {
             (BeatsPeers(3), _GROWS),
             expert="centered",
         ),
-        Work(
+        Benchmark(
             "large_1m",
             "1,000,000 rows of 1000 groups, 3 predictors, from Parquet",
             _LARGE,
@@ -100,7 +100,7 @@ WORKS: dict[str, Work] = {
             peers=(),
             from_file=True,
         ),
-        Work(
+        Benchmark(
             "large_10m",
             "10,000,000 rows of 1000 groups, 3 predictors, from Parquet",
             _LARGE,
@@ -110,7 +110,7 @@ WORKS: dict[str, Work] = {
             peers=(),
             from_file=True,
         ),
-        Work(
+        Benchmark(
             "bernoulli",
             "20,000 binary outcomes in 500 groups, 3 continuous predictors",
             "y ~ x1 + x2 + x3 + (1 | g)",
@@ -121,7 +121,7 @@ WORKS: dict[str, Work] = {
             family="bernoulli",
             expert="centered",
         ),
-        Work(
+        Benchmark(
             "binary",
             "1,000,000 binary outcomes in 500 groups, 2 binary predictors",
             "y ~ x1 + x2 + (1 | g)",
@@ -137,7 +137,7 @@ WORKS: dict[str, Work] = {
             ours=("auto", "cells"),
             peers=(),
         ),
-        Work(
+        Benchmark(
             "mixed",
             "50 groups of 500 rows and 50 of 2",
             "y ~ x1 + (1 | g)",
@@ -146,7 +146,7 @@ WORKS: dict[str, Work] = {
             ours=FORMS,
             expert="centered",
         ),
-        Work(
+        Benchmark(
             "mixed_binary",
             "50 groups of 500 binary outcomes and 50 of 2",
             "y ~ x1 + (1 | g)",
@@ -156,7 +156,7 @@ WORKS: dict[str, Work] = {
             family="bernoulli",
             expert="centered",
         ),
-        Work(
+        Benchmark(
             "scotssec",
             "3435 pupils of 148 primary and 19 secondary schools",
             "attain ~ verbal + (1 | primary) + (1 | second)",
@@ -164,7 +164,7 @@ WORKS: dict[str, Work] = {
             (BeatsPeers(3),),
             expert="centered",
         ),
-        Work(
+        Benchmark(
             "verbagg",
             "7584 binary answers of 316 people to 24 items",
             "r2 ~ Anger + Gender + btype + situ + mode + (1 | id) + (1 | item)",
@@ -174,7 +174,7 @@ WORKS: dict[str, Work] = {
             expert="centered",
             peers=LOW_RANK,
         ),
-        Work(
+        Benchmark(
             "crossed",
             "73,421 rows of 2972 students and 1128 lecturers, as InstEval",
             "y ~ service * dept + studage + lectage + (1 | s) + (1 | d)",
@@ -184,7 +184,7 @@ WORKS: dict[str, Work] = {
             expert="centered",
             sampling=Sampling(draws=500),
         ),
-        Work(
+        Benchmark(
             "ordinal",
             "20,000 answers in 5 categories of 300 groups, 3 predictors",
             "y ~ x1 + x2 + x3 + (1 | g)",
@@ -193,7 +193,7 @@ WORKS: dict[str, Work] = {
             family="ordinal",
             expert="centered",
         ),
-        Work(
+        Benchmark(
             "counts",
             "5000 weighted negative binomial counts in 200 groups, with an offset",
             "y | weights(w) ~ x1 + x2 + offset(log_time) + (1 | g)",
@@ -202,7 +202,7 @@ WORKS: dict[str, Work] = {
             family="negative_binomial",
             expert="centered",
         ),
-        Work(
+        Benchmark(
             "slopes",
             "4000 rows of 200 groups, an intercept and three slopes, correlated",
             "y ~ x1 + x2 + x3 + (1 + x1 + x2 + x3 | g)",
@@ -211,7 +211,7 @@ WORKS: dict[str, Work] = {
             expert="centered",
             peers=LOW_RANK,
         ),
-        Work(
+        Benchmark(
             "small_groups",
             "200,000 binary outcomes of 50,000 groups",
             "y ~ x1 + (1 | g)",
@@ -223,7 +223,7 @@ WORKS: dict[str, Work] = {
             ours=("auto",),
             sampling=Sampling(chains=2, draws=200),
         ),
-        Work(
+        Benchmark(
             "memberships",
             "5000 rows that belong to two of 400 groups",
             "y ~ x1 + (1 | mm(a, b))",
@@ -231,7 +231,7 @@ WORKS: dict[str, Work] = {
             (BeatsPeers(3),),
             peers=("nutpie", "numpyro"),
         ),
-        Work(
+        Benchmark(
             "predictors",
             "2000 rows of 50 groups, 100 predictors",
             "y ~ " + " + ".join(f"x{k + 1}" for k in range(100)) + " + (1 | g)",
@@ -240,7 +240,7 @@ WORKS: dict[str, Work] = {
             expert="centered",
             peers=LOW_RANK,
         ),
-        Work(
+        Benchmark(
             "studies",
             "a meta-analysis of 5000 studies",
             "y | se(se) ~ 1 + (1 | study)",

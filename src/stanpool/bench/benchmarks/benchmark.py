@@ -1,4 +1,4 @@
-"""A work of the benchmark: a model and its data, and how they are sampled."""
+"""A benchmark of the suite: a model and its data, and how they are sampled."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Work:
-    """A model and its data.
+class Benchmark:
+    """A model and its data, and what is asked of fits of it.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Work:
     from_file: bool = False
 
     def prepare(self, folder: Path) -> None:
-        """Write the file of a work whose data are one, unless it is there."""
+        """Write the file of a benchmark whose data are one, unless it is there."""
         path = self._path(folder)
         if not self.from_file or path.exists():
             return
