@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,57 @@ def test_functions_and_errors_find_their_way(executor: Any, here: sp.Fits) -> No
     assert found == dict.fromkeys("abcd", 900.0)
     with pytest.raises(sp.DataError, match="no column 'x'"):
         here.map(lambda fit: fit.predict({"z": [1.0]}), executor=executor)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_of_another_version_is_refused_by_name(
+    executor: Any, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = sp.__version__
+    monkeypatch.setattr(sp, "__version__", "0.0.9")  # here, and not on the workers
+    told = rf"the worker .* \(process \d+\) has stanpool {theirs}, and .* has 0\.0\.9"
+    with pytest.raises(sp.EngineError, match=told):
+        fitted(table, executor=executor)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_ctrl_c_stops_all_workers_and_leaves_the_cluster(
+    executor: Any, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"title": "x", "executor": executor, "progress": False}
+    interrupting = threading.Thread(target=_interrupt_when_begun, args=[tmp_path])
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_many(partial(_write_until_stopped, tmp_path), range(6), **options)
+    interrupting.join()
+    # Nobody waited for a task, each of which writes 900 letters, to end by itself.
+    assert 0 < max(each.stat().st_size for each in tmp_path.iterdir()) < 450
+    deadline, size = time.monotonic() + 20, -1
+    while size != (size := _written(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(1)  # workers look several times a second
+    assert size == _written(tmp_path)
+    assert run_many(abs, [-1, -2], **options) == [1, 2]
+
+
+def _interrupt_when_begun(folder: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not _written(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _written(folder: Path) -> int:
+    return sum(each.stat().st_size for each in folder.iterdir())
+
+
+def _write_until_stopped(folder: Path, task: int) -> None:
+    """Work for a minute and a half, as a fit does that waits for Stan."""
+    with (folder / str(task)).open("a") as file:
+        for _ in range(900):
+            raise_if_stopped()
+            file.write(".")
+            file.flush()
+            time.sleep(0.1)
 
 
 @pytest.mark.filterwarnings("ignore")

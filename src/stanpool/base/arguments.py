@@ -204,12 +204,19 @@ def _checked(
                 "draws, or pass fewer rows."
             ) from error
         except OSError as error:
-            what = f"{error.strerror}: {quote(error.filename)}"
-            raise StorageError(
-                f"{called}(): {what if error.filename else error}. Choose another path."
-            ) from error
+            raise StorageError(f"{called}(): {_in_words(error)}") from error
 
     return checked
+
+
+def _in_words(error: OSError) -> str:
+    """Say what the operating system refused, and what to look at."""
+    if not error.filename:
+        return str(error)
+    return (
+        f"{error.strerror}: {str(error.filename)!r}. See whether this path exists, and "
+        "whether you may read it and write to it."
+    )
 
 
 def _argument(parameter: inspect.Parameter, value: Any) -> Any:

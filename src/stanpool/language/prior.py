@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from stanpool.base.arguments import public
 from stanpool.base.errors import SpecError, quote, suggestion
@@ -309,7 +310,7 @@ _OF_EVERY_FAMILY: Mapping[str, ParameterClass] = {
 OF_PREDICTORS = ("Intercept", "beta", "tau", "Omega")
 
 
-def parameter_classes() -> dict[str, ParameterClass]:
+def parameter_classes() -> Mapping[str, ParameterClass]:
     """Return the classes of parameters by name, those of families among them.
 
     Examples
@@ -317,6 +318,12 @@ def parameter_classes() -> dict[str, ParameterClass]:
     >>> parameter_classes()["nu"].lower
     1.0
     """
+    return _classes_with(tuple(FAMILIES))
+
+
+@cache
+def _classes_with(_: tuple[str, ...]) -> Mapping[str, ParameterClass]:
+    """Return the classes of parameters, given the names of all families."""
     of_families = {
         own.name: ParameterClass(
             own.name, own.support, own.name if own.size else None, own.lower

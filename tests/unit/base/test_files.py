@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from stanpool.base.arguments import public
 from stanpool.base.errors import StorageError
 from stanpool.base.system import files
 from stanpool.base.system.files import try_writing, write_text, writing
+from stanpool.data.datasets import list_datasets
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -93,3 +95,23 @@ def test_folders_without_sync_are_no_error(
 
     monkeypatch.setattr(os, "fsync", refuse)
     files.sync_folder(tmp_path)
+
+
+def test_an_installation_without_its_folders_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "stanpool")
+    monkeypatch.setattr(files, "_CHECKOUT", tmp_path)
+    with pytest.raises(StorageError, match=r"'data' is neither .* Install stanpool ag"):
+        list_datasets()
+
+
+def test_what_the_system_refuses_is_said_without_advice_that_may_be_wrong(
+    tmp_path: Path,
+) -> None:
+    @public
+    def study() -> None:
+        (tmp_path / "gone").read_text()
+
+    with pytest.raises(StorageError, match=r"study\(\): No such file .*gone'\. See wh"):
+        study()

@@ -24,9 +24,21 @@ def shipped_folder(name: str) -> Path:
 
     A wheel carries both in the package's folder ``shipped``; an editable install reads
     them from the top level of the checkout.
+
+    Raises
+    ------
+    StorageError
+        If it is at neither place.
     """
-    installed = _PACKAGE / "shipped" / name
-    return installed if installed.is_dir() else _CHECKOUT / name
+    places = _PACKAGE / "shipped" / name, _CHECKOUT / name
+    for place in places:
+        if place.is_dir():
+            return place
+    raise StorageError(
+        f"this installation of stanpool is not complete: its folder {name!r} is "
+        f"neither {str(places[0])!r} nor {str(places[1])!r}. Install stanpool again: "
+        "pip install --force-reinstall --no-deps stanpool."
+    )
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
 from stanpool.base.errors import EngineError, SpecError
-from stanpool.base.system.executors.job import Job, Outcomes
+from stanpool.base.system.executors.job import Job, Outcome, Outcomes
+from stanpool.base.system.executors.waiting import AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,28 @@ class SparkWorkers:
         """Do tasks; see ``Workers``."""
         from py4j.protocol import Py4JError
 
+        # A thread that waits for the JVM cannot be interrupted, as Ctrl-C should.
+        with ThreadPoolExecutor(1) as thread:
+            found = thread.submit(self._collected, job, tasks)
+            try:
+                while not wait([found], timeout=AT_ONCE).done:
+                    pass
+                yield from found.result()
+            except Py4JError as problem:
+                raise EngineError(f"Spark cannot do this: {problem}") from problem
+            finally:
+                if not found.done():
+                    self.context.cancelJobGroup(job.study)
+
+    def _collected(self, job: Job, tasks: Sequence[Any]) -> list[tuple[int, Outcome]]:
+        """Have all tasks done, as a group of jobs that can be cancelled."""
+        self.context.setJobGroup(job.study, "stanpool")
         shared = self.context.broadcast(job)
         try:
             numbered = self.context.parallelize(list(enumerate(tasks)), len(tasks))
-            yield from numbered.map(
+            found: list[tuple[int, Outcome]] = numbered.map(
                 lambda each: (each[0], shared.value(each[1]))
             ).collect()
-        except Py4JError as problem:
-            raise EngineError(f"Spark cannot do this: {problem}") from problem
+            return found
         finally:
             shared.destroy()
