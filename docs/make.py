@@ -3,7 +3,7 @@
 The pages are put together in ``build/docs/source``, and the site is written to
 ``build/docs/site``. Every warning is an error, every link within the site is followed,
 and nothing that the site shows may come from another place. ``--quick`` leaves the
-figures of the gallery out, whose models take about a minute.
+figures of the gallery out, whose models take about two minutes.
 """
 
 from __future__ import annotations
