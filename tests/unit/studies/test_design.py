@@ -174,6 +174,32 @@ def test_measures_are_those_of_gelman_and_carlin() -> None:
     assert row["bias"] == pytest.approx((0.4 + 0.2 + 2.0 + 1.2 - 1.0) / 5 - 1)
 
 
+def test_type_s_and_m_errors_are_those_of_normal_estimates() -> None:
+    # Gelman and Carlin (2014): an effect of 1 that is estimated with an error of 3.28.
+    effect, error, count = 1.0, 3.28, 20_000
+    z = stats.norm.ppf(0.975)
+    high, low = z - effect / error, -z - effect / error
+    right, wrong = stats.norm.sf(high), stats.norm.cdf(low)
+    power = right + wrong
+    beyond = stats.norm.pdf(high) + stats.norm.pdf(low)
+    magnitude = (effect * (right - wrong) + error * beyond) / power
+    estimates = np.random.default_rng(3).normal(effect, error, size=count)
+    half = z * error
+    found = [
+        Simulated(None, 9, k, effect, x, x - half, x + half, abs(x) > half, r_hat=1.0)
+        for k, x in enumerate(estimates.tolist())
+    ]
+    row = analysis_of("beta[x]", effect, 0.95, found, is_interval=True).table.iloc[0]
+    assert row["power"] == pytest.approx(power, abs=4 * (power / count) ** 0.5)
+    share = wrong / power
+    tolerance = 4 * (share * (1 - share) / (power * count)) ** 0.5
+    assert row["right_sign"] == pytest.approx(1 - share, abs=tolerance)
+    tolerance = 4 * row["exaggeration_mcse"]
+    assert row["exaggeration"] == pytest.approx(magnitude / effect, abs=tolerance)
+    assert (round(power, 2), round(share, 2)) == (0.06, 0.19)
+    assert tolerance < 0.5 < 7 < row["exaggeration"] < 9
+
+
 def test_studies_without_a_fit_widen_the_interval_and_are_named() -> None:
     whole, found = simulated([2.0] * 8), simulated([2.0] * 8, failed=2)
     row = found.table.iloc[0]
