@@ -310,3 +310,8 @@ class TestPool:
             sp.PooledDraws.of([first, longer])
         with pytest.raises(sp.SpecError, match="there are 1 fits"):
             sp.PooledDraws.of([first])
+
+
+def test_a_column_is_named_once(table: pd.DataFrame) -> None:
+    with pytest.raises(sp.SpecError, match="by= names 'segment' more than once"):
+        sp.fit_many("y ~ x", table, by=["segment", "segment"], seed=1, **QUICK)

@@ -180,6 +180,8 @@ def _segments(
     frame: pd.DataFrame, by: Sequence[str]
 ) -> Iterator[tuple[Key, pd.DataFrame]]:
     for name in by:
+        if list(by).count(name) > 1:
+            raise SpecError(f"by= names {quote(name)} more than once; name it once.")
         missing = int(column_named(name, frame).isna().sum())
         if missing:
             raise DataError(
