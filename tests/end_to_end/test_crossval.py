@@ -145,6 +145,7 @@ def error_of_importance_sampling(fit: sp.Fit, group: int) -> float:
     return float(np.sqrt(np.square(weighted - np.exp(log_weights)).sum()))
 
 
+@pytest.mark.slow
 def test_leaving_schools_out_is_what_refits_by_brute_force_say(
     fit: sp.Fit, data: pd.DataFrame, by_school: CrossValidation
 ) -> None:

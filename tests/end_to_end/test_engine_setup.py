@@ -84,6 +84,7 @@ def _flip_a_coin(folder, **options):
     assert len(theta) == 4000
 
 
+@pytest.mark.slow
 def test_a_program_with_a_solver_and_a_user_header(folder, tmp_path):
     import cmdstanpy
 

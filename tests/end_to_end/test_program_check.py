@@ -34,6 +34,7 @@ def test_there_is_a_program_of_each_family_and_each_form() -> None:
     assert any(each.special for each in found)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("well")
 def test_all_kinds_are_right_in_stanli() -> None:
     done = CliRunner().invoke(main, ["doctor", "--programs", "stanli"])

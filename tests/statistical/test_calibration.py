@@ -76,6 +76,7 @@ def test_a_program_that_ignores_the_data_is_found(
     assert list(found.table.query("finding != ''").index) == [LOG_LIKELIHOOD]
 
 
+@pytest.mark.slow
 @compiled
 def test_an_executor_of_processes_finds_the_same() -> None:
     here = sp.sbc(logistic(), simulations=20, seed=7, **SHORT)

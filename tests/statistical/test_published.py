@@ -158,6 +158,7 @@ class TestCrossed:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_classroom_is_nested_in_school() -> None:
     """Classrooms are numbered anew in each school, as a nesting must tell apart.
