@@ -14,6 +14,8 @@ References
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,12 +24,35 @@ from stanpool.base.arrays import BLOCK, Array, keep_freed_memory
 _FEWEST = 5  # ratios of a tail
 _SHARE, _ROOTS = 0.2, 3.0  # of all draws, and of the root of their effective number
 _PRIOR_K, _PRIOR_WEIGHT = 0.5, 10  # a mean of k, and the observations it is worth [1]_
+_FACTORS = 8  # of a product whose logarithm is taken
 _POINTS = 30  # of the quadrature, besides the root of the number of ratios
 _NEGLIGIBLE = 10 * np.finfo(float).eps
 _SMALLEST = float(np.log(np.finfo(float).tiny))
 
 
-def psis(log_likelihood: Array, *, relative_ess: float) -> tuple[Array, Array]:
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Draws weighted as if each unit had been left out.
+
+    Attributes
+    ----------
+    weights
+        The weight of each draw, which sum to 1, shape ``(units, S)``.
+    pareto_k
+        The shapes of the tails, ``(units,)``. Where there is no tail to smooth, k is
+        minus infinity for equal ratios, and infinite for others.
+    elpd, seen
+        The logarithms of the weighted and the plain mean of a unit's likelihood,
+        ``(units,)``.
+    """
+
+    weights: Array
+    pareto_k: Array
+    elpd: Array
+    seen: Array
+
+
+def psis(log_likelihood: Array, *, relative_ess: float) -> Weighted:
     """Weigh draws as if a unit had been left out, by Pareto smoothed importance [1]_.
 
     Parameters
@@ -37,31 +62,41 @@ def psis(log_likelihood: Array, *, relative_ess: float) -> tuple[Array, Array]:
     relative_ess
         The effective sample size of the S draws over S.
 
-    Returns
-    -------
-    log_weights, pareto_k
-        Shapes ``(units, S)``, normalized, and ``(units,)``. Where there is no tail to
-        smooth, k is minus infinity for equal ratios, and infinite for others.
-
     Examples
     --------
-    >>> log_weights, k = psis(np.zeros((1, 4)), relative_ess=1.0)
-    >>> np.exp(log_weights), k
+    >>> found = psis(np.zeros((1, 4)), relative_ess=1.0)
+    >>> found.weights, found.pareto_k
     (array([[0.25, 0.25, 0.25, 0.25]]), array([-inf]))
     """
     keep_freed_memory()
     units, draws = log_likelihood.shape
-    log_weights, pareto_k = np.empty((units, draws)), np.empty(units)
-    longest = np.ceil(min(_SHARE * draws, _ROOTS * (draws / relative_ess) ** 0.5))
-    step = max(1, BLOCK // (8 * draws))
+    found = Weighted(np.empty((units, draws)), *(np.empty(units) for _ in range(3)))
+    longest = int(np.ceil(min(_SHARE * draws, _ROOTS * (draws / relative_ess) ** 0.5)))
+    step = max(1, BLOCK // (16 * draws))
     with np.errstate(all="ignore"):
         for start in range(0, units, step):
             some = slice(start, start + step)
-            ratios, is_possible = _log_ratios(log_likelihood[some])
-            pareto_k[some] = _smooth(ratios, is_possible, int(longest))
-            ratios -= log_sum_exp(ratios)[:, None]
-            log_weights[some] = ratios
-    return log_weights, pareto_k
+            _weigh(log_likelihood[some], longest, found, some)
+    return found
+
+
+def _weigh(log_lik: Array, longest: int, found: Weighted, some: slice) -> None:
+    """Fill in the results for some units.
+
+    A ratio is the inverse of the likelihood, so that their product is 1 at every draw
+    whose ratio is not smoothed.
+    """
+    draws = log_lik.shape[1]
+    log_ratios, top = _log_ratios(log_lik)
+    ratios = np.exp(log_ratios, out=found.weights[some])
+    seen = np.log((1.0 / ratios).sum(axis=1)) - top
+    lost = ~np.isfinite(seen)  # of ratios that are 0 to rounding, or infinite
+    seen[lost] = log_sum_exp(log_lik[lost])
+    found.seen[some] = seen - np.log(draws)
+    found.pareto_k[some], gain = _smooth(log_ratios, ratios, np.isfinite(top), longest)
+    total = ratios.sum(axis=1)
+    ratios /= total[:, None]
+    found.elpd[some] = np.log(draws + gain) - np.log(total) - top
 
 
 def log_sum_exp(rows: Array) -> Array:
@@ -72,22 +107,40 @@ def log_sum_exp(rows: Array) -> Array:
         return np.asarray(np.log(np.exp(rows - top[:, None]).sum(axis=1)) + top)
 
 
-def _log_ratios(log_likelihood: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Return importance ratios, and whether a unit is possible at all draws.
+def _log_ratios(log_likelihood: Array) -> tuple[Array, Array]:
+    """Return importance ratios over the largest of a unit, and this one, ``(units,)``.
 
-    The largest ratio is 1. Draws at which a unit is impossible count alone.
+    Draws at which a unit is impossible count alone.
     """
-    ratios = np.where(np.isnan(log_likelihood), np.inf, -log_likelihood)
-    top = ratios.max(axis=1, keepdims=True)
-    return np.where(ratios == top, 0.0, ratios - top), np.isfinite(top[:, 0])
+    ratios = -log_likelihood
+    top = ratios.max(axis=1)
+    if not np.isfinite(top).all():
+        ratios[np.isnan(ratios)] = np.inf
+        top = ratios.max(axis=1)
+        is_largest = ratios == top[:, None]
+        ratios -= top[:, None]
+        ratios[is_largest] = 0.0
+    else:
+        ratios -= top[:, None]
+    return ratios, top
 
 
-def _smooth(log_ratios: Array, is_possible: NDArray[np.bool_], longest: int) -> Array:
-    """Smooth the tails of ratios in place, and return the shape of each, k."""
-    draws = log_ratios.shape[1]
+def _smooth(
+    log_ratios: Array, ratios: Array, is_possible: NDArray[np.bool_], longest: int
+) -> tuple[Array, Array]:
+    """Smooth the tails of ratios in place.
+
+    Returns
+    -------
+    k, gain
+        The shape of each unit's tail, and by how much smoothing raises the sum of the
+        ratios times the unit's likelihood, which is 1 at each draw without it.
+    """
+    draws = ratios.shape[1]
     k = np.where((log_ratios == 0).all(axis=1), -np.inf, np.inf)
+    gain = np.zeros(len(k))
     if longest >= draws:
-        return k
+        return k, gain
     border = draws - longest - 1
     cutoff = np.partition(log_ratios, border, axis=1)[:, border]
     cutoff = np.maximum(cutoff, _SMALLEST)
@@ -95,20 +148,21 @@ def _smooth(log_ratios: Array, is_possible: NDArray[np.bool_], longest: int) -> 
     lengths = is_tail.sum(axis=1) * is_possible
     for length in np.unique(lengths[lengths >= _FEWEST]):  # most have the same
         some = np.flatnonzero(lengths == length)
-        unit, place = np.nonzero(is_tail[some])
-        at = np.ravel_multi_index((some[unit], place), log_ratios.shape)
+        at = np.flatnonzero(is_tail[some] if len(some) < len(k) else is_tail)
+        at += np.repeat((some - np.arange(len(some))) * draws, length)
         at = at.reshape(len(some), length)
         tails = log_ratios.ravel()[at]
         order = np.argsort(tails, axis=1)
         at = np.take_along_axis(at, order, axis=1)
+        tails = np.take_along_axis(tails, order, axis=1)
         edge = np.exp(cutoff[some, None])
-        tails = np.exp(np.take_along_axis(tails, order, axis=1)) - edge
-        shape, scale = fit_generalized_pareto(tails)
-        smoothed = np.log(_quantiles(length, shape, scale) + edge)
+        shape, scale = fit_generalized_pareto(np.exp(tails) - edge)
+        smoothed = np.minimum(_quantiles(length, shape, scale) + edge, 1.0)
         fits = np.isfinite(shape) & ~np.isnan(smoothed).any(axis=1)
-        log_ratios.ravel()[at[fits]] = np.minimum(smoothed[fits], 0.0)
+        ratios.ravel()[at[fits]] = smoothed[fits]
         k[some[fits]] = shape[fits]
-    return k
+        gain[some[fits]] = (smoothed[fits] * np.exp(-tails[fits]) - 1.0).sum(axis=1)
+    return k, gain
 
 
 def fit_generalized_pareto(values: Array) -> tuple[Array, Array]:
@@ -144,10 +198,29 @@ def fit_generalized_pareto(values: Array) -> tuple[Array, Array]:
 
 
 def _mean_log(values: Array, b: Array) -> Array:
-    """Return the shapes of distributions whose ``-k / sigma`` is b, as b is shaped."""
-    terms = -b[:, :, None] * values[:, None]  # (units, points, n)
-    np.log1p(terms, out=terms)
-    return np.asarray(terms.mean(axis=2))
+    """Return the shapes of distributions whose ``-k / sigma`` is b, as b is shaped.
+
+    A shape is the mean of the logarithms of ``1 - b x`` over the values x. Logarithms
+    are taken of products of a few factors.
+    """
+    units, n = values.shape
+    parts = np.zeros((_FACTORS, units, 1, -(-n // _FACTORS)))
+    for place in range(_FACTORS):
+        part = values[:, place::_FACTORS]
+        parts[place, :, 0, : part.shape[1]] = part
+    slopes = -b[:, :, None]
+    product, factor = slopes * parts[0], np.empty((*b.shape, parts.shape[3]))
+    product += 1.0
+    for part in parts[1:]:
+        np.multiply(slopes, part, out=factor)
+        factor += 1.0
+        product *= factor
+    shape = np.log(product, out=product).sum(axis=2) / n
+    lost = ~np.isfinite(shape)
+    if lost.any():  # products that are too large
+        unit = np.nonzero(lost)[0]
+        shape[lost] = np.log1p(-b[lost][:, None] * values[unit]).mean(axis=1)
+    return np.asarray(shape)
 
 
 def _quantiles(count: int, k: Array, sigma: Array) -> Array:

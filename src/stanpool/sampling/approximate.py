@@ -34,11 +34,11 @@ def chosen_draws(
     """
     rng = np.random.default_rng([_STREAM, settings.seed])
     ratios = found.log_density - found.log_approximation
-    log_weights, pareto_k = psis(-ratios[np.newaxis], relative_ess=1.0)
-    weights = np.exp(log_weights[0])
+    smoothed = psis(-ratios[np.newaxis], relative_ess=1.0)
+    weights, pareto_k = smoothed.weights[0], float(smoothed.pareto_k[0])
     limit = largest_k(len(weights))
     # Equal ratios, those of an exact approximation, have no tail.
-    k = float(pareto_k[0]) if np.ptp(ratios) > 1e-9 * (1 + np.abs(ratios).max()) else 0
+    k = pareto_k if np.ptp(ratios) > 1e-9 * (1 + np.abs(ratios).max()) else 0.0
     is_weighted = settings.method != "optimize" and k <= limit
     if is_weighted:
         places = rng.permutation(stratified(weights, settings.draws, rng))

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from scipy.stats import genpareto
 
 from stanpool.posterior.importance import fit_generalized_pareto, psis
@@ -58,22 +58,30 @@ def _units():
 @pytest.mark.parametrize("relative_ess", [1.0, 0.25])
 def test_units_of_all_kinds_are_smoothed_as_by_arviz(relative_ess):
     units = _units()
-    log_weights, pareto_k = psis(np.array([*units.values()]), relative_ess=relative_ess)
+    found = psis(np.array([*units.values()]), relative_ess=relative_ess)
     for place, (name, log_lik) in enumerate(units.items()):
-        weights, k = _by_arviz(log_lik, relative_ess)
-        assert pareto_k[place] == pytest.approx(float(k), rel=1e-10, abs=1e-10), name
+        log_weights, k = _by_arviz(log_lik, relative_ess)
+        about = {"rel": 1e-10, "abs": 1e-10}
+        assert found.pareto_k[place] == pytest.approx(float(k), **about), name
+        weights = np.exp(log_weights)
         np.testing.assert_allclose(
-            log_weights[place], weights, rtol=1e-10, atol=1e-10, err_msg=name
+            found.weights[place], weights, rtol=1e-9, atol=1e-300, err_msg=name
         )
+        if np.isposinf(log_lik).any():
+            continue
+        elpd, seen = logsumexp(log_lik + log_weights), logsumexp(log_lik)
+        assert found.elpd[place] == pytest.approx(elpd, **about), name
+        assert found.seen[place] == pytest.approx(seen - np.log(_DRAWS), **about), name
 
 
 def test_units_do_not_depend_on_those_beside_them():
     log_lik = np.array([*_units().values()])
-    together, k = psis(np.repeat(log_lik, 20, axis=0), relative_ess=0.9)
+    together = psis(np.repeat(log_lik, 20, axis=0), relative_ess=0.9)
     for place, each in enumerate(log_lik):
-        alone, own = psis(each[None], relative_ess=0.9)
-        np.testing.assert_allclose(together[20 * place + 3], alone[0], rtol=1e-12)
-        assert k[20 * place + 3] == pytest.approx(own[0], rel=1e-12)
+        alone, here = psis(each[None], relative_ess=0.9), 20 * place + 3
+        np.testing.assert_allclose(together.weights[here], alone.weights[0], rtol=1e-12)
+        assert together.pareto_k[here] == pytest.approx(alone.pareto_k[0], rel=1e-12)
+        assert together.elpd[here] == pytest.approx(alone.elpd[0], rel=1e-12)
 
 
 def test_units_without_a_tail_have_plain_weights():
@@ -81,16 +89,16 @@ def test_units_without_a_tail_have_plain_weights():
     log_lik[1] = -2.5  # constant
     log_lik[2, 7] = -np.inf
     log_lik[3, [3, 5]] = np.nan
-    log_weights, pareto_k = psis(log_lik, relative_ess=1.0)
-    np.testing.assert_allclose(log_weights[1], -np.log(400))
-    assert pareto_k[1] == -np.inf
-    assert pareto_k[2] == np.inf
-    assert log_weights[2, 7] == 0
-    assert pareto_k[3] == np.inf
-    np.testing.assert_allclose(np.exp(log_weights[3, [3, 5]]), 0.5)
-    few, k = psis(log_lik[[0], :3], relative_ess=1.0)
-    np.testing.assert_allclose(few[0], -log_lik[0, :3] - logsumexp(-log_lik[0, :3]))
-    assert k[0] == np.inf
+    found = psis(log_lik, relative_ess=1.0)
+    np.testing.assert_allclose(found.weights[1], 1 / 400)
+    np.testing.assert_allclose([found.elpd[1], found.seen[1]], -2.5)
+    np.testing.assert_array_equal(found.pareto_k[1:], [-np.inf, np.inf, np.inf])
+    assert found.weights[2, 7] == 1
+    assert found.elpd[2] == -np.inf
+    np.testing.assert_allclose(found.weights[3, [3, 5]], 0.5)
+    few = psis(log_lik[[0], :3], relative_ess=1.0)
+    np.testing.assert_allclose(few.weights[0], softmax(-log_lik[0, :3]))
+    assert few.pareto_k[0] == np.inf
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.2, 0.7])

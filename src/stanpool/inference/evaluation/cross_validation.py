@@ -319,10 +319,13 @@ def predict_rows(
         if spec.trunc is None
         else drawn
     )
-    predicted = (weights * expected).sum(axis=0)
+    weights = np.broadcast_to(weights, drawn.shape)
+    predicted = np.einsum("sn,sn->n", weights, expected)
     low, high = known_bounds(design)
-    below = (weights * (drawn < low)).sum(axis=0)
-    within = (weights * ((low <= drawn) & (drawn <= high))).sum(axis=0)
+    below = np.where(drawn < low, weights, 0.0).sum(axis=0)
+    within, is_within = np.zeros(design.rows), (low <= drawn) & (drawn <= high)
+    if is_within.any():  # of continuous outcomes, those that are intervals
+        within = np.where(is_within, weights, 0.0).sum(axis=0)
     return {
         "predicted": np.where(low == high, predicted, np.nan),
         "pit": np.clip(below + rng.random(design.rows) * within, 0.0, 1.0),

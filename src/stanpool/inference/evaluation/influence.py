@@ -77,10 +77,10 @@ def influence(
     spread, ess = draws.std(axis=0), relative_ess(fit)
     shifts, pareto_k = [], []
     for values in _likelihoods(fit, unit, factor):
-        log_weights, k = psis(values, relative_ess=ess)
-        moved = np.exp(log_weights) @ draws - draws.mean(axis=0)
+        found = psis(values, relative_ess=ess)
+        moved = found.weights @ draws - draws.mean(axis=0)
         shifts.append(np.divide(moved, spread, where=spread > 0, out=0.0 * moved))
-        pareto_k.append(k)
+        pareto_k.append(found.pareto_k)
     if unit == "group":
         units = grouping(fit.model, factor)
         index = pd.Index(units.labels, name=units.factor)

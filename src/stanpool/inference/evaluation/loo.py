@@ -38,7 +38,7 @@ from stanpool.inference.prediction.integrated.group_likelihood import (
     new_group_predictors,
 )
 from stanpool.inference.prediction.linear_predictor import linear_predictor_of
-from stanpool.posterior.importance import log_sum_exp, psis
+from stanpool.posterior.importance import psis
 from stanpool.posterior.scalars import described
 from stanpool.sampling.approximate import largest_k, stratified
 
@@ -164,9 +164,8 @@ def _rows_left_out(
         design = predictors.design.take(some)
         eta, parameters = predictors.eta(some), predictors.parameters(some)
         values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
-        log_weights, found.pareto_k[some] = psis(values, relative_ess=ess)
-        _score(found, some, values, log_weights)
-        weights = np.ascontiguousarray(np.exp(log_weights).T)
+        weights = _score(found, some, values, ess)
+        weights = np.ascontiguousarray(weights.T)
         found.fill(some, predict_rows(spec, design, eta, parameters, weights, rng))
         show(some.stop)
     return found
@@ -178,11 +177,10 @@ def _groups_left_out(
     """Leave each group out by importance sampling of the population parameters."""
     found = LeftOut.empty(len(units.labels), fit.model.design.rows)
     values = np.ascontiguousarray(group_log_likelihood(fit, units.factor).T)
-    log_weights, found.pareto_k[:] = psis(values, relative_ess=ess)
-    _score(found, slice(None), values, log_weights)
+    left_out = _score(found, slice(None), values, ess)
     predictors = linear_predictor_of(fit)
     draw_new = new_group_predictors(fit, units, rng)
-    for rows, weights in zip(units.rows, np.exp(log_weights), strict=True):
+    for rows, weights in zip(units.rows, left_out, strict=True):
         # Each time that a draw is used, a new group is drawn for it.
         draws = stratified(weights, len(weights), rng)
         parameters = {
@@ -200,11 +198,13 @@ def _groups_left_out(
     return found
 
 
-def _score(found: LeftOut, units: slice, log_lik: Array, log_weights: Array) -> None:
-    """Fill in elpd and p of units from arrays of shape ``(units, S)``."""
-    seen = log_sum_exp(log_lik) - np.log(log_lik.shape[1])
-    found.elpd[units] = log_sum_exp(log_lik + log_weights)
-    found.p[units] = seen - found.elpd[units]
+def _score(found: LeftOut, units: slice, log_lik: Array, ess: float) -> Array:
+    """Fill in the scores of units, and return weights; both ``(units, S)``."""
+    weighted = psis(log_lik, relative_ess=ess)
+    found.pareto_k[units] = weighted.pareto_k
+    found.elpd[units] = weighted.elpd
+    found.p[units] = weighted.seen - weighted.elpd
+    return weighted.weights
 
 
 def with_refits(

@@ -93,15 +93,15 @@ def condition(seen: LinearPredictor) -> LinearPredictor:
             "the likelihood of the rows in given is 0 at every draw of the fit. Check "
             "that they are rows of the same kind as the data of the fit."
         )
-    smoothed, pareto_k = psis(-log_weights[None], relative_ess=1.0)
-    worst = max(worst, float(pareto_k[0]))
+    smoothed = psis(-log_weights[None], relative_ess=1.0)
+    worst = max(worst, float(smoothed.pareto_k[0]))
     if worst > RELIABLE_K:
         warn_user(
             f"Pareto k is {worst:.2f}: the rows in given change the posterior too much "
             "for reweighting its draws. Fit again with these rows.",
             ImportanceWarning,
         )
-    chosen = _resample(np.exp(smoothed[0]), rng)
+    chosen = _resample(smoothed.weights[0], rng)
     posterior = _picked(seen.posterior, chosen)
     return replace(
         seen,
@@ -250,7 +250,7 @@ def _by_importance(
         log_proposal = constant - (_DF + width) / 2 * tail - volume
         log_ratios[k] = log_joint(points[k]) - log_proposal
     log_ratios = np.where(np.isnan(log_ratios), -np.inf, log_ratios)
-    _, pareto_k = psis(-log_ratios.reshape(1, -1), relative_ess=1.0)
+    pareto_k = psis(-log_ratios.reshape(1, -1), relative_ess=1.0).pareto_k
     best = np.argmax(log_ratios + rng.gumbel(size=log_ratios.shape), axis=0)
     chosen = np.take_along_axis(points, best[None, :, None], axis=0)[0]
     total = special.logsumexp(log_ratios, axis=0) - np.log(_CANDIDATES)
