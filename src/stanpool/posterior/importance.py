@@ -148,9 +148,9 @@ def _smooth(
     lengths = is_tail.sum(axis=1) * is_possible
     for length in np.unique(lengths[lengths >= _FEWEST]):  # most have the same
         some = np.flatnonzero(lengths == length)
-        at = np.flatnonzero(is_tail[some] if len(some) < len(k) else is_tail)
-        at += np.repeat((some - np.arange(len(some))) * draws, length)
-        at = at.reshape(len(some), length)
+        of_tails = np.flatnonzero(is_tail[some] if len(some) < len(k) else is_tail)
+        at = of_tails.reshape(len(some), length)
+        at += (some - np.arange(len(some)))[:, None] * draws
         tails = log_ratios.ravel()[at]
         order = np.argsort(tails, axis=1)
         at = np.take_along_axis(at, order, axis=1)

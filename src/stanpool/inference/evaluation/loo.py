@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -160,14 +161,30 @@ def _rows_left_out(
     everything, spec = linear_predictor_of(fit), fit.model.spec
     predictors = replace(everything, design=everything.design.take(rows))
     found = LeftOut.empty(len(rows), len(rows))
-    for some in predictors.chunks():
+
+    def weigh(some: slice) -> Callable[[], None]:
+        """Begin to weigh a chunk, and return what predicts it and fills it in."""
         design = predictors.design.take(some)
         eta, parameters = predictors.eta(some), predictors.parameters(some)
         values = np.ascontiguousarray(log_likelihood(spec, design, eta, parameters).T)
-        weights = _score(found, some, values, ess)
-        weights = np.ascontiguousarray(weights.T)
-        found.fill(some, predict_rows(spec, design, eta, parameters, weights, rng))
-        show(some.stop)
+        future = other.submit(_score, found, some, values, ess)
+
+        def predict() -> None:
+            weights = np.ascontiguousarray(future.result().T)
+            found.fill(some, predict_rows(spec, design, eta, parameters, weights, rng))
+            show(some.stop)
+
+        return predict
+
+    # Draws of one chunk are weighed while the one before it is predicted.
+    with ThreadPoolExecutor(1) as other:
+        waiting: list[Callable[[], None]] = []
+        for some in predictors.chunks():
+            waiting.append(weigh(some))
+            if len(waiting) > 1:
+                waiting.pop(0)()
+        for predict in waiting:
+            predict()
     return found
 
 
