@@ -378,7 +378,7 @@ def test_priors_on_the_scale_of_few_groups_have_the_posteriors_of_quadrature(
     pooling = found.table["pooling"]
     assert pooling["uniform"] < pooling["half_cauchy"] < pooling["exponential"]
     # Gelman (2006): a uniform prior serves eight groups, and does not serve three.
-    assert found.conclusion.startswith(f"With {groups} groups of school")
+    assert found.conclusion.startswith(f"With {groups} groups (school)")
     assert found.conclusion.endswith("undoes the pooling.") == (groups == 3)
 
 
