@@ -79,7 +79,7 @@ def hurdle(other: FamilyFunctions, *, of_counts: bool) -> FamilyFunctions:
             if not of_counts:
                 return moment
             # Positive counts of a rate that vanishes are 1.
-            return np.where(np.isfinite(over), np.maximum(moment * over, 1.0), 1.0)
+            return np.where(np.isposinf(over), 1.0, np.maximum(moment * over, 1.0))
 
         return of_positive(mean), of_positive(square)
 

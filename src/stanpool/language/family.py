@@ -138,6 +138,9 @@ class Family:
     @property
     def in_mean(self) -> frozenset[str]:
         """The parameters, besides the predictor, on which expected outcomes depend."""
+        if _ZERO in self.parameters and self.is_discrete:
+            # Positive counts have another mean than all counts, by their dispersion.
+            return frozenset(self.parameter_names)
         of_logs = (SIGMA,) if self.is_of_logs else ()
         of_zeros = {_EXTRA_ZERO, _ZERO}.intersection(self.parameters)
         return frozenset(own.name for own in (*of_logs, *of_zeros))
