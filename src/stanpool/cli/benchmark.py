@@ -87,10 +87,9 @@ def bench(
 
     A benchmark is a model and its data set, and a tool is stanpool in one of its
     parameterizations or another package. Tools are compared by effective draws per
-    CPU second. Each fit
-    runs in its own process on two cores. The peers are installed by "pip install
-    stanpool[bench]" (Python 3.12 and later), and brms and lme4 in R; what is missing
-    is left out, and the results say so.
+    CPU second. Each fit runs in its own process on two cores. The peers are installed
+    by "pip install stanpool[bench]" (Python 3.12 and later), and brms and lme4 in R;
+    what is missing is left out, and the results say so.
     Results are written to bench.json, bench.txt and bench.png.
     """
     from stanpool import bench as suite

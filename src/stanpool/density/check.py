@@ -260,7 +260,7 @@ def _said_of(found: Agreement, model: PreparedModel, engine: str) -> str:
     return (
         f"{engine} computes a wrong log density for program {program.name!r} (digest "
         f"{program.digest[:12]}): at {found.points} points around the initial values "
-        f"{what}. Its draws would be those of another model, "
-        f"so nothing was sampled. engine={other!r} may compute it correctly. Please "
+        f"{what}. Its draws would be those of another model, so nothing was sampled. "
+        f"engine={other!r} may compute it correctly. Please "
         "report this with the formula and the program, model.stan_code."
     )

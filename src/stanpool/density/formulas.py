@@ -2,9 +2,9 @@ r"""Parameters that have formulas, once more from the mathematics.
 
 Predictors are centered where they are far from 0. A parameter :math:`\theta` of row n
 is :math:`g^{-1}(\alpha + (x_n - \bar x)' \beta + \sum z_n' u_{j(n)})` with the link g,
-where the deviations of a factor's groups are
-:math:`u_j = L v_j`, :math:`v_j \sim N(0, I)`, :math:`L = diag(\tau) L_\Omega`. All
-of it is in the user's units.
+where the deviations of a factor's groups are :math:`u_j = L v_j`,
+:math:`v_j \sim N(0, I)`, :math:`L = diag(\tau) L_\Omega`. All of it is in the user's
+units.
 """
 
 from __future__ import annotations

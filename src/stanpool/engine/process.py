@@ -250,6 +250,20 @@ def ran_out_of_memory(code: int | None, console: str) -> bool:
     return is_killed or "bad_alloc" in console
 
 
+def last_message(console: str) -> str:
+    r"""Say what a process wrote last, as the end of a sentence on how it ended.
+
+    Examples
+    --------
+    >>> last_message("out of memory")
+    '; its last message was:\n    out of memory\n'
+    >>> last_message("")
+    ' without a message.\n'
+    """
+    words = tail(console, lines=12)
+    return f"; its last message was:\n{words}\n" if words else " without a message.\n"
+
+
 def tail(text: str, lines: int = 20) -> str:
     r"""Return the last lines of a console, indented.
 

@@ -21,7 +21,7 @@ from stanpool.base.errors import (
 )
 from stanpool.base.options import Link, Parameterization, Pooling
 from stanpool.base.other_tools import advice_on_family
-from stanpool.language.family import FAMILIES, Family
+from stanpool.language.family import FAMILIES, SIGMA, Family, FamilyParameter
 from stanpool.language.latent_factors import LatentFactors
 from stanpool.language.prior import Prior
 
@@ -269,6 +269,15 @@ class ModelSpec:
         return FAMILIES[self.family].has_sigma and not known
 
     @property
+    def numbers(self) -> tuple[FamilyParameter, ...]:
+        """The parameters that are a single number unless they have a formula."""
+        return tuple(
+            each
+            for each in FAMILIES[self.family].numbers
+            if each != SIGMA or self.has_sigma
+        )
+
+    @property
     def all_terms(self) -> tuple[str, ...]:
         """The terms of the population and of all grouping factors."""
         of_groups = (text for group in self.all_groups for text in group.terms)
@@ -411,14 +420,12 @@ class ModelSpec:
 
     def _check_parameter(self, name: str, family: Family) -> None:
         """Refuse a formula of what is no parameter of the family."""
-        own = [each.name for each in family.numbers]
-        if not self.has_sigma and "sigma" in own:
-            own.remove("sigma")
-            if name == "sigma":
-                raise SpecError(
-                    "the formula of 'sigma' needs a residual scale to estimate, and "
-                    "with se all scales are known. Write se(column, sigma=True)."
-                )
+        own = [each.name for each in self.numbers]
+        if name == "sigma" and family.has_sigma and not self.has_sigma:
+            raise SpecError(
+                "the formula of 'sigma' needs a residual scale to estimate, and "
+                "with se all scales are known. Write se(column, sigma=True)."
+            )
         if name not in own:
             has = quote_list(own) if own else "none besides its mean"
             others = [

@@ -82,7 +82,7 @@ def plot_pit(result: CrossValidation, *, ax: Axes | None = None) -> Figure:
         at, difference, color=mark_color() if outside else main_color(), linewidth=1.2
     )
     ax.set_xlim(0, 1)
-    tidy(ax, x="predicted probability of a smaller outcome", y="ECDF less uniform")
+    tidy(ax, x="predicted probability of a smaller outcome", y="ECDF minus uniform")
     verdict = "leave the band" if outside else "stay within the band"
     headline(ax, f"PITs of {len(pit):,} left-out outcomes {verdict}")
     return figure_of(ax)

@@ -118,14 +118,14 @@ def _ecdf(calibration: Ranked, chosen: list[str]) -> Figure:
         ax.plot(
             at, difference, color=mark_color(), linestyle=style, label=on_paper(label)
         )
-    tidy(ax, x="rank of the true value, scaled", y="ECDF less uniform")
+    tidy(ax, x="rank of the true value, scaled", y="ECDF minus uniform")
     ax.set_xlim(0, 1)
     if wrong:
         legend = ax.legend(frameon=False)
         for text in legend.get_texts():
             text.set(**PLAIN)
-    title = f"{len(chosen)} quantities, {simulations} simulations; if uniform, all "
-    title += f"within with probability {calibration.level:g}"
+    title = f"{len(chosen)} quantities, {simulations} simulations; "
+    title += f"{100 * calibration.level:g}% band of uniform ranks"
     headline(ax, title)
     return figure
 

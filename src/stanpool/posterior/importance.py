@@ -62,6 +62,11 @@ def psis(log_likelihood: Array, *, relative_ess: float) -> Weighted:
     relative_ess
         The effective sample size of the S draws over S.
 
+    Returns
+    -------
+    Weighted
+        The weights, with Pareto k and what follows for each unit.
+
     Examples
     --------
     >>> found = psis(np.zeros((1, 4)), relative_ess=1.0)
@@ -114,14 +119,13 @@ def _log_ratios(log_likelihood: Array) -> tuple[Array, Array]:
     """
     ratios = -log_likelihood
     top = ratios.max(axis=1)
-    if not np.isfinite(top).all():
+    is_odd = not np.isfinite(top).all()
+    if is_odd:
         ratios[np.isnan(ratios)] = np.inf
         top = ratios.max(axis=1)
-        is_largest = ratios == top[:, None]
-        ratios -= top[:, None]
-        ratios[is_largest] = 0.0
-    else:
-        ratios -= top[:, None]
+    ratios -= top[:, None]
+    if is_odd:  # infinite ratios minus the largest, which is infinite, too
+        ratios[np.isnan(ratios)] = 0.0
     return ratios, top
 
 
@@ -148,8 +152,7 @@ def _smooth(
     lengths = is_tail.sum(axis=1) * is_possible
     for length in np.unique(lengths[lengths >= _FEWEST]):  # most have the same
         some = np.flatnonzero(lengths == length)
-        of_tails = np.flatnonzero(is_tail[some] if len(some) < len(k) else is_tail)
-        at = of_tails.reshape(len(some), length)
+        at = np.flatnonzero(is_tail[some]).reshape(len(some), length)
         at += (some - np.arange(len(some)))[:, None] * draws
         tails = log_ratios.ravel()[at]
         order = np.argsort(tails, axis=1)

@@ -103,6 +103,22 @@ def test_mean_is_scipys(family: str, link: str) -> None:
 
 
 @pytest.mark.parametrize(("family", "link"), CASES)
+def test_what_the_mean_depends_on_is_known(family: str, link: str) -> None:
+    """Predictions of new rows read no other parameter."""
+    _, parameters = _frozen(family, link)
+    mean = family_functions(family, link).mean
+    moves = {
+        each.name
+        for each in FAMILIES[family].numbers
+        if not np.allclose(
+            mean(ETA, **parameters),
+            mean(ETA, **parameters | {each.name: 1.2 * parameters[each.name]}),
+        )
+    }
+    assert moves == FAMILIES[family].in_mean
+
+
+@pytest.mark.parametrize(("family", "link"), CASES)
 def test_variance_is_scipys(family: str, link: str) -> None:
     distribution, parameters = _frozen(family, link)
     variance = family_functions(family, link).variance

@@ -175,37 +175,31 @@ def centered_design(design: Design) -> Design:
     Design
         Its own ``centers`` are empty, and so are those of its parameters.
     """
-    parameters = tuple(map(_centered_parameter, design.parameters))
-    design = replace(design, parameters=parameters)
-    centers = dict(design.centers)
-    if not centers:
-        return design
-    matrix = centering_matrix(("Intercept", *design.coefficients), centers)
-    kept = design.count is None
+    mean = _centered_predictor(design.mean, design.ones, kept=design.count is None)
     return replace(
         design,
-        X=_centered(design.X, matrix, design.ones) if kept else design.X,
-        x_bar=_centered(design.x_bar, matrix),
-        factors=tuple(
-            _centered_factor(factor, design.coefficients, centers, kept)
-            for factor in design.factors
-        ),
+        X=mean.X,
+        x_bar=mean.x_bar,
+        factors=mean.factors,
         centers=(),
+        parameters=tuple(map(_centered_predictor, design.parameters)),
     )
 
 
-def _centered_parameter(own: ParameterDesign) -> ParameterDesign:
-    """Center the predictors of a parameter that has a formula with an intercept."""
+def _centered_predictor(
+    own: ParameterDesign, ones: Array | None = None, *, kept: bool = True
+) -> ParameterDesign:
+    """Center the columns of a linear predictor; its rows, unless ``kept`` is False."""
     if not own.centers:
         return own
     centers = dict(own.centers)
     matrix = centering_matrix(("Intercept", *own.coefficients), centers)
     return replace(
         own,
-        X=_centered(own.X, matrix),
+        X=_centered(own.X, matrix, ones) if kept else own.X,
         x_bar=_centered(own.x_bar, matrix),
         factors=tuple(
-            _centered_factor(factor, own.coefficients, centers, kept=True)
+            _centered_factor(factor, own.coefficients, centers, kept)
             for factor in own.factors
         ),
         centers=(),

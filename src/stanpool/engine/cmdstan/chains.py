@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stanpool.base.system.platforms import NO_WINDOW
-from stanpool.engine.process import Guard, how_it_ended, ran_out_of_memory, tail
+from stanpool.engine.process import Guard, how_it_ended, last_message, ran_out_of_memory
 from stanpool.engine.scratch import has_no_room, no_room
 from stanpool.engine.values.settings import ADVICE_ON_INITS, NO_PROPER_MODE
 
@@ -177,10 +177,7 @@ class Failure:
 
     def __str__(self) -> str:
         """Say which chain failed and how, its last words, and what to do."""
-        words = tail("\n".join(_last_words(self.console)), lines=12)
-        said = (
-            f"; its last message was:\n{words}\n" if words else " without a message.\n"
-        )
+        said = last_message("\n".join(_last_words(self.console)))
         end = "could not be run" if self.code is None else how_it_ended(self.code)
         return f"chain {self.chain} {end}{said}{self._advice}"
 

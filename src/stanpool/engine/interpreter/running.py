@@ -17,7 +17,7 @@ from stanpool.base.errors import EngineError, SamplingError, SpecError, Stanpool
 from stanpool.base.system.platforms import in_own_group
 from stanpool.base.system.stopping import raise_if_stopped
 from stanpool.engine.interpreter import child
-from stanpool.engine.process import how_it_ended, ran_out_of_memory, tail
+from stanpool.engine.process import how_it_ended, last_message, ran_out_of_memory
 from stanpool.engine.scratch import has_no_room, no_room
 from stanpool.engine.values.settings import ADVICE_ON_INITS, NO_PROPER_MODE
 
@@ -172,10 +172,7 @@ class Child:
     def _how_it_ended(self) -> str:
         """Say how the process ended before its time, its last words, what to do."""
         code = self._process.returncode
-        words = tail(self._console, lines=12)
-        said = (
-            f"; its last message was:\n{words}\n" if words else " without a message.\n"
-        )
+        said = last_message(self._console)
         return f"the process of stanli {how_it_ended(code)}{said}{self._advice(code)}"
 
     def _advice(self, code: int) -> str:

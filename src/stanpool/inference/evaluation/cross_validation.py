@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from stanpool.base.arguments import public
 from stanpool.base.arrays import Array, Indices
@@ -322,14 +322,19 @@ def predict_rows(
     weights = np.broadcast_to(weights, drawn.shape)
     predicted = np.einsum("sn,sn->n", weights, expected)
     low, high = known_bounds(design)
-    below = np.where(drawn < low, weights, 0.0).sum(axis=0)
-    within, is_within = np.zeros(design.rows), (low <= drawn) & (drawn <= high)
-    if is_within.any():  # of continuous outcomes, those that are intervals
-        within = np.where(is_within, weights, 0.0).sum(axis=0)
+    below = _weight_where(drawn < low, weights)
+    within = _weight_where((low <= drawn) & (drawn <= high), weights)
     return {
         "predicted": np.where(low == high, predicted, np.nan),
         "pit": np.clip(below + rng.random(design.rows) * within, 0.0, 1.0),
     }
+
+
+def _weight_where(holds: NDArray[np.bool_], weights: Array) -> Array:
+    """Return the weight of the draws at which something holds, for each row."""
+    if not holds.any():  # no draw of a continuous outcome is equal to it
+        return np.zeros(holds.shape[1])
+    return np.asarray(np.where(holds, weights, 0.0).sum(axis=0))
 
 
 def _predict_categories(

@@ -216,7 +216,7 @@ def _groups_left_out(
 
 
 def _score(found: LeftOut, units: slice, log_lik: Array, ess: float) -> Array:
-    """Fill in the scores of units, and return weights; both ``(units, S)``."""
+    """Fill in the scores of units, and return the weights of draws, ``(units, S)``."""
     weighted = psis(log_lik, relative_ess=ess)
     found.pareto_k[units] = weighted.pareto_k
     found.elpd[units] = weighted.elpd

@@ -121,13 +121,9 @@ class LinearPredictor:
             return self.eta(rows)
         own = self.design.parameter(self.parameter)
         if own is None:  # one number for all rows
-            (known,) = (
-                each
-                for each in FAMILIES[self.model.spec.family].numbers
-                if each.name == self.parameter
-            )
+            links = {each.name: each.link for each in self.model.spec.numbers}
             number = flat(self.posterior[self.parameter])[:, None]
-            return self._of_each(on_link_scale(known.link, number), rows)
+            return self._of_each(on_link_scale(links[self.parameter], number), rows)
         drawn = self.coefficients_of(self.parameter)
         return drawn.predictor_of(own.take(rows), self.unseen)[:, 0]
 

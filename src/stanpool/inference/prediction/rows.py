@@ -172,15 +172,12 @@ def _with_groups(
 
 def check_parameter(model: PreparedModel, parameter: str) -> None:
     """Refuse what is neither the mean nor one of the family's parameters."""
-    family = FAMILIES[model.spec.family]
-    own = [each.name for each in family.numbers]
-    if "sigma" in own and not model.spec.has_sigma:
-        own.remove("sigma")
-    if parameter not in ("mean", *own):
+    known = ["mean", *(each.name for each in model.spec.numbers)]
+    if parameter not in known:
         raise SpecError(
             f"parameter={quote(parameter)} is not a parameter of "
-            f"family={family.name!r}, which has {quote_list(['mean', *own])}."
-            + suggestion(str(parameter), ["mean", *own])
+            f"family={model.spec.family!r}, which has {quote_list(known)}."
+            + suggestion(str(parameter), known)
         )
 
 
