@@ -16,7 +16,7 @@ from typing import Any
 import stanpool as sp
 
 HERE = Path(__file__).parent
-BENCH = HERE / "figures" / "bench.json"
+BENCH = HERE.parent / "tests" / "benchmarks" / "results.json"
 SECTIONS = {
     "What the model says": (
         "sp.plots.plot_graph(fit.model)",
