@@ -56,7 +56,9 @@ class GroupTerm:
         groups' deviations.
     covariance
         The name of the known covariance between the groups; empty where they are
-        independent.
+        independent. Of a structure, that of the neighbours.
+    structure
+        ``"icar"`` where neighbours determine the covariance; else empty.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class GroupTerm:
     membership: str = ""
     weights: tuple[str, ...] = ()
     covariance: str = ""
+    structure: str = ""
 
     def __post_init__(self) -> None:
         """Check that each field is of its type."""

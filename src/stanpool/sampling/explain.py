@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stanpool.base.errors import quote
+from stanpool.base.errors import quote, quote_list
 from stanpool.data.compression.cells import AggregatedRows
 from stanpool.data.compression.crossproducts import (
     Crossproducts,
@@ -15,6 +15,7 @@ from stanpool.data.compression.crossproducts import (
 )
 from stanpool.data.compression.integrated_rows import MarginalRows
 from stanpool.data.design.centers import uncentering_matrix
+from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.design import FactorDesign
 from stanpool.data.design.outcome import said_of_gaps, said_of_success
 from stanpool.engine.values.settings import SampleSettings
@@ -155,7 +156,7 @@ def _terms(model: PreparedModel) -> Iterator[str]:
             )
     for factor in model.design.factors:
         if factor.root is not None:
-            yield _known_covariance(factor)
+            yield _known_covariance(model, factor)
     residual = model.design.residual
     if residual is not None:
         yield (
@@ -175,8 +176,12 @@ def _terms(model: PreparedModel) -> Iterator[str]:
             yield centering.describe(factor)
 
 
-def _known_covariance(factor: FactorDesign) -> str:
+def _known_covariance(model: PreparedModel, factor: FactorDesign) -> str:
     """Say which groups have a known covariance, and what their scale means."""
+    terms = {term.factor: term for term in model.spec.all_groups}
+    known = dict(model.spec.covariances)[terms[factor.factor].covariance]
+    if isinstance(known, Neighbours):
+        return _neighbours(factor, known)
     empty = int((factor.sizes == 0).sum())
     scales = np.sqrt(factor.variances_of_groups)
     return (
@@ -185,6 +190,27 @@ def _known_covariance(factor: FactorDesign) -> str:
         "is the standard deviation of a group whose variance in the covariance is 1, "
         f"and the groups have standard deviations from {scales.min():.3g} tau to "
         f"{scales.max():.3g} tau"
+    )
+
+
+def _neighbours(factor: FactorDesign, known: Neighbours) -> str:
+    """Say what neighbours make of regions, and what a gradient costs."""
+    empty = int((factor.sizes == 0).sum())
+    parts = len(known.components) - len(known.islands)
+    islands = (
+        f"; {quote_list(known.islands)} have no neighbours, and independent deviations"
+        if known.islands
+        else ""
+    )
+    assert factor.root is not None
+    numbers = len(factor.labels) * factor.root.columns
+    return (
+        f"intrinsic CAR: {len(factor.labels)} regions of {quote(factor.factor)} with "
+        f"{len(known.pairs)} pairs of neighbours in {parts} connected component(s), in "
+        "each of which deviations have the sum 0, and are scaled so that tau is the "
+        f"geometric mean of their standard deviations{islands}; {empty} regions have "
+        "no rows and are predicted from their neighbours; a gradient takes "
+        f"{numbers:,} multiplications for them"
     )
 
 

@@ -298,8 +298,9 @@ def _new_factor(
 def _refuse_unrelated(term: GroupTerm, new: tuple[Any, ...]) -> None:
     """Refuse groups of which a known covariance says nothing."""
     if new:
+        what = "neighbours" if term.structure else "covariance"
         raise DataError(
-            f"the covariance {quote(term.covariance)} between groups of "
+            f"the {what} {quote(term.covariance)} between groups of "
             f"{quote(term.key[0])} has no rows for {quote_list(new)}. Fit with a "
             "covariance that has them, too: groups without rows are predicted from "
             "those that they covary with. Or pass group_terms= without "

@@ -22,6 +22,7 @@ from stanpool.language.terms import read_arithmetic, read_term
 
 _QUOTED_NAME = re.compile(r"`((?:[^`]|``)+)`", re.DOTALL)
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
+_STRUCTURES = ("icar",)
 _OUTCOME_PARTS = {
     "trials": "trials(column)",
     "se": "se(column), se(column, sigma=True)",
@@ -66,6 +67,7 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
         membership, where a row gets the mean of its groups' deviations, or
         ``mm(g1, g2, weights=(w1, w2))``, where it gets their sum with these weights, as
         they are; ``gr(species, cov=A)`` for groups with a known covariance;
+        ``icar(region, W)`` for regions that are like their neighbours;
         ``factors(user, item, rank=2)`` for latent factors; ``offset(z)`` is
         added to the linear predictor as it is. Parts of
         the outcome are ``trials(n)``, ``se(s)``, ``se(s, sigma=True)``,
@@ -115,6 +117,11 @@ def parse_formula(text: str, functions: Collection[str] = ()) -> Formula:
                 raise span.error("write 'offset(-z)' to subtract z.")
             inside = span.part(call.start(2), call.end(2)).strip()
             offsets.append(_arithmetic(inside, functions))
+        elif call and call.group(1) in _STRUCTURES:
+            if sign == "-":
+                raise span.error(f"{call.group(1)}() can only be added.")
+            inside = span.part(call.start(2), call.end(2))
+            _add(groups, _read_structure(span, inside, call.group(1)), span)
         elif call and call.group(1) == "factors":
             if sign == "-" or latent is not None:
                 raise span.error("factors() can only be added, and only once.")
@@ -400,6 +407,23 @@ def _read_covariance(whole: Span, inside: Span) -> dict[str, Any]:
         "columns": tuple(columns),
         "covariance": names[0],
     }
+
+
+def _read_structure(whole: Span, inside: Span, structure: str) -> GroupTerm:
+    """Read ``region, W``: regions, and the name of their neighbours."""
+    pieces = [piece.strip() for piece in split(inside, ",")]
+    if len(pieces) != 2 or not pieces[1].text.isidentifier():
+        raise whole.error(
+            f"{structure}() takes a column and the name of its neighbours, as in "
+            f"{structure}(region, W) with covariances={{'W': W}}."
+        )
+    column = _column(pieces[0], pieces[0])
+    return GroupTerm(
+        f"{structure}_{column}",
+        columns=(column,),
+        covariance=pieces[1].text,
+        structure=structure,
+    )
 
 
 def _read_latent(whole: Span, inside: Span) -> LatentFactors:

@@ -122,6 +122,10 @@ def _predictor(spec: ModelSpec | ParameterFormula) -> str:
     """Write the terms of a linear predictor: the population's, then of groups."""
     terms = _sum(spec.intercept, spec.terms)
     for group in spec.groups:
+        if group.structure:
+            column = quote_name(group.key[0])
+            terms += f" + {group.structure}({column}, {group.covariance})"
+            continue
         bar = "|" if group.correlated else "||"
         inside = _sum(group.intercept, group.terms)
         terms += f" + ({inside} {bar} {_factor_text(group)})"

@@ -375,9 +375,14 @@ def _remark_on(symbols: Symbols, factor: FactorDesign) -> str:
     """Say what a distribution is of, where it is not of each group by itself."""
     if factor.weights is not None:
         return "deviations"
-    terms = {term.factor: term.covariance for term in symbols.spec.groups}
-    name = terms.get(factor.factor)
-    return f"with the known covariance {name} between groups" if name else ""
+    terms = {term.factor: term for term in symbols.spec.groups}
+    term = terms.get(factor.factor)
+    if term is None or not term.covariance:
+        return ""
+    what = "known covariance {} between groups"
+    if term.structure:
+        what = "covariance of an intrinsic CAR on the neighbours {}"
+    return f"with the {what.format(term.covariance)}"
 
 
 def _mean(

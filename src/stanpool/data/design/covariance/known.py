@@ -13,6 +13,11 @@ from stanpool.base.arrays import Array
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
 from stanpool.data.design.covariance.ancestry import Ancestry, is_newick, is_pedigree
 from stanpool.data.design.covariance.labels import check_levels, labels_beside, repeated
+from stanpool.data.design.covariance.neighbours import (
+    Neighbours,
+    is_adjacency,
+    is_edge_list,
+)
 from stanpool.data.design.covariance.roots import MatrixRoot
 from stanpool.data.entries import level_text
 
@@ -105,6 +110,9 @@ class KnownCovariance:
         return labels, MatrixRoot(root)
 
 
+Known = KnownCovariance | Ancestry | Neighbours
+
+
 def as_covariances(given: Mapping[str, Any] | None) -> Covariances:
     """Turn what a user passes as ``covariances=`` into sorted pairs.
 
@@ -131,23 +139,30 @@ def as_covariances(given: Mapping[str, Any] | None) -> Covariances:
     return tuple(sorted(pairs, key=lambda pair: pair[0]))
 
 
-def _read(name: str, given: Any) -> KnownCovariance | Ancestry:
-    """Read a matrix, a tree or a pedigree."""
-    if isinstance(given, KnownCovariance | Ancestry):
+def _read(name: str, given: Any) -> Known:
+    """Read a matrix, a tree, a pedigree, or neighbours."""
+    if isinstance(given, KnownCovariance | Ancestry | Neighbours):
         return given
     if is_newick(given):
         return Ancestry.of_tree(name, given)
     if is_pedigree(given):
         return Ancestry.of_pedigree(name, given)
+    if is_adjacency(given):
+        return Neighbours.of_matrix(name, given)
+    if is_edge_list(given):
+        return Neighbours.of_edges(name, given)
     return KnownCovariance.of(name, given)
 
 
-def arrays_of(known: Mapping[str, KnownCovariance | Ancestry]) -> dict[str, Array]:
+def arrays_of(known: Mapping[str, Known]) -> dict[str, Array]:
     """Return what is saved of covariances besides their labels, by name."""
     found: dict[str, Array] = {}
     for name, each in known.items():
         if isinstance(each, KnownCovariance):
             found[f"covariance_{name}"] = each.matrix
+        elif isinstance(each, Neighbours):
+            found[f"neighbours_{name}"] = np.asarray(each.pairs)
+            found[f"weights_{name}"] = each.weights
         else:
             found[f"parents_{name}"] = np.asarray(each.parents)
             found[f"innovation_{name}"] = each.innovation
@@ -163,6 +178,9 @@ def restored(
         if f"covariance_{name}" in arrays:
             matrix = arrays[f"covariance_{name}"]
             found.append((name, KnownCovariance(own, matrix)))
+        elif f"neighbours_{name}" in arrays:
+            pairs = arrays[f"neighbours_{name}"].astype(np.int64)
+            found.append((name, Neighbours(own, pairs, arrays[f"weights_{name}"])))
         else:
             parents, scale = (arrays[f"{x}_{name}"] for x in ("parents", "innovation"))
             found.append((name, Ancestry(own, parents.astype(np.int64), scale)))

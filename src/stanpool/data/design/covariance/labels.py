@@ -11,9 +11,19 @@ from stanpool.data.entries import level_text
 
 
 def check_levels(
-    column: str, levels: Sequence[Any], labels: Sequence[str]
+    column: str,
+    levels: Sequence[Any],
+    labels: Sequence[str],
+    what: str = "covariance between groups",
 ) -> list[str]:
     """Return the levels of the data as text, and refuse those without a label.
+
+    Parameters
+    ----------
+    column, levels
+        The column, and its levels.
+    labels, what
+        The labels that are known, and of what they are.
 
     Raises
     ------
@@ -24,7 +34,7 @@ def check_levels(
     missing = [text for text in texts if text not in known]
     if missing:
         raise DataError(
-            f"the covariance between groups of {quote(column)} lacks {len(missing)} of "
+            f"the {what} of {quote(column)} lacks {len(missing)} of "
             f"{len(texts)} groups of the data: {quote_list(missing)}. It has "
             f"{quote_list(labels)}. Add them to it, or drop their rows."
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stanpool.base.errors import DataError, SpecError, quote, quote_list
-from stanpool.data.design.covariance.ancestry import Ancestry
-from stanpool.data.design.covariance.known import KnownCovariance
+from stanpool.data.design.covariance.known import Known, KnownCovariance
+from stanpool.data.design.covariance.labels import check_levels
+from stanpool.data.design.covariance.neighbours import Neighbours
 from stanpool.data.design.covariance.roots import Root
 from stanpool.data.design.design import FactorDesign, read_only
 from stanpool.data.design.groups import memberships
@@ -48,7 +50,7 @@ def build_factor(
     root: Root | None = None
     if term.covariance:
         levels = groups
-        groups, root = _covariance(spec, term).root(term.key[0], levels)
+        groups, root = _root(spec, term, levels)
         place = {label: at for at, label in enumerate(groups)}
         index = np.array([place[level] for level in levels], dtype=np.int64)[index]
     matrix = identified_columns(matrix, term.intercept, surrogates)
@@ -73,18 +75,35 @@ def build_factor(
     return factor, matrix
 
 
-def _covariance(spec: ModelSpec, term: GroupTerm) -> KnownCovariance | Ancestry:
-    """Return the known covariance between the groups of a term."""
-    known = dict(spec.covariances)
-    if term.covariance not in known:
+def _root(
+    spec: ModelSpec, term: GroupTerm, levels: Sequence[Any]
+) -> tuple[tuple[Any, ...], Root]:
+    """Return the labels of a term's groups, and a root of their covariance."""
+    name, column = term.covariance, term.key[0]
+    known: dict[str, Known] = dict(spec.covariances)
+    if name not in known:
+        said, needs = f"gr({column}, cov={name})", "whose rows and columns are labelled"
+        if term.structure:
+            said = f"{term.structure}({column}, {name})"
+            needs = "a pair of neighbours in each row, or an adjacency matrix labelled"
         raise SpecError(
-            f"the formula has gr({term.key[0]}, cov={term.covariance}), and there is "
-            f"no covariance {quote(term.covariance)}; pass covariances="
-            f"{{{term.covariance!r}: {term.covariance}}}, a data frame whose rows and "
-            "columns are labelled by the groups."
+            f"the formula has {said}, and there is no covariance {quote(name)}; pass "
+            f"covariances={{{name!r}: {name}}}, a data frame {needs} by the groups."
         )
-    found: KnownCovariance | Ancestry = known[term.covariance]
-    return found
+    found = known[name]
+    if isinstance(found, Neighbours) != bool(term.structure):
+        raise SpecError(
+            f"{term.structure}({column}, {name}) needs neighbours, and covariances has "
+            f"a covariance {quote(name)}: pass an edge list, or an adjacency matrix "
+            f"with zeros in its diagonal; or write (1 | gr({column}, cov={name}))."
+            if term.structure
+            else f"gr({column}, cov={name}) needs a covariance, and {quote(name)} is "
+            f"of neighbours. Write icar({column}, {name})."
+        )
+    if isinstance(found, Neighbours):
+        check_levels(column, levels, found.labels, "table of neighbours")
+        found = KnownCovariance(found.labels, found.intrinsic_covariance())
+    return found.root(column, levels)
 
 
 def _refuse_many(term: GroupTerm, coefficients: int, groups: int) -> None:
