@@ -7,8 +7,10 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
@@ -19,7 +21,7 @@ from stanpool.base.system.files import writing
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK_ROWS = 1 << 18
+CHUNK_ROWS = 1 << 20
 
 Table = TypeVar("Table")
 
@@ -330,16 +332,37 @@ def _parts_of_csv(
 def _parts_of_parquet(
     path: Path, choose: Callable[[list[str]], list[str]]
 ) -> Iterator[pd.DataFrame]:
-    """Read some columns of a Parquet file, in batches."""
+    """Read some columns of a Parquet file, in batches, and text as numbered levels."""
+    import pandas as pd
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    schema = pq.read_schema(path)
+    wanted = choose(list(schema.names))
+    texts = [name for name in wanted if pa.types.is_string(schema.field(name).type)]
     # Nothing is read ahead, or all of the file would be.
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        wanted = choose(list(file.schema_arrow.names))
-        for batch in file.iter_batches(
-            batch_size=CHUNK_ROWS, columns=wanted, use_threads=False
-        ):
-            yield batch.to_pandas(split_blocks=True)
+    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as file:
+        batches = chain.from_iterable(
+            # Batches across the ends of row groups would be copied.
+            file.iter_batches(CHUNK_ROWS, [group], wanted, use_threads=False)
+            for group in range(file.num_row_groups)
+        )
+        for batch in _one_ahead(batches):
+            others = batch.select([each for each in wanted if each not in texts])
+            frame = others.to_pandas(split_blocks=True)
+            for name in texts:
+                values = pd.arrays.ArrowExtensionArray(batch.column(name))
+                frame[name] = pd.Series(values, index=frame.index)
+            yield frame[wanted]
+
+
+def _one_ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """Yield items, while another thread reads the next one."""
+    with ThreadPoolExecutor(1) as other:
+        coming = other.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = other.submit(next, items, None)
+            yield item
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

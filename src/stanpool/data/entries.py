@@ -134,6 +134,9 @@ def clean_column(
 def _kind_of(name: str, column: pd.Series[Any]) -> str:
     """Say what all entries of a column are; refuse one that holds several kinds."""
     kind = pd.api.types.infer_dtype(column, skipna=False)
+    if kind == "unknown-array" and _is_arrow_text(column.dtype):
+        levels = pd.factorize(column.array)[1].to_numpy(dtype=object)
+        kind = pd.api.types.infer_dtype(levels, skipna=False)
     if not kind.startswith("mixed") or kind in _NUMBERS:
         return kind
     kinds = [_kind_of_entry(value) for value in column]
@@ -213,7 +216,7 @@ def _as_categorical(
         codes, found = values.codes, values.categories.to_numpy()
     else:
         try:
-            codes, found = _factorized(column.to_numpy())
+            codes, found = _factorized(column)
         except TypeError as problem:
             raise DataError(
                 f"column {quote(name)} holds values that cannot be labels "
@@ -226,7 +229,7 @@ def _as_categorical(
     else:
         # pandas would not make an index of text that is no UTF-8.
         each = found if found.dtype == object else pd.Index(found)
-        texts = [level_text(level) for level in each]
+        texts = [level if type(level) is str else level_text(level) for level in each]
         refuse_unwritable(f"levels of column {quote(name)}", texts)
         levels = pd.Index(texts, dtype=object)
     if not levels.is_unique:
@@ -239,8 +242,18 @@ def _as_categorical(
     return pd.Categorical.from_codes(codes, categories=levels, ordered=ordered)
 
 
-def _factorized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes and levels; those of numbers near each other without a search."""
+def _factorized(column: pd.Series[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes and sorted levels, of text and of small whole numbers quickly."""
+    if _is_arrow_text(column.dtype):
+        # Arrow numbers text in its own memory, without a Python object for each row.
+        codes, levels = pd.factorize(column.array)
+        occurs = np.flatnonzero(np.bincount(codes, minlength=len(levels)))
+        found = levels.to_numpy(dtype=object)[occurs]
+        order = np.argsort(found)
+        place = np.zeros(len(levels), dtype=np.intp)
+        place[occurs[order]] = np.arange(len(order))
+        return place[codes], found[order]
+    values = column.to_numpy()
     if len(values) and values.dtype.kind in "iu" and values.dtype.itemsize <= 8:
         low, high = int(values.min()), int(values.max())
         if high - low <= len(values):
@@ -250,6 +263,12 @@ def _factorized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return (np.cumsum(occurs) - 1)[at], np.flatnonzero(occurs) + low
     codes, found = pd.factorize(values, sort=True)
     return codes, np.asarray(found)
+
+
+def _is_arrow_text(dtype: Any) -> bool:
+    """Whether a column is text, or a dictionary of values, in the memory of Arrow."""
+    is_arrow = isinstance(dtype, pd.StringDtype | pd.ArrowDtype)
+    return is_arrow and dtype.kind == "O"
 
 
 def _as_number(name: str, kind: str) -> str:
@@ -271,8 +290,10 @@ def level_text(level: object) -> str:
 
 def refuse_unwritable(what: str, texts: Iterable[str]) -> None:
     """Refuse labels that no file of results can hold."""
-    bad = [text for text in texts if "\0" in text or not _is_utf8(text)]
-    if bad:
+    texts = list(texts)
+    together = "".join(texts)
+    if "\0" in together or not _is_utf8(together):
+        bad = [text for text in texts if "\0" in text or not _is_utf8(text)]
         raise DataError(
             f"{what} hold characters that cannot be written to a file, NUL or half of "
             f"a surrogate pair: {quote_list(bad)}. Rename them."

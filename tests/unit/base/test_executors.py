@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 import time
+import types
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -71,7 +73,7 @@ def test_threads_are_sent_nothing() -> None:
 def test_another_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(abs)
     monkeypatch.setattr(sp, "__version__", "0.0.9")
-    outcome = job(-1)
+    outcome = job(Parcel(-1))
     with pytest.raises(sp.EngineError, match=r"process \d+\) has stanpool 0.0.9, and"):
         _ = outcome.result
 
@@ -80,6 +82,19 @@ def test_what_cannot_be_sent_is_refused_with_what_to_do() -> None:
     work = partial(add, threading.Lock())
     with pytest.raises(sp.SpecError, match=r"cannot be sent to them: .*top level"):
         run_many(work, [1], title="x", executor=Sent(), progress=False)
+
+
+def test_a_task_that_cannot_be_sent_or_read_is_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as there:
+        with pytest.raises(sp.SpecError, match=r"cannot be sent to them: .*top level"):
+            run_many(abs, [threading.Lock()], title="x", executor=there, progress=False)
+        module = types.ModuleType("only_here")
+        monkeypatch.setitem(sys.modules, "only_here", module)
+        exec("def there(): pass", vars(module))
+        with pytest.raises(sp.EngineError, match=r"'only_here'\. Put functions"):
+            run_many(id, [module.there], title="x", executor=there, progress=False)
 
 
 def raise_one(task: int) -> None:
@@ -119,9 +134,9 @@ def test_what_is_under_way_is_stopped() -> None:
 def test_a_task_that_ends_its_workers_need_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def called(self: Job, task: int) -> Outcome:
-        lost = LostError("workers ended") if task == 1 else None
-        return Outcome(Parcel(task), lost)
+    def called(self: Job, task: Parcel) -> Outcome:
+        lost = LostError("workers ended") if task.value == 1 else None
+        return Outcome(Parcel(task.value), lost)
 
     monkeypatch.setattr(jobs.Job, "__call__", called)
     with ThreadPoolExecutor(1) as one:

@@ -159,7 +159,10 @@ def test_a_relation_whose_connection_is_closed_says_so() -> None:
     [
         ("file:///nowhere/rows.parquet", "cannot read 'file:///nowhere/rows.parquet'"),
         (Path("file:/nowhere/rows.csv"), "nowhere/rows.csv"),
-        ("nothing://bucket/rows.parquet", "nothing"),
+        (
+            "nothing://bucket/rows.parquet",
+            r"no addresses of 'nothing'|known: nothing\. Addresses begin with file://",
+        ),
     ],
 )
 def test_an_address_of_nothing_is_named(address: Any, message: str) -> None:
@@ -174,6 +177,9 @@ def test_an_address_of_nothing_is_named(address: Any, message: str) -> None:
         (PermissionError("403, message='Forbidden'"), "set the credentials"),
         (FileNotFoundError("https://host/rows.csv"), "nothing at this address"),
         (ValueError("?"), "without stanpool"),
+        (OSError("AWS Error NETWORK_CONNECTION during HeadObject"), "does not answer"),
+        (OSError("Unable to load libjvm: no such file"), "JAVA_HOME"),
+        (ImportError("Install s3fs to access S3"), "Install the package"),
     ],
 )
 def test_what_a_library_refuses_is_said_in_its_words_with_what_to_do(
@@ -298,3 +304,40 @@ def test_the_first_rows_of_new_numbers_are_those_that_numpy_finds(known: int) ->
     new = np.flatnonzero(numbers >= known)
     expected = new[np.unique(numbers[new], return_index=True)[1]]
     np.testing.assert_array_equal(_first_of_new(numbers, known), expected)
+
+
+def test_text_of_parquet_is_read_by_its_dictionaries(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    frame, path = table(), tmp_path / "rows.parquet"
+    # Groups come and go between row groups, whose dictionaries differ; 'place' is a
+    # categorical with an order of its own, which a text column does not have.
+    places = pd.Categorical(["n", "s", "w"] * 200, categories=["w", "n", "s", "none"])
+    frame = frame.assign(place=places, t=np.where(frame["x"] > 0, "up", "down"))
+    frame.to_parquet(path, row_group_size=71)
+    formula = "y ~ t + place + (1 | g)"
+    assert_same(
+        sp.Model(formula, sp.reduce(formula, path)),
+        sp.Model(formula, frame, parameterization="marginal"),
+    )
+    frame.assign(t=frame["x"].astype(str)).to_parquet(path)
+    with pytest.raises(DataError, match=r"'t' is text that reads as numbers"):
+        sp.reduce(formula, path)
+    frame.assign(t=frame["t"].where(frame.index != 300)).to_parquet(path)
+    with pytest.raises(DataError, match=r"'t' has 1 missing value\(s\) \(rows 300,"):
+        sp.reduce(formula, path)
+
+
+def test_categories_that_differ_by_partition_add_up() -> None:
+    frame = table()
+    parts = [
+        frame[:250].assign(k=pd.Categorical(frame["k"][:250], [2, 0, 1])),
+        frame[:0].assign(k=pd.Categorical([], [7, 8])),
+        # Other categories in another order, one of which has no rows.
+        frame[250:].assign(k=pd.Categorical(frame["k"][250:], [1, 9, 2, 0])),
+    ]
+    found = sp.merge(*(sp.reduce("y ~ k + (1 | g)", part) for part in parts))
+    whole = frame.astype({"k": "category"})
+    assert_same(
+        sp.Model("y ~ k + (1 | g)", found),
+        sp.Model("y ~ k + (1 | g)", whole, parameterization="marginal"),
+    )

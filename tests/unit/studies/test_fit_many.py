@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import textwrap
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -310,6 +313,64 @@ class TestPool:
             sp.PooledDraws.of([first, longer])
         with pytest.raises(sp.SpecError, match="there are 1 fits"):
             sp.PooledDraws.of([first])
+
+
+WRITER = """
+import sys
+
+import pandas as pd
+
+import stanpool as sp
+
+table = pd.read_json(sys.argv[1])
+options = {"method": "laplace", "chains": 1, "draws": 50, "progress": False}
+options |= {"seed": 1, "engine": "stanli", "folder": sys.argv[2]}
+sp.fit_many("y ~ x", table, by="segment", **options)
+"""
+
+
+def start_writer(tmp_path: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", WRITER, tmp_path / "rows.json", tmp_path / "fits"]
+    return subprocess.Popen(command)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", ["two writers", "killed"])
+def test_a_folder_survives_what_happens_to_its_writers(
+    tmp_path: Path, attack: str
+) -> None:
+    table = rows([f"s{number:02d}" for number in range(8)])
+    table.to_json(tmp_path / "rows.json")
+    ours: dict[str, Any] = {"by": "segment", "seed": 1, "method": "laplace", **LAPLACE}
+    ours["engine"] = "stanli"
+    folder = tmp_path / "fits"
+    if attack == "two writers":
+        writers = [start_writer(tmp_path) for _ in range(2)]
+        assert [writer.wait() for writer in writers] == [0, 0]
+    else:
+        writer = start_writer(tmp_path)
+        while writer.poll() is None and len(list(folder.glob("*.fit*"))) < 3:
+            time.sleep(0.001)
+        writer.kill()
+        writer.wait()
+    again = sp.fit_many("y ~ x", table, folder=folder, **ours)
+    alone = sp.fit_many("y ~ x", table, **ours)
+    assert list(again) == list(alone) == sorted(table["segment"].unique())
+    assert all(same(again[name], alone[name]) for name in alone)
+    assert len(sp.load_fits(folder)) == 8
+
+
+def test_segments_too_small_for_the_model_are_listed() -> None:
+    table = rows(["whole", "one", "alike"])
+    small = table.groupby("segment").head(1)
+    alike = small[small["segment"] == "alike"]
+    some = pd.concat([table[table["segment"] == "whole"], small, alike])
+    fits = sp.fit_many("y ~ x", some, by="segment", seed=1, method="laplace", **LAPLACE)
+    assert list(fits) == ["whole"]
+    assert list(fits.failures.index) == ["alike", "one"]
+    assert fits.failures.str.contains("'x' are constant").all()
+    with pytest.raises(KeyError, match=r"the fit 'one' failed: .*'x' are constant"):
+        fits["one"]
 
 
 def test_a_column_is_named_once(table: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from stanpool.base.progress import counting
 from stanpool.base.system.executors.chosen import AnyExecutor, workers_of
-from stanpool.base.system.executors.job import Job, LostError
+from stanpool.base.system.executors.job import Job, LostError, TaskParcel
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -120,7 +120,7 @@ def _run_on(
     found: dict[int, Result] = {}
     with (
         workers_of(executor) as workers,
-        closing(workers.outcomes(Job(work), tasks)) as outcomes,
+        closing(workers.outcomes(Job(work), list(map(TaskParcel, tasks)))) as outcomes,
     ):
         for place, outcome in outcomes:
             if if_lost is not None and isinstance(outcome.error, LostError):

@@ -18,7 +18,7 @@ from stanpool.base.arrays import Array
 from stanpool.data.compression.orthogonal import qr_reduce
 from stanpool.data.statistics.statistics import UNIT, ReducedColumns
 
-BLOCK_ROWS = 1 << 18  # rows that are read and reduced together
+BLOCK_ROWS = 1 << 20  # rows that are read and reduced together
 
 
 class NumberedValues:
@@ -143,7 +143,7 @@ class GrowingReduction:
     def _reduce_if_many(self, group: NDArray[np.intp], scale: NDArray[np.intp]) -> None:
         """Reduce the rows that wait if they are enough to be worth it."""
         self.groups.append(group)
-        if sum(map(len, self.groups)) >= max(BLOCK_ROWS, len(self.group)):
+        if sum(map(len, self.groups)) > max(BLOCK_ROWS // 2, len(self.group)):
             self._reduce(scale)
 
     def _reduce(self, scale: NDArray[np.intp]) -> None:

@@ -246,7 +246,7 @@ def _blocks(
         for at in range(0, len(frame), BLOCK_ROWS):
             waiting.append(frame.iloc[at : at + BLOCK_ROWS])
             size += len(waiting[-1])
-            if size >= BLOCK_ROWS:
+            if 2 * size > BLOCK_ROWS:  # joining more of them would copy all
                 yield start, _joined(waiting)
                 waiting, start, size = [], start + size, 0
     if waiting:

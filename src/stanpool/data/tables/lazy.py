@@ -133,6 +133,22 @@ _ADVICE: Mapping[tuple[str, ...], str] = {
         "AWS_PROFILE, or gcloud auth), or open it yourself and pass "
         "pyarrow.dataset.dataset(path, filesystem=...)."
     ),
+    ("protocol not known",): (
+        "Addresses begin with file://, s3://, gs:// or hdfs://, which pyarrow reads, "
+        "or with a protocol of fsspec, such as https://, abfs:// or sftp://; "
+        "fsspec.available_protocols() lists them. Check the spelling, or open it "
+        "yourself and pass pyarrow.dataset.dataset(path, filesystem=...)."
+    ),
+    ("network_connection", "connectionrefused", "connect to server", "timeout"): (
+        "The server does not answer: check the address and the network."
+    ),
+    ("libjvm", "libhdfs"): (
+        "pyarrow reads hdfs:// by the libraries of Java and Hadoop: install them, and "
+        "set JAVA_HOME and HADOOP_HOME."
+    ),
+    ("importerror", "modulenotfound"): (
+        "Install the package that is named, which reads such addresses."
+    ),
     ("filenotfound", "no such file", "not found", "no such bucket", "no_such"): (
         "There is nothing at this address, or you are not permitted to see it: check "
         "its spelling and your credentials."

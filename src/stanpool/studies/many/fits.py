@@ -296,6 +296,9 @@ class Fits(Mapping[Any, Fit]):
 
     def _unknown(self, label: Any) -> str:
         known = [str(each) for each in self]
+        for record in self.records:
+            if record.failure and record.label == label:
+                return f"the fit {quote(label)} failed: {record.failure}"
         return (
             f"there is no fit {quote(label)}; there are {quote_list(known, 10)}."
             f"{suggestion(str(label), known)}"

@@ -54,7 +54,14 @@ class Parcel:
         """The value, read the first time that it is asked for."""
         if not self._values:
             assert self._content is not None
-            self._values.append(pickle.loads(self._content))
+            try:
+                self._values.append(pickle.loads(self._content))
+            except (AttributeError, ImportError) as missing:
+                raise EngineError(
+                    f"what was sent to a worker cannot be read there: {missing}. Put "
+                    "functions into a module that the workers can import (or install "
+                    "cloudpickle, which sends those of the main program, too)."
+                ) from missing
         return self._values[0]
 
     def __reduce__(self) -> tuple[Callable[[bytes], Parcel], tuple[bytes]]:
@@ -62,6 +69,14 @@ class Parcel:
         if self._content is None:
             self._content = _pickled(self._values[0])
         return Parcel.received, (self._content,)
+
+
+class TaskParcel(Parcel):
+    """A value that is sent once, so that what it is pickled to need not be kept."""
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Parcel], tuple[bytes]]:
+        """Pickle the value."""
+        return Parcel.received, (_pickled(self.value),)
 
 
 def _pickled(value: Any) -> bytes:
@@ -137,13 +152,13 @@ class Job:
         self._version = __version__
         self._maker = worker_name()
 
-    def __call__(self, task: Any) -> Outcome:
+    def __call__(self, task: Parcel) -> Outcome:
         """Do a task here."""
         if problem := self._why_not_here():
             return Outcome(None, EngineError(problem))
         try:
             with working_for(self.study):
-                return Outcome(Parcel(self._here().value(task)))
+                return Outcome(Parcel(self._here().value(task.value)))
         except StoppedError as stopped:
             return Outcome(None, stopped)
         except Exception as error:
